@@ -1,0 +1,85 @@
+"""Population attack: one threshold on how well the model fits a record separates members from non-members.
+
+Idea: a model fits the records it was trained on better than others; what was forgotten must look like the hold-out.
+Score: the margin phi = z_y - logsumexp_{k != y} z_k, equal to log p_y / (1 - p_y); for a regression -|prediction - y|.
+Source: Yeom et al. 2018 (loss); Song & Mittal 2021 (modified entropy); Carlini et al. 2022 (phi).
+Needs: outputs on the forget split and on records never trained on with the same mix of classes (or range of labels).
+Warning: it knows the average case only. No leak found means that a weak attack found none, never that there is none;
+and an easier or harder hold-out looks like a leak by itself.
+"""
+
+from typing import Literal
+
+import numpy as np
+from scipy.special import entr, expit, log_softmax, logsumexp
+
+from unlearn_cli.errors import UserError
+from unlearn_cli.predict import Outputs
+from unlearn_cli.stats import Scores, refuse_non_finite
+
+Statistic = Literal["margin", "loss", "confidence", "entropy", "modified_entropy", "correctness"]
+
+
+def population(
+    forget_outputs: Outputs,
+    holdout_outputs: Outputs,
+    *,
+    statistic: Literal["margin", "loss", "confidence", "entropy", "modified_entropy", "correctness"] = "margin",
+) -> Scores:
+    """Score the forget split (members) and the hold-out (non-members) by one statistic, higher = 'was trained on'."""
+    return Scores(_score(forget_outputs, statistic), _score(holdout_outputs, statistic))
+
+
+def _score(outputs: Outputs, statistic: Statistic) -> np.ndarray:
+    """Return the statistic of each record, with the sign that makes members score high."""
+    refuse_non_finite(outputs.values, "attack 'population': the model's outputs")
+    if outputs.task == "regression":
+        return _closeness(outputs, statistic)
+    if len(outputs) == 0:
+        return np.empty(0)
+    if statistic == "entropy":
+        return -entr(np.exp(log_softmax(outputs.values, axis=1))).sum(axis=1)
+    if statistic == "modified_entropy":
+        return -modified_entropy(outputs.values, outputs.labels)
+    if statistic == "correctness":
+        return (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)
+    phi = margin(outputs.values, outputs.labels)
+    if statistic == "loss":
+        return -np.logaddexp(0, -phi)  # log p_y; from phi it keeps its digits where p_y rounds to 1
+    return expit(phi) if statistic == "confidence" else phi
+
+
+def _closeness(outputs: Outputs, statistic: Statistic) -> np.ndarray:
+    """Return -|prediction - y|: a regression has no classes, hence neither confidence nor entropy."""
+    if statistic not in ("margin", "loss"):
+        raise UserError(f"attack 'population': statistic '{statistic}' is not defined for regression; use 'loss'")
+    return -np.abs(outputs.values - outputs.labels)
+
+
+def margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return phi = z_y - logsumexp_{k != y} z_k; from probabilities it would be infinite at a gap of 17 (float32)."""
+    rows = np.arange(len(labels))
+    others = logits.copy()  # (n, K)
+    others[rows, labels] = -np.inf
+    return logits[rows, labels] - logsumexp(others, axis=1)
+
+
+def modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return -(1 - p_y) log p_y - sum_{k != y} p_k log(1 - p_k), in nats (Song & Mittal 2021, eq. 6).
+
+    Computed from logarithms throughout, so that it is finite (though large) for a confident wrong answer.
+    """
+    rows = np.arange(len(labels))
+    log_p = log_softmax(logits, axis=1)  # (n, K)
+    log_rest = _log_complement(logits, log_p)
+    terms = np.exp(log_p) * log_rest
+    terms[rows, labels] = np.exp(log_rest[rows, labels]) * log_p[rows, labels]
+    return -terms.sum(axis=1)
+
+
+def _log_complement(logits: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+    """Return log(1 - p_k) for all k; only the largest p can lie above 1/2, where log1p would lose its digits."""
+    rows, largest = np.arange(len(logits)), logits.argmax(axis=1)
+    log_rest = np.log1p(-np.minimum(np.exp(log_p), 0.5))
+    log_rest[rows, largest] = -np.logaddexp(0, margin(logits, largest))
+    return log_rest

@@ -1,0 +1,148 @@
+"""Checkpoints: safetensors in and out, single or sharded, checked before they are believed, written in one canonical form."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from unlearn_cli import report
+from unlearn_cli.checkpoint_header import Header, read_header
+from unlearn_cli.errors import UserError
+from unlearn_cli.files import sha256
+
+PREFIX = "unlearn_cli."  # of our own keys in a checkpoint's metadata
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights as they lie in the file (memory-mapped), and what is known of them."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+    layout: dict[str, str]  # tensor -> file name; more than one file when sharded
+    file_sha256: str
+    tensor_digest: str
+
+    def describe(self, role: report.Role) -> report.Checkpoint:
+        lineage = {key.removeprefix(PREFIX): value for key, value in self.metadata.items() if key.startswith(PREFIX)}
+        return report.Checkpoint(
+            role=role, name=self.path.name, file_sha256=self.file_sha256, tensor_digest=self.tensor_digest,
+            parameters=sum(tensor.numel() for tensor in self.tensors.values()), lineage=lineage,
+        )  # type: ignore[arg-type]  # fmt: skip
+
+
+def load(path: Path) -> Checkpoint:
+    """Map a checkpoint into memory: a .safetensors file, an .index.json, or a folder that holds one of them.
+
+    Raises:
+        UserError: it is broken, has a tensor twice, or weights that are not finite.
+    """
+    header = read_header(path)
+    tensors = {name: tensor for file in header.files for name, tensor in load_file(file).items()}
+    bad = sorted(name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all())
+    if bad:
+        raise UserError(
+            f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; the training that made it went wrong"
+        )
+    return Checkpoint(path, tensors, header.metadata, header.layout, _files_digest(header), tensor_digest(tensors))
+
+
+def _files_digest(header: Header) -> str:
+    if len(header.files) == 1:
+        return sha256(header.files[0])
+    digests = [f"{file.name} {sha256(file)}" for file in header.files]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def fit(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Copy the weights into a network, in the network's dtypes.
+
+    Raises:
+        UserError: lists every tensor that is missing, unexpected or of another shape.
+    """
+    expected, found = model.state_dict(), checkpoint.tensors
+    missing = sorted(name for name in set(expected) - set(found) if not name.endswith("num_batches_tracked"))
+    shapes = sorted(
+        f"{name} {list(found[name].shape)} instead of {list(expected[name].shape)}"
+        for name in set(expected) & set(found) if found[name].shape != expected[name].shape
+    )  # fmt: skip
+    problems = {"missing": missing, "unexpected": sorted(set(found) - set(expected)), "wrong shape": shapes}
+    if any(problems.values()):
+        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+        raise UserError(f"{checkpoint.path}: does not fit the architecture of the manifest; {listed}")
+    # Old files lack num_batches_tracked, which nothing but a null momentum reads; torch fills it in itself.
+    model.load_state_dict(found, strict=False)
+
+
+def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], like: Checkpoint | None = None) -> Path:
+    """Write `model.safetensors` (or the shards of `like`, in its dtypes) into a folder that is being built.
+
+    Raises:
+        UserError: a weight is not finite.
+    """
+    tensors = {name: _storable(tensor, like.tensors.get(name) if like else None) for name, tensor in weights.items()}
+    bad = sorted(name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all())
+    if bad:
+        raise UserError(f"the run ended with NaN or infinite weights in {', '.join(bad[:3])}; lower the learning rate")
+    layout = like.layout if like and len(set(like.layout.values())) > 1 else {}
+    kept = {key: value for key, value in (like.metadata if like else {}).items() if not key.startswith(PREFIX)}
+    ours = {f"{PREFIX}{key}": value for key, value in metadata.items()}
+    facts = {**kept, "format": "pt", **ours, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
+    return (
+        _save_shards(folder, tensors, facts, layout)
+        if layout
+        else _save_file(folder / "model.safetensors", tensors, facts)
+    )
+
+
+def _storable(tensor: Tensor, like: Tensor | None) -> Tensor:
+    # Contiguous copies: safetensors refuses channels_last and tensors that share memory.
+    stored = tensor.detach().to("cpu", like.dtype if like is not None else tensor.dtype)
+    return stored.clone(memory_format=torch.contiguous_format)
+
+
+def _save_file(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
+    save_file(tensors, path, metadata)
+    canonical_header(path)
+    return path
+
+
+def _save_shards(folder: Path, tensors: dict[str, Tensor], metadata: dict[str, str], layout: dict[str, str]) -> Path:
+    last = max(layout.values())
+    weight_map = {name: layout.get(name, last) for name in tensors}
+    for file in sorted(set(weight_map.values())):
+        _save_file(folder / file, {name: tensors[name] for name in tensors if weight_map[name] == file}, metadata)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    index = {"metadata": {"total_size": size}, "weight_map": weight_map}
+    path = folder / "model.safetensors.index.json"
+    path.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return path
+
+
+def canonical_header(path: Path) -> None:
+    """Rewrite a safetensors header with sorted keys, padded to its old length.
+
+    `save_file` orders two or more metadata keys differently from process to process (safetensors issue 584).
+    """
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        text = json.dumps(json.loads(file.read(length)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        assert len(text.encode()) <= length
+        file.seek(8)
+        file.write(text.encode().ljust(length))
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over name, dtype, shape and bytes of all tensors in sorted order: it survives re-sharding."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,100 @@
+"""What can be checked of a checkpoint without torch: the files, their headers and the index of a sharded one."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from unlearn_cli.errors import UserError
+
+MAX_HEADER, MAX_INDEX = 100 * 2**20, 10 * 2**20
+
+
+@dataclass(frozen=True)
+class Header:
+    """The files of a checkpoint and the names in them."""
+
+    files: list[Path]
+    layout: dict[str, str]  # tensor -> file name
+    metadata: dict[str, str]
+
+
+def read_header(path: Path) -> Header:
+    """Check a checkpoint's structure and return it.
+
+    Raises:
+        UserError: there is no such file, it is no safetensors file, it is truncated, or a tensor is in it twice.
+    """
+    path = resolve(path)
+    if path.name.endswith(".index.json"):
+        return _sharded(path)
+    names, metadata = _read_file(path)
+    return Header([path], dict.fromkeys(names, path.name), metadata)
+
+
+def resolve(path: Path) -> Path:
+    """Return the file that a path means: itself, or the checkpoint in a folder."""
+    if path.is_dir():
+        for name in ("model.safetensors.index.json", "model.safetensors"):
+            if (path / name).is_file():
+                return path / name
+        raise UserError(f"{path}: the folder has no model.safetensors; name a checkpoint")
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such checkpoint")
+    if not path.name.endswith((".safetensors", ".index.json")):
+        raise UserError(f"{path}: is no .safetensors file; 'unlearn-cli convert' makes one of a .pth state dict")
+    return path
+
+
+def _sharded(path: Path) -> Header:
+    if path.stat().st_size > MAX_INDEX:
+        raise UserError(f"{path}: is larger than {MAX_INDEX} bytes; an index is smaller")
+    try:
+        layout: Any = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: is no index of a sharded checkpoint; expected JSON with a 'weight_map'") from None
+    if not isinstance(layout, dict) or not all(_is_plain_name(file) for file in layout.values()):
+        raise UserError(f"{path}: its weight_map must name .safetensors files in the same folder")
+    files, found, metadata = [path.parent / file for file in sorted(set(layout.values()))], {}, {}
+    for file in files:
+        names, metadata = _read_file(file)
+        found.update({name: file.name for name in names if layout.get(name) == file.name})
+    if set(found) != set(layout):
+        lost = sorted(set(layout) - set(found))
+        raise UserError(f"{path}: the index names tensors that its files do not have: {', '.join(lost[:3])}")
+    return Header(files, layout, metadata)
+
+
+def _is_plain_name(file: Any) -> bool:
+    return isinstance(file, str) and file.endswith(".safetensors") and Path(file).name == file and "\\" not in file
+
+
+def _read_file(path: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the tensor names and the metadata of one file, after the checks of the safetensors library and ours."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names, metadata = list(file.keys()), dict(file.metadata() or {})
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path}: is no intact safetensors file ({error}); fetch it again, or 'unlearn-cli convert'"
+        ) from None
+    if not names:
+        raise UserError(f"{path}: holds no tensors")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        json.loads(file.read(length), object_pairs_hook=lambda pairs: _unique(path, pairs))
+    return names, metadata
+
+
+def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that stands in the header twice; the safetensors library lets the last one win."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise UserError(
+            f"{path}: '{max(names, key=names.count)}' is in the header twice; the file is not to be trusted"
+        )
+    return dict(pairs)

@@ -1,0 +1,228 @@
+"""The command line: parse, one call into `commands`, print. Nothing here, or imported at the top, imports torch."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from unlearn_cli import __version__, console
+from unlearn_cli import options as o
+from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.errors import CliError, resources
+
+
+class Group(TyperGroup):
+    """Tells errors that are no bugs in one line; a bug keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            with resources():
+                return super().invoke(ctx)
+        except CliError as error:
+            console.error(str(error), error.exit_code)
+            raise typer.Exit(error.exit_code) from None
+
+
+plain = not sys.stderr.isatty() or "NO_COLOR" in os.environ  # no boxes and no colours in a pipe
+app = typer.Typer(
+    cls=Group, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None if plain else "rich",
+    help="Make a saved model forget part of its training data, and show with numbers whether it did.",
+)  # fmt: skip
+
+
+def main() -> None:
+    app(prog_name="unlearn-cli")
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        console.result(f"unlearn-cli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def unlearn(
+    checkpoint: o.CheckpointArgument, manifest: o.ManifestOption, out: o.OutOption, method: o.MethodOption = "unsir",
+    config: o.ConfigOption = None, settings: o.SetOption = None,
+    noise: Annotated[Path | None, typer.Option(help="Noise that 'unlearn-cli noise' wrote.")] = None,
+    reference: o.ReferenceOption = None,
+    evaluate: Annotated[bool, typer.Option(help="Measure before and after.")] = True,
+    dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
+    device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
+    batch_size: o.BatchSizeOption = 256, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
+    overwrite: o.OverwriteOption = False,
+) -> None:  # fmt: skip
+    """Make a checkpoint forget what the manifest names; write the new checkpoint and a report."""
+    from unlearn_cli.commands import unlearn as command
+
+    talk(as_json, quiet, log_format)
+    common = Common(device, precision, seed, batch_size, memory_budget, allow_code, overwrite, force, forget_duplicates)
+    asked = command.Asked(
+        checkpoint,
+        manifest,
+        method,
+        out,
+        Chosen(config, tuple(settings or ())),
+        noise,
+        tuple(reference or ()),
+        evaluate,
+        dry_run,
+    )
+    finish(command.run(asked, common))
+
+
+@app.command()
+def evaluate(
+    checkpoint: o.CheckpointArgument, manifest: o.ManifestOption, original: o.OriginalOption = None,
+    reference: o.ReferenceOption = None, metric: o.MetricOption = None,
+    require: Annotated[list[str] | None, typer.Option(help="A gate, 'test_forget.accuracy <= 0.02'; repeatable.")] = None,
+    out: o.OptionalOutOption = None,
+    dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
+    device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
+    batch_size: o.BatchSizeOption = 256, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
+    overwrite: o.OverwriteOption = False,
+) -> None:  # fmt: skip
+    """Measure a checkpoint on every split, beside the original and references; check gates."""
+    from unlearn_cli.commands import evaluate as command
+
+    talk(as_json, quiet, log_format)
+    common = Common(device, precision, seed, batch_size, memory_budget, allow_code, overwrite, force, forget_duplicates)
+    asked = command.Asked(
+        checkpoint, manifest, original, tuple(reference or ()), tuple(metric or ()), tuple(require or ()), out, dry_run
+    )
+    finish(command.run(asked, common))
+
+
+@app.command()
+def attack(
+    checkpoint: o.CheckpointArgument, manifest: o.ManifestOption,
+    tier: Annotated[str, typer.Option(help="Which attacks: quick needs forward passes only.")] = "quick",
+    name: o.AttackOption = None, config: o.ConfigOption = None, settings: o.SetOption = None,
+    original: o.OriginalOption = None, reference: o.ReferenceOption = None, out: o.OptionalOutOption = None,
+    force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
+    device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
+    batch_size: o.BatchSizeOption = 256, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
+    overwrite: o.OverwriteOption = False,
+) -> None:  # fmt: skip
+    """Try to tell the forgotten records from records that were never seen."""
+    from unlearn_cli.commands import attack as command
+
+    talk(as_json, quiet, log_format)
+    common = Common(device, precision, seed, batch_size, memory_budget, allow_code, overwrite, force, forget_duplicates)
+    chosen = Chosen(config, tuple(settings or ()))
+    asked = command.Asked(checkpoint, manifest, tier, tuple(name or ()), chosen, original, tuple(reference or ()), out)
+    finish(command.run(asked, common))
+
+
+@app.command()
+def noise(
+    checkpoint: o.CheckpointArgument, manifest: o.ManifestOption,
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, ending in .safetensors; a .png goes beside it.")],
+    kind: Annotated[Literal["maximize", "minimize"], typer.Option(help="Of the network's error on it.")] = "maximize",
+    classes: Annotated[list[str] | None, typer.Option("--class", help="Class name or number; repeatable.")] = None,
+    init: Annotated[Literal["normal", "uniform"], typer.Option(help="What the noise begins as.")] = "normal",
+    config: o.ConfigOption = None, settings: o.SetOption = None,
+    device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
+    allow_code: o.AllowCodeOption = False,
+    as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
+    overwrite: o.OverwriteOption = False,
+) -> None:  # fmt: skip
+    """Learn error-maximising or error-minimising noise for classes; needs no data."""
+    from unlearn_cli.commands import noise as command
+
+    talk(as_json, quiet, log_format)
+    common = Common(device, precision, seed, allow_code=allow_code, overwrite=overwrite)
+    chosen = Chosen(config, (f"kind={kind}", f"init={init}", *(settings or ())))
+    finish(command.run(command.Asked(checkpoint, manifest, out, tuple(classes or ()), chosen), common))
+
+
+@app.command()
+def train(
+    manifest: o.ManifestOption, out: o.OutOption,
+    split: Annotated[Literal["train", "retain"], typer.Option(help="retain makes the retrained reference.")] = "train",
+    start: Annotated[Path | None, typer.Option("--from", help="Checkpoint to go on from.")] = None,
+    config: o.ConfigOption = None, settings: o.SetOption = None, forget_duplicates: o.DuplicatesOption = False,
+    device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
+    batch_size: o.BatchSizeOption = 256, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
+    overwrite: o.OverwriteOption = False,
+) -> None:  # fmt: skip
+    """Train a network on train, or on retain alone: the reference that forgetting is judged by."""
+    from unlearn_cli.commands import train as command
+
+    talk(as_json, quiet, log_format)
+    common = Common(
+        device, precision, seed, batch_size, memory_budget, allow_code, overwrite, forget_duplicates=forget_duplicates
+    )
+    asked = command.Asked(manifest, out, split, start, Chosen(config, tuple(settings or ())))
+    finish(command.run(asked, common))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write everything into.")] = Path("unlearn-demo"),
+    device: o.DeviceOption = "auto", seed: o.SeedOption = 0, as_json: o.JsonOption = False, quiet: o.QuietOption = False,
+    overwrite: o.OverwriteOption = False,
+) -> None:  # fmt: skip
+    """See it work in a minute: train on real digits, forget one, compare with a retrained reference, attack."""
+    from unlearn_cli.commands import demo as command
+
+    talk(as_json, quiet, "text")
+
+    def execute(arguments: list[str]) -> int:
+        return app(arguments, standalone_mode=False) or 0
+
+    result = command.run(out, Common(device=device, seed=seed, overwrite=overwrite), execute)
+    talk(as_json, quiet, "text")
+    finish(result)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="MODEL.pth", help="State dict that torch.save wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="MODEL.safetensors", help="Checkpoint to write.")],
+    as_json: o.JsonOption = False, overwrite: o.OverwriteOption = False,
+) -> None:  # fmt: skip
+    """Turn a .pth state dict into safetensors, without running code from it."""
+    from unlearn_cli.commands import convert as command
+
+    talk(as_json, False, "text")
+    finish(command.run(source, out, overwrite))
+
+
+@app.command()
+def schema(
+    of: Annotated[Literal["manifest", "report"], typer.Argument(help="Whose schema.")] = "manifest",
+) -> None:
+    """Print the JSON Schema of the manifest (for editors) or of the report."""
+    from unlearn_cli.commands import schema as command
+
+    finish(command.run(of))
+
+
+def talk(as_json: bool, quiet: bool, log_format: console.LogFormat) -> None:
+    console.settings.json, console.settings.quiet, console.settings.log_format = as_json, quiet, log_format
+
+
+def finish(result: Result) -> None:
+    """Print the result of a command and end with its exit code."""
+    document = json.dumps(result.document, sort_keys=True, allow_nan=False)
+    console.result(document if console.settings.json else result.text)
+    if result.exit_code:
+        raise typer.Exit(result.exit_code)

@@ -1,0 +1,112 @@
+"""`unlearn-cli demo`: the whole story on scikit-learn's handwritten digits, by the commands that a user would type."""
+
+import contextlib
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli import console, files
+from unlearn_cli.commands import Common, Result
+from unlearn_cli.errors import CliError
+
+MANIFEST = """\
+# What `unlearn-cli demo` ran on. Change it and run commands.sh again.
+version: 1
+task: classification
+model:
+  architecture: allcnn           # a bundled network; torchvision/resnet18 would be another
+  arguments: {width: 24}
+input:                           # how a stored image becomes what the network sees
+  shape: [1, 8, 8]
+  scale: 16                      # these images have values from 0 to 16
+  mean: 0.305
+  std: 0.376
+data:                            # real digits that scikit-learn brings along; every fifth one is for testing
+  train: {sklearn: {name: digits, part: train}}
+  test: {sklearn: {name: digits, part: test}}
+forget:
+  classes: [3]                   # forget every 3
+gates:                           # what must hold, or the exit code is 3
+  - test_forget.accuracy <= 0.02
+  - forget.accuracy <= 0.02
+  - test_retain.accuracy >= original - 0.03
+"""
+
+SCRIPT = """\
+#!/bin/sh
+# The commands that `unlearn-cli demo` ran, in its folder. --overwrite replaces what they wrote.
+cd "$(dirname "$0")" || exit 1
+{commands}
+"""
+
+STEPS = {
+    "train a network on all digits": "train --manifest manifest.yaml --out original",
+    "train the reference: the same, but it never sees a 3": "train --manifest manifest.yaml --split retain --out reference",
+    "learn noise that the network cannot take for a 3": "noise original/model.safetensors --manifest manifest.yaml "
+    "--out noise.safetensors",
+    "forget every 3": "unlearn original/model.safetensors --manifest manifest.yaml --method unsir "
+    "--noise noise.safetensors --reference reference/model.safetensors --out unlearned",
+    "attack all three networks": "attack unlearned/model.safetensors --manifest manifest.yaml "
+    "--original original/model.safetensors --reference reference/model.safetensors --out attack",
+}
+
+
+def run(out: Path, common: Common, execute: Callable[[list[str]], int]) -> Result:
+    """Write the manifest, run the commands one after the other, and tell what came out. `execute` runs one command line."""
+    files.check_output(out, common.overwrite)
+    flags = ["--device", common.device, "--seed", str(common.seed), *(["--quiet"] if console.settings.quiet else [])]
+    with files.output_folder(out, overwrite=common.overwrite) as folder:
+        (folder / "manifest.yaml").write_text(MANIFEST, encoding="utf-8")
+        commands = [
+            f"unlearn-cli {step} --device {common.device} --seed {common.seed} --overwrite" for step in STEPS.values()
+        ]
+        script = folder / "commands.sh"
+        script.write_text(SCRIPT.format(commands="\n".join(commands)), encoding="utf-8")
+        script.chmod(0o755)
+        with contextlib.chdir(folder), console.captured():
+            for number, (what, step) in enumerate(STEPS.items(), 1):
+                console.say(f"\n[{number}/{len(STEPS)}] {what}\n$ unlearn-cli {step}")
+                code = execute([*shlex.split(step), *flags])
+                if code not in (0, 3):  # a gate that fails is told by the summary
+                    raise CliError(f"demo: 'unlearn-cli {step}' ended with exit code {code}")
+        unlearned = json.loads((folder / "unlearned" / "report.json").read_text(encoding="utf-8"))
+        attack = json.loads((folder / "attack" / "report.json").read_text(encoding="utf-8"))
+    return Result(summary(out, unlearned, attack), {"folder": str(out), "unlearned": unlearned, "attack": attack},
+                  3 if unlearned["verdict"] == "failed" else 0)  # fmt: skip
+
+
+def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str:
+    """Tell what came out, and where to look next."""
+    roles = {"original": "original", "subject": "unlearned", "reference": "reference (never saw a 3)"}
+    splits = {
+        "test_forget": "test images of 3",
+        "test_retain": "test images of the others",
+        "forget": "training images of 3",
+    }
+    measured = unlearned["metrics"]
+    rows = [
+        [f"accuracy on {name} (n = {measured['subject'][split]['accuracy']['n']})",
+         *(_percent(measured[role][split]["accuracy"]) for role in roles)]
+        for split, name in splits.items()
+    ]  # fmt: skip
+    auc = {block["role"]: block["auc"] for block in attack["attacks"]}
+    rows.append(["attack: AUC, 0.5 is chance", *(f"{auc[role]['value']:.2f} [{auc[role]['low']:.2f}, {auc[role]['high']:.2f}]"
+                                                for role in roles)])  # fmt: skip
+    passed = sum(gate["verdict"] == "passed" for gate in unlearned["gates"])
+    return "\n".join([
+        console.table("", ["", *roles.values()], rows),
+        "",
+        f"{passed} of {len(unlearned['gates'])} gates passed; intervals are 95 %.",
+        "",
+        "Look at next:",
+        f"  {out}/unlearned/report.html   the report, for a browser",
+        f"  {out}/noise.png               the noise that did it",
+        f"  {out}/manifest.yaml           change what is forgotten, then run {out}/commands.sh again",
+        "  unlearn-cli unlearn --help    the same for your own checkpoint",
+    ])  # fmt: skip
+
+
+def _percent(estimate: dict[str, Any]) -> str:
+    return f"{100 * estimate['value']:.1f} % [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"

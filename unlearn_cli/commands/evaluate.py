@@ -1,0 +1,82 @@
+"""`unlearn-cli evaluate`: metrics of a checkpoint on every split, beside the original and references, and gates on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_cli import console, gates, metrics
+from unlearn_cli.commands import Common, Result
+from unlearn_cli.commands.inputs import Opened, count_duplicates, open_inputs
+from unlearn_cli.commands.plan import split_counts
+from unlearn_cli.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    checkpoint: Path
+    manifest: Path
+    original: Path | None = None
+    references: tuple[Path, ...] = ()
+    metrics: tuple[str, ...] = ()
+    require: tuple[str, ...] = ()
+    out: Path | None = None
+    dry_run: bool = False
+
+
+def run(asked: Asked, common: Common) -> Result:
+    """Measure, judge, and write the report if a folder is given."""
+    opened = open_inputs(asked.manifest, common, (asked.checkpoint, asked.original, *asked.references), asked.out)
+    if not opened.dataset.splits:
+        raise UserError(f"{asked.manifest}: has no 'data' section; there is nothing to evaluate on")
+    names = chosen_metrics(asked.metrics, opened)
+    conditions = [*opened.manifest.gates, *asked.require]
+    for condition in conditions:
+        gates.parse(condition, opened.manifest.task)
+    duplicates = count_duplicates(opened)
+    if asked.dry_run:
+        text, document = split_counts(opened)
+        return Result(
+            text, {"splits": document, "metrics": names, "gates": conditions, "duplicates_in_retain": duplicates}
+        )
+    return carry_out(asked, opened, names, conditions, duplicates)
+
+
+def chosen_metrics(asked: Sequence[str], opened: Opened) -> list[str]:
+    """Return the metrics asked for, or those of the task.
+
+    Raises:
+        UserError: there is no metric of that name.
+    """
+    for name in asked:
+        if name not in metrics.TABLE:
+            raise UserError(f"unknown metric '{name}'; {did_you_mean(name, metrics.TABLE)}")
+    return list(asked or metrics.DEFAULTS[opened.manifest.task])
+
+
+def carry_out(asked: Asked, opened: Opened, names: list[str], conditions: list[str], duplicates: int | None) -> Result:
+    console.say(f"evaluate: {asked.checkpoint.name}; loading torch")
+    from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
+    from unlearn_cli.commands import reporting, session
+
+    started = reporting.now()
+    subject = checkpoint.load(asked.checkpoint)
+    original = checkpoint.load(asked.original) if asked.original else None
+    others = [checkpoint.load(path) for path in asked.references]
+    weights = {"original": original, "subject": subject, **{reporting.role(i): made for i, made in enumerate(others)}}
+    with session.start(opened) as current:
+        current.check_fits(current.load(original or subject), asked.original or asked.checkpoint)
+        measured = {
+            role: reporting.measure_model(current, current.load(made), role, names)
+            for role, made in weights.items() if made is not None
+        }  # fmt: skip
+        document = reporting.new_report(
+            current, "evaluate", started, metrics=measured, subject=subject.describe("subject"),
+            original=original.describe("original") if original else None, references=reporting.references(others),
+            caveats=reporting.caveats(opened, bool(others), duplicates),
+        )  # fmt: skip
+    reporting.judge(document, conditions)
+    reporting.save_report(document, asked.out, opened.common.overwrite)
+    text = [reporting.metrics_table(document), reporting.gates_table(document)]
+    return reporting.to_result(document, "\n\n".join(filter(None, text)), asked.out)

@@ -1,0 +1,123 @@
+"""What can be opened and checked before torch is imported: manifest, data, checkpoint headers, settings, the output."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from unlearn_cli import __version__, console, files, manifest, plugin
+from unlearn_cli.checkpoint_header import read_header
+from unlearn_cli.commands import Common
+from unlearn_cli.data import selection
+from unlearn_cli.data.dataset import Dataset, open_dataset
+from unlearn_cli.errors import UserError
+from unlearn_cli.manifest import Manifest
+from unlearn_cli.plugin import Plugin
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A manifest with its data, and the options of the command."""
+
+    path: Path
+    manifest: Manifest
+    dataset: Dataset
+    common: Common
+
+
+def open_inputs(path: Path, common: Common, checkpoints: Sequence[Path | None] = (), out: Path | None = None) -> Opened:
+    """Read the manifest, check output and checkpoint headers, open the data.
+
+    Raises:
+        UserError: something is wrong with one of them.
+    """
+    described = manifest.read(path)
+    check_places(described, path, common, checkpoints, out)
+    return Opened(path, described, open_dataset(described, forget_duplicates=common.forget_duplicates), common)
+
+
+def check_places(
+    described: Manifest, path: Path, common: Common, checkpoints: Sequence[Path | None], out: Path | None
+) -> None:
+    """Check the output, the checkpoints' headers, and that code of the user's own is allowed."""
+    architecture = described.model.architecture
+    if ":" in architecture and not common.allow_code:
+        raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
+    for weights in checkpoints:
+        if weights is not None:
+            read_header(weights)
+    if out is not None:
+        files.check_output(out, common.overwrite)
+        inside = [weights for weights in checkpoints if weights and _lies_in(weights, out)]
+        if inside:
+            raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return folder.resolve() in (path.resolve(), *path.resolve().parents)
+
+
+def check_whole_classes(wanted: Plugin, dataset: Dataset, path: Path) -> None:
+    """Refuse a class-only method unless the selection is exactly whole classes.
+
+    Raises:
+        UserError: names the methods that forget any selection.
+    """
+    if "forget_classes" not in wanted.needs or dataset.forget_classes is not None:
+        return
+    table: dict[str, str] = __import__(f"unlearn_cli.{wanted.kind}", fromlist=["TABLE"]).TABLE
+    others = [name for name in sorted(table) if "forget_classes" not in plugin.load(wanted.kind, name).needs]
+    raise UserError(
+        f"{path}: {wanted.name} forgets whole classes, but 'forget' selects only part of one; "
+        f"these methods forget any records: {', '.join(others)}"
+    )
+
+
+def count_duplicates(opened: Opened) -> int | None:
+    """Count the records of retain that equal a forgotten one, and warn: they would teach it again."""
+    splits = opened.dataset.splits
+    if "forget" not in splits:
+        return None
+    train, forgotten = splits["train"], splits["forget"]
+    mask = np.zeros(len(train), dtype=bool)
+    mask[forgotten.rows] = True
+    count = len(selection.duplicates(train.records, mask))
+    if count:
+        console.warn(
+            f"{count} records of retain equal a forgotten one byte for byte; --forget-duplicates takes them along"
+        )
+    return count
+
+
+def digest(opened: Opened, settings: BaseModel | None, **facts: Any) -> str:
+    """Return a digest of all that decides a run's result: manifest, settings, options, tool version and other facts."""
+    common = opened.common
+    decides: dict[str, Any] = {
+        "manifest": opened.manifest.digest, "settings": settings.model_dump(mode="json") if settings else None,
+        "options": [common.device, common.precision, common.seed, common.batch_size, common.forget_duplicates],
+        "version": __version__, **facts,
+    }  # fmt: skip
+    return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def partial_folder(out: Path, key: str) -> Path:
+    """Return the sibling folder for an interrupted run's state, emptied if it belongs to another run."""
+    folder = out.parent / f"{out.name}.partial"
+    mark = folder / "run"
+    if folder.exists() and (not mark.is_file() or mark.read_text() != key):
+        console.say(f"{folder.name}: the state of another run; it is discarded")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(key)
+    return folder
+
+
+def settings_digest(settings: BaseModel) -> str:
+    """Return a digest of completed settings, for a checkpoint's lineage."""
+    return sha256(settings.model_dump_json().encode()).hexdigest()

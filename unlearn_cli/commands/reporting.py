@@ -1,0 +1,181 @@
+"""Building reports: what every command's report has, metrics of every split, gates, and the tables people read."""
+
+import platform
+import resource
+import time
+import uuid
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from unlearn_cli import __version__, console, files, gates, metrics, page, report
+from unlearn_cli.checkpoint import Checkpoint
+from unlearn_cli.commands import Result
+from unlearn_cli.commands.inputs import Opened
+from unlearn_cli.commands.session import Session
+from unlearn_cli.data.dataset import describe
+from unlearn_cli.predict import Outputs
+from unlearn_cli.report import Estimate, Report
+
+Measured = dict[str, dict[str, Estimate]]  # split -> metric -> estimate
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def measure(outputs: dict[str, Outputs], task: str, names: Iterable[str] = ()) -> Measured:
+    """Compute the metrics asked for (by default those of the task) on every split."""
+    chosen = tuple(names) or metrics.DEFAULTS[task]
+    functions = {name: getattr(import_module(f"unlearn_cli.metrics.{name}"), name) for name in chosen}
+    return {split: {name: function(found) for name, function in functions.items()} for split, found in outputs.items()}
+
+
+def measure_model(session: Session, model: nn.Module, what: str, names: Iterable[str] = ()) -> Measured:
+    """Run a network over all splits and compute the metrics on each."""
+    with session.run.timed("evaluate"):
+        console.say(f"evaluate: {what}")
+        return measure(session.all_outputs(model), session.manifest.task, names)
+
+
+def caveats(opened: Opened, with_reference: bool, duplicates: int | None) -> list[str]:
+    """Say what the numbers do not show."""
+    found = [
+        "These numbers are measurements of this checkpoint, no proof that nothing of the forgotten records is left."
+    ]
+    if not opened.dataset.splits:
+        found.append("The manifest names no data: no metric could be computed.")
+    elif not with_reference:
+        found.append(
+            "No retrained reference was given (--reference): what never having learned looks like is not shown."
+        )
+    if duplicates:
+        found.append(f"{duplicates} records of retain equal a forgotten one byte for byte and may teach it again.")
+    return found
+
+
+def new_report(session: Session, command: str, started: str, **fields: Any) -> Report:
+    """Begin a report with what every command's report has."""
+    run = session.run
+    return Report(
+        tool_version=__version__, command=command, seed=run.seed, environment=environment(session),
+        run=report.Run(
+            id=str(uuid.uuid4()), started=started, finished=now(), seconds=run.seconds, resumed=run.resumed,
+            peak_memory_bytes=peak_memory(session),
+        ),
+        manifest=describe_manifest(session.opened), curves=run.curves, cost=run.cost, **fields,
+    )  # fmt: skip
+
+
+def environment(session: Session) -> dict[str, Any]:
+    device, run = session.run.device, session.run
+    return {
+        "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()}", "device": device.type, "threads": torch.get_num_threads(),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
+        "precision": str(run.precision).removeprefix("torch."), "channels_last": run.memory_format == torch.channels_last,
+        "batch_size": run.batch_size,
+    }  # fmt: skip
+
+
+def peak_memory(session: Session) -> int:
+    if session.run.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(session.run.device)
+    unit = 1 if platform.system() == "Darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def describe_manifest(opened: Opened) -> report.Manifest:
+    dataset, described = opened.dataset, opened.manifest
+    forgotten = dataset.forget_classes
+    names = [dataset.classes[number] for number in forgotten] if dataset.classes and forgotten else None
+    return report.Manifest(
+        digest=described.digest, task=described.task, architecture=described.model.architecture, classes=dataset.classes,
+        forget_classes=names, splits=describe(dataset, described.digest), checks=checks(opened),
+    )  # fmt: skip
+
+
+def checks(opened: Opened) -> dict[str, bool]:
+    """Verify of the splits what every number below rests on."""
+    splits = opened.dataset.splits
+    if "forget" not in splits:
+        return {}
+    forget, retain, train = (set(splits[name].rows.tolist()) for name in ("forget", "retain", "train"))
+    found = {
+        "forget_and_retain_are_disjoint": not forget & retain,
+        "forget_and_retain_make_train": forget | retain == train,
+    }
+    if "test" in splits:
+        seen = set(splits["forget"].records.inputs.fingerprints(splits["forget"].rows))
+        unseen = splits["test"].records.inputs.fingerprints(splits["test"].rows)
+        found["test_has_no_forgotten_sample"] = seen.isdisjoint(unseen)
+    return found
+
+
+def judge(document: Report, conditions: Iterable[str]) -> None:
+    """Add the verdict on each gate and the verdict on all of them."""
+    task = document.manifest.task
+    document.gates = gates.judge([gates.parse(text, task) for text in conditions], document.metrics)
+    document.verdict = gates.verdict(document.gates)
+
+
+def references(weights: list[Checkpoint]) -> list[report.Checkpoint]:
+    return [checkpoint.describe("reference") for checkpoint in weights]
+
+
+def role(number: int) -> str:
+    """Return the name under which the metrics of the n-th reference stand: reference, reference_2, ..."""
+    return "reference" if number == 0 else f"reference_{number + 1}"
+
+
+def write(document: Report, folder: Path, noise_png: bytes | None = None) -> None:
+    """Write report.json and report.html into a folder that is being built."""
+    report.write(document, folder)
+    (folder / "report.html").write_text(page.render(document, noise_png), encoding="utf-8")
+
+
+def save_report(document: Report, out: Path | None, overwrite: bool) -> None:
+    """Write a report that comes without a checkpoint into its own folder, if one is asked for."""
+    if out is not None:
+        with files.output_folder(out, overwrite=overwrite) as folder:
+            write(document, folder)
+
+
+def to_result(document: Report, text: str, folder: Path | None = None) -> Result:
+    """Turn a report into the command's result; a failed gate is exit code 3, an undecided one 4."""
+    code = {"failed": 3, "inconclusive": 4}.get(document.verdict or "", 0)
+    return Result(text, document.model_dump(mode="json"), code, folder)
+
+
+def metrics_table(document: Report) -> str:
+    """Lay out the metrics: a row for each split and metric, a column for each checkpoint."""
+    roles = [name for name in ("original", "subject") if name in document.metrics]
+    roles += [name for name in document.metrics if name.startswith("reference")]
+    measured = document.metrics[roles[0]] if roles else {}
+    rows = [
+        [split, metric, str(measured[split][metric].n), *(_cell(metric, document.metrics[name][split][metric]) for name in roles)]
+        for split in measured for metric in measured[split]
+    ]  # fmt: skip
+    return console.table("", ["split", "metric", "n", *roles], rows) if rows else ""
+
+
+def _cell(metric: str, estimate: Estimate) -> str:
+    if estimate.value is None:
+        return f"- ({estimate.reason})"
+    scale, unit = (100, " %") if metric == "accuracy" else (1, "")
+    low, high = ((bound or 0) * scale for bound in (estimate.low, estimate.high))
+    return f"{estimate.value * scale:.4g}{unit} [{low:.4g}, {high:.4g}]"
+
+
+def gates_table(document: Report) -> str:
+    rows = [
+        [gate.condition, "-" if gate.value.value is None else f"{gate.value.value:.4g}", str(gate.value.n),
+         "-" if gate.limit is None else f"{gate.limit:.4g}", gate.verdict + (f" ({gate.reason})" if gate.reason else "")]
+        for gate in document.gates
+    ]  # fmt: skip
+    return console.table("", ["gate", "value", "n", "limit", "verdict"], rows) if rows else ""

@@ -1,0 +1,157 @@
+"""What several commands share: a manifest with its data, networks with their weights, and what they say of each split."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from unlearn_cli import checkpoint, runtime
+from unlearn_cli.checkpoint import Checkpoint
+from unlearn_cli.commands.inputs import Opened
+from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop
+from unlearn_cli.data.batches import Batches, Scaling
+from unlearn_cli.data.dataset import Split
+from unlearn_cli.data.stores import Store, open_store
+from unlearn_cli.errors import UserError
+from unlearn_cli.manifest import Manifest
+from unlearn_cli.models.build import build
+from unlearn_cli.predict import Outputs, join, predict
+from unlearn_cli.runtime import Run
+from unlearn_cli.training import TaskLoss, regression_loss
+
+PARTS = {"train": ("forget", "retain"), "test": ("test_forget", "test_retain")}  # disjoint parts, each predicted once
+FIT_SAMPLE, FIT_LEVEL = 1000, 1e-3  # records, and the level of the test, by which model and manifest belong together
+
+
+@dataclass
+class Session:
+    """One run of a command over one manifest."""
+
+    opened: Opened
+    run: Run
+    stores: dict[int, Store] = field(default_factory=dict)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.opened.manifest
+
+    def fresh(self, stream: str) -> nn.Module:
+        """Build the network with new random weights from a named stream, on the device."""
+        with self.run.fresh_weights(stream):
+            model = build(self.manifest, self.opened.dataset.num_outputs)
+        return self.run.place(model)
+
+    def load(self, weights: Checkpoint, *, frozen: bool = True) -> nn.Module:
+        """Build the network and give it a checkpoint's weights; frozen ones take no gradient and are in eval mode."""
+        model = build(self.manifest, self.opened.dataset.num_outputs)
+        checkpoint.fit(model, weights)
+        model = self.run.place(model)
+        return model.eval().requires_grad_(False) if frozen else model
+
+    def batches(self, name: str, *, augmented: bool = False) -> Batches:
+        """Return the batches of a split."""
+        split = self.opened.dataset.split(name)
+        shape = tuple(self.manifest.input.shape)
+        if id(split.records) not in self.stores:
+            store = open_store(split.records.inputs, shape, self.run.device, self.run.memory_budget)
+            self.stores[id(split.records)] = store
+        store = self.stores[id(split.records)]
+        augmentations = _augmentations(self.manifest) if augmented else ()
+        return Batches(
+            split, store, self._scaling(split), self._targets(split), shape, self.opened.dataset.num_outputs,
+            self.run.batch_size, self.run.seed, self.run.memory_format, augmentations,
+        )  # fmt: skip
+
+    def outputs(self, model: nn.Module, name: str, sample: np.ndarray | None = None) -> Outputs:
+        """Return what a network says of a split (of some of its records)."""
+        batches = self.batches(name)
+        if sample is not None:
+            batches = batches.take(sample)
+        target = self.manifest.target
+        return predict(model, batches, self.manifest.task, target.mean, target.std)
+
+    def all_outputs(self, model: nn.Module) -> dict[str, Outputs]:
+        """Return what a network says of every split; parts are predicted once and put together for the whole."""
+        found: dict[str, Outputs] = {}
+        for whole, parts in PARTS.items():
+            if all(part in self.opened.dataset.splits for part in parts):
+                found.update({part: self.outputs(model, part) for part in parts})
+                found[whole] = join([found[part] for part in parts])
+            elif whole in self.opened.dataset.splits:
+                found[whole] = self.outputs(model, whole)
+        return found
+
+    def check_fits(self, model: nn.Module, path: Path) -> None:
+        """Refuse an original that is no better than chance on train: a wrong mean or class order makes forgetting look perfect.
+
+        Raises:
+            UserError: a sample of train is predicted no better than by chance (R² not above 0, for a regression).
+        """
+        if "train" not in self.opened.dataset.splits or self.opened.common.force:
+            return
+        n = len(self.opened.dataset.split("train"))
+        order = torch.randperm(n, generator=runtime.generator(self.run.seed, "fit check"))
+        outputs = self.outputs(model, "train", np.sort(order[:FIT_SAMPLE].numpy()))
+        if not _better_than_chance(outputs):
+            raise UserError(
+                f"{path}: is no better than chance on {len(outputs)} records of train; manifest and checkpoint do not belong "
+                "together (input.mean, input.std, the order of channels or classes); --force goes on all the same"
+            )
+
+    def task_loss(self) -> TaskLoss:
+        """Return the loss that training minimises, on the network's own scale."""
+        return (
+            nn.functional.cross_entropy
+            if self.manifest.task == "classification"
+            else regression_loss(self.manifest.loss)
+        )
+
+    def _scaling(self, split: Split) -> Scaling:
+        described = self.manifest.input
+        stored_as_bytes = split.records.inputs.take(split.rows[:1]).dtype == np.uint8 if len(split) else False
+        scale = described.scale or (255.0 if stored_as_bytes else 1.0)
+        per_channel = partial(_per_channel, dimensions=len(described.shape), device=self.run.device)
+        return Scaling(scale, per_channel(described.mean), per_channel(described.std))
+
+    def _targets(self, split: Split) -> torch.Tensor:
+        labels = torch.from_numpy(split.labels)
+        if self.manifest.task == "regression":
+            labels = ((labels - self.manifest.target.mean) / self.manifest.target.std).float()
+        return labels.to(self.run.device)
+
+
+@contextmanager
+def start(opened: Opened, partial: Path | None = None) -> Iterator[Session]:
+    """Begin a run over opened inputs."""
+    common = opened.common
+    options: dict[str, Any] = {"device": common.device, "precision": common.precision, "seed": common.seed}
+    with runtime.start(
+        **options, batch_size=common.batch_size, memory_budget=common.memory_budget * 2**20, partial=partial
+    ) as run:
+        yield Session(opened, run)
+
+
+def _augmentations(manifest: Manifest) -> tuple[Augmentation, ...]:
+    listed = manifest.data.augment if manifest.data else []
+    return tuple(HorizontalFlip() if item == "horizontal_flip" else RandomCrop(item.random_crop) for item in listed)
+
+
+def _per_channel(value: float | list[float], dimensions: int, device: torch.device) -> torch.Tensor:
+    numbers = torch.tensor(value, dtype=torch.float32, device=device)
+    return numbers if numbers.dim() == 0 else numbers.reshape(-1, *[1] * (dimensions - 1))
+
+
+def _better_than_chance(outputs: Outputs) -> bool:
+    if outputs.task == "regression":
+        residual = np.square(outputs.values - outputs.labels).sum()
+        return bool(residual < np.square(outputs.labels - outputs.labels.mean()).sum())
+    from scipy.stats import binomtest  # 0.5 s: imported only where statistics are made
+
+    hits = int((outputs.values.argmax(axis=1) == outputs.labels).sum())
+    return bool(binomtest(hits, len(outputs), 1 / outputs.values.shape[1], alternative="greater").pvalue < FIT_LEVEL)

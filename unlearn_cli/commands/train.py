@@ -1,0 +1,67 @@
+"""`unlearn-cli train`: train a network from scratch or from a checkpoint, on train or on retain alone (the reference)."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_cli import __version__, console, files, plugin
+from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands.inputs import digest, open_inputs, partial_folder, settings_digest
+from unlearn_cli.errors import UserError
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    manifest: Path
+    out: Path
+    split: str = "train"
+    start: Path | None = None
+    chosen: Chosen = Chosen()
+
+
+def run(asked: Asked, common: Common) -> Result:
+    """Train, measure, and write checkpoint and report together."""
+    recipe = plugin.inspect("training", "fit", "unlearn_cli.training")
+    settings = plugin.settings(recipe, asked.chosen.config, asked.chosen.assignments)
+    opened = open_inputs(asked.manifest, common, (asked.start,), asked.out)
+    if not opened.dataset.splits:
+        raise UserError(f"{asked.manifest}: has no 'data' section; there is nothing to train on")
+    if asked.split == "retain" and opened.manifest.forget is None:
+        raise UserError(
+            f"{asked.manifest}: has no 'forget' section, so there is no 'retain'; add one, or train on 'train'"
+        )
+
+    console.say(f"train: {opened.manifest.model.architecture} on {asked.split}; loading torch")
+    from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
+    from unlearn_cli.commands import reporting, session
+
+    started = reporting.now()
+    weights = checkpoint.load(asked.start) if asked.start else None
+    key = digest(opened, settings, split=asked.split, start=weights.tensor_digest if weights else None)
+    partial = partial_folder(asked.out, key)
+    with (
+        session.start(opened, partial) as current,
+        files.output_folder(asked.out, overwrite=common.overwrite) as folder,
+    ):
+        model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
+        train = current.batches(asked.split, augmented=True)
+        inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
+        with current.run.timed("train"), current.run.counted(model), current.run.autocast():
+            model = recipe.call(inputs, settings)
+        measured = {"subject": reporting.measure_model(current, model, "trained")}
+        lineage = {
+            "method": "train", "split": asked.split, "manifest": opened.manifest.digest,
+            "settings": settings_digest(settings), "seed": str(common.seed), "version": __version__,
+            **({"parent": weights.tensor_digest} if weights else {}),
+        }  # fmt: skip
+        path = checkpoint.save(folder, model.state_dict(), lineage, weights)
+        document = reporting.new_report(
+            current, "train", started, inputs=[asked.split], metrics=measured, settings=settings.model_dump(mode="json"),
+            subject=checkpoint.load(path).describe("trained"),
+        )  # fmt: skip
+        reporting.write(document, folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    console.say(reporting.metrics_table(document))
+    return reporting.to_result(document, str(asked.out), asked.out)

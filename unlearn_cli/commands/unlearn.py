@@ -1,0 +1,138 @@
+"""`unlearn-cli unlearn`: checkpoint and manifest in, unlearned checkpoint and report out."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from unlearn_cli import __version__, console, files, manifest, plugin
+from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands.inputs import Opened, check_whole_classes, count_duplicates, open_inputs
+
+from unlearn_cli.commands.inputs import digest, partial_folder, settings_digest  # isort: skip
+from unlearn_cli.commands.plan import plan
+from unlearn_cli.errors import UserError
+from unlearn_cli.plugin import Plugin
+
+if TYPE_CHECKING:
+    from unlearn_cli.checkpoint import Checkpoint
+    from unlearn_cli.commands.session import Session
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    checkpoint: Path
+    manifest: Path
+    method: str
+    out: Path
+    chosen: Chosen = Chosen()
+    noise: Path | None = None
+    references: tuple[Path, ...] = ()
+    evaluate: bool = True
+    dry_run: bool = False
+
+
+def run(asked: Asked, common: Common) -> Result:
+    """Check all that can be checked, unlearn, measure before and after, and write checkpoint and report together."""
+    method = plugin.load("methods", asked.method)
+    settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
+    check_manifest(asked, method)
+    opened = open_inputs(asked.manifest, common, (asked.checkpoint, *asked.references), asked.out)
+    check_whole_classes(method, opened.dataset, asked.manifest)
+    duplicates = count_duplicates(opened)
+    if asked.dry_run:
+        return plan(opened, method, settings, duplicates)
+    return carry_out(asked, opened, method, settings, duplicates)
+
+
+def check_manifest(asked: Asked, method: Plugin) -> None:
+    """Refuse, before any data is read, a manifest that lacks what the method needs."""
+    described = manifest.read(asked.manifest)
+    if described.forget is None:
+        raise UserError(f"{asked.manifest}: has no 'forget' section; say there what must be forgotten")
+    plugin.check_inputs(method, described.sections, asked.manifest)
+    if asked.noise and "noise" not in method.optional:
+        raise UserError(f"--noise: {method.name} takes no noise; leave it out")
+    if asked.noise and not asked.noise.is_file():
+        raise UserError(f"--noise {asked.noise}: there is no such file; 'unlearn-cli noise' makes one")
+
+
+def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | None) -> Result:
+    console.say(f"unlearn: {method.name} on {asked.checkpoint.name}; loading torch")
+    from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
+    from unlearn_cli.commands import reporting, session
+
+    started = reporting.now()
+    weights = checkpoint.load(asked.checkpoint)
+    others = [checkpoint.load(path) for path in asked.references]
+    noise = files.sha256(asked.noise) if asked.noise else None
+    key = digest(opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise)
+    partial = partial_folder(asked.out, key)
+    with (
+        session.start(opened, partial) as current,
+        files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder,
+    ):
+        original = current.load(weights)
+        measured: dict[str, Any] = {}
+        if opened.dataset.splits:
+            current.check_fits(original, asked.checkpoint)
+        evaluated = asked.evaluate and bool(opened.dataset.splits)
+        if evaluated:
+            measured["original"] = reporting.measure_model(current, original, "original")
+        inputs = gather(current, method, weights, original, asked.noise)
+        networks = [inputs[name] for name in NETWORKS if name in inputs]
+        with current.run.timed("unlearn"), current.run.counted(*networks), current.run.autocast():
+            model = method.call(inputs, settings)
+        if evaluated:
+            measured["subject"] = reporting.measure_model(current, model, "unlearned")
+            for number, other in enumerate(others):
+                measured[reporting.role(number)] = reporting.measure_model(current, current.load(other), "reference")
+        lineage = {
+            "method": method.name, "parent": weights.tensor_digest, "manifest": opened.manifest.digest,
+            "settings": settings_digest(settings), "seed": str(current.run.seed), "version": __version__,
+        }  # fmt: skip
+        path = checkpoint.save(folder, model.state_dict(), lineage, weights)
+        document = reporting.new_report(
+            current, "unlearn", started, method=method.name, inputs=sorted(inputs), metrics=measured,
+            settings=settings.model_dump(mode="json"), subject=checkpoint.load(path).describe("subject"),
+            original=weights.describe("original"), references=reporting.references(others),
+            caveats=reporting.caveats(opened, bool(others), duplicates),
+        )  # fmt: skip
+        reporting.judge(document, opened.manifest.gates)
+        reporting.write(document, folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    for table in filter(None, (reporting.metrics_table(document), reporting.gates_table(document))):
+        console.say(table)
+    return reporting.to_result(document, str(asked.out), asked.out)
+
+
+NETWORKS = ("model", "original", "fresh", "incompetent_teacher")
+
+
+def gather(
+    current: "Session", method: Plugin, weights: "Checkpoint", original: Any, noise: Path | None
+) -> dict[str, Any]:
+    """Make the inputs that the method asks for, and no other: what it did not ask for it cannot touch."""
+    from unlearn_cli.noise import load_noise
+
+    dataset, shape = current.opened.dataset, tuple(current.manifest.input.shape)
+    makers: dict[str, Any] = {
+        "model": lambda: current.load(weights, frozen=False),
+        "original": lambda: original,
+        "fresh": lambda: current.fresh("fresh"),
+        "incompetent_teacher": lambda: current.fresh("incompetent_teacher").eval().requires_grad_(False),
+        "retain": lambda: current.batches("retain", augmented=True),
+        "forget": lambda: current.batches("forget", augmented=True),
+        "random": lambda: current.run.random,
+        "forget_classes": lambda: dataset.forget_classes,
+        "num_classes": lambda: dataset.num_outputs,
+        "input_shape": lambda: shape,
+        "task_loss": current.task_loss,
+        "noise": lambda: load_noise(noise, shape) if noise else None,
+    }
+    names = [*method.needs, *(method.optional if noise else ())]
+    return {name: makers[name]() for name in names}

@@ -1,0 +1,135 @@
+"""All printing: the result goes to stdout, everything else to stderr.
+
+Bars are drawn on a terminal only; in a pipe each phase is one plain line; `--log-format json` makes each line an object.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+LogFormat = Literal["text", "json"]
+
+
+@dataclass
+class Settings:
+    """How this run talks. Set once by the command line; only the first of several processes speaks."""
+
+    json: bool = False
+    quiet: bool = False
+    log_format: LogFormat = "text"
+    speaks: bool = True
+    captured: bool = False
+
+
+settings = Settings()
+
+
+class Bar(Protocol):
+    def advance(self, steps: int = 1) -> None: ...
+
+
+def result(text: str) -> None:
+    """Print the result of the command to stdout."""
+    if settings.speaks and not settings.captured:
+        print(text, flush=True)
+
+
+@contextmanager
+def captured() -> Iterator[None]:
+    """Inside, results are not printed: a command that runs others has a result of its own."""
+    settings.captured = True
+    try:
+        yield
+    finally:
+        settings.captured = False
+
+
+def say(message: str, **fields: Any) -> None:
+    """Print a note to stderr, unless `--quiet`."""
+    if not settings.quiet:
+        _line("info", message, fields)
+
+
+def warn(message: str, **fields: Any) -> None:
+    """Print a warning to stderr, even with `--quiet`."""
+    _line("warning", message, fields)
+
+
+def error(message: str, exit_code: int) -> None:
+    """Print the one line that says why the command stops."""
+    _line("error", message, {"exit_code": exit_code})
+
+
+def _line(level: str, message: str, fields: dict[str, Any]) -> None:
+    if not settings.speaks:
+        return
+    if settings.log_format == "json":
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = json.dumps({"time": now, "level": level, "message": message, **fields})
+    else:
+        line = message if level == "info" else _coloured(f"{level}: ", level) + message
+    print(line, file=sys.stderr, flush=True)
+
+
+def _coloured(text: str, level: str) -> str:
+    if not _is_terminal() or "NO_COLOR" in os.environ:
+        return text
+    return f"\033[{31 if level == 'error' else 33}m{text}\033[0m"
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+@contextmanager
+def bar(label: str, total: int) -> Iterator[Bar]:
+    """Show how far a phase has come: a bar on a terminal, one line in a pipe, nothing with `--quiet`."""
+    if settings.quiet or not settings.speaks:
+        yield _Silent()
+    elif settings.log_format == "text" and _is_terminal():
+        with _rich_bar(label, total) as rich:
+            yield rich
+    else:
+        start = time.monotonic()
+        yield _Silent()
+        say(f"{label}: {total} steps, {time.monotonic() - start:.1f} s", phase=label, steps=total)
+
+
+class _Silent:
+    def advance(self, steps: int = 1) -> None:
+        pass
+
+
+@contextmanager
+def _rich_bar(label: str, total: int) -> Iterator[Bar]:
+    from rich.console import Console  # imported only when a bar is drawn: it costs 60 ms
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(label, total=total)
+
+        class RichBar:
+            def advance(self, steps: int = 1) -> None:
+                progress.advance(task, steps)
+
+        yield RichBar()
+
+
+def table(title: str, header: list[str], rows: list[list[str]]) -> str:
+    """Lay out rows as text with aligned columns, the first to the left and the others to the right."""
+    cells = [header, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
+    lines = ["  ".join(_pad(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+             for row in cells]  # fmt: skip
+    rule = "-" * max(len(line) for line in lines)
+    return "\n".join([*([title] if title else []), lines[0], rule, *lines[1:]])
+
+
+def _pad(cell: str, width: int, column: int) -> str:
+    return cell.ljust(width) if column == 0 else cell.rjust(width)

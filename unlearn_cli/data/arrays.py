@@ -1,0 +1,66 @@
+"""Files of named arrays with one row a record: npz (never unpickled) and safetensors."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from unlearn_cli.data.records import Records, array_inputs, from_arrays
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.manifest import Input
+from unlearn_cli.sources import Arrays
+
+
+def npz(spec: Arrays, name: str, input: Input, task: str) -> Records:
+    """Read the arrays of an npz file; other arrays with one value a record are its columns."""
+    try:
+        with np.load(spec.path, allow_pickle=False) as file:
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise UserError(f"{name}: {spec.path}: is one array; expected an .npz file with '{spec.inputs}' inside")
+            return _records(spec, name, input, {key: file[key] for key in file.files})
+    except FileNotFoundError:
+        raise UserError(f"{name}: {spec.path}: there is no such file") from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{name}: {spec.path}: is no npz file of plain arrays ({_first_line(error)})") from None
+
+
+def safetensors(spec: Arrays, name: str, input: Input, task: str) -> Records:
+    """Read the tensors of a safetensors file; other tensors with one value a record are its columns."""
+    try:
+        with safe_open(spec.path, framework="numpy") as file:
+            return _records(spec, name, input, {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"{name}: {spec.path}: there is no such file") from None
+    except (SafetensorError, TypeError) as error:
+        raise UserError(f"{name}: {spec.path}: is no safetensors file of arrays ({_first_line(error)})") from None
+
+
+def _records(spec: Arrays, name: str, input: Input, arrays: dict[str, np.ndarray]) -> Records:
+    place = f"{name}: {spec.path}"
+    for key in filter(None, (spec.inputs, spec.labels, spec.ids)):
+        if key not in arrays:
+            raise UserError(f"{place}: there is no array '{key}'; {did_you_mean(key, arrays)}")
+    samples, labels = arrays[spec.inputs], arrays[spec.labels]
+    if labels.ndim != 1 or len(labels) != len(samples):
+        raise UserError(
+            f"{place}: {len(samples)} samples and labels of shape {list(labels.shape)}; expected one a sample"
+        )
+    columns = {key: array for key, array in arrays.items() if array.ndim == 1 and len(array) == len(labels)}
+    ids = columns[spec.ids] if spec.ids else None
+    return from_arrays(name, array_inputs(place, samples, input.shape), labels, ids, columns)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def existing(path: Path, name: str) -> Path:
+    """Return the path if it is a file.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if not path.is_file():
+        raise UserError(f"{name}: {path}: there is no such file")
+    return path

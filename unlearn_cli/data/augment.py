@@ -1,0 +1,54 @@
+"""Label-preserving augmentation of stored samples: what a sample becomes is a function of seed, phase, epoch and sample."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlearn_cli.runtime.seeds import generator
+
+
+@dataclass(frozen=True)
+class HorizontalFlip:
+    """Mirror every second image, at random."""
+
+
+@dataclass(frozen=True)
+class RandomCrop:
+    """Pad with zeros (black), then cut the original size out at a random place."""
+
+    padding: int
+
+
+Augmentation = HorizontalFlip | RandomCrop
+
+
+def augment(
+    x: Tensor, rows: np.ndarray, num_rows: int, augmentations: tuple[Augmentation, ...], key: tuple[int, str, int]
+) -> Tensor:
+    """Augment the stored images x (B, C, H, W) of these rows; `key` is (seed, phase, epoch).
+
+    The draws of all rows are made at once and indexed by row, so that they do not depend on how batches are cut.
+    """
+    draws = torch.rand(3, num_rows, generator=generator(key[0], "augment", *key[1:]))  # flip, down, right
+    flip, down, right = draws[:, torch.from_numpy(rows)].to(x.device)
+    for augmentation in augmentations:
+        if isinstance(augmentation, HorizontalFlip):
+            x = torch.where((flip < 0.5)[:, None, None, None], x.flip(-1), x)
+        else:
+            x = _crop(x, augmentation.padding, down, right)
+    return x
+
+
+def _crop(x: Tensor, padding: int, down: Tensor, right: Tensor) -> Tensor:
+    height, width = x.shape[2:]
+    padded = F.pad(x, (padding, padding, padding, padding))
+    places = 2 * padding + 1
+    top, left = (down * places).long(), (right * places).long()
+    vertical = top[:, None, None, None] + torch.arange(height, device=x.device)[None, None, :, None]
+    horizontal = left[:, None, None, None] + torch.arange(width, device=x.device)[None, None, None, :]
+    samples = torch.arange(len(x), device=x.device)[:, None, None, None]
+    channels = torch.arange(x.shape[1], device=x.device)[None, :, None, None]
+    return padded[samples, channels, vertical, horizontal]

@@ -1,0 +1,114 @@
+"""What methods iterate over: batches of one split, normalised on the device, in an order that only seed, phase and epoch decide."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlearn_cli.data.augment import Augmentation, augment
+from unlearn_cli.data.dataset import Split
+from unlearn_cli.data.stores import Store
+from unlearn_cli.runtime.seeds import generator
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How stored values become the network's inputs: x / scale, minus mean, divided by std; one number a channel each."""
+
+    scale: float
+    mean: Tensor
+    std: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return (x.float() / self.scale - self.mean) / self.std
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The records of one split as pairs (x, y): x (B, *shape) float32, y (B,) class numbers or standardised targets."""
+
+    split: Split
+    store: Store
+    scaling: Scaling
+    targets: Tensor  # (n,) on the device
+    shape: tuple[int, ...]  # of one sample
+    num_outputs: int
+    batch_size: int
+    seed: int
+    memory_format: torch.memory_format = torch.contiguous_format
+    augmentations: tuple[Augmentation, ...] = ()
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.split)
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return -(-self.num_samples // self.batch_size)
+
+    def epochs(self, count: int) -> "Epochs":
+        """Return the batches of several epochs, each in its own random order, as one sequence of steps for `track`."""
+        return Epochs(self, count)
+
+    def steps(self, count: int) -> "Epochs":
+        """Return a given number of batches: as many epochs as they take, the last one cut."""
+        return Epochs(self, -(-count // len(self)), count)
+
+    def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Iterate once in the split's own order, without augmentation: what predictions are made on."""
+        chunks = np.array_split(np.arange(self.num_samples), max(1, -(-self.num_samples // batch_size)))
+        plain = replace(self, augmentations=())
+        return plain.read([chunk for chunk in chunks if len(chunk)], "", 0)
+
+    def per_class(self, count: int) -> "Batches":
+        """Return the batches of at most `count` records a class, drawn at random but always the same with one seed."""
+        order = torch.randperm(self.num_samples, generator=generator(self.seed, "subset", self.split.name)).numpy()
+        labels = self.split.labels[order]
+        kept = np.sort(np.concatenate([order[labels == label][:count] for label in np.unique(labels)]))
+        return self.take(kept)
+
+    def take(self, kept: np.ndarray) -> "Batches":
+        """Return the batches of some of the records, by their positions in the split."""
+        rows = torch.from_numpy(kept).to(self.targets.device)
+        return replace(self, split=self.split.take(kept), targets=self.targets[rows])
+
+    def order(self, phase: str, epoch: int) -> list[np.ndarray]:
+        """Return the positions of each batch of an epoch. Batches differ by one sample at most: batch norm needs two."""
+        order = torch.randperm(self.num_samples, generator=generator(self.seed, "order", self.split.name, phase, epoch))
+        return np.array_split(order.numpy(), len(self))
+
+    def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches at the given positions of the split."""
+        rows = [self.split.rows[chunk] for chunk in chunks]
+        for chunk, row, stored in zip(chunks, rows, self.store.fetch(rows), strict=True):
+            if self.augmentations:
+                stored = augment(stored, row, len(self.split.records), self.augmentations, (self.seed, phase, epoch))
+            x = self.scaling(stored)
+            if x.dim() == 4:
+                x = x.contiguous(memory_format=self.memory_format)
+            yield x, self.targets[torch.from_numpy(chunk).to(self.targets.device)]
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """The batches of several epochs one after the other; can begin at any step, which is what resuming needs."""
+
+    batches: Batches
+    count: int
+    limit: int | None = None
+
+    def __len__(self) -> int:
+        total = self.count * len(self.batches)
+        return total if self.limit is None else min(total, self.limit)
+
+    def from_step(self, phase: str, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        size = len(self.batches)
+        for epoch in range(first // size, self.count):
+            skipped = first % size if epoch == first // size else 0
+            left = len(self) - epoch * size
+            yield from self.batches.read(self.batches.order(phase, epoch)[skipped:left], phase, epoch)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.from_step("", 0)

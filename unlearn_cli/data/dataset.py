@@ -1,0 +1,169 @@
+"""A manifest's data with its splits: train and test as stored, and what the forget selection derives from them. No torch."""
+
+import hashlib
+import hmac
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+from unlearn_cli import report
+from unlearn_cli.data import labels as label_reader
+from unlearn_cli.data import selection
+from unlearn_cli.data.records import Records, keep
+from unlearn_cli.errors import UserError
+from unlearn_cli.manifest import Manifest
+from unlearn_cli.sources import Section, Source
+
+FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
+    "imagefolder": "imagefolder:imagefolder", "table": "table:table", "npz": "arrays:npz",
+    "safetensors": "arrays:safetensors", "idx": "idx:idx", "torchvision": "torchvision_sets:torchvision",
+    "sklearn": "sklearn_sets:sklearn",
+}  # fmt: skip
+
+SPLITS = ("train", "test", "forget", "retain", "test_forget", "test_retain")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some rows of one source."""
+
+    name: str
+    records: Records
+    rows: np.ndarray  # (n,) int64, ascending
+    labels: np.ndarray  # (n,) class numbers int64, or numbers float64
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def ids(self) -> list[str]:
+        return sorted(self.records.ids[self.rows].astype(str).tolist())
+
+    def take(self, kept: np.ndarray) -> "Split":
+        """Return the split with only some of its records; `kept` counts within the split."""
+        return Split(self.name, self.records, self.rows[kept], self.labels[kept])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All splits that a manifest gives, and the facts of it that networks and methods need."""
+
+    task: str
+    classes: list[str] | None
+    num_outputs: int
+    splits: dict[str, Split]
+    forget_classes: list[int] | None  # numbers, when the selection is exactly whole classes
+
+    def split(self, name: str) -> Split:
+        """Return a split by name.
+
+        Raises:
+            UserError: the manifest does not give it.
+        """
+        if name not in self.splits:
+            known = ", ".join(self.splits) or "none"
+            raise UserError(f"there is no split '{name}' here; the manifest gives {known}")
+        return self.splits[name]
+
+
+def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Dataset:
+    """Open the sources of a manifest and derive the splits.
+
+    Raises:
+        UserError: a source cannot be read, a label is unknown, or the selection is empty, total or names what is not there.
+    """
+    arguments = manifest.model.arguments.get("num_classes")
+    if manifest.data is None:
+        return _without_data(manifest, arguments)
+    train = open_records(manifest.data.train, "data.train", manifest)
+    test = open_records(manifest.data.test, "data.test", manifest) if manifest.data.test else None
+    if manifest.task == "regression":
+        classes, encode = None, label_reader.numbers
+    else:
+        classes = label_reader.class_list(manifest.classes, train, arguments)
+        encode = lambda records: label_reader.encode(records, classes or [])  # noqa: E731
+    splits = {"train": Split("train", train, np.arange(len(train)), encode(train))}
+    if test is not None:
+        splits["test"] = Split("test", test, np.arange(len(test)), encode(test))
+    numbers = _derive(manifest, splits, classes or [], forget_duplicates)
+    num_outputs = _num_outputs(manifest, classes)
+    return Dataset(manifest.task, [str(name) for name in classes] if classes else None, num_outputs, splits, numbers)
+
+
+def open_records(source: Source, name: str, manifest: Manifest) -> Records:
+    """Open one source; its paths start from the manifest's folder."""
+    module, _, function = FORMATS[source.format].partition(":")
+    assert source.spec is not None
+    spec = _absolute(source.spec, manifest.folder)
+    read = getattr(import_module(f"unlearn_cli.data.{module}"), function)
+    records = keep(read(spec, name, manifest.input, manifest.task), source.rows)
+    if not len(records):
+        raise UserError(f"{name}: holds no records")
+    return records
+
+
+def _absolute(spec: Section, folder: Path) -> Section:
+    paths = {key: folder / value for key, value in spec if isinstance(value, Path)}
+    return spec.model_copy(update=paths)
+
+
+def _without_data(manifest: Manifest, num_classes: int | None) -> Dataset:
+    classes = manifest.classes or (list(range(num_classes)) if isinstance(num_classes, int) else None)
+    if manifest.task == "classification" and classes is None:
+        raise UserError("a manifest without data must say how many classes there are: list 'classes'")
+    forget = manifest.forget
+    numbers = selection.forget_classes(forget, classes or []) if forget and forget.only_classes else None
+    names = [str(name) for name in classes] if classes else None
+    return Dataset(manifest.task, names, _num_outputs(manifest, classes), {}, numbers)
+
+
+def _num_outputs(manifest: Manifest, classes: list[str | int] | None) -> int:
+    num_outputs = 1 if manifest.task == "regression" else len(classes or [])
+    asked = manifest.model.arguments.get("num_classes", num_outputs)
+    if asked != num_outputs:
+        what = "a regression has one output" if manifest.task == "regression" else f"there are {num_outputs} classes"
+        raise UserError(
+            f"model.arguments.num_classes is {asked}, but {what}; list all of the model's classes as 'classes'"
+        )
+    return num_outputs
+
+
+def _derive(
+    manifest: Manifest, splits: dict[str, Split], classes: label_reader.Classes, forget_duplicates: bool
+) -> list[int] | None:
+    """Add forget and retain (of train) and, where the selection makes sense there, test_forget and test_retain."""
+    forget, train = manifest.forget, splits["train"]
+    if forget is None:
+        return None
+    mask = selection.select(forget, train.records, train.labels, classes, manifest.folder)
+    if forget_duplicates:
+        mask[selection.duplicates(train.records, mask)] = True
+    splits["forget"] = Split("forget", train.records, np.flatnonzero(mask), train.labels[mask])
+    splits["retain"] = Split("retain", train.records, np.flatnonzero(~mask), train.labels[~mask])
+    if "test" in splits and (forget.classes or forget.where):
+        test = splits["test"]
+        mask = selection.by_meaning(forget, test.records, test.labels, classes)
+        splits["test_forget"] = Split("test_forget", test.records, np.flatnonzero(mask), test.labels[mask])
+        splits["test_retain"] = Split("test_retain", test.records, np.flatnonzero(~mask), test.labels[~mask])
+    return _whole_classes(splits) if manifest.task == "classification" else None
+
+
+def _whole_classes(splits: dict[str, Split]) -> list[int] | None:
+    forgotten, retained = set(splits["forget"].labels.tolist()), set(splits["retain"].labels.tolist())
+    return None if forgotten & retained else sorted(forgotten)
+
+
+def describe(dataset: Dataset, key: str) -> dict[str, report.Split]:
+    """Describe the splits for the report: counts and keyed digests of the ids, never an id."""
+    return {name: _describe(split, key, dataset.classes) for name, split in dataset.splits.items()}
+
+
+def _describe(split: Split, key: str, classes: list[str] | None) -> report.Split:
+    digest = hmac.new(key.encode(), "\n".join(split.ids).encode(), hashlib.sha256).hexdigest()
+    counts = Counter(split.labels.tolist()) if classes else {}
+    named = {name: counts[number] for number, name in enumerate(classes)} if classes else None
+    return report.Split(n=len(split), ids_digest=digest, classes=named)

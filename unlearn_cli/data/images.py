@@ -1,0 +1,83 @@
+"""Image files as samples: opened with PIL after a check of their size, brought to the manifest's shape."""
+
+import warnings
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from unlearn_cli.errors import UserError
+from unlearn_cli.manifest import Input
+
+SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+
+
+@dataclass(frozen=True)
+class ImageFiles:
+    """One file a sample."""
+
+    paths: list[Path]
+    input: Input
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return np.stack([read_image(self.paths[row], self.input) for row in rows])
+
+    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+        return [blake2b(self.paths[row].read_bytes(), digest_size=16).digest() for row in rows]
+
+
+def read_image(path: Path, input: Input) -> np.ndarray:
+    """Read one image as (C, H, W) uint8.
+
+    Raises:
+        UserError: no such file, no image, a decompression bomb, or another size than the manifest says.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                pixels = _to_shape(image, path, input)
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such image; put it there or take it out of the data") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        limit = Image.MAX_IMAGE_PIXELS
+        raise UserError(
+            f"{path}: has more than {limit} pixels, like a decompression bomb; shrink or remove it"
+        ) from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        reason = "it is no image" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise UserError(f"{path}: cannot be read ({reason}); replace or remove it") from None
+    return pixels
+
+
+def _to_shape(image: Image.Image, path: Path, input: Input) -> np.ndarray:
+    channels, height, width = input.shape
+    image = image.convert({1: "L", 3: "RGB"}[channels])
+    if input.resize:
+        image = _centre_crop(_resize(image, input.resize), height, width)
+    if image.size != (width, height):
+        size = f"{image.width}x{image.height}"
+        raise UserError(
+            f"{path}: is {size} pixels, but input.shape says {width}x{height}; add input.resize to the manifest"
+        )
+    pixels = np.asarray(image, dtype=np.uint8)
+    return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)
+
+
+def _resize(image: Image.Image, shorter: int) -> Image.Image:
+    """Bring the shorter side to `shorter` pixels, as torchvision's Resize does."""
+    if image.width <= image.height:
+        size = (shorter, int(shorter * image.height / image.width))
+    else:
+        size = (int(shorter * image.width / image.height), shorter)
+    return image.resize(size, Image.Resampling.BILINEAR)
+
+
+def _centre_crop(image: Image.Image, height: int, width: int) -> Image.Image:
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))

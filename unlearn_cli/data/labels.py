@@ -1,0 +1,69 @@
+"""From stored labels to what a network is trained with: class numbers, or plain numbers for a regression."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from unlearn_cli.data.records import Records
+from unlearn_cli.errors import UserError, did_you_mean
+
+Classes = Sequence[str | int]
+
+
+def class_list(listed: Classes | None, train: Records, num_classes: int | None) -> list[str | int]:
+    """Return the classes in the order of the head's outputs.
+
+    What the manifest lists; else, for labels that are names, the sorted names of train; else the numbers from 0.
+    """
+    if listed is not None:
+        return list(listed)
+    labels = train.labels
+    if labels.dtype.kind in "US":
+        return [str(name) for name in train.class_names or np.unique(labels)]
+    if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == labels.astype(np.int64)).all()):
+        raise UserError(f"{train.name}: labels are not whole numbers; for numbers as labels say 'task: regression'")
+    return list(range(num_classes or int(labels.max()) + 1))
+
+
+def encode(records: Records, classes: Classes) -> np.ndarray:
+    """Return class numbers (n,) int64: names are looked up; numbers too where the classes are numbers, else they are positions.
+
+    Raises:
+        UserError: a label is not among the classes.
+    """
+    values, inverse = np.unique(records.labels, return_inverse=True)
+    numbers = [position(value, classes) for value in values.tolist()]
+    if None in numbers:
+        bad = str(values[numbers.index(None)])
+        known = [str(name) for name in classes]
+        raise UserError(
+            f"{records.name}: label '{bad}' is none of the {len(known)} classes; {did_you_mean(bad, known)}; "
+            "list all classes, in the order of the model's outputs, as 'classes' in the manifest"
+        )
+    return np.asarray(numbers, dtype=np.int64)[inverse]
+
+
+def position(value: str | float, classes: Classes) -> int | None:
+    """Return the number of a class given by name or number; None if there is no such class."""
+    names = [str(name) for name in classes]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if str(value) in names:
+        return names.index(str(value))
+    numbered = all(isinstance(name, int) for name in classes)
+    return value if isinstance(value, int) and not numbered and 0 <= value < len(names) else None
+
+
+def numbers(records: Records) -> np.ndarray:
+    """Return the labels of a regression as float64 (n,).
+
+    Raises:
+        UserError: they are text, or one is not finite.
+    """
+    if records.labels.dtype.kind not in "uif":
+        raise UserError(f"{records.name}: labels are text; a regression needs numbers")
+    labels = records.labels.astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(labels))
+    if len(bad):
+        raise UserError(f"{records.name}: {len(bad)} labels are NaN or infinite, the first in row {bad[0]}; mend them")
+    return labels

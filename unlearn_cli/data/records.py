@@ -1,0 +1,176 @@
+"""The records of one source as every format presents them: samples on demand, labels, ids and columns. No torch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import blake2b
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any, Protocol
+
+import numpy as np
+
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.manifest import Condition
+from unlearn_cli.sources import Rows
+
+
+class Inputs(Protocol):
+    """The samples of a source, read on demand."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """Return (n, *input.shape): uint8 or float32, not yet scaled."""
+        ...
+
+    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+        """Return a digest of each stored sample: equal samples have equal digests."""
+        ...
+
+
+@dataclass(frozen=True)
+class Records:
+    """What one source holds.
+
+    `labels` are as stored: strings, whole numbers or floats. `ids` are strings, or the numbers of the rows.
+    `class_names` is there when the source knows of classes that may have no record.
+    """
+
+    name: str
+    inputs: Inputs
+    labels: np.ndarray
+    ids: np.ndarray
+    column: Callable[[str], np.ndarray]
+    where: Callable[[list[Condition]], np.ndarray]
+    class_names: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def from_arrays(
+    name: str,
+    inputs: Inputs,
+    labels: np.ndarray,
+    ids: np.ndarray | None = None,
+    columns: dict[str, np.ndarray] | None = None,
+) -> Records:
+    """Build records whose columns lie in memory, so that conditions are evaluated on arrays."""
+    ids = np.arange(len(labels)) if ids is None else ids
+    column = partial(_column, name, {**(columns or {}), "label": labels, "id": ids})
+    return Records(name, inputs, labels, ids, column, partial(_where, name, column, len(labels)))
+
+
+def keep(records: Records, rows: Rows | None) -> Records:
+    """Keep the rows that a source's `rows` asks for; ids stay what they were."""
+    if rows is None:
+        return records
+    kept = _kept(len(records), rows)
+    if not len(kept):
+        raise UserError(f"{records.name}: 'rows' keeps none of {len(records)} records; choose other rows")
+    column = partial(_kept_column, records.column, kept)
+    return replace(
+        records, inputs=Subset(records.inputs, kept), labels=records.labels[kept], ids=records.ids[kept], column=column,
+        where=lambda conditions: records.where(conditions)[kept],
+    )  # fmt: skip
+
+
+def _kept(n: int, rows: Rows) -> np.ndarray:
+    numbers = np.arange(n)
+    if rows.every:
+        return numbers[:: rows.every]
+    if rows.not_every:
+        return numbers[numbers % rows.not_every != 0]
+    if rows.first:
+        return numbers[: round(n * rows.first)]
+    assert rows.last is not None
+    return numbers[n - round(n * rows.last) :]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some rows of other inputs."""
+
+    inputs: Inputs
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return self.inputs.take(self.rows[rows])
+
+    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+        return self.inputs.fingerprints(self.rows[rows])
+
+
+@dataclass(frozen=True)
+class ArrayInputs:
+    """Samples that lie in one array: (N, *shape), or images as (N, H, W) or (N, H, W, C)."""
+
+    array: np.ndarray
+    shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        samples = self.array[rows]
+        if samples.shape[1:] != self.shape and samples.ndim == 4:
+            samples = samples.transpose(0, 3, 1, 2)
+        samples = samples.reshape(len(rows), *self.shape)
+        return np.ascontiguousarray(samples, dtype=np.uint8 if samples.dtype == np.uint8 else np.float32)
+
+    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+        return [blake2b(self.array[row].tobytes(), digest_size=16).digest() for row in rows]
+
+
+def array_inputs(name: str, array: np.ndarray, shape: list[int]) -> ArrayInputs:
+    """Check that an array holds finite samples of the manifest's shape.
+
+    Raises:
+        UserError: another shape, no numbers, or a value that is not finite.
+    """
+    if array.dtype.kind not in "uif":
+        raise UserError(f"{name}: samples have type {array.dtype}; expected numbers")
+    channels_last = [*array.shape[2:], array.shape[1]] if array.ndim == 2 else [*array.shape[3:], *array.shape[1:3]]
+    if list(array.shape[1:]) != shape and ([1, *array.shape[1:]] != shape and channels_last != shape):
+        raise UserError(
+            f"{name}: samples have shape {list(array.shape[1:])}, but input.shape is {shape}; make them agree"
+        )
+    if array.dtype.kind == "f":
+        finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        if not finite.all():
+            bad = np.flatnonzero(~finite)
+            raise UserError(
+                f"{name}: {len(bad)} records have NaN or infinite values, the first in row {bad[0]}; mend them"
+            )
+    return ArrayInputs(array, tuple(shape))
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge,
+    "in": lambda column, values: np.isin(column, np.asarray(values)),
+}  # fmt: skip
+
+
+def _where(name: str, column: Callable[[str], np.ndarray], n: int, conditions: list[Condition]) -> np.ndarray:
+    mask = np.ones(n, dtype=bool)
+    for condition in conditions:
+        values = column(condition.column)
+        wanted = condition.value if isinstance(condition.value, list) else [condition.value]
+        if (values.dtype.kind in "US") != all(isinstance(value, str) for value in wanted):
+            kind = "text" if values.dtype.kind in "US" else "numbers"
+            raise UserError(f"{name}: column '{condition.column}' holds {kind}; compare it with {kind}")
+        mask &= _OPERATORS[condition.op](values, condition.value)
+    return mask
+
+
+def _column(name: str, columns: dict[str, np.ndarray], column: str) -> np.ndarray:
+    if column not in columns:
+        raise UserError(f"{name}: there is no column '{column}'; {did_you_mean(column, columns)}")
+    return columns[column]
+
+
+def _kept_column(column: Callable[[str], np.ndarray], kept: np.ndarray, name: str) -> np.ndarray:
+    return column(name)[kept]

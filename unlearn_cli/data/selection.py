@@ -1,0 +1,102 @@
+"""Which records must be forgotten: the union of classes, ids, groups, conditions and a random share."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlearn_cli.data.labels import Classes, position
+from unlearn_cli.data.records import Records
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.manifest import Expect, Forget, Fraction, IdsFile
+
+
+def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classes, folder: Path) -> np.ndarray:
+    """Return the mask (n,) of the training records to forget.
+
+    Raises:
+        UserError: a class or an id that does not exist, nothing or everything selected, or not what `expect` says.
+    """
+    mask = by_meaning(forget, records, labels, classes)
+    ids = [*forget.ids, *(_ids_of(forget.ids_file, folder) if forget.ids_file else [])]
+    if ids:
+        mask |= _by_ids(ids, records)
+    if forget.groups:
+        mask |= _by_group(forget.groups.column, forget.groups.values, records)
+    if forget.fraction:
+        mask |= _by_share(forget.fraction, len(records))
+    _check(mask, forget.expect, records.name)
+    return mask
+
+
+def by_meaning(forget: Forget, records: Records, labels: np.ndarray, classes: Classes) -> np.ndarray:
+    """Return the mask of the records that classes and conditions select: the part that makes sense for test data too."""
+    mask = np.isin(labels, forget_classes(forget, classes)) if forget.classes else np.zeros(len(records), dtype=bool)
+    return mask | records.where(forget.where) if forget.where else mask
+
+
+def forget_classes(forget: Forget, classes: Classes) -> list[int]:
+    """Return the numbers of the classes to forget, given by name or number."""
+    found = [position(value, classes) for value in forget.classes]
+    for value, number in zip(forget.classes, found, strict=True):
+        if number is None:
+            known = [str(name) for name in classes]
+            raise UserError(f"forget.classes: there is no class '{value}'; {did_you_mean(str(value), known)}")
+    return sorted({number for number in found if number is not None})
+
+
+def _by_ids(ids: list[Any], records: Records) -> np.ndarray:
+    wanted = {str(value) for value in ids}
+    known = records.ids.astype(str)
+    mask = np.isin(known, np.array(sorted(wanted)))
+    if mask.sum() < len(wanted):
+        missing = sorted(wanted - set(known[mask].tolist()))
+        raise UserError(
+            f"{records.name}: {len(missing)} ids to forget do not exist, the first is '{missing[0]}'; take them out"
+        )
+    if mask.sum() > len(wanted):
+        raise UserError(f"{records.name}: the ids are not unique: {len(wanted)} ids name {mask.sum()} records")
+    return mask
+
+
+def _ids_of(file: IdsFile, folder: Path) -> list[str]:
+    from unlearn_cli.data.table import read_column  # DuckDB: imported only where a table is read
+
+    return read_column(folder / file.path, file.column, "forget.ids_file").astype(str).tolist()
+
+
+def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
+    members = records.column(column).astype(str)
+    for value in values:
+        if str(value) not in members:
+            raise UserError(f"{records.name}: no record has {column} = {value}; take it out of forget.groups")
+    return np.isin(members, np.array([str(value) for value in values]))
+
+
+def _by_share(fraction: Fraction, n: int) -> np.ndarray:
+    mask = np.zeros(n, dtype=bool)
+    count = round(fraction.share * n)
+    mask[np.random.default_rng(fraction.seed).permutation(n)[:count]] = True
+    return mask
+
+
+def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
+    count, n = int(mask.sum()), len(mask)
+    if count == 0:
+        raise UserError(f"{name}: 'forget' selects none of {n} records; check the selection")
+    if count == n:
+        raise UserError(f"{name}: 'forget' selects all {n} records and leaves nothing to retain; check the selection")
+    if expect.min is not None and count < expect.min:
+        raise UserError(f"{name}: 'forget' selects {count} records; expect.min is {expect.min}")
+    if expect.max is not None and count > expect.max:
+        raise UserError(f"{name}: 'forget' selects {count} records; expect.max is {expect.max}")
+    if expect.max_share is not None and count > expect.max_share * n:
+        raise UserError(f"{name}: 'forget' selects {count} of {n} records; expect.max_share is {expect.max_share}")
+
+
+def duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
+    """Return the rows of retain whose samples equal a forgotten one byte for byte: they would teach it again."""
+    forgotten = set(records.inputs.fingerprints(np.flatnonzero(forget)))
+    retain = np.flatnonzero(~forget)
+    same = [digest in forgotten for digest in records.inputs.fingerprints(retain)]
+    return retain[np.asarray(same, dtype=bool)]

@@ -1,0 +1,74 @@
+"""Where the stored samples of a source are while a run reads them: on the device as a whole, or streamed from disk."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from unlearn_cli.data.records import Inputs
+
+
+class Store(Protocol):
+    def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
+        """Yield the stored samples of each chunk of rows, on the device."""
+        ...
+
+
+def open_store(inputs: Inputs, shape: tuple[int, ...], device: torch.device, memory_budget: int) -> Store:
+    """Keep what fits the budget on the device, in the type it is stored in; stream what does not.
+
+    The choice depends on sizes alone, never on how much memory is free, so that equal runs take equal paths.
+    """
+    first = inputs.take(np.arange(1))
+    if first.dtype.itemsize * math.prod(shape) * len(inputs) > memory_budget:
+        return StreamedStore(inputs, device)
+    parts = [inputs.take(rows) for rows in np.array_split(np.arange(len(inputs)), -(-len(inputs) // 4096))]
+    return MemoryStore(torch.from_numpy(np.concatenate(parts)).to(device))
+
+
+@dataclass(frozen=True)
+class MemoryStore:
+    """All samples of a source as one tensor."""
+
+    samples: Tensor
+
+    def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
+        for rows in chunks:
+            yield self.samples[torch.from_numpy(rows).to(self.samples.device)]
+
+
+@dataclass(frozen=True)
+class StreamedStore:
+    """Samples that are read, and images decoded, in worker processes while the device computes."""
+
+    inputs: Inputs
+    device: torch.device
+    workers: int = 2
+
+    def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
+        on_gpu = self.device.type == "cuda"
+        loader: DataLoader[Tensor] = DataLoader(
+            _Chunks(self.inputs, chunks), batch_size=None, num_workers=self.workers if len(chunks) > 1 else 0,
+            pin_memory=on_gpu, generator=torch.Generator(),  # its own: the run's stream must not depend on the store
+        )  # fmt: skip
+        for samples in loader:
+            yield samples.to(self.device, non_blocking=on_gpu)
+
+
+@dataclass(frozen=True)
+class _Chunks(Dataset[Tensor]):
+    """One item is one whole batch, so that a worker reads it at a time."""
+
+    inputs: Inputs
+    chunks: list[np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return torch.from_numpy(self.inputs.take(self.chunks[index]))

@@ -1,0 +1,80 @@
+"""The errors that are not bugs, each with its exit code, and the sentence that says what the codes mean.
+
+CliError            something the user can act on; printed as one line, never as a traceback
+  UserError         2   wrong usage or bad input; nothing was written
+  GateFailed        3   a gate failed; the files are written and marked
+  Inconclusive      4   a verdict could not be decided
+  IntegrityError    6   a digest does not match
+  ResourceError     7   out of memory, disk full, no such device
+  Interrupted       75  stopped by a signal after saving its state; the same command goes on
+"""
+
+import difflib
+import errno
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class CliError(Exception):
+    """An error the user can act on: one line that says what is wrong, what was expected and what to do."""
+
+    exit_code = 1
+
+
+class UserError(CliError):
+    exit_code = 2
+
+
+class GateFailed(CliError):
+    exit_code = 3
+
+
+class Inconclusive(CliError):
+    exit_code = 4
+
+
+class IntegrityError(CliError):
+    exit_code = 6
+
+
+class ResourceError(CliError):
+    exit_code = 7
+
+
+class Interrupted(CliError):
+    exit_code = 75
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return '; did you mean X?' when a known name is near, otherwise the list of the known names."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+
+
+@contextmanager
+def resources(folder: Path | None = None) -> Iterator[None]:
+    """Turn 'disk full', 'not allowed' and 'out of memory' into their own exit codes: they are no bugs of ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = error.filename or folder or "the output"
+            raise ResourceError(f"{where}: the disk is full; free some space and run the same command again") from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(f"{error.filename or folder}: permission denied; choose a place you may use") from None
+        raise
+    except MemoryError:
+        raise ResourceError("out of memory; a smaller --batch-size or a smaller model needs less") from None
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            "out of memory on the device; a smaller --batch-size or --device cpu needs less of it"
+        ) from None
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Recognise torch's out-of-memory errors by name, because this module must not import torch."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator: can't allocate memory" in str(error)

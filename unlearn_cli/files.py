@@ -1,0 +1,112 @@
+"""Writing files so that a reader sees the old ones or the new ones, never half of either."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unlearn_cli.errors import UserError, resources
+
+
+def check_output(path: Path, overwrite: bool) -> None:
+    """Refuse an output that exists (unless `--overwrite`) or cannot be written, before any work.
+
+    Raises:
+        UserError: it exists, a parent is a file, or the folder to write in is not writable.
+    """
+    if path.exists() and not overwrite:
+        raise UserError(f"{path}: exists already; choose another --out, or --overwrite to replace it")
+    parent = path.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    if not parent.is_dir():
+        raise UserError(f"{path}: {parent} is a file, not a folder; choose another --out")
+    if not os.access(parent, os.W_OK):
+        raise UserError(f"{path}: {parent} is not writable; choose another --out")
+
+
+@contextmanager
+def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a new sibling folder to write in; when all went well, fsync it and rename it to `folder` as a whole.
+
+    With `overwrite` the old folder is moved aside first and removed last, so that a crash leaves one of the two.
+    """
+    check_output(folder, overwrite)
+    tidy_up(folder)
+    with resources(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = _sibling(folder, f"new-{os.getpid()}")
+        new.mkdir()
+        try:
+            yield new
+            for path in sorted(new.rglob("*")):
+                fsync(path)
+            fsync(new)
+            _swap(new, folder)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+
+def _swap(new: Path, folder: Path) -> None:
+    old = _sibling(folder, f"old-{os.getpid()}")
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    fsync(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def tidy_up(folder: Path) -> None:
+    """Put right what a killed run left beside `folder`: bring the old one back if the new one never came, drop the rest."""
+    left = sorted(folder.parent.glob(f".{folder.name}.old-*")) if folder.parent.is_dir() else []
+    if left and not folder.exists():
+        left.pop().rename(folder)
+    for path in [*left, *folder.parent.glob(f".{folder.name}.new-*")]:
+        if not _is_alive(int(path.name.rpartition("-")[2])):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's process: it lives
+        return True
+    return process != os.getpid()
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[Path]:
+    """Yield a sibling to write to; when all went well, fsync it and rename it to `path`."""
+    with resources(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = _sibling(path, f"new-{os.getpid()}")
+        try:
+            yield new
+            fsync(new)
+            os.replace(new, path)
+            fsync(path.parent)
+        finally:
+            new.unlink(missing_ok=True)
+
+
+def _sibling(path: Path, suffix: str) -> Path:
+    return path.parent / f".{path.name}.{suffix}"
+
+
+def fsync(path: Path) -> None:
+    """Make sure that a file, or the entries of a folder, would survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

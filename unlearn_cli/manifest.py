@@ -1,0 +1,223 @@
+"""The manifest: the YAML file that says which architecture, which data, and what must be forgotten. The only reader of YAML."""
+
+import hashlib
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationError, model_validator
+from pydantic import NonNegativeInt as Count
+
+from unlearn_cli import gates, models, strict_yaml
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.manifest_errors import messages
+from unlearn_cli.report import Task
+from unlearn_cli.sources import FilePath, Section, Source
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Scalar = str | int | float | bool
+Spread = Annotated[float, Field(gt=0)]
+
+
+class Model(Section):
+    """Which network the checkpoint's weights belong to."""
+
+    architecture: str = Field(description="torchvision/<name>, a bundled name, or package.module:function")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="what the architecture's function is called with"
+    )
+    stem: Literal["cifar"] | None = Field(
+        default=None, description="torchvision ResNets: 3x3 first convolution and no pooling"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        library, slash, name = self.architecture.partition("/")
+        if slash and (library != "torchvision" or not name.isidentifier()):
+            raise ValueError(f"'{self.architecture}' is no torchvision/<name>; 'torchvision/resnet18' is one")
+        if not slash and ":" not in self.architecture and self.architecture not in models.TABLE:
+            hint = did_you_mean(self.architecture, models.TABLE)
+            raise ValueError(f"'{self.architecture}' is no bundled architecture; {hint}; or torchvision/<name>")
+        downloads = {"weights", "weights_backbone", "pretrained"} & set(self.arguments)
+        if downloads:
+            raise ValueError(f"the argument '{min(downloads)}' would download weights; the checkpoint brings its own")
+        if self.stem and not (library == "torchvision" and "res" in name):
+            raise ValueError("a stem is for torchvision's ResNets alone; leave 'stem' out")
+        return self
+
+
+class Input(Section):
+    """How a stored sample becomes a tensor; it must be what the model was trained with."""
+
+    shape: Annotated[list[PositiveInt], Field(min_length=1, max_length=3)] = Field(
+        description="[channels, height, width] of images, [features] of tables"
+    )
+    scale: PositiveFloat | None = Field(
+        default=None, description="stored values are divided by it first; 255 for uint8, else 1"
+    )
+    mean: float | list[float] = Field(default=0.0, description="subtracted after scaling: one number, or one a channel")
+    std: Spread | list[Spread] = Field(default=1.0, description="divided by after that")
+    resize: PositiveInt | None = Field(
+        default=None, description="image files: shorter side to this, then the centre crop"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if isinstance(value, list) and len(value) != self.shape[0]:
+                raise ValueError(f"{name} has {len(value)} numbers; expected one, or {self.shape[0]} as in shape")
+        return self
+
+
+class Target(Section):
+    """Regression: the model's output times std plus mean is the prediction in the label's unit."""
+
+    mean: float = 0.0
+    std: PositiveFloat = 1.0
+
+
+class RandomCrop(Section):
+    random_crop: PositiveInt = Field(description="pixels of zero padding on each side before the crop")
+
+
+class Data(Section):
+    """Where the records lie."""
+
+    train: Source
+    test: Source | None = None
+    augment: list[Literal["horizontal_flip"] | RandomCrop] = Field(default_factory=list)
+
+
+class IdsFile(Section):
+    path: FilePath
+    column: str = "id"
+
+
+class Groups(Section):
+    """All records of a person: those with one of the values in a column."""
+
+    column: str
+    values: Annotated[list[Scalar], Field(min_length=1)]
+
+
+class Condition(Section):
+    column: str
+    op: Literal["==", "!=", "<", "<=", ">", ">=", "in"]
+    value: Scalar | list[Scalar]
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if (self.op == "in") != isinstance(self.value, list):
+            raise ValueError("'in' takes a list of values; the other operators take one value")
+        return self
+
+
+class Fraction(Section):
+    share: Share
+    seed: Count = 0
+
+
+class Expect(Section):
+    """Refuse to run when the selection looks wrong."""
+
+    min: Count | None = None
+    max: Count | None = None
+    max_share: Share | None = None
+
+
+class Forget(Section):
+    """What must be forgotten: the union of what is listed."""
+
+    classes: list[str | int] = Field(default_factory=list)
+    ids: list[str | int] = Field(default_factory=list)
+    ids_file: IdsFile | None = None
+    groups: Groups | None = None
+    where: list[Condition] = Field(default_factory=list, description="conditions, all of which must hold")
+    fraction: Fraction | None = None
+    expect: Expect = Field(default_factory=Expect)
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if not any((self.classes, self.ids, self.ids_file, self.groups, self.where, self.fraction)):
+            raise ValueError("selects nothing; name classes, ids, ids_file, groups, where or fraction")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("a class is listed twice")
+        return self
+
+    @property
+    def only_classes(self) -> bool:
+        return bool(self.classes) and not any((self.ids, self.ids_file, self.groups, self.where, self.fraction))
+
+
+class Manifest(Section):
+    version: Literal[1]
+    task: Task
+    model: Model
+    input: Input
+    target: Target = Field(default_factory=Target)
+    loss: Literal["mse", "l1"] = Field(default="mse", description="regression: what training minimises")
+    classes: Annotated[list[str | int], Field(min_length=1)] | None = Field(
+        None, description="the order of the head's outputs; default: the sorted names of train"
+    )
+    data: Data | None = None
+    forget: Forget | None = None
+    gates: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+            raise ValueError("'classes' lists a name twice")
+        if self.task == "regression" and (self.classes or (self.forget and self.forget.classes)):
+            raise ValueError("a regression has no classes; leave 'classes' out, and choose what to forget with 'where'")
+        for condition in self.gates:
+            gates.parse(condition, self.task)
+        return self
+
+    _folder: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths in the manifest start: its own folder."""
+        return self._folder
+
+    @property
+    def sections(self) -> set[str]:
+        """Which of the sections that plug-ins may need are there."""
+        there = {"data": self.data, "forget": self.forget, "test": self.data and self.data.test}
+        return {name for name, section in there.items() if section is not None}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what the manifest says, comments and layout aside."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def read(path: Path) -> Manifest:
+    """Read and check a manifest; relative paths in it start from its own folder.
+
+    Raises:
+        UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
+    """
+    document = strict_yaml.read(path)
+    if not isinstance(document.value, dict):
+        raise UserError(f"{path}: expected a mapping with 'version: 1' at its top")
+    try:
+        manifest = Manifest.model_validate(document.value)
+    except ValidationError as error:
+        raise UserError("; ".join(messages(error, document, json_schema()))) from None
+    manifest._folder = path.parent
+    return manifest
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the manifest, for editors."""
+    return Manifest.model_json_schema()
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a flat YAML mapping, such as a file of settings."""
+    value = strict_yaml.read(path).value
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a mapping 'name: value', one setting a line")
+    return value

@@ -1,0 +1,22 @@
+"""The mean loss: cross-entropy in nats for classification, the squared error for regression."""
+
+import numpy as np
+from scipy.special import logsumexp
+
+from unlearn_cli.predict import Outputs
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats import mean
+
+
+def loss(outputs: Outputs) -> Estimate:
+    """Return mean (logsumexp z - z_y) in nats, or mean (prediction - y)^2, with a t interval."""
+    return mean(_losses(outputs), at_least=0.0)
+
+
+def _losses(outputs: Outputs) -> np.ndarray:
+    """Return the loss of each record."""
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged model becomes a null with a reason, in `mean`
+        if outputs.task == "regression":
+            return (outputs.values - outputs.labels) ** 2
+        of_label = outputs.values[np.arange(len(outputs)), outputs.labels]
+        return logsumexp(outputs.values, axis=1) - of_label

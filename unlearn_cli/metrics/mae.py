@@ -1,0 +1,14 @@
+"""The mean absolute error, in the label's unit."""
+
+import numpy as np
+
+from unlearn_cli.predict import Outputs
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats import mean, missing
+
+
+def mae(outputs: Outputs) -> Estimate:
+    """Return mean |prediction - y| with a t interval."""
+    if outputs.task != "regression":
+        return missing(f"not defined for {outputs.task}", len(outputs))
+    return mean(np.abs(outputs.values - outputs.labels), at_least=0.0)

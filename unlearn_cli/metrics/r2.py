@@ -1,0 +1,24 @@
+"""The share of the labels' variance that the predictions explain; negative when the mean would do better."""
+
+import numpy as np
+
+from unlearn_cli.predict import Outputs
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats import missing, ratio
+
+
+def r2(outputs: Outputs) -> Estimate:
+    """Return 1 - sum e^2 / sum (y - mean y)^2, with the mean of this very split; interval by the delta method."""
+    if outputs.task != "regression":
+        return missing(f"not defined for {outputs.task}", len(outputs))
+    if len(outputs) < 2:
+        return missing("R2 needs two records", len(outputs))
+    if np.ptp(outputs.labels) == 0:
+        return missing("the labels are constant: there is no variance to explain", len(outputs))
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverged model becomes a null with a reason, in `ratio`
+        squares = (outputs.values - outputs.labels) ** 2
+        unexplained = ratio(squares, (outputs.labels - outputs.labels.mean()) ** 2)
+    if unexplained.value is None or unexplained.low is None or unexplained.high is None:
+        return unexplained
+    value, low, high = 1 - unexplained.value, 1 - unexplained.high, min(1.0, 1 - unexplained.low)
+    return unexplained.model_copy(update={"value": value, "low": low, "high": high})

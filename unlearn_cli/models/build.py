@@ -1,0 +1,83 @@
+"""From the manifest's `model` section to a network: bundled, torchvision's, or the user's own."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.manifest import Manifest
+
+
+def build(manifest: Manifest, num_outputs: int) -> nn.Module:
+    """Return the network with random weights. The caller has made sure that code of the user's own is allowed.
+
+    Raises:
+        UserError: there is no such architecture, or its arguments do not suit it.
+    """
+    architecture, arguments = manifest.model.architecture, dict(manifest.model.arguments)
+    shape = tuple(manifest.input.shape)
+    if architecture.startswith("torchvision/"):
+        model = _torchvision(architecture.partition("/")[2], {"num_classes": num_outputs, **arguments})
+        if manifest.model.stem == "cifar":
+            _small_image_stem(model, shape[0])
+    elif ":" in architecture:
+        model = _own_code(architecture, arguments)
+    else:
+        function = getattr(importlib.import_module(f"unlearn_cli.models.{architecture}"), architecture)
+        model = _call(function, architecture, {"num_classes": num_outputs, "input_shape": shape, **arguments})
+    # Inception and GoogLeNet return a tuple with auxiliary outputs while they train.
+    model.register_forward_hook(_main_output)
+    return model
+
+
+def _torchvision(name: str, arguments: dict[str, Any]) -> nn.Module:
+    from torchvision import models  # seconds: imported only when one of its models is asked for
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise UserError(
+            f"model.architecture: torchvision has no classification model '{name}'; {did_you_mean(name, known)}"
+        )
+    if name in ("googlenet", "inception_v3"):
+        arguments.setdefault("init_weights", True)  # its own default, given to silence its warning
+    return _call(models.get_model_builder(name), f"torchvision/{name}", {**arguments, "weights": None})
+
+
+def _call(function: Callable[..., nn.Module], name: str, arguments: dict[str, Any]) -> nn.Module:
+    try:
+        return function(**arguments)
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in arguments.items() if key != "weights")
+        raise UserError(
+            f"model: {name} cannot be built with {given}: {error}; mend model.arguments or input.shape"
+        ) from None
+
+
+def _small_image_stem(model: nn.Module, channels: int) -> None:
+    """Replace the ImageNet stem of a ResNet, which takes 32x32 images down to 8x8 before the first block."""
+    first = model.get_submodule("conv1")
+    assert isinstance(first, nn.Conv2d)
+    model.set_submodule("conv1", nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False))
+    model.set_submodule("maxpool", nn.Identity())
+
+
+def _own_code(architecture: str, arguments: dict[str, Any]) -> nn.Module:
+    module, _, name = architecture.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(
+            f"model.architecture: {architecture}: {error}; set PYTHONPATH to the folder it lies in"
+        ) from None
+    model = _call(function, architecture, arguments)
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"model.architecture: {architecture} returned a {type(model).__name__}; expected a torch.nn.Module"
+        )
+    return model
+
+
+def _main_output(model: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> Any:
+    return outputs.logits if hasattr(outputs, "logits") else outputs

@@ -1,0 +1,136 @@
+"""Learned noise: inputs that a network gets as wrong (or as right) as it can for a class. Used by `noise`, unsir and emmn.
+
+Idea: optimise the pixels N, never the weights, so that the network's loss for class c is largest or smallest on them.
+
+    maximize: J(N) = -CE(M(N), c) + lambda R(N)        minimize: J(N) = CE(M(N), c) + lambda R(N)
+
+with R the mean over the batch of 3072 times the mean square of a sample's numbers: for 3x32x32 images the sum of squares
+that the authors' code uses, and the same pull on every number for any other size.
+
+Source: Tarun et al., Fast Yet Effective Machine Unlearning (arXiv 2111.08947), section IV; Chundawat et al., Zero-Shot
+Machine Unlearning (arXiv 2201.05629), for the minimising kind. Needs the network and the class numbers, no data.
+Warning: the noise lies in the normalised input space and is not clamped: it is no picture of a training image.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from unlearn_cli.checkpoint import canonical_header
+from unlearn_cli.errors import UserError
+from unlearn_cli.runtime import Random, track
+
+REFERENCE_NUMBERS = 3072  # of a 3x32x32 image, where lambda = 0.1 was found
+CHUNK = 256  # samples that go through the network at once; they do not influence each other
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise for several classes: `samples` (K, B, *shape) in normalised space, `classes` (K,) the numbers of the classes."""
+
+    samples: Tensor
+    classes: list[int]
+    kind: str
+    curve: list[float]
+    settings: dict[str, str]
+
+    def labelled(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return all samples (K * B, *shape) with their class numbers (K * B,)."""
+        labels = torch.tensor(self.classes, device=device).repeat_interleave(self.samples.shape[1])
+        return self.samples.flatten(0, 1).to(device), labels
+
+
+def learn_noise(
+    original: nn.Module, forget_classes: list[int], input_shape: tuple[int, ...], random: Random, *,
+    kind: Literal["maximize", "minimize"] = "maximize", steps: NonNegativeInt = 40, size: PositiveInt = 256,
+    lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, init: Literal["normal", "uniform"] = "normal",
+) -> Noise:  # fmt: skip
+    """Learn `size` samples for every class, all at once: the number of steps does not grow with the number of classes.
+
+    The network is used in eval mode with its weights frozen: they and its buffers are the same afterwards. Of the states
+    that a sample passes through, the one with the lowest J is kept.
+    """
+    samples, labels = start_noise(forget_classes, input_shape, random, size, init)
+    best, lowest = samples.detach().clone(), torch.full((len(samples),), torch.inf, device=samples.device)
+    optimizer = torch.optim.Adam([samples], lr)
+    original.eval()
+    progress = track(range(steps), "noise", samples, optimizer, best, lowest)
+    for _ in progress:
+        parts = [
+            objective(original, part, label, kind, regularisation)
+            for part, label in zip(samples.split(CHUNK), labels.split(CHUNK), strict=True)
+        ]
+        values = torch.cat([value for value, _ in parts])
+        samples.grad = torch.cat([gradient for _, gradient in parts]) / size
+        keep_best(values, samples, best, lowest)
+        optimizer.step()
+        progress.log(objective=values.mean())
+    curve = [float(value) for value in progress.logged.get("objective", [])]
+    settings = {"steps": str(steps), "lr": str(lr), "regularisation": str(regularisation), "init": init}
+    kept = best if steps else samples.detach()
+    return Noise(kept.unflatten(0, (len(forget_classes), size)), forget_classes, kind, curve, settings)
+
+
+def start_noise(
+    classes: list[int], shape: tuple[int, ...], random: Random, size: int, init: str
+) -> tuple[Tensor, Tensor]:
+    """Return the samples to begin with, of mean 0 and variance 1, as a leaf that takes gradients, and their class numbers."""
+    count = len(classes) * size
+    draws = random.normal(count, *shape) if init == "normal" else (random.uniform(count, *shape) - 0.5) * 12**0.5
+    return draws.requires_grad_(), torch.tensor(classes, device=draws.device).repeat_interleave(size)
+
+
+def objective(
+    model: nn.Module, samples: Tensor, labels: Tensor, kind: str, regularisation: float
+) -> tuple[Tensor, Tensor]:
+    """Return J of each sample (B,) and its gradient with respect to the samples alone (B, *shape)."""
+    sign = -1.0 if kind == "maximize" else 1.0
+    cross_entropy = F.cross_entropy(model(samples), labels, reduction="none")
+    penalty = REFERENCE_NUMBERS * samples.square().flatten(1).mean(dim=1)
+    values = sign * cross_entropy + regularisation * penalty
+    (gradient,) = torch.autograd.grad(values.sum(), samples)
+    return values.detach(), gradient
+
+
+@torch.no_grad()
+def keep_best(objective: Tensor, samples: Tensor, best: Tensor, lowest: Tensor) -> None:
+    """Keep each sample's state with the lowest J so far, in place."""
+    better = objective < lowest
+    best[better] = samples[better].detach()
+    lowest[better] = objective[better]
+
+
+def save_noise(path: Path, noise: Noise, metadata: dict[str, str]) -> None:
+    """Write noise as safetensors: `samples`, and in the metadata its classes, kind, settings and loss curve."""
+    facts = {
+        "format": "pt", "kind": noise.kind, "classes": json.dumps(noise.classes), "curve": json.dumps(noise.curve),
+        "settings": json.dumps(noise.settings, sort_keys=True), **metadata,
+    }  # fmt: skip
+    save_file({"samples": noise.samples.detach().cpu().contiguous()}, path, facts)
+    canonical_header(path)
+
+
+def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
+    """Read noise that `unlearn-cli noise` wrote.
+
+    Raises:
+        UserError: it is no such file, or made for other inputs.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts, samples = file.metadata() or {}, file.get_tensor("samples")
+            noise = Noise(samples, json.loads(facts["classes"]), facts["kind"], json.loads(facts["curve"]), {})
+    except (SafetensorError, OSError, KeyError, ValueError):
+        raise UserError(f"{path}: is no file of noise; 'unlearn-cli noise' makes one") from None
+    if tuple(samples.shape[2:]) != input_shape:
+        shape = list(samples.shape[2:])
+        raise UserError(f"{path}: is noise of shape {shape}, but input.shape is {list(input_shape)}; make new noise")
+    return noise

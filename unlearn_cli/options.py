@@ -1,0 +1,60 @@
+"""The options that commands share, each said once. No torch."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from unlearn_cli import attacks, methods, metrics
+
+CheckpointArgument = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Checkpoint to read: .safetensors, .index.json or a folder with one.")
+]
+ManifestOption = Annotated[Path, typer.Option("--manifest", "-m", help="Manifest: architecture, data, what to forget.")]
+OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist.")]
+OptionalOutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for report.json and report.html.")]
+ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting; repeatable.")]
+OriginalOption = Annotated[Path | None, typer.Option("--original", help="The checkpoint before unlearning.")]
+ReferenceOption = Annotated[
+    list[Path] | None, typer.Option("--reference", help="A checkpoint retrained without forget; repeatable.")
+]
+MethodOption = Annotated[
+    str, typer.Option("--method", help="How to unlearn.", autocompletion=lambda: list(methods.TABLE.items()))
+]
+MetricOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric", help="Metrics to compute; repeatable.", autocompletion=lambda: list(metrics.TABLE.items())
+    ),
+]
+AttackOption = Annotated[
+    list[str] | None,
+    typer.Option("--attack", help="Attacks by name; repeatable.", autocompletion=lambda: list(attacks.TABLE.items())),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Go on with an original that is no better than chance.")]
+DuplicatesOption = Annotated[
+    bool, typer.Option("--forget-duplicates", help="Forget records of retain that equal a forgotten one, too.")
+]
+
+AllowCodeOption = Annotated[
+    bool, typer.Option("--allow-code", help="Let the manifest name code of your own.", rich_help_panel="Runtime")
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel="Runtime")]
+PrecisionOption = Annotated[
+    Literal["auto", "fp32", "bf16"], typer.Option(help="Precision of training.", rich_help_panel="Runtime")
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Root of all randomness.", rich_help_panel="Runtime")]
+BatchSizeOption = Annotated[int, typer.Option(min=2, help="Records a training step.", rich_help_panel="Runtime")]
+MemoryOption = Annotated[
+    int, typer.Option(min=1, help="MiB of records to keep on the device; more are streamed.", rich_help_panel="Runtime")
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON document.", rich_help_panel="Output")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes, no bars.", rich_help_panel="Output")]
+LogFormatOption = Annotated[
+    Literal["text", "json"], typer.Option(help="How notes are written to stderr.", rich_help_panel="Output")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output.", rich_help_panel="Output")]

@@ -1,0 +1,146 @@
+"""A plug-in is a function, and its signature is its whole interface.
+
+Parameters without a default name the inputs that it needs: it gets those and nothing else. Keyword parameters with a
+default are its settings; the annotation says what is allowed. The signature is read from the source text, because
+importing a method would import torch, and a wrong setting must be told before that.
+"""
+
+import ast
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+# The types that annotations of settings may use; pydantic looks the names up in this module.
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt  # noqa: F401  # isort: skip
+from typing import Annotated, Literal  # noqa: F401  # isort: skip
+from pydantic import Field  # isort: skip
+
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.manifest import read_mapping
+from unlearn_cli.strict_yaml import parse_scalar
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+# Every input a plug-in may ask for, and what a manifest must bring for it. '' is always there.
+INPUTS: dict[str, str] = {
+    "model": "", "original": "", "fresh": "", "incompetent_teacher": "", "random": "", "num_classes": "",
+    "input_shape": "", "task_loss": "",
+    "train": "data", "label_statistics": "data",
+    "forget": "data forget", "retain": "data forget", "forget_inputs": "data forget", "retain_inputs": "data forget",
+    "forget_classes": "forget",
+    "forget_outputs": "data forget", "holdout_outputs": "data forget test",
+}  # fmt: skip
+OPTIONAL_INPUTS = ("noise",)
+SPLITS = ("train", "forget", "retain", "forget_inputs", "retain_inputs")
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A function seen from outside: the inputs it needs, the settings it has."""
+
+    kind: str
+    name: str
+    module: str
+    needs: tuple[str, ...]
+    optional: tuple[str, ...]
+    settings: type[BaseModel]
+
+    def function(self) -> Callable[..., Any]:
+        """Import the module (torch comes with it) and return the function."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+    def call(self, inputs: Mapping[str, Any], settings: BaseModel) -> Any:
+        """Call the function with the inputs that it asks for, and with its settings."""
+        wanted = {name: inputs[name] for name in self.needs}
+        offered = {name: inputs[name] for name in self.optional if name in inputs}
+        return self.function()(**wanted, **offered, **settings.model_dump())
+
+
+def load(kind: str, name: str) -> Plugin:
+    """Find a plug-in by name among the methods or attacks.
+
+    Raises:
+        UserError: there is none of that name; the nearest is named.
+    """
+    table: dict[str, str] = importlib.import_module(f"unlearn_cli.{kind}").TABLE
+    if name not in table:
+        raise UserError(f"unknown {kind.rstrip('s')} '{name}'; {did_you_mean(name, table)}")
+    return inspect(kind, name, f"unlearn_cli.{kind}.{name}")
+
+
+def inspect(kind: str, name: str, module: str) -> Plugin:
+    """Read the signature of the function `name` from the source text of `module`, without importing it."""
+    source = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    arguments = function.args
+    needs = tuple(argument.arg for argument in arguments.args[: len(arguments.args) - len(arguments.defaults)])
+    fields: dict[str, Any] = {}
+    optional: list[str] = []
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        assert default is not None and argument.annotation is not None, f"{module}: {argument.arg} is no setting"
+        if argument.arg in OPTIONAL_INPUTS:
+            optional.append(argument.arg)
+        else:
+            fields[argument.arg] = (ast.unparse(argument.annotation), ast.literal_eval(default))
+    config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True, protected_namespaces=())
+    settings = create_model(f"{name}_settings", __config__=config, __module__=__name__, **fields)
+    return Plugin(kind, name, module, needs, tuple(optional), settings)
+
+
+def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[str] = ()) -> BaseModel:
+    """Return the completed settings: defaults, then the file, then each `name=value`.
+
+    Raises:
+        UserError: an unknown setting or a value that is not allowed, each with the nearest name or what is expected.
+    """
+    values = read_mapping(config) if config else {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise UserError(f"--set {assignment}: expected name=value; {_settings_of(plugin)}")
+        values[name.strip()] = parse_scalar(text)
+    try:
+        return plugin.settings.model_validate(values)
+    except ValidationError as error:
+        raise UserError("; ".join(_message(plugin, dict(item)) for item in error.errors(include_url=False))) from None
+
+
+def _message(plugin: Plugin, item: dict[str, Any]) -> str:
+    name = str(item["loc"][0]) if item["loc"] else ""
+    if item["type"] == "extra_forbidden":
+        known = plugin.settings.model_fields
+        return f"{plugin.name} has no setting '{name}'; {did_you_mean(name, known) if known else 'it has none'}"
+    return f"{plugin.name}: {name}={item['input']}: {item['msg'].replace('Input should be', 'expected')}"
+
+
+def _settings_of(plugin: Plugin) -> str:
+    fields = plugin.settings.model_fields
+    return "settings: " + ", ".join(f"{name}={field.default}" for name, field in fields.items())
+
+
+def lacking(plugin: Plugin, present: set[str]) -> list[str]:
+    """Return the inputs that the plug-in needs and a manifest with these sections cannot give."""
+    return [name for name in plugin.needs if not set(INPUTS[name].split()) <= present]
+
+
+def check_inputs(plugin: Plugin, present: set[str], manifest: Path) -> None:
+    """Refuse a manifest that lacks what the plug-in needs, and say which others would do.
+
+    Raises:
+        UserError: names the inputs that are lacking, and the plug-ins of the kind that the manifest suffices for.
+    """
+    missing = lacking(plugin, present)
+    if not missing:
+        return
+    sections = sorted({section for name in missing for section in INPUTS[name].split()} - present)
+    table: dict[str, str] = importlib.import_module(f"unlearn_cli.{plugin.kind}").TABLE
+    others = [name for name in sorted(table) if not lacking(load(plugin.kind, name), present)]
+    raise UserError(
+        f"{manifest}: {plugin.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)}; "
+        f"add {'it' if len(sections) == 1 else 'them'}, or use what needs less: {', '.join(others) or 'none'}"
+    )

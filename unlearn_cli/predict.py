@@ -1,0 +1,66 @@
+"""One forward pass a split; every metric and every attack reads its result."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.errors import UserError
+from unlearn_cli.report import Task
+
+MAX_BATCH, MAX_NUMBERS = 512, 2**24  # records, and numbers in them, that go through the network at once
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says of the records of one split, on the host.
+
+    `values`: logits (n, K) for classification, predictions (n,) in the label's own unit for regression; float64.
+    `labels`: class numbers (n,) int64, or numbers (n,) float64.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+    task: Task
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> "Outputs":
+        """Return the outputs of some of the records."""
+        return Outputs(self.values[rows], self.labels[rows], self.task)
+
+
+def join(parts: list[Outputs]) -> Outputs:
+    """Put the outputs of disjoint splits together."""
+    values = np.concatenate([part.values for part in parts])
+    return Outputs(values, np.concatenate([part.labels for part in parts]), parts[0].task)
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, batches: Batches, task: Task, target_mean: float = 0.0, target_std: float = 1.0
+) -> Outputs:
+    """Run a network over a split in its own order, in eval mode and fp32, and leave the network as it was.
+
+    Raises:
+        UserError: an output is not finite, or there is not one output a class (one number, for a regression).
+    """
+    batch_size = max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))
+    was_training = model.training
+    model.eval()
+    parts = [model(x).double().cpu().numpy() for x, _ in batches.sequential(batch_size)]
+    model.train(was_training)
+    values = np.concatenate(parts) if parts else np.zeros((0, batches.num_outputs))
+    if values.shape[1:] != (batches.num_outputs,):
+        expected = f"{batches.num_outputs} a record"
+        raise UserError(f"the model returns outputs of shape {list(values.shape[1:])}; the manifest says {expected}")
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"the model returns NaN or infinite outputs on '{batches.split.name}'; check input.mean and input.std"
+        )
+    values = values[:, 0] * target_std + target_mean if task == "regression" else values
+    return Outputs(values, batches.split.labels, task)

@@ -1,0 +1,185 @@
+"""The report: its only definition and its only writer. All that varies between two equal runs lies under `run`."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = "1.0"
+
+Task = Literal["classification", "regression"]
+Role = Literal["subject", "original", "reference", "trained"]
+Verdict = Literal["passed", "failed", "inconclusive"]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Estimate(Part):
+    """A number with its sample size and 95 % interval, or null with the reason."""
+
+    value: float | None
+    n: int
+    low: float | None = None
+    high: float | None = None
+    interval: str | None = Field(default=None, description="how the interval was computed, 'wilson' for example")
+    reason: str | None = Field(default=None, description="why there is no value")
+
+
+class Checkpoint(Part):
+    """One model: what it is, told so that its bytes can be recognised."""
+
+    role: Role
+    name: str = Field(description="the file's name, without folders")
+    file_sha256: str
+    tensor_digest: str = Field(description="SHA-256 over names, dtypes, shapes and bytes; survives re-sharding")
+    parameters: int
+    lineage: dict[str, str] = Field(
+        default_factory=dict, description="the checkpoint's own metadata on where it comes from"
+    )
+
+
+class Split(Part):
+    """What a split held, without naming a single record."""
+
+    n: int
+    ids_digest: str = Field(description="keyed SHA-256 over the sorted record ids; the key is the manifest's digest")
+    classes: dict[str, int] | None = Field(default=None, description="records a class")
+
+
+class Manifest(Part):
+    digest: str
+    task: Task
+    architecture: str
+    classes: list[str] | None = None
+    forget_classes: list[str] | None = None
+    splits: dict[str, Split] = Field(default_factory=dict)
+    checks: dict[str, bool] = Field(default_factory=dict, description="what was verified of the splits")
+
+
+class Curve(Part):
+    """A number over the steps of one phase, such as a loss."""
+
+    phase: str
+    name: str
+    values: list[float | None]
+
+
+class Rates(Part):
+    """The share of members found at a false-positive rate, by counts (attacks.md section 1.0)."""
+
+    fpr: float
+    tpr: Estimate
+    tpr_mirrored: Estimate = Field(description="with the lowest scores called member")
+    false_positives: int | None = Field(description="non-members above the threshold; ties may keep it under FPR x n")
+    false_positives_mirrored: int | None = None
+    null: float | None = Field(description="the share expected of an attack that knows nothing: (k + 1) / (n + 1)")
+    low_resolution: bool = False
+
+
+class Attack(Part):
+    """The block of numbers that every attack yields; higher scores mean 'was trained on'."""
+
+    name: str
+    role: str = Field(default="subject", description="which checkpoint was attacked")
+    tier: str
+    members: str = "forget"
+    non_members: str = "holdout"
+    num_members: int
+    num_non_members: int
+    auc: Estimate
+    auc_deviation: Estimate = Field(description="|AUC - 1/2|, the quantity to judge: both directions are leakage")
+    rates: list[Rates]
+    balanced_accuracy: Estimate
+    advantage: Estimate
+    max_advantage: Estimate = Field(
+        description="the Kolmogorov-Smirnov statistic: optimistic, its threshold saw the data"
+    )
+    epsilon_lower_bound: Estimate
+    epsilon_kind: str = "descriptive"
+    epsilon_confidence: float = 0.95
+    epsilon_delta: float = 0.0
+    epsilon_max_attainable: float | None = Field(
+        default=None, description="the bound a perfect attack reaches with so few records"
+    )
+    ppv_at_prior: dict[str, float | None]
+    ties_share: float
+    direction: str = "two-sided"
+    seed: int = Field(default=0, description="of the splits into a choosing and a scoring half")
+    settings: dict[str, Any] = Field(default_factory=dict)
+    roc: list[tuple[float, float]] = Field(
+        default_factory=list, description="(FPR, TPR) points, thinned for the picture"
+    )
+    histogram: dict[str, list[float]] = Field(
+        default_factory=dict, description="edges, members and non_members: shares a bin"
+    )
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Gate(Part):
+    condition: str
+    verdict: Verdict
+    value: Estimate
+    limit: float | None
+    reason: str | None = None
+
+
+class Cost(Part):
+    """Work done, in numbers that do not depend on the machine."""
+
+    samples_forward: int = 0
+    samples_backward: int = 0
+    optimizer_steps: int = 0
+
+
+class Run(Part):
+    """All that differs between two equal runs."""
+
+    id: str
+    started: str
+    finished: str
+    seconds: dict[str, float] = Field(default_factory=dict, description="wall time a phase")
+    peak_memory_bytes: int | None = None
+    resumed: bool = False
+
+
+class Report(Part):
+    schema_version: str = SCHEMA_VERSION
+    tool_version: str
+    command: str
+    run: Run
+    manifest: Manifest
+    subject: Checkpoint | None = None
+    original: Checkpoint | None = None
+    references: list[Checkpoint] = Field(default_factory=list)
+    method: str | None = None
+    inputs: list[str] = Field(default_factory=list, description="what the method was given, and nothing else")
+    settings: dict[str, Any] = Field(default_factory=dict)
+    seed: int
+    environment: dict[str, Any]
+    metrics: dict[str, dict[str, dict[str, Estimate]]] = Field(
+        default_factory=dict, description="checkpoint (original, subject, reference) -> split -> metric"
+    )
+    attacks: list[Attack] = Field(default_factory=list)
+    curves: list[Curve] = Field(default_factory=list)
+    gates: list[Gate] = Field(default_factory=list)
+    verdict: Verdict | None = Field(default=None, description="of the gates; null when none was asked")
+    cost: Cost = Field(default_factory=Cost)
+    caveats: list[str] = Field(default_factory=list)
+
+
+def to_json(report: Report) -> str:
+    """Return the report as canonical JSON text: sorted keys, no NaN, one newline at the end."""
+    return json.dumps(report.model_dump(mode="json"), sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write `report.json` into a folder that is being built."""
+    (folder / "report.json").write_text(to_json(report), encoding="utf-8")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the report."""
+    return Report.model_json_schema()

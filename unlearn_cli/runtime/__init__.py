@@ -1,0 +1,7 @@
+"""Device, precision, seeds, progress and resume: the only place that knows them, so that methods stay textbook PyTorch."""
+
+from unlearn_cli.runtime.run import Run, current, start
+from unlearn_cli.runtime.seeds import Random, generator
+from unlearn_cli.runtime.track import Steps, track
+
+__all__ = ["Random", "Run", "Steps", "current", "generator", "start", "track"]

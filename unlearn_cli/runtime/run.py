@@ -1,0 +1,166 @@
+"""One run: its device, precision, seed, where its state is kept, what it has cost, and how it reacts to signals."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from unlearn_cli import report
+from unlearn_cli.errors import Interrupted, ResourceError, UserError
+from unlearn_cli.runtime.seeds import Random, derive
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass
+class Run:
+    """What is fixed for a run, and what it counts. Methods never see it."""
+
+    device: torch.device
+    precision: torch.dtype
+    seed: int
+    batch_size: int = 256
+    memory_budget: int = 2 * 2**30  # bytes of stored samples that are kept on the device; fixed, so that runs are equal
+    partial: Path | None = None
+    curves: list[report.Curve] = field(default_factory=list)
+    cost: report.Cost = field(default_factory=report.Cost)
+    seconds: dict[str, float] = field(default_factory=dict)
+    phases: list[str] = field(default_factory=list)
+    resumed: bool = False
+    stopping: bool = False
+    in_step: bool = False
+    random: Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.random = Random(self.seed, "method", self.device)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.precision == torch.bfloat16 else torch.contiguous_format
+
+    def autocast(self) -> AbstractContextManager[object]:
+        # With the cache on, a weight cast once would be used again after the optimizer changed it.
+        enabled = self.precision != torch.float32
+        return torch.autocast(self.device.type, self.precision, enabled=enabled, cache_enabled=False)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Bring a network to the device and into the run's memory format."""
+        return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+
+    def fresh_weights(self, stream: str) -> AbstractContextManager[None]:
+        """Inside, networks that are built draw their weights from the named stream."""
+        return _seeded(derive(self.seed, "weights", stream))
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add the wall time of what happens inside to the report."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    @contextmanager
+    def counted(self, *models: nn.Module) -> Iterator[None]:
+        """Count the samples that go forward and backward through these networks."""
+        handles = [model.register_forward_hook(self._count) for model in models]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _count(self, model: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        self.cost.samples_forward += len(inputs[0])
+        self.cost.samples_backward += len(inputs[0]) if outputs.requires_grad else 0
+
+
+_current: list[Run] = []
+
+
+def current() -> Run | None:
+    """Return the run that is under way; None when a method is called from Python without one."""
+    return _current[-1] if _current else None
+
+
+@contextmanager
+def start(
+    *, device: str = "auto", precision: Precision = "auto", seed: int = 0, batch_size: int = 256,
+    memory_budget: int = 2 * 2**30, partial: Path | None = None,
+) -> Iterator[Run]:  # fmt: skip
+    """Begin a run: choose device and precision by capability, make torch deterministic, listen to signals.
+
+    Raises:
+        ResourceError: the device asked for is not there.
+    """
+    chosen = _device(device)
+    run = Run(chosen, _precision(precision, chosen), seed, batch_size, memory_budget, partial)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic CUDA matrix products need
+    torch.use_deterministic_algorithms(True, warn_only=chosen.type != "cpu")
+    handlers = {number: signal.signal(number, run_handler(run)) for number in (signal.SIGTERM, signal.SIGINT)}
+    _current.append(run)
+    try:
+        with _seeded(derive(seed, "everything else")):
+            yield run
+    finally:
+        _current.remove(run)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def run_handler(run: Run):  # noqa: ANN201 - the type of signal handlers has no public name
+    """Return a signal handler: the first signal ends the run after the step, a second one at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if run.in_step and not run.stopping:
+            run.stopping = True
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            raise Interrupted("stopped by a signal; nothing was written; the same command starts again")
+
+    return handle
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps") from None
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device.type not in there:
+        raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
+    if not there[device.type] or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+        raise ResourceError(f"--device {name}: there is no such device on this machine; use --device cpu or auto")
+    return device
+
+
+def _precision(name: Precision, device: torch.device) -> torch.dtype:
+    """Choose by capability, never by timing: bf16 where the hardware multiplies it."""
+    if name == "auto":
+        capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+        fast = {"cpu": capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"), "cuda": True}.get(device.type)
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    devices = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield

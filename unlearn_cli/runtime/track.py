@@ -1,0 +1,129 @@
+"""One iterator is both the progress bar and the resume point of a phase."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from torch import Tensor
+
+from unlearn_cli import console
+from unlearn_cli.errors import Interrupted
+from unlearn_cli.report import Curve
+from unlearn_cli.runtime import state
+from unlearn_cli.runtime.run import Run, current
+from unlearn_cli.runtime.seeds import TorchRandom
+from unlearn_cli.runtime.state import Stateful
+
+SAVE_EVERY_SECONDS = 60.0  # how much work a killed process may lose; never changes a result
+WORTH_SAVING_SECONDS = 2.0  # a shorter phase is run again rather than saved
+
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Restartable(Protocol[T_co]):
+    """A sequence of steps that can begin in the middle, such as the batches of several epochs."""
+
+    def __len__(self) -> int: ...
+
+    def from_step(self, phase: str, first: int) -> Iterator[T_co]: ...
+
+
+def track(steps: Sequence[T] | Restartable[T], phase: str, *stateful: Stateful | Tensor) -> "Steps[T]":
+    """Iterate over the steps of a phase, with a bar, and go on where an interrupted run of the same command stopped.
+
+    `stateful` is all that the steps change: networks, optimizers, tensors. Their state is kept beside the output. With no
+    run under way (a method called from Python) this is a plain iterator.
+    """
+    return Steps(steps, phase, list(stateful))
+
+
+class Steps(Generic[T]):
+    """What `track` returns: iterate over it, and `log` numbers for the report's curves."""
+
+    def __init__(self, steps: Sequence[T] | Restartable[T], phase: str, stateful: list[Stateful | Tensor]) -> None:
+        self.steps, self.stateful, self.run = steps, stateful, current()
+        self.logged: dict[str, list[Any]] = {}
+        self.done = 0
+        self.phase = _unique(phase, self.run)
+
+    def log(self, **values: Tensor | float) -> None:
+        """Record numbers of this step; tensors are read when the phase ends, so that a device need not wait."""
+        for name, value in values.items():
+            self.logged.setdefault(name, []).append(value.detach() if isinstance(value, Tensor) else value)
+
+    @property
+    def share_done(self) -> float:
+        """How much of the phase lies behind, from 0 to just under 1: what learning-rate schedules are functions of."""
+        return self.done / len(self.steps)
+
+    def __iter__(self) -> Iterator[T]:
+        run, total = self.run, len(self.steps)
+        self.done = self._restore()
+        start = saved = time.monotonic()
+        with console.bar(self.phase, total) as bar:
+            bar.advance(self.done)
+            for item in self._from(self.done):
+                if run:
+                    run.in_step = True
+                yield item
+                self.done += 1
+                bar.advance()
+                if run and run.stopping:
+                    self._stop()
+                if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                    self._save()
+                    saved = time.monotonic()
+        if run:
+            run.in_step = False
+            if time.monotonic() - start > WORTH_SAVING_SECONDS:
+                self._save()
+            run.cost.optimizer_steps += total
+            run.curves += [Curve(phase=self.phase, name=name, values=curve) for name, curve in self._curves().items()]
+
+    def _from(self, first: int) -> Iterator[T]:
+        if hasattr(self.steps, "from_step"):
+            return cast(Restartable[T], self.steps).from_step(self.phase, first)
+        return iter(cast(Sequence[T], self.steps)[first:])
+
+    def _curves(self) -> dict[str, list[float | None]]:
+        return {name: [_finite(float(value)) for value in values] for name, values in self.logged.items()}
+
+    @property
+    def _file(self) -> Path | None:
+        return self.run.partial / f"{self.phase}.safetensors" if self.run and self.run.partial else None
+
+    def _save(self) -> None:
+        if self._file and self.run:
+            facts = {"done": self.done, "curves": self._curves(), "cost": self.run.cost.model_dump()}
+            state.save(self._file, [*self.stateful, self.run.random, TorchRandom()], facts)
+
+    def _restore(self) -> int:
+        if not (self._file and self.run and self._file.exists()):
+            return 0
+        facts = state.load(self._file, [*self.stateful, self.run.random, TorchRandom()])
+        self.logged = facts["curves"]
+        self.run.cost = type(self.run.cost)(**facts["cost"])
+        self.run.resumed = True
+        console.say(f"{self.phase}: goes on after step {facts['done']} of {len(self.steps)}")
+        return facts["done"]
+
+    def _stop(self) -> None:
+        self._save()
+        kept = f"its state is kept in {self._file.parent.name}; " if self._file else ""
+        raise Interrupted(f"stopped by a signal after step {self.done} of {self.phase}; {kept}the same command goes on")
+
+
+def _unique(phase: str, run: Run | None) -> str:
+    """Number a phase that comes again, so that each has its own state and curve."""
+    if run is None:
+        return phase
+    run.phases.append(phase)
+    count = run.phases.count(phase)
+    return phase if count == 1 else f"{phase}-{count}"
+
+
+def _finite(value: float) -> float | None:
+    return value if value == value and abs(value) != float("inf") else None

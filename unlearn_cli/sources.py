@@ -1,0 +1,123 @@
+"""The part of the manifest that says where records lie: one section a format, each with a short form for its path."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+FilePath = Annotated[Path, Field(strict=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class PathSection(Section):
+    """A section that may be written as its path alone."""
+
+    path: FilePath
+
+    @model_validator(mode="before")
+    @classmethod
+    def short_form(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+
+class ImageFolder(PathSection):
+    """A folder with one folder of images a class; a record's id is its path below the folder."""
+
+
+class Table(PathSection):
+    """A csv, jsonl or parquet file: one record a row, with a column of image paths or columns of features."""
+
+    label: str = Field(description="the column of labels")
+    id: str | None = Field(default=None, description="the column of record ids; default: the row's number")
+    image: str | None = Field(default=None, description="the column of image paths, below `root`")
+    root: FilePath | None = Field(default=None, description="where the image paths start; default: the table's folder")
+    features: list[str] | None = Field(
+        default=None, description="columns of numbers; default: all but label, id and `ignore`"
+    )
+    ignore: list[str] = Field(default_factory=list, description="columns that are no features")
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.image and (self.features or self.ignore):
+            raise ValueError("has either a column of image paths or features, not both")
+        return self
+
+
+class Arrays(PathSection):
+    """A file of named arrays with one row a record (npz without pickle, or safetensors)."""
+
+    inputs: str = Field(default="x", description="the array of samples")
+    labels: str = Field(default="y", description="the array of labels")
+    ids: str | None = Field(default=None, description="the array of record ids; default: the row's number")
+
+
+class Idx(Section):
+    """MNIST's format, gzipped or not."""
+
+    images: FilePath
+    labels: FilePath
+
+
+class Torchvision(Section):
+    """A torchvision dataset that lies on disk already; nothing is downloaded."""
+
+    name: Literal["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100"]
+    root: FilePath
+    part: Literal["train", "test"]
+
+
+class Sklearn(Section):
+    """A real data set that scikit-learn brings along; every fifth row is the test part."""
+
+    name: Literal["digits", "diabetes", "breast_cancer"]
+    part: Literal["train", "test", "all"] = "all"
+
+
+class Rows(Section):
+    """Keep some rows of the source, in their order: one of the four."""
+
+    every: Annotated[PositiveInt, Field(ge=2)] | None = Field(default=None, description="rows 0, n, 2n, ...")
+    not_every: Annotated[PositiveInt, Field(ge=2)] | None = Field(
+        default=None, description="all rows but 0, n, 2n, ..."
+    )
+    first: Share | None = Field(default=None, description="this share from the start")
+    last: Share | None = Field(default=None, description="this share from the end")
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("keep rows by one of every, not_every, first, last")
+        return self
+
+
+class Source(Section):
+    """One source of records: exactly one format, and perhaps only some of its rows."""
+
+    imagefolder: ImageFolder | None = None
+    table: Table | None = None
+    npz: Arrays | None = None
+    safetensors: Arrays | None = None
+    idx: Idx | None = None
+    torchvision: Torchvision | None = None
+    sklearn: Sklearn | None = None
+    rows: Rows | None = None
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        formats = self.model_fields_set - {"rows"}
+        if len(formats) != 1 or self.spec is None:
+            known = ", ".join(name for name in type(self).model_fields if name != "rows")
+            raise ValueError(f"names {len(formats)} formats; expected exactly one of {known}")
+        return self
+
+    @property
+    def format(self) -> str:
+        return min(self.model_fields_set - {"rows"})
+
+    @property
+    def spec(self) -> Section | None:
+        return getattr(self, self.format)

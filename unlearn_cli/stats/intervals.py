@@ -1,0 +1,89 @@
+"""Numbers with their 95 % intervals: of shares, of means, and of smooth functions of means."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import beta, binomtest, t
+
+from unlearn_cli.report import Estimate
+
+CONFIDENCE = 0.95
+
+
+def missing(reason: str, n: int = 0) -> Estimate:
+    """Return an estimate without a value, and say why."""
+    return Estimate(value=None, n=n, reason=reason)
+
+
+def proportion(hits: int, n: int) -> Estimate:
+    """Return the share `hits / n` with its Wilson interval."""
+    if n == 0:
+        return missing("no records")
+    low, high = binomtest(int(hits), n).proportion_ci(CONFIDENCE, method="wilson")
+    # rounding puts the Wilson bound of 0 (or n) hits a hair beyond the share itself
+    share = hits / n
+    return Estimate(value=share, n=n, low=min(float(low), share), high=max(float(high), share), interval="wilson")
+
+
+def lower_bound(hits: ArrayLike, n: int, confidence: float = CONFIDENCE) -> np.ndarray:
+    """Return the one-sided Clopper-Pearson lower bound of a share; hits may be an array, or not whole numbers."""
+    hits = np.asarray(hits, dtype=np.float64)
+    # the quantile is undefined at no hits, where the bound is 0
+    return np.nan_to_num(beta.ppf(1 - confidence, hits, n - hits + 1), nan=0.0)
+
+
+def upper_bound(hits: ArrayLike, n: int, confidence: float = CONFIDENCE) -> np.ndarray:
+    """Return the one-sided Clopper-Pearson upper bound of a share; hits may be an array, or not whole numbers."""
+    hits = np.asarray(hits, dtype=np.float64)
+    return np.nan_to_num(beta.ppf(confidence, hits + 1, n - hits), nan=1.0)
+
+
+def clopper_pearson(hits: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Return the exact two-sided interval of a share: each bound errs with probability (1 - confidence) / 2."""
+    one_sided = (1 + confidence) / 2
+    return float(lower_bound(hits, n, one_sided)), float(upper_bound(hits, n, one_sided))
+
+
+def mean(values: Sequence[float] | np.ndarray, *, at_least: float | None = None) -> Estimate:
+    """Return the mean with its t interval, which is cut at `at_least`, the least value that the quantity can take."""
+    values = np.asarray(values, dtype=np.float64)
+    if len(values) == 0:
+        return missing("no records")
+    with np.errstate(over="ignore", invalid="ignore"):
+        average = float(values.mean())
+        deviations = values - average
+    return delta_method(average, deviations, interval="t", at_least=at_least)
+
+
+def ratio(numerators: np.ndarray, denominators: np.ndarray) -> Estimate:
+    """Return the ratio R = mean(a) / mean(b) over the same records, with influence (a - R b) / mean(b)."""
+    bottom = float(np.mean(denominators)) if len(denominators) else 0.0
+    if bottom == 0:
+        return missing("the denominator is zero", len(denominators))
+    value = float(np.mean(numerators)) / bottom
+    return delta_method(value, (numerators - value * denominators) / bottom)
+
+
+def delta_method(
+    value: float, influence: np.ndarray, *, interval: str = "delta method, t", at_least: float | None = None
+) -> Estimate:
+    """Return an estimate from the influence of each record on it: standard error = SD(influence) / sqrt(n)."""
+    n = len(influence)
+    if not (math.isfinite(value) and np.isfinite(influence).all()):
+        return missing("not finite: the outputs hold NaN, infinity or numbers too large", n)
+    if n < 2:
+        return Estimate(value=value, n=n)  # one record has no spread, hence no interval
+    with np.errstate(over="ignore"):
+        half_width = t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(influence, ddof=1) / math.sqrt(n)
+    if not math.isfinite(half_width):
+        return missing("not finite: the numbers are too large", n)
+    low = value - half_width if at_least is None else max(at_least, value - half_width)
+    return Estimate(value=value, n=n, low=float(low), high=float(value + half_width), interval=interval)
+
+
+def bounded(value: float, n: int, bounds: tuple[Any, Any], interval: str) -> Estimate:
+    """Return an estimate from an interval that was computed elsewhere."""
+    return Estimate(value=float(value), n=n, low=float(bounds[0]), high=float(bounds[1]), interval=interval)

@@ -1,0 +1,142 @@
+"""How far the scores of members lie above those of non-members, at every threshold (attacks.md section 1.0).
+
+Everywhere: m members, n non-members, a higher score says 'was trained on', and 'above' means strictly above.
+"""
+
+import math
+
+import numpy as np
+from scipy.stats import norm, rankdata
+
+from unlearn_cli.report import Estimate, Rates
+from unlearn_cli.stats.intervals import CONFIDENCE, bounded, clopper_pearson, missing
+
+LOW_RESOLUTION = 10  # false positives; with fewer, one non-member moves the threshold visibly
+
+
+def auc(members: np.ndarray, non_members: np.ndarray) -> Estimate:
+    """Return (#{a > b} + #{a = b} / 2) / (m n) with its DeLong interval (Sun & Xu 2014: by midranks, O(N log N)).
+
+    Where the normal approximation fails (no variance, as when the scores are separated perfectly; bounds beyond 0 or
+    1; a single record) the interval is that of min(m, n) independent pairs, which is wider: the mean over disjoint
+    pairs estimates the same quantity from less.
+    """
+    m, n = len(members), len(non_members)
+    if min(m, n) == 0:
+        return missing("no members" if m == 0 else "no non-members", m + n)
+    above_members, above_non_members = _placements(members, non_members)
+    value = float(above_members.mean())
+    if min(m, n) > 1:
+        variance = above_members.var(ddof=1) / m + above_non_members.var(ddof=1) / n
+        half_width = norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt(variance)
+        if variance > 0 and half_width <= min(value, 1 - value):
+            return bounded(value, m + n, (value - half_width, value + half_width), "delong")
+    pairs = min(m, n)
+    return bounded(value, m + n, clopper_pearson(value * pairs, pairs), "clopper-pearson over min(m, n) pairs")
+
+
+def _placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each member's share of non-members below it, and each non-member's share of members above it."""
+    m, n = len(members), len(non_members)
+    ranks = rankdata(np.concatenate([members, non_members]))
+    below_members = (ranks[:m] - rankdata(members)) / n
+    above_non_members = 1 - (ranks[m:] - rankdata(non_members)) / m
+    return below_members, above_non_members
+
+
+def auc_deviation(area: Estimate) -> Estimate:
+    """Return |AUC - 1/2| with the interval folded: scores that are too low betray a record as well."""
+    if area.value is None or area.low is None or area.high is None:
+        return area
+    low, high = area.low - 0.5, area.high - 0.5
+    least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+    folded = (least, max(abs(low), abs(high)))
+    return bounded(abs(area.value - 0.5), area.n, folded, f"{area.interval}, folded")
+
+
+def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float) -> Rates:
+    """Return the share of members found when at most k = floor(fpr n) non-members are called members, by counts."""
+    n = len(non_members)
+    allowed = _allowed(fpr, n)
+    tpr, false_positives = _found(members, non_members, allowed)
+    mirrored, mirrored_false_positives = _found(-members, -non_members, allowed)
+    return Rates(
+        fpr=fpr,
+        tpr=tpr,
+        tpr_mirrored=mirrored,
+        false_positives=false_positives,
+        false_positives_mirrored=mirrored_false_positives,
+        null=null_rate(fpr, n),
+        low_resolution=allowed < LOW_RESOLUTION,
+    )
+
+
+def null_rate(fpr: float, n: int) -> float | None:
+    """Return the expected TPR of scores that know nothing, (k + 1) / (n + 1): with small n, well above `fpr`."""
+    return (_allowed(fpr, n) + 1) / (n + 1) if n else None
+
+
+def _allowed(fpr: float, n: int) -> int:
+    """Return floor(fpr n), guarded against products like 0.29 * 100 = 28.999999999999996."""
+    return math.floor(fpr * n + 1e-9)
+
+
+def _found(members: np.ndarray, non_members: np.ndarray, allowed: int) -> tuple[Estimate, int | None]:
+    """Return the share of members above the (allowed + 1)-th largest non-member, and the non-members above it."""
+    m = len(members)
+    if allowed < 1:
+        return missing("fpr_unresolvable", m), None
+    if m == 0:
+        return missing("no members"), None
+    threshold = np.sort(non_members)[len(non_members) - allowed - 1]
+    hits = int((members > threshold).sum())
+    return bounded(hits / m, m, clopper_pearson(hits, m), "clopper-pearson"), int((non_members > threshold).sum())
+
+
+def ties_share(members: np.ndarray, non_members: np.ndarray) -> float:
+    """Return the share of member/non-member pairs with equal scores."""
+    pairs = len(members) * len(non_members)
+    others = np.sort(non_members)
+    equal = np.searchsorted(others, members, "right") - np.searchsorted(others, members, "left")
+    return float(equal.sum()) / pairs if pairs else 0.0
+
+
+def cuts(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return every threshold that tells scores apart, highest first, with the members and non-members above it.
+
+    Thresholds lie midway between neighbouring scores, so that one chosen on some records is fair to others.
+    """
+    scores = np.unique(np.concatenate([members, non_members]))
+    thresholds = np.concatenate([[np.inf], (scores[1:] / 2 + scores[:-1] / 2)[::-1], [-np.inf]])
+    above_members = len(members) - np.searchsorted(np.sort(members), thresholds, "right")
+    above_non_members = len(non_members) - np.searchsorted(np.sort(non_members), thresholds, "right")
+    return thresholds, above_members, above_non_members
+
+
+def roc_points(members: np.ndarray, non_members: np.ndarray, limit: int = 400) -> list[tuple[float, float]]:
+    """Return at most `limit` (FPR, TPR) vertices, dense at low FPR as well, for a picture with logarithmic axes."""
+    m, n = len(members), len(non_members)
+    if min(m, n) == 0:
+        return []
+    _, true_positives, false_positives = cuts(members, non_members)
+    half = (limit - 4) // 2
+    wanted = np.concatenate([[0], np.geomspace(1, n, half).round(), np.linspace(0, n, half).round()])
+    rows = np.arange(len(false_positives))
+    if len(rows) > limit:
+        # the highest vertex with no more false positives than wanted
+        rows = np.searchsorted(false_positives, wanted, "right") - 1
+        rows = np.unique(np.concatenate([[0], rows, [len(false_positives) - 1]]))
+    points = zip(false_positives[rows] / n, true_positives[rows] / m, strict=True)
+    return [(float(fpr), float(tpr)) for fpr, tpr in points]
+
+
+def histogram(members: np.ndarray, non_members: np.ndarray, bins: int = 40) -> dict[str, list[float]]:
+    """Return bin edges and the shares of members and of non-members a bin; the end bins take the outermost 1 %."""
+    if min(len(members), len(non_members)) == 0:
+        return {}
+    low, high = np.quantile(np.concatenate([members, non_members]), [0.005, 0.995])
+    # equal or nearly equal scores: a range that float64 can still divide into bins
+    margin = max(0.5, abs(low) * 1e-6) if high - low <= abs(low) * 1e-9 else 0.0
+    edges = np.linspace(low - margin, high + margin, bins + 1)
+    shares = [np.histogram(np.clip(part, edges[0], edges[-1]), edges)[0] / len(part) for part in (members, non_members)]
+    return {"edges": edges.tolist(), "members": shares[0].tolist(), "non_members": shares[1].tolist()}

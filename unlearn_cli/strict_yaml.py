@@ -1,0 +1,151 @@
+"""YAML as people expect it: YAML-1.2 scalars, no tags, no duplicate keys, bounded size, and a line number for every value.
+
+PyYAML's own loader reads `1e-4` as a string, `no` as False and `012` as 10, and lets the last of two equal keys win.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from unlearn_cli.errors import UserError
+
+MAX_BYTES, MAX_DEPTH, MAX_ALIASES = 2**20, 32, 50
+
+Position = tuple[int, int]  # line and column, both from 1
+Location = tuple[str | int, ...]  # the keys and indices that lead to a value
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a YAML file says, and where it says it."""
+
+    path: Path
+    value: Any
+    positions: dict[Location, Position]
+
+    def where(self, location: Location) -> str:
+        """Return 'file:line:column' of the value at `location`, or of the nearest value around it."""
+        while location not in self.positions and location:
+            location = location[:-1]
+        line, column = self.positions.get(location, (1, 1))
+        return f"{self.path}:{line}:{column}"
+
+
+def read(path: Path) -> Document:
+    """Read a YAML file.
+
+    Raises:
+        UserError: it cannot be read or is no such YAML; the message starts with file, line and column.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); name a YAML file") from None
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{path}: {len(data)} bytes; a file of settings has at most {MAX_BYTES}")
+    return parse(data, path)
+
+
+def parse(data: bytes | str, path: Path) -> Document:
+    """Parse YAML text; `path` is for the messages alone."""
+    positions: dict[Location, Position] = {}
+    try:
+        text = data.decode() if isinstance(data, bytes) else data
+        _check_events(text, path)
+        node = yaml.compose(text, Loader=_Loader)
+        value = None if node is None else _value(node, (), positions, path)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not UTF-8 text; expected a YAML file") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+        raise UserError(f"{place}: is not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    return Document(path, value, positions)
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows the scalars of YAML 1.2's core schema and nothing else."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+):  # fmt: skip
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*list(_first), ""])
+
+
+def _check_events(text: str, path: Path) -> None:
+    """Bound depth and aliases on the event stream, before anything is built or expanded."""
+    depth = aliases = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent))
+        depth -= isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent))
+        aliases += isinstance(event, yaml.AliasEvent)
+        if depth > MAX_DEPTH or aliases > MAX_ALIASES:
+            line = event.start_mark.line + 1
+            what = f"more than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_ALIASES} aliases"
+            raise UserError(f"{path}:{line}: {what}; a file of settings needs fewer")
+
+
+def _value(node: Node, location: Location, positions: dict[Location, Position], path: Path) -> Any:
+    place = (node.start_mark.line + 1, node.start_mark.column + 1)
+    positions.setdefault(location, place)
+    at = f"{path}:{place[0]}:{place[1]}"
+    if len(location) > MAX_DEPTH:  # an alias can nest deeper than the text does
+        raise UserError(f"{at}: more than {MAX_DEPTH} levels; a file of settings needs fewer")
+    if not node.tag.startswith("tag:yaml.org,2002:"):
+        raise UserError(f"{at}: the tag {node.tag} is not allowed; write the plain value")
+    if isinstance(node, MappingNode):
+        return _mapping(node, location, positions, path)
+    if isinstance(node, SequenceNode):
+        return [_value(item, (*location, i), positions, path) for i, item in enumerate(node.value)]
+    assert isinstance(node, ScalarNode)
+    return _scalar(node, at)
+
+
+def _mapping(node: MappingNode, location: Location, positions: dict[Location, Position], path: Path) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        at = f"{path}:{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}"
+        if not isinstance(key_node, ScalarNode):
+            raise UserError(f"{at}: a key must be a plain word")
+        key = key_node.value
+        if key in result:
+            raise UserError(f"{at}: the key '{key}' is there twice; keep one of the two")
+        positions[*location, key] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        result[key] = _value(value_node, (*location, key), positions, path)
+    return result
+
+
+def _scalar(node: ScalarNode, at: str) -> Any:
+    kind, text = node.tag.rpartition(":")[2], node.value
+    if kind == "str":
+        return text
+    if kind == "int":
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    if kind == "float":
+        return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".nan", "nan")
+                     .replace(".NaN", "nan").replace(".NAN", "nan"))  # fmt: skip
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "null":
+        return None
+    raise UserError(f"{at}: the tag !!{kind} is not allowed; write the plain value")
+
+
+def parse_scalar(text: str) -> Any:
+    """Read one value of a `--set name=value` by the same rules; text that is no YAML is itself."""
+    try:
+        return parse(text, Path("--set")).value
+    except UserError:
+        return text
