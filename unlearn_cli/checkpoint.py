@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors in and out, single or sharded, checked before they are believed, written in one canonical form."""
+"""Checkpoints: safetensors in and out, single or sharded, checked before they are believed, canonical when written."""
 
 import hashlib
 import json

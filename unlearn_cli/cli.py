@@ -62,7 +62,7 @@ def unlearn(
     evaluate: Annotated[bool, typer.Option(help="Measure before and after.")] = True,
     dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
-    batch_size: o.BatchSizeOption = 256, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
@@ -89,11 +89,11 @@ def unlearn(
 def evaluate(
     checkpoint: o.CheckpointArgument, manifest: o.ManifestOption, original: o.OriginalOption = None,
     reference: o.ReferenceOption = None, metric: o.MetricOption = None,
-    require: Annotated[list[str] | None, typer.Option(help="A gate, 'test_forget.accuracy <= 0.02'; repeatable.")] = None,
+    require: Annotated[list[str] | None, typer.Option(help="Gate: 'test_forget.accuracy <= 0.02'; repeatable.")] = None,
     out: o.OptionalOutOption = None,
     dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
-    batch_size: o.BatchSizeOption = 256, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
@@ -116,7 +116,7 @@ def attack(
     original: o.OriginalOption = None, reference: o.ReferenceOption = None, out: o.OptionalOutOption = None,
     force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
-    batch_size: o.BatchSizeOption = 256, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
@@ -133,7 +133,7 @@ def attack(
 @app.command()
 def noise(
     checkpoint: o.CheckpointArgument, manifest: o.ManifestOption,
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write, ending in .safetensors; a .png goes beside it.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A .safetensors file to write; a .png goes beside it.")],
     kind: Annotated[Literal["maximize", "minimize"], typer.Option(help="Of the network's error on it.")] = "maximize",
     classes: Annotated[list[str] | None, typer.Option("--class", help="Class name or number; repeatable.")] = None,
     init: Annotated[Literal["normal", "uniform"], typer.Option(help="What the noise begins as.")] = "normal",
@@ -159,7 +159,7 @@ def train(
     start: Annotated[Path | None, typer.Option("--from", help="Checkpoint to go on from.")] = None,
     config: o.ConfigOption = None, settings: o.SetOption = None, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
-    batch_size: o.BatchSizeOption = 256, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
@@ -177,8 +177,8 @@ def train(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write everything into.")] = Path("unlearn-demo"),
-    device: o.DeviceOption = "auto", seed: o.SeedOption = 0, as_json: o.JsonOption = False, quiet: o.QuietOption = False,
-    overwrite: o.OverwriteOption = False,
+    device: o.DeviceOption = "auto", seed: o.SeedOption = 0,
+    as_json: o.JsonOption = False, quiet: o.QuietOption = False, overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
     """See it work in a minute: train on real digits, forget one, compare with a retrained reference, attack."""
     from unlearn_cli.commands import demo as command

@@ -1,6 +1,6 @@
 """All printing: the result goes to stdout, everything else to stderr.
 
-Bars are drawn on a terminal only; in a pipe each phase is one plain line; `--log-format json` makes each line an object.
+Bars are drawn on a terminal only; in a pipe each phase is one plain line, with `--log-format json` a JSON object.
 """
 
 import json

@@ -59,7 +59,7 @@ def _swap(new: Path, folder: Path) -> None:
 
 
 def tidy_up(folder: Path) -> None:
-    """Put right what a killed run left beside `folder`: bring the old one back if the new one never came, drop the rest."""
+    """Tidy up what a killed run left beside `folder`: bring the old one back if no new one came, drop the rest."""
     left = sorted(folder.parent.glob(f".{folder.name}.old-*")) if folder.parent.is_dir() else []
     if left and not folder.exists():
         left.pop().rename(folder)

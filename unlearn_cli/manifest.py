@@ -1,4 +1,4 @@
-"""The manifest: the YAML file that says which architecture, which data, and what must be forgotten. The only reader of YAML."""
+"""The manifest: the YAML file that says which architecture, which data, and what to forget. The only reader of YAML."""
 
 import hashlib
 import json

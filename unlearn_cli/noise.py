@@ -1,11 +1,11 @@
-"""Learned noise: inputs that a network gets as wrong (or as right) as it can for a class. Used by `noise`, unsir and emmn.
+"""Learned noise: inputs that a network gets as wrong (or as right) as it can for a class; for `noise`, unsir and emmn.
 
 Idea: optimise the pixels N, never the weights, so that the network's loss for class c is largest or smallest on them.
 
     maximize: J(N) = -CE(M(N), c) + lambda R(N)        minimize: J(N) = CE(M(N), c) + lambda R(N)
 
-with R the mean over the batch of 3072 times the mean square of a sample's numbers: for 3x32x32 images the sum of squares
-that the authors' code uses, and the same pull on every number for any other size.
+with R the mean over the batch of 3072 times the mean square of a sample's numbers: for 3x32x32 images the sum of
+squares that the authors' code uses, and the same pull on every number for any other size.
 
 Source: Tarun et al., Fast Yet Effective Machine Unlearning (arXiv 2111.08947), section IV; Chundawat et al., Zero-Shot
 Machine Unlearning (arXiv 2201.05629), for the minimising kind. Needs the network and the class numbers, no data.
@@ -34,7 +34,7 @@ CHUNK = 256  # samples that go through the network at once; they do not influenc
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise for several classes: `samples` (K, B, *shape) in normalised space, `classes` (K,) the numbers of the classes."""
+    """Noise for several classes: `samples` (K, B, *shape) in normalised space, `classes` (K,) the classes' numbers."""
 
     samples: Tensor
     classes: list[int]
@@ -53,47 +53,59 @@ def learn_noise(
     kind: Literal["maximize", "minimize"] = "maximize", steps: NonNegativeInt = 40, size: PositiveInt = 256,
     lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, init: Literal["normal", "uniform"] = "normal",
 ) -> Noise:  # fmt: skip
-    """Learn `size` samples for every class, all at once: the number of steps does not grow with the number of classes.
-
-    The network is used in eval mode with its weights frozen: they and its buffers are the same afterwards. Of the states
-    that a sample passes through, the one with the lowest J is kept.
-    """
+    """Learn `size` samples for every class, all at once: the number of steps does not grow with the number of classes."""
     samples, labels = start_noise(forget_classes, input_shape, random, size, init)
+    learned, curve = optimise_samples(
+        original, samples, labels, random, kind=kind, steps=steps, lr=lr, regularisation=regularisation
+    )
+    settings = {"steps": str(steps), "lr": str(lr), "regularisation": str(regularisation), "init": init}
+    return Noise(learned.unflatten(0, (len(forget_classes), size)), forget_classes, kind, curve, settings)
+
+
+def optimise_samples(
+    original: nn.Module, samples: Tensor, labels: Tensor, random: Random, *,
+    kind: str, steps: int, lr: float, regularisation: float, smoothing: float = 0.0, phase: str = "noise",
+) -> tuple[Tensor, list[float]]:  # fmt: skip
+    """Minimise J over the samples (B, *shape) with Adam; return each one's best state, and the curve of the mean of J.
+
+    The network is used in eval mode with its weights frozen: they and its buffers are the same afterwards. With
+    `smoothing` the network sees the samples with normal noise of that standard deviation added, anew in each step, so that
+    what is found is a region and not an adversarial point.
+    """
+    samples = samples.detach().clone().requires_grad_()
     best, lowest = samples.detach().clone(), torch.full((len(samples),), torch.inf, device=samples.device)
     optimizer = torch.optim.Adam([samples], lr)
     original.eval()
-    progress = track(range(steps), "noise", samples, optimizer, best, lowest)
+    progress = track(range(steps), phase, samples, optimizer, best, lowest)
     for _ in progress:
+        shift = smoothing * random.normal(*samples.shape) if smoothing else torch.zeros_like(samples)
         parts = [
-            objective(original, part, label, kind, regularisation)
-            for part, label in zip(samples.split(CHUNK), labels.split(CHUNK), strict=True)
+            objective(original, part, moved, label, kind, regularisation)
+            for part, moved, label in zip(*(t.split(CHUNK) for t in (samples, shift, labels)), strict=True)
         ]
         values = torch.cat([value for value, _ in parts])
-        samples.grad = torch.cat([gradient for _, gradient in parts]) / size
+        samples.grad = torch.cat([gradient for _, gradient in parts])
         keep_best(values, samples, best, lowest)
         optimizer.step()
         progress.log(objective=values.mean())
-    curve = [float(value) for value in progress.logged.get("objective", [])]
-    settings = {"steps": str(steps), "lr": str(lr), "regularisation": str(regularisation), "init": init}
-    kept = best if steps else samples.detach()
-    return Noise(kept.unflatten(0, (len(forget_classes), size)), forget_classes, kind, curve, settings)
+    return best, [float(value) for value in progress.logged.get("objective", [])]
 
 
 def start_noise(
     classes: list[int], shape: tuple[int, ...], random: Random, size: int, init: str
 ) -> tuple[Tensor, Tensor]:
-    """Return the samples to begin with, of mean 0 and variance 1, as a leaf that takes gradients, and their class numbers."""
+    """Return the samples to begin with, of mean 0 and variance 1, and their class numbers."""
     count = len(classes) * size
     draws = random.normal(count, *shape) if init == "normal" else (random.uniform(count, *shape) - 0.5) * 12**0.5
-    return draws.requires_grad_(), torch.tensor(classes, device=draws.device).repeat_interleave(size)
+    return draws, torch.tensor(classes, device=draws.device).repeat_interleave(size)
 
 
 def objective(
-    model: nn.Module, samples: Tensor, labels: Tensor, kind: str, regularisation: float
+    model: nn.Module, samples: Tensor, shift: Tensor, labels: Tensor, kind: str, regularisation: float
 ) -> tuple[Tensor, Tensor]:
-    """Return J of each sample (B,) and its gradient with respect to the samples alone (B, *shape)."""
+    """Return J of each sample (B,), seen at `samples + shift`, and its gradient with respect to the samples (B, *shape)."""
     sign = -1.0 if kind == "maximize" else 1.0
-    cross_entropy = F.cross_entropy(model(samples), labels, reduction="none")
+    cross_entropy = F.cross_entropy(model(samples + shift), labels, reduction="none")
     penalty = REFERENCE_NUMBERS * samples.square().flatten(1).mean(dim=1)
     values = sign * cross_entropy + regularisation * penalty
     (gradient,) = torch.autograd.grad(values.sum(), samples)

@@ -141,6 +141,6 @@ def check_inputs(plugin: Plugin, present: set[str], manifest: Path) -> None:
     table: dict[str, str] = importlib.import_module(f"unlearn_cli.{plugin.kind}").TABLE
     others = [name for name in sorted(table) if not lacking(load(plugin.kind, name), present)]
     raise UserError(
-        f"{manifest}: {plugin.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)}; "
-        f"add {'it' if len(sections) == 1 else 'them'}, or use what needs less: {', '.join(others) or 'none'}"
+        f"{manifest}: {plugin.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)};"
+        f" add {'it' if len(sections) == 1 else 'them'}, or use what needs less: {', '.join(others) or 'none'}"
     )

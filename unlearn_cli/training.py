@@ -1,7 +1,7 @@
 """The ordinary training loop, and the small pieces that every method which trains shares."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
@@ -67,7 +67,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def training_mode(model: nn.Module, batch_norm: BatchNorm) -> None:
-    """Set train mode (dropout on); with `frozen`, batch norm keeps the statistics that it has and only they stay fixed."""
+    """Set train mode (dropout on); with `frozen`, batch norm goes by the statistics that it has and leaves them alone."""
     model.train()
     if batch_norm == "frozen":
         for module in model.modules():
@@ -79,3 +79,10 @@ def regression_loss(name: Literal["mse", "l1"]) -> TaskLoss:
     """Return the loss of a network with one output against standardised targets (B,)."""
     loss = nn.functional.mse_loss if name == "mse" else nn.functional.l1_loss
     return lambda outputs, targets: loss(outputs.squeeze(1), targets)
+
+
+@torch.no_grad()
+def predictions(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
+    """Return the class that the network, in eval mode, gives each sample of these batches (n,)."""
+    model.eval()
+    return torch.cat([model(x).argmax(dim=1) for x in inputs])

@@ -11,7 +11,7 @@ class Common:
     device: str = "auto"
     precision: str = "auto"
     seed: int = 0
-    batch_size: int = 256
+    batch_size: int = 128
     memory_budget: int = 2048  # MiB
     allow_code: bool = False
     overwrite: bool = False

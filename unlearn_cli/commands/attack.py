@@ -1,7 +1,7 @@
 """`unlearn-cli attack`: can somebody who sees the outputs tell the forgotten records from records never seen?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ class Asked:
     manifest: Path
     tier: str = "quick"
     attacks: tuple[str, ...] = ()
-    chosen: Chosen = Chosen()
+    chosen: Chosen = field(default_factory=Chosen)
     original: Path | None = None
     references: tuple[Path, ...] = ()
     out: Path | None = None
@@ -134,7 +134,7 @@ def attack_model(
 
 
 def attacks_table(blocks: "list[Attack]") -> str:
-    """Lay out the attacks: AUC with its interval, the rates at low false-positive rates, and how many records there were."""
+    """Lay out the attacks: how many records there were, AUC with its interval, the rates at low false-positive rates."""
     rows = []
     for block in blocks:
         rates = ["-" if rate.tpr.value is None else f"{100 * rate.tpr.value:.1f} %" for rate in block.rates]

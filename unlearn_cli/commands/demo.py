@@ -43,7 +43,8 @@ cd "$(dirname "$0")" || exit 1
 
 STEPS = {
     "train a network on all digits": "train --manifest manifest.yaml --out original",
-    "train the reference: the same, but it never sees a 3": "train --manifest manifest.yaml --split retain --out reference",
+    "train the reference: the same, but it never sees a 3": "train --manifest manifest.yaml --split retain "
+    "--out reference",
     "learn noise that the network cannot take for a 3": "noise original/model.safetensors --manifest manifest.yaml "
     "--out noise.safetensors",
     "forget every 3": "unlearn original/model.safetensors --manifest manifest.yaml --method unsir "
@@ -54,7 +55,7 @@ STEPS = {
 
 
 def run(out: Path, common: Common, execute: Callable[[list[str]], int]) -> Result:
-    """Write the manifest, run the commands one after the other, and tell what came out. `execute` runs one command line."""
+    """Write the manifest, run the commands in order, and tell what came out; `execute` runs one command line."""
     files.check_output(out, common.overwrite)
     flags = ["--device", common.device, "--seed", str(common.seed), *(["--quiet"] if console.settings.quiet else [])]
     with files.output_folder(out, overwrite=common.overwrite) as folder:
@@ -92,8 +93,7 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
         for split, name in splits.items()
     ]  # fmt: skip
     auc = {block["role"]: block["auc"] for block in attack["attacks"]}
-    rows.append(["attack: AUC, 0.5 is chance", *(f"{auc[role]['value']:.2f} [{auc[role]['low']:.2f}, {auc[role]['high']:.2f}]"
-                                                for role in roles)])  # fmt: skip
+    rows.append(["attack: AUC, 0.5 is chance", *(_interval(auc[role]) for role in roles)])
     passed = sum(gate["verdict"] == "passed" for gate in unlearned["gates"])
     return "\n".join([
         console.table("", ["", *roles.values()], rows),
@@ -106,6 +106,10 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
         f"  {out}/manifest.yaml           change what is forgotten, then run {out}/commands.sh again",
         "  unlearn-cli unlearn --help    the same for your own checkpoint",
     ])  # fmt: skip
+
+
+def _interval(auc: dict[str, Any]) -> str:
+    return f"{auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]"
 
 
 def _percent(estimate: dict[str, Any]) -> str:

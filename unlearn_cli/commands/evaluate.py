@@ -1,4 +1,4 @@
-"""`unlearn-cli evaluate`: metrics of a checkpoint on every split, beside the original and references, and gates on them."""
+"""`unlearn-cli evaluate`: metrics of a checkpoint on every split, beside the original and references, and gates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """`unlearn-cli noise`: learn error-maximising or error-minimising noise for classes, from the checkpoint alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlearn_cli import __version__, console, files, manifest, plugin
@@ -19,7 +19,7 @@ class Asked:
     manifest: Path
     out: Path
     classes: tuple[str, ...] = ()
-    chosen: Chosen = Chosen()
+    chosen: Chosen = field(default_factory=Chosen)
 
 
 def run(asked: Asked, common: Common) -> Result:

@@ -74,12 +74,14 @@ def new_report(session: Session, command: str, started: str, **fields: Any) -> R
 
 def environment(session: Session) -> dict[str, Any]:
     device, run = session.run.device, session.run
+    on_gpu = device.type == "cuda"
     return {
         "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
-        "platform": f"{platform.system()} {platform.machine()}", "device": device.type, "threads": torch.get_num_threads(),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
-        "precision": str(run.precision).removeprefix("torch."), "channels_last": run.memory_format == torch.channels_last,
-        "batch_size": run.batch_size,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device.type, "threads": torch.get_num_threads(), "batch_size": run.batch_size,
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else torch.backends.cpu.get_cpu_capability(),
+        "precision": str(run.precision).removeprefix("torch."),
+        "channels_last": run.memory_format == torch.channels_last,
     }  # fmt: skip
 
 
@@ -95,8 +97,8 @@ def describe_manifest(opened: Opened) -> report.Manifest:
     forgotten = dataset.forget_classes
     names = [dataset.classes[number] for number in forgotten] if dataset.classes and forgotten else None
     return report.Manifest(
-        digest=described.digest, task=described.task, architecture=described.model.architecture, classes=dataset.classes,
-        forget_classes=names, splits=describe(dataset, described.digest), checks=checks(opened),
+        digest=described.digest, task=described.task, architecture=described.model.architecture,
+        classes=dataset.classes, forget_classes=names, splits=describe(dataset, described.digest), checks=checks(opened),
     )  # fmt: skip
 
 
@@ -158,7 +160,8 @@ def metrics_table(document: Report) -> str:
     roles += [name for name in document.metrics if name.startswith("reference")]
     measured = document.metrics[roles[0]] if roles else {}
     rows = [
-        [split, metric, str(measured[split][metric].n), *(_cell(metric, document.metrics[name][split][metric]) for name in roles)]
+        [split, metric, str(measured[split][metric].n),
+         *(_cell(metric, document.metrics[name][split][metric]) for name in roles)]
         for split in measured for metric in measured[split]
     ]  # fmt: skip
     return console.table("", ["split", "metric", "n", *roles], rows) if rows else ""
@@ -175,7 +178,8 @@ def _cell(metric: str, estimate: Estimate) -> str:
 def gates_table(document: Report) -> str:
     rows = [
         [gate.condition, "-" if gate.value.value is None else f"{gate.value.value:.4g}", str(gate.value.n),
-         "-" if gate.limit is None else f"{gate.limit:.4g}", gate.verdict + (f" ({gate.reason})" if gate.reason else "")]
+         "-" if gate.limit is None else f"{gate.limit:.4g}",
+         gate.verdict + (f" ({gate.reason})" if gate.reason else "")]
         for gate in document.gates
     ]  # fmt: skip
     return console.table("", ["gate", "value", "n", "limit", "verdict"], rows) if rows else ""

@@ -1,4 +1,4 @@
-"""What several commands share: a manifest with its data, networks with their weights, and what they say of each split."""
+"""What several commands share: a manifest with its data, networks with weights, and what they say of each split."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,7 +88,9 @@ class Session:
         return found
 
     def check_fits(self, model: nn.Module, path: Path) -> None:
-        """Refuse an original that is no better than chance on train: a wrong mean or class order makes forgetting look perfect.
+        """Refuse an original that is no better than chance on train.
+
+        With a wrong mean or class order, forgetting would look perfect.
 
         Raises:
             UserError: a sample of train is predicted no better than by chance (R² not above 0, for a regression).
@@ -100,8 +102,8 @@ class Session:
         outputs = self.outputs(model, "train", np.sort(order[:FIT_SAMPLE].numpy()))
         if not _better_than_chance(outputs):
             raise UserError(
-                f"{path}: is no better than chance on {len(outputs)} records of train; manifest and checkpoint do not belong "
-                "together (input.mean, input.std, the order of channels or classes); --force goes on all the same"
+                f"{path}: is no better than chance on {len(outputs)} records of train; manifest and checkpoint do not "
+                "belong together (input.mean, input.std, the order of channels or classes); --force goes on all the same"
             )
 
     def task_loss(self) -> TaskLoss:

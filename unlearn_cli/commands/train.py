@@ -1,7 +1,7 @@
-"""`unlearn-cli train`: train a network from scratch or from a checkpoint, on train or on retain alone (the reference)."""
+"""`unlearn-cli train`: train a network from scratch or a checkpoint, on train or on retain alone (the reference)."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlearn_cli import __version__, console, files, plugin
@@ -18,7 +18,7 @@ class Asked:
     out: Path
     split: str = "train"
     start: Path | None = None
-    chosen: Chosen = Chosen()
+    chosen: Chosen = field(default_factory=Chosen)
 
 
 def run(asked: Asked, common: Common) -> Result:
@@ -58,8 +58,8 @@ def run(asked: Asked, common: Common) -> Result:
         }  # fmt: skip
         path = checkpoint.save(folder, model.state_dict(), lineage, weights)
         document = reporting.new_report(
-            current, "train", started, inputs=[asked.split], metrics=measured, settings=settings.model_dump(mode="json"),
-            subject=checkpoint.load(path).describe("trained"),
+            current, "train", started, inputs=[asked.split], metrics=measured,
+            settings=settings.model_dump(mode="json"), subject=checkpoint.load(path).describe("trained"),
         )  # fmt: skip
         reporting.write(document, folder)
     shutil.rmtree(partial, ignore_errors=True)

@@ -1,7 +1,7 @@
 """`unlearn-cli unlearn`: checkpoint and manifest in, unlearned checkpoint and report out."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ class Asked:
     manifest: Path
     method: str
     out: Path
-    chosen: Chosen = Chosen()
+    chosen: Chosen = field(default_factory=Chosen)
     noise: Path | None = None
     references: tuple[Path, ...] = ()
     evaluate: bool = True

@@ -1,4 +1,4 @@
-"""Label-preserving augmentation of stored samples: what a sample becomes is a function of seed, phase, epoch and sample."""
+"""Label-preserving augmentation: what a stored sample becomes is a function of seed, phase, epoch and its row alone."""
 
 from dataclasses import dataclass
 

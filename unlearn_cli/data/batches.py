@@ -1,4 +1,4 @@
-"""What methods iterate over: batches of one split, normalised on the device, in an order that only seed, phase and epoch decide."""
+"""What methods iterate over: batches of one split, normalised, in an order that seed, phase and epoch decide."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from unlearn_cli.runtime.seeds import generator
 
 @dataclass(frozen=True)
 class Scaling:
-    """How stored values become the network's inputs: x / scale, minus mean, divided by std; one number a channel each."""
+    """How stored values become inputs of the network: (x / scale - mean) / std, with one number each or one a channel."""
 
     scale: float
     mean: Tensor
@@ -75,7 +75,7 @@ class Batches:
         return replace(self, split=self.split.take(kept), targets=self.targets[rows])
 
     def order(self, phase: str, epoch: int) -> list[np.ndarray]:
-        """Return the positions of each batch of an epoch. Batches differ by one sample at most: batch norm needs two."""
+        """Return the positions of each batch of an epoch; sizes differ by one at most, since batch norm needs two."""
         order = torch.randperm(self.num_samples, generator=generator(self.seed, "order", self.split.name, phase, epoch))
         return np.array_split(order.numpy(), len(self))
 

@@ -1,4 +1,4 @@
-"""A manifest's data with its splits: train and test as stored, and what the forget selection derives from them. No torch."""
+"""A manifest's splits: train and test as stored, and what the forget selection derives from them. No torch."""
 
 import hashlib
 import hmac
@@ -74,7 +74,7 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Data
     """Open the sources of a manifest and derive the splits.
 
     Raises:
-        UserError: a source cannot be read, a label is unknown, or the selection is empty, total or names what is not there.
+        UserError: a source cannot be read, a label is unknown, or the selection is empty, total or of what is not there.
     """
     arguments = manifest.model.arguments.get("num_classes")
     if manifest.data is None:

@@ -26,7 +26,9 @@ def class_list(listed: Classes | None, train: Records, num_classes: int | None) 
 
 
 def encode(records: Records, classes: Classes) -> np.ndarray:
-    """Return class numbers (n,) int64: names are looked up; numbers too where the classes are numbers, else they are positions.
+    """Return class numbers (n,) int64.
+
+    Names are looked up; so are numbers where the classes are numbers, and elsewhere they are positions.
 
     Raises:
         UserError: a label is not among the classes.

@@ -30,7 +30,7 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
 
 
 def by_meaning(forget: Forget, records: Records, labels: np.ndarray, classes: Classes) -> np.ndarray:
-    """Return the mask of the records that classes and conditions select: the part that makes sense for test data too."""
+    """Return the mask of the records that classes and conditions select: what makes sense for test data too."""
     mask = np.isin(labels, forget_classes(forget, classes)) if forget.classes else np.zeros(len(records), dtype=bool)
     return mask | records.where(forget.where) if forget.where else mask
 

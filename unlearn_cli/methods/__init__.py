@@ -1,4 +1,4 @@
-"""The ways to unlearn: a table of names, one function a file. No torch here: the table feeds `--help` and completion."""
+"""The methods: a table of names, one function a file. No torch here: the table feeds `--help` and completion."""
 
 TABLE: dict[str, str] = {
     "finetune": "go on training on retain alone (baseline)",

@@ -2,7 +2,7 @@
 
     theta <- theta - lr * grad CE(theta; retain)
 
-Source: the baseline of all four seed papers, e.g. Tarun et al., arXiv 2111.08947, section V. Needs `retain` with labels.
+Source: the baseline of all four seed papers, e.g. Tarun et al., arXiv 2111.08947, section V. Needs labelled `retain`.
 Warning: what a network has learned of forget fades slowly; without an attack a good-looking number proves little.
 """
 

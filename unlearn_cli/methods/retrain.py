@@ -1,4 +1,4 @@
-"""Retraining: train from new random weights on retain alone. This is the reference ("gold") that forgetting is judged by.
+"""Retraining: train from new random weights on retain alone, the reference ("gold") that forgetting is judged by.
 
     theta_r = Train(retain; new random weights)
 

@@ -1,14 +1,20 @@
 """UNSIR: unlearning by selective impair and repair. Forgets whole classes without ever seeing their records.
 
-Idea: learn noise that the network finds as unlike class c as can be, label it c, and train on it beside retain data with
+Idea: learn noise that the network finds as unlike class c as can be, label it c, and train on it beside retain records with
 a high learning rate, which overwrites the weights that encode c (impair); then train on retain alone (repair).
 
-    noise:   N_c = argmin_N -CE(M(N), c) + lambda R(N)                       (M frozen, in eval mode)
-    impair:  theta <- argmin CE on {(N_c[b], c)} and retain subset
-    repair:  theta <- argmin CE on retain subset                             (fresh optimizer)
+    noise:   N_c = argmin_N -CE(M(N), c) + lambda R(N)                  (M frozen, in eval mode)
+    impair:  theta <- Adam steps on CE over {(N_c[b], c)} and a retain subset, in the same batches
+    repair:  theta <- Adam steps on CE over the retain subset           (a new optimizer; lr falls to 0)
 
-Source: Tarun, Chundawat, Mandal, Kankanhalli: Fast Yet Effective Machine Unlearning, arXiv 2111.08947, section IV. Needs a
-labelled part of `retain` and the class numbers. Warning: whole classes only, for noise has no meaning for single records.
+Source: Tarun, Chundawat, Mandal, Kankanhalli: Fast Yet Effective Machine Unlearning, arXiv 2111.08947, section IV.
+Needs a labelled part of `retain` and the class numbers.
+Warning: whole classes only, for noise has no meaning for single records.
+
+The paper's learning rate (0.02) destroys networks that are trained well, and no fixed one suits all. Without `impair_lr` it
+is found on what the method may see: impair and repair from the original weights with 0.002, then twice as much, and so on,
+until class proxies are no longer taken for c. Proxies are retain records moved, under the original network, until it calls
+them c (error-minimising noise that starts from records); they stand in for the records of c that the method never sees.
 """
 
 from typing import Literal
@@ -16,51 +22,122 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import nn
+from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.noise import Noise, learn_noise
+from unlearn_cli.noise import CHUNK, Noise, learn_noise, optimise_samples
+from unlearn_cli.plugin import Fraction
 from unlearn_cli.runtime import Random, track
-from unlearn_cli.training import training_mode
+from unlearn_cli.training import predictions, set_learning_rate, training_mode
+
+LEARNING_RATES = (2e-3, 4e-3, 8e-3, 1.6e-2, 3.2e-2)  # tried in turn
+PROXIES, PROXY_STEPS, PROXY_LR, PROXY_SMOOTHING = 256, 40, 0.05, 0.5  # the last two in standard deviations of the inputs
+CHECKED_RECORDS = 2000  # of retain, by which an attempt that destroys the network is told
 
 
 def unsir(
     model: nn.Module, original: nn.Module, retain: Batches, forget_classes: list[int], input_shape: tuple[int, ...],
     random: Random, *,
     noise: Noise | None = None, noise_steps: NonNegativeInt = 40, noise_size: PositiveInt = 256,
-    noise_lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1,
-    noise_share: PositiveFloat = 0.25, retain_per_class: PositiveInt = 1000,
-    impair_epochs: PositiveInt = 1, impair_lr: PositiveFloat = 0.02,
-    repair_epochs: PositiveInt = 1, repair_lr: PositiveFloat = 0.01,
-    batch_norm: Literal["batch", "frozen"] = "batch",
+    noise_lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, noise_share: PositiveFloat = 0.33,
+    retain_per_class: PositiveInt = 1000, impair_steps: PositiveInt = 50, repair_steps: NonNegativeInt = 100,
+    impair_lr: PositiveFloat | None = None, repair_lr: PositiveFloat | None = None,
+    proxies_left: Fraction = 0.02, max_retain_loss: Fraction = 0.1, batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
-    """Impair with noise and retain records, then repair with the same retain records."""
+    """Impair and repair with `impair_lr` (`repair_lr`: half of it), or with the first learning rate that forgets.
+
+    `noise_share` is the number of noise samples for each retain record of an impair batch. Attempts end when at most
+    `proxies_left` of the proxies of every class are still taken for it; one that loses more than `max_retain_loss` of the
+    accuracy on retain is dropped for the one before it.
+    """
     if noise is None:
         noise = learn_noise(
             original, forget_classes, input_shape, random,
             steps=noise_steps, size=noise_size, lr=noise_lr, regularisation=regularisation,
         )  # fmt: skip
-    x_noise, y_noise = noise.labelled(random.device)
     subset = retain.per_class(retain_per_class)
-    training_mode(model, batch_norm)
+    x_noise, y_noise = noise.labelled(random.device)
 
-    optimizer = torch.optim.Adam(model.parameters(), impair_lr)
-    impair = track(subset.epochs(impair_epochs), "impair", model, optimizer)
-    for x, y in impair:
+    def attempt(lr: float) -> None:
+        impair(model, subset, x_noise, y_noise, random, impair_steps, noise_share, lr, batch_norm)
+        repair(model, subset, repair_steps, repair_lr or lr / 2, batch_norm)
+
+    if impair_lr is not None:
+        attempt(impair_lr)
+        return model
+    proxies, labels = class_proxies(original, subset, forget_classes, random)
+    before, kept = retain_accuracy(original, subset), None
+    for lr in LEARNING_RATES:
+        model.load_state_dict(original.state_dict())
+        attempt(lr)
+        if kept is not None and retain_accuracy(model, subset) < before - max_retain_loss:
+            model.load_state_dict(kept)
+            break
+        if still_taken(model, proxies, labels) <= proxies_left:
+            break
+        kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    return model
+
+
+def impair(
+    model: nn.Module, subset: Batches, x_noise: Tensor, y_noise: Tensor, random: Random,
+    num_steps: int, noise_share: float, lr: float, batch_norm: Literal["batch", "frozen"],
+) -> None:  # fmt: skip
+    """Train on retain records and, in the same batches, on noise that is drawn with replacement and labelled c."""
+    optimizer = torch.optim.Adam(model.parameters(), lr)
+    training_mode(model, batch_norm)
+    steps = track(subset.steps(num_steps), "impair", model, optimizer)
+    for x, y in steps:
         chosen = random.integers(len(x_noise), max(1, round(noise_share * len(x))))
-        outputs = model(torch.cat([x, x_noise[chosen]]))
-        loss = F.cross_entropy(outputs, torch.cat([y, y_noise[chosen]]))
+        loss = F.cross_entropy(model(torch.cat([x, x_noise[chosen]])), torch.cat([y, y_noise[chosen]]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        impair.log(loss=loss)
+        steps.log(loss=loss)
 
-    optimizer = torch.optim.Adam(model.parameters(), repair_lr)
-    repair = track(subset.epochs(repair_epochs), "repair", model, optimizer)
-    for x, y in repair:
+
+def repair(
+    model: nn.Module, subset: Batches, num_steps: int, lr: float, batch_norm: Literal["batch", "frozen"]
+) -> None:
+    """Train on retain records alone, with a new optimizer and a learning rate that falls linearly to 0."""
+    optimizer = torch.optim.Adam(model.parameters(), lr)
+    training_mode(model, batch_norm)
+    steps = track(subset.steps(num_steps), "repair", model, optimizer)
+    for x, y in steps:
+        set_learning_rate(optimizer, lr * (1 - steps.share_done))
         loss = F.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        repair.log(loss=loss)
-    return model
+        steps.log(loss=loss)
+
+
+def class_proxies(
+    original: nn.Module, subset: Batches, forget_classes: list[int], random: Random
+) -> tuple[Tensor, Tensor]:
+    """Return proxies (n, *shape) and the class each stands for (n,): those that the original does take for it."""
+    chosen = random.permutation(subset.num_samples)[:PROXIES].sort().values
+    start = torch.cat([x for x, _ in subset.take(chosen.cpu().numpy()).sequential(CHUNK)])
+    samples = start.repeat(len(forget_classes), *[1] * (start.dim() - 1))
+    labels = torch.tensor(forget_classes, device=start.device).repeat_interleave(len(start))
+    spread = float(start.std())
+    proxies, _ = optimise_samples(
+        original, samples, labels, random, kind="minimize", steps=PROXY_STEPS, lr=PROXY_LR * spread,
+        regularisation=0.0, smoothing=PROXY_SMOOTHING * spread, phase="proxies",
+    )  # fmt: skip
+    taken = predictions(original, proxies.split(CHUNK)) == labels
+    return proxies[taken], labels[taken]
+
+
+def still_taken(model: nn.Module, proxies: Tensor, labels: Tensor) -> float:
+    """Return the largest share, over the classes, of proxies that the network still takes for their class."""
+    taken = predictions(model, proxies.split(CHUNK)) == labels if len(labels) else labels
+    return max((float(taken[labels == label].float().mean()) for label in labels.unique()), default=0.0)
+
+
+def retain_accuracy(model: nn.Module, subset: Batches) -> float:
+    """Return the accuracy on at most CHECKED_RECORDS records of the retain subset, evenly spread."""
+    stride = -(-subset.num_samples // CHECKED_RECORDS)
+    checked = subset.take(torch.arange(0, subset.num_samples, stride).numpy())
+    found = predictions(model, (x for x, _ in checked.sequential(CHUNK)))
+    return float((found == checked.targets).float().mean())

@@ -1,4 +1,4 @@
-"""The bundled architectures: a table of names, one file each. No torch here: the table feeds `--help` and completion."""
+"""The bundled architectures: a table of names, one file each. No torch here: manifests are checked against it."""
 
 TABLE: dict[str, str] = {
     "allcnn": "all-convolutional network with batch norm (Springenberg et al. 2015)",

@@ -1,4 +1,4 @@
-"""The all-convolutional network of Springenberg et al. 2015 (arXiv 1412.6806), as the zero-shot unlearning paper uses it."""
+"""The all-convolutional network (Springenberg et al. 2015, arXiv 1412.6806), as in the zero-shot unlearning paper."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ def allcnn(num_classes: int, input_shape: tuple[int, int, int], *, width: int = 
 
 
 class AllCNN(nn.Module):
-    """Eight convolutions, each with batch norm and ReLU, two of them with stride 2; mean over the map; one linear layer."""
+    """Eight convolutions with batch norm and ReLU, two of them of stride 2; mean over the map; one linear layer."""
 
     def __init__(self, num_classes: int, in_channels: int, width: int) -> None:
         super().__init__()

@@ -5,12 +5,12 @@ from torch import Tensor, nn
 
 
 def lenet5(num_classes: int, input_shape: tuple[int, int, int]) -> "LeNet5":
-    """Build the network for images of `input_shape` (channels, height, width), 20x20 or larger; 28x28 is padded to 32x32."""
+    """Build the network for `input_shape` (channels, height, width), 20x20 or larger; 28x28 is padded to 32x32."""
     return LeNet5(num_classes, input_shape)
 
 
 class LeNet5(nn.Module):
-    """Two 5x5 convolutions, each followed by 2x2 pooling, then three linear layers of 120, 84 and `num_classes` outputs."""
+    """Two 5x5 convolutions, each followed by 2x2 pooling, then linear layers of 120, 84 and `num_classes` outputs."""
 
     def __init__(self, num_classes: int, input_shape: tuple[int, int, int]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The ResNet-20 for small images of He et al. 2015 (arXiv 1512.03385, section 4.2), with parameter-free shortcuts (option A)."""
+"""The ResNet-20 for small images of He et al. 2015 (arXiv 1512.03385, section 4.2): shortcuts without parameters."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ def resnet20(num_classes: int, input_shape: tuple[int, int, int], *, width: int 
 
 
 class ResNet20(nn.Module):
-    """A 3x3 convolution, three stages of three residual blocks (16, 32, 64 filters), mean over the map, one linear layer."""
+    """A 3x3 convolution, three stages of three residual blocks (16, 32, 64 filters), mean over the map, one linear."""
 
     def __init__(self, num_classes: int, in_channels: int, width: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class ResNet20(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around which the input is added; where the shape changes it is subsampled and zero-padded."""
+    """Two 3x3 convolutions and the input added to them, subsampled and zero-padded where the shape changes (option A)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()

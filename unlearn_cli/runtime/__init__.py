@@ -1,4 +1,4 @@
-"""Device, precision, seeds, progress and resume: the only place that knows them, so that methods stay textbook PyTorch."""
+"""Device, precision, seeds, progress and resume: known here alone, so that methods stay textbook PyTorch."""
 
 from unlearn_cli.runtime.run import Run, current, start
 from unlearn_cli.runtime.seeds import Random, generator

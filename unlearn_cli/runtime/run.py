@@ -27,7 +27,7 @@ class Run:
     device: torch.device
     precision: torch.dtype
     seed: int
-    batch_size: int = 256
+    batch_size: int = 128
     memory_budget: int = 2 * 2**30  # bytes of stored samples that are kept on the device; fixed, so that runs are equal
     partial: Path | None = None
     curves: list[report.Curve] = field(default_factory=list)
@@ -95,7 +95,7 @@ def current() -> Run | None:
 
 @contextmanager
 def start(
-    *, device: str = "auto", precision: Precision = "auto", seed: int = 0, batch_size: int = 256,
+    *, device: str = "auto", precision: Precision = "auto", seed: int = 0, batch_size: int = 128,
     memory_budget: int = 2 * 2**30, partial: Path | None = None,
 ) -> Iterator[Run]:  # fmt: skip
     """Begin a run: choose device and precision by capability, make torch deterministic, listen to signals.

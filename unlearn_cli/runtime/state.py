@@ -44,7 +44,7 @@ def load(path: Path, things: list[Stateful | Tensor]) -> dict[str, Any]:
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Replace each tensor by a reference to its name; dictionaries become lists of pairs, to keep whole numbers as keys."""
+    """Replace each tensor by its name; dictionaries become lists of pairs, to keep whole numbers as keys."""
     if isinstance(value, Tensor):
         # contiguous, and a copy: safetensors refuses other layouts and tensors that share memory
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -34,8 +34,8 @@ class Restartable(Protocol[T_co]):
 def track(steps: Sequence[T] | Restartable[T], phase: str, *stateful: Stateful | Tensor) -> "Steps[T]":
     """Iterate over the steps of a phase, with a bar, and go on where an interrupted run of the same command stopped.
 
-    `stateful` is all that the steps change: networks, optimizers, tensors. Their state is kept beside the output. With no
-    run under way (a method called from Python) this is a plain iterator.
+    `stateful` is all that the steps change: networks, optimizers, tensors. Their state is kept beside the output. With
+    no run under way (a method called from Python) this is a plain iterator.
     """
     return Steps(steps, phase, list(stateful))
 
