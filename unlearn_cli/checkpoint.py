@@ -68,11 +68,17 @@ def fit(model: nn.Module, checkpoint: Checkpoint) -> None:
     """
     expected, found = model.state_dict(), checkpoint.tensors
     missing = sorted(name for name in set(expected) - set(found) if not name.endswith("num_batches_tracked"))
-    shapes = sorted(
+    both = sorted(set(expected) & set(found))
+    shapes = [
         f"{name} {list(found[name].shape)} instead of {list(expected[name].shape)}"
-        for name in set(expected) & set(found) if found[name].shape != expected[name].shape
-    )  # fmt: skip
-    problems = {"missing": missing, "unexpected": sorted(set(found) - set(expected)), "wrong shape": shapes}
+        for name in both if found[name].shape != expected[name].shape
+    ]  # fmt: skip
+    types = [
+        f"{name} {found[name].dtype} instead of {expected[name].dtype}"
+        for name in both if found[name].is_floating_point() != expected[name].is_floating_point()
+    ]  # fmt: skip
+    unexpected = sorted(set(found) - set(expected))
+    problems = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes, "wrong type": types}
     if any(problems.values()):
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
         raise UserError(f"{checkpoint.path}: does not fit the architecture of the manifest; {listed}")

@@ -42,7 +42,7 @@ def resolve(path: Path) -> Path:
                 return path / name
         raise UserError(f"{path}: the folder has no model.safetensors; name a checkpoint")
     if not path.is_file():
-        raise UserError(f"{path}: there is no such checkpoint")
+        raise UserError(f"{path}: there is no such checkpoint; name a .safetensors file, or a folder with one")
     if not path.name.endswith((".safetensors", ".index.json")):
         raise UserError(f"{path}: is no .safetensors file; 'unlearn-cli convert' makes one of a .pth state dict")
     return path
@@ -52,18 +52,24 @@ def _sharded(path: Path) -> Header:
     if path.stat().st_size > MAX_INDEX:
         raise UserError(f"{path}: is larger than {MAX_INDEX} bytes; an index is smaller")
     try:
-        layout: Any = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError):
+        text = path.read_text(encoding="utf-8")
+        layout: Any = json.loads(text, object_pairs_hook=lambda pairs: _unique(path, pairs))["weight_map"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{path}: is no index of a sharded checkpoint; expected JSON with a 'weight_map'") from None
+    if layout == {}:
+        raise UserError(f"{path}: its weight_map names no tensors; fetch it again")
     if not isinstance(layout, dict) or not all(_is_plain_name(file) for file in layout.values()):
         raise UserError(f"{path}: its weight_map must name .safetensors files in the same folder")
     files, found, metadata = [path.parent / file for file in sorted(set(layout.values()))], {}, {}
     for file in files:
         names, metadata = _read_file(file)
-        found.update({name: file.name for name in names if layout.get(name) == file.name})
+        stray = [name for name in names if layout.get(name) != file.name]
+        if stray:  # a file of another checkpoint left in the folder
+            raise UserError(f"{file}: holds {', '.join(stray[:3])}, unlike {path.name} says; fetch the files again")
+        found.update(dict.fromkeys(names, file.name))
     if set(found) != set(layout):
         lost = sorted(set(layout) - set(found))
-        raise UserError(f"{path}: the index names tensors that its files do not have: {', '.join(lost[:3])}")
+        raise UserError(f"{path}: names tensors that its files do not have: {', '.join(lost[:3])}; fetch them again")
     return Header(files, layout, metadata)
 
 
@@ -77,13 +83,13 @@ def _read_file(path: Path) -> tuple[list[str], dict[str, str]]:
         with safe_open(path, framework="numpy") as file:
             names, metadata = list(file.keys()), dict(file.metadata() or {})
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
+        raise UserError(f"{path}: there is no such file; the index beside it names it") from None
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{path}: is no intact safetensors file ({error}); fetch it again, or 'unlearn-cli convert'"
         ) from None
     if not names:
-        raise UserError(f"{path}: holds no tensors")
+        raise UserError(f"{path}: holds no tensors; name another checkpoint")
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         json.loads(file.read(length), object_pairs_hook=lambda pairs: _unique(path, pairs))

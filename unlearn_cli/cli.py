@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from unlearn_cli import __version__, console
+from unlearn_cli import __version__, attacks, console, methods, metrics
 from unlearn_cli import options as o
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.errors import CliError, resources
@@ -53,7 +53,12 @@ def root(
     pass
 
 
-@app.command()
+def listed(title: str, table: dict[str, str]) -> str:
+    """Return the names of a table with their summaries, for the end of a help page."""
+    return f"{title}:\n\n" + "\n\n".join(f"{name}: {summary}" for name, summary in table.items())
+
+
+@app.command(epilog=listed("Methods", methods.TABLE))
 def unlearn(
     checkpoint: o.CheckpointArgument, manifest: o.ManifestOption, out: o.OutOption, method: o.MethodOption = "unsir",
     config: o.ConfigOption = None, settings: o.SetOption = None,
@@ -66,7 +71,7 @@ def unlearn(
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
-    """Make a checkpoint forget what the manifest names; write the new checkpoint and a report."""
+    """Make a checkpoint forget; write the new one and a report."""
     from unlearn_cli.commands import unlearn as command
 
     talk(as_json, quiet, log_format)
@@ -85,7 +90,7 @@ def unlearn(
     finish(command.run(asked, common))
 
 
-@app.command()
+@app.command(epilog=listed("Metrics", metrics.TABLE))
 def evaluate(
     checkpoint: o.CheckpointArgument, manifest: o.ManifestOption, original: o.OriginalOption = None,
     reference: o.ReferenceOption = None, metric: o.MetricOption = None,
@@ -97,7 +102,7 @@ def evaluate(
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
-    """Measure a checkpoint on every split, beside the original and references; check gates."""
+    """Measure a checkpoint on every split; check gates."""
     from unlearn_cli.commands import evaluate as command
 
     talk(as_json, quiet, log_format)
@@ -108,7 +113,7 @@ def evaluate(
     finish(command.run(asked, common))
 
 
-@app.command()
+@app.command(epilog=listed("Attacks", attacks.TABLE))
 def attack(
     checkpoint: o.CheckpointArgument, manifest: o.ManifestOption,
     tier: Annotated[str, typer.Option(help="Which attacks: quick needs forward passes only.")] = "quick",
@@ -120,7 +125,7 @@ def attack(
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
-    """Try to tell the forgotten records from records that were never seen."""
+    """Try to tell forgotten records from never-seen ones."""
     from unlearn_cli.commands import attack as command
 
     talk(as_json, quiet, log_format)
@@ -143,7 +148,7 @@ def noise(
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
-    """Learn error-maximising or error-minimising noise for classes; needs no data."""
+    """Learn error-maximising or -minimising noise, without data."""
     from unlearn_cli.commands import noise as command
 
     talk(as_json, quiet, log_format)
@@ -163,7 +168,7 @@ def train(
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
-    """Train a network on train, or on retain alone: the reference that forgetting is judged by."""
+    """Train a network: an original, or a retrained reference."""
     from unlearn_cli.commands import train as command
 
     talk(as_json, quiet, log_format)
@@ -180,7 +185,7 @@ def demo(
     device: o.DeviceOption = "auto", seed: o.SeedOption = 0,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
-    """See it work in a minute: train on real digits, forget one, compare with a retrained reference, attack."""
+    """See all of it work in a minute, on real digits."""
     from unlearn_cli.commands import demo as command
 
     talk(as_json, quiet, "text")
@@ -199,7 +204,7 @@ def convert(
     out: Annotated[Path, typer.Argument(metavar="MODEL.safetensors", help="Checkpoint to write.")],
     as_json: o.JsonOption = False, overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
-    """Turn a .pth state dict into safetensors, without running code from it."""
+    """Turn a .pth state dict into safetensors; runs no code."""
     from unlearn_cli.commands import convert as command
 
     talk(as_json, False, "text")
@@ -210,7 +215,7 @@ def convert(
 def schema(
     of: Annotated[Literal["manifest", "report"], typer.Argument(help="Whose schema.")] = "manifest",
 ) -> None:
-    """Print the JSON Schema of the manifest (for editors) or of the report."""
+    """Print the JSON Schema of the manifest or the report."""
     from unlearn_cli.commands import schema as command
 
     finish(command.run(of))

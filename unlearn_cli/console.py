@@ -62,7 +62,7 @@ def warn(message: str, **fields: Any) -> None:
 
 def error(message: str, exit_code: int) -> None:
     """Print the one line that says why the command stops."""
-    _line("error", message, {"exit_code": exit_code})
+    _line("error", " ".join(message.splitlines()), {"exit_code": exit_code})
 
 
 def _line(level: str, message: str, fields: dict[str, Any]) -> None:

@@ -6,44 +6,60 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from unlearn_cli.errors import UserError, resources
 
+OURS = ("report.json", "commands.sh")  # what tells a folder that a command of ours wrote
 
-def check_output(path: Path, overwrite: bool) -> None:
+
+def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = "folder") -> None:
     """Refuse an output that exists (unless `--overwrite`) or cannot be written, before any work.
 
     Raises:
-        UserError: it exists, a parent is a file, or the folder to write in is not writable.
+        UserError: it exists and must not be replaced, a parent is a file, or the folder to write in is not writable.
     """
     if path.exists() and not overwrite:
         raise UserError(f"{path}: exists already; choose another --out, or --overwrite to replace it")
-    parent = path.absolute().parent
-    while not parent.exists():
-        parent = parent.parent
+    if path.exists() and path.is_dir() != (kind == "folder"):
+        raise UserError(f"{path}: is no {kind}, so it is not replaced by one; choose another --out")
+    if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in OURS):
+        raise UserError(f"{path}: is no folder that unlearn-cli wrote, so it is not replaced; choose another --out")
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise UserError(f"{path}: is the folder that you are in; choose another --out")
+    parent = existing_parent(path)
     if not parent.is_dir():
         raise UserError(f"{path}: {parent} is a file, not a folder; choose another --out")
     if not os.access(parent, os.W_OK):
         raise UserError(f"{path}: {parent} is not writable; choose another --out")
 
 
+def existing_parent(path: Path) -> Path:
+    """Return the nearest folder above `path` that is there."""
+    parent = path.absolute().parent
+    while not parent.exists():
+        parent = parent.parent
+    return parent
+
+
 @contextmanager
 def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a new sibling folder to write in; when all went well, fsync it and rename it to `folder` as a whole.
 
-    With `overwrite` the old folder is moved aside first and removed last, so that a crash leaves one of the two.
+    With `overwrite` the old folder is moved aside first and removed last, so that a crash leaves one of the two. Missing
+    parents are made at the end, so that a failure leaves none; the new folder is made in the nearest one.
     """
     check_output(folder, overwrite)
     tidy_up(folder)
     with resources(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        new = _sibling(folder, f"new-{os.getpid()}")
+        new = _sibling(existing_parent(folder) / folder.name, f"new-{os.getpid()}")
         new.mkdir()
         try:
             yield new
             for path in sorted(new.rglob("*")):
                 fsync(path)
             fsync(new)
+            folder.parent.mkdir(parents=True, exist_ok=True)
             _swap(new, folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)
@@ -63,7 +79,7 @@ def tidy_up(folder: Path) -> None:
     left = sorted(folder.parent.glob(f".{folder.name}.old-*")) if folder.parent.is_dir() else []
     if left and not folder.exists():
         left.pop().rename(folder)
-    for path in [*left, *folder.parent.glob(f".{folder.name}.new-*")]:
+    for path in [*left, *existing_parent(folder).glob(f".{folder.name}.new-*")]:
         if not _is_alive(int(path.name.rpartition("-")[2])):
             shutil.rmtree(path, ignore_errors=True)
 

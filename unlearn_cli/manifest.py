@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationError, model_validator
 from pydantic import NonNegativeInt as Count
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli import gates, models, strict_yaml
 from unlearn_cli.errors import UserError, did_you_mean
@@ -36,12 +37,18 @@ class Model(Section):
         library, slash, name = self.architecture.partition("/")
         if slash and (library != "torchvision" or not name.isidentifier()):
             raise ValueError(f"'{self.architecture}' is no torchvision/<name>; 'torchvision/resnet18' is one")
-        if not slash and ":" not in self.architecture and self.architecture not in models.TABLE:
+        code = ":" in self.architecture
+        if code and not all(part.isidentifier() for part in self.architecture.replace(":", ".", 1).split(".")):
+            raise ValueError(f"'{self.architecture}' is no package.module:function")
+        if not slash and not code and self.architecture not in models.TABLE:
             hint = did_you_mean(self.architecture, models.TABLE)
             raise ValueError(f"'{self.architecture}' is no bundled architecture; {hint}; or torchvision/<name>")
         downloads = {"weights", "weights_backbone", "pretrained"} & set(self.arguments)
         if downloads:
             raise ValueError(f"the argument '{min(downloads)}' would download weights; the checkpoint brings its own")
+        count = self.arguments.get("num_classes", 1)
+        if type(count) is not int or count < 1:
+            raise ValueError(f"the argument 'num_classes' is {count}; expected a number of classes, 1 or more")
         if self.stem and not (library == "torchvision" and "res" in name):
             raise ValueError("a stem is for torchvision's ResNets alone; leave 'stem' out")
         return self
@@ -67,6 +74,8 @@ class Input(Section):
         for name, value in (("mean", self.mean), ("std", self.std)):
             if isinstance(value, list) and len(value) != self.shape[0]:
                 raise ValueError(f"{name} has {len(value)} numbers; expected one, or {self.shape[0]} as in shape")
+        if self.resize and self.resize < min(self.shape[1:], default=1):
+            raise ValueError(f"resize to {self.resize} makes images smaller than shape; resize to more")
         return self
 
 
@@ -166,12 +175,14 @@ class Manifest(Section):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        if self.classes is not None and len(set(self.classes)) < len(self.classes):
+        if self.classes is not None and len({str(name) for name in self.classes}) < len(self.classes):
             raise ValueError("'classes' lists a name twice")
         if self.task == "regression" and (self.classes or (self.forget and self.forget.classes)):
             raise ValueError("a regression has no classes; leave 'classes' out, and choose what to forget with 'where'")
-        for condition in self.gates:
-            gates.parse(condition, self.task)
+        for number, condition in enumerate(self.gates):
+            _check_gate(condition, self.task, number)
+        if self.data and self.data.augment:
+            _check_augmentation(self.data.augment, self.input.shape)
         return self
 
     _folder: Path = PrivateAttr(default_factory=Path)
@@ -191,6 +202,24 @@ class Manifest(Section):
     def digest(self) -> str:
         """SHA-256 of what the manifest says, comments and layout aside."""
         return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+
+
+def _check_gate(condition: str, task: Task, number: int) -> None:
+    """Refuse a condition that can never be judged, with its place in the list as the place of the mistake."""
+    try:
+        gates.parse(condition, task)
+    except UserError as error:
+        told = PydanticCustomError("gate", "{reason}", {"reason": str(error)})
+        place = InitErrorDetails(type=told, loc=("gates", number), input=condition)
+        raise ValidationError.from_exception_data("Manifest", [place]) from None
+
+
+def _check_augmentation(listed: list[Literal["horizontal_flip"] | RandomCrop], shape: list[int]) -> None:
+    if len(shape) < 3:
+        raise ValueError(f"data.augment is for images, but input.shape is {shape}; leave it out")
+    padding = max((item.random_crop for item in listed if isinstance(item, RandomCrop)), default=0)
+    if padding > min(shape[1:]):
+        raise ValueError(f"random_crop pads {padding} pixels, but images have only {min(shape[1:])}; take fewer")
 
 
 def read(path: Path) -> Manifest:

@@ -15,16 +15,20 @@ def messages(error: ValidationError, document: Document, schema: Schema) -> list
     found: dict[Location, str] = {}
     for item in error.errors(include_url=False):
         location = _in_document(item["loc"], document)
+        if item["type"] == "missing":
+            location = (*location, item["loc"][-1])
         found.setdefault(location, _sentence(item["type"], item["msg"], location, schema))
-    return [f"{document.where(location)}: {_dotted(location)}{text}" for location, text in sorted(
-        found.items(), key=lambda pair: document.positions.get(pair[0], (0, 0)))]  # fmt: skip
+    # Of a value that may have several forms each form complains: the one that looked deepest is the one that was meant.
+    deepest = [place for place in found if not any(other[: len(place)] == place for other in found if other != place)]
+    deepest.sort(key=lambda place: document.positions.get(place, (0, 0)))
+    return [f"{document.where(place)}: {_dotted(place)}{found[place]}" for place in deepest]
 
 
 def _in_document(location: Location, document: Document) -> Location:
-    """Drop what pydantic puts into a location beside keys (the tags of unions); keep a missing key at the end."""
+    """Drop what pydantic puts into a location beside keys: the names of the forms that a value may have."""
     kept: Location = ()
-    for i, part in enumerate(location):
-        if (*kept, part) in document.positions or (i == len(location) - 1 and isinstance(part, str) and part.islower()):
+    for part in location:
+        if (*kept, part) in document.positions:
             kept = (*kept, part)
     return kept
 
@@ -45,14 +49,15 @@ def _known_keys(location: Location, schema: Schema) -> list[str]:
     """Return the keys that the schema knows at a location: walk the JSON Schema along it."""
     node = schema
     for part in location:
-        candidates = [_resolve(item, schema) for item in [*node.get("anyOf", []), node]]
+        candidates = _forms(node, schema)
         inner = [item["properties"][part] for item in candidates if part in item.get("properties", {})]
         items = [item["items"] for item in candidates if isinstance(part, int) and "items" in item]
-        node = _resolve((inner or items or [{}])[0], schema)
-    branches = [_resolve(item, schema) for item in [*node.get("anyOf", []), node]]
-    return sorted({key for branch in branches for key in branch.get("properties", {})})
+        node = (inner or items or [{}])[0]
+    return sorted({key for form in _forms(node, schema) for key in form.get("properties", {})})
 
 
-def _resolve(node: Schema, schema: Schema) -> Schema:
-    reference = node.get("$ref", "").rpartition("/")[2]
-    return schema["$defs"][reference] if reference else node
+def _forms(node: Schema, schema: Schema) -> list[Schema]:
+    """Return the forms that a value may have, with references to definitions followed."""
+    if reference := node.get("$ref", "").rpartition("/")[2]:
+        return _forms(schema["$defs"][reference], schema)
+    return [node, *(form for item in node.get("anyOf", []) for form in _forms(item, schema))]

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.checkpoint import canonical_header
 from unlearn_cli.errors import UserError
-from unlearn_cli.runtime import Random, track
+from unlearn_cli.runtime import Random, show, track
 
 REFERENCE_NUMBERS = 3072  # of a 3x32x32 image, where lambda = 0.1 was found
 CHUNK = 256  # samples that go through the network at once; they do not influence each other
@@ -59,7 +59,9 @@ def learn_noise(
         original, samples, labels, random, kind=kind, steps=steps, lr=lr, regularisation=regularisation
     )
     settings = {"steps": str(steps), "lr": str(lr), "regularisation": str(regularisation), "init": init}
-    return Noise(learned.unflatten(0, (len(forget_classes), size)), forget_classes, kind, curve, settings)
+    learned = learned.unflatten(0, (len(forget_classes), size))
+    show("noise", learned, forget_classes)
+    return Noise(learned, forget_classes, kind, curve, settings)
 
 
 def optimise_samples(
@@ -145,4 +147,5 @@ def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
     if tuple(samples.shape[2:]) != input_shape:
         shape = list(samples.shape[2:])
         raise UserError(f"{path}: is noise of shape {shape}, but input.shape is {list(input_shape)}; make new noise")
+    show("noise", samples, noise.classes)
     return noise

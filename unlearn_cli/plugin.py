@@ -24,6 +24,7 @@ from unlearn_cli.manifest import read_mapping
 from unlearn_cli.strict_yaml import parse_scalar
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+LARGEST = 10**9  # of a number among the settings: more steps, samples or records than any run has
 
 # Every input a plug-in may ask for, and what a manifest must bring for it. '' is always there.
 INPUTS: dict[str, str] = {
@@ -87,7 +88,9 @@ def inspect(kind: str, name: str, module: str) -> Plugin:
             optional.append(argument.arg)
         else:
             fields[argument.arg] = (ast.unparse(argument.annotation), ast.literal_eval(default))
-    config = ConfigDict(extra="forbid", allow_inf_nan=False, validate_default=True, protected_namespaces=())
+    config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
+    )
     settings = create_model(f"{name}_settings", __config__=config, __module__=__name__, **fields)
     return Plugin(kind, name, module, needs, tuple(optional), settings)
 
@@ -99,23 +102,31 @@ def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[s
         UserError: an unknown setting or a value that is not allowed, each with the nearest name or what is expected.
     """
     values = read_mapping(config) if config else {}
+    places = dict.fromkeys(values, str(config))
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f"--set {assignment}: expected name=value; {_settings_of(plugin)}")
         values[name.strip()] = parse_scalar(text)
+        places[name.strip()] = "--set"
     try:
-        return plugin.settings.model_validate(values)
+        completed = plugin.settings.model_validate(values)
     except ValidationError as error:
-        raise UserError("; ".join(_message(plugin, dict(item)) for item in error.errors(include_url=False))) from None
+        raise UserError("; ".join(_message(plugin, dict(item), places) for item in error.errors())) from None
+    for name, value in completed:
+        if isinstance(value, (int, float)) and value > LARGEST:
+            raise UserError(f"{places[name]}: {plugin.name}: {name}={value}: expected at most {LARGEST}")
+    return completed
 
 
-def _message(plugin: Plugin, item: dict[str, Any]) -> str:
-    name = str(item["loc"][0]) if item["loc"] else ""
+def _message(plugin: Plugin, item: dict[str, Any], places: dict[str, str]) -> str:
+    name = str(item["loc"][0])
     if item["type"] == "extra_forbidden":
         known = plugin.settings.model_fields
-        return f"{plugin.name} has no setting '{name}'; {did_you_mean(name, known) if known else 'it has none'}"
-    return f"{plugin.name}: {name}={item['input']}: {item['msg'].replace('Input should be', 'expected')}"
+        hint = did_you_mean(name, known) if known else "it has none"
+        return f"{places[name]}: {plugin.name} has no setting '{name}'; {hint}"
+    told = item["msg"].replace("Input should be", "expected")
+    return f"{places[name]}: {plugin.name}: {name}={item['input']}: {told}"
 
 
 def _settings_of(plugin: Plugin) -> str:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PositiveInt, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 FilePath = Annotated[Path, Field(strict=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -13,15 +15,22 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
-class PathSection(Section):
-    """A section that may be written as its path alone."""
-
-    path: FilePath
+class ShortSection(Section):
+    """A section that may be written as its first field alone."""
 
     @model_validator(mode="before")
     @classmethod
     def short_form(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
+        return {next(iter(cls.model_fields)): value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Let editors know of the short form, too."""
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core_schema))]}
+
+
+class PathSection(ShortSection):
+    path: FilePath
 
 
 class ImageFolder(PathSection):
@@ -70,7 +79,7 @@ class Torchvision(Section):
     part: Literal["train", "test"]
 
 
-class Sklearn(Section):
+class Sklearn(ShortSection):
     """A real data set that scikit-learn brings along; every fifth row is the test part."""
 
     name: Literal["digits", "diabetes", "breast_cancer"]

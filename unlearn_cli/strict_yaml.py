@@ -13,7 +13,7 @@ from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from unlearn_cli.errors import UserError
 
-MAX_BYTES, MAX_DEPTH, MAX_ALIASES = 2**20, 32, 50
+MAX_BYTES, MAX_DEPTH, MAX_ALIASES, MAX_VALUES = 2**20, 32, 50, 2**18
 
 Position = tuple[int, int]  # line and column, both from 1
 Location = tuple[str | int, ...]  # the keys and indices that lead to a value
@@ -42,11 +42,12 @@ def read(path: Path) -> Document:
         UserError: it cannot be read or is no such YAML; the message starts with file, line and column.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); name a YAML file") from None
     if len(data) > MAX_BYTES:
-        raise UserError(f"{path}: {len(data)} bytes; a file of settings has at most {MAX_BYTES}")
+        raise UserError(f"{path}: is too large; a file of settings has at most {MAX_BYTES} bytes")
     return parse(data, path)
 
 
@@ -86,16 +87,18 @@ for _tag, _pattern, _first in (
 
 
 def _check_events(text: str, path: Path) -> None:
-    """Bound depth and aliases on the event stream, before anything is built or expanded."""
+    """Refuse tags, and bound depth and aliases, on the event stream, before anything is built or expanded."""
     depth = aliases = 0
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent))
         depth -= isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent))
         aliases += isinstance(event, yaml.AliasEvent)
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        if tag := getattr(event, "tag", None):
+            raise UserError(f"{path}:{line}:{column}: the tag {tag} is not allowed; write the plain value")
         if depth > MAX_DEPTH or aliases > MAX_ALIASES:
-            line = event.start_mark.line + 1
             what = f"more than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_ALIASES} aliases"
-            raise UserError(f"{path}:{line}: {what}; a file of settings needs fewer")
+            raise UserError(f"{path}:{line}:{column}: {what}; a file of settings needs fewer")
 
 
 def _value(node: Node, location: Location, positions: dict[Location, Position], path: Path) -> Any:
@@ -104,8 +107,8 @@ def _value(node: Node, location: Location, positions: dict[Location, Position], 
     at = f"{path}:{place[0]}:{place[1]}"
     if len(location) > MAX_DEPTH:  # an alias can nest deeper than the text does
         raise UserError(f"{at}: more than {MAX_DEPTH} levels; a file of settings needs fewer")
-    if not node.tag.startswith("tag:yaml.org,2002:"):
-        raise UserError(f"{at}: the tag {node.tag} is not allowed; write the plain value")
+    if len(positions) > MAX_VALUES:  # aliases of aliases double with every line
+        raise UserError(f"{at}: more than {MAX_VALUES} values; a file of settings needs fewer")
     if isinstance(node, MappingNode):
         return _mapping(node, location, positions, path)
     if isinstance(node, SequenceNode):
@@ -133,15 +136,20 @@ def _scalar(node: ScalarNode, at: str) -> Any:
     if kind == "str":
         return text
     if kind == "int":
-        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+        return _whole_number(text, at)
     if kind == "float":
-        return float(text.replace(".inf", "inf").replace(".Inf", "inf").replace(".INF", "inf").replace(".nan", "nan")
-                     .replace(".NaN", "nan").replace(".NAN", "nan"))  # fmt: skip
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
     if kind == "bool":
         return text.lower() == "true"
-    if kind == "null":
-        return None
-    raise UserError(f"{at}: the tag !!{kind} is not allowed; write the plain value")
+    assert kind == "null"
+    return None
+
+
+def _whole_number(text: str, at: str) -> int:
+    try:
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    except ValueError:  # Python reads no number of more than 4300 digits
+        raise UserError(f"{at}: a number of {len(text)} digits; no setting needs so many") from None
 
 
 def parse_scalar(text: str) -> Any:

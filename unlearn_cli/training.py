@@ -67,7 +67,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def training_mode(model: nn.Module, batch_norm: BatchNorm) -> None:
-    """Set train mode (dropout on); with `frozen`, batch norm goes by the statistics that it has and leaves them alone."""
+    """Set train mode (dropout on); with `frozen`, batch norm uses the statistics that it has and keeps them."""
     model.train()
     if batch_norm == "frozen":
         for module in model.modules():
@@ -82,7 +82,7 @@ def regression_loss(name: Literal["mse", "l1"]) -> TaskLoss:
 
 
 @torch.no_grad()
-def predictions(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
-    """Return the class that the network, in eval mode, gives each sample of these batches (n,)."""
+def outputs_of(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
+    """Return what the network, in eval mode, says of the samples of these batches (n, K)."""
     model.eval()
-    return torch.cat([model(x).argmax(dim=1) for x in inputs])
+    return torch.cat([model(x).float() for x in inputs])

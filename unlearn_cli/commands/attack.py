@@ -49,7 +49,7 @@ def chosen_attacks(tier: str, names: Sequence[str], chosen: Chosen) -> list[tupl
         UserError: there is no such tier or attack, or a setting is wrong.
     """
     if tier not in attacks.TIERS:
-        raise UserError(f"--tier {tier}: {did_you_mean(tier, attacks.TIERS)}")
+        raise UserError(f"--tier {tier}: there is no such tier; {did_you_mean(tier, attacks.TIERS)}")
     wanted = [plugin.load("attacks", name) for name in names or attacks.TIERS[tier]]
     return [(attack, plugin.settings(attack, chosen.config, chosen.assignments)) for attack in wanted]
 
@@ -109,10 +109,7 @@ def carry_out(asked: Asked, opened: Opened, chosen: list[tuple[Plugin, BaseModel
     return reporting.to_result(document, attacks_table(blocks), asked.out)
 
 
-CAVEATS = [
-    "An attack that finds nothing is a lower bound on what can be found, and no promise: stronger attacks exist.",
-    "The intervals cover the choice of records, not the randomness of training: one model was attacked.",
-]
+CAVEATS = ["An attack that finds nothing shows that this attack finds nothing; a stronger one may find more."]
 
 
 def attack_model(
@@ -134,7 +131,7 @@ def attack_model(
 
 
 def attacks_table(blocks: "list[Attack]") -> str:
-    """Lay out the attacks: how many records there were, AUC with its interval, the rates at low false-positive rates."""
+    """Lay out the attacks: the number of records, AUC with its interval, and the rates at low false-positive rates."""
     rows = []
     for block in blocks:
         rates = ["-" if rate.tpr.value is None else f"{100 * rate.tpr.value:.1f} %" for rate in block.rates]

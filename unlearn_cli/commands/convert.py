@@ -1,6 +1,7 @@
 """`unlearn-cli convert`: a `.pth` state dict, read without running code, becomes safetensors."""
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
     from unlearn_cli.checkpoint import PREFIX, canonical_header, tensor_digest
 
     try:
-        content = torch.load(source, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns in several lines; what it cannot read is told in one
+            content = torch.load(source, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
@@ -48,8 +51,6 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
 
 def state_dict(content: Any, source: Path) -> dict[str, Any]:
     """Find the state dict in what was loaded, and strip the prefixes that wrappers add to every name."""
-    import torch
-
     for key in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
@@ -57,10 +58,16 @@ def state_dict(content: Any, source: Path) -> dict[str, Any]:
     if (
         not isinstance(content, dict)
         or not content
-        or not all(isinstance(item, torch.Tensor) for item in content.values())
+        or not all(isinstance(name, str) and _is_plain(item) for name, item in content.items())
     ):
-        raise UserError(f"{source}: holds no state dict of tensors; save model.state_dict() and convert that")
+        raise UserError(f"{source}: holds no state dict of plain tensors; save model.state_dict() and convert that")
     for prefix in PREFIXES:
         if all(name.startswith(prefix) for name in content):
             content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
     return content
+
+
+def _is_plain(item: Any) -> bool:
+    import torch
+
+    return isinstance(item, torch.Tensor) and item.layout == torch.strided and not item.is_quantized

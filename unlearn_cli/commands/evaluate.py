@@ -31,9 +31,9 @@ def run(asked: Asked, common: Common) -> Result:
     if not opened.dataset.splits:
         raise UserError(f"{asked.manifest}: has no 'data' section; there is nothing to evaluate on")
     names = chosen_metrics(asked.metrics, opened)
+    for condition in asked.require:
+        check_requirement(condition, opened.manifest.task)
     conditions = [*opened.manifest.gates, *asked.require]
-    for condition in conditions:
-        gates.parse(condition, opened.manifest.task)
     duplicates = count_duplicates(opened)
     if asked.dry_run:
         text, document = split_counts(opened)
@@ -43,16 +43,27 @@ def run(asked: Asked, common: Common) -> Result:
     return carry_out(asked, opened, names, conditions, duplicates)
 
 
+def check_requirement(condition: str, task: str) -> None:
+    try:
+        gates.parse(condition, task)
+    except UserError as error:
+        raise UserError(f"--require: {error}") from None
+
+
 def chosen_metrics(asked: Sequence[str], opened: Opened) -> list[str]:
     """Return the metrics asked for, or those of the task.
 
     Raises:
-        UserError: there is no metric of that name.
+        UserError: there is no metric of that name for the task.
     """
+    defined = metrics.DEFAULTS[opened.manifest.task]
     for name in asked:
         if name not in metrics.TABLE:
-            raise UserError(f"unknown metric '{name}'; {did_you_mean(name, metrics.TABLE)}")
-    return list(asked or metrics.DEFAULTS[opened.manifest.task])
+            raise UserError(f"--metric: unknown metric '{name}'; {did_you_mean(name, metrics.TABLE)}")
+        if name not in defined:
+            task = opened.manifest.task
+            raise UserError(f"--metric: '{name}' is not defined for {task}; defined are {', '.join(defined)}")
+    return list(asked or defined)
 
 
 def carry_out(asked: Asked, opened: Opened, names: list[str], conditions: list[str], duplicates: int | None) -> Result:

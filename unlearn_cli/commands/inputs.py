@@ -1,12 +1,12 @@
 """What can be opened and checked before torch is imported: manifest, data, checkpoint headers, settings, the output."""
 
 import json
-import shutil
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel
@@ -39,13 +39,29 @@ def open_inputs(path: Path, common: Common, checkpoints: Sequence[Path | None] =
     """
     described = manifest.read(path)
     check_places(described, path, common, checkpoints, out)
-    return Opened(path, described, open_dataset(described, forget_duplicates=common.forget_duplicates), common)
+    return open_data(described, path, common)
+
+
+def open_data(described: Manifest, path: Path, common: Common) -> Opened:
+    """Open the data; what is wrong with it is told with the manifest's name.
+
+    Raises:
+        UserError: as `open_dataset`.
+    """
+    try:
+        dataset = open_dataset(described, forget_duplicates=common.forget_duplicates)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return Opened(path, described, dataset, common)
 
 
 def check_places(
-    described: Manifest, path: Path, common: Common, checkpoints: Sequence[Path | None], out: Path | None
-) -> None:
-    """Check the output, the checkpoints' headers, and that code of the user's own is allowed."""
+    described: Manifest, path: Path, common: Common, checkpoints: Sequence[Path | None], out: Path | None,
+    kind: Literal["folder", "file"] = "folder",
+) -> None:  # fmt: skip
+    """Check the output, the checkpoints' headers, the device's name, and that code of the user's own is allowed."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", common.device):
+        raise UserError(f"--device {common.device}: expected auto, cpu, cuda, cuda:N or mps")
     architecture = described.model.architecture
     if ":" in architecture and not common.allow_code:
         raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
@@ -53,10 +69,17 @@ def check_places(
         if weights is not None:
             read_header(weights)
     if out is not None:
-        files.check_output(out, common.overwrite)
-        inside = [weights for weights in checkpoints if weights and _lies_in(weights, out)]
+        inputs = [*(weights for weights in checkpoints if weights), path, *_data_paths(described)]
+        inside = [place for place in inputs if _lies_in(place, out)]
         if inside:
             raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
+        files.check_output(out, common.overwrite, kind)
+
+
+def _data_paths(described: Manifest) -> list[Path]:
+    sources = [described.data.train, described.data.test] if described.data else []
+    specs = [source.spec for source in sources if source and source.spec]
+    return [described.folder / value for spec in specs for _, value in spec if isinstance(value, Path)]
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
@@ -107,15 +130,8 @@ def digest(opened: Opened, settings: BaseModel | None, **facts: Any) -> str:
 
 
 def partial_folder(out: Path, key: str) -> Path:
-    """Return the sibling folder for an interrupted run's state, emptied if it belongs to another run."""
-    folder = out.parent / f"{out.name}.partial"
-    mark = folder / "run"
-    if folder.exists() and (not mark.is_file() or mark.read_text() != key):
-        console.say(f"{folder.name}: the state of another run; it is discarded")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(key)
-    return folder
+    """Return where a run keeps its state: below a sibling of the output, in a folder made when there is some."""
+    return out.parent / f"{out.name}.partial" / key[:16]
 
 
 def settings_digest(settings: BaseModel) -> str:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 from unlearn_cli import __version__, console, files, manifest, plugin
 from unlearn_cli.commands import Chosen, Common, Result
-from unlearn_cli.commands.inputs import Opened, check_places
-from unlearn_cli.data.dataset import open_dataset
+from unlearn_cli.commands.inputs import Opened, check_places, open_data
 from unlearn_cli.data.selection import forget_classes
 from unlearn_cli.errors import UserError
 
@@ -31,13 +30,15 @@ def run(asked: Asked, common: Common) -> Result:
     described = manifest.read(asked.manifest)
     if described.task == "regression":
         raise UserError(f"{asked.manifest}: noise is learned for classes; a regression has none")
-    check_places(described, asked.manifest, common, (asked.checkpoint,), asked.out)
-    opened = Opened(asked.manifest, described, open_dataset(described), common)
+    check_places(described, asked.manifest, common, (asked.checkpoint,), asked.out, "file")
+    picture_path = asked.out.with_suffix(".png")
+    files.check_output(picture_path, common.overwrite, "file")
+    opened = open_data(described, asked.manifest, common)
     classes = chosen_classes(asked.classes, opened)
 
     console.say(f"noise: {asked.checkpoint.name}; loading torch")
     from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
-    from unlearn_cli.commands import session
+    from unlearn_cli.commands import reporting, session
     from unlearn_cli.noise import save_noise
 
     weights = checkpoint.load(asked.checkpoint)
@@ -47,13 +48,14 @@ def run(asked: Asked, common: Common) -> Result:
             "input_shape": tuple(described.input.shape),
         }  # fmt: skip
         noise = learner.call(inputs, settings)
+        picture = reporting.noise_picture(current)
+    assert picture is not None
     lineage = {"unlearn_cli.parent": weights.tensor_digest, "unlearn_cli.version": __version__}
-    picture = asked.out.with_suffix(".png")
-    with files.output_file(asked.out) as new, files.output_file(picture) as new_picture:
+    with files.output_file(asked.out) as new, files.output_file(picture_path) as new_picture:
         save_noise(new, noise, lineage)
-        new_picture.write_bytes(draw(noise.samples, [_name(opened, number) for number in classes]))
+        new_picture.write_bytes(picture)
     curve = [float(value) for value in noise.curve]
-    document = {"noise": str(asked.out), "picture": str(picture), "classes": classes, "curve": curve,
+    document = {"noise": str(asked.out), "picture": str(picture_path), "classes": classes, "curve": curve,
                 "settings": settings.model_dump()}  # fmt: skip
     return Result(str(asked.out), document)
 
@@ -67,21 +69,7 @@ def chosen_classes(names: tuple[str, ...], opened: Opened) -> list[int]:
     classes = opened.dataset.classes or []
     if names:
         asked = manifest.Forget(classes=[int(name) if name.isdigit() else name for name in names])
-        return forget_classes(asked, opened.manifest.classes or classes)
+        return forget_classes(asked, opened.manifest.classes or classes, "--class")
     if not opened.dataset.forget_classes:
         raise UserError(f"{opened.path}: 'forget' names no whole classes; name them with --class")
     return opened.dataset.forget_classes
-
-
-def _name(opened: Opened, number: int) -> str:
-    return (opened.dataset.classes or [])[number]
-
-
-def draw(samples: object, names: list[str]) -> bytes:
-    """Return the picture grid of noise: the first samples of each class in a row."""
-    import torch
-
-    from unlearn_cli.page.noise_grid import noise_grid  # Matplotlib: imported only where pictures are made
-
-    assert isinstance(samples, torch.Tensor)
-    return noise_grid(samples.detach().float().cpu().numpy(), names)

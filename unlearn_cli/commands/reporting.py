@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from unlearn_cli import __version__, console, files, gates, metrics, page, report
+from unlearn_cli import __version__, console, files, gates, metrics, report
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands import Result
 from unlearn_cli.commands.inputs import Opened
@@ -46,7 +46,8 @@ def measure_model(session: Session, model: nn.Module, what: str, names: Iterable
 def caveats(opened: Opened, with_reference: bool, duplicates: int | None) -> list[str]:
     """Say what the numbers do not show."""
     found = [
-        "These numbers are measurements of this checkpoint, no proof that nothing of the forgotten records is left."
+        "The numbers describe these checkpoints on these records; they are evidence, no proof that nothing is left.",
+        "An interval says how much a number could differ with other records of the same kind, not with other training.",
     ]
     if not opened.dataset.splits:
         found.append("The manifest names no data: no metric could be computed.")
@@ -98,7 +99,8 @@ def describe_manifest(opened: Opened) -> report.Manifest:
     names = [dataset.classes[number] for number in forgotten] if dataset.classes and forgotten else None
     return report.Manifest(
         digest=described.digest, task=described.task, architecture=described.model.architecture,
-        classes=dataset.classes, forget_classes=names, splits=describe(dataset, described.digest), checks=checks(opened),
+        classes=dataset.classes, forget_classes=names,
+        splits=describe(dataset, described.digest), checks=checks(opened),
     )  # fmt: skip
 
 
@@ -137,8 +139,21 @@ def role(number: int) -> str:
 
 def write(document: Report, folder: Path, noise_png: bytes | None = None) -> None:
     """Write report.json and report.html into a folder that is being built."""
+    from unlearn_cli import page  # Matplotlib and Jinja2: half a second, only where a page is written
+
     report.write(document, folder)
     (folder / "report.html").write_text(page.render(document, noise_png), encoding="utf-8")
+
+
+def noise_picture(session: Session) -> bytes | None:
+    """Draw the noise that the method learned or was given: the first samples of each class in a row."""
+    from unlearn_cli.page.noise_grid import noise_grid  # Matplotlib, as above
+
+    if "noise" not in session.run.shown:
+        return None
+    samples, classes = session.run.shown["noise"]
+    names = session.opened.dataset.classes or []
+    return noise_grid(samples.float().cpu().numpy(), [names[number] for number in classes])
 
 
 def save_report(document: Report, out: Path | None, overwrite: bool) -> None:

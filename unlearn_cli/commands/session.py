@@ -20,7 +20,7 @@ from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.stores import Store, open_store
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
-from unlearn_cli.models.build import build
+from unlearn_cli.models.build import build, try_out
 from unlearn_cli.predict import Outputs, join, predict
 from unlearn_cli.runtime import Run
 from unlearn_cli.training import TaskLoss, regression_loss
@@ -36,6 +36,7 @@ class Session:
     opened: Opened
     run: Run
     stores: dict[int, Store] = field(default_factory=dict)
+    tried: bool = False
 
     @property
     def manifest(self) -> Manifest:
@@ -44,15 +45,27 @@ class Session:
     def fresh(self, stream: str) -> nn.Module:
         """Build the network with new random weights from a named stream, on the device."""
         with self.run.fresh_weights(stream):
-            model = build(self.manifest, self.opened.dataset.num_outputs)
+            model = self.build()
         return self.run.place(model)
 
     def load(self, weights: Checkpoint, *, frozen: bool = True) -> nn.Module:
         """Build the network and give it a checkpoint's weights; frozen ones take no gradient and are in eval mode."""
-        model = build(self.manifest, self.opened.dataset.num_outputs)
+        model = self.build()
         checkpoint.fit(model, weights)
         model = self.run.place(model)
         return model.eval().requires_grad_(False) if frozen else model
+
+    def build(self) -> nn.Module:
+        """Build the network of the manifest; the first time, see that it takes the manifest's samples."""
+        num_outputs = self.opened.dataset.num_outputs
+        try:
+            model = build(self.manifest, num_outputs)
+            if not self.tried:
+                try_out(model, self.manifest, num_outputs)
+        except UserError as error:
+            raise UserError(f"{self.opened.path}: {error}") from None
+        self.tried = True
+        return model
 
     def batches(self, name: str, *, augmented: bool = False) -> Batches:
         """Return the batches of a split."""
@@ -103,7 +116,7 @@ class Session:
         if not _better_than_chance(outputs):
             raise UserError(
                 f"{path}: is no better than chance on {len(outputs)} records of train; manifest and checkpoint do not "
-                "belong together (input.mean, input.std, the order of channels or classes); --force goes on all the same"
+                "belong together (input.mean, input.std, the order of channels or classes); --force goes on anyway"
             )
 
     def task_loss(self) -> TaskLoss:

@@ -62,6 +62,6 @@ def run(asked: Asked, common: Common) -> Result:
             settings=settings.model_dump(mode="json"), subject=checkpoint.load(path).describe("trained"),
         )  # fmt: skip
         reporting.write(document, folder)
-    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(partial.parent, ignore_errors=True)
     console.say(reporting.metrics_table(document))
     return reporting.to_result(document, str(asked.out), asked.out)

@@ -19,6 +19,7 @@ from unlearn_cli.plugin import Plugin
 if TYPE_CHECKING:
     from unlearn_cli.checkpoint import Checkpoint
     from unlearn_cli.commands.session import Session
+    from unlearn_cli.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,17 @@ def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel,
             current, "unlearn", started, method=method.name, inputs=sorted(inputs), metrics=measured,
             settings=settings.model_dump(mode="json"), subject=checkpoint.load(path).describe("subject"),
             original=weights.describe("original"), references=reporting.references(others),
-            caveats=reporting.caveats(opened, bool(others), duplicates),
+            caveats=[*reporting.caveats(opened, bool(others), duplicates), *CAVEATS, *current.run.notes],
         )  # fmt: skip
         reporting.judge(document, opened.manifest.gates)
-        reporting.write(document, folder)
-    shutil.rmtree(partial, ignore_errors=True)
+        reporting.write(document, folder, reporting.noise_picture(current))
+    shutil.rmtree(partial.parent, ignore_errors=True)
     for table in filter(None, (reporting.metrics_table(document), reporting.gates_table(document))):
         console.say(table)
     return reporting.to_result(document, str(asked.out), asked.out)
 
 
+CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to tell the forgotten records from records never seen."]
 NETWORKS = ("model", "original", "fresh", "incompetent_teacher")
 
 
@@ -117,8 +119,6 @@ def gather(
     current: "Session", method: Plugin, weights: "Checkpoint", original: Any, noise: Path | None
 ) -> dict[str, Any]:
     """Make the inputs that the method asks for, and no other: what it did not ask for it cannot touch."""
-    from unlearn_cli.noise import load_noise
-
     dataset, shape = current.opened.dataset, tuple(current.manifest.input.shape)
     makers: dict[str, Any] = {
         "model": lambda: current.load(weights, frozen=False),
@@ -132,7 +132,22 @@ def gather(
         "num_classes": lambda: dataset.num_outputs,
         "input_shape": lambda: shape,
         "task_loss": current.task_loss,
-        "noise": lambda: load_noise(noise, shape) if noise else None,
+        "noise": lambda: given_noise(noise, shape, dataset.forget_classes) if noise else None,
     }
     names = [*method.needs, *(method.optional if noise else ())]
     return {name: makers[name]() for name in names}
+
+
+def given_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -> "Noise":
+    """Read the noise of --noise.
+
+    Raises:
+        UserError: it was learned for other inputs or other classes.
+    """
+    from unlearn_cli.noise import load_noise
+
+    noise = load_noise(path, shape)
+    if sorted(noise.classes) != classes:
+        what = f"is noise for the classes {noise.classes}, but 'forget' selects {classes}"
+        raise UserError(f"{path}: {what}; make new noise")
+    return noise

@@ -1,6 +1,7 @@
 """Files of named arrays with one row a record: npz (never unpickled) and safetensors."""
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,16 @@ from unlearn_cli.sources import Arrays
 def npz(spec: Arrays, name: str, input: Input, task: str) -> Records:
     """Read the arrays of an npz file; other arrays with one value a record are its columns."""
     try:
-        with np.load(spec.path, allow_pickle=False) as file:
+        with spec.path.open("rb") as stored:  # np.load leaves a file open that it cannot read
+            file = np.load(stored, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise UserError(f"{name}: {spec.path}: is one array; expected an .npz file with '{spec.inputs}' inside")
             return _records(spec, name, input, {key: file[key] for key in file.files})
     except FileNotFoundError:
         raise UserError(f"{name}: {spec.path}: there is no such file") from None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{name}: {spec.path}: is no npz file of plain arrays ({_first_line(error)})") from None
+    except (ValueError, OSError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        reason = _first_line(error)
+        raise UserError(f"{name}: {spec.path}: is no npz file of plain arrays ({reason}); write it again") from None
 
 
 def safetensors(spec: Arrays, name: str, input: Input, task: str) -> Records:
@@ -33,19 +36,22 @@ def safetensors(spec: Arrays, name: str, input: Input, task: str) -> Records:
     except FileNotFoundError:
         raise UserError(f"{name}: {spec.path}: there is no such file") from None
     except (SafetensorError, TypeError) as error:
-        raise UserError(f"{name}: {spec.path}: is no safetensors file of arrays ({_first_line(error)})") from None
+        reason = _first_line(error)
+        raise UserError(f"{name}: {spec.path}: is no safetensors file of arrays ({reason}); write it again") from None
 
 
 def _records(spec: Arrays, name: str, input: Input, arrays: dict[str, np.ndarray]) -> Records:
     place = f"{name}: {spec.path}"
+    arrays = {key: np.char.decode(array) if array.dtype.kind == "S" else array for key, array in arrays.items()}
     for key in filter(None, (spec.inputs, spec.labels, spec.ids)):
         if key not in arrays:
             raise UserError(f"{place}: there is no array '{key}'; {did_you_mean(key, arrays)}")
     samples, labels = arrays[spec.inputs], arrays[spec.labels]
-    if labels.ndim != 1 or len(labels) != len(samples):
-        raise UserError(
-            f"{place}: {len(samples)} samples and labels of shape {list(labels.shape)}; expected one a sample"
-        )
+    if samples.ndim == 0 or labels.shape != samples.shape[:1]:
+        shapes = f"samples of shape {list(samples.shape)} and labels of shape {list(labels.shape)}"
+        raise UserError(f"{place}: {shapes}; expected one label a sample")
+    if labels.dtype.kind not in "buifU":
+        raise UserError(f"{place}: labels have type {labels.dtype}; expected numbers or text")
     columns = {key: array for key, array in arrays.items() if array.ndim == 1 and len(array) == len(labels)}
     ids = columns[spec.ids] if spec.ids else None
     return from_arrays(name, array_inputs(place, samples, input.shape), labels, ids, columns)

@@ -15,7 +15,7 @@ from unlearn_cli.runtime.seeds import generator
 
 @dataclass(frozen=True)
 class Scaling:
-    """How stored values become inputs of the network: (x / scale - mean) / std, with one number each or one a channel."""
+    """How stored values become inputs of the network: (x / scale - mean) / std, one number each or one a channel."""
 
     scale: float
     mean: Tensor

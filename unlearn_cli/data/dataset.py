@@ -74,7 +74,7 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Data
     """Open the sources of a manifest and derive the splits.
 
     Raises:
-        UserError: a source cannot be read, a label is unknown, or the selection is empty, total or of what is not there.
+        UserError: a source cannot be read, a label is unknown, or the selection is empty, total or of unknown names.
     """
     arguments = manifest.model.arguments.get("num_classes")
     if manifest.data is None:
@@ -102,7 +102,7 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     read = getattr(import_module(f"unlearn_cli.data.{module}"), function)
     records = keep(read(spec, name, manifest.input, manifest.task), source.rows)
     if not len(records):
-        raise UserError(f"{name}: holds no records")
+        raise UserError(f"{name}: holds no records; name a source with some")
     return records
 
 

@@ -59,11 +59,13 @@ def _to_shape(image: Image.Image, path: Path, input: Input) -> np.ndarray:
     channels, height, width = input.shape
     image = image.convert({1: "L", 3: "RGB"}[channels])
     if input.resize:
-        image = _centre_crop(_resize(image, input.resize), height, width)
+        image = _resize(image, input.resize)
+        if image.width >= width and image.height >= height:
+            image = _centre_crop(image, height, width)
     if image.size != (width, height):
-        size = f"{image.width}x{image.height}"
+        size, advice = f"{image.width}x{image.height}", "take a larger" if input.resize else "add"
         raise UserError(
-            f"{path}: is {size} pixels, but input.shape says {width}x{height}; add input.resize to the manifest"
+            f"{path}: is {size} pixels, but input.shape says {width}x{height}; {advice} input.resize in the manifest"
         )
     pixels = np.asarray(image, dtype=np.uint8)
     return pixels[None] if channels == 1 else pixels.transpose(2, 0, 1)

@@ -8,6 +8,7 @@ from unlearn_cli.data.records import Records
 from unlearn_cli.errors import UserError, did_you_mean
 
 Classes = Sequence[str | int]
+MAX_CLASSES = 2**20  # that are not listed; larger numbers are no numbers of classes
 
 
 def class_list(listed: Classes | None, train: Records, num_classes: int | None) -> list[str | int]:
@@ -20,8 +21,10 @@ def class_list(listed: Classes | None, train: Records, num_classes: int | None) 
     labels = train.labels
     if labels.dtype.kind in "US":
         return [str(name) for name in train.class_names or np.unique(labels)]
-    if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == labels.astype(np.int64)).all()):
+    if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
         raise UserError(f"{train.name}: labels are not whole numbers; for numbers as labels say 'task: regression'")
+    if labels.max() >= MAX_CLASSES:
+        raise UserError(f"{train.name}: label {labels.max()} is too large for the number of a class; list 'classes'")
     return list(range(num_classes or int(labels.max()) + 1))
 
 

@@ -1,5 +1,6 @@
 """The records of one source as every format presents them: samples on demand, labels, ids and columns. No torch."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -139,12 +140,12 @@ def array_inputs(name: str, array: np.ndarray, shape: list[int]) -> ArrayInputs:
             f"{name}: samples have shape {list(array.shape[1:])}, but input.shape is {shape}; make them agree"
         )
     if array.dtype.kind == "f":
-        finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-        if not finite.all():
-            bad = np.flatnonzero(~finite)
-            raise UserError(
-                f"{name}: {len(bad)} records have NaN or infinite values, the first in row {bad[0]}; mend them"
-            )
+        largest = np.finfo(np.float32).max
+        fine = ((array >= -largest) & (array <= largest)).reshape(len(array), math.prod(shape)).all(axis=1)
+        if not fine.all():
+            bad = np.flatnonzero(~fine)
+            what = "NaN, infinite or too large values"
+            raise UserError(f"{name}: {len(bad)} records have {what}, the first in row {bad[0]}; mend them")
     return ArrayInputs(array, tuple(shape))
 
 
@@ -163,6 +164,8 @@ def _where(name: str, column: Callable[[str], np.ndarray], n: int, conditions: l
             kind = "text" if values.dtype.kind in "US" else "numbers"
             raise UserError(f"{name}: column '{condition.column}' holds {kind}; compare it with {kind}")
         mask &= _OPERATORS[condition.op](values, condition.value)
+        if values.dtype.kind == "f":
+            mask &= ~np.isnan(values)
     return mask
 
 

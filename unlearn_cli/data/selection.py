@@ -35,13 +35,13 @@ def by_meaning(forget: Forget, records: Records, labels: np.ndarray, classes: Cl
     return mask | records.where(forget.where) if forget.where else mask
 
 
-def forget_classes(forget: Forget, classes: Classes) -> list[int]:
+def forget_classes(forget: Forget, classes: Classes, place: str = "forget.classes") -> list[int]:
     """Return the numbers of the classes to forget, given by name or number."""
     found = [position(value, classes) for value in forget.classes]
     for value, number in zip(forget.classes, found, strict=True):
         if number is None:
             known = [str(name) for name in classes]
-            raise UserError(f"forget.classes: there is no class '{value}'; {did_you_mean(str(value), known)}")
+            raise UserError(f"{place}: there is no class '{value}'; {did_you_mean(str(value), known)}")
     return sorted({number for number in found if number is not None})
 
 
@@ -87,11 +87,12 @@ def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
     if count == n:
         raise UserError(f"{name}: 'forget' selects all {n} records and leaves nothing to retain; check the selection")
     if expect.min is not None and count < expect.min:
-        raise UserError(f"{name}: 'forget' selects {count} records; expect.min is {expect.min}")
+        raise UserError(f"{name}: 'forget' selects {count} records; expect.min is {expect.min}; mend one of the two")
     if expect.max is not None and count > expect.max:
-        raise UserError(f"{name}: 'forget' selects {count} records; expect.max is {expect.max}")
+        raise UserError(f"{name}: 'forget' selects {count} records; expect.max is {expect.max}; mend one of the two")
     if expect.max_share is not None and count > expect.max_share * n:
-        raise UserError(f"{name}: 'forget' selects {count} of {n} records; expect.max_share is {expect.max_share}")
+        what = f"{count} of {n} records; expect.max_share is {expect.max_share}"
+        raise UserError(f"{name}: 'forget' selects {what}; mend one of the two")
 
 
 def duplicates(records: Records, forget: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from unlearn_cli.data.records import Inputs
+from unlearn_cli.errors import UserError
 
 
 class Store(Protocol):
@@ -52,16 +53,18 @@ class StreamedStore:
 
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         on_gpu = self.device.type == "cuda"
-        loader: DataLoader[Tensor] = DataLoader(
+        loader: DataLoader[Tensor | UserError] = DataLoader(
             _Chunks(self.inputs, chunks), batch_size=None, num_workers=self.workers if len(chunks) > 1 else 0,
             pin_memory=on_gpu, generator=torch.Generator(),  # its own: the run's stream must not depend on the store
         )  # fmt: skip
         for samples in loader:
+            if isinstance(samples, UserError):
+                raise samples
             yield samples.to(self.device, non_blocking=on_gpu)
 
 
 @dataclass(frozen=True)
-class _Chunks(Dataset[Tensor]):
+class _Chunks(Dataset[Tensor | UserError]):
     """One item is one whole batch, so that a worker reads it at a time."""
 
     inputs: Inputs
@@ -70,5 +73,8 @@ class _Chunks(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.chunks)
 
-    def __getitem__(self, index: Any) -> Tensor:
-        return torch.from_numpy(self.inputs.take(self.chunks[index]))
+    def __getitem__(self, index: Any) -> Tensor | UserError:
+        try:
+            return torch.from_numpy(self.inputs.take(self.chunks[index]))
+        except UserError as error:  # raised in a worker, it would come back with a traceback as its text
+            return error

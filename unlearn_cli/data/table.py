@@ -26,6 +26,8 @@ def table(spec: Table, name: str, input: Input, task: str) -> Records:
     """Read labels, ids and features (or image paths) of all rows, in the file's order."""
     file = _File(spec.path, name)
     labels = file.column(spec.label)
+    if not len(labels):
+        raise UserError(f"{file.place}: holds no records; name a table with some")
     ids = np.arange(len(labels)) if spec.id is None else file.column(spec.id)
     inputs = _images(spec, file, name, input) if spec.image else _features(spec, file, name, input)
     return Records(name, inputs, labels, ids, partial(_any_column, file, labels, ids), file.where)
@@ -57,11 +59,12 @@ class _File:
         try:
             return self.connection.execute(f"SELECT {what} FROM {self.reader} {limit}", (*values, self.path))
         except duckdb.Error as error:
-            raise UserError(f"{self.place}: {str(error).splitlines()[0]}") from None
+            raise UserError(f"{self.place}: DuckDB cannot read it: {str(error).splitlines()[0]}") from None
 
-    def column(self, column: str, cast: str = "") -> np.ndarray:
-        """Return a column; text as unicode, whole numbers as int64, other numbers as float64."""
+    def column(self, column: str) -> np.ndarray:
+        """Return a column; text and dates as unicode, whole numbers as int64, other numbers as float64."""
         quoted = self.quoted(column)
+        cast = "::VARCHAR" if self.types[column].startswith(("DATE", "TIME")) else ""
         values = self.query(f"{quoted}{cast} AS c").fetchnumpy()["c"]
         if np.ma.is_masked(values):
             row = int(np.flatnonzero(np.ma.getmaskarray(values))[0])
@@ -83,7 +86,10 @@ class _File:
             given = condition.value if isinstance(condition.value, list) else [condition.value]
             marks = ", ".join("?" for _ in given)
             operator, right = ("IN", f"({marks})") if condition.op == "in" else (condition.op, marks)
-            terms.append(f"{self.quoted(condition.column)} {operator} {right}")
+            column = self.quoted(condition.column)
+            # DuckDB takes NaN for the largest number; to us it is as unknown as an empty cell.
+            known = f" AND NOT isnan({column})" if self.types[condition.column] in ("FLOAT", "DOUBLE") else ""
+            terms.append(f"{column} {operator} {right}{known}")
             values += given
         mask = self.query(f"coalesce({' AND '.join(terms)}, false) AS c", tuple(values)).fetchnumpy()["c"]
         return np.asarray(mask, dtype=bool)
@@ -97,10 +103,13 @@ def _any_column(file: _File, labels: np.ndarray, ids: np.ndarray, column: str) -
 def _features(spec: Table, file: _File, name: str, input: Input) -> Inputs:
     taken = {spec.label, spec.id, *spec.ignore}
     columns = spec.features or [column for column in file.types if column not in taken]
+    if not columns:
+        raise UserError(f"{file.place}: has no columns of features beside label and id; add some")
     for column in columns:
         if file.column(column).dtype.kind == "U":
             raise UserError(f"{file.place}: column '{column}' holds text; list the columns of numbers as 'features'")
-    features = [file.column(column).astype(np.float32) for column in columns]
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which array_inputs refuses
+        features = [file.column(column).astype(np.float32) for column in columns]
     return array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape)
 
 

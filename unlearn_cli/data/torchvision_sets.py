@@ -14,6 +14,8 @@ from unlearn_cli.sources import Torchvision
 
 def torchvision(spec: Torchvision, name: str, input: Input, task: str) -> Records:
     """Load one part of MNIST, FashionMNIST, KMNIST, CIFAR10 or CIFAR100."""
+    if not spec.root.is_dir():
+        raise UserError(f"{name}: {spec.root}: there is no such folder; put the original files of {spec.name} there")
     from torchvision import datasets  # seconds: imported only when one of its sets is asked for
 
     try:

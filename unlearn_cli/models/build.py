@@ -4,6 +4,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
@@ -30,6 +31,26 @@ def build(manifest: Manifest, num_outputs: int) -> nn.Module:
     # Inception and GoogLeNet return a tuple with auxiliary outputs while they train.
     model.register_forward_hook(_main_output)
     return model
+
+
+def try_out(model: nn.Module, manifest: Manifest, num_outputs: int) -> None:
+    """Run one sample of zeros through a network on the CPU, in eval mode, before anything depends on it.
+
+    Raises:
+        UserError: it does not take samples of the manifest's shape, or gives another number of outputs.
+    """
+    shape, name = manifest.input.shape, manifest.model.architecture
+    was_training = model.training
+    try:
+        with torch.inference_mode():
+            outputs = model.eval()(torch.zeros(1, *shape))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        told = f"{name} takes no samples of shape {shape} ({error})"
+        raise UserError(f"model: {told}; mend input.shape or the architecture") from None
+    model.train(was_training)
+    found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    if found != [1, num_outputs]:
+        raise UserError(f"model: {name} returns {found} for one sample; expected {[1, num_outputs]}; mend the model")
 
 
 def _torchvision(name: str, arguments: dict[str, Any]) -> nn.Module:

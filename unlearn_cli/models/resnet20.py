@@ -31,7 +31,7 @@ class ResNet20(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and the input added to them, subsampled and zero-padded where the shape changes (option A)."""
+    """Two 3x3 convolutions and the input added to them: subsampled and zero-padded where shapes differ (option A)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
         super().__init__()

@@ -42,8 +42,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     built.filters.update(words.FILTERS)
-    built.globals.update(charts=charts, verdict_words=words.verdict_words, verdict_mark=words.VERDICT_MARKS)
+    built.globals.update(charts=charts, checkpoint_words=checkpoint_words, verdict_words=words.verdict_words, verdict_mark=words.VERDICT_MARKS)
     return built
+
+
+def checkpoint_words(role: str) -> str:
+    """Say which checkpoint a role means, within a sentence."""
+    return {"subject": "the checkpoint under test", "original": "the original"}.get(role, f"the {words.spaced(role)}")
 
 
 def roles(report: Report) -> dict[str, str]:

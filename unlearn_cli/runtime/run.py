@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli import report
+from unlearn_cli import console, report
 from unlearn_cli.errors import Interrupted, ResourceError, UserError
 from unlearn_cli.runtime.seeds import Random, derive
 
@@ -34,6 +34,8 @@ class Run:
     cost: report.Cost = field(default_factory=report.Cost)
     seconds: dict[str, float] = field(default_factory=dict)
     phases: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    shown: dict[str, tuple[Tensor, list[int]]] = field(default_factory=dict)
     resumed: bool = False
     stopping: bool = False
     in_step: bool = False
@@ -93,6 +95,19 @@ def current() -> Run | None:
     return _current[-1] if _current else None
 
 
+def note(text: str) -> None:
+    """Warn the person who waits, and keep the warning as a caveat of the report."""
+    console.warn(text)
+    if _current:
+        _current[-1].notes.append(text)
+
+
+def show(name: str, samples: Tensor, classes: list[int]) -> None:
+    """Hand samples (K, B, *shape) made for these classes to the report, which draws them; without a run, do nothing."""
+    if _current:
+        _current[-1].shown[name] = (samples.detach(), classes)
+
+
 @contextmanager
 def start(
     *, device: str = "auto", precision: Precision = "auto", seed: int = 0, batch_size: int = 128,
@@ -127,7 +142,7 @@ def run_handler(run: Run):  # noqa: ANN201 - the type of signal handlers has no 
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
-            raise Interrupted("stopped by a signal; nothing was written; the same command starts again")
+            raise Interrupted("stopped by a signal; nothing was written; run the same command again")
 
     return handle
 

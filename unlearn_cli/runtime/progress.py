@@ -1,5 +1,6 @@
 """One iterator is both the progress bar and the resume point of a phase."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -89,7 +90,7 @@ class Steps(Generic[T]):
         return iter(cast(Sequence[T], self.steps)[first:])
 
     def _curves(self) -> dict[str, list[float | None]]:
-        return {name: [_finite(float(value)) for value in values] for name, values in self.logged.items()}
+        return {name: [_finite(value) for value in values] for name, values in self.logged.items()}
 
     @property
     def _file(self) -> Path | None:
@@ -112,7 +113,7 @@ class Steps(Generic[T]):
 
     def _stop(self) -> None:
         self._save()
-        kept = f"its state is kept in {self._file.parent.name}; " if self._file else ""
+        kept = f"its state is kept in {self._file.parents[1].name}; " if self._file else ""
         raise Interrupted(f"stopped by a signal after step {self.done} of {self.phase}; {kept}the same command goes on")
 
 
@@ -125,5 +126,7 @@ def _unique(phase: str, run: Run | None) -> str:
     return phase if count == 1 else f"{phase}-{count}"
 
 
-def _finite(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None
+def _finite(value: Tensor | float | None) -> float | None:
+    """Return a plain number; a report knows no NaN and no infinity, only null."""
+    number = None if value is None else float(value)
+    return number if number is not None and math.isfinite(number) else None

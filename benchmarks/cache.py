@@ -1,0 +1,53 @@
+"""Run commands of the tool for benchmarks, each once: what they wrote is kept outside the repository, by digest.
+
+The digest covers manifest, settings and tool version, so a benchmark can be interrupted and goes on, and later ones reuse
+what earlier ones trained. The cache lies in $UNLEARN_CLI_CACHE, by default ~/.cache/unlearn-cli-benchmarks; the data sets
+in $UNLEARN_CLI_DATA, by default the folder shared/data beside the repository.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli import __version__
+
+HERE = Path(__file__).parent
+CACHE = Path(os.environ.get("UNLEARN_CLI_CACHE", Path.home() / ".cache" / "unlearn-cli-benchmarks"))
+DATA = Path(os.environ.get("UNLEARN_CLI_DATA", HERE.parents[1] / "shared" / "data"))
+
+
+def manifest_text(name: str, classes: list[int]) -> str:
+    """Return a manifest of this folder with the classes to forget filled in; DATA still stands for the data folder."""
+    return (HERE / "manifests" / f"{name}.yaml").read_text(encoding="utf-8").replace("CLASSES", str(classes))
+
+
+def run(command: str, manifest: str, arguments: list[str], inputs: list[Path] = []) -> Path:
+    """Run one command (or find that it was run) and return the folder that it wrote."""
+    named = [path.parent.name for path in inputs]  # inputs lie in the cache too: their folder is their digest
+    code = [code_digest()] if command == "unlearn" else []
+    key = json.dumps([command, manifest, arguments, named, __version__, *code])
+    out = CACHE / hashlib.sha256(key.encode()).hexdigest()[:24]
+    if not (out / "report.json").is_file():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        described = CACHE / f"{out.name}.yaml"
+        described.write_text(manifest.replace("DATA", str(DATA.resolve())), encoding="utf-8")
+        words = [command, *map(str, inputs), "--manifest", str(described), "--out", str(out), *arguments]
+        done = subprocess.run([sys.executable, "-m", "unlearn_cli", *words], check=False, stdout=subprocess.DEVNULL)
+        if done.returncode not in (0, 3):
+            raise SystemExit(f"'{command}' ended with exit code {done.returncode}")
+    return out
+
+
+def code_digest() -> str:
+    """Return a digest of the methods' code: while one is worked on, no result of it may outlive a change."""
+    package = HERE.parent / "unlearn_cli"
+    files = [*sorted((package / "methods").glob("*.py")), package / "noise.py", package / "training.py"]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def report(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -1,0 +1,174 @@
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from safetensors.torch import load_file
+
+from tests.tiny import MANIFEST, invoke, write_manifest
+
+FAST = ["--method", "finetune", "--set", "epochs=1", "--device", "cpu"]
+
+
+SIGNAL_AT_STEP = """
+import signal
+from unlearn_cli.cli import app
+from unlearn_cli.runtime import Steps
+log = Steps.log
+def stop(self, **values):
+    if self.done == {step} - 1:
+        signal.raise_signal(signal.SIGTERM)
+    log(self, **values)
+Steps.log = stop
+app({arguments})
+"""
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def test_it_writes_checkpoint_and_reports_and_prints_the_folder(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST)
+    assert result.exit_code == 0
+    assert result.stdout == f"{tmp_path / 'out'}\n"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model.safetensors", "report.html", "report.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.yaml", "out"]
+    assert load_file(tmp_path / "out" / "model.safetensors").keys() == load_file(original).keys()
+
+
+def test_the_same_seed_gives_the_same_bytes_and_reports_that_differ_in_run_alone(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    for out in ("a", "b"):
+        invoke("unlearn", original, "-m", manifest, "-o", tmp_path / out, "--method", "unsir", "--set", "impair_lr=0.004")
+    invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "c", "--method", "unsir", "--set", "impair_lr=0.004", "--seed", "1")
+    weights = [(tmp_path / out / "model.safetensors").read_bytes() for out in "abc"]
+    assert weights[0] == weights[1] != weights[2]
+    a, b = report_of(tmp_path / "a"), report_of(tmp_path / "b")
+    assert a.pop("run") != b.pop("run")
+    assert a == b
+
+
+def test_the_report_follows_its_schema_and_names_no_record_and_no_place(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--json", *FAST)
+    document = json.loads(result.stdout)
+    schema = json.loads(invoke("schema", "report").stdout)
+    jsonschema.Draft202012Validator(schema).validate(document)
+    text = (tmp_path / "out" / "report.json").read_text(encoding="utf-8")
+    assert document == json.loads(text)
+    assert str(tmp_path) not in text
+    assert str(original.parent) not in text
+    assert not re.search(r"NaN|Infinity", text)
+    assert "private" not in text.lower()
+    assert document["subject"]["lineage"]["parent"] == document["original"]["tensor_digest"]
+
+
+def test_record_ids_appear_as_digests_only(tmp_path: Path, original: Path) -> None:
+    ids = "forget: {ids: [17, 23]}"
+    manifest = write_manifest(tmp_path, MANIFEST.replace("forget: {classes: [3]}", ids))
+    assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST).exit_code == 0
+    report = report_of(tmp_path / "out")
+    assert report["manifest"]["splits"]["forget"]["n"] == 2
+    assert len(report["manifest"]["splits"]["forget"]["ids_digest"]) == 64
+    assert "test_forget" not in report["manifest"]["splits"]
+
+
+def test_a_gate_that_fails_is_exit_code_3_and_the_files_are_there(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, MANIFEST + "gates: ['forget.accuracy <= -1', 'test.accuracy >= 0.1']\n")
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST)
+    assert result.exit_code == 3
+    assert "failed" in result.stderr
+    report = report_of(tmp_path / "out")
+    assert [gate["verdict"] for gate in report["gates"]] == ["failed", "passed"]
+    assert report["verdict"] == "failed"
+
+
+def test_without_evaluation_gates_cannot_hold(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, MANIFEST + "gates: ['forget.accuracy <= 1']\n")
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--no-evaluate", *FAST)
+    assert result.exit_code == 3
+    assert report_of(tmp_path / "out")["metrics"] == {}
+
+
+def test_an_original_no_better_than_chance_is_refused_unless_forced(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, MANIFEST.replace("mean: 0.305", "mean: 60.0"))
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST)
+    assert result.exit_code == 2
+    assert "no better than chance" in result.stderr
+    assert not (tmp_path / "out").exists()
+    assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--force", *FAST).exit_code == 0
+
+
+def test_a_dry_run_counts_and_writes_nothing(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    assert plan["splits"]["forget"]["n"] == 135
+    assert plan["splits"]["forget"]["classes"]["3"] == 135
+    assert "retain" in plan["inputs"]
+    assert "forget" not in plan["inputs"]
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.yaml"]
+    assert "unsir gets" in invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--dry-run").stdout
+
+
+def test_an_existing_output_is_replaced_only_when_asked(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    for flags, code in ([], 0), ([], 2), (["--overwrite"], 0):
+        result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST, *flags)
+        assert result.exit_code == code
+
+
+def test_log_lines_can_be_json_objects(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--log-format", "json", *FAST)
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert {"time", "level", "message"} <= lines[0].keys()
+    assert any(line.get("phase") == "finetune" for line in lines)
+
+
+def test_quiet_says_nothing(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--quiet", *FAST).stderr == ""
+
+
+def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    settings = ["--method", "finetune", "--set", "epochs=40", "--device", "cpu", "--precision", "fp32", "--no-evaluate"]
+    command = ["unlearn", original, "-m", manifest, *settings]
+    assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "whole", *settings).exit_code == 0
+    script = SIGNAL_AT_STEP.format(step=60, arguments=[*map(str, command), "-o", str(tmp_path / "out")])
+    stopped = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert stopped.returncode == 75, stopped.stderr
+    assert "stopped by a signal after step 60 of finetune" in stopped.stderr
+    assert "the same command goes on" in stopped.stderr
+    assert not (tmp_path / "out").exists()
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *settings)
+    assert "goes on after step 60" in result.stderr
+    outs = [(tmp_path / out / "model.safetensors").read_bytes() for out in ("whole", "out")]
+    assert outs[0] == outs[1]
+    assert not (tmp_path / "out.partial").exists()
+
+
+@pytest.mark.parametrize("flag", [[], ["--forget-duplicates"]])
+def test_copies_of_forgotten_records_are_counted_and_can_be_taken_along(
+    flag: list[str], original: Path, tmp_path: Path
+) -> None:
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    x, y = digits.images.astype(np.uint8), digits.target
+    np.savez(tmp_path / "train.npz", x=np.concatenate([x, x[:3]]), y=np.concatenate([y, y[:3]]))
+    text = MANIFEST.replace("{sklearn: {name: digits, part: train}}", "{npz: train.npz}").replace("{classes: [3]}", "{ids: [0, 1]}")
+    manifest = write_manifest(tmp_path, text)
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST, *flag)
+    assert result.exit_code == 0, result.stderr
+    report = report_of(tmp_path / "out")
+    assert report["manifest"]["splits"]["forget"]["n"] == (4 if flag else 2)
+    assert ("2 records of retain equal a forgotten one" in result.stderr) is not bool(flag)

@@ -1,0 +1,134 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unlearn_cli import runtime
+from unlearn_cli.data.batches import Batches, Scaling
+from unlearn_cli.data.dataset import Split
+from unlearn_cli.data.records import ArrayInputs, from_arrays
+from unlearn_cli.data.stores import open_store
+from unlearn_cli.methods import unsir as module
+from unlearn_cli.methods.unsir import unsir
+from unlearn_cli.noise import Noise
+from unlearn_cli.training import fit
+
+CENTRES = np.array([[4.0, 0.0], [0.0, 4.0], [-4.0, -4.0], [4.0, 4.0]])
+
+
+def blobs(classes: list[int], n: int = 200) -> Batches:
+    """Records of two numbers around a centre a class."""
+    random = np.random.default_rng(0)
+    labels = np.repeat(classes, n)
+    inputs = ArrayInputs((CENTRES[labels] + random.normal(size=(len(labels), 2))).astype(np.float32), (2,))
+    split = Split("retain", from_arrays("train", inputs, labels), np.arange(len(labels)), labels)
+    store = open_store(inputs, (2,), torch.device("cpu"), 2**20)
+    scaling = Scaling(1.0, torch.tensor(0.0), torch.tensor(1.0))
+    return Batches(split, store, scaling, torch.from_numpy(labels), (2,), 4, 64, 0)
+
+
+def network() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return dict(fit(network(), blobs([0, 1, 2, 3]), nn.functional.cross_entropy, epochs=10, lr=1e-2).state_dict())
+
+
+def forget(weights: dict[str, Tensor], classes: list[int], **settings: Any) -> nn.Module:
+    model, original = network(), network()
+    for made in (model, original):
+        made.load_state_dict(weights)
+    retain = blobs([number for number in range(4) if number not in classes])
+    return unsir(model, original.requires_grad_(False).eval(), retain, classes, (2,), runtime.Random(0, "test"), **settings)
+
+
+def accuracy(model: nn.Module, classes: list[int]) -> float:
+    model.eval()
+    hits = [model(x).argmax(dim=1) == y for x, y in blobs(classes).sequential(100)]
+    return float(torch.cat(hits).float().mean())
+
+
+@pytest.mark.parametrize("classes", [[0], [3], [1, 2]])
+def test_the_class_is_forgotten_and_the_others_are_kept_though_no_record_of_it_was_given(
+    weights: dict[str, Tensor], classes: list[int]
+) -> None:
+    model = forget(weights, classes, regularisation=0.001)
+    assert accuracy(model, classes) <= 0.02
+    assert accuracy(model, [number for number in range(4) if number not in classes]) >= 0.95
+
+
+def test_a_learning_rate_that_is_given_is_used_once(weights: dict[str, Tensor]) -> None:
+    with runtime.start(device="cpu") as run:
+        forget(weights, [0], impair_lr=1e-2, impair_steps=5, repair_steps=3)
+    assert run.phases == ["noise", "impair", "repair"]
+    assert run.cost.optimizer_steps == 40 + 5 + 3
+
+
+def test_the_search_ends_with_the_first_learning_rate_that_forgets(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = iter([0.9, 0.3, 0.01, 0.0])
+    monkeypatch.setattr(module, "still_recognised", lambda *_: next(shares))
+    with runtime.start(device="cpu") as run:
+        forget(weights, [0])
+    assert run.phases == ["noise", "proxies", *["impair", "repair"] * 3]
+
+
+def test_a_trial_that_destroys_the_network_is_dropped_for_the_one_before_it(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "still_recognised", lambda *_: 0.5)
+    accuracies = iter([0.99, 0.7])  # of the first trial and of the second
+    monkeypatch.setattr(module, "retain_accuracy", lambda *_: next(accuracies))
+    dropped = forget(weights, [0])
+    monkeypatch.setattr(module, "LEARNING_RATES", module.LEARNING_RATES[:1])
+    accuracies = iter([0.99])
+    first = forget(weights, [0])
+    assert "may not have forgotten" in capsys.readouterr().err
+    assert torch.equal(dropped.state_dict()["0.weight"], first.state_dict()["0.weight"])
+
+
+def test_a_batch_of_the_impair_step_holds_retain_records_and_noise_with_its_own_label(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every noise sample can be drawn, and each carries the number of its class (methods.md 1.6, U1 and U2)."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    real = nn.functional.cross_entropy
+    noise = Noise(torch.stack([torch.full((8, 2), 10.0), torch.full((8, 2), 20.0)]), [2, 1], "maximize", [], {})
+    model = network()
+    model.load_state_dict(weights)
+    model.register_forward_hook(lambda _, inputs, outputs: seen.append((inputs[0].detach(), outputs)))
+    labels: list[Tensor] = []
+    monkeypatch.setattr(module.F, "cross_entropy", lambda outputs, y: labels.append(y) or real(outputs, y))
+    x_noise, y_noise = noise.labelled(torch.device("cpu"))
+    module.impair(model, blobs([0, 3]), x_noise, y_noise, runtime.Random(0, "t"), 4, 0.5, 1e-3, "batch")
+    for (x, _), y in zip(seen, labels, strict=True):
+        records = len(x) - len(x) // 3
+        assert set(y[:records].tolist()) == {0, 3}
+        assert torch.equal(y[records:] == 2, (x[records:] == 10).all(dim=1))
+        assert set(y[records:].tolist()) == {1, 2}
+
+
+def test_frozen_batch_norm_keeps_its_statistics_and_batch_mode_moves_them() -> None:
+    def statistics(mode: str) -> Tensor:
+        model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 4))
+        module.repair(model, blobs([0, 1]), 3, 1e-3, mode)  # type: ignore[arg-type]
+        return model.state_dict()["1.running_mean"]
+
+    assert torch.equal(statistics("frozen"), torch.zeros(4))
+    assert not torch.equal(statistics("batch"), torch.zeros(4))
+
+
+def test_proxies_are_retain_records_that_the_original_takes_for_the_class(weights: dict[str, Tensor]) -> None:
+    original = network()
+    original.load_state_dict(weights)
+    original.requires_grad_(False)
+    proxies, labels = module.class_proxies(original, blobs([0, 1]), [2, 3], runtime.Random(0, "t"))
+    assert set(labels.tolist()) <= {2, 3}
+    assert torch.equal(original(proxies).argmax(dim=1), labels)
+    assert module.still_recognised(original, proxies, labels) == 1.0

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from unlearn_cli import runtime
+from unlearn_cli.errors import ResourceError, UserError
+from unlearn_cli.runtime.seeds import derive
+
+
+def test_streams_of_one_seed_differ_and_are_the_same_again() -> None:
+    assert derive(0, "noise") == derive(0, "noise")
+    assert len({derive(0, "noise"), derive(0, "order"), derive(1, "noise"), derive(0, "noise", 1)}) == 4
+
+
+def test_random_draws_have_the_moments_and_ranges_they_should() -> None:
+    random = runtime.Random(0, "test")
+    normal, uniform = random.normal(20_000), random.uniform(20_000)
+    assert abs(float(normal.mean())) < 0.03
+    assert abs(float(normal.std()) - 1) < 0.03
+    assert 0 <= float(uniform.min())
+    assert float(uniform.max()) < 1
+    assert set(random.integers(3, 1000).tolist()) == {0, 1, 2}
+    assert sorted(random.permutation(50).tolist()) == list(range(50))
+
+
+def test_a_random_stream_goes_on_where_its_state_was_kept() -> None:
+    random = runtime.Random(0, "test")
+    state = random.state_dict()
+    first = random.normal(5)
+    random.load_state_dict(state)
+    assert torch.equal(first, random.normal(5))
+
+
+def test_fresh_weights_depend_on_seed_and_stream_and_on_nothing_drawn_before() -> None:
+    def weights(seed: int, stream: str, draws: int) -> torch.Tensor:
+        with runtime.start(device="cpu", seed=seed) as run:
+            torch.rand(draws)
+            with run.fresh_weights(stream):
+                return torch.nn.Linear(3, 3).weight.detach()
+
+    assert torch.equal(weights(0, "fresh", 0), weights(0, "fresh", 7))
+    assert not torch.equal(weights(0, "fresh", 0), weights(1, "fresh", 0))
+    assert not torch.equal(weights(0, "fresh", 0), weights(0, "teacher", 0))
+
+
+def test_a_run_leaves_torchs_own_generator_as_it_was() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    with runtime.start(device="cpu"):
+        torch.rand(100)
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu0"])
+def test_an_unknown_device_is_a_user_error(device: str) -> None:
+    with pytest.raises(UserError, match="expected auto, cpu, cuda"), runtime.start(device=device):
+        pass
+
+
+def test_a_device_that_is_not_there_is_a_lack_of_resources() -> None:
+    with pytest.raises(ResourceError, match="no such device"), runtime.start(device="cuda:99"):
+        pass
+
+
+def test_weights_changed_inside_autocast_are_seen_by_the_next_forward_pass() -> None:
+    """With autocast's cache on, the bf16 copy of a weight would be used again after the optimizer's step."""
+    model, x = torch.nn.Linear(4, 1, bias=False), torch.ones(1, 4)
+    with runtime.start(device="cpu", precision="bf16") as run, run.autocast():
+        before = model(x)
+        before.sum().backward()
+        torch.optim.SGD(model.parameters(), lr=1.0).step()
+        assert not torch.equal(model(x), before)
+
+
+def test_samples_forward_and_backward_are_counted_a_model() -> None:
+    model, teacher = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1).requires_grad_(False)
+    with runtime.start(device="cpu") as run, run.counted(model, teacher):
+        model(torch.ones(3, 2))
+        teacher(torch.ones(5, 2))
+    model(torch.ones(100, 2))
+    assert (run.cost.samples_forward, run.cost.samples_backward) == (8, 3)

@@ -1,0 +1,148 @@
+"""A plug-in is a function: what its signature says is what the tool offers, asks for and checks."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from unlearn_cli import attacks, methods, plugin
+from unlearn_cli.errors import UserError
+
+METHODS, ATTACKS = list(methods.TABLE), list(attacks.TABLE)
+PLUGINS = [*(("methods", name) for name in METHODS), *(("attacks", name) for name in ATTACKS)]
+EVERYTHING = {"data", "forget", "test"}
+
+every_plugin = pytest.mark.parametrize(("kind", "name"), PLUGINS)
+
+
+@every_plugin
+def test_a_plugin_is_a_file_with_a_function_of_its_name_and_a_line_in_the_table(kind: str, name: str) -> None:
+    table = {"methods": methods.TABLE, "attacks": attacks.TABLE}[kind]
+    function = plugin.load(kind, name).function()
+    assert (function.__name__, function.__module__) == (name, f"unlearn_cli.{kind}.{name}")
+    assert 10 < len(table[name]) <= 120
+    assert "\n" not in table[name]
+
+
+@pytest.mark.parametrize("kind", ["methods", "attacks"])
+def test_every_file_has_its_line_in_the_table(kind: str) -> None:
+    package = import_module(f"unlearn_cli.{kind}")
+    files = {path.stem for folder in package.__path__ for path in Path(folder).glob("*.py")} - {"__init__"}
+    assert files == set(package.TABLE)
+
+
+@every_plugin
+def test_what_is_read_from_the_source_is_what_python_sees(kind: str, name: str) -> None:
+    read = plugin.load(kind, name)
+    parameters = inspect.signature(read.function()).parameters.values()
+    assert list(read.needs) == [item.name for item in parameters if item.default is item.empty]
+    assert list(read.optional) == [item.name for item in parameters if item.name in plugin.OPTIONAL_INPUTS]
+    defaults = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
+    assert read.settings().model_dump() == {key: value for key, value in defaults.items() if key not in read.optional}
+
+
+@every_plugin
+def test_a_plugin_asks_for_known_inputs_only(kind: str, name: str) -> None:
+    read = plugin.load(kind, name)
+    assert set(read.needs) <= set(plugin.INPUTS)
+    assert plugin.lacking(read, EVERYTHING) == []
+
+
+@every_plugin
+def test_a_setting_that_is_no_number_or_unknown_is_refused(kind: str, name: str) -> None:
+    read = plugin.load(kind, name)
+    with pytest.raises(UserError, match=f"{name} has no setting 'nonsense'"):
+        plugin.settings(read, assignments=["nonsense=1"])
+    for setting, field in read.settings.model_fields.items():
+        if isinstance(field.default, float | int):
+            for value in ("many", "-1", ".nan", ".inf", "[1]"):
+                with pytest.raises(UserError, match=f"{name}: {setting}="):
+                    plugin.settings(read, assignments=[f"{setting}={value}"])
+
+
+@every_plugin
+def test_the_documentation_names_a_source_and_a_warning(kind: str, name: str) -> None:
+    source = Path(plugin.__file__).parent / kind / f"{name}.py"
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    assert "Source: " in text
+    assert "Warning: " in text
+    assert "Needs" in text
+
+
+def test_no_signature_needs_torch() -> None:
+    program = (
+        "import sys\n"
+        "from unlearn_cli import plugin\n"
+        f"for kind, name in {PLUGINS}:\n"
+        "    plugin.settings(plugin.load(kind, name))\n"
+        "plugin.settings(plugin.inspect('training', 'fit', 'unlearn_cli.training'), assignments=['lr=0.1'])\n"
+        "plugin.settings(plugin.inspect('noise', 'learn_noise', 'unlearn_cli.noise'))\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_retraining_has_the_settings_and_defaults_of_training() -> None:
+    train = plugin.inspect("training", "fit", "unlearn_cli.training").settings
+    retrain = plugin.load("methods", "retrain").settings
+    assert list(retrain.model_fields) == list(train.model_fields)
+    assert [field.annotation for field in retrain.model_fields.values()] == [
+        field.annotation for field in train.model_fields.values()
+    ]
+    assert retrain().model_dump() == train().model_dump()
+
+
+def test_settings_are_defaults_then_the_file_then_the_command_line(tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("lr: 1e-2\nepochs: 3\n", encoding="utf-8")
+    finetune = plugin.load("methods", "finetune")
+    completed = plugin.settings(finetune, config, ["lr=3e-2", "lr = 5e-2"]).model_dump()
+    assert completed == {"epochs": 3, "lr": 5e-2, "batch_norm": "batch"}
+
+
+def test_a_mistake_in_the_file_of_settings_is_refused_like_one_on_the_command_line(tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("learning_rate: 1\nlr: -1\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        plugin.settings(plugin.load("methods", "finetune"), config)
+    assert "finetune has no setting 'learning_rate'" in str(caught.value)
+    assert "finetune: lr=-1: expected greater than 0" in str(caught.value)
+
+
+def test_an_assignment_without_a_value_is_told_the_settings() -> None:
+    settings = "epochs=5, lr=0.001, batch_norm=batch"
+    with pytest.raises(UserError, match=f"--set lr: expected name=value; settings: {settings}"):
+        plugin.settings(plugin.load("methods", "finetune"), assignments=["lr"])
+
+
+def test_the_nearest_name_is_told() -> None:
+    with pytest.raises(UserError, match=r"unknown method 'unsri'; did you mean 'unsir'\?"):
+        plugin.load("methods", "unsri")
+    with pytest.raises(UserError, match=r"did you mean 'epochs'\?"):
+        plugin.settings(plugin.load("methods", "finetune"), assignments=["epoch=1"])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_manifest_that_lacks_what_a_method_needs_is_refused_by_name(name: str) -> None:
+    read = plugin.load("methods", name)
+    lacking = plugin.lacking(read, {"forget"})
+    if not lacking:
+        plugin.check_inputs(read, {"forget"}, Path("data.yaml"))
+        return
+    with pytest.raises(UserError) as caught:
+        plugin.check_inputs(read, {"forget"}, Path("data.yaml"))
+    assert f"data.yaml: {name} needs {' and '.join(lacking)}, but the manifest has no data" in str(caught.value)
+
+
+def test_a_plugin_gets_what_it_asks_for_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = {"forget_outputs": "f", "holdout_outputs": "h", "model": "never"}
+    seen: dict[str, object] = {}
+    monkeypatch.setattr("unlearn_cli.attacks.population.population", lambda **given: seen.update(given))
+    read = plugin.load("attacks", "population")
+    read.call(offered, plugin.settings(read))
+    assert seen == {"forget_outputs": "f", "holdout_outputs": "h", "statistic": "margin"}
