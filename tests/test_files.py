@@ -25,7 +25,7 @@ def content(folder: Path) -> dict[str, str]:
 
 def write(folder: Path, text: str) -> Path:
     folder.mkdir(parents=True)
-    (folder / "a.txt").write_text(text)
+    (folder / "report.json").write_text(text)
     return folder
 
 
@@ -35,14 +35,13 @@ def test_a_folder_appears_as_a_whole(tmp_path: Path) -> None:
         (new / "below").mkdir()
         (new / "below" / "a.txt").write_text("a")
         assert not out.exists()
-        assert new.parent == out.parent  # on the same file system, where renaming is atomic
     assert content(out) == {"below/a.txt": "a"}
     assert list(out.parent.iterdir()) == [out]
 
 
 def test_an_error_inside_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), files.output_folder(tmp_path / "out") as new:
-        (new / "a.txt").write_text("half")
+        (new / "report.json").write_text("half")
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 
@@ -50,79 +49,80 @@ def test_an_error_inside_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_an_error_inside_leaves_the_old_folder_as_it_was(tmp_path: Path) -> None:
     out = write(tmp_path / "out", "old")
     with pytest.raises(KeyboardInterrupt), files.output_folder(out, overwrite=True) as new:
-        (new / "a.txt").write_text("half")
+        (new / "report.json").write_text("half")
         raise KeyboardInterrupt
-    assert content(tmp_path) == {"out/a.txt": "old"}
+    assert content(tmp_path) == {"out/report.json": "old"}
 
 
 def test_a_folder_that_exists_is_refused_and_untouched(tmp_path: Path) -> None:
     out = write(tmp_path / "out", "old")
-    with pytest.raises(UserError, match=r"exists already; choose another --out, or --overwrite"), files.output_folder(out):
+    with pytest.raises(UserError, match="exists already; choose another --out"), files.output_folder(out):
         pytest.fail("must not begin")
-    assert content(tmp_path) == {"out/a.txt": "old"}
+    assert content(tmp_path) == {"out/report.json": "old"}
 
 
 def test_overwriting_replaces_the_whole_folder(tmp_path: Path) -> None:
     out = write(tmp_path / "out", "old")
     with files.output_folder(out, overwrite=True) as new:
-        (new / "b.txt").write_text("new")
-        assert content(out) == {"a.txt": "old"}
-    assert content(tmp_path) == {"out/b.txt": "new"}
+        (new / "report.json").write_text("new")
+        (new / "b.txt").write_text("too")
+        assert content(out) == {"report.json": "old"}
+    assert content(tmp_path) == {"out/report.json": "new", "out/b.txt": "too"}
 
 
 def test_a_folder_may_be_written_again_and_again(tmp_path: Path) -> None:
     for text in ("1", "2", "3"):
         with files.output_folder(tmp_path / "out", overwrite=True) as new:
-            (new / "a.txt").write_text(text)
-    assert content(tmp_path) == {"out/a.txt": "3"}
+            (new / "report.json").write_text(text)
+    assert content(tmp_path) == {"out/report.json": "3"}
 
 
 def test_after_a_crash_between_the_two_renames_the_old_folder_comes_back(tmp_path: Path, dead: int) -> None:
     write(tmp_path / f".out.old-{dead}", "old")
     write(tmp_path / f".out.new-{dead}", "new")
     files.tidy_up(tmp_path / "out")
-    assert content(tmp_path) == {"out/a.txt": "old"}
+    assert content(tmp_path) == {"out/report.json": "old"}
 
 
 def test_after_a_crash_behind_the_renames_the_new_folder_stays(tmp_path: Path, dead: int) -> None:
     write(tmp_path / "out", "new")
     write(tmp_path / f".out.old-{dead}", "old")
     files.tidy_up(tmp_path / "out")
-    assert content(tmp_path) == {"out/a.txt": "new"}
+    assert content(tmp_path) == {"out/report.json": "new"}
 
 
 def test_after_a_crash_before_the_renames_only_the_old_folder_stays(tmp_path: Path, dead: int) -> None:
     write(tmp_path / "out", "old")
     write(tmp_path / f".out.new-{dead}", "half")
     files.tidy_up(tmp_path / "out")
-    assert content(tmp_path) == {"out/a.txt": "old"}
+    assert content(tmp_path) == {"out/report.json": "old"}
 
 
 def test_the_next_run_finds_the_folder_that_a_crash_moved_aside(tmp_path: Path, dead: int) -> None:
     write(tmp_path / f".out.old-{dead}", "old")
     with pytest.raises(UserError, match="exists already"), files.output_folder(tmp_path / "out"):
         pytest.fail("must not begin")
-    assert content(tmp_path) == {"out/a.txt": "old"}
+    assert content(tmp_path) == {"out/report.json": "old"}
 
 
 def test_the_next_run_overwrites_what_a_crash_left(tmp_path: Path, dead: int) -> None:
     write(tmp_path / f".out.old-{dead}", "old")
     write(tmp_path / f".out.new-{dead}", "half")
     with files.output_folder(tmp_path / "out", overwrite=True) as new:
-        (new / "a.txt").write_text("newer")
-    assert content(tmp_path) == {"out/a.txt": "newer"}
+        (new / "report.json").write_text("newer")
+    assert content(tmp_path) == {"out/report.json": "newer"}
 
 
 def test_what_a_living_process_is_writing_is_left_alone(tmp_path: Path) -> None:
     write(tmp_path / f".out.new-{os.getppid()}", "half")
     files.tidy_up(tmp_path / "out")
-    assert content(tmp_path) == {f".out.new-{os.getppid()}/a.txt": "half"}
+    assert content(tmp_path) == {f".out.new-{os.getppid()}/report.json": "half"}
 
 
-@pytest.mark.parametrize("name", [".out.new-", ".out.new-copy", ".out.old-2026", ".outer.new-1"])
+@pytest.mark.parametrize("name", [".out.new-", ".out.new-copy", ".out.old-2026-11-20", ".outer.new-1"])
 def test_what_somebody_else_named_alike_is_left_alone(tmp_path: Path, name: str) -> None:
     write(tmp_path / "out", "mine")
-    write(tmp_path / name, "theirs") if not name.endswith("2026") else (tmp_path / name).write_text("theirs")
+    write(tmp_path / name, "theirs")
     files.tidy_up(tmp_path / "out")
     assert (tmp_path / name).exists()
 
@@ -148,13 +148,13 @@ def test_killing_the_process_at_any_rename_loses_neither_folder(tmp_path: Path) 
         "    return rename(self, target)\n"
         "Path.rename = dying\n"
         "with files.output_folder(Path(sys.argv[1]), overwrite=True) as new:\n"
-        "    (new / 'a.txt').write_text('new')\n"
+        "    (new / 'report.json').write_text('new')\n"
     )
     for renames, expected in ((0, "old"), (1, "old"), (2, "new")):
         out = write(tmp_path / str(renames) / "out", "old")
         subprocess.run([sys.executable, "-c", program, str(out), str(renames)], check=False)
         files.tidy_up(out)
-        assert content(out.parent) == {"out/a.txt": expected}
+        assert content(out.parent) == {"out/report.json": expected}
 
 
 def test_a_file_appears_as_a_whole(tmp_path: Path) -> None:
@@ -182,9 +182,22 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
     assert content(tmp_path) == {"a.txt": "new"}
 
 
+def test_a_file_that_a_killed_run_left_is_removed(tmp_path: Path, dead: int) -> None:
+    (tmp_path / f".a.txt.new-{dead}").write_text("half")
+    files.check_output(tmp_path / "a.txt", overwrite=False, kind="file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_text("x")
+    with pytest.raises(UserError, match="is no folder that unlearn-cli wrote"):
+        files.check_output(tmp_path / "photos", overwrite=True)
+
+
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="the disk is full"), files.output_folder(tmp_path / "out") as new:
-        (new / "a.txt").write_text("half")
+        (new / "report.json").write_text("half")
         raise OSError(28, os.strerror(28), str(new / "a.txt"))
     assert list(tmp_path.iterdir()) == []
 

@@ -48,7 +48,7 @@ def load(path: Path) -> Checkpoint:
     bad = sorted(name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all())
     if bad:
         raise UserError(
-            f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; the training that made it went wrong"
+            f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; its training went wrong, take another checkpoint"
         )
     return Checkpoint(path, tensors, header.metadata, header.layout, _files_digest(header), tensor_digest(tensors))
 

@@ -101,6 +101,6 @@ def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
         raise UserError(
-            f"{path}: '{max(names, key=names.count)}' is in the header twice; the file is not to be trusted"
+            f"{path}: '{max(names, key=names.count)}' is in it twice; the file is not to be trusted, fetch it again"
         )
     return dict(pairs)

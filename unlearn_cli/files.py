@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,12 @@ OURS = ("report.json", "commands.sh")  # what tells a folder that a command of o
 def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = "folder") -> None:
     """Refuse an output that exists (unless `--overwrite`) or cannot be written, before any work.
 
+    What a killed run left is tidied up first, so that the folder it had moved aside counts as existing.
+
     Raises:
         UserError: it exists and must not be replaced, a parent is a file, or the folder to write in is not writable.
     """
+    tidy_up(path)
     if path.exists() and not overwrite:
         raise UserError(f"{path}: exists already; choose another --out, or --overwrite to replace it")
     if path.exists() and path.is_dir() != (kind == "folder"):
@@ -46,11 +50,10 @@ def existing_parent(path: Path) -> Path:
 def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a new sibling folder to write in; when all went well, fsync it and rename it to `folder` as a whole.
 
-    With `overwrite` the old folder is moved aside first and removed last, so that a crash leaves one of the two. Missing
-    parents are made at the end, so that a failure leaves none; the new folder is made in the nearest one.
+    With `overwrite` the old folder is moved aside first and removed last, so that a crash leaves one of the two.
+    Missing parents are made at the end, so that a failure leaves none; the new folder is made in the nearest one.
     """
     check_output(folder, overwrite)
-    tidy_up(folder)
     with resources(folder):
         new = _sibling(existing_parent(folder) / folder.name, f"new-{os.getpid()}")
         new.mkdir()
@@ -74,14 +77,24 @@ def _swap(new: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def tidy_up(folder: Path) -> None:
-    """Tidy up what a killed run left beside `folder`: bring the old one back if no new one came, drop the rest."""
-    left = sorted(folder.parent.glob(f".{folder.name}.old-*")) if folder.parent.is_dir() else []
-    if left and not folder.exists():
-        left.pop().rename(folder)
-    for path in [*left, *existing_parent(folder).glob(f".{folder.name}.new-*")]:
-        if not _is_alive(int(path.name.rpartition("-")[2])):
+def tidy_up(output: Path) -> None:
+    """Tidy up what a killed run left beside an output: bring the old one back if no new one came, drop the rest."""
+    left = _left(output, "old")
+    if left and not output.exists():
+        left.pop().rename(output)
+    for path in [*left, *_left(output, "new")]:
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _left(output: Path, kind: Literal["old", "new"]) -> list[Path]:
+    """Return what processes that are no more left beside an output."""
+    name = re.compile(re.escape(f".{output.name}.{kind}-") + "([0-9]{1,9})")
+    parent = existing_parent(output)
+    found = [(path, name.fullmatch(path.name)) for path in (parent.iterdir() if parent.is_dir() else ())]
+    return sorted(path for path, match in found if match and not _is_alive(int(match[1])))
 
 
 def _is_alive(process: int) -> bool:

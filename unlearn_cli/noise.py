@@ -53,7 +53,7 @@ def learn_noise(
     kind: Literal["maximize", "minimize"] = "maximize", steps: NonNegativeInt = 40, size: PositiveInt = 256,
     lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, init: Literal["normal", "uniform"] = "normal",
 ) -> Noise:  # fmt: skip
-    """Learn `size` samples for every class, all at once: the number of steps does not grow with the number of classes."""
+    """Learn `size` samples for every class, all at once: the steps do not grow in number with the classes."""
     samples, labels = start_noise(forget_classes, input_shape, random, size, init)
     learned, curve = optimise_samples(
         original, samples, labels, random, kind=kind, steps=steps, lr=lr, regularisation=regularisation
@@ -71,8 +71,8 @@ def optimise_samples(
     """Minimise J over the samples (B, *shape) with Adam; return each one's best state, and the curve of the mean of J.
 
     The network is used in eval mode with its weights frozen: they and its buffers are the same afterwards. With
-    `smoothing` the network sees the samples with normal noise of that standard deviation added, anew in each step, so that
-    what is found is a region and not an adversarial point.
+    `smoothing` the network sees the samples with normal noise of that standard deviation added, anew in each step, so
+    that what is found is a region and not an adversarial point.
     """
     samples = samples.detach().clone().requires_grad_()
     best, lowest = samples.detach().clone(), torch.full((len(samples),), torch.inf, device=samples.device)
@@ -105,7 +105,7 @@ def start_noise(
 def objective(
     model: nn.Module, samples: Tensor, shift: Tensor, labels: Tensor, kind: str, regularisation: float
 ) -> tuple[Tensor, Tensor]:
-    """Return J of each sample (B,), seen at `samples + shift`, and its gradient with respect to the samples (B, *shape)."""
+    """Return J of each sample (B,), seen at `samples + shift`, and its gradient at the samples (B, *shape)."""
     sign = -1.0 if kind == "maximize" else 1.0
     cross_entropy = F.cross_entropy(model(samples + shift), labels, reduction="none")
     penalty = REFERENCE_NUMBERS * samples.square().flatten(1).mean(dim=1)

@@ -151,7 +151,8 @@ def check_inputs(plugin: Plugin, present: set[str], manifest: Path) -> None:
     sections = sorted({section for name in missing for section in INPUTS[name].split()} - present)
     table: dict[str, str] = importlib.import_module(f"unlearn_cli.{plugin.kind}").TABLE
     others = [name for name in sorted(table) if not lacking(load(plugin.kind, name), present)]
+    hint = f", or use what needs less: {', '.join(others)}" if others else ""
     raise UserError(
         f"{manifest}: {plugin.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)};"
-        f" add {'it' if len(sections) == 1 else 'them'}, or use what needs less: {', '.join(others) or 'none'}"
+        f" add {'it' if len(sections) == 1 else 'them'}{hint}"
     )

@@ -1,4 +1,4 @@
-"""Batches: equal from memory and disk, in an order that only seed, phase and epoch decide, augmented record by record."""
+"""Batches: equal from memory and disk, in an order that seed, phase and epoch decide, augmented record by record."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -25,7 +25,7 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
         raise UserError(f"{out}: the result is a .safetensors file; give it that ending")
     if source.resolve() == out.resolve():
         raise UserError(f"{out}: is the input itself; choose another name")
-    files.check_output(out, overwrite)
+    files.check_output(out, overwrite, "file")
     import torch
     from safetensors.torch import save_file
 
@@ -35,10 +35,11 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns in several lines; what it cannot read is told in one
             content = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
+        # torch's own message advises to load it with code in it.
         raise UserError(
-            f"{source}: is no plain state dict ({reason}); save model.state_dict() and convert that"
+            f"{source}: is broken, or holds more than tensors (a whole model, say), which could run code when it is "
+            "read; save model.state_dict() and convert that"
         ) from None
     tensors = state_dict(content, source)
     tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}

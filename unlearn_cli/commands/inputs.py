@@ -96,8 +96,9 @@ def check_whole_classes(wanted: Plugin, dataset: Dataset, path: Path) -> None:
         return
     table: dict[str, str] = __import__(f"unlearn_cli.{wanted.kind}", fromlist=["TABLE"]).TABLE
     others = [name for name in sorted(table) if "forget_classes" not in plugin.load(wanted.kind, name).needs]
+    found = "a regression has none" if dataset.task == "regression" else "'forget' selects only part of one"
     raise UserError(
-        f"{path}: {wanted.name} forgets whole classes, but 'forget' selects only part of one; "
+        f"{path}: {wanted.name} forgets whole classes, but {found}; "
         f"these methods forget any records: {', '.join(others)}"
     )
 

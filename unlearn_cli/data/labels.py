@@ -24,7 +24,7 @@ def class_list(listed: Classes | None, train: Records, num_classes: int | None) 
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
         raise UserError(f"{train.name}: labels are not whole numbers; for numbers as labels say 'task: regression'")
     if labels.max() >= MAX_CLASSES:
-        raise UserError(f"{train.name}: label {labels.max()} is too large for the number of a class; list 'classes'")
+        raise UserError(f"{train.name}: label {labels.max():.0f} is too large for a class number; list 'classes'")
     return list(range(num_classes or int(labels.max()) + 1))
 
 

@@ -59,7 +59,7 @@ class _File:
         try:
             return self.connection.execute(f"SELECT {what} FROM {self.reader} {limit}", (*values, self.path))
         except duckdb.Error as error:
-            raise UserError(f"{self.place}: DuckDB cannot read it: {str(error).splitlines()[0]}") from None
+            raise UserError(f"{self.place}: {str(error).splitlines()[0]}; mend the file or the condition") from None
 
     def column(self, column: str) -> np.ndarray:
         """Return a column; text and dates as unicode, whole numbers as int64, other numbers as float64."""

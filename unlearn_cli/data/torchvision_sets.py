@@ -20,8 +20,8 @@ def torchvision(spec: Torchvision, name: str, input: Input, task: str) -> Record
 
     try:
         dataset = getattr(datasets, spec.name)(spec.root, train=spec.part == "train", download=False)
-    except RuntimeError as error:  # what torchvision raises when files lack or their digest is another
-        reason = str(error).splitlines()[0].partition(" You can use")[0]
+    except (RuntimeError, ValueError, AssertionError) as error:  # what torchvision raises when files lack or are broken
+        reason = (str(error).splitlines() or ["its files are broken"])[0].partition(". You can use")[0]
         raise UserError(f"{name}: {spec.root}: {reason}; put the original files of {spec.name} there") from None
     samples = np.asarray(dataset.data)
     labels = np.asarray(dataset.targets, dtype=np.int64)

@@ -1,7 +1,7 @@
 """UNSIR: unlearning by selective impair and repair. Forgets whole classes without ever seeing their records.
 
-Idea: learn noise that the network finds as unlike class c as can be, label it c, and train on it beside retain records with
-a high learning rate, which overwrites the weights that encode c (impair); then train on retain alone (repair).
+Idea: learn noise that the network finds as unlike class c as can be, label it c, and train on it beside retain records
+with a high learning rate, which overwrites the weights that encode c (impair); then train on retain alone (repair).
 
     noise:   N_c = argmin_N -CE(M(N), c) + lambda R(N)                  (M frozen, in eval mode)
     impair:  theta <- Adam steps on CE over {(N_c[b], c)} and a retain subset, in the same batches
@@ -11,10 +11,11 @@ Source: Tarun, Chundawat, Mandal, Kankanhalli: Fast Yet Effective Machine Unlear
 Needs a labelled part of `retain` and the class numbers.
 Warning: whole classes only, for noise has no meaning for single records.
 
-The paper's learning rate (0.02) destroys networks that are trained well, and no fixed one suits all. Without `impair_lr` it
-is found on what the method may see: impair and repair from the original weights with 0.002, then 1.5 times as much, and so
-on, until class proxies are no longer recognised. Proxies are retain records moved, under the original network, until it
-calls them c (error-minimising noise that starts from records); they stand in for the records of c that it never sees.
+The paper's learning rate (0.02) destroys networks that are trained well, and no fixed one suits all. Without
+`impair_lr` it is found on what the method may see: impair and repair from the original weights with 0.002, then 1.5
+times as much, and so on, until class proxies are no longer recognised. Proxies are retain records moved, under the
+original network, until it calls them c (error-minimising noise that starts from records); they stand in for the records
+of c that it never sees.
 """
 
 from typing import Literal
@@ -31,8 +32,9 @@ from unlearn_cli.runtime import Random, note, track
 from unlearn_cli.training import outputs_of, set_learning_rate, training_mode
 
 LEARNING_RATES = tuple(2e-3 * 1.5**trial for trial in range(6))  # tried in turn, up to 0.0152
-RECOGNISED = 0.1  # the probability of c above which a proxy counts as still recognised: some way below the largest output
-PROXIES, PROXY_STEPS, PROXY_LR, PROXY_SMOOTHING = 256, 40, 0.05, 0.5  # the last two in standard deviations of the inputs
+RECOGNISED = 0.1  # the probability of c above which a proxy counts as still recognised: well below the largest output
+PROXIES, PROXY_STEPS = 256, 40
+PROXY_LR, PROXY_SMOOTHING = 0.05, 0.5  # in standard deviations of the inputs
 CHECKED_RECORDS = 2000  # of retain, by which a trial that destroys the network is told
 
 
@@ -49,8 +51,8 @@ def unsir(
 
     `noise_share` is the number of noise samples for each retain record of an impair batch. Trials end when at most
     `proxies_left` of the proxies of every class are still recognised; one that loses more than `max_retain_loss` of the
-    first trial's accuracy on the retain subset is dropped for the one before it. (The original's own accuracy there is no
-    measure: on records that it memorised every trial loses some.)
+    first trial's accuracy on the retain subset is dropped for the one before it. (The original's own accuracy there is
+    no measure: on records that it memorised every trial loses some.)
     """
     if noise is None:
         noise = learn_noise(
@@ -80,7 +82,7 @@ def unsir(
         if still_recognised(model, proxies, labels) <= proxies_left:
             return model
         kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    note("unsir: no learning rate made the network lose all class proxies without losing retain; it may not have forgotten")
+    note("unsir: no learning rate made the network lose all proxies without losing retain; it may not have forgotten")
     return model
 
 
@@ -135,7 +137,7 @@ def class_proxies(
 
 
 def still_recognised(model: nn.Module, proxies: Tensor, labels: Tensor) -> float:
-    """Return the largest share, over the classes, of proxies whose class has more than RECOGNISED of the probability."""
+    """Return the largest share, over the classes, of proxies whose class is more probable than RECOGNISED."""
     if not len(labels):
         return 0.0
     probabilities = outputs_of(model, proxies.split(CHUNK)).softmax(dim=1)

@@ -42,7 +42,12 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     built.filters.update(words.FILTERS)
-    built.globals.update(charts=charts, checkpoint_words=checkpoint_words, verdict_words=words.verdict_words, verdict_mark=words.VERDICT_MARKS)
+    built.globals.update(
+        charts=charts,
+        checkpoint_words=checkpoint_words,
+        verdict_words=words.verdict_words,
+        verdict_mark=words.VERDICT_MARKS,
+    )
     return built
 
 
