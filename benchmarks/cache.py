@@ -1,8 +1,8 @@
 """Run commands of the tool for benchmarks, each once: what they wrote is kept outside the repository, by digest.
 
-The digest covers manifest, settings and tool version, so a benchmark can be interrupted and goes on, and later ones reuse
-what earlier ones trained. The cache lies in $UNLEARN_CLI_CACHE, by default ~/.cache/unlearn-cli-benchmarks; the data sets
-in $UNLEARN_CLI_DATA, by default the folder shared/data beside the repository.
+The digest covers manifest, settings and tool version, so a benchmark can be interrupted and goes on, and later ones
+reuse what earlier ones trained. The cache lies in $UNLEARN_CLI_CACHE, by default ~/.cache/unlearn-cli-benchmarks; the
+data sets in $UNLEARN_CLI_DATA, by default the folder shared/data beside the repository.
 """
 
 import hashlib

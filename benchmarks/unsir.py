@@ -1,6 +1,6 @@
-"""Does `unsir` with default settings hold on checkpoints that nobody tuned it for? Prints the table in results/unsir.md.
+"""Does `unsir` with default settings hold on checkpoints it was not tuned for? Prints the table in results/unsir.md.
 
-    python benchmarks/unsir.py [digits_allcnn fashion_lenet5 cifar_resnet20]
+python benchmarks/unsir.py [digits_allcnn fashion_lenet5 cifar_resnet20]
 """
 
 import statistics
@@ -23,11 +23,11 @@ BAR_FORGET, BAR_DROP = 2.0, 3.0  # per cent, points
 HEADER = """\
 # `unsir` with default settings
 
-Mean ± standard deviation over the seeds {seeds} of the unlearning run; accuracies in per cent. Bars: forgotten classes, test
-images at most {forget:g} %; the other classes, test images at most {drop:g} points under the original.
+Mean ± standard deviation over the seeds {seeds} of the unlearning run; accuracies in per cent. Bars: forgotten classes,
+test images at most {forget:g} %; the other classes, test images at most {drop:g} points under the original.
 Made by `python -m benchmarks.unsir`.
 
-| checkpoint | classes forgotten | forget, test | forget, train | others, test: original | after | drop | held | seconds |
+| checkpoint | forgotten classes | forget, test | forget, train | others, test: before | after | drop | held | seconds |
 |---|---|---|---|---|---|---|---|---|
 """
 
@@ -46,8 +46,8 @@ def rows_of(name: str) -> list[str]:
 
 
 def row_of(name: str, original: Path, classes: list[int]) -> str:
-    reports = [report(run("unlearn", manifest_text(name, classes), ["--method", "unsir", "--seed", str(seed)], [original]))
-               for seed in SEEDS]  # fmt: skip
+    manifest, method = manifest_text(name, classes), ["--method", "unsir"]
+    reports = [report(run("unlearn", manifest, [*method, "--seed", str(seed)], [original])) for seed in SEEDS]
     forget, forget_train, kept = (
         [100 * made["metrics"]["subject"][split]["accuracy"]["value"] for made in reports]
         for split in ("test_forget", "forget", "test_retain")

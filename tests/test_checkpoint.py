@@ -114,7 +114,10 @@ def test_a_sharded_checkpoint_is_read_and_written_back_in_its_shards(tmp_path: P
 def test_the_tensor_digest_survives_sharding_and_new_metadata_but_no_changed_bit(tmp_path: Path) -> None:
     weights = dict(network().state_dict())
     whole = checkpoint.load(saved(tmp_path, weights, {"a": "b"}))
-    assert checkpoint.load(sharded(tmp_path, weights) / "model.safetensors.index.json").tensor_digest == whole.tensor_digest
+    assert (
+        checkpoint.load(sharded(tmp_path, weights) / "model.safetensors.index.json").tensor_digest
+        == whole.tensor_digest
+    )
     weights["0.bias"] = weights["0.bias"] + 1e-7
     assert checkpoint.tensor_digest(weights) != whole.tensor_digest
 

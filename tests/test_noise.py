@@ -15,7 +15,9 @@ SHAPE = (1, 6, 6)
 
 def network() -> nn.Module:
     torch.manual_seed(0)
-    layers = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 5))
+    layers = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 5)
+    )
     return layers.requires_grad_(False)
 
 
@@ -78,7 +80,9 @@ def test_the_objective_equals_a_hand_computation() -> None:
     value, _ = objective(model, x.requires_grad_(), torch.zeros_like(x), y, "maximize", 0.1)
     x = x.detach()
     log_probabilities = model(x).log_softmax(dim=1)
-    by_hand = [float(log_probabilities[i, c]) + 0.1 * 3072 * float((x[i] ** 2).sum()) / 36 for i, c in enumerate(y.tolist())]
+    by_hand = [
+        float(log_probabilities[i, c]) + 0.1 * 3072 * float((x[i] ** 2).sum()) / 36 for i, c in enumerate(y.tolist())
+    ]
     assert value.tolist() == pytest.approx(by_hand, rel=1e-5)
 
 

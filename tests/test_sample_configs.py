@@ -53,7 +53,12 @@ def idx(data: Path) -> None:
             (data / name).write_bytes(bytes([0, 0, 8, array.ndim]) + shape + array.tobytes())
 
 
-DATA: dict[str, Callable[[Path], None]] = {"imagefolder": image_folders, "persons": persons, "random_share": npz, "idx": idx}
+DATA: dict[str, Callable[[Path], None]] = {
+    "imagefolder": image_folders,
+    "persons": persons,
+    "random_share": npz,
+    "idx": idx,
+}
 SETTINGS = {"settings/train": ("training", "fit", "unlearn_cli.training"), "settings/unsir": ("methods", "unsir", None),
             "paper/unsir": ("methods", "unsir", None)}  # fmt: skip
 MANIFESTS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))

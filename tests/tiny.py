@@ -1,4 +1,4 @@
-"""The smallest real project that every command works on: digits as 8x8 images, three classes, a network that learns them."""
+"""The smallest real project that every command works on: 8x8 digits of three classes, a network that learns them."""
 
 from functools import cache
 from pathlib import Path

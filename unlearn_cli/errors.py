@@ -1,10 +1,7 @@
-"""The errors that are not bugs, each with its exit code, and the sentence that says what the codes mean.
+"""The errors that are not bugs, each with its exit code. (Gates that fail are no errors: their code is in the result.)
 
 CliError            something the user can act on; printed as one line, never as a traceback
   UserError         2   wrong usage or bad input; nothing was written
-  GateFailed        3   a gate failed; the files are written and marked
-  Inconclusive      4   a verdict could not be decided
-  IntegrityError    6   a digest does not match
   ResourceError     7   out of memory, disk full, no such device
   Interrupted       75  stopped by a signal after saving its state; the same command goes on
 """
@@ -26,18 +23,6 @@ class CliError(Exception):
 
 class UserError(CliError):
     exit_code = 2
-
-
-class GateFailed(CliError):
-    exit_code = 3
-
-
-class Inconclusive(CliError):
-    exit_code = 4
-
-
-class IntegrityError(CliError):
-    exit_code = 6
 
 
 class ResourceError(CliError):

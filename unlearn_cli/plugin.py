@@ -30,13 +30,10 @@ LARGEST = 10**9  # of a number among the settings: more steps, samples or record
 INPUTS: dict[str, str] = {
     "model": "", "original": "", "fresh": "", "incompetent_teacher": "", "random": "", "num_classes": "",
     "input_shape": "", "task_loss": "",
-    "train": "data", "label_statistics": "data",
-    "forget": "data forget", "retain": "data forget", "forget_inputs": "data forget", "retain_inputs": "data forget",
-    "forget_classes": "forget",
+    "train": "data", "forget": "data forget", "retain": "data forget", "forget_classes": "forget",
     "forget_outputs": "data forget", "holdout_outputs": "data forget test",
 }  # fmt: skip
 OPTIONAL_INPUTS = ("noise",)
-SPLITS = ("train", "forget", "retain", "forget_inputs", "retain_inputs")
 
 
 @dataclass(frozen=True)
@@ -61,15 +58,19 @@ class Plugin:
         return self.function()(**wanted, **offered, **settings.model_dump())
 
 
+def table(kind: str) -> dict[str, str]:
+    """Return the names of the methods, metrics or attacks, each with its summary."""
+    return importlib.import_module(f"unlearn_cli.{kind}").TABLE
+
+
 def load(kind: str, name: str) -> Plugin:
     """Find a plug-in by name among the methods or attacks.
 
     Raises:
         UserError: there is none of that name; the nearest is named.
     """
-    table: dict[str, str] = importlib.import_module(f"unlearn_cli.{kind}").TABLE
-    if name not in table:
-        raise UserError(f"unknown {kind.rstrip('s')} '{name}'; {did_you_mean(name, table)}")
+    if name not in table(kind):
+        raise UserError(f"unknown {kind.rstrip('s')} '{name}'; {did_you_mean(name, table(kind))}")
     return inspect(kind, name, f"unlearn_cli.{kind}.{name}")
 
 
@@ -149,8 +150,7 @@ def check_inputs(plugin: Plugin, present: set[str], manifest: Path) -> None:
     if not missing:
         return
     sections = sorted({section for name in missing for section in INPUTS[name].split()} - present)
-    table: dict[str, str] = importlib.import_module(f"unlearn_cli.{plugin.kind}").TABLE
-    others = [name for name in sorted(table) if not lacking(load(plugin.kind, name), present)]
+    others = [name for name in sorted(table(plugin.kind)) if not lacking(load(plugin.kind, name), present)]
     hint = f", or use what needs less: {', '.join(others)}" if others else ""
     raise UserError(
         f"{manifest}: {plugin.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)};"

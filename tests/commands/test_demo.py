@@ -12,7 +12,16 @@ def test_the_demo_forgets_compares_attacks_and_can_be_run_again_by_its_script(tm
     assert result.exit_code == 0, result.stderr
     assert "3 of 3 gates passed" in result.stdout
     names = {path.name for path in folder.iterdir()}
-    assert names == {"manifest.yaml", "commands.sh", "original", "reference", "noise.safetensors", "noise.png", "unlearned", "attack"}
+    assert names == {
+        "manifest.yaml",
+        "commands.sh",
+        "original",
+        "reference",
+        "noise.safetensors",
+        "noise.png",
+        "unlearned",
+        "attack",
+    }
     metrics = json.loads((folder / "unlearned" / "report.json").read_text())["metrics"]
     assert metrics["subject"]["test_forget"]["accuracy"]["value"] <= 0.02
     kept, before = (metrics[role]["test_retain"]["accuracy"]["value"] for role in ("subject", "original"))

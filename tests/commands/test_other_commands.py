@@ -26,7 +26,9 @@ def test_a_reference_trained_on_retain_never_recognises_the_class(tmp_path: Path
 
 def test_training_goes_on_from_a_checkpoint(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
-    result = invoke("train", "-m", manifest, "--from", original, "-o", tmp_path / "out", "--set", "epochs=1", "--set", "lr=1e-9")
+    result = invoke(
+        "train", "-m", manifest, "--from", original, "-o", tmp_path / "out", "--set", "epochs=1", "--set", "lr=1e-9"
+    )
     assert result.exit_code == 0
     before, after = load_file(original), load_file(tmp_path / "out" / "model.safetensors")
     assert torch.allclose(before["classifier.weight"], after["classifier.weight"], atol=1e-6)
@@ -53,7 +55,9 @@ def test_evaluate_judges_gates_beside_original_and_reference(original: Path, tmp
     result = invoke("evaluate", original, "-m", manifest, "--original", original, "--reference", original, *gates)
     assert result.exit_code == 0
     assert "reference" in result.stdout.splitlines()[0]
-    failed = invoke("evaluate", original, "-m", manifest, "--require", "forget.accuracy <= 0.02", "-o", tmp_path / "out")
+    failed = invoke(
+        "evaluate", original, "-m", manifest, "--require", "forget.accuracy <= 0.02", "-o", tmp_path / "out"
+    )
     assert failed.exit_code == 3
     assert (tmp_path / "out" / "report.html").is_file()
 
@@ -81,7 +85,10 @@ def test_the_attack_compares_with_never_seen_records_of_the_same_classes(origina
 
 
 def test_the_holdout_has_the_class_mix_of_what_is_forgotten(original: Path, tmp_path: Path) -> None:
-    text = MANIFEST.replace("{classes: [3]}", "{where: [{column: label, op: in, value: [1, 2]}, {column: id, op: '<', value: 400}], ids: [1001]}")
+    text = MANIFEST.replace(
+        "{classes: [3]}",
+        "{where: [{column: label, op: in, value: [1, 2]}, {column: id, op: '<', value: 400}], ids: [1001]}",
+    )
     result = invoke("attack", original, "-m", write_manifest(tmp_path, text), "--json")
     splits = json.loads(result.stdout)["manifest"]["splits"]
     block = json.loads(result.stdout)["attacks"][0]
@@ -110,7 +117,9 @@ def test_noise_from_a_file_is_what_unsir_uses(original: Path, tmp_path: Path) ->
     manifest = write_manifest(tmp_path)
     noise = tmp_path / "noise.safetensors"
     invoke("noise", original, "-m", manifest, "-o", noise, "--set", "steps=5", "--set", "size=8")
-    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--noise", noise, "--set", "impair_lr=0.004")
+    result = invoke(
+        "unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--noise", noise, "--set", "impair_lr=0.004"
+    )
     assert result.exit_code == 0, result.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert "noise" in report["inputs"]
@@ -120,7 +129,9 @@ def test_noise_from_a_file_is_what_unsir_uses(original: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_convert_finds_the_state_dict_and_strips_prefixes(wrapper: str | None, prefix: str, original: Path, tmp_path: Path) -> None:
+def test_convert_finds_the_state_dict_and_strips_prefixes(
+    wrapper: str | None, prefix: str, original: Path, tmp_path: Path
+) -> None:
     weights = load_file(original)
     content = {f"{prefix}{name}": tensor for name, tensor in weights.items()}
     torch.save({wrapper: content, "epoch": 3} if wrapper else content, tmp_path / "model.pth")

@@ -37,16 +37,37 @@ def test_it_writes_checkpoint_and_reports_and_prints_the_folder(original: Path, 
     result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST)
     assert result.exit_code == 0
     assert result.stdout == f"{tmp_path / 'out'}\n"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model.safetensors", "report.html", "report.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "model.safetensors",
+        "report.html",
+        "report.json",
+    ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.yaml", "out"]
     assert load_file(tmp_path / "out" / "model.safetensors").keys() == load_file(original).keys()
 
 
-def test_the_same_seed_gives_the_same_bytes_and_reports_that_differ_in_run_alone(original: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_reports_that_differ_in_run_alone(
+    original: Path, tmp_path: Path
+) -> None:
     manifest = write_manifest(tmp_path)
     for out in ("a", "b"):
-        invoke("unlearn", original, "-m", manifest, "-o", tmp_path / out, "--method", "unsir", "--set", "impair_lr=0.004")
-    invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "c", "--method", "unsir", "--set", "impair_lr=0.004", "--seed", "1")
+        invoke(
+            "unlearn", original, "-m", manifest, "-o", tmp_path / out, "--method", "unsir", "--set", "impair_lr=0.004"
+        )
+    invoke(
+        "unlearn",
+        original,
+        "-m",
+        manifest,
+        "-o",
+        tmp_path / "c",
+        "--method",
+        "unsir",
+        "--set",
+        "impair_lr=0.004",
+        "--seed",
+        "1",
+    )
     weights = [(tmp_path / out / "model.safetensors").read_bytes() for out in "abc"]
     assert weights[0] == weights[1] != weights[2]
     a, b = report_of(tmp_path / "a"), report_of(tmp_path / "b")
@@ -162,10 +183,12 @@ def test_copies_of_forgotten_records_are_counted_and_can_be_taken_along(
     import numpy as np
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
+    digits: Any = load_digits()
     x, y = digits.images.astype(np.uint8), digits.target
     np.savez(tmp_path / "train.npz", x=np.concatenate([x, x[:3]]), y=np.concatenate([y, y[:3]]))
-    text = MANIFEST.replace("{sklearn: {name: digits, part: train}}", "{npz: train.npz}").replace("{classes: [3]}", "{ids: [0, 1]}")
+    text = MANIFEST.replace("{sklearn: {name: digits, part: train}}", "{npz: train.npz}").replace(
+        "{classes: [3]}", "{ids: [0, 1]}"
+    )
     manifest = write_manifest(tmp_path, text)
     result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST, *flag)
     assert result.exit_code == 0, result.stderr

@@ -16,7 +16,9 @@ FAST = {"retrain": ["epochs=4", "lr=0.01"], "finetune": ["epochs=1"]}
 def unlearned(method: str, original: Path, folder: Path, out: str) -> Path:
     settings = [word for setting in FAST.get(method, []) for word in ("--set", setting)]
     manifest = write_manifest(folder)
-    result = invoke("unlearn", original, "-m", manifest, "--method", method, "-o", folder / out, "--device", "cpu", *settings)
+    result = invoke(
+        "unlearn", original, "-m", manifest, "--method", method, "-o", folder / out, "--device", "cpu", *settings
+    )
     assert result.exit_code == 0, result.stderr
     return folder / out
 
@@ -29,7 +31,9 @@ def test_it_keeps_what_it_should_and_changes_the_weights_the_same_way_each_time(
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
     before, after = load_file(original), load_file(first / "model.safetensors")
     assert not same(before, after)
-    assert {name: tensor.shape for name, tensor in before.items()} == {name: tensor.shape for name, tensor in after.items()}
+    assert {name: tensor.shape for name, tensor in before.items()} == {
+        name: tensor.shape for name, tensor in after.items()
+    }
     report = json.loads((first / "report.json").read_text())
     assert report["metrics"]["subject"]["test_retain"]["accuracy"]["value"] > 0.85
     assert report["metrics"]["original"]["test_forget"]["accuracy"]["value"] > 0.85

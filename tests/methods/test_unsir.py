@@ -44,7 +44,9 @@ def forget(weights: dict[str, Tensor], classes: list[int], **settings: Any) -> n
     for made in (model, original):
         made.load_state_dict(weights)
     retain = blobs([number for number in range(4) if number not in classes])
-    return unsir(model, original.requires_grad_(False).eval(), retain, classes, (2,), runtime.Random(0, "test"), **settings)
+    return unsir(
+        model, original.requires_grad_(False).eval(), retain, classes, (2,), runtime.Random(0, "test"), **settings
+    )
 
 
 def accuracy(model: nn.Module, classes: list[int]) -> float:
@@ -97,7 +99,7 @@ def test_a_batch_of_the_impair_step_holds_retain_records_and_noise_with_its_own_
     weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every noise sample can be drawn, and each carries the number of its class (methods.md 1.6, U1 and U2)."""
-    seen: list[tuple[Tensor, Tensor]] = []
+    seen: list[Any] = []
     real = nn.functional.cross_entropy
     noise = Noise(torch.stack([torch.full((8, 2), 10.0), torch.full((8, 2), 20.0)]), [2, 1], "maximize", [], {})
     model = network()

@@ -16,7 +16,7 @@ def test_random_draws_have_the_moments_and_ranges_they_should() -> None:
     normal, uniform = random.normal(20_000), random.uniform(20_000)
     assert abs(float(normal.mean())) < 0.03
     assert abs(float(normal.std()) - 1) < 0.03
-    assert 0 <= float(uniform.min())
+    assert float(uniform.min()) >= 0
     assert float(uniform.max()) < 1
     assert set(random.integers(3, 1000).tolist()) == {0, 1, 2}
     assert sorted(random.permutation(50).tolist()) == list(range(50))

@@ -10,7 +10,6 @@ from tests.tiny import same
 from unlearn_cli import runtime
 from unlearn_cli.errors import Interrupted
 from unlearn_cli.runtime import track
-
 from unlearn_cli.runtime.state import load, save
 
 

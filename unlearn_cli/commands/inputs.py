@@ -94,8 +94,11 @@ def check_whole_classes(wanted: Plugin, dataset: Dataset, path: Path) -> None:
     """
     if "forget_classes" not in wanted.needs or dataset.forget_classes is not None:
         return
-    table: dict[str, str] = __import__(f"unlearn_cli.{wanted.kind}", fromlist=["TABLE"]).TABLE
-    others = [name for name in sorted(table) if "forget_classes" not in plugin.load(wanted.kind, name).needs]
+    others = [
+        name
+        for name in sorted(plugin.table(wanted.kind))
+        if "forget_classes" not in plugin.load(wanted.kind, name).needs
+    ]
     found = "a regression has none" if dataset.task == "regression" else "'forget' selects only part of one"
     raise UserError(
         f"{path}: {wanted.name} forgets whole classes, but {found}; "

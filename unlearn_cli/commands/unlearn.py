@@ -9,9 +9,15 @@ from pydantic import BaseModel
 
 from unlearn_cli import __version__, console, files, manifest, plugin
 from unlearn_cli.commands import Chosen, Common, Result
-from unlearn_cli.commands.inputs import Opened, check_whole_classes, count_duplicates, open_inputs
-
-from unlearn_cli.commands.inputs import digest, partial_folder, settings_digest  # isort: skip
+from unlearn_cli.commands.inputs import (
+    Opened,
+    check_whole_classes,
+    count_duplicates,
+    digest,
+    open_inputs,
+    partial_folder,
+    settings_digest,
+)
 from unlearn_cli.commands.plan import plan
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugin import Plugin
