@@ -121,6 +121,7 @@ def start(
     chosen = _device(device)
     run = Run(chosen, _precision(precision, chosen), seed, batch_size, memory_budget, partial)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic CUDA matrix products need
+    were_deterministic = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=chosen.type != "cpu")
     handlers = {number: signal.signal(number, run_handler(run)) for number in (signal.SIGTERM, signal.SIGINT)}
     _current.append(run)
@@ -129,6 +130,7 @@ def start(
             yield run
     finally:
         _current.remove(run)
+        torch.use_deterministic_algorithms(were_deterministic)
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
