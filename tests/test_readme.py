@@ -1,4 +1,4 @@
-"""What the README says is true: its commands exist, its manifest is valid, its tables are complete, its method works."""
+"""What the README says is true: its commands exist, its manifest is valid, its tables complete, its method works."""
 
 import re
 from pathlib import Path
