@@ -10,6 +10,7 @@ from tests.tiny import trained
 
 os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
 torch.set_num_threads(1)  # tiny tensors; several threads would only wait for each other
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start: results are compared bit for bit
 
 
 @pytest.fixture(scope="session")
