@@ -1,6 +1,7 @@
 """A reader sees the old files or the new ones, never half of either, whatever happens in between."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -211,3 +212,20 @@ def test_an_output_below_a_file_is_refused(tmp_path: Path) -> None:
 def test_the_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert files.sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_signal_while_the_output_is_put_in_place_does_not_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.fsync
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupted(path: Path) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        real(path)
+
+    monkeypatch.setattr(files, "fsync", interrupted)
+    with files.output_folder(tmp_path / "out") as folder:
+        (folder / "report.json").write_text("{}")
+    assert (tmp_path / "out" / "report.json").is_file()
+    assert signal.getsignal(signal.SIGTERM) is before

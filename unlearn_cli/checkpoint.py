@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unlearn_cli import report
 from unlearn_cli.checkpoint_header import Header, read_header
 from unlearn_cli.errors import UserError
-from unlearn_cli.files import sha256
+from unlearn_cli.files import set_default_mode, sha256
 
 PREFIX = "unlearn_cli."  # of our own keys in a checkpoint's metadata
 
@@ -86,6 +86,14 @@ def fit(model: nn.Module, checkpoint: Checkpoint) -> None:
     model.load_state_dict(found, strict=False)
 
 
+@torch.no_grad()
+def round_like(model: nn.Module, like: Checkpoint | None) -> None:
+    """Round the weights to the dtypes that they will be written in, so that what is measured is what is delivered."""
+    for name, tensor in model.state_dict().items():
+        if like and name in like.tensors and like.tensors[name].dtype != tensor.dtype:
+            tensor.copy_(tensor.to(like.tensors[name].dtype))
+
+
 def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], like: Checkpoint | None = None) -> Path:
     """Write `model.safetensors` (or the shards of `like`, in its dtypes) into a folder that is being built.
 
@@ -103,7 +111,7 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], 
     return (
         _save_shards(folder, tensors, facts, layout)
         if layout
-        else _save_file(folder / "model.safetensors", tensors, facts)
+        else write_tensors(folder / "model.safetensors", tensors, facts)
     )
 
 
@@ -113,9 +121,11 @@ def _storable(tensor: Tensor, like: Tensor | None) -> Tensor:
     return stored.clone(memory_format=torch.contiguous_format)
 
 
-def _save_file(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
+    """Write one safetensors file: the same tensors give the same bytes, and others may read it as the umask says."""
     save_file(tensors, path, metadata)
     canonical_header(path)
+    set_default_mode(path)  # safetensors lets nobody but the owner read it
     return path
 
 
@@ -123,7 +133,7 @@ def _save_shards(folder: Path, tensors: dict[str, Tensor], metadata: dict[str, s
     last = max(layout.values())
     weight_map = {name: layout.get(name, last) for name in tensors}
     for file in sorted(set(weight_map.values())):
-        _save_file(folder / file, {name: tensors[name] for name in tensors if weight_map[name] == file}, metadata)
+        write_tensors(folder / file, {name: tensors[name] for name in tensors if weight_map[name] == file}, metadata)
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     index = {"metadata": {"total_size": size}, "weight_map": weight_map}
     path = folder / "model.safetensors.index.json"

@@ -35,9 +35,10 @@ app = typer.Typer(
 
 
 def main() -> None:
-    # On a shared machine, threads that spin while they wait take the time that the others need: 120 training steps took
-    # 37 to 55 s beside another job, and 4 s so. torch's OpenMP reads this when it is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # torch's OpenMP reads this when it is loaded: waiting threads sleep after some microseconds. By default they spin,
+    # and on a shared machine take the time that others need: 120 small training steps took 17 to 55 s beside another
+    # job by default, 1.6 s so; alone 0.7 s either way (1.5 s with OMP_WAIT_POLICY=PASSIVE).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     app(prog_name="unlearn-cli")
 
 
@@ -78,18 +79,14 @@ def unlearn(
     from unlearn_cli.commands import unlearn as command
 
     talk(as_json, quiet, log_format)
-    common = Common(device, precision, seed, batch_size, memory_budget, allow_code, overwrite, force, forget_duplicates)
+    common = Common(
+        device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
+        allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates,
+    )  # fmt: skip
     asked = command.Asked(
-        checkpoint,
-        manifest,
-        method,
-        out,
-        Chosen(config, tuple(settings or ())),
-        noise,
-        tuple(reference or ()),
-        evaluate,
-        dry_run,
-    )
+        checkpoint, manifest, method, out, chosen=Chosen(config, tuple(settings or ())), noise=noise,
+        references=tuple(reference or ()), evaluate=evaluate, dry_run=dry_run,
+    )  # fmt: skip
     finish(command.run(asked, common))
 
 
@@ -109,10 +106,14 @@ def evaluate(
     from unlearn_cli.commands import evaluate as command
 
     talk(as_json, quiet, log_format)
-    common = Common(device, precision, seed, batch_size, memory_budget, allow_code, overwrite, force, forget_duplicates)
+    common = Common(
+        device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
+        allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates,
+    )  # fmt: skip
     asked = command.Asked(
-        checkpoint, manifest, original, tuple(reference or ()), tuple(metric or ()), tuple(require or ()), out, dry_run
-    )
+        checkpoint, manifest, original=original, references=tuple(reference or ()), metrics=tuple(metric or ()),
+        require=tuple(require or ()), out=out, dry_run=dry_run,
+    )  # fmt: skip
     finish(command.run(asked, common))
 
 
@@ -132,9 +133,15 @@ def attack(
     from unlearn_cli.commands import attack as command
 
     talk(as_json, quiet, log_format)
-    common = Common(device, precision, seed, batch_size, memory_budget, allow_code, overwrite, force, forget_duplicates)
+    common = Common(
+        device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
+        allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates,
+    )  # fmt: skip
     chosen = Chosen(config, tuple(settings or ()))
-    asked = command.Asked(checkpoint, manifest, tier, tuple(name or ()), chosen, original, tuple(reference or ()), out)
+    asked = command.Asked(
+        checkpoint, manifest, tier=tier, attacks=tuple(name or ()), chosen=chosen, original=original,
+        references=tuple(reference or ()), out=out,
+    )  # fmt: skip
     finish(command.run(asked, common))
 
 
@@ -142,9 +149,13 @@ def attack(
 def noise(
     checkpoint: o.CheckpointArgument, manifest: o.ManifestOption,
     out: Annotated[Path, typer.Option("--out", "-o", help="A .safetensors file to write; a .png goes beside it.")],
-    kind: Annotated[Literal["maximize", "minimize"], typer.Option(help="Of the network's error on it.")] = "maximize",
+    kind: Annotated[
+        Literal["maximize", "minimize"] | None, typer.Option(help="Of the network's error on it; default: maximize.")
+    ] = None,
     classes: Annotated[list[str] | None, typer.Option("--class", help="Class name or number; repeatable.")] = None,
-    init: Annotated[Literal["normal", "uniform"], typer.Option(help="What the noise begins as.")] = "normal",
+    init: Annotated[
+        Literal["normal", "uniform"] | None, typer.Option(help="What the noise begins as; default: normal.")
+    ] = None,
     config: o.ConfigOption = None, settings: o.SetOption = None,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     allow_code: o.AllowCodeOption = False,
@@ -155,8 +166,10 @@ def noise(
     from unlearn_cli.commands import noise as command
 
     talk(as_json, quiet, log_format)
-    common = Common(device, precision, seed, allow_code=allow_code, overwrite=overwrite)
-    chosen = Chosen(config, (f"kind={kind}", f"init={init}", *(settings or ())))
+    common = Common(device=device, precision=precision, seed=seed, allow_code=allow_code, overwrite=overwrite)
+    # An option that is not given must leave what the file of --config says.
+    options = [f"{name}={value}" for name, value in (("kind", kind), ("init", init)) if value]
+    chosen = Chosen(config, (*options, *(settings or ())))
     finish(command.run(command.Asked(checkpoint, manifest, out, tuple(classes or ()), chosen), common))
 
 
@@ -176,8 +189,9 @@ def train(
 
     talk(as_json, quiet, log_format)
     common = Common(
-        device, precision, seed, batch_size, memory_budget, allow_code, overwrite, forget_duplicates=forget_duplicates
-    )
+        device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
+        allow_code=allow_code, overwrite=overwrite, forget_duplicates=forget_duplicates,
+    )  # fmt: skip
     asked = command.Asked(manifest, out, split, start, Chosen(config, tuple(settings or ())))
     finish(command.run(asked, common))
 

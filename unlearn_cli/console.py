@@ -27,16 +27,23 @@ class Settings:
 
 
 settings = Settings()
+# C0, DEL and C1: in the name of a class they could clear a terminal or rewrite a line that was printed before.
+CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}, "?")
 
 
 class Bar(Protocol):
     def advance(self, steps: int = 1) -> None: ...
 
 
+def visible(text: str) -> str:
+    """Replace control characters other than line breaks and tabs by question marks."""
+    return text.translate(CONTROLS)
+
+
 def result(text: str) -> None:
     """Print the result of the command to stdout."""
     if settings.speaks and not settings.captured:
-        print(text, flush=True)
+        print(visible(text), flush=True)
 
 
 @contextmanager
@@ -72,7 +79,8 @@ def _line(level: str, message: str, fields: dict[str, Any]) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         line = json.dumps({"time": now, "level": level, "message": message, **fields})
     else:
-        line = message if level == "info" else _coloured(f"{level}: ", level) + message
+        told = visible(message)
+        line = told if level == "info" else _coloured(f"{level}: ", level) + told
     print(line, file=sys.stderr, flush=True)
 
 

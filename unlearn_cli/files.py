@@ -4,6 +4,8 @@ import hashlib
 import os
 import re
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,13 +61,28 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         new.mkdir()
         try:
             yield new
-            for path in sorted(new.rglob("*")):
-                fsync(path)
-            fsync(new)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            _swap(new, folder)
+            with uninterrupted():
+                for path in sorted(new.rglob("*")):
+                    fsync(path)
+                fsync(new)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                _swap(new, folder)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ignore the signals that stop a run: what is inside takes moments, and half of it would pass for nothing."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _swap(new: Path, folder: Path) -> None:
@@ -133,6 +150,13 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def set_default_mode(path: Path) -> None:
+    """Give a file the permissions that `open` would have given it."""
+    umask = os.umask(0o077)  # it can be read by setting it alone
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
 
 
 def sha256(path: Path) -> str:

@@ -21,10 +21,9 @@ import torch
 import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoint import canonical_header
+from unlearn_cli.checkpoint import write_tensors
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime import Random, show, track
 
@@ -128,8 +127,7 @@ def save_noise(path: Path, noise: Noise, metadata: dict[str, str]) -> None:
         "format": "pt", "kind": noise.kind, "classes": json.dumps(noise.classes), "curve": json.dumps(noise.curve),
         "settings": json.dumps(noise.settings, sort_keys=True), **metadata,
     }  # fmt: skip
-    save_file({"samples": noise.samples.detach().cpu().contiguous()}, path, facts)
-    canonical_header(path)
+    write_tensors(path, {"samples": noise.samples.detach().cpu().contiguous()}, facts)
 
 
 def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:

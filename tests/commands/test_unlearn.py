@@ -176,6 +176,34 @@ def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(original: Pat
     assert not (tmp_path / "out.partial").exists()
 
 
+def test_state_of_a_run_on_other_data_is_not_gone_on_from(original: Path, tmp_path: Path) -> None:
+    """A file of ids may have grown since the run was interrupted: those records must be forgotten, too."""
+    manifest = write_manifest(tmp_path, MANIFEST.replace("{classes: [3]}", "{ids_file: {path: ids.csv}}"))
+    (tmp_path / "ids.csv").write_text("id\n6\n7\n")
+    settings = ["--method", "finetune", "--set", "epochs=9", "--device", "cpu", "--no-evaluate"]
+    arguments = ["unlearn", str(original), "-m", str(manifest), *settings, "-o", str(tmp_path / "out")]
+    script = SIGNAL_AT_STEP.format(step=60, arguments=arguments)
+    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 75
+    (tmp_path / "out.partial" / "mine").mkdir()
+    (tmp_path / "ids.csv").write_text("id\n6\n7\n101\n102\n")
+    result = invoke(*arguments)
+    assert "goes on" not in result.stderr
+    assert report_of(tmp_path / "out")["manifest"]["splits"]["forget"]["n"] == 4
+    assert (tmp_path / "out.partial" / "mine").is_dir()
+
+
+def test_what_is_measured_is_what_is_delivered_in_half_precision_too(original: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    halves = {name: t.bfloat16() if t.is_floating_point() else t for name, t in load_file(original).items()}
+    save_file(halves, tmp_path / "half.safetensors")
+    manifest, out = write_manifest(tmp_path), tmp_path / "out"
+    assert invoke("unlearn", tmp_path / "half.safetensors", "-m", manifest, "-o", out, *FAST).exit_code == 0
+    told = report_of(out)["metrics"]["subject"]
+    measured = invoke("evaluate", out / "model.safetensors", "-m", manifest, "--device", "cpu", "--json")
+    assert json.loads(measured.stdout)["metrics"]["subject"] == told
+
+
 @pytest.mark.parametrize("flag", [[], ["--forget-duplicates"]])
 def test_copies_of_forgotten_records_are_counted_and_can_be_taken_along(
     flag: list[str], original: Path, tmp_path: Path

@@ -85,11 +85,11 @@ def test_a_trial_that_destroys_the_network_is_dropped_for_the_one_before_it(
     weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "still_recognised", lambda *_: 0.5)
-    accuracies = iter([0.99, 0.7])  # of the first trial and of the second
+    accuracies = iter([0.99, 0.99, 0.7])  # of the first trial, of the original, and of the second trial
     monkeypatch.setattr(module, "retain_accuracy", lambda *_: next(accuracies))
     dropped = forget(weights, [0])
     monkeypatch.setattr(module, "LEARNING_RATES", module.LEARNING_RATES[:1])
-    accuracies = iter([0.99])
+    accuracies = iter([0.99, 0.99])
     first = forget(weights, [0])
     assert "may not have forgotten" in capsys.readouterr().err
     assert torch.equal(dropped.state_dict()["0.weight"], first.state_dict()["0.weight"])
@@ -133,4 +133,17 @@ def test_proxies_are_retain_records_that_the_original_takes_for_the_class(weight
     proxies, labels = module.class_proxies(original, blobs([0, 1]), [2, 3], runtime.Random(0, "t"))
     assert set(labels.tolist()) <= {2, 3}
     assert torch.equal(original(proxies).argmax(dim=1), labels)
-    assert module.still_recognised(original, proxies, labels) == 1.0
+    assert module.still_recognised(original, proxies, labels, [2, 3]) == 1.0
+
+
+def test_a_class_without_proxies_does_not_count_as_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
+    def constant(x: Tensor) -> Tensor:
+        return torch.tensor([9.0, 0.0, 0.0, 0.0]) + 0 * x.sum(dim=1, keepdim=True)
+
+    model = nn.Module()
+    model.forward = constant
+    proxies, labels = module.class_proxies(model, blobs([0, 1]), [2], runtime.Random(0, "t"))
+    assert len(labels) == 0
+    assert "nothing shows when it is forgotten" in capsys.readouterr().err
+    assert module.still_recognised(model, proxies, labels, [2]) == 1.0
+    assert module.still_recognised(model, proxies, torch.tensor([], dtype=torch.long), [0, 2]) == 1.0

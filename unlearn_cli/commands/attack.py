@@ -94,11 +94,15 @@ def carry_out(asked: Asked, opened: Opened, chosen: list[tuple[Plugin, BaseModel
     others = [checkpoint.load(path) for path in asked.references]
     weights = {"subject": subject, "original": original, **{reporting.role(i): made for i, made in enumerate(others)}}
     with session.start(opened) as current:
-        current.check_fits(current.load(original or subject), asked.original or asked.checkpoint)
-        blocks = [
-            block for role, made in weights.items() if made is not None
-            for block in attack_model(current, current.load(made), role, chosen, asked.tier, holdout)
-        ]  # fmt: skip
+        # The subject alone may have forgotten, so it is judged by what it should still know.
+        known = "train" if original else "retain"
+        current.check_fits(current.load(original or subject), asked.original or asked.checkpoint, known)
+        blocks = []
+        for role, made in weights.items():
+            if made is not None:
+                model = current.load(made)
+                with current.run.counted(model):
+                    blocks += attack_model(current, model, role, chosen, asked.tier, holdout)
         document = reporting.new_report(
             current, "attack", started, attacks=blocks, subject=subject.describe("subject"),
             original=original.describe("original") if original else None, references=reporting.references(others),

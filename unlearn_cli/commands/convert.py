@@ -1,6 +1,5 @@
 """`unlearn-cli convert`: a `.pth` state dict, read without running code, becomes safetensors."""
 
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from unlearn_cli.errors import UserError
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts put the state dict
 PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+MOST_WRAPPERS = 10  # a bound, because a pickled dictionary can hold itself
 
 
 def run(source: Path, out: Path, overwrite: bool) -> Result:
@@ -26,49 +26,80 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
     if source.resolve() == out.resolve():
         raise UserError(f"{out}: is the input itself; choose another name")
     files.check_output(out, overwrite, "file")
-    import torch
-    from safetensors.torch import save_file
+    import torch  # seconds: only after all that can be checked without
 
-    from unlearn_cli.checkpoint import PREFIX, canonical_header, tensor_digest
+    from unlearn_cli.checkpoint import PREFIX, tensor_digest, write_tensors
+
+    tensors = state_dict(read(source), source)
+    tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    metadata = {"format": "pt", f"{PREFIX}version": __version__, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
+    with files.output_file(out) as new:
+        write_tensors(new, tensors, metadata)
+    return Result(str(out), {"checkpoint": str(out), "tensors": len(tensors)})
+
+
+def read(source: Path) -> Any:
+    """Load what torch.save wrote, without running code in it.
+
+    Raises:
+        UserError: it is broken, or holds more than tensors.
+    """
+    import torch
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns in several lines; what it cannot read is told in one
-            content = torch.load(source, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError):
-        # torch's own message advises to load it with code in it.
+            return torch.load(source, map_location="cpu", weights_only=True)
+    except (MemoryError, OSError):
+        raise  # these are told by `errors.resources`: they say nothing about the file
+    except Exception:
+        # The one broad `except`: torch's reader does what the bytes of the file say, and a broken file has made it
+        # raise IndexError, TypeError, struct.error, AssertionError and more. Its own message advises to run the code.
         raise UserError(
             f"{source}: is broken, or holds more than tensors (a whole model, say), which could run code when it is "
             "read; save model.state_dict() and convert that"
         ) from None
-    tensors = state_dict(content, source)
-    tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
-    metadata = {"format": "pt", f"{PREFIX}version": __version__, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
-    with files.output_file(out) as new:
-        save_file(tensors, new, metadata)
-        canonical_header(new)
-    return Result(str(out), {"checkpoint": str(out), "tensors": len(tensors)})
 
 
 def state_dict(content: Any, source: Path) -> dict[str, Any]:
-    """Find the state dict in what was loaded, and strip the prefixes that wrappers add to every name."""
-    for key in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-            break
-    if (
-        not isinstance(content, dict)
-        or not content
-        or not all(isinstance(name, str) and _is_plain(item) for name, item in content.items())
-    ):
+    """Find the state dict in what was loaded, and strip the prefixes that wrappers add to every name.
+
+    Raises:
+        UserError: there is none, or one of its tensors is of a kind that safetensors does not hold.
+    """
+    content = _unwrapped(content)
+    if not isinstance(content, dict) or not content or not all(map(_is_entry, content.keys(), content.values())):
         raise UserError(f"{source}: holds no state dict of plain tensors; save model.state_dict() and convert that")
-    for prefix in PREFIXES:
-        if all(name.startswith(prefix) for name in content):
-            content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
+    for name, tensor in content.items():
+        if kind := _unusual_kind(tensor):
+            raise UserError(f"{source}: {name} is a {kind} tensor; save a state dict of plain tensors and convert that")
+    # Wrappers may be nested in any order: compiled, then distributed, or the other way round.
+    while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in content)), None):
+        content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
     return content
 
 
-def _is_plain(item: Any) -> bool:
+def _unwrapped(content: Any) -> Any:
+    for _ in range(MOST_WRAPPERS):
+        inner = [content[key] for key in WRAPPERS if isinstance(content, dict) and isinstance(content.get(key), dict)]
+        if not inner:
+            break
+        content = inner[0]
+    return content
+
+
+def _is_entry(name: Any, item: Any) -> bool:
     import torch
 
-    return isinstance(item, torch.Tensor) and item.layout == torch.strided and not item.is_quantized
+    # Names must be text that a safetensors header can hold, and not the key under which it keeps its metadata.
+    return isinstance(name, str) and name.isprintable() and name != "__metadata__" and isinstance(item, torch.Tensor)
+
+
+def _unusual_kind(tensor: Any) -> str | None:
+    import torch
+
+    kinds = {
+        "nested": tensor.is_nested, "sparse": tensor.layout != torch.strided, "quantised": tensor.is_quantized,
+        "meta": tensor.is_meta, "complex": tensor.is_complex(),
+    }  # fmt: skip
+    return next((kind for kind, found in kinds.items() if found), None)

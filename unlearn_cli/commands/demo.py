@@ -54,6 +54,14 @@ STEPS = {
 }
 
 
+class Stopped(CliError):
+    """A command of the demo did not end well; the demo ends with its exit code."""
+
+    def __init__(self, exit_code: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 def run(out: Path, common: Common, execute: Callable[[list[str]], int]) -> Result:
     """Write the manifest, run the commands in order, and tell what came out; `execute` runs one command line."""
     files.check_output(out, common.overwrite)
@@ -71,7 +79,7 @@ def run(out: Path, common: Common, execute: Callable[[list[str]], int]) -> Resul
                 console.say(f"\n[{number}/{len(STEPS)}] {what}\n$ unlearn-cli {step}")
                 code = execute([*shlex.split(step), *flags])
                 if code not in (0, 3):  # a gate that fails is told by the summary
-                    raise CliError(f"demo: 'unlearn-cli {step}' ended with exit code {code}")
+                    raise Stopped(code, f"demo: 'unlearn-cli {step}' ended with exit code {code}; nothing was kept")
         unlearned = json.loads((folder / "unlearned" / "report.json").read_text(encoding="utf-8"))
         attack = json.loads((folder / "attack" / "report.json").read_text(encoding="utf-8"))
     return Result(summary(out, unlearned, attack), {"folder": str(out), "unlearned": unlearned, "attack": attack},

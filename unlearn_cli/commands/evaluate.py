@@ -34,6 +34,8 @@ def run(asked: Asked, common: Common) -> Result:
     for condition in asked.require:
         check_requirement(condition, opened.manifest.task)
     conditions = [*opened.manifest.gates, *asked.require]
+    judged = [gates.parse(condition, opened.manifest.task).metric for condition in conditions]
+    names = list(dict.fromkeys([*names, *judged]))  # a gate can only be judged on a metric that is computed
     duplicates = count_duplicates(opened)
     if asked.dry_run:
         text, document = split_counts(opened)
@@ -77,11 +79,15 @@ def carry_out(asked: Asked, opened: Opened, names: list[str], conditions: list[s
     others = [checkpoint.load(path) for path in asked.references]
     weights = {"original": original, "subject": subject, **{reporting.role(i): made for i, made in enumerate(others)}}
     with session.start(opened) as current:
-        current.check_fits(current.load(original or subject), asked.original or asked.checkpoint)
-        measured = {
-            role: reporting.measure_model(current, current.load(made), role, names)
-            for role, made in weights.items() if made is not None
-        }  # fmt: skip
+        # The subject alone may have forgotten, so it is judged by what it should still know.
+        known = "train" if original else "retain"
+        current.check_fits(current.load(original or subject), asked.original or asked.checkpoint, known)
+        measured = {}
+        for role, made in weights.items():
+            if made is not None:
+                model = current.load(made)
+                with current.run.counted(model):
+                    measured[role] = reporting.measure_model(current, model, role, names)
         document = reporting.new_report(
             current, "evaluate", started, metrics=measured, subject=subject.describe("subject"),
             original=original.describe("original") if original else None, references=reporting.references(others),

@@ -1,7 +1,9 @@
 """What can be opened and checked before torch is imported: manifest, data, checkpoint headers, settings, the output."""
 
+import contextlib
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,7 +17,7 @@ from unlearn_cli import __version__, console, files, manifest, plugin
 from unlearn_cli.checkpoint_header import read_header
 from unlearn_cli.commands import Common
 from unlearn_cli.data import selection
-from unlearn_cli.data.dataset import Dataset, open_dataset
+from unlearn_cli.data.dataset import Dataset, Split, open_dataset
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.plugin import Plugin
@@ -122,11 +124,15 @@ def count_duplicates(opened: Opened) -> int | None:
     return count
 
 
-def digest(opened: Opened, settings: BaseModel | None, **facts: Any) -> str:
-    """Return a digest of all that decides a run's result: manifest, settings, options, tool version and other facts."""
+def resume_key(opened: Opened, settings: BaseModel, **facts: Any) -> str:
+    """Return a digest of all that decides a run's result; only a run with the same one may go on from kept state.
+
+    The data counts with its content: a file of ids to forget may have grown since the run was interrupted.
+    """
     common = opened.common
     decides: dict[str, Any] = {
-        "manifest": opened.manifest.digest, "settings": settings.model_dump(mode="json") if settings else None,
+        "manifest": opened.manifest.digest, "settings": settings.model_dump(mode="json"),
+        "data": [content_digest(split) for split in opened.dataset.splits.values()],
         "options": [common.device, common.precision, common.seed, common.batch_size, common.forget_duplicates],
         "version": __version__, **facts,
     }  # fmt: skip
@@ -136,6 +142,21 @@ def digest(opened: Opened, settings: BaseModel | None, **facts: Any) -> str:
 def partial_folder(out: Path, key: str) -> Path:
     """Return where a run keeps its state: below a sibling of the output, in a folder made when there is some."""
     return out.parent / f"{out.name}.partial" / key[:16]
+
+
+def content_digest(split: Split) -> str:
+    """Return a digest of a split's rows, labels and samples."""
+    found = sha256(split.rows.tobytes() + split.labels.tobytes())
+    for sample in split.records.inputs.fingerprints(split.rows):
+        found.update(sample)
+    return found.hexdigest()
+
+
+def forget_state(partial: Path) -> None:
+    """Remove the state of a run that is done, and its folder when nothing else is in it."""
+    shutil.rmtree(partial, ignore_errors=True)
+    with contextlib.suppress(OSError):  # not there, or not empty: somebody else's
+        partial.parent.rmdir()
 
 
 def settings_digest(settings: BaseModel) -> str:

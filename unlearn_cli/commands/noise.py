@@ -1,5 +1,6 @@
 """`unlearn-cli noise`: learn error-maximising or error-minimising noise for classes, from the checkpoint alone."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -64,11 +65,16 @@ def chosen_classes(names: tuple[str, ...], opened: Opened) -> list[int]:
     """Return the class numbers of --class, by default those that the manifest forgets.
 
     Raises:
-        UserError: there is no such class, or none is named anywhere.
+        UserError: there is no such class, one is named twice, or none is named anywhere.
     """
     classes = opened.dataset.classes or []
     if names:
-        asked = manifest.Forget(classes=[int(name) if name.isdigit() else name for name in names])
+        # Only ASCII digits are a number here: isdigit is true of '²', which int does not read.
+        values = [int(name) if re.fullmatch("[0-9]{1,9}", name) else name for name in names]
+        for value in values:
+            if values.count(value) > 1:
+                raise UserError(f"--class {value}: the class is named twice; name it once")
+        asked = manifest.Forget(classes=values)
         return forget_classes(asked, opened.manifest.classes or classes, "--class")
     if not opened.dataset.forget_classes:
         raise UserError(f"{opened.path}: 'forget' names no whole classes; name them with --class")

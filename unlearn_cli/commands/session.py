@@ -26,6 +26,7 @@ from unlearn_cli.runtime import Run
 from unlearn_cli.training import TaskLoss, regression_loss
 
 PARTS = {"train": ("forget", "retain"), "test": ("test_forget", "test_retain")}  # disjoint parts, each predicted once
+AUXILIARY_HEADS = ("AuxLogits", "aux1", "aux2")  # torchvision's names for them
 FIT_SAMPLE, FIT_LEVEL = 1000, 1e-3  # records, and the level of the test, by which model and manifest belong together
 
 
@@ -100,23 +101,33 @@ class Session:
                 found[whole] = self.outputs(model, whole)
         return found
 
-    def check_fits(self, model: nn.Module, path: Path) -> None:
-        """Refuse an original that is no better than chance on train.
+    def check_fits(self, model: nn.Module, path: Path, name: str = "train") -> None:
+        """Refuse a network that is no better than chance on what it should know: train, or retain where there is one.
 
         With a wrong mean or class order, forgetting would look perfect.
 
         Raises:
-            UserError: a sample of train is predicted no better than by chance (R² not above 0, for a regression).
+            UserError: a sample of it is predicted no better than by chance (R² not above 0, for a regression).
         """
-        if "train" not in self.opened.dataset.splits or self.opened.common.force:
+        splits = self.opened.dataset.splits
+        name = name if name in splits else "train"
+        if name not in splits or self.opened.common.force:
             return
-        n = len(self.opened.dataset.split("train"))
-        order = torch.randperm(n, generator=runtime.generator(self.run.seed, "fit check"))
-        outputs = self.outputs(model, "train", np.sort(order[:FIT_SAMPLE].numpy()))
-        if not _better_than_chance(outputs):
+        order = torch.randperm(len(splits[name]), generator=runtime.generator(self.run.seed, "fit check"))
+        outputs = self.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))
+        if not better_than_chance(outputs):
             raise UserError(
-                f"{path}: is no better than chance on {len(outputs)} records of train; manifest and checkpoint do not "
+                f"{path}: is no better than chance on {len(outputs)} records of {name}; manifest and checkpoint do not "
                 "belong together (input.mean, input.std, the order of channels or classes); --force goes on anyway"
+            )
+
+    def note_auxiliary_heads(self, model: nn.Module) -> None:
+        """Say that the heads which GoogLeNet and Inception have for training alone are not trained here."""
+        heads = [name for name, _ in model.named_children() if name in AUXILIARY_HEADS]
+        if heads:
+            runtime.note(
+                f"The auxiliary heads {' and '.join(heads)} get no gradient and are left as they were: they may still "
+                "know what was to be forgotten; do not use them, and take them out before you hand the checkpoint on."
             )
 
     def task_loss(self) -> TaskLoss:
@@ -162,11 +173,15 @@ def _per_channel(value: float | list[float], dimensions: int, device: torch.devi
     return numbers if numbers.dim() == 0 else numbers.reshape(-1, *[1] * (dimensions - 1))
 
 
-def _better_than_chance(outputs: Outputs) -> bool:
+def better_than_chance(outputs: Outputs) -> bool:
+    """Say whether a network is right significantly more often than by chance; of few records, whether more often."""
     if outputs.task == "regression":
         residual = np.square(outputs.values - outputs.labels).sum()
         return bool(residual < np.square(outputs.labels - outputs.labels.mean()).sum())
     from scipy.stats import binomtest  # 0.5 s: imported only where statistics are made
 
-    hits = int((outputs.values.argmax(axis=1) == outputs.labels).sum())
-    return bool(binomtest(hits, len(outputs), 1 / outputs.values.shape[1], alternative="greater").pvalue < FIT_LEVEL)
+    hits, n = int((outputs.values.argmax(axis=1) == outputs.labels).sum()), len(outputs)
+    chance = 1 / outputs.values.shape[1]
+    if chance**n >= FIT_LEVEL:  # so few that even a network that is always right could not pass the test
+        return hits > chance * n
+    return bool(binomtest(hits, n, chance, alternative="greater").pvalue < FIT_LEVEL)

@@ -1,12 +1,11 @@
 """`unlearn-cli train`: train a network from scratch or a checkpoint, on train or on retain alone (the reference)."""
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlearn_cli import __version__, console, files, plugin
 from unlearn_cli.commands import Chosen, Common, Result
-from unlearn_cli.commands.inputs import digest, open_inputs, partial_folder, settings_digest
+from unlearn_cli.commands.inputs import forget_state, open_inputs, partial_folder, resume_key, settings_digest
 from unlearn_cli.errors import UserError
 
 
@@ -39,17 +38,19 @@ def run(asked: Asked, common: Common) -> Result:
 
     started = reporting.now()
     weights = checkpoint.load(asked.start) if asked.start else None
-    key = digest(opened, settings, split=asked.split, start=weights.tensor_digest if weights else None)
+    key = resume_key(opened, settings, split=asked.split, start=weights.tensor_digest if weights else None)
     partial = partial_folder(asked.out, key)
     with (
         session.start(opened, partial) as current,
         files.output_folder(asked.out, overwrite=common.overwrite) as folder,
     ):
         model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
+        current.note_auxiliary_heads(model)
         train = current.batches(asked.split, augmented=True)
         inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
         with current.run.timed("train"), current.run.counted(model), current.run.autocast():
             model = recipe.call(inputs, settings)
+        checkpoint.round_like(model, weights)
         measured = {"subject": reporting.measure_model(current, model, "trained")}
         lineage = {
             "method": "train", "split": asked.split, "manifest": opened.manifest.digest,
@@ -60,8 +61,9 @@ def run(asked: Asked, common: Common) -> Result:
         document = reporting.new_report(
             current, "train", started, inputs=[asked.split], metrics=measured,
             settings=settings.model_dump(mode="json"), subject=checkpoint.load(path).describe("trained"),
+            caveats=[*current.run.notes],
         )  # fmt: skip
         reporting.write(document, folder)
-    shutil.rmtree(partial.parent, ignore_errors=True)
+    forget_state(partial)
     console.say(reporting.metrics_table(document))
     return reporting.to_result(document, str(asked.out), asked.out)

@@ -1,6 +1,5 @@
 """`unlearn-cli unlearn`: checkpoint and manifest in, unlearned checkpoint and report out."""
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,10 @@ from unlearn_cli.commands.inputs import (
     Opened,
     check_whole_classes,
     count_duplicates,
-    digest,
+    forget_state,
     open_inputs,
     partial_folder,
+    resume_key,
     settings_digest,
 )
 from unlearn_cli.commands.plan import plan
@@ -77,7 +77,7 @@ def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel,
     weights = checkpoint.load(asked.checkpoint)
     others = [checkpoint.load(path) for path in asked.references]
     noise = files.sha256(asked.noise) if asked.noise else None
-    key = digest(opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise)
+    key = resume_key(opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise)
     partial = partial_folder(asked.out, key)
     with (
         session.start(opened, partial) as current,
@@ -94,6 +94,7 @@ def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel,
         networks = [inputs[name] for name in NETWORKS if name in inputs]
         with current.run.timed("unlearn"), current.run.counted(*networks), current.run.autocast():
             model = method.call(inputs, settings)
+        checkpoint.round_like(model, weights)
         if evaluated:
             measured["subject"] = reporting.measure_model(current, model, "unlearned")
             for number, other in enumerate(others):
@@ -111,7 +112,7 @@ def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel,
         )  # fmt: skip
         reporting.judge(document, opened.manifest.gates)
         reporting.write(document, folder, reporting.noise_picture(current))
-    shutil.rmtree(partial.parent, ignore_errors=True)
+    forget_state(partial)
     for table in filter(None, (reporting.metrics_table(document), reporting.gates_table(document))):
         console.say(table)
     return reporting.to_result(document, str(asked.out), asked.out)
@@ -141,7 +142,10 @@ def gather(
         "noise": lambda: given_noise(noise, shape, dataset.forget_classes) if noise else None,
     }
     names = [*method.needs, *(method.optional if noise else ())]
-    return {name: makers[name]() for name in names}
+    inputs = {name: makers[name]() for name in names}
+    for name in {"model", "fresh"} & inputs.keys():  # the one that the method trains
+        current.note_auxiliary_heads(inputs[name])
+    return inputs
 
 
 def given_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -> "Noise":

@@ -1,6 +1,7 @@
 """Where the stored samples of a source are while a run reads them: on the device as a whole, or streamed from disk."""
 
 import math
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -55,12 +56,19 @@ class StreamedStore:
         on_gpu = self.device.type == "cuda"
         loader: DataLoader[Tensor | UserError] = DataLoader(
             _Chunks(self.inputs, chunks), batch_size=None, num_workers=self.workers if len(chunks) > 1 else 0,
-            pin_memory=on_gpu, generator=torch.Generator(),  # its own: the run's stream must not depend on the store
+            pin_memory=on_gpu, worker_init_fn=_leave_signals_to_the_run,
+            generator=torch.Generator(),  # its own: the run's stream must not depend on the store
         )  # fmt: skip
         for samples in loader:
             if isinstance(samples, UserError):
                 raise samples
             yield samples.to(self.device, non_blocking=on_gpu)
+
+
+def _leave_signals_to_the_run(worker: int) -> None:
+    """Ignore the signals that stop a run: they go to the whole process group, and the run ends its workers itself."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @dataclass(frozen=True)

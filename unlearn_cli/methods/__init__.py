@@ -2,6 +2,6 @@
 
 TABLE: dict[str, str] = {
     "finetune": "go on training on retain alone (baseline)",
-    "retrain": "train from new random weights on retain alone: the reference (baseline)",
-    "unsir": "error-maximising noise, then impair and repair; whole classes, never sees forget (UNSIR)",
+    "retrain": "train new random weights on retain alone: the reference",
+    "unsir": "error-maximising noise, impair, repair; whole classes only",
 }

@@ -75,11 +75,14 @@ def unsir(
         model.load_state_dict(original.state_dict())
         trial(lr)
         accuracy = retain_accuracy(model, subset)
-        first = accuracy if first is None else first
+        if first is None:
+            first = accuracy
+            if first < retain_accuracy(original, subset) - 2 * max_retain_loss:
+                note(f"unsir: even the lowest learning rate left only {first:.0%} accuracy on the retain subset")
         if kept is not None and accuracy < first - max_retain_loss:
             model.load_state_dict(kept)
             break
-        if still_recognised(model, proxies, labels) <= proxies_left:
+        if still_recognised(model, proxies, labels, forget_classes) <= proxies_left:
             return model
         kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     note("unsir: no learning rate made the network lose all proxies without losing retain; it may not have forgotten")
@@ -133,13 +136,19 @@ def class_proxies(
         regularisation=0.0, smoothing=PROXY_SMOOTHING * spread, phase="proxies",
     )  # fmt: skip
     taken = outputs_of(original, proxies.split(CHUNK)).argmax(dim=1) == labels
+    for number in forget_classes:
+        if not (labels[taken] == number).any():
+            note(f"unsir: no retain record becomes class number {number}; nothing shows when it is forgotten")
     return proxies[taken], labels[taken]
 
 
-def still_recognised(model: nn.Module, proxies: Tensor, labels: Tensor) -> float:
-    """Return the largest share, over the classes, of proxies whose class is more probable than RECOGNISED."""
-    if not len(labels):
-        return 0.0
+def still_recognised(model: nn.Module, proxies: Tensor, labels: Tensor, forget_classes: list[int]) -> float:
+    """Return the largest share, over the classes, of proxies whose class is more probable than RECOGNISED.
+
+    A class without proxies counts as recognised: nothing shows that it is forgotten.
+    """
+    if not all((labels == number).any() for number in forget_classes):
+        return 1.0
     probabilities = outputs_of(model, proxies.split(CHUNK)).softmax(dim=1)
     recognised = probabilities[torch.arange(len(labels), device=labels.device), labels] > RECOGNISED
     return max(float(recognised[labels == label].float().mean()) for label in labels.unique())

@@ -2,7 +2,7 @@
 
 TABLE: dict[str, str] = {
     "accuracy": "share of records whose label is the largest output",
-    "loss": "mean cross-entropy in nats, or the mean squared error of a regression",
+    "loss": "mean cross-entropy in nats; regression: mean squared error",
     "mae": "mean absolute error, in the label's unit",
     "r2": "share of the labels' variance that the predictions explain",
     "rmse": "root of the mean squared error, in the label's unit",

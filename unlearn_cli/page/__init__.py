@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from unlearn_cli.console import visible
 from unlearn_cli.page import charts, words
 from unlearn_cli.report import Curve, Estimate, Report
 
@@ -15,7 +16,7 @@ ROLES = {"original": "Before", "subject": "After", "reference": "Reference"}
 
 def render(report: Report, noise_png: bytes | None = None) -> str:
     """Return the whole text of `report.html`; `noise_png` is the picture made by `noise_grid`."""
-    return (
+    page = (
         environment()
         .get_template("report.html.j2")
         .render(
@@ -30,6 +31,7 @@ def render(report: Report, noise_png: bytes | None = None) -> str:
             noise=base64.b64encode(noise_png).decode() if noise_png else None,
         )
     )
+    return visible(page)
 
 
 def environment() -> Environment:

@@ -144,7 +144,8 @@ def run_handler(run: Run):  # noqa: ANN201 - the type of signal handlers has no 
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
-            raise Interrupted("stopped by a signal; nothing was written; run the same command again")
+            kept = run.partial is not None and run.partial.exists()
+            raise Interrupted(f"stopped by a signal; the same command {'goes on' if kept else 'starts again'}")
 
     return handle
 
