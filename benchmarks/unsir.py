@@ -25,10 +25,11 @@ HEADER = """\
 
 Mean ± standard deviation over the seeds {seeds} of the unlearning run; accuracies in per cent. Bars: forgotten classes,
 test images at most {forget:g} %; the other classes, test images at most {drop:g} points under the original.
-Made by `python -m benchmarks.unsir`.
+n is the number of test images of the forgotten and of the other classes; trials are the learning rates tried (one number a
+seed); samples are those that went backward through the network. Made by `python -m benchmarks.unsir`.
 
-| checkpoint | forgotten classes | forget, test | forget, train | others, test: before | after | drop | held | seconds |
-|---|---|---|---|---|---|---|---|---|
+| checkpoint | forgotten | n | forget, test | forget, train | others, test: before | after | drop | held | trials | samples |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -55,9 +56,13 @@ def row_of(name: str, original: Path, classes: list[int]) -> str:
     before = 100 * reports[0]["metrics"]["original"]["test_retain"]["accuracy"]["value"]
     drop = [before - value for value in kept]
     held = statistics.mean(forget) <= BAR_FORGET and statistics.mean(drop) <= BAR_DROP
-    seconds = [made["run"]["seconds"]["unlearn"] for made in reports]
-    cells = [name, ", ".join(map(str, classes)), spread(forget), spread(forget_train), f"{before:.1f}", spread(kept),
-             spread(drop), "yes" if held else "**no**", f"{statistics.median(seconds):.1f}"]  # fmt: skip
+    trials = [sum(curve["phase"].startswith("impair") for curve in made["curves"]) for made in reports]
+    samples = statistics.mean(made["cost"]["samples_backward"] for made in reports)
+    n = [reports[0]["metrics"]["subject"][split]["accuracy"]["n"] for split in ("test_forget", "test_retain")]
+    cells = [
+        name, ", ".join(map(str, classes)), f"{n[0]} + {n[1]}", spread(forget), spread(forget_train), f"{before:.1f}",
+        spread(kept), spread(drop), "yes" if held else "**no**", ", ".join(map(str, trials)), f"{samples:.0f}",
+    ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
 

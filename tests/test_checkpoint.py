@@ -10,7 +10,9 @@ from torch import nn
 
 from tests.tiny import same
 from unlearn_cli import checkpoint
+from unlearn_cli.commands import convert
 from unlearn_cli.errors import UserError
+from unlearn_cli.noise import Noise, save_noise
 
 
 def network() -> nn.Module:
@@ -129,6 +131,17 @@ def test_foreign_metadata_is_kept_and_our_own_is_written_anew(tmp_path: Path) ->
     assert metadata["author"] == "me"
     assert metadata["unlearn_cli.parent"] == "x"
     assert "unlearn_cli.method" not in metadata
+
+
+def test_what_is_written_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    path = checkpoint.save(tmp_path, network().state_dict(), {})
+    noise = tmp_path / "noise.safetensors"
+    save_noise(noise, Noise(torch.zeros(1, 2, 3), [0], "maximize", [], {}), {})
+    torch.save(network().state_dict(), tmp_path / "model.pth")
+    convert.run(tmp_path / "model.pth", tmp_path / "converted.safetensors", False)
+    modes = {file.stat().st_mode for file in (path, noise, tmp_path / "converted.safetensors", tmp_path / "plain")}
+    assert len(modes) == 1
 
 
 def test_weights_that_became_nan_are_not_saved(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from unlearn_cli import files
+from unlearn_cli.commands.demo import SCRIPT
 from unlearn_cli.errors import ResourceError, UserError
 
 
@@ -20,6 +21,9 @@ def dead() -> int:
     return process.pid
 
 
+OLD, NEW = (f'{{"schema_version": "1.0", "tool_version": "{which}"}}' for which in ("old", "new"))  # reports
+
+
 def content(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
 
@@ -28,6 +32,18 @@ def write(folder: Path, text: str) -> Path:
     folder.mkdir(parents=True)
     (folder / "report.json").write_text(text)
     return folder
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_the_mode_of_a_file_is_what_the_umask_says(umask: int, mode: int, tmp_path: Path) -> None:
+    (tmp_path / "secret").touch(mode=0o600)
+    before = os.umask(umask)
+    try:
+        files.set_default_mode(tmp_path / "secret")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == mode
 
 
 def test_a_folder_appears_as_a_whole(tmp_path: Path) -> None:
@@ -48,11 +64,11 @@ def test_an_error_inside_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_an_error_inside_leaves_the_old_folder_as_it_was(tmp_path: Path) -> None:
-    out = write(tmp_path / "out", "old")
+    out = write(tmp_path / "out", OLD)
     with pytest.raises(KeyboardInterrupt), files.output_folder(out, overwrite=True) as new:
         (new / "report.json").write_text("half")
         raise KeyboardInterrupt
-    assert content(tmp_path) == {"out/report.json": "old"}
+    assert content(tmp_path) == {"out/report.json": OLD}
 
 
 def test_a_folder_that_exists_is_refused_and_untouched(tmp_path: Path) -> None:
@@ -63,19 +79,19 @@ def test_a_folder_that_exists_is_refused_and_untouched(tmp_path: Path) -> None:
 
 
 def test_overwriting_replaces_the_whole_folder(tmp_path: Path) -> None:
-    out = write(tmp_path / "out", "old")
+    out = write(tmp_path / "out", OLD)
     with files.output_folder(out, overwrite=True) as new:
         (new / "report.json").write_text("new")
         (new / "b.txt").write_text("too")
-        assert content(out) == {"report.json": "old"}
+        assert content(out) == {"report.json": OLD}
     assert content(tmp_path) == {"out/report.json": "new", "out/b.txt": "too"}
 
 
 def test_a_folder_may_be_written_again_and_again(tmp_path: Path) -> None:
-    for text in ("1", "2", "3"):
+    for text in (OLD, NEW, OLD):
         with files.output_folder(tmp_path / "out", overwrite=True) as new:
             (new / "report.json").write_text(text)
-    assert content(tmp_path) == {"out/report.json": "3"}
+    assert content(tmp_path) == {"out/report.json": OLD}
 
 
 def test_after_a_crash_between_the_two_renames_the_old_folder_comes_back(tmp_path: Path, dead: int) -> None:
@@ -107,7 +123,7 @@ def test_the_next_run_finds_the_folder_that_a_crash_moved_aside(tmp_path: Path, 
 
 
 def test_the_next_run_overwrites_what_a_crash_left(tmp_path: Path, dead: int) -> None:
-    write(tmp_path / f".out.old-{dead}", "old")
+    write(tmp_path / f".out.old-{dead}", OLD)
     write(tmp_path / f".out.new-{dead}", "half")
     with files.output_folder(tmp_path / "out", overwrite=True) as new:
         (new / "report.json").write_text("newer")
@@ -149,10 +165,10 @@ def test_killing_the_process_at_any_rename_loses_neither_folder(tmp_path: Path) 
         "    return rename(self, target)\n"
         "Path.rename = dying\n"
         "with files.output_folder(Path(sys.argv[1]), overwrite=True) as new:\n"
-        "    (new / 'report.json').write_text('new')\n"
+        f"    (new / 'report.json').write_text({NEW!r})\n"
     )
-    for renames, expected in ((0, "old"), (1, "old"), (2, "new")):
-        out = write(tmp_path / str(renames) / "out", "old")
+    for renames, expected in ((0, OLD), (1, OLD), (2, NEW)):
+        out = write(tmp_path / str(renames) / "out", OLD)
         subprocess.run([sys.executable, "-c", program, str(out), str(renames)], check=False)
         files.tidy_up(out)
         assert content(out.parent) == {"out/report.json": expected}
@@ -194,6 +210,29 @@ def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "photos" / "1.jpg").write_text("x")
     with pytest.raises(UserError, match="is no folder that unlearn-cli wrote"):
         files.check_output(tmp_path / "photos", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("report.json", '{"total": 3}'), ("report.json", '{"schema_version": "1.0"}'), ("report.json", "[1, 2]"),
+        ("report.json", "half a {"), ("report.json", "[" * 100_000), ("report.json", b"\xff\xfe"),
+        ("commands.sh", "#!/bin/sh\nrm -r build\n"), ("commands.sh", "#!/bin/sh\nunlearn-cli demo --out demo\n"),
+    ],
+)  # fmt: skip
+def test_a_folder_of_somebody_else_with_files_named_like_ours_is_not_replaced(
+    name: str, text: str | bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match="is no folder that unlearn-cli wrote"):
+        files.check_output(tmp_path / "out", overwrite=True)
+
+
+def test_a_folder_of_the_demo_and_an_empty_one_are_replaced(tmp_path: Path) -> None:
+    files.check_output(tmp_path, overwrite=True)
+    (tmp_path / "commands.sh").write_text(SCRIPT.format(commands="unlearn-cli schema"))
+    files.check_output(tmp_path, overwrite=True)
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:

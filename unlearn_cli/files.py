@@ -1,6 +1,7 @@
 """Writing files so that a reader sees the old ones or the new ones, never half of either."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -13,7 +14,8 @@ from typing import Literal
 
 from unlearn_cli.errors import UserError, resources
 
-OURS = ("report.json", "commands.sh")  # what tells a folder that a command of ours wrote
+REPORT_KEYS = {"schema_version", "tool_version"}  # what every report.json of ours has
+SCRIPT_MARK = "unlearn-cli demo"  # what a comment of the demo's commands.sh says
 
 
 def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = "folder") -> None:
@@ -29,7 +31,7 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
         raise UserError(f"{path}: exists already; choose another --out, or --overwrite to replace it")
     if path.exists() and path.is_dir() != (kind == "folder"):
         raise UserError(f"{path}: is no {kind}, so it is not replaced by one; choose another --out")
-    if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in OURS):
+    if path.is_dir() and any(path.iterdir()) and not _is_ours(path):
         raise UserError(f"{path}: is no folder that unlearn-cli wrote, so it is not replaced; choose another --out")
     if Path.cwd().is_relative_to(path.resolve()):
         raise UserError(f"{path}: is the folder that you are in; choose another --out")
@@ -38,6 +40,26 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
         raise UserError(f"{path}: {parent} is a file, not a folder; choose another --out")
     if not os.access(parent, os.W_OK):
         raise UserError(f"{path}: {parent} is not writable; choose another --out")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Say whether a command of ours wrote the folder, by what is in it: others have files of these names, too."""
+    script = _text(folder / "commands.sh").splitlines()
+    if any(line.startswith("#") and SCRIPT_MARK in line for line in script):
+        return True
+    try:
+        report = json.loads(_text(folder / "report.json"))
+    except (ValueError, RecursionError):  # no JSON, or lists in lists in lists
+        return False
+    return isinstance(report, dict) and report.keys() >= REPORT_KEYS
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file, and nothing where there is none that can be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def existing_parent(path: Path) -> Path:

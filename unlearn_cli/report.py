@@ -45,12 +45,16 @@ class Split(Part):
     """What a split held, without naming a single record."""
 
     n: int
-    ids_digest: str = Field(description="keyed SHA-256 over the sorted record ids; the key is the manifest's digest")
+    ids_digest: str = Field(
+        description="keyed SHA-256 over the sorted record ids; the key is computed from the samples of train"
+    )
     classes: dict[str, int] | None = Field(default=None, description="records a class")
 
 
 class Manifest(Part):
-    digest: str
+    digest: str = Field(
+        description="SHA-256 of the manifest's text, comments and layout aside; it covers the ids that are listed there"
+    )
     task: Task
     architecture: str
     classes: list[str] | None = None

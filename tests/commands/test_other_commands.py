@@ -1,12 +1,19 @@
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_digits
 
 from tests.tiny import MANIFEST, invoke, same, write_manifest
+from unlearn_cli.commands import Common
+from unlearn_cli.commands.holdout import class_matched_holdout
+from unlearn_cli.commands.inputs import open_inputs
+from unlearn_cli.predict import Outputs
 
 
 def test_train_says_where_the_weights_come_from(original: Path) -> None:
@@ -73,6 +80,91 @@ def test_chosen_metrics_are_the_only_ones(original: Path, tmp_path: Path) -> Non
     assert json.loads(result.stdout)["metrics"]["subject"]["test"].keys() == {"accuracy"}
 
 
+def test_what_a_gate_is_about_is_computed_beside_the_chosen_metrics(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, MANIFEST + "gates: ['forget.loss >= 0']\n")
+    result = invoke("evaluate", original, "-m", manifest, "--metric", "accuracy", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["metrics"]["subject"]["test"].keys() == {"accuracy", "loss"}
+    result = invoke(
+        "evaluate", original, "-m", write_manifest(tmp_path), "--metric", "loss", "--require", "test.accuracy >= 0"
+    )
+    assert result.exit_code == 0
+
+
+def test_the_cost_of_evaluate_and_attack_is_every_forward_pass(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    for command, records in (("evaluate", 1437 + 360), ("attack", 135 + 48)):
+        cost = json.loads(invoke(command, original, "-m", manifest, "--original", original, "--json").stdout)["cost"]
+        assert cost == {"samples_forward": 2 * records, "samples_backward": 0, "optimizer_steps": 0}
+
+
+def test_a_network_that_forgot_a_class_is_judged_by_what_it_should_still_know(original: Path, tmp_path: Path) -> None:
+    """Its outputs for 3 are never the largest: on a train of hardly anything but 3 it is worse than chance."""
+    weights = load_file(original)
+    weights["classifier.bias"][3] = -1e4
+    save_file(weights, tmp_path / "forgot.safetensors")
+    digits: Any = load_digits()
+    numbers = np.arange(len(digits.target))
+    # of the rows that are not for testing
+    rows = np.flatnonzero((numbers % 5 != 0) & ((digits.target == 3) | (numbers % 100 == 1)))
+    np.savez(tmp_path / "train.npz", x=digits.images[rows].astype(np.uint8), y=digits.target[rows])
+    text = MANIFEST.replace("{sklearn: {name: digits, part: train}}", "{npz: train.npz}")
+    manifest = write_manifest(tmp_path, text.replace("forget:", "classes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\nforget:"))
+    for command in ("evaluate", "attack"):
+        forgot = tmp_path / "forgot.safetensors"
+        result = invoke(command, forgot, "-m", manifest)
+        assert result.exit_code == 0, result.stderr
+        refused = invoke(command, forgot, "-m", manifest, "--original", forgot)
+        assert (refused.exit_code, "no better than chance" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("hits", "n", "num_classes", "better"),
+    [(8, 8, 2, True), (5, 8, 2, True), (4, 8, 2, False), (10, 10, 2, True), (9, 10, 2, False), (0, 1, 10, False)],
+)
+def test_few_records_need_not_be_significant_but_more_often_right_than_by_chance(
+    hits: int, n: int, num_classes: int, better: bool
+) -> None:
+    from unlearn_cli.commands.session import better_than_chance
+
+    values = np.zeros((n, num_classes))
+    values[:hits, 0], values[hits:, 1] = 1, 1
+    assert better_than_chance(Outputs(values, np.zeros(n, dtype=np.int64), "classification")) is better
+
+
+HEADS = """\
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.main, self.AuxLogits = nn.Linear(64, 10), nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.main(x.flatten(1))
+"""
+
+
+def test_auxiliary_heads_that_no_gradient_reaches_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "net_with_heads.py").write_text(HEADS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: 'net_with_heads:Net'}")
+    manifest = write_manifest(tmp_path, text)
+    flags = ["-m", manifest, "--allow-code", "--set", "epochs=2"]
+    trained, unlearned = tmp_path / "trained", tmp_path / "unlearned"
+    model = trained / "model.safetensors"
+    train = invoke("train", *flags, "-o", trained)
+    unlearn = invoke("unlearn", model, "--method", "finetune", *flags, "-o", unlearned)
+    for result, out in ((train, trained), (unlearn, unlearned)):
+        assert result.exit_code == 0, result.stderr
+        assert result.stderr.count("warning: The auxiliary heads AuxLogits get no gradient") == 1
+        assert "The auxiliary heads AuxLogits" in " ".join(json.loads((out / "report.json").read_text())["caveats"])
+    assert torch.equal(
+        load_file(model)["AuxLogits.weight"], load_file(unlearned / "model.safetensors")["AuxLogits.weight"]
+    )
+
+
 def test_the_attack_compares_with_never_seen_records_of_the_same_classes(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
     result = invoke("attack", original, "-m", manifest, "--original", original, "-o", tmp_path / "out", "--json")
@@ -96,6 +188,33 @@ def test_the_holdout_has_the_class_mix_of_what_is_forgotten(original: Path, tmp_
     assert 0 < block["num_non_members"] < 0.5 * splits["test"]["n"]
 
 
+def test_the_holdout_leaves_out_what_was_trained_on(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, MANIFEST.replace("part: test", "part: all"))
+    result = invoke("attack", original, "-m", manifest, "--json")
+    document = json.loads(result.stdout)
+    assert document["attacks"][0]["num_non_members"] == 48
+    assert "warning: 135 records of test equal one of train" in result.stderr
+    assert any(caveat.startswith("135 records of test equal one of train") for caveat in document["caveats"])
+
+
+def test_the_holdout_of_a_regression_leaves_out_what_was_trained_on(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "sample_configs" / "regression.yaml").read_text(encoding="utf-8")
+    manifest = write_manifest(tmp_path, text.replace("rows: {every: 5}", "rows: {every: 2}"))
+    opened = open_inputs(manifest, Common())
+    splits, holdout = opened.dataset.splits, class_matched_holdout(opened)
+    rows = splits["test"].records.ids[holdout.positions]
+    assert len(rows)
+    assert set(rows.tolist()) <= set(range(0, 442, 10))  # train has no multiple of 5
+    assert len(rows) + holdout.num_trained_on == len(splits["test_forget"])
+
+
+def test_a_holdout_of_nothing_but_copies_is_refused(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, MANIFEST.replace("part: test", "part: train"))
+    result = invoke("attack", original, "-m", manifest)
+    assert result.exit_code == 2
+    assert "data.test has no records like the forgotten ones but copies of those of train" in result.stderr
+
+
 def test_noise_needs_no_data_and_draws_a_picture(original: Path, tmp_path: Path) -> None:
     start, end = MANIFEST.index("data:"), MANIFEST.index("forget:")
     text = MANIFEST[:start] + "classes: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']\n" + MANIFEST[end:]
@@ -113,6 +232,34 @@ def test_noise_needs_no_data_and_draws_a_picture(original: Path, tmp_path: Path)
     assert len(json.loads(metadata["curve"])) == 5
 
 
+def test_noise_takes_kind_and_init_from_its_file_unless_they_are_given(original: Path, tmp_path: Path) -> None:
+    manifest, config, out = write_manifest(tmp_path), tmp_path / "noise.yaml", tmp_path / "noise.safetensors"
+    config.write_text("{kind: minimize, init: uniform, steps: 1, size: 2}", encoding="utf-8")
+    command = ["noise", original, "-m", manifest, "-o", out, "--config", config, "--json", "--overwrite"]
+    settings = json.loads(invoke(*command).stdout)["settings"]
+    assert (settings["kind"], settings["init"]) == ("minimize", "uniform")
+    settings = json.loads(invoke(*command, "--kind", "maximize").stdout)["settings"]
+    assert (settings["kind"], settings["init"]) == ("maximize", "uniform")
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["3", "3"], "--class 3: the class is named twice"),
+        (["x", "x"], "--class x: the class is named twice"),
+        (["²"], "--class: there is no class '²'"),
+        (["9" * 5000], "--class: there is no class '999"),
+    ],
+)
+def test_a_class_of_noise_that_is_named_twice_or_is_none_is_refused(
+    classes: list[str], message: str, original: Path, tmp_path: Path
+) -> None:
+    options = [word for name in classes for word in ("--class", name)]
+    result = invoke("noise", original, "-m", write_manifest(tmp_path), "-o", tmp_path / "n.safetensors", *options)
+    assert result.exit_code == 2
+    assert f"error: {message}" in result.stderr
+
+
 def test_noise_from_a_file_is_what_unsir_uses(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
     noise = tmp_path / "noise.safetensors"
@@ -127,17 +274,57 @@ def test_noise_from_a_file_is_what_unsir_uses(original: Path, tmp_path: Path) ->
     assert "data:image/png" in (tmp_path / "out" / "report.html").read_text()
 
 
-@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model", "model state_dict"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.module.", "module._orig_mod."])
 def test_convert_finds_the_state_dict_and_strips_prefixes(
     wrapper: str | None, prefix: str, original: Path, tmp_path: Path
 ) -> None:
     weights = load_file(original)
-    content = {f"{prefix}{name}": tensor for name, tensor in weights.items()}
-    torch.save({wrapper: content, "epoch": 3} if wrapper else content, tmp_path / "model.pth")
+    content: dict[str, Any] = {f"{prefix}{name}": tensor for name, tensor in weights.items()}
+    for key in reversed((wrapper or "").split()):
+        content = {key: content, "epoch": 3}
+    torch.save(content, tmp_path / "model.pth")
     result = invoke("convert", tmp_path / "model.pth", tmp_path / "model.safetensors")
     assert result.exit_code == 0, result.stderr
     assert same(weights, load_file(tmp_path / "model.safetensors"))
+
+
+def test_a_dictionary_that_holds_itself_is_no_endless_loop(tmp_path: Path) -> None:
+    content: dict[str, Any] = {}
+    content["model"] = content
+    torch.save(content, tmp_path / "model.pth")
+    result = invoke("convert", tmp_path / "model.pth", tmp_path / "model.safetensors")
+    assert (result.exit_code, "no state dict" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_damaged_file_is_converted_or_refused_but_never_a_traceback(zipped: bool, tmp_path: Path) -> None:
+    source, out = tmp_path / "model.pth", tmp_path / "model.safetensors"
+    weights = {f"{i}.weight": torch.ones(3, 4) for i in range(3)}
+    torch.save(weights, source, _use_new_zipfile_serialization=zipped)
+    whole, codes = source.read_bytes(), set()
+    for seed in range(100):
+        random = np.random.default_rng(seed)
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[random.integers(0, min(len(whole), 600), 4)] = random.integers(0, 256, 4)
+        source.write_bytes(damaged.tobytes())
+        codes.add(invoke("convert", source, out, "--overwrite").exit_code)
+    assert codes <= {0, 2}
+    assert 2 in codes
+
+
+UNUSUAL = {
+    "complex": lambda: torch.zeros(2, dtype=torch.complex128), "meta": lambda: torch.zeros(2, device="meta"),
+    "sparse": lambda: torch.zeros(2, 2).to_sparse(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_a_tensor_that_safetensors_does_not_hold_is_refused_by_name(kind: str, tmp_path: Path) -> None:
+    torch.save({"plain": torch.zeros(2), "odd": UNUSUAL[kind]()}, tmp_path / "model.pth")
+    result = invoke("convert", tmp_path / "model.pth", tmp_path / "model.safetensors")
+    assert result.exit_code == 2
+    assert f"model.pth: odd is a {kind} tensor" in result.stderr
 
 
 def test_schema_prints_the_manifests_schema() -> None:
@@ -145,8 +332,6 @@ def test_schema_prints_the_manifests_schema() -> None:
 
 
 def test_a_sharded_checkpoint_is_unlearned_into_shards(original: Path, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     weights, source = load_file(original), tmp_path / "sharded"
     source.mkdir()
     layout = {name: f"model-0000{1 + (i % 2)}-of-00002.safetensors" for i, name in enumerate(weights)}

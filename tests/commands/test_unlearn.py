@@ -134,8 +134,22 @@ def test_a_dry_run_counts_and_writes_nothing(original: Path, tmp_path: Path) -> 
     assert plan["splits"]["forget"]["classes"]["3"] == 135
     assert "retain" in plan["inputs"]
     assert "forget" not in plan["inputs"]
+    assert plan["samples_forward_and_backward_about"] == (50 + 100) * 128
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.yaml"]
-    assert "unsir gets" in invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--dry-run").stdout
+    told = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--dry-run").stdout
+    assert "unsir gets" in told
+    assert "work: about 19200 samples forward and backward (one trial)" in told
+
+
+def test_a_dry_run_has_a_row_for_each_class_and_bounds_the_work_by_the_epochs(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--dry-run", *FAST)
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert lines[0] == ["class", "train", "test", "forget", "retain", "test_forget", "test_retain"]
+    assert lines[2] == ["n", "1437", "360", "135", "1302", "48", "312"]
+    assert [line[0] for line in lines[3:13]] == list("0123456789")
+    assert lines[6] == ["3", "135", "48", "135", "0", "48", "0"]
+    assert "work: at most 1 epochs over 1302 records of retain" in result.stdout
 
 
 def test_an_existing_output_is_replaced_only_when_asked(original: Path, tmp_path: Path) -> None:
@@ -202,6 +216,19 @@ def test_what_is_measured_is_what_is_delivered_in_half_precision_too(original: P
     told = report_of(out)["metrics"]["subject"]
     measured = invoke("evaluate", out / "model.safetensors", "-m", manifest, "--device", "cpu", "--json")
     assert json.loads(measured.stdout)["metrics"]["subject"] == told
+
+
+def test_a_forgotten_record_that_test_holds_too_is_told(original: Path, tmp_path: Path) -> None:
+    text = MANIFEST.replace("part: test", "part: all").replace("{classes: [3]}", "{ids: [1, 2]}")
+    manifest, warning = write_manifest(tmp_path, text), "2 records of test equal a forgotten one byte for byte"
+    unlearned = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST)
+    assert f"warning: {warning}" in unlearned.stderr
+    report = report_of(tmp_path / "out")
+    assert any(caveat.startswith(warning) for caveat in report["caveats"])
+    assert not report["manifest"]["checks"]["test_has_no_forgotten_sample"]
+    evaluated = invoke("evaluate", original, "-m", manifest, "--json")
+    assert warning in evaluated.stderr
+    assert any(caveat.startswith(warning) for caveat in json.loads(evaluated.stdout)["caveats"])
 
 
 @pytest.mark.parametrize("flag", [[], ["--forget-duplicates"]])

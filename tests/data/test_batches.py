@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop, augment
+from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop, augment, draw
 from unlearn_cli.data.batches import Batches, Epochs, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import array_inputs, from_arrays
@@ -100,6 +100,21 @@ def test_batches_are_no_larger_than_asked_and_differ_by_one_record_at_most(batch
     assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5, 100])
+@pytest.mark.parametrize("num_samples", [2, 3, 4, 5, 7, 9, 17])
+def test_no_batch_has_a_single_record_which_batch_norm_would_refuse(batch_size: int, num_samples: int) -> None:
+    given = batches(batch_size=batch_size, rows=ROWS[:num_samples])
+    sizes = [len(chunk) for chunk in given.order("train", 0)]
+    assert len(sizes) == len(given) == given.split.num_batches(batch_size)
+    assert sum(sizes) == num_samples
+    assert min(sizes) >= 2
+    assert max(sizes) <= max(batch_size, 2) + 1
+
+
+def test_a_single_record_is_a_batch() -> None:
+    assert [len(chunk) for chunk in batches(rows=ROWS[:1]).order("train", 0)] == [1]
+
+
 def test_the_order_is_a_function_of_seed_phase_and_epoch() -> None:
     def order(seed: int, phase: str, number: int) -> list[int]:
         return np.concatenate(batches(seed=seed).order(phase, number)).tolist()
@@ -160,6 +175,18 @@ def test_what_a_record_becomes_does_not_depend_on_batch_size_or_split() -> None:
     assert all(torch.equal(small[row], large[row]) and torch.equal(small[row], other[row]) for row in small)
 
 
+def test_the_random_numbers_of_an_epoch_are_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+
+    def counted(num_rows: int, key: tuple[int, str, int]) -> Tensor:
+        drawn.append((num_rows, key))
+        return draw(num_rows, key)
+
+    monkeypatch.setattr("unlearn_cli.data.batches.draw", counted)
+    list(batches(augmentations=BOTH).epochs(2).from_step("train", 0))
+    assert drawn == [(N, (1, "train", 0)), (N, (1, "train", 1))]
+
+
 @pytest.mark.parametrize("change", [{"seed": 2}, {"phase": "repair"}, {"number": 1}])
 def test_what_a_record_becomes_changes_with_seed_phase_and_epoch(change: dict[str, Any]) -> None:
     first = by_row(batches(augmentations=BOTH))
@@ -170,7 +197,7 @@ def test_what_a_record_becomes_changes_with_seed_phase_and_epoch(change: dict[st
 
 def test_a_flip_mirrors_about_half_of_the_images() -> None:
     images = torch.arange(400 * 2 * 3 * 4, dtype=torch.int64).reshape(400, 2, 3, 4)
-    flipped = augment(images, np.arange(400), 400, (HorizontalFlip(),), (0, "train", 0))
+    flipped = augment(images, draw(400, (0, "train", 0)), (HorizontalFlip(),))
     pairs = list(zip(images.numpy(), flipped.numpy(), strict=True))
     mirrored = [np.array_equal(after, before[:, :, ::-1]) for before, after in pairs]
     untouched = [np.array_equal(after, before) for before, after in pairs]
@@ -180,7 +207,7 @@ def test_a_flip_mirrors_about_half_of_the_images() -> None:
 
 def test_a_crop_is_a_window_of_the_padded_image_and_every_window_comes() -> None:
     images = torch.from_numpy(np.random.default_rng(3).integers(1, 256, (1000, 2, 3, 4), dtype=np.uint8))
-    cropped = augment(images, np.arange(1000), 1000, (RandomCrop(1),), (0, "train", 0))
+    cropped = augment(images, draw(1000, (0, "train", 0)), (RandomCrop(1),))
     places: Counter[tuple[int, int]] = Counter()
     for before, after in zip(images.numpy(), cropped.numpy(), strict=True):
         padded = np.pad(before, ((0, 0), (1, 1), (1, 1)))

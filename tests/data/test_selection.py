@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.commands import Common
-from unlearn_cli.commands.inputs import Opened, check_whole_classes, count_duplicates
+from unlearn_cli.commands.inputs import Opened, check_whole_classes, count_duplicates, find_copies
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
@@ -149,6 +149,39 @@ def test_a_group_is_all_records_of_a_person(sources: dict[str, Any]) -> None:
 def test_a_group_without_records_is_named(sources: dict[str, Any]) -> None:
     with pytest.raises(UserError, match="no record has person = 99"):
         opened(sources["npz"], {"groups": {"column": "person", "values": [2, 99]}})
+
+
+LONG = [str(12345678901234567890 + i) for i in range(4)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_ids_and_groups_of_twenty_digits_keep_them_all(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / f"data.{kind}"
+    people = [LONG[0], LONG[1], LONG[1], LONG[2]]
+    rows = [(*pair, f"{n}.5", n % 2) for n, pair in enumerate(zip(LONG, people, strict=True))]
+    if kind == "csv":
+        path.write_text("\n".join(["id, person,x,y", *(f"{i}, {p},{x},{y}" for i, p, x, y in rows)]) + "\n")
+    elif kind == "jsonl":
+        path.write_text("".join(f'{{"id": {i}, "person": {p}, "x": {x}, "y": {y}}}\n' for i, p, x, y in rows))
+    else:
+        values = ", ".join(f"({i}::DECIMAL(20, 0), {p}::UBIGINT, {x}, {y})" for i, p, x, y in rows)
+        duckdb.execute(f"COPY (SELECT * FROM (VALUES {values}) AS t(id, person, x, y)) TO '{path}' (FORMAT parquet)")
+    (tmp_path / "request.csv").write_text(f"id\n{LONG[3]}\n")
+    source = {"table": {"path": str(path), "label": "y", "id": "id", "ignore": ["person"]}}
+    file = {"path": str(tmp_path / "request.csv")}
+    for forget, expected in (
+        ({"ids": [int(LONG[1])]}, [1]), ({"ids": [LONG[0]], "ids_file": file}, [0, 3]),
+        ({"groups": {"column": "person", "values": [int(LONG[1])]}}, [1, 2]),
+    ):  # fmt: skip
+        assert forgotten(opened(source, forget, input={"shape": [1]})) == expected
+
+
+def test_a_file_of_ids_may_have_leading_zeros(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("id,x,y\n007,1,0\n7,2,1\n008,3,1\n")
+    (tmp_path / "request.csv").write_text("id\n007\n008\n")
+    source = {"table": {"path": str(tmp_path / "data.csv"), "label": "y", "id": "id"}}
+    file = {"path": str(tmp_path / "request.csv")}
+    assert forgotten(opened(source, {"ids_file": file}, input={"shape": [1]})) == [0, 2]
 
 
 def test_a_group_may_be_a_date(tmp_path: Path) -> None:
@@ -319,6 +352,18 @@ def test_duplicates_of_forgotten_records_in_retain_are_counted(
     described = manifest(repeated, {"ids": [0, 9, 20]})
     assert count_duplicates(Opened(Path("data.yaml"), described, open_dataset(described), Common())) == 1
     assert "1 records of retain equal a forgotten one byte for byte; --forget-duplicates" in capsys.readouterr().err
+
+
+def test_copies_of_forgotten_records_in_test_are_counted(
+    repeated: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "test.npz", x=np.concatenate([X[:1], X[20:21], X[20:21] + 1]), y=ANIMAL[[0, 20, 20]])
+    described = manifest(repeated, {"ids": [0, 20]})
+    data = {"train": repeated, "test": {"npz": str(tmp_path / "test.npz")}}
+    described = Manifest.model_validate({**described.model_dump(exclude_unset=True), "data": data})
+    found = find_copies(Opened(Path("data.yaml"), described, open_dataset(described), Common()))
+    assert (found.in_retain, found.in_test) == (2, 2)
+    assert "2 records of test equal a forgotten one byte for byte" in capsys.readouterr().err
 
 
 def test_duplicates_can_be_forgotten_too(repeated: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
 """Every source format gives the same records for the same data, and reads nothing that could run code."""
 
 import gzip
+import os
 import pickle
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import save_file
 
-from unlearn_cli.data.dataset import Dataset, Split, open_dataset
+from unlearn_cli.data.dataset import Dataset, Split, describe, open_dataset
+from unlearn_cli.data.idx import read_idx
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 
@@ -306,6 +309,45 @@ def test_an_image_larger_than_the_shape_is_refused_without_resize(tmp_path: Path
     train = opened(image_folder(tmp_path, IMAGES), [3, HEIGHT, WIDTH - 1]).split("train")
     with pytest.raises(UserError, match=re.escape("is 4x3 pixels, but input.shape says 3x3; add input.resize")):
         samples(train)
+
+
+@pytest.mark.parametrize("size", [10**6, 2**32 - 1])
+def test_of_a_packed_idx_file_no_more_is_unpacked_than_its_header_says(size: int, tmp_path: Path) -> None:
+    zeros = gzip.compress(bytes(64 * 2**20))
+    header = b"\0\0\x08\1" + (6).to_bytes(4)
+    (tmp_path / "bomb.idx").write_bytes(gzip.compress(header) + zeros)
+    (tmp_path / "liar.idx").write_bytes(gzip.compress(b"\0\0\x08\3" + 3 * size.to_bytes(4)) + gzip.compress(b"1234"))
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"more than the 6 bytes of an array of \[6\]"):
+        read_idx(tmp_path / "bomb.idx", "data.train")
+    with pytest.raises(UserError, match=r"4 bytes for an array of .* truncated"):
+        read_idx(tmp_path / "liar.idx", "data.train")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 2**20
+
+
+def test_ids_are_told_by_a_digest_whose_key_needs_the_data(tmp_path: Path) -> None:
+    """Else whoever has the report could try out who was forgotten."""
+    described = []
+    for name, shift in (("a", 0), ("again", 0), ("b", 1)):
+        np.savez(tmp_path / f"{name}.npz", x=NUMBERS + shift, y=LABELS)
+        described.append(describe(opened({"npz": str(tmp_path / f"{name}.npz")}, [4]))["train"])
+    assert described[0] == described[1]
+    assert described[0].ids_digest != described[2].ids_digest
+
+
+def test_names_of_image_files_need_not_be_utf_8(tmp_path: Path) -> None:
+    source = image_folder(tmp_path, GREY)
+    picture(GREY[0]).save(os.fsdecode(os.fsencode(tmp_path / "images" / "0") + b"/caf\xe9.png"))
+    assert describe(opened(source, [1, HEIGHT, WIDTH]))["train"].n == N + 1
+
+
+def test_files_are_read_once_to_find_copies_and_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = opened(image_folder(tmp_path, GREY), [1, HEIGHT, WIDTH], forget={"classes": [2]})
+    assert not dataset.split("retain").copies_of(dataset.split("forget")).any()
+    describe(dataset)
+    assert capsys.readouterr().err == "looking for copies: reading 6 image files\n"
 
 
 def test_equal_samples_have_equal_fingerprints(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from unlearn_cli.console import visible
 from unlearn_cli.page import render
 from unlearn_cli.page.charts import MAX_POINTS, null_band, thinned
 from unlearn_cli.page.noise_grid import noise_grid
@@ -55,6 +56,18 @@ def test_names_are_text_everywhere_also_in_pictures() -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in svgs
     assert "<script" not in svgs
     assert balanced(page) == []
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred", "a\x00b", "c\x9bd", "\r\x7f", "two\nlines"])
+def test_control_characters_in_names_are_question_marks(name: str) -> None:
+    page = render(full_report(name=name), noise_grid(noise(), [name, "x"]))
+    assert {letter for letter in page if not letter.isprintable()} <= {"\n", "\t", "\xa0"}
+    assert visible(name) in page
+
+
+def test_ties_are_counted_in_pairs() -> None:
+    page = render(full_report())
+    assert f"{attack().num_members * attack().num_non_members:,} pairs" in page
 
 
 def test_letters_that_the_font_lacks_are_no_warning() -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from unlearn_cli import attacks, console, plugin
 from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands.holdout import Holdout, class_matched_holdout
 from unlearn_cli.commands.inputs import Opened, open_inputs
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.plugin import Plugin
@@ -54,36 +55,7 @@ def chosen_attacks(tier: str, names: Sequence[str], chosen: Chosen) -> list[tupl
     return [(attack, plugin.settings(attack, chosen.config, chosen.assignments)) for attack in wanted]
 
 
-def class_matched_holdout(opened: Opened) -> np.ndarray:
-    """Return the positions in test of records with the class mix of forget: as many as there are, drawn with the seed.
-
-    A never-trained but easier class would otherwise look like forgotten records (attacks.md, A1).
-
-    Raises:
-        UserError: test has no record of one of the forgotten classes.
-    """
-    forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
-    if opened.manifest.task == "regression":
-        name = "test_forget" if "test_forget" in opened.dataset.splits else "test"
-        return np.flatnonzero(np.isin(test.rows, opened.dataset.split(name).rows))
-    numbers, counts = np.unique(forget.labels, return_counts=True)
-    places = {number: np.flatnonzero(test.labels == number) for number in numbers.tolist()}
-    lacking = [number for number, found in places.items() if not len(found)]
-    if lacking:
-        classes = opened.dataset.classes or []
-        raise UserError(
-            f"data.test has no record of the forgotten class '{classes[lacking[0]]}' to compare with; add some"
-        )
-    scale = min(len(places[number]) / count for number, count in zip(numbers.tolist(), counts.tolist(), strict=True))
-    random = np.random.default_rng(opened.common.seed)
-    drawn = [
-        random.permutation(places[number])[: max(1, int(scale * count))]
-        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
-    ]
-    return np.sort(np.concatenate(drawn))
-
-
-def carry_out(asked: Asked, opened: Opened, chosen: list[tuple[Plugin, BaseModel]], holdout: np.ndarray) -> Result:
+def carry_out(asked: Asked, opened: Opened, chosen: list[tuple[Plugin, BaseModel]], holdout: Holdout) -> Result:
     console.say(f"attack: {asked.checkpoint.name}; loading torch")
     from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
     from unlearn_cli.commands import reporting, session
@@ -102,12 +74,12 @@ def carry_out(asked: Asked, opened: Opened, chosen: list[tuple[Plugin, BaseModel
             if made is not None:
                 model = current.load(made)
                 with current.run.counted(model):
-                    blocks += attack_model(current, model, role, chosen, asked.tier, holdout)
+                    blocks += attack_model(current, model, role, chosen, asked.tier, holdout.positions)
         document = reporting.new_report(
             current, "attack", started, attacks=blocks, subject=subject.describe("subject"),
             original=original.describe("original") if original else None, references=reporting.references(others),
             inputs=sorted({name for attack, _ in chosen for name in attack.needs}),
-            caveats=[*reporting.caveats(opened, bool(others), None), *CAVEATS],
+            caveats=[*reporting.caveats(opened, bool(others), None), *holdout.caveats, *CAVEATS],
         )  # fmt: skip
     reporting.save_report(document, asked.out, opened.common.overwrite)
     return reporting.to_result(document, attacks_table(blocks), asked.out)

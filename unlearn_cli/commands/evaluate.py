@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unlearn_cli import console, gates, metrics
 from unlearn_cli.commands import Common, Result
-from unlearn_cli.commands.inputs import Opened, count_duplicates, open_inputs
+from unlearn_cli.commands.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.errors import UserError, did_you_mean
 
@@ -36,13 +36,13 @@ def run(asked: Asked, common: Common) -> Result:
     conditions = [*opened.manifest.gates, *asked.require]
     judged = [gates.parse(condition, opened.manifest.task).metric for condition in conditions]
     names = list(dict.fromkeys([*names, *judged]))  # a gate can only be judged on a metric that is computed
-    duplicates = count_duplicates(opened)
+    copies = find_copies(opened)
     if asked.dry_run:
         text, document = split_counts(opened)
         return Result(
-            text, {"splits": document, "metrics": names, "gates": conditions, "duplicates_in_retain": duplicates}
+            text, {"splits": document, "metrics": names, "gates": conditions, "duplicates_in_retain": copies.in_retain}
         )
-    return carry_out(asked, opened, names, conditions, duplicates)
+    return carry_out(asked, opened, names, conditions, copies)
 
 
 def check_requirement(condition: str, task: str) -> None:
@@ -68,7 +68,7 @@ def chosen_metrics(asked: Sequence[str], opened: Opened) -> list[str]:
     return list(asked or defined)
 
 
-def carry_out(asked: Asked, opened: Opened, names: list[str], conditions: list[str], duplicates: int | None) -> Result:
+def carry_out(asked: Asked, opened: Opened, names: list[str], conditions: list[str], copies: Copies) -> Result:
     console.say(f"evaluate: {asked.checkpoint.name}; loading torch")
     from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
     from unlearn_cli.commands import reporting, session
@@ -91,7 +91,7 @@ def carry_out(asked: Asked, opened: Opened, names: list[str], conditions: list[s
         document = reporting.new_report(
             current, "evaluate", started, metrics=measured, subject=subject.describe("subject"),
             original=original.describe("original") if original else None, references=reporting.references(others),
-            caveats=reporting.caveats(opened, bool(others), duplicates),
+            caveats=reporting.caveats(opened, bool(others), copies),
         )  # fmt: skip
     reporting.judge(document, conditions)
     reporting.save_report(document, asked.out, opened.common.overwrite)

@@ -14,32 +14,50 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
     """Say what the method would get and how much it would work on, and stop."""
     counts_text, counts = split_counts(opened)
     values = settings.model_dump(mode="json")
-    epochs = sum(value for name, value in values.items() if name.endswith("epochs"))
     used = [name for name in ("forget", "retain") if {name, f"{name}_inputs"} & set(method.needs) and name in counts]
-    records = sum(counts[name]["n"] for name in used)
+    work_text, work = estimated_work(values, {name: counts[name]["n"] for name in used}, opened.common.batch_size)
     document = {
-        "splits": counts, "method": method.name, "inputs": list(method.needs), "settings": values,
-        "samples_forward_and_backward_at_most": epochs * records, "duplicates_in_retain": duplicates,
+        "splits": counts, "method": method.name, "inputs": list(method.needs), "settings": values, **work,
+        "duplicates_in_retain": duplicates,
     }  # fmt: skip
     text = [
         *([counts_text] if counts_text else []),
         f"{method.name} gets: {', '.join(method.needs)}",
         f"settings: {', '.join(f'{name}={value}' for name, value in values.items())}",
-        f"work: at most {epochs} epochs over {records} records of {' and '.join(used) or 'no split'}",
+        f"work: {work_text}",
     ]
     return Result("\n".join(text), document)
 
 
+def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int) -> tuple[str, dict[str, int]]:
+    """Estimate from the settings how many samples go forward and backward, in words and as data.
+
+    Epochs bound the work. Steps say it of one trial, and there may be several. Those that learn noise do not count:
+    they go over samples of noise, not over records.
+    """
+    epochs = sum(value for name, value in values.items() if name.endswith("epochs"))
+    steps = sum(value for name, value in values.items() if name.endswith("_steps") and not name.startswith("noise"))
+    records = sum(used.values())
+    samples = epochs * records + steps * min(batch_size, records)
+    if steps:
+        what = f"about {samples} samples forward and backward (one trial)"
+        return what, {"samples_forward_and_backward_about": samples}
+    what = f"at most {epochs} epochs over {records} records of {' and '.join(used) or 'no split'}"
+    return what, {"samples_forward_and_backward_at_most": samples}
+
+
 def split_counts(opened: Opened) -> tuple[str, dict[str, Any]]:
-    """Count the records of every split and class, as a table and as data."""
-    dataset, batch_size = opened.dataset, opened.common.batch_size
-    names = dataset.classes or []
+    """Count the records of every split and class, as a table with a row for each class, and as data."""
+    dataset, names = opened.dataset, opened.dataset.classes or []
     counts = {
         split: {
-            "n": len(records), "batches": -(-len(records) // batch_size),
+            "n": len(records), "batches": records.num_batches(opened.common.batch_size),
             "classes": {name: int((records.labels == number).sum()) for number, name in enumerate(names)},
         }
         for split, records in dataset.splits.items()
     }  # fmt: skip
-    rows = [[split, str(count["n"]), *map(str, count["classes"].values())] for split, count in counts.items()]
-    return (console.table("", ["split", "n", *names], rows) if rows else ""), counts
+    rows = [
+        ["n", *(str(count["n"]) for count in counts.values())],
+        *([name, *(str(count["classes"][name]) for count in counts.values())] for name in names),
+    ]
+    return (console.table("", ["class" if names else "", *counts], rows) if counts else ""), counts

@@ -16,7 +16,7 @@ from torch import nn
 from unlearn_cli import __version__, console, files, gates, metrics, report
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands import Result
-from unlearn_cli.commands.inputs import Opened
+from unlearn_cli.commands.inputs import Copies, Opened
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.dataset import describe
 from unlearn_cli.predict import Outputs
@@ -43,7 +43,7 @@ def measure_model(session: Session, model: nn.Module, what: str, names: Iterable
         return measure(session.all_outputs(model), session.manifest.task, names)
 
 
-def caveats(opened: Opened, with_reference: bool, duplicates: int | None) -> list[str]:
+def caveats(opened: Opened, with_reference: bool, copies: Copies | None) -> list[str]:
     """Say what the numbers do not show."""
     found = [
         "The numbers describe these checkpoints on these records; they are evidence, no proof that nothing is left.",
@@ -55,8 +55,12 @@ def caveats(opened: Opened, with_reference: bool, duplicates: int | None) -> lis
         found.append(
             "No retrained reference was given (--reference): what never having learned looks like is not shown."
         )
-    if duplicates:
-        found.append(f"{duplicates} records of retain equal a forgotten one byte for byte and may teach it again.")
+    if copies and copies.in_retain:
+        found.append(
+            f"{copies.in_retain} records of retain equal a forgotten one byte for byte and may teach it again."
+        )
+    if copies and copies.in_test:
+        found.append(f"{copies.in_test} records of test equal a forgotten one byte for byte: they were trained on.")
     return found
 
 
@@ -100,7 +104,7 @@ def describe_manifest(opened: Opened) -> report.Manifest:
     return report.Manifest(
         digest=described.digest, task=described.task, architecture=described.model.architecture,
         classes=dataset.classes, forget_classes=names,
-        splits=describe(dataset, described.digest), checks=checks(opened),
+        splits=describe(dataset), checks=checks(opened),
     )  # fmt: skip
 
 
@@ -116,9 +120,7 @@ def checks(opened: Opened) -> dict[str, bool]:
         "forget_and_retain_make_train": bool((times >= 1).all()),
     }
     if "test" in splits:
-        seen = set(splits["forget"].records.inputs.fingerprints(splits["forget"].rows))
-        unseen = splits["test"].records.inputs.fingerprints(splits["test"].rows)
-        found["test_has_no_forgotten_sample"] = seen.isdisjoint(unseen)
+        found["test_has_no_forgotten_sample"] = not splits["test"].copies_of(splits["forget"]).any()
     return found
 
 

@@ -126,8 +126,8 @@ class Session:
         heads = [name for name, _ in model.named_children() if name in AUXILIARY_HEADS]
         if heads:
             runtime.note(
-                f"The auxiliary heads {' and '.join(heads)} get no gradient and are left as they were: they may still "
-                "know what was to be forgotten; do not use them, and take them out before you hand the checkpoint on."
+                f"The auxiliary heads {' and '.join(heads)} get no gradient and are left as they were, with all that "
+                "they knew before; take them out before you hand the checkpoint on."
             )
 
     def task_loss(self) -> TaskLoss:

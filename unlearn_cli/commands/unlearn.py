@@ -9,9 +9,10 @@ from pydantic import BaseModel
 from unlearn_cli import __version__, console, files, manifest, plugin
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.commands.inputs import (
+    Copies,
     Opened,
     check_whole_classes,
-    count_duplicates,
+    find_copies,
     forget_state,
     open_inputs,
     partial_folder,
@@ -50,10 +51,10 @@ def run(asked: Asked, common: Common) -> Result:
     check_manifest(asked, method)
     opened = open_inputs(asked.manifest, common, (asked.checkpoint, *asked.references), asked.out)
     check_whole_classes(method, opened.dataset, asked.manifest)
-    duplicates = count_duplicates(opened)
+    copies = find_copies(opened)
     if asked.dry_run:
-        return plan(opened, method, settings, duplicates)
-    return carry_out(asked, opened, method, settings, duplicates)
+        return plan(opened, method, settings, copies.in_retain)
+    return carry_out(asked, opened, method, settings, copies)
 
 
 def check_manifest(asked: Asked, method: Plugin) -> None:
@@ -68,7 +69,7 @@ def check_manifest(asked: Asked, method: Plugin) -> None:
         raise UserError(f"--noise {asked.noise}: there is no such file; 'unlearn-cli noise' makes one")
 
 
-def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | None) -> Result:
+def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel, copies: Copies) -> Result:
     console.say(f"unlearn: {method.name} on {asked.checkpoint.name}; loading torch")
     from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
     from unlearn_cli.commands import reporting, session
@@ -108,7 +109,7 @@ def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel,
             current, "unlearn", started, method=method.name, inputs=sorted(inputs), metrics=measured,
             settings=settings.model_dump(mode="json"), subject=checkpoint.load(path).describe("subject"),
             original=weights.describe("original"), references=reporting.references(others),
-            caveats=[*reporting.caveats(opened, bool(others), duplicates), *CAVEATS, *current.run.notes],
+            caveats=[*reporting.caveats(opened, bool(others), copies), *CAVEATS, *current.run.notes],
         )  # fmt: skip
         reporting.judge(document, opened.manifest.gates)
         reporting.write(document, folder, reporting.noise_picture(current))
@@ -143,8 +144,9 @@ def gather(
     }
     names = [*method.needs, *(method.optional if noise else ())]
     inputs = {name: makers[name]() for name in names}
-    for name in {"model", "fresh"} & inputs.keys():  # the one that the method trains
-        current.note_auxiliary_heads(inputs[name])
+    for name in ("model", "fresh"):  # what methods train
+        if name in inputs:
+            current.note_auxiliary_heads(inputs[name])
     return inputs
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,15 +24,17 @@ class RandomCrop:
 Augmentation = HorizontalFlip | RandomCrop
 
 
-def augment(
-    x: Tensor, rows: np.ndarray, num_rows: int, augmentations: tuple[Augmentation, ...], key: tuple[int, str, int]
-) -> Tensor:
-    """Augment the stored images x (B, C, H, W) of these rows; `key` is (seed, phase, epoch).
+def draw(num_rows: int, key: tuple[int, str, int]) -> Tensor:
+    """Return the random numbers (3: flip, down, right; num_rows) of an epoch; `key` is (seed, phase, epoch).
 
-    The draws of all rows are made at once and indexed by row, so that they do not depend on how batches are cut.
+    Those of all rows of the source are drawn at once, so that they do not depend on how batches are cut.
     """
-    draws = torch.rand(3, num_rows, generator=generator(key[0], "augment", *key[1:]))  # flip, down, right
-    flip, down, right = draws[:, torch.from_numpy(rows)].to(x.device)
+    return torch.rand(3, num_rows, generator=generator(key[0], "augment", *key[1:]))
+
+
+def augment(x: Tensor, draws: Tensor, augmentations: tuple[Augmentation, ...]) -> Tensor:
+    """Augment the stored images x (B, C, H, W) by their random numbers (3, B)."""
+    flip, down, right = draws.to(x.device)
     for augmentation in augmentations:
         if isinstance(augmentation, HorizontalFlip):
             x = torch.where((flip < 0.5)[:, None, None, None], x.flip(-1), x)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlearn_cli.data.augment import Augmentation, augment
+from unlearn_cli.data.augment import Augmentation, augment, draw
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.stores import Store
 from unlearn_cli.runtime.seeds import generator
@@ -46,7 +46,7 @@ class Batches:
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        return -(-self.num_samples // self.batch_size)
+        return self.split.num_batches(self.batch_size)
 
     def epochs(self, count: int) -> "Epochs":
         """Return the batches of several epochs, each in its own random order, as one sequence of steps for `track`."""
@@ -75,16 +75,18 @@ class Batches:
         return replace(self, split=self.split.take(kept), targets=self.targets[rows])
 
     def order(self, phase: str, epoch: int) -> list[np.ndarray]:
-        """Return the positions of each batch of an epoch; sizes differ by one at most, since batch norm needs two."""
+        """Return the positions of each batch of an epoch, at random; their sizes differ by one at most."""
         order = torch.randperm(self.num_samples, generator=generator(self.seed, "order", self.split.name, phase, epoch))
         return np.array_split(order.numpy(), len(self))
 
     def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches at the given positions of the split."""
         rows = [self.split.rows[chunk] for chunk in chunks]
+        # Drawn once an epoch: there are as many as the source has rows, however few a batch has.
+        draws = draw(len(self.split.records), (self.seed, phase, epoch)) if self.augmentations else None
         for chunk, row, stored in zip(chunks, rows, self.store.fetch(rows), strict=True):
-            if self.augmentations:
-                stored = augment(stored, row, len(self.split.records), self.augmentations, (self.seed, phase, epoch))
+            if draws is not None:
+                stored = augment(stored, draws[:, torch.from_numpy(row)], self.augmentations)
             x = self.scaling(stored)
             if x.dim() == 4:
                 x = x.contiguous(memory_format=self.memory_format)

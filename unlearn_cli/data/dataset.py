@@ -43,6 +43,19 @@ class Split:
     def ids(self) -> list[str]:
         return sorted(self.records.ids[self.rows].astype(str).tolist())
 
+    def num_batches(self, batch_size: int) -> int:
+        """Return the number of batches of an epoch of training.
+
+        Batch norm refuses a batch of one, so no batch has fewer than two records, unless the split has but one; a batch
+        may have one record more than `batch_size` for it.
+        """
+        return min(len(self), max(1, min(-(-len(self) // batch_size), len(self) // 2)))
+
+    def copies_of(self, other: "Split") -> np.ndarray:
+        """Return the mask (n,) of the records whose samples equal one of the other split byte for byte."""
+        known = {other.records.fingerprints[row] for row in other.rows.tolist()}
+        return np.array([self.records.fingerprints[row] in known for row in self.rows.tolist()], dtype=bool)
+
     def take(self, kept: np.ndarray) -> "Split":
         """Return the split with only some of its records; `kept` counts within the split."""
         return Split(self.name, self.records, self.rows[kept], self.labels[kept])
@@ -157,13 +170,20 @@ def _whole_classes(splits: dict[str, Split]) -> list[int] | None:
     return None if forgotten & retained else sorted(forgotten)
 
 
-def describe(dataset: Dataset, key: str) -> dict[str, report.Split]:
-    """Describe the splits for the report: counts and keyed digests of the ids, never an id."""
+def describe(dataset: Dataset) -> dict[str, report.Split]:
+    """Describe the splits for the report: counts and keyed digests of the ids, never an id.
+
+    Who has the report alone must not be able to try out which ids a split may have held, so the key needs the data.
+    """
+    if not dataset.splits:
+        return {}
+    key = hashlib.sha256(b"".join(dataset.splits["train"].records.fingerprints)).digest()
     return {name: _describe(split, key, dataset.classes) for name, split in dataset.splits.items()}
 
 
-def _describe(split: Split, key: str, classes: list[str] | None) -> report.Split:
-    digest = hmac.new(key.encode(), "\n".join(split.ids).encode(), hashlib.sha256).hexdigest()
+def _describe(split: Split, key: bytes, classes: list[str] | None) -> report.Split:
+    ids = "\n".join(split.ids).encode(errors="surrogateescape")  # names of files need not be UTF-8
+    digest = hmac.new(key, ids, hashlib.sha256).hexdigest()
     counts = Counter(split.labels.tolist()) if classes else {}
     named = {name: counts[number] for number, name in enumerate(classes)} if classes else None
     return report.Split(n=len(split), ids_digest=digest, classes=named)

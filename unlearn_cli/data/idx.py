@@ -4,6 +4,7 @@ import gzip
 import math
 import struct
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from unlearn_cli.manifest import Input
 from unlearn_cli.sources import Idx
 
 UNSIGNED_BYTES = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
+CHUNK = 2**20  # bytes read at a time: a header that lies must not make us reserve what it says
 
 
 def idx(spec: Idx, name: str, input: Input, task: str) -> Records:
@@ -30,19 +32,37 @@ def idx(spec: Idx, name: str, input: Input, task: str) -> Records:
 
 
 def read_idx(path: Path, name: str) -> np.ndarray:
-    """Read one idx file of unsigned bytes."""
-    data = existing(path, name).read_bytes()
+    """Read one idx file of unsigned bytes; of a packed one no more is unpacked than its header says."""
+    with existing(path, name).open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
     try:
-        data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        with gzip.open(path) if packed else path.open("rb") as file:
+            return _array(file, f"{name}: {path}")
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{name}: {path}: cannot be unpacked ({error}); fetch it again") from None
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != UNSIGNED_BYTES or data[3] == 0:
-        raise UserError(f"{name}: {path}: is no idx file of unsigned bytes; name one of MNIST's format")
-    header = 4 + 4 * data[3]
-    if len(data) < header:
-        raise UserError(f"{name}: {path}: it is truncated within its header; fetch it again")
-    shape = struct.unpack(f">{data[3]}I", data[4:header])
-    if len(data) - header != math.prod(shape):
-        size = len(data) - header
-        raise UserError(f"{name}: {path}: {size} bytes for an array of {list(shape)}; it is truncated, fetch it again")
-    return np.frombuffer(data, dtype=np.uint8, offset=header).reshape(shape)
+
+
+def _array(file: BufferedIOBase, place: str) -> np.ndarray:
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != UNSIGNED_BYTES or magic[3] == 0:
+        raise UserError(f"{place}: is no idx file of unsigned bytes; name one of MNIST's format")
+    header = file.read(4 * magic[3])
+    if len(header) < 4 * magic[3]:
+        raise UserError(f"{place}: it is truncated within its header; fetch it again")
+    shape = struct.unpack(f">{magic[3]}I", header)
+    expected = math.prod(shape)
+    data = _read(file, expected + 1)
+    if len(data) > expected:
+        raise UserError(f"{place}: more than the {expected} bytes of an array of {list(shape)}; fetch it again")
+    if len(data) < expected:
+        what = f"{len(data)} bytes for an array of {list(shape)}"
+        raise UserError(f"{place}: {what}; it is truncated, fetch it again")
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+
+
+def _read(file: BufferedIOBase, most: int) -> bytes:
+    """Read at most so many bytes."""
+    data = bytearray()
+    while len(data) < most and (chunk := file.read(min(CHUNK, most - len(data)))):
+        data += chunk
+    return bytes(data)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from unlearn_cli import console
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Input
 
@@ -28,6 +29,7 @@ class ImageFiles:
         return np.stack([read_image(self.paths[row], self.input) for row in rows])
 
     def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+        console.say(f"looking for copies: reading {len(rows)} image files")  # it may take minutes
         return [blake2b(self.paths[row].read_bytes(), digest_size=16).digest() for row in rows]
 
 

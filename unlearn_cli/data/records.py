@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from hashlib import blake2b
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Protocol
@@ -47,6 +47,11 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @cached_property
+    def fingerprints(self) -> list[bytes]:
+        """The digests of all samples, row by row; computed once, because all of the data is read for it."""
+        return self.inputs.fingerprints(np.arange(len(self)))
 
 
 def from_arrays(

@@ -97,7 +97,6 @@ def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
 
 def duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
     """Return the rows of retain whose samples equal a forgotten one byte for byte: they would teach it again."""
-    forgotten = set(records.inputs.fingerprints(np.flatnonzero(forget)))
-    retain = np.flatnonzero(~forget)
-    same = [digest in forgotten for digest in records.inputs.fingerprints(retain)]
-    return retain[np.asarray(same, dtype=bool)]
+    digests = records.fingerprints
+    forgotten = {digests[row] for row in np.flatnonzero(forget).tolist()}
+    return np.array([row for row in np.flatnonzero(~forget).tolist() if digests[row] in forgotten], dtype=np.int64)

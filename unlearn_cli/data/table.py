@@ -20,6 +20,7 @@ READERS = {
     ".csv": "read_csv(?, sample_size=-1, header=true)", ".jsonl": "read_json(?, format='newline_delimited')",
     ".parquet": "read_parquet(?)",
 }  # fmt: skip
+AS_TEXT = {".csv": "types", ".jsonl": "columns"}  # the option of the reader that sets a column's type
 
 
 def table(spec: Table, name: str, input: Input, task: str) -> Records:
@@ -28,14 +29,14 @@ def table(spec: Table, name: str, input: Input, task: str) -> Records:
     labels = file.column(spec.label)
     if not len(labels):
         raise UserError(f"{file.place}: holds no records; name a table with some")
-    ids = np.arange(len(labels)) if spec.id is None else file.column(spec.id)
+    ids = np.arange(len(labels)) if spec.id is None else file.text(spec.id)
     inputs = _images(spec, file, name, input) if spec.image else _features(spec, file, name, input)
     return Records(name, inputs, labels, ids, partial(_any_column, file, labels, ids), file.where)
 
 
 def read_column(path: Path, column: str, name: str) -> np.ndarray:
-    """Read one column of a table that stands alone, such as a file of ids."""
-    return _File(path, name).column(column)
+    """Read one column, as text, of a table that stands alone, such as a file of ids."""
+    return _File(path, name).text(column)
 
 
 class _File:
@@ -48,6 +49,7 @@ class _File:
         if not path.is_file():
             raise UserError(f"{name}: {path}: there is no such file")
         self.place, self.path, self.reader = f"{name}: {path}", str(path.resolve()), reader
+        self.as_text = AS_TEXT.get(path.suffix.lower())
         self.connection = duckdb.connect(":memory:")
         self.connection.execute("SET allowed_paths = [" + "'" + self.path.replace("'", "''") + "']")
         self.connection.execute("SET enable_external_access = false")
@@ -55,9 +57,11 @@ class _File:
         description = self.query("*", limit="LIMIT 0").description
         self.types = {column: str(kind) for column, kind, *_ in description}
 
-    def query(self, what: str, values: tuple[Any, ...] = (), limit: str = "") -> duckdb.DuckDBPyConnection:
+    def query(
+        self, what: str, values: tuple[Any, ...] = (), limit: str = "", reader: str | None = None
+    ) -> duckdb.DuckDBPyConnection:
         try:
-            return self.connection.execute(f"SELECT {what} FROM {self.reader} {limit}", (*values, self.path))
+            return self.connection.execute(f"SELECT {what} FROM {reader or self.reader} {limit}", (*values, self.path))
         except duckdb.Error as error:
             raise UserError(f"{self.place}: {str(error).splitlines()[0]}; mend the file or the condition") from None
 
@@ -65,14 +69,28 @@ class _File:
         """Return a column; text and dates as unicode, whole numbers as int64, other numbers as float64."""
         quoted = self.quoted(column)
         cast = "::VARCHAR" if self.types[column].startswith(("DATE", "TIME")) else ""
-        values = self.query(f"{quoted}{cast} AS c").fetchnumpy()["c"]
-        if np.ma.is_masked(values):
-            row = int(np.flatnonzero(np.ma.getmaskarray(values))[0])
-            raise UserError(f"{self.place}: column '{column}' is empty in row {row}; fill it or leave the row out")
-        values = np.asarray(values)
+        values = self._complete(self.query(f"{quoted}{cast} AS c"), column)
         if values.dtype.kind in "OMmb":
             return values.astype(str)
         return values.astype(np.int64 if values.dtype.kind in "iu" else np.float64)
+
+    def text(self, column: str) -> np.ndarray:
+        """Return a column as unicode; numbers as the file has them, with all digits and leading zeros."""
+        quoted = self.quoted(column)
+        if self.types[column].startswith(("DATE", "TIME", "VARCHAR")):
+            return self.column(column)
+        reader = self.reader
+        if self.as_text:  # there the type is a guess, and numbers too long for it were rounded before a cast sees them
+            name = column.replace("'", "''")
+            reader = f"{reader[:-1]}, {self.as_text}={{'{name}': 'VARCHAR'}})"
+        return self._complete(self.query(f"trim({quoted}::VARCHAR) AS c", reader=reader), column).astype(str)
+
+    def _complete(self, found: duckdb.DuckDBPyConnection, column: str) -> np.ndarray:
+        values = found.fetchnumpy()["c"]
+        if np.ma.is_masked(values):
+            row = int(np.flatnonzero(np.ma.getmaskarray(values))[0])
+            raise UserError(f"{self.place}: column '{column}' is empty in row {row}; fill it or leave the row out")
+        return np.asarray(values)
 
     def quoted(self, column: str) -> str:
         if column not in self.types:
@@ -97,7 +115,7 @@ class _File:
 
 def _any_column(file: _File, labels: np.ndarray, ids: np.ndarray, column: str) -> np.ndarray:
     reserved = {"label": labels, "id": ids}
-    return file.column(column) if column in file.types or column not in reserved else reserved[column]
+    return file.text(column) if column in file.types or column not in reserved else reserved[column]
 
 
 def _features(spec: Table, file: _File, name: str, input: Input) -> Inputs:

@@ -8,6 +8,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from unlearn_cli.console import visible
+
 PER_CLASS, MAX_CLASSES = 8, 50
 SMALLEST, LARGEST = 64, 128  # pixels a side of a picture
 WIDEST = 800  # pixels a heat map
@@ -19,6 +21,7 @@ def noise_grid(images: np.ndarray, labels: Sequence[str]) -> bytes:
     if len(images) != len(labels):
         raise ValueError(f"{len(images)} classes of noise, but {len(labels)} labels")
     rows = [class_row(samples[:PER_CLASS]) for samples in images[:MAX_CLASSES]]
+    labels = [visible(" ".join(label.split())) for label in labels]  # Pillow draws neither line breaks nor controls
     names = [label if len(label) <= MAX_LETTERS else label[: MAX_LETTERS - 1] + "…" for label in labels[:MAX_CLASSES]]
     if len(labels) > MAX_CLASSES:
         names[-1] += f" (and {len(labels) - MAX_CLASSES} more)"
