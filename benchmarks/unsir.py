@@ -25,10 +25,10 @@ HEADER = """\
 
 Mean ± standard deviation over the seeds {seeds} of the unlearning run; accuracies in per cent. Bars: forgotten classes,
 test images at most {forget:g} %; the other classes, test images at most {drop:g} points under the original.
-n is the number of test images of the forgotten and of the other classes; trials are the learning rates tried (one number a
-seed); samples are those that went backward through the network. Made by `python -m benchmarks.unsir`.
+n: test images of the forgotten + the other classes; trials: learning rates tried, one number a seed; samples: those
+that went backward through the network. Made by `python -m benchmarks.unsir`.
 
-| checkpoint | forgotten | n | forget, test | forget, train | others, test: before | after | drop | held | trials | samples |
+| checkpoint | forgotten | n | forget: test | train | others, test: before | after | drop | held | trials | samples |
 |---|---|---|---|---|---|---|---|---|---|---|
 """
 

@@ -79,3 +79,15 @@ def test_samples_forward_and_backward_are_counted_a_model() -> None:
         teacher(torch.ones(5, 2))
     model(torch.ones(100, 2))
     assert (run.cost.samples_forward, run.cost.samples_backward) == (8, 3)
+
+
+def test_a_small_network_on_small_samples_gets_one_thread_and_the_run_gives_the_others_back() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with runtime.start(device="cpu") as run:
+        run.limit_threads(torch.nn.Linear(64, 10), 3 * 32 * 32)
+        assert torch.get_num_threads() == 2
+        run.limit_threads(torch.nn.Linear(64, 10), 64)
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)

@@ -102,6 +102,13 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
     ]  # fmt: skip
     auc = {block["role"]: block["auc"] for block in attack["attacks"]}
     rows.append(["attack: AUC, 0.5 is chance", *(_interval(auc[role]) for role in roles)])
+    places = {
+        f"{out}/unlearned/report.html": "the report, for a browser",
+        f"{out}/noise.png": "the noise that did it",
+        f"{out}/manifest.yaml": f"change what is forgotten, then run {out}/commands.sh again",
+        "unlearn-cli unlearn --help": "the same for your own checkpoint",
+    }
+    width = max(map(len, places))
     passed = sum(gate["verdict"] == "passed" for gate in unlearned["gates"])
     return "\n".join([
         console.table("", ["", *roles.values()], rows),
@@ -109,10 +116,7 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
         f"{passed} of {len(unlearned['gates'])} gates passed; intervals are 95 %.",
         "",
         "Look at next:",
-        f"  {out}/unlearned/report.html   the report, for a browser",
-        f"  {out}/noise.png               the noise that did it",
-        f"  {out}/manifest.yaml           change what is forgotten, then run {out}/commands.sh again",
-        "  unlearn-cli unlearn --help    the same for your own checkpoint",
+        *(f"  {what:<{width}}   {why}" for what, why in places.items()),
     ])  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """What several commands share: a manifest with its data, networks with weights, and what they say of each split."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -66,6 +67,7 @@ class Session:
         except UserError as error:
             raise UserError(f"{self.opened.path}: {error}") from None
         self.tried = True
+        self.run.limit_threads(model, math.prod(self.manifest.input.shape))
         return model
 
     def batches(self, name: str, *, augmented: bool = False) -> Batches:
