@@ -59,10 +59,10 @@ class Run:
         return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def limit_threads(self, model: nn.Module, numbers_a_sample: int) -> None:
-        """Use one thread for a small network on small samples: several would wait for each other more than they work.
+        """Use one thread for a small network on small samples: several would wait for each other more than work.
 
-        240 steps of the demo's network took 24 s with two threads beside another job, and 2 s with one. The rule goes by
-        sizes alone, so that equal runs take equal paths.
+        240 steps of the demo's network took 24 s with two threads beside another job, and 2 s with one. The rule goes
+        by sizes alone, so that equal runs take equal paths.
         """
         parameters = sum(parameter.numel() for parameter in model.parameters())
         if numbers_a_sample <= SMALL_SAMPLE and parameters <= SMALL_NETWORK:
