@@ -8,6 +8,7 @@ import pytest
 from tests.tiny import invoke
 from unlearn_cli import manifest, plugin, sources
 from unlearn_cli.attacks import TABLE as ATTACKS
+from unlearn_cli.forget import Forget
 from unlearn_cli.methods import TABLE as METHODS
 from unlearn_cli.metrics import TABLE as METRICS
 from unlearn_cli.models import TABLE as MODELS
@@ -44,7 +45,7 @@ def test_the_manifest_is_valid_also_with_its_commented_keys(tmp_path: Path) -> N
     (tmp_path / "full.yaml").write_text(full, encoding="utf-8")
     described = manifest.read(tmp_path / "full.yaml")
     assert described.forget is not None
-    assert described.forget.model_fields_set == set(manifest.Forget.model_fields)
+    assert described.forget.model_fields_set == set(Forget.model_fields)
 
 
 def test_every_source_method_metric_attack_and_network_is_named() -> None:

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationError, model_validator
-from pydantic import NonNegativeInt as Count
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli import gates, models, strict_yaml
 from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.forget import Forget
 from unlearn_cli.manifest_errors import messages
 from unlearn_cli.report import Task
-from unlearn_cli.sources import FilePath, Section, Source
+from unlearn_cli.sources import Section, Source
 
-Share = Annotated[float, Field(gt=0, le=1)]
-Scalar = str | int | float | bool
 Spread = Annotated[float, Field(gt=0)]
 
 
@@ -96,67 +94,6 @@ class Data(Section):
     train: Source
     test: Source | None = None
     augment: list[Literal["horizontal_flip"] | RandomCrop] = Field(default_factory=list)
-
-
-class IdsFile(Section):
-    path: FilePath
-    column: str = "id"
-
-
-class Groups(Section):
-    """All records of a person: those with one of the values in a column."""
-
-    column: str
-    values: Annotated[list[Scalar], Field(min_length=1)]
-
-
-class Condition(Section):
-    column: str
-    op: Literal["==", "!=", "<", "<=", ">", ">=", "in"]
-    value: Scalar | list[Scalar]
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        if (self.op == "in") != isinstance(self.value, list):
-            raise ValueError("'in' takes a list of values; the other operators take one value")
-        return self
-
-
-class Fraction(Section):
-    share: Share
-    seed: Count = 0
-
-
-class Expect(Section):
-    """Refuse to run when the selection looks wrong."""
-
-    min: Count | None = None
-    max: Count | None = None
-    max_share: Share | None = None
-
-
-class Forget(Section):
-    """What must be forgotten: the union of what is listed."""
-
-    classes: list[str | int] = Field(default_factory=list)
-    ids: list[str | int] = Field(default_factory=list)
-    ids_file: IdsFile | None = None
-    groups: Groups | None = None
-    where: list[Condition] = Field(default_factory=list, description="conditions, all of which must hold")
-    fraction: Fraction | None = None
-    expect: Expect = Field(default_factory=Expect)
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        if not any((self.classes, self.ids, self.ids_file, self.groups, self.where, self.fraction)):
-            raise ValueError("selects nothing; name classes, ids, ids_file, groups, where or fraction")
-        if len(set(self.classes)) < len(self.classes):
-            raise ValueError("a class is listed twice")
-        return self
-
-    @property
-    def only_classes(self) -> bool:
-        return bool(self.classes) and not any((self.ids, self.ids_file, self.groups, self.where, self.fraction))
 
 
 class Manifest(Section):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.manifest import Condition
+from unlearn_cli.forget import Condition
 from unlearn_cli.sources import Rows
 
 

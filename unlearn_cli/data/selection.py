@@ -8,7 +8,7 @@ import numpy as np
 from unlearn_cli.data.labels import Classes, position
 from unlearn_cli.data.records import Records
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.manifest import Expect, Forget, Fraction, IdsFile
+from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
 
 
 def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classes, folder: Path) -> np.ndarray:

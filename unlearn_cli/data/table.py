@@ -13,7 +13,8 @@ import numpy as np
 from unlearn_cli.data.images import ImageFiles
 from unlearn_cli.data.records import Inputs, Records, array_inputs
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.manifest import Condition, Input
+from unlearn_cli.forget import Condition
+from unlearn_cli.manifest import Input
 from unlearn_cli.sources import Table
 
 READERS = {
