@@ -161,6 +161,7 @@ class Report(Part):
     method: str | None = None
     inputs: list[str] = Field(default_factory=list, description="what the method was given, and nothing else")
     settings: dict[str, Any] = Field(default_factory=dict)
+    found: dict[str, float] = Field(default_factory=dict, description="settings that the method found by itself")
     seed: int
     environment: dict[str, Any]
     metrics: dict[str, dict[str, dict[str, Estimate]]] = Field(

@@ -79,6 +79,7 @@ def test_the_search_ends_with_the_first_learning_rate_that_forgets(
     with runtime.start(device="cpu") as run:
         forget(weights, [0])
     assert run.phases == ["noise", "proxies", *["impair", "repair"] * 3]
+    assert run.found == {"impair_lr": 0.0045}
 
 
 def test_a_trial_that_destroys_the_network_is_dropped_for_the_one_before_it(
@@ -87,7 +88,9 @@ def test_a_trial_that_destroys_the_network_is_dropped_for_the_one_before_it(
     monkeypatch.setattr(module, "still_recognised", lambda *_: 0.5)
     accuracies = iter([0.99, 0.99, 0.7])  # of the first trial, of the original, and of the second trial
     monkeypatch.setattr(module, "retain_accuracy", lambda *_: next(accuracies))
-    dropped = forget(weights, [0])
+    with runtime.start(device="cpu") as run:
+        dropped = forget(weights, [0])
+    assert run.found == {"impair_lr": 0.002}
     monkeypatch.setattr(module, "LEARNING_RATES", module.LEARNING_RATES[:1])
     accuracies = iter([0.99, 0.99])
     first = forget(weights, [0])

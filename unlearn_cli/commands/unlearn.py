@@ -107,7 +107,8 @@ def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel,
         path = checkpoint.save(folder, model.state_dict(), lineage, weights)
         document = reporting.new_report(
             current, "unlearn", started, method=method.name, inputs=sorted(inputs), metrics=measured,
-            settings=settings.model_dump(mode="json"), subject=checkpoint.load(path).describe("subject"),
+            settings=settings.model_dump(mode="json"), found=current.run.found,
+            subject=checkpoint.load(path).describe("subject"),
             original=weights.describe("original"), references=reporting.references(others),
             caveats=[*reporting.caveats(opened, bool(others), copies), *CAVEATS, *current.run.notes],
         )  # fmt: skip

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.noise import CHUNK, Noise, learn_noise, optimise_samples
 from unlearn_cli.plugin import Fraction
-from unlearn_cli.runtime import Random, note, track
+from unlearn_cli.runtime import Random, found, note, track
 from unlearn_cli.training import outputs_of, set_learning_rate, training_mode
 
 LEARNING_RATES = tuple(2e-3 * 1.5**trial for trial in range(6))  # tried in turn, up to 0.0152
@@ -71,7 +71,8 @@ def unsir(
         return model
     proxies, labels = class_proxies(original, subset, forget_classes, random)
     first, kept = None, None
-    for lr in LEARNING_RATES:
+    for lr, lower in zip(LEARNING_RATES, (0.0, *LEARNING_RATES), strict=False):
+        found("impair_lr", round(lr, 6))
         model.load_state_dict(original.state_dict())
         trial(lr)
         accuracy = retain_accuracy(model, subset)
@@ -81,6 +82,7 @@ def unsir(
                 note(f"unsir: even the lowest learning rate left only {first:.0%} accuracy on the retain subset")
         if kept is not None and accuracy < first - max_retain_loss:
             model.load_state_dict(kept)
+            found("impair_lr", round(lower, 6))
             break
         if still_recognised(model, proxies, labels, forget_classes) <= proxies_left:
             return model

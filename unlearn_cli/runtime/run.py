@@ -36,6 +36,7 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     phases: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    found: dict[str, float] = field(default_factory=dict)
     shown: dict[str, tuple[Tensor, list[int]]] = field(default_factory=dict)
     resumed: bool = False
     stopping: bool = False
@@ -111,6 +112,12 @@ def note(text: str) -> None:
     console.warn(text)
     if _current:
         _current[-1].notes.append(text)
+
+
+def found(name: str, value: float) -> None:
+    """Tell the report the value of a setting that the method found by itself; without a run, do nothing."""
+    if _current:
+        _current[-1].found[name] = value
 
 
 def show(name: str, samples: Tensor, classes: list[int]) -> None:
