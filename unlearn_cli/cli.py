@@ -36,8 +36,8 @@ app = typer.Typer(
 
 def main() -> None:
     # torch's OpenMP reads this when it is loaded: waiting threads sleep after some microseconds. By default they spin,
-    # and on a shared machine take the time that others need: 120 small training steps took 17 to 55 s beside another
-    # job by default, 1.6 s so; alone 0.7 s either way (1.5 s with OMP_WAIT_POLICY=PASSIVE).
+    # and on a shared machine take the time that others need. 120 small training steps: by default up to 55 s beside
+    # another job; so, 1.6 s beside two busy loops and 12 s beside a two-thread training; alone 0.7 s either way.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     app(prog_name="unlearn-cli")
 
