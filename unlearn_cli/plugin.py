@@ -31,6 +31,7 @@ INPUTS: dict[str, str] = {
     "model": "", "original": "", "fresh": "", "incompetent_teacher": "", "random": "", "num_classes": "",
     "input_shape": "", "task_loss": "",
     "train": "data", "forget": "data forget", "retain": "data forget", "forget_classes": "forget",
+    "forget_inputs": "data forget", "retain_inputs": "data forget", "label_statistics": "data",
     "forget_outputs": "data forget", "holdout_outputs": "data forget test",
 }  # fmt: skip
 OPTIONAL_INPUTS = ("noise",)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -79,6 +80,23 @@ def regression_loss(name: Literal["mse", "l1"]) -> TaskLoss:
     """Return the loss of a network with one output against standardised targets (B,)."""
     loss = nn.functional.mse_loss if name == "mse" else nn.functional.l1_loss
     return lambda outputs, targets: loss(outputs.squeeze(1), targets)
+
+
+@dataclass(frozen=True)
+class LabelStatistics:
+    """Mean, standard deviation (of a sample: n - 1) and range of training labels, on the network's own scale."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+def label_statistics(targets: Tensor) -> LabelStatistics:
+    """Describe standardised targets (n,); of a single one the standard deviation is 0."""
+    numbers = targets.double()
+    std = float(numbers.std()) if len(numbers) > 1 else 0.0
+    return LabelStatistics(float(numbers.mean()), std, float(numbers.min()), float(numbers.max()))
 
 
 @torch.no_grad()

@@ -128,6 +128,9 @@ def gather(
     current: "Session", method: Plugin, weights: "Checkpoint", original: Any, noise: Path | None
 ) -> dict[str, Any]:
     """Make the inputs that the method asks for, and no other: what it did not ask for it cannot touch."""
+    from unlearn_cli.data.batches import without_labels
+    from unlearn_cli.training import label_statistics
+
     dataset, shape = current.opened.dataset, tuple(current.manifest.input.shape)
     makers: dict[str, Any] = {
         "model": lambda: current.load(weights, frozen=False),
@@ -136,6 +139,9 @@ def gather(
         "incompetent_teacher": lambda: current.fresh("incompetent_teacher").eval().requires_grad_(False),
         "retain": lambda: current.batches("retain", augmented=True),
         "forget": lambda: current.batches("forget", augmented=True),
+        "forget_inputs": lambda: without_labels(current.batches("forget", augmented=True)),
+        "retain_inputs": lambda: without_labels(current.batches("retain", augmented=True)),
+        "label_statistics": lambda: label_statistics(current.batches("train").targets),
         "random": lambda: current.run.random,
         "forget_classes": lambda: dataset.forget_classes,
         "num_classes": lambda: dataset.num_outputs,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -48,11 +49,11 @@ class Batches:
         """Return the number of batches of an epoch."""
         return self.split.num_batches(self.batch_size)
 
-    def epochs(self, count: int) -> "Epochs":
+    def epochs(self, count: int) -> "Epochs[tuple[Tensor, Tensor]]":
         """Return the batches of several epochs, each in its own random order, as one sequence of steps for `track`."""
         return Epochs(self, count)
 
-    def steps(self, count: int) -> "Epochs":
+    def steps(self, count: int) -> "Epochs[tuple[Tensor, Tensor]]":
         """Return a given number of batches: as many epochs as they take, the last one cut."""
         return Epochs(self, -(-count // len(self)), count)
 
@@ -68,6 +69,16 @@ class Batches:
         labels = self.split.labels[order]
         kept = np.sort(np.concatenate([order[labels == label][:count] for label in np.unique(labels)]))
         return self.take(kept)
+
+    def share(self, fraction: float) -> "Batches":
+        """Return the batches of this share of the records, drawn at random but always the same with one seed."""
+        order = torch.randperm(self.num_samples, generator=generator(self.seed, "share", self.split.name)).numpy()
+        return self.take(np.sort(order[: max(1, round(fraction * self.num_samples))]))
+
+    def relabelled(self, targets: Tensor) -> "Batches":
+        """Return the batches of the same records with other targets (n,)."""
+        assert targets.shape == self.targets.shape, "one target a record"
+        return replace(self, targets=targets.to(self.targets))
 
     def take(self, kept: np.ndarray) -> "Batches":
         """Return the batches of some of the records, by their positions in the split."""
@@ -93,11 +104,25 @@ class Batches:
             yield x, self.targets[torch.from_numpy(chunk).to(self.targets.device)]
 
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Ordered(Protocol[T_co]):
+    """Something with batches in an order that phase and epoch decide, and that can be read from any of them."""
+
+    def __len__(self) -> int: ...
+
+    def order(self, phase: str, epoch: int) -> list[np.ndarray]: ...
+
+    def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[T_co]: ...
+
+
 @dataclass(frozen=True)
-class Epochs:
+class Epochs(Generic[T]):
     """The batches of several epochs one after the other; can begin at any step, which is what resuming needs."""
 
-    batches: Batches
+    batches: Ordered[T]
     count: int
     limit: int | None = None
 
@@ -105,12 +130,66 @@ class Epochs:
         total = self.count * len(self.batches)
         return total if self.limit is None else min(total, self.limit)
 
-    def from_step(self, phase: str, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def from_step(self, phase: str, first: int) -> Iterator[T]:
         size = len(self.batches)
         for epoch in range(first // size, self.count):
             skipped = first % size if epoch == first // size else 0
             left = len(self) - epoch * size
             yield from self.batches.read(self.batches.order(phase, epoch)[skipped:left], phase, epoch)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def __iter__(self) -> Iterator[T]:
         return self.from_step("", 0)
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """The records of one split as samples x alone (B, *shape): who holds it cannot see a label."""
+
+    batches: Batches  # `without_labels` took theirs away
+
+    @property
+    def num_samples(self) -> int:
+        return self.batches.num_samples
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        return len(self.batches)
+
+    def epochs(self, count: int) -> Epochs[Tensor]:
+        """Return the batches of several epochs, each in its own random order, as one sequence of steps for `track`."""
+        return Epochs(self, count)
+
+    def steps(self, count: int) -> Epochs[Tensor]:
+        """Return a given number of batches: as many epochs as they take, the last one cut."""
+        return Epochs(self, -(-count // len(self)), count)
+
+    def sequential(self, batch_size: int) -> Iterator[Tensor]:
+        """Iterate once in the split's own order, without augmentation."""
+        return (x for x, _ in self.batches.sequential(batch_size))
+
+    def share(self, fraction: float) -> "Unlabelled":
+        """Return the batches of this share of the records, drawn at random but always the same with one seed."""
+        return Unlabelled(self.batches.share(fraction))
+
+    def take(self, kept: np.ndarray) -> "Unlabelled":
+        """Return the batches of some of the records, by their positions in the split."""
+        return Unlabelled(self.batches.take(kept))
+
+    def order(self, phase: str, epoch: int) -> list[np.ndarray]:
+        return self.batches.order(phase, epoch)
+
+    def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[Tensor]:
+        return (x for x, _ in self.batches.read(chunks, phase, epoch))
+
+
+def without_labels(batches: Batches) -> Unlabelled:
+    """Take the labels away: what is left in their place makes any loss that reads it NaN, or any index fail."""
+    blank = torch.full_like(batches.targets, torch.nan if batches.targets.is_floating_point() else -100)
+    labels = np.full_like(batches.split.records.labels, 0)
+    records = replace(batches.split.records, labels=labels, column=_no_columns, where=_no_columns)
+    split = replace(batches.split, records=records, labels=np.zeros_like(batches.split.labels))
+    return Unlabelled(replace(batches, split=split, targets=blank))
+
+
+def _no_columns(asked: object) -> NoReturn:
+    raise AssertionError("a method that asked for inputs alone looked for a label or a column")
