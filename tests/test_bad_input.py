@@ -252,9 +252,9 @@ def big_png(side: int) -> Damage:
     return lambda folder: Image.new("1", (side, side)).save(folder / "images" / "dog" / "0.png")
 
 
-def noise_file(classes: list[int], shape: tuple[int, ...] = (4,)) -> Damage:
+def noise_file(classes: list[int], shape: tuple[int, ...] = (4,), kind: str = "maximize") -> Damage:
     def damage(folder: Path) -> None:
-        facts = {"classes": json.dumps(classes), "kind": "maximize", "curve": "[]"}
+        facts = {"classes": json.dumps(classes), "kind": kind, "curve": "[]"}
         save_file({"samples": np.zeros((len(classes), 2, *shape), np.float32)}, folder / "noise.safetensors", facts)
 
     return damage
@@ -682,6 +682,8 @@ OPTION_CASES = [
     late("noise of another shape", noise_file([1], (5,)), "noise.safetensors", "shape [5]",
          command=f"{UNLEARN.replace('finetune', 'unsir')} --noise noise.safetensors --force"),
     late("noise for other classes", noise_file([0]), "noise.safetensors", "class",
+         command=f"{UNLEARN.replace('finetune', 'unsir')} --noise noise.safetensors --force"),
+    late("noise in which the class is recognised", noise_file([1], kind="minimize"), "noise.safetensors", "maximize",
          command=f"{UNLEARN.replace('finetune', 'unsir')} --noise noise.safetensors --force"),
     asked("noise for an unknown class", f"noise {C} --manifest {M} --class dgo --out n.safetensors", "'dog'"),
     asked("noise as a picture", f"noise {C} --manifest {M} --out n.png", "--out n.png", ".safetensors"),

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from unlearn_cli import attacks, methods, plugin
 from unlearn_cli.cli import app
 from unlearn_cli.errors import UserError
+from unlearn_cli.suitability import lacking
 
 METHODS, ATTACKS = list(methods.TABLE), list(attacks.TABLE)
 PLUGINS = [*(("methods", name) for name in METHODS), *(("attacks", name) for name in ATTACKS)]
@@ -70,7 +71,8 @@ def test_what_is_read_from_the_source_is_what_python_sees(kind: str, name: str) 
 def test_a_plugin_asks_for_known_inputs_only(kind: str, name: str) -> None:
     read = plugin.load(kind, name)
     assert set(read.needs) <= set(plugin.INPUTS)
-    assert plugin.lacking(read, EVERYTHING) == []
+    assert lacking(read, EVERYTHING) == []
+    assert read.task in (None, "classification", "regression")
 
 
 @every_plugin
@@ -146,18 +148,6 @@ def test_the_nearest_name_is_told() -> None:
         plugin.load("methods", "unsri")
     with pytest.raises(UserError, match=r"did you mean 'epochs'\?"):
         plugin.settings(plugin.load("methods", "finetune"), assignments=["epoch=1"])
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_manifest_that_lacks_what_a_method_needs_is_refused_by_name(name: str) -> None:
-    read = plugin.load("methods", name)
-    lacking = plugin.lacking(read, {"forget"})
-    if not lacking:
-        plugin.check_inputs(read, {"forget"}, Path("data.yaml"))
-        return
-    with pytest.raises(UserError) as caught:
-        plugin.check_inputs(read, {"forget"}, Path("data.yaml"))
-    assert f"data.yaml: {name} needs {' and '.join(lacking)}, but the manifest has no data" in str(caught.value)
 
 
 def test_a_plugin_gets_what_it_asks_for_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from unlearn_cli import __version__, attacks, console, methods, metrics
+from unlearn_cli import __version__, attacks, console, metrics
 from unlearn_cli import options as o
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.errors import CliError, resources
@@ -62,7 +62,17 @@ def listed(title: str, table: dict[str, str]) -> str:
     return f"{title}:\n\n" + "\n\n".join(f"{name}: {summary}" for name, summary in table.items())
 
 
-@app.command(epilog=listed("Methods", methods.TABLE))
+class MethodCommand(TyperCommand):
+    """Ends its help page with what each method needs and suits, which is read from their files only then."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from unlearn_cli.suitability import method_lines
+
+        self.epilog = "Methods:\n\n" + "\n\n".join(method_lines())
+        super().format_help(ctx, formatter)
+
+
+@app.command(cls=MethodCommand)
 def unlearn(
     checkpoint: o.CheckpointArgument, manifest: o.ManifestOption, out: o.OutOption, method: o.MethodOption = "unsir",
     config: o.ConfigOption = None, settings: o.SetOption = None,

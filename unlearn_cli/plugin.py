@@ -47,6 +47,12 @@ class Plugin:
     needs: tuple[str, ...]
     optional: tuple[str, ...]
     settings: type[BaseModel]
+    task: str | None = None  # the one that it is for; None: for both
+
+    @property
+    def whole_classes(self) -> bool:
+        """Whether it forgets whole classes alone: there is no other use for their numbers."""
+        return "forget_classes" in self.needs
 
     def function(self) -> Callable[..., Any]:
         """Import the module (torch comes with it) and return the function."""
@@ -94,7 +100,15 @@ def inspect(kind: str, name: str, module: str) -> Plugin:
         extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
     )
     settings = create_model(f"{name}_settings", __config__=config, __module__=__name__, **fields)
-    return Plugin(kind, name, module, needs, tuple(optional), settings)
+    return Plugin(kind, name, module, needs, tuple(optional), settings, _task(tree, needs))
+
+
+def _task(tree: ast.Module, needs: tuple[str, ...]) -> str | None:
+    """Return the constant TASK of a module, by which a plug-in says that it is for one kind of manifest only."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["TASK"]:
+            return str(ast.literal_eval(node.value))
+    return "classification" if "forget_classes" in needs else None
 
 
 def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[str] = ()) -> BaseModel:
@@ -134,26 +148,3 @@ def _message(plugin: Plugin, item: dict[str, Any], places: dict[str, str]) -> st
 def _settings_of(plugin: Plugin) -> str:
     fields = plugin.settings.model_fields
     return "settings: " + ", ".join(f"{name}={field.default}" for name, field in fields.items())
-
-
-def lacking(plugin: Plugin, present: set[str]) -> list[str]:
-    """Return the inputs that the plug-in needs and a manifest with these sections cannot give."""
-    return [name for name in plugin.needs if not set(INPUTS[name].split()) <= present]
-
-
-def check_inputs(plugin: Plugin, present: set[str], manifest: Path) -> None:
-    """Refuse a manifest that lacks what the plug-in needs, and say which others would do.
-
-    Raises:
-        UserError: names the inputs that are lacking, and the plug-ins of the kind that the manifest suffices for.
-    """
-    missing = lacking(plugin, present)
-    if not missing:
-        return
-    sections = sorted({section for name in missing for section in INPUTS[name].split()} - present)
-    others = [name for name in sorted(table(plugin.kind)) if not lacking(load(plugin.kind, name), present)]
-    hint = f", or use what needs less: {', '.join(others)}" if others else ""
-    raise UserError(
-        f"{manifest}: {plugin.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)};"
-        f" add {'it' if len(sections) == 1 else 'them'}{hint}"
-    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.commands import Common
-from unlearn_cli.commands.inputs import Opened, check_whole_classes, count_duplicates, find_copies
+from unlearn_cli.commands.inputs import Opened, count_duplicates, find_copies
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
@@ -328,13 +328,6 @@ def test_whole_classes_are_recognised_however_they_were_named(sources: dict[str,
     assert opened(sources["npz"], {"ids": ids}).forget_classes == [2]
     assert opened(sources["npz"], {"ids": ids[1:]}).forget_classes is None
     assert opened(sources["npz"], {"classes": ["cat"], "ids": ["rec-000"]}).forget_classes is None
-
-
-def test_a_method_for_classes_refuses_part_of_one(sources: dict[str, Any]) -> None:
-    dataset = opened(sources["npz"], {"ids": ["rec-000"]})
-    with pytest.raises(UserError, match=r"unsir forgets whole classes, .* these methods forget any records: finetune"):
-        check_whole_classes(load("methods", "unsir"), dataset, Path("data.yaml"))
-    check_whole_classes(load("methods", "finetune"), dataset, Path("data.yaml"))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel
 
-from unlearn_cli import attacks, console, plugin
+from unlearn_cli import attacks, console, plugin, suitability
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.commands.holdout import Holdout, class_matched_holdout
 from unlearn_cli.commands.inputs import Opened, open_inputs
@@ -39,7 +39,7 @@ def run(asked: Asked, common: Common) -> Result:
     chosen = chosen_attacks(asked.tier, asked.attacks, asked.chosen)
     opened = open_inputs(asked.manifest, common, (asked.checkpoint, asked.original, *asked.references), asked.out)
     for wanted, _ in chosen:
-        plugin.check_inputs(wanted, opened.manifest.sections, asked.manifest)
+        suitability.check(wanted, opened.manifest.sections, opened.manifest.task, asked.manifest)
     return carry_out(asked, opened, chosen, class_matched_holdout(opened))
 
 

@@ -13,14 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel
 
-from unlearn_cli import __version__, console, files, manifest, plugin
+from unlearn_cli import __version__, console, files, manifest
 from unlearn_cli.checkpoint_header import read_header
 from unlearn_cli.commands import Common
 from unlearn_cli.data import selection
 from unlearn_cli.data.dataset import Dataset, Split, open_dataset
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
-from unlearn_cli.plugin import Plugin
 
 
 @dataclass(frozen=True)
@@ -86,26 +85,6 @@ def _data_paths(described: Manifest) -> list[Path]:
 
 def _lies_in(path: Path, folder: Path) -> bool:
     return folder.resolve() in (path.resolve(), *path.resolve().parents)
-
-
-def check_whole_classes(wanted: Plugin, dataset: Dataset, path: Path) -> None:
-    """Refuse a class-only method unless the selection is exactly whole classes.
-
-    Raises:
-        UserError: names the methods that forget any selection.
-    """
-    if "forget_classes" not in wanted.needs or dataset.forget_classes is not None:
-        return
-    others = [
-        name
-        for name in sorted(plugin.table(wanted.kind))
-        if "forget_classes" not in plugin.load(wanted.kind, name).needs
-    ]
-    found = "a regression has none" if dataset.task == "regression" else "'forget' selects only part of one"
-    raise UserError(
-        f"{path}: {wanted.name} forgets whole classes, but {found}; "
-        f"these methods forget any records: {', '.join(others)}"
-    )
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from unlearn_cli import __version__, console, files, manifest, plugin
+from unlearn_cli import __version__, console, files, manifest, plugin, suitability
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.commands.inputs import (
     Copies,
     Opened,
-    check_whole_classes,
     find_copies,
     forget_state,
     open_inputs,
@@ -50,7 +49,8 @@ def run(asked: Asked, common: Common) -> Result:
     settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
     check_manifest(asked, method)
     opened = open_inputs(asked.manifest, common, (asked.checkpoint, *asked.references), asked.out)
-    check_whole_classes(method, opened.dataset, asked.manifest)
+    present = opened.manifest.sections
+    suitability.check_selection(method, opened.dataset.forget_classes, present, asked.manifest)
     copies = find_copies(opened)
     if asked.dry_run:
         return plan(opened, method, settings, copies.in_retain)
@@ -62,7 +62,7 @@ def check_manifest(asked: Asked, method: Plugin) -> None:
     described = manifest.read(asked.manifest)
     if described.forget is None:
         raise UserError(f"{asked.manifest}: has no 'forget' section; say there what must be forgotten")
-    plugin.check_inputs(method, described.sections, asked.manifest)
+    suitability.check(method, described.sections, described.task, asked.manifest)
     if asked.noise and "noise" not in method.optional:
         raise UserError(f"--noise: {method.name} takes no noise; leave it out")
     if asked.noise and not asked.noise.is_file():
@@ -161,11 +161,13 @@ def given_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -
     """Read the noise of --noise.
 
     Raises:
-        UserError: it was learned for other inputs or other classes.
+        UserError: it was learned for other inputs or other classes, or is of the kind that a class is recognised in.
     """
     from unlearn_cli.noise import load_noise
 
     noise = load_noise(path, shape)
+    if noise.kind != "maximize":
+        raise UserError(f"{path}: is noise of kind {noise.kind}; forgetting needs 'unlearn-cli noise --kind maximize'")
     if sorted(noise.classes) != classes:
         what = f"is noise for the classes {noise.classes}, but 'forget' selects {classes}"
         raise UserError(f"{path}: {what}; make new noise")
