@@ -1,10 +1,12 @@
 """Run commands of the tool for benchmarks, each once: what they wrote is kept outside the repository, by digest.
 
-The digest covers manifest, settings and tool version, so a benchmark can be interrupted and goes on, and later ones
-reuse what earlier ones trained. The cache lies in $UNLEARN_CLI_CACHE, by default ~/.cache/unlearn-cli-benchmarks; the
-data sets in $UNLEARN_CLI_DATA, by default the folder shared/data beside the repository.
+The digest covers manifest, settings, tool version and the method's code, so a benchmark can be interrupted and goes on,
+and later ones reuse what earlier ones trained. The cache lies in $UNLEARN_CLI_CACHE, by default
+~/.cache/unlearn-cli-benchmarks; the data sets in $UNLEARN_CLI_DATA, by default the folder shared/data beside the
+repository.
 """
 
+import ast
 import hashlib
 import json
 import os
@@ -17,6 +19,7 @@ from unlearn_cli import __version__
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("UNLEARN_CLI_CACHE", Path.home() / ".cache" / "unlearn-cli-benchmarks"))
+METHOD_CODE = ("attention", "data/mixed", "generator", "noise", "training")  # what methods are made of
 DATA = Path(os.environ.get("UNLEARN_CLI_DATA", HERE.parents[1] / "shared" / "data"))
 
 
@@ -28,7 +31,7 @@ def manifest_text(name: str, classes: list[int]) -> str:
 def run(command: str, manifest: str, arguments: list[str], inputs: list[Path] = []) -> Path:
     """Run one command (or find that it was run) and return the folder that it wrote."""
     named = [path.parent.name for path in inputs]  # inputs lie in the cache too: their folder is their digest
-    code = [code_digest()] if command == "unlearn" else []
+    code = [code_digest(f"methods/{arguments[1]}.py")] if command == "unlearn" else []
     key = json.dumps([command, manifest, arguments, named, __version__, *code])
     out = CACHE / hashlib.sha256(key.encode()).hexdigest()[:24]
     if not (out / "report.json").is_file():
@@ -42,11 +45,22 @@ def run(command: str, manifest: str, arguments: list[str], inputs: list[Path] = 
     return out
 
 
-def code_digest() -> str:
-    """Return a digest of the methods' code: while one is worked on, no result of it may outlive a change."""
+def code_digest(file: str) -> str:
+    """Return a digest of a method's code: while it is worked on, no result of it may outlive a change."""
     package = HERE.parent / "unlearn_cli"
-    files = [*sorted((package / "methods").glob("*.py")), package / "noise.py", package / "training.py"]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    found, left = set[Path](), [package / file]
+    while left:
+        path = left.pop()
+        if path not in found and path.is_file():
+            found.add(path)
+            left += [package / f"{module}.py" for module in METHOD_CODE if module in imported(path)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(found))).hexdigest()
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules of the package that a file imports from."""
+    nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
+    return {(node.module or "").removeprefix("unlearn_cli.").replace(".", "/") for node in nodes}
 
 
 def report(folder: Path) -> dict[str, Any]:
