@@ -12,10 +12,10 @@ Needs a labelled part of `retain` and the class numbers.
 Warning: whole classes only, for noise has no meaning for single records.
 
 The paper's learning rate (0.02) destroys networks that are trained well, and no fixed one suits all. Without
-`impair_lr` it is found on what the method may see: impair and repair from the original weights with 0.002, then 1.5
-times as much, and so on, until class proxies are no longer recognised. Proxies are retain records moved, under the
-original network, until it calls them c (error-minimising noise that starts from records); they stand in for the records
-of c that it never sees.
+`impair_lr` it is found on what the method may see: impair and repair from the original weights with 0.003, then 1.5
+times as much, and so on, until class proxies are no longer recognised. A trial is judged when part of its repair is
+done and, if it fails, ends there. Proxies are retain records moved, under the original network, until it calls them c
+(error-minimising noise that starts from records); they stand in for the records of c that it never sees.
 """
 
 from typing import Literal
@@ -31,19 +31,20 @@ from unlearn_cli.plugin import Fraction
 from unlearn_cli.runtime import Random, found, note, track
 from unlearn_cli.training import outputs_of, set_learning_rate, training_mode
 
-LEARNING_RATES = tuple(2e-3 * 1.5**trial for trial in range(6))  # tried in turn, up to 0.0152
+LEARNING_RATES = tuple(3e-3 * 1.5**trial for trial in range(5))  # tried in turn, up to 0.0152
 RECOGNISED = 0.1  # the probability of c above which a proxy counts as still recognised: well below the largest output
-PROXIES, PROXY_STEPS = 256, 40
+PROXIES, PROXY_STEPS = 128, 40
 PROXY_LR, PROXY_SMOOTHING = 0.05, 0.5  # in standard deviations of the inputs
+JUDGED = 0.4  # share of the repair steps after which a trial is judged
 CHECKED_RECORDS = 2000  # of retain, by which a trial that destroys the network is told
 
 
 def unsir(
     model: nn.Module, original: nn.Module, retain: Batches, forget_classes: list[int], input_shape: tuple[int, ...],
     random: Random, *,
-    noise: Noise | None = None, noise_steps: NonNegativeInt = 40, noise_size: PositiveInt = 256,
+    noise: Noise | None = None, noise_steps: NonNegativeInt = 40, noise_size: PositiveInt = 64,
     noise_lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, noise_share: PositiveFloat = 0.33,
-    retain_per_class: PositiveInt = 1000, impair_steps: PositiveInt = 50, repair_steps: NonNegativeInt = 100,
+    retain_per_class: PositiveInt = 1000, impair_steps: PositiveInt = 50, repair_steps: NonNegativeInt = 80,
     impair_lr: PositiveFloat | None = None, repair_lr: PositiveFloat | None = None,
     proxies_left: Fraction = 0.02, max_retain_loss: Fraction = 0.1, batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
@@ -62,19 +63,26 @@ def unsir(
     subset = retain.per_class(retain_per_class)
     x_noise, y_noise = noise.labelled(random.device)
 
-    def trial(lr: float) -> None:
+    begun = round(JUDGED * repair_steps)
+
+    def begin(lr: float) -> torch.optim.Optimizer:
         impair(model, subset, x_noise, y_noise, random, impair_steps, noise_share, lr, batch_norm)
-        repair(model, subset, repair_steps, repair_lr or lr / 2, batch_norm)
+        optimizer = torch.optim.Adam(model.parameters(), repair_lr or lr / 2)
+        repair(model, subset, optimizer, 0, begun, repair_steps, batch_norm)
+        return optimizer
+
+    def finish(optimizer: torch.optim.Optimizer) -> None:
+        repair(model, subset, optimizer, begun, repair_steps, repair_steps, batch_norm)
 
     if impair_lr is not None:
-        trial(impair_lr)
+        finish(begin(impair_lr))
         return model
     proxies, labels = class_proxies(original, subset, forget_classes, random)
-    first, kept = None, None
+    first, kept, chosen = None, None, LEARNING_RATES[-1]
     for lr, lower in zip(LEARNING_RATES, (0.0, *LEARNING_RATES), strict=False):
         found("impair_lr", round(lr, 6))
         model.load_state_dict(original.state_dict())
-        trial(lr)
+        optimizer = begin(lr)
         accuracy = retain_accuracy(model, subset)
         if first is None:
             first = accuracy
@@ -82,12 +90,15 @@ def unsir(
                 note(f"unsir: even the lowest learning rate left only {first:.0%} accuracy on the retain subset")
         if kept is not None and accuracy < first - max_retain_loss:
             model.load_state_dict(kept)
-            found("impair_lr", round(lower, 6))
+            chosen = lower
+            found("impair_lr", round(chosen, 6))
             break
         if still_recognised(model, proxies, labels, forget_classes) <= proxies_left:
+            finish(optimizer)
             return model
         kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     note("unsir: no learning rate made the network lose all proxies without losing retain; it may not have forgotten")
+    finish(torch.optim.Adam(model.parameters(), repair_lr or chosen / 2))
     return model
 
 
@@ -109,14 +120,15 @@ def impair(
 
 
 def repair(
-    model: nn.Module, subset: Batches, num_steps: int, lr: float, batch_norm: Literal["batch", "frozen"]
-) -> None:
-    """Train on retain records alone, with a new optimizer and a learning rate that falls linearly to 0."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    model: nn.Module, subset: Batches, optimizer: torch.optim.Optimizer,
+    first: int, last: int, total: int, batch_norm: Literal["batch", "frozen"],
+) -> None:  # fmt: skip
+    """Train on retain records alone: the steps from `first` to `last` of `total`, over which the rate falls to 0."""
+    highest = optimizer.defaults["lr"]
     training_mode(model, batch_norm)
-    steps = track(subset.steps(num_steps), "repair", model, optimizer)
+    steps = track(subset.steps(last - first), "repair", model, optimizer)
     for x, y in steps:
-        set_learning_rate(optimizer, lr * (1 - steps.share_done))
+        set_learning_rate(optimizer, highest * (1 - (first + steps.done) / total))
         loss = F.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()
