@@ -42,7 +42,7 @@ class Task:
 
 CIFAR = recipe(epochs=15, optimizer="sgd", lr=0.1, weight_decay=0.0005)
 TASKS = {
-    "digits_class": Task("digits_class", recipe(epochs=20), (*CLASSES, *ZERO_SHOT)),
+    "digits_class": Task("digits_class", recipe(epochs=20), ZERO_SHOT),
     "fashion_class": Task("fashion_lenet5", recipe(epochs=10), (*CLASSES, *ZERO_SHOT), [0]),
     "cardiotocography": Task("cardiotocography", recipe(epochs=60), RECORDS),
     "wisdm_persons": Task("wisdm_persons", recipe(epochs=40), RECORDS),
@@ -55,7 +55,7 @@ TASKS = {
     "beijing_month": Task("beijing_month", recipe(epochs=10), REGRESSION),
     "beijing_range": Task("beijing_range", recipe(epochs=10), REGRESSION),
     "cifar_subclass": Task("cifar_subclass", CIFAR, RECORDS),
-    "cifar_two_classes": Task("cifar_two_classes", CIFAR, CLASSES),
+    "cifar_two_classes": Task("cifar_two_classes", CIFAR, CLASSES, references=(0,)),
     "cifar_class": Task(
         "cifar_resnet20", recipe(epochs=24, optimizer="sgd", lr=0.2, weight_decay=0.0005), CLASSES, [0], (0,)
     ),

@@ -2,6 +2,8 @@
 
 import json
 import signal
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,24 +52,35 @@ def command(method: str, originals: dict[str, Path], folder: Path, settings: lis
     return ["unlearn", originals[task], "-m", manifest, "--method", method, "--device", "cpu", *words]
 
 
-def unlearned(method: str, originals: dict[str, Path], folder: Path, out: str) -> dict[str, Any]:
-    result = invoke(*command(method, originals, folder, FAST.get(method, [])), "-o", folder / out)
-    assert result.exit_code == 0, result.stderr
-    return json.loads((folder / out / "report.json").read_text())
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def originals(original: Path, regression: Path) -> dict[str, Path]:
     return {"classification": original, "regression": regression}
 
 
+@pytest.fixture(scope="module")
+def unlearned(
+    originals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:  # fmt: skip
+    """Run a method, once for all tests, and return the folder that it wrote."""
+
+    @cache
+    def run(method: str) -> Path:
+        folder = tmp_path_factory.mktemp(method)
+        result = invoke(*command(method, originals, folder, FAST.get(method, [])), "-o", folder / "out")
+        assert result.exit_code == 0, result.stderr
+        return folder / "out"
+
+    return run
+
+
 @pytest.mark.parametrize("method", TABLE)
 def test_it_changes_the_weights_the_same_way_each_time_and_says_what_it_did(
-    method: str, originals: dict[str, Path], tmp_path: Path
+    method: str, unlearned: Callable[[str], Path], originals: dict[str, Path], tmp_path: Path
 ) -> None:
-    report, _ = (unlearned(method, originals, tmp_path, out) for out in ("first", "second"))
-    first, second = (tmp_path / out / "model.safetensors" for out in ("first", "second"))
+    first, second = unlearned(method) / "model.safetensors", tmp_path / "out" / "model.safetensors"
+    assert invoke(*command(method, originals, tmp_path, FAST.get(method, [])), "-o", tmp_path / "out").exit_code == 0
     assert first.read_bytes() == second.read_bytes()
+    report = json.loads((first.parent / "report.json").read_text())
     task = plugin.load("methods", method).task or "classification"
     before, after = load_file(originals[task]), load_file(first)
     assert not same(before, after)
@@ -81,40 +94,39 @@ def test_it_changes_the_weights_the_same_way_each_time_and_says_what_it_did(
 
 @pytest.mark.parametrize("method", CLASSIFICATION)
 def test_a_class_is_no_longer_recognised_and_the_others_still_are(
-    method: str, originals: dict[str, Path], tmp_path: Path
+    method: str, unlearned: Callable[[str], Path]
 ) -> None:
-    metrics = unlearned(method, originals, tmp_path, "out")["metrics"]
+    metrics = json.loads((unlearned(method) / "report.json").read_text())["metrics"]
     assert metrics["original"]["test_forget"]["accuracy"]["value"] > 0.85
     assert metrics["subject"]["test_retain"]["accuracy"]["value"] > LEAST_RETAINED.get(method, 0.85)
     for split in ("test_forget", "forget"):
         assert method in FORGETS_SLOWLY or metrics["subject"][split]["accuracy"]["value"] <= 0.05
 
 
-@pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("method", TABLE)
 def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(
-    method: str, share: float, originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = [*command(method, originals, tmp_path, SHORT.get(method, [])), "--no-evaluate"]
-    logged, total = 0, None
+    log, logged, stop_at = Steps.log, 0, 0
 
-    def log(self: Steps[Any], **values: Tensor | float) -> None:
+    def counted(self: Steps[Any], **values: Tensor | float) -> None:
         nonlocal logged
         logged += 1
-        if total is not None and logged == max(1, int(share * total)):
+        if logged == stop_at:
             signal.raise_signal(signal.SIGTERM)
-        original_log(self, **values)
+        log(self, **values)
 
-    original_log = Steps.log
-    monkeypatch.setattr(Steps, "log", log)
+    monkeypatch.setattr(Steps, "log", counted)
     assert invoke(*words, "-o", tmp_path / "whole").exit_code == 0
-    total, logged = logged, 0
-    stopped = invoke(*words, "-o", tmp_path / "out")
-    assert stopped.exit_code == 75, stopped.stderr
-    assert not (tmp_path / "out").exists()
-    monkeypatch.setattr(Steps, "log", original_log)
-    result = invoke(*words, "-o", tmp_path / "out")
-    assert result.exit_code == 0
-    assert "goes on after step" in result.stderr
-    whole, resumed = ((tmp_path / out / "model.safetensors").read_bytes() for out in ("whole", "out"))
-    assert whole == resumed
+    total = logged
+    for share in (0.3, 0.9):
+        logged, stop_at = 0, max(1, int(share * total))
+        stopped = invoke(*words, "-o", tmp_path / "out", "--overwrite")
+        assert stopped.exit_code == 75, stopped.stderr
+        stop_at = 0
+        result = invoke(*words, "-o", tmp_path / "out", "--overwrite")
+        assert result.exit_code == 0
+        assert "goes on after step" in result.stderr
+        whole, resumed = ((tmp_path / out / "model.safetensors").read_bytes() for out in ("whole", "out"))
+        assert whole == resumed
