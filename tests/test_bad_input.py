@@ -442,7 +442,7 @@ FORGET_CASES = [
     case("condition with an unknown operator", field("forget", {"where": [{"column": "age", "op": "~", "value": 1}]}),
          M, "forget.where.0.op", "'<='"),
     case("condition 'in' without a list", field("forget", {"where": [{"column": "age", "op": "in", "value": 1}]}), M,
-         "takes a list"),
+         "take a list"),
     case("condition on a table compares numbers with text", field(
         "forget", {"where": [{"column": "age", "op": "<", "value": "old"}]}, "table.yaml"), "train.csv", "old",
         command=TABLE),
@@ -459,7 +459,7 @@ FORGET_CASES = [
     case("class-only method for part of a class", field("forget", {"ids": [1]}), M, "whole classes", "finetune",
          command=UNLEARN.replace("finetune", "unsir")),
     asked("class-only method for a regression", UNLEARN.replace(M, "regression.yaml").replace("finetune", "unsir"),
-          "regression.yaml", "a regression has none", "finetune"),
+          "regression.yaml", "is for classification", "finetune"),
     asked("method that needs data without any", UNLEARN.replace(M, "zero.yaml").replace("finetune", "unsir"),
           "zero.yaml", "unsir needs retain", "no data"),
     asked("training without data", "train --manifest zero.yaml --out out", "zero.yaml", "'data'"),
@@ -471,6 +471,74 @@ FORGET_CASES = [
          command="noise model.safetensors --manifest zero.yaml --out noise.safetensors"),
 ]  # fmt: skip
 
+
+def steps(*listed: Any, shape: list[int] | None = None, file: str = M) -> Damage:
+    """List transforms, and perhaps another shape after them."""
+    shaped = [field("input.shape", shape, file)] if shape else []
+    return both(field("data.transform", list(listed), file), *shaped)
+
+
+def text_table(*columns: str, **more: Any) -> Damage:
+    table = {"path": "train.csv", "label": "label", "text": list(columns), **more}
+    return field("data.train", {"table": table}, "table.yaml")
+
+
+WINDOW = {"window": {"length": 7}}
+TOKENS = {"tokens": {"length": 5, "buckets": 50}}
+T, P, R = "table.yaml", "images.yaml", "regression.yaml"
+TRANSFORM_CASES = [
+    case("transform unknown", steps({"windw": {"length": 3}}), M, "transform.0.windw", "did you mean 'window'?"),
+    case("transform is no list", field("data.transform", {"enlarge": 2}), M, "data.transform", "list"),
+    case("two transforms in one", steps({"enlarge": 2, **WINDOW}), M, "transform.0", "exactly one of tokens, window"),
+    case("transform of nothing", steps({"window": None}), M, "transform.0", "exactly one"),
+    case("transform twice", steps(WINDOW, WINDOW, shape=[7, 4]), M, "window is there twice"),
+    case("tokens of numbers", steps(TOKENS, shape=[1, 5]), M, "data.train has no columns of text", "take tokens out"),
+    case("text without tokens", text_table("note"), T, "data.train has columns of text; add tokens", command=TABLE),
+    case("text beside features", text_table("note", features=["a"]), T, "columns of text, or features", command=TABLE),
+    case("tokens beside another transform", steps(TOKENS, WINDOW), M, "tokens stands alone"),
+    case("tokens of another length", steps(TOKENS, shape=[1, 6]), M, "[columns of text, 5]", "[1, 6]"),
+    case("tokens of another number of columns", both(text_table("note"), steps(TOKENS, shape=[2, 5], file=T)), T,
+         "train.csv", "1 columns of text", "asks for 2", command=TABLE),
+    case("tokens scaled like quantities", both(text_table("note"), steps(TOKENS, shape=[1, 5], file=T),
+                                               field("input.std", 2, T)), T, "input.std", command=TABLE),
+    case("tokens of an unknown column", both(text_table("nte"), steps(TOKENS, shape=[1, 5], file=T)), T, "train.csv",
+         "did you mean 'note'?", command=TABLE),
+    case("tokens in one bucket", steps({"tokens": {"length": 5, "buckets": 1}}), M, "transform.0.tokens.buckets"),
+    case("window of no rows", steps({"window": {"length": 0}}), M, "transform.0.window.length"),
+    case("window of another shape", steps(WINDOW), M, "window makes samples of [7, features]", "input.shape is [4]"),
+    case("window over other features", steps(WINDOW, shape=[7, 5]), M, "train.npz", "have shape [4]", "expect [5]"),
+    case("window longer than the data", steps({"window": {"length": 31}}, shape=[31, 4]), M, "30 rows are too few",
+         "31 rows"),
+    case("label as a feature", field("data.train", {"table": {
+        "path": "train.csv", "label": "age", "features": ["a", "age"]}}, T), T, "label 'age' as a feature", "ahead: 1",
+        command=TABLE),
+    case("standardise images", steps({"standardise": {}}, file=P), P, "input.mean", command=TRAIN_IMAGES),
+    case("standardise by too few numbers", steps({"standardise": {"mean": [0.0], "std": [1.0]}}), M, "has 1 numbers",
+         "4 features"),
+    case("standardise without std", steps({"standardise": {"mean": [0.0] * 4}}), M, "mean and std together"),
+    case("standardise by a negative std", steps({"standardise": {"mean": [0.0] * 4, "std": [-1.0] * 4}}), M,
+         "transform.0.standardise.std"),
+    case("enlarge a table", steps({"enlarge": 2}), M, "enlarge makes images", "input.shape is [4]"),
+    case("enlarge to no multiple", steps({"enlarge": 3}, file=P), P, "divisible by 3", command=TRAIN_IMAGES),
+    case("enlarge by 1", steps({"enlarge": 1}, file=P), P, "transform.0.enlarge", command=TRAIN_IMAGES),
+    case("empty cell that nothing fills", both(added("r30,,1,2,3,4,n,cat\n", "train.csv"), steps(
+        {"standardise": {}}, file=T)), T, "'a' is empty in row 30", command=TABLE),
+    case("infinite value beside gaps", both(value("x", 2, float("inf")), steps({"standardise": {"missing": "mean"}})),
+         M, "train.npz", "first in row 2"),
+    case("no row has a label", both(text("a,y\n1,\n2,\n", "none.csv"), field("input.shape", [1], R), field(
+        "data.train", {"table": {"path": "none.csv", "label": "y", "unlabelled": "drop"}}, R)), R, "data.train",
+        "no records", command=REGRESSION),
+    case("what is missing in a parquet file", field("data.train", {"table": {
+        "path": "train.parquet", "label": "y", "missing": ["NA"]}}, T), T, "'missing' is for csv", command=TABLE),
+    case("rows where a column is unknown", field("data.train.rows", {"where": [{
+        "column": "agee", "op": "<", "value": 3}]}), M, "did you mean 'age'?"),
+    case("rows where nothing holds", field("data.train.rows", {"where": [{
+        "column": "age", "op": "not in", "value": list(range(30))}]}), M, "'rows' keeps none"),
+    case("rows where not in one value", field("data.train.rows", {"where": [{
+        "column": "age", "op": "not in", "value": 3}]}), M, "take a list"),
+    case("rows where without conditions", field("data.train.rows", {"where": []}), M, "data.train.rows.where"),
+]  # fmt: skip
+
 DATA_CASES = [
     case("npz missing", removed("train.npz"), M, "data.train", "train.npz", "no such file"),
     case("npz truncated", cut("train.npz", -100), M, "train.npz", "npz"),
@@ -478,6 +546,8 @@ DATA_CASES = [
     case("npz corrupt", compressed_and_corrupt, M, "train.npz", "npz"),
     case("npz without the array", field("data.train", {"npz": {"path": "train.npz", "inputs": "X"}}), M, "train.npz",
          "no array 'X'"),
+    case("npz with ids of another length", both(array(few=np.zeros(3)), field("data.train", {
+        "npz": {"path": "train.npz", "ids": "few"}})), M, "train.npz", "ids 'few' have shape [3]"),
     case("npz of pickled objects", array(x=np.array([{}] * 30, dtype=object)), M, "train.npz", "plain arrays"),
     case("npz of one array", lambda f: np.save(f / "train.npy", np.zeros(3)) or os.replace(
         f / "train.npy", f / "train.npz"), M, "train.npz", "one array"),
@@ -725,7 +795,7 @@ OPTION_CASES = [
          command="convert model.pth y.safetensors"),
 ]  # fmt: skip
 
-CASES = [*MANIFEST_CASES, *FORGET_CASES, *DATA_CASES, *CHECKPOINT_CASES, *OPTION_CASES]
+CASES = [*MANIFEST_CASES, *FORGET_CASES, *TRANSFORM_CASES, *DATA_CASES, *CHECKPOINT_CASES, *OPTION_CASES]
 
 
 # The check.

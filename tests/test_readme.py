@@ -12,6 +12,7 @@ from unlearn_cli.forget import Forget
 from unlearn_cli.methods import TABLE as METHODS
 from unlearn_cli.metrics import TABLE as METRICS
 from unlearn_cli.models import TABLE as MODELS
+from unlearn_cli.transforms import Step
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -49,7 +50,7 @@ def test_the_manifest_is_valid_also_with_its_commented_keys(tmp_path: Path) -> N
 
 
 def test_every_source_method_metric_attack_and_network_is_named() -> None:
-    formats = set(sources.Source.model_fields) - {"rows"}
+    formats = set(sources.Source.model_fields) - {"rows"} | set(Step.model_fields)
     for name in [*formats, *METHODS, *METRICS, *ATTACKS, *MODELS]:
         assert re.search(rf"\b{name}\b", README), name
 

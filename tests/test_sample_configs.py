@@ -1,7 +1,8 @@
 """Every file of sample_configs runs: manifests on tiny data made to fit them, settings through their method."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -53,14 +54,85 @@ def idx(data: Path) -> None:
             (data / name).write_bytes(bytes([0, 0, 8, array.ndim]) + shape + array.tobytes())
 
 
+def cifar(data: Path) -> None:
+    data.mkdir()
+    for part in ("train_20k", "test_5k"):
+        labels = np.arange(60) % 10
+        images = random.integers(0, 100, (60, 32, 32, 3)) + 15 * labels[:, None, None, None]
+        super_labels = np.array([0, 1, 2, 3, 4, 3, 2, 4, 0, 1])[labels]
+        np.savez(data / f"cifar10_{part}.npz", x=images.astype(np.uint8), y=labels, y_super=super_labels)
+
+
+def table(data: Path, name: str, columns: Mapping[str, Sequence[object]]) -> None:
+    data.mkdir(exist_ok=True)
+    lines = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
+    (data / name).write_text("\n".join([",".join(columns), *lines]) + "\n")
+
+
+def heart_rates(data: Path) -> None:
+    features = {f"f{i}": [k * i % 7 for k in range(100)] for i in range(21)}
+    table(data, "ctg.csv", {**features, "CLASS": [k % 10 for k in range(100)], "NSP": [1 + k % 3 for k in range(100)]})
+
+
+def activities(data: Path) -> None:
+    features = {f"f{i}": ["" if k == i else k * i % 7 for k in range(108)] for i in range(43)}
+    more = {"id": list(range(108)), "user": [1 + k % 36 for k in range(108)]}
+    table(data, "wisdm_transformed.csv", {**more, **features, "activity": [f"a{k % 3}" for k in range(108)]})
+
+
+def rotated(data: Path) -> None:
+    data.mkdir()
+    arrays = {}
+    for part, n in (("train", 60), ("test", 30)):
+        arrays[f"{part}_x"] = random.integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        arrays[f"{part}_angle"] = np.linspace(-45, 45, n, dtype=np.float32)
+    np.savez(data / "fashion_rotation.npz", **arrays)
+
+
+def houses(data: Path) -> None:
+    features = {f"f{i}": ["" if k == i else k * i % 7 for k in range(100)] for i in range(8)}
+    more = {"median_house_value": [50000 + 4000.0 * k for k in range(100)], "ocean_proximity": ["INLAND"] * 100}
+    table(data, "housing.csv", {**features, **more})
+
+
+def sentences(data: Path) -> None:
+    for part in ("train", "test"):
+        pairs = {f"sentence{i}": [f"A man of {k % (4 + i)} years." for k in range(60)] for i in (1, 2)}
+        table(data, f"stsb_{part}.csv", {"score": [k % 6 for k in range(60)], **pairs})
+
+
+def hours(data: Path) -> None:
+    """Write the weather of two months around January 2013, hour by hour."""
+    times = [datetime(2012, 12, 15) + timedelta(hours=k) for k in range(24 * 61)]
+    columns = {name: [getattr(time, name) for time in times] for name in ("year", "month", "day", "hour")}
+    levels = ["NA" if k % 50 == 0 else 300 * (k % 60 < 6) + k % 24 for k in range(len(times))]
+    weather = {name: [k * i % 11 for k in range(len(times))] for i, name in enumerate(("DEWP", "TEMP", "PRES", "Iws"))}
+    weather |= {name: [0] * len(times) for name in ("Is", "Ir")}
+    table(data, "beijing_pm25.csv", {**columns, "pm2.5": levels, **weather})
+
+
 DATA: dict[str, Callable[[Path], None]] = {
     "imagefolder": image_folders,
     "persons": persons,
     "random_share": npz,
     "idx": idx,
+    "cifar_class": cifar,
+    "cifar_two_classes": cifar,
+    "cifar_subclass": cifar,
+    "cardiotocography": heart_rates,
+    "wisdm": activities,
+    "fashion_rotation": rotated,
+    "housing_range": houses,
+    "housing_random": houses,
+    "stsb": sentences,
+    "beijing_month": hours,
+    "beijing_range": hours,
 }
-SETTINGS = {"settings/train": ("training", "fit", "unlearn_cli.training"), "settings/unsir": ("methods", "unsir", None),
-            "paper/unsir": ("methods", "unsir", None)}  # fmt: skip
+SETTINGS = {
+    "settings/train": ("training", "fit", "unlearn_cli.training"),
+    "settings/unsir": ("methods", "unsir", None),
+    **{f"paper/{path.stem}": ("methods", path.stem, None) for path in sorted(CONFIGS.glob("paper/*.yaml"))},
+}
 MANIFESTS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 

@@ -1,14 +1,13 @@
 """The part of the manifest that says what must be forgotten."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 from pydantic import NonNegativeInt as Count
 
-from unlearn_cli.sources import FilePath, Section
+from unlearn_cli.sources import Condition, FilePath, Scalar, Section
 
 Share = Annotated[float, Field(gt=0, le=1)]
-Scalar = str | int | float | bool
 
 
 class IdsFile(Section):
@@ -21,18 +20,6 @@ class Groups(Section):
 
     column: str
     values: Annotated[list[Scalar], Field(min_length=1)]
-
-
-class Condition(Section):
-    column: str
-    op: Literal["==", "!=", "<", "<=", ">", ">=", "in"]
-    value: Scalar | list[Scalar]
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        if (self.op == "in") != isinstance(self.value, list):
-            raise ValueError("'in' takes a list of values; the other operators take one value")
-        return self
 
 
 class Fraction(Section):

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from unlearn_cli import gates, models, strict_yaml
+from unlearn_cli import gates, models, strict_yaml, transforms
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.forget import Forget
 from unlearn_cli.manifest_errors import messages
 from unlearn_cli.report import Task
-from unlearn_cli.sources import Section, Source
+from unlearn_cli.sources import Section, Source, Table
+from unlearn_cli.transforms import Step
 
 Spread = Annotated[float, Field(gt=0)]
 
@@ -56,7 +57,7 @@ class Input(Section):
     """How a stored sample becomes a tensor; it must be what the model was trained with."""
 
     shape: Annotated[list[PositiveInt], Field(min_length=1, max_length=3)] = Field(
-        description="[channels, height, width] of images, [features] of tables"
+        description="[channels, height, width] of images, [features] of tables, after all of data.transform"
     )
     scale: PositiveFloat | None = Field(
         default=None, description="stored values are divided by it first; 255 for uint8, else 1"
@@ -93,6 +94,9 @@ class Data(Section):
 
     train: Source
     test: Source | None = None
+    transform: list[Step] = Field(
+        default_factory=list, description="what becomes of stored samples; input.shape is the shape after it"
+    )
     augment: list[Literal["horizontal_flip"] | RandomCrop] = Field(default_factory=list)
 
 
@@ -118,6 +122,8 @@ class Manifest(Section):
             raise ValueError("a regression has no classes; leave 'classes' out, and choose what to forget with 'where'")
         for number, condition in enumerate(self.gates):
             _check_gate(condition, self.task, number)
+        if self.data:
+            _check_transforms(self.data, self.input)
         if self.data and self.data.augment:
             _check_augmentation(self.data.augment, self.input.shape)
         return self
@@ -149,6 +155,29 @@ def _check_gate(condition: str, task: Task, number: int) -> None:
         told = PydanticCustomError("gate", "{reason}", {"reason": str(error)})
         place = InitErrorDetails(type=told, loc=("gates", number), input=condition)
         raise ValidationError.from_exception_data("Manifest", [place]) from None
+
+
+def _check_transforms(data: Data, input: Input) -> None:
+    tokens = any(step.tokens for step in data.transform)
+    transforms.stored_shape(data.transform, input.shape)
+    for name, source in (("train", data.train), ("test", data.test)):
+        has_text = source is not None and isinstance(source.spec, Table) and source.spec.text is not None
+        if source and has_text != tokens:
+            advice = "add tokens to data.transform" if has_text else "name its columns of text, or take tokens out"
+            raise ValueError(f"data.{name} has {'' if has_text else 'no '}columns of text; {advice}")
+        if source and isinstance(source.spec, Table):
+            _check_label(source.spec, name, data.transform)
+    if tokens and {"scale", "mean", "std"} & input.model_fields_set:
+        raise ValueError("numbers of words are no quantities; leave input.scale, input.mean and input.std out")
+
+
+def _check_label(table: Table, name: str, steps: list[Step]) -> None:
+    past = any(step.window and step.window.ahead for step in steps)
+    if table.label in (table.features or []) and not past:
+        raise ValueError(
+            f"data.{name} lists its label '{table.label}' as a feature, too; that is for windows that end before "
+            "the record's own row (ahead: 1 or more)"
+        )
 
 
 def _check_augmentation(listed: list[Literal["horizontal_flip"] | RandomCrop], shape: list[int]) -> None:

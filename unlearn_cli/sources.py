@@ -9,6 +9,7 @@ from pydantic_core import CoreSchema
 
 FilePath = Annotated[Path, Field(strict=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Scalar = str | int | float | bool
 
 
 class Section(BaseModel):
@@ -38,7 +39,7 @@ class ImageFolder(PathSection):
 
 
 class Table(PathSection):
-    """A csv, jsonl or parquet file: one record a row, with a column of image paths or columns of features."""
+    """A csv, jsonl or parquet file: one record a row, with a column of image paths, or columns of features or text."""
 
     label: str = Field(description="the column of labels")
     id: str | None = Field(default=None, description="the column of record ids; default: the row's number")
@@ -48,11 +49,24 @@ class Table(PathSection):
         default=None, description="columns of numbers; default: all but label, id and `ignore`"
     )
     ignore: list[str] = Field(default_factory=list, description="columns that are no features")
+    text: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="columns of text in place of features; data.transform makes tokens of them"
+    )
+    missing: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="csv: what stands for an empty cell beside nothing at all, such as NA"
+    )
+    unlabelled: Literal["refuse", "drop"] = Field(
+        default="refuse", description="rows without a label; windows may still look back on dropped ones"
+    )
 
     @model_validator(mode="after")
     def check(self) -> Self:
         if self.image and (self.features or self.ignore):
             raise ValueError("has either a column of image paths or features, not both")
+        if self.text and (self.image or self.features or self.ignore):
+            raise ValueError("has either columns of text, or features or a column of image paths; leave one out")
+        if self.missing and self.path.suffix.lower() != ".csv":
+            raise ValueError("'missing' is for csv; the other formats have empty cells of their own")
         return self
 
 
@@ -86,8 +100,20 @@ class Sklearn(ShortSection):
     part: Literal["train", "test", "all"] = "all"
 
 
+class Condition(Section):
+    column: str
+    op: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
+    value: Scalar | list[Scalar]
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if (self.op in ("in", "not in")) != isinstance(self.value, list):
+            raise ValueError("'in' and 'not in' take a list of values; the other operators take one value")
+        return self
+
+
 class Rows(Section):
-    """Keep some rows of the source, in their order: one of the four."""
+    """Keep some rows of the source, in their order: one of the five."""
 
     every: Annotated[PositiveInt, Field(ge=2)] | None = Field(default=None, description="rows 0, n, 2n, ...")
     not_every: Annotated[PositiveInt, Field(ge=2)] | None = Field(
@@ -95,11 +121,14 @@ class Rows(Section):
     )
     first: Share | None = Field(default=None, description="this share from the start")
     last: Share | None = Field(default=None, description="this share from the end")
+    where: Annotated[list[Condition], Field(min_length=1)] | None = Field(
+        default=None, description="rows for which all conditions hold"
+    )
 
     @model_validator(mode="after")
     def check(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise ValueError("keep rows by one of every, not_every, first, last")
+            raise ValueError("keep rows by one of every, not_every, first, last, where")
         return self
 
 

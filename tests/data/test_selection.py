@@ -12,7 +12,6 @@ from unlearn_cli.commands.inputs import Opened, count_duplicates, find_copies
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
-from unlearn_cli.plugin import load
 
 N = 40
 RANDOM = np.random.default_rng(0)

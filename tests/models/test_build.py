@@ -17,6 +17,8 @@ from unlearn_cli.models.build import build
 SHAPES: dict[str, list[list[int]]] = {
     "allcnn": [[1, 8, 8], [3, 32, 32], [1, 4, 5]],
     "lenet5": [[1, 28, 28], [3, 32, 32], [1, 20, 24]],
+    "lstm_forecast": [[12, 5], [168, 1]],
+    "lstm_pair": [[2, 7], [2, 24]],
     "mlp": [[7], [1, 8, 8]],
     "resnet20": [[3, 32, 32], [1, 28, 28]],
 }

@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from unlearn_cli.data.records import Records, array_inputs, from_arrays
+from unlearn_cli.data.records import Records, StoredInput, array_inputs, from_arrays
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.manifest import Input
 from unlearn_cli.sources import Arrays
 
 
-def npz(spec: Arrays, name: str, input: Input, task: str) -> Records:
+def npz(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
     """Read the arrays of an npz file; other arrays with one value a record are its columns."""
     try:
         with spec.path.open("rb") as stored:  # np.load leaves a file open that it cannot read
@@ -28,7 +27,7 @@ def npz(spec: Arrays, name: str, input: Input, task: str) -> Records:
         raise UserError(f"{name}: {spec.path}: is no npz file of plain arrays ({reason}); write it again") from None
 
 
-def safetensors(spec: Arrays, name: str, input: Input, task: str) -> Records:
+def safetensors(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
     """Read the tensors of a safetensors file; other tensors with one value a record are its columns."""
     try:
         with safe_open(spec.path, framework="numpy") as file:
@@ -40,7 +39,7 @@ def safetensors(spec: Arrays, name: str, input: Input, task: str) -> Records:
         raise UserError(f"{name}: {spec.path}: is no safetensors file of arrays ({reason}); write it again") from None
 
 
-def _records(spec: Arrays, name: str, input: Input, arrays: dict[str, np.ndarray]) -> Records:
+def _records(spec: Arrays, name: str, input: StoredInput, arrays: dict[str, np.ndarray]) -> Records:
     place = f"{name}: {spec.path}"
     arrays = {key: np.char.decode(array) if array.dtype.kind == "S" else array for key, array in arrays.items()}
     for key in filter(None, (spec.inputs, spec.labels, spec.ids)):
@@ -53,8 +52,11 @@ def _records(spec: Arrays, name: str, input: Input, arrays: dict[str, np.ndarray
     if labels.dtype.kind not in "buifU":
         raise UserError(f"{place}: labels have type {labels.dtype}; expected numbers or text")
     columns = {key: array for key, array in arrays.items() if array.ndim == 1 and len(array) == len(labels)}
+    if spec.ids and spec.ids not in columns:
+        shape = list(arrays[spec.ids].shape)
+        raise UserError(f"{place}: ids '{spec.ids}' have shape {shape}; expected one id a sample")
     ids = columns[spec.ids] if spec.ids else None
-    return from_arrays(name, array_inputs(place, samples, input.shape), labels, ids, columns)
+    return from_arrays(name, array_inputs(place, samples, input.shape, gaps=input.gaps), labels, ids, columns)
 
 
 def _first_line(error: Exception) -> str:

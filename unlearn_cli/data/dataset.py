@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from unlearn_cli import report
 from unlearn_cli.data import labels as label_reader
-from unlearn_cli.data import selection
+from unlearn_cli.data import selection, transform
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
@@ -103,6 +103,7 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Data
     if test is not None:
         splits["test"] = Split("test", test, np.arange(len(test)), encode(test))
     numbers = _derive(manifest, splits, classes or [], forget_duplicates)
+    splits = _standardised(manifest, splits)
     num_outputs = _num_outputs(manifest, classes)
     return Dataset(manifest.task, [str(name) for name in classes] if classes else None, num_outputs, splits, numbers)
 
@@ -113,7 +114,9 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     assert source.spec is not None
     spec = _absolute(source.spec, manifest.folder)
     read = getattr(import_module(f"unlearn_cli.data.{module}"), function)
-    records = keep(read(spec, name, manifest.input, manifest.task), source.rows)
+    steps = manifest.data.transform if manifest.data else []
+    stored = read(spec, name, transform.stored_input(steps, manifest.input), manifest.task)
+    records = keep(transform.apply(stored, steps), source.rows)
     if not len(records):
         raise UserError(f"{name}: holds no records; name a source with some")
     return records
@@ -163,6 +166,18 @@ def _derive(
         splits["test_forget"] = Split("test_forget", test.records, np.flatnonzero(mask), test.labels[mask])
         splits["test_retain"] = Split("test_retain", test.records, np.flatnonzero(~mask), test.labels[~mask])
     return _whole_classes(splits) if manifest.task == "classification" else None
+
+
+def _standardised(manifest: Manifest, splits: dict[str, Split]) -> dict[str, Split]:
+    """Standardise the samples of all splits by the statistics of retain, if the manifest asks for it."""
+    steps = manifest.data.transform if manifest.data else []
+    basis = splits.get("retain", splits["train"])
+    standardise = transform.standardiser(steps, basis.records, basis.rows)
+    if standardise is None:
+        return splits
+    changed = {name: standardise(splits[name].records) for name in ("train", "test") if name in splits}
+    parts = {id(splits[name].records): records for name, records in changed.items()}
+    return {name: replace(split, records=parts[id(split.records)]) for name, split in splits.items()}
 
 
 def _whole_classes(splits: dict[str, Split]) -> list[int] | None:

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from unlearn_cli.data.arrays import existing
-from unlearn_cli.data.records import Records, array_inputs, from_arrays
+from unlearn_cli.data.records import Records, StoredInput, array_inputs, from_arrays
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Input
 from unlearn_cli.sources import Idx
 
 UNSIGNED_BYTES = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
 CHUNK = 2**20  # bytes read at a time: a header that lies must not make us reserve what it says
 
 
-def idx(spec: Idx, name: str, input: Input, task: str) -> Records:
+def idx(spec: Idx, name: str, input: StoredInput, task: str) -> Records:
     """Read images (N, H, W) and labels (N,) from two files."""
     images, labels = read_idx(spec.images, name), read_idx(spec.labels, name)
     if labels.ndim != 1:

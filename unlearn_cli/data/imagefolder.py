@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from unlearn_cli.data.images import SUFFIXES, ImageFiles
-from unlearn_cli.data.records import Records, from_arrays
+from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Input
 from unlearn_cli.sources import ImageFolder
 
 
-def imagefolder(spec: ImageFolder, name: str, input: Input, task: str) -> Records:
+def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> Records:
     """List the images; none is opened yet."""
     folder = spec.path
     if not folder.is_dir():

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from unlearn_cli import console
+from unlearn_cli.data.records import StoredInput
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Input
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 
@@ -20,7 +20,7 @@ class ImageFiles:
     """One file a sample."""
 
     paths: list[Path]
-    input: Input
+    input: StoredInput
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -33,7 +33,7 @@ class ImageFiles:
         return [blake2b(self.paths[row].read_bytes(), digest_size=16).digest() for row in rows]
 
 
-def read_image(path: Path, input: Input) -> np.ndarray:
+def read_image(path: Path, input: StoredInput) -> np.ndarray:
     """Read one image as (C, H, W) uint8.
 
     Raises:
@@ -57,7 +57,7 @@ def read_image(path: Path, input: Input) -> np.ndarray:
     return pixels
 
 
-def _to_shape(image: Image.Image, path: Path, input: Input) -> np.ndarray:
+def _to_shape(image: Image.Image, path: Path, input: StoredInput) -> np.ndarray:
     channels, height, width = input.shape
     image = image.convert({1: "L", 3: "RGB"}[channels])
     if input.resize:

@@ -14,13 +14,18 @@ from unlearn_cli.runtime.seeds import generator
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
-def mix(forget: Batches | Unlabelled, retain: Batches | Unlabelled) -> "Mixed":
+def mix(forget: Batches | Unlabelled, retain: Batches | Unlabelled, forget_share: float | None = None) -> "Mixed":
     """Return the records of both as mixed batches (x, y, is_forget): x (B, *shape), y (B,), is_forget (B,) bool.
 
     The order is random over both, so a batch has forgotten records as often as the whole has. Within a batch they come
-    first. y of a part without labels is NaN (numbers) or -100 (class numbers).
+    first. y of a part without labels is NaN (numbers) or -100 (class numbers). With `forget_share` (under 1) each
+    forgotten record comes several times an epoch, so that they are about that share of it; never fewer than they are.
     """
-    return Mixed(*(part.batches if isinstance(part, Unlabelled) else part for part in (forget, retain)))
+    forget, retain = (part.batches if isinstance(part, Unlabelled) else part for part in (forget, retain))
+    if forget_share is not None:
+        times = round(forget_share / (1 - forget_share) * retain.num_samples / forget.num_samples)
+        forget = forget.take(np.tile(np.arange(forget.num_samples), max(1, times)))
+    return Mixed(forget, retain)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.forget import Condition
-from unlearn_cli.sources import Rows
+from unlearn_cli.sources import Condition, Rows
+
+
+@dataclass(frozen=True)
+class StoredInput:
+    """What a source must bring: samples of this shape, that of the manifest before its transforms."""
+
+    shape: list[int]
+    resize: int | None = None
+    gaps: bool = False  # empty cells are allowed: a transform fills them
 
 
 class Inputs(Protocol):
@@ -44,6 +52,7 @@ class Records:
     column: Callable[[str], np.ndarray]
     where: Callable[[list[Condition]], np.ndarray]
     class_names: list[str] | None = None
+    labelled: np.ndarray | None = None  # (n,) bool: which rows have a label; None: all
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,13 +80,19 @@ def keep(records: Records, rows: Rows | None) -> Records:
     """Keep the rows that a source's `rows` asks for; ids stay what they were."""
     if rows is None:
         return records
-    kept = _kept(len(records), rows)
+    kept = np.flatnonzero(records.where(rows.where)) if rows.where else _kept(len(records), rows)
     if not len(kept):
         raise UserError(f"{records.name}: 'rows' keeps none of {len(records)} records; choose other rows")
+    return choose(records, kept)
+
+
+def choose(records: Records, kept: np.ndarray) -> Records:
+    """Return some of the records, by their positions; ids stay what they were."""
     column = partial(_kept_column, records.column, kept)
     return replace(
         records, inputs=Subset(records.inputs, kept), labels=records.labels[kept], ids=records.ids[kept], column=column,
         where=lambda conditions: records.where(conditions)[kept],
+        labelled=None if records.labelled is None else records.labelled[kept],
     )  # fmt: skip
 
 
@@ -131,8 +146,8 @@ class ArrayInputs:
         return [blake2b(self.array[row].tobytes(), digest_size=16).digest() for row in rows]
 
 
-def array_inputs(name: str, array: np.ndarray, shape: list[int]) -> ArrayInputs:
-    """Check that an array holds finite samples of the manifest's shape.
+def array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: bool = False) -> ArrayInputs:
+    """Check that an array holds finite samples (but for gaps, where they are allowed) of the expected shape.
 
     Raises:
         UserError: another shape, no numbers, or a value that is not finite.
@@ -142,11 +157,13 @@ def array_inputs(name: str, array: np.ndarray, shape: list[int]) -> ArrayInputs:
     channels_last = [*array.shape[2:], array.shape[1]] if array.ndim == 2 else [*array.shape[3:], *array.shape[1:3]]
     if list(array.shape[1:]) != shape and ([1, *array.shape[1:]] != shape and channels_last != shape):
         raise UserError(
-            f"{name}: samples have shape {list(array.shape[1:])}, but input.shape is {shape}; make them agree"
+            f"{name}: samples have shape {list(array.shape[1:])}, but input.shape and data.transform expect {shape}; "
+            "make them agree"
         )
     if array.dtype.kind == "f":
         largest = np.finfo(np.float32).max
-        fine = ((array >= -largest) & (array <= largest)).reshape(len(array), math.prod(shape)).all(axis=1)
+        good = (array >= -largest) & (array <= largest) | (gaps & np.isnan(array))
+        fine = good.reshape(len(array), math.prod(shape)).all(axis=1)
         if not fine.all():
             bad = np.flatnonzero(~fine)
             what = "NaN, infinite or too large values"
@@ -157,6 +174,7 @@ def array_inputs(name: str, array: np.ndarray, shape: list[int]) -> ArrayInputs:
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge,
     "in": lambda column, values: np.isin(column, np.asarray(values)),
+    "not in": lambda column, values: np.isin(column, np.asarray(values), invert=True),
 }  # fmt: skip
 
 

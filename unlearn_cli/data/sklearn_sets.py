@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.data.records import Records, array_inputs, from_arrays, keep
-from unlearn_cli.manifest import Input
+from unlearn_cli.data.records import Records, StoredInput, array_inputs, from_arrays, keep
 from unlearn_cli.sources import Rows, Sklearn
 
 
-def sklearn(spec: Sklearn, name: str, input: Input, task: str) -> Records:
+def sklearn(spec: Sklearn, name: str, input: StoredInput, task: str) -> Records:
     """Load digits (8x8 images, values 0 to 16), diabetes (regression, raw units) or breast_cancer."""
     from sklearn import datasets  # 1.4 s: imported only when one of its sets is asked for
 

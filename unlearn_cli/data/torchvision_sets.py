@@ -6,13 +6,12 @@ every file with the published one before it opens any.
 
 import numpy as np
 
-from unlearn_cli.data.records import Records, array_inputs, from_arrays
+from unlearn_cli.data.records import Records, StoredInput, array_inputs, from_arrays
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Input
 from unlearn_cli.sources import Torchvision
 
 
-def torchvision(spec: Torchvision, name: str, input: Input, task: str) -> Records:
+def torchvision(spec: Torchvision, name: str, input: StoredInput, task: str) -> Records:
     """Load one part of MNIST, FashionMNIST, KMNIST, CIFAR10 or CIFAR100."""
     if not spec.root.is_dir():
         raise UserError(f"{name}: {spec.root}: there is no such folder; put the original files of {spec.name} there")

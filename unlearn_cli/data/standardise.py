@@ -1,0 +1,75 @@
+"""(x - mean) / std, feature by feature, by fixed numbers or by what the retained records hold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unlearn_cli.data.records import Inputs, Subset
+from unlearn_cli.data.windows import WindowInputs
+
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of each feature, float64; where that is 0 (a constant), all values become 0."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
+@dataclass(frozen=True)
+class StandardisedInputs:
+    """Other inputs, standardised along their last dimension; an empty cell (NaN) becomes 0, the mean."""
+
+    inputs: Inputs
+    statistics: Statistics
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        mean, std = self.statistics.mean, self.statistics.std
+        samples = self.inputs.take(rows).astype(np.float64) - mean
+        samples = np.where(std > 0, samples / np.where(std > 0, std, 1.0), 0.0)
+        return np.nan_to_num(samples, nan=0.0).astype(np.float32)
+
+    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+        return self.inputs.fingerprints(rows)
+
+
+def measure(inputs: Inputs, rows: np.ndarray) -> Statistics:
+    """Return the statistics of all stored rows that the given samples are made of, each counted once.
+
+    Empty cells count for nothing. The standard deviation is that of the rows themselves (divided by n).
+    """
+    inputs, rows = _stored_rows(inputs, rows)
+    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+    counts, sums, lows, highs = zip(*(_summary(_read(inputs, chunk)) for chunk in chunks), strict=True)
+    count = np.maximum(np.sum(counts, axis=0), 1)
+    mean = np.sum(sums, axis=0) / count
+    square = np.sum([np.nansum((_read(inputs, chunk) - mean) ** 2, axis=0) for chunk in chunks], axis=0) / count
+    # The mean of equal numbers may differ from them by rounding: a constant is known by its extremes.
+    varies = np.min(lows, axis=0) < np.max(highs, axis=0)
+    return Statistics(mean, np.where(varies, np.sqrt(square), 0.0))
+
+
+def _read(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
+    samples = inputs.take(rows)
+    return samples.reshape(-1, samples.shape[-1]).astype(np.float64)
+
+
+def _summary(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return how many values each feature has, their sum, and the lowest and the highest."""
+    empty = np.isnan(samples)
+    low, high = np.where(empty, np.inf, samples).min(axis=0), np.where(empty, -np.inf, samples).max(axis=0)
+    return (~empty).sum(axis=0), np.nansum(samples, axis=0), low, high
+
+
+def _stored_rows(inputs: Inputs, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
+    """Follow samples to what is stored: windows overlap, and a row must not count more for lying in many."""
+    if isinstance(inputs, Subset):
+        return _stored_rows(inputs.inputs, inputs.rows[rows])
+    if isinstance(inputs, WindowInputs):
+        return _stored_rows(inputs.inputs, np.unique(inputs.rows_of(rows)))
+    return inputs, rows

@@ -1,0 +1,122 @@
+"""One csv, jsonl or parquet file behind a locked DuckDB connection, which sees this file and nothing else.
+
+The connection cannot be reconfigured; names of columns are quoted, and conditions reach it as parameters.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.sources import Condition
+
+READERS = {
+    ".csv": "read_csv(?, sample_size=-1, header=true)", ".jsonl": "read_json(?, format='newline_delimited')",
+    ".parquet": "read_parquet(?)",
+}  # fmt: skip
+AS_TEXT = {".csv": "types", ".jsonl": "columns"}  # the option of the reader that sets a column's type
+
+
+class TableFile:
+    """The file, its columns and their types."""
+
+    def __init__(self, path: Path, name: str, missing: list[str] | None = None) -> None:
+        reader = READERS.get(path.suffix.lower())
+        if reader is None:
+            raise UserError(f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}")
+        if not path.is_file():
+            raise UserError(f"{name}: {path}: there is no such file")
+        self.place, self.path, self.reader = f"{name}: {path}", str(path.resolve()), reader
+        self.arguments: list[Any] = [self.path]
+        if missing:
+            self.reader, self.arguments = f"{reader[:-1]}, nullstr=?)", [self.path, ["", *missing]]
+        self.as_text = AS_TEXT.get(path.suffix.lower())
+        self.connection = duckdb.connect(":memory:")
+        self.connection.execute("SET allowed_paths = [" + "'" + self.path.replace("'", "''") + "']")
+        self.connection.execute("SET enable_external_access = false")
+        self.connection.execute("SET lock_configuration = true")
+        description = self.query("*", limit="LIMIT 0").description
+        self.types = {column: str(kind) for column, kind, *_ in description}
+
+    def query(
+        self, what: str, values: tuple[Any, ...] = (), limit: str = "", reader: str | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        try:
+            command = f"SELECT {what} FROM {reader or self.reader} {limit}"
+            return self.connection.execute(command, (*values, *self.arguments))
+        except duckdb.Error as error:
+            raise UserError(f"{self.place}: {str(error).splitlines()[0]}; mend the file or the condition") from None
+
+    def column(self, column: str) -> np.ndarray:
+        """Return a complete column; text and dates as unicode, whole numbers as int64, other numbers as float64."""
+        return self.columns([column])[0]
+
+    def columns(self, columns: list[str]) -> list[np.ndarray]:
+        """Return several columns as `column` does, but read the file once."""
+        stored = self._stored(columns)
+        return [_plain(self._complete(values, column)) for values, column in zip(stored, columns, strict=True)]
+
+    def columns_with_gaps(self, columns: list[str]) -> list[np.ndarray]:
+        """Return columns some of whose cells are empty: those hold NaN in columns of numbers, else ''."""
+        return [_filled(values) for values in self._stored(columns)]
+
+    def _stored(self, columns: list[str]) -> list[np.ndarray]:
+        dates = {column for column in columns if self.types.get(column, "").startswith(("DATE", "TIME"))}
+        names = [f"{self.quoted(column)}{'::VARCHAR' if column in dates else ''}" for column in columns]
+        found = self.query(", ".join(f"{name} AS c{i}" for i, name in enumerate(names))).fetchnumpy()
+        return [found[f"c{i}"] for i in range(len(columns))]
+
+    def text(self, column: str) -> np.ndarray:
+        """Return a column as unicode; numbers as the file has them, with all digits and leading zeros."""
+        quoted = self.quoted(column)
+        if self.types[column].startswith(("DATE", "TIME", "VARCHAR")):
+            return self.column(column)
+        reader = self.reader
+        if self.as_text:  # there the type is a guess, and numbers too long for it were rounded before a cast sees them
+            name = column.replace("'", "''")
+            reader = f"{reader[:-1]}, {self.as_text}={{'{name}': 'VARCHAR'}})"
+        found = self.query(f"trim({quoted}::VARCHAR) AS c", reader=reader).fetchnumpy()["c"]
+        return self._complete(found, column).astype(str)
+
+    def _complete(self, values: np.ndarray, column: str) -> np.ndarray:
+        if np.ma.is_masked(values):
+            row = int(np.flatnonzero(np.ma.getmaskarray(values))[0])
+            raise UserError(f"{self.place}: column '{column}' is empty in row {row}; fill it or leave the row out")
+        return np.asarray(values)
+
+    def quoted(self, column: str) -> str:
+        if column not in self.types:
+            raise UserError(f"{self.place}: there is no column '{column}'; {did_you_mean(column, self.types)}")
+        return '"' + column.replace('"', '""') + '"'
+
+    def where(self, conditions: list[Condition]) -> np.ndarray:
+        """Return the mask of the rows for which all conditions hold; an empty cell fulfils none."""
+        terms, values = [], []
+        for condition in conditions:
+            given = condition.value if isinstance(condition.value, list) else [condition.value]
+            marks = ", ".join("?" for _ in given)
+            operator, right = (condition.op, f"({marks})" if isinstance(condition.value, list) else marks)
+            column = self.quoted(condition.column)
+            # DuckDB takes NaN for the largest number; to us it is as unknown as an empty cell.
+            known = f" AND NOT isnan({column})" if self.types[condition.column] in ("FLOAT", "DOUBLE") else ""
+            terms.append(f"{column} {operator} {right}{known}")
+            values += given
+        mask = self.query(f"coalesce({' AND '.join(terms)}, false) AS c", tuple(values)).fetchnumpy()["c"]
+        return np.asarray(mask, dtype=bool)
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind in "OMmbU":
+        return values.astype(str)
+    return values.astype(np.int64 if values.dtype.kind in "iu" else np.float64)
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    known = ~np.ma.getmaskarray(values)
+    if known.all():
+        return _plain(np.asarray(values))
+    if values.dtype.kind in "iuf":
+        return np.where(known, np.ma.getdata(values).astype(np.float64), np.nan)
+    return np.where(known, np.ma.getdata(values).astype(str), "")

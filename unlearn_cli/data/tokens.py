@@ -1,0 +1,57 @@
+"""Text as numbers of words: no vocabulary to keep, since a word's number is a hash of the word alone."""
+
+import re
+import zlib
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import numpy as np
+
+WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Columns of text as a table stores them, (N, columns); tokens are made of them before anything reads samples."""
+
+    cells: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        raise TypeError("text is no sample; the manifest's check asks for tokens")
+
+    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+        raise TypeError("text is no sample; the manifest's check asks for tokens")
+
+
+@dataclass(frozen=True)
+class TokenInputs:
+    """Numbers of words (N, columns, length): words hashed to 1 .. buckets - 1, with zeros before the first."""
+
+    numbers: np.ndarray  # int32
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return self.numbers[rows].astype(np.float32)  # exact: there are at most 2^24 buckets
+
+    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+        return [blake2b(self.numbers[row].tobytes(), digest_size=16).digest() for row in rows]
+
+
+def tokenise(texts: Texts, length: int, buckets: int) -> TokenInputs:
+    """Number the first `length` words of every cell. The words themselves are not kept."""
+    numbers = np.zeros((*texts.cells.shape, length), dtype=np.int32)
+    for place, cell in np.ndenumerate(texts.cells):
+        words = WORD.findall(str(cell).lower())[:length]
+        if words:  # on the right, so that a network which reads from the left ends with a word
+            numbers[place][-len(words) :] = [word_number(word, buckets) for word in words]
+    return TokenInputs(numbers)
+
+
+def word_number(word: str, buckets: int) -> int:
+    """Return the number of a lower-cased word; different words may share one."""
+    return 1 + zlib.crc32(word.encode(errors="surrogatepass")) % (buckets - 1)

@@ -1,0 +1,67 @@
+"""What the manifest's `data.transform` makes of a source's records. Samples are made when they are read."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from unlearn_cli.data.records import Inputs, Records, StoredInput, choose
+from unlearn_cli.data.standardise import StandardisedInputs, Statistics, measure
+from unlearn_cli.data.tokens import Texts, tokenise
+from unlearn_cli.data.windows import make_windows
+from unlearn_cli.manifest import Input
+from unlearn_cli.transforms import Step, Tokens, find_standardise, stored_shape
+
+
+@dataclass(frozen=True)
+class EnlargedInputs:
+    """Images (C, H, W) whose every pixel is repeated `factor` times in both directions."""
+
+    inputs: Inputs
+    factor: int
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return self.inputs.take(rows).repeat(self.factor, axis=2).repeat(self.factor, axis=3)
+
+    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+        return self.inputs.fingerprints(rows)
+
+
+def stored_input(steps: Sequence[Step], input: Input) -> StoredInput:
+    """Return what sources must bring, so that the transforms make samples of input.shape of it."""
+    standardise = find_standardise(steps)
+    gaps = standardise is not None and standardise.missing == "mean"
+    return StoredInput(stored_shape(steps, input.shape), input.resize, gaps)
+
+
+def apply(records: Records, steps: Sequence[Step]) -> Records:
+    """Transform the samples of one source, all but standardising: that waits until it is known what is retained.
+
+    Rows without a label are dropped after windows are made, which look back on them as on any other.
+    """
+    for step in steps:
+        if step.tokens:
+            records = replace(records, inputs=_tokens(records.inputs, step.tokens))
+        elif step.window:
+            records = make_windows(records, step.window)
+        elif step.enlarge:
+            records = replace(records, inputs=EnlargedInputs(records.inputs, step.enlarge))
+    return records if records.labelled is None else choose(records, np.flatnonzero(records.labelled))
+
+
+def standardiser(steps: Sequence[Step], basis: Records, rows: np.ndarray) -> Callable[[Records], Records] | None:
+    """Return what standardises records by fixed numbers, or by those of some rows of `basis`; None if not asked for."""
+    asked = find_standardise(steps)
+    if asked is None:
+        return None
+    fixed = asked.mean is not None and asked.std is not None
+    found = Statistics(np.array(asked.mean), np.array(asked.std)) if fixed else measure(basis.inputs, rows)
+    return lambda records: replace(records, inputs=StandardisedInputs(records.inputs, found))
+
+
+def _tokens(inputs: Inputs, tokens: Tokens) -> Inputs:
+    assert isinstance(inputs, Texts)  # the manifest's check sees to it
+    return tokenise(inputs, tokens.length, tokens.buckets)
