@@ -60,7 +60,7 @@ def row(task: str, name: str, runs: Runs, reference: Runs, original: Measured) -
         task, "reference" if name == "retrain" else name,
         *(spread(split(runs, part), digits) for part in ("forget", "test_forget", "retain")),
         spread([run.test for run in runs], digits), gap_text(runs, reference),
-        f"{distance_share(runs, reference, original):.2f}" if original.regression and name != "retrain" else "",
+        f"{distance_share(runs, reference, original):.2f}" if original.regression else "",
         f"{mean([run.seconds for run in runs]):.1f}", f"{share:.0%}",
         f"{mean([run.forward for run in runs]) / 1e3:.0f} / {mean([run.backward for run in runs]) / 1e3:.0f}",
         f"{samples:.0%}", verdict(name, runs, reference, original),
@@ -130,7 +130,8 @@ def distance_share(runs: Runs, reference: Runs, original: Measured) -> float:
 
 
 def distance(runs: Runs, reference: Runs) -> float:
-    pairs = [(of_forget(run.folder), of_forget(other.folder)) for run in runs for other in reference]
+    others = [(run, other) for run in runs for other in reference if run.folder != other.folder]
+    pairs = [(of_forget(run.folder), of_forget(other.folder)) for run, other in others]
     return mean([float(wasserstein_distance(*pair)) for pair in pairs])
 
 

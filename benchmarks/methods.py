@@ -67,11 +67,11 @@ def main(names: list[str]) -> None:
     made: list[str] = []
     for name in names or TASKS:
         made += rows(name, measure(TASKS[name]))
-        table = (HERE / "method_table.md").read_text(encoding="utf-8") + "\n".join(made) + "\n"
         if names:
-            print("\n".join(made))
-        else:
-            (HERE / "results" / "methods.md").write_text(table, encoding="utf-8")
+            continue
+        table = (HERE / "method_table.md").read_text(encoding="utf-8") + "\n".join(made) + "\n"
+        (HERE / "results" / "methods.md").write_text(table, encoding="utf-8")
+    print("\n".join(made))
 
 
 def measure(task: Task) -> dict[str, list[Measured]]:

@@ -51,13 +51,16 @@ def learn_noise(
     original: nn.Module, forget_classes: list[int], input_shape: tuple[int, ...], random: Random, *,
     kind: Literal["maximize", "minimize"] = "maximize", steps: NonNegativeInt = 40, size: PositiveInt = 256,
     lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, init: Literal["normal", "uniform"] = "normal",
+    smoothing: NonNegativeFloat = 0.0,
 ) -> Noise:  # fmt: skip
     """Learn `size` samples for every class, all at once: the steps do not grow in number with the classes."""
     samples, labels = start_noise(forget_classes, input_shape, random, size, init)
     learned, curve = optimise_samples(
-        original, samples, labels, random, kind=kind, steps=steps, lr=lr, regularisation=regularisation
-    )
+        original, samples, labels, random, kind=kind, steps=steps, lr=lr, regularisation=regularisation,
+        smoothing=smoothing,
+    )  # fmt: skip
     settings = {"steps": str(steps), "lr": str(lr), "regularisation": str(regularisation), "init": init}
+    settings |= {"smoothing": str(smoothing)} if smoothing else {}
     learned = learned.unflatten(0, (len(forget_classes), size))
     show("noise", learned, forget_classes)
     return Noise(learned, forget_classes, kind, curve, settings)

@@ -184,6 +184,11 @@ def _device(name: str) -> torch.device:
     return device
 
 
+def full_precision(x: Tensor) -> AbstractContextManager[object]:
+    """Inside, operations on tensors like `x` are not cast to a lower precision: for what torch.func cannot cast."""
+    return torch.autocast(x.device.type, enabled=False)
+
+
 def _precision(name: Precision, device: torch.device) -> torch.dtype:
     """Choose by capability, never by timing: bf16 where the hardware multiplies it."""
     if name == "auto":

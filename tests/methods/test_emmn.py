@@ -1,0 +1,169 @@
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli import runtime
+from unlearn_cli.methods import emmn as module
+from unlearn_cli.methods.emmn import corrected, emmn, impair
+from unlearn_cli.runtime import Random
+from unlearn_cli.training import outputs_of
+
+CENTRES = torch.tensor([[2.0, 0.0], [0.0, 2.0], [-2.0, -2.0], [2.0, 2.0]])
+
+
+def network() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(2, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 4))
+
+
+def records() -> tuple[Tensor, Tensor]:
+    y = torch.arange(4).repeat_interleave(100)
+    return CENTRES[y] + 0.4 * torch.randn(len(y), 2, generator=torch.Generator().manual_seed(0)), y
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    model, (x, y) = network(), records()
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(100):
+        loss = nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.state_dict()
+
+
+def forget(weights: dict[str, Tensor], classes: list[int], **settings: Any) -> nn.Module:
+    model, original = network(), network()
+    for made in (model, original):
+        made.load_state_dict(weights)
+    original.eval().requires_grad_(False)
+    values: dict[str, Any] = {"impair_steps": 60, "impair_lr": 5e-3, **settings}
+    model = emmn(model, original, classes, 4, (2,), Random(0, "t"), **values)
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in original.state_dict().items())
+    assert all(parameter.grad is None for parameter in original.parameters())
+    return model
+
+
+def accuracy(model: nn.Module, classes: list[int]) -> float:
+    x, y = records()
+    chosen = torch.isin(y, torch.tensor(classes))
+    return float((outputs_of(model, [x[chosen]]).argmax(dim=1) == y[chosen]).float().mean())
+
+
+@pytest.mark.parametrize("classes", [[0], [2], [1, 3]])
+def test_the_classes_are_forgotten_and_the_others_kept_without_any_record(
+    weights: dict[str, Tensor], classes: list[int]
+) -> None:
+    model = forget(weights, classes)
+    assert accuracy(model, classes) <= 0.02
+    assert accuracy(model, [number for number in range(4) if number not in classes]) >= 0.9
+
+
+def test_it_asks_for_no_data() -> None:
+    needed = [name for name, value in inspect.signature(emmn).parameters.items() if value.default is inspect._empty]
+    assert needed == ["model", "original", "forget_classes", "num_classes", "input_shape", "random"]
+
+
+def test_corrected_targets_equal_a_hand_computation() -> None:
+    outputs = torch.tensor([[0.5, 0.2, 0.3], [0.25, 0.25, 0.5]]).log()
+    assert corrected(outputs, [0]).flatten().tolist() == pytest.approx([0, 0.4, 0.6, 0, 1 / 3, 2 / 3])
+    assert corrected(outputs, [0, 2]).flatten().tolist() == pytest.approx([0, 1, 0, 0, 1, 0])
+
+
+def test_the_paper_s_noise_is_labelled_with_its_class_and_maximises_the_error_of_the_forgotten_alone(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """UNSIR's authors label the noise of every class 0 (methods.md 1.6, U1)."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    monkeypatch.setattr(module, "impair", lambda model, x, y, *_: seen.append((x, y)))
+    settings: dict[str, Any] = {"targets": "labels", "noise_steps": 60, "noise_lr": 0.2, "smoothing": 0.0}
+    forget(weights, [1, 3], noise_size=8, maximizing=8, rounds=1, **settings)
+    ((x, y),) = seen
+    assert y.argmax(dim=1).tolist() == [0] * 8 + [2] * 8 + [1] * 8 + [3] * 8
+    assert torch.equal(y.sum(dim=1), torch.ones(32))
+    original = network()
+    original.load_state_dict(weights)
+    recognised = outputs_of(original, [x]).argmax(dim=1) == y.argmax(dim=1)
+    assert recognised.tolist() == [True] * 16 + [False] * 16
+
+
+def test_by_default_minimising_noise_of_every_class_is_joined_by_a_little_maximising_noise(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+    monkeypatch.setattr(module, "impair", lambda model, x, y, *_: seen.append((x, y)))
+    forget(weights, [1, 3], noise_size=8, maximizing=2, rounds=1)
+    ((x, y),) = seen
+    assert x.shape == (4 * 8 + 2 * 2, 2)
+    assert (y[:32, [1, 3]] == 0).all()
+    assert y[32:].tolist() == [[0, 1, 0, 0]] * 2 + [[0, 0, 0, 1]] * 2
+
+
+def test_rounds_end_when_held_out_noise_is_not_recognised(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shares = iter([0.9, 0.01, 0.5, 0.5])
+    held_out: list[Tensor] = []
+    monkeypatch.setattr(module, "still_recognised", lambda model, x, *_: held_out.append(x) or next(shares))
+    with runtime.start(device="cpu") as run:
+        forget(weights, [0], impair_steps=2)
+    assert run.phases == ["noise", "noise", "impair", "impair"]
+    assert held_out[0].shape == (module.HELD_OUT, 2)
+    assert run.notes == []
+    forget(weights, [0], impair_steps=2, rounds=2)
+    assert "may not have forgotten" in capsys.readouterr().err
+
+
+def test_held_out_noise_is_not_trained_on(weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[Tensor] = []
+    held_out: list[Tensor] = []
+    monkeypatch.setattr(module, "impair", lambda model, x, *_: trained.append(x))
+    monkeypatch.setattr(module, "still_recognised", lambda model, x, *_: held_out.append(x) or 0.0)
+    forget(weights, [2], noise_size=10, maximizing=3)
+    assert trained[0].shape == (43, 2)
+    assert torch.cdist(trained[0], held_out[0]).min() > 0
+
+
+@pytest.mark.parametrize("classes", [[0], [0, 1, 2]])
+def test_the_steps_do_not_grow_with_the_classes(weights: dict[str, Tensor], classes: list[int]) -> None:
+    with runtime.start(device="cpu") as run:
+        forget(weights, classes, noise_steps=6, impair_steps=5, rounds=1)
+    assert run.cost.optimizer_steps == 6 + 6 + 5  # minimising noise, maximising noise, impair
+
+
+def test_frozen_batch_norm_keeps_the_statistics_of_data(weights: dict[str, Tensor]) -> None:
+    kept, moved = (forget(weights, [0], batch_norm=mode, impair_steps=3) for mode in ("frozen", "batch"))
+    assert torch.equal(kept.state_dict()["1.running_mean"], weights["1.running_mean"])
+    assert not torch.equal(moved.state_dict()["1.running_mean"], weights["1.running_mean"])
+
+
+def test_the_loss_of_one_hot_targets_is_the_cross_entropy() -> None:
+    model, x, y = nn.Linear(2, 3), torch.randn(1, 2), torch.tensor([[0.0, 1.0, 0.0]])
+    expected = -model(x).log_softmax(dim=1)[0, 1].item()
+    with runtime.start(device="cpu") as run:
+        impair(model, x, y, Random(0, "t"), 1, 4, 1e-3, "constant", "frozen")
+    assert run.curves[0].values == [pytest.approx(expected, rel=1e-5)]
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [("emmn", ["impair_steps=20"]), ("gkt", ["cycles=5", "width=4", "batch_size=32", "student_steps=2"])],
+)
+def test_a_manifest_without_data_is_enough(original: Path, tmp_path: Path, method: str, settings: list[str]) -> None:
+    start, end = MANIFEST.index("data:"), MANIFEST.index("forget:")
+    manifest = write_manifest(
+        tmp_path, MANIFEST[:start] + 'classes: ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]\n' + MANIFEST[end:]
+    )
+    words = [word for setting in settings for word in ("--set", setting)]
+    result = invoke("unlearn", original, "-m", manifest, "--method", method, "-o", tmp_path / "out", *words)
+    assert result.exit_code == 0, result.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["metrics"] == {}
+    assert {"forget", "retain", "train"}.isdisjoint(report["inputs"])

@@ -1,0 +1,130 @@
+"""Fisher forgetting: add noise to every weight, the more the less it matters for the records that are kept.
+
+    F_i = mean over retain of (d/d theta_i log p(y | x; theta))^2          y ~ p(. | x; theta), or the record's label
+    theta_i <- theta_i + n_i sqrt(v_i),  n_i ~ N(0, 1),  v_i = alpha min(F_i^(-1/2) / median(F^(-1/2)), `max_ratio`)
+
+Source: Golatkar, Achille, Soatto: Eternal Sunshine of the Spotless Net, arXiv 1911.04933, section 5; a baseline of
+Tarun et al., arXiv 2111.08947. Needs labelled `retain` (the labels only to judge by); what is forgotten it never sees.
+Warning: nothing in it looks at the forgotten records, so it forgets them only as far as retain can spare their weights.
+
+The paper chooses alpha by hand a network. Without `alpha` it is found on retain: the largest with which the accuracy
+there falls by at most `max_retain_loss`. The paper's formula has no median; here it makes alpha mean the same for every
+network: the variance of the noise of a typical weight.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.plugin import Fraction
+from unlearn_cli.runtime import Random, found, full_precision, track
+from unlearn_cli.training import outputs_of
+
+TASK = "classification"
+CHUNK, CHUNK_NUMBERS = 64, 2**25  # records whose gradients are held at once, and numbers that these may have
+CHECKED_RECORDS = 2000  # of retain, by which alpha is judged
+SEARCHED, HALVINGS = (-8.0, 1.0), 12  # log10 of alpha, and how often the interval is halved
+
+Weights = dict[str, Tensor]
+
+
+def fisher(
+    model: nn.Module, retain: Batches, num_classes: int, random: Random, *,
+    records: PositiveInt = 2000, labels: Literal["model", "data"] = "model", alpha: PositiveFloat | None = None,
+    max_ratio: PositiveFloat = 100.0, max_retain_loss: Fraction = 0.02,
+) -> nn.Module:  # fmt: skip
+    """Add the noise once; F is estimated on `records` of retain.
+
+    With `labels` of the model, the expectation over y is exact: every class counts as it is probable.
+    """
+    ratios = noise_ratios(fisher_diagonal(model, some(retain, records), num_classes, labels), max_ratio)
+    noise = {name: ratio.sqrt() * random.normal(*ratio.shape) for name, ratio in ratios.items()}
+    if alpha is None:
+        alpha = largest_alpha(model, some(retain, CHECKED_RECORDS), noise, max_retain_loss)
+        found("alpha", alpha)
+    model.load_state_dict(noisy(model, noise, alpha), strict=False)
+    return model
+
+
+def fisher_diagonal(model: nn.Module, batches: Batches, num_classes: int, labels: Literal["model", "data"]) -> Weights:
+    """Return for each weight the mean over the records of the squared derivative of log p(y | x)."""
+    model.eval()
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    diagonal = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    chunk = max(2, min(CHUNK, CHUNK_NUMBERS // sum(weight.numel() for weight in weights.values())))
+    gradients = per_sample_gradients(model)
+    steps = track(batches.epochs(1), "fisher", *diagonal.values())
+    for x, y in steps:
+        for x_chunk, y_chunk in zip(x.split(chunk), y.split(chunk), strict=True):
+            for classes, shares in expected_over(model, x_chunk, y_chunk, num_classes, labels):
+                with full_precision(x):  # batch norm under vmap takes no mixed types
+                    per_sample = gradients(weights, x_chunk, classes)
+                for name, gradient in per_sample.items():  # (B, *weight)
+                    diagonal[name] += torch.einsum("b...,b->...", gradient.square(), shares) / batches.num_samples
+        steps.log(trace=sum(values.sum() for values in diagonal.values()))
+    return diagonal
+
+
+def per_sample_gradients(model: nn.Module) -> Callable[[Weights, Tensor, Tensor], Weights]:
+    """Return a function of weights, x (B, *shape) and classes (B,): the gradients of log p(class | x) (B, *weight)."""
+    buffers = dict(model.named_buffers())
+
+    def log_probability(weights: Weights, x: Tensor, number: Tensor) -> Tensor:
+        outputs = functional_call(model, (weights, buffers), (x[None],))
+        return F.log_softmax(outputs[0], dim=0).gather(0, number[None])[0]
+
+    return vmap(grad(log_probability), in_dims=(None, 0, 0))
+
+
+@torch.no_grad()
+def expected_over(
+    model: nn.Module, x: Tensor, y: Tensor, num_classes: int, labels: Literal["model", "data"]
+) -> list[tuple[Tensor, Tensor]]:
+    """Return what y may be for each record, as pairs of classes (B,) and their probabilities (B,)."""
+    if labels == "data":
+        return [(y, torch.ones(len(y), device=y.device))]
+    probabilities = model(x).float().softmax(dim=1)
+    return [(torch.full_like(y, number), probabilities[:, number]) for number in range(num_classes)]
+
+
+def noise_ratios(diagonal: Weights, max_ratio: float) -> Weights:
+    """Return F^(-1/2) of each weight relative to its median over all, at most `max_ratio`."""
+    values = torch.cat([values.flatten() for values in diagonal.values()])
+    median = values[values > 0].median()  # weights behind a unit that is never on have none
+    return {name: (median / values).sqrt().clamp(max=max_ratio) for name, values in diagonal.items()}
+
+
+def noisy(model: nn.Module, noise: Weights, alpha: float) -> Weights:
+    weights = dict(model.named_parameters())
+    return {name: weights[name].detach() + alpha**0.5 * values for name, values in noise.items()}
+
+
+def largest_alpha(model: nn.Module, checked: Batches, noise: Weights, max_retain_loss: float) -> float:
+    """Return the largest alpha, to within a factor of 1.01, with which retain is still recognised well enough."""
+
+    def accuracy() -> float:
+        outputs = outputs_of(model, (x for x, _ in checked.sequential(checked.batch_size)))
+        return float((outputs.argmax(dim=1) == checked.targets).float().mean())
+
+    weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    least = accuracy() - max_retain_loss
+    low, high = SEARCHED
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        model.load_state_dict(noisy(model, noise, 10**middle), strict=False)
+        low, high = (middle, high) if accuracy() >= least else (low, middle)
+        model.load_state_dict(weights, strict=False)
+    return 10**low
+
+
+def some(retain: Batches, count: int) -> Batches:
+    """Return at most `count` records, evenly spread and without augmentation."""
+    stride = -(-retain.num_samples // count)
+    return replace(retain.take(torch.arange(0, retain.num_samples, stride).numpy()), augmentations=())
