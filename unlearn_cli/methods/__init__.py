@@ -2,7 +2,7 @@
 
 TABLE: dict[str, str] = {
     "amnesiac": "wrong labels on forget, then repair on retain",
-    "bad_teacher": "a random teacher on forget, the original on retain, unlabelled",
+    "bad_teacher": "a random teacher on forget, the original on retain",
     "blindspot": "what a network blind to forget says; no forget labels",
     "emmn": "noise stands in for every class; no data",
     "finetune": "go on training on retain alone (baseline)",
