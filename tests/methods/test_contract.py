@@ -100,6 +100,18 @@ def test_it_changes_the_weights_the_same_way_each_time_and_says_what_it_did(
     assert report["cost"]["samples_forward"] > 0
 
 
+@pytest.mark.parametrize("method", TABLE)
+def test_a_dry_run_says_how_much_it_would_work_on_and_writes_nothing(
+    method: str, originals: dict[str, Path], tmp_path: Path
+) -> None:
+    result = invoke(*command(method, originals, tmp_path, []), "-o", tmp_path / "out", "--dry-run", "--json")
+    assert result.exit_code == 0, result.stderr
+    planned = json.loads(result.stdout)
+    sees_data = {"forget", "retain", "forget_inputs", "retain_inputs"} & set(planned["inputs"])
+    assert any(value > 0 for name, value in planned.items() if name.startswith("samples_")) is bool(sees_data)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("method", CLASSIFICATION)
 def test_a_class_is_no_longer_recognised_and_the_others_still_are(
     method: str, unlearned: Callable[[str], Path]
