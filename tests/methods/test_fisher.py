@@ -98,3 +98,12 @@ def test_alpha_is_the_largest_with_which_retain_is_still_recognised() -> None:
     assert alpha > 0
     assert accuracy(model, [1, 2, 3]) >= accuracy(before, [1, 2, 3]) - 0.02
     assert accuracy(with_alpha(3 * alpha)[0], [1, 2, 3]) < accuracy(model, [1, 2, 3])
+
+
+def test_the_cost_counts_every_record_for_every_class() -> None:
+    model, retain = network(), blobs([0, 1])
+    with runtime.start(device="cpu") as run, run.counted(model):
+        fisher_diagonal(model, retain, 4, "data")
+        assert run.cost.samples_backward == retain.num_samples
+        fisher_diagonal(model, retain, 4, "model")
+    assert run.cost.samples_backward == (1 + 4) * retain.num_samples

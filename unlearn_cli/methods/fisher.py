@@ -24,7 +24,7 @@ from torch.func import functional_call, grad, vmap
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.plugin import Fraction
-from unlearn_cli.runtime import Random, found, full_precision, track
+from unlearn_cli.runtime import Random, count, found, full_precision, track
 from unlearn_cli.training import outputs_of
 
 TASK = "classification"
@@ -66,6 +66,7 @@ def fisher_diagonal(model: nn.Module, batches: Batches, num_classes: int, labels
             for classes, shares in expected_over(model, x_chunk, y_chunk, num_classes, labels):
                 with full_precision(x):  # batch norm under vmap takes no mixed types
                     per_sample = gradients(weights, x_chunk, classes)
+                count(len(x_chunk) - 1)  # under vmap the network is seen to take one sample
                 for name, gradient in per_sample.items():  # (B, *weight)
                     diagonal[name] += torch.einsum("b...,b->...", gradient.square(), shares) / batches.num_samples
         steps.log(trace=sum(values.sum() for values in diagonal.values()))

@@ -1,9 +1,10 @@
 """Device, precision, seeds, progress and resume: known here alone, so that methods stay textbook PyTorch."""
 
 from unlearn_cli.runtime.progress import Steps, track
-from unlearn_cli.runtime.run import Run, current, found, full_precision, note, show, start
+from unlearn_cli.runtime.run import Run, count, current, found, full_precision, note, show, start
 from unlearn_cli.runtime.seeds import Random, generator
 
 __all__ = [
-    "Random", "Run", "Steps", "current", "found", "full_precision", "generator", "note", "show", "start", "track",
+    "Random", "Run", "Steps",
+    "count", "current", "found", "full_precision", "generator", "note", "show", "start", "track",
 ]  # fmt: skip

@@ -107,6 +107,13 @@ def current() -> Run | None:
     return _current[-1] if _current else None
 
 
+def count(samples: int) -> None:
+    """Count samples that went forward and backward where hooks cannot see them, such as under vmap."""
+    if _current:
+        _current[-1].cost.samples_forward += samples
+        _current[-1].cost.samples_backward += samples
+
+
 def note(text: str) -> None:
     """Warn the person who waits, and keep the warning as a caveat of the report."""
     console.warn(text)
