@@ -1,7 +1,8 @@
 """Run commands of the tool for benchmarks, each once: what they wrote is kept outside the repository, by digest.
 
-The digest covers manifest, settings, tool version and the method's code, so a benchmark can be interrupted and goes on,
-and later ones reuse what earlier ones trained. The cache lies in $UNLEARN_CLI_CACHE, by default
+The digest covers manifest, settings, tool version and the method's code (its file and those of METHOD_CODE that it
+imports; not the data and runtime packages), so a benchmark can be interrupted and goes on, and later ones reuse what
+earlier ones trained. The cache lies in $UNLEARN_CLI_CACHE, by default
 ~/.cache/unlearn-cli-benchmarks; the data sets in $UNLEARN_CLI_DATA, by default the folder shared/data beside the
 repository.
 """
@@ -19,7 +20,7 @@ from unlearn_cli import __version__
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("UNLEARN_CLI_CACHE", Path.home() / ".cache" / "unlearn-cli-benchmarks"))
-METHOD_CODE = ("attention", "data/mixed", "generator", "noise", "training")  # what methods are made of
+METHOD_CODE = ("attention", "data/mixed", "generator", "methods/unsir", "noise", "training")  # what methods are made of
 DATA = Path(os.environ.get("UNLEARN_CLI_DATA", HERE.parents[1] / "shared" / "data"))
 
 

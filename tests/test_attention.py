@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from unlearn_cli.attention import attention_loss, attention_map, find_layers, record
+from unlearn_cli.attention import attention_loss, attention_map, find_layers, named_layers, record
 from unlearn_cli.errors import UserError
 from unlearn_cli.models.allcnn import allcnn
 from unlearn_cli.models.lenet5 import lenet5
@@ -106,3 +106,41 @@ def test_an_unknown_layer_is_told_with_the_nearest() -> None:
 def test_activations_of_other_layers_are_refused() -> None:
     with pytest.raises(UserError, match="name other layers"):
         attention_loss([torch.randn(2, 3)], [torch.randn(2, 4)])
+
+
+def test_a_network_without_a_known_layer_is_refused_in_words() -> None:
+    class Bare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.weight
+
+    with pytest.raises(UserError, match="none could be found"):
+        find_layers(Bare(), (3,))
+
+
+def test_what_is_overwritten_in_place_counts_once() -> None:
+    """A ResNet block adds to the output of its batch norm and rectifies it in place: one map, not two."""
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(3, 3), nn.ReLU(inplace=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x).add_(1))
+
+    with record(model := Block(), ["first", "second"]) as seen:
+        outputs = model(torch.randn(2, 3))
+    (activation,) = seen.take()
+    assert torch.equal(activation, outputs)
+
+
+def test_named_layers_are_checked_and_kept_in_their_order() -> None:
+    model = mlp(3, (5,))
+    assert named_layers(model, (5,), ["layers.3", "layers.1"]) == ["layers.3", "layers.1"]
+    assert named_layers(model, (5,), None) == find_layers(model, (5,))
+    with pytest.raises(UserError, match="no layer 'nope'"):
+        named_layers(model, (5,), ["nope"])

@@ -467,6 +467,8 @@ FORGET_CASES = [
     asked("attacking without data", "attack model.safetensors --manifest zero.yaml", "zero.yaml", "no data"),
     case("retain without forget", field("forget", None), M, "'forget'",
          command="train --manifest manifest.yaml --split retain --out out"),
+    case("forgetting every class without data", field("forget", {"classes": MANIFEST["classes"]}, "zero.yaml"), "zero.yaml",
+         "nothing would be left", command=UNLEARN.replace(M, "zero.yaml").replace("finetune", "emmn")),
     case("no data and no classes", field("classes", None, "zero.yaml"), "zero.yaml", "list 'classes'",
          command="noise model.safetensors --manifest zero.yaml --out noise.safetensors"),
 ]  # fmt: skip
@@ -515,6 +517,7 @@ TRANSFORM_CASES = [
     case("standardise images", steps({"standardise": {}}, file=P), P, "input.mean", command=TRAIN_IMAGES),
     case("standardise by too few numbers", steps({"standardise": {"mean": [0.0], "std": [1.0]}}), M, "has 1 numbers",
          "4 features"),
+    case("standardise by no numbers", steps({"standardise": {"mean": [], "std": []}}), M, "standardise.mean"),
     case("standardise without std", steps({"standardise": {"mean": [0.0] * 4}}), M, "mean and std together"),
     case("standardise by a negative std", steps({"standardise": {"mean": [0.0] * 4, "std": [-1.0] * 4}}), M,
          "transform.0.standardise.std"),

@@ -53,11 +53,26 @@ def attention_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tens
     return torch.stack([F.mse_loss(attention_map(own), attention_map(other)) for own, other in pairs]).sum()
 
 
+def named_layers(model: nn.Module, input_shape: tuple[int, ...], layers: Sequence[str] | None) -> list[str]:
+    """Return the layers to record: those named, which must be there, or those found.
+
+    Raises:
+        UserError: the network has no layer of such a name, or none can be found.
+    """
+    if layers is None:
+        return find_layers(model, input_shape)
+    with record(model, layers):  # tells an unknown name before any work
+        return list(layers)
+
+
 def find_layers(model: nn.Module, input_shape: tuple[int, ...]) -> list[str]:
     """Return the names of the layers to record: after each layer with weights, the last of what follows it directly.
 
     That is the ReLU of a convolution, batch norm, ReLU block. Found by a pass over zeros, because the order in which a
     network calls its modules is nowhere else written. The head, whose outputs the losses compare anyway, is left out.
+
+    Raises:
+        UserError: the network calls no layer of a known kind.
     """
     names, called = {id(module): name for name, module in model.named_modules()}, list[nn.Module]()
     with ExitStack() as stack, torch.no_grad():
@@ -67,6 +82,8 @@ def find_layers(model: nn.Module, input_shape: tuple[int, ...]) -> list[str]:
         was_training, parameter = model.training, next(model.parameters())
         model.eval()(torch.zeros(2, *input_shape, device=parameter.device))
         model.train(was_training)
+    if not called:
+        raise UserError("layers: none could be found in this network; name some, or set the weight of attention to 0")
     ends = [
         module
         for module, following in zip(called, [*called[1:], None], strict=True)
@@ -86,7 +103,7 @@ def record(model: nn.Module, layers: Sequence[str]) -> Iterator["Recording"]:
     known = dict(model.named_modules())
     for name in layers:
         if name not in known:
-            raise UserError(f"layers: the network has no layer '{name}'; {did_you_mean(name, known)}")
+            raise UserError(f"layers: the network has no layer '{name}'; {did_you_mean(name, filter(None, known))}")
     recording = Recording()
     with ExitStack() as stack:
         for name in layers:
@@ -107,6 +124,6 @@ class Recording:
         self.activations.append(activation)
 
     def take(self) -> list[Tensor]:
-        """Return the activations and forget them."""
-        taken, self.activations = self.activations, []
-        return taken
+        """Return the activations and forget them; of those that share memory, written in place, the last alone."""
+        taken, self.activations = {activation.data_ptr(): activation for activation in self.activations}, []
+        return list(taken.values())

@@ -109,11 +109,26 @@ def objective(
 ) -> tuple[Tensor, Tensor]:
     """Return J of each sample (B,), seen at `samples + shift`, and its gradient at the samples (B, *shape)."""
     sign = -1.0 if kind == "maximize" else 1.0
-    cross_entropy = F.cross_entropy(model(samples + shift), labels, reduction="none")
+    outputs = model(samples + shift)
+    check_depends(outputs)
+    cross_entropy = F.cross_entropy(outputs, labels, reduction="none")
     penalty = REFERENCE_NUMBERS * samples.square().flatten(1).mean(dim=1)
     values = sign * cross_entropy + regularisation * penalty
     (gradient,) = torch.autograd.grad(values.sum(), samples)
     return values.detach(), gradient
+
+
+def check_depends(outputs: Tensor) -> None:
+    """Refuse a frozen network whose outputs do not follow its samples smoothly: nothing can be learned on them.
+
+    Raises:
+        UserError: no gradient reaches the samples.
+    """
+    if not outputs.requires_grad:
+        raise UserError(
+            "no gradient reaches the samples (numbers of words have none), so none can be learned; "
+            "use a method that sees records"
+        )
 
 
 @torch.no_grad()

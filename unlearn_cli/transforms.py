@@ -30,8 +30,12 @@ class Standardise(Section):
     """(x - mean) / std, feature by feature: statistics of the retain split (of train when nothing is forgotten)."""
 
     missing: Literal["refuse", "mean"] = Field(default="refuse", description="mean: an empty cell becomes 0")
-    mean: list[float] | None = Field(default=None, description="fixed numbers in place of the statistics")
-    std: list[NonNegativeFloat] | None = Field(default=None, description="as mean; a feature with 0 becomes 0")
+    mean: Annotated[list[float], Field(min_length=1)] | None = Field(
+        default=None, description="fixed numbers in place of the statistics"
+    )
+    std: Annotated[list[NonNegativeFloat], Field(min_length=1)] | None = Field(
+        default=None, description="as mean; a feature with 0 becomes 0"
+    )
 
     @model_validator(mode="after")
     def check(self) -> Self:

@@ -145,17 +145,39 @@ def test_lost_classes_are_those_of_which_retain_has_hardly_a_record(weights: dic
     assert not all_lost
 
 
-def test_at_least_two_classes_are_never_lost() -> None:
-    """Else the original's distribution on retain would say nothing, or be NaN."""
+def test_a_share_of_retain_does_not_make_a_class_that_it_still_has_count_as_lost(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """60 of 100 records are forgotten; of the other 40 the method uses 12."""
+    seen: list[Tensor | None] = []
+    monkeypatch.setattr(module, "impair", lambda _, teachers, *__: seen.append(teachers.lost))
+    monkeypatch.setattr(module, "repair", lambda *_: None)
+    model, original, random_teacher = (network() for _ in range(3))
+    original.load_state_dict(weights)
+    bad_teacher(model, original, random_teacher, inputs([0], n=60), inputs([0, 1, 2], n=40), retain_share=0.3)
+    assert seen[0] is not None
+    assert not seen[0].any()
+
+
+def test_every_class_lost_counts_as_none() -> None:
+    """Of a random share above 75 % no class is left, and a distribution over none would be NaN."""
     constant = nn.Linear(2, 4).requires_grad_(False)
     constant.weight.zero_()
     constant.bias.copy_(torch.tensor([0.0, 0.0, 1.0, 0.0]))
     lost, _ = module.lost_classes(constant, inputs([0]), inputs([1], n=10))
     assert lost.tolist() == [False, False, True, False]
-    only_two = nn.Sequential(constant, nn.Linear(4, 2)).requires_grad_(False)
-    lost, all_lost = module.lost_classes(only_two, inputs([0]), inputs([1], n=10))
-    assert lost.tolist() == [False, False]
+    only = nn.Sequential(constant, nn.Linear(4, 1)).requires_grad_(False)
+    lost, all_lost = module.lost_classes(only, inputs([0]), inputs([1], n=10))
+    assert lost.tolist() == [False]
     assert not all_lost
+
+
+def test_with_one_class_left_every_record_is_to_get_it() -> None:
+    """That is what a network retrained on that class alone would say."""
+    teacher = nn.Linear(2, 2).requires_grad_(False)
+    teachers = module.Teachers(teacher, nn.Linear(2, 2).requires_grad_(False), 1.0, torch.tensor([True, False]))
+    wanted = teachers.wanted(torch.randn(6, 2), 3)
+    assert wanted.tolist() == [[0.0, 1.0]] * 6
 
 
 def test_forgotten_records_make_up_their_share_of_the_batches() -> None:

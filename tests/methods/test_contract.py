@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.tiny import invoke, same, write_manifest
-from unlearn_cli import plugin
+from unlearn_cli import plugin, suitability
+from unlearn_cli.data.batches import Batches
 from unlearn_cli.methods import TABLE
 from unlearn_cli.runtime import Steps
 
@@ -150,3 +151,21 @@ def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(
         assert "goes on after step" in result.stderr
         whole, resumed = ((tmp_path / out / "model.safetensors").read_bytes() for out in ("whole", "out"))
         assert whole == resumed
+
+
+@pytest.mark.parametrize(
+    "method", [name for name in TABLE if not suitability.lacking(plugin.load("methods", name), {"forget"})]
+)
+def test_a_method_that_needs_no_data_touches_none_where_there_is_some(
+    method: str, originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touched(*_: object) -> None:
+        raise AssertionError("a record was read")
+
+    for name in ("read", "sequential", "take", "share", "per_class"):
+        monkeypatch.setattr(Batches, name, touched)
+    words = command(method, originals, tmp_path, SHORT.get(method, []))
+    result = invoke(*words, "-o", tmp_path / "out", "--no-evaluate", "--force")
+    assert result.exit_code == 0, result.stderr
+    with pytest.raises(AssertionError, match="a record was read"):
+        invoke(*command("finetune", originals, tmp_path, []), "-o", tmp_path / "other", "--no-evaluate", "--force")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli import runtime
+from unlearn_cli.errors import UserError
 from unlearn_cli.generator import Memory
 from unlearn_cli.methods import gkt as module
 from unlearn_cli.methods.gkt import disagreement, gkt, mixed, passes, student_loss, unlikeness
@@ -230,6 +231,39 @@ def test_images_and_batch_norm_work_at_the_smallest_size() -> None:
     assert all(parameter.isfinite().all() for parameter in student.parameters())
 
 
-def test_attention_is_left_out_by_default_with_batch_norm_alone() -> None:
-    assert module.has_batch_norm(network())
-    assert not module.has_batch_norm(nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2)))
+@pytest.mark.parametrize(("normalised", "expected"), [(True, 0.0), (False, 2500.0)])
+def test_attention_is_left_out_by_default_with_batch_norm_alone(
+    monkeypatch: pytest.MonkeyPatch, normalised: bool, expected: float
+) -> None:
+    middle = nn.BatchNorm1d if normalised else nn.LayerNorm
+    original, student = (nn.Sequential(nn.Linear(2, 8), middle(8), nn.ReLU(), nn.Linear(8, 4)) for _ in range(2))
+    used: list[float] = []
+    real = module.student_loss
+    monkeypatch.setattr(module, "student_loss", lambda *given: used.append(given[-1]) or real(*given))
+    gkt(original.eval().requires_grad_(False), student, [0], (2,), Random(0, "t"), cycles=1, student_steps=2)
+    assert used == [expected] * 2
+
+
+def test_a_single_sample_that_passes_is_too_few_for_batch_norm(
+    teacher: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "passes", lambda outputs, *_: torch.arange(len(outputs)) == 3)
+    student = network()
+    before = student.state_dict()["0.weight"].clone()
+    taught(teacher, [0], student, gate=0.01, memory=0, cycles=3)
+    assert torch.equal(student.state_dict()["0.weight"], before)
+
+
+def test_a_network_of_word_numbers_is_refused() -> None:
+    """No gradient comes back through them, so the generator would learn nothing."""
+
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.EmbeddingBag(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.words(x.long() % 8)
+
+    with pytest.raises(UserError, match="no gradient reaches the samples"):
+        gkt(Words().eval().requires_grad_(False), Words(), [0], (4,), Random(0, "t"), cycles=1, attention=0.0)

@@ -32,8 +32,8 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
 def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int) -> tuple[str, dict[str, int]]:
     """Estimate from the settings how many samples go forward and backward, in words and as data.
 
-    Epochs bound the work. Steps say it of one trial, and there may be several; a number of steps that is not given the
-    method chooses by what it finds. Those that learn noise do not count: they go over noise, not over records.
+    Epochs bound the work. Steps are the least of it: a method may try them several times, and chooses those that are not
+    given. Those that learn noise do not count: they go over noise, not over records.
     """
     records, of = sum(used.values()), " and ".join(used)
     if not used:
@@ -44,11 +44,11 @@ def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int
         samples = epochs * records + sum(value or 0 for value in steps.values()) * min(batch_size, records)
         open_ended = [name for name, value in steps.items() if value is None]
         more = f", and {' and '.join(open_ended)} that the method chooses" if open_ended else ""
-        what = f"about {samples} samples of {of} forward and backward (one trial){more}"
+        what = f"at least about {samples} samples of {of} forward and backward{more}"
         return what, {"samples_forward_and_backward_about": samples}
     if not epochs:
         taken = min(records, values.get("records", records))
-        return f"once over {taken} records of {of}", {"samples_forward_and_backward_about": taken}
+        return f"{taken} records of {of}, once or once a class", {"samples_forward_and_backward_about": taken}
     samples = epochs * records
     return f"at most {epochs} epochs over {records} records of {of}", {"samples_forward_and_backward_at_most": samples}
 

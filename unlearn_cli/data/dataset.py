@@ -133,6 +133,8 @@ def _without_data(manifest: Manifest, num_classes: int | None) -> Dataset:
         raise UserError("a manifest without data must say how many classes there are: list 'classes'")
     forget = manifest.forget
     numbers = selection.forget_classes(forget, classes or []) if forget and forget.only_classes else None
+    if numbers and len(numbers) == len(classes or []):
+        raise UserError("forget selects every class; nothing would be left to keep")
     names = [str(name) for name in classes] if classes else None
     return Dataset(manifest.task, names, _num_outputs(manifest, classes), {}, numbers)
 

@@ -34,7 +34,7 @@ def amnesiac(
     model: nn.Module, forget: Batches, retain: Batches, num_classes: int, random: Random, *,
     impair_steps: PositiveInt = 60, impair_lr: PositiveFloat | None = None, repair_steps: NonNegativeInt | None = None,
     repair_lr: PositiveFloat | None = None, retain_share: Fraction = 1.0,
-    forget_share: Annotated[float, Field(gt=0, lt=1)] | None = 0.25, batch_norm: Literal["batch", "frozen"] = "batch",
+    forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25, batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
     """Impair with the wrong labels, then repair on retain, of which `retain_share` is used.
 
@@ -43,8 +43,8 @@ def amnesiac(
     are about `forget_share` of an impair batch, never less often than the data has them; null: as often as that.
     """
     relabelled = forget.relabelled(wrong_labels(forget.targets, num_classes, random))
-    retain = retain.share(retain_share)
     all_lost = not bool(torch.isin(forget.targets, retain.targets).any())
+    retain = retain.share(retain_share)
     if repair_steps is None:
         repair_steps = 120 if all_lost else max(150, 6 * len(retain))
     impair(model, relabelled, retain, impair_steps, impair_lr or (3e-3 if all_lost else 9e-3), forget_share, batch_norm)

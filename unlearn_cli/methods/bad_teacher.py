@@ -46,7 +46,7 @@ def bad_teacher(
     forget_inputs: Unlabelled, retain_inputs: Unlabelled, *,
     impair_steps: PositiveInt = 75, impair_lr: PositiveFloat | None = None, repair_steps: NonNegativeInt | None = None,
     repair_lr: PositiveFloat | None = None, temperature: PositiveFloat = 1.0, retain_share: Fraction = 1.0,
-    forget_share: Annotated[float, Field(gt=0, lt=1)] | None = 0.25, correct_teachers: bool = True,
+    forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25, correct_teachers: bool = True,
     batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
     """Impair with both teachers, then repair with the competent one on retain, of which `retain_share` is used.
@@ -57,8 +57,8 @@ def bad_teacher(
     `correct_teachers` neither teacher gives a lost class any probability, nor the random one the class that the
     original gives; the other probabilities are scaled up.
     """
+    lost, all_lost = lost_classes(original, forget_inputs, retain_inputs)
     retain = retain_inputs.share(retain_share)
-    lost, all_lost = lost_classes(original, forget_inputs, retain)
     teachers = Teachers(original, incompetent_teacher, temperature, lost if correct_teachers else None)
     if repair_steps is None:
         repair_steps = 105 if all_lost else max(150, 6 * len(retain))
@@ -87,13 +87,15 @@ class Teachers:
         if num_forget:
             random_logits = self.incompetent(x[:num_forget])
             if self.lost is not None:
-                random_logits = random_logits.masked_fill(self.lost, -torch.inf).scatter(1, said, -torch.inf)
+                random_logits = random_logits.masked_fill(self.lost, -torch.inf)
+            if self.lost is not None and (~self.lost).sum() > 1:  # of a single class left nothing can be taken away
+                random_logits = random_logits.scatter(1, said, -torch.inf)
             logits = torch.cat([random_logits, logits[num_forget:]])
         return F.softmax(logits.float() / self.temperature, dim=1)
 
     def loss(self, outputs: Tensor, wanted: Tensor) -> Tensor:
         """Return KL(wanted || the student's distribution), summed over the classes, mean over the records."""
-        return F.kl_div(F.log_softmax(outputs / self.temperature, dim=1), wanted, reduction="batchmean")
+        return F.kl_div(F.log_softmax(outputs.float() / self.temperature, dim=1), wanted, reduction="batchmean")
 
 
 def impair(
@@ -131,12 +133,12 @@ def repair(
 def lost_classes(original: nn.Module, forget: Unlabelled, retain: Unlabelled) -> tuple[Tensor, bool]:
     """Say of each class (K,) whether it is lost, and whether most records of forget are of lost classes.
 
-    The original's outputs stand for the labels. At least two classes are left.
+    The original's outputs stand for the labels. At least one class is left.
     """
     forgotten, retained = (class_counts(original, part) for part in (forget, retain))
     share = forgotten / (forgotten + retained).clamp(min=1)
     lost = share > LOST
-    if (~lost).sum() < 2:
+    if lost.all():
         lost = torch.zeros_like(lost)
     return lost, bool(forgotten[lost].sum() > forgotten.sum() / 2)
 

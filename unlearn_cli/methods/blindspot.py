@@ -26,7 +26,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.attention import Recording, attention_loss, find_layers, record
+from unlearn_cli.attention import Recording, attention_loss, named_layers, record
 from unlearn_cli.data.batches import Batches, Unlabelled
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.errors import UserError
@@ -45,9 +45,9 @@ def blindspot(
     batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
     """Train the blindspot model as `train` does, then the student. `layers` are those whose attention is compared."""
+    layers = named_layers(model, input_shape, layers) if attention_weight else []
     fit(fresh, retain, task_loss, epochs=blindspot_epochs, lr=blindspot_lr, schedule=schedule)
     fresh.eval().requires_grad_(False)
-    layers = find_layers(model, input_shape) if layers is None else layers
     unlearn(model, fresh, forget_inputs, retain, task_loss, layers, attention_weight, epochs, lr, schedule, batch_norm)
     return model
 
@@ -59,8 +59,7 @@ def unlearn(
     """Train the student on mixed batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr)
     training_mode(model, batch_norm)
-    recorded = layers if attention_weight else []  # of no use to a loss without attention
-    with record(model, recorded) as student, record(blind, recorded) as teacher:
+    with record(model, layers) as student, record(blind, layers) as teacher:
         steps = track(mix(forget_inputs, retain).epochs(epochs), "unlearn", model, optimizer)
         for x, y, is_forget in steps:
             set_learning_rate(optimizer, lr * scheduled(schedule, steps.share_done))

@@ -107,7 +107,7 @@ def impair(
     for _ in steps:
         set_learning_rate(optimizer, lr * scheduled(schedule, steps.share_done))
         chosen = random.integers(len(x), batch_size)
-        loss = F.kl_div(model(x[chosen]).log_softmax(dim=1), y[chosen], reduction="batchmean")
+        loss = F.kl_div(model(x[chosen]).float().log_softmax(dim=1), y[chosen], reduction="batchmean")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -5,8 +5,10 @@ learns the teacher's answers on them, and nothing that speaks of the forgotten c
 
     q(x) = softmax(T(x) / tau), the columns of F set to 0 and the rest renormalised      (`targets: corrected`)
     D(x) = KL(q(x) || softmax(S(x) / tau)), averaged over the samples x = G(z) that pass the gate max_F p_T(x) < epsilon
-    generator: minimise -D + confidence * CE(q, argmax q) - balance * H(mean of q)       (1 step a cycle)
+    generator: minimise -D + confidence * CE(r, argmax r) - balance * H(mean of r)       (1 step a cycle)
     student:   minimise D + attention * sum over layers of the attention loss            (`student_steps` a cycle)
+
+with r(x) the teacher's probabilities of the kept classes, whatever the targets.
 
 Source: Chundawat et al., Zero-Shot Machine Unlearning, arXiv 2201.05629, section IV. Needs no data at all: the
 original, new weights and the class numbers.
@@ -22,14 +24,15 @@ their classes equally frequent (Chen et al., arXiv 1904.01186), a memory of earl
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.attention import attention_loss, find_layers, record
+from unlearn_cli.attention import attention_loss, named_layers, record
 from unlearn_cli.generator import Memory, make_generator
+from unlearn_cli.noise import check_depends
 from unlearn_cli.plugin import Fraction
 from unlearn_cli.runtime import Random, note, track
 from unlearn_cli.training import scheduled, set_learning_rate
@@ -39,7 +42,7 @@ TASK = "classification"
 
 def gkt(
     original: nn.Module, fresh: nn.Module, forget_classes: list[int], input_shape: tuple[int, ...], random: Random, *,
-    cycles: PositiveInt = 300, batch_size: PositiveInt = 128, student_steps: PositiveInt = 10,
+    cycles: PositiveInt = 300, batch_size: Annotated[int, Field(ge=2)] = 128, student_steps: PositiveInt = 10,
     code_size: PositiveInt = 128, width: PositiveInt = 16,
     generator_lr: PositiveFloat = 1e-3, student_lr: PositiveFloat = 5e-3,
     schedule: Literal["constant", "cosine"] = "cosine", clip: PositiveFloat = 5.0,
@@ -50,8 +53,9 @@ def gkt(
 ) -> nn.Module:  # fmt: skip
     """Distil the original into `fresh` over `cycles` generated batches.
 
-    `gate` is epsilon; without it every sample passes. After `restart_after` cycles in a row in which none passed the
-    generator gets new weights. `remembered` is the share of a student batch that comes from the last `memory` samples.
+    `gate` is epsilon; without it every sample passes. After `restart_after` cycles in a row in which fewer than two did
+    the generator gets new weights. `remembered` is the share of a student batch that comes from the last `memory`
+    samples.
     `attention` is 2500 (the paper's 250 for a KL divergence averaged over 10 classes, too), and 0 for networks with
     batch norm: the student's runs on the statistics of the batch, and its maps cannot be those of the teacher.
     """
@@ -62,7 +66,7 @@ def gkt(
     student_optimizer = torch.optim.Adam(fresh.parameters(), student_lr)
     earlier, starved = Memory(memory, input_shape, random.device), torch.zeros(1, dtype=torch.long)
     state = (generator, generator_optimizer, fresh, student_optimizer, earlier.samples, earlier.added, starved)
-    layers = (layers or find_layers(original, input_shape)) if attention else []
+    layers = named_layers(original, input_shape, layers) if attention else []
     dropped = forget_classes if targets == "corrected" else []
     progress = track(range(cycles), "distil", *state)
     fresh.train()
@@ -72,6 +76,7 @@ def gkt(
         codes = random.normal(batch_size, code_size)
         x = generator(codes)
         teacher_outputs, student_outputs = original(x), fresh(x)
+        check_depends(teacher_outputs)
         passed = passes(teacher_outputs, forget_classes, gate)
         parted = disagreement(teacher_outputs, student_outputs, dropped, temperature)[passed].mean()  # NaN if none did
         if passed.any():
@@ -80,12 +85,13 @@ def gkt(
         with torch.no_grad():  # the second and last pass of a cycle through the generator
             x = generator(codes)
             x = x[passes(original(x), forget_classes, gate)]
-        starved.copy_(starved + 1 if len(x) == 0 else torch.zeros_like(starved))
-        if len(x) == 0 and int(starved) % restart_after == 0:
+        enough = len(x) > 1  # batch norm refuses a batch of one
+        starved.copy_(torch.zeros_like(starved) if enough else starved + 1)
+        if not enough and int(starved) % restart_after == 0:
             renew(generator, generator_optimizer, input_shape, random, code_size, width)
         earlier.add(x)
         loss = torch.tensor(math.nan)
-        for _ in range(student_steps if len(x) else 0):
+        for _ in range(student_steps if enough else 0):
             batch = mixed(x, earlier, round(remembered * len(x)), random)
             loss = student_loss(original, fresh, batch, dropped, temperature, layers, attention)
             step(loss, fresh, student_optimizer, clip)

@@ -25,7 +25,7 @@ from unlearn_cli.training import TaskLoss, training_mode
 def neggrad(
     model: nn.Module, forget: Batches, retain: Batches, task_loss: TaskLoss, *,
     retain_weight: NonNegativeFloat = 1.0, num_steps: PositiveInt = 100, lr: PositiveFloat = 1e-3,
-    optimizer: Literal["sgd", "adam"] = "adam", forget_share: Annotated[float, Field(gt=0, lt=1)] | None = 0.25,
+    optimizer: Literal["sgd", "adam"] = "adam", forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25,
     max_forget_loss: PositiveFloat | None = 5.0, batch_norm: Literal["batch", "frozen"] = "frozen",
 ) -> nn.Module:  # fmt: skip
     """Take `num_steps` steps; with `retain_weight` 0 no record of retain is touched.
