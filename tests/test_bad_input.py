@@ -467,8 +467,8 @@ FORGET_CASES = [
     asked("attacking without data", "attack model.safetensors --manifest zero.yaml", "zero.yaml", "no data"),
     case("retain without forget", field("forget", None), M, "'forget'",
          command="train --manifest manifest.yaml --split retain --out out"),
-    case("forgetting every class without data", field("forget", {"classes": MANIFEST["classes"]}, "zero.yaml"), "zero.yaml",
-         "nothing would be left", command=UNLEARN.replace(M, "zero.yaml").replace("finetune", "emmn")),
+    case("forgetting every class without data", field("forget", {"classes": MANIFEST["classes"]}, "zero.yaml"),
+         "zero.yaml", "nothing would be left", command=UNLEARN.replace(M, "zero.yaml").replace("finetune", "emmn")),
     case("no data and no classes", field("classes", None, "zero.yaml"), "zero.yaml", "list 'classes'",
          command="noise model.safetensors --manifest zero.yaml --out noise.safetensors"),
 ]  # fmt: skip
