@@ -32,8 +32,8 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
 def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int) -> tuple[str, dict[str, int]]:
     """Estimate from the settings how many samples go forward and backward, in words and as data.
 
-    Epochs bound the work. Steps are the least of it: a method may try them several times, and chooses those that are not
-    given. Those that learn noise do not count: they go over noise, not over records.
+    Epochs bound the work. Steps are the least of it: a method may try them several times, and chooses those that are
+    not given. Those that learn noise do not count: they go over noise, not over records.
     """
     records, of = sum(used.values()), " and ".join(used)
     if not used:
