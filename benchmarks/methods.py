@@ -56,10 +56,10 @@ TASKS = {
     "beijing_month": Task("beijing_month", recipe(epochs=20), REGRESSION),
     "beijing_range": Task("beijing_range", recipe(epochs=20), REGRESSION),
     "cifar_subclass": Task("cifar_subclass", CIFAR, RECORDS),
-    "cifar_two_classes": Task("cifar_two_classes", CIFAR, CIFAR_CLASSES, references=(0,)),
     "cifar_class": Task(
         "cifar_resnet20", recipe(epochs=24, optimizer="sgd", lr=0.2, weight_decay=0.0005), CIFAR_CLASSES, [0], (0,)
     ),
+    "cifar_two_classes": Task("cifar_two_classes", CIFAR, CIFAR_CLASSES, references=(0,)),
 }
 
 
