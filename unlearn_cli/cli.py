@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from unlearn_cli import __version__, attacks, console, metrics
 from unlearn_cli import options as o
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.errors import CliError, resources
+from unlearn_cli.method_help import MethodCommand
 
 
 class Group(TyperGroup):
@@ -60,16 +61,6 @@ def root(
 def listed(title: str, table: dict[str, str]) -> str:
     """Return the names of a table with their summaries, for the end of a help page."""
     return f"{title}:\n\n" + "\n\n".join(f"{name}: {summary}" for name, summary in table.items())
-
-
-class MethodCommand(TyperCommand):
-    """Ends its help page with what each method needs and suits, which is read from their files only then."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        from unlearn_cli.suitability import method_lines
-
-        self.epilog = "Methods:\n\n" + "\n\n".join(method_lines())
-        super().format_help(ctx, formatter)
 
 
 @app.command(cls=MethodCommand)
