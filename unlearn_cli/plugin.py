@@ -32,7 +32,18 @@ INPUTS: dict[str, str] = {
     "input_shape": "", "task_loss": "",
     "train": "data", "forget": "data forget", "retain": "data forget", "forget_classes": "forget",
     "forget_inputs": "data forget", "retain_inputs": "data forget", "label_statistics": "data",
-    "forget_outputs": "data forget", "holdout_outputs": "data forget test",
+    # metrics: called once a split, and once a reference if they compare with one
+    "outputs": "data", "reference_outputs": "data reference", "random_outputs": "data",
+    # metrics of the whole network: their split is called 'model'
+    "split_outputs": "data forget test", "reference_split_outputs": "data forget test reference",
+    "weights": "", "original_weights": "original", "cost": "cost", "reference_cost": "reference cost",
+    # attacks
+    "forget_outputs": "data forget", "holdout_outputs": "data forget test", "retain_outputs": "data forget",
+    "original_forget_outputs": "data forget original", "original_holdout_outputs": "data forget test original",
+    "reference_forget_outputs": "data forget reference", "reference_holdout_outputs": "data forget test reference",
+    "split_features": "data forget test", "holdout": "data forget test", "test": "data test",
+    "reference": "reference", "references": "reference", "class_names": "", "seed": "",
+    "shadow_runs": "data forget shadows",
 }  # fmt: skip
 OPTIONAL_INPUTS = ("noise",)
 

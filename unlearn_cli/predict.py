@@ -49,10 +49,9 @@ def predict(
     Raises:
         UserError: an output is not finite, or there is not one output a class (one number, for a regression).
     """
-    batch_size = max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))
     was_training = model.training
     model.eval()
-    parts = [model(x).double().cpu().numpy() for x, _ in batches.sequential(batch_size)]
+    parts = [model(x).double().cpu().numpy() for x, _ in batches.sequential(_batch_size(batches))]
     model.train(was_training)
     values = np.concatenate(parts) if parts else np.zeros((0, batches.num_outputs))
     if values.shape[1:] != (batches.num_outputs,):
@@ -64,3 +63,36 @@ def predict(
         )
     values = values[:, 0] * target_std + target_mean if task == "regression" else values
     return Outputs(values, batches.split.labels, task)
+
+
+@torch.inference_mode()
+def penultimate(model: nn.Module, batches: Batches) -> np.ndarray:
+    """Return the features (n, width), float64, that enter the network's last linear layer, in the split's own order.
+
+    Raises:
+        UserError: the network has no linear layer.
+    """
+    heads = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    if not heads:
+        raise UserError("the network has no linear layer: its penultimate features are not defined")
+    seen: list[np.ndarray] = []
+    handle = heads[-1].register_forward_pre_hook(lambda _, inputs: seen.append(_pooled(inputs[0])))
+    was_training = model.training
+    model.eval()
+    try:
+        for x, _ in batches.sequential(_batch_size(batches)):
+            model(x)
+    finally:
+        handle.remove()
+    model.train(was_training)
+    return np.concatenate(seen)
+
+
+def _pooled(features: torch.Tensor) -> np.ndarray:
+    """Return features (B, width); maps (B, C, H, W), which enter a convolution, are averaged over their places."""
+    flat = features if features.dim() == 2 else features.flatten(2).mean(2)
+    return flat.double().cpu().numpy()
+
+
+def _batch_size(batches: Batches) -> int:
+    return max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
 
 Task = Literal["classification", "regression"]
 Role = Literal["subject", "original", "reference", "trained"]
-Verdict = Literal["passed", "failed", "inconclusive"]
+Verdict = Literal["passed", "passed_screen", "failed", "inconclusive", "nothing_to_forget", "error"]
+Half = Literal["selection", "verdict", "all"]
 
 
 class Part(BaseModel):
@@ -26,6 +27,10 @@ class Estimate(Part):
     high: float | None = None
     interval: str | None = Field(default=None, description="how the interval was computed, 'wilson' for example")
     reason: str | None = Field(default=None, description="why there is no value")
+    sd: float | None = Field(default=None, description="standard deviation over the runs")
+    runs: int | None = Field(
+        default=None, description="how many references, or repeats, it is a mean of"
+    )
 
 
 class Checkpoint(Part):
@@ -122,12 +127,88 @@ class Attack(Part):
     warnings: list[str] = Field(default_factory=list)
 
 
+class Finding(Part):
+    """What a probe found that scores no single record: a relearn curve, a linear probe, a test against references."""
+
+    name: str
+    role: str = Field(default="subject", description="which checkpoint was probed")
+    tier: str
+    quantities: dict[str, Estimate]
+    informative: bool | None = Field(
+        default=None, description="false: the probe cannot tell members from others even where it was fitted"
+    )
+    curves: list[Curve] = Field(default_factory=list)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    seed: int = 0
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Skipped(Part):
+    """An attack or metric that was not run, and why; that is not the same as having found nothing."""
+
+    name: str
+    reason: str
+
+
+class Comparison(Part):
+    """A metric beside the references: is the difference larger than that between one retraining and another?"""
+
+    split: str
+    metric: str
+    n_references: int
+    reference: float | None = Field(default=None, description="the references' mean; of a distance: between references")
+    reference_sd: float | None = None
+    units_of_sd: float | None = Field(default=None, description="(subject - reference) / reference_sd")
+    normalised: float | None = Field(
+        default=None,
+        description="(subject - reference) / (original - reference): 0 like retraining, 1 like not unlearning",
+    )
+    reason: str | None = Field(default=None, description="why 'normalised' or 'units_of_sd' is null")
+
+
+class Confusion(Part):
+    """Where the records of a split go: counts of each predicted class. One class that takes them all is exposure."""
+
+    split: str
+    role: str
+    n: int
+    counts: dict[str, int] = Field(description="predicted class -> records")
+    largest_share: Estimate
+
+
+class Layer(Part):
+    """How far one tensor lies from that of the original, and how far relative to the original's norm."""
+
+    name: str
+    kind: Literal["parameter", "buffer"]
+    distance: float
+    relative: float | None = Field(description="null where the original's norm is 0")
+
+
 class Gate(Part):
     condition: str
     verdict: Verdict
     value: Estimate
     limit: float | None
     reason: str | None = None
+    role: str = Field(default="subject", description="which checkpoint was judged; the others are the calibration")
+    margin: float | None = Field(default=None, description="how far from the limit still counts as equal")
+    p_passed: float | None = Field(default=None, description="p-value of 'it is not within the margin'; small passes")
+    p_failed: float | None = Field(default=None, description="p-value of 'it is within the margin'; small fails")
+
+
+class Judgement(Part):
+    """How a statistical verdict came about."""
+
+    tier: str
+    level: float = 0.05
+    attempts: int = Field(default=1, description="methods or settings tried before this one; divides the level")
+    holdout_half: Half = Field(default="all", description="which half of the hold-out judged")
+    correction: str = "holm over the gates of the tier, for failing; all must pass, for passing"
+    calibration: dict[str, Verdict] = Field(
+        default_factory=dict, description="verdicts on the controls: references should pass, the original must fail"
+    )
+    reasons: list[str] = Field(default_factory=list)
 
 
 class Cost(Part):
@@ -167,10 +248,16 @@ class Report(Part):
     metrics: dict[str, dict[str, dict[str, Estimate]]] = Field(
         default_factory=dict, description="checkpoint (original, subject, reference) -> split -> metric"
     )
+    comparisons: list[Comparison] = Field(default_factory=list)
+    confusions: list[Confusion] = Field(default_factory=list)
+    layers: list[Layer] = Field(default_factory=list, description="of the subject, beside the original")
     attacks: list[Attack] = Field(default_factory=list)
+    findings: list[Finding] = Field(default_factory=list)
+    skipped: list[Skipped] = Field(default_factory=list)
     curves: list[Curve] = Field(default_factory=list)
     gates: list[Gate] = Field(default_factory=list)
     verdict: Verdict | None = Field(default=None, description="of the gates; null when none was asked")
+    judgement: Judgement | None = None
     cost: Cost = Field(default_factory=Cost)
     caveats: list[str] = Field(default_factory=list)
 

@@ -12,6 +12,7 @@ from unlearn_cli.stats.audit import (
     ppv_at_prior,
 )
 from unlearn_cli.stats.block import Scores, attack_block, refuse_non_finite
+from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.intervals import (
     clopper_pearson,
     delta_method,
@@ -34,6 +35,7 @@ from unlearn_cli.stats.roc import (
 )
 
 __all__ = [
+    "Findings",
     "HeldOut",
     "Scores",
     "advantage",
