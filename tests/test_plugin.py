@@ -17,7 +17,7 @@ from unlearn_cli.suitability import lacking
 
 METHODS, ATTACKS = list(methods.TABLE), list(attacks.TABLE)
 PLUGINS = [*(("methods", name) for name in METHODS), *(("attacks", name) for name in ATTACKS)]
-EVERYTHING = {"data", "forget", "test"}
+EVERYTHING = {"data", "forget", "test", "original", "reference", "cost", "shadows"}
 
 every_plugin = pytest.mark.parametrize(("kind", "name"), PLUGINS)
 

@@ -69,7 +69,7 @@ def unlearn(
     config: o.ConfigOption = None, settings: o.SetOption = None,
     noise: Annotated[Path | None, typer.Option(help="Noise that 'unlearn-cli noise' wrote.")] = None,
     reference: o.ReferenceOption = None,
-    evaluate: Annotated[bool, typer.Option(help="Measure before and after.")] = True,
+    evaluate: Annotated[bool, typer.Option(help="Measure before and after.")] = True, half: o.HalfOption = "all",
     dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
@@ -82,7 +82,7 @@ def unlearn(
     talk(as_json, quiet, log_format)
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
-        allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates,
+        allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates, half=half,
     )  # fmt: skip
     asked = command.Asked(
         checkpoint, manifest, method, out, chosen=Chosen(config, tuple(settings or ())), noise=noise,
@@ -94,9 +94,9 @@ def unlearn(
 @app.command(epilog=listed("Metrics", metrics.TABLE))
 def evaluate(
     checkpoint: o.CheckpointArgument, manifest: o.ManifestOption, original: o.OriginalOption = None,
-    reference: o.ReferenceOption = None, metric: o.MetricOption = None,
+    reference: o.ReferenceOption = None, metric: o.MetricOption = None, settings: o.SetOption = None,
     require: Annotated[list[str] | None, typer.Option(help="Gate: 'test_forget.accuracy <= 0.02'; repeatable.")] = None,
-    out: o.OptionalOutOption = None,
+    half: o.HalfOption = "all", out: o.OptionalOutOption = None, junit: o.JunitOption = None,
     dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
@@ -109,11 +109,11 @@ def evaluate(
     talk(as_json, quiet, log_format)
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
-        allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates,
+        allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates, half=half,
     )  # fmt: skip
     asked = command.Asked(
         checkpoint, manifest, original=original, references=tuple(reference or ()), metrics=tuple(metric or ()),
-        require=tuple(require or ()), out=out, dry_run=dry_run,
+        settings=tuple(settings or ()), require=tuple(require or ()), out=out, junit=junit, dry_run=dry_run,
     )  # fmt: skip
     finish(command.run(asked, common))
 
@@ -121,10 +121,12 @@ def evaluate(
 @app.command(epilog=listed("Attacks", attacks.TABLE))
 def attack(
     checkpoint: o.CheckpointArgument, manifest: o.ManifestOption,
-    tier: Annotated[str, typer.Option(help="Which attacks: quick needs forward passes only.")] = "quick",
-    name: o.AttackOption = None, config: o.ConfigOption = None, settings: o.SetOption = None,
-    original: o.OriginalOption = None, reference: o.ReferenceOption = None, out: o.OptionalOutOption = None,
-    force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
+    tier: o.TierOption = None, name: o.AttackOption = None, config: o.ConfigOption = None,
+    settings: o.SetOption = None, original: o.OriginalOption = None, reference: o.ReferenceOption = None,
+    half: o.HalfOption = "verdict", attempts: o.AttemptsOption = 1, require_tier: o.RequireTierOption = None,
+    inconclusive: o.InconclusiveOption = "fail",
+    out: o.OptionalOutOption = None, junit: o.JunitOption = None, pictures: o.PicturesOption = False,
+    dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
@@ -136,12 +138,12 @@ def attack(
     talk(as_json, quiet, log_format)
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
-        allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates,
+        allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates, half=half,
     )  # fmt: skip
-    chosen = Chosen(config, tuple(settings or ()))
     asked = command.Asked(
-        checkpoint, manifest, tier=tier, attacks=tuple(name or ()), chosen=chosen, original=original,
-        references=tuple(reference or ()), out=out,
+        checkpoint, manifest, tier=tier, attacks=tuple(name or ()), chosen=Chosen(config, tuple(settings or ())),
+        original=original, references=tuple(reference or ()), out=out, attempts=attempts, require_tier=require_tier,
+        inconclusive=inconclusive, junit=junit, pictures=pictures, dry_run=dry_run,
     )  # fmt: skip
     finish(command.run(asked, common))
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.metrics import DEFAULTS, TABLE
+from unlearn_cli.metrics import ALLOWED, TABLE
 from unlearn_cli.report import Estimate, Gate, Verdict
 
-SPLITS = ("train", "test", "forget", "retain", "test_forget", "test_retain")
+SPLITS = ("train", "test", "forget", "retain", "test_forget", "test_retain", "model")
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _GRAMMAR = re.compile(
@@ -61,8 +61,8 @@ def _check_names(text: str, split: str, metric: str, task: str) -> None:
         raise UserError(f"condition '{text}': no split '{split}'; {did_you_mean(split, SPLITS)}")
     if metric not in TABLE:
         raise UserError(f"condition '{text}': no metric '{metric}'; {did_you_mean(metric, TABLE)}")
-    here = DEFAULTS[task]
-    if metric not in here and any(metric in names for names in DEFAULTS.values()):
+    here = ALLOWED[task]
+    if metric not in here and any(metric in names for names in ALLOWED.values()):
         raise UserError(f"condition '{text}': '{metric}' is not defined for {task}; defined are {', '.join(here)}")
 
 

@@ -32,6 +32,26 @@ AttackOption = Annotated[
     list[str] | None,
     typer.Option("--attack", help="Attacks by name; repeatable.", autocompletion=lambda: list(attacks.TABLE.items())),
 ]
+HalfOption = Annotated[
+    Literal["selection", "verdict", "all"],
+    typer.Option(help="Half of the hold-out: one to choose methods and settings by, one to judge with."),
+]
+AttemptsOption = Annotated[
+    int,
+    typer.Option(min=1, help="How many methods or settings were judged before, this one counted; lowers the level."),
+]
+TierOption = Annotated[
+    str | None,
+    typer.Option(help="quick: forward passes; standard: beside references; audit: shadow runs. Default: quick."),
+]
+RequireTierOption = Annotated[str | None, typer.Option(help="Exit 4 when the verdict is of a lower tier.")]
+InconclusiveOption = Annotated[
+    Literal["fail", "pass"], typer.Option(help="What a verdict that is not decided is for the exit code.")
+]
+JunitOption = Annotated[Path | None, typer.Option("--junit", help="JUnit XML of the gates, for CI.")]
+PicturesOption = Annotated[
+    bool, typer.Option("--pictures", help="Write reconstructions into pictures.html: evidence about people.")
+]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Go on with an original that is no better than chance.")]
 DuplicatesOption = Annotated[

@@ -65,6 +65,15 @@ class Plugin:
         """Whether it forgets whole classes alone: there is no other use for their numbers."""
         return "forget_classes" in self.needs
 
+    @property
+    def sections(self) -> set[str]:
+        """What must be there for its inputs: sections of the manifest, and checkpoints that an option names.
+
+        A method has the original by itself; metrics and attacks must be given it.
+        """
+        found = {section for name in self.needs for section in INPUTS[name].split()}
+        return found | {"original"} if self.kind != "methods" and "original" in self.needs else found
+
     def function(self) -> Callable[..., Any]:
         """Import the module (torch comes with it) and return the function."""
         return getattr(importlib.import_module(self.module), self.name)

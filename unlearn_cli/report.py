@@ -28,9 +28,7 @@ class Estimate(Part):
     interval: str | None = Field(default=None, description="how the interval was computed, 'wilson' for example")
     reason: str | None = Field(default=None, description="why there is no value")
     sd: float | None = Field(default=None, description="standard deviation over the runs")
-    runs: int | None = Field(
-        default=None, description="how many references, or repeats, it is a mean of"
-    )
+    runs: int | None = Field(default=None, description="how many references, or repeats, it is a mean of")
 
 
 class Checkpoint(Part):

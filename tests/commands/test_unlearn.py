@@ -214,7 +214,8 @@ def test_what_is_measured_is_what_is_delivered_in_half_precision_too(original: P
     manifest, out = write_manifest(tmp_path), tmp_path / "out"
     assert invoke("unlearn", tmp_path / "half.safetensors", "-m", manifest, "-o", out, *FAST).exit_code == 0
     told = report_of(out)["metrics"]["subject"]
-    measured = invoke("evaluate", out / "model.safetensors", "-m", manifest, "--device", "cpu", "--json")
+    flags = ["--original", tmp_path / "half.safetensors", "--device", "cpu", "--json"]
+    measured = invoke("evaluate", out / "model.safetensors", "-m", manifest, *flags)
     assert json.loads(measured.stdout)["metrics"]["subject"] == told
 
 

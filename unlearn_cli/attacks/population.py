@@ -11,11 +11,12 @@ and an easier or harder hold-out looks like a leak by itself.
 from typing import Literal
 
 import numpy as np
-from scipy.special import entr, expit, log_softmax, logsumexp
+from scipy.special import expit, log_softmax
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Scores, refuse_non_finite
+from unlearn_cli.stats.signals import entropy, margin
 
 Statistic = Literal["margin", "loss", "confidence", "entropy", "modified_entropy", "correctness"]
 
@@ -27,7 +28,14 @@ def population(
     statistic: Literal["margin", "loss", "confidence", "entropy", "modified_entropy", "correctness"] = "margin",
 ) -> Scores:
     """Score the forget split (members) and the hold-out (non-members) by one statistic, higher = 'was trained on'."""
-    return Scores(_score(forget_outputs, statistic), _score(holdout_outputs, statistic))
+    members, others = _score(forget_outputs, statistic), _score(holdout_outputs, statistic)
+    unit = _unit(others) if forget_outputs.task == "regression" else 1.0
+    return Scores(members / unit, others / unit)
+
+
+def _unit(residuals: np.ndarray) -> float:
+    """Return the interquartile range of the hold-out's residuals, so that scores have no unit."""
+    return float(np.subtract(*np.quantile(residuals, [0.75, 0.25]))) or 1.0 if len(residuals) else 1.0
 
 
 def _score(outputs: Outputs, statistic: Statistic) -> np.ndarray:
@@ -38,7 +46,7 @@ def _score(outputs: Outputs, statistic: Statistic) -> np.ndarray:
     if len(outputs) == 0:
         return np.empty(0)
     if statistic == "entropy":
-        return -entr(np.exp(log_softmax(outputs.values, axis=1))).sum(axis=1)
+        return -entropy(outputs.values)
     if statistic == "modified_entropy":
         return -modified_entropy(outputs.values, outputs.labels)
     if statistic == "correctness":
@@ -54,14 +62,6 @@ def _closeness(outputs: Outputs, statistic: Statistic) -> np.ndarray:
     if statistic not in ("margin", "loss"):
         raise UserError(f"attack 'population': statistic '{statistic}' is not defined for regression; use 'loss'")
     return -np.abs(outputs.values - outputs.labels)
-
-
-def margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return phi = z_y - logsumexp_{k != y} z_k; from probabilities it would be infinite at a gap of 17 (float32)."""
-    rows = np.arange(len(labels))
-    others = logits.copy()  # (n, K)
-    others[rows, labels] = -np.inf
-    return logits[rows, labels] - logsumexp(others, axis=1)
 
 
 def modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

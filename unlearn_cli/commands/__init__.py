@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from unlearn_cli.report import Half
+
 
 @dataclass(frozen=True)
 class Common:
@@ -17,6 +19,7 @@ class Common:
     overwrite: bool = False
     force: bool = False
     forget_duplicates: bool = False
+    half: Half = "all"  # of the hold-out
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,29 @@
 """`unlearn-cli attack`: can somebody who sees the outputs tell the forgotten records from records never seen?"""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from pydantic import BaseModel
-
-from unlearn_cli import attacks, console, plugin, suitability
+from unlearn_cli import attacks, console, files, plugin, suitability
 from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands.attack_text import attack_text
+from unlearn_cli.commands.chosen_attacks import Wanted, applicable, choose
 from unlearn_cli.commands.holdout import Holdout, class_matched_holdout
-from unlearn_cli.commands.inputs import Opened, open_inputs
-from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.plugin import Plugin
+from unlearn_cli.commands.inputs import Opened, find_copies, open_inputs
+from unlearn_cli.commands.lineage import check_references
+from unlearn_cli.commands.plan import split_counts
+from unlearn_cli.errors import UserError
+from unlearn_cli.report import Skipped
+from unlearn_cli.verdict.advice import advice
+from unlearn_cli.verdict.codes import exit_code
 
 if TYPE_CHECKING:
-    from unlearn_cli.commands.session import Session
-    from unlearn_cli.report import Attack
+    from unlearn_cli.commands.evidence import Evidence
+    from unlearn_cli.report import Report
+
+CAPS = {"quick": {"forget": 2000, "retain": 2000}}  # records that forward passes take no more than seconds for
+OTHER_CAPS = {"retain": 2000}
+CAVEATS = ["An attack that finds nothing shows that this attack finds nothing; a stronger one may find more."]
 
 
 @dataclass(frozen=True)
@@ -26,99 +32,149 @@ class Asked:
 
     checkpoint: Path
     manifest: Path
-    tier: str = "quick"
+    tier: str | None = None
     attacks: tuple[str, ...] = ()
     chosen: Chosen = field(default_factory=Chosen)
     original: Path | None = None
     references: tuple[Path, ...] = ()
     out: Path | None = None
+    attempts: int = 1
+    require_tier: str | None = None
+    inconclusive: Literal["fail", "pass"] = "fail"
+    junit: Path | None = None
+    pictures: bool = False
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is going to be run."""
+
+    wanted: list[Wanted]
+    skipped: list[Skipped]
+    holdout: Holdout
+    caveats: list[str]
 
 
 def run(asked: Asked, common: Common) -> Result:
-    """Attack the checkpoint, and the original and references beside it, and write the report if a folder is given."""
-    chosen = chosen_attacks(asked.tier, asked.attacks, asked.chosen)
+    """Attack the checkpoint, and the original and references beside it, judge, and write the report if asked for."""
+    tier = asked.tier or (None if asked.attacks else "quick")
+    wanted = choose(tier, asked.attacks, asked.chosen)
+    check_options(asked, tier)
     opened = open_inputs(asked.manifest, common, (asked.checkpoint, asked.original, *asked.references), asked.out)
-    for wanted, _ in chosen:
-        suitability.check(wanted, opened.manifest.sections, opened.manifest.task, asked.manifest)
-    return carry_out(asked, opened, chosen, class_matched_holdout(opened))
+    if asked.junit:
+        files.check_output(asked.junit, common.overwrite, "file")
+    present = opened.manifest.sections | ({"original"} if asked.original else set())
+    present |= {"reference"} if asked.references else set()
+    base = plugin.load("attacks", "population")
+    suitability.check(base, present, opened.manifest.task, asked.manifest)
+    runnable, skipped = applicable(wanted, opened, present)
+    refuse_copies(opened)
+    caveats = check_references(asked.references, opened)
+    planned = Plan(runnable, skipped, class_matched_holdout(opened), caveats)
+    sizes = advice(len(opened.dataset.split("forget")), len(planned.holdout.positions)) if tier else []
+    for line in sizes:
+        console.say(line)
+    if asked.dry_run:
+        text, document = split_counts(opened)
+        told = [text, f"attacks: {', '.join(one.label for one in runnable)}", *sizes]
+        return Result(
+            "\n".join(told), {"splits": document, "attacks": [one.label for one in runnable], "advice": sizes}
+        )
+    return carry_out(asked, opened, planned, tier)
 
 
-def chosen_attacks(tier: str, names: Sequence[str], chosen: Chosen) -> list[tuple[Plugin, BaseModel]]:
-    """Return the attacks of the tier, or those asked for by name, with their settings.
+def check_options(asked: Asked, tier: str | None) -> None:
+    """Refuse options that contradict each other.
 
     Raises:
-        UserError: there is no such tier or attack, or a setting is wrong.
+        UserError: says which.
     """
-    if tier not in attacks.TIERS:
-        raise UserError(f"--tier {tier}: there is no such tier; {did_you_mean(tier, attacks.TIERS)}")
-    wanted = [plugin.load("attacks", name) for name in names or attacks.TIERS[tier]]
-    return [(attack, plugin.settings(attack, chosen.config, chosen.assignments)) for attack in wanted]
+    if asked.require_tier and asked.require_tier not in attacks.TIERS:
+        raise UserError(f"--require-tier {asked.require_tier}: expected one of {', '.join(attacks.TIERS)}")
+    if asked.require_tier and tier is None:
+        raise UserError("--require-tier: attacks by name give no verdict; ask for a --tier")
+    if asked.pictures and asked.out is None:
+        raise UserError("--pictures: pictures go into the report's folder; give --out")
+    if len(asked.references) != len({path.resolve() for path in asked.references}):
+        raise UserError("--reference: a checkpoint is given twice; each must come from a training of its own")
 
 
-def carry_out(asked: Asked, opened: Opened, chosen: list[tuple[Plugin, BaseModel]], holdout: Holdout) -> Result:
+def refuse_copies(opened: Opened) -> None:
+    """Refuse a test split that holds a forgotten record: it would be attacked as one never seen.
+
+    Raises:
+        UserError: says how many; `--force` leaves them out instead.
+    """
+    copies = find_copies(opened).in_test
+    if copies and not opened.common.force:
+        raise UserError(
+            f"{copies} records of test equal a forgotten one byte for byte: they are no records never seen; take them "
+            "out of data.test, or leave them out of the hold-out with --force"
+        )
+
+
+def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> Result:
     console.say(f"attack: {asked.checkpoint.name}; loading torch")
     from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
-    from unlearn_cli.commands import reporting, session
+    from unlearn_cli.commands import attacking, measuring, reporting, session
+    from unlearn_cli.commands.evidence import Evidence
 
     started = reporting.now()
-    subject = checkpoint.load(asked.checkpoint)
-    original = checkpoint.load(asked.original) if asked.original else None
-    others = [checkpoint.load(path) for path in asked.references]
-    weights = {"subject": subject, "original": original, **{reporting.role(i): made for i, made in enumerate(others)}}
+    weights = {"subject": checkpoint.load(asked.checkpoint)}
+    if asked.original:
+        weights["original"] = checkpoint.load(asked.original)
+    weights |= {reporting.role(i): checkpoint.load(path) for i, path in enumerate(asked.references)}
+    reporting.refuse_same_weights(weights)
     with session.start(opened) as current:
         # The subject alone may have forgotten, so it is judged by what it should still know.
-        known = "train" if original else "retain"
-        current.check_fits(current.load(original or subject), asked.original or asked.checkpoint, known)
-        blocks = []
-        for role, made in weights.items():
-            if made is not None:
-                model = current.load(made)
-                with current.run.counted(model):
-                    blocks += attack_model(current, model, role, chosen, asked.tier, holdout.positions)
+        known, path = ("train", asked.original) if asked.original else ("retain", asked.checkpoint)
+        current.check_fits(current.load(weights.get("original", weights["subject"])), path, known)
+        evidence = Evidence(current, weights, CAPS.get(tier or "", OTHER_CAPS), planned.holdout.positions)
+        ran = attacking.run_all(evidence, planned.wanted)
         document = reporting.new_report(
-            current, "attack", started, attacks=blocks, subject=subject.describe("subject"),
-            original=original.describe("original") if original else None, references=reporting.references(others),
-            inputs=sorted({name for attack, _ in chosen for name in attack.needs}),
-            caveats=[*reporting.caveats(opened, bool(others), None), *holdout.caveats, *CAVEATS],
+            current, "attack", started, attacks=ran.blocks, findings=ran.findings,
+            skipped=[*planned.skipped, *ran.skipped], confusions=measuring.confusions(evidence),
+            subject=weights["subject"].describe("subject"),
+            original=weights["original"].describe("original") if asked.original else None,
+            references=reporting.references([weights[role] for role in evidence.references()]),
+            inputs=sorted({name for one in planned.wanted for name in one.attack.needs}),
+            caveats=[*reporting.caveats(opened, bool(asked.references), None), *planned.holdout.caveats,
+                     *planned.caveats, *CAVEATS, *current.run.notes],
         )  # fmt: skip
-    reporting.save_report(document, asked.out, opened.common.overwrite)
-    return reporting.to_result(document, attacks_table(blocks), asked.out)
+        if tier:
+            judge_all(document, evidence, ran, asked, tier)
+    write(document, asked, opened, ran.pictures)
+    return Result(
+        attack_text(document), document.model_dump(mode="json"),
+        exit_code(document.verdict, inconclusive=asked.inconclusive, tier=tier, require_tier=asked.require_tier),
+        asked.out,
+    )  # fmt: skip
 
 
-CAVEATS = ["An attack that finds nothing shows that this attack finds nothing; a stronger one may find more."]
+def judge_all(document: "Report", evidence: "Evidence", ran: Any, asked: Asked, tier: str) -> None:
+    """Add gates, verdict and how it came about."""
+    from unlearn_cli.commands import attacking
+    from unlearn_cli.verdict.control import judge
+
+    candidates = {role: attacking.candidate(evidence, ran, role) for role in evidence.weights}
+    controls = [candidates[role] for role in candidates if role != "subject"]
+    half = evidence.session.opened.common.half
+    document.gates, document.verdict, document.judgement = judge(
+        candidates["subject"], controls, tier, attempts=asked.attempts, half=half
+    )
 
 
-def attack_model(
-    current: "Session", model: Any, role: str, chosen: list[tuple[Plugin, BaseModel]], tier: str, holdout: np.ndarray
-) -> "list[Attack]":
-    """Run the attacks on one model; its outputs are computed once for all of them."""
-    from unlearn_cli.stats import attack_block
+def write(document: "Report", asked: Asked, opened: Opened, pictures: dict[str, bytes]) -> None:
+    """Write the report's folder and the file for CI, if they are asked for."""
+    from unlearn_cli import junit
+    from unlearn_cli.commands import reporting
 
-    with current.run.timed(f"attack {role}"):
-        inputs = {
-            "forget_outputs": current.outputs(model, "forget"),
-            "holdout_outputs": current.outputs(model, "test", holdout),
-        }
-        return [
-            attack_block(attack.call(inputs, settings), name=attack.name, tier=tier, settings=settings.model_dump(),
-                         seed=current.run.seed).model_copy(update={"role": role})
-            for attack, settings in chosen
-        ]  # fmt: skip
-
-
-def attacks_table(blocks: "list[Attack]") -> str:
-    """Lay out the attacks: the number of records, AUC with its interval, and the rates at low false-positive rates."""
-    rows = []
-    for block in blocks:
-        rates = ["-" if rate.tpr.value is None else f"{100 * rate.tpr.value:.1f} %" for rate in block.rates]
-        auc = f"{_number(block.auc.value)} [{_number(block.auc.low)}, {_number(block.auc.high)}]"
-        rows.append([f"{block.name} on {block.role}", str(block.num_members), str(block.num_non_members), auc,
-                     _number(block.auc_deviation.value), *rates])  # fmt: skip
-    header = [f"TPR at FPR {100 * rate.fpr:g} %" for rate in blocks[0].rates] if blocks else []
-    table = console.table("", ["attack", "forget", "holdout", "AUC (1/2: nothing found)", "|AUC - 1/2|", *header], rows)
-    warnings = dict.fromkeys(f"warning: {text}" for block in blocks for text in block.warnings)
-    return "\n".join([table, *warnings])
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    if asked.out is not None:
+        with files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder:
+            reporting.write(document, folder)
+            if asked.pictures:
+                reporting.write_pictures(document, folder, pictures)
+    if asked.junit is not None:
+        with files.output_file(asked.junit) as path:
+            path.write_text(junit.junit(document), encoding="utf-8")

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_cli import console, gates, metrics
+from unlearn_cli import console, files, gates, metrics, plugin
 from unlearn_cli.commands import Common, Result
 from unlearn_cli.commands.inputs import Copies, Opened, find_copies, open_inputs
+from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.errors import UserError, did_you_mean
 
@@ -20,29 +21,39 @@ class Asked:
     original: Path | None = None
     references: tuple[Path, ...] = ()
     metrics: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     require: tuple[str, ...] = ()
     out: Path | None = None
+    junit: Path | None = None
     dry_run: bool = False
+
+    @property
+    def given(self) -> set[str]:
+        """Which of the things that metrics may need come from the command line."""
+        costs = {"cost"} if cost_is_known(self.checkpoint) else set()
+        return costs | ({"original"} if self.original else set()) | ({"reference"} if self.references else set())
 
 
 def run(asked: Asked, common: Common) -> Result:
     """Measure, judge, and write the report if a folder is given."""
+    if asked.junit:
+        files.check_output(asked.junit, common.overwrite, "file")
     opened = open_inputs(asked.manifest, common, (asked.checkpoint, asked.original, *asked.references), asked.out)
     if not opened.dataset.splits:
         raise UserError(f"{asked.manifest}: has no 'data' section; there is nothing to evaluate on")
-    names = chosen_metrics(asked.metrics, opened)
     for condition in asked.require:
         check_requirement(condition, opened.manifest.task)
     conditions = [*opened.manifest.gates, *asked.require]
     judged = [gates.parse(condition, opened.manifest.task).metric for condition in conditions]
-    names = list(dict.fromkeys([*names, *judged]))  # a gate can only be judged on a metric that is computed
+    names = chosen_metrics(asked, opened, judged)
+    references = check_references(asked.references, opened)
     copies = find_copies(opened)
     if asked.dry_run:
         text, document = split_counts(opened)
         return Result(
             text, {"splits": document, "metrics": names, "gates": conditions, "duplicates_in_retain": copies.in_retain}
         )
-    return carry_out(asked, opened, names, conditions, copies)
+    return carry_out(asked, opened, names, conditions, copies, references)
 
 
 def check_requirement(condition: str, task: str) -> None:
@@ -52,48 +63,102 @@ def check_requirement(condition: str, task: str) -> None:
         raise UserError(f"--require: {error}") from None
 
 
-def chosen_metrics(asked: Sequence[str], opened: Opened) -> list[str]:
-    """Return the metrics asked for, or those of the task.
+def cost_is_known(checkpoint: Path) -> bool:
+    """Say whether a report lies beside a checkpoint, with what making it cost."""
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    return (folder / "report.json").is_file()
+
+
+def chosen_metrics(asked: Asked, opened: Opened, judged: Sequence[str]) -> list[str]:
+    """Return the metrics asked for, or those of the task that the inputs suffice for, and those of the gates.
 
     Raises:
-        UserError: there is no metric of that name for the task.
+        UserError: there is no metric of that name for the task, or what it needs is not given; or a setting is wrong.
     """
-    defined = metrics.DEFAULTS[opened.manifest.task]
-    for name in asked:
+    task, present = opened.manifest.task, opened.manifest.sections | asked.given
+    for name in asked.metrics:
         if name not in metrics.TABLE:
             raise UserError(f"--metric: unknown metric '{name}'; {did_you_mean(name, metrics.TABLE)}")
-        if name not in defined:
-            task = opened.manifest.task
-            raise UserError(f"--metric: '{name}' is not defined for {task}; defined are {', '.join(defined)}")
-    return list(asked or defined)
+        if name not in metrics.ALLOWED[task]:
+            defined = ", ".join(metrics.ALLOWED[task])
+            raise UserError(f"--metric: '{name}' is not defined for {task}; defined are {defined}")
+    wanted = dict.fromkeys([*(asked.metrics or metrics.DEFAULTS[task]), *judged])
+    names = computable(list(wanted), present, asked.metrics)
+    check_settings(asked.settings, names)
+    return names
 
 
-def carry_out(asked: Asked, opened: Opened, names: list[str], conditions: list[str], copies: Copies) -> Result:
+def computable(names: Sequence[str], present: set[str], asked: Sequence[str]) -> list[str]:
+    """Return those of the metrics whose inputs are there.
+
+    Raises:
+        UserError: one that was asked for lacks an input.
+    """
+    found = []
+    for name in names:
+        lacking = sorted(plugin.load("metrics", name).sections - present)
+        if lacking and name in asked:
+            raise UserError(f"--metric {name}: needs {' and '.join(_told(section) for section in lacking)}")
+        if not lacking:
+            found.append(name)
+    return found
+
+
+def _told(section: str) -> str:
+    told = {"original": "the original (--original)", "reference": "a reference (--reference)",
+            "cost": "the reports that 'unlearn' and 'train' wrote beside the checkpoints"}  # fmt: skip
+    return told.get(section, f"the manifest's '{section}'")
+
+
+def check_settings(assignments: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse a setting that none of the metrics has, or a value that is not allowed.
+
+    Raises:
+        UserError: with the nearest name, or what is expected.
+    """
+    found = [plugin.load("metrics", name) for name in names]
+    known = sorted({field for metric in found for field in metric.settings.model_fields})
+    for assignment in assignments:
+        field = assignment.partition("=")[0].strip()
+        if field not in known:
+            hint = did_you_mean(field, known) if known else "they have none"
+            raise UserError(f"--set {assignment}: no metric that is computed has a setting '{field}'; {hint}")
+        for metric in found:
+            if field in metric.settings.model_fields:
+                plugin.settings(metric, None, [assignment])
+
+
+def carry_out(
+    asked: Asked, opened: Opened, names: list[str], conditions: list[str], copies: Copies, unverified: list[str]
+) -> Result:
     console.say(f"evaluate: {asked.checkpoint.name}; loading torch")
-    from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
-    from unlearn_cli.commands import reporting, session
+    from unlearn_cli import checkpoint, junit  # torch comes with it: only after all that can be checked without
+    from unlearn_cli.commands import measuring, reporting, session
+    from unlearn_cli.commands.evidence import Evidence
 
     started = reporting.now()
-    subject = checkpoint.load(asked.checkpoint)
-    original = checkpoint.load(asked.original) if asked.original else None
     others = [checkpoint.load(path) for path in asked.references]
-    weights = {"original": original, "subject": subject, **{reporting.role(i): made for i, made in enumerate(others)}}
+    weights = {
+        **({"original": checkpoint.load(asked.original)} if asked.original else {}),
+        "subject": checkpoint.load(asked.checkpoint), **{reporting.role(i): made for i, made in enumerate(others)},
+    }  # fmt: skip
     with session.start(opened) as current:
         # The subject alone may have forgotten, so it is judged by what it should still know.
-        known = "train" if original else "retain"
-        current.check_fits(current.load(original or subject), asked.original or asked.checkpoint, known)
-        measured = {}
-        for role, made in weights.items():
-            if made is not None:
-                model = current.load(made)
-                with current.run.counted(model):
-                    measured[role] = reporting.measure_model(current, model, role, names)
+        known, path = ("train", asked.original) if asked.original else ("retain", asked.checkpoint)
+        current.check_fits(current.load(weights.get("original", weights["subject"])), path, known)
+        evidence = Evidence(current, weights, holdout=measuring.holdout(opened))
+        measured = measuring.measure_all(evidence, names, asked.settings)
         document = reporting.new_report(
-            current, "evaluate", started, metrics=measured, subject=subject.describe("subject"),
-            original=original.describe("original") if original else None, references=reporting.references(others),
-            caveats=reporting.caveats(opened, bool(others), copies),
+            current, "evaluate", started, metrics=measured, subject=weights["subject"].describe("subject"),
+            original=weights["original"].describe("original") if asked.original else None,
+            references=reporting.references(others), comparisons=measuring.comparisons(measured),
+            confusions=measuring.confusions(evidence), layers=measuring.layers(evidence),
+            caveats=[*reporting.caveats(opened, bool(others), copies), *unverified],
         )  # fmt: skip
     reporting.judge(document, conditions)
     reporting.save_report(document, asked.out, opened.common.overwrite)
-    text = [reporting.metrics_table(document), reporting.gates_table(document)]
+    if asked.junit:
+        with files.output_file(asked.junit) as file:
+            file.write_text(junit.junit(document), encoding="utf-8")
+    text = [reporting.metrics_table(document), reporting.comparisons_table(document), reporting.gates_table(document)]
     return reporting.to_result(document, "\n\n".join(filter(None, text)), asked.out)

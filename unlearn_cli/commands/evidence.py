@@ -8,10 +8,11 @@ from torch import nn
 
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands.session import Session
-from unlearn_cli.predict import Outputs, penultimate
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.predict import Outputs, join, penultimate
 
 RANDOM_NETWORKS = 5
-RETAIN_SAMPLE = 2000  # records of retain that attacks see: as many as they need, and no more than is quick
+PARTS = ("forget", "retain", "test_forget", "test_retain", "test")
 
 
 class Inputs(Mapping[str, Any]):
@@ -31,10 +32,16 @@ class Inputs(Mapping[str, Any]):
 
 
 class Evidence:
-    """All checkpoints of a command by role (subject, original, reference, reference_2, ...), and what they put out."""
+    """All checkpoints of a command by role (subject, original, reference, reference_2, ...), and what they put out.
 
-    def __init__(self, session: Session, weights: dict[str, Checkpoint], holdout: np.ndarray | None = None) -> None:
-        self.session, self.weights, self.holdout = session, weights, holdout
+    `caps` bounds how many records of a split are looked at, `holdout` names records of test.
+    """
+
+    def __init__(
+        self, session: Session, weights: dict[str, Checkpoint], caps: dict[str, int] | None = None,
+        holdout: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        self.session, self.weights, self.caps, self.holdout = session, weights, caps or {}, holdout
         self._outputs: dict[str, dict[str, Outputs]] = {}
         self._features: dict[str, dict[str, np.ndarray]] = {}
         self._random: dict[str, list[Outputs]] = {}
@@ -47,45 +54,72 @@ class Evidence:
         """Return the network of a role, frozen and in eval mode; a new copy each time."""
         return self.session.load(self.weights[role])
 
+    def batches(self, name: str) -> Batches:
+        """Return the batches of a split; of at most as many records as `caps` allows, drawn with the seed."""
+        found = self.session.batches(name)
+        cap = self.caps.get(name, found.num_samples)
+        if found.num_samples <= cap:
+            return found
+        order = np.random.default_rng(self.session.run.seed).permutation(found.num_samples)
+        return found.take(np.sort(order[:cap]))
+
     def outputs(self, role: str) -> dict[str, Outputs]:
-        """Return what a checkpoint says of every split, and of the hold-out."""
+        """Return what a checkpoint says of every split; train, where it is looked at wholly, and the hold-out too."""
         if role not in self._outputs:
             model = self.model(role)
             with self.session.run.counted(model):
-                self._outputs[role] = self.session.all_outputs(model)
-        found = self._outputs[role]
+                self._outputs[role] = self._predict(model)
+        return self._outputs[role]
+
+    def remember(self, role: str, outputs: dict[str, Outputs]) -> None:
+        """Take outputs of all splits that were computed before, instead of computing them again."""
+        self._outputs[role] = self._with_holdout(outputs)
+
+    def _with_holdout(self, found: dict[str, Outputs]) -> dict[str, Outputs]:
         return found if self.holdout is None else {**found, "holdout": found["test"].take(self._holdout_places())}
 
+    def _predict(self, model: nn.Module) -> dict[str, Outputs]:
+        session, splits = self.session, self.session.opened.dataset.splits
+        if not self.caps:
+            found = session.all_outputs(model)
+        else:
+            parts = [name for name in PARTS if name in splits and not (name == "test" and "test_forget" in splits)]
+            found = {name: session.predict(model, self.batches(name)) for name in parts}
+            if "test_forget" in found:
+                found["test"] = join([found["test_forget"], found["test_retain"]])
+        return self._with_holdout(found)
+
     def features(self, role: str) -> dict[str, np.ndarray]:
-        """Return the penultimate features (n, width) of forget, a sample of retain, and test."""
+        """Return the penultimate features (n, width) of every split but train, in the order of `outputs`."""
         if role not in self._features:
-            model = self.model(role)
-            batches = {name: self.session.batches(name) for name in ("forget", "retain", "test")}
-            batches["retain"] = batches["retain"].take(self._retain_places())
+            model, splits = self.model(role), self.session.opened.dataset.splits
+            parts = [name for name in PARTS if name in splits and not (name == "test" and "test_forget" in splits)]
             with self.session.run.counted(model):
-                self._features[role] = {name: penultimate(model, found) for name, found in batches.items()}
+                found = {name: penultimate(model, self.batches(name)) for name in parts}
+            if "test_forget" in found:
+                found["test"] = np.concatenate([found["test_forget"], found["test_retain"]])
+            if self.holdout is not None:
+                found["holdout"] = found["test"][self._holdout_places()]
+            self._features[role] = found
         return self._features[role]
 
     def random_outputs(self, split: str) -> list[Outputs]:
         """Return what networks with new random weights say of a split: what ZRF compares with."""
         if split not in self._random:
             networks = [self.session.fresh(f"random {i}").eval() for i in range(RANDOM_NETWORKS)]
-            self._random[split] = [self.session.outputs(network, split) for network in networks]
+            with self.session.run.counted(*networks):
+                self._random[split] = [self.session.outputs(network, split) for network in networks]
         return self._random[split]
 
-    def _retain_places(self) -> np.ndarray:
-        random = np.random.default_rng(self.session.run.seed)
-        return np.sort(random.permutation(len(self.session.opened.dataset.split("retain")))[:RETAIN_SAMPLE])
-
     def _holdout_places(self) -> np.ndarray:
-        """Return where the records of the hold-out lie among the outputs of test (which join its two parts)."""
-        splits = self.session.opened.dataset.splits
-        assert self.holdout is not None
+        """Return where the records of the hold-out lie among the outputs of test, which joins its two parts."""
+        splits, holdout = self.session.opened.dataset.splits, self.holdout
+        assert holdout is not None
         if "test_forget" not in splits:
-            return self.holdout
+            return holdout
         rows = np.concatenate([splits["test_forget"].rows, splits["test_retain"].rows])
         place = {row: position for position, row in enumerate(rows.tolist())}
-        return np.array([place[row] for row in splits["test"].rows[self.holdout].tolist()], dtype=np.int64)
+        return np.array([place[row] for row in splits["test"].rows[holdout].tolist()], dtype=np.int64)
 
     def inputs(self, role: str) -> Inputs:
         """Return what attacks on this checkpoint may ask for."""
@@ -94,12 +128,12 @@ class Evidence:
         makers: dict[str, Callable[[], Any]] = {
             "forget_outputs": lambda: self.outputs(role)["forget"],
             "holdout_outputs": lambda: self.outputs(role)["holdout"],
-            "retain_outputs": lambda: self.outputs(role)["retain"].take(self._retain_places()),
+            "retain_outputs": lambda: self.outputs(role)["retain"],
             "original_forget_outputs": lambda: self.outputs("original")["forget"],
             "original_holdout_outputs": lambda: self.outputs("original")["holdout"],
             "reference_forget_outputs": lambda: [self.outputs(other)["forget"] for other in others],
             "reference_holdout_outputs": lambda: [self.outputs(other)["holdout"] for other in others],
-            "split_outputs": lambda: self.outputs(role),
+            "split_outputs": lambda: {**self.outputs(role), "retain_sample": self.outputs(role)["retain"]},
             "split_features": lambda: self.features(role),
             "model": lambda: self.model(role),
             "original": lambda: self.model("original"),
@@ -107,7 +141,7 @@ class Evidence:
             "forget": lambda: session.batches("forget"),
             "retain": lambda: session.batches("retain"),
             "test": lambda: session.batches("test"),
-            "holdout": lambda: session.batches("test").take(self._holdout_or_none()),
+            "holdout": lambda: session.batches("test").take(np.asarray(self.holdout)),
             "forget_classes": lambda: dataset.forget_classes,
             "class_names": lambda: dataset.classes,
             "num_classes": lambda: dataset.num_outputs,
@@ -117,7 +151,3 @@ class Evidence:
             "seed": lambda: session.run.seed,
         }
         return Inputs(makers)
-
-    def _holdout_or_none(self) -> np.ndarray:
-        assert self.holdout is not None
-        return self.holdout

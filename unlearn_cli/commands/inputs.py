@@ -17,7 +17,7 @@ from unlearn_cli import __version__, console, files, manifest
 from unlearn_cli.checkpoint_header import read_header
 from unlearn_cli.commands import Common
 from unlearn_cli.data import selection
-from unlearn_cli.data.dataset import Dataset, Split, open_dataset
+from unlearn_cli.data.dataset import Dataset, Split, halved, open_dataset
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 
@@ -50,7 +50,7 @@ def open_data(described: Manifest, path: Path, common: Common) -> Opened:
         UserError: as `open_dataset`.
     """
     try:
-        dataset = open_dataset(described, forget_duplicates=common.forget_duplicates)
+        dataset = halved(open_dataset(described, forget_duplicates=common.forget_duplicates), common.half)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     return Opened(path, described, dataset, common)

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from unlearn_cli import __version__, console, files, gates, metrics, report
+from unlearn_cli import __version__, console, files, gates, metrics, plugin, report
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands import Result
 from unlearn_cli.commands.inputs import Copies, Opened
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.dataset import describe
+from unlearn_cli.errors import UserError
 from unlearn_cli.predict import Outputs
 from unlearn_cli.report import Estimate, Report
 
@@ -31,7 +32,8 @@ def now() -> str:
 
 def measure(outputs: dict[str, Outputs], task: str, names: Iterable[str] = ()) -> Measured:
     """Compute the metrics asked for (by default those of the task) on every split."""
-    chosen = tuple(names) or metrics.DEFAULTS[task]
+    plain = [name for name in metrics.DEFAULTS[task] if plugin.load("metrics", name).needs == ("outputs",)]
+    chosen = tuple(names) or plain  # the others compare with what only 'evaluate' has
     functions = {name: getattr(import_module(f"unlearn_cli.metrics.{name}"), name) for name in chosen}
     return {split: {name: function(found) for name, function in functions.items()} for split, found in outputs.items()}
 
@@ -41,6 +43,13 @@ def measure_model(session: Session, model: nn.Module, what: str, names: Iterable
     with session.run.timed("evaluate"):
         console.say(f"evaluate: {what}")
         return measure(session.all_outputs(model), session.manifest.task, names)
+
+
+def outputs_of(session: Session, model: nn.Module, what: str) -> dict[str, Outputs]:
+    """Run a network over all splits."""
+    with session.run.timed("evaluate"):
+        console.say(f"evaluate: {what}")
+        return session.all_outputs(model)
 
 
 def caveats(opened: Opened, with_reference: bool, copies: Copies | None) -> list[str]:
@@ -148,6 +157,38 @@ def write(document: Report, folder: Path, noise_png: bytes | None = None) -> Non
     (folder / "report.html").write_text(page.render(document, noise_png), encoding="utf-8")
 
 
+def refuse_same_weights(weights: dict[str, Checkpoint]) -> None:
+    """Refuse a reference that is the checkpoint under test, or another reference: it cannot be a yardstick of its own.
+
+    Raises:
+        UserError: names the two.
+    """
+    seen = {weights["subject"].tensor_digest: weights["subject"]}
+    for role, made in weights.items():
+        if role.startswith("reference"):
+            other = seen.setdefault(made.tensor_digest, made)
+            if other is not made:
+                raise UserError(f"--reference {made.path}: has the same weights as {other.path}; train it by itself")
+
+
+def take_picture(session: Session, name: str) -> bytes | None:
+    """Draw what was shown under a name since the last time, a row a class."""
+    from unlearn_cli.page.noise_grid import noise_grid  # Matplotlib, as below
+
+    if name not in session.run.shown:
+        return None
+    samples, classes = session.run.shown.pop(name)
+    names = session.opened.dataset.classes or []
+    return noise_grid(samples.float().cpu().numpy(), [names[number] for number in classes])
+
+
+def write_pictures(document: Report, folder: Path, pictures: dict[str, bytes]) -> None:
+    """Write the reconstructions into a page of their own: they are evidence about people."""
+    from unlearn_cli.page.pictures import render_pictures
+
+    (folder / "pictures.html").write_text(render_pictures(document, pictures), encoding="utf-8")
+
+
 def noise_picture(session: Session) -> bytes | None:
     """Draw the noise that the method learned or was given: the first samples of each class in a row."""
     from unlearn_cli.page.noise_grid import noise_grid  # Matplotlib, as above
@@ -176,20 +217,42 @@ def metrics_table(document: Report) -> str:
     """Lay out the metrics: a row for each split and metric, a column for each checkpoint."""
     roles = [name for name in ("original", "subject") if name in document.metrics]
     roles += [name for name in document.metrics if name.startswith("reference")]
-    measured = document.metrics[roles[0]] if roles else {}
+    measured: Measured = {}
+    for name in roles:  # a distance to the references has no row at the original, another has none at the subject
+        for split, of_split in document.metrics[name].items():
+            measured[split] = {**of_split, **measured.get(split, {})}
     rows = [
-        [split, metric, str(measured[split][metric].n),
-         *(_cell(metric, document.metrics[name][split][metric]) for name in roles)]
-        for split in measured for metric in measured[split]
+        [split, metric, str(found.n),
+         *(_cell(metric, document.metrics[name].get(split, {}).get(metric)) for name in roles)]
+        for split, of_split in measured.items() for metric, found in of_split.items()
     ]  # fmt: skip
     return console.table("", ["split", "metric", "n", *roles], rows) if rows else ""
 
 
-def _cell(metric: str, estimate: Estimate) -> str:
+def comparisons_table(document: Report) -> str:
+    """Lay out the metrics beside the references: the mean over them, and how far off the subject is."""
+    rows = [
+        [one.split, one.metric, str(one.n_references), _short(one.reference), _short(one.reference_sd),
+         _short(one.units_of_sd), _short(one.normalised)]
+        for one in document.comparisons
+    ]  # fmt: skip
+    header = ["split", "metric", "references", "their mean", "their SD", "off by SDs", "0: retrained, 1: original"]
+    return console.table("Beside the references", header, rows) if rows else ""
+
+
+def _short(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _cell(metric: str, estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
     if estimate.value is None:
         return f"- ({estimate.reason})"
     scale, unit = (100, " %") if metric == "accuracy" else (1, "")
-    low, high = ((bound or 0) * scale for bound in (estimate.low, estimate.high))
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value * scale:.4g}{unit}"
+    low, high = estimate.low * scale, estimate.high * scale
     return f"{estimate.value * scale:.4g}{unit} [{low:.4g}, {high:.4g}]"
 
 

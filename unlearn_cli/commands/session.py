@@ -89,6 +89,10 @@ class Session:
         batches = self.batches(name)
         if sample is not None:
             batches = batches.take(sample)
+        return self.predict(model, batches)
+
+    def predict(self, model: nn.Module, batches: Batches) -> Outputs:
+        """Return what a network says of these batches, in the labels' own unit."""
         target = self.manifest.target
         return predict(model, batches, self.manifest.task, target.mean, target.std)
 

@@ -5,7 +5,14 @@ from pathlib import Path
 
 from unlearn_cli import __version__, console, files, plugin
 from unlearn_cli.commands import Chosen, Common, Result
-from unlearn_cli.commands.inputs import forget_state, open_inputs, partial_folder, resume_key, settings_digest
+from unlearn_cli.commands.inputs import (
+    content_digest,
+    forget_state,
+    open_inputs,
+    partial_folder,
+    resume_key,
+    settings_digest,
+)
 from unlearn_cli.errors import UserError
 
 
@@ -54,6 +61,7 @@ def run(asked: Asked, common: Common) -> Result:
         measured = {"subject": reporting.measure_model(current, model, "trained")}
         lineage = {
             "method": "train", "split": asked.split, "manifest": opened.manifest.digest,
+            "trained_on": content_digest(opened.dataset.split(asked.split)),
             "settings": settings_digest(settings), "seed": str(common.seed), "version": __version__,
             **({"parent": weights.tensor_digest} if weights else {}),
         }  # fmt: skip

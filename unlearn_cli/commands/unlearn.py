@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from unlearn_cli import __version__, console, files, manifest, plugin, suitability
+from unlearn_cli import __version__, console, files, gates, manifest, metrics, plugin, suitability
 from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands.evaluate import computable
 from unlearn_cli.commands.inputs import (
     Copies,
     Opened,
@@ -18,6 +19,7 @@ from unlearn_cli.commands.inputs import (
     resume_key,
     settings_digest,
 )
+from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import plan
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugin import Plugin
@@ -51,10 +53,10 @@ def run(asked: Asked, common: Common) -> Result:
     opened = open_inputs(asked.manifest, common, (asked.checkpoint, *asked.references), asked.out)
     present = opened.manifest.sections
     suitability.check_selection(method, opened.dataset.forget_classes, present, asked.manifest)
-    copies = find_copies(opened)
+    copies, unverified = find_copies(opened), check_references(asked.references, opened)
     if asked.dry_run:
         return plan(opened, method, settings, copies.in_retain)
-    return carry_out(asked, opened, method, settings, copies)
+    return carry_out(asked, opened, method, settings, copies, unverified)
 
 
 def check_manifest(asked: Asked, method: Plugin) -> None:
@@ -69,11 +71,14 @@ def check_manifest(asked: Asked, method: Plugin) -> None:
         raise UserError(f"--noise {asked.noise}: there is no such file; 'unlearn-cli noise' makes one")
 
 
-def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel, copies: Copies) -> Result:
+def carry_out(
+    asked: Asked, opened: Opened, method: Plugin, settings: BaseModel, copies: Copies, unverified: list[str]
+) -> Result:
     console.say(f"unlearn: {method.name} on {asked.checkpoint.name}; loading torch")
     from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
-    from unlearn_cli.commands import reporting, session
+    from unlearn_cli.commands import measuring, reporting, session
 
+    names = measured_metrics(opened, bool(asked.references))
     started = reporting.now()
     weights = checkpoint.load(asked.checkpoint)
     others = [checkpoint.load(path) for path in asked.references]
@@ -85,32 +90,29 @@ def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel,
         files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder,
     ):
         original = current.load(weights)
-        measured: dict[str, Any] = {}
         if opened.dataset.splits:
             current.check_fits(original, asked.checkpoint)
         evaluated = asked.evaluate and bool(opened.dataset.splits)
-        if evaluated:
-            measured["original"] = reporting.measure_model(current, original, "original")
+        before = reporting.outputs_of(current, original, "original") if evaluated else {}
         inputs = gather(current, method, weights, original, asked.noise)
         networks = [inputs[name] for name in NETWORKS if name in inputs]
         with current.run.timed("unlearn"), current.run.counted(*networks), current.run.autocast():
             model = method.call(inputs, settings)
         checkpoint.round_like(model, weights)
-        if evaluated:
-            measured["subject"] = reporting.measure_model(current, model, "unlearned")
-            for number, other in enumerate(others):
-                measured[reporting.role(number)] = reporting.measure_model(current, current.load(other), "reference")
         lineage = {
             "method": method.name, "parent": weights.tensor_digest, "manifest": opened.manifest.digest,
             "settings": settings_digest(settings), "seed": str(current.run.seed), "version": __version__,
         }  # fmt: skip
         path = checkpoint.save(folder, model.state_dict(), lineage, weights)
+        roles = {"original": weights, "subject": checkpoint.load(path),
+                 **{reporting.role(number): other for number, other in enumerate(others)}}  # fmt: skip
+        found = measuring.measured(current, roles, before, names) if evaluated else {}
         document = reporting.new_report(
-            current, "unlearn", started, method=method.name, inputs=sorted(inputs), metrics=measured,
+            current, "unlearn", started, method=method.name, inputs=sorted(inputs), **found,
             settings=settings.model_dump(mode="json"), found=current.run.found,
-            subject=checkpoint.load(path).describe("subject"),
+            subject=roles["subject"].describe("subject"),
             original=weights.describe("original"), references=reporting.references(others),
-            caveats=[*reporting.caveats(opened, bool(others), copies), *CAVEATS, *current.run.notes],
+            caveats=[*reporting.caveats(opened, bool(others), copies), *unverified, *CAVEATS, *current.run.notes],
         )  # fmt: skip
         reporting.judge(document, opened.manifest.gates)
         reporting.write(document, folder, reporting.noise_picture(current))
@@ -122,6 +124,14 @@ def carry_out(asked: Asked, opened: Opened, method: Plugin, settings: BaseModel,
 
 CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to tell the forgotten records from records never seen."]
 NETWORKS = ("model", "original", "fresh", "incompetent_teacher")
+
+
+def measured_metrics(opened: Opened, with_references: bool) -> list[str]:
+    """Return the metrics that the inputs suffice for: those of the task, and those of the gates."""
+    task, given = opened.manifest.task, {"original", *(["reference"] if with_references else [])}
+    judged = [gates.parse(condition, task).metric for condition in opened.manifest.gates]
+    names = list(dict.fromkeys([*metrics.DEFAULTS[task], *judged]))
+    return computable(names, opened.manifest.sections | given, ())
 
 
 def gather(

@@ -187,6 +187,31 @@ def _whole_classes(splits: dict[str, Split]) -> list[int] | None:
     return None if forgotten & retained else sorted(forgotten)
 
 
+def halved(dataset: Dataset, half: report.Half) -> Dataset:
+    """Keep one half of the hold-out (test): `selection` to choose a method or setting by, `verdict` to judge with.
+
+    The last bit of a sample's digest decides, so that no seed, order or other record moves a sample to the other half,
+    and equal samples lie in the same one.
+
+    Raises:
+        UserError: the half has no record.
+    """
+    if half == "all" or "test" not in dataset.splits:
+        return dataset
+    wanted = 0 if half == "selection" else 1
+    splits = {
+        name: _with_bit(split, wanted) if name.startswith("test") else split for name, split in dataset.splits.items()
+    }
+    if not len(splits["test"]):
+        raise UserError(f"data.test: its {half} half has no records; give it more, or take --half all")
+    return replace(dataset, splits=splits)
+
+
+def _with_bit(split: Split, wanted: int) -> Split:
+    bits = np.array([split.records.fingerprints[row][-1] & 1 for row in split.rows.tolist()], dtype=np.int64)
+    return split.take(np.flatnonzero(bits == wanted))
+
+
 def describe(dataset: Dataset) -> dict[str, report.Split]:
     """Describe the splits for the report: counts and keyed digests of the ids, never an id.
 

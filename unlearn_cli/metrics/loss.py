@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import logsumexp
 
-from unlearn_cli.predict import Outputs
+from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate
 from unlearn_cli.stats import mean
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unlearn_cli.predict import Outputs
+from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate
 from unlearn_cli.stats import mean, missing
 

@@ -1,0 +1,103 @@
+"""Checks against simulation and exact distributions: errors of both kinds, sizes, direction, degenerate data."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, norm
+
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats.intervals import proportion
+from unlearn_cli.verdict.checks import auc_near_half, mean_near, not_worse, share_at_most
+
+LEVEL = 0.05
+
+
+def normal_scores(n: int, shift: float = 0.0) -> np.ndarray:
+    return norm.ppf((np.arange(1, n + 1) - 0.5) / n) + shift
+
+
+def shift_of(auc: float) -> float:
+    """Equal-variance normals with this AUC: AUC = Phi(d / sqrt 2)."""
+    return float(norm.ppf(auc) * np.sqrt(2))
+
+
+@pytest.mark.parametrize("truth", [0.55, 0.45])
+def test_at_the_margin_an_auc_passes_in_at_most_five_of_a_hundred(truth: float) -> None:
+    random, passed = np.random.default_rng(0), 0
+    for _ in range(400):
+        check = auc_near_half("", random.normal(shift_of(truth), 1, 600), random.normal(0, 1, 600), 0.05)
+        passed += (check.p_passed or 0.0) <= LEVEL
+    assert passed / 400 <= 0.075  # 0.05, and two standard errors of the simulation
+
+
+def test_with_572_records_a_side_scores_that_know_nothing_pass_in_four_of_five() -> None:
+    random, passed, failed = np.random.default_rng(1), 0, 0
+    for _ in range(400):
+        check = auc_near_half("", random.normal(0, 1, 572), random.normal(0, 1, 572), 0.05)
+        assert check.p_passed is not None and check.p_failed is not None
+        passed += check.p_passed <= LEVEL
+        failed += check.p_failed <= LEVEL
+    assert 0.74 < passed / 400 < 0.86
+    assert failed / 400 <= 0.01
+
+
+@pytest.mark.parametrize(("n", "can_pass"), [(170, False), (195, True)])
+def test_181_records_a_side_are_the_least_that_can_pass(n: int, can_pass: bool) -> None:
+    interleaved = np.arange(2.0 * n)
+    check = auc_near_half("", interleaved[::2] + np.where(np.arange(n) % 2, 1.5, 0.0), interleaved[1::2], 0.05)
+    assert check.value.value == pytest.approx(0.5, abs=0.01)
+    assert ((check.p_passed or 0.0) <= LEVEL) is can_pass
+
+
+def test_scores_far_too_low_fail_like_scores_far_too_high() -> None:
+    high, low = (auc_near_half("", normal_scores(300, shift), normal_scores(300), 0.05) for shift in (1.0, -1.0))
+    assert high.p_failed is not None and high.p_failed < 1e-6
+    assert low.p_failed == pytest.approx(high.p_failed, rel=1e-6)
+    separated = auc_near_half("", np.arange(300.0), np.arange(300.0) + 1000, 0.05)
+    assert separated.p_failed is not None and separated.p_failed < 1e-3
+
+
+def test_a_single_record_decides_nothing_and_none_has_a_reason() -> None:
+    one = auc_near_half("", np.array([0.3]), normal_scores(100), 0.05)
+    assert (one.p_passed or 0) > LEVEL
+    assert (one.p_failed or 0) > LEVEL
+    assert auc_near_half("", np.empty(0), normal_scores(100), 0.05).reason
+
+
+@pytest.mark.parametrize(("hits", "n", "limit"), [(0, 100, 0.05), (3, 60, 0.05), (12, 60, 0.05), (60, 60, 0.05)])
+def test_a_share_is_tested_by_the_exact_binomial(hits: int, n: int, limit: float) -> None:
+    check = share_at_most("", hits, n, limit, proportion(hits, n))
+    assert check.p_passed == pytest.approx(binomtest(hits, n, limit, alternative="less").pvalue)
+    assert check.p_failed == pytest.approx(binomtest(hits, n, limit, alternative="greater").pvalue)
+    assert share_at_most("", 0, 0, limit, Estimate(value=None, n=0, reason="none")).reason
+
+
+def test_paired_records_need_not_be_many_to_show_that_nothing_was_lost() -> None:
+    theirs = np.random.default_rng(0).integers(0, 2, (1, 2000)).astype(np.float64)
+    same = not_worse("", theirs[0], theirs, 0.02)
+    assert (same.p_passed, same.p_failed) == (0.0, 1.0)
+    worse = theirs[0].copy()
+    worse[:200] = 0
+    lost = not_worse("", worse, theirs, 0.02)
+    assert lost.p_failed is not None and lost.p_failed < LEVEL
+    assert lost.value.value == pytest.approx(-theirs[0, :200].sum() / 2000)
+
+
+def test_references_that_differ_widen_the_doubt() -> None:
+    random = np.random.default_rng(0)
+    ours = random.integers(0, 2, 4000).astype(np.float64)
+    alike = np.stack([ours] * 4)
+    apart = alike.copy()
+    apart[:2, :400] = 0
+    sure, unsure = (not_worse("", ours, theirs, 0.02) for theirs in (alike, apart))
+    assert (sure.p_passed or 0) < (unsure.p_passed or 0)
+
+
+def test_a_number_is_compared_with_where_one_more_reference_would_lie() -> None:
+    references = np.array([0.90, 0.91, 0.92, 0.91])
+    near = mean_near("", 0.91, references, 100, 0.03)
+    far = mean_near("", 0.70, references, 100, 0.03)
+    assert (near.p_passed or 1) < LEVEL
+    assert (far.p_failed or 1) < LEVEL
+    assert mean_near("", 0.91, references[:1], 100, 0.03).reason
+    exact = mean_near("", 0.0, np.zeros(4), 100, 0.03)
+    assert (exact.p_passed, exact.p_failed) == (0.0, 1.0)

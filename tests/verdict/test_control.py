@@ -1,0 +1,163 @@
+"""From checks to a verdict: Holm by hand, controls, attempts, tiers, exit codes; toy candidates from made-up logits."""
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from unlearn_cli.attacks.population import population
+from unlearn_cli.attacks.retrain_z import retrain_z
+from unlearn_cli.attacks.sanity import sanity
+from unlearn_cli.predict import Outputs
+from unlearn_cli.report import Finding, Verdict
+from unlearn_cli.verdict.advice import advice
+from unlearn_cli.verdict.codes import exit_code
+from unlearn_cli.verdict.control import concluded, holm, judge
+from unlearn_cli.verdict.policy import Candidate
+
+SIZES = {"forget": 800, "retain": 1500, "test": 1500}
+
+
+def made(seed: int, knows_forget: float, skill: float = 4.0) -> dict[str, Outputs]:
+    """Logits of a network that knows forget by `knows_forget` better than records never seen.
+
+    What a record is like is the same for every network; the noise of training is each network's own.
+    """
+    found: dict[str, Outputs] = {}
+    for number, (name, n) in enumerate(SIZES.items()):
+        of_records = np.random.default_rng(number)
+        labels = of_records.integers(0, 5, n)
+        values = 2 * of_records.normal(size=(n, 5)) + 0.7 * np.random.default_rng([seed, number]).normal(size=(n, 5))
+        values[np.arange(n), labels] += skill + (knows_forget if name == "forget" else 0.0)
+        found[name] = Outputs(values, labels, "classification")
+    return {**found, "holdout": found["test"]}
+
+
+REFERENCES = [made(seed, 0.0) for seed in range(1, 5)]
+
+
+def candidate(role: str, outputs: dict[str, Outputs], others: list[dict[str, Outputs]]) -> Candidate:
+    scores = population(outputs["forget"], outputs["holdout"])
+    probes = {"sanity": sanity(outputs), "retrain_z": retrain_z(outputs["forget"], [one["forget"] for one in others])}
+    findings = {
+        name: Finding(name=name, role=role, tier="", quantities=one.quantities, informative=one.informative)
+        for name, one in probes.items()
+    }
+    return Candidate(role, outputs, others, "reference", {}, findings, {"population": scores}, False, "classification")
+
+
+def judged(subject: dict[str, Outputs], original: dict[str, Outputs], **options: Any) -> tuple[Verdict, dict[str, Any]]:
+    controls = [candidate("original", original, REFERENCES)]
+    controls += [
+        candidate(f"reference_{k}", one, [other for other in REFERENCES if other is not one])
+        for k, one in enumerate(REFERENCES)
+    ]
+    gates, verdict, how = judge(candidate("subject", subject, REFERENCES), controls, "standard", **options)
+    failed = [gate.condition for gate in gates if (gate.role, gate.verdict) == ("subject", "failed")]
+    return verdict, {"failed": failed, "calibration": how.calibration, "reasons": how.reasons}
+
+
+def test_the_original_fails_and_a_fresh_retrain_does_not() -> None:
+    original = made(9, 3.0)
+    verdict, told = judged(original, original)
+    assert (verdict, told["calibration"]["original"]) == ("failed", "failed")
+    verdict, told = judged(made(10, 0.0), original)
+    assert verdict in ("passed", "inconclusive"), told
+    assert not told["failed"]
+
+
+def test_a_destroyed_network_fails_utility_and_the_z_test_though_its_population_auc_is_one_half() -> None:
+    wrecked = made(11, 0.0, skill=-1.0)
+    verdict, told = judged(wrecked, made(9, 3.0))
+    assert verdict == "failed"
+    assert any("accuracy" in name for name in told["failed"])
+    assert any("z-test" in name for name in told["failed"])
+    assert not any("population" in name for name in told["failed"])
+
+
+def test_a_constant_network_fails_the_check_of_its_outputs() -> None:
+    constant = {name: Outputs(np.zeros_like(one.values), one.labels, one.task) for name, one in REFERENCES[0].items()}
+    verdict, told = judged(constant, made(9, 3.0))
+    assert verdict == "failed"
+    assert any("differ" in name for name in told["failed"])
+
+
+def test_records_pushed_too_far_fail_as_well() -> None:
+    verdict, told = judged(made(12, -3.0), made(9, 3.0))
+    assert verdict == "failed"
+    assert any("population" in name for name in told["failed"])
+
+
+def test_where_the_original_does_not_fail_there_is_nothing_to_find() -> None:
+    harmless = made(13, 0.0)
+    verdict, told = judged(made(14, 0.0), harmless)
+    assert verdict in ("nothing_to_forget", "inconclusive")
+    assert told["calibration"]["original"] != "failed"
+
+
+def test_a_reference_that_fails_makes_the_audit_uninformative() -> None:
+    calibration = cast(dict[str, Verdict], {"original": "failed", "reference": "passed", "reference_2": "failed"})
+    verdict, reasons = concluded("passed", calibration, "standard")
+    assert verdict == "error"
+    assert "reference_2" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("found", "calibration", "tier", "verdict"),
+    [
+        ("passed", {"original": "failed", "reference": "passed"}, "standard", "passed"),
+        ("passed", {"original": "failed", "reference": "inconclusive"}, "standard", "passed"),
+        ("passed", {"original": "failed", "reference": "passed"}, "quick", "passed_screen"),
+        ("passed", {"original": "failed"}, "standard", "passed_screen"),
+        ("passed", {"reference": "passed"}, "standard", "passed_screen"),
+        ("passed", {"original": "inconclusive", "reference": "passed"}, "standard", "inconclusive"),
+        ("passed", {"original": "passed", "reference": "passed"}, "standard", "nothing_to_forget"),
+        ("failed", {"original": "passed"}, "quick", "failed"),
+        ("inconclusive", {"original": "failed"}, "quick", "inconclusive"),
+    ],
+)
+def test_what_the_controls_allow(found: Any, calibration: Any, tier: str, verdict: str) -> None:
+    assert concluded(found, calibration, tier)[0] == verdict
+
+
+def test_holm_by_hand() -> None:
+    """0.01 x 4, then 0.02 x 3, 0.03 x 2 and 0.04 x 1, none below the one before."""
+    assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert holm([]) == []
+
+
+def test_more_attempts_make_passing_harder() -> None:
+    original, subject = made(9, 3.0), made(10, 0.0)
+    gates = {
+        attempts: [gate for gate in judge(candidate("subject", subject, REFERENCES),
+                   [candidate("original", original, REFERENCES)], "standard", attempts=attempts)[0]
+                   if gate.role == "subject"]
+        for attempts in (1, 10**6)
+    }  # fmt: skip
+    passed = {attempts: sum(gate.verdict == "passed" for gate in found) for attempts, found in gates.items()}
+    assert passed[1] > passed[10**6]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "inconclusive", "tier", "required", "code"),
+    [
+        (None, "fail", None, None, 0), ("passed", "fail", "standard", None, 0), ("failed", "pass", "quick", None, 3),
+        ("passed_screen", "fail", "quick", None, 0), ("passed_screen", "fail", "standard", "standard", 4),
+        ("passed_screen", "fail", "quick", "quick", 0), ("passed", "fail", "standard", "standard", 0),
+        ("passed", "fail", "standard", "audit", 4), ("inconclusive", "fail", "quick", None, 4),
+        ("inconclusive", "pass", "quick", None, 0), ("inconclusive", "pass", "quick", "quick", 4),
+        ("nothing_to_forget", "pass", "quick", None, 0), ("error", "pass", "standard", None, 4),
+    ],
+)  # fmt: skip
+def test_exit_codes(verdict: Any, inconclusive: str, tier: str | None, required: str | None, code: int) -> None:
+    assert exit_code(verdict, inconclusive=inconclusive, tier=tier, require_tier=required) == code
+
+
+@pytest.mark.parametrize(
+    ("forget", "holdout", "told"),
+    [(180, 180, "cannot show"), (181, 181, "may miss"), (571, 571, "may miss"), (572, 572, "are enough"),
+     (315, 3150, "are enough"), (0, 10, "nothing to compare")],
+)  # fmt: skip
+def test_advice_knows_the_sizes(forget: int, holdout: int, told: str) -> None:
+    assert told in advice(forget, holdout)[0]
+    assert any("FPR 1 %" in line for line in advice(50, 50))

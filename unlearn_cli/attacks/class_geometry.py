@@ -1,0 +1,42 @@
+"""Class geometry: is the forgotten class betrayed by where its records go among the classes that are left?
+
+Idea: the head no longer names the class, but its records may share a pattern of probabilities over the others (one
+neighbour takes nearly all, or all are unusually even) that no retained class has. The softmax is taken over the
+retained classes alone, so that the silenced output gives nothing away by itself; a logistic regression on these
+log-probabilities is fitted on half of the test records and tells forgotten from retained ones in the other half.
+Source: attacks on class unlearning by neighbouring-class probabilities (methods.md section 8); the statistic is ours.
+Needs outputs on test; whole classes. Warning: a retrained network has a geometry, too: read it beside the reference's.
+"""
+
+import numpy as np
+from scipy.special import entr, log_softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from unlearn_cli.predict import Outputs
+from unlearn_cli.stats import Findings, auc, missing, proportion
+
+LEAST = 10  # records of a side
+
+
+def class_geometry(split_outputs: dict[str, Outputs], forget_classes: list[int], seed: int) -> Findings:
+    """Return the AUC of the regression and of the entropy alone, and the share of the class that most of them go to."""
+    test = split_outputs["test"]
+    forgotten = np.isin(test.labels, forget_classes)
+    kept = np.setdiff1d(np.arange(test.values.shape[1]), forget_classes)
+    if min(forgotten.sum(), (~forgotten).sum()) < LEAST or len(kept) < 2:
+        return Findings({"auc": missing(f"{LEAST} records a side and two classes left are the least", len(test))})
+    log_p = log_softmax(test.values[:, kept], axis=1)  # (n, classes left)
+    uncertainty = entr(np.exp(log_p)).sum(axis=1)
+    half = np.zeros(len(test), dtype=bool)
+    for side in (forgotten, ~forgotten):
+        half[np.random.default_rng(seed).permutation(np.flatnonzero(side))[::2]] = True
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced"))
+    scores = model.fit(log_p[half], forgotten[half]).decision_function(log_p)
+    largest = int(np.bincount(log_p[forgotten].argmax(axis=1)).max())
+    return Findings({
+        "auc": auc(scores[forgotten & ~half], scores[~forgotten & ~half]),
+        "auc_entropy": auc(uncertainty[forgotten], uncertainty[~forgotten]),
+        "nearest_class_share": proportion(largest, int(forgotten.sum())),
+    })  # fmt: skip

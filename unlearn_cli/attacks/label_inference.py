@@ -1,0 +1,56 @@
+"""Label inference: which class was forgotten? Told from the network before and after, without a single record.
+
+Idea: for each class, inputs that the original is sure of are made by gradient ascent; the class whose confidence falls
+most after unlearning is the forgotten one. Source: Hu et al. 2024, arXiv 2404.03233, section 5 (10 probes a class).
+Needs original and weights, no data; whole classes. Warning: it wins against a retrained network as well, for that no
+longer knows the class either: no measure of forgetting, but of what showing both versions gives away.
+"""
+
+import numpy as np
+import torch
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from unlearn_cli.report import Estimate
+from unlearn_cli.runtime import track
+from unlearn_cli.runtime.seeds import Random
+from unlearn_cli.stats import Findings
+from unlearn_cli.stats.intervals import mean
+
+
+def label_inference(
+    model: nn.Module, original: nn.Module, forget_classes: list[int], num_classes: int, input_shape: tuple[int, ...],
+    random: Random, *, probes: PositiveInt = 10, steps: PositiveInt = 50, lr: PositiveFloat = 0.1,
+) -> Findings:  # fmt: skip
+    """Return the mean fall of confidence on probes of forgotten and of other classes, and the best rank (1: first)."""
+    targets = torch.arange(num_classes).repeat_interleave(probes).to(random.device)
+    x = confident_inputs(original, random.normal(len(targets), *input_shape), targets, steps, lr)
+    falls = (_confidence(original, x, targets) - _confidence(model, x, targets)).reshape(num_classes, probes)
+    means = falls.mean(axis=1)
+    order = np.argsort(-means, kind="stable").tolist()
+    others = np.setdiff1d(np.arange(num_classes), forget_classes)
+    rank = 1 + min(order.index(number) for number in forget_classes)
+    return Findings({
+        "fall_forgotten": mean(falls[forget_classes].ravel()), "fall_others": mean(falls[others].ravel()),
+        "rank": Estimate(value=float(rank), n=num_classes),
+    })  # fmt: skip
+
+
+def confident_inputs(model: nn.Module, x: Tensor, targets: Tensor, steps: int, lr: float) -> Tensor:
+    """Move inputs by Adam until the network takes each for its target."""
+    x = x.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([x], lr)
+    model.eval()
+    for _ in track(range(steps), "probes", optimizer, x):
+        loss = nn.functional.cross_entropy(model(x).float(), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return x.detach()
+
+
+@torch.no_grad()
+def _confidence(model: nn.Module, x: Tensor, targets: Tensor) -> np.ndarray:
+    model.eval()
+    p = model(x).double().softmax(1)
+    return p[torch.arange(len(targets), device=p.device), targets].cpu().numpy()

@@ -1,0 +1,43 @@
+"""Linear probe: do the penultimate features still tell the forgotten class apart, though the head no longer names it?
+
+Idea: a head can be silenced by its bias alone. A logistic regression is fitted on the features of training records (the
+forgotten classes against a sample of retain) and asked about test records. Source: Alain & Bengio 2016, arXiv
+1610.01644; attacks.md (the seed papers look at outputs alone). Needs features on forget, retain and test; whole
+classes. Warning: features of a retrained network separate a class it never saw as well, often nearly as well as the
+original's: only the difference to the reference is knowledge of the forgotten class.
+"""
+
+import numpy as np
+from pydantic import PositiveInt
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from unlearn_cli.predict import Outputs
+from unlearn_cli.stats import Findings, auc, missing, proportion
+
+LEAST = 10  # records of a side
+
+
+def linear_probe(
+    split_features: dict[str, np.ndarray], split_outputs: dict[str, Outputs], forget_classes: list[int], seed: int, *,
+    records: PositiveInt = 2000,
+) -> Findings:  # fmt: skip
+    """Return recall of the forgotten classes and false alarms on test, AUC, and recall of the network's own head."""
+    test, random = split_outputs["test"], np.random.default_rng(seed)
+    forgotten = np.isin(test.labels, forget_classes)
+    parts = [random.permutation(split_features[name])[:records] for name in ("forget", "retain")]
+    size = min(len(part) for part in parts)
+    if size < LEAST or forgotten.sum() < 1 or forgotten.all():
+        return Findings({"recall_forgotten": missing(f"{LEAST} records a side are the least", size)})
+    x = np.concatenate([part[:size] for part in parts])
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, np.repeat([1, 0], size))
+    scores = probe.decision_function(split_features["test"])
+    named = np.isin(test.values.argmax(axis=1), forget_classes)
+    n = int(forgotten.sum())
+    return Findings({
+        "recall_forgotten": proportion(int((scores[forgotten] > 0).sum()), n),
+        "false_alarms": proportion(int((scores[~forgotten] > 0).sum()), len(test) - n),
+        "auc": auc(scores[forgotten], scores[~forgotten]),
+        "recall_of_the_head": proportion(int(named[forgotten].sum()), n),
+    })  # fmt: skip

@@ -1,0 +1,78 @@
+"""Quantile attack: how well should a network know a record like this one, had it never seen it? No reference needed.
+
+Idea: a regressor learns, on records never seen, mean and spread of phi from the penultimate features and the label; a
+forgotten record whose phi lies far above its own prediction was trained on. Score (phi - mu(x)) / sigma(x); thresholds
+for a false-positive rate come from records kept apart (split conformal), because the regressor's own are too low (2.9 %
+for a nominal 1 %). Source: Bertran et al. 2023, arXiv 2307.03694 (Gaussian head); attacks.md A8. Needs outputs and
+features on forget and hold-out, a third of which each fits, corrects and is scored. Warning: for when retraining is
+impossible; sensitive to any difference between hold-out and forget other than having been trained on.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from unlearn_cli.plugin import Fraction
+from unlearn_cli.predict import Outputs
+from unlearn_cli.stats import Findings, Scores, missing, proportion
+from unlearn_cli.stats.signals import loss, phi
+
+LEAST, WIDTH, FOLDED = 60, 16, 0.1  # records of the hold-out; features kept; the least spread, in units of the mean one
+
+
+def quantile(
+    split_features: dict[str, np.ndarray], forget_outputs: Outputs, holdout_outputs: Outputs, seed: int, *,
+    fpr: Fraction = 0.05,
+) -> Findings:  # fmt: skip
+    """Return scores of forget and of the last third of the hold-out, and what is flagged at a nominal rate."""
+    n = len(holdout_outputs)
+    if n < LEAST or not len(forget_outputs):
+        reason = f"{LEAST} records of the hold-out are the least, and one forgotten; there are {n}"
+        return Findings({"flagged_forget": missing(reason, n)})
+    signal = [_signal(one) for one in (forget_outputs, holdout_outputs)]
+    inputs = _inputs(split_features, forget_outputs, holdout_outputs, seed)
+    fit, correct, scored = np.array_split(np.random.default_rng(seed).permutation(n), 3)
+    standard = _head(inputs[1][fit], signal[1][fit], seed)
+    members, conformal, others = (
+        standard(inputs[which][rows], signal[which][rows])
+        for which, rows in ((0, np.arange(len(signal[0]))), (1, correct), (1, scored))
+    )
+    threshold = _conformal(conformal, fpr)
+    parts = {"flagged_forget": members, "flagged_holdout": others}
+    quantities = {
+        name: proportion(int((part > threshold).sum()), len(part)) if np.isfinite(threshold)
+        else missing(f"{len(conformal)} records kept apart cannot hold a rate of {fpr:g}", len(part))
+        for name, part in parts.items()
+    }  # fmt: skip
+    return Findings(quantities, scores=Scores(members, others))
+
+
+def _signal(outputs: Outputs) -> np.ndarray:
+    return -loss(outputs) if outputs.task == "regression" else phi(outputs)
+
+
+def _inputs(features: dict[str, np.ndarray], forget: Outputs, holdout: Outputs, seed: int) -> list[np.ndarray]:
+    """Return features and label of forget and of the hold-out; wide features by their main directions."""
+    parts = [features["forget"], features["holdout"]]
+    if parts[1].shape[1] > WIDTH:
+        axes = PCA(WIDTH, random_state=seed).fit(parts[1])
+        parts = [axes.transform(part) for part in parts]
+    return [np.column_stack([part, one.labels]) for part, one in zip(parts, (forget, holdout), strict=True)]
+
+
+def _head(x: np.ndarray, signal: np.ndarray, seed: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Fit mean, then absolute deviation from it; return what standardises a signal by both."""
+    options = {"max_iter": 50, "min_samples_leaf": 10, "early_stopping": False, "random_state": seed}
+    mean = HistGradientBoostingRegressor(**options).fit(x, signal)
+    deviations = np.abs(signal - mean.predict(x))
+    spread = HistGradientBoostingRegressor(**options).fit(x, deviations)
+    least = FOLDED * float(deviations.mean()) or 1.0
+    return lambda y, value: (value - mean.predict(y)) / np.maximum(spread.predict(y), least)
+
+
+def _conformal(scores: np.ndarray, fpr: float) -> float:
+    """Return the threshold that a further record exceeds with at most this probability: a rank among the kept ones."""
+    rank = int(np.ceil((1 - fpr) * (len(scores) + 1)))
+    return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else np.inf

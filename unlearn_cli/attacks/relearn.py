@@ -1,0 +1,34 @@
+"""Relearning attack: whoever has some of the forgotten records trains the network on them and sees how fast it knows.
+
+Idea: what is only hidden comes back in a few steps. The curve is the value on held-out records of the forgotten kind,
+step by step, beside those of original and references (each is attacked in turn). Source: Chundawat et al., arXiv
+2201.05629 (relearn time); Golatkar et al. 2020. Needs the original, which sets the target. Warning: as for the metric
+`relearn_time`: slower than a reference is no better than as slow.
+"""
+
+from pydantic import PositiveFloat, PositiveInt
+from torch import nn
+
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.metrics.relearn_time import summary
+from unlearn_cli.plugin import Fraction
+from unlearn_cli.relearning import make_goal, repeated
+from unlearn_cli.relearning import relearn as run
+from unlearn_cli.report import Curve, Estimate
+from unlearn_cli.stats import Findings
+from unlearn_cli.training import TaskLoss
+
+
+def relearn(
+    model: nn.Module, original: nn.Module, forget: Batches, test: Batches, task_loss: TaskLoss, *,
+    alpha: Fraction = 0.05, lr: PositiveFloat = 1e-3, cap: PositiveInt = 100, every: PositiveInt = 2,
+    repeats: PositiveInt = 3,
+) -> Findings:  # fmt: skip
+    """Return the median steps to the target, the target, and the curve of the first repeat."""
+    goal = make_goal(original, forget, test, task_loss, alpha)
+    runs = repeated(repeats, "relearn", lambda repeat: run(
+        model, forget, goal, task_loss, lr=lr, cap=cap, every=every, repeat=repeat
+    ))  # fmt: skip
+    target = Estimate(value=goal.target, n=goal.validation.num_samples)
+    curve = Curve(phase="relearn", name="accuracy" if goal.larger else "loss", values=list(runs[0].values))
+    return Findings({"steps": summary(runs, cap), "target": target}, curves=[curve])

@@ -1,0 +1,73 @@
+"""Retrain-ensemble z-test: is this network one more retrained network, as far as its outputs on forget show?
+
+    z_i = (phi_i - mean_k phi_i(k)) / (s sqrt(1 + 1/K)),   s^2 = mean over records of the variance over K references
+
+Idea: references retrained without forget say how each forgotten record should look and how much that varies. Mean z
+above 0 is knowledge left, below 0 pushed too far (both give a record away); mean z^2 and AUC of |z| see both sides at
+once. Source: attacks.md A5b (an offline form of U-LiRA against the delivered file, Hayes et al. 2024). Needs three
+references, better four to eight; regression: the prediction takes the place of phi. Warning: 'like retraining' holds in
+this one number of these records; and the interval of so few references is wide.
+"""
+
+import math
+
+import numpy as np
+from scipy.stats import t
+
+from unlearn_cli.predict import Outputs
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats import Findings, Scores, missing, proportion
+from unlearn_cli.stats.intervals import CONFIDENCE
+from unlearn_cli.stats.intervals import mean as mean_of
+from unlearn_cli.stats.retrain_z import BEYOND, left_out, pooled_spread, statistics, z_scores
+from unlearn_cli.stats.roc import auc
+from unlearn_cli.stats.signals import phi
+
+LEAST, ADVISED = 3, 4
+
+
+def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) -> Findings:
+    """Return the statistics, and under *_null what references give when left out: mean, SD, 95 % prediction interval.
+
+    `scores` are |z| of this network and of a held-out reference, on the same records.
+    """
+    count, n = len(reference_forget_outputs), len(forget_outputs)
+    if count < LEAST:
+        return Findings({"mean_z": missing(f"{LEAST} references are the least; there are {count}", n)})
+    references = np.stack([phi(one) for one in reference_forget_outputs])  # (K, n)
+    spread = pooled_spread(references) if n else 0.0
+    if spread == 0:
+        return Findings({"mean_z": missing("the references do not differ on these records", n)})
+    candidate = phi(forget_outputs)
+    z = z_scores(candidate, references, spread)
+    found, held = statistics(candidate, references, spread), left_out(references, spread)
+    quantities = {name: Estimate(value=value, n=n) for name, value in found.items()}
+    quantities["mean_z"], quantities["mean_z2"] = mean_of(z), mean_of(np.square(z), at_least=0.0)
+    quantities["share_beyond"] = proportion(int((np.abs(z) > BEYOND).sum()), n)
+    others = references[1:]
+    pair = np.abs(z_scores(candidate, others, spread)), np.abs(z_scores(references[0], others, spread))
+    quantities["auc_abs_z"] = _centred(found["auc_abs_z"], auc(*pair))
+    quantities |= {f"{name}_null": _prediction([one[name] for one in held], n) for name in found}
+    few = f"{count} references; {ADVISED} to 8 make the interval of a retrained network narrower"
+    return Findings(quantities, scores=Scores(*pair), warnings=[few] if count < ADVISED else [])
+
+
+def _centred(value: float, like: Estimate) -> Estimate:
+    """Return the mean over held-out references with the half-width that one of them has."""
+    half = ((like.high or 1.0) - (like.low or 0.0)) / 2
+    return Estimate(
+        value=value, n=like.n, low=max(0.0, value - half), high=min(1.0, value + half), interval=like.interval
+    )
+
+
+def _prediction(values: list[float], n: int) -> Estimate:
+    """Return mean +- t SD sqrt(1 + 1/K): where one more reference would lie in 95 % of cases.
+
+    Left-out references share what they are compared with, which makes their spread a little too large (15 % for mean z
+    and K = 4): the interval errs on the wide side.
+    """
+    runs, sd = len(values), float(np.std(values, ddof=1))
+    value = float(np.mean(values))
+    half = float(t.ppf((1 + CONFIDENCE) / 2, runs - 1)) * sd * math.sqrt(1 + 1 / runs)
+    interval = "prediction interval of one more reference"
+    return Estimate(value=value, n=n, low=value - half, high=value + half, sd=sd, runs=runs, interval=interval)

@@ -1,0 +1,54 @@
+"""RMIA, offline: is a forgotten record more probable than references make it, more so than records never seen?
+
+    r(x) = p(x) / P(x),  P(x) = ((1 + a) mean_k p_k(x) + (1 - a)) / 2;   score(x) = share of z with r(x) / r(z) >= gamma
+
+p is the probability of the label; of a regression, the normal likelihood of the residual with the hold-out's spread.
+Source: Zarifzadeh et al. 2024, arXiv 2312.03262, section 3; ties count one half here. Needs one reference or more, and
+a hold-out: every other record of it is the population z, the others are attacked. Warning: scores are multiples of
+1 / |z|, so that a true-positive rate at FPR 0.1 % needs a thousand of them.
+"""
+
+import numpy as np
+from pydantic import PositiveFloat
+from scipy.stats import norm
+
+from unlearn_cli.plugin import Fraction
+from unlearn_cli.predict import Outputs
+from unlearn_cli.stats import Scores
+from unlearn_cli.stats.rmia import log_prior, rmia_scores
+from unlearn_cli.stats.signals import loss
+
+
+def rmia(
+    forget_outputs: Outputs, holdout_outputs: Outputs, reference_forget_outputs: list[Outputs],
+    reference_holdout_outputs: list[Outputs], *, a: Fraction = 0.3, gamma: PositiveFloat = 1.0,
+) -> Scores:  # fmt: skip
+    """Score forget (members) and half of the hold-out (non-members)."""
+    spread = _spread(holdout_outputs)
+    ours = _log_ratio(forget_outputs, reference_forget_outputs, a, spread)
+    theirs = _log_ratio(holdout_outputs, reference_holdout_outputs, a, spread)
+    population, attacked = theirs[::2], theirs[1::2]
+    if not len(attacked):  # a hold-out of a single record
+        return Scores(np.empty(0), np.empty(0))
+    return Scores(rmia_scores(ours, population, gamma), rmia_scores(attacked, population, gamma))
+
+
+def _log_ratio(outputs: Outputs, references: list[Outputs], a: float, spread: float) -> np.ndarray:
+    log_p = np.stack([_log_probability(one, spread) for one in references])
+    ratios = _log_probability(outputs, spread) - log_prior(log_p, a)
+    # rounded, because log(mean(exp)) of equal numbers leaves 1e-16, which would decide what are ties
+    return np.round(np.nan_to_num(ratios, posinf=1e300, neginf=-1e300), 12)
+
+
+def _log_probability(outputs: Outputs, spread: float) -> np.ndarray:
+    """Return log p of the label; of a residual e, log exp(-e^2 / 2 s^2), at most 0 as the log of a probability is."""
+    if outputs.task == "regression":
+        return norm.logpdf(outputs.values - outputs.labels, scale=spread) - norm.logpdf(0.0, scale=spread)
+    return -loss(outputs)
+
+
+def _spread(holdout: Outputs) -> float:
+    """Return the root mean square of the hold-out's residuals; not used for a classification."""
+    if holdout.task != "regression" or not len(holdout):
+        return 1.0
+    return float(np.sqrt(np.square(holdout.values - holdout.labels).mean())) or 1.0

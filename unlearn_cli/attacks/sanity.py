@@ -1,0 +1,40 @@
+"""Sanity: are the outputs those of a working network at all? Constant or broken ones pass every attack on them.
+
+Idea: a network that says the same of everything has nothing to leak, and has been destroyed, not made to forget.
+Measures: the share of test that goes to the class named most often; the share of its records whose output equals that
+of the first one. Source: attacks.md section 0 (5). Needs outputs on test. Warning: it catches the plain wrecks alone;
+a network that is merely bad is for the gates on utility.
+"""
+
+import numpy as np
+
+from unlearn_cli.predict import Outputs
+from unlearn_cli.stats import Findings, proportion
+
+EQUAL = 1e-5  # of the labels' range, or of a logit: less is no difference
+CONSTANT = 0.99  # share of test in one class, or with one output, from which on a network counts as broken
+
+
+def sanity(split_outputs: dict[str, Outputs]) -> Findings:
+    """Return both shares; `informative` is false for a broken network."""
+    test = split_outputs["test"]
+    n = len(test)
+    # beside the spread of what should be said: neither a large offset nor a small unit makes outputs equal
+    scale = float(np.ptp(test.labels)) if test.task == "regression" and n else 1.0
+    same = np.isclose(test.values, test.values[:1], rtol=0, atol=EQUAL * scale).reshape(n, -1).all(axis=1)
+    quantities = {"equal_outputs": proportion(int(same.sum()), n)}
+    several = len(np.unique(test.labels)) > 1
+    suspect = [quantities["equal_outputs"]]
+    if test.task == "classification":
+        largest = int(np.bincount(test.values.argmax(axis=1)).max())
+        quantities["most_named_class"] = proportion(largest, n)
+        # where one class holds nearly all records, a good network names it as often
+        suspect += [quantities["most_named_class"]] * (_largest_share(test) <= CONSTANT)
+    broken = several and n > 1 and max(found.value or 0.0 for found in suspect) > CONSTANT
+    warnings = ["the outputs hardly differ between records: this network is broken, whatever attacks say"]
+    return Findings(quantities, informative=not broken, warnings=warnings if broken else [])
+
+
+def _largest_share(test: Outputs) -> float:
+    """Return the share of the most frequent label."""
+    return float(np.unique(test.labels, return_counts=True)[1].max()) / len(test) if len(test) else 1.0

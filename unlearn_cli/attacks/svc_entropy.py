@@ -1,0 +1,29 @@
+"""Legacy: the membership attack of the bad-teacher and zero-shot papers, an SVC on the entropy of the softmax.
+
+    h(x) = -sum_k p_k log p_k;   SVC(C=3, RBF) on retain (1) against test (0);   result: the share of forget called 1
+
+Source: Chundawat et al., arXiv 2205.08096 and 2201.05629, code. Needs outputs on forget, retain and the hold-out (test
+records of the forgotten kind). Warning: for printed tables alone. It ignores the label, so a confident mistake is a
+'member'; without balancing it calls everything one; it cannot tell ascent with two epochs of repair (0.40) from a
+retrained network (0.37), which U-LiRA separates at 0.95 (attacks.md section 0).
+"""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from unlearn_cli.predict import Outputs
+from unlearn_cli.stats import Findings
+from unlearn_cli.stats.signals import entropy
+from unlearn_cli.stats.svc import svc_findings
+
+TASK = "classification"
+
+
+def svc_entropy(
+    forget_outputs: Outputs, retain_outputs: Outputs, holdout_outputs: Outputs, seed: int, *,
+    protocol: Literal["balanced", "bad_teacher"] = "balanced", cap: PositiveInt = 5000,
+) -> Findings:  # fmt: skip
+    """Return the share of forget called member, and of records kept apart; `bad_teacher` does not balance the sides."""
+    forget, retain, test = (entropy(one.values) for one in (forget_outputs, retain_outputs, holdout_outputs))
+    return svc_findings(forget, retain, test, cap=cap, balanced=protocol == "balanced", seed=seed)

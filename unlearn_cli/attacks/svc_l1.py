@@ -1,0 +1,25 @@
+"""Legacy: the membership attack of the deep-regression paper, an SVC on the absolute error.
+
+    e(x) = |prediction - y|;   SVC(C=3, RBF) on retain (1) against test (0);   result: the share of forget called 1
+
+Source: Tarun et al., arXiv 2210.08196, code. Needs outputs on forget, retain and the hold-out. Warning: for printed
+tables alone. The kernel's width is fixed in the label's unit, so years and months give different attacks; here, as
+there, the unit is the manifest's.
+"""
+
+from pydantic import PositiveInt
+
+from unlearn_cli.predict import Outputs
+from unlearn_cli.stats import Findings
+from unlearn_cli.stats.signals import loss
+from unlearn_cli.stats.svc import svc_findings
+
+TASK = "regression"
+
+
+def svc_l1(
+    forget_outputs: Outputs, retain_outputs: Outputs, holdout_outputs: Outputs, seed: int, *, cap: PositiveInt = 2000
+) -> Findings:
+    """Return the share of forget called member, and of records kept apart."""
+    forget, retain, test = (loss(one) for one in (forget_outputs, retain_outputs, holdout_outputs))
+    return svc_findings(forget, retain, test, cap=cap, balanced=True, seed=seed)

@@ -1,0 +1,19 @@
+"""Agreement (completeness): the share of records for which the network and a reference name the same class.
+
+Source: Cao & Yang 2015 (completeness); attacks.md section 2. Needs a reference; two references agree on fewer than all.
+Warning: it sees the largest output alone.
+"""
+
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats.intervals import proportion
+
+TASK = "classification"
+
+
+def agreement(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
+    """Return the share of equal largest outputs, with its Wilson interval."""
+    if not len(outputs):
+        return proportion(0, 0)
+    same = outputs.values.argmax(axis=1) == reference_outputs.values.argmax(axis=1)
+    return proportion(int(same.sum()), len(outputs))

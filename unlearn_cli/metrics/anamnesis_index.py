@@ -1,0 +1,55 @@
+"""Anamnesis index: relearn time of the network as a multiple of a retrained reference's; 1 is like never having known.
+
+    AIN = r(unlearned) / r(reference)
+
+Source: Chundawat et al., arXiv 2201.05629, section 5. Needs original and reference; both are copied, see the same
+records in the same order, and as many times. Warning: below 1 something was left; far above 1 it was pushed too far.
+Where the reference is there at once (nothing to learn), or one of them does not arrive, there is no index, not 0.
+"""
+
+import numpy as np
+from pydantic import PositiveFloat, PositiveInt
+from torch import nn
+
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.plugin import Fraction
+from unlearn_cli.relearning import Relearned, make_goal, relearn, repeated
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats.intervals import bounded, missing
+from unlearn_cli.training import TaskLoss
+
+RESAMPLES = 1000
+
+
+def anamnesis_index(
+    model: nn.Module, reference: nn.Module, original: nn.Module, forget: Batches, test: Batches, task_loss: TaskLoss,
+    *, alpha: Fraction = 0.05, lr: PositiveFloat = 1e-3, cap: PositiveInt = 300, every: PositiveInt = 1,
+    repeats: PositiveInt = 5,
+) -> Estimate:  # fmt: skip
+    """Return the ratio of the mean steps, with a bootstrap interval over pairs of repeats."""
+    goal = make_goal(original, forget, test, task_loss, alpha)
+
+    def run(network: nn.Module, name: str) -> list[Relearned]:
+        return repeated(repeats, f"relearn {name}", lambda repeat: relearn(
+            network, forget, goal, task_loss, lr=lr, cap=cap, every=every, repeat=repeat
+        ))  # fmt: skip
+
+    return index(run(model, "model"), run(reference, "reference"), cap)
+
+
+def index(ours: list[Relearned], theirs: list[Relearned], cap: int) -> Estimate:
+    """Return the ratio, or why there is none."""
+    n = len(ours)
+    for who, runs in (("the network", ours), ("the reference", theirs)):
+        late = sum(run.steps is None for run in runs)
+        if late:
+            return missing(f"{who} did not arrive within {cap} steps in {late} of {n} repeats", n)
+    steps, others = (np.array([run.steps for run in runs], dtype=np.float64) for runs in (ours, theirs))
+    if others.min() == 0:
+        return missing("the reference is there without a step: there is nothing to learn again", n)
+    value = float(steps.mean() / others.mean())
+    if n < 2:
+        return Estimate(value=value, n=n)
+    picks = np.random.default_rng(n).integers(0, n, (RESAMPLES, n))
+    low, high = np.quantile(steps[picks].mean(1) / others[picks].mean(1), [0.025, 0.975])
+    return bounded(value, n, (min(low, value), max(high, value)), "percentile bootstrap over repeats")

@@ -1,0 +1,32 @@
+"""Average gap: how far accuracy on forget, retain, test and an attack's success lie from a reference's, on average.
+
+    gap = mean of |d_forget|, |d_retain|, |d_test|, |d_attack|,   as shares; the attack is the population AUC
+
+Source: Jia et al. 2023 (sparsity), Fan et al. 2024 (SalUn), who print it in per cent. Needs a reference. Warning: it
+averages unlike quantities; read them one by one.
+"""
+
+import numpy as np
+
+from unlearn_cli.metrics.tug_of_war import accuracy_gaps
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats.intervals import missing
+from unlearn_cli.stats.roc import auc
+from unlearn_cli.stats.signals import phi
+
+TASK = "classification"
+
+
+def average_gap(split_outputs: dict[str, Outputs], reference_split_outputs: dict[str, Outputs]) -> Estimate:
+    """Return the mean absolute gap; without a hold-out to attack, over the three accuracies."""
+    gaps = accuracy_gaps(split_outputs, reference_split_outputs)
+    if gaps is None:
+        return missing("a split has no records")
+    if len(split_outputs.get("holdout", ())):
+        gaps = np.append(gaps, _area(split_outputs) - _area(reference_split_outputs))
+    return Estimate(value=float(np.abs(gaps).mean()), n=sum(len(split_outputs[one]) for one in ("forget", "retain")))
+
+
+def _area(outputs: dict[str, Outputs]) -> float:
+    return auc(phi(outputs["forget"]), phi(outputs["holdout"])).value or 0.0

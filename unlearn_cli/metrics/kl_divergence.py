@@ -1,0 +1,17 @@
+"""Kullback-Leibler divergence KL(reference || model), in nats: what it costs to take the model for the reference.
+
+Source: Kullback & Leibler 1951; attacks.md section 2. Needs a reference. Warning: unbounded, and not symmetric: a few
+confident disagreements decide it.
+"""
+
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats.divergences import kl
+from unlearn_cli.stats.intervals import mean
+
+TASK = "classification"
+
+
+def kl_divergence(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
+    """Return the mean over the records of KL(softmax of the reference || softmax) in nats, with a t interval."""
+    return mean(kl(reference_outputs.values, outputs.values), at_least=0.0)

@@ -1,0 +1,18 @@
+"""Mean absolute difference between the predictions and a reference's for the same records, in the label's unit.
+
+Source: attacks.md section 2. Needs a reference. Warning: none of its own; unlike `wasserstein` it compares record with
+record.
+"""
+
+import numpy as np
+
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats.intervals import mean
+
+TASK = "regression"
+
+
+def mean_absolute_difference(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
+    """Return mean |prediction - prediction of the reference|, with a t interval."""
+    return mean(np.abs(outputs.values - reference_outputs.values), at_least=0.0)

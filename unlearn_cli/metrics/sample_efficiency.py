@@ -1,0 +1,13 @@
+"""Sample efficiency: samples that unlearning sent forward and backward, as a share of those of retraining.
+
+Source: attacks.md section 2 (a cost that does not depend on the machine). Needs the reports beside the checkpoints.
+Warning: a sample forward counts like one backward, which costs about twice as much.
+"""
+
+from unlearn_cli.metrics.run_time_efficiency import Cost, share
+from unlearn_cli.report import Estimate
+
+
+def sample_efficiency(cost: Cost, reference_cost: Cost) -> Estimate:
+    """Return samples of unlearning / samples of retraining."""
+    return share(cost.samples, reference_cost.samples)

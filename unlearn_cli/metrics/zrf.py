@@ -1,0 +1,48 @@
+"""Zero retrain forgetting score: how like a network of random weights the outputs on forget are.
+
+    ZRF = 1 - mean_x JS(softmax(z(x)), softmax(z_random(x))),   JS in bits, averaged over random networks
+
+Source: Chundawat et al., arXiv 2205.08096, section 4 (JS as the paper says, not as its code computes it). Needs
+networks of new random weights, no reference. Warning: 1 means like a random network, which a retrained one is not: it
+is overshooting to pass the reference's value. It does not tell an original from a retrained network either (0.551
+against 0.554 in attacks.md 6.3), so nothing may be judged by it.
+"""
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats.divergences import js, published_js
+from unlearn_cli.stats.intervals import mean, missing
+
+TASK = "classification"
+
+
+def zrf(outputs: Outputs, random_outputs: list[Outputs], *, variant: Literal["true", "authors"] = "true") -> Estimate:
+    """Return ZRF with a t interval over the records; `sd` and `runs` are over the random networks.
+
+    `authors` is the formula of the published code, bugs and all: for comparison with printed tables alone.
+    """
+    if not len(outputs):
+        return missing("no records")
+    if variant == "authors":
+        return _published(outputs, random_outputs)
+    distances = np.array([js(outputs.values, other.values) for other in random_outputs])  # (networks, n)
+    found = mean(1 - distances.mean(axis=0))
+    if found.value is None:
+        return found
+    of_networks = 1 - distances.mean(axis=1)
+    sd = float(of_networks.std(ddof=1)) if len(of_networks) > 1 else None
+    return found.model_copy(update={"sd": sd, "runs": len(of_networks)})
+
+
+def _published(outputs: Outputs, random_outputs: list[Outputs]) -> Estimate:
+    values = np.array([1 - published_js(outputs.values, other.values) for other in random_outputs])
+    if not np.isfinite(values).all():
+        return missing("the published formula is infinite here: an output underflows", len(outputs))
+    sd = float(values.std(ddof=1)) if len(values) > 1 else None
+    value = float(math.fsum(values) / len(values))
+    return Estimate(value=value, n=len(outputs), sd=sd, runs=len(values))

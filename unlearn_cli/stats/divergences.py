@@ -1,0 +1,42 @@
+"""Distances between the distributions that two networks put out for each record (attacks.md section 2).
+
+Everything starts from logits (n, K) in float64, so that a saturated softmax stays finite.
+"""
+
+import math
+
+import numpy as np
+from scipy.special import log_softmax, rel_entr
+
+
+def js(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the Jensen-Shannon divergence of each record in bits: KL(p||m)/2 + KL(q||m)/2, m = (p + q)/2; in [0, 1].
+
+    Lin 1991. Symmetric, and never more than one bit; its root is the distance of the same name, which this is not.
+    """
+    p, q = np.exp(log_softmax(logits, axis=1)), np.exp(log_softmax(others, axis=1))
+    m = (p + q) / 2
+    nats = (rel_entr(p, m) + rel_entr(q, m)).sum(axis=1) / 2
+    return np.clip(nats / math.log(2), 0.0, 1.0)  # rounding leaves -1e-17 where the two are equal
+
+
+def kl(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return KL(softmax(logits) || softmax(others)) of each record in nats; unbounded, and not symmetric."""
+    log_p, log_q = log_softmax(logits, axis=1), log_softmax(others, axis=1)
+    return np.maximum((np.exp(log_p) * (log_p - log_q)).sum(axis=1), 0.0)
+
+
+def l2(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the Euclidean distance of the two softmax vectors of each record; in [0, sqrt 2]."""
+    return np.linalg.norm(np.exp(log_softmax(logits, axis=1)) - np.exp(log_softmax(others, axis=1)), axis=1)
+
+
+def published_js(logits: np.ndarray, others: np.ndarray) -> float:
+    """Return what the authors' code calls JS: (KL(m||p) + KL(m||q)) / 2 in nats, divided by n K instead of n.
+
+    No Jensen-Shannon divergence: the arguments are the wrong way round, it is infinite as soon as an output underflows,
+    and it falls as classes are added. For comparison with printed tables alone (attacks.md 2.3).
+    """
+    p, q = np.exp(log_softmax(logits, axis=1)), np.exp(log_softmax(others, axis=1))
+    m = (p + q) / 2
+    return float((rel_entr(m, p) + rel_entr(m, q)).sum() / 2 / p.size)

@@ -1,0 +1,33 @@
+"""The numbers about each record that attacks read: phi of a classifier, the prediction of a regression."""
+
+import numpy as np
+from scipy.special import entr, log_softmax, logsumexp
+
+from unlearn_cli.outputs import Outputs
+
+
+def margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return phi = z_y - logsumexp_{k != y} z_k; from probabilities it would be infinite at a gap of 17 (float32)."""
+    rows = np.arange(len(labels))
+    others = logits.copy()  # (n, K)
+    others[rows, labels] = -np.inf
+    return logits[rows, labels] - logsumexp(others, axis=1)
+
+
+def phi(outputs: Outputs) -> np.ndarray:
+    """Return the logit margin of each record; of a regression the prediction, for y is the same in every network."""
+    if outputs.task == "regression":
+        return outputs.values
+    return margin(outputs.values, outputs.labels) if len(outputs) else np.empty(0)
+
+
+def entropy(logits: np.ndarray) -> np.ndarray:
+    """Return the entropy of the softmax of each record, in nats."""
+    return entr(np.exp(log_softmax(logits, axis=1))).sum(axis=1)
+
+
+def loss(outputs: Outputs) -> np.ndarray:
+    """Return the cross-entropy of each record, or |prediction - y|."""
+    if outputs.task == "regression":
+        return np.abs(outputs.values - outputs.labels)
+    return np.logaddexp(0, -phi(outputs))  # -log p_y; from phi it keeps its digits where p_y rounds to 1

@@ -1,0 +1,58 @@
+"""The SVC of the published attacks: fitted on some records, always judged on others (attacks.md A3)."""
+
+import numpy as np
+from sklearn.svm import SVC
+
+from unlearn_cli.report import Estimate
+from unlearn_cli.stats.findings import Findings
+from unlearn_cli.stats.intervals import bounded, missing, proportion
+
+LEAST = 4  # records of a side: two to fit on and two to judge by
+
+
+def svc_findings(
+    forget: np.ndarray, members: np.ndarray, others: np.ndarray, *, cap: int, balanced: bool, seed: int
+) -> Findings:
+    """Fit SVC(C=3, RBF, gamma=1/features) on one number a record, on three quarters of members and of others.
+
+    Returns the share of forget that is called member, beside that of the quarters kept apart: on retain it is the
+    attack's true-positive rate, on test its false-positive rate, without which the first says nothing.
+    """
+    random = np.random.default_rng(seed)
+    members, others = (random.permutation(np.sort(part))[:cap] for part in (members, others))
+    if balanced:
+        size = min(len(members), len(others))
+        members, others = members[:size], others[:size]
+    if min(len(members), len(others)) < LEAST or not len(forget):
+        return Findings({"flagged_forget": missing(f"{LEAST} records of each side are the least", len(forget))})
+    kept = [len(part) // 4 for part in (members, others)]
+    fit = [part[size:] for part, size in zip((members, others), kept, strict=True)]
+    attacker = SVC(C=3, gamma="auto", kernel="rbf")
+    attacker.fit(np.concatenate(fit)[:, None], np.repeat([1, 0], [len(fit[0]), len(fit[1])]))
+    flagged = [int(attacker.predict(part[:, None]).sum()) for part in (forget, members[: kept[0]], others[: kept[1]])]
+    sizes = [len(forget), *kept]
+    of_forget, of_retain, of_test = (proportion(hits, n) for hits, n in zip(flagged, sizes, strict=True))
+    accuracy = _balanced_accuracy(of_retain, of_test)
+    quantities = {"flagged_forget": of_forget, "flagged_retain": of_retain, "flagged_test": of_test,
+                  "balanced_accuracy": accuracy,
+                  "fitted_on": Estimate(value=len(fit[0]) + len(fit[1]), n=len(fit[0]) + len(fit[1]))}  # fmt: skip
+    return _told(quantities, accuracy, constant=flagged in ([0, 0, 0], sizes))
+
+
+def _balanced_accuracy(of_retain: Estimate, of_test: Estimate) -> Estimate:
+    """Return (TPR + TNR) / 2 on the records kept apart, with Newcombe's hybrid of the two Wilson intervals."""
+    tpr, fpr = of_retain.value or 0.0, of_test.value or 0.0
+    below = np.hypot(tpr - (of_retain.low or 0.0), (of_test.high or 0.0) - fpr)
+    above = np.hypot((of_retain.high or 0.0) - tpr, fpr - (of_test.low or 0.0))
+    value = (1 + tpr - fpr) / 2
+    return bounded(value, of_retain.n + of_test.n, (value - below / 2, value + above / 2), "newcombe")
+
+
+def _told(quantities: dict[str, Estimate], accuracy: Estimate, *, constant: bool) -> Findings:
+    low, high = accuracy.low or 0.0, accuracy.high or 1.0
+    informative = not constant and not low <= 0.5 <= high
+    warnings = ["legacy: for comparison with printed tables; nothing is judged by it"]
+    if not informative:
+        reason = "it says the same of every record" if constant else "it is no better than guessing"
+        warnings.append(f"the attack cannot tell retain from test itself ({reason}): what it says of forget is void")
+    return Findings(quantities, informative=informative, warnings=warnings)

@@ -1,0 +1,63 @@
+"""Gates that need retrained references: is this one more of them, as far as forget shows?"""
+
+import math
+
+import numpy as np
+from scipy.stats import norm, t
+
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.report import Estimate, Finding
+from unlearn_cli.stats.intervals import proportion
+from unlearn_cli.verdict.checks import Check, mean_near, near
+
+ACCURACY_MARGIN = 0.03
+STATISTICS = ("mean_z", "mean_z2", "auc_abs_z")
+
+
+def forget_accuracy(ours: Outputs, references: list[Outputs]) -> list[Check]:
+    """Accuracy on forget lies within the margin of where one more retrained network would."""
+    claim = f"forget accuracy within {ACCURACY_MARGIN:g} of the references'"
+    if len(references) < 2 or not len(ours):
+        return []
+    accuracies = np.array([_accuracy(one) for one in references])
+    found = mean_near(claim, _accuracy(ours), accuracies, len(ours), ACCURACY_MARGIN)
+    value = proportion(round(_accuracy(ours) * len(ours)), len(ours))
+    return [Check(claim, value, found.limit, found.margin, found.p_passed, found.p_failed, found.reason)]
+
+
+def _accuracy(outputs: Outputs) -> float:
+    return float((outputs.values.argmax(axis=1) == outputs.labels).mean())
+
+
+def retrain_z(found: Finding, margin: float) -> list[Check]:
+    """The z-test as one gate: passes when all three statistics are as a reference's and the AUC of |z| is near 1/2.
+
+    It fails when a statistic lies outside (Holm over the three) and the AUC beyond the margin: with enough records the
+    least difference from four references is significant, so significance alone must not fail a network.
+    """
+    claim = f"z-test: as one more reference, AUC of |z| within {margin:g} of 1/2"
+    area = found.quantities.get("auc_abs_z")
+    if area is None or area.value is None or area.low is None or area.high is None:
+        reason = next((one.reason for one in found.quantities.values() if one.reason), "too few references")
+        return [Check(claim, Estimate(value=None, n=0, reason=reason), 0.5, margin, reason=reason)]
+    spread = (area.high - area.low) / 2 / float(norm.ppf(0.975))
+    within, beyond = near(area.value, 0.5, margin, lambda x: float(norm.cdf(x / spread)) if spread else float(x > 0))
+    least = smallest_by_holm([_outside(found.quantities, name) for name in STATISTICS])
+    # all must hold to pass: the larger p-value; an outlier among references can never be shown to be one of them
+    passed = max(within, 1.0 if least <= 0.05 else 0.0)
+    return [Check(claim, area, 0.5, margin, passed, max(beyond, least))]
+
+
+def _outside(quantities: dict[str, Estimate], name: str) -> float:
+    """Return the two-sided p-value of a statistic as that of one more reference: t with K - 1 degrees of freedom."""
+    ours, null = quantities[name], quantities[f"{name}_null"]
+    runs = null.runs or 0
+    if ours.value is None or null.value is None or not null.sd or runs < 2:
+        return 1.0
+    distance = abs(ours.value - null.value) / (null.sd * math.sqrt(1 + 1 / runs))
+    return float(2 * t.sf(distance, runs - 1))
+
+
+def smallest_by_holm(p_values: list[float]) -> float:
+    """Return the smallest adjusted p-value of Holm's step-down procedure: m times the smallest, at most 1."""
+    return min(1.0, len(p_values) * min(p_values))

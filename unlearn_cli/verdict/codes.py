@@ -1,0 +1,24 @@
+"""From a verdict to the exit code of the command (design.md 7). Neither torch nor SciPy."""
+
+from unlearn_cli.report import Verdict
+
+ORDER = ("quick", "standard", "audit")
+
+
+def exit_code(verdict: Verdict | None, *, inconclusive: str, tier: str | None, require_tier: str | None) -> int:
+    """Return 0 for what passed, 3 for what failed, 4 for what is not decided or of too low a tier (design.md 7)."""
+    if verdict is None:
+        return 0
+    if verdict == "failed":
+        return 3
+    if verdict == "error":
+        return 4
+    if verdict in ("inconclusive", "nothing_to_forget"):
+        return 4 if inconclusive == "fail" or require_tier else 0
+    return 4 if require_tier and not _suffices(verdict, tier, require_tier) else 0
+
+
+def _suffices(verdict: Verdict, tier: str | None, required: str) -> bool:
+    """Say whether a verdict is of the tier required; a screen is of the lowest, whatever was run."""
+    reached = "quick" if verdict == "passed_screen" else (tier or "quick")
+    return ORDER.index(reached) >= ORDER.index(required)

@@ -1,0 +1,93 @@
+"""From checks to a verdict, and the controls without which a verdict says nothing (attacks.md 3.2, G-control).
+
+To pass, all checks must pass, each at the level: the chance that a network beyond one of the margins does so is at most
+the level (an intersection-union test), so nothing is to be corrected for. To fail, one is enough, so these p-values are
+adjusted by Holm. Methods or settings that were tried before are more chances to pass: they divide the level of passing.
+"""
+
+from collections.abc import Sequence
+
+from unlearn_cli.report import Gate, Half, Judgement, Verdict
+from unlearn_cli.verdict.checks import Check
+from unlearn_cli.verdict.policy import Candidate, checks_of
+
+LEVEL = 0.05
+
+
+def judge(
+    subject: Candidate, controls: Sequence[Candidate], tier: str, *, attempts: int = 1, half: Half = "all",
+    level: float = LEVEL,
+) -> tuple[list[Gate], Verdict, Judgement]:  # fmt: skip
+    """Judge the subject and, by the same checks, the controls; return all gates, the verdict, and how it came about."""
+    gates = gates_of(subject, tier, level=level, attempts=attempts)
+    calibration: dict[str, Verdict] = {}
+    references = [one for one in controls if one.role != "original"]
+    for control in controls:
+        # several references are several chances of a false alarm
+        several = len(references) if control.role != "original" else 1
+        judged = gates_of(control, tier, level=level / several, attempts=1)
+        calibration[control.role] = worst(judged)
+        gates += judged
+    verdict, reasons = concluded(worst([gate for gate in gates if gate.role == subject.role]), calibration, tier)
+    reasons = [*reasons, *(f"{gate.condition}: {gate.reason}" for gate in gates
+                           if gate.role == subject.role and gate.reason)]  # fmt: skip
+    how = Judgement(
+        tier=tier, level=level, attempts=attempts, holdout_half=half, calibration=calibration, reasons=reasons
+    )
+    return gates, verdict, how
+
+
+def gates_of(candidate: Candidate, tier: str, *, level: float, attempts: int) -> list[Gate]:
+    """Judge every check of a candidate."""
+    checks = checks_of(candidate, tier)
+    adjusted = holm([1.0 if check.p_failed is None else check.p_failed for check in checks])
+    return [_gate(check, p, candidate.role, level, attempts) for check, p in zip(checks, adjusted, strict=True)]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted by Holm's step-down procedure (1979): the family-wise error stays under the level."""
+    order, found, largest = sorted(range(len(p_values)), key=p_values.__getitem__), [1.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        found[index] = largest
+    return found
+
+
+def _gate(check: Check, adjusted: float, role: str, level: float, attempts: int) -> Gate:
+    verdict: Verdict = "inconclusive"
+    if check.p_passed is not None and check.p_passed <= level / attempts:
+        verdict = "passed"
+    elif check.p_failed is not None and adjusted <= level:
+        verdict = "failed"
+    return Gate(
+        condition=check.claim, verdict=verdict, value=check.value, limit=check.limit, reason=check.reason, role=role,
+        margin=check.margin, p_passed=check.p_passed, p_failed=None if check.p_failed is None else adjusted,
+    )  # fmt: skip
+
+
+def worst(gates: Sequence[Gate]) -> Verdict:
+    """Return failed if one failed, passed if all passed, inconclusive otherwise."""
+    found = {gate.verdict for gate in gates}
+    return "failed" if "failed" in found else "passed" if found == {"passed"} else "inconclusive"
+
+
+def concluded(found: Verdict, calibration: dict[str, Verdict], tier: str) -> tuple[Verdict, list[str]]:
+    """Turn what came out of the subject's gates into the verdict that the controls allow, with the reasons."""
+    bad = [role for role, verdict in calibration.items() if role != "original" and verdict == "failed"]
+    if bad:
+        return "error", [f"uninformative audit: a retrained network fails the same gates ({', '.join(bad)})"]
+    if found == "failed":
+        return "failed", []
+    original = calibration.get("original")
+    if original == "passed":
+        return "nothing_to_forget", ["the original passes every gate as well: these records leave no trace to find"]
+    if original == "inconclusive":
+        return "inconclusive", ["the original is not shown to fail: passing the same gates would say little"]
+    if found == "inconclusive":
+        return "inconclusive", ["some gates are not decided: more records, or more references, would help"]
+    given = {"original": original is not None, "references": bool(set(calibration) - {"original"})}
+    missing = [name for name, there in given.items() if not there]
+    if tier == "quick" or missing:
+        why = "the quick tier's attacks are weak" if tier == "quick" else f"no control: no {' and no '.join(missing)}"
+        return "passed_screen", [f"no more than a screen: {why}"]
+    return "passed", []

@@ -1,0 +1,120 @@
+"""Which gates a tier has, and what each reads of a candidate (attacks.md 3.2).
+
+Never gates: weight distance, ZRF, the legacy SVCs, `difference`, `learned_loss`, `rmia`, `quantile`, a single relearn
+time. They are reported. Margins are this project's defaults, not taken from a standard.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.report import Attack, Estimate, Finding
+from unlearn_cli.stats import Scores
+from unlearn_cli.stats.intervals import proportion
+from unlearn_cli.stats.roc import tpr_at_fpr
+from unlearn_cli.verdict.against_references import forget_accuracy, retrain_z
+from unlearn_cli.verdict.checks import Check, auc_near_half, not_worse, share_at_most
+
+AUC_MARGIN, UTILITY_MARGIN, ERROR_MARGIN = 0.05, 0.02, 0.05  # of an AUC; of an accuracy; relative, of a mean error
+LOW_FPR, TPR_LIMIT = 0.01, 0.05
+RECOGNISED = 0.05  # share of a forgotten class that may still be named, where no reference says what is usual
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What the gates read of one checkpoint: its outputs, those it is compared with, and what attacks found."""
+
+    role: str
+    outputs: dict[str, Outputs]
+    comparators: list[dict[str, Outputs]]  # the references but itself; where there are none, the original
+    comparator_kind: str | None
+    blocks: dict[str, Attack]
+    findings: dict[str, Finding]
+    scores: dict[str, Scores]
+    whole_classes: bool
+    task: str
+
+
+def checks_of(candidate: Candidate, tier: str) -> list[Check]:
+    """Return the checks of a tier; one that cannot be made has a reason instead of p-values."""
+    found = [*sanity(candidate), *population(candidate), *utility(candidate)]
+    beside = candidate.comparator_kind == "reference"
+    if candidate.task == "classification" and candidate.whole_classes:
+        found += class_forgotten(candidate)
+    if beside and candidate.task == "classification":
+        found += forget_accuracy(candidate.outputs["forget"], [one["forget"] for one in candidate.comparators])
+    if tier != "quick" and "retrain_z" in candidate.findings:
+        found += retrain_z(candidate.findings["retrain_z"], AUC_MARGIN)
+    return found
+
+
+def sanity(candidate: Candidate) -> list[Check]:
+    """A network with constant outputs fails: nothing else said of it means anything."""
+    found = candidate.findings.get("sanity")
+    if found is None:
+        return []
+    value = found.quantities["equal_outputs"]
+    broken = float(found.informative is False)
+    return [Check("the outputs differ between records and classes", value, None, None, broken, 1 - broken)]
+
+
+def population(candidate: Candidate) -> list[Check]:
+    """The threshold attack on phi alone: the best of six statistics would find noise."""
+    scores = candidate.scores.get("population")
+    if scores is None:
+        return []
+    area = auc_near_half(f"population AUC within {AUC_MARGIN:g} of 1/2", scores.members, scores.non_members, AUC_MARGIN)
+    return [area, *low_rates(scores)]
+
+
+def low_rates(scores: Scores) -> list[Check]:
+    """At most 5 % of the forgotten records are found at a false-positive rate of 1 %, from either end."""
+    rates = tpr_at_fpr(np.sort(scores.members), np.sort(scores.non_members), LOW_FPR)
+    found = []
+    for name, value in (("", rates.tpr), (" from the low end", rates.tpr_mirrored)):
+        claim = f"TPR at FPR {LOW_FPR:.0%}{name} at most {TPR_LIMIT:.0%}"
+        if value.value is None:
+            found.append(Check(claim, value, TPR_LIMIT, reason=value.reason))
+        else:
+            found.append(share_at_most(claim, round(value.value * value.n), value.n, TPR_LIMIT, value))
+    return found
+
+
+def utility(candidate: Candidate) -> list[Check]:
+    """Retained records and other test records are known no worse than by the comparators."""
+    test = "test_retain" if "test_retain" in candidate.outputs else "test"
+    if not candidate.comparators:
+        return []
+    return [_utility(candidate, split) for split in (test, "retain") if len(candidate.outputs[split])]
+
+
+def _utility(candidate: Candidate, split: str) -> Check:
+    ours = candidate.outputs[split]
+    theirs = [one[split] for one in candidate.comparators]
+    what = "references'" if candidate.comparator_kind == "reference" else "original's"
+    if candidate.task == "classification":
+        claim = f"{split} accuracy at most {UTILITY_MARGIN:g} below the {what}"
+        return not_worse(claim, hits(ours), np.stack([hits(one) for one in theirs]), UTILITY_MARGIN)
+    errors = np.stack([np.abs(one.values - one.labels) for one in theirs])
+    margin = ERROR_MARGIN * float(errors.mean())
+    claim = f"{split} mean error at most {ERROR_MARGIN:.0%} above the {what}"
+    return not_worse(claim, -np.abs(ours.values - ours.labels), -errors, margin)
+
+
+def hits(outputs: Outputs) -> np.ndarray:
+    """Return 1 for each record whose label is the largest output."""
+    return (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)
+
+
+def class_forgotten(candidate: Candidate) -> list[Check]:
+    """A network that was never shown a class does not name it: by this the untouched original fails by itself."""
+    found = []
+    for split in ("forget", "test_forget"):
+        outputs = candidate.outputs.get(split)
+        if outputs is not None and len(outputs):
+            right = int(hits(outputs).sum())
+            value: Estimate = proportion(right, len(outputs))
+            claim = f"{split} accuracy at most {RECOGNISED:g}"
+            found.append(share_at_most(claim, right, len(outputs), RECOGNISED, value))
+    return found
