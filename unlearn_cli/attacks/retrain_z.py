@@ -29,6 +29,8 @@ LEAST, ADVISED = 3, 4
 def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) -> Findings:
     """Return the statistics, and under *_null what references give when left out: mean, SD, 95 % prediction interval.
 
+    auc_abs_z_floor is how far from 1/2 the AUC of |z| of a left-out reference was at most.
+
     `scores` are |z| of this network and of a held-out reference, on the same records.
     """
     count, n = len(reference_forget_outputs), len(forget_outputs)
@@ -47,6 +49,8 @@ def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) 
     others = references[1:]
     pair = np.abs(z_scores(candidate, others, spread)), np.abs(z_scores(references[0], others, spread))
     quantities["auc_abs_z"] = _centred(found["auc_abs_z"], auc(*pair))
+    floor = max(abs(one["auc_abs_z"] - 0.5) for one in held)
+    quantities["auc_abs_z_floor"] = Estimate(value=floor, n=n, runs=count)
     quantities |= {f"{name}_null": _prediction([one[name] for one in held], n) for name in found}
     few = f"{count} references; {ADVISED} to 8 make the interval of a retrained network narrower"
     return Findings(quantities, scores=Scores(*pair), warnings=[few] if count < ADVISED else [])

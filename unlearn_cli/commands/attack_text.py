@@ -1,7 +1,9 @@
 """What `attack` prints: attacks, probes, gates and the verdict as tables."""
 
 from unlearn_cli import console
-from unlearn_cli.report import Attack, Estimate, Finding, Gate, Report
+from unlearn_cli.report import Attack, Estimate, Finding, Report
+
+MAX_ROLES, SHOWN_FPR = 3, 0.01  # checkpoints beside each other (the report has them all)
 
 VERDICTS = {
     "passed": "PASS: within the margins of a retrained network, as far as these attacks see",
@@ -15,9 +17,10 @@ VERDICTS = {
 
 def attack_text(document: Report) -> str:
     """Lay out everything that a person reads first."""
-    parts = [attacks_table(document.attacks), findings_table(document.findings), gates_table(document.gates)]
-    warnings = [*(block.warnings for block in document.attacks), *(found.warnings for found in document.findings)]
-    told = dict.fromkeys(f"warning: {text}" for texts in warnings for text in texts)
+    parts = [attacks_table(document.attacks), findings_table(document.findings), gates_table(document)]
+    judged = [one for one in (*document.attacks, *document.findings) if one.role == "subject"]
+    told = dict.fromkeys(f"warning: {one.name}: {text}" for one in judged for text in one.warnings
+                         if one.name in ("population", "difference") or isinstance(one, Finding))  # fmt: skip
     skipped = [f"skipped: {one.name}: {one.reason}" for one in document.skipped]
     return "\n\n".join(filter(None, [*parts, "\n".join([*told, *skipped]), verdict_text(document)]))
 
@@ -34,24 +37,30 @@ def verdict_text(document: Report) -> str:
 
 
 def attacks_table(blocks: list[Attack]) -> str:
-    """Lay out the attacks: the number of records, AUC with its interval, and the rates at low false-positive rates."""
+    """Lay out the attacks: a row an attack with its AUC on each checkpoint, and on the first a rate at a low FPR."""
     if not blocks:
         return ""
+    roles = list(dict.fromkeys(block.role for block in blocks))[:MAX_ROLES]
+    names = list(dict.fromkeys(block.name for block in blocks))
+    found = {(block.name, block.role): block for block in blocks}
     rows = []
-    for block in blocks:
-        rates = ["-" if rate.tpr.value is None else f"{100 * rate.tpr.value:.1f} %" for rate in block.rates]
-        auc = f"{_number(block.auc.value)} [{_number(block.auc.low)}, {_number(block.auc.high)}]"
-        rows.append([f"{block.name} on {block.role}", str(block.num_members), str(block.num_non_members), auc,
-                     _number(block.auc_deviation.value), *rates])  # fmt: skip
-    header = [f"TPR at FPR {100 * rate.fpr:g} %" for rate in blocks[0].rates]
-    return console.table("", ["attack", "forget", "holdout", "AUC (1/2: nothing found)", "|AUC - 1/2|", *header], rows)
+    for name in names:
+        cells = [found.get((name, role)) for role in roles]
+        first = next(cell for cell in cells if cell is not None) if any(cells) else None
+        if first is not None:
+            rate = next(rate.tpr.value for rate in first.rates if rate.fpr == SHOWN_FPR)
+            rows.append([name, str(first.num_members), str(first.num_non_members),
+                         *("" if cell is None else _cell(cell.auc) for cell in cells),
+                         "-" if rate is None else f"{100 * rate:.1f} %"])  # fmt: skip
+    header = ["AUC (1/2: nothing found)", "forget", "holdout", *roles, f"TPR at FPR {SHOWN_FPR:.0%}"]
+    return console.table("", header, rows)
 
 
 def findings_table(findings: list[Finding]) -> str:
     """Lay out the probes: a row a quantity, a column a checkpoint."""
     if not findings:
         return ""
-    roles = list(dict.fromkeys(found.role for found in findings))
+    roles = list(dict.fromkeys(found.role for found in findings))[:MAX_ROLES]
     cells: dict[tuple[str, str], dict[str, str]] = {}
     for found in findings:
         for name, estimate in found.quantities.items():
@@ -60,14 +69,17 @@ def findings_table(findings: list[Finding]) -> str:
     return console.table("", ["probe", *roles], rows)
 
 
-def gates_table(gates: list[Gate]) -> str:
-    """Lay out the gates, those of the controls last."""
+def gates_table(document: Report) -> str:
+    """Lay out the gates of the checkpoint under test, and what came out for the controls."""
     rows = [
-        [gate.role, gate.condition, _cell(gate.value), _number(gate.p_passed), _number(gate.p_failed), gate.verdict]
-        for gate in sorted(gates, key=lambda gate: gate.role != "subject")
-    ]
-    header = ["checkpoint", "gate", "value", "p (not within)", "p (within)", "verdict"]
-    return console.table("", header, rows) if rows else ""
+        [gate.condition, _cell(gate.value), _number(gate.p_passed), _number(gate.p_failed), gate.verdict]
+        for gate in document.gates if gate.role == "subject"
+    ]  # fmt: skip
+    if not rows or document.judgement is None:
+        return ""
+    table = console.table("", ["gate", "value", "p (not within)", "p (within)", "verdict"], rows)
+    controls = ", ".join(f"{role} {verdict}" for role, verdict in document.judgement.calibration.items())
+    return f"{table}\ncontrols: {controls or 'none (--original, --reference)'}"
 
 
 def _cell(estimate: Estimate) -> str:

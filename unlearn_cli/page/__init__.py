@@ -7,9 +7,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unlearn_cli.console import visible
 from unlearn_cli.page import charts, words
+from unlearn_cli.page.grouping import GROUPS
 from unlearn_cli.report import Curve, Estimate, Report
 
-SPLITS = ("forget", "retain", "test_forget", "test_retain", "test", "train")
+SPLITS = ("forget", "retain", "test_forget", "test_retain", "test", "train", "model")
 METRICS = ("accuracy", "loss", "mae", "rmse", "r2")
 ROLES = {"original": "Before", "subject": "After", "reference": "Reference"}
 
@@ -28,6 +29,7 @@ def render(report: Report, noise_png: bytes | None = None) -> str:
             forgotten=forgotten(report),
             phases=phases(report),
             checkpoints=[made for made in (report.subject, report.original, *report.references) if made],
+            **{name: group(report) for name, group in GROUPS.items()},
             noise=base64.b64encode(noise_png).decode() if noise_png else None,
         )
     )

@@ -9,10 +9,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from unlearn_cli.page.drawing import BLUE, GREEN, INK, LINES, ORANGE, QUIET, legend_above, picture
 from unlearn_cli.page.words import is_share, level, spaced
-from unlearn_cli.report import Attack, Curve, Estimate
+from unlearn_cli.report import Attack, Confusion, Curve, Estimate
 
 MARKERS = {"original": ("o", QUIET), "reference": ("s", GREEN), "subject": ("D", BLUE)}
 MAX_POINTS = 400
+MAX_ROWS = 4  # checkpoints in one chart of classes
 PERCENT = FuncFormatter(lambda value, _: level(round(value, 12)))
 
 
@@ -42,6 +43,30 @@ def paint_metric(axes: Axes, name: str, splits: dict[str, dict[str, Estimate]], 
     if is_share(name):
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(PERCENT)
+    legend_above(axes)
+
+
+def confusion(split: str, rows: list[Confusion]) -> Markup:
+    """Draw the share of a split that each checkpoint puts into each class: a row a class, a bar a checkpoint."""
+    shown = rows[:MAX_ROWS]
+    height = 1.2 + 0.16 * len(shown[0].counts) * (len(shown) + 1)
+    return picture(f"Predicted classes of {spaced(split)}", partial(paint_confusion, rows=shown), height=height)
+
+
+def paint_confusion(axes: Axes, rows: list[Confusion]) -> None:
+    names = list(rows[0].counts)
+    thickness = 0.8 / len(rows)
+    for index, row in enumerate(rows):
+        places = np.arange(len(names)) - 0.4 + thickness * (index + 0.5)
+        shares = [row.counts[name] / max(1, row.n) for name in names]
+        color = MARKERS.get(row.role.split("_")[0], ("^", ORANGE))[1]
+        label = f"{spaced(row.role)}, n = {row.n:,}"
+        axes.barh(places, shares, thickness, color=color, alpha=1 if "_" not in row.role else 0.6, label=label)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(PERCENT)
+    axes.grid(visible=False, axis="y")
     legend_above(axes)
 
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH = 6.0
-LONGEST_LABEL, LETTERS_A_LINE = 22, 56
+LONGEST_LABEL, LETTERS_A_LINE = 22, 45
 INK, QUIET = "#222222", "#8a8a8a"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart by colour-blind people, and dark enough on white
 LINES = (BLUE, ORANGE, GREEN, "#cc79a7", "#7a5c00", "#56b4e9", INK, "#6a51a3")

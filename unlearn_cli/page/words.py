@@ -8,7 +8,9 @@ from unlearn_cli.report import Estimate, Gate, Report
 
 DASH, PERCENT = "—", "\u00a0%"
 SHARES = ("accuracy", "agreement", "completeness", "share", "tpr")
-VERDICT_MARKS = {"passed": "✓", "failed": "✗", "inconclusive": "?"}
+VERDICT_MARKS = {
+    "passed": "✓", "passed_screen": "✓", "failed": "✗", "inconclusive": "?", "nothing_to_forget": "?", "error": "!",
+}  # fmt: skip
 
 
 def is_share(name: str) -> bool:
@@ -101,6 +103,16 @@ def verdict_words(report: Report) -> str:
     """Say the verdict in one sentence that claims no more than the gates do."""
     total = len(report.gates)
     agreeing = sum(gate.verdict == report.verdict for gate in report.gates)
+    if report.judgement is not None:
+        tier = f" ({report.judgement.tier} tier)"
+        return {
+            "passed": "Passed: within the margins of a retrained network, as far as these attacks see",
+            "passed_screen": "Passed as a screen: weak attacks found no leak; a stronger tier may",
+            "failed": "Failed: what was forgotten, or what was kept, is not as after retraining",
+            "inconclusive": "Not decided: the data is too little to say either way",
+            "nothing_to_forget": "Nothing to forget: the original passes as well, so passing says nothing",
+            "error": "Uninformative: the controls did not come out as they must",
+        }.get(report.verdict or "", "No verdict") + tier
     if report.verdict == "passed":
         return f"All {total} gates passed" if total != 1 else "The one gate asked for passed"
     if report.verdict == "failed":
