@@ -124,7 +124,7 @@ def attack(
     tier: o.TierOption = None, name: o.AttackOption = None, config: o.ConfigOption = None,
     settings: o.SetOption = None, original: o.OriginalOption = None, reference: o.ReferenceOption = None,
     half: o.HalfOption = "verdict", attempts: o.AttemptsOption = 1, require_tier: o.RequireTierOption = None,
-    inconclusive: o.InconclusiveOption = "fail",
+    inconclusive: o.InconclusiveOption = "fail", shadows: o.ShadowsOption = None,
     out: o.OptionalOutOption = None, junit: o.JunitOption = None, pictures: o.PicturesOption = False,
     dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
@@ -142,9 +142,39 @@ def attack(
     )  # fmt: skip
     asked = command.Asked(
         checkpoint, manifest, tier=tier, attacks=tuple(name or ()), chosen=Chosen(config, tuple(settings or ())),
-        original=original, references=tuple(reference or ()), out=out, attempts=attempts, require_tier=require_tier,
+        original=original, references=tuple(reference or ()), shadows=shadows, out=out, attempts=attempts,
+        require_tier=require_tier,
         inconclusive=inconclusive, junit=junit, pictures=pictures, dry_run=dry_run,
     )  # fmt: skip
+    finish(command.run(asked, common))
+
+
+@app.command()
+def shadow(
+    manifest: o.ManifestOption,
+    folder: Annotated[Path, typer.Option("--shadows", help="Folder of the runs; may be shared and added to.")],
+    method: o.MethodOption = "unsir",
+    cells: Annotated[str, typer.Option(help="Which runs: 0-31, 7, or 0-3,8.")] = "0-31",
+    canaries: Annotated[float, typer.Option(min=0, max=1, help="Share of forget with a random wrong label.")] = 0.0,
+    config: o.ConfigOption = None, settings: o.SetOption = None,
+    training: Annotated[
+        list[str] | None, typer.Option("--train-set", metavar="NAME=VALUE", help="One setting of 'train'; repeatable.")
+    ] = None,
+    dry_run: o.DryRunOption = False, forget_duplicates: o.DuplicatesOption = False,
+    device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
+    batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
+) -> None:  # fmt: skip
+    """Train and unlearn shadow networks for the audit tier."""
+    from unlearn_cli.commands import shadow as command
+
+    talk(as_json, quiet, log_format)
+    common = Common(
+        device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
+        allow_code=allow_code, forget_duplicates=forget_duplicates,
+    )  # fmt: skip
+    chosen = Chosen(config, tuple(settings or ()))
+    asked = command.Asked(manifest, method, folder, cells, canaries, chosen, tuple(training or ()), dry_run)
     finish(command.run(asked, common))
 
 

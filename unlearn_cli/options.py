@@ -44,6 +44,7 @@ TierOption = Annotated[
     str | None,
     typer.Option(help="quick: forward passes; standard: beside references; audit: shadow runs. Default: quick."),
 ]
+ShadowsOption = Annotated[Path | None, typer.Option("--shadows", help="Folder of shadow runs, for the audit tier.")]
 RequireTierOption = Annotated[str | None, typer.Option(help="Exit 4 when the verdict is of a lower tier.")]
 InconclusiveOption = Annotated[
     Literal["fail", "pass"], typer.Option(help="What a verdict that is not decided is for the exit code.")

@@ -43,7 +43,7 @@ INPUTS: dict[str, str] = {
     "reference_forget_outputs": "data forget reference", "reference_holdout_outputs": "data forget test reference",
     "split_features": "data forget test", "holdout": "data forget test", "test": "data test",
     "reference": "reference", "references": "reference", "class_names": "", "seed": "",
-    "shadow_runs": "data forget shadows",
+    "shadow_runs": "data forget shadows", "all_shadow_runs": "data forget shadows",
 }  # fmt: skip
 OPTIONAL_INPUTS = ("noise",)
 

@@ -12,8 +12,10 @@ from unlearn_cli.commands.holdout import Holdout, class_matched_holdout
 from unlearn_cli.commands.inputs import Opened, find_copies, open_inputs
 from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
+from unlearn_cli.commands.shadow import facts
 from unlearn_cli.errors import UserError
 from unlearn_cli.report import Skipped
+from unlearn_cli.shadows import ShadowRuns, load_runs
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.codes import exit_code
 
@@ -37,6 +39,7 @@ class Asked:
     chosen: Chosen = field(default_factory=Chosen)
     original: Path | None = None
     references: tuple[Path, ...] = ()
+    shadows: Path | None = None
     out: Path | None = None
     attempts: int = 1
     require_tier: str | None = None
@@ -54,6 +57,7 @@ class Plan:
     skipped: list[Skipped]
     holdout: Holdout
     caveats: list[str]
+    shadows: ShadowRuns | None = None
 
 
 def run(asked: Asked, common: Common) -> Result:
@@ -66,12 +70,14 @@ def run(asked: Asked, common: Common) -> Result:
         files.check_output(asked.junit, common.overwrite, "file")
     present = opened.manifest.sections | ({"original"} if asked.original else set())
     present |= {"reference"} if asked.references else set()
+    runs = load_runs(asked.shadows, facts(opened)) if asked.shadows else None
+    present |= {"shadows"} if runs else set()
     base = plugin.load("attacks", "population")
     suitability.check(base, present, opened.manifest.task, asked.manifest)
     runnable, skipped = applicable(wanted, opened, present)
     refuse_copies(opened)
     caveats = check_references(asked.references, opened)
-    planned = Plan(runnable, skipped, class_matched_holdout(opened), caveats)
+    planned = Plan(runnable, skipped, class_matched_holdout(opened), caveats, runs)
     sizes = advice(len(opened.dataset.split("forget")), len(planned.holdout.positions)) if tier else []
     for line in sizes:
         console.say(line)
@@ -94,6 +100,8 @@ def check_options(asked: Asked, tier: str | None) -> None:
         raise UserError(f"--require-tier {asked.require_tier}: expected one of {', '.join(attacks.TIERS)}")
     if asked.require_tier and tier is None:
         raise UserError("--require-tier: attacks by name give no verdict; ask for a --tier")
+    if tier == "audit" and asked.shadows is None:
+        raise UserError("--tier audit: needs --shadows, a folder that 'unlearn-cli shadow' has filled")
     if asked.pictures and asked.out is None:
         raise UserError("--pictures: pictures go into the report's folder; give --out")
     if len(asked.references) != len({path.resolve() for path in asked.references}):
@@ -130,7 +138,9 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
         # The subject alone may have forgotten, so it is judged by what it should still know.
         known, path = ("train", asked.original) if asked.original else ("retain", asked.checkpoint)
         current.check_fits(current.load(weights.get("original", weights["subject"])), path, known)
-        evidence = Evidence(current, weights, CAPS.get(tier or "", OTHER_CAPS), planned.holdout.positions)
+        evidence = Evidence(
+            current, weights, CAPS.get(tier or "", OTHER_CAPS), planned.holdout.positions, planned.shadows
+        )
         ran = attacking.run_all(evidence, planned.wanted)
         document = reporting.new_report(
             current, "attack", started, attacks=ran.blocks, findings=ran.findings,

@@ -10,6 +10,11 @@ from unlearn_cli.report import Attack, Finding, Skipped
 from unlearn_cli.stats import Findings, Scores, attack_block
 from unlearn_cli.verdict.policy import Candidate
 
+SHADOW_FACTS = {  # of attacks on the recipe: their pairs of run and record, whose membership was drawn at random
+    "members": "records trained on, in shadow runs", "non_members": "records never seen, in shadow runs",
+    "epsilon_kind": "pipeline_unlearning",
+}  # fmt: skip
+
 
 @dataclass
 class Ran:
@@ -47,7 +52,9 @@ def _run_one(evidence: Evidence, one: Wanted, role: str, ran: Ran) -> None:
     settings, seed = one.settings.model_dump(mode="json"), evidence.session.run.seed
     if found.scores is not None:
         block = attack_block(found.scores, name=one.label, tier=one.tier, settings=settings, seed=seed)
-        ran.blocks.append(block.model_copy(update={"role": role, "warnings": [*block.warnings, *found.warnings]}))
+        facts = SHADOW_FACTS if "shadow_runs" in one.attack.needs else {}
+        told = {"role": role, "warnings": [*block.warnings, *found.warnings], **facts}
+        ran.blocks.append(block.model_copy(update=told))
         ran.scores.setdefault(role, {})[one.label] = found.scores
     if found.quantities or found.curves:
         ran.findings.append(

@@ -36,6 +36,8 @@ class Wanted:
         needs = set(self.attack.needs)
         if role == "original" and (needs & {"original_forget_outputs"} or self.attack.name == "label_inference"):
             return False
+        if "shadow_runs" in needs and role.startswith("reference_"):
+            return False  # the retrained runs are one control, whatever the number of references
         return not (role.startswith("reference") and references < 2 and needs & set(OF_REFERENCES))
 
 
@@ -127,5 +129,5 @@ def _obstacle(attack: Plugin, opened: Opened, present: set[str]) -> str | None:
         return "it is for the forgetting of whole classes"
     missing = attack.sections - present
     told = {"original": "it needs the original (--original)", "reference": "it needs references (--reference)",
-            "shadows": "it needs shadow runs (--shadows)"}  # fmt: skip
+            "shadows": "it needs shadow runs (--shadows; 'unlearn-cli shadow' makes them)"}  # fmt: skip
     return "; ".join(told.get(section, f"it needs '{section}'") for section in sorted(missing)) or None

@@ -10,6 +10,7 @@ from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.predict import Outputs, join, penultimate
+from unlearn_cli.shadows import ShadowRuns
 
 RANDOM_NETWORKS = 5
 PARTS = ("forget", "retain", "test_forget", "test_retain", "test")
@@ -39,9 +40,10 @@ class Evidence:
 
     def __init__(
         self, session: Session, weights: dict[str, Checkpoint], caps: dict[str, int] | None = None,
-        holdout: np.ndarray | None = None,
+        holdout: np.ndarray | None = None, shadows: ShadowRuns | None = None,
     ) -> None:  # fmt: skip
         self.session, self.weights, self.caps, self.holdout = session, weights, caps or {}, holdout
+        self.shadows = shadows
         self._outputs: dict[str, dict[str, Outputs]] = {}
         self._features: dict[str, dict[str, np.ndarray]] = {}
         self._random: dict[str, list[Outputs]] = {}
@@ -135,6 +137,8 @@ class Evidence:
             "reference_holdout_outputs": lambda: [self.outputs(other)["holdout"] for other in others],
             "split_outputs": lambda: {**self.outputs(role), "retain_sample": self.outputs(role)["retain"]},
             "split_features": lambda: self.features(role),
+            "shadow_runs": lambda: self._shadows().of(role),
+            "all_shadow_runs": self._shadows,
             "model": lambda: self.model(role),
             "original": lambda: self.model("original"),
             "references": lambda: [self.model(other) for other in others],
@@ -151,3 +155,7 @@ class Evidence:
             "seed": lambda: session.run.seed,
         }
         return Inputs(makers)
+
+    def _shadows(self) -> ShadowRuns:
+        assert self.shadows is not None
+        return self.shadows

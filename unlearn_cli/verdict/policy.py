@@ -14,6 +14,7 @@ from unlearn_cli.stats import Scores
 from unlearn_cli.stats.intervals import proportion
 from unlearn_cli.stats.roc import tpr_at_fpr
 from unlearn_cli.verdict.against_references import forget_accuracy, retrain_z
+from unlearn_cli.verdict.audit import audit
 from unlearn_cli.verdict.checks import Check, auc_near_half, not_worse, share_at_most
 
 AUC_MARGIN, UTILITY_MARGIN, ERROR_MARGIN = 0.05, 0.02, 0.05  # of an AUC; of an accuracy; relative, of a mean error
@@ -46,6 +47,8 @@ def checks_of(candidate: Candidate, tier: str) -> list[Check]:
         found += forget_accuracy(candidate.outputs["forget"], [one["forget"] for one in candidate.comparators])
     if tier != "quick" and "retrain_z" in candidate.findings:
         found += retrain_z(candidate.findings["retrain_z"], AUC_MARGIN)
+    if tier == "audit" and "ulira" in candidate.findings:
+        found += audit(candidate.findings)
     return found
 
 

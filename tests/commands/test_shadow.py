@@ -1,0 +1,133 @@
+"""Shadow runs: independent, repeatable, in any order and side by side; what the audit reads of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.commands.shadow import numbers
+from unlearn_cli.errors import UserError
+from unlearn_cli.shadows import LEAST, canaries, load_runs, membership
+
+FAST = ("--method", "finetune", "--set", "epochs=1", "--train-set", "epochs=1", "--train-set", "lr=0.01")
+SMALL = MANIFEST.replace("forget: {classes: [3]}", "forget: {fraction: {share: 0.1, seed: 0}}")
+
+
+def shadow(manifest: Path, folder: Path, cells: str, *more: str) -> dict[str, np.ndarray]:
+    result = invoke("shadow", "-m", manifest, "--shadows", folder, "--cells", cells, *FAST, *more)
+    assert result.exit_code == 0, result.stderr
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("cell-*.safetensors"))}  # type: ignore[misc]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shadows")
+    shadow(write_manifest(folder, SMALL), folder / "cells", f"0-{2 * LEAST - 1}", "--canaries", "0.5")
+    return folder
+
+
+def test_runs_are_the_same_in_any_order_and_are_not_done_twice(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, SMALL)
+    forward = shadow(manifest, tmp_path / "a", "0-1")
+    backward = shadow(manifest, tmp_path / "b", "1,0")
+    assert forward == backward
+    times = [path.stat().st_mtime_ns for path in sorted((tmp_path / "a").glob("cell-*"))]
+    assert shadow(manifest, tmp_path / "a", "0-1") == forward
+    assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "a").glob("cell-*"))] == times
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {*forward, "plan.json"}
+
+
+def test_two_processes_share_a_folder(tmp_path: Path) -> None:
+    manifest, folder = write_manifest(tmp_path, SMALL), tmp_path / "cells"
+    command = [sys.executable, "-m", "unlearn_cli", "shadow", "-m", manifest, "--shadows", folder, *FAST]
+    both = [subprocess.Popen([*command, "--cells", "0-2"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            for _ in range(2)]  # fmt: skip
+    assert [process.wait() for process in both] == [0, 0]
+    assert sorted(path.name for path in folder.glob("cell-*")) == [f"cell-0000{i}.safetensors" for i in range(3)]
+    assert load_file(folder / "cell-00000.safetensors").keys() == {
+        "members", "canaries", "before", "after", "retrain",
+    }  # fmt: skip
+
+
+def test_membership_is_a_coin_for_each_record_and_run() -> None:
+    drawn = np.stack([membership(0, run, 500) for run in range(100)])
+    assert drawn.mean() == pytest.approx(0.5, abs=0.01)
+    assert np.abs(drawn.mean(axis=0) - 0.5).max() < 0.25
+    assert np.array_equal(drawn[3], membership(0, 3, 500))
+    assert not np.array_equal(drawn[3], membership(1, 3, 500))
+
+
+def test_canaries_have_another_label_and_the_others_their_own() -> None:
+    labels = np.arange(1000) % 10
+    mask, changed = canaries(0, 0.3, labels, 10)
+    assert mask.sum() == 300
+    assert (changed[mask] != labels[mask]).all()
+    assert (changed[~mask] == labels[~mask]).all()
+    assert len(np.unique((changed - labels)[mask] % 10)) == 9
+    assert not canaries(0, 0.0, labels, 10)[0].any()
+
+
+def test_the_audit_tier_reads_them(runs: Path, tmp_path: Path) -> None:
+    manifest = runs / "manifest.yaml"
+    recipe = ["--set", "epochs=4", "--set", "lr=0.01"]
+    assert invoke("train", "-m", manifest, "-o", tmp_path / "original", *recipe).exit_code == 0
+    original = tmp_path / "original" / "model.safetensors"
+    flags = ["-m", manifest, "--original", original, "--tier", "audit", "--shadows", runs / "cells", "--json"]
+    document = json.loads(invoke("attack", original, *flags).stdout)
+    probes = {(one["name"], one["role"]): one["quantities"] for one in document["findings"]}
+    for name in ("lira", "ulira", "canaries", "forgetting_score"):
+        assert (name, "subject") in probes
+        assert (name, "original") in probes
+    assert 0 < probes["ulira", "subject"]["auc"]["low"] < probes["ulira", "subject"]["auc"]["high"] < 1
+    assert probes["canaries", "subject"]["epsilon"]["value"] >= 0
+    assert probes["forgetting_score", "subject"]["retrain_retrain"]["value"] > 0
+    blocks = [one for one in document["attacks"] if one["name"] == "ulira"]
+    assert {one["epsilon_kind"] for one in blocks} == {"pipeline_unlearning"}
+    gates = [gate["condition"] for gate in document["gates"] if gate["role"] == "subject"]
+    assert any("ulira AUC" in gate for gate in gates)
+    assert any("epsilon" in gate for gate in gates)
+
+
+def test_wrong_use_is_refused(runs: Path, original: Path, tmp_path: Path) -> None:
+    manifest, cells = runs / "manifest.yaml", runs / "cells"
+    refused = invoke("attack", original, "-m", manifest, "--tier", "audit")
+    assert (refused.exit_code, "needs --shadows" in refused.stderr) == (2, True)
+    refused = invoke("attack", original, "-m", manifest, "--tier", "audit", "--shadows", tmp_path)
+    assert (refused.exit_code, "there are no shadow runs" in refused.stderr) == (2, True)
+    other = write_manifest(tmp_path)
+    refused = invoke("attack", original, "-m", other, "--tier", "audit", "--shadows", cells)
+    assert (refused.exit_code, "another data" in refused.stderr) == (2, True)
+    refused = invoke("shadow", "-m", manifest, "--shadows", cells, *FAST[:2], "--set", "epochs=2")
+    assert (refused.exit_code, "settings" in refused.stderr) == (2, True)
+    refused = invoke("shadow", "-m", manifest, "--shadows", tmp_path / "new", "--method", "unsir")
+    assert (refused.exit_code, "whole classes" in refused.stderr) == (2, True)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("text", ["", "a", "3-", "-3", "5-2", "0-99999", "1.5"])
+def test_cells_that_are_no_numbers_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="--cells"):
+        numbers(text)
+
+
+def test_cells_are_numbers_and_ranges() -> None:
+    assert numbers("0-2, 7,2") == [0, 1, 2, 7]
+
+
+def test_too_few_runs_are_told(runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UserError, match="0 runs are finished, 8 are the least"):
+        load_runs(tmp_path, {})
+
+
+def test_a_dry_run_says_what_it_would_cost(tmp_path: Path) -> None:
+    manifest, folder = write_manifest(tmp_path, SMALL), tmp_path / "cells"
+    result = invoke("shadow", "-m", manifest, "--shadows", folder, "--dry-run", *FAST)
+    assert result.exit_code == 0
+    assert "32 of 32 runs to do, each two trainings and one finetune" in result.stderr
+    assert not folder.exists()

@@ -1,0 +1,54 @@
+"""Canaries: records with a random wrong label betray most; beside them, a lower bound on epsilon of the pipeline.
+
+Idea: a wrong label can be known only from having been trained on, so U-LiRA on canaries is the strictest stratum. As
+their membership was drawn at random in every run, epsilon bounds say something about training and unlearning
+together: by a threshold chosen on one half of the runs and counted on the other (Clopper-Pearson), and by the guesses
+of single runs. Source: Jagielski et al. 2020; Steinke et al. 2023, arXiv 2305.08846; attacks.md A14. Needs shadow
+runs; without canaries in them all records are taken. Warning: lower bounds; a small one proves no privacy, and the
+pairs of one run share a network, which the first bound ignores.
+"""
+
+import numpy as np
+from pydantic import PositiveFloat
+
+from unlearn_cli.plugin import Fraction
+from unlearn_cli.report import Estimate
+from unlearn_cli.shadows import Pool
+from unlearn_cli.stats import Findings, missing
+from unlearn_cli.stats.audit import epsilon_lower_bound
+from unlearn_cli.stats.clusters import clustered_auc
+from unlearn_cli.stats.lira_scores import likelihood_ratios
+from unlearn_cli.stats.one_run import epsilon_one_run, guesses_of
+
+
+def canaries(
+    shadow_runs: Pool, seed: int, *, guessed: Fraction = 0.1, confidence: Fraction = 0.95, most: PositiveFloat = 20.0
+) -> Findings:
+    """Return the AUC on canaries and on the other records, and both bounds; `guessed` is the share of each end."""
+    members = shadow_runs.members
+    scores = likelihood_ratios(members, shadow_runs.phi)
+    chosen = shadow_runs.canaries if shadow_runs.canaries.any() else np.ones(members.shape[1], dtype=bool)
+    known = chosen & ~np.isnan(scores).any(axis=0)
+    if not known.any():
+        return Findings({"auc": missing("no record was in enough runs")})
+    quantities = {"auc": clustered_auc(members[:, known], scores[:, known], seed)}
+    if not chosen.all():
+        quantities["auc_others"] = clustered_auc(members[:, ~chosen], scores[:, ~chosen], seed)
+    inside, outside = scores[:, known][members[:, known]], scores[:, known][~members[:, known]]
+    random = np.random.default_rng(seed)
+    bound = epsilon_lower_bound(inside, outside, random, confidence=confidence)
+    single = [_of_run(scores[k, known], members[k, known], guessed, confidence, most) for k in range(len(members))]
+    quantities["epsilon"] = bound
+    quantities["epsilon_one_run"] = Estimate(
+        value=float(np.median(single)), n=int(known.sum()), low=min(single), high=max(single), runs=len(single),
+        interval="range over runs, median first",
+    )  # fmt: skip
+    told = ["epsilon is a lower bound, of training and unlearning together (pipeline_unlearning)"]
+    if not shadow_runs.canaries.any():
+        told.append("the shadow runs hold no canaries; all audited records were taken")
+    return Findings(quantities, warnings=told)
+
+
+def _of_run(scores: np.ndarray, members: np.ndarray, guessed: float, confidence: float, most: float) -> float:
+    guesses, right = guesses_of(scores, members, guessed)
+    return min(most, epsilon_one_run(len(scores), guesses, right, confidence=confidence))

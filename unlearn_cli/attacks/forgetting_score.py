@@ -1,0 +1,42 @@
+"""Forgetting quality of the NeurIPS 2023 unlearning competition, beside that of retraining with itself.
+
+Each record's phi over unlearned runs is compared with its phi over retrained runs: epsilon of the best threshold or
+interval, 2^-floor(2 epsilon) points, averaged over the records. Source: Triantafillou et al. 2024, arXiv 2406.09073,
+and its code; attacks.md A9. Needs shadow runs. Warning: heavily biased: equal distributions score about 0.17, not 1,
+and fewer runs another number. Only the ratio to `retrain_retrain`, from as many runs, can be read.
+"""
+
+import numpy as np
+from pydantic import PositiveFloat
+
+from unlearn_cli.report import Estimate
+from unlearn_cli.shadows import Pool, ShadowRuns
+from unlearn_cli.stats import Findings, missing
+from unlearn_cli.stats.competition import forgetting_quality
+from unlearn_cli.stats.intervals import mean
+
+LEAST = 8  # runs a side
+
+
+def forgetting_score(all_shadow_runs: ShadowRuns, shadow_runs: Pool, *, delta: PositiveFloat = 1e-5) -> Findings:
+    """Return F of the judged stage against half of the retrained runs, that of the other half, and their ratio."""
+    retrained = all_shadow_runs.of("reference").phi
+    one, other = retrained[::2], retrained[1::2]
+    runs = min(len(one), len(other))
+    if runs < LEAST:
+        return Findings({"quality": missing(f"{2 * LEAST} shadow runs are the least; there are {len(retrained)}")})
+    ours, kept = _of_members(shadow_runs, runs)
+    if not kept.any():
+        return Findings({"quality": missing(f"no record was forgotten in {runs} runs; more runs are needed")})
+    quality = mean(forgetting_quality(ours, one[:runs, kept], delta), at_least=0.0)
+    floor = mean(forgetting_quality(other[:runs, kept], one[:runs, kept], delta), at_least=0.0)
+    ratio = quality.value / floor.value if quality.value is not None and floor.value else None
+    told = Estimate(value=ratio, n=quality.n, reason=None if ratio is not None else "retraining itself scores 0")
+    return Findings({"quality": quality, "retrain_retrain": floor, "ratio": told})
+
+
+def _of_members(pool: Pool, runs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return phi (runs, kept) of runs in which the record was a member, for the records that have so many."""
+    kept = pool.members.sum(axis=0) >= runs
+    columns = [pool.phi[pool.members[:, i], i][:runs] for i in np.flatnonzero(kept)]
+    return np.column_stack(columns) if columns else np.empty((runs, 0)), kept

@@ -1,0 +1,23 @@
+"""LiRA, offline: is a record better known than networks that never saw it would know it? One-sided.
+
+    score = Phi((phi - mean_out) / sd_out),   mean and SD of the record over shadow runs without it
+
+Source: Carlini et al. 2022, arXiv 2112.03570, section VI (offline). Needs shadow runs. On the original it says how
+exposed the records were before. Warning: one-sided: records pushed below what was never seen score low, and are
+missed (AUC 0.08 at two standard deviations, where the likelihood ratio of `ulira` has 0.92).
+"""
+
+import numpy as np
+
+from unlearn_cli.shadows import Pool
+from unlearn_cli.stats import Findings, Scores
+from unlearn_cli.stats.clusters import clustered_auc
+from unlearn_cli.stats.lira_scores import one_sided
+
+
+def lira(shadow_runs: Pool, seed: int) -> Findings:
+    """Return the AUC over all pairs of run and record, with an interval over runs."""
+    scores = one_sided(shadow_runs.members, shadow_runs.phi)
+    seen = ~np.isnan(scores)
+    pooled = Scores(scores[seen & shadow_runs.members], scores[seen & ~shadow_runs.members])
+    return Findings({"auc": clustered_auc(shadow_runs.members, scores, seed)}, scores=pooled)

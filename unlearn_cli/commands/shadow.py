@@ -1,0 +1,175 @@
+"""`unlearn-cli shadow`: runs of the audit's game; each is one independent job, to be shared out and interrupted."""
+
+import json
+import re
+import tempfile
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from unlearn_cli import __version__, console, files, manifest, plugin, shadows, suitability
+from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands.inputs import Opened, content_digest, open_inputs
+from unlearn_cli.data.dataset import Split
+from unlearn_cli.errors import UserError
+from unlearn_cli.plugin import Plugin
+from unlearn_cli.verdict.advice import advice
+
+if TYPE_CHECKING:
+    from unlearn_cli.checkpoint import Checkpoint
+    from unlearn_cli.commands.session import Session
+
+MOST = 10_000  # runs
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    manifest: Path
+    method: str
+    folder: Path
+    cells: str
+    canaries: float = 0.0
+    chosen: Chosen = field(default_factory=Chosen)
+    training: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Game:
+    """What every run shares: the audited records with their labels, and how networks are trained and unlearned."""
+
+    opened: Opened
+    method: Plugin
+    settings: BaseModel
+    recipe: Plugin
+    training: BaseModel
+    audited: Split
+    canaries: np.ndarray
+
+
+def run(asked: Asked, common: Common) -> Result:
+    """Do the runs asked for that are not done yet."""
+    wanted = numbers(asked.cells)
+    method = plugin.load("methods", asked.method)
+    settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
+    recipe = plugin.inspect("training", "fit", "unlearn_cli.training")
+    training = plugin.settings(recipe, None, asked.training)
+    described = manifest.read(asked.manifest)
+    suitability.check(method, described.sections, described.task, asked.manifest)
+    suitability.check(plugin.load("attacks", "population"), described.sections, described.task, asked.manifest)
+    opened = open_inputs(asked.manifest, common)
+    suitability.check_selection(method, opened.dataset.forget_classes, described.sections, asked.manifest)
+    game = prepared(opened, method, settings, recipe, training, asked.canaries)
+    plan = {**facts(opened), **recipe_of(game, asked.canaries)}
+    shadows.check_plan(asked.folder, plan)
+    missing = [number for number in wanted if not shadows.cell_path(asked.folder, number).is_file()]
+    for line in told(game, len(wanted), len(missing)):
+        console.say(line)
+    if not asked.dry_run and missing:
+        carry_out(game, asked.folder, plan, missing)
+    done = len(list(asked.folder.glob("cell-*.safetensors")))
+    return Result(f"{done} runs in {asked.folder}", {"folder": str(asked.folder), "runs": done, "cells": wanted})
+
+
+def numbers(text: str) -> list[int]:
+    """Read `0-31`, `7` or `0-3,8`.
+
+    Raises:
+        UserError: it is none of these, or more than anybody runs.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
+        if match is None:
+            raise UserError(f"--cells {text}: expected numbers and ranges, such as 0-31 or 0-3,8")
+        first, last = int(match[1]), int(match[2] or match[1])
+        found += range(first, last + 1)
+    if not found or max(found) >= MOST:
+        raise UserError(f"--cells {text}: expected numbers from 0 to {MOST - 1}, smaller ones first")
+    return list(dict.fromkeys(found))
+
+
+def prepared(
+    opened: Opened, method: Plugin, settings: BaseModel, recipe: Plugin, training: BaseModel, share: float
+) -> Game:
+    """Choose the audited records, which are all of forget, and the canaries among them.
+
+    Raises:
+        UserError: canaries are asked for in a regression.
+    """
+    dataset = opened.dataset
+    if share and dataset.task == "regression":
+        raise UserError("--canaries: are records with a wrong class; a regression has none")
+    forget = dataset.split("forget")
+    mask, labels = shadows.canaries(opened.common.seed, share, forget.labels, dataset.num_outputs)
+    return Game(opened, method, settings, recipe, training, replace(forget, labels=labels), mask)
+
+
+def facts(opened: Opened) -> dict[str, Any]:
+    """Return by what `attack` recognises runs as those of its manifest and data."""
+    found = sha256("".join(content_digest(opened.dataset.split(name)) for name in ("forget", "retain")).encode())
+    return {"architecture": opened.manifest.model.model_dump(mode="json"), "data": found.hexdigest()}
+
+
+def recipe_of(game: Game, share: float) -> dict[str, Any]:
+    """Return what else two runs must share to be pooled."""
+    common = game.opened.common
+    return {
+        "method": game.method.name, "settings": game.settings.model_dump(mode="json"),
+        "training": game.training.model_dump(mode="json"), "canaries": share, "seed": common.seed,
+        "batch_size": common.batch_size, "precision": common.precision, "version": __version__,
+    }  # fmt: skip
+
+
+def told(game: Game, wanted: int, missing: int) -> list[str]:
+    """Say before an expensive run what it costs and what so many runs can decide."""
+    n = len(game.audited)
+    return [
+        f"shadow: {missing} of {wanted} runs to do, each two trainings and one {game.method.name}, on {n} records",
+        *advice(wanted * n // 2, wanted * n // 2),
+        f"a true-positive rate at FPR 0.1 % needs 1000 pairs of run and record, better 10000; here {wanted * n // 2}",
+    ]
+
+
+def carry_out(game: Game, folder: Path, plan: dict[str, Any], missing: list[int]) -> None:
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / shadows.PLAN).is_file():
+        with files.output_file(folder / shadows.PLAN) as path:
+            path.write_text(json.dumps(plan, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for number in missing:
+        lock = FileLock(folder / f".cell-{number:05d}.lock", blocking=False)
+        try:
+            with lock:
+                if not shadows.cell_path(folder, number).is_file():
+                    write_cell(game, folder, number)
+        except Timeout:
+            console.say(f"run {number}: another process is at it")
+        else:
+            (folder / f".cell-{number:05d}.lock").unlink(missing_ok=True)
+
+
+def write_cell(game: Game, folder: Path, number: int) -> None:
+    """Play one run and write what the networks said; half a file is never seen."""
+    from unlearn_cli.checkpoint import write_tensors
+    from unlearn_cli.commands.shadow_run import play
+
+    console.say(f"run {number}")
+    with files.output_file(shadows.cell_path(folder, number)) as path:
+        write_tensors(path, play(game, number), {"format": "pt", "unlearn_cli.version": __version__})
+
+
+def trained_checkpoint(current: "Session", model: Any) -> "Checkpoint":
+    """Pass a network through a file, as a user would: methods are given checkpoints."""
+    from unlearn_cli import checkpoint
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = checkpoint.load(checkpoint.save(Path(folder), model.state_dict(), {}))
+        return replace(found, tensors={name: tensor.clone() for name, tensor in found.tensors.items()})

@@ -1,0 +1,53 @@
+"""The forgetting score of the NeurIPS 2023 unlearning competition (attacks.md A9; Triantafillou et al. 2024)."""
+
+import math
+
+import numpy as np
+
+CAP = 50.0  # epsilon where two distributions do not touch
+NARROW = 0.01  # ranges that differ more than that count as not touching
+
+
+def epsilon_at(fpr: np.ndarray, fnr: np.ndarray, delta: float) -> np.ndarray:
+    """Return max(ln((1 - delta - FPR) / FNR), ln((1 - delta - FNR) / FPR), 0); CAP where both are 0, NaN for one."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.maximum(np.log((1 - delta - fpr) / fnr), np.log((1 - delta - fnr) / fpr))
+    found = np.where((fpr == 0) ^ (fnr == 0), np.nan, np.maximum(found, 0.0))
+    return np.where((fpr == 0) & (fnr == 0), CAP, np.minimum(np.nan_to_num(found, nan=-1.0, posinf=CAP), CAP))
+
+
+def epsilon_of_record(ours: np.ndarray, theirs: np.ndarray, delta: float = 1e-5) -> float:
+    """Return the largest epsilon between two samples of one record's phi, over two families of decisions.
+
+    One threshold (above it: the sample with the larger median), or an interval about the median of the narrower sample
+    (inside it: that one). Every midpoint between values is tried, where the published code lays a grid.
+    """
+    widths = np.ptp(ours), np.ptp(theirs)
+    if min(widths) < NARROW * max(widths):
+        return CAP
+    low, high = sorted((ours, theirs), key=lambda part: float(np.median(part)))
+    narrow, wide = sorted((ours, theirs), key=lambda part: float(part.std()))
+    centre = np.median(narrow)
+    found = [_best(high, low, delta), _best(-np.abs(narrow - centre), -np.abs(wide - centre), delta)]
+    return max(0.0, *found)
+
+
+def _best(positive: np.ndarray, negative: np.ndarray, delta: float) -> float:
+    """Return the largest epsilon of calling what lies above a threshold positive."""
+    values = np.unique(np.concatenate([positive, negative]))
+    cuts = (values[1:] + values[:-1]) / 2
+    fpr, fnr = (negative[:, None] > cuts).mean(axis=0), (positive[:, None] <= cuts).mean(axis=0)
+    return float(epsilon_at(fpr, fnr, delta).max())
+
+
+def points(epsilon: float, runs: int) -> float:
+    """Return H(epsilon) = 2^-floor(2 epsilon) for epsilon < ceil(ln(runs - 1)), else 0."""
+    return 2.0 ** -math.floor(2 * epsilon) if epsilon < math.ceil(math.log(runs - 1)) else 0.0
+
+
+def forgetting_quality(ours: np.ndarray, theirs: np.ndarray, delta: float = 1e-5) -> np.ndarray:
+    """Return the points of each record: ours (N, n) and theirs (N, n), the same number of runs on both sides."""
+    runs = len(ours)
+    return np.array([
+        points(epsilon_of_record(ours[:, i], theirs[:, i], delta), runs) for i in range(ours.shape[1])
+    ])  # fmt: skip

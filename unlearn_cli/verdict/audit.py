@@ -1,0 +1,35 @@
+"""Gates of the audit tier: what shadow runs of the recipe show (attacks.md 3.2, G-ulira, G-eps)."""
+
+from scipy.stats import norm
+
+from unlearn_cli.report import Finding
+from unlearn_cli.verdict.checks import Check, near, share_at_most
+
+AUC_MARGIN, TPR_LIMIT, EPSILON_LIMIT = 0.05, 0.01, 0.5
+STRATA = ("ulira", "canaries")
+
+
+def audit(findings: dict[str, Finding]) -> list[Check]:
+    """Return the gates on U-LiRA over all records and on the canaries, on a low rate, and on epsilon."""
+    found = [_auc(f"{name} AUC within {AUC_MARGIN:g} of 1/2", findings[name]) for name in STRATA if name in findings]
+    rate = findings["ulira"].quantities.get("tpr_001")
+    claim = f"ulira TPR at FPR 0.1 % at most {TPR_LIMIT:.0%}"
+    if rate is not None and rate.value is not None:
+        found.append(share_at_most(claim, round(rate.value * rate.n), rate.n, TPR_LIMIT, rate))
+    bound = findings["canaries"].quantities.get("epsilon") if "canaries" in findings else None
+    if bound is not None and bound.value is not None:
+        # a lower bound at 95 %: above the policy it fails; below, it says no more than that it does not
+        above = float(bound.value > EPSILON_LIMIT)
+        claim = f"lower bound on epsilon at most {EPSILON_LIMIT:g}"
+        found.append(Check(claim, bound, EPSILON_LIMIT, None, above, 1 - above))
+    return found
+
+
+def _auc(claim: str, found: Finding) -> Check:
+    """Test the pooled AUC with its spread over resampled runs: the pairs of one run share a network."""
+    value = found.quantities["auc"]
+    if value.value is None or not value.sd:
+        return Check(claim, value, 0.5, AUC_MARGIN, reason=value.reason or "the runs do not differ")
+    spread = value.sd
+    passed, failed = near(value.value, 0.5, AUC_MARGIN, lambda x: float(norm.cdf(x / spread)))
+    return Check(claim, value, 0.5, AUC_MARGIN, passed, failed)
