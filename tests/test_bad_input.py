@@ -717,10 +717,31 @@ CHECKPOINT_CASES = [
          "--force"),
 ]  # fmt: skip
 
+ATTACK = f"attack {C} --manifest {M}"
+SHADOW = f"shadow --manifest {M} --shadows cells --method finetune"
+
 OPTION_CASES = [
     asked("method unknown", UNLEARN.replace("finetune", "finetun"), "did you mean 'finetune'?"),
     asked("tier unknown", f"attack {C} --manifest {M} --tier quik", "--tier", "did you mean 'quick'?"),
     asked("attack unknown", f"attack {C} --manifest {M} --attack populaton", "did you mean 'population'?"),
+    asked("tier required unknown", f"{ATTACK} --require-tier quik", "--require-tier quik", "quick, standard, audit"),
+    asked("tier required of none", f"{ATTACK} --attack population --require-tier quick", "--require-tier", "--tier"),
+    asked("audit without shadow runs", f"{ATTACK} --tier audit", "--shadows", "unlearn-cli shadow"),
+    asked("shadow runs missing", f"{ATTACK} --shadows nowhere", "--shadows nowhere", "there are no shadow runs"),
+    asked("pictures without a folder", f"{ATTACK} --attack population --pictures", "--pictures", "--out"),
+    asked("setting of an attack that is not run", f"{ATTACK} --set rmia.a=1", "--set rmia.a=1", "no attack 'rmia'"),
+    asked("setting of no attack", f"{ATTACK} --set statistik=loss", "--set", "did you mean 'statistic'?"),
+    asked("attack that needs references", f"{ATTACK} --attack rmia", "--attack rmia", "--reference"),
+    asked("attack of another task", f"{ATTACK} --attack svc_l1", "--attack svc_l1", "regression"),
+    asked("JUnit file in no folder that may be written", f"{ATTACK} --junit {M}", M, "--overwrite"),
+    asked("metric that needs a reference", f"{EVALUATE} --metric agreement", "--metric agreement", "--reference"),
+    asked("metric that needs the original", f"{EVALUATE} --metric relearn_time", "--metric relearn_time", "--original"),
+    asked("setting of no metric", f"{EVALUATE} --set bin=3", "--set", "did you mean 'bins'?"),
+    asked("setting of a metric wrong", f"{EVALUATE} --set bins=0", "--set", "bins", "greater than 0"),
+    asked("shadow cells of letters", f"{SHADOW} --cells all", "--cells all", "0-31"),
+    asked("shadow cells backwards", f"{SHADOW} --cells 5-1", "--cells 5-1"),
+    asked("shadow method unknown", f"{SHADOW} --method finetun", "did you mean 'finetune'?"),
+    asked("shadow training unknown", f"{SHADOW} --train-set epoch=1", "did you mean 'epochs'?"),
     asked("metric unknown", f"{EVALUATE} --metric acuracy", "did you mean 'accuracy'?"),
     asked("metric of another task", f"{EVALUATE} --metric rmse", "rmse", "accuracy"),
     asked("requirement without grammar", f"{EVALUATE} --require accuracy", "--require", "SPLIT.METRIC"),

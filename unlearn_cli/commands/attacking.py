@@ -75,5 +75,6 @@ def candidate(evidence: Evidence, ran: Ran, role: str) -> Candidate:
         role=role, outputs=evidence.outputs(role), comparators=[evidence.outputs(other) for other in compared],
         comparator_kind=kind, blocks={block.name: block for block in ran.blocks if block.role == role},
         findings={found.name: found for found in ran.findings if found.role == role},
+        control=next((one for one in ran.findings if (one.name, one.role) == ("ulira", "reference")), None),
         scores=ran.scores.get(role, {}), whole_classes=dataset.forget_classes is not None, task=dataset.task,
     )  # fmt: skip

@@ -5,17 +5,18 @@ from scipy.stats import norm
 from unlearn_cli.report import Finding
 from unlearn_cli.verdict.checks import Check, near, share_at_most
 
-AUC_MARGIN, TPR_LIMIT, EPSILON_LIMIT = 0.05, 0.01, 0.5
+AUC_MARGIN, TPR_LIMIT, EPSILON_LIMIT, DECILE_MARGIN = 0.05, 0.01, 0.5, 0.05
 STRATA = ("ulira", "canaries")
 
 
-def audit(findings: dict[str, Finding]) -> list[Check]:
-    """Return the gates on U-LiRA over all records and on the canaries, on a low rate, and on epsilon."""
+def audit(findings: dict[str, Finding], control: Finding | None = None) -> list[Check]:
+    """Return the gates on U-LiRA (all records, canaries, a low rate, the worst records) and on epsilon."""
     found = [_auc(f"{name} AUC within {AUC_MARGIN:g} of 1/2", findings[name]) for name in STRATA if name in findings]
     rate = findings["ulira"].quantities.get("tpr_001")
     claim = f"ulira TPR at FPR 0.1 % at most {TPR_LIMIT:.0%}"
     if rate is not None and rate.value is not None:
         found.append(share_at_most(claim, round(rate.value * rate.n), rate.n, TPR_LIMIT, rate))
+    found += worst_records(findings["ulira"], control)
     bound = findings["canaries"].quantities.get("epsilon") if "canaries" in findings else None
     if bound is not None and bound.value is not None:
         # a lower bound at 95 %: above the policy it fails; below, it says no more than that it does not
@@ -23,6 +24,20 @@ def audit(findings: dict[str, Finding]) -> list[Check]:
         claim = f"lower bound on epsilon at most {EPSILON_LIMIT:g}"
         found.append(Check(claim, bound, EPSILON_LIMIT, None, above, 1 - above))
     return found
+
+
+def worst_records(found: Finding, control: Finding | None) -> list[Check]:
+    """Compare the worst tenth of the records with that of retrained networks: by choice it lies above 1/2 there, too.
+
+    How far two such tenths differ by chance is not known, so more than the margin does not fail, it only does not pass.
+    """
+    value = found.quantities.get("worst_decile")
+    usual = control.quantities.get("worst_decile") if control else None
+    if value is None or value.value is None or usual is None or usual.value is None:
+        return []
+    above = float(value.value > usual.value + DECILE_MARGIN)
+    claim = f"ulira on the worst tenth of the records at most {DECILE_MARGIN:g} above retraining's"
+    return [Check(claim, value, usual.value, DECILE_MARGIN, above, None)]
 
 
 def _auc(claim: str, found: Finding) -> Check:

@@ -4,6 +4,7 @@ Never gates: weight distance, ZRF, the legacy SVCs, `difference`, `learned_loss`
 time. They are reported. Margins are this project's defaults, not taken from a standard.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,7 @@ class Candidate:
     scores: dict[str, Scores]
     whole_classes: bool
     task: str
+    control: Finding | None = None  # U-LiRA on the retrained shadow networks
 
 
 def checks_of(candidate: Candidate, tier: str) -> list[Check]:
@@ -48,7 +50,7 @@ def checks_of(candidate: Candidate, tier: str) -> list[Check]:
     if tier != "quick" and "retrain_z" in candidate.findings:
         found += retrain_z(candidate.findings["retrain_z"], AUC_MARGIN)
     if tier == "audit" and "ulira" in candidate.findings:
-        found += audit(candidate.findings)
+        found += audit(candidate.findings, candidate.control)
     return found
 
 
@@ -78,7 +80,8 @@ def low_rates(scores: Scores) -> list[Check]:
     for name, value in (("", rates.tpr), (" from the low end", rates.tpr_mirrored)):
         claim = f"TPR at FPR {LOW_FPR:.0%}{name} at most {TPR_LIMIT:.0%}"
         if value.value is None:
-            found.append(Check(claim, value, TPR_LIMIT, reason=value.reason))
+            needed = f"needs {math.ceil(1 / LOW_FPR)} records of the hold-out; there are {len(scores.non_members)}"
+            found.append(Check(claim, value, TPR_LIMIT, reason=needed))
         else:
             found.append(share_at_most(claim, round(value.value * value.n), value.n, TPR_LIMIT, value))
     return found
