@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.methods.test_unsir import blobs
 from unlearn_cli.data import stores
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
@@ -10,7 +11,7 @@ from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.errors import UserError
 from unlearn_cli.metrics.accuracy import accuracy
 from unlearn_cli.metrics.loss import loss
-from unlearn_cli.predict import join, predict
+from unlearn_cli.predict import join, observe, predict
 
 
 def batches(n: int = 50, num_outputs: int = 3) -> Batches:
@@ -70,3 +71,16 @@ def test_a_regression_is_told_in_the_unit_of_its_labels() -> None:
 def test_outputs_that_cannot_be_right_are_refused(model: nn.Module, message: str) -> None:
     with pytest.raises(UserError, match=message):
         predict(model, batches(), "classification")
+
+
+def test_features_come_with_the_outputs_and_explain_them() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 4))
+    found, features = observe(model, blobs([0, 1, 2, 3], n=10), "classification")
+    assert features is not None and features.shape == (40, 5)
+    head = model[2]
+    by_hand = features @ head.weight.detach().double().numpy().T + head.bias.detach().double().numpy()
+    assert np.allclose(found.values, by_hand, atol=1e-5)
+    assert np.array_equal(found.values, predict(model, blobs([0, 1, 2, 3], n=10), "classification").values)
+    assert not model[2]._forward_pre_hooks
+    assert observe(nn.Flatten(), batches(num_outputs=4), "classification")[1] is None

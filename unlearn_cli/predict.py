@@ -11,7 +11,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.outputs import Outputs, join
 from unlearn_cli.report import Task
 
-__all__ = ["Outputs", "join", "penultimate", "predict"]
+__all__ = ["Outputs", "join", "observe", "predict"]
 
 MAX_BATCH, MAX_NUMBERS = 512, 2**24  # records, and numbers in them, that go through the network at once
 
@@ -25,9 +25,10 @@ def predict(
     Raises:
         UserError: an output is not finite, or there is not one output a class (one number, for a regression).
     """
+    batch_size = max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))
     was_training = model.training
     model.eval()
-    parts = [model(x).double().cpu().numpy() for x, _ in batches.sequential(_batch_size(batches))]
+    parts = [model(x).double().cpu().numpy() for x, _ in batches.sequential(batch_size)]
     model.train(was_training)
     values = np.concatenate(parts) if parts else np.zeros((0, batches.num_outputs))
     if values.shape[1:] != (batches.num_outputs,):
@@ -41,34 +42,25 @@ def predict(
     return Outputs(values, batches.split.labels, task)
 
 
-@torch.inference_mode()
-def penultimate(model: nn.Module, batches: Batches) -> np.ndarray:
-    """Return the features (n, width), float64, that enter the network's last linear layer, in the split's own order.
+def observe(
+    model: nn.Module, batches: Batches, task: Task, target_mean: float = 0.0, target_std: float = 1.0
+) -> tuple[Outputs, np.ndarray | None]:
+    """Predict, and return with the outputs the features (n, width), float64, that enter the last linear layer.
 
-    Raises:
-        UserError: the network has no linear layer.
+    One forward pass gives both. None stands for a network without a linear layer, whose features are not defined.
     """
     heads = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    if not heads:
-        raise UserError("the network has no linear layer: its penultimate features are not defined")
     seen: list[np.ndarray] = []
-    handle = heads[-1].register_forward_pre_hook(lambda _, inputs: seen.append(_pooled(inputs[0])))
-    was_training = model.training
-    model.eval()
+    handles = [head.register_forward_pre_hook(lambda _, inputs: seen.append(_pooled(inputs[0]))) for head in heads[-1:]]
     try:
-        for x, _ in batches.sequential(_batch_size(batches)):
-            model(x)
+        outputs = predict(model, batches, task, target_mean, target_std)
     finally:
-        handle.remove()
-    model.train(was_training)
-    return np.concatenate(seen)
+        for handle in handles:
+            handle.remove()
+    return outputs, np.concatenate(seen) if seen else None
 
 
 def _pooled(features: torch.Tensor) -> np.ndarray:
     """Return features (B, width); maps (B, C, H, W), which enter a convolution, are averaged over their places."""
     flat = features if features.dim() == 2 else features.flatten(2).mean(2)
     return flat.double().cpu().numpy()
-
-
-def _batch_size(batches: Batches) -> int:
-    return max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))

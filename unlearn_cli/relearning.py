@@ -12,6 +12,8 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.runtime import track
 from unlearn_cli.training import TaskLoss, training_mode
 
+VALIDATION = 500  # records
+
 
 @dataclass(frozen=True)
 class Relearned:
@@ -84,10 +86,10 @@ def make_goal(original: nn.Module, forget: Batches, test: Batches, task_loss: Ta
     """Return what the original reaches, less alpha of it, on test records of the forgotten classes.
 
     Where forget is no whole class (test records of its classes are known all the same) or there is no such record,
-    and for a regression, the forgotten records themselves are looked at.
+    and for a regression, the forgotten records themselves are looked at; at most 500 of them.
     """
     larger = not forget.targets.is_floating_point()
-    validation = _of_the_same_classes(forget, test) if larger else forget
+    validation = _some(_of_the_same_classes(forget, test) if larger else forget)
     goal = Goal(validation, 0.0, larger)
     reached = value_of(original, goal, task_loss)
     return replace(goal, target=(1 - alpha) * reached if larger else (1 + alpha) * reached)
@@ -98,6 +100,12 @@ def _of_the_same_classes(forget: Batches, test: Batches) -> Batches:
     rows = np.flatnonzero(np.isin(test.split.labels, classes))
     whole = len(rows) and len(classes) < len(np.unique(test.split.labels))
     return test.take(rows) if whole else forget
+
+
+def _some(batches: Batches) -> Batches:
+    """Return at most `VALIDATION` records, the same for all networks: they are looked at after every few steps."""
+    order = np.random.default_rng(0).permutation(batches.num_samples)
+    return batches if batches.num_samples <= VALIDATION else batches.take(np.sort(order[:VALIDATION]))
 
 
 def repeated(count: int, what: str, once: Callable[[int], Relearned]) -> list[Relearned]:

@@ -21,8 +21,8 @@ from unlearn_cli.training import TaskLoss
 
 def relearn(
     model: nn.Module, original: nn.Module, forget: Batches, test: Batches, task_loss: TaskLoss, *,
-    alpha: Fraction = 0.05, lr: PositiveFloat = 1e-3, cap: PositiveInt = 100, every: PositiveInt = 2,
-    repeats: PositiveInt = 3,
+    alpha: Fraction = 0.05, lr: PositiveFloat = 1e-3, cap: PositiveInt = 50, every: PositiveInt = 2,
+    repeats: PositiveInt = 2,
 ) -> Findings:  # fmt: skip
     """Return the median steps to the target, the target, and the curve of the first repeat."""
     goal = make_goal(original, forget, test, task_loss, alpha)

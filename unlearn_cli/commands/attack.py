@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from unlearn_cli.commands.evidence import Evidence
     from unlearn_cli.report import Report
 
-CAPS = {"quick": {"forget": 2000, "retain": 2000}}  # records that forward passes take no more than seconds for
+CAPS = {"quick": {"forget": 1000, "retain": 1000}}  # records that forward passes take no more than seconds for
 OTHER_CAPS = {"retain": 2000}
 CAVEATS = ["An attack that finds nothing shows that this attack finds nothing; a stronger one may find more."]
 

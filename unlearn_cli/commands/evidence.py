@@ -9,7 +9,8 @@ from torch import nn
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.predict import Outputs, join, penultimate
+from unlearn_cli.errors import UserError
+from unlearn_cli.predict import Outputs, join
 from unlearn_cli.shadows import ShadowRuns
 
 RANDOM_NETWORKS = 5
@@ -68,9 +69,7 @@ class Evidence:
     def outputs(self, role: str) -> dict[str, Outputs]:
         """Return what a checkpoint says of every split; train, where it is looked at wholly, and the hold-out too."""
         if role not in self._outputs:
-            model = self.model(role)
-            with self.session.run.counted(model):
-                self._outputs[role] = self._predict(model)
+            self._outputs[role] = self._predict(role)
         return self._outputs[role]
 
     def remember(self, role: str, outputs: dict[str, Outputs]) -> None:
@@ -80,30 +79,34 @@ class Evidence:
     def _with_holdout(self, found: dict[str, Outputs]) -> dict[str, Outputs]:
         return found if self.holdout is None else {**found, "holdout": found["test"].take(self._holdout_places())}
 
-    def _predict(self, model: nn.Module) -> dict[str, Outputs]:
-        session, splits = self.session, self.session.opened.dataset.splits
-        if not self.caps:
-            found = session.all_outputs(model)
-        else:
+    def _predict(self, role: str) -> dict[str, Outputs]:
+        """Go once over the data; with caps, as attacks do, the features are kept, too."""
+        model, session, splits = self.model(role), self.session, self.session.opened.dataset.splits
+        with session.run.counted(model):
+            if not self.caps:
+                return self._with_holdout(session.all_outputs(model))
             parts = [name for name in PARTS if name in splits and not (name == "test" and "test_forget" in splits)]
-            found = {name: session.predict(model, self.batches(name)) for name in parts}
-            if "test_forget" in found:
-                found["test"] = join([found["test_forget"], found["test_retain"]])
+            seen = {name: session.observe(model, self.batches(name)) for name in parts}
+        found = {name: outputs for name, (outputs, _) in seen.items()}
+        features = {name: kept for name, (_, kept) in seen.items() if kept is not None}
+        if "test_forget" in found:
+            found["test"] = join([found["test_forget"], found["test_retain"]])
+        if {"test_forget", "test_retain"} <= features.keys():
+            features["test"] = np.concatenate([features["test_forget"], features["test_retain"]])
+        self._features[role] = features
         return self._with_holdout(found)
 
     def features(self, role: str) -> dict[str, np.ndarray]:
-        """Return the penultimate features (n, width) of every split but train, in the order of `outputs`."""
-        if role not in self._features:
-            model, splits = self.model(role), self.session.opened.dataset.splits
-            parts = [name for name in PARTS if name in splits and not (name == "test" and "test_forget" in splits)]
-            with self.session.run.counted(model):
-                found = {name: penultimate(model, self.batches(name)) for name in parts}
-            if "test_forget" in found:
-                found["test"] = np.concatenate([found["test_forget"], found["test_retain"]])
-            if self.holdout is not None:
-                found["holdout"] = found["test"][self._holdout_places()]
-            self._features[role] = found
-        return self._features[role]
+        """Return the penultimate features (n, width) of every split but train, in the order of `outputs`.
+
+        Raises:
+            UserError: the network has no linear layer.
+        """
+        self.outputs(role)
+        found = self._features[role]
+        if not found:
+            raise UserError("the network has no linear layer: its penultimate features are not defined; name attacks")
+        return found if self.holdout is None else {**found, "holdout": found["test"][self._holdout_places()]}
 
     def random_outputs(self, split: str) -> list[Outputs]:
         """Return what networks with new random weights say of a split: what ZRF compares with."""

@@ -22,7 +22,7 @@ from unlearn_cli.data.stores import Store, open_store
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.models.build import build, try_out
-from unlearn_cli.predict import Outputs, join, predict
+from unlearn_cli.predict import Outputs, join, observe, predict
 from unlearn_cli.runtime import Run
 from unlearn_cli.training import TaskLoss, regression_loss
 
@@ -95,6 +95,11 @@ class Session:
         """Return what a network says of these batches, in the labels' own unit."""
         target = self.manifest.target
         return predict(model, batches, self.manifest.task, target.mean, target.std)
+
+    def observe(self, model: nn.Module, batches: Batches) -> tuple[Outputs, np.ndarray | None]:
+        """Return what a network says of these batches, and the features that it says it by."""
+        target = self.manifest.target
+        return observe(model, batches, self.manifest.task, target.mean, target.std)
 
     def all_outputs(self, model: nn.Module) -> dict[str, Outputs]:
         """Return what a network says of every split; parts are predicted once and put together for the whole."""
