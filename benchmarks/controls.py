@@ -80,16 +80,19 @@ def made(task: Task) -> tuple[Path, list[Path], dict[str, Path]]:
 def table(name: str, task: Task) -> list[str]:
     """Judge everything of a task; return the rows of the table."""
     original, references, subjects = made(task)
-    rows = []
-    for what, folder in subjects.items():
-        quick = attack(folder, original, [], "quick")
-        standard = attack(folder, original, references, "standard")
-        numbers = [number(standard, *of) for of in NUMBERS.values()]
-        accuracy = [correct(standard, split) for split in ("forget", "test_forget")]
-        seconds = sum(value for phase, value in quick["run"]["seconds"].items())
-        cells = [what, *accuracy, *numbers, quick["verdict"], standard["verdict"], failed(standard), f"{seconds:.1f}"]
-        rows.append(f"| {name} | {' | '.join(cells)} |")
-    return rows
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda item: row(name, *item, original, references), subjects.items()))
+
+
+def row(name: str, what: str, folder: Path, original: Path, references: list[Path]) -> str:
+    """Judge one checkpoint by both tiers."""
+    quick = attack(folder, original, [], "quick")
+    standard = attack(folder, original, references, "standard")
+    numbers = [number(standard, *of) for of in NUMBERS.values()]
+    accuracy = [correct(standard, split) for split in ("forget", "test_forget")]
+    seconds = sum(value for phase, value in quick["run"]["seconds"].items())
+    cells = [what, *accuracy, *numbers, quick["verdict"], standard["verdict"], failed(standard), f"{seconds:.1f}"]
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def attack(folder: Path, original: Path, references: list[Path], tier: str) -> dict[str, Any]:

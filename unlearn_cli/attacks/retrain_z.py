@@ -12,7 +12,7 @@ this one number of these records; and the interval of so few references is wide.
 import math
 
 import numpy as np
-from scipy.stats import t
+from scipy.stats import norm, t
 
 from unlearn_cli.predict import Outputs
 from unlearn_cli.report import Estimate
@@ -59,9 +59,9 @@ def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) 
 def _centred(value: float, like: Estimate) -> Estimate:
     """Return the mean over held-out references with the half-width that one of them has."""
     half = ((like.high or 1.0) - (like.low or 0.0)) / 2
-    return Estimate(
-        value=value, n=like.n, low=max(0.0, value - half), high=min(1.0, value + half), interval=like.interval
-    )
+    sd = half / float(norm.ppf((1 + CONFIDENCE) / 2))
+    low, high = max(0.0, value - half), min(1.0, value + half)
+    return Estimate(value=value, n=like.n, low=low, high=high, interval=like.interval, sd=sd)
 
 
 def _prediction(values: list[float], n: int) -> Estimate:

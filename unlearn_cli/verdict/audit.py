@@ -2,7 +2,7 @@
 
 from scipy.stats import norm
 
-from unlearn_cli.report import Finding
+from unlearn_cli.report import Estimate, Finding
 from unlearn_cli.verdict.checks import Check, near, share_at_most
 
 AUC_MARGIN, TPR_LIMIT, EPSILON_LIMIT, DECILE_MARGIN = 0.05, 0.01, 0.5, 0.05
@@ -16,6 +16,8 @@ def audit(findings: dict[str, Finding], control: Finding | None = None) -> list[
     claim = f"ulira TPR at FPR 0.1 % at most {TPR_LIMIT:.0%}"
     if rate is not None and rate.value is not None:
         found.append(share_at_most(claim, round(rate.value * rate.n), rate.n, TPR_LIMIT, rate))
+    else:
+        found.append(_unknown(claim, "needs 1000 pairs of run and record never trained on"))
     found += worst_records(findings["ulira"], control)
     bound = findings["canaries"].quantities.get("epsilon") if "canaries" in findings else None
     if bound is not None and bound.value is not None:
@@ -23,7 +25,13 @@ def audit(findings: dict[str, Finding], control: Finding | None = None) -> list[
         above = float(bound.value > EPSILON_LIMIT)
         claim = f"lower bound on epsilon at most {EPSILON_LIMIT:g}"
         found.append(Check(claim, bound, EPSILON_LIMIT, None, above, 1 - above))
+    else:
+        found.append(_unknown("lower bound on epsilon", "the attack 'canaries' gave none"))
     return found
+
+
+def _unknown(claim: str, reason: str) -> Check:
+    return Check(claim, Estimate(value=None, n=0, reason=reason), reason=reason)
 
 
 def worst_records(found: Finding, control: Finding | None) -> list[Check]:

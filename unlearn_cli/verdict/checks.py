@@ -13,6 +13,7 @@ import numpy as np
 from scipy.stats import binom, norm, t
 
 from unlearn_cli.report import Estimate
+from unlearn_cli.stats.intervals import proportion
 from unlearn_cli.stats.roc import auc
 
 
@@ -64,35 +65,47 @@ def share_at_most(claim: str, hits: int, n: int, limit: float, value: Estimate) 
     return Check(claim, value, limit, 0.0, float(binom.cdf(hits, n, limit)), float(binom.sf(hits - 1, n, limit)))
 
 
-def not_worse(claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float) -> Check:
+def not_worse(claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float, unit: float = 0.0) -> Check:
     """Test that a mean is not more than `margin` below that of K comparators on the same records.
 
     ours (n,), theirs (K, n). The variance has two parts: of the paired differences over the records, and, with several
-    comparators, of their means, because one more of them could have been the comparator.
+    comparators, of their means, because one more of them could have been the comparator; the degrees of freedom are
+    Welch's. `unit` is the step in which one record may differ (1 for hits): half a step is added as an error of its
+    own, so that a few records that all agree prove nothing.
     """
     differences = ours - theirs.mean(axis=0)
     n = len(differences)
     if n < 2:
         return Check(claim, Estimate(value=None, n=n, reason="too few records"), -margin, reason="too few records")
     value = float(differences.mean())
-    variance = float(differences.var(ddof=1)) / n
-    if len(theirs) > 1:
-        variance += float(theirs.mean(axis=1).var(ddof=1)) * (1 + 1 / len(theirs))
-    spread = math.sqrt(variance)
-    half = float(t.ppf(0.975, n - 1)) * spread
+    runs = len(theirs)
+    of_records = float(differences.var(ddof=1)) / n + (0.5 * unit / n) ** 2
+    of_runs = float(theirs.mean(axis=1).var(ddof=1)) * (1 + 1 / runs) if runs > 1 else 0.0
+    spread = math.sqrt(of_records + of_runs)
+    freedom = n - 1.0
+    if of_runs:
+        freedom = (of_records + of_runs) ** 2 / (of_records**2 / (n - 1) + of_runs**2 / (runs - 1))
+    half = float(t.ppf(0.975, freedom)) * spread
     estimate = Estimate(value=value, n=n, low=value - half, high=value + half, interval="t, paired")
-    above = float(t.cdf((value + margin) / spread, n - 1)) if spread else float(value >= -margin)
+    above = float(t.cdf((value + margin) / spread, freedom)) if spread else float(value >= -margin)
     return Check(claim, estimate, -margin, margin, 1 - above, above)
 
 
-def mean_near(claim: str, value: float, references: np.ndarray, n: int, margin: float) -> Check:
-    """Test that a number lies within `margin` of where one more of K references would, by their mean and SD."""
-    if len(references) < 2:
-        reason = "two references are the least for their spread"
-        return Check(claim, Estimate(value=value, n=n), None, margin, reason=reason)
-    centre, runs = float(references.mean()), len(references)
-    spread = float(references.std(ddof=1)) * math.sqrt(1 + 1 / runs)
+def share_near(claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float) -> Check:
+    """Test that a share of hits lies within `margin` of where that of one more of K references would.
+
+    ours (n,), theirs (K, n), hits on the same records. The spread is that of the references' shares, but no smaller
+    than if each record flipped by itself as often as it does among them (and half a record, once).
+    """
+    n, runs, value = len(ours), len(theirs), float(ours.mean())
+    estimate = proportion(round(float(ours.sum())), n)
+    if runs < 2:
+        return Check(claim, estimate, None, margin, reason="two references are the least for their spread")
+    shares = theirs.mean(axis=1)
+    flips = math.sqrt(float(theirs.var(axis=0, ddof=1).sum()) + 0.25) / n
+    centre = float(shares.mean())
+    spread = max(float(shares.std(ddof=1)), flips) * math.sqrt(1 + 1 / runs)
     passed, failed = near(
         value, centre, margin, lambda x: float(t.cdf(x / spread, runs - 1)) if spread else float(x > 0)
     )
-    return Check(claim, Estimate(value=value, n=n), centre, margin, passed, failed)
+    return Check(claim, estimate, centre, margin, passed, failed)

@@ -14,7 +14,7 @@ from unlearn_cli.report import Attack, Estimate, Finding
 from unlearn_cli.stats import Scores
 from unlearn_cli.stats.intervals import proportion
 from unlearn_cli.stats.roc import tpr_at_fpr
-from unlearn_cli.verdict.against_references import forget_accuracy, retrain_z
+from unlearn_cli.verdict.against_references import forget_accuracy, hits, retrain_z
 from unlearn_cli.verdict.audit import audit
 from unlearn_cli.verdict.checks import Check, auc_near_half, not_worse, share_at_most
 
@@ -45,20 +45,28 @@ def checks_of(candidate: Candidate, tier: str) -> list[Check]:
     beside = candidate.comparator_kind == "reference"
     if candidate.task == "classification" and candidate.whole_classes:
         found += class_forgotten(candidate)
-    if beside and candidate.task == "classification":
+    if beside and candidate.task == "classification" and (len(candidate.comparators) > 1 or tier != "quick"):
         found += forget_accuracy(candidate.outputs["forget"], [one["forget"] for one in candidate.comparators])
-    if tier != "quick" and "retrain_z" in candidate.findings:
-        found += retrain_z(candidate.findings["retrain_z"], AUC_MARGIN)
-    if tier == "audit" and "ulira" in candidate.findings:
-        found += audit(candidate.findings, candidate.control)
+    if tier != "quick" and beside:
+        z = candidate.findings.get("retrain_z")
+        found += retrain_z(z, AUC_MARGIN) if z else [not_made("z-test against the references", "retrain_z")]
+    if tier == "audit" and not candidate.role.startswith("reference_"):
+        there = "ulira" in candidate.findings
+        found += audit(candidate.findings, candidate.control) if there else [not_made("U-LiRA", "ulira")]
     return found
+
+
+def not_made(claim: str, attack: str) -> Check:
+    """Return a gate of the tier that cannot be judged: left out in silence it would count as passed."""
+    reason = f"the attack '{attack}' with its default settings was not run, or gave no scores"
+    return Check(claim, Estimate(value=None, n=0, reason=reason), reason=reason)
 
 
 def sanity(candidate: Candidate) -> list[Check]:
     """A network with constant outputs fails: nothing else said of it means anything."""
     found = candidate.findings.get("sanity")
     if found is None:
-        return []
+        return [not_made("the outputs differ between records and classes", "sanity")]
     value = found.quantities["equal_outputs"]
     broken = float(found.informative is False)
     return [Check("the outputs differ between records and classes", value, None, None, broken, 1 - broken)]
@@ -68,7 +76,7 @@ def population(candidate: Candidate) -> list[Check]:
     """The threshold attack on phi alone: the best of six statistics would find noise."""
     scores = candidate.scores.get("population")
     if scores is None:
-        return []
+        return [not_made(f"population AUC within {AUC_MARGIN:g} of 1/2", "population")]
     area = auc_near_half(f"population AUC within {AUC_MARGIN:g} of 1/2", scores.members, scores.non_members, AUC_MARGIN)
     return [area, *low_rates(scores)]
 
@@ -101,16 +109,11 @@ def _utility(candidate: Candidate, split: str) -> Check:
     what = "references'" if candidate.comparator_kind == "reference" else "original's"
     if candidate.task == "classification":
         claim = f"{split} accuracy at most {UTILITY_MARGIN:g} below the {what}"
-        return not_worse(claim, hits(ours), np.stack([hits(one) for one in theirs]), UTILITY_MARGIN)
+        return not_worse(claim, hits(ours), np.stack([hits(one) for one in theirs]), UTILITY_MARGIN, unit=1.0)
     errors = np.stack([np.abs(one.values - one.labels) for one in theirs])
     margin = ERROR_MARGIN * float(errors.mean())
     claim = f"{split} mean error at most {ERROR_MARGIN:.0%} above the {what}"
     return not_worse(claim, -np.abs(ours.values - ours.labels), -errors, margin)
-
-
-def hits(outputs: Outputs) -> np.ndarray:
-    """Return 1 for each record whose label is the largest output."""
-    return (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)
 
 
 def class_forgotten(candidate: Candidate) -> list[Check]:
