@@ -81,7 +81,7 @@ def table(name: str, task: Task) -> list[str]:
     """Judge everything of a task; return the rows of the table."""
     original, references, subjects = made(task)
     with ThreadPoolExecutor(2) as pool:
-        return list(pool.map(lambda item: row(name, *item, original, references), subjects.items()))
+        return list(pool.map(lambda what: row(name, what, subjects[what], original, references), subjects))
 
 
 def row(name: str, what: str, folder: Path, original: Path, references: list[Path]) -> str:

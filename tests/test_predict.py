@@ -75,12 +75,12 @@ def test_outputs_that_cannot_be_right_are_refused(model: nn.Module, message: str
 
 def test_features_come_with_the_outputs_and_explain_them() -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), nn.Linear(5, 4))
+    head = nn.Linear(5, 4)
+    model = nn.Sequential(nn.Linear(2, 5), nn.ReLU(), head)
     found, features = observe(model, blobs([0, 1, 2, 3], n=10), "classification")
     assert features is not None and features.shape == (40, 5)
-    head = model[2]
     by_hand = features @ head.weight.detach().double().numpy().T + head.bias.detach().double().numpy()
     assert np.allclose(found.values, by_hand, atol=1e-5)
     assert np.array_equal(found.values, predict(model, blobs([0, 1, 2, 3], n=10), "classification").values)
-    assert not model[2]._forward_pre_hooks
+    assert not head._forward_pre_hooks
     assert observe(nn.Flatten(), batches(num_outputs=4), "classification")[1] is None
