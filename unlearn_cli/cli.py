@@ -156,6 +156,9 @@ def shadow(
     method: o.MethodOption = "unsir",
     cells: Annotated[str, typer.Option(help="Which runs: 0-31, 7, or 0-3,8.")] = "0-31",
     canaries: Annotated[float, typer.Option(min=0, max=1, help="Share of forget with a random wrong label.")] = 0.0,
+    retained: Annotated[
+        int | None, typer.Option(min=0, help="Records of retain audited, too; default: 200, at most a tenth.")
+    ] = None,
     config: o.ConfigOption = None, settings: o.SetOption = None,
     training: Annotated[
         list[str] | None, typer.Option("--train-set", metavar="NAME=VALUE", help="One setting of 'train'; repeatable.")
@@ -174,7 +177,7 @@ def shadow(
         allow_code=allow_code, forget_duplicates=forget_duplicates,
     )  # fmt: skip
     chosen = Chosen(config, tuple(settings or ()))
-    asked = command.Asked(manifest, method, folder, cells, canaries, chosen, tuple(training or ()), dry_run)
+    asked = command.Asked(manifest, method, folder, cells, canaries, retained, chosen, tuple(training or ()), dry_run)
     finish(command.run(asked, common))
 
 

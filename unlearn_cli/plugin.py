@@ -44,6 +44,7 @@ INPUTS: dict[str, str] = {
     "split_features": "data forget test", "holdout": "data forget test", "test": "data test",
     "reference": "reference", "references": "reference", "class_names": "", "seed": "",
     "shadow_runs": "data forget shadows", "all_shadow_runs": "data forget shadows",
+    "retained_shadow_runs": "data forget shadows",
 }  # fmt: skip
 OPTIONAL_INPUTS = ("noise",)
 

@@ -2,7 +2,8 @@
 
 The game of U-LiRA with randomised membership (attacks.md A5): in run k each record of forget is trained on with
 probability 1/2, then all that were are forgotten. So for every record there are networks that forgot it and networks
-that never saw it, from one recipe; and a retrained network a run as the control.
+that never saw it, from one recipe; and a retrained network a run as the control. The same is done with a sample of retain,
+whose members stay: does unlearning the others expose them?
 """
 
 import json
@@ -17,6 +18,7 @@ from unlearn_cli.errors import UserError
 
 PLAN = "plan.json"
 LEAST = 8  # runs: two a side of each of the smallest folds
+RETAINED = "retained_"  # what the sample of retain is called in a cell: retained_members, retained_before, ...
 STAGES = {"subject": "after", "original": "before", "reference": "retrain"}  # what a role means in a shadow run
 
 
@@ -36,6 +38,7 @@ class ShadowRuns:
     members: np.ndarray
     stages: dict[str, np.ndarray]
     canaries: np.ndarray
+    retained: "ShadowRuns | None" = None  # the same of the sample of retain, if there is one
 
     def of(self, role: str) -> Pool:
         """Return what a role means here: the subject is what unlearning makes, the original what it is given."""
@@ -46,9 +49,14 @@ class ShadowRuns:
         return self.of("subject"), self.of("reference")
 
 
-def membership(seed: int, run: int, n: int) -> np.ndarray:
-    """Return who is trained on in a run (n,): independent fair coins, the same for everybody who asks."""
-    return np.random.default_rng([seed, run, 0]).random(n) < 0.5
+def membership(seed: int, run: int, n: int, group: int = 0) -> np.ndarray:
+    """Return who of a group is trained on in a run (n,): fair coins, the same for everybody who asks."""
+    return np.random.default_rng([seed, run, group]).random(n) < 0.5
+
+
+def retained_sample(seed: int, count: int, n: int) -> np.ndarray:
+    """Return which records of retain are in the sample (count,), ascending; the same in every run."""
+    return np.sort(np.random.default_rng([seed, 2]).permutation(n)[:count])
 
 
 def canaries(seed: int, share: float, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -97,6 +105,18 @@ def load_runs(folder: Path, facts: dict[str, Any]) -> ShadowRuns:
             "'unlearn-cli shadow' makes more"
         )
     cells = [load_file(path) for path in paths]
-    stages = {stage: np.stack([cell[stage] for cell in cells]) for stage in STAGES.values()}
-    members = np.stack([cell["members"] for cell in cells]).astype(bool)
-    return ShadowRuns(members, stages, cells[0]["canaries"].astype(bool))
+    members, stages = stacked(cells, "")
+    return ShadowRuns(members, stages, cells[0]["canaries"].astype(bool), _retained(cells))
+
+
+def _retained(cells: list[dict[str, np.ndarray]]) -> ShadowRuns | None:
+    if any(RETAINED + "members" not in cell for cell in cells):
+        return None
+    members, stages = stacked(cells, RETAINED)
+    return ShadowRuns(members, stages, np.zeros(members.shape[1], dtype=bool))
+
+
+def stacked(cells: list[dict[str, np.ndarray]], prefix: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return membership (K, n) and the signal (K, n) of each stage, of one group of records."""
+    stages = {stage: np.stack([cell[prefix + stage] for cell in cells]) for stage in STAGES.values()}
+    return np.stack([cell[prefix + "members"] for cell in cells]).astype(bool), stages

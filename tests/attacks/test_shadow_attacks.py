@@ -6,6 +6,7 @@ import pytest
 from unlearn_cli.attacks.canaries import canaries
 from unlearn_cli.attacks.forgetting_score import forgetting_score
 from unlearn_cli.attacks.lira import lira
+from unlearn_cli.attacks.retained import retained
 from unlearn_cli.attacks.ulira import ulira
 from unlearn_cli.shadows import Pool, ShadowRuns
 
@@ -37,6 +38,12 @@ def test_unevenly_exposed_records_show_in_the_worst_tenth() -> None:
     assert found["auc"].value == pytest.approx(0.6, abs=0.04)  # a tenth of the members stand above all
     assert (found["worst_decile"].value or 0) > 0.95
     assert (found["worst_decile"].value or 0) > (even["worst_decile"].value or 1) + 0.2
+
+
+def test_records_that_stay_are_judged_as_the_forgotten_are() -> None:
+    exposed = pool(48, 2.0)
+    assert retained(exposed, 0).quantities == ulira(exposed, 0).quantities
+    assert retained(exposed, 0).scores is None  # members stay members: no attack block, so no gate reads it
 
 
 def test_a_wrecked_network_passes_u_lira() -> None:

@@ -7,10 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli.commands.shadow import numbers
+from unlearn_cli.attacks.retained import retained
+from unlearn_cli.commands import Common, shadow_run
+from unlearn_cli.commands.inputs import open_inputs
+from unlearn_cli.commands.session import Session
+from unlearn_cli.commands.shadow import Game, numbers
 from unlearn_cli.errors import UserError
 from unlearn_cli.shadows import LEAST, canaries, load_runs, membership
 
@@ -51,6 +56,7 @@ def test_two_processes_share_a_folder(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.glob("cell-*")) == [f"cell-0000{i}.safetensors" for i in range(3)]
     assert load_file(folder / "cell-00000.safetensors").keys() == {
         "members", "canaries", "before", "after", "retrain",
+        "retained_members", "retained_before", "retained_after", "retained_retrain",
     }  # fmt: skip
 
 
@@ -80,17 +86,47 @@ def test_the_audit_tier_reads_them(runs: Path, tmp_path: Path) -> None:
     flags = ["-m", manifest, "--original", original, "--tier", "audit", "--shadows", runs / "cells", "--json"]
     document = json.loads(invoke("attack", original, *flags).stdout)
     probes = {(one["name"], one["role"]): one["quantities"] for one in document["findings"]}
-    for name in ("lira", "ulira", "canaries", "forgetting_score"):
+    for name in ("lira", "ulira", "retained", "canaries", "forgetting_score"):
         assert (name, "subject") in probes
         assert (name, "original") in probes
     assert 0 < probes["ulira", "subject"]["auc"]["low"] < probes["ulira", "subject"]["auc"]["high"] < 1
     assert probes["canaries", "subject"]["epsilon"]["value"] >= 0
+    assert 0 < probes["retained", "original"]["auc"]["value"] < 1
     assert probes["forgetting_score", "subject"]["retrain_retrain"]["value"] > 0
     blocks = [one for one in document["attacks"] if one["name"] == "ulira"]
     assert {one["epsilon_kind"] for one in blocks} == {"pipeline_unlearning"}
     gates = [gate["condition"] for gate in document["gates"] if gate["role"] == "subject"]
     assert any("ulira AUC" in gate for gate in gates)
     assert any("epsilon" in gate for gate in gates)
+
+
+def test_of_the_sample_of_retain_members_alone_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, list[int]] = {}
+
+    def remember(game: Game, current: Session, split: str) -> torch.nn.Module:
+        seen[split] = current.opened.dataset.split(split).rows.tolist()
+        return current.fresh("fresh")
+
+    monkeypatch.setattr(shadow_run, "fit", remember)
+    shadow(write_manifest(tmp_path, SMALL), tmp_path / "cells", "0", "--retained", "40")
+    cell = load_file(tmp_path / "cells" / "cell-00000.safetensors")
+    kept = int(cell["retained_members"].sum())
+    assert 10 < kept < 30
+    assert len(seen["train"]) - len(seen["retain"]) == cell["members"].sum()
+    assert set(seen["retain"]) < set(seen["train"])
+    total = load_split(tmp_path / "manifest.yaml", "retain")
+    assert len(set(total) - set(seen["retain"])) == 40 - kept
+
+
+def load_split(manifest: Path, name: str) -> list[int]:
+    return open_inputs(manifest, Common()).dataset.split(name).rows.tolist()
+
+
+def test_without_a_sample_of_retain_the_attack_says_why(tmp_path: Path) -> None:
+    shadow(write_manifest(tmp_path, SMALL), tmp_path / "cells", "0-7", "--retained", "0")
+    runs = load_runs(tmp_path / "cells", {})
+    assert runs.retained is None
+    assert "--retained" in (retained(None, 0).quantities["auc"].reason or "")
 
 
 def test_wrong_use_is_refused(runs: Path, original: Path, tmp_path: Path) -> None:
@@ -106,6 +142,8 @@ def test_wrong_use_is_refused(runs: Path, original: Path, tmp_path: Path) -> Non
     assert (refused.exit_code, "settings" in refused.stderr) == (2, True)
     refused = invoke("shadow", "-m", manifest, "--shadows", tmp_path / "new", "--method", "unsir")
     assert (refused.exit_code, "whole classes" in refused.stderr) == (2, True)
+    refused = invoke("shadow", "-m", manifest, "--shadows", tmp_path / "new", *FAST, "--retained", "100000")
+    assert (refused.exit_code, "more than half" in refused.stderr) == (2, True)
     assert not (tmp_path / "new").exists()
 
 

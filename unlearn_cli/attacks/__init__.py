@@ -13,6 +13,7 @@ TABLE: dict[str, str] = {
     "population": "threshold on the logit margin; regression: on the residual",
     "quantile": "quantile regression on never-seen records",
     "relearn": "how fast the forgotten is learned again",
+    "retained": "U-LiRA on records that stay: does unlearning expose them?",
     "retrain_z": "z-test against retrained references",
     "rmia": "likelihood ratio to references, against never-seen ones",
     "sanity": "are the outputs constant or broken?",
@@ -27,7 +28,7 @@ POPULATION = ("population", *(
 ))  # fmt: skip
 QUICK = ("sanity", *POPULATION, "learned_loss", "difference")
 STANDARD = ("retrain_z", "rmia", "quantile", "relearn", "linear_probe", "class_geometry", "label_inference")
-AUDIT = ("lira", "ulira", "canaries", "forgetting_score")
+AUDIT = ("lira", "ulira", "retained", "canaries", "forgetting_score")
 
 # name -> what is run, cheapest first; an entry may fix settings: name:setting=value
 TIERS: dict[str, tuple[str, ...]] = {

@@ -13,6 +13,7 @@ from unlearn_cli.plugin import Plugin
 from unlearn_cli.report import Skipped
 
 OF_THE_ORIGINAL = ("original_forget_outputs", "original_holdout_outputs", "original")
+OF_SHADOWS = {"shadow_runs", "retained_shadow_runs"}  # of one stage
 OF_REFERENCES = ("reference_forget_outputs", "reference_holdout_outputs", "references")
 
 
@@ -36,7 +37,7 @@ class Wanted:
         needs = set(self.attack.needs)
         if role == "original" and (needs & {"original_forget_outputs"} or self.attack.name == "label_inference"):
             return False
-        if "shadow_runs" in needs and role.startswith("reference_"):
+        if needs & OF_SHADOWS and role.startswith("reference_"):
             return False  # the retrained runs are one control, whatever the number of references
         return not (role.startswith("reference") and references < 2 and needs & set(OF_REFERENCES))
 

@@ -11,7 +11,7 @@ from unlearn_cli.commands.session import Session
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.errors import UserError
 from unlearn_cli.predict import Outputs, join
-from unlearn_cli.shadows import ShadowRuns
+from unlearn_cli.shadows import Pool, ShadowRuns
 
 RANDOM_NETWORKS = 5
 PARTS = ("forget", "retain", "test_forget", "test_retain", "test")
@@ -141,6 +141,7 @@ class Evidence:
             "split_outputs": lambda: {**self.outputs(role), "retain_sample": self.outputs(role)["retain"]},
             "split_features": lambda: self.features(role),
             "shadow_runs": lambda: self._shadows().of(role),
+            "retained_shadow_runs": lambda: self._retained(role),
             "all_shadow_runs": self._shadows,
             "model": lambda: self.model(role),
             "original": lambda: self.model("original"),
@@ -162,3 +163,7 @@ class Evidence:
     def _shadows(self) -> ShadowRuns:
         assert self.shadows is not None
         return self.shadows
+
+    def _retained(self, role: str) -> Pool | None:
+        found = self._shadows().retained
+        return found.of(role) if found else None

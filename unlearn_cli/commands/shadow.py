@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unlearn_cli.commands.session import Session
 
 MOST = 10_000  # runs
+RETAINED = 200  # records of retain whose membership is drawn, too, if nothing is said; at most a tenth of retain
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Asked:
     folder: Path
     cells: str
     canaries: float = 0.0
+    retained: int | None = None
     chosen: Chosen = field(default_factory=Chosen)
     training: tuple[str, ...] = ()
     dry_run: bool = False
@@ -51,6 +53,7 @@ class Game:
     training: BaseModel
     audited: Split
     canaries: np.ndarray
+    retained: np.ndarray  # places in retain of the records whose membership is drawn, too
 
 
 def run(asked: Asked, common: Common) -> Result:
@@ -65,7 +68,7 @@ def run(asked: Asked, common: Common) -> Result:
     suitability.check(plugin.load("attacks", "population"), described.sections, described.task, asked.manifest)
     opened = open_inputs(asked.manifest, common)
     suitability.check_selection(method, opened.dataset.forget_classes, described.sections, asked.manifest)
-    game = prepared(opened, method, settings, recipe, training, asked.canaries)
+    game = prepared(opened, method, settings, recipe, training, asked)
     plan = {**facts(opened), **recipe_of(game, asked.canaries)}
     shadows.check_plan(asked.folder, plan)
     missing = [number for number in wanted if not shadows.cell_path(asked.folder, number).is_file()]
@@ -96,19 +99,28 @@ def numbers(text: str) -> list[int]:
 
 
 def prepared(
-    opened: Opened, method: Plugin, settings: BaseModel, recipe: Plugin, training: BaseModel, share: float
+    opened: Opened, method: Plugin, settings: BaseModel, recipe: Plugin, training: BaseModel, asked: Asked
 ) -> Game:
-    """Choose the audited records, which are all of forget, and the canaries among them.
+    """Choose the audited records: all of forget, the canaries among them, and a sample of retain.
 
     Raises:
-        UserError: canaries are asked for in a regression.
+        UserError: canaries are asked for in a regression, or more of retain than half of it.
     """
-    dataset = opened.dataset
+    dataset, share = opened.dataset, asked.canaries
     if share and dataset.task == "regression":
         raise UserError("--canaries: are records with a wrong class; a regression has none")
     forget = dataset.split("forget")
     mask, labels = shadows.canaries(opened.common.seed, share, forget.labels, dataset.num_outputs)
-    return Game(opened, method, settings, recipe, training, replace(forget, labels=labels), mask)
+    audited, sample = replace(forget, labels=labels), sample_of_retain(opened, asked.retained)
+    return Game(opened, method, settings, recipe, training, audited, mask, sample)
+
+
+def sample_of_retain(opened: Opened, asked: int | None) -> np.ndarray:
+    n = len(opened.dataset.split("retain"))
+    count = min(RETAINED, n // 10) if asked is None else asked
+    if count > n // 2:
+        raise UserError(f"--retained {count}: is more than half of the {n} records of retain; the rest is trained on")
+    return shadows.retained_sample(opened.common.seed, count, n)
 
 
 def facts(opened: Opened) -> dict[str, Any]:
@@ -123,6 +135,7 @@ def recipe_of(game: Game, share: float) -> dict[str, Any]:
     return {
         "method": game.method.name, "settings": game.settings.model_dump(mode="json"),
         "training": game.training.model_dump(mode="json"), "canaries": share, "seed": common.seed,
+        "retained": len(game.retained),
         "batch_size": common.batch_size, "precision": common.precision, "version": __version__,
     }  # fmt: skip
 
@@ -130,8 +143,10 @@ def recipe_of(game: Game, share: float) -> dict[str, Any]:
 def told(game: Game, wanted: int, missing: int) -> list[str]:
     """Say before an expensive run what it costs and what so many runs can decide."""
     n = len(game.audited)
+    beside = f" and {len(game.retained)} of retain" if len(game.retained) else ""
     return [
-        f"shadow: {missing} of {wanted} runs to do, each two trainings and one {game.method.name}, on {n} records",
+        f"shadow: {missing} of {wanted} runs to do, each two trainings and one {game.method.name}, "
+        f"on {n} records{beside}",
         *advice(wanted * n // 2, wanted * n // 2),
         f"a true-positive rate at FPR 0.1 % needs 1000 pairs of run and record, better 10000; here {wanted * n // 2}",
     ]

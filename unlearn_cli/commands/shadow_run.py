@@ -13,37 +13,38 @@ from unlearn_cli.commands.shadow import Game, trained_checkpoint
 from unlearn_cli.commands.unlearn import gather
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.runtime.seeds import derive
-from unlearn_cli.shadows import membership
+from unlearn_cli.shadows import RETAINED, membership
 from unlearn_cli.stats.signals import phi
 
 
 def play(game: Game, number: int) -> dict[str, Tensor]:
-    """Return membership (n,) and phi (n,) before, after and retrained, in the order of forget."""
+    """Return membership (n,) and phi (n,) before, after and retrained, in the order of forget; the same of retain's."""
     seed = game.opened.common.seed
     members = membership(seed, number, len(game.audited))
-    before, after = trained_and_unlearned(game, members, number)
-    retrained = retrain(game, number)
-    arrays = {"members": members, "canaries": game.canaries, "before": before, "after": after, "retrain": retrained}
+    kept = membership(seed, number, len(game.retained), group=1)
+    arrays = {"members": members, "canaries": game.canaries}
+    arrays |= {RETAINED + "members": kept} if len(kept) else {}
+    arrays |= trained_and_unlearned(game, members, kept, number) | retrain(game, kept, number)
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
-def trained_and_unlearned(game: Game, members: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+def trained_and_unlearned(game: Game, members: np.ndarray, kept: np.ndarray, number: int) -> dict[str, np.ndarray]:
     """Train on retain and the members, then forget the members."""
-    with start(changed(game, members, number, "train")) as current:
+    with start(changed(game, members, kept, number, "train")) as current:
         trained = fit(game, current, "train")
-        before = signal(game, current, trained)
+        before = signals(current, trained, "before")
         weights = trained_checkpoint(current, trained)
         inputs = gather(current, game.method, weights, current.load(weights), None)
         with current.run.autocast():
             unlearned = game.method.call(inputs, game.settings)
-        return before, signal(game, current, unlearned)
+        return before | signals(current, unlearned, "after")
 
 
-def retrain(game: Game, number: int) -> np.ndarray:
+def retrain(game: Game, kept: np.ndarray, number: int) -> dict[str, np.ndarray]:
     """Train on retain alone, from other random weights and in another order."""
     nobody = np.zeros(len(game.audited), dtype=bool)
-    with start(changed(game, nobody, number, "retrain")) as current:
-        return signal(game, current, fit(game, current, "retain"))
+    with start(changed(game, nobody, kept, number, "retrain")) as current:
+        return signals(current, fit(game, current, "retain"), "retrain")
 
 
 def fit(game: Game, current: Session, split: str) -> nn.Module:
@@ -53,16 +54,25 @@ def fit(game: Game, current: Session, split: str) -> nn.Module:
         return game.recipe.call(inputs, game.training)
 
 
-def signal(game: Game, current: Session, model: nn.Module) -> np.ndarray:
-    """Return phi of all audited records under a network."""
-    return phi(current.outputs(model, "audited"))
+def signals(current: Session, model: nn.Module, stage: str) -> dict[str, np.ndarray]:
+    """Return phi of all audited records under a network, those of forget and those of retain, by its name in a cell."""
+    groups = {"": "audited", RETAINED: "retained"}
+    present = {prefix: name for prefix, name in groups.items() if name in current.opened.dataset.splits}
+    return {prefix + stage: phi(current.outputs(model, name)) for prefix, name in present.items()}
 
 
-def changed(game: Game, members: np.ndarray, number: int, stage: str) -> Opened:
-    """Return the inputs of one stage: the members are forget, they and retain are train; its own seed."""
+def changed(game: Game, members: np.ndarray, kept: np.ndarray, number: int, stage: str) -> Opened:
+    """Return the inputs of one stage: the members are forget, they and retain are train; its own seed.
+
+    Of the sample of retain only the members `kept` are in retain.
+    """
     opened, audited = game.opened, game.audited
     splits = dict(opened.dataset.splits)
-    retain, forget = splits["retain"], audited.take(np.flatnonzero(members))
+    if len(game.retained):
+        splits["retained"] = replace(splits["retain"].take(game.retained), name="retained")
+    left_out = np.isin(np.arange(len(splits["retain"])), game.retained[~kept])
+    retain, forget = splits["retain"].take(np.flatnonzero(~left_out)), audited.take(np.flatnonzero(members))
+    splits["retain"] = retain
     splits["forget"] = replace(forget, name="forget")
     splits["train"] = joined("train", retain, forget)
     splits["audited"] = replace(audited, name="audited")
