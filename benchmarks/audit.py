@@ -106,7 +106,7 @@ def line(row: str, folder: Path, original: Path, references: list[Path], shadows
     """Attack the delivered network and the shadow runs (of the stage that `role` means there); return the row."""
     manifest, model = CACHE / f"{original.name}.yaml", folder / "model.safetensors"
     beside = [word for one in references for word in ("--reference", one / "model.safetensors")]
-    names = [word for name in ("population", "retrain_z", "svc_entropy", "ulira", "canaries", "rmia")
+    names = [word for name in ("population", "retrain_z", "svc_entropy", "ulira", "retained", "canaries", "rmia")
              for word in ("--attack", name)]  # fmt: skip
     found = call("attack", model, "--manifest", manifest, "--original", original / "model.safetensors", *beside,
                  *names, "--shadows", shadows, "--half", "all")  # fmt: skip
@@ -118,7 +118,8 @@ def line(row: str, folder: Path, original: Path, references: list[Path], shadows
     svc, z = probes["svc_entropy", "subject"], probes["retrain_z", "subject"]
     cells = [
         row, " / ".join(told), number(blocks["population", "subject"]["auc"]), number(probes["ulira", role]["auc"]),
-        number(probes["canaries", role]["auc"]), number(probes["ulira", role]["accuracy"]),
+        number(probes["canaries", role]["auc"]), number(probes["retained", role]["auc"]),
+        number(probes["ulira", role]["accuracy"]),
         number(probes["canaries", role]["epsilon"]), number(z["mean_z"]), number(z["auc_abs_z"]),
         number(blocks["rmia", "subject"]["auc"]),
         " / ".join(number(svc[f"flagged_{split}"]) for split in ("forget", "retain", "test")),
