@@ -2,8 +2,8 @@
 
 The game of U-LiRA with randomised membership (attacks.md A5): in run k each record of forget is trained on with
 probability 1/2, then all that were are forgotten. So for every record there are networks that forgot it and networks
-that never saw it, from one recipe; and a retrained network a run as the control. The same is done with a sample of retain,
-whose members stay: does unlearning the others expose them?
+that never saw it, from one recipe; and a retrained network a run as the control. The same is done with a sample of
+retain, whose members stay: does unlearning the others expose them?
 """
 
 import json
