@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.runtime import joined
 
 WEIGHTED = (
     nn.Linear, nn.modules.conv._ConvNd, nn.RNNBase, nn.MultiheadAttention, nn.TransformerEncoderLayer,
@@ -121,7 +122,7 @@ class Recording:
         activation = output[0] if isinstance(output, tuple) else output  # recurrent layers return their state, too
         if getattr(module, "batch_first", True) is False:
             activation = activation.transpose(0, 1)
-        self.activations.append(activation)
+        self.activations.append(joined(activation))
 
     def take(self) -> list[Tensor]:
         """Return the activations and forget them; of those that share memory, written in place, the last alone."""

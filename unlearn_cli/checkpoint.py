@@ -10,10 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from unlearn_cli import report
+from unlearn_cli import ranks, report
 from unlearn_cli.checkpoint_header import Header, read_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.files import set_default_mode, sha256
+from unlearn_cli.runtime.processes import wait_for_all, whole
 
 PREFIX = "unlearn_cli."  # of our own keys in a checkpoint's metadata
 
@@ -64,6 +65,17 @@ def fit(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Copy the weights into a network, in the network's dtypes.
 
     Raises:
+        UserError: as `check_fits`.
+    """
+    check_fits(model, checkpoint)
+    # Old files lack num_batches_tracked, which nothing but a null momentum reads; torch fills it in itself.
+    model.load_state_dict(checkpoint.tensors, strict=False)
+
+
+def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Refuse weights that are not those of this architecture.
+
+    Raises:
         UserError: lists every tensor that is missing, unexpected or of another shape.
     """
     expected, found = model.state_dict(), checkpoint.tensors
@@ -82,8 +94,6 @@ def fit(model: nn.Module, checkpoint: Checkpoint) -> None:
     if any(problems.values()):
         listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
         raise UserError(f"{checkpoint.path}: does not fit the architecture of the manifest; {listed}")
-    # Old files lack num_batches_tracked, which nothing but a null momentum reads; torch fills it in itself.
-    model.load_state_dict(found, strict=False)
 
 
 @torch.no_grad()
@@ -108,16 +118,18 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], 
     kept = {key: value for key, value in (like.metadata if like else {}).items() if not key.startswith(PREFIX)}
     ours = {f"{PREFIX}{key}": value for key, value in metadata.items()}
     facts = {**kept, "format": "pt", **ours, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
-    return (
-        _save_shards(folder, tensors, facts, layout)
-        if layout
-        else write_tensors(folder / "model.safetensors", tensors, facts)
-    )
+    path = folder / ("model.safetensors.index.json" if layout else "model.safetensors")
+    if ranks.is_first() and layout:
+        _save_shards(path, tensors, facts, layout)
+    elif ranks.is_first():
+        write_tensors(path, tensors, facts)
+    wait_for_all()
+    return path
 
 
 def _storable(tensor: Tensor, like: Tensor | None) -> Tensor:
     # Contiguous copies: safetensors refuses channels_last and tensors that share memory.
-    stored = tensor.detach().to("cpu", like.dtype if like is not None else tensor.dtype)
+    stored = whole(tensor.detach()).to("cpu", like.dtype if like is not None else tensor.dtype)
     return stored.clone(memory_format=torch.contiguous_format)
 
 
@@ -129,16 +141,16 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     return path
 
 
-def _save_shards(folder: Path, tensors: dict[str, Tensor], metadata: dict[str, str], layout: dict[str, str]) -> Path:
+def _save_shards(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], layout: dict[str, str]) -> None:
     last = max(layout.values())
     weight_map = {name: layout.get(name, last) for name in tensors}
     for file in sorted(set(weight_map.values())):
-        write_tensors(folder / file, {name: tensors[name] for name in tensors if weight_map[name] == file}, metadata)
+        write_tensors(
+            path.parent / file, {name: tensors[name] for name in tensors if weight_map[name] == file}, metadata
+        )
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     index = {"metadata": {"total_size": size}, "weight_map": weight_map}
-    path = folder / "model.safetensors.index.json"
     path.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    return path
 
 
 def canonical_header(path: Path) -> None:

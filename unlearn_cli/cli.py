@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from unlearn_cli import __version__, attacks, console, metrics
+from unlearn_cli import __version__, attacks, console, metrics, ranks
 from unlearn_cli import options as o
 from unlearn_cli.commands import Chosen, Common, Result
-from unlearn_cli.errors import CliError, resources
+from unlearn_cli.errors import CliError, UserError, resources
 from unlearn_cli.method_help import MethodCommand
 
 
@@ -24,6 +24,8 @@ class Group(TyperGroup):
             with resources():
                 return super().invoke(ctx)
         except CliError as error:
+            ranks.let_the_first_end()
+            console.settings.speaks = True
             console.error(str(error), error.exit_code)
             raise typer.Exit(error.exit_code) from None
 
@@ -40,7 +42,14 @@ def main() -> None:
     # and on a shared machine take the time that others need. 120 small training steps: by default up to 55 s beside
     # another job; so, 1.6 s beside two busy loops and 12 s beside a two-thread training; alone 0.7 s either way.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    app(prog_name="unlearn-cli")
+    try:
+        app(prog_name="unlearn-cli")
+    except SystemExit as end:
+        if ranks.size() == 1:
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(end.code if isinstance(end.code, int) else 0)  # threads of the process group abort some orderly exits
 
 
 def show_version(wanted: bool) -> None:
@@ -73,16 +82,19 @@ def unlearn(
     dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    nproc: o.NprocOption = 1, shard: o.ShardOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
     """Make a checkpoint forget; write the new one and a report."""
     from unlearn_cli.commands import unlearn as command
 
+    divide(nproc, shard)
     talk(as_json, quiet, log_format)
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
         allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates, half=half,
+        shard=shard,
     )  # fmt: skip
     asked = command.Asked(
         checkpoint, manifest, method, out, chosen=Chosen(config, tuple(settings or ())), noise=noise,
@@ -100,16 +112,19 @@ def evaluate(
     dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    nproc: o.NprocOption = 1, shard: o.ShardOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
     """Measure a checkpoint on every split; check gates."""
     from unlearn_cli.commands import evaluate as command
 
+    divide(nproc, shard)
     talk(as_json, quiet, log_format)
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
         allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates, half=half,
+        shard=shard,
     )  # fmt: skip
     asked = command.Asked(
         checkpoint, manifest, original=original, references=tuple(reference or ()), metrics=tuple(metric or ()),
@@ -129,16 +144,19 @@ def attack(
     dry_run: o.DryRunOption = False, force: o.ForceOption = False, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    nproc: o.NprocOption = 1, shard: o.ShardOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
     """Try to tell forgotten records from never-seen ones."""
     from unlearn_cli.commands import attack as command
 
+    divide(nproc, shard)
     talk(as_json, quiet, log_format)
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
         allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates, half=half,
+        shard=shard,
     )  # fmt: skip
     asked = command.Asked(
         checkpoint, manifest, tier=tier, attacks=tuple(name or ()), chosen=Chosen(config, tuple(settings or ())),
@@ -217,16 +235,18 @@ def train(
     config: o.ConfigOption = None, settings: o.SetOption = None, forget_duplicates: o.DuplicatesOption = False,
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
+    nproc: o.NprocOption = 1, shard: o.ShardOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
     """Train a network: an original, or a retrained reference."""
     from unlearn_cli.commands import train as command
 
+    divide(nproc, shard)
     talk(as_json, quiet, log_format)
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
-        allow_code=allow_code, overwrite=overwrite, forget_duplicates=forget_duplicates,
+        allow_code=allow_code, overwrite=overwrite, forget_duplicates=forget_duplicates, shard=shard,
     )  # fmt: skip
     asked = command.Asked(manifest, out, split, start, Chosen(config, tuple(settings or ())))
     finish(command.run(asked, common))
@@ -274,6 +294,19 @@ def schema(
     finish(command.run(of))
 
 
+def divide(nproc: int, shard: bool) -> None:
+    """Start the same command in several processes and end as they end, unless this is one of them."""
+    if nproc > 1 and ranks.size() > 1:
+        raise UserError("--nproc: the launcher has started several processes already; leave it out")
+    if nproc > 1:
+        from unlearn_cli.launch import launch
+
+        raise typer.Exit(launch(nproc, sys.argv[1:]))
+    if shard and ranks.size() == 1:
+        raise UserError("--shard: there is one process; give --nproc, or start several with torchrun")
+    console.settings.speaks = ranks.is_first()
+
+
 def talk(as_json: bool, quiet: bool, log_format: console.LogFormat) -> None:
     console.settings.json, console.settings.quiet, console.settings.log_format = as_json, quiet, log_format
 
@@ -283,4 +316,5 @@ def finish(result: Result) -> None:
     document = json.dumps(result.document, sort_keys=True, allow_nan=False)
     console.result(document if console.settings.json else result.text)
     if result.exit_code:
+        ranks.let_the_first_end()
         raise typer.Exit(result.exit_code)

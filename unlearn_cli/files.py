@@ -8,10 +8,11 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
+from unlearn_cli import ranks
 from unlearn_cli.errors import UserError, resources
 
 REPORT_KEYS = {"schema_version", "tool_version"}  # what every report.json of ours has
@@ -26,7 +27,8 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
     Raises:
         UserError: it exists and must not be replaced, a parent is a file, or the folder to write in is not writable.
     """
-    tidy_up(path)
+    if ranks.is_first():
+        tidy_up(path)
     if path.exists() and not overwrite:
         raise UserError(f"{path}: exists already; choose another --out, or --overwrite to replace it")
     if path.exists() and path.is_dir() != (kind == "folder"):
@@ -76,10 +78,30 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     With `overwrite` the old folder is moved aside first and removed last, so that a crash leaves one of the two.
     Missing parents are made at the end, so that a failure leaves none; the new folder is made in the nearest one.
+    Several processes get the same folder, which the first makes and renames: it alone may write in it.
     """
     check_output(folder, overwrite)
+    if ranks.size() == 1:
+        with _new_folder(folder) as new:
+            yield new
+        return
+    from unlearn_cli.runtime.processes import of_the_first, wait_for_all  # torch is there when processes are
+
+    number = of_the_first(os.getpid())
+    with _new_folder(folder) if ranks.is_first() else nullcontext(_new_name(folder, number)) as new:
+        wait_for_all()  # it is made
+        yield new
+        wait_for_all()  # nobody reads in it any more
+
+
+def _new_name(folder: Path, process: int) -> Path:
+    return _sibling(existing_parent(folder) / folder.name, f"new-{process}")
+
+
+@contextmanager
+def _new_folder(folder: Path) -> Iterator[Path]:
     with resources(folder):
-        new = _sibling(existing_parent(folder) / folder.name, f"new-{os.getpid()}")
+        new = _new_name(folder, os.getpid())
         new.mkdir()
         try:
             yield new

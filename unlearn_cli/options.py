@@ -68,6 +68,12 @@ PrecisionOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Root of all randomness.", rich_help_panel="Runtime")]
 BatchSizeOption = Annotated[int, typer.Option(min=2, help="Records a training step.", rich_help_panel="Runtime")]
+NprocOption = Annotated[
+    int, typer.Option(min=1, help="Processes on this machine: one a GPU.", rich_help_panel="Runtime")
+]
+ShardOption = Annotated[
+    bool, typer.Option("--shard", help="Divide the weights among the processes, too.", rich_help_panel="Runtime")
+]
 MemoryOption = Annotated[
     int, typer.Option(min=1, help="MiB of records to keep on the device; more are streamed.", rich_help_panel="Runtime")
 ]

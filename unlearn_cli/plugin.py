@@ -60,6 +60,7 @@ class Plugin:
     optional: tuple[str, ...]
     settings: type[BaseModel]
     task: str | None = None  # the one that it is for; None: for both
+    whole: bool = False  # its networks are not divided among processes
 
     @property
     def whole_classes(self) -> bool:
@@ -121,15 +122,16 @@ def inspect(kind: str, name: str, module: str) -> Plugin:
         extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
     )
     settings = create_model(f"{name}_settings", __config__=config, __module__=__name__, **fields)
-    return Plugin(kind, name, module, needs, tuple(optional), settings, _task(tree, needs))
+    task = _constant(tree, "TASK") or ("classification" if "forget_classes" in needs else None)
+    return Plugin(kind, name, module, needs, tuple(optional), settings, task, bool(_constant(tree, "WHOLE")))
 
 
-def _task(tree: ast.Module, needs: tuple[str, ...]) -> str | None:
-    """Return the constant TASK of a module, by which a plug-in says that it is for one kind of manifest only."""
+def _constant(tree: ast.Module, name: str) -> Any:
+    """Return a constant by which a plug-in says what it is: TASK, for one kind of manifest; WHOLE, see `Plugin`."""
     for node in tree.body:
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["TASK"]:
-            return str(ast.literal_eval(node.value))
-    return "classification" if "forget_classes" in needs else None
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]:
+            return ast.literal_eval(node.value)
+    return None
 
 
 def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[str] = ()) -> BaseModel:

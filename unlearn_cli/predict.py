@@ -10,13 +10,13 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.errors import UserError
 from unlearn_cli.outputs import Outputs, join
 from unlearn_cli.report import Task
+from unlearn_cli.runtime import inference, joined
 
 __all__ = ["Outputs", "join", "observe", "predict"]
 
 MAX_BATCH, MAX_NUMBERS = 512, 2**24  # records, and numbers in them, that go through the network at once
 
 
-@torch.inference_mode()
 def predict(
     model: nn.Module, batches: Batches, task: Task, target_mean: float = 0.0, target_std: float = 1.0
 ) -> Outputs:
@@ -28,7 +28,8 @@ def predict(
     batch_size = max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))
     was_training = model.training
     model.eval()
-    parts = [model(x).double().cpu().numpy() for x, _ in batches.sequential(batch_size)]
+    with inference():
+        parts = [model(x).double().cpu().numpy() for x, _ in batches.sequential(batch_size)]
     model.train(was_training)
     values = np.concatenate(parts) if parts else np.zeros((0, batches.num_outputs))
     if values.shape[1:] != (batches.num_outputs,):
@@ -63,4 +64,4 @@ def observe(
 def _pooled(features: torch.Tensor) -> np.ndarray:
     """Return features (B, width); maps (B, C, H, W), which enter a convolution, are averaged over their places."""
     flat = features if features.dim() == 2 else features.flatten(2).mean(2)
-    return flat.double().cpu().numpy()
+    return joined(flat).double().cpu().numpy()

@@ -20,6 +20,7 @@ class Common:
     force: bool = False
     forget_duplicates: bool = False
     half: Half = "all"  # of the hold-out
+    shard: bool = False  # weights over the processes
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from unlearn_cli import attacks, console, files, plugin, suitability
+from unlearn_cli import attacks, console, files, plugin, ranks, suitability
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.commands.attack_text import attack_text
 from unlearn_cli.commands.chosen_attacks import Wanted, applicable, choose
@@ -180,6 +180,8 @@ def write(document: "Report", asked: Asked, opened: Opened, pictures: dict[str, 
     from unlearn_cli import junit
     from unlearn_cli.commands import reporting
 
+    if not ranks.is_first():
+        return
     if asked.out is not None:
         with files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder:
             reporting.write(document, folder)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_cli import console, files, gates, metrics, plugin
+from unlearn_cli import console, files, gates, metrics, plugin, ranks
 from unlearn_cli.commands import Common, Result
 from unlearn_cli.commands.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.commands.lineage import check_references
@@ -157,7 +157,7 @@ def carry_out(
         )  # fmt: skip
     reporting.judge(document, conditions)
     reporting.save_report(document, asked.out, opened.common.overwrite)
-    if asked.junit:
+    if asked.junit and ranks.is_first():
         with files.output_file(asked.junit) as file:
             file.write_text(junit.junit(document), encoding="utf-8")
     text = [reporting.metrics_table(document), reporting.comparisons_table(document), reporting.gates_table(document)]

@@ -54,8 +54,8 @@ class Evidence:
         return [role for role in self.weights if role.startswith("reference") and role != but]
 
     def model(self, role: str) -> nn.Module:
-        """Return the network of a role, frozen and in eval mode; a new copy each time."""
-        return self.session.load(self.weights[role])
+        """Return the network of a role, frozen and in eval mode; a new copy each time, which may be copied itself."""
+        return self.session.load(self.weights[role], whole=True)
 
     def batches(self, name: str) -> Batches:
         """Return the batches of a split; of at most as many records as `caps` allows, drawn with the seed."""
@@ -81,7 +81,8 @@ class Evidence:
 
     def _predict(self, role: str) -> dict[str, Outputs]:
         """Go once over the data; with caps, as attacks do, the features are kept, too."""
-        model, session, splits = self.model(role), self.session, self.session.opened.dataset.splits
+        session, splits = self.session, self.session.opened.dataset.splits
+        model = session.load(self.weights[role])
         with session.run.counted(model):
             if not self.caps:
                 return self._with_holdout(session.all_outputs(model))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from unlearn_cli import __version__, console, files, gates, metrics, plugin, report
+from unlearn_cli import __version__, console, files, gates, metrics, plugin, ranks, report
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands import Result
 from unlearn_cli.commands.inputs import Copies, Opened
@@ -151,6 +151,8 @@ def role(number: int) -> str:
 
 def write(document: Report, folder: Path, noise_png: bytes | None = None) -> None:
     """Write report.json and report.html into a folder that is being built."""
+    if not ranks.is_first():
+        return
     from unlearn_cli import page  # Matplotlib and Jinja2: half a second, only where a page is written
 
     report.write(document, folder)
@@ -202,7 +204,7 @@ def noise_picture(session: Session) -> bytes | None:
 
 def save_report(document: Report, out: Path | None, overwrite: bool) -> None:
     """Write a report that comes without a checkpoint into its own folder, if one is asked for."""
-    if out is not None:
+    if out is not None and ranks.is_first():
         with files.output_folder(out, overwrite=overwrite) as folder:
             write(document, folder)
 

@@ -23,7 +23,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.models.build import build, try_out
 from unlearn_cli.predict import Outputs, join, observe, predict
-from unlearn_cli.runtime import Run
+from unlearn_cli.runtime import Run, processes
 from unlearn_cli.training import TaskLoss, regression_loss
 
 PARTS = {"train": ("forget", "retain"), "test": ("test_forget", "test_retain")}  # disjoint parts, each predicted once
@@ -50,12 +50,41 @@ class Session:
             model = self.build()
         return self.run.place(model)
 
-    def load(self, weights: Checkpoint, *, frozen: bool = True) -> nn.Module:
-        """Build the network and give it a checkpoint's weights; frozen ones take no gradient and are in eval mode."""
+    def load(self, weights: Checkpoint, *, frozen: bool = True, whole: bool = False) -> nn.Module:
+        """Build the network and give it a checkpoint's weights; frozen ones take no gradient and are in eval mode.
+
+        A `whole` one is not divided among processes.
+        """
+        model = self._load_shares(weights) if processes.sharded() and not whole else self._load(weights, whole)
+        return model.eval().requires_grad_(False) if frozen else model
+
+    def _load(self, weights: Checkpoint, whole: bool) -> nn.Module:
         model = self.build()
         checkpoint.fit(model, weights)
-        model = self.run.place(model)
-        return model.eval().requires_grad_(False) if frozen else model
+        return self.run.place(model, whole=whole)
+
+    def _load_shares(self, weights: Checkpoint) -> nn.Module:
+        """Give every process its share of the weights, which are never in memory as a whole."""
+        with torch.device("meta"):
+            model = self.build()
+        checkpoint.check_fits(model, weights)
+        kept = model.state_dict().keys()
+        lost = [name for name, _ in model.named_buffers() if name not in kept]
+        if lost:
+            raise UserError(f"--shard: the network computes {lost[0]} itself, and no file has it; leave --shard out")
+        model = processes.distribute(model).to_empty(device=self.run.device)
+        with torch.no_grad():
+            for name, tensor in model.state_dict().items():
+                if name in weights.tensors:
+                    tensor.copy_(processes.like(weights.tensors[name].to(tensor.dtype), tensor))
+                else:  # num_batches_tracked, which old files lack
+                    tensor.zero_()
+        return model
+
+    def settle(self, model: nn.Module, like: Checkpoint | None) -> None:
+        """Make a network what will be written: the same in all processes, in the dtypes of the file it came from."""
+        processes.agree_on_buffers(model)
+        checkpoint.round_like(model, like)
 
     def build(self) -> nn.Module:
         """Build the network of the manifest; the first time, see that it takes the manifest's samples."""
@@ -169,7 +198,11 @@ def start(opened: Opened, partial: Path | None = None) -> Iterator[Session]:
     common = opened.common
     options: dict[str, Any] = {"device": common.device, "precision": common.precision, "seed": common.seed}
     with runtime.start(
-        **options, batch_size=common.batch_size, memory_budget=common.memory_budget * 2**20, partial=partial
+        **options,
+        batch_size=common.batch_size,
+        memory_budget=common.memory_budget * 2**20,
+        partial=partial,
+        shard=common.shard,
     ) as run:
         yield Session(opened, run)
 

@@ -57,7 +57,7 @@ def run(asked: Asked, common: Common) -> Result:
         inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
         with current.run.timed("train"), current.run.counted(model), current.run.autocast():
             model = recipe.call(inputs, settings)
-        checkpoint.round_like(model, weights)
+        current.settle(model, weights)
         measured = {"subject": reporting.measure_model(current, model, "trained")}
         lineage = {
             "method": "train", "split": asked.split, "manifest": opened.manifest.digest,

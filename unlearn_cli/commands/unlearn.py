@@ -89,7 +89,7 @@ def carry_out(
         session.start(opened, partial) as current,
         files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder,
     ):
-        original = current.load(weights)
+        original = current.load(weights, whole=method.whole)
         if opened.dataset.splits:
             current.check_fits(original, asked.checkpoint)
         evaluated = asked.evaluate and bool(opened.dataset.splits)
@@ -98,7 +98,7 @@ def carry_out(
         networks = [inputs[name] for name in NETWORKS if name in inputs]
         with current.run.timed("unlearn"), current.run.counted(*networks), current.run.autocast():
             model = method.call(inputs, settings)
-        checkpoint.round_like(model, weights)
+        current.settle(model, weights)
         lineage = {
             "method": method.name, "parent": weights.tensor_digest, "manifest": opened.manifest.digest,
             "settings": settings_digest(settings), "seed": str(current.run.seed), "version": __version__,
@@ -143,7 +143,7 @@ def gather(
 
     dataset, shape = current.opened.dataset, tuple(current.manifest.input.shape)
     makers: dict[str, Any] = {
-        "model": lambda: current.load(weights, frozen=False),
+        "model": lambda: current.load(weights, frozen=False, whole=method.whole),
         "original": lambda: original,
         "fresh": lambda: current.fresh("fresh"),
         "incompetent_teacher": lambda: current.fresh("incompetent_teacher").eval().requires_grad_(False),

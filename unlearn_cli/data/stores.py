@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from unlearn_cli.data.records import Inputs
 from unlearn_cli.errors import UserError
+from unlearn_cli.runtime.processes import gathered, share_of
 
 
 class Store(Protocol):
@@ -55,14 +56,15 @@ class StreamedStore:
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         on_gpu = self.device.type == "cuda"
         loader: DataLoader[Tensor | UserError] = DataLoader(
-            _Chunks(self.inputs, chunks), batch_size=None, num_workers=self.workers if len(chunks) > 1 else 0,
+            _Chunks(self.inputs, [share_of(rows) for rows in chunks]), batch_size=None,
+            num_workers=self.workers if len(chunks) > 1 else 0,
             pin_memory=on_gpu, worker_init_fn=_leave_signals_to_the_run,
             generator=torch.Generator(),  # its own: the run's stream must not depend on the store
         )  # fmt: skip
-        for samples in loader:
+        for rows, samples in zip(chunks, loader, strict=True):
             if isinstance(samples, UserError):
                 raise samples
-            yield samples.to(self.device, non_blocking=on_gpu)
+            yield gathered(samples.to(self.device, non_blocking=on_gpu), len(rows))
 
 
 def _leave_signals_to_the_run(worker: int) -> None:

@@ -28,6 +28,7 @@ from unlearn_cli.runtime import Random, count, found, full_precision, track
 from unlearn_cli.training import outputs_of
 
 TASK = "classification"
+WHOLE = True  # gradients of single records are taken through the network's parts, so every process does all of it
 CHUNK, CHUNK_NUMBERS = 64, 2**25  # records whose gradients are held at once, and numbers that these may have
 CHECKED_RECORDS = 2000  # of retain, by which alpha is judged
 SEARCHED, HALVINGS = (-8.0, 1.0), 12  # log10 of alpha, and how often the interval is halved

@@ -12,11 +12,13 @@ from unlearn_cli import console
 from unlearn_cli.errors import Interrupted
 from unlearn_cli.report import Curve
 from unlearn_cli.runtime import state
+from unlearn_cli.runtime.processes import highest
 from unlearn_cli.runtime.run import Run, current
 from unlearn_cli.runtime.seeds import TorchRandom
 from unlearn_cli.runtime.state import Stateful
 
 SAVE_EVERY_SECONDS = 60.0  # how much work a killed process may lose; never changes a result
+SAVE, STOP = 1, 2  # after a step
 WORTH_SAVING_SECONDS = 2.0  # a shorter phase is run again rather than saved
 
 
@@ -72,14 +74,16 @@ class Steps(Generic[T]):
                 yield item
                 self.done += 1
                 bar.advance()
-                if run and run.stopping:
+                late = time.monotonic() - saved > SAVE_EVERY_SECONDS
+                due = highest(STOP if run and run.stopping else SAVE if late else 0)
+                if due == STOP:
                     self._stop()
-                if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                if due == SAVE:
                     self._save()
                     saved = time.monotonic()
         if run:
             run.in_step = False
-            if time.monotonic() - start > WORTH_SAVING_SECONDS:
+            if highest(int(time.monotonic() - start > WORTH_SAVING_SECONDS)):
                 self._save()
             run.cost.optimizer_steps += total
             run.curves += [Curve(phase=self.phase, name=name, values=curve) for name, curve in self._curves().items()]
@@ -102,7 +106,7 @@ class Steps(Generic[T]):
             state.save(self._file, [*self.stateful, self.run.random, TorchRandom()], facts)
 
     def _restore(self) -> int:
-        if not (self._file and self.run and self._file.exists()):
+        if not (self._file and self.run) or highest(int(not self._file.exists())):
             return 0
         facts = state.load(self._file, [*self.stateful, self.run.random, TorchRandom()])
         self.logged = facts["curves"]

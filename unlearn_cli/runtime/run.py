@@ -13,8 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli import console, report
+from unlearn_cli import console, ranks, report
 from unlearn_cli.errors import Interrupted, ResourceError, UserError
+from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.seeds import Random, derive
 
 SMALL_SAMPLE, SMALL_NETWORK = 256, 10**6  # numbers of a sample, parameters
@@ -55,9 +56,14 @@ class Run:
         enabled = self.precision != torch.float32
         return torch.autocast(self.device.type, self.precision, enabled=enabled, cache_enabled=False)
 
-    def place(self, model: nn.Module) -> nn.Module:
-        """Bring a network to the device and into the run's memory format."""
-        return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+    def place(self, model: nn.Module, *, whole: bool = False) -> nn.Module:
+        """Bring a network to the device, into the run's memory format, and over its processes.
+
+        `whole`: it is not divided, but works alike in every process; for what reaches into it or copies it.
+        """
+        if whole or ranks.size() == 1:
+            return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        return processes.distribute(model.to(self.device))  # fully_shard takes contiguous weights alone
 
     def limit_threads(self, model: nn.Module, numbers_a_sample: int) -> None:
         """Use one thread for a small network on small samples: several would wait for each other more than work.
@@ -95,8 +101,9 @@ class Run:
                 handle.remove()
 
     def _count(self, model: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        self.cost.samples_forward += len(inputs[0])
-        self.cost.samples_backward += len(inputs[0]) if outputs.requires_grad else 0
+        samples = len(outputs)  # not the inputs: with several processes they are a share of them
+        self.cost.samples_forward += samples
+        self.cost.samples_backward += samples if outputs.requires_grad else 0
 
 
 _current: list[Run] = []
@@ -136,7 +143,7 @@ def show(name: str, samples: Tensor, classes: list[int]) -> None:
 @contextmanager
 def start(
     *, device: str = "auto", precision: Precision = "auto", seed: int = 0, batch_size: int = 128,
-    memory_budget: int = 2 * 2**30, partial: Path | None = None,
+    memory_budget: int = 2 * 2**30, partial: Path | None = None, shard: bool = False,
 ) -> Iterator[Run]:  # fmt: skip
     """Begin a run: choose device and precision by capability, make torch deterministic, listen to signals.
 
@@ -151,7 +158,7 @@ def start(
     handlers = {number: signal.signal(number, run_handler(run)) for number in (signal.SIGTERM, signal.SIGINT)}
     _current.append(run)
     try:
-        with _seeded(derive(seed, "everything else")):
+        with processes.start(chosen, sharded=shard), _seeded(derive(seed, "everything else")):
             yield run
     finally:
         _current.remove(run)
@@ -178,7 +185,9 @@ def run_handler(run: Run):  # noqa: ANN201 - the type of signal handlers has no 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and ranks.size() > 1:
+        name = f"cuda:{ranks.local_rank()}"
     try:
         device = torch.device(name)
     except RuntimeError:

@@ -8,8 +8,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
+from unlearn_cli import ranks
 from unlearn_cli.files import output_file
+from unlearn_cli.runtime.processes import weight_like, whole
 
 
 class Stateful(Protocol):
@@ -20,12 +23,13 @@ class Stateful(Protocol):
 
 def save(path: Path, things: list[Stateful | Tensor], facts: dict[str, Any]) -> None:
     """Write the states of `things` and some facts, atomically."""
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}  # every process gathers them, the first one writes
     states = [thing if isinstance(thing, Tensor) else thing.state_dict() for thing in things]
     structure = _flatten(states, "", tensors)
     metadata = {"structure": json.dumps(structure), "facts": json.dumps(facts)}
-    with output_file(path) as new:
-        save_file(tensors, new, metadata)
+    if ranks.is_first():
+        with output_file(path) as new:
+            save_file(tensors, new, metadata)
 
 
 def load(path: Path, things: list[Stateful | Tensor]) -> dict[str, Any]:
@@ -47,8 +51,8 @@ def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """Replace each tensor by its name; dictionaries become lists of pairs, to keep whole numbers as keys."""
     if isinstance(value, Tensor):
         # contiguous, and a copy: safetensors refuses other layouts and tensors that share memory
-        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
-        return {"tensor": name}
+        tensors[name] = whole(value.detach()).cpu().clone(memory_format=torch.contiguous_format)
+        return {"weight" if isinstance(value, DTensor) else "tensor": name}
     if isinstance(value, dict):
         return {"dict": [[key, _flatten(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
@@ -58,8 +62,8 @@ def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 
 def _unflatten(node: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
     kind, value = next(iter(node.items()))
-    if kind == "tensor":
-        return tensors[value]
+    if kind in ("tensor", "weight"):
+        return weight_like(tensors[value]) if kind == "weight" else tensors[value]
     if kind == "dict":
         return {key: _unflatten(item, tensors) for key, item in value}
     if kind == "list":

@@ -1,0 +1,48 @@
+"""`--nproc N`: the same command again in N processes of this machine, by torch's own launcher.
+
+Not torchrun itself: that turns every exit code of a process into 1.
+"""
+
+import logging
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Sequence
+
+SIGNALLED = 128  # what shells add to the number of the signal that ended a process
+
+
+def launch(nproc: int, arguments: Sequence[str]) -> int:
+    """Run the command in `nproc` processes; return the exit code of the first that failed, or 0."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the process has said what is wrong
+    threads = max(1, len(os.sched_getaffinity(0)) // nproc) if hasattr(os, "sched_getaffinity") else 1
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else every process would take all cores
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=nproc, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", max_restarts=0, monitor_interval=0.1,
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)("-m", "unlearn_cli", *without_nproc(arguments))
+    except ChildFailedError as error:
+        code = error.get_first_failure()[1].exitcode
+        return SIGNALLED - code if code < 0 else code
+    except SignalException as error:
+        return 75 if error.sigval in (signal.SIGTERM, signal.SIGINT) else SIGNALLED + error.sigval
+    return 0
+
+
+def without_nproc(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments without `--nproc N` and `--nproc=N`: the launched must not launch."""
+    found: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--nproc":
+            next(rest, None)
+        elif not argument.startswith("--nproc="):
+            found.append(argument)
+    return found

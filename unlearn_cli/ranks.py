@@ -1,0 +1,34 @@
+"""Which of several processes this is, as torchrun and Slurm scripts say it in the environment. No torch."""
+
+import os
+import time
+
+GRACE_SECONDS = 5.0  # in which the first process tells the error that all of them met
+
+
+def size() -> int:
+    """Return the number of processes of this run."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+
+
+def rank() -> int:
+    return int(os.environ["RANK"]) if size() > 1 else 0
+
+
+def local_rank() -> int:
+    """Return the number of this process among those of its host, which is that of its device."""
+    return int(os.environ.get("LOCAL_RANK", "0")) if size() > 1 else 0
+
+
+def is_first() -> bool:
+    """Say whether this is the process that prints and writes."""
+    return rank() == 0
+
+
+def let_the_first_end() -> None:
+    """Wait before a process other than the first ends with an error: the launcher ends all as soon as one has.
+
+    Whoever is still there afterwards has met an error that the first has not.
+    """
+    if not is_first():
+        time.sleep(GRACE_SECONDS)
