@@ -1,20 +1,20 @@
 """Checkpoints: safetensors in and out, single or sharded, checked before they are believed, canonical when written."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unlearn_cli import ranks, report
+from unlearn_cli.checkpoint_files import Stored, split, write_shards, write_tensors
 from unlearn_cli.checkpoint_header import Header, read_header
 from unlearn_cli.errors import UserError
-from unlearn_cli.files import set_default_mode, sha256
-from unlearn_cli.runtime.processes import wait_for_all, whole
+from unlearn_cli.files import sha256
+from unlearn_cli.runtime.processes import sharded, wait_for_all
 
 PREFIX = "unlearn_cli."  # of our own keys in a checkpoint's metadata
 
@@ -107,63 +107,27 @@ def round_like(model: nn.Module, like: Checkpoint | None) -> None:
 def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], like: Checkpoint | None = None) -> Path:
     """Write `model.safetensors` (or the shards of `like`, in its dtypes) into a folder that is being built.
 
+    Where weights are divided among processes, all of them must call this, and none ever holds more than a file of them.
+
     Raises:
         UserError: a weight is not finite.
     """
-    tensors = {name: _storable(tensor, like.tensors.get(name) if like else None) for name, tensor in weights.items()}
+    stored = Stored(weights, like.tensors if like else {})
+    layout = like.layout if like and len(set(like.layout.values())) > 1 else split(stored) if sharded() else {}
+    tensors = stored if layout and sharded() else dict(stored)
     bad = sorted(name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all())
     if bad:
         raise UserError(f"the run ended with NaN or infinite weights in {', '.join(bad[:3])}; lower the learning rate")
-    layout = like.layout if like and len(set(like.layout.values())) > 1 else {}
     kept = {key: value for key, value in (like.metadata if like else {}).items() if not key.startswith(PREFIX)}
     ours = {f"{PREFIX}{key}": value for key, value in metadata.items()}
     facts = {**kept, "format": "pt", **ours, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
     path = folder / ("model.safetensors.index.json" if layout else "model.safetensors")
-    if ranks.is_first() and layout:
-        _save_shards(path, tensors, facts, layout)
+    if layout:
+        write_shards(path, tensors, facts, layout)
     elif ranks.is_first():
-        write_tensors(path, tensors, facts)
+        write_tensors(path, dict(tensors), facts)
     wait_for_all()
     return path
-
-
-def _storable(tensor: Tensor, like: Tensor | None) -> Tensor:
-    # Contiguous copies: safetensors refuses channels_last and tensors that share memory.
-    stored = whole(tensor.detach()).to("cpu", like.dtype if like is not None else tensor.dtype)
-    return stored.clone(memory_format=torch.contiguous_format)
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> Path:
-    """Write one safetensors file: the same tensors give the same bytes, and others may read it as the umask says."""
-    save_file(tensors, path, metadata)
-    canonical_header(path)
-    set_default_mode(path)  # safetensors lets nobody but the owner read it
-    return path
-
-
-def _save_shards(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str], layout: dict[str, str]) -> None:
-    last = max(layout.values())
-    weight_map = {name: layout.get(name, last) for name in tensors}
-    for file in sorted(set(weight_map.values())):
-        write_tensors(
-            path.parent / file, {name: tensors[name] for name in tensors if weight_map[name] == file}, metadata
-        )
-    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    index = {"metadata": {"total_size": size}, "weight_map": weight_map}
-    path.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def canonical_header(path: Path) -> None:
-    """Rewrite a safetensors header with sorted keys, padded to its old length.
-
-    `save_file` orders two or more metadata keys differently from process to process (safetensors issue 584).
-    """
-    with path.open("r+b") as file:
-        length = int.from_bytes(file.read(8), "little")
-        text = json.dumps(json.loads(file.read(length)), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        assert len(text.encode()) <= length
-        file.seek(8)
-        file.write(text.encode().ljust(length))
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:

@@ -23,7 +23,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoint import write_tensors
+from unlearn_cli.checkpoint_files import write_tensors
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime import Random, show, track
 

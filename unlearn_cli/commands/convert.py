@@ -28,7 +28,8 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
     files.check_output(out, overwrite, "file")
     import torch  # seconds: only after all that can be checked without
 
-    from unlearn_cli.checkpoint import PREFIX, tensor_digest, write_tensors
+    from unlearn_cli.checkpoint import PREFIX, tensor_digest
+    from unlearn_cli.checkpoint_files import write_tensors
 
     tensors = state_dict(read(source), source)
     tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}

@@ -83,6 +83,7 @@ class Session:
 
     def settle(self, model: nn.Module, like: Checkpoint | None) -> None:
         """Make a network what will be written: the same in all processes, in the dtypes of the file it came from."""
+        model.zero_grad()  # as large as the weights, and of no use any more
         processes.agree_on_buffers(model)
         checkpoint.round_like(model, like)
 

@@ -173,7 +173,7 @@ def carry_out(game: Game, folder: Path, plan: dict[str, Any], missing: list[int]
 
 def write_cell(game: Game, folder: Path, number: int) -> None:
     """Play one run and write what the networks said; half a file is never seen."""
-    from unlearn_cli.checkpoint import write_tensors
+    from unlearn_cli.checkpoint_files import write_tensors
     from unlearn_cli.commands.shadow_run import play
 
     console.say(f"run {number}")

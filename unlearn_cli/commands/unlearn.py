@@ -1,5 +1,6 @@
 """`unlearn-cli unlearn`: checkpoint and manifest in, unlearned checkpoint and report out."""
 
+import gc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,11 +90,14 @@ def carry_out(
         session.start(opened, partial) as current,
         files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder,
     ):
-        original = current.load(weights, whole=method.whole)
+        original: Any = current.load(weights, whole=method.whole)
         if opened.dataset.splits:
             current.check_fits(original, asked.checkpoint)
         evaluated = asked.evaluate and bool(opened.dataset.splits)
         before = reporting.outputs_of(current, original, "original") if evaluated else {}
+        if "original" not in method.needs:
+            original = None
+            gc.collect()  # it is large, and a divided network is full of cycles
         inputs = gather(current, method, weights, original, asked.noise)
         networks = [inputs[name] for name in NETWORKS if name in inputs]
         with current.run.timed("unlearn"), current.run.counted(*networks), current.run.autocast():

@@ -19,16 +19,17 @@ from unlearn_cli.training import TaskLoss, training_mode
 
 def finetune(
     model: nn.Module, retain: Batches, task_loss: TaskLoss, *,
-    epochs: PositiveInt = 5, lr: PositiveFloat = 1e-3, batch_norm: Literal["batch", "frozen"] = "batch",
+    epochs: PositiveInt = 5, steps: PositiveInt | None = None, optimizer: Literal["adam", "sgd"] = "adam",
+    lr: PositiveFloat = 1e-3, batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
-    """Train all weights on retain with Adam."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    """Train all weights on retain for `epochs`, or for so many `steps`; with sgd, without momentum."""
+    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](model.parameters(), lr)
     training_mode(model, batch_norm)
-    steps = track(retain.epochs(epochs), "finetune", model, optimizer)
-    for x, y in steps:
+    progress = track(retain.steps(steps) if steps else retain.epochs(epochs), "finetune", model, chosen)
+    for x, y in progress:
         loss = task_loss(model(x), y)
-        optimizer.zero_grad()
+        chosen.zero_grad()
         loss.backward()
-        optimizer.step()
-        steps.log(loss=loss)
+        chosen.step()
+        progress.log(loss=loss)
     return model
