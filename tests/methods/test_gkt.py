@@ -1,3 +1,4 @@
+import copy
 import inspect
 from typing import Any
 
@@ -170,13 +171,16 @@ def test_the_student_is_in_train_mode_and_the_teacher_in_eval_mode_at_every_step
     assert not torch.equal(student.state_dict()["1.running_mean"], torch.zeros(32))
 
 
-def test_each_step_gives_gradients_to_its_own_network_alone() -> None:
-    """In the authors' code each step also fills the other networks' gradients (methods.md 3.6, G7)."""
-    own, other = nn.Linear(2, 2), nn.Linear(2, 2)
-    before = own.weight.detach().clone()
-    module.step(other(own(torch.ones(1, 2))).sum(), own, torch.optim.SGD(own.parameters(), 0.1), 5.0)
-    assert other.weight.grad is None
-    assert not torch.equal(own.weight, before)
+def test_no_step_uses_gradients_of_another_networks_loss() -> None:
+    """In the authors' code each step also fills the other networks' gradients, and they are used (methods.md G7)."""
+    own, other, x = nn.Linear(2, 2), nn.Linear(2, 2), torch.ones(1, 2)
+    before, alone = other.weight.detach().clone(), copy.deepcopy(other)
+    module.step(other(own(x)).sum(), own, torch.optim.SGD(own.parameters(), 0.1), 5.0)
+    assert torch.equal(other.weight, before)
+    for network in (other, alone):
+        module.step(network(x).square().sum(), network, torch.optim.SGD(network.parameters(), 0.1), 5.0)
+    assert torch.equal(other.weight, alone.weight)
+    assert not torch.equal(other.weight, before)
 
 
 def test_gradients_are_clipped_to_the_norm() -> None:

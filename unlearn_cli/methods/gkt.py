@@ -155,9 +155,12 @@ def mixed(x: Tensor, earlier: Memory, num_earlier: int, random: Random) -> Tenso
 
 
 def step(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer, clip: float) -> None:
-    """Change this network alone: the loss depends on others, whose gradients nobody may gather by the way."""
+    """Change this network alone. The loss may depend on the student, too, but its own step begins with zero gradients.
+
+    (Not `backward(inputs=...)`: the weights that a network divided among processes works with are not its parameters.)
+    """
     optimizer.zero_grad()
-    loss.backward(inputs=list(network.parameters()))
+    loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), clip)
     optimizer.step()
 

@@ -1,0 +1,169 @@
+"""Two processes on one machine (gloo): the same weights and numbers as one, one voice, one exit code, no half output."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from tests.tiny import MANIFEST, write_manifest
+from unlearn_cli.launch import without_nproc
+from unlearn_cli.runtime import processes
+
+PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
+FAST = {
+    "unsir": ("impair_lr=0.001", "impair_steps=3", "repair_steps=3", "noise_steps=3"),
+    "bad_teacher": ("impair_steps=3", "repair_steps=2", "impair_lr=0.001"),
+    "gkt": ("cycles=1", "student_steps=2"),
+    "finetune": ("epochs=1",),
+}
+
+
+def command(*words: object) -> subprocess.Popen[str]:
+    line = [sys.executable, "-m", "unlearn_cli", *map(str, words)]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(*words: object) -> tuple[int, str, str]:
+    process = command(*words)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A perceptron, which has no batch norm, with its manifest."""
+    folder = tmp_path_factory.mktemp("processes")
+    manifest = write_manifest(folder, PERCEPTRON)
+    code, _, err = run("train", "-m", manifest, "-o", folder / "original", "--set", "epochs=4", "--precision", "fp32")
+    assert code == 0, err
+    return folder
+
+
+def unlearn(project: Path, out: str, method: str, *more: str) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    settings = [word for setting in FAST[method] for word in ("--set", setting)]
+    code, out_text, err = run(
+        "unlearn", project / "original" / "model.safetensors", "-m", project / "manifest.yaml", "-o", project / out,
+        "--method", method, *settings, "--precision", "fp32", "--device", "cpu", "--json", "--quiet", *more,
+    )  # fmt: skip
+    assert code == 0 and not err, err
+    return load_file(project / out / "model.safetensors"), json.loads(out_text)
+
+
+@pytest.mark.parametrize("method, more", [("unsir", ()), ("bad_teacher", ("--shard",)), ("gkt", ())])
+def test_two_processes_agree_with_one(method: str, more: tuple[str, ...], project: Path) -> None:
+    one, report = unlearn(project, f"{method}-one", method)
+    two, other = unlearn(project, f"{method}-two", method, "--nproc", "2", *more)
+    assert one.keys() == two.keys()
+    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5
+    for split, metrics in report["metrics"]["subject"].items():  # type: ignore[index]
+        for name in metrics.keys() & {"accuracy", "loss"}:
+            found = other["metrics"]["subject"][split][name]  # type: ignore[index]
+            assert found["n"] == metrics[name]["n"]
+            assert found["value"] == pytest.approx(metrics[name]["value"], abs=1e-4)
+    assert other["cost"] == report["cost"]  # each sample is counted once
+
+
+def test_two_processes_measure_and_attack_as_one(project: Path) -> None:
+    model = project / "original" / "model.safetensors"
+    for words in (("evaluate",), ("attack", "--attack", "population", "--attack", "linear_probe")):
+        found = []
+        for nproc in ("1", "2"):
+            flags = ("--device", "cpu", "--json", "--quiet", "--nproc", nproc)
+            code, out, err = run(words[0], model, "-m", project / "manifest.yaml", *words[1:], *flags)
+            assert code in (0, 4) and not err, err
+            found.append(json.loads(out))
+        key = "metrics" if words[0] == "evaluate" else "findings"
+        one, two = (json.dumps(document[key], sort_keys=True) for document in found)
+        assert numbers(two) == pytest.approx(numbers(one), rel=1e-3, abs=1e-4)
+
+
+def numbers(text: str) -> list[float]:
+    def visit(node: object) -> list[float]:
+        if isinstance(node, dict):
+            return [number for value in node.values() for number in visit(value)]
+        if isinstance(node, list):
+            return [number for value in node for number in visit(value)]
+        return [float(node)] if isinstance(node, int | float) else []
+
+    return visit(json.loads(text))
+
+
+def test_errors_are_told_once_with_their_exit_code(project: Path) -> None:
+    model, manifest = project / "original" / "model.safetensors", project / "manifest.yaml"
+    code, out, err = run("evaluate", model, "-m", project / "no.yaml", "--nproc", "2")
+    assert (code, out, len(err.splitlines())) == (2, "", 1), err
+    code, _, err = run("evaluate", model, "-m", manifest, "--require", "test.accuracy >= 2", "--nproc", "2", "--quiet")
+    assert (code, err) == (3, "")
+    code, _, err = run("evaluate", model, "-m", manifest, "--shard")
+    assert code == 2 and "there is one process" in err
+
+
+def test_a_signal_leaves_a_state_from_which_the_same_command_goes_on(project: Path) -> None:
+    words = ["train", "-m", project / "manifest.yaml", "-o", project / "long", "--set", "epochs=400", "--nproc", "2",
+             "--precision", "fp32"]  # fmt: skip
+    process = command(*words)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "loading torch" in line:
+            break
+    time.sleep(6)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 75, err
+    assert not (project / "long").exists()
+    assert not [path for path in project.iterdir() if ".new-" in path.name]
+
+
+def test_torchrun_starts_it_as_well(project: Path) -> None:
+    model, manifest = project / "original" / "model.safetensors", project / "manifest.yaml"
+    words = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "unlearn_cli", "evaluate", model]
+    done = subprocess.run(
+        [sys.executable, *map(str, words), "-m", str(manifest), "--json", "--quiet", "--device", "cpu"],
+        capture_output=True, text=True, timeout=120, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert json.loads(done.stdout)["metrics"]["subject"]["test"]["accuracy"]["n"] == 360
+
+
+def test_a_large_network_is_written_in_files_and_read_again(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unlearn_cli import checkpoint, checkpoint_files
+
+    monkeypatch.setattr(checkpoint_files, "FILE_BYTES", 40_000)
+    monkeypatch.setattr(checkpoint, "sharded", lambda: True)
+    weights = load_file(project / "original" / "model.safetensors")
+    path = checkpoint.save(tmp_path, weights, {"method": "none"})
+    assert path.name == "model.safetensors.index.json"
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
+    found = checkpoint.load(path)
+    assert found.tensor_digest == checkpoint.tensor_digest(weights)
+    assert found.metadata["unlearn_cli.method"] == "none"
+
+
+def test_blocks_are_the_large_elements_of_lists() -> None:
+    block = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1024))
+    model = nn.ModuleDict({"body": nn.Sequential(block, nn.Linear(1024, 16)), "head": nn.Linear(1024, 1024)})
+    assert processes.units(model) == [block[0], block[2]]
+    attention = nn.TransformerEncoderLayer(512, 4)
+    assert processes.units(nn.ModuleList([attention, nn.Linear(3, 3)])) == [attention]
+
+
+def test_the_launched_do_not_launch() -> None:
+    assert without_nproc(["train", "--nproc", "2", "-o", "x"]) == ["train", "-o", "x"]
+    assert without_nproc(["--nproc=4", "-q"]) == ["-q"]
+
+
+def test_with_one_process_nothing_is_changed() -> None:
+    x = torch.arange(6.0).reshape(3, 2)
+    assert processes.joined(x) is x
+    assert processes.gathered(x, 3) is x
+    assert processes.highest(4) == processes.of_the_first(4) == 4
+    assert processes.whole(x) is x
