@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from tests.methods.test_unsir import blobs
+from unlearn_cli import runtime
 from unlearn_cli.data import stores
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
@@ -84,3 +85,13 @@ def test_features_come_with_the_outputs_and_explain_them() -> None:
     assert np.array_equal(found.values, predict(model, blobs([0, 1, 2, 3], n=10), "classification").values)
     assert not head._forward_pre_hooks
     assert observe(nn.Flatten(), batches(num_outputs=4), "classification")[1] is None
+
+
+def test_predictions_are_in_full_precision_unless_bf16_is_asked_for() -> None:
+    model, found = network(), {}
+    for precision in ("fp32", "auto", "bf16"):
+        with runtime.start(device="cpu", precision=precision):
+            found[precision] = predict(model, batches(), "classification").values
+    assert np.array_equal(found["fp32"], found["auto"])
+    assert not np.array_equal(found["fp32"], found["bf16"])
+    assert found["bf16"] == pytest.approx(found["fp32"], abs=0.05)

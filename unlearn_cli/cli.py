@@ -83,6 +83,7 @@ def unlearn(
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
     nproc: o.NprocOption = 1, shard: o.ShardOption = False,
+    compiled: o.CompileOption = False, profile: o.ProfileOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
@@ -94,7 +95,8 @@ def unlearn(
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
         allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates, half=half,
-        shard=shard,
+        shard=shard, compiled=compiled,
+        profile=profile,
     )  # fmt: skip
     asked = command.Asked(
         checkpoint, manifest, method, out, chosen=Chosen(config, tuple(settings or ())), noise=noise,
@@ -113,6 +115,7 @@ def evaluate(
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
     nproc: o.NprocOption = 1, shard: o.ShardOption = False,
+    compiled: o.CompileOption = False, profile: o.ProfileOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
@@ -124,7 +127,8 @@ def evaluate(
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
         allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates, half=half,
-        shard=shard,
+        shard=shard, compiled=compiled,
+        profile=profile,
     )  # fmt: skip
     asked = command.Asked(
         checkpoint, manifest, original=original, references=tuple(reference or ()), metrics=tuple(metric or ()),
@@ -145,6 +149,7 @@ def attack(
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
     nproc: o.NprocOption = 1, shard: o.ShardOption = False,
+    compiled: o.CompileOption = False, profile: o.ProfileOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
@@ -156,7 +161,8 @@ def attack(
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
         allow_code=allow_code, overwrite=overwrite, force=force, forget_duplicates=forget_duplicates, half=half,
-        shard=shard,
+        shard=shard, compiled=compiled,
+        profile=profile,
     )  # fmt: skip
     asked = command.Asked(
         checkpoint, manifest, tier=tier, attacks=tuple(name or ()), chosen=Chosen(config, tuple(settings or ())),
@@ -236,6 +242,7 @@ def train(
     device: o.DeviceOption = "auto", precision: o.PrecisionOption = "auto", seed: o.SeedOption = 0,
     batch_size: o.BatchSizeOption = 128, memory_budget: o.MemoryOption = 2048, allow_code: o.AllowCodeOption = False,
     nproc: o.NprocOption = 1, shard: o.ShardOption = False,
+    compiled: o.CompileOption = False, profile: o.ProfileOption = False,
     as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
     overwrite: o.OverwriteOption = False,
 ) -> None:  # fmt: skip
@@ -246,7 +253,8 @@ def train(
     talk(as_json, quiet, log_format)
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
-        allow_code=allow_code, overwrite=overwrite, forget_duplicates=forget_duplicates, shard=shard,
+        allow_code=allow_code, overwrite=overwrite, forget_duplicates=forget_duplicates, shard=shard, compiled=compiled,
+        profile=profile,
     )  # fmt: skip
     asked = command.Asked(manifest, out, split, start, Chosen(config, tuple(settings or ())))
     finish(command.run(asked, common))

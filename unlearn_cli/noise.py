@@ -78,7 +78,7 @@ def optimise_samples(
     """
     samples = samples.detach().clone().requires_grad_()
     best, lowest = samples.detach().clone(), torch.full((len(samples),), torch.inf, device=samples.device)
-    optimizer = torch.optim.Adam([samples], lr)
+    optimizer = torch.optim.Adam([samples], lr, fused=True)
     original.eval()
     progress = track(range(steps), phase, samples, optimizer, best, lowest)
     for _ in progress:

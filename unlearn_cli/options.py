@@ -64,12 +64,24 @@ AllowCodeOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel="Runtime")]
 PrecisionOption = Annotated[
-    Literal["auto", "fp32", "bf16"], typer.Option(help="Precision of training.", rich_help_panel="Runtime")
+    Literal["auto", "fp32", "bf16"],
+    typer.Option(
+        help="Of training: auto is what the device is fast in. bf16: of predictions, too.", rich_help_panel="Runtime"
+    ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Root of all randomness.", rich_help_panel="Runtime")]
 BatchSizeOption = Annotated[int, typer.Option(min=2, help="Records a training step.", rich_help_panel="Runtime")]
 NprocOption = Annotated[
     int, typer.Option(min=1, help="Processes on this machine: one a GPU.", rich_help_panel="Runtime")
+]
+CompileOption = Annotated[
+    bool, typer.Option("--compile", help="torch.compile: pays from some minutes on.", rich_help_panel="Runtime")
+]
+ProfileOption = Annotated[
+    bool,
+    typer.Option(
+        "--profile", help="Measure where the time goes; the report has the shares.", rich_help_panel="Runtime"
+    ),
 ]
 ShardOption = Annotated[
     bool, typer.Option("--shard", help="Divide the weights among the processes, too.", rich_help_panel="Runtime")

@@ -20,7 +20,7 @@ MAX_BATCH, MAX_NUMBERS = 512, 2**24  # records, and numbers in them, that go thr
 def predict(
     model: nn.Module, batches: Batches, task: Task, target_mean: float = 0.0, target_std: float = 1.0
 ) -> Outputs:
-    """Run a network over a split in its own order, in eval mode and fp32, and leave the network as it was.
+    """Run a network over a split in its own order, in eval mode, and leave the network as it was.
 
     Raises:
         UserError: an output is not finite, or there is not one output a class (one number, for a regression).

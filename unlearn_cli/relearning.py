@@ -55,7 +55,7 @@ def relearn(
     values = [value_of(student, goal, task_loss)]
     if goal.met(values[0]):
         return Relearned(0, values)
-    optimizer = torch.optim.Adam(student.parameters(), lr)
+    optimizer = torch.optim.Adam(student.parameters(), lr, fused=True)
     order = replace(training, seed=training.seed + repeat).steps(cap)
     for step, (x, y) in enumerate(order.from_step("relearn", 0), start=1):
         training_mode(student, "frozen")  # statistics of a forgotten class alone would wreck what the others are

@@ -224,6 +224,7 @@ class Run(Part):
     started: str
     finished: str
     seconds: dict[str, float] = Field(default_factory=dict, description="wall time a phase")
+    shares: dict[str, float] = Field(default_factory=dict, description="of the time a part, with --profile")
     peak_memory_bytes: int | None = None
     resumed: bool = False
 

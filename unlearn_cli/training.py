@@ -43,9 +43,14 @@ def make_optimizer(
     """Build SGD with Nesterov momentum, or Adam with decoupled weight decay (plain Adam when that is 0)."""
     if name == "sgd":
         return torch.optim.SGD(
-            model.parameters(), lr, momentum=momentum, weight_decay=weight_decay, nesterov=momentum > 0
+            model.parameters(),
+            lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=momentum > 0,
+            fused=True,
         )
-    return torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay)
+    return torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay, fused=True)
 
 
 def scheduled(schedule: Schedule, done: float) -> float:

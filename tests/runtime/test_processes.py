@@ -1,4 +1,4 @@
-"""Two processes on one machine (gloo): the same weights and numbers as one, one voice, one exit code, no half output."""
+"""Two processes on one machine (gloo): the same weights and numbers as one, one voice, one exit code."""
 
 import json
 import os

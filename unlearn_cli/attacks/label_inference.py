@@ -39,7 +39,7 @@ def label_inference(
 def confident_inputs(model: nn.Module, x: Tensor, targets: Tensor, steps: int, lr: float) -> Tensor:
     """Move inputs by Adam until the network takes each for its target."""
     x = x.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([x], lr)
+    optimizer = torch.optim.Adam([x], lr, fused=True)
     model.eval()
     for _ in track(range(steps), "probes", optimizer, x):
         loss = nn.functional.cross_entropy(model(x).float(), targets)

@@ -21,6 +21,8 @@ class Common:
     forget_duplicates: bool = False
     half: Half = "all"  # of the hold-out
     shard: bool = False  # weights over the processes
+    compiled: bool = False
+    profile: bool = False
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,8 @@ def resume_key(opened: Opened, settings: BaseModel, **facts: Any) -> str:
     decides: dict[str, Any] = {
         "manifest": opened.manifest.digest, "settings": settings.model_dump(mode="json"),
         "data": [content_digest(split) for split in opened.dataset.splits.values()],
-        "options": [common.device, common.precision, common.seed, common.batch_size, common.forget_duplicates],
+        "options": [common.device, common.precision, common.seed, common.batch_size, common.forget_duplicates,
+                    common.compiled],
         "version": __version__, **facts,
     }  # fmt: skip
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

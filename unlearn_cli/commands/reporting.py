@@ -22,6 +22,7 @@ from unlearn_cli.data.dataset import describe
 from unlearn_cli.errors import UserError
 from unlearn_cli.predict import Outputs
 from unlearn_cli.report import Estimate, Report
+from unlearn_cli.runtime import processes
 
 Measured = dict[str, dict[str, Estimate]]  # split -> metric -> estimate
 
@@ -80,7 +81,7 @@ def new_report(session: Session, command: str, started: str, **fields: Any) -> R
         tool_version=__version__, command=command, seed=run.seed, environment=environment(session),
         run=report.Run(
             id=str(uuid.uuid4()), started=started, finished=now(), seconds=run.seconds, resumed=run.resumed,
-            peak_memory_bytes=peak_memory(session),
+            peak_memory_bytes=peak_memory(session), shares=run.clock.shares() if run.clock else {},
         ),
         manifest=describe_manifest(session.opened), curves=run.curves, cost=run.cost, **fields,
     )  # fmt: skip
@@ -95,7 +96,9 @@ def environment(session: Session) -> dict[str, Any]:
         "device": device.type, "threads": torch.get_num_threads(), "batch_size": run.batch_size,
         "device_name": torch.cuda.get_device_name(device) if on_gpu else torch.backends.cpu.get_cpu_capability(),
         "precision": str(run.precision).removeprefix("torch."),
-        "channels_last": run.memory_format == torch.channels_last,
+        "channels_last": run.memory_format == torch.channels_last, "compiled": run.compiled,
+        "predictions": str(run.predicted_in).removeprefix("torch."), "samples": session.samples_are,
+        "processes": ranks.size(), "weights_divided": processes.sharded(),
     }  # fmt: skip
 
 

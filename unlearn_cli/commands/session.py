@@ -18,7 +18,7 @@ from unlearn_cli.commands.inputs import Opened
 from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
-from unlearn_cli.data.stores import Store, open_store
+from unlearn_cli.data.stores import Store, StreamedStore, open_store
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.models.build import build, try_out
@@ -114,6 +114,12 @@ class Session:
             self.run.batch_size, self.run.seed, self.run.memory_format, augmentations,
         )  # fmt: skip
 
+    @property
+    def samples_are(self) -> str:
+        """Say where the samples that were read are kept."""
+        kinds = {"streamed" if isinstance(store, StreamedStore) else "on the device" for store in self.stores.values()}
+        return " and ".join(sorted(kinds)) or "not read"
+
     def outputs(self, model: nn.Module, name: str, sample: np.ndarray | None = None) -> Outputs:
         """Return what a network says of a split (of some of its records)."""
         batches = self.batches(name)
@@ -204,6 +210,8 @@ def start(opened: Opened, partial: Path | None = None) -> Iterator[Session]:
         memory_budget=common.memory_budget * 2**20,
         partial=partial,
         shard=common.shard,
+        compiled=common.compiled,
+        profiled=common.profile,
     ) as run:
         yield Session(opened, run)
 

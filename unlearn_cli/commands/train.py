@@ -65,7 +65,8 @@ def run(asked: Asked, common: Common) -> Result:
             "settings": settings_digest(settings), "seed": str(common.seed), "version": __version__,
             **({"parent": weights.tensor_digest} if weights else {}),
         }  # fmt: skip
-        path = checkpoint.save(folder, model.state_dict(), lineage, weights)
+        with current.run.timed("files"):
+            path = checkpoint.save(folder, model.state_dict(), lineage, weights)
         document = reporting.new_report(
             current, "train", started, inputs=[asked.split], metrics=measured,
             settings=settings.model_dump(mode="json"), subject=checkpoint.load(path).describe("trained"),

@@ -107,7 +107,8 @@ def carry_out(
             "method": method.name, "parent": weights.tensor_digest, "manifest": opened.manifest.digest,
             "settings": settings_digest(settings), "seed": str(current.run.seed), "version": __version__,
         }  # fmt: skip
-        path = checkpoint.save(folder, model.state_dict(), lineage, weights)
+        with current.run.timed("files"):
+            path = checkpoint.save(folder, model.state_dict(), lineage, weights)
         roles = {"original": weights, "subject": checkpoint.load(path),
                  **{reporting.role(number): other for number, other in enumerate(others)}}  # fmt: skip
         found = measuring.measured(current, roles, before, names) if evaluated else {}

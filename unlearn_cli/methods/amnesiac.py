@@ -62,7 +62,7 @@ def impair(
     num_steps: int, lr: float, forget_share: float | None, batch_norm: BatchNorm,
 ) -> None:  # fmt: skip
     """Train on the relabelled records and on retain, in the same batches."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     steps = track(mix(relabelled, retain, forget_share).steps(num_steps), "impair", model, optimizer)
     for x, y, _ in steps:
@@ -75,7 +75,7 @@ def impair(
 
 def repair(model: nn.Module, retain: Batches, num_steps: int, lr: float, batch_norm: BatchNorm) -> None:
     """Train on retain alone, with a new optimizer and a learning rate that falls linearly to 0."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     steps = track(retain.steps(num_steps), "repair", model, optimizer)
     for x, y in steps:

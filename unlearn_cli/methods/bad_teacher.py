@@ -103,7 +103,7 @@ def impair(
     num_steps: int, lr: float, forget_share: float | None, batch_norm: BatchNorm,
 ) -> None:  # fmt: skip
     """Learn from the random teacher on forget and from the original on retain, in the same batches."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     steps = track(mix(forget, retain, forget_share).steps(num_steps), "impair", model, optimizer)
     for x, _, is_forget in steps:
@@ -118,7 +118,7 @@ def repair(
     model: nn.Module, teachers: Teachers, retain: Unlabelled, num_steps: int, lr: float, batch_norm: BatchNorm
 ) -> None:
     """Learn from the original on retain alone, with a new optimizer and a learning rate that falls linearly to 0."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     steps = track(retain.steps(num_steps), "repair", model, optimizer)
     for x in steps:

@@ -57,7 +57,7 @@ def unlearn(
     layers: list[str], attention_weight: float, epochs: int, lr: float, schedule: Schedule, batch_norm: BatchNorm,
 ) -> None:  # fmt: skip
     """Train the student on mixed batches."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     with record(model, layers) as student, record(blind, layers) as teacher:
         steps = track(mix(forget_inputs, retain).epochs(epochs), "unlearn", model, optimizer)

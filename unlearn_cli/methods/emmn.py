@@ -101,7 +101,7 @@ def impair(
     schedule: Literal["constant", "cosine"], batch_norm: Literal["batch", "frozen"],
 ) -> None:  # fmt: skip
     """Train on noise (n, *shape), drawn with replacement, and its target probabilities (n, K)."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     steps = track(range(num_steps), "impair", model, optimizer)
     for _ in steps:

@@ -23,7 +23,7 @@ def finetune(
     lr: PositiveFloat = 1e-3, batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
     """Train all weights on retain for `epochs`, or for so many `steps`; with sgd, without momentum."""
-    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](model.parameters(), lr)
+    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     progress = track(retain.steps(steps) if steps else retain.epochs(epochs), "finetune", model, chosen)
     for x, y in progress:

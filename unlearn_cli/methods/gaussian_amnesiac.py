@@ -53,7 +53,7 @@ def gaussian_amnesiac(
     """
     statistics = label_statistics if labels_of == "train" else training.label_statistics(retain.targets)
     forget = forget_inputs.batches.relabelled(draw_labels(forget_inputs.num_samples, statistics, random, clip))
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     steps = track(mix(forget, retain).epochs(epochs), "relabelled", model, optimizer)
     for x, y, _ in steps:
@@ -79,7 +79,7 @@ def repair(
     epochs: int, lr: float, schedule: Schedule, batch_norm: BatchNorm,
 ) -> None:  # fmt: skip
     """Train on retain alone, with a new optimizer."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     steps = track(retain.epochs(epochs), "repair", model, optimizer)
     for x, y in steps:

@@ -62,8 +62,8 @@ def gkt(
     if attention is None:
         attention = 0.0 if has_batch_norm(original) else 2500.0
     generator = make_generator(input_shape, random, code_size=code_size, width=width)
-    generator_optimizer = torch.optim.Adam(generator.parameters(), generator_lr)
-    student_optimizer = torch.optim.Adam(fresh.parameters(), student_lr)
+    generator_optimizer = torch.optim.Adam(generator.parameters(), generator_lr, fused=True)
+    student_optimizer = torch.optim.Adam(fresh.parameters(), student_lr, fused=True)
     earlier, starved = Memory(memory, input_shape, random.device), torch.zeros(1, dtype=torch.long)
     state = (generator, generator_optimizer, fresh, student_optimizer, earlier.samples, earlier.added, starved)
     layers = named_layers(original, input_shape, layers) if attention else []

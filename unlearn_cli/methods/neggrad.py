@@ -34,7 +34,7 @@ def neggrad(
     With a `retain_weight` forgotten records come so often that they are about `forget_share` of a batch, never less
     often than the data has them; null: as often as that.
     """
-    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](model.parameters(), lr)
+    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     if retain_weight:
         ascend_and_descend(

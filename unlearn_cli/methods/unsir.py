@@ -67,7 +67,7 @@ def unsir(
 
     def begin(lr: float) -> torch.optim.Optimizer:
         impair(model, subset, x_noise, y_noise, random, impair_steps, noise_share, lr, batch_norm)
-        optimizer = torch.optim.Adam(model.parameters(), repair_lr or lr / 2)
+        optimizer = torch.optim.Adam(model.parameters(), repair_lr or lr / 2, fused=True)
         repair(model, subset, optimizer, 0, begun, repair_steps, batch_norm)
         return optimizer
 
@@ -98,7 +98,7 @@ def unsir(
             return model
         kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     note("unsir: no learning rate made the network lose all proxies without losing retain; it may not have forgotten")
-    finish(torch.optim.Adam(model.parameters(), repair_lr or chosen / 2))
+    finish(torch.optim.Adam(model.parameters(), repair_lr or chosen / 2, fused=True))
     return model
 
 
@@ -107,7 +107,7 @@ def impair(
     num_steps: int, noise_share: float, lr: float, batch_norm: Literal["batch", "frozen"],
 ) -> None:  # fmt: skip
     """Train on retain records and, in the same batches, on noise that is drawn with replacement and labelled c."""
-    optimizer = torch.optim.Adam(model.parameters(), lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     steps = track(subset.steps(num_steps), "impair", model, optimizer)
     for x, y in steps:

@@ -68,7 +68,7 @@ class Steps(Generic[T]):
         start = saved = time.monotonic()
         with console.bar(self.phase, total) as bar:
             bar.advance(self.done)
-            for item in self._from(self.done):
+            for item in self._clocked(self._from(self.done)):
                 if run:
                     run.in_step = True
                 yield item
@@ -87,6 +87,19 @@ class Steps(Generic[T]):
                 self._save()
             run.cost.optimizer_steps += total
             run.curves += [Curve(phase=self.phase, name=name, values=curve) for name, curve in self._curves().items()]
+
+    def _clocked(self, items: Iterator[T]) -> Iterator[T]:
+        """Tell the run's clock which time goes into getting the next batch."""
+        clock = self.run.clock if self.run else None
+        if clock is None:
+            yield from items
+            return
+        clock.at("data")
+        for item in items:
+            clock.at("other")
+            yield item
+            clock.at("data")
+        clock.at("other")
 
     def _from(self, first: int) -> Iterator[T]:
         if hasattr(self.steps, "from_step"):

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from unlearn_cli import console, ranks, report
 from unlearn_cli.errors import Interrupted, ResourceError, UserError
 from unlearn_cli.runtime import processes
+from unlearn_cli.runtime.profile import Clock
 from unlearn_cli.runtime.seeds import Random, derive
 
 SMALL_SAMPLE, SMALL_NETWORK = 256, 10**6  # numbers of a sample, parameters
+CLOCKED = {"evaluate": "evaluation", "files": "files"}  # timed phases that are parts of a profile
 Precision = Literal["auto", "fp32", "bf16"]
 
 
@@ -32,6 +34,9 @@ class Run:
     batch_size: int = 128
     memory_budget: int = 2 * 2**30  # bytes of stored samples that are kept on the device; fixed, so that runs are equal
     partial: Path | None = None
+    compiled: bool = False
+    clock: Clock | None = None
+    predicted_in: torch.dtype = torch.float32  # what metrics and attacks read
     curves: list[report.Curve] = field(default_factory=list)
     cost: report.Cost = field(default_factory=report.Cost)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -62,8 +67,12 @@ class Run:
         `whole`: it is not divided, but works alike in every process; for what reaches into it or copies it.
         """
         if whole or ranks.size() == 1:
-            return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
-        return processes.distribute(model.to(self.device))  # fully_shard takes contiguous weights alone
+            model = model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
+        else:
+            model = processes.distribute(model.to(self.device))  # fully_shard takes contiguous weights alone
+        if self.compiled and not whole:
+            model.compile()  # in place: the weights keep their names
+        return model
 
     def limit_threads(self, model: nn.Module, numbers_a_sample: int) -> None:
         """Use one thread for a small network on small samples: several would wait for each other more than work.
@@ -83,8 +92,10 @@ class Run:
     def timed(self, name: str) -> Iterator[None]:
         """Add the wall time of what happens inside to the report."""
         start = time.perf_counter()
+        part = CLOCKED.get(name)
         try:
-            yield
+            with self.clock.only(part) if self.clock and part else nullcontext():
+                yield
         finally:
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
@@ -94,6 +105,8 @@ class Run:
     def counted(self, *models: nn.Module) -> Iterator[None]:
         """Count the samples that go forward and backward through these networks."""
         handles = [model.register_forward_hook(self._count) for model in models]
+        for model in models if self.clock else ():
+            self.clock.watch(model)
         try:
             yield
         finally:
@@ -112,6 +125,15 @@ _current: list[Run] = []
 def current() -> Run | None:
     """Return the run that is under way; None when a method is called from Python without one."""
     return _current[-1] if _current else None
+
+
+@contextmanager
+def inference() -> Iterator[None]:
+    """Inside, networks predict: no gradients are kept; in fp32, unless `--precision bf16` asks for less."""
+    run = current()
+    low = run is not None and run.predicted_in != torch.float32
+    with processes.inference(), torch.autocast(run.device.type, run.predicted_in) if run and low else nullcontext():
+        yield
 
 
 def count(samples: int) -> None:
@@ -143,7 +165,8 @@ def show(name: str, samples: Tensor, classes: list[int]) -> None:
 @contextmanager
 def start(
     *, device: str = "auto", precision: Precision = "auto", seed: int = 0, batch_size: int = 128,
-    memory_budget: int = 2 * 2**30, partial: Path | None = None, shard: bool = False,
+    memory_budget: int = 2 * 2**30, partial: Path | None = None, shard: bool = False, compiled: bool = False,
+    profiled: bool = False,
 ) -> Iterator[Run]:  # fmt: skip
     """Begin a run: choose device and precision by capability, make torch deterministic, listen to signals.
 
@@ -152,6 +175,8 @@ def start(
     """
     chosen = _device(device)
     run = Run(chosen, _precision(precision, chosen), seed, batch_size, memory_budget, partial)
+    run.compiled, run.clock = compiled, Clock(chosen) if profiled else None
+    run.predicted_in = torch.bfloat16 if precision == "bf16" else torch.float32
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic CUDA matrix products need
     num_threads, were_deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True, warn_only=chosen.type != "cpu")
@@ -162,6 +187,8 @@ def start(
             yield run
     finally:
         _current.remove(run)
+        if run.clock:
+            run.clock.close()
         torch.use_deterministic_algorithms(were_deterministic)
         torch.set_num_threads(num_threads)
         for number, handler in handlers.items():

@@ -52,7 +52,9 @@ def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         # contiguous, and a copy: safetensors refuses other layouts and tensors that share memory
         tensors[name] = whole(value.detach()).cpu().clone(memory_format=torch.contiguous_format)
-        return {"weight" if isinstance(value, DTensor) else "tensor": name}
+        if isinstance(value, DTensor):
+            return {"weight": name}
+        return {"tensor": name} if value.is_contiguous() else {"strided": [name, list(value.stride())]}
     if isinstance(value, dict):
         return {"dict": [[key, _flatten(item, f"{name}/{key}", tensors)] for key, item in value.items()]}
     if isinstance(value, (list, tuple)):
@@ -64,6 +66,9 @@ def _unflatten(node: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
     kind, value = next(iter(node.items()))
     if kind in ("tensor", "weight"):
         return weight_like(tensors[value]) if kind == "weight" else tensors[value]
+    if kind == "strided":  # fused optimizers read what they keep of a weight in the weight's own order in memory
+        stored = tensors[value[0]]
+        return torch.empty_strided(stored.shape, value[1], dtype=stored.dtype).copy_(stored)
     if kind == "dict":
         return {key: _unflatten(item, tensors) for key, item in value}
     if kind == "list":
