@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,6 @@ from benchmarks.cache import DATA, HERE, manifest_text
 from unlearn_cli.commands import Common
 from unlearn_cli.commands.inputs import open_inputs
 from unlearn_cli.commands.session import Session, start
-from unlearn_cli.runtime import inference
 from unlearn_cli.training import make_optimizer
 
 BATCH = 128
@@ -76,7 +76,7 @@ def train_loop(model: nn.Module, batches: Callable[[int], Pairs], autocast: Call
 def inference_loop(model: nn.Module, batches: Callable[[int], Pairs], autocast: Callable[[], Any]) -> Loop:
     def loop(steps: int) -> None:
         model.eval()
-        with autocast(), inference():
+        with torch.inference_mode(), autocast():
             for x, _ in batches(steps):
                 model(x).float()
 
@@ -130,7 +130,7 @@ def measure(name: str, device: str, precision: str) -> list[str]:
             loops = {
                 "ours": make(session.fresh("a"), ours(session, train), autocast),
                 "bare": make(session.fresh("b"), bare(session), autocast),
-                "usual": make(session.build().to(session.run.device), usual(session, train), torch.enable_grad),
+                "usual": make(session.build().to(session.run.device), usual(session, train), nullcontext),
             }
             rows.append(compared(f"{name} | {what} | {precision}", loops, count * factor, session))
     return rows

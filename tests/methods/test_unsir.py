@@ -163,3 +163,8 @@ def test_a_class_without_proxies_does_not_count_as_forgotten(capsys: pytest.Capt
     assert "nothing shows when it is forgotten" in capsys.readouterr().err
     assert module.still_recognised(model, proxies, labels, [2]) == 1.0
     assert module.still_recognised(model, proxies, torch.tensor([], dtype=torch.long), [0, 2]) == 1.0
+
+
+def test_many_classes_share_noise_and_proxies() -> None:
+    sizes = {count: (module.a_class(64, count), module.a_class(128, count)) for count in (1, 2, 4, 8, 20, 1000)}
+    assert sizes == {1: (64, 128), 2: (64, 128), 4: (64, 64), 8: (32, 32), 20: (16, 16), 1000: (16, 16)}

@@ -34,6 +34,7 @@ from unlearn_cli.training import outputs_of, set_learning_rate, training_mode
 LEARNING_RATES = tuple(3e-3 * 1.5**trial for trial in range(5))  # tried in turn, up to 0.0152
 RECOGNISED = 0.1  # the probability of c above which a proxy counts as still recognised: well below the largest output
 PROXIES, PROXY_STEPS = 128, 40
+NOISE, TOGETHER, FEWEST = 64, 256, 16  # noise a class; samples of all classes together; and a class, however many
 PROXY_LR, PROXY_SMOOTHING = 0.05, 0.5  # in standard deviations of the inputs
 JUDGED = 0.4  # share of the repair steps after which a trial is judged
 CHECKED_RECORDS = 2000  # of retain, by which a trial that destroys the network is told
@@ -42,7 +43,7 @@ CHECKED_RECORDS = 2000  # of retain, by which a trial that destroys the network 
 def unsir(
     model: nn.Module, original: nn.Module, retain: Batches, forget_classes: list[int], input_shape: tuple[int, ...],
     random: Random, *,
-    noise: Noise | None = None, noise_steps: NonNegativeInt = 40, noise_size: PositiveInt = 64,
+    noise: Noise | None = None, noise_steps: NonNegativeInt = 40, noise_size: PositiveInt | None = None,
     noise_lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, noise_share: PositiveFloat = 0.33,
     retain_per_class: PositiveInt = 1000, impair_steps: PositiveInt = 50, repair_steps: NonNegativeInt = 80,
     impair_lr: PositiveFloat | None = None, repair_lr: PositiveFloat | None = None,
@@ -50,15 +51,17 @@ def unsir(
 ) -> nn.Module:  # fmt: skip
     """Impair and repair with `impair_lr` (`repair_lr`: half of it), or with the first learning rate that forgets.
 
-    `noise_share` is the number of noise samples for each retain record of an impair batch. Trials end when at most
-    `proxies_left` of the proxies of every class are still recognised; one that loses more than `max_retain_loss` of the
-    first trial's accuracy on the retain subset is dropped for the one before it. (The original's own accuracy there is
-    no measure: on records that it memorised every trial loses some.)
+    `noise_size` is the number of noise samples a class: 64, of more than four classes 256 in all (16 or more each), so
+    that what it costs hardly grows with the classes. `noise_share` is their number for each retain record of an impair
+    batch. Trials end when at most `proxies_left` of the proxies of every class are still recognised; one that loses
+    more than `max_retain_loss` of the first trial's accuracy on the retain subset is dropped for the one before it.
+    (The original's own accuracy there is no measure: on records that it memorised every trial loses some.)
     """
     if noise is None:
+        size = noise_size or a_class(NOISE, len(forget_classes))
         noise = learn_noise(
             original, forget_classes, input_shape, random,
-            steps=noise_steps, size=noise_size, lr=noise_lr, regularisation=regularisation,
+            steps=noise_steps, size=size, lr=noise_lr, regularisation=regularisation,
         )  # fmt: skip
     subset = retain.per_class(retain_per_class)
     x_noise, y_noise = noise.labelled(random.device)
@@ -136,11 +139,17 @@ def repair(
         steps.log(loss=loss)
 
 
+def a_class(most: int, num_classes: int) -> int:
+    """Return how many samples of a kind each class gets."""
+    return min(most, max(FEWEST, TOGETHER // num_classes))
+
+
 def class_proxies(
     original: nn.Module, subset: Batches, forget_classes: list[int], random: Random
 ) -> tuple[Tensor, Tensor]:
     """Return proxies (n, *shape) and the class each stands for (n,): those that the original does take for it."""
-    chosen = random.permutation(subset.num_samples)[:PROXIES].sort().values
+    count = a_class(PROXIES, len(forget_classes))
+    chosen = random.permutation(subset.num_samples)[:count].sort().values
     start = torch.cat([x for x, _ in subset.take(chosen.cpu().numpy()).sequential(CHUNK)])
     samples = start.repeat(len(forget_classes), *[1] * (start.dim() - 1))
     labels = torch.tensor(forget_classes, device=start.device).repeat_interleave(len(start))
