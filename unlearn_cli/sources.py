@@ -38,6 +38,14 @@ class ImageFolder(PathSection):
     """A folder with one folder of images a class; a record's id is its path below the folder."""
 
 
+class Webdataset(PathSection):
+    """Tar files in WebDataset's way: the files of a record share the name up to the first dot, which is its id."""
+
+    path: FilePath = Field(description="one tar file, or several: train-{000..009}.tar")
+    label: str = Field(default="cls", description="the label's file, by its suffix; or json.NAME, a field of a .json")
+    image: str | None = Field(default=None, description="the suffix of the image; default: the first that is one")
+
+
 class Table(PathSection):
     """A csv, jsonl or parquet file: one record a row, with a column of image paths, or columns of features or text."""
 
@@ -136,6 +144,7 @@ class Source(Section):
     """One source of records: exactly one format, and perhaps only some of its rows."""
 
     imagefolder: ImageFolder | None = None
+    webdataset: Webdataset | None = None
     table: Table | None = None
     npz: Arrays | None = None
     safetensors: Arrays | None = None

@@ -19,8 +19,9 @@ from unlearn_cli.manifest import Manifest
 from unlearn_cli.sources import Section, Source
 
 FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
-    "imagefolder": "imagefolder:imagefolder", "table": "table:table", "npz": "arrays:npz",
-    "safetensors": "arrays:safetensors", "idx": "idx:idx", "torchvision": "torchvision_sets:torchvision",
+    "imagefolder": "imagefolder:imagefolder", "webdataset": "webdataset:webdataset", "table": "table:table",
+    "npz": "arrays:npz", "safetensors": "arrays:safetensors", "idx": "idx:idx",
+    "torchvision": "torchvision_sets:torchvision",
     "sklearn": "sklearn_sets:sklearn",
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,8 @@ class ImageFiles:
         return [blake2b(self.paths[row].read_bytes(), digest_size=16).digest() for row in rows]
 
 
-def read_image(path: Path, input: StoredInput) -> np.ndarray:
-    """Read one image as (C, H, W) uint8.
+def read_image(path: Path, input: StoredInput, content: BytesIO | None = None) -> np.ndarray:
+    """Read one image as (C, H, W) uint8; with `content` it lies in another file, and the path only names it.
 
     Raises:
         UserError: no such file, no image, a decompression bomb, or another size than the manifest says.
@@ -42,7 +43,7 @@ def read_image(path: Path, input: StoredInput) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(content or path) as image:
                 pixels = _to_shape(image, path, input)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such image; put it there or take it out of the data") from None
