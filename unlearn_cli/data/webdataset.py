@@ -76,7 +76,7 @@ def _records(path: Path, shard: int, spec: Webdataset, name: str) -> Iterator[Re
         with tarfile.open(path, "r:") as tar:
             record: Record | None = None
             for member in tar:
-                tar.members = []  # tarfile would keep them all
+                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
                 if not member.isfile():
                     continue
                 folder, _, file = member.name.rpartition("/")

@@ -16,7 +16,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-PARTS = ("data", "forward", "backward", "optimizer", "evaluation", "files", "other")
+PARTS: tuple[str, ...] = ("data", "forward", "backward", "optimizer", "evaluation", "files", "other")
 
 
 class Clock:

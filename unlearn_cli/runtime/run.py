@@ -105,8 +105,9 @@ class Run:
     def counted(self, *models: nn.Module) -> Iterator[None]:
         """Count the samples that go forward and backward through these networks."""
         handles = [model.register_forward_hook(self._count) for model in models]
-        for model in models if self.clock else ():
-            self.clock.watch(model)
+        if self.clock:
+            for model in models:
+                self.clock.watch(model)
         try:
             yield
         finally:
