@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from unlearn_cli import __version__, attacks, console, metrics, ranks
 from unlearn_cli import options as o
 from unlearn_cli.commands import Chosen, Common, Result
-from unlearn_cli.errors import CliError, UserError, resources
+from unlearn_cli.errors import CliError, LostProcess, UserError, resources
 from unlearn_cli.method_help import MethodCommand
 
 
@@ -23,6 +23,9 @@ class Group(TyperGroup):
         try:
             with resources():
                 return super().invoke(ctx)
+        except LostProcess as error:
+            ranks.let_the_others_end()
+            raise typer.Exit(error.exit_code) from None
         except CliError as error:
             ranks.let_the_first_end()
             console.settings.speaks = True

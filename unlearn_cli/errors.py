@@ -4,6 +4,7 @@ CliError            something the user can act on; printed as one line, never as
   UserError         2   wrong usage or bad input; nothing was written
   ResourceError     7   out of memory, disk full, no such device
   Interrupted       75  stopped by a signal after saving its state; the same command goes on
+  LostProcess       1   another process of the run has ended, and has said why, or the launcher does
 """
 
 import difflib
@@ -31,6 +32,10 @@ class ResourceError(CliError):
 
 class Interrupted(CliError):
     exit_code = 75
+
+
+class LostProcess(CliError):
+    exit_code = 1
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -62,11 +67,24 @@ def resources(folder: Path | None = None) -> Iterator[None]:
     except MemoryError:
         raise ResourceError("out of memory; a smaller --batch-size or a smaller model needs less") from None
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            "out of memory on the device; a smaller --batch-size or --device cpu needs less of it"
-        ) from None
+        raise _known(error) from None
+
+
+def _known(error: RuntimeError) -> Exception:
+    """Return what the user is told in place of torch's error, or the error itself: a bug."""
+    if _is_lost_process(error):
+        return LostProcess("another process of the run has ended")
+    if _is_out_of_memory(error):
+        return ResourceError("out of memory on the device; a smaller --batch-size or --device cpu needs less of it")
+    return error
+
+
+def _is_lost_process(error: RuntimeError) -> bool:
+    """Recognise what gloo and NCCL raise when a process is gone."""
+    lost = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
+    return type(error).__name__ in ("DistBackendError", "DistNetworkError") or (
+        "gloo" in str(error) and any(words in str(error) for words in lost)
+    )
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

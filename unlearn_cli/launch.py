@@ -10,6 +10,8 @@ import sys
 import uuid
 from collections.abc import Sequence
 
+from unlearn_cli import console
+
 SIGNALLED = 128  # what shells add to the number of the signal that ended a process
 
 
@@ -29,8 +31,12 @@ def launch(nproc: int, arguments: Sequence[str]) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "unlearn_cli", *without_nproc(arguments))
     except ChildFailedError as error:
-        code = error.get_first_failure()[1].exitcode
-        return SIGNALLED - code if code < 0 else code
+        rank, failure = error.get_first_failure()
+        if failure.exitcode >= 0:
+            return failure.exitcode  # the process has said why
+        code = SIGNALLED - failure.exitcode
+        console.error(f"process {rank} was ended by signal {-failure.exitcode}; the run is over", code)
+        return code
     except SignalException as error:
         return 75 if error.sigval in (signal.SIGTERM, signal.SIGINT) else SIGNALLED + error.sigval
     return 0

@@ -25,6 +25,11 @@ def is_first() -> bool:
     return rank() == 0
 
 
+def let_the_others_end() -> None:
+    """Wait before a process ends that has lost another: the launcher is to see that one's end first."""
+    time.sleep(GRACE_SECONDS)
+
+
 def let_the_first_end() -> None:
     """Wait before a process other than the first ends with an error: the launcher ends all as soon as one has.
 

@@ -122,6 +122,22 @@ def test_a_signal_leaves_a_state_from_which_the_same_command_goes_on(project: Pa
     assert not [path for path in project.iterdir() if ".new-" in path.name]
 
 
+def test_a_process_that_is_killed_ends_the_run_with_one_line(project: Path) -> None:
+    words = ["train", "-m", project / "manifest.yaml", "-o", project / "killed", "--set", "epochs=2000", "--nproc", "2"]
+    process = command(*words)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "loading torch" in line:
+            break
+    time.sleep(6)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
+    os.kill(max(map(int, children)), signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 137, err
+    assert len(err.splitlines()) == 1 and "was ended by signal 9" in err, err
+    assert not [path for path in project.iterdir() if "killed" in path.name and path.name != "killed.partial"]
+
+
 def test_torchrun_starts_it_as_well(project: Path) -> None:
     model, manifest = project / "original" / "model.safetensors", project / "manifest.yaml"
     words = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "unlearn_cli", "evaluate", model]
