@@ -198,6 +198,7 @@ def shadow(
     """Train and unlearn shadow networks for the audit tier."""
     from unlearn_cli.commands import shadow as command
 
+    refuse_processes()
     talk(as_json, quiet, log_format)
     common = Common(
         device=device, precision=precision, seed=seed, batch_size=batch_size, memory_budget=memory_budget,
@@ -228,6 +229,7 @@ def noise(
     """Learn error-maximising or -minimising noise, without data."""
     from unlearn_cli.commands import noise as command
 
+    refuse_processes()
     talk(as_json, quiet, log_format)
     common = Common(device=device, precision=precision, seed=seed, allow_code=allow_code, overwrite=overwrite)
     # An option that is not given must leave what the file of --config says.
@@ -272,6 +274,7 @@ def demo(
     """See all of it work in a minute, on real digits."""
     from unlearn_cli.commands import demo as command
 
+    refuse_processes()
     talk(as_json, quiet, "text")
 
     def execute(arguments: list[str]) -> int:
@@ -316,6 +319,12 @@ def divide(nproc: int, shard: bool) -> None:
     if shard and ranks.size() == 1:
         raise UserError("--shard: there is one process; give --nproc, or start several with torchrun")
     console.settings.speaks = ranks.is_first()
+
+
+def refuse_processes() -> None:
+    """Refuse to do the same work several times over; runs of `shadow` are shared out by --cells."""
+    if ranks.size() > 1:
+        raise UserError("this command runs in one process; start it without torchrun")
 
 
 def talk(as_json: bool, quiet: bool, log_format: console.LogFormat) -> None:

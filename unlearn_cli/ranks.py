@@ -20,6 +20,11 @@ def local_rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0")) if size() > 1 else 0
 
 
+def local_size() -> int:
+    """Return the number of processes of this run on this host."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if size() > 1 else 1
+
+
 def is_first() -> bool:
     """Say whether this is the process that prints and writes."""
     return rank() == 0

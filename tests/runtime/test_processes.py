@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from tests.tiny import MANIFEST, write_manifest
+from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.launch import without_nproc
 from unlearn_cli.runtime import processes
+from unlearn_cli.runtime import run as run_module
 
 PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
 FAST = {
@@ -170,6 +172,20 @@ def test_blocks_are_the_large_elements_of_lists() -> None:
     assert processes.units(model) == [block[0], block[2]]
     attention = nn.TransformerEncoderLayer(512, 4)
     assert processes.units(nn.ModuleList([attention, nn.Linear(3, 3)])) == [attention]
+
+
+def test_gpus_are_one_a_process_and_other_commands_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "3", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    assert run_module._device_of_this_process("cuda") == "cuda:3"
+    with pytest.raises(UserError, match="a GPU each"):
+        run_module._device_of_this_process("cuda:1")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ResourceError, match="4 processes on this machine, but 2 GPUs"):
+        run_module._device_of_this_process("cuda")
+    refused = invoke("demo")
+    assert (refused.exit_code, "in one process" in refused.stderr) == (2, True)
 
 
 def test_the_launched_do_not_launch() -> None:

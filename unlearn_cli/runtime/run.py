@@ -214,8 +214,8 @@ def run_handler(run: Run):  # noqa: ANN201 - the type of signal handlers has no 
 def _device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and ranks.size() > 1:
-        name = f"cuda:{ranks.local_rank()}"
+    if ranks.size() > 1 and name.startswith("cuda"):
+        name = _device_of_this_process(name)
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -226,6 +226,18 @@ def _device(name: str) -> torch.device:
     if not there[device.type] or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
         raise ResourceError(f"--device {name}: there is no such device on this machine; use --device cpu or auto")
     return device
+
+
+def _device_of_this_process(name: str) -> str:
+    """Return the GPU of this process; all of a host must come to the same conclusion, for one alone speaks."""
+    if name != "cuda":
+        raise UserError(f"--device {name}: several processes have a GPU each; use --device cuda")
+    if ranks.local_size() > torch.cuda.device_count():
+        raise ResourceError(
+            f"--device cuda: {ranks.local_size()} processes on this machine, but {torch.cuda.device_count()} GPUs; "
+            "start one process a GPU, or use --device cpu"
+        )
+    return f"cuda:{ranks.local_rank()}"
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
