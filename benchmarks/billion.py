@@ -93,6 +93,15 @@ def children(process: int) -> list[int]:
     return [int(child) for child in found.read_text().split()] if found.exists() else []
 
 
+def proportional(process: int) -> int:
+    """Return anonymous bytes, of pages that processes share only this one's part."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss_Anon:"))
+
+
 def memory(process: int) -> tuple[int, int]:
     """Return anonymous and file-backed resident bytes."""
     try:

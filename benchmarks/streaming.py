@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from benchmarks.billion import children, memory
+from benchmarks.billion import children, proportional
 from benchmarks.cache import HERE
 
 SIZES = (10**4, 10**5, 10**6)
@@ -69,7 +69,7 @@ def watch(*words: Any) -> tuple[dict[str, Any], float, int]:
     with tempfile.TemporaryFile("w+") as out:
         command = subprocess.Popen(line, stdout=out)
         while command.poll() is None:
-            highest = max(highest, sum(memory(process)[0] for process in (command.pid, *children(command.pid))))
+            highest = max(highest, sum(proportional(process) for process in (command.pid, *children(command.pid))))
             time.sleep(0.02)
         out.seek(0)
         if command.returncode not in (0, 3):

@@ -934,10 +934,10 @@ WRITERS = {
 }
 DISK_FULL = [
     *((name, "unlearn_cli.files.fsync", full_disk) for name in WRITERS),
-    ("unlearn", "unlearn_cli.checkpoint.save_file", full_disk_of_safetensors),
+    ("unlearn", "unlearn_cli.checkpoint_files.save_file", full_disk_of_safetensors),
     ("train", "unlearn_cli.report.write", full_disk),
-    ("noise", "unlearn_cli.checkpoint.save_file", full_disk_of_safetensors),
-    ("convert", "unlearn_cli.checkpoint.save_file", full_disk_of_safetensors),
+    ("noise", "unlearn_cli.checkpoint_files.save_file", full_disk_of_safetensors),
+    ("convert", "unlearn_cli.checkpoint_files.save_file", full_disk_of_safetensors),
 ]
 
 

@@ -384,3 +384,12 @@ def test_equal_samples_have_equal_fingerprints(tmp_path: Path) -> None:
         digests = inputs.fingerprints(np.arange(N))
         assert digests[0] == digests[5]
         assert len(set(digests)) == N - 1
+
+
+def test_samples_of_a_safetensors_file_stay_in_the_file(tmp_path: Path) -> None:
+    source = safetensors(tmp_path, IMAGES)
+    inputs = opened(source, [3, HEIGHT, WIDTH]).split("train").records.inputs
+    assert isinstance(inputs.array, np.memmap)  # type: ignore[attr-defined]
+    for dtype in (np.float16, np.float64, np.int16):
+        save_file({"images": IMAGES.astype(dtype), "labels": LABELS, "a": np.ones(3)}, tmp_path / "data.safetensors")
+        assert np.array_equal(samples(opened(source, [3, HEIGHT, WIDTH]).split("train")), IMAGES)

@@ -1,8 +1,10 @@
 """Files of named arrays with one row a record: npz (never unpickled) and safetensors."""
 
+import json
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -10,6 +12,11 @@ from safetensors import SafetensorError, safe_open
 from unlearn_cli.data.records import Records, StoredInput, array_inputs, from_arrays
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.sources import Arrays
+
+TYPES = {  # of safetensors, little-endian
+    "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "U32": "<u4", "I32": "<i4", "U64": "<u8", "I64": "<i8",
+    "F16": "<f2", "F32": "<f4", "F64": "<f8",
+}  # fmt: skip
 
 
 def npz(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
@@ -31,12 +38,29 @@ def safetensors(spec: Arrays, name: str, input: StoredInput, task: str) -> Recor
     """Read the tensors of a safetensors file; other tensors with one value a record are its columns."""
     try:
         with safe_open(spec.path, framework="numpy") as file:
-            return _records(spec, name, input, {key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
+            arrays = {key: file.get_tensor(key) for key in file.keys() if key != spec.inputs}  # noqa: SIM118
+            if spec.inputs in file.keys():  # noqa: SIM118
+                arrays[spec.inputs] = _mapped(spec.path, spec.inputs, file)
+            return _records(spec, name, input, arrays)
     except FileNotFoundError:
         raise UserError(f"{name}: {spec.path}: there is no such file") from None
     except (SafetensorError, TypeError) as error:
         reason = _first_line(error)
         raise UserError(f"{name}: {spec.path}: is no safetensors file of arrays ({reason}); write it again") from None
+
+
+def _mapped(path: Path, key: str, file: Any) -> np.ndarray:
+    """Return a tensor as it lies in the file: of data that is streamed, memory holds what is read at the moment alone.
+
+    The header was checked when the file was opened; types that NumPy does not have are left to safetensors.
+    """
+    with path.open("rb") as stored:
+        length = int.from_bytes(stored.read(8), "little")
+        entry = json.loads(stored.read(length))[key]
+    dtype = TYPES.get(entry["dtype"])
+    if dtype is None or 0 in entry["shape"]:
+        return file.get_tensor(key)
+    return np.memmap(path, dtype, "r", 8 + length + entry["data_offsets"][0], tuple(entry["shape"]))
 
 
 def _records(spec: Arrays, name: str, input: StoredInput, arrays: dict[str, np.ndarray]) -> Records:
