@@ -9,18 +9,20 @@ anything, 1 and N processes agree but for rounding, and no sample is counted twi
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 
 from unlearn_cli import ranks
 
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.tensor import DTensor
+
+# torch's meshes, DTensor and fully_shard take most of a second to import: only where there are several processes.
 UNIT = 2**20  # parameters from which on a block is gathered and reduced by itself
 LISTS = (nn.Sequential, nn.ModuleList)
 LEAST = 2  # records a process, so that batch norm has a variance
@@ -31,8 +33,8 @@ class Processes:
     """The processes of a run, as meshes: (replicas, shards) for the weights, all in a row for the batch."""
 
     size: int
-    weights: DeviceMesh
-    batch: DeviceMesh
+    weights: "DeviceMesh"
+    batch: "DeviceMesh"
     sharded: bool
 
 
@@ -46,6 +48,8 @@ def start(device: torch.device, *, sharded: bool) -> Iterator[None]:
     if ranks.size() == 1:
         yield
         return
+    from torch.distributed.device_mesh import init_device_mesh
+
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, device_id=device if device.type == "cuda" else None)
     size = dist.get_world_size()
@@ -74,6 +78,8 @@ def distribute(model: nn.Module) -> nn.Module:
     """Let a network work in all processes, in place; with one process, do nothing."""
     if not _current:
         return model
+    from torch.distributed.fsdp import FSDPModule, fully_shard
+
     mesh = _current[0].weights
     for unit in [*units(model), model]:
         # The root, too, gives its gathered weights back at once: optimizers and copies must see those that are kept.
@@ -109,6 +115,8 @@ def _take_share(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     _batches.append(len(x) if divided else None)
     if not divided:
         return (_scaled(x, size), *inputs[1:])
+    from torch.distributed.tensor import DTensor, Replicate, Shard
+
     whole = DTensor.from_local(x, _current[0].batch, [Replicate()], run_check=False)
     return (whole.redistribute(placements=[Shard(0)]).to_local(), *inputs[1:])
 
@@ -150,6 +158,8 @@ def gathered(share: Tensor, count: int) -> Tensor:
 
 
 def _whole_batch(share: Tensor, count: int) -> Tensor:
+    from torch.distributed.tensor import DTensor, Replicate, Shard
+
     shape = torch.Size((count, *share.shape[1:]))
     stride = torch.empty(shape, device="meta").stride()
     whole = DTensor.from_local(
@@ -158,22 +168,36 @@ def _whole_batch(share: Tensor, count: int) -> Tensor:
     return whole.full_tensor(grad_placements=[Replicate()])
 
 
+def is_divided(tensor: Tensor) -> bool:
+    """Say whether a weight lies in parts with several processes."""
+    if not _current:
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(tensor, DTensor)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """Return a weight, or what an optimizer keeps of it, as a plain tensor; all processes must ask in one order."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return cast("DTensor", tensor).full_tensor() if is_divided(tensor) else tensor
 
 
 def like(tensor: Tensor, other: Tensor) -> Tensor:
     """Return a plain tensor, which all processes have, laid out as `other` is."""
-    if not isinstance(other, DTensor):
+    if not is_divided(other):
         return tensor
-    return distribute_tensor(tensor.to(other.device), other.device_mesh, other.placements, src_data_rank=None)
+    from torch.distributed.tensor import distribute_tensor
+
+    divided = cast("DTensor", other)
+    return distribute_tensor(tensor.to(other.device), divided.device_mesh, divided.placements, src_data_rank=None)
 
 
 def weight_like(tensor: Tensor) -> Tensor:
     """Return a plain tensor, which all processes have, laid out as weights are."""
     if not _current:
         return tensor
+    from torch.distributed.tensor import Replicate, Shard, distribute_tensor
+
     mesh = _current[0].weights
     return distribute_tensor(tensor.to(mesh.device_type), mesh, [Replicate(), Shard(0)], src_data_rank=None)
 

@@ -8,11 +8,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from unlearn_cli import ranks
 from unlearn_cli.files import output_file
-from unlearn_cli.runtime.processes import weight_like, whole
+from unlearn_cli.runtime.processes import is_divided, weight_like, whole
 
 
 class Stateful(Protocol):
@@ -52,7 +51,7 @@ def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
         # contiguous, and a copy: safetensors refuses other layouts and tensors that share memory
         tensors[name] = whole(value.detach()).cpu().clone(memory_format=torch.contiguous_format)
-        if isinstance(value, DTensor):
+        if is_divided(value):
             return {"weight": name}
         return {"tensor": name} if value.is_contiguous() else {"strided": [name, list(value.stride())]}
     if isinstance(value, dict):
