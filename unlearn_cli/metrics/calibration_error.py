@@ -36,7 +36,7 @@ def calibration_error(outputs: Outputs, *, bins: PositiveInt = 15) -> Estimate:
     if n < 2:
         return Estimate(value=value, n=n)
     random = np.random.default_rng(n)
-    picks = [random.integers(0, n, n) for _ in range(REPEATS)]
+    picks = (random.integers(0, n, n) for _ in range(REPEATS))  # one at a time: together they outweigh the data
     again = [_error(places[pick], (right - confidence)[pick], bins) for pick in picks]
     low, high = np.quantile(again, [0.025, 0.975])
     # were it calibrated, would so large an error be a surprise? if not, 0 belongs to it (Broecker & Smith 2007)
