@@ -16,8 +16,7 @@ from torch import nn
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.launch import without_nproc
-from unlearn_cli.runtime import processes
-from unlearn_cli.runtime import run as run_module
+from unlearn_cli.runtime import devices, processes
 
 PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
 FAST = {
@@ -31,6 +30,17 @@ FAST = {
 def command(*words: object) -> subprocess.Popen[str]:
     line = [sys.executable, "-m", "unlearn_cli", *map(str, words)]
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def under_way(*words: object) -> subprocess.Popen[str]:
+    """Start a command and return when it has begun to train."""
+    process = command(*words)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "loading torch" in line:
+            break
+    time.sleep(6)
+    return process
 
 
 def run(*words: object) -> tuple[int, str, str]:
@@ -111,12 +121,7 @@ def test_errors_are_told_once_with_their_exit_code(project: Path) -> None:
 def test_a_signal_leaves_a_state_from_which_the_same_command_goes_on(project: Path) -> None:
     words = ["train", "-m", project / "manifest.yaml", "-o", project / "long", "--set", "epochs=400", "--nproc", "2",
              "--precision", "fp32"]  # fmt: skip
-    process = command(*words)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "loading torch" in line:
-            break
-    time.sleep(6)
+    process = under_way(*words)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 75, err
@@ -126,12 +131,7 @@ def test_a_signal_leaves_a_state_from_which_the_same_command_goes_on(project: Pa
 
 def test_a_process_that_is_killed_ends_the_run_with_one_line(project: Path) -> None:
     words = ["train", "-m", project / "manifest.yaml", "-o", project / "killed", "--set", "epochs=2000", "--nproc", "2"]
-    process = command(*words)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "loading torch" in line:
-            break
-    time.sleep(6)
+    process = under_way(*words)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="utf-8").split()
     os.kill(max(map(int, children)), signal.SIGKILL)
     _, err = process.communicate(timeout=60)
@@ -178,12 +178,12 @@ def test_gpus_are_one_a_process_and_other_commands_run_alone(monkeypatch: pytest
     for name, value in {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "3", "LOCAL_WORLD_SIZE": "4"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
-    assert run_module._device_of_this_process("cuda") == "cuda:3"
+    assert devices.of_this_process("cuda") == "cuda:3"
     with pytest.raises(UserError, match="a GPU each"):
-        run_module._device_of_this_process("cuda:1")
+        devices.of_this_process("cuda:1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ResourceError, match="4 processes on this machine, but 2 GPUs"):
-        run_module._device_of_this_process("cuda")
+        devices.of_this_process("cuda")
     refused = invoke("demo")
     assert (refused.exit_code, "in one process" in refused.stderr) == (2, True)
 

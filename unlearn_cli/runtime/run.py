@@ -8,20 +8,19 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from unlearn_cli import console, ranks, report
-from unlearn_cli.errors import Interrupted, ResourceError, UserError
+from unlearn_cli.errors import Interrupted
 from unlearn_cli.runtime import processes
+from unlearn_cli.runtime.devices import Precision, choose_device, choose_precision
 from unlearn_cli.runtime.profile import Clock
 from unlearn_cli.runtime.seeds import Random, derive
 
 SMALL_SAMPLE, SMALL_NETWORK = 256, 10**6  # numbers of a sample, parameters
 CLOCKED = {"evaluate": "evaluation", "files": "files"}  # timed phases that are parts of a profile
-Precision = Literal["auto", "fp32", "bf16"]
 
 
 @dataclass
@@ -174,8 +173,8 @@ def start(
     Raises:
         ResourceError: the device asked for is not there.
     """
-    chosen = _device(device)
-    run = Run(chosen, _precision(precision, chosen), seed, batch_size, memory_budget, partial)
+    chosen = choose_device(device)
+    run = Run(chosen, choose_precision(precision, chosen), seed, batch_size, memory_budget, partial)
     run.compiled, run.clock = compiled, Clock(chosen) if profiled else None
     run.predicted_in = torch.bfloat16 if precision == "bf16" else torch.float32
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic CUDA matrix products need
@@ -211,49 +210,9 @@ def run_handler(run: Run):  # noqa: ANN201 - the type of signal handlers has no 
     return handle
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if ranks.size() > 1 and name.startswith("cuda"):
-        name = _device_of_this_process(name)
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps") from None
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device.type not in there:
-        raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
-    if not there[device.type] or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
-        raise ResourceError(f"--device {name}: there is no such device on this machine; use --device cpu or auto")
-    return device
-
-
-def _device_of_this_process(name: str) -> str:
-    """Return the GPU of this process; all of a host must come to the same conclusion, for one alone speaks."""
-    if name != "cuda":
-        raise UserError(f"--device {name}: several processes have a GPU each; use --device cuda")
-    if ranks.local_size() > torch.cuda.device_count():
-        raise ResourceError(
-            f"--device cuda: {ranks.local_size()} processes on this machine, but {torch.cuda.device_count()} GPUs; "
-            "start one process a GPU, or use --device cpu"
-        )
-    return f"cuda:{ranks.local_rank()}"
-
-
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
     """Inside, operations on tensors like `x` are not cast to a lower precision: for what torch.func cannot cast."""
     return torch.autocast(x.device.type, enabled=False)
-
-
-def _precision(name: Precision, device: torch.device) -> torch.dtype:
-    """Choose by capability, never by timing: bf16 where the hardware multiplies it."""
-    if name == "auto":
-        capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-        fast = {"cpu": capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"), "cuda": True}.get(device.type)
-        if device.type == "cuda":
-            fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if fast else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
 
 
 @contextmanager

@@ -1,0 +1,50 @@
+"""Which device and which precision a run uses: by capability, never by timing."""
+
+from typing import Literal
+
+import torch
+
+from unlearn_cli import ranks
+from unlearn_cli.errors import ResourceError, UserError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def choose_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if ranks.size() > 1 and name.startswith("cuda"):
+        name = of_this_process(name)
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps") from None
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device.type not in there:
+        raise UserError(f"--device {name}: expected auto, cpu, cuda, cuda:N or mps")
+    if not there[device.type] or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+        raise ResourceError(f"--device {name}: there is no such device on this machine; use --device cpu or auto")
+    return device
+
+
+def of_this_process(name: str) -> str:
+    """Return the GPU of this process; all of a host must come to the same conclusion, for one alone speaks."""
+    if name != "cuda":
+        raise UserError(f"--device {name}: several processes have a GPU each; use --device cuda")
+    if ranks.local_size() > torch.cuda.device_count():
+        raise ResourceError(
+            f"--device cuda: {ranks.local_size()} processes on this machine, but {torch.cuda.device_count()} GPUs; "
+            "start one process a GPU, or use --device cpu"
+        )
+    return f"cuda:{ranks.local_rank()}"
+
+
+def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
+    """Choose by capability, never by timing: bf16 where the hardware multiplies it."""
+    if name == "auto":
+        capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+        fast = {"cpu": capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"), "cuda": True}.get(device.type)
+        if device.type == "cuda":
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
