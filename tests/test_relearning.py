@@ -36,7 +36,7 @@ def squared(outputs: Tensor, _: Tensor) -> Tensor:
 class Shrinking(torch.optim.Optimizer):
     """SGD on w^2 with rate 0.05: w - 0.05 * 2 w = 0.9 w."""
 
-    def __init__(self, parameters: list[Tensor], lr: float) -> None:
+    def __init__(self, parameters: list[Tensor], lr: float, fused: bool) -> None:
         super().__init__(parameters, {"lr": lr})
 
     @torch.no_grad()
