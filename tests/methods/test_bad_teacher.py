@@ -1,4 +1,5 @@
 import inspect
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.methods.test_unsir import accuracy, blobs, network
+from unlearn_cli.data.augment import HorizontalFlip
 from unlearn_cli.data.batches import Unlabelled, without_labels
 from unlearn_cli.methods import bad_teacher as module
 from unlearn_cli.methods.bad_teacher import Teachers, bad_teacher
@@ -189,3 +191,29 @@ def test_forgotten_records_make_up_their_share_of_the_batches() -> None:
     assert shares[None] == pytest.approx(20 / 620)
     assert shares[0.25] == pytest.approx(0.25, abs=0.02)
     assert shares[0.5] == pytest.approx(0.5, abs=0.02)
+
+
+def test_teachers_asked_once_about_each_record_teach_what_they_teach_when_asked_at_every_step(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    students, asked = [], []
+    for kept in (True, False):
+        student, original, seen = copied(weights), frozen(weights), 0
+        monkeypatch.setattr(module, "worth_keeping", lambda *_, kept=kept: kept)
+        calls: list[int] = []
+        original.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        settings = {"impair_steps": 60, "repair_steps": 40, "batch_norm": "frozen"}
+        bad_teacher(student, original, frozen(), inputs([0]), inputs([1, 2, 3]), **settings)  # type: ignore[arg-type]
+        students.append(student)
+        asked.append(len(calls))
+    for once, always in zip(students[0].parameters(), students[1].parameters(), strict=True):
+        torch.testing.assert_close(once, always, rtol=0, atol=1e-6)
+    assert asked[0] < asked[1]
+
+
+@pytest.mark.parametrize(("steps", "kept"), [(1, False), (100, True)])
+def test_teachers_are_asked_once_if_the_steps_read_each_record_and_it_stays_the_same(steps: int, kept: bool) -> None:
+    forget, retain = inputs([0]), inputs([1, 2])
+    assert module.worth_keeping(forget, retain, steps) == kept
+    changing = Unlabelled(replace(retain.batches, augmentations=(HorizontalFlip(),)))
+    assert not module.worth_keeping(forget, changing, steps)

@@ -33,7 +33,7 @@ class Batches:
     split: Split
     store: Store
     scaling: Scaling
-    targets: Tensor  # (n,) on the device
+    targets: Tensor  # (n,) on the device; (n, K) if a method wants distributions
     shape: tuple[int, ...]  # of one sample
     num_outputs: int
     batch_size: int
@@ -174,6 +174,16 @@ class Unlabelled:
     def take(self, kept: np.ndarray) -> "Unlabelled":
         """Return the batches of some of the records, by their positions in the split."""
         return Unlabelled(self.batches.take(kept))
+
+    def with_distributions(self, wanted: Tensor) -> Batches:
+        """Return the batches of these records with distributions over the classes (n, K) as their targets."""
+        assert wanted.shape == (self.num_samples, self.batches.num_outputs), "one distribution a record"
+        return replace(self.batches, targets=wanted)
+
+    @property
+    def augmented(self) -> bool:
+        """Say whether a record looks different each time it is read."""
+        return bool(self.batches.augmentations)
 
     def order(self, phase: str, epoch: int) -> list[np.ndarray]:
         return self.batches.order(phase, epoch)

@@ -22,14 +22,14 @@ Three things differ from the paper by default; each is a setting.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.data.batches import Unlabelled
+from unlearn_cli.data.batches import Batches, Unlabelled
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.plugin import Fraction
 from unlearn_cli.runtime import track
@@ -39,6 +39,7 @@ TASK = "classification"
 LOST = 0.75  # a class is lost when a larger share of its records is forgotten
 CHECKED_RECORDS = 5000  # of each part, by which that is told
 CHUNK = 256
+KEPT_NUMBERS = 1 << 27  # of the teachers' outputs: half a GiB
 
 
 def bad_teacher(
@@ -63,9 +64,19 @@ def bad_teacher(
     if repair_steps is None:
         repair_steps = 105 if all_lost else max(150, 6 * len(retain))
     impair_lr = impair_lr or (3e-3 if all_lost else 1e-2)
-    impair(model, teachers, forget_inputs, retain, impair_steps, impair_lr, forget_share, batch_norm)
-    repair(model, teachers, retain, repair_steps, repair_lr or (1e-3 if all_lost else 2e-3), batch_norm)
+    parts = Parts(forget_inputs.batches, retain.batches)
+    if worth_keeping(forget_inputs, retain, impair_steps + repair_steps):
+        parts = teachers.taught(forget_inputs, retain)
+    impair(model, teachers, parts, impair_steps, impair_lr, forget_share, batch_norm)
+    repair(model, teachers, parts.retain, repair_steps, repair_lr or (1e-3 if all_lost else 2e-3), batch_norm)
     return model
+
+
+class Parts(NamedTuple):
+    """What is learned on: records with the teachers' distributions (n, K) as targets, or with blank ones (n,)."""
+
+    forget: Batches
+    retain: Batches
 
 
 @dataclass(frozen=True)
@@ -93,21 +104,42 @@ class Teachers:
             logits = torch.cat([random_logits, logits[num_forget:]])
         return F.softmax(logits.float() / self.temperature, dim=1)
 
+    def lesson(self, x: Tensor, y: Tensor, num_forget: int) -> Tensor:
+        """Return what is wanted of a batch: its targets if the teachers were asked before, else what they say now."""
+        return y if y.dim() == 2 else self.wanted(x, num_forget)
+
+    def taught(self, forget: Unlabelled, retain: Unlabelled) -> Parts:
+        """Ask the teachers once about each record."""
+        of_forget = torch.cat([self.wanted(x, len(x)) for x in forget.sequential(CHUNK)])
+        of_retain = torch.cat([self.wanted(x, 0) for x in retain.sequential(CHUNK)])
+        return Parts(forget.with_distributions(of_forget), retain.with_distributions(of_retain))
+
     def loss(self, outputs: Tensor, wanted: Tensor) -> Tensor:
         """Return KL(wanted || the student's distribution), summed over the classes, mean over the records."""
         return F.kl_div(F.log_softmax(outputs.float() / self.temperature, dim=1), wanted, reduction="batchmean")
 
 
+def worth_keeping(forget: Unlabelled, retain: Unlabelled, num_steps: int) -> bool:
+    """Say whether to ask the teachers about each record once instead of at each step that reads it.
+
+    Not if the steps read fewer records than there are, if a record looks different each time, or for lack of room.
+    """
+    num_samples = forget.num_samples + retain.num_samples
+    read = num_steps * retain.batches.batch_size
+    room = num_samples * retain.batches.num_outputs <= KEPT_NUMBERS
+    return read >= num_samples and room and not retain.augmented
+
+
 def impair(
-    model: nn.Module, teachers: Teachers, forget: Unlabelled, retain: Unlabelled,
+    model: nn.Module, teachers: Teachers, parts: Parts,
     num_steps: int, lr: float, forget_share: float | None, batch_norm: BatchNorm,
 ) -> None:  # fmt: skip
     """Learn from the random teacher on forget and from the original on retain, in the same batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
-    steps = track(mix(forget, retain, forget_share).steps(num_steps), "impair", model, optimizer)
-    for x, _, is_forget in steps:
-        loss = teachers.loss(model(x), teachers.wanted(x, int(is_forget.sum())))
+    steps = track(mix(parts.forget, parts.retain, forget_share).steps(num_steps), "impair", model, optimizer)
+    for x, y, is_forget in steps:
+        loss = teachers.loss(model(x), teachers.lesson(x, y, int(is_forget.sum())))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -115,15 +147,15 @@ def impair(
 
 
 def repair(
-    model: nn.Module, teachers: Teachers, retain: Unlabelled, num_steps: int, lr: float, batch_norm: BatchNorm
+    model: nn.Module, teachers: Teachers, retain: Batches, num_steps: int, lr: float, batch_norm: BatchNorm
 ) -> None:
     """Learn from the original on retain alone, with a new optimizer and a learning rate that falls linearly to 0."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
     steps = track(retain.steps(num_steps), "repair", model, optimizer)
-    for x in steps:
+    for x, y in steps:
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
-        loss = teachers.loss(model(x), teachers.wanted(x, 0))
+        loss = teachers.loss(model(x), teachers.lesson(x, y, 0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
