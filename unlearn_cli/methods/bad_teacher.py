@@ -37,7 +37,7 @@ from unlearn_cli.training import BatchNorm, outputs_of, set_learning_rate, train
 
 TASK = "classification"
 LOST = 0.75  # a class is lost when a larger share of its records is forgotten
-CHECKED_RECORDS = 5000  # of each part, by which that is told
+CHECKED_A_CLASS, MOST_CHECKED = 100, 5000  # records of each part for each class, and in all, by which that is told
 CHUNK = 256
 KEPT_NUMBERS = 1 << 27  # of the teachers' outputs: half a GiB
 
@@ -45,15 +45,15 @@ KEPT_NUMBERS = 1 << 27  # of the teachers' outputs: half a GiB
 def bad_teacher(
     model: nn.Module, original: nn.Module, incompetent_teacher: nn.Module,
     forget_inputs: Unlabelled, retain_inputs: Unlabelled, *,
-    impair_steps: PositiveInt = 75, impair_lr: PositiveFloat | None = None, repair_steps: NonNegativeInt | None = None,
-    repair_lr: PositiveFloat | None = None, temperature: PositiveFloat = 1.0, retain_share: Fraction = 1.0,
+    impair_steps: PositiveInt | None = None, impair_lr: PositiveFloat | None = None,
+    repair_steps: NonNegativeInt | None = None, repair_lr: PositiveFloat | None = None, temperature: PositiveFloat = 1.0, retain_share: Fraction = 1.0,
     forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25, correct_teachers: bool = True,
     batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
     """Impair with both teachers, then repair with the competent one on retain, of which `retain_share` is used.
 
-    If only lost classes are forgotten, `impair_lr` is 0.003, `repair_steps` 105, `repair_lr` 0.001 unless given; else
-    0.01, 6 epochs of retain (at least 150 steps), 0.002. Forgotten records come so often that they are about
+    If only lost classes are forgotten, there are 40 steps of `impair_lr` 0.003 and 60 of `repair_lr` 0.001 unless
+    given; else 75 of 0.01, and 6 epochs of retain (at least 150 steps) of 0.002. Forgotten records come so often that they are about
     `forget_share` of an impair batch, never less often than the data has them; null: as often as that. With
     `correct_teachers` neither teacher gives a lost class any probability, nor the random one the class that the
     original gives; the other probabilities are scaled up.
@@ -62,7 +62,8 @@ def bad_teacher(
     retain = retain_inputs.share(retain_share)
     teachers = Teachers(original, incompetent_teacher, temperature, lost if correct_teachers else None)
     if repair_steps is None:
-        repair_steps = 105 if all_lost else max(150, 6 * len(retain))
+        repair_steps = 60 if all_lost else max(150, 6 * len(retain))
+    impair_steps = impair_steps or (40 if all_lost else 75)
     impair_lr = impair_lr or (3e-3 if all_lost else 1e-2)
     parts = Parts(forget_inputs.batches, retain.batches)
     if worth_keeping(forget_inputs, retain, impair_steps + repair_steps):
@@ -176,7 +177,8 @@ def lost_classes(original: nn.Module, forget: Unlabelled, retain: Unlabelled) ->
 
 
 def class_counts(original: nn.Module, part: Unlabelled) -> Tensor:
-    """Return how many records the original takes for each class, from at most CHECKED_RECORDS evenly spread ones."""
-    stride = -(-part.num_samples // CHECKED_RECORDS)
+    """Return how many records the original takes for each class, from some evenly spread ones."""
+    checked = min(MOST_CHECKED, CHECKED_A_CLASS * part.batches.num_outputs)
+    stride = -(-part.num_samples // checked)
     outputs = outputs_of(original, part.take(torch.arange(0, part.num_samples, stride).numpy()).sequential(CHUNK))
     return stride * outputs.argmax(dim=1).bincount(minlength=outputs.shape[1])

@@ -12,10 +12,11 @@ Needs a labelled part of `retain` and the class numbers.
 Warning: whole classes only, for noise has no meaning for single records.
 
 The paper's learning rate (0.02) destroys networks that are trained well, and no fixed one suits all. Without
-`impair_lr` it is found on what the method may see: impair and repair from the original weights with 0.003, then 1.5
-times as much, and so on, until class proxies are no longer recognised. A trial is judged when part of its repair is
-done and, if it fails, ends there. Proxies are retain records moved, under the original network, until it calls them c
-(error-minimising noise that starts from records); they stand in for the records of c that it never sees.
+`impair_lr` the method goes in rounds until class proxies are no longer recognised: impair, and the first part of the
+repair; then, if that was not enough, on from there with 1.5 times the learning rate. A round that destroys the network
+is undone and followed by one with a third of it. The last round's repair is then finished. Proxies are retain records
+moved, under the original network, until it calls them c (error-minimising noise that starts from records); they stand
+in for the records of c that it never sees.
 """
 
 from typing import Literal
@@ -31,31 +32,30 @@ from unlearn_cli.plugin import Fraction
 from unlearn_cli.runtime import Random, found, note, track
 from unlearn_cli.training import outputs_of, set_learning_rate, training_mode
 
-LEARNING_RATES = tuple(3e-3 * 1.5**trial for trial in range(5))  # tried in turn, up to 0.0152
+LEARNING_RATE, HIGHER, LOWER, ROUNDS = 7.5e-3, 1.5, 1 / 3, 6  # of the first round, the factors, and the most rounds
 RECOGNISED = 0.1  # the probability of c above which a proxy counts as still recognised: well below the largest output
-PROXIES, PROXY_STEPS = 128, 40
-NOISE, TOGETHER, FEWEST = 64, 256, 16  # noise a class; samples of all classes together; and a class, however many
+PROXIES, PROXY_STEPS = 64, 25
+NOISE, TOGETHER, FEWEST = 32, 128, 8  # noise a class; samples of all classes together; and a class, however many
 PROXY_LR, PROXY_SMOOTHING = 0.05, 0.5  # in standard deviations of the inputs
-JUDGED = 0.4  # share of the repair steps after which a trial is judged
-CHECKED_RECORDS = 2000  # of retain, by which a trial that destroys the network is told
+JUDGED = 0.22  # share of the repair steps after which a round is judged
+CHECKED_RECORDS = 1000  # of retain, by which a round that destroys the network is told
 
 
 def unsir(
     model: nn.Module, original: nn.Module, retain: Batches, forget_classes: list[int], input_shape: tuple[int, ...],
     random: Random, *,
-    noise: Noise | None = None, noise_steps: NonNegativeInt = 40, noise_size: PositiveInt | None = None,
+    noise: Noise | None = None, noise_steps: NonNegativeInt = 25, noise_size: PositiveInt | None = None,
     noise_lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, noise_share: PositiveFloat = 0.33,
-    retain_per_class: PositiveInt = 1000, impair_steps: PositiveInt = 50, repair_steps: NonNegativeInt = 80,
+    retain_per_class: PositiveInt = 1000, impair_steps: PositiveInt = 20, repair_steps: NonNegativeInt = 90,
     impair_lr: PositiveFloat | None = None, repair_lr: PositiveFloat | None = None,
-    proxies_left: Fraction = 0.02, max_retain_loss: Fraction = 0.1, batch_norm: Literal["batch", "frozen"] = "batch",
+    proxies_left: Fraction = 0.02, max_retain_loss: Fraction = 0.5, batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
-    """Impair and repair with `impair_lr` (`repair_lr`: half of it), or with the first learning rate that forgets.
+    """Impair and repair once with `impair_lr` (`repair_lr`: half of it), or in rounds until the class is forgotten.
 
-    `noise_size` is the number of noise samples a class: 64, of more than four classes 256 in all (16 or more each), so
+    `noise_size` is the number of noise samples a class: 32, of more than four classes 128 in all (8 or more each), so
     that what it costs hardly grows with the classes. `noise_share` is their number for each retain record of an impair
-    batch. Trials end when at most `proxies_left` of the proxies of every class are still recognised; one that loses
-    more than `max_retain_loss` of the first trial's accuracy on the retain subset is dropped for the one before it.
-    (The original's own accuracy there is no measure: on records that it memorised every trial loses some.)
+    batch. Rounds end when at most `proxies_left` of the proxies of every class are still recognised; one that loses
+    more than the share `max_retain_loss` of the original's accuracy on the retain subset is undone.
     """
     if noise is None:
         size = noise_size or a_class(NOISE, len(forget_classes))
@@ -81,27 +81,24 @@ def unsir(
         finish(begin(impair_lr))
         return model
     proxies, labels = class_proxies(original, subset, forget_classes, random)
-    first, kept, chosen = None, None, LEARNING_RATES[-1]
-    for lr, lower in zip(LEARNING_RATES, (0.0, *LEARNING_RATES), strict=False):
-        found("impair_lr", round(lr, 6))
-        model.load_state_dict(original.state_dict())
+    lowest = (1 - max_retain_loss) * retain_accuracy(original, subset)
+    kept, lr = original.state_dict(), LEARNING_RATE
+    for _ in range(ROUNDS):
         optimizer = begin(lr)
+        found("impair_lr", round(lr, 6))
         accuracy = retain_accuracy(model, subset)
-        if first is None:
-            first = accuracy
-            if first < retain_accuracy(original, subset) - 2 * max_retain_loss:
-                note(f"unsir: even the lowest learning rate left only {first:.0%} accuracy on the retain subset")
-        if kept is not None and accuracy < first - max_retain_loss:
+        if accuracy < lowest:
+            note(f"unsir: a learning rate of {lr:.2g} left {accuracy:.0%} accuracy on the retain subset; it was undone")
             model.load_state_dict(kept)
-            chosen = lower
-            found("impair_lr", round(chosen, 6))
-            break
+            lr *= LOWER
+            continue
         if still_recognised(model, proxies, labels, forget_classes) <= proxies_left:
             finish(optimizer)
             return model
         kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    note("unsir: no learning rate made the network lose all proxies without losing retain; it may not have forgotten")
-    finish(torch.optim.Adam(model.parameters(), repair_lr or chosen / 2, fused=True))
+        lr *= HIGHER
+    note("unsir: no round made the network lose all proxies without losing retain; it may not have forgotten")
+    finish(torch.optim.Adam(model.parameters(), repair_lr or lr / 2, fused=True))
     return model
 
 
