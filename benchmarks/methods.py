@@ -2,8 +2,8 @@
 
 python -m benchmarks.methods [task ...]
 
-Writes results/methods.md after each task; what was run before is not run again. With names of tasks it prints their
-rows alone. Two commands run at a time, each with one thread, so that seconds compare within a task.
+Writes results/methods.md after each task; what was run before is not run again. With names of tasks it makes their rows
+alone anew. Two commands run at a time, each with one thread, so that seconds compare within a task.
 """
 
 import os
@@ -65,14 +65,22 @@ TASKS = {
 
 def main(names: list[str]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    made: list[str] = []
+    path = HERE / "results" / "methods.md"
     for name in names or TASKS:
-        made += rows(name, measure(TASKS[name]))
-        if names:
-            continue
-        table = (HERE / "method_table.md").read_text(encoding="utf-8") + "\n".join(made) + "\n"
-        (HERE / "results" / "methods.md").write_text(table, encoding="utf-8")
-    print("\n".join(made))
+        made = rows(name, measure(TASKS[name]))
+        head = (HERE / "method_table.md").read_text(encoding="utf-8")
+        known = path.read_text(encoding="utf-8").removeprefix(head).splitlines() if path.is_file() else []
+        path.write_text(head + "\n".join(merged(known, name, made)) + "\n", encoding="utf-8")
+        print("\n".join(made), flush=True)
+
+
+def merged(known: list[str], name: str, made: list[str]) -> list[str]:
+    """Return the rows in the order of the tasks, with those of one task replaced."""
+    of_task = {row.split("|")[1].strip(): [] for row in known if row.startswith("|")}
+    for row in known:
+        of_task.get(row.split("|")[1].strip() if "|" in row else "", []).append(row)
+    of_task[name] = made
+    return [row for task in TASKS if task in of_task for row in of_task[task]]
 
 
 def measure(task: Task) -> dict[str, list[Measured]]:
