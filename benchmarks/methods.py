@@ -1,9 +1,9 @@
 """Every method on every kind of task with default settings, beside the original and retrained references.
 
-python -m benchmarks.methods [task ...]
+python -m benchmarks.methods [task ...] [method ...]
 
-Writes results/methods.md after each task; what was run before is not run again. With names of tasks it makes their rows
-alone anew. Two commands run at a time, each with one thread, so that seconds compare within a task.
+Writes results/methods.md after each task; what was run before is not run again. With names of tasks or methods it makes
+their rows alone anew. Two commands run at a time, each with one thread, so that seconds compare within a task.
 """
 
 import os
@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks.cache import HERE, manifest_text, report, run
 from benchmarks.method_rows import Measured, rows
+from unlearn_cli import methods
 
 SEEDS = (0, 1, 2)
 BASELINES = ("finetune", "neggrad")
@@ -66,28 +67,34 @@ TASKS = {
 def main(names: list[str]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     path = HERE / "results" / "methods.md"
-    for name in names or TASKS:
-        made = rows(name, measure(TASKS[name]))
-        head = (HERE / "method_table.md").read_text(encoding="utf-8")
+    head = (HERE / "method_table.md").read_text(encoding="utf-8")
+    chosen = [name for name in names if name in methods.TABLE]
+    for name in [name for name in names if name in TASKS] or TASKS:
+        made = rows(name, measure(TASKS[name], chosen))
         known = path.read_text(encoding="utf-8").removeprefix(head).splitlines() if path.is_file() else []
-        path.write_text(head + "\n".join(merged(known, name, made)) + "\n", encoding="utf-8")
+        path.write_text(head + "\n".join(merged([row for row in known if row], made)) + "\n", encoding="utf-8")
         print("\n".join(made), flush=True)
 
 
-def merged(known: list[str], name: str, made: list[str]) -> list[str]:
-    """Return the rows in the order of the tasks, with those of one task replaced."""
-    of_task = {row.split("|")[1].strip(): [] for row in known if row.startswith("|")}
-    for row in known:
-        of_task.get(row.split("|")[1].strip() if "|" in row else "", []).append(row)
-    of_task[name] = made
-    return [row for task in TASKS if task in of_task for row in of_task[task]]
+def merged(known: list[str], made: list[str]) -> list[str]:
+    """Return the rows in the order of the tasks, with those that were made in place of those known of the same name."""
+    found = {named(row): row for row in known}
+    found.update({named(row): row for row in made})
+    return [found[name] for task in TASKS for name in found if name[0] == task]
 
 
-def measure(task: Task) -> dict[str, list[Measured]]:
-    """Run (or find) original, references and every method with every seed; return what was measured of each."""
+def named(row: str) -> tuple[str, str]:
+    """Return task and method of a row."""
+    task, method = (cell.strip() for cell in row.split("|")[1:3])
+    return task, method
+
+
+def measure(task: Task, chosen: list[str]) -> dict[str, list[Measured]]:
+    """Run (or find) original, references and every method (or the chosen ones) with every seed; return the numbers."""
     original = train(task)
     jobs = [("retrain", seed, task.training) for seed in task.references]
-    jobs += [(method, seed, ()) for method in task.methods for seed in SEEDS]
+    wanted = [method for method in task.methods if method in (chosen or task.methods)]
+    jobs += [(method, seed, ()) for method in wanted for seed in SEEDS]
     with ThreadPoolExecutor(2) as pool:
         folders = list(pool.map(lambda job: unlearn(task, original, *job), jobs))
     found = {"original": [measured(original)]}
