@@ -37,6 +37,7 @@ from unlearn_cli.training import outputs_of, scheduled, set_learning_rate, train
 
 TASK = "classification"
 HELD_OUT = 64  # samples of each forgotten class that tell when it is forgotten
+RECOGNISED = 0.1  # the probability of its class above which one counts as still recognised
 
 
 def emmn(
@@ -69,7 +70,7 @@ def emmn(
         x, y = torch.cat([x, x_worst]), torch.cat([y, F.one_hot(labels, num_classes).to(y)])
     for _ in range(rounds):
         impair(model, x, y, random, impair_steps, batch_size, impair_lr, schedule, batch_norm)
-        if still_recognised(model, held_out, held_out_labels, forget_classes) <= proxies_left:
+        if still_recognised(model, held_out, held_out_labels, forget_classes, RECOGNISED) <= proxies_left:
             return model
     note("emmn: noise of the forgotten classes is still recognised; the network may not have forgotten")
     return model

@@ -32,8 +32,10 @@ from unlearn_cli.plugin import Fraction
 from unlearn_cli.runtime import Random, found, note, track
 from unlearn_cli.training import outputs_of, set_learning_rate, training_mode
 
-LEARNING_RATE, HIGHER, LOWER, ROUNDS = 7.5e-3, 1.5, 1 / 3, 6  # of the first round, the factors, and the most rounds
-RECOGNISED = 0.1  # the probability of c above which a proxy counts as still recognised: well below the largest output
+LEARNING_RATE, HIGHER, LOWER, ROUNDS = 3e-3, 1.5, 1 / 3, 6  # of the first round, the factors, and the most rounds
+RECOGNISED = (
+    0.3  # the probability of c above which a proxy counts as still recognised; the rest of the repair lowers it
+)
 PROXIES, PROXY_STEPS = 64, 25
 NOISE, TOGETHER, FEWEST = 32, 128, 8  # noise a class; samples of all classes together; and a class, however many
 PROXY_LR, PROXY_SMOOTHING = 0.05, 0.5  # in standard deviations of the inputs
@@ -46,9 +48,9 @@ def unsir(
     random: Random, *,
     noise: Noise | None = None, noise_steps: NonNegativeInt = 25, noise_size: PositiveInt | None = None,
     noise_lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, noise_share: PositiveFloat = 0.33,
-    retain_per_class: PositiveInt = 1000, impair_steps: PositiveInt = 20, repair_steps: NonNegativeInt = 90,
+    retain_per_class: PositiveInt = 1000, impair_steps: PositiveInt = 25, repair_steps: NonNegativeInt = 90,
     impair_lr: PositiveFloat | None = None, repair_lr: PositiveFloat | None = None,
-    proxies_left: Fraction = 0.02, max_retain_loss: Fraction = 0.5, batch_norm: Literal["batch", "frozen"] = "batch",
+    proxies_left: Fraction = 0.05, max_retain_loss: Fraction = 0.5, batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
     """Impair and repair once with `impair_lr` (`repair_lr`: half of it), or in rounds until the class is forgotten.
 
@@ -162,15 +164,17 @@ def class_proxies(
     return proxies[taken], labels[taken]
 
 
-def still_recognised(model: nn.Module, proxies: Tensor, labels: Tensor, forget_classes: list[int]) -> float:
-    """Return the largest share, over the classes, of proxies whose class is more probable than RECOGNISED.
+def still_recognised(
+    model: nn.Module, proxies: Tensor, labels: Tensor, forget_classes: list[int], probability: float = RECOGNISED
+) -> float:
+    """Return the largest share, over the classes, of proxies whose class is more probable than that.
 
     A class without proxies counts as recognised: nothing shows that it is forgotten.
     """
     if not all((labels == number).any() for number in forget_classes):
         return 1.0
     probabilities = outputs_of(model, proxies.split(CHUNK)).softmax(dim=1)
-    recognised = probabilities[torch.arange(len(labels), device=labels.device), labels] > RECOGNISED
+    recognised = probabilities[torch.arange(len(labels), device=labels.device), labels] > probability
     return max(float(recognised[labels == label].float().mean()) for label in labels.unique())
 
 
