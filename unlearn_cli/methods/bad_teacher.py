@@ -46,16 +46,17 @@ def bad_teacher(
     model: nn.Module, original: nn.Module, incompetent_teacher: nn.Module,
     forget_inputs: Unlabelled, retain_inputs: Unlabelled, *,
     impair_steps: PositiveInt | None = None, impair_lr: PositiveFloat | None = None,
-    repair_steps: NonNegativeInt | None = None, repair_lr: PositiveFloat | None = None, temperature: PositiveFloat = 1.0, retain_share: Fraction = 1.0,
+    repair_steps: NonNegativeInt | None = None, repair_lr: PositiveFloat | None = None,
+    temperature: PositiveFloat = 1.0, retain_share: Fraction = 1.0,
     forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25, correct_teachers: bool = True,
     batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
     """Impair with both teachers, then repair with the competent one on retain, of which `retain_share` is used.
 
     If only lost classes are forgotten, there are 40 steps of `impair_lr` 0.003 and 60 of `repair_lr` 0.001 unless
-    given; else 75 of 0.01, and 6 epochs of retain (at least 150 steps) of 0.002. Forgotten records come so often that they are about
-    `forget_share` of an impair batch, never less often than the data has them; null: as often as that. With
-    `correct_teachers` neither teacher gives a lost class any probability, nor the random one the class that the
+    given; else 75 of 0.01, and 6 epochs of retain (at least 150 steps) of 0.002. Forgotten records come so often that
+    they are about `forget_share` of an impair batch, never less often than the data has them; null: as often as that.
+    With `correct_teachers` neither teacher gives a lost class any probability, nor the random one the class that the
     original gives; the other probabilities are scaled up.
     """
     lost, all_lost = lost_classes(original, forget_inputs, retain_inputs)
