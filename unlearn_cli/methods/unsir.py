@@ -95,10 +95,12 @@ def unsir(
             model.load_state_dict(kept)
             chosen = lower
             found("impair_lr", round(chosen, 6))
+            del optimizer  # what it keeps is twice the network
             break
         if still_recognised(model, proxies, labels, forget_classes) <= proxies_left:
             finish(optimizer)
             return model
+        del optimizer  # as above
         kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     note("unsir: no learning rate made the network lose all proxies without losing retain; it may not have forgotten")
     finish(torch.optim.Adam(model.parameters(), repair_lr or chosen / 2, fused=True))
