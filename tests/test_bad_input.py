@@ -23,7 +23,6 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner, Result
 
@@ -919,11 +918,6 @@ def full_disk(*args: object, **kwargs: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def full_disk_of_safetensors(*args: object, **kwargs: object) -> None:
-    """The words of safetensors 0.8 on a disk that was full indeed."""
-    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
-
-
 WRITERS = {
     "unlearn": UNLEARN + " --set epochs=1 --force",
     "train": TRAIN_IMAGES,
@@ -934,10 +928,10 @@ WRITERS = {
 }
 DISK_FULL = [
     *((name, "unlearn_cli.files.fsync", full_disk) for name in WRITERS),
-    ("unlearn", "unlearn_cli.checkpoint_files.save_file", full_disk_of_safetensors),
+    ("unlearn", "unlearn_cli.runtime.tensor_file.content", full_disk),
     ("train", "unlearn_cli.report.write", full_disk),
-    ("noise", "unlearn_cli.checkpoint_files.save_file", full_disk_of_safetensors),
-    ("convert", "unlearn_cli.checkpoint_files.save_file", full_disk_of_safetensors),
+    ("noise", "unlearn_cli.runtime.tensor_file.content", full_disk),
+    ("convert", "unlearn_cli.runtime.tensor_file.content", full_disk),
 ]
 
 

@@ -34,18 +34,6 @@ def write(folder: Path, text: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
-def test_the_mode_of_a_file_is_what_the_umask_says(umask: int, mode: int, tmp_path: Path) -> None:
-    (tmp_path / "secret").touch(mode=0o600)
-    before = os.umask(umask)
-    try:
-        files.set_default_mode(tmp_path / "secret")
-        assert os.umask(umask) == umask
-    finally:
-        os.umask(before)
-    assert (tmp_path / "secret").stat().st_mode & 0o777 == mode
-
-
 def test_a_folder_appears_as_a_whole(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     with files.output_folder(out) as new:

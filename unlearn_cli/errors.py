@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 
 class CliError(Exception):
     """An error the user can act on: one line that says what is wrong, what was expected and what to do."""
@@ -59,11 +57,6 @@ def resources(folder: Path | None = None) -> Iterator[None]:
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"{error.filename or folder}: the name is too long; choose a shorter one") from None
         raise
-    except SafetensorError as error:  # its writer tells what the system said in words alone
-        if f"os error {errno.ENOSPC})" not in str(error):
-            raise
-        where = folder or "the output"
-        raise ResourceError(f"{where}: the disk is full; free some space and run the same command again") from None
     except MemoryError:
         raise ResourceError("out of memory; a smaller --batch-size or a smaller model needs less") from None
     except RuntimeError as error:

@@ -196,13 +196,6 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
-def set_default_mode(path: Path) -> None:
-    """Give a file the permissions that `open` would have given it."""
-    umask = os.umask(0o077)  # it can be read by setting it alone
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)
-
-
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:

@@ -23,9 +23,9 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoint_files import write_tensors
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime import Random, show, track
+from unlearn_cli.runtime.tensor_file import Stored, write_tensors
 
 REFERENCE_NUMBERS = 3072  # of a 3x32x32 image, where lambda = 0.1 was found
 CHUNK = 256  # samples that go through the network at once; they do not influence each other
@@ -145,7 +145,7 @@ def save_noise(path: Path, noise: Noise, metadata: dict[str, str]) -> None:
         "format": "pt", "kind": noise.kind, "classes": json.dumps(noise.classes), "curve": json.dumps(noise.curve),
         "settings": json.dumps(noise.settings, sort_keys=True), **metadata,
     }  # fmt: skip
-    write_tensors(path, {"samples": noise.samples.detach().cpu().contiguous()}, facts)
+    write_tensors(path, Stored({"samples": noise.samples}), facts)
 
 
 def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:

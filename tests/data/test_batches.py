@@ -54,6 +54,23 @@ def test_what_fits_the_budget_lies_in_memory_and_the_rest_is_streamed() -> None:
     assert isinstance(batches(memory_budget=IMAGES.nbytes - 1).store, StreamedStore)
 
 
+@pytest.mark.parametrize(
+    "stored, shared",
+    [
+        (IMAGES, True), (IMAGES.astype(np.float32), True), (IMAGES.astype(np.int64), False),
+        (np.ascontiguousarray(IMAGES.transpose(0, 2, 3, 1)), False), (IMAGES[:, :1], False),
+        (IMAGES[:, 0].copy(), True), (IMAGES[:, 0].astype(float), False),
+    ],
+)  # fmt: skip
+def test_samples_that_lie_in_memory_as_they_are_needed_are_not_copied(stored: np.ndarray, shared: bool) -> None:
+    shape = SHAPE if stored.ndim == 4 and stored.shape[1] != 1 else (1, *SHAPE[1:])
+    inputs = array_inputs("train", stored, list(shape))
+    store = open_store(inputs, shape, CPU, 2**20)
+    assert isinstance(store, MemoryStore)
+    assert np.array_equal(store.samples.numpy(), inputs.take(np.arange(N)))
+    assert np.shares_memory(store.samples.numpy(), stored) == shared
+
+
 @pytest.mark.parametrize("augmentations", [(), BOTH])
 def test_memory_and_stream_give_equal_batches(augmentations: tuple[Augmentation, ...]) -> None:
     first = batches(augmentations=augmentations)

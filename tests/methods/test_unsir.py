@@ -1,3 +1,4 @@
+import weakref
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,25 @@ def test_a_class_that_stays_is_told(
     monkeypatch.setattr(module, "still_recognised", lambda *_: 0.5)
     forget(weights, [0], impair_steps=2, repair_steps=4)
     assert "may not have forgotten" in capsys.readouterr().err
+
+
+def test_no_round_holds_the_optimizer_of_the_one_before(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[torch.optim.Optimizer]] = []
+
+    class Adam(torch.optim.Adam):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            assert not [one for one in made if one() is not None]
+            super().__init__(*arguments, **settings)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(torch.optim, "Adam", Adam)
+    monkeypatch.setattr(module, "still_recognised", lambda *_: 1.0)
+    for accuracies in ([1.0] * 7, [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0]):  # no round is enough; the third destroys
+        monkeypatch.setattr(module, "retain_accuracy", lambda *_, left=iter(accuracies): next(left))
+        forget(weights, [0], impair_steps=1, repair_steps=2, noise_steps=0)
+    assert len(made) > 8
 
 
 def test_a_batch_of_the_impair_step_holds_retain_records_and_noise_with_its_own_label(

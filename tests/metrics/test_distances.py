@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import norm, wasserstein_distance
 
+from unlearn_cli.metrics import weight_distance as module
 from unlearn_cli.metrics.activation_distance import activation_distance
 from unlearn_cli.metrics.agreement import agreement
 from unlearn_cli.metrics.average_gap import average_gap
@@ -127,8 +129,8 @@ def test_tug_of_war_and_average_gap_of_three_gaps_of_a_tenth() -> None:
 
 
 def test_weights_moved_by_a_constant() -> None:
-    before = Weights({"a": RANDOM.normal(size=(3, 4)), "b": np.zeros(5)}, {"mean": np.ones(2)})
-    after = Weights({name: tensor + 0.5 for name, tensor in before.parameters.items()}, {"mean": np.ones(2) + 3})
+    before = Weights({"a": torch.randn(3, 4), "b": torch.zeros(5)}, {"mean": torch.ones(2)})
+    after = Weights({name: tensor + 0.5 for name, tensor in before.parameters.items()}, {"mean": torch.ones(2) + 3})
     assert weight_distance(after, before).value == pytest.approx(0.5 * math.sqrt(17))
     assert buffer_distance(after, before).value == pytest.approx(3 * math.sqrt(2))
     found = {layer.name: layer for layer in layers(after, before)}
@@ -137,6 +139,16 @@ def test_weights_moved_by_a_constant() -> None:
     assert found["b"].relative is None  # no norm to be relative to
     assert found["mean"].relative == pytest.approx(3)
     assert buffer_distance(Weights({}, {}), Weights({}, {})).value is None
+
+
+def test_a_large_tensor_is_looked_at_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    ours, theirs = (Weights({"w": torch.randn(7, 5).bfloat16()}, {}) for _ in range(2))
+    whole = weight_distance(ours, theirs).value
+    monkeypatch.setattr(module, "PIECE", 4)
+    assert weight_distance(ours, theirs).value == pytest.approx(whole)
+    expected = (ours.parameters["w"].double() - theirs.parameters["w"].double()).norm()
+    assert whole == pytest.approx(float(expected))
 
 
 def test_efficiency_is_a_ratio_or_a_null_with_a_reason() -> None:
@@ -157,6 +169,6 @@ def test_an_error_that_a_calibrated_network_would_show_by_chance_reaches_down_to
 
 
 def test_counters_are_no_distance() -> None:
-    before = Weights({}, {"count": np.array(1), "mean": np.zeros(1)})
-    after = Weights({}, {"count": np.array(7), "mean": np.ones(1)})
+    before = Weights({}, {"count": torch.tensor(1), "mean": torch.zeros(1)})
+    after = Weights({}, {"count": torch.tensor(7), "mean": torch.ones(1)})
     assert buffer_distance(after, before).value == 1

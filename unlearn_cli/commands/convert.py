@@ -26,13 +26,10 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
     if source.resolve() == out.resolve():
         raise UserError(f"{out}: is the input itself; choose another name")
     files.check_output(out, overwrite, "file")
-    import torch  # seconds: only after all that can be checked without
+    from unlearn_cli.checkpoint import PREFIX, tensor_digest  # torch comes with it: only after what needs none
+    from unlearn_cli.runtime.tensor_file import Stored, write_tensors
 
-    from unlearn_cli.checkpoint import PREFIX, tensor_digest
-    from unlearn_cli.checkpoint_files import write_tensors
-
-    tensors = state_dict(read(source), source)
-    tensors = {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    tensors = Stored(state_dict(read(source), source))
     metadata = {"format": "pt", f"{PREFIX}version": __version__, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
     with files.output_file(out) as new:
         write_tensors(new, tensors, metadata)

@@ -144,14 +144,12 @@ def _weights(evidence: Evidence, role: str) -> dict[str, Callable[[], Any]]:
 
 
 def weights_of(evidence: Evidence, role: str) -> Any:
-    """Return parameters and buffers of a checkpoint as arrays."""
+    """Return parameters and buffers of a checkpoint as they lie in its file: no network is built for them."""
     from unlearn_cli.metrics.weight_distance import Weights
 
-    model = evidence.model(role)
-    parameters = {name: tensor.detach().double().cpu().numpy() for name, tensor in model.named_parameters()}
-    buffers = {name: tensor.double().cpu().numpy() for name, tensor in model.named_buffers()
-               if tensor.is_floating_point()}  # fmt: skip
-    return Weights(parameters, buffers)
+    tensors, names = evidence.weights[role].tensors, evidence.session.names
+    parameters, buffers = ({name: tensors[name] for name in part if name in tensors} for part in names)
+    return Weights(parameters, {name: tensor for name, tensor in buffers.items() if tensor.is_floating_point()})
 
 
 def cost_of(weights: Checkpoint) -> Any:

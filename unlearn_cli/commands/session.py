@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,13 @@ AUXILIARY_HEADS = ("AuxLogits", "aux1", "aux2")  # torchvision's names for them
 FIT_SAMPLE, FIT_LEVEL = 1000, 1e-3  # records, and the level of the test, by which model and manifest belong together
 
 
+class Names(NamedTuple):
+    """What a network calls its tensors."""
+
+    parameters: list[str]
+    buffers: list[str]
+
+
 @dataclass
 class Session:
     """One run of a command over one manifest."""
@@ -38,7 +45,7 @@ class Session:
     opened: Opened
     run: Run
     stores: dict[int, Store] = field(default_factory=dict)
-    tried: bool = False
+    built: Names | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -92,13 +99,21 @@ class Session:
         num_outputs = self.opened.dataset.num_outputs
         try:
             model = build(self.manifest, num_outputs)
-            if not self.tried:
+            if self.built is None:
                 try_out(model, self.manifest, num_outputs)
         except UserError as error:
             raise UserError(f"{self.opened.path}: {error}") from None
-        self.tried = True
+        self.built = Names([name for name, _ in model.named_parameters()], [name for name, _ in model.named_buffers()])
         self.run.limit_threads(model, math.prod(self.manifest.input.shape))
         return model
+
+    @property
+    def names(self) -> Names:
+        """The names of the network's tensors, in its own order."""
+        if self.built is None:
+            self.build()
+        assert self.built is not None
+        return self.built
 
     def batches(self, name: str, *, augmented: bool = False) -> Batches:
         """Return the batches of a split."""

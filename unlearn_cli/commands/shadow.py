@@ -173,12 +173,12 @@ def carry_out(game: Game, folder: Path, plan: dict[str, Any], missing: list[int]
 
 def write_cell(game: Game, folder: Path, number: int) -> None:
     """Play one run and write what the networks said; half a file is never seen."""
-    from unlearn_cli.checkpoint_files import write_tensors
     from unlearn_cli.commands.shadow_run import play
+    from unlearn_cli.runtime.tensor_file import Stored, write_tensors
 
     console.say(f"run {number}")
     with files.output_file(shadows.cell_path(folder, number)) as path:
-        write_tensors(path, play(game, number), {"format": "pt", "unlearn_cli.version": __version__})
+        write_tensors(path, Stored(play(game, number)), {"format": "pt", "unlearn_cli.version": __version__})
 
 
 def trained_checkpoint(current: "Session", model: Any) -> "Checkpoint":

@@ -26,9 +26,12 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.plugin import Plugin
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from unlearn_cli.checkpoint import Checkpoint
     from unlearn_cli.commands.session import Session
     from unlearn_cli.noise import Noise
+    from unlearn_cli.predict import Outputs
 
 
 @dataclass(frozen=True)
@@ -90,30 +93,21 @@ def carry_out(
         session.start(opened, partial) as current,
         files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder,
     ):
-        original: Any = current.load(weights, whole=method.whole)
-        if opened.dataset.splits:
-            current.check_fits(original, asked.checkpoint)
         evaluated = asked.evaluate and bool(opened.dataset.splits)
-        before = reporting.outputs_of(current, original, "original") if evaluated else {}
-        if "original" not in method.needs:
-            original = None
-            gc.collect()  # it is large, and a divided network is full of cycles
-        inputs = gather(current, method, weights, original, asked.noise)
-        networks = [inputs[name] for name in NETWORKS if name in inputs]
-        with current.run.timed("unlearn"), current.run.counted(*networks), current.run.autocast():
-            model = method.call(inputs, settings)
-        current.settle(model, weights)
+        model, given, before = unlearned(current, asked, method, settings, weights, evaluated)
+        gc.collect()  # what the method worked with is large, and a divided network is full of cycles
         lineage = {
             "method": method.name, "parent": weights.tensor_digest, "manifest": opened.manifest.digest,
             "settings": settings_digest(settings), "seed": str(current.run.seed), "version": __version__,
         }  # fmt: skip
         with current.run.timed("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
+        del model  # from here on it is read from its file, as all others are
         roles = {"original": weights, "subject": checkpoint.load(path),
                  **{reporting.role(number): other for number, other in enumerate(others)}}  # fmt: skip
         found = measuring.measured(current, roles, before, names) if evaluated else {}
         document = reporting.new_report(
-            current, "unlearn", started, method=method.name, inputs=sorted(inputs), **found,
+            current, "unlearn", started, method=method.name, inputs=given, **found,
             settings=settings.model_dump(mode="json"), found=current.run.found,
             subject=roles["subject"].describe("subject"),
             original=weights.describe("original"), references=reporting.references(others),
@@ -125,6 +119,30 @@ def carry_out(
     for table in filter(None, (reporting.metrics_table(document), reporting.gates_table(document))):
         console.say(table)
     return reporting.to_result(document, str(asked.out), asked.out)
+
+
+def unlearned(
+    current: "Session", asked: Asked, method: Plugin, settings: BaseModel, weights: "Checkpoint", evaluated: bool
+) -> "tuple[nn.Module, list[str], dict[str, Outputs]]":
+    """Return the network that the method made, the names of what it was given, and what the original says.
+
+    All other networks end with this: nothing may hold them while the result is written and measured.
+    """
+    from unlearn_cli.commands import reporting
+
+    original: Any = current.load(weights, whole=method.whole)
+    if current.opened.dataset.splits:
+        current.check_fits(original, asked.checkpoint)
+    before = reporting.outputs_of(current, original, "original") if evaluated else {}
+    if "original" not in method.needs:
+        original = None
+        gc.collect()  # as below
+    inputs = gather(current, method, weights, original, asked.noise)
+    networks = [inputs[name] for name in NETWORKS if name in inputs]
+    with current.run.timed("unlearn"), current.run.counted(*networks), current.run.autocast():
+        model = method.call(inputs, settings)
+    current.settle(model, weights)
+    return model, sorted(inputs), before
 
 
 CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to tell the forgotten records from records never seen."]

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from unlearn_cli.data.records import Inputs
+from unlearn_cli.data.records import ArrayInputs, Inputs
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime.processes import gathered, share_of
+
+PART = 4096  # records that are read together
 
 
 class Store(Protocol):
@@ -27,11 +29,15 @@ def open_store(inputs: Inputs, shape: tuple[int, ...], device: torch.device, mem
 
     The choice depends on sizes alone, never on how much memory is free, so that equal runs take equal paths.
     """
-    first = inputs.take(np.arange(1))
-    if first.dtype.itemsize * math.prod(shape) * len(inputs) > memory_budget:
+    first = torch.from_numpy(inputs.take(np.arange(1)))
+    if first.itemsize * math.prod(shape) * len(inputs) > memory_budget:
         return StreamedStore(inputs, device)
-    parts = [inputs.take(rows) for rows in np.array_split(np.arange(len(inputs)), -(-len(inputs) // 4096))]
-    return MemoryStore(torch.from_numpy(np.concatenate(parts)).to(device))
+    if isinstance(inputs, ArrayInputs) and device.type == "cpu" and (array := inputs.as_they_lie()) is not None:
+        return MemoryStore(torch.from_numpy(array))
+    samples = torch.empty((len(inputs), *first.shape[1:]), dtype=first.dtype, device=device)
+    for rows in np.array_split(np.arange(len(inputs)), -(-len(inputs) // PART)):
+        samples[rows[0] : rows[-1] + 1] = torch.from_numpy(inputs.take(rows))
+    return MemoryStore(samples)
 
 
 @dataclass(frozen=True)

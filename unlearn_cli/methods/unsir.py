@@ -93,10 +93,12 @@ def unsir(
             note(f"unsir: a learning rate of {lr:.2g} left {accuracy:.0%} accuracy on the retain subset; it was undone")
             model.load_state_dict(kept)
             lr *= LOWER
+            del optimizer  # what it keeps is twice the network
             continue
         if still_recognised(model, proxies, labels, forget_classes) <= proxies_left:
             finish(optimizer)
             return model
+        del optimizer  # as above
         kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         lr *= HIGHER
     note("unsir: no round made the network lose all proxies without losing retain; it may not have forgotten")

@@ -4,13 +4,11 @@ Source: attacks.md section 2. Needs the original. Warning: as `weight_distance`;
 buffers without a single step of training.
 """
 
-import numpy as np
-
 from unlearn_cli.metrics.weight_distance import Weights, norm_of_difference
 from unlearn_cli.report import Estimate
 
 
 def buffer_distance(weights: Weights, original_weights: Weights) -> Estimate:
     """Return the distance over all floating-point buffers; null where there are none."""
-    ours = {name: tensor for name, tensor in weights.buffers.items() if np.issubdtype(tensor.dtype, np.floating)}
+    ours = {name: tensor for name, tensor in weights.buffers.items() if tensor.is_floating_point()}
     return norm_of_difference(ours, original_weights.buffers)  # counters of batches are no distance

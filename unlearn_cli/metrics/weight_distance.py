@@ -7,21 +7,24 @@ changed, never how much was forgotten: two retrained networks lie as far from ea
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
+from torch import Tensor
 
 from unlearn_cli.report import Estimate, Layer
 from unlearn_cli.stats.intervals import missing
 
+PIECE = 2**20  # numbers that are looked at together: float64 copies of a whole network would be several times its size
+
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of a network by name: parameters, and buffers such as the statistics of batch norm."""
+    """The tensors of a network by name, as they lie in its file: parameters, and buffers such as batch norm's."""
 
-    parameters: dict[str, np.ndarray]
-    buffers: dict[str, np.ndarray]
+    parameters: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
 
 
 def weight_distance(weights: Weights, original_weights: Weights) -> Estimate:
@@ -29,12 +32,23 @@ def weight_distance(weights: Weights, original_weights: Weights) -> Estimate:
     return norm_of_difference(weights.parameters, original_weights.parameters)
 
 
-def norm_of_difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> Estimate:
+def norm_of_difference(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> Estimate:
     """Return the Euclidean distance over all of these tensors."""
     if not ours:
         return missing("there is no such tensor")
-    squares = [float(np.square(tensor - theirs[name]).sum()) for name, tensor in ours.items()]
-    return Estimate(value=math.sqrt(math.fsum(squares)), n=sum(tensor.size for tensor in ours.values()))
+    squares = [squared_distance(tensor, theirs[name]) for name, tensor in ours.items()]
+    return Estimate(value=math.sqrt(math.fsum(squares)), n=sum(tensor.numel() for tensor in ours.values()))
+
+
+def squared_distance(ours: Tensor, theirs: Tensor) -> float:
+    """Return the sum of squared differences, in float64."""
+    parts = (tensor.reshape(-1).split(PIECE) for tensor in (ours, theirs))
+    return math.fsum(float((a.double() - b.double()).square().sum()) for a, b in zip(*parts, strict=True))
+
+
+def squared_norm(tensor: Tensor) -> float:
+    """Return the sum of squares, in float64."""
+    return math.fsum(float(part.double().square().sum()) for part in tensor.reshape(-1).split(PIECE))
 
 
 def layers(weights: Weights, original_weights: Weights) -> list[Layer]:
@@ -46,6 +60,6 @@ def layers(weights: Weights, original_weights: Weights) -> list[Layer]:
     ]  # fmt: skip
 
 
-def _layer(name: str, kind: Literal["parameter", "buffer"], ours: np.ndarray, theirs: np.ndarray) -> Layer:
-    distance, norm = float(np.linalg.norm(ours - theirs)), float(np.linalg.norm(theirs))
+def _layer(name: str, kind: Literal["parameter", "buffer"], ours: Tensor, theirs: Tensor) -> Layer:
+    distance, norm = math.sqrt(squared_distance(ours, theirs)), math.sqrt(squared_norm(theirs))
     return Layer(name=name, kind=kind, distance=distance, relative=distance / norm if norm else None)

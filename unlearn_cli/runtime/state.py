@@ -1,17 +1,18 @@
 """The state of networks, optimizers and generators as one safetensors file; never a pickle."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from unlearn_cli import ranks
 from unlearn_cli.files import output_file
-from unlearn_cli.runtime.processes import is_divided, weight_like, whole
+from unlearn_cli.runtime.processes import is_divided, weight_like
+from unlearn_cli.runtime.tensor_file import Stored, write_tensors
 
 
 class Stateful(Protocol):
@@ -22,13 +23,12 @@ class Stateful(Protocol):
 
 def save(path: Path, things: list[Stateful | Tensor], facts: dict[str, Any]) -> None:
     """Write the states of `things` and some facts, atomically."""
-    tensors: dict[str, Tensor] = {}  # every process gathers them, the first one writes
+    tensors: dict[str, Tensor] = {}
     states = [thing if isinstance(thing, Tensor) else thing.state_dict() for thing in things]
     structure = _flatten(states, "", tensors)
     metadata = {"structure": json.dumps(structure), "facts": json.dumps(facts)}
-    if ranks.is_first():
-        with output_file(path) as new:
-            save_file(tensors, new, metadata)
+    with output_file(path) if ranks.is_first() else nullcontext(path) as new:
+        write_tensors(new, Stored(tensors), metadata)
 
 
 def load(path: Path, things: list[Stateful | Tensor]) -> dict[str, Any]:
@@ -49,8 +49,7 @@ def load(path: Path, things: list[Stateful | Tensor]) -> dict[str, Any]:
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """Replace each tensor by its name; dictionaries become lists of pairs, to keep whole numbers as keys."""
     if isinstance(value, Tensor):
-        # contiguous, and a copy: safetensors refuses other layouts and tensors that share memory
-        tensors[name] = whole(value.detach()).cpu().clone(memory_format=torch.contiguous_format)
+        tensors[name] = value
         if is_divided(value):
             return {"weight": name}
         return {"tensor": name} if value.is_contiguous() else {"strided": [name, list(value.stride())]}

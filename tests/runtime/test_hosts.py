@@ -1,0 +1,86 @@
+"""Two hosts that share a file system, played by this machine alone: they do what one process does, and one speaks."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from tests.tiny import MANIFEST, invoke, write_manifest
+
+PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
+UNLEARN = ["--method", "bad_teacher", "--set", "impair_steps=3", "--set", "repair_steps=3", "--set", "impair_lr=0.001"]
+EXACT = ["--precision", "fp32", "--device", "cpu", "--json", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hosts")
+    manifest = write_manifest(folder, PERCEPTRON)
+    done = invoke("train", "-m", manifest, "-o", folder / "original", "--set", "epochs=4", *EXACT)
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+def on_two_hosts(*words: object, launched: bool) -> list[tuple[int, str, str]]:
+    """Run a command as two hosts would; return exit code, stdout and stderr of each.
+
+    Either torchrun is `launched` on both, or its place is taken by the variables that it would set: that costs half.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    hosts = []
+    for rank in ("0", "1"):
+        place = ["--nnodes", "2", "--nproc-per-node", "1", "--node-rank", rank, "--master-addr", "127.0.0.1"]
+        launcher = ["-m", "torch.distributed.run", *place, "--master-port", port] if launched else []
+        told = {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
+                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
+        line = [sys.executable, *launcher, "-m", "unlearn_cli", *words]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **({} if launched else told)}
+        pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        hosts.append(subprocess.Popen(list(map(str, line)), env=environment, **pipes))
+    texts = [host.communicate(timeout=240) for host in hosts]
+    return [(host.returncode, *told) for host, told in zip(hosts, texts, strict=True)]
+
+
+def numbers(node: Any) -> list[float]:
+    if isinstance(node, dict):
+        return [number for key in sorted(node) for number in numbers(node[key])]
+    if isinstance(node, list):
+        return [number for value in node for number in numbers(value)]
+    return [float(node)] if isinstance(node, int | float) else []
+
+
+@pytest.mark.parametrize(
+    "name, words, measured",
+    [
+        ("train", ["train", "--set", "epochs=2"], "metrics"),
+        ("unlearn", ["unlearn", "ORIGINAL", *UNLEARN, "--shard"], "metrics"),
+        ("evaluate", ["evaluate", "ORIGINAL", "--require", "test.accuracy >= 0.5"], "metrics"),
+        ("attack", ["attack", "ORIGINAL", "--attack", "population", "--attack", "linear_probe"], "findings"),
+    ],
+)
+def test_two_hosts_do_what_one_process_does_and_one_of_them_speaks_and_writes(
+    name: str, words: list[str], measured: str, project: Path, tmp_path: Path
+) -> None:
+    words = [word.replace("ORIGINAL", str(project / "original")) for word in words]
+    words += ["-m", str(project / "manifest.yaml"), *EXACT, "-o"]
+    done = invoke(*(word for word in words if word != "--shard"), tmp_path / "one")
+    (code, out, err), other = on_two_hosts(*words, tmp_path / "two", launched="--shard" in words)
+    assert (code, other) == (done.exit_code, (done.exit_code, "", "")), err + other[2]
+    one, two = json.loads(done.stdout), json.loads(out)
+    assert two["environment"]["processes"] == 2
+    assert numbers(two[measured]) == pytest.approx(numbers(one[measured]), rel=1e-4, abs=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]  # nothing is left beside them
+    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(
+        path.name for path in (tmp_path / "two").iterdir()
+    )
+    if name in ("train", "unlearn"):
+        weights, same = (load_file(tmp_path / folder / "model.safetensors") for folder in ("one", "two"))
+        assert max(float((weights[key] - same[key]).abs().max()) for key in weights) < 1e-5
