@@ -10,7 +10,6 @@ import re
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli import console
+from unlearn_cli.data.digests import digests_of
 from unlearn_cli.data.images import SUFFIXES, read_image
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.errors import UserError
@@ -171,9 +171,9 @@ class TarImages:
             return np.zeros((0, *self.input.shape), dtype=np.uint8)
         return np.stack([read_image(self._named(row), self.input, BytesIO(self._bytes(row))) for row in rows])
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         console.say(f"looking for copies: reading {len(rows)} images of tar files")  # it may take minutes
-        return [blake2b(self._bytes(row), digest_size=16).digest() for row in rows]
+        return digests_of((self._bytes(row) for row in rows), len(rows))
 
     def _bytes(self, row: int) -> bytes:
         shard, offset, size = self.places[row].tolist()
