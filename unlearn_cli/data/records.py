@@ -1,7 +1,7 @@
 """The records of one source as every format presents them: samples on demand, labels, ids and columns. No torch."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import eq, ge, gt, le, lt, ne
@@ -67,9 +67,9 @@ class Records:
 def from_arrays(
     name: str,
     inputs: Inputs,
-    labels: np.ndarray,
+    labels: Values,
     ids: Values | None = None,
-    columns: dict[str, np.ndarray] | None = None,
+    columns: Mapping[str, Values] | None = None,
 ) -> Records:
     """Build records whose columns lie in memory, so that conditions are evaluated on arrays."""
     ids = np.arange(len(labels)) if ids is None else ids

@@ -1,7 +1,7 @@
 """Strings by the million, such as ids and paths: one block of UTF-8 in place of an object each. No torch."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,11 +14,11 @@ WORD = 8  # bytes that are compared at once
 class Strings:
     """Strings (n,), picked by rows as from an array; picked ones share the block, and so do forked processes.
 
-    NumPy's own StringDType takes more memory, cannot hold names of files that are no UTF-8, and has sorted and indexed
-    wrongly in several versions.
+    Lone surrogates, which stand for bytes in names of files that are no UTF-8, are kept. NumPy's own StringDType cannot
+    hold them, takes more memory, and has sorted and indexed wrongly in several versions.
     """
 
-    content: bytearray  # lone surrogates, which stand for other bytes in names of files, are encoded, too
+    content: bytearray = field(repr=False)
     starts: np.ndarray  # (n,) int64
     sizes: np.ndarray  # (n,) uint32; bytes
 
@@ -61,6 +61,14 @@ class Strings:
         places = {text: place for place, text in enumerate(sorted(numbers))}
         return list(places), np.array([places[text] for text in numbers], dtype=np.int32)[codes]
 
+    def repeated(self) -> str | None:
+        """Return a string that is there more than once, the most frequent one; None if there is none."""
+        hashes = np.fromiter((hash(text) for chunk in self.chunks() for text in chunk), dtype=np.int64, count=len(self))
+        ordered = np.sort(hashes)
+        suspects = self[np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]])].astype(str)
+        different, counts = np.unique(suspects, return_counts=True)
+        return str(different[counts.argmax()]) if (counts > 1).any() else None
+
     def order(self) -> np.ndarray:
         """Return the rows (n,) in the order of the strings, by code points as Python compares them.
 
@@ -94,6 +102,16 @@ def pack(chunks: Iterable[Sequence[str]]) -> Strings:
     content += bytes(WORD)  # so that a whole word may be read at the last one
     together = np.concatenate(sizes)
     return Strings(content, np.cumsum(together, dtype=np.int64) - together, together)
+
+
+def joined(parts: Sequence[Strings]) -> Strings:
+    """Put several of them together, one after the other."""
+    content, starts = bytearray(), [np.zeros(0, dtype=np.int64)]
+    for part in parts:
+        starts.append(part.starts + len(content))
+        content += part.content
+    sizes = np.concatenate([np.zeros(0, dtype=np.uint32), *(part.sizes for part in parts)])
+    return Strings(content + bytes(WORD), np.concatenate(starts), sizes)
 
 
 Values = np.ndarray | Strings
