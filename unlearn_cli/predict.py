@@ -18,29 +18,44 @@ MAX_BATCH, MAX_NUMBERS = 512, 2**24  # records, and numbers in them, that go thr
 
 
 def predict(
-    model: nn.Module, batches: Batches, task: Task, target_mean: float = 0.0, target_std: float = 1.0
-) -> Outputs:
+    model: nn.Module, batches: Batches, task: Task, target_mean: float = 0.0, target_std: float = 1.0,
+    into: np.ndarray | None = None,
+) -> Outputs:  # fmt: skip
     """Run a network over a split in its own order, in eval mode, and leave the network as it was.
+
+    The outputs are written `into` an array as `room_for` makes it, part of a larger one perhaps, or into a new one.
 
     Raises:
         UserError: an output is not finite, or there is not one output a class (one number, for a regression).
     """
     batch_size = max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))
-    was_training = model.training
+    values = room_for(batches.num_samples, batches.num_outputs, task) if into is None else into
+    first, was_training = 0, model.training
     model.eval()
     with inference():
-        parts = [model(x).double().cpu().numpy() for x, _ in batches.sequential(batch_size)]
+        for x, _ in batches.sequential(batch_size):
+            found = model(x).double().cpu().numpy()
+            _check(found, batches)
+            some = values[first : first + len(found)]
+            some[:] = found[:, 0] * target_std + target_mean if task == "regression" else found
+            first += len(found)
     model.train(was_training)
-    values = np.concatenate(parts) if parts else np.zeros((0, batches.num_outputs))
-    if values.shape[1:] != (batches.num_outputs,):
+    return Outputs(values, batches.split.labels, task)
+
+
+def room_for(num_records: int, num_outputs: int, task: Task) -> np.ndarray:
+    """Return an array for the outputs of so many records: (n, K), or (n,) for a regression."""
+    return np.empty(num_records if task == "regression" else (num_records, num_outputs))
+
+
+def _check(found: np.ndarray, batches: Batches) -> None:
+    if found.shape[1:] != (batches.num_outputs,):
         expected = f"{batches.num_outputs} a record"
-        raise UserError(f"the model returns outputs of shape {list(values.shape[1:])}; the manifest says {expected}")
-    if not np.isfinite(values).all():
+        raise UserError(f"the model returns outputs of shape {list(found.shape[1:])}; the manifest says {expected}")
+    if not np.isfinite(found).all():
         raise UserError(
             f"the model returns NaN or infinite outputs on '{batches.split.name}'; check input.mean and input.std"
         )
-    values = values[:, 0] * target_std + target_mean if task == "regression" else values
-    return Outputs(values, batches.split.labels, task)
 
 
 def observe(

@@ -393,3 +393,25 @@ def test_samples_of_a_safetensors_file_stay_in_the_file(tmp_path: Path) -> None:
     for dtype in (np.float16, np.float64, np.int16):
         save_file({"images": IMAGES.astype(dtype), "labels": LABELS, "a": np.ones(3)}, tmp_path / "data.safetensors")
         assert np.array_equal(samples(opened(source, [3, HEIGHT, WIDTH]).split("train")), IMAGES)
+
+
+def test_what_is_wrong_far_down_a_table_is_told_in_words(tmp_path: Path) -> None:
+    """DuckDB reads on while cells are fetched: it may find the error long after it has begun to answer."""
+    lines = [f'{{"id": "r{row}", "y": {row % 2}, "a": 1.5}}' for row in range(60_000)]
+    (tmp_path / "t.jsonl").write_text("\n".join([*lines, '{"id": "r", "y": ']), encoding="utf-8")
+    for label in ("y", "id"):
+        with pytest.raises(UserError, match=r"t\.jsonl: .*Malformed JSON"):
+            opened({"table": {"path": str(tmp_path / "t.jsonl"), "label": label}}, [1])
+
+
+def test_labels_that_are_text_and_empty_cells_are_read_alike_by_all_formats(tmp_path: Path) -> None:
+    columns = {"y": ["cat", "", "dög", "cat", "eel", ""], "a": [0.5] * N}
+    for kind in ("csv", "jsonl", "parquet"):
+        path = write_table(tmp_path / f"t.{kind}", columns)
+        source = {"table": {"path": str(path), "label": "y", "unlabelled": "drop"}}
+        dataset = opened(source, [1], forget={"classes": ["cat"]})
+        assert dataset.classes == ["cat", "dög", "eel"]
+        assert dataset.split("train").ids == ["0", "2", "3", "4"]
+        assert dataset.split("train").labels.tolist() == [0, 1, 0, 2]
+        with pytest.raises(UserError, match="column 'y' is empty in row 1"):
+            opened({"table": {"path": str(path), "label": "y"}}, [1])

@@ -124,8 +124,8 @@ class Evidence:
         if "test_forget" not in splits:
             return holdout
         rows = np.concatenate([splits["test_forget"].rows, splits["test_retain"].rows])
-        place = {row: position for position, row in enumerate(rows.tolist())}
-        return np.array([place[row] for row in splits["test"].rows[holdout].tolist()], dtype=np.int64)
+        order = np.argsort(rows)
+        return order[np.searchsorted(rows, splits["test"].rows[holdout], sorter=order)]
 
     def inputs(self, role: str) -> Inputs:
         """Return what attacks on this checkpoint may ask for."""

@@ -18,6 +18,7 @@ from unlearn_cli.checkpoint_header import read_header
 from unlearn_cli.commands import Common
 from unlearn_cli.data import selection
 from unlearn_cli.data.dataset import Dataset, Split, halved, open_dataset
+from unlearn_cli.data.digests import CHUNK
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 
@@ -146,9 +147,11 @@ def partial_folder(out: Path, key: str) -> Path:
 
 def content_digest(split: Split) -> str:
     """Return a digest of a split's rows, labels and samples."""
-    found = sha256(split.rows.tobytes() + split.labels.tobytes())
-    for row in split.rows.tolist():
-        found.update(split.records.fingerprints[row])
+    found = sha256()
+    for numbers in (split.rows, split.labels):
+        found.update(np.ascontiguousarray(numbers).data)
+    for start in range(0, len(split), CHUNK):
+        found.update(split.records.fingerprints[split.rows[start : start + CHUNK]].tobytes())
     return found.hexdigest()
 
 

@@ -22,7 +22,7 @@ from unlearn_cli.data.stores import Store, StreamedStore, open_store
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.models.build import build, try_out
-from unlearn_cli.predict import Outputs, join, observe, predict
+from unlearn_cli.predict import Outputs, observe, predict, room_for
 from unlearn_cli.runtime import Run, processes
 from unlearn_cli.training import TaskLoss, regression_loss
 
@@ -142,10 +142,10 @@ class Session:
             batches = batches.take(sample)
         return self.predict(model, batches)
 
-    def predict(self, model: nn.Module, batches: Batches) -> Outputs:
+    def predict(self, model: nn.Module, batches: Batches, into: np.ndarray | None = None) -> Outputs:
         """Return what a network says of these batches, in the labels' own unit."""
         target = self.manifest.target
-        return predict(model, batches, self.manifest.task, target.mean, target.std)
+        return predict(model, batches, self.manifest.task, target.mean, target.std, into)
 
     def observe(self, model: nn.Module, batches: Batches) -> tuple[Outputs, np.ndarray | None]:
         """Return what a network says of these batches, and the features that it says it by."""
@@ -153,15 +153,24 @@ class Session:
         return observe(model, batches, self.manifest.task, target.mean, target.std)
 
     def all_outputs(self, model: nn.Module) -> dict[str, Outputs]:
-        """Return what a network says of every split; parts are predicted once and put together for the whole."""
+        """Return what a network says of every split; what it says of a part is seen in what it says of the whole."""
         found: dict[str, Outputs] = {}
         for whole, parts in PARTS.items():
             if all(part in self.opened.dataset.splits for part in parts):
-                found.update({part: self.outputs(model, part) for part in parts})
-                found[whole] = join([found[part] for part in parts])
+                found.update(self._parts_and_whole(model, parts, whole))
             elif whole in self.opened.dataset.splits:
                 found[whole] = self.outputs(model, whole)
         return found
+
+    def _parts_and_whole(self, model: nn.Module, parts: tuple[str, ...], whole: str) -> dict[str, Outputs]:
+        """Predict each part once, all of them into the outputs of the whole."""
+        batches = [self.batches(part) for part in parts]
+        sizes, task = [part.num_samples for part in batches], self.manifest.task
+        values = room_for(sum(sizes), self.opened.dataset.num_outputs, task)
+        places = np.split(values, np.cumsum(sizes)[:-1])
+        found = [self.predict(model, part, into) for part, into in zip(batches, places, strict=True)]
+        together = Outputs(values, np.concatenate([part.labels for part in found]), task)
+        return {**dict(zip(parts, found, strict=True)), whole: together}
 
     def check_fits(self, model: nn.Module, path: Path, name: str = "train") -> None:
         """Refuse a network that is no better than chance on what it should know: train, or retain where there is one.

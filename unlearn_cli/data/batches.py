@@ -195,7 +195,7 @@ class Unlabelled:
 def without_labels(batches: Batches) -> Unlabelled:
     """Take the labels away: what is left in their place makes any loss that reads it NaN, or any index fail."""
     blank = torch.full_like(batches.targets, torch.nan if batches.targets.is_floating_point() else -100)
-    labels = np.full_like(batches.split.records.labels, 0)
+    labels = np.zeros(len(batches.split.records), dtype=np.int64)
     records = replace(batches.split.records, labels=labels, column=_no_columns, where=_no_columns)
     split = replace(batches.split, records=records, labels=np.zeros_like(batches.split.labels))
     return Unlabelled(replace(batches, split=split, targets=blank))

@@ -2,9 +2,7 @@
 
 import hashlib
 import hmac
-from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +11,9 @@ import numpy as np
 from unlearn_cli import report
 from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection, transform
+from unlearn_cli.data.digests import are_among, last_bits
 from unlearn_cli.data.records import Records, keep
+from unlearn_cli.data.strings import Strings, as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.sources import Section, Source
@@ -40,9 +40,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.rows)
 
-    @cached_property
+    @property
     def ids(self) -> list[str]:
-        return sorted(self.records.ids[self.rows].astype(str).tolist())
+        return self.sorted_ids().tolist()
+
+    def sorted_ids(self) -> Strings:
+        """Return the ids in their order as text; as a list, they may take more memory than all else."""
+        ids = as_strings(self.records.ids[self.rows])
+        return ids[ids.order()]
 
     def num_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch of training.
@@ -54,8 +59,7 @@ class Split:
 
     def copies_of(self, other: "Split") -> np.ndarray:
         """Return the mask (n,) of the records whose samples equal one of the other split byte for byte."""
-        known = {other.records.fingerprints[row] for row in other.rows.tolist()}
-        return np.array([self.records.fingerprints[row] in known for row in self.rows.tolist()], dtype=bool)
+        return are_among(self.records.fingerprints[self.rows], other.records.fingerprints[other.rows])
 
     def take(self, kept: np.ndarray) -> "Split":
         """Return the split with only some of its records; `kept` counts within the split."""
@@ -184,8 +188,8 @@ def _standardised(manifest: Manifest, splits: dict[str, Split]) -> dict[str, Spl
 
 
 def _whole_classes(splits: dict[str, Split]) -> list[int] | None:
-    forgotten, retained = set(splits["forget"].labels.tolist()), set(splits["retain"].labels.tolist())
-    return None if forgotten & retained else sorted(forgotten)
+    forgotten, retained = np.unique(splits["forget"].labels), np.unique(splits["retain"].labels)
+    return None if np.isin(forgotten, retained).any() else forgotten.tolist()
 
 
 def halved(dataset: Dataset, half: report.Half) -> Dataset:
@@ -209,8 +213,7 @@ def halved(dataset: Dataset, half: report.Half) -> Dataset:
 
 
 def _with_bit(split: Split, wanted: int) -> Split:
-    bits = np.array([split.records.fingerprints[row][-1] & 1 for row in split.rows.tolist()], dtype=np.int64)
-    return split.take(np.flatnonzero(bits == wanted))
+    return split.take(np.flatnonzero(last_bits(split.records.fingerprints[split.rows]) == wanted))
 
 
 def describe(dataset: Dataset) -> dict[str, report.Split]:
@@ -220,13 +223,15 @@ def describe(dataset: Dataset) -> dict[str, report.Split]:
     """
     if not dataset.splits:
         return {}
-    key = hashlib.sha256(b"".join(dataset.splits["train"].records.fingerprints)).digest()
+    key = hashlib.sha256(dataset.splits["train"].records.fingerprints.data).digest()
     return {name: _describe(split, key, dataset.classes) for name, split in dataset.splits.items()}
 
 
 def _describe(split: Split, key: bytes, classes: list[str] | None) -> report.Split:
-    ids = "\n".join(split.ids).encode(errors="surrogateescape")  # names of files need not be UTF-8
-    digest = hmac.new(key, ids, hashlib.sha256).hexdigest()
-    counts = Counter(split.labels.tolist()) if classes else {}
-    named = {name: counts[number] for number, name in enumerate(classes)} if classes else None
-    return report.Split(n=len(split), ids_digest=digest, classes=named)
+    digest = hmac.new(key, digestmod=hashlib.sha256)
+    for number, chunk in enumerate(split.sorted_ids().chunks()):
+        ids = "\n" * (number > 0) + "\n".join(chunk)
+        digest.update(ids.encode(errors="surrogateescape"))  # names of files need not be UTF-8
+    counts = np.bincount(split.labels, minlength=len(classes)).tolist() if classes else []
+    named = dict(zip(classes, counts, strict=True)) if classes else None
+    return report.Split(n=len(split), ids_digest=digest.hexdigest(), classes=named)

@@ -2,7 +2,6 @@
 
 import warnings
 from dataclasses import dataclass
-from hashlib import blake2b
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from unlearn_cli import console
+from unlearn_cli.data.digests import digests_of
 from unlearn_cli.data.records import StoredInput
+from unlearn_cli.data.strings import Strings
 from unlearn_cli.errors import UserError
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
@@ -18,20 +19,24 @@ SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """One file a sample."""
+    """One file a sample; `names` (n,) are the paths below `root`."""
 
-    paths: list[Path]
+    root: Path
+    names: Strings
     input: StoredInput
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        return np.stack([read_image(self.paths[row], self.input) for row in rows])
+        return np.stack([read_image(self._path(row), self.input) for row in rows])
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         console.say(f"looking for copies: reading {len(rows)} image files")  # it may take minutes
-        return [blake2b(self.paths[row].read_bytes(), digest_size=16).digest() for row in rows]
+        return digests_of((self._path(row).read_bytes() for row in rows), len(rows))
+
+    def _path(self, row: int) -> Path:
+        return self.root / self.names.text(row)
 
 
 def read_image(path: Path, input: StoredInput, content: BytesIO | None = None) -> np.ndarray:

@@ -1,10 +1,12 @@
 """From stored labels to what a network is trained with: class numbers, or plain numbers for a regression."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from unlearn_cli.data.records import Records
+from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
 
 Classes = Sequence[str | int]
@@ -19,8 +21,8 @@ def class_list(listed: Classes | None, train: Records, num_classes: int | None) 
     if listed is not None:
         return list(listed)
     labels = train.labels
-    if labels.dtype.kind in "US":
-        return [str(name) for name in train.class_names or np.unique(labels)]
+    if isinstance(labels, Strings) or labels.dtype.kind in "US":
+        return [str(name) for name in train.class_names or _different(labels)[0]]
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
         raise UserError(f"{train.name}: labels are not whole numbers; for numbers as labels say 'task: regression'")
     if labels.max() >= MAX_CLASSES:
@@ -36,8 +38,8 @@ def encode(records: Records, classes: Classes) -> np.ndarray:
     Raises:
         UserError: a label is not among the classes.
     """
-    values, inverse = np.unique(records.labels, return_inverse=True)
-    numbers = [position(value, classes) for value in values.tolist()]
+    values, inverse = _different(records.labels)
+    numbers = [position(value, classes) for value in values]
     if None in numbers:
         bad = str(values[numbers.index(None)])
         known = [str(name) for name in classes]
@@ -46,6 +48,14 @@ def encode(records: Records, classes: Classes) -> np.ndarray:
             "list all classes, in the order of the model's outputs, as 'classes' in the manifest"
         )
     return np.asarray(numbers, dtype=np.int64)[inverse]
+
+
+def _different(labels: Values) -> tuple[list[Any], np.ndarray]:
+    """Return the different labels, sorted, and the number (n,) of each label among them."""
+    if isinstance(labels, Strings):
+        return labels.numbered()
+    values, inverse = np.unique(labels, return_inverse=True)
+    return values.tolist(), inverse
 
 
 def position(value: str | float, classes: Classes) -> int | None:
@@ -65,7 +75,7 @@ def numbers(records: Records) -> np.ndarray:
     Raises:
         UserError: they are text, or one is not finite.
     """
-    if records.labels.dtype.kind not in "uif":
+    if isinstance(records.labels, Strings) or records.labels.dtype.kind not in "uif":
         raise UserError(f"{records.name}: labels are text; a regression needs numbers")
     labels = records.labels.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(labels))

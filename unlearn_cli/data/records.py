@@ -1,15 +1,16 @@
 """The records of one source as every format presents them: samples on demand, labels, ids and columns. No torch."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from hashlib import blake2b
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Protocol
 
 import numpy as np
 
+from unlearn_cli.data.digests import digests_of
+from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.sources import Condition, Rows
 
@@ -32,8 +33,8 @@ class Inputs(Protocol):
         """Return (n, *input.shape): uint8 or float32, not yet scaled."""
         ...
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
-        """Return a digest of each stored sample: equal samples have equal digests."""
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
+        """Return a digest (n,) of each stored sample, as `digests_of` does: equal samples have equal digests."""
         ...
 
 
@@ -47,9 +48,9 @@ class Records:
 
     name: str
     inputs: Inputs
-    labels: np.ndarray
-    ids: np.ndarray
-    column: Callable[[str], np.ndarray]
+    labels: Values
+    ids: Values
+    column: Callable[[str], Values]
     where: Callable[[list[Condition]], np.ndarray]
     class_names: list[str] | None = None
     labelled: np.ndarray | None = None  # (n,) bool: which rows have a label; None: all
@@ -58,17 +59,17 @@ class Records:
         return len(self.labels)
 
     @cached_property
-    def fingerprints(self) -> list[bytes]:
-        """The digests of all samples, row by row; computed once, because all of the data is read for it."""
+    def fingerprints(self) -> np.ndarray:
+        """The digests (n,) of all samples; computed once, because all of the data is read for it."""
         return self.inputs.fingerprints(np.arange(len(self)))
 
 
 def from_arrays(
     name: str,
     inputs: Inputs,
-    labels: np.ndarray,
-    ids: np.ndarray | None = None,
-    columns: dict[str, np.ndarray] | None = None,
+    labels: Values,
+    ids: Values | None = None,
+    columns: Mapping[str, Values] | None = None,
 ) -> Records:
     """Build records whose columns lie in memory, so that conditions are evaluated on arrays."""
     ids = np.arange(len(labels)) if ids is None else ids
@@ -121,7 +122,7 @@ class Subset:
     def take(self, rows: np.ndarray) -> np.ndarray:
         return self.inputs.take(self.rows[rows])
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         return self.inputs.fingerprints(self.rows[rows])
 
 
@@ -148,8 +149,8 @@ class ArrayInputs:
         sized = self.array.shape[1:] in (self.shape, self.shape[1:])
         return self.array.reshape(len(self), *self.shape) if plain and sized and self.array.flags.writeable else None
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
-        return [blake2b(self.array[row].tobytes(), digest_size=16).digest() for row in rows]
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
+        return digests_of((self.array[row].tobytes() for row in rows), len(rows))
 
 
 def array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: bool = False) -> ArrayInputs:
@@ -184,10 +185,11 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-def _where(name: str, column: Callable[[str], np.ndarray], n: int, conditions: list[Condition]) -> np.ndarray:
+def _where(name: str, column: Callable[[str], Values], n: int, conditions: list[Condition]) -> np.ndarray:
     mask = np.ones(n, dtype=bool)
     for condition in conditions:
-        values = column(condition.column)
+        found = column(condition.column)
+        values = found.astype(str) if isinstance(found, Strings) else found
         wanted = condition.value if isinstance(condition.value, list) else [condition.value]
         if (values.dtype.kind in "US") != all(isinstance(value, str) for value in wanted):
             kind = "text" if values.dtype.kind in "US" else "numbers"
@@ -198,11 +200,11 @@ def _where(name: str, column: Callable[[str], np.ndarray], n: int, conditions: l
     return mask
 
 
-def _column(name: str, columns: dict[str, np.ndarray], column: str) -> np.ndarray:
+def _column(name: str, columns: dict[str, Values], column: str) -> Values:
     if column not in columns:
         raise UserError(f"{name}: there is no column '{column}'; {did_you_mean(column, columns)}")
     return columns[column]
 
 
-def _kept_column(column: Callable[[str], np.ndarray], kept: np.ndarray, name: str) -> np.ndarray:
+def _kept_column(column: Callable[[str], Values], kept: np.ndarray, name: str) -> Values:
     return column(name)[kept]

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.labels import Classes, position
 from unlearn_cli.data.records import Records
+from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
 
@@ -47,8 +49,8 @@ def forget_classes(forget: Forget, classes: Classes, place: str = "forget.classe
 
 def _by_ids(ids: list[Any], records: Records) -> np.ndarray:
     wanted = {str(value) for value in ids}
-    known = records.ids.astype(str)
-    mask = np.isin(known, np.array(sorted(wanted)))
+    known = as_strings(records.ids)
+    mask = known.are_among(wanted)
     if mask.sum() < len(wanted):
         missing = sorted(wanted - set(known[mask].tolist()))
         raise UserError(
@@ -66,11 +68,13 @@ def _ids_of(file: IdsFile, folder: Path) -> list[str]:
 
 
 def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
-    members = records.column(column).astype(str)
+    members = as_strings(records.column(column))
+    mask = members.are_among([str(value) for value in values])
+    present, _ = members[mask].numbered()
     for value in values:
-        if str(value) not in members:
+        if str(value) not in present:
             raise UserError(f"{records.name}: no record has {column} = {value}; take it out of forget.groups")
-    return np.isin(members, np.array([str(value) for value in values]))
+    return mask
 
 
 def _by_share(fraction: Fraction, n: int) -> np.ndarray:
@@ -98,5 +102,4 @@ def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
 def duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
     """Return the rows of retain whose samples equal a forgotten one byte for byte: they would teach it again."""
     digests = records.fingerprints
-    forgotten = {digests[row] for row in np.flatnonzero(forget).tolist()}
-    return np.array([row for row in np.flatnonzero(~forget).tolist() if digests[row] in forgotten], dtype=np.int64)
+    return np.flatnonzero(are_among(digests, digests[forget]) & ~forget)

@@ -34,7 +34,7 @@ class StandardisedInputs:
         samples = np.where(std > 0, samples / np.where(std > 0, std, 1.0), 0.0)
         return np.nan_to_num(samples, nan=0.0).astype(np.float32)
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         return self.inputs.fingerprints(rows)
 
 

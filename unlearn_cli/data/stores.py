@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +17,9 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.runtime.processes import gathered, share_of
 
 PART = 4096  # records that are read together
+# A forked worker shares paths, labels and mapped files with the run. Python 3.14 starts workers in another way unless
+# told, and each would be sent a copy of all that, every epoch, as is done where forking is not safe (macOS).
+WORKERS_START_BY = "fork" if sys.platform == "linux" else None
 
 
 class Store(Protocol):
@@ -60,10 +64,10 @@ class StreamedStore:
     workers: int = 2
 
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
-        on_gpu = self.device.type == "cuda"
+        on_gpu, workers = self.device.type == "cuda", self.workers if len(chunks) > 1 else 0
         loader: DataLoader[Tensor | UserError] = DataLoader(
             _Chunks(self.inputs, [share_of(rows) for rows in chunks]), batch_size=None,
-            num_workers=self.workers if len(chunks) > 1 else 0,
+            num_workers=workers, multiprocessing_context=WORKERS_START_BY if workers else None,
             pin_memory=on_gpu, worker_init_fn=_leave_signals_to_the_run,
             generator=torch.Generator(),  # its own: the run's stream must not depend on the store
         )  # fmt: skip

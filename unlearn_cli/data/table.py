@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from unlearn_cli.data.image_paths import check_paths
 from unlearn_cli.data.images import ImageFiles
 from unlearn_cli.data.records import Inputs, Records, StoredInput, array_inputs
+from unlearn_cli.data.strings import Strings, Values, as_strings
 from unlearn_cli.data.table_file import TableFile
 from unlearn_cli.data.tokens import Texts
 from unlearn_cli.errors import UserError
@@ -27,19 +29,22 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
 
 def read_column(path: Path, column: str, name: str) -> np.ndarray:
     """Read one column, as text, of a table that stands alone, such as a file of ids."""
-    return TableFile(path, name).text(column)
+    return TableFile(path, name).text(column).astype(str)
 
 
-def _labels(spec: Table, file: TableFile) -> tuple[np.ndarray, np.ndarray | None]:
+def _labels(spec: Table, file: TableFile) -> tuple[Values, np.ndarray | None]:
     """Return the labels, and which rows have one if the manifest allows for rows without."""
     if spec.unlabelled == "refuse":
         return file.column(spec.label), None
-    labels = file.columns_with_gaps([spec.label])[0]
-    labelled = labels != "" if labels.dtype.kind == "U" else ~np.isnan(labels)
+    labels = file.column(spec.label, gaps=True)
+    if isinstance(labels, Strings):
+        labelled = labels.sizes > 0
+    else:
+        labelled = labels != "" if labels.dtype.kind == "U" else ~np.isnan(labels)
     return labels, None if labelled.all() else labelled
 
 
-def _any_column(file: TableFile, labels: np.ndarray, ids: np.ndarray, column: str) -> np.ndarray:
+def _any_column(file: TableFile, labels: Values, ids: Values, column: str) -> Values:
     reserved = {"label": labels, "id": ids}
     return file.text(column) if column in file.types or column not in reserved else reserved[column]
 
@@ -65,7 +70,7 @@ def _texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> Input
             f"{file.place}: has {len(columns)} columns of text, but input.shape asks for {input.shape[0]}; "
             "make them agree"
         )
-    return Texts(np.stack([file.text(column) for column in columns], axis=1))
+    return Texts(np.stack([file.text(column).astype(str) for column in columns], axis=1))
 
 
 def _images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
@@ -73,12 +78,6 @@ def _images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inpu
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
     root = (spec.root or spec.path.parent).resolve()
     assert spec.image is not None
-    paths = [root / path for path in file.column(spec.image).astype(str)]
-    for row, path in enumerate(paths):
-        if not path.resolve().is_relative_to(root):
-            raise UserError(
-                f"{file.place}: the image of row {row} lies outside of its folder; set 'root' to where images lie"
-            )
-        if not path.is_file():
-            raise UserError(f"{file.place}: row {row}: there is no image {path.relative_to(root)} below its folder")
-    return ImageFiles(paths, input)
+    names = as_strings(file.column(spec.image))
+    check_paths(names, root, file.place)
+    return ImageFiles(root, names, input)

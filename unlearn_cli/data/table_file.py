@@ -3,12 +3,15 @@
 The connection cannot be reconfigured; names of columns are quoted, and conditions reach it as parameters.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 
+from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.sources import Condition
 
@@ -16,6 +19,8 @@ READERS = {
     ".csv": "read_csv(?, sample_size=-1, header=true)", ".jsonl": "read_json(?, format='newline_delimited')",
     ".parquet": "read_parquet(?)",
 }  # fmt: skip
+DATES = ("DATE", "TIME")
+TEXT = ("VARCHAR", *DATES)  # how the names of types begin whose cells are text, or told as it
 AS_TEXT = {".csv": "types", ".jsonl": "columns"}  # the option of the reader that sets a column's type
 
 
@@ -43,18 +48,36 @@ class TableFile:
     def query(
         self, what: str, values: tuple[Any, ...] = (), limit: str = "", reader: str | None = None
     ) -> duckdb.DuckDBPyConnection:
-        try:
+        with self._errors():
             command = f"SELECT {what} FROM {reader or self.reader} {limit}"
             return self.connection.execute(command, (*values, *self.arguments))
-        except duckdb.Error as error:
-            raise UserError(f"{self.place}: {str(error).splitlines()[0]}; mend the file or the condition") from None
 
-    def column(self, column: str) -> np.ndarray:
-        """Return a complete column; text and dates as unicode, whole numbers as int64, other numbers as float64."""
-        return self.columns([column])[0]
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Tell what DuckDB finds wrong; of a large file it may find it only while the cells are fetched."""
+        try:
+            yield
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{self.place}: {reason}; mend the file or the condition") from None
+
+    def arrays(self, what: str, values: tuple[Any, ...] = ()) -> dict[str, np.ndarray]:
+        """Return the columns of a query by their names."""
+        with self._errors():
+            return self.query(what, values).fetchnumpy()
+
+    def column(self, column: str, *, gaps: bool = False) -> Values:
+        """Return a column; text and dates as strings, whole numbers as int64, other numbers as float64.
+
+        It is complete, unless gaps are allowed: those are NaN in a column of numbers, else ''.
+        """
+        quoted = self.quoted(column)
+        if self.types[column].startswith(TEXT):
+            return self._strings(f"{quoted}::VARCHAR", column, gaps=gaps)
+        return (self.columns_with_gaps if gaps else self.columns)([column])[0]
 
     def columns(self, columns: list[str]) -> list[np.ndarray]:
-        """Return several columns as `column` does, but read the file once."""
+        """Return several complete columns, but read the file once; text as unicode."""
         stored = self._stored(columns)
         return [_plain(self._complete(values, column)) for values, column in zip(stored, columns, strict=True)]
 
@@ -63,27 +86,45 @@ class TableFile:
         return [_filled(values) for values in self._stored(columns)]
 
     def _stored(self, columns: list[str]) -> list[np.ndarray]:
-        dates = {column for column in columns if self.types.get(column, "").startswith(("DATE", "TIME"))}
+        dates = {column for column in columns if self.types.get(column, "").startswith(DATES)}
         names = [f"{self.quoted(column)}{'::VARCHAR' if column in dates else ''}" for column in columns]
-        found = self.query(", ".join(f"{name} AS c{i}" for i, name in enumerate(names))).fetchnumpy()
+        found = self.arrays(", ".join(f"{name} AS c{i}" for i, name in enumerate(names)))
         return [found[f"c{i}"] for i in range(len(columns))]
 
-    def text(self, column: str) -> np.ndarray:
-        """Return a column as unicode; numbers as the file has them, with all digits and leading zeros."""
+    def text(self, column: str) -> Strings:
+        """Return a complete column as strings; numbers as the file has them, with all digits and leading zeros."""
         quoted = self.quoted(column)
-        if self.types[column].startswith(("DATE", "TIME", "VARCHAR")):
-            return self.column(column)
+        if self.types[column].startswith(TEXT):
+            return self._strings(f"{quoted}::VARCHAR", column)
         reader = self.reader
         if self.as_text:  # there the type is a guess, and numbers too long for it were rounded before a cast sees them
             name = column.replace("'", "''")
             reader = f"{reader[:-1]}, {self.as_text}={{'{name}': 'VARCHAR'}})"
-        found = self.query(f"trim({quoted}::VARCHAR) AS c", reader=reader).fetchnumpy()["c"]
-        return self._complete(found, column).astype(str)
+        return self._strings(f"trim({quoted}::VARCHAR)", column, reader=reader)
+
+    def _strings(self, what: str, column: str, *, gaps: bool = False, reader: str | None = None) -> Strings:
+        return pack(self._fetched(self.query(what, reader=reader), column, gaps))
+
+    def _fetched(self, found: duckdb.DuckDBPyConnection, column: str, gaps: bool) -> Iterator[list[str]]:
+        """Yield the cells of one column some at a time: DuckDB reads on as they are fetched."""
+        row = 0
+        while rows := self._next(found):
+            cells = [cell for (cell,) in rows]
+            if not gaps and None in cells:
+                raise self._empty(column, row + cells.index(None))
+            row += len(cells)
+            yield [cell or "" for cell in cells]
+
+    def _next(self, found: duckdb.DuckDBPyConnection) -> list[Any]:
+        with self._errors():
+            return found.fetchmany(CHUNK)
+
+    def _empty(self, column: str, row: int) -> UserError:
+        return UserError(f"{self.place}: column '{column}' is empty in row {row}; fill it or leave the row out")
 
     def _complete(self, values: np.ndarray, column: str) -> np.ndarray:
         if np.ma.is_masked(values):
-            row = int(np.flatnonzero(np.ma.getmaskarray(values))[0])
-            raise UserError(f"{self.place}: column '{column}' is empty in row {row}; fill it or leave the row out")
+            raise self._empty(column, int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
         return np.asarray(values)
 
     def quoted(self, column: str) -> str:
@@ -103,7 +144,7 @@ class TableFile:
             known = f" AND NOT isnan({column})" if self.types[condition.column] in ("FLOAT", "DOUBLE") else ""
             terms.append(f"{column} {operator} {right}{known}")
             values += given
-        mask = self.query(f"coalesce({' AND '.join(terms)}, false) AS c", tuple(values)).fetchnumpy()["c"]
+        mask = self.arrays(f"coalesce({' AND '.join(terms)}, false) AS c", tuple(values))["c"]
         return np.asarray(mask, dtype=bool)
 
 

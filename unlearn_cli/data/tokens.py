@@ -3,9 +3,10 @@
 import re
 import zlib
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
+
+from unlearn_cli.data.digests import digests_of
 
 WORD = re.compile(r"\w+")
 
@@ -22,7 +23,7 @@ class Texts:
     def take(self, rows: np.ndarray) -> np.ndarray:
         raise TypeError("text is no sample; the manifest's check asks for tokens")
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         raise TypeError("text is no sample; the manifest's check asks for tokens")
 
 
@@ -38,8 +39,8 @@ class TokenInputs:
     def take(self, rows: np.ndarray) -> np.ndarray:
         return self.numbers[rows].astype(np.float32)  # exact: there are at most 2^24 buckets
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
-        return [blake2b(self.numbers[row].tobytes(), digest_size=16).digest() for row in rows]
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
+        return digests_of((self.numbers[row].tobytes() for row in rows), len(rows))
 
 
 def tokenise(texts: Texts, length: int, buckets: int) -> TokenInputs:

@@ -26,7 +26,7 @@ class EnlargedInputs:
     def take(self, rows: np.ndarray) -> np.ndarray:
         return self.inputs.take(rows).repeat(self.factor, axis=2).repeat(self.factor, axis=3)
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         return self.inputs.fingerprints(rows)
 
 

@@ -9,8 +9,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,11 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli import console
+from unlearn_cli.data.digests import digests_of
 from unlearn_cli.data.images import SUFFIXES, read_image
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
+from unlearn_cli.data.shard_index import Record, indexed, together
+from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError
 from unlearn_cli.sources import Webdataset
 
@@ -35,20 +37,15 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
     if len(input.shape) != 3 or input.shape[0] not in (1, 3):
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
     paths = shards(spec.path)
-    found = [record for number, path in enumerate(paths) for record in _records(path, number, spec, name)]
-    if not found:
+    found = [indexed(list(_records(path, number, spec, name))) for number, path in enumerate(paths)]
+    index = together(found)
+    if not len(index.keys):
         raise UserError(f"{name}: {spec.path}: holds no records; expected files such as 0001.jpg and 0001.{spec.label}")
-    ids = np.array([record.key for record in found])
-    unique, counts = np.unique(ids, return_counts=True)
-    if len(unique) < len(ids):
-        raise UserError(f"{name}: {spec.path}: the key '{unique[counts.argmax()]}' is there twice; make keys unique")
-    places = np.array([record.place for record in found], dtype=np.int64)
-    labels = np.array([record.label for record in found])
-    if labels.dtype.kind == "U" and all(re.fullmatch(r"-?\d{1,18}", label) for label in labels.tolist()):
-        labels = labels.astype(np.int64)
-    elif labels.dtype.kind == "U" and task == "regression":
-        labels = _numbers(labels, name, spec)
-    return from_arrays(name, TarImages(paths, places, ids, input), labels, ids, _columns(found))
+    repeated = index.keys.repeated()
+    if repeated is not None:
+        raise UserError(f"{name}: {spec.path}: the key '{repeated}' is there twice; make keys unique")
+    labels = _read(index.labels, task, f"{name}: {spec.path}")
+    return from_arrays(name, TarImages(paths, index.places, index.keys, input), labels, index.keys, index.columns)
 
 
 def shards(pattern: Path) -> list[Path]:
@@ -58,16 +55,6 @@ def shards(pattern: Path) -> list[Path]:
         return [pattern]
     first, last, width = int(match[1]), int(match[2]), len(match[1])
     return [Path(str(pattern).replace(match[0], f"{number:0{width}d}")) for number in range(first, last + 1)]
-
-
-@dataclass
-class Record:
-    """What the index knows of one record; `place` is (shard, offset, bytes) of its image."""
-
-    key: str
-    place: tuple[int, int, int] | None = None
-    label: Any = None
-    columns: dict[str, Any] = field(default_factory=dict)
 
 
 def _records(path: Path, shard: int, spec: Webdataset, name: str) -> Iterator[Record]:
@@ -141,17 +128,17 @@ def _whole(record: Record | None, path: Path, spec: Webdataset, name: str) -> It
     yield record
 
 
-def _numbers(labels: np.ndarray, name: str, spec: Webdataset) -> np.ndarray:
+def _read(labels: Values, task: str, place: str) -> Values:
+    """Return labels that are written as whole numbers (in a regression, as numbers) as such."""
+    if not isinstance(labels, Strings):
+        return labels
+    different, numbers = labels.numbered()
+    if all(re.fullmatch(r"-?\d{1,18}", label) for label in different):
+        return np.array(different).astype(np.int64)[numbers]
     try:
-        return labels.astype(np.float64)
+        return np.array(different).astype(np.float64)[numbers] if task == "regression" else labels
     except ValueError:
-        raise UserError(f"{name}: {spec.path}: a label is no number; a regression needs numbers") from None
-
-
-def _columns(records: list[Record]) -> dict[str, np.ndarray]:
-    """Return the fields that every record has."""
-    common = set.intersection(*(set(record.columns) for record in records))
-    return {name: np.array([record.columns[name] for record in records]) for name in sorted(common)}
+        raise UserError(f"{place}: a label is no number; a regression needs numbers") from None
 
 
 @dataclass(frozen=True)
@@ -160,7 +147,7 @@ class TarImages:
 
     paths: list[Path]
     places: np.ndarray
-    keys: np.ndarray
+    keys: Strings
     input: StoredInput
 
     def __len__(self) -> int:
@@ -171,9 +158,9 @@ class TarImages:
             return np.zeros((0, *self.input.shape), dtype=np.uint8)
         return np.stack([read_image(self._named(row), self.input, BytesIO(self._bytes(row))) for row in rows])
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         console.say(f"looking for copies: reading {len(rows)} images of tar files")  # it may take minutes
-        return [blake2b(self._bytes(row), digest_size=16).digest() for row in rows]
+        return digests_of((self._bytes(row) for row in rows), len(rows))
 
     def _bytes(self, row: int) -> bytes:
         shard, offset, size = self.places[row].tolist()
@@ -183,4 +170,4 @@ class TarImages:
 
     def _named(self, row: int) -> Path:
         """Return a name for messages: the shard and the key in it."""
-        return self.paths[int(self.places[row, 0])] / str(self.keys[row])
+        return self.paths[int(self.places[row, 0])] / self.keys.text(row)

@@ -1,10 +1,10 @@
 """Rows in the order of time as series: what a record sees are the rows before its own. Cut on demand, never stored."""
 
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 
 import numpy as np
 
+from unlearn_cli.data.digests import digests_of
 from unlearn_cli.data.records import Inputs, Records, choose
 from unlearn_cli.errors import UserError
 from unlearn_cli.transforms import Window
@@ -30,14 +30,14 @@ class WindowInputs:
         """Return the numbers (n, length) of the rows that windows are made of."""
         return self.starts[rows][:, None] + np.arange(self.length)
 
-    def fingerprints(self, rows: np.ndarray) -> list[bytes]:
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         if not len(rows):
-            return []
+            return digests_of((), 0)
         starts = self.starts[rows]
         first = int(starts.min())
         digests = self.inputs.fingerprints(np.arange(first, int(starts.max()) + self.length))
-        parts = [digests[start : start + self.length] for start in (starts - first).tolist()]
-        return [blake2b(b"".join(part), digest_size=16).digest() for part in parts]
+        parts = (digests[start : start + self.length].tobytes() for start in (starts - first).tolist())
+        return digests_of(parts, len(rows))
 
 
 def make_windows(records: Records, window: Window) -> Records:

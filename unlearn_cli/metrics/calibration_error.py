@@ -6,16 +6,21 @@ Source: Naeini et al. 2015; Guo et al. 2017 (15 bins). Warning: biased upwards i
 as an error), so compare splits of like size, and forget with a reference.
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from pydantic import PositiveInt
 from scipy.special import log_softmax
 
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate
+from unlearn_cli.stats.by_record import all_finite, by_record
 from unlearn_cli.stats.intervals import bounded, missing
 
 TASK = "classification"
 REPEATS = 200
+CHUNK = 2**16  # records at a time
+Part = tuple[np.ndarray, np.ndarray]  # of some records: their bins, and right - confidence
 
 
 def calibration_error(outputs: Outputs, *, bins: PositiveInt = 15) -> Estimate:
@@ -26,25 +31,42 @@ def calibration_error(outputs: Outputs, *, bins: PositiveInt = 15) -> Estimate:
     n = len(outputs)
     if n == 0:
         return missing("no records")
-    if not np.isfinite(outputs.values).all():
+    if not all_finite(outputs.values):
         return missing("not finite: the outputs hold NaN or infinity", n)
-    confidence = np.exp(log_softmax(outputs.values, axis=1)).max(axis=1)
-    right = (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)
+    confidence = by_record(lambda logits: np.exp(log_softmax(logits, axis=1)).max(axis=1), outputs.values)
+    gaps = (outputs.values.argmax(axis=1) == outputs.labels) - confidence
     # (0, 1/bins], (1/bins, 2/bins], ...: a confidence of exactly 1 lies in the last bin
-    places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    value = _error(places, right - confidence, bins)
+    places = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.min_scalar_type(bins - 1))
+    value = _error(((places, gaps),), bins, n)
     if n < 2:
         return Estimate(value=value, n=n)
     random = np.random.default_rng(n)
-    picks = (random.integers(0, n, n) for _ in range(REPEATS))  # one at a time: together they outweigh the data
-    again = [_error(places[pick], (right - confidence)[pick], bins) for pick in picks]
+    again = [_error(_resampled(places, gaps, random), bins, n) for _ in range(REPEATS)]
     low, high = np.quantile(again, [0.025, 0.975])
     # were it calibrated, would so large an error be a surprise? if not, 0 belongs to it (Broecker & Smith 2007)
-    by_chance = [_error(places, (random.random(n) < confidence) - confidence, bins) for _ in range(REPEATS)]
+    by_chance = [_error(_calibrated(places, confidence, random), bins, n) for _ in range(REPEATS)]
     low = 0.0 if value <= np.quantile(by_chance, 0.975) else low
     return bounded(value, n, (min(low, value), max(high, value)), "percentile bootstrap, 200 resamples")
 
 
-def _error(places: np.ndarray, gaps: np.ndarray, bins: int) -> float:
+def _error(parts: Iterable[Part], bins: int, n: int) -> float:
     """Return sum_b |sum of (right - confidence) in the bin| / n, which is the formula above."""
-    return float(np.abs(np.bincount(places, weights=gaps, minlength=bins)).sum() / len(gaps))
+    sums = np.zeros(bins)
+    for places, gaps in parts:
+        np.add.at(sums, places, gaps)
+    return float(np.abs(sums).sum() / n)
+
+
+def _resampled(places: np.ndarray, gaps: np.ndarray, random: np.random.Generator) -> Iterator[Part]:
+    """Draw as many records as there are, with replacement, some at a time."""
+    n = len(places)
+    for start in range(0, n, CHUNK):
+        picks = random.integers(0, n, min(CHUNK, n - start))
+        yield places[picks], gaps[picks]
+
+
+def _calibrated(places: np.ndarray, confidence: np.ndarray, random: np.random.Generator) -> Iterator[Part]:
+    """Draw which records would be right, were the confidences the chances of it."""
+    for start in range(0, len(places), CHUNK):
+        chances = confidence[start : start + CHUNK]
+        yield places[start : start + CHUNK], (random.random(len(chances)) < chances) - chances

@@ -6,6 +6,7 @@ from scipy.special import logsumexp
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate
 from unlearn_cli.stats import mean
+from unlearn_cli.stats.by_record import by_record
 
 
 def loss(outputs: Outputs) -> Estimate:
@@ -18,5 +19,8 @@ def _losses(outputs: Outputs) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):  # a diverged model becomes a null with a reason, in `mean`
         if outputs.task == "regression":
             return (outputs.values - outputs.labels) ** 2
-        of_label = outputs.values[np.arange(len(outputs)), outputs.labels]
-        return logsumexp(outputs.values, axis=1) - of_label
+        return by_record(_cross_entropy, outputs.values, outputs.labels)
+
+
+def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]

@@ -8,12 +8,18 @@ import math
 import numpy as np
 from scipy.special import log_softmax, rel_entr
 
+from unlearn_cli.stats.by_record import by_record
+
 
 def js(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the Jensen-Shannon divergence of each record in bits: KL(p||m)/2 + KL(q||m)/2, m = (p + q)/2; in [0, 1].
 
     Lin 1991. Symmetric, and never more than one bit; its root is the distance of the same name, which this is not.
     """
+    return by_record(_js, logits, others)
+
+
+def _js(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
     p, q = np.exp(log_softmax(logits, axis=1)), np.exp(log_softmax(others, axis=1))
     m = (p + q) / 2
     nats = (rel_entr(p, m) + rel_entr(q, m)).sum(axis=1) / 2
@@ -22,12 +28,20 @@ def js(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 def kl(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return KL(softmax(logits) || softmax(others)) of each record in nats; unbounded, and not symmetric."""
+    return by_record(_kl, logits, others)
+
+
+def _kl(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
     log_p, log_q = log_softmax(logits, axis=1), log_softmax(others, axis=1)
     return np.maximum((np.exp(log_p) * (log_p - log_q)).sum(axis=1), 0.0)
 
 
 def l2(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the Euclidean distance of the two softmax vectors of each record; in [0, sqrt 2]."""
+    return by_record(_l2, logits, others)
+
+
+def _l2(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.exp(log_softmax(logits, axis=1)) - np.exp(log_softmax(others, axis=1)), axis=1)
 
 

@@ -4,10 +4,15 @@ import numpy as np
 from scipy.special import entr, log_softmax, logsumexp
 
 from unlearn_cli.outputs import Outputs
+from unlearn_cli.stats.by_record import by_record
 
 
 def margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return phi = z_y - logsumexp_{k != y} z_k; from probabilities it would be infinite at a gap of 17 (float32)."""
+    return by_record(_margin, logits, labels)
+
+
+def _margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     rows = np.arange(len(labels))
     others = logits.copy()  # (n, K)
     others[rows, labels] = -np.inf
@@ -23,7 +28,7 @@ def phi(outputs: Outputs) -> np.ndarray:
 
 def entropy(logits: np.ndarray) -> np.ndarray:
     """Return the entropy of the softmax of each record, in nats."""
-    return entr(np.exp(log_softmax(logits, axis=1))).sum(axis=1)
+    return by_record(lambda some: entr(np.exp(log_softmax(some, axis=1))).sum(axis=1), logits)
 
 
 def loss(outputs: Outputs) -> np.ndarray:

@@ -1,0 +1,74 @@
+"""A table's image paths: found fast where they are plain files, and never followed out of their root."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.data.test_sources import GREY, HEIGHT, WIDTH, opened, picture, samples
+from unlearn_cli.data import strings
+from unlearn_cli.data.image_paths import check_paths
+from unlearn_cli.data.strings import pack
+from unlearn_cli.errors import UserError
+
+SHAPE = [1, HEIGHT, WIDTH]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two images in folders, links inside the root and out of it, and a secret beside it."""
+    root = tmp_path / "root"
+    for folder in (root / "a", root / "b" / "c", tmp_path / "secret"):
+        folder.mkdir(parents=True)
+        picture(GREY[0]).save(folder / "1.png")
+    (root / "a" / "inside.png").symlink_to(root / "b" / "c" / "1.png")
+    (root / "inside").symlink_to(root / "b", target_is_directory=True)
+    (root / "a" / "out.png").symlink_to(tmp_path / "secret" / "1.png")
+    (root / "out").symlink_to(tmp_path / "secret", target_is_directory=True)
+    (root / "circle").symlink_to(root / "circle")
+    return root.resolve()
+
+
+@pytest.mark.parametrize(
+    "name", ["a/1.png", "b/c/1.png", "./a//1.png", "b/../a/1.png", "a/inside.png", "inside/c/1.png", "../root/a/1.png"]
+)
+def test_files_below_the_root_are_fine_however_they_are_written(name: str, root: Path) -> None:
+    check_paths(pack([["a/1.png", name, str(root / "a" / "1.png")]]), root, "table")
+
+
+@pytest.mark.parametrize(
+    "name", ["a/out.png", "out/1.png", "../secret/1.png", "a/../../secret/1.png", "/etc/passwd", "..", "../nowhere.png"]
+)
+def test_no_path_leaves_the_root_by_dots_or_links(name: str, root: Path) -> None:
+    with pytest.raises(UserError, match=r"table: the image of row 1 lies outside of its folder; set 'root'"):
+        check_paths(pack([["a/1.png", name]]), root, "table")
+
+
+@pytest.mark.parametrize("name", ["a/2.png", "d/1.png", "a", "a/", "", "a/1.png/x", "circle", "circle/1.png", "a\0b/1"])
+def test_what_is_no_file_is_missed(name: str, root: Path) -> None:
+    with pytest.raises(UserError, match=r"table: row 1: there is no image .* below its folder"):
+        check_paths(pack([["a/1.png", name]]), root, "table")
+
+
+def test_the_first_bad_row_of_many_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strings, "CHUNK", 4)
+    monkeypatch.setattr("unlearn_cli.data.image_paths.CHUNK", 4)
+    names = ["a/1.png", "b/c/1.png", "a/inside.png"] * 3 + ["a/no.png", "a/out.png"]
+    with pytest.raises(UserError, match=r"row 9: there is no image a/no\.png"):
+        check_paths(pack([names]), root, "table")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
+def test_files_in_a_folder_that_may_not_be_listed_are_found(root: Path) -> None:
+    (root / "a").chmod(0o111)
+    check_paths(pack([["a/1.png"]]), root, "table")
+    (root / "a").chmod(0o755)
+
+
+def test_rows_may_name_one_image_many_times(root: Path) -> None:
+    rows = "\n".join(f"r{row},{'a/1.png' if row % 3 else 'b/c/1.png'},{row % 2}" for row in range(30))
+    (root / "t.csv").write_text(f"id,file,y\n{rows}\n", encoding="utf-8")
+    table = {"path": str(root / "t.csv"), "label": "y", "id": "id", "image": "file"}
+    dataset = opened({"table": table}, SHAPE, forget={"ids": ["r3", "r10"]})
+    assert dataset.split("forget").rows.tolist() == [3, 10]
+    assert (samples(dataset.split("train")) == GREY[0]).all()

@@ -1,0 +1,33 @@
+"""Digests of stored samples, 16 bytes each in one array: copies of a record are known by them. No torch."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+import numpy as np
+
+CHUNK = 2**16
+
+
+def digests_of(samples: Iterable[bytes], count: int) -> np.ndarray:
+    """Return the digests (count,) of samples, as items of type S16.
+
+    NumPy compares them as bytes, but drops zeros at the end of an item that it hands out; `tobytes` gives all bytes.
+    """
+    return np.fromiter((blake2b(sample, digest_size=16).digest() for sample in samples), dtype="S16", count=count)
+
+
+def are_among(digests: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the mask (n,) of the digests that are among the known ones; np.isin needs several copies of both."""
+    mask = np.zeros(len(digests), dtype=bool)
+    if len(known):
+        known = np.sort(known)
+        for start in range(0, len(digests), CHUNK):
+            chunk = digests[start : start + CHUNK]
+            places = np.searchsorted(known, chunk)
+            mask[start : start + CHUNK] = known[np.minimum(places, len(known) - 1)] == chunk
+    return mask
+
+
+def last_bits(digests: np.ndarray) -> np.ndarray:
+    """Return the last bit (n,) of each digest."""
+    return np.ascontiguousarray(digests).view(np.uint8).reshape(-1, 16)[:, -1] & 1

@@ -1,0 +1,68 @@
+"""What is known of the records of tar shards, in compact arrays: Python's objects are those of one shard at a time."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unlearn_cli.data.strings import Strings, Values, joined, pack
+
+Column = Values | list[Any]  # a list where the values are of several types
+
+
+@dataclass
+class Record:
+    """What the index knows of one record; `place` is (shard, offset, bytes) of its image."""
+
+    key: str
+    place: tuple[int, int, int] | None = None
+    label: Any = None
+    columns: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Index:
+    """Records (n,) by their keys: `places` (n, 3) of the images, labels, and the fields that every record has."""
+
+    keys: Strings
+    places: np.ndarray
+    labels: Any
+    columns: dict[str, Any]
+
+
+def indexed(records: list[Record]) -> Index:
+    """Return the index of one shard, whose labels and columns are still to be put together with those of others."""
+    keys = pack([[record.key for record in records]])
+    places = np.array([record.place for record in records], dtype=np.int64).reshape(-1, 3)
+    common = set.intersection(*(set(record.columns) for record in records)) if records else set()
+    columns = {name: _compact([record.columns[name] for record in records]) for name in common}
+    return Index(keys, places, _compact([record.label for record in records]), columns)
+
+
+def together(shards: list[Index]) -> Index:
+    """Return the index of all shards."""
+    filled = [shard for shard in shards if len(shard.keys)]
+    common = set.intersection(*(set(shard.columns) for shard in filled)) if filled else set()
+    columns = {name: _whole([shard.columns[name] for shard in filled]) for name in sorted(common)}
+    places = np.concatenate([np.zeros((0, 3), dtype=np.int64), *(shard.places for shard in filled)])
+    return Index(joined([shard.keys for shard in filled]), places, _whole([shard.labels for shard in filled]), columns)
+
+
+def _compact(values: list[Any]) -> Column:
+    """Return values of one type in an array."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        return pack([values])
+    found = np.array(values) if len(kinds) == 1 else np.array([])
+    return found if found.dtype.kind in "bif" and len(found) else values
+
+
+def _whole(parts: list[Column]) -> Values:
+    """Put a column of several shards together; its type is what NumPy makes of all values."""
+    strings = [part for part in parts if isinstance(part, Strings)]
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(strings) == len(parts):
+        return joined(strings)
+    if len(arrays) == len(parts) and len({part.dtype for part in arrays}) == 1:
+        return np.concatenate(arrays)
+    return np.array([value for part in parts for value in (part if isinstance(part, list) else part.tolist())])
