@@ -13,6 +13,7 @@ import numpy as np
 from unlearn_cli import report
 from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection, transform
+from unlearn_cli.data.forgotten import divide
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
@@ -25,7 +26,7 @@ FORMATS = {  # format -> module and function; imported when asked for, since eac
     "sklearn": "sklearn_sets:sklearn",
 }  # fmt: skip
 
-SPLITS = ("train", "test", "forget", "retain", "test_forget", "test_retain")
+WHOLE = ("train", "test", "forgotten")  # splits whose records are their own; the others are parts of train and test
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Dataset:
     num_outputs: int
     splits: dict[str, Split]
     forget_classes: list[int] | None  # numbers, when the selection is exactly whole classes
+    unresolved: int = 0  # ids of the manifest's `forgotten` that no record of train has
 
     def split(self, name: str) -> Split:
         """Return a split by name.
@@ -100,13 +102,18 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Data
     else:
         classes = label_reader.class_list(manifest.classes, train, arguments)
         encode = lambda records: label_reader.encode(records, classes or [])  # noqa: E731
-    splits = {"train": Split("train", train, np.arange(len(train)), encode(train))}
-    if test is not None:
-        splits["test"] = Split("test", test, np.arange(len(test)), encode(test))
+    # After the list of classes is made: a class that is forgotten keeps its output.
+    divided = divide(manifest, train)
+    found = {"train": divided.kept, "test": test, "forgotten": divided.forgotten}
+    splits = {
+        name: Split(name, records, np.arange(len(records)), encode(records))
+        for name, records in found.items() if records is not None
+    }  # fmt: skip
     numbers = _derive(manifest, splits, classes or [], forget_duplicates)
     splits = _standardised(manifest, splits)
     num_outputs = _num_outputs(manifest, classes)
-    return Dataset(manifest.task, [str(name) for name in classes] if classes else None, num_outputs, splits, numbers)
+    names = [str(name) for name in classes] if classes else None
+    return Dataset(manifest.task, names, num_outputs, splits, numbers, divided.unresolved)
 
 
 def open_records(source: Source, name: str, manifest: Manifest) -> Records:
@@ -178,7 +185,7 @@ def _standardised(manifest: Manifest, splits: dict[str, Split]) -> dict[str, Spl
     standardise = transform.standardiser(steps, basis.records, basis.rows)
     if standardise is None:
         return splits
-    changed = {name: standardise(splits[name].records) for name in ("train", "test") if name in splits}
+    changed = {name: standardise(splits[name].records) for name in WHOLE if name in splits}
     parts = {id(splits[name].records): records for name, records in changed.items()}
     return {name: replace(split, records=parts[id(split.records)]) for name, split in splits.items()}
 

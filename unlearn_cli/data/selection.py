@@ -18,7 +18,7 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
         UserError: a class or an id that does not exist, nothing or everything selected, or not what `expect` says.
     """
     mask = by_meaning(forget, records, labels, classes)
-    ids = [*forget.ids, *(_ids_of(forget.ids_file, folder) if forget.ids_file else [])]
+    ids = listed_ids(forget, folder)
     if ids:
         mask |= _by_ids(ids, records)
     if forget.groups:
@@ -59,10 +59,17 @@ def _by_ids(ids: list[Any], records: Records) -> np.ndarray:
     return mask
 
 
-def _ids_of(file: IdsFile, folder: Path) -> list[str]:
+def listed_ids(forget: Forget, folder: Path) -> list[str]:
+    """Return the ids that are listed in the manifest and in its file of ids."""
+    more = ids_of(forget.ids_file, folder, "forget.ids_file").tolist() if forget.ids_file else []
+    return [*map(str, forget.ids), *more]
+
+
+def ids_of(file: IdsFile, folder: Path, name: str) -> np.ndarray:
+    """Return the ids (n,) of a file of ids, as text; `name` is for messages."""
     from unlearn_cli.data.table import read_column  # DuckDB: imported only where a table is read
 
-    return read_column(folder / file.path, file.column, "forget.ids_file").astype(str).tolist()
+    return read_column(folder / file.path, file.column, name).astype(str)
 
 
 def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
