@@ -39,7 +39,7 @@ class Ledger:
     """What happened so far, and the only way to add to it. Made by `open_ledger`."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection, now: Clock) -> None:
-        self.path, self._connection, self._now = path, connection, now
+        self.path, self._connection, self.now = path, connection, now
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -75,7 +75,7 @@ class Ledger:
         return Event(seq + 1, time, kind, request, run, body, digest)
 
     def _time_after(self, last: str) -> str:
-        now = clock.told(self._now())
+        now = clock.told(self.now())
         if now >= last:
             return now
         if clock.read(last) - clock.read(now) <= TOLERANCE:

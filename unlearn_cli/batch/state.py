@@ -57,8 +57,7 @@ class State:
     versions: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> {tensor_digest, file_sha256}, all
     current: str | None = None  # version
     unfinished: str | None = None  # run
-    refused: list[Event] = field(default_factory=list)  # set aside without ever being a request
-    refused_arrivals: set[tuple[str, str]] = field(default_factory=set)  # (arrival, digest) of those
+    refused: dict[tuple[str, str], Event] = field(default_factory=dict)  # (arrival, digest) of what became no request
     removed: set[str] = field(default_factory=set)  # what was vacuumed
     last: Event | None = None
 
@@ -81,9 +80,9 @@ class State:
         return [run for run in self.runs.values() if run.state == "promoted"]
 
 
-def fold(events: Iterable[Event]) -> State:
-    """Return what follows from the events."""
-    state = State()
+def fold(events: Iterable[Event], state: State | None = None) -> State:
+    """Return what follows from the events; with `state`, from those before them, too."""
+    state = State() if state is None else state
     for event in events:
         HANDLERS[event.kind](state, event)
         state.last = event
@@ -113,8 +112,7 @@ def _set_aside(state: State, event: Event) -> None:
     """A request that is known, or what never became one: a bad file, a known id with other content."""
     known, body = state.requests.get(event.request or ""), event.body
     if known is None or body.get("digest") not in (None, known.digest):
-        state.refused.append(event)
-        state.refused_arrivals.add((body["arrival"], body["digest"]))
+        state.refused[body["arrival"], body["digest"]] = event
         return
     known.state, known.reason, known.ended = "set_aside", body["reason"], clock.read(event.time)
 
