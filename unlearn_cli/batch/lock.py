@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unlearn_cli.errors import Interrupted
+from unlearn_cli.errors import Busy
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def held(path: Path) -> Iterator[None]:
     Who holds it is written beside it: opening a lock file may empty it.
 
     Raises:
-        Interrupted: another process holds it; says which.
+        Busy: another process holds it; says which.
     """
     from filelock import FileLock, Timeout
 
@@ -25,7 +25,7 @@ def held(path: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise Interrupted(f"{path}: {_told(holder)} is at this batch; try again when it has ended") from None
+        raise Busy(f"{path}: {_told(holder)} is at this batch; try again when it has ended") from None
     try:
         holder.write_text(f"{os.getpid()}\n", encoding="ascii")
         yield

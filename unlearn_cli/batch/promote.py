@@ -11,6 +11,7 @@ from pathlib import Path
 from unlearn_cli import files
 from unlearn_cli.batch import fault
 from unlearn_cli.checkpoint_header import read_header, resolve
+from unlearn_cli.errors import IntegrityError
 
 POINTER = "current"
 FIRST = "v0000"  # a copy of the checkpoint that it all began with
@@ -35,20 +36,25 @@ def point(models: Path, version: str) -> None:
     files.fsync(models)
 
 
-def place(made: Path, models: Path, version: str) -> None:
-    """Give a new version its place among the others; if it has it already, only see that nothing else is left.
+def place(made: Path, version: Path) -> None:
+    """Give a new version its place among the others, unless it has it already.
 
-    Both folders are whole at any time: where they lie on one file system it is renamed, else copied and then renamed.
+    It is there as a whole or not at all: on one file system it is renamed, to another it is copied.
+
+    Raises:
+        IntegrityError: it is in neither place.
     """
-    folder = models / version
-    if not folder.exists() and made.stat().st_dev == models.stat().st_dev:
-        made.rename(folder)
-        files.fsync(models)
+    if version.exists():
+        return
+    if not made.exists():
+        raise IntegrityError(f"{made}: the checkpoint that passed is gone; bring it back from a backup")
+    if made.stat().st_dev == version.parent.stat().st_dev:
+        made.rename(version)
+        files.fsync(version.parent)
         files.fsync(made.parent)
-    elif not folder.exists():
-        with files.output_folder(folder) as new:
-            shutil.copytree(made, new, dirs_exist_ok=True)
-    shutil.rmtree(made, ignore_errors=True)
+        return
+    with files.output_folder(version) as new:
+        shutil.copytree(made, new, dirs_exist_ok=True)
 
 
 def copy_first(source: Path, models: Path) -> None:
