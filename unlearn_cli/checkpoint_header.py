@@ -37,7 +37,7 @@ def read_header(path: Path) -> Header:
 
 
 def files_digest(header: Header) -> str:
-    """Return the SHA-256 of a checkpoint's file; of several, that of their names and digests."""
+    """Return the SHA-256 of a checkpoint's file, or of the names and SHA-256 of several."""
     if len(header.files) == 1:
         return sha256(header.files[0])
     digests = [f"{file.name} {sha256(file)}" for file in header.files]

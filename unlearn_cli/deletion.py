@@ -8,12 +8,12 @@ from pydantic import NonNegativeInt as Count
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli import gates, manifest, methods, plugin, strict_yaml
-from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.errors import UserError, did_you_mean, resources
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.manifest_errors import messages
 from unlearn_cli.sources import Arrays, FilePath, ImageFolder, Section, Source, Table, Webdataset
 
-FOLDERS = ("requests", "models", "runs")
+FOLDERS: tuple[Literal["requests", "models", "runs"], ...] = ("requests", "models", "runs")
 
 
 class Attack(Section):
@@ -170,6 +170,20 @@ def _check_folders(deletion: Deletion, path: Path) -> None:
                 raise UserError(f"{path}: '{other}' lies in '{name}'; choose folders beside each other")
         if path.resolve().is_relative_to(place):
             raise UserError(f"{path}: '{name}' is the folder of this file or above it; choose one below it")
+
+
+def make_folders(deletion: Deletion) -> None:
+    """Make the folders that a run writes in, where they are missing.
+
+    Raises:
+        UserError: a file has the name of one, or the place is not writable.
+    """
+    for folder in (*(deletion.path(name) for name in FOLDERS), deletion.path("ledger").parent):
+        with resources(folder):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise UserError(f"{folder}: a file is in the way; name a folder, or move the file") from None
 
 
 def described(deletion: Deletion) -> Manifest:

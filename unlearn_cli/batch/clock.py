@@ -19,6 +19,11 @@ def told(time: datetime) -> str:
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def short(text: str) -> str:
+    """Return such a text without the fractions of a second, for people."""
+    return f"{text[:19]}Z"
+
+
 def read(text: str) -> datetime:
     """Return the time that `told` made a text of."""
     return datetime.fromisoformat(text).astimezone(UTC)

@@ -17,16 +17,15 @@ from unlearn_cli.files import fsync
 KEY_BYTES = 32
 
 
-def make_key(path: Path) -> bytes:
-    """Return the key in the file, which is made (readable by its owner alone) when there is none.
+def make_key(path: Path, ledger: Path) -> bytes:
+    """Return the key in the file; before there is a ledger it is made, readable by its owner alone.
 
     Raises:
         UserError: the folder cannot be written, or others may read the key.
-        IntegrityError: the file is there, but holds no key.
+        IntegrityError: the file holds no key, or is gone while the ledger is there.
     """
-    if not path.exists():
+    if not path.exists() and not ledger.exists():
         with resources(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             _create(path)
     return read_key(path)
 

@@ -1,6 +1,5 @@
 """The ledger: one SQLite file to which events are appended, each with the hash of the one before it."""
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -11,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.batch import clock
+from unlearn_cli.batch.chain import START, Row, broken, event_hash, forgotten_digest
 from unlearn_cli.batch.keyed import canonical
-from unlearn_cli.batch.ledger_schema import START, create, told
+from unlearn_cli.batch.ledger_schema import create, damage, told
 from unlearn_cli.errors import IntegrityError, UserError
 
 BUSY_SECONDS = 5.0  # how long a write waits for another one, which takes milliseconds
 TOLERANCE = timedelta(minutes=1)  # by so much clocks are set back by those who keep them right
 
+# A damaged row may hold anything; as text it can be compared with its hash.
+_TEXTS = ", ".join(f"CAST({name} AS TEXT)" for name in ("time", "kind", "request", "run", "body", "previous", "hash"))
+
 Clock = Callable[[], datetime]
-Row = tuple[int, str, str, str | None, str | None, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,12 @@ class Ledger:
     def rows(self) -> list[Row]:
         """Return the events as they are stored, unchecked: seq, time, kind, request, run, body, previous, hash."""
         with told(self.path):
-            return self._connection.execute("SELECT * FROM event ORDER BY seq").fetchall()
+            return self._connection.execute(f"SELECT seq, {_TEXTS} FROM event ORDER BY seq").fetchall()
+
+    def damage(self) -> list[str]:
+        """Return what is wrong with the file, its tables and its triggers; the events are not looked at."""
+        with told(self.path):
+            return damage(self._connection)
 
     def forget(self, run: str, digests: Iterable[str]) -> tuple[int, str]:
         """Note the keyed hashes of the ids that a run made the model forget; return what `promoted` says of them."""
@@ -133,31 +140,6 @@ class Ledger:
         return count
 
 
-def event_hash(seq: int, time: str, kind: str, request: str | None, run: str | None, body: str, previous: str) -> str:
-    """Return the hash of an event: over all that is stored of it, and the hash of the one before."""
-    return hashlib.sha256(canonical([seq, time, kind, request, run, body, previous]).encode()).hexdigest()
-
-
-def forgotten_digest(ordered: Iterable[str]) -> str:
-    """Return the digest of a run's keyed hashes, given in their order."""
-    return hashlib.sha256("\n".join(ordered).encode()).hexdigest()
-
-
-def broken(rows: list[Row]) -> list[str]:
-    """Return a line for each row that does not follow from the one before."""
-    found, previous, last = [], START, ""
-    for position, row in enumerate(rows, start=1):
-        seq, time, *_, stated, digest = row
-        if seq != position:
-            return [*found, f"event {position} is gone: the next one is {seq}"]
-        if stated != previous or event_hash(*row[:7]) != digest:
-            found.append(f"event {seq} was changed: its hash does not follow from what it says and the one before")
-        elif time < last:
-            found.append(f"event {seq} is of {time}, before the one before it")
-        previous, last = digest, time
-    return found
-
-
 @contextmanager
 def open_ledger(path: Path, *, now: Clock = clock.now, create_missing: bool = True) -> Iterator[Ledger]:
     """Open the ledger, which is made when there is none.
@@ -170,10 +152,9 @@ def open_ledger(path: Path, *, now: Clock = clock.now, create_missing: bool = Tr
     if not path.exists() and not create_missing:
         raise UserError(f"{path}: there is no ledger yet; the first run makes it")
     with told(path):
-        if create_missing:
-            path.parent.mkdir(parents=True, exist_ok=True)
         address = f"{path.absolute().as_uri()}?mode={'rwc' if create_missing else 'rw'}"
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
         try:
             create(connection, path)
         except BaseException:

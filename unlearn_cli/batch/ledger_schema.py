@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from unlearn_cli.batch.chain import START
 from unlearn_cli.errors import Busy, CliError, IntegrityError, ResourceError, UserError, resources
 
 APPLICATION, VERSION = 0x756E6C64, 1  # 'unld', in the file's header; the version of the tables
-START = "0" * 64  # what the first event has for the hash of the one before
 
 TABLES = (
     """CREATE TABLE event(seq INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, request TEXT, run TEXT,
@@ -70,10 +70,14 @@ def _names(connection: sqlite3.Connection) -> list[tuple[str]]:
     return connection.execute("SELECT name FROM sqlite_master").fetchall()
 
 
-def changed_schema(connection: sqlite3.Connection) -> bool:
-    """Say whether tables or triggers are other than this tool makes them."""
-    found = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-    return found != set(SCHEMA)
+def damage(connection: sqlite3.Connection) -> list[str]:
+    """Return what is wrong with the file itself, and with what makes it append-only."""
+    (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    found = [] if answer == "ok" else [f"the ledger's file is damaged: {answer}"]
+    there = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+    if there != set(SCHEMA):
+        found.append("the ledger's tables or triggers were changed: it was not append-only")
+    return found
 
 
 @contextmanager
