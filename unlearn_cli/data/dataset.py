@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +27,7 @@ FORMATS = {  # format -> module and function; imported when asked for, since eac
     "sklearn": "sklearn_sets:sklearn",
 }  # fmt: skip
 
+SomeSection = TypeVar("SomeSection", bound=Section)
 WHOLE = ("train", "test", "forgotten")  # splits whose records are their own; the others are parts of train and test
 
 
@@ -100,7 +102,7 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Data
     if manifest.task == "regression":
         classes, encode = None, label_reader.numbers
     else:
-        classes = label_reader.class_list(manifest.classes, train, arguments)
+        classes = label_reader.class_list(manifest.classes, train.labels, arguments, train.class_names, train.name)
         encode = lambda records: label_reader.encode(records, classes or [])  # noqa: E731
     # After the list of classes is made: a class that is forgotten keeps its output.
     divided = divide(manifest, train)
@@ -120,7 +122,7 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     """Open one source; its paths start from the manifest's folder."""
     module, _, function = FORMATS[source.format].partition(":")
     assert source.spec is not None
-    spec = _absolute(source.spec, manifest.folder)
+    spec = absolute(source.spec, manifest.folder)
     read = getattr(import_module(f"unlearn_cli.data.{module}"), function)
     steps = manifest.data.transform if manifest.data else []
     stored = read(spec, name, transform.stored_input(steps, manifest.input), manifest.task)
@@ -130,7 +132,8 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     return records
 
 
-def _absolute(spec: Section, folder: Path) -> Section:
+def absolute(spec: SomeSection, folder: Path) -> SomeSection:
+    """Return a source whose relative paths start from a folder."""
     paths = {key: folder / value for key, value in spec if isinstance(value, Path)}
     return spec.model_copy(update=paths)
 
@@ -140,7 +143,8 @@ def _without_data(manifest: Manifest, num_classes: int | None) -> Dataset:
     if manifest.task == "classification" and classes is None:
         raise UserError("a manifest without data must say how many classes there are: list 'classes'")
     forget = manifest.forget
-    numbers = selection.forget_classes(forget, classes or []) if forget and forget.only_classes else None
+    listed = forget.classes if forget and forget.only_classes else []
+    numbers = selection.class_numbers(listed, classes or [], "forget.classes") or None
     if numbers and len(numbers) == len(classes or []):
         raise UserError("forget selects every class; nothing would be left to keep")
     names = [str(name) for name in classes] if classes else None

@@ -31,14 +31,15 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
 
 def by_meaning(forget: Forget, records: Records, labels: np.ndarray, classes: Classes) -> np.ndarray:
     """Return the mask of the records that classes and conditions select: what makes sense for test data too."""
-    mask = np.isin(labels, forget_classes(forget, classes)) if forget.classes else np.zeros(len(records), dtype=bool)
+    chosen = class_numbers(forget.classes, classes, "forget.classes")
+    mask = np.isin(labels, chosen) if chosen else np.zeros(len(records), dtype=bool)
     return mask | records.where(forget.where) if forget.where else mask
 
 
-def forget_classes(forget: Forget, classes: Classes, place: str = "forget.classes") -> list[int]:
-    """Return the numbers of the classes to forget, given by name or number."""
-    found = [position(value, classes) for value in forget.classes]
-    for value, number in zip(forget.classes, found, strict=True):
+def class_numbers(listed: Classes, classes: Classes, place: str) -> list[int]:
+    """Return the numbers of some of the classes, given by name or number; `place` is for messages."""
+    found = [position(value, classes) for value in listed]
+    for value, number in zip(listed, found, strict=True):
         if number is None:
             known = [str(name) for name in classes]
             raise UserError(f"{place}: there is no class '{value}'; {did_you_mean(str(value), known)}")
