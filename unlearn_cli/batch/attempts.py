@@ -65,7 +65,8 @@ def _tried(batch: Batch, run: RunState, number: int, method: str, tried_before: 
     return _tell(
         batch, run, method, number, failed, unlearn_report=_digest(folder / f"attempt-{number}"),
         judge_report=_digest(folder / f"judged-{number}") if judged else None,
-        attack_report=_digest(folder / f"attack-{number}") if attacked else None, subject=unlearned.subject.tensor_digest,
+        attack_report=_digest(folder / f"attack-{number}") if attacked else None,
+        subject=unlearned.subject.tensor_digest,
     )  # fmt: skip
 
 

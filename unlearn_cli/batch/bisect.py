@@ -23,13 +23,13 @@ def bisect(batch: Batch) -> None:
     ready(batch)
     recover(batch)
     requests = collect(batch)
-    _divide(batch, requests, _root(batch.state(), requests), _root(batch.state(), requests))
+    root = _root(batch.state(), requests)
+    _divide(batch, requests, root, root)
 
 
 def _root(state: State, requests: dict[str, Request]) -> list[str]:
     """Return the requests to divide: those that an interrupted division began with, or all that are pending."""
-    last = max(state.runs.values(), key=lambda run: run.id, default=None)
-    began = last.body.get("bisect", []) if last else []
+    began = [*state.runs.values()][-1].body.get("bisect", []) if state.runs else []
     return began if any(name in requests for name in began) else list(requests)
 
 
@@ -54,8 +54,9 @@ def _divide(batch: Batch, requests: dict[str, Request], group: list[str], root: 
 
 def _failed_before(batch: Batch, state: State, group: list[str]) -> bool:
     """Say whether a run over just these failed on the current checkpoint; it would fail again."""
+    same = {"requests": set(group), "before": state.current, "config": batch.setup.digest}
     return any(
-        run.state == "failed" and set(run.requests) == set(group) and run.before["version"] == state.current
-        and run.body["config"] == batch.setup.digest and run.attempts and not any(made["passed"] for made in run.attempts)
+        {"requests": set(run.requests), "before": run.before["version"], "config": run.body["config"]} == same
         for run in state.runs.values()
-    )  # fmt: skip
+        if run.state == "failed" and len(run.attempts) == len(batch.setup.deletion.methods)
+    )

@@ -25,7 +25,11 @@ STEPS = {
     "promoted": "the ledger has the new version and what became of each request",
     "filed": "the files of ended requests have left the inbox",
     "cleaned": "the lists of records are removed",
-    "failed": "the ledger knows that no method passed",
+    "failed": "the ledger knows that the run failed",
+    "rolled_back": "the ledger knows of a rollback, the pointer does not",
+    "pointed_back": "the pointer is rolled back, the files of requests are not back",
+    "vacuumed": "the ledger knows what is going to be removed",
+    "sent": "the version is published, the ledger does not say so",
 }
 
 

@@ -1,7 +1,7 @@
 """Versions of the checkpoint, one a folder, and the pointer to the current one, which readers follow at any time.
 
-`models/current` is a relative symbolic link. It is replaced by renaming another link over it, which is atomic: who opens
-`models/current/model.safetensors` gets the old version or the new one.
+`models/current` is a relative symbolic link. It is replaced by renaming another link over it, which is atomic: who
+opens `models/current/model.safetensors` gets the old version or the new one.
 """
 
 import os

@@ -1,13 +1,12 @@
 """One batch: end what a killed run began, read the inbox, and carry out what is pending in one run.
 
-Where a run stands is in the ledger alone; each stage looks there, and can be done again. So a run that was killed at any
-moment ends, by the same command, as if it had not been.
+Where a run stands is in the ledger alone; each stage looks there, and can be done again. So a run that was killed at
+any moment ends, by the same command, as if it had not been.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from unlearn_cli import console, files
+from unlearn_cli import console
 from unlearn_cli.batch import fault, inbox
 from unlearn_cli.batch.attempts import first_that_passes
 from unlearn_cli.batch.finishing import announce, fail, promote
@@ -15,7 +14,7 @@ from unlearn_cli.batch.opening import begin, check_current
 from unlearn_cli.batch.requests import Request
 from unlearn_cli.batch.selecting import selection_digest, start
 from unlearn_cli.batch.state import RunState
-from unlearn_cli.batch.tidying import tidy
+from unlearn_cli.batch.tidying import clean, tidy
 from unlearn_cli.batch.work import FORGET, MANIFEST, Batch
 from unlearn_cli.errors import UserError
 
@@ -44,7 +43,7 @@ def ready(batch: Batch) -> None:
     """
     begin(batch)
     check_current(batch, batch.state())
-    tidy(batch)
+    clean(batch, batch.state())
 
 
 def recover(batch: Batch) -> bool:
@@ -85,13 +84,13 @@ def collect(batch: Batch) -> dict[str, Request]:
         inbox.bring_back(batch.setup.inbox, batch.key, gone)  # what a rollback that was killed left undone
         found = inbox.read(batch.setup.inbox, batch.key)
         requests, gone = inbox.pending(found, batch.state())
+    state = batch.state()
     with batch.ledger.transaction():
-        state = batch.state()
         for name in gone:
             reason = "its file is gone; drop it into the inbox again"
             batch.ledger.append("set_aside", request=name, reason=reason, file=state.requests[name].file)
             console.warn(f"{name}: set aside: {reason}", request=name)
-    tidy(batch)
+    inbox.settle(batch.setup.inbox, found, batch.state())
     return requests
 
 

@@ -1,4 +1,4 @@
-"""The manifest of one run: that of the batch, with what to forget and what was forgotten, and with the gates that apply.
+"""The manifest of one run: that of the batch, with what to forget, what was forgotten, and the gates that apply.
 
 Its paths are relative to the run's folder, so that neither it nor its digest tells where the batch lies.
 """
@@ -30,7 +30,9 @@ def run_manifest(
              for part in ("train", "test") if (source := getattr(manifest.data, part))}  # fmt: skip
     moved = manifest.model_copy(update={"data": manifest.data.model_copy(update=parts)})
     said = moved.model_dump(mode="json", exclude_unset=True)
-    said["forget"] = {"ids_file": {"path": f"{selection}/forget.csv"}, **({"classes": list(classes)} if classes else {})}
+    said["forget"] = {"ids_file": {"path": f"{selection}/forget.csv"}}
+    if classes:
+        said["forget"]["classes"] = list(classes)
     if forgotten:
         said["forgotten"] = {"ids_file": {"path": f"{selection}/forgotten.csv"}}
     said["gates"] = gates
@@ -58,7 +60,11 @@ def applicable(gates: Iterable[str], classes: bool, forgotten: bool) -> tuple[li
 def _relocated(source: Source, old: Path, new: Path) -> Source:
     """Return a source with its relative paths starting from another folder."""
     assert source.spec is not None
-    paths = {key: _from(old / value, new) for key, value in source.spec if isinstance(value, Path) and not value.is_absolute()}
+    paths = {
+        key: _from(old / value, new)
+        for key, value in source.spec
+        if isinstance(value, Path) and not value.is_absolute()
+    }
     return source.model_copy(update={source.format: source.spec.model_copy(update=paths)})
 
 

@@ -52,8 +52,8 @@ def _refusal(found: Found, unknown_ids: str) -> str | None:
         return found.problem
     if found.unknown and unknown_ids == "set_aside":
         return (
-            f"{found.unknown} of what it names is in no record of the source, nor was it ever forgotten; correct it, or "
-            "set unknown_ids: ignore"
+            f"{found.unknown} of the ids or groups that it names are nowhere: no record of the source has them, and none "
+            "was ever forgotten; correct it, or set unknown_ids: ignore"
         )
     if not (found.records or found.already or found.purged or found.unknown):
         return "it selects no record; correct it"
@@ -84,7 +84,7 @@ def start(batch: Batch, state: State, requests: Sequence[Request], bisect: Seque
             batch.ledger.append("done", request=request.request, **counts(selected.found[request.request]))
         if selected.wanted:
             body = _started(batch, state, selected, folder / FORGET)
-            more = {"bisect": list(bisect)} if bisect else {}
+            more: dict[str, Any] = {"bisect": list(bisect)} if bisect else {}
             batch.ledger.append("run_started", run=run, **body, gates_left_out=left_out, **more)
     for name, reason in selected.refused.items():
         console.warn(f"{name}: set aside: {reason}", request=name)
@@ -94,7 +94,7 @@ def start(batch: Batch, state: State, requests: Sequence[Request], bisect: Seque
     return bool(selected.wanted)
 
 
-def counts(found: Found) -> dict[str, int]:
+def counts(found: Found) -> dict[str, Any]:
     """Return what the ledger keeps of how a request was resolved."""
     return {name: number for name, number in asdict(found).items() if isinstance(number, int)}
 

@@ -1,6 +1,5 @@
 """What ended runs leave behind, whether they ended well or were killed: brought to its place, or removed."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -8,22 +7,25 @@ from unlearn_cli import files
 from unlearn_cli.batch import fault, inbox
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import SELECTION, Batch
-from unlearn_cli.files import tidy_up
 
 
 def tidy(batch: Batch) -> None:
-    """Move the files of ended requests out of the inbox, and remove the lists of records of ended runs."""
+    """Move the files of ended requests out of the inbox, and remove what ended runs need no more."""
     state = batch.state()
     inbox.settle(batch.setup.inbox, inbox.read(batch.setup.inbox, batch.key), state)
     fault.step("filed")
-    for run in state.runs.values():
-        if run.id != state.unfinished:
-            _clean(batch.folder(run.id))
+    clean(batch, state)
     fault.step("cleaned")
 
 
+def clean(batch: Batch, state: State) -> None:
+    """Remove what names records, kept state of interrupted trainings, and half-written folders of ended runs."""
+    for run in state.runs.values():
+        if run.id != state.unfinished:
+            _clean(batch.folder(run.id))
+
+
 def _clean(folder: Path) -> None:
-    """Remove what names records, kept state of interrupted trainings, and half-written folders."""
     leftovers = [*folder.glob(SELECTION), *folder.glob("*.partial"), *folder.glob(".*.new-*")]
     for path in leftovers:
         shutil.rmtree(path)

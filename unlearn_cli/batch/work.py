@@ -110,3 +110,24 @@ def opened(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
     with lock.held(said.lock_file), open_ledger(said.path("ledger"), now=now) as ledger:
         key = keyed.read_key(said.key_file) if ledger.events() else keyed.make_key(said.key_file)
         yield Batch(setup, ledger, key)
+
+
+@contextmanager
+def read_ledger(said: Deletion) -> Iterator[Ledger]:
+    """Open the ledger for reading, without the lock.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    with open_ledger(said.path("ledger"), create_missing=False) as ledger:
+        yield ledger
+
+
+def state(setup: Setup) -> State:
+    """Return where everything stands, without the lock.
+
+    Raises:
+        UserError: there is no ledger yet.
+    """
+    with read_ledger(setup.deletion) as ledger:
+        return fold(ledger.events())
