@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli import console, files, plugin, suitability
+from unlearn_cli import console, files, suitability
 from unlearn_cli.batch import fault
 from unlearn_cli.batch.state import RunState
 from unlearn_cli.batch.work import MANIFEST, Batch

@@ -5,7 +5,7 @@ from typing import Any
 
 from unlearn_cli.batch import clock
 from unlearn_cli.batch.ledger import Event
-from unlearn_cli.batch.state import RunState, State, fold
+from unlearn_cli.batch.state import RunState, fold
 
 DONE, GATE_FAILED, SET_ASIDE = 0, 3, 5
 

@@ -14,7 +14,7 @@ from unlearn_cli.batch.ledger import Clock, open_ledger
 from unlearn_cli.batch.ledger_schema import told
 from unlearn_cli.batch.run_manifest import applicable
 from unlearn_cli.batch.selecting import Selected, select
-from unlearn_cli.batch.state import State, fold
+from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch, Setup
 from unlearn_cli.checkpoint_header import read_header
 

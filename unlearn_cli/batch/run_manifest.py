@@ -30,14 +30,16 @@ def run_manifest(
              for part in ("train", "test") if (source := getattr(manifest.data, part))}  # fmt: skip
     moved = manifest.model_copy(update={"data": manifest.data.model_copy(update=parts)})
     said = moved.model_dump(mode="json", exclude_unset=True)
-    said["forget"] = {"ids_file": {"path": f"{selection}/forget.csv"}}
-    if classes:
-        said["forget"]["classes"] = list(classes)
+    said["forget"] = {"ids_file": {"path": f"{selection}/forget.csv"}, **_listed(classes)}
     if forgotten:
         said["forgotten"] = {"ids_file": {"path": f"{selection}/forgotten.csv"}}
     said["gates"] = gates
     text = json.dumps(said, indent=2, ensure_ascii=False)
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n", left_out
+
+
+def _listed(classes: Sequence[str | int]) -> dict[str, list[str | int]]:
+    return {"classes": list(classes)} if classes else {}
 
 
 def applicable(gates: Iterable[str], classes: bool, forgotten: bool) -> tuple[list[str], list[str]]:

@@ -52,8 +52,8 @@ def _refusal(found: Found, unknown_ids: str) -> str | None:
         return found.problem
     if found.unknown and unknown_ids == "set_aside":
         return (
-            f"{found.unknown} of the ids or groups that it names are nowhere: no record of the source has them, and none "
-            "was ever forgotten; correct it, or set unknown_ids: ignore"
+            f"{found.unknown} of the ids or groups that it names are nowhere: no record of the source has them, and "
+            "none was ever forgotten; correct it, or set unknown_ids: ignore"
         )
     if not (found.records or found.already or found.purged or found.unknown):
         return "it selects no record; correct it"

@@ -107,9 +107,10 @@ def opened(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
         IntegrityError: the key or the ledger is damaged, or the key is gone.
     """
     said = setup.deletion
-    with lock.held(said.lock_file), open_ledger(said.path("ledger"), now=now) as ledger:
-        key = keyed.read_key(said.key_file) if ledger.events() else keyed.make_key(said.key_file)
-        yield Batch(setup, ledger, key)
+    with lock.held(said.lock_file):
+        key = keyed.make_key(said.key_file, said.path("ledger"))
+        with open_ledger(said.path("ledger"), now=now) as ledger:
+            yield Batch(setup, ledger, key)
 
 
 @contextmanager
