@@ -13,7 +13,7 @@ STEPS = {
     "selected": "the records to forget are resolved and listed in the run's folder",
     "started": "the ledger knows of the run",
     "unlearned": "the new checkpoint and its report are written",
-    "measured": "the gates were judged on the other half of the hold-out",
+    "judged": "the gates were judged on the other half of the hold-out",
     "attacked": "the report of the attack is written",
     "attempted": "the ledger knows how the attempt went",
     "evidenced": "the evidence is written",

@@ -8,6 +8,8 @@ from unlearn_cli.batch import fault, inbox
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import SELECTION, Batch
 
+HALF_WRITTEN = ".*.new-*"  # as `files` names what it has not renamed yet; nobody else writes while the lock is held
+
 
 def tidy(batch: Batch) -> None:
     """Move the files of ended requests out of the inbox, and remove what ended runs need no more."""
@@ -19,15 +21,19 @@ def tidy(batch: Batch) -> None:
 
 
 def clean(batch: Batch, state: State) -> None:
-    """Remove what names records, kept state of interrupted trainings, and half-written folders of ended runs."""
-    for run in state.runs.values():
-        if run.id != state.unfinished:
-            _clean(batch.folder(run.id))
+    """Remove what ended runs need no more: lists of records, kept state of trainings, what was half-written."""
+    folders = [batch.folder(run.id) for run in state.runs.values() if run.id != state.unfinished]
+    for folder in folders:
+        _remove(folder, [*folder.glob(SELECTION), *folder.glob("*.partial"), *folder.rglob(HALF_WRITTEN)])
+    for folder in (batch.setup.models, batch.setup.inbox / inbox.SET_ASIDE):
+        _remove(folder, [*folder.glob(HALF_WRITTEN)])
 
 
-def _clean(folder: Path) -> None:
-    leftovers = [*folder.glob(SELECTION), *folder.glob("*.partial"), *folder.glob(".*.new-*")]
+def _remove(folder: Path, leftovers: list[Path]) -> None:
     for path in leftovers:
-        shutil.rmtree(path)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     if leftovers:
         files.fsync(folder)

@@ -14,6 +14,7 @@ from unlearn_cli.commands import Common
 from unlearn_cli.commands.inputs import check_places
 from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import UserError
+from unlearn_cli.files import tidy_up
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.report import Half
 
@@ -108,6 +109,7 @@ def opened(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
     """
     said = setup.deletion
     with lock.held(said.lock_file):
+        tidy_up(said.key_file)
         key = keyed.make_key(said.key_file, said.path("ledger"))
         with open_ledger(said.path("ledger"), now=now) as ledger:
             yield Batch(setup, ledger, key)
