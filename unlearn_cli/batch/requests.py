@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -112,7 +113,7 @@ def check(value: Any, document: Document | None, place: tuple[str, int], raw: st
 def _told(error: ValidationError, document: Document, place: tuple[str, int]) -> str:
     if error.error_count() > MAX_MISTAKES:
         return f"{place[0]}:{place[1]}:1: has more than {MAX_MISTAKES} mistakes; expected a deletion request"
-    return "; ".join(messages(error, document, Request.model_json_schema()))
+    return "; ".join(messages(error, document, json_schema()))
 
 
 def _positions(value: Any, location: Location, line: int) -> Iterator[tuple[Location, Position]]:
@@ -121,3 +122,9 @@ def _positions(value: Any, location: Location, line: int) -> Iterator[tuple[Loca
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
         yield from _positions(part, (*location, key), line)
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a request, for those who write some."""
+    return Request.model_json_schema()
