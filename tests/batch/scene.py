@@ -72,9 +72,7 @@ def write_version(where: Deletion, name: str, parent: str) -> dict[str, str]:
     """Write a checkpoint that says what it was made of, and return what the ledger says of it."""
     folder = where.path("models") / name
     folder.mkdir()
-    save_file(
-        {"w": np.array([int(name[1:])])}, folder / "model.safetensors", {"unlearn_cli.parent": parent}
-    )
+    save_file({"w": np.array([int(name[1:])])}, folder / "model.safetensors", {"unlearn_cli.parent": parent})
     (folder / "report.json").write_text(f'{{"of": "{name}"}}')
     return {"tensor_digest": f"tensors of {name}", "file_sha256": files_digest(read_header(folder))}
 

@@ -51,5 +51,5 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.key"
     keyed.make_key(path, tmp_path / "ledger.sqlite")
     path.chmod(0o640)
-    with pytest.raises(UserError, match="chmod 600 ledger.key"):
+    with pytest.raises(UserError, match=r"chmod 600 ledger\.key"):
         keyed.read_key(path)

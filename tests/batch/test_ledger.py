@@ -142,7 +142,7 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
         path = tmp_path / name
         write(path)
         before = path.read_bytes()
-        with pytest.raises(IntegrityError, match="damaged|no ledger of unlearn-cli"), open_ledger(path):
+        with pytest.raises(IntegrityError, match=r"damaged|no ledger of unlearn-cli"), open_ledger(path):
             pass
         assert path.read_bytes() == before
 
