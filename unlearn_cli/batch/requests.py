@@ -117,13 +117,18 @@ def _positions(value: Any, error: ValidationError, line: int) -> dict[Location, 
     """Return places for the values that are wrong, and what is around them: they all stand on one line."""
     places: dict[Location, Position] = {(): (line, 1)}
     for mistake in error.errors(include_url=False, include_context=False, include_input=False):
-        kept, inner = (), value
+        kept: Location = ()
+        inner: Any = value
         for part in mistake["loc"]:
-            keys = inner if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else ()
-            if part in keys:  # the others are pydantic's names for the forms that a value may have
+            if _has(inner, part):  # the others are pydantic's names for the forms that a value may have
                 kept, inner = (*kept, part), inner[part]
                 places[kept] = (line, 1)
     return places
+
+
+def _has(value: Any, part: str | int) -> bool:
+    in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
+    return in_list or (isinstance(value, dict) and part in value)
 
 
 @cache
