@@ -99,7 +99,7 @@ def start(ledger: Ledger, requests: list[str]) -> str:
 
 def fail(ledger: Ledger, requests: list[str]) -> str:
     run = start(ledger, requests)
-    ledger.append("run_failed", run=run, reason="forget.accuracy <= 0.1 does not hold")
+    ledger.append("run_failed", run=run, reason="forget.accuracy <= 0.1 does not hold", counted=True)
     return run
 
 
@@ -110,7 +110,7 @@ def promote(where: Deletion, ledger: Ledger, requests: list[str], digests: tuple
     version, before = state.next_version, state.runs[run].before
     after = write_version(where, version, before["tensor_digest"])
     written = {}
-    for place in (f"{run}/attack-1/report.json", f"{run}/evidence/statement.json"):
+    for place in (f"{run}/judged-1/report.json", f"{run}/attack-1/report.json", f"{run}/evidence/statement.json"):
         path = where.path("runs") / place
         path.parent.mkdir(parents=True)
         path.write_text(f'{{"of": "{place}"}}')
@@ -118,6 +118,7 @@ def promote(where: Deletion, ledger: Ledger, requests: list[str], digests: tuple
     ledger.append(
         "attempt", run=run, method="bad_teacher", number=1, passed=True, subject=after["tensor_digest"], failed=[],
         unlearn_report=sha256(where.path("models") / version / "report.json"), attack_report=written["attack-1"],
+        judge_report=written["judged-1"],
     )  # fmt: skip
     ledger.append("promoting", run=run, version=version, after=after, evidence={"statement.json": written["evidence"]})
     point(where, version)

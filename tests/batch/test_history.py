@@ -51,10 +51,29 @@ def test_a_method_that_failed_is_told_with_its_conditions(tmp_path: Path) -> Non
         run = fail(ledger, ["A"])
         ledger.append(
             "attempt", run=run, method="unsir", number=1, passed=False, failed=["a < 1", "b < 2"], subject="t",
-            unlearn_report="u", attack_report=None,
+            unlearn_report="u", judge_report=None, attack_report=None,
         )  # fmt: skip
         told = history.text(history.history(ledger.events(), "A"))
     assert told.endswith("R0001, attempt 1 with unsir: failed: a < 1; b < 2")
+
+
+def test_a_request_of_which_nothing_was_left_is_followed_through_a_rollback(tmp_path: Path) -> None:
+    where = make(tmp_path)
+    for name in "AB":
+        drop(where, f"{name}.yaml", request(name))
+    with opened(where) as (ledger, key):
+        begin(where, ledger)
+        receive(where, ledger, key)
+        promote(where, ledger, ["A"])
+        ledger.append("done", request="B", records=0, unknown=0, already=2)
+        back = {"from": "v0001", "to": "v0000", "requests": ["A", "B"]}
+        ledger.append("rolled_back", run="R0001", **back)
+        found = history.history(ledger.events(), "B")
+    assert found["state"] == "pending"
+    assert [one["text"] for one in found["events"]][1:] == [
+        "done without a run, nothing of it was left: 0 records, 0 unknown, 2 forgotten before",
+        "R0001 rolled back, from v0001 to v0000; pending again",
+    ]
 
 
 def test_a_reason_with_braces_is_told_as_it_is(tmp_path: Path) -> None:

@@ -95,6 +95,15 @@ def test_the_request_due_first_comes_first(tmp_path: Path) -> None:
         assert [request.id for request in fold(ledger.events()).having("pending")] == ["B", "A"]
 
 
+def test_a_failure_that_was_not_the_requests_is_not_counted(tmp_path: Path) -> None:
+    where = two_pending(tmp_path)
+    with opened(where) as (ledger, _):
+        run = start(ledger, ["A"])
+        ledger.append("run_failed", run=run, reason="the source cannot be read", counted=False)
+        state = fold(ledger.events())
+    assert (state.requests["A"].state, state.requests["A"].attempts) == ("pending", 0)
+
+
 def test_folding_in_two_parts_is_folding_at_once(tmp_path: Path) -> None:
     where = two_pending(tmp_path)
     with opened(where) as (ledger, _):

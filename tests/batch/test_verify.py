@@ -83,6 +83,10 @@ CHANGES: dict[str, tuple[Callable[[Deletion], object], str]] = {
         lambda where: (where.path("runs") / "R0004" / "attack-1" / "report.json").unlink(),
         "runs/R0004/attack-1/report.json: is gone",
     ),
+    "report of the other half changed": (
+        lambda where: (where.path("runs") / "R0003" / "judged-1" / "report.json").write_text("{}"),
+        "runs/R0003/judged-1/report.json: is not the file that the ledger knows",
+    ),
     "evidence changed": (
         lambda where: (where.path("runs") / "R0002" / "evidence" / "statement.json").write_text("{}"),
         "runs/R0002/evidence/statement.json: is not the file that the ledger knows",
@@ -159,7 +163,7 @@ def test_a_checkpoint_of_another_parent_is_found_even_when_the_ledger_knows_its_
         state = fold(ledger.events())
         before = {**state.versions["v0000"], "tensor_digest": "of somebody else", "version": "v0000"}
         ledger.append("run_started", run="R0001", requests=["A"], before=before, records=1, unknown=0, already=0)
-        ledger.append("run_failed", run="R0001", reason="x")
+        ledger.append("run_failed", run="R0001", reason="x", counted=True)
     assert verify(where) == ["R0001: did not begin with the checkpoint that was current, v0000"]
 
 
@@ -188,6 +192,29 @@ def test_what_was_vacuumed_is_not_missed(tmp_path: Path) -> None:
     assert verify(where) == []
     shutil.rmtree(where.path("models") / "v0000")
     assert len(verify(where)) == 1
+
+
+def test_a_rollback_that_was_killed_before_the_pointer_followed_is_no_finding(tmp_path: Path) -> None:
+    where = three_versions(tmp_path)
+    with opened(where) as (ledger, _):
+        roll_back(where, ledger)
+    for target in ("v0001", "v0003"):
+        point(where, target)
+        assert verify(where) == []
+    point(where, "v0002")
+    assert verify(where) == ["current: points to v0002; the ledger says v0001"]
+
+
+def test_an_attempt_with_a_method_that_does_not_suit_has_no_reports(tmp_path: Path) -> None:
+    where = three_versions(tmp_path)
+    drop(where, "D.yaml", request("D"))
+    with opened(where) as (ledger, key):
+        receive(where, ledger, key)
+        run = start(ledger, ["D"])
+        nothing = dict.fromkeys(("unlearn_report", "judge_report", "attack_report", "subject"))
+        body = {**nothing, "method": "unsir", "number": 1, "passed": False, "failed": ["whole classes alone"]}
+        ledger.append("attempt", run=run, **body)
+    assert verify(where) == []
 
 
 @pytest.mark.parametrize(("pointed_to", "moved"), [("v0003", False), ("v0003", True), ("v0004", True)])

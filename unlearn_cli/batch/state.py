@@ -58,6 +58,7 @@ class State:
     current: str | None = None  # version
     unfinished: str | None = None  # run
     refused: dict[tuple[str, str], Event] = field(default_factory=dict)  # (arrival, digest) of what became no request
+    published: str | None = None  # version that the remote's pointer names
     removed: set[str] = field(default_factory=set)  # what was vacuumed
     last: Event | None = None
 
@@ -136,7 +137,7 @@ def _run_failed(state: State, event: Event) -> None:
     for name in run.requests:
         request = state.requests[name]
         request.state, request.reason = "pending", event.body["reason"]
-        request.attempts += 1
+        request.attempts += event.body["counted"]
 
 
 def _promoting(state: State, event: Event) -> None:
@@ -166,6 +167,10 @@ def _rolled_back(state: State, event: Event) -> None:
         request.state, request.ended, request.counts = "pending", None, {}
 
 
+def _published(state: State, event: Event) -> None:
+    state.published = event.body["version"]
+
+
 def _vacuumed(state: State, event: Event) -> None:
     state.removed.update(event.body["removed"])
 
@@ -173,5 +178,6 @@ def _vacuumed(state: State, event: Event) -> None:
 HANDLERS = {
     "opened": _opened, "received": _received, "repeated": _repeated, "set_aside": _set_aside,
     "run_started": _run_started, "attempt": _attempt, "run_failed": _run_failed, "promoting": _promoting,
-    "promoted": _promoted, "done": _done, "rolled_back": _rolled_back, "vacuumed": _vacuumed,
+    "promoted": _promoted, "done": _done, "rolled_back": _rolled_back, "published": _published,
+    "vacuumed": _vacuumed,
 }  # fmt: skip
