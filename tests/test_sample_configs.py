@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from tests.tiny import invoke
-from unlearn_cli import plugin
+from unlearn_cli import deletion, plugin
+from unlearn_cli.batch import inbox, status
+from unlearn_cli.deletion import Deletion
 from unlearn_cli.manifest import read_mapping
 
 CONFIGS = Path(__file__).parents[1] / "sample_configs"
@@ -170,6 +172,41 @@ def test_settings_are_accepted(name: str) -> None:
         assert made == plugin.settings(found), "the file claims to hold the defaults"
 
 
+def deletion_batch(folder: Path) -> Deletion:
+    """Copy the sample of a deletion batch and make data that fits it."""
+    shutil.copytree(CONFIGS / "deletion", folder, dirs_exist_ok=True)
+    persons(folder / "data")
+    return deletion.read(folder / "deletion.yaml")
+
+
+def test_the_deletion_batch_says_every_key_there_is() -> None:
+    text = (CONFIGS / "deletion" / "deletion.yaml").read_text(encoding="utf-8")
+    schema = deletion.json_schema()
+    parts = [schema, *(schema["$defs"][name] for name in ("Attack", "Retention", "Options"))]
+    for key in {key for part in parts for key in part["properties"]}:
+        lines = [line for line in text.splitlines() if line.split(":")[0].strip() == key]
+        assert any("#" in line for line in lines), f"{key} is not there, or has no comment"
+
+
+def test_the_deletion_batch_has_a_network_of_its_own_and_requests_that_are_received(tmp_path: Path) -> None:
+    batch = deletion_batch(tmp_path)
+    fast = ["--set", "epochs=1", "--device", "cpu", "--quiet"]
+    result = invoke("train", "-m", batch.path("manifest"), "-o", tmp_path / "original", *fast)
+    assert result.exit_code == 0, result.stderr
+    assert batch.path("initial").is_file()
+    assert deletion.described(batch).gates == batch.gates
+    found = status.overview(batch, now=lambda: datetime(2026, 11, 20, 23, tzinfo=UTC))
+    assert (found["pending"], found["overdue"], found["next_due"]) == (5, 0, "2026-12-01T00:00:00.000000Z")
+    files = inbox.read(batch.path("requests"), bytes(32))
+    assert [(file.name, len(file.items)) for file in files] == [
+        ("export.csv", 2),
+        ("person.yaml", 1),
+        ("several.jsonl", 2),
+    ]
+    assert not [item.reason for file in files for item in file.items if item.reason]
+
+
 def test_no_file_is_left_out() -> None:
     found = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml")}
-    assert found == {*MANIFESTS, *SETTINGS}
+    batch = {f"deletion/{name}" for name in ("deletion", "data", "requests/person")}
+    assert found == {*MANIFESTS, *SETTINGS, *batch}

@@ -334,9 +334,11 @@ def convert(
 
 @app.command()
 def schema(
-    of: Annotated[Literal["manifest", "report"], typer.Argument(help="Whose schema.")] = "manifest",
+    of: Annotated[
+        Literal["manifest", "report", "deletion", "request"], typer.Argument(help="Whose schema.")
+    ] = "manifest",
 ) -> None:
-    """Print the JSON Schema of the manifest or the report."""
+    """Print the JSON Schema of the manifest, the report, deletion.yaml or a deletion request."""
     from unlearn_cli.commands import schema as command
 
     finish(command.run(of))

@@ -17,7 +17,7 @@ TEXTS = {
     "run_failed": "{run} failed: {reason}; pending again",
     "promoting": "{run} passed; {version} is to become current",
     "promoted": "{version} of {run} is current; {forgotten} records are forgotten",
-    "done": "done by {run}: {records} records, {unknown} unknown, {already} forgotten before",
+    "done": "done {how}: {records} records, {unknown} unknown, {already} forgotten before",
     "rolled_back": "{run} rolled back, from {from} to {to}; pending again",
 }
 
@@ -30,19 +30,15 @@ def history(events: Iterable[Event], request: str) -> dict[str, Any]:
     """
     told, runs, known = [], set(), list(events)
     for event in known:
-        if event.kind == "run_started" and request in event.body["requests"]:
+        listed = request in event.body.get("requests", ())
+        if event.kind == "run_started" and listed:
             runs.add(event.run)
-        if event.request == request or (event.request is None and event.run in runs and _concerns(event, request)):
+        if event.request == request or (event.request is None and (listed or event.run in runs)):
             told.append({"time": event.time, "kind": event.kind, "run": event.run, "text": _text(event)} | event.body)
     if not told:
         raise UserError(f"--history {request}: the ledger knows no such request; 'batch --status --json' lists them")
     state = fold(known).requests.get(request)
     return {"request": request, "state": state.state if state else "set_aside", "events": told}
-
-
-def _concerns(event: Event, request: str) -> bool:
-    """Say whether an event of a run is about one of its requests; a rollback names those that it takes back."""
-    return event.kind != "rolled_back" or request in event.body["requests"]
 
 
 def text(document: dict[str, Any]) -> str:
@@ -57,6 +53,8 @@ def _text(event: Event) -> str:
         facts["due"] = clock.short(event.body["due"])
     if event.kind == "run_started":
         facts["count"] = len(event.body["requests"])
+    if event.kind == "done":
+        facts["how"] = f"by {event.run}" if event.run else "without a run, nothing of it was left"
     if event.kind == "attempt":
         facts["how"] = "passed" if event.body["passed"] else f"failed: {'; '.join(event.body['failed'])}"
     return TEXTS[event.kind].format_map(facts)

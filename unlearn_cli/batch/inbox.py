@@ -72,7 +72,7 @@ def _read(path: Path, key: bytes) -> File | None:
 def _arrival(path: Path) -> str:
     """Return what changes whenever a file is written, or moved into the folder."""
     found = path.lstat()
-    return f"{found.st_ino}-{found.st_ctime_ns}"
+    return f"{found.st_ino}-{found.st_ctime_ns}-{found.st_size}"
 
 
 def register(ledger: Ledger, files: list[File], deletion: Deletion) -> list[str]:

@@ -1,11 +1,13 @@
 """Reading a file of requests: YAML holds one, JSON Lines one a line, csv one in all rows of the same request id."""
 
 import csv
+import hashlib
 import io
 import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ from unlearn_cli.errors import UserError, did_you_mean
 
 MAX_BYTES, MAX_REQUESTS = 2**28, 10_000
 COLUMNS = ("request", "received", "due", "id", "column", "value", "class")
-Row = tuple[int, dict[str, str]]  # line number, cells
 
 
 class Unreadable(Exception):
@@ -106,29 +107,63 @@ def _no_number(text: str) -> None:
     raise Unreadable(f"{text} is no number of JSON")
 
 
+@dataclass
+class Gathered:
+    """What the rows of one request say together; `once` has line and text of what may be said in any of them."""
+
+    line: int
+    once: dict[str, tuple[int, str]] = field(default_factory=dict)
+    lists: dict[str, list[str]] = field(default_factory=lambda: {"id": [], "value": [], "class": []})
+    wrong: str | None = None
+
+
 def _read_csv(data: bytes, name: str, key: bytes) -> Iterator[Item]:
     """Yield one item a request id, in the order of their first rows; a bad row spoils its own request alone."""
-    groups: dict[str, list[Row]] = {}
-    wrong: dict[str, str] = {}
+    found: dict[str, Gathered] = {}
     for line, cells, width in _rows(_text(data)):
         request = cells.get("request", "").strip()
-        groups.setdefault(request, []).append((line, cells))
-        if len(groups) > MAX_REQUESTS:
+        gathered = found.setdefault(request, Gathered(line))
+        if len(found) > MAX_REQUESTS:
             raise Unreadable(f"holds more than {MAX_REQUESTS} requests; split it")
-        if not request:
-            wrong.setdefault(request, f"{name}:{line}:1: request: is missing")
-        elif width:
-            wrong.setdefault(request, f"{name}:{line}:1: {width}")
-    for request, rows in groups.items():
-        raw = "\n".join("\0".join(cells.values()) for _, cells in rows)
-        try:
-            if request in wrong:
-                raise Unreadable(wrong[request])
-            value = _request_of(rows, name)
-        except Unreadable as error:
-            yield refused(str(error), raw, key, request)
+        wrong = width or ("" if request else "request: is missing") or _gather(gathered, line, cells)
+        if wrong and not gathered.wrong:
+            gathered.wrong = f"{name}:{line}:1: {wrong}"
+    digest = hashlib.sha256(data).hexdigest()
+    for request, gathered in found.items():
+        raw = f"{digest} {request}"
+        if gathered.wrong:
+            yield refused(gathered.wrong, raw, key, request)
         else:
-            yield check(value, None, (name, rows[0][0]), raw, key)
+            yield check(_value(gathered), None, (name, gathered.line), raw, key)
+
+
+def _gather(gathered: Gathered, line: int, cells: dict[str, str]) -> str:
+    """Add a row to what the others of its request say; return what is wrong with it, or nothing."""
+    for column in ("request", "received", "due", "column"):
+        if text := cells.get(column, "").strip():
+            first, said = gathered.once.setdefault(column, (line, text))
+            if text != said:
+                return f"{column}: is other than in line {first} of the same request"
+    named = [column for column in gathered.lists if cells.get(column)]
+    for column in named:
+        gathered.lists[column].append(cells[column])
+    if bool(cells.get("column", "").strip()) != ("value" in named):
+        return "column and value go together; one of them is empty"
+    return "" if named else "names no records; expected an id, a column and its value, or a class"
+
+
+def _value(gathered: Gathered) -> dict[str, Any]:
+    """Return what the rows say in the form of a request."""
+    value: dict[str, Any] = {column: text for column, (_, text) in gathered.once.items()}
+    column, lists = value.pop("column", None), gathered.lists
+    value |= {"groups": {"column": column, "values": lists["value"]}} if column else {}
+    value |= {"ids": lists["id"]} if lists["id"] else {}
+    return value | ({"classes": [_class(text) for text in lists["class"]]} if lists["class"] else {})
+
+
+def _class(text: str) -> str | int:
+    """Return a class as it was meant: a number in its usual form may be a position, too."""
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 and str(int(text)) == text else text
 
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, str], str]]:
@@ -154,34 +189,6 @@ def _check_header(header: list[str]) -> None:
     for name in ("request", "received"):
         if name not in header:
             raise Unreadable(f"has no column '{name}'; its first line must name the columns: {', '.join(COLUMNS)}")
-
-
-def _request_of(rows: list[Row], name: str) -> dict[str, Any]:
-    """Put the rows of one request together."""
-    value: dict[str, Any] = {}
-    for column in ("request", "received", "due", "column"):
-        said = [(line, cells[column].strip()) for line, cells in rows if cells.get(column, "").strip()]
-        other = [line for line, text in said if text != said[0][1]]
-        if other:
-            raise Unreadable(f"{name}:{other[0]}:1: {column}: is other than in line {said[0][0]} of the same request")
-        value |= {column: said[0][1]} if said else {}
-    column = value.pop("column", None)
-    values = [cells["value"] for _, cells in rows if cells.get("value")]
-    for line, cells in rows:
-        if not any(cells.get(what) for what in ("id", "value", "class")):
-            raise Unreadable(f"{name}:{line}:1: names no records; expected an id, a column and its value, or a class")
-        if bool(cells.get("column", "").strip()) != bool(cells.get("value")):
-            raise Unreadable(f"{name}:{line}:1: column and value go together; one of them is empty")
-    ids = [cells["id"] for _, cells in rows if cells.get("id")]
-    classes = [_class(cells["class"]) for _, cells in rows if cells.get("class")]
-    value |= {"groups": {"column": column, "values": values}} if column else {}
-    value |= {"ids": ids} if ids else {}
-    return value | ({"classes": classes} if classes else {})
-
-
-def _class(text: str) -> str | int:
-    """Return a class as it was meant: a number in its usual form may be a position, too."""
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 and str(int(text)) == text else text
 
 
 READERS: dict[str, Callable[[bytes, str, bytes], Iterator[Item]]] = {

@@ -1,8 +1,8 @@
 """A deletion request: who asked for what, and until when. Requests are data: nothing in one is a path or code."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -104,20 +104,34 @@ def check(value: Any, document: Document | None, place: tuple[str, int], raw: st
     try:
         request = Request.model_validate(value)
     except ValidationError as error:
-        known = document or Document(Path(name), value, dict(_positions(value, (), line)))
-        return refused(_told(error, known, place), raw, key, value.get("request"))
+        if error.error_count() > MAX_MISTAKES:
+            told = f"{name}:{line}:1: has more than {MAX_MISTAKES} mistakes; expected a deletion request"
+        else:
+            known = document or Document(Path(name), value, _positions(value, error, line))
+            told = "; ".join(messages(error, known, json_schema()))
+        return refused(told, raw, key, value.get("request"))
     return Item(request.request, digest(request, key), request)
 
 
-def _told(error: ValidationError, document: Document, place: tuple[str, int]) -> str:
-    if error.error_count() > MAX_MISTAKES:
-        return f"{place[0]}:{place[1]}:1: has more than {MAX_MISTAKES} mistakes; expected a deletion request"
-    return "; ".join(messages(error, document, Request.model_json_schema()))
+def _positions(value: Any, error: ValidationError, line: int) -> dict[Location, Position]:
+    """Return places for the values that are wrong, and what is around them: they all stand on one line."""
+    places: dict[Location, Position] = {(): (line, 1)}
+    for mistake in error.errors(include_url=False, include_context=False, include_input=False):
+        kept: Location = ()
+        inner: Any = value
+        for part in mistake["loc"]:
+            if _has(inner, part):  # the others are pydantic's names for the forms that a value may have
+                kept, inner = (*kept, part), inner[part]
+                places[kept] = (line, 1)
+    return places
 
 
-def _positions(value: Any, location: Location, line: int) -> Iterator[tuple[Location, Position]]:
-    """Return the places of a value and its parts that all stand on one line, or in one group of them."""
-    yield location, (line, 1)
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, part in parts:
-        yield from _positions(part, (*location, key), line)
+def _has(value: Any, part: str | int) -> bool:
+    in_list = isinstance(value, list) and isinstance(part, int) and part < len(value)
+    return in_list or (isinstance(value, dict) and part in value)
+
+
+@cache
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a request, for those who write some."""
+    return Request.model_json_schema()

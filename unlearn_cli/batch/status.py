@@ -26,7 +26,8 @@ def overview(deletion: Deletion, *, now: Clock = clock.now) -> dict[str, Any]:
         with open_ledger(deletion.path("ledger"), now=now, create_missing=False) as ledger:
             state = fold(ledger.events())
     files = inbox.read(deletion.path("requests"), key) if deletion.path("requests").is_dir() else []
-    return _document(state, [*_known(state), *_not_read(state, files, deletion)], now())
+    document = _document(state, [*_known(state), *_not_read(state, files, deletion)], now())
+    return {**document, "without_file": inbox.pending(files, state)[1]}
 
 
 def _known(state: State) -> Iterator[dict[str, Any]]:
@@ -79,6 +80,7 @@ def text(document: dict[str, Any]) -> str:
         ["pending", str(document["pending"])],
         ["  of these: overdue", str(document["overdue"])],
         ["  of these: in no run's ledger yet", str(document["not_read"])],
+        ["  of these: their file is gone", str(len(document["without_file"]))],
         ["done", str(document["done"])],
         ["set aside", str(document["set_aside"])],
         ["no requests, set aside", str(document["refused"])],

@@ -81,13 +81,19 @@ def _same(one: dict[str, Any], other: dict[str, Any] | None) -> bool:
 
 
 def pointer(deletion: Deletion, state: State) -> Iterator[str]:
-    """Check that `current` names the version that the ledger says; while one is being promoted, the next one, too."""
-    if state.current is None:
+    """Check that `current` names the version that the ledger says.
+
+    The ledger speaks first: a process that is killed before the pointer follows is no finding, the next one moves it.
+    """
+    if state.current is None or state.last is None:
         return
-    path = deletion.path("models") / POINTER
-    unfinished = state.runs[state.unfinished].version if state.unfinished else None
+    path, allowed = deletion.path("models") / POINTER, {state.current}
+    if state.unfinished:
+        allowed.add(state.runs[state.unfinished].version or state.current)
+    if state.last.kind == "rolled_back":
+        allowed.add(state.last.body["from"])
     target = os.readlink(path) if path.is_symlink() else "no version"
-    if target not in (state.current, unfinished):
+    if target not in allowed:
         yield f"{path.name}: points to {target}; the ledger says {state.current}"
 
 
@@ -135,11 +141,15 @@ def _written(run: RunState) -> Iterator[tuple[str, str]]:
     """Yield where a run's files lie, from models/ or runs/, and their digests."""
     for attempt in run.attempts:
         number, moved = attempt["number"], attempt["passed"] and run.state in ("promoted", "rolled_back")
-        if run.state != "promoting" or not attempt["passed"]:  # that one is on its way
-            folder = f"models/{run.version}" if moved else f"runs/{run.id}/attempt-{number}"
-            yield f"{folder}/report.json", attempt["unlearn_report"]
-        if attempt["attack_report"]:
-            yield f"runs/{run.id}/attack-{number}/report.json", attempt["attack_report"]
+        places = {
+            "unlearn_report": f"models/{run.version}" if moved else f"runs/{run.id}/attempt-{number}",
+            "judge_report": f"runs/{run.id}/judged-{number}",
+            "attack_report": f"runs/{run.id}/attack-{number}",
+        }
+        for name, folder in places.items():
+            on_its_way = name == "unlearn_report" and attempt["passed"] and run.state == "promoting"
+            if attempt[name] is not None and not on_its_way:
+                yield f"{folder}/report.json", attempt[name]
     if run.state != "running":
         for name, digest in run.evidence.items():
             yield f"runs/{run.id}/evidence/{name}", digest
