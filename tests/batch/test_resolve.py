@@ -361,7 +361,8 @@ def test_the_connection_sees_the_source_and_its_own_folder_alone(tmp_path: Path)
         for command in (
             f"SELECT * FROM '{tmp_path}/other.csv'", "SELECT * FROM read_text('/etc/passwd')", "INSTALL httpfs",
             f"COPY (SELECT 1) TO '{tmp_path}/out.csv'", f"ATTACH '{tmp_path}/x.db'",
-            "SET enable_external_access = true", f"SET allowed_directories = ['{tmp_path}']", f"COPY (SELECT 1) TO '{tmp_path}/run/../out.csv'",
+            "SET enable_external_access = true", f"SET allowed_directories = ['{tmp_path}']",
+            f"COPY (SELECT 1) TO '{tmp_path}/run/../out.csv'",
         ):  # fmt: skip
             with pytest.raises(duckdb.Error):
                 connection.execute(command)
