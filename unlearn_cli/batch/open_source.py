@@ -11,7 +11,7 @@ import duckdb
 from unlearn_cli.batch.record_table import InMemory, RecordTable
 from unlearn_cli.batch.table_on_disk import OnDisk
 from unlearn_cli.data.dataset import absolute, open_records
-from unlearn_cli.data.table_file import TableFile, connect
+from unlearn_cli.data.table_file import TableFile, connect, is_out_of_resources
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.sources import Arrays, Table
@@ -58,7 +58,9 @@ def locked_connection(manifest: Manifest, folder: Path, digests: Path | None) ->
         connection = connect(files, scratch / "records.duckdb", folder, settings)
         try:
             yield connection
-        except duckdb.OutOfMemoryException:
+        except duckdb.Error as error:
+            if not is_out_of_resources(error):
+                raise
             raise ResourceError(
                 f"{folder}: {MEMORY} of memory and the space on this disk are too little to resolve the requests; free "
                 "some space and run the same command again"

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.errors import ResourceError, UserError, did_you_mean
 from unlearn_cli.sources import Condition
 
 READERS = {
@@ -34,6 +34,11 @@ def connect(
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def is_out_of_resources(error: duckdb.Error) -> bool:
+    """Recognise what DuckDB raises when memory, or the disk that it spills to, is full."""
+    return isinstance(error, duckdb.OutOfMemoryException) or "No space left on device" in str(error)
 
 
 def literal(value: str | Path) -> str:
@@ -71,6 +76,10 @@ class TableFile:
         try:
             return self.connection.execute(command, values)
         except duckdb.Error as error:
+            if is_out_of_resources(error):
+                raise ResourceError(
+                    f"{self.place}: memory or disk are too little to read it; free some space"
+                ) from None
             raise UserError(f"{self.place}: {str(error).splitlines()[0]}; mend the file or the condition") from None
 
     def column(self, column: str) -> np.ndarray:
