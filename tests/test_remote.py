@@ -85,6 +85,16 @@ def test_of_a_folder_only_what_changed_is_fetched(memory: Any, tmp_path: Path) -
     assert (copy / "1").stat().st_ino == before
 
 
+def test_what_a_killed_process_left_is_tidied_up(memory: Any, tmp_path: Path) -> None:
+    memory.pipe("/b/d/1", b"1")
+    copy = remote.fetch("memory://b/d", tmp_path)
+    killed = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    left = copy.with_name(f".d.new-{int(killed.stdout)}")
+    left.mkdir()
+    assert contents(remote.fetch("memory://b/d", tmp_path)) == {"1": "1"}
+    assert not left.exists()
+
+
 def test_a_folder_that_became_a_file_and_back_is_that(memory: Any, tmp_path: Path) -> None:
     memory.pipe("/b/x/1", b"1")
     assert remote.fetch("memory://b/x", tmp_path).is_dir()

@@ -99,17 +99,19 @@ def _new_name(folder: Path, process: int) -> Path:
 
 
 @contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new sibling folder, and put it in the place of a folder, whoever wrote that: see `output_folder`."""
+def new_folder(folder: Path, *, flush: bool = True) -> Iterator[Path]:
+    """Yield a new sibling folder, and put it in the place of a folder, whoever wrote that: see `output_folder`.
+
+    Without `flush` a power cut may leave files in it whose bytes are lost, as long as the caller has not flushed them.
+    """
     with resources(folder):
         new = _new_name(folder, os.getpid())
         new.mkdir()
         try:
             yield new
             with uninterrupted():
-                for path in sorted(new.rglob("*")):
+                for path in [*sorted(new.rglob("*")), new] if flush else ():
                     fsync(path)
-                fsync(new)
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 _swap(new, folder)
         finally:

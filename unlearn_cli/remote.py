@@ -87,16 +87,18 @@ def fetch(url: str, folder: Path) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the copies are data about people
     place.parent.mkdir(exist_ok=True)
     with FileLock(_beside(place, "lock")):
+        files.tidy_up(place)
         found, kept = _listed(system, root, url), _kept(place)
         stale = [name for name, version in found.items() if version is None or kept.get(name) != version]
         if stale or kept.keys() != found.keys():
             console.say(f"fetching {shown(url)}: {len(stale)} of {len(found)} files")
             if place.is_dir() == ("" in found):  # it was a folder and is a file now
                 drop(url, folder)
-            with files.output_file(place) if "" in found else files.new_folder(place) as new:
+            with files.output_file(place) if "" in found else files.new_folder(place, flush=False) as new:
                 _link(place, new, [name for name in found if name not in stale])
                 _get(system, root, url, new, stale, found)
                 _beside(place, "json").unlink(missing_ok=True)  # until the new copy is there, nothing is known of it
+            os.sync()  # of ten thousand files it takes a second; one after the other, half a minute
             with files.output_file(_beside(place, "json")) as state:
                 state.write_text(json.dumps(found), encoding="utf-8")
     return place
