@@ -96,6 +96,14 @@ def test_a_superseded_version_can_be_withdrawn(memory: Any, version: Path, tmp_p
     assert not [name for name in memory.find("/models") if "v0001" in name]
 
 
+@pytest.mark.parametrize("text", [b"{", b"[]", b'{"version": "of something else"}', b"\xff"])
+def test_a_pointer_of_somebody_else_is_not_replaced(memory: Any, version: Path, text: bytes) -> None:
+    memory.pipe("/models/current.json", text)
+    with pytest.raises(UserError, match="is not one of ours"):
+        publish.publish(version, "memory://models")
+    assert memory.find("/models") == ["/models/current.json"]
+
+
 def test_a_place_that_nothing_knows_is_told(version: Path) -> None:
     with pytest.raises(UserError, match="knows no such file system"):
         publish.publish(version, "nothing://models")

@@ -181,6 +181,15 @@ def test_what_a_file_system_says_is_told_without_its_words(
     assert caught.value.__cause__ is None
 
 
+def test_what_has_neither_size_nor_checksum_is_fetched_each_time(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory.pipe("/b/a", b"one")
+    monkeypatch.setattr(MemoryFileSystem, "info", lambda system, path, **_: {"name": path, "type": "file"})
+    before = remote.fetch("memory://b/a", tmp_path).stat().st_ino
+    assert remote.fetch("memory://b/a", tmp_path).stat().st_ino != before
+
+
 def test_a_bug_stays_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MemoryFileSystem, "info", refuse_with(ZeroDivisionError()))
     with pytest.raises(ZeroDivisionError):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli import files
-from unlearn_cli.errors import ResourceError
+from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.filesystems import filesystem, reaching, shown
 
 POINTER = "current.json"
@@ -39,13 +39,21 @@ def published(url: str) -> Pointer | None:
     """Return what URL/current.json says; None when there is none.
 
     Raises:
-        UserError, ResourceError: as `publish`.
+        UserError: somebody else wrote a file of this name there, or as `publish`.
+        ResourceError: as `publish`.
     """
     system, root = filesystem(url)
+    path = f"{root}/{POINTER}"
     with reaching(url):
         system.invalidate_cache()
-        path = f"{root}/{POINTER}"
-        return json.loads(system.cat_file(path)) if system.exists(path) else None
+        text = system.cat_file(path) if system.exists(path) else None
+    try:
+        pointer = None if text is None else json.loads(text)
+    except ValueError:
+        pointer = {}
+    if pointer is not None and not (isinstance(pointer, dict) and pointer.keys() == {"version", "files"}):
+        raise UserError(f"{shown(url)}: its {POINTER} is not one of ours, so it is not replaced; choose another place")
+    return pointer
 
 
 def withdraw(url: str, version: str) -> bool:

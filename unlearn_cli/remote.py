@@ -15,17 +15,8 @@ from unlearn_cli.filesystems import filesystem, reaching, shown
 
 # What changes when an object does, as file systems call it: checksums first, second best the time.
 MARKS = (
-    "ETag",
-    "etag",
-    "md5Hash",
-    "crc32c",
-    "checksum",
-    "mtime",
-    "LastModified",
-    "last_modified",
-    "updated",
-    "created",
-)
+    "ETag", "etag", "md5Hash", "crc32c", "checksum", "mtime", "LastModified", "last_modified", "updated", "created",
+)  # fmt: skip
 
 Version = dict[str, str] | None  # None: the file system does not tell
 
@@ -92,7 +83,7 @@ def fetch(url: str, folder: Path) -> Path:
         stale = [name for name, version in found.items() if version is None or kept.get(name) != version]
         if stale or kept.keys() != found.keys():
             console.say(f"fetching {shown(url)}: {len(stale)} of {len(found)} files")
-            if place.is_dir() == ("" in found):  # it was a folder and is a file now
+            if place.is_dir() == ("" in found):  # a folder became a file, or the other way
                 drop(url, folder)
             with files.output_file(place) if "" in found else files.new_folder(place, flush=False) as new:
                 _link(place, new, [name for name in found if name not in stale])
@@ -143,7 +134,7 @@ def _listed(system: Any, root: str, url: str) -> dict[str, Version]:
 
 def _version(info: dict[str, Any]) -> Version:
     mark = next((mark for mark in MARKS if info.get(mark)), None)
-    return None if mark is None else {"size": str(info.get("size")), mark: str(info[mark])}
+    return None if mark is None else {key: str(info[key]) for key in ("size", mark) if info.get(key) is not None}
 
 
 def _kept(place: Path) -> dict[str, Version]:
@@ -166,6 +157,6 @@ def _get(system: Any, root: str, url: str, new: Path, names: list[str], found: d
     with reaching(url):
         system.get([f"{root}/{name}" if name else root for name in names], [str(new / name) for name in names])
     arrived = {name: str((new / name).stat().st_size) for name in names}
-    cut = [name for name, size in arrived.items() if (found[name] or {"size": size})["size"] != size]
+    cut = [name for name, size in arrived.items() if (found[name] or {}).get("size", size) != size]
     if cut or _listed(system, root, url) != found:
         raise ResourceError(f"{shown(url)}: changed while it was fetched; run the same command again")
