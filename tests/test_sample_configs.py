@@ -34,6 +34,7 @@ def persons(data: Path) -> None:
         rows += [f"rec-{k},{k % 9},{18 + k % 40},{k % 3 / 2},{k % 3 / 4},{k % 5 / 5},{1 + k % 3}" for k in range(90)]
         (data / f"{part}.csv").write_text("\n".join(rows))
     (data / "requests.csv").write_text("record_id\nrec-5\nrec-6\n")
+    (data / "forgotten.csv").write_text("record_id\nrec-8\nrec-purged\n")
 
 
 def npz(data: Path) -> None:

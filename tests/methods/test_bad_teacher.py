@@ -198,7 +198,7 @@ def test_teachers_asked_once_about_each_record_teach_what_they_teach_when_asked_
 ) -> None:
     students, asked = [], []
     for kept in (True, False):
-        student, original, seen = copied(weights), frozen(weights), 0
+        student, original = copied(weights), frozen(weights)
         monkeypatch.setattr(module, "worth_keeping", lambda *_, kept=kept: kept)
         calls: list[int] = []
         original.register_forward_hook(lambda *_, calls=calls: calls.append(1))

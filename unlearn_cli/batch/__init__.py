@@ -1,1 +1,1 @@
-"""Deletion batches: requests in, a new version of the model out, and a record of both that others can check."""
+"""Deletion batches: requests in, a promoted checkpoint and an audit trail out. Torch comes in only when needed."""

@@ -88,10 +88,11 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Copies:
-    """How many records equal a forgotten one byte for byte."""
+    """How many records equal one to forget byte for byte, and how many of train one that is forgotten already."""
 
     in_retain: int | None
     in_test: int
+    of_forgotten: int = 0
 
 
 def find_copies(opened: Opened) -> Copies:
@@ -103,7 +104,18 @@ def find_copies(opened: Opened) -> Copies:
             f"{in_test} records of test equal a forgotten one byte for byte: what is measured there is not of records "
             "never seen; take them out of data.test"
         )
-    return Copies(count_duplicates(opened), in_test)
+    return Copies(count_duplicates(opened), in_test, count_relearned(opened))
+
+
+def count_relearned(opened: Opened) -> int:
+    """Count the records of train that equal one which earlier runs made the network forget, and warn."""
+    splits = opened.dataset.splits
+    count = int(splits["train"].copies_of(splits["forgotten"]).sum()) if "forgotten" in splits else 0
+    if count:
+        console.warn(
+            f"{count} records of train equal one of 'forgotten' byte for byte and teach it again; forget them, too"
+        )
+    return count
 
 
 def count_duplicates(opened: Opened) -> int | None:

@@ -146,6 +146,8 @@ class Session:
                 found[whole] = join([found[part] for part in parts])
             elif whole in self.opened.dataset.splits:
                 found[whole] = self.outputs(model, whole)
+        if "forgotten" in self.opened.dataset.splits:
+            found["forgotten"] = self.outputs(model, "forgotten")
         return found
 
     def check_fits(self, model: nn.Module, path: Path, name: str = "train") -> None:

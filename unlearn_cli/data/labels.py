@@ -11,20 +11,21 @@ Classes = Sequence[str | int]
 MAX_CLASSES = 2**20  # that are not listed; larger numbers are no numbers of classes
 
 
-def class_list(listed: Classes | None, train: Records, num_classes: int | None) -> list[str | int]:
-    """Return the classes in the order of the head's outputs.
+def class_list(
+    listed: Classes | None, labels: np.ndarray, num_classes: int | None, names: Sequence[str] | None, place: str
+) -> list[str | int]:
+    """Return the classes in the order of the head's outputs; `names` are those that the source itself lists.
 
     What the manifest lists; else, for labels that are names, the sorted names of train; else the numbers from 0.
     """
     if listed is not None:
         return list(listed)
-    labels = train.labels
     if labels.dtype.kind in "US":
-        return [str(name) for name in train.class_names or np.unique(labels)]
+        return [str(name) for name in names or np.unique(labels)]
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
-        raise UserError(f"{train.name}: labels are not whole numbers; for numbers as labels say 'task: regression'")
+        raise UserError(f"{place}: labels are not whole numbers; for numbers as labels say 'task: regression'")
     if labels.max() >= MAX_CLASSES:
-        raise UserError(f"{train.name}: label {labels.max():.0f} is too large for a class number; list 'classes'")
+        raise UserError(f"{place}: label {labels.max():.0f} is too large for a class number; list 'classes'")
     return list(range(num_classes or int(labels.max()) + 1))
 
 
