@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.files import sha256
+from unlearn_cli.remote import located
 
 MAX_HEADER, MAX_INDEX = 100 * 2**20, 10 * 2**20
 
@@ -45,7 +46,8 @@ def files_digest(header: Header) -> str:
 
 
 def resolve(path: Path) -> Path:
-    """Return the file that a path means: itself, or the checkpoint in a folder."""
+    """Return the file that a path means: itself, the checkpoint in a folder, or the copy of what a URL names."""
+    path = located(path)
     if path.is_dir():
         for name in ("model.safetensors.index.json", "model.safetensors"):
             if (path / name).is_file():

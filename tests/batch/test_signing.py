@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -168,12 +170,15 @@ def test_without_a_key_the_library_is_not_asked_for(tmp_path: Path, monkeypatch:
     assert set(evidence.write(tmp_path, FACTS, unlearned(), None)) == {"provenance.json", "test-result.json"}
 
 
-def test_the_readmes_line_makes_a_key_that_signs(tmp_path: Path) -> None:
-    made = subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", tmp_path / "key.pem"], check=False)
-    if made.returncode:
-        pytest.skip("this openssl makes no Ed25519 keys")
-    assert stat.S_IMODE((tmp_path / "key.pem").stat().st_mode) == 0o600
-    signing.check_key(tmp_path / "key.pem")
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_the_readmes_lines_make_keys_that_sign_and_verify(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^openssl .*$", readme, flags=re.MULTILINE)
+    assert len(lines) == 2
+    for line in lines:
+        subprocess.run(line, shell=True, cwd=tmp_path, check=True)
+    assert stat.S_IMODE((tmp_path / "signing.pem").stat().st_mode) == 0o600
+    assert signing.verify(signing.sign(STATEMENT, tmp_path / "signing.pem"), tmp_path / "signing.pub") == STATEMENT
 
 
 def signed(folder: Path, key: Path) -> Path:

@@ -52,10 +52,12 @@ def artifacts(folder: Path, name: str) -> tuple[Artifact, ...]:
 
 
 def statement(subject: list[Descriptor], predicate_type: str, predicate: dict[str, Any]) -> Statement:
+    """Put a statement together."""
     return {"_type": STATEMENT, "subject": subject, "predicateType": predicate_type, "predicate": predicate}
 
 
 def file(artifact: Artifact) -> Descriptor:
+    """Describe a file by its name and its bytes."""
     return {"name": artifact.name, "digest": {"sha256": artifact.sha256}}
 
 
@@ -66,6 +68,7 @@ def checkpoint(parts: tuple[Artifact, ...], described: report.Checkpoint | None)
 
 
 def manifest(document: Report) -> Descriptor:
+    """Describe the manifest by what it says, comments and layout aside."""
     return {"name": "manifest", "digest": {CANONICAL: document.manifest.digest}}
 
 

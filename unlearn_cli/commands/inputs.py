@@ -66,15 +66,14 @@ def check_places(
     architecture = described.model.architecture
     if ":" in architecture and not common.allow_code:
         raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
-    for weights in checkpoints:
-        if weights is not None:
-            read_header(weights)
+    given = [weights for weights in checkpoints if weights]
     if out is not None:
-        inputs = [*(weights for weights in checkpoints if weights), path, *_data_paths(described)]
-        inside = [place for place in inputs if _lies_in(place, out)]
+        inside = [place for place in (*given, path, *_data_paths(described)) if _lies_in(place, out)]
         if inside:
             raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
         files.check_output(out, common.overwrite, kind)
+    for weights in given:  # last, for those behind a URL are fetched
+        read_header(weights)
 
 
 def _data_paths(described: Manifest) -> list[Path]:

@@ -18,6 +18,7 @@ from unlearn_cli.data.forgotten import divide
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
+from unlearn_cli.remote import located
 from unlearn_cli.sources import Section, Source
 
 FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
@@ -134,7 +135,7 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
 
 def absolute(spec: SomeSection, folder: Path) -> SomeSection:
     """Return a source whose relative paths start from a folder."""
-    paths = {key: folder / value for key, value in spec if isinstance(value, Path)}
+    paths = {key: located(value, folder) for key, value in spec if isinstance(value, Path)}
     return spec.model_copy(update=paths)
 
 

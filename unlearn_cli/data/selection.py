@@ -9,6 +9,7 @@ from unlearn_cli.data.labels import Classes, position
 from unlearn_cli.data.records import Records
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
+from unlearn_cli.remote import located
 
 
 def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classes, folder: Path) -> np.ndarray:
@@ -70,7 +71,7 @@ def ids_of(file: IdsFile, folder: Path, name: str) -> np.ndarray:
     """Return the ids (n,) of a file of ids, as text; `name` is for messages."""
     from unlearn_cli.data.table import read_column  # DuckDB: imported only where a table is read
 
-    return read_column(folder / file.path, file.column, name).astype(str)
+    return read_column(located(file.path, folder), file.column, name).astype(str)
 
 
 def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
