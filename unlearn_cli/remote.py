@@ -95,6 +95,11 @@ def fetch(url: str, folder: Path) -> Path:
     return place
 
 
+def copy_of(url: str, folder: Path) -> Path:
+    """Return where the copy of a URL lies below a folder, if there is one; nothing is fetched."""
+    return _place(url, folder)
+
+
 def drop(url: str, folder: Path) -> bool:
     """Remove the copy of a URL, which may still hold what was forgotten; say whether there was one."""
     place = _place(url, folder)

@@ -61,7 +61,7 @@ def killed_before_change(folder: Path, number: int, *options: str) -> int:
 
 def _is_change(event: str, arguments: tuple[Any, ...], folder: str) -> bool:
     if event == "open":
-        path, mode, flags = arguments
+        path, _mode, flags = arguments
         opened = isinstance(path, str) and path.startswith(folder) and not path.endswith(".sqlite")
         return opened and bool((flags or 0) & (os.O_WRONLY | os.O_RDWR))
     return event in CHANGES and any(folder in os.fsdecode(one) for one in arguments if isinstance(one, (str, Path)))
@@ -90,5 +90,3 @@ def _timeless(path: Path) -> dict[str, Any]:
     document = json.loads(path.read_text(encoding="utf-8"))
     del document["run"]
     return document
-
-

@@ -66,6 +66,13 @@ def train(folder: Path) -> Path:
     return folder
 
 
+def change(folder: Path, old: str, new: str, name: str = "deletion.yaml") -> None:
+    """Change what a file says; what is changed must be there."""
+    text = (folder / name).read_text(encoding="utf-8")
+    assert old in text, old
+    (folder / name).write_text(text.replace(old, new), encoding="utf-8")
+
+
 def ask(folder: Path, name: str, **content: Any) -> Path:
     """Drop a request into the inbox, as its writer should: under another name first."""
     said = {"request": name, "received": "2026-11-20T09:30:00Z", **content}

@@ -27,7 +27,7 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
     """
     with TemporaryDirectory(prefix="unlearn-cli-") as name, _copied(setup, Path(name), now) as batch:
         state = batch.state()
-        read_header(batch.version(state.current) if state.current else setup.deletion.path("initial"))
+        read_header(batch.version(state.current) if state.current else setup.initial)
         files = inbox.read(setup.inbox, batch.key) if setup.inbox.is_dir() else []
         aside = inbox.register(batch.ledger, files, setup.deletion)
         requests, gone = inbox.pending(files, batch.state())

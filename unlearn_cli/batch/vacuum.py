@@ -11,6 +11,8 @@ from unlearn_cli.batch.request_files import printable
 from unlearn_cli.batch.run import ready
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch, Setup
+from unlearn_cli.data.webdataset import shards
+from unlearn_cli.remote import cache_folder, copy_of, url_of
 
 WEIGHTS = ("*.safetensors", "*.index.json")
 
@@ -47,7 +49,7 @@ def _remove(setup: Setup, one: Held) -> None:
     if not one.path.is_dir():
         one.path.unlink(missing_ok=True)
         return
-    if setup.deletion.publish:
+    if setup.deletion.publish and one.path.parent == setup.models:
         from unlearn_cli.publish import withdraw
 
         withdraw(setup.deletion.publish, one.path.name)
@@ -56,7 +58,9 @@ def _remove(setup: Setup, one: Held) -> None:
 
 def held(setup: Setup, state: State, now: datetime) -> list[Held]:
     """Return all but the current version that holds what was forgotten, or names it. It writes nothing."""
-    return [*_versions(setup, state, now), *_attempts(setup, state), *_requests(setup, now)]
+    return [
+        *_versions(setup, state, now), *_attempts(setup, state), *_requests(setup, now), *_copies(setup)
+    ]  # fmt: skip
 
 
 def _versions(setup: Setup, state: State, now: datetime) -> Iterator[Held]:
@@ -97,3 +101,15 @@ def _requests(setup: Setup, now: datetime) -> Iterator[Held]:
             since = datetime.fromtimestamp(path.lstat().st_ctime, UTC)
             keep = setup.deletion.keep_ids or _is_young(setup, since, now)
             yield Held(f"requests/{folder}/{printable(path)}", path, f"ended {_day(since)}", keep)
+
+
+def _copies(setup: Setup) -> Iterator[Held]:
+    """Yield the copies of what lies behind URLs; the next run fetches again what it needs."""
+    data = setup.manifest.data
+    specs = [source.spec for source in (data.train, data.test) if source and source.spec] if data else []
+    named = [value for spec in specs for _, value in spec if isinstance(value, Path)]
+    parts = [part for path in (setup.deletion.initial, *named) if url_of(path) for part in shards(path)]
+    for number, part in enumerate(parts, start=1):
+        path = copy_of(url_of(part) or "", cache_folder())
+        if path.exists():
+            yield Held(f"cache/{number}", path, "a copy of what lies behind a URL", False)

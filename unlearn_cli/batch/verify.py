@@ -11,7 +11,7 @@ from unlearn_cli.batch.ledger import Event, Ledger, open_ledger
 from unlearn_cli.batch.state import RunState, State, fold
 from unlearn_cli.checkpoint_header import files_digest, read_header
 from unlearn_cli.deletion import Deletion
-from unlearn_cli.errors import CliError, UserError
+from unlearn_cli.errors import CliError, IntegrityError, UserError
 from unlearn_cli.files import sha256
 
 POINTER, PARENT = "current", "unlearn_cli.parent"
@@ -32,7 +32,7 @@ def verify(deletion: Deletion) -> list[str]:
         state = fold(events)
         return [
             *_key(deletion.key_file), *forgotten(ledger, state), *lineage(events), *pointer(deletion, state),
-            *versions(deletion, state), *reports(deletion, state),
+            *versions(deletion, state), *reports(deletion, state), *signatures(deletion, state),
         ]  # fmt: skip
 
 
@@ -153,3 +153,17 @@ def _written(run: RunState) -> Iterator[tuple[str, str]]:
     if run.state != "running":
         for name, digest in run.evidence.items():
             yield f"runs/{run.id}/evidence/{name}", digest
+
+
+def signatures(deletion: Deletion, state: State) -> Iterator[str]:
+    """Check the signatures of the evidence, if deletion.yaml names the key."""
+    if deletion.signing_key is None:
+        return
+    from unlearn_cli.batch.evidence import verify as verify_evidence  # its library is an extra
+
+    for run in state.runs.values():
+        if any(name.endswith(".dsse.json") for name in run.evidence) and run.id != state.unfinished:
+            try:
+                verify_evidence(deletion.path("runs") / run.id / "evidence", deletion.folder / deletion.signing_key)
+            except IntegrityError as error:
+                yield f"runs/{run.id}/evidence/{error}"

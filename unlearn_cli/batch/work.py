@@ -16,6 +16,7 @@ from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import UserError
 from unlearn_cli.files import tidy_up
 from unlearn_cli.manifest import Manifest
+from unlearn_cli.remote import located
 from unlearn_cli.report import Half
 
 # In a run's folder. The lists of records are removed when the run ends.
@@ -34,6 +35,11 @@ class Setup:
     @property
     def models(self) -> Path:
         return self.deletion.path("models")
+
+    @property
+    def initial(self) -> Path:
+        """Where the first checkpoint lies, or the copy of it if it is behind a URL."""
+        return located(self.deletion.initial, self.deletion.folder)
 
     @property
     def inbox(self) -> Path:
