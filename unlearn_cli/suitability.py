@@ -35,13 +35,13 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
     Raises:
         UserError: says what is wrong, and names the plug-ins of the kind that the manifest suffices for.
     """
+    missing = lacking(wanted, present)
+    if wanted.task in (None, task) and not missing:
+        return
     others = ", ".join(fitting(wanted.kind, present, task))
     if wanted.task not in (None, task):
         hint = f"; these fit: {others}" if others else ""
         raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
-    missing = lacking(wanted, present)
-    if not missing:
-        return
     sections = sorted({section for name in missing for section in INPUTS[name].split()} - present)
     hint = f", or use what needs less: {others}" if others else ""
     raise UserError(

@@ -1,5 +1,6 @@
 """The smallest real batch: digits of a table with ids, a network that knows them, and a method that takes moments."""
 
+import csv
 import json
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from sklearn.datasets import load_digits
 from typer.testing import Result
 
 from tests.tiny import invoke, write_manifest
+from unlearn_cli.batch.ledger import Event, open_ledger
 
 MANIFEST = """\
 version: 1
@@ -79,6 +81,17 @@ def ask(folder: Path, name: str, **content: Any) -> Path:
     half = folder / "requests" / f".{name}.yaml"
     half.write_text(json.dumps(said), encoding="utf-8")
     return half.rename(folder / "requests" / f"{name}.yaml")
+
+
+def ids_of(folder: Path, column: str, value: str) -> list[str]:
+    """Return the ids of the training records that have a value in a column."""
+    with (folder / "train.csv").open(encoding="utf-8", newline="") as file:
+        return [row["record"] for row in csv.DictReader(file) if row[column] == value]
+
+
+def ledger_of(folder: Path) -> list[Event]:
+    with open_ledger(folder / "ledger.sqlite", create_missing=False) as ledger:
+        return ledger.events()
 
 
 def batch(folder: Path, *options: str) -> Result:
