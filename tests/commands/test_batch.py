@@ -20,6 +20,7 @@ from tests.batch.tiny import ask, batch, change, document, ledger_of, train
 from tests.tiny import invoke
 from unlearn_cli import files, page
 from unlearn_cli.batch import clock, lock, promote
+from unlearn_cli.errors import ResourceError
 from unlearn_cli.files import sha256
 from unlearn_cli.runtime import Steps
 
@@ -150,16 +151,18 @@ def test_a_promoted_version_is_published_and_a_removed_one_withdrawn(project: Pa
     ask(project, "DSR-1", ids=["rec-1"])
     assert document(project)["published"] == "v0001"
     ask(project, "DSR-2", ids=["rec-2"])
-    shutil.rmtree(remote)
-    remote.write_text("no folder")
-    assert batch(project).exit_code != 0  # promoted, but not published
-    assert os.readlink(project / "models" / "current") == "v0002"
-    remote.unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unlearn_cli.publish.publish", unreachable)
+        assert batch(project).exit_code == 7
+    assert os.readlink(project / "models" / "current") == "v0002"  # promoted, but not published
     assert document(project)["published"] == "v0002"  # by the next run, which has nothing else to do
     assert json.loads((remote / "current.json").read_text(encoding="utf-8"))["version"] == "v0002"
-    shutil.copytree(remote / "v0002", remote / "v0001")
     assert "models/v0001" in document(project, "--vacuum")["removed"]
     assert sorted(path.name for path in remote.iterdir()) == ["current.json", "v0002"]
+
+
+def unreachable(folder: Path, url: str) -> None:
+    raise ResourceError("the remote is not reached")
 
 
 def test_a_second_batch_at_the_same_time_is_told_who_holds_the_lock(project: Path) -> None:
