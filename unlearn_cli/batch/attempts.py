@@ -15,6 +15,7 @@ from unlearn_cli.batch.state import RunState
 from unlearn_cli.batch.work import MANIFEST, Batch
 from unlearn_cli.commands import Chosen
 from unlearn_cli.errors import UserError
+from unlearn_cli.remote import located
 from unlearn_cli.report import Half, Report
 from unlearn_cli.verdict.codes import exit_code
 
@@ -139,7 +140,7 @@ def _attacked(batch: Batch, run: RunState, number: int, tried: int) -> Report:
 
 
 def _references(batch: Batch) -> tuple[Path, ...]:
-    return tuple(batch.setup.deletion.folder / path for path in batch.setup.deletion.attack.references)
+    return tuple(located(path, batch.setup.deletion.folder) for path in batch.setup.deletion.attack.references)
 
 
 def _assignments(settings: dict[str, Any]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch
 from unlearn_cli.checkpoint_header import files_digest, read_header
 from unlearn_cli.errors import IntegrityError, UserError
+from unlearn_cli.remote import located
 from unlearn_cli.stored_tensors import tensor_digest
 
 
@@ -31,7 +32,7 @@ def begin(batch: Batch) -> None:
     """
     if batch.ledger.events():
         return
-    models, initial = batch.setup.models, batch.setup.deletion.path("initial")
+    models, initial = batch.setup.models, located(batch.setup.deletion.initial, batch.setup.deletion.folder)
     read_header(initial)
     _refuse_others(models, initial, batch.ledger.path)
     models.mkdir(parents=True, exist_ok=True)

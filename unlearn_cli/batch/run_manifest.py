@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from unlearn_cli.manifest import Manifest
+from unlearn_cli.remote import url_of
 from unlearn_cli.sources import Source
 
 # JSON is YAML but for these: YAML does not join \\uD83D\\uDE00 to one letter, and takes none of the others as they are.
@@ -60,12 +61,12 @@ def applicable(gates: Iterable[str], classes: bool, forgotten: bool) -> tuple[li
 
 
 def _relocated(source: Source, old: Path, new: Path) -> Source:
-    """Return a source with its relative paths starting from another folder."""
+    """Return a source with its relative paths starting from another folder; URLs stay what they are."""
     assert source.spec is not None
     paths = {
         key: _from(old / value, new)
         for key, value in source.spec
-        if isinstance(value, Path) and not value.is_absolute()
+        if isinstance(value, Path) and not value.is_absolute() and url_of(value) is None
     }
     return source.model_copy(update={source.format: source.spec.model_copy(update=paths)})
 

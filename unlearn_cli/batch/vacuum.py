@@ -11,6 +11,8 @@ from unlearn_cli.batch.request_files import printable
 from unlearn_cli.batch.run import ready
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch, Setup
+from unlearn_cli.filesystems import shown
+from unlearn_cli.remote import copies, url_of
 
 WEIGHTS = ("*.safetensors", "*.index.json")
 
@@ -47,7 +49,7 @@ def _remove(setup: Setup, one: Held) -> None:
     if not one.path.is_dir():
         one.path.unlink(missing_ok=True)
         return
-    if setup.deletion.publish:
+    if setup.deletion.publish and one.path.parent == setup.models:
         from unlearn_cli.publish import withdraw
 
         withdraw(setup.deletion.publish, one.path.name)
@@ -56,7 +58,7 @@ def _remove(setup: Setup, one: Held) -> None:
 
 def held(setup: Setup, state: State, now: datetime) -> list[Held]:
     """Return all but the current version that holds what was forgotten, or names it. It writes nothing."""
-    return [*_versions(setup, state, now), *_attempts(setup, state), *_requests(setup, now)]
+    return [*_versions(setup, state, now), *_attempts(setup, state), *_requests(setup, now), *_copies(setup)]
 
 
 def _versions(setup: Setup, state: State, now: datetime) -> Iterator[Held]:
@@ -97,3 +99,13 @@ def _requests(setup: Setup, now: datetime) -> Iterator[Held]:
             since = datetime.fromtimestamp(path.lstat().st_ctime, UTC)
             keep = setup.deletion.keep_ids or _is_young(setup, since, now)
             yield Held(f"requests/{folder}/{printable(path)}", path, f"ended {_day(since)}", keep)
+
+
+def _copies(setup: Setup) -> Iterator[Held]:
+    """Yield the copies of the sources that are URLs; they are fetched again when they are needed."""
+    data = setup.manifest.data
+    specs = [source.spec for source in (data.train, data.test) if source] if data else []
+    paths = [value for spec in specs if spec for _, value in spec if isinstance(value, Path)]
+    for path in dict.fromkeys(paths):
+        for copy in copies(path):
+            yield Held(f"copy of {shown(url_of(path) or '')}: {printable(copy)}", copy, "fetched", False)

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.batch import keyed
+from unlearn_cli.batch import evidence, keyed
 from unlearn_cli.batch.chain import broken, forgotten_digest
 from unlearn_cli.batch.ledger import Event, Ledger, open_ledger
 from unlearn_cli.batch.state import RunState, State, fold
 from unlearn_cli.checkpoint_header import files_digest, read_header
 from unlearn_cli.deletion import Deletion
-from unlearn_cli.errors import CliError, UserError
+from unlearn_cli.errors import CliError, IntegrityError, UserError
 from unlearn_cli.files import sha256
 
 POINTER, PARENT = "current", "unlearn_cli.parent"
@@ -32,7 +32,7 @@ def verify(deletion: Deletion) -> list[str]:
         state = fold(events)
         return [
             *_key(deletion.key_file), *forgotten(ledger, state), *lineage(events), *pointer(deletion, state),
-            *versions(deletion, state), *reports(deletion, state),
+            *versions(deletion, state), *reports(deletion, state), *signatures(deletion, state),
         ]  # fmt: skip
 
 
@@ -129,6 +129,19 @@ def reports(deletion: Deletion, state: State) -> Iterator[str]:
                 yield f"{place}: is gone"
             elif sha256(path) != digest:
                 yield f"{place}: is not the file that the ledger knows; it was changed or replaced"
+
+
+def signatures(deletion: Deletion, state: State) -> Iterator[str]:
+    """Check that signed evidence is signed with a key of the file that signs, where it was not removed."""
+    for run in state.runs.values():
+        folder = deletion.path("runs") / run.id / "evidence"
+        signed = any(name.endswith(evidence.ENVELOPE) for name in run.evidence)
+        if not signed or deletion.signing_key is None or not folder.is_dir():
+            continue
+        try:
+            evidence.verify(folder, deletion.folder / deletion.signing_key)
+        except IntegrityError as error:
+            yield f"{run.id}: {error}"
 
 
 def _written(run: RunState) -> Iterator[tuple[str, str]]:
