@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.batch import keyed
+from unlearn_cli.batch import evidence, keyed
 from unlearn_cli.batch.chain import broken, forgotten_digest
 from unlearn_cli.batch.ledger import Event, Ledger, open_ledger
 from unlearn_cli.batch.state import RunState, State, fold
@@ -137,6 +137,19 @@ def reports(deletion: Deletion, state: State) -> Iterator[str]:
                 yield f"{place}: is not the file that the ledger knows; it was changed or replaced"
 
 
+def signatures(deletion: Deletion, state: State) -> Iterator[str]:
+    """Check that signed evidence is signed with a key of the file that signs, where it was not removed."""
+    for run in state.runs.values():
+        folder = deletion.path("runs") / run.id / "evidence"
+        signed = any(name.endswith(evidence.ENVELOPE) for name in run.evidence)
+        if not signed or deletion.signing_key is None or not folder.is_dir():
+            continue
+        try:
+            evidence.verify(folder, deletion.folder / deletion.signing_key)
+        except IntegrityError as error:
+            yield f"{run.id}: {error}"
+
+
 def _written(run: RunState) -> Iterator[tuple[str, str]]:
     """Yield where a run's files lie, from models/ or runs/, and their digests."""
     for attempt in run.attempts:
@@ -153,17 +166,3 @@ def _written(run: RunState) -> Iterator[tuple[str, str]]:
     if run.state != "running":
         for name, digest in run.evidence.items():
             yield f"runs/{run.id}/evidence/{name}", digest
-
-
-def signatures(deletion: Deletion, state: State) -> Iterator[str]:
-    """Check the signatures of the evidence, if deletion.yaml names the key."""
-    if deletion.signing_key is None:
-        return
-    from unlearn_cli.batch.evidence import verify as verify_evidence  # its library is an extra
-
-    for run in state.runs.values():
-        if any(name.endswith(".dsse.json") for name in run.evidence) and run.id != state.unfinished:
-            try:
-                verify_evidence(deletion.path("runs") / run.id / "evidence", deletion.folder / deletion.signing_key)
-            except IntegrityError as error:
-                yield f"runs/{run.id}/evidence/{error}"
