@@ -11,7 +11,7 @@ import pytest
 
 from tests.batch.scene import DELETION, MORNING, begin, clock, drop, fail, make, opened, promote, receive, request
 from tests.batch.scene import roll_back as rolled_back
-from unlearn_cli.batch import inbox, request_files
+from unlearn_cli.batch import filing, inbox, request_files
 from unlearn_cli.batch.state import State, fold
 from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import UserError
@@ -232,7 +232,7 @@ def test_a_move_that_was_killed_is_ended_by_the_next_run(
         raise KeyboardInterrupt
 
     with opened(where) as (ledger, key):
-        monkeypatch.setattr(inbox, step, die)
+        monkeypatch.setattr(filing, step, die)
         with pytest.raises(KeyboardInterrupt):
             receive(where, ledger, key)
         monkeypatch.undo()

@@ -14,8 +14,19 @@ from unlearn_cli.manifest_errors import messages
 from unlearn_cli.sources import Condition, Section
 from unlearn_cli.strict_yaml import Document, Location, Position
 
-MAX_IDS, MAX_ID_LENGTH, MAX_CONDITIONS, MAX_MISTAKES = 2_000_000, 4096, 100, 50
+MAX_REQUESTS = 10_000  # of a file
+MAX_IDS, MAX_ID_LENGTH, MAX_CONDITIONS, MAX_MISTAKES = 2_000_000, 4096, 100, 50  # of a request
 ID_PATTERN = r"^[A-Za-z0-9._:-]{1,100}$"
+
+
+class Unreadable(Exception):
+    """Why a file, or a line of it, is set aside."""
+
+
+def check_count(count: int) -> None:
+    """Refuse a file of too many requests."""
+    if count > MAX_REQUESTS:
+        raise Unreadable(f"holds more than {MAX_REQUESTS} requests; split it")
 
 
 def _moment(value: Any) -> datetime:
