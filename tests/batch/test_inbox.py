@@ -39,12 +39,15 @@ def test_half_written_files_and_other_files_are_left_alone(tmp_path: Path) -> No
     assert [file.name for file in inbox.read(where.path("requests"), KEY)] == ["b.yaml"]
 
 
-def test_files_are_read_by_name_and_too_many_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_read_by_name_and_of_too_many_the_youngest_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where = make(tmp_path)
     monkeypatch.setattr(inbox, "MAX_FILES", 2)
-    for name in ("c", "a", "b"):
+    for name in ("c", "b", "a"):
         drop(where, f"{name}.yaml", request(name))
-    assert [file.name for file in inbox.read(where.path("requests"), KEY)] == ["a.yaml", "b.yaml"]
+        time.sleep(TICK)
+    assert [file.name for file in inbox.read(where.path("requests"), KEY)] == ["b.yaml", "c.yaml"]
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ A file stays where it is until all its requests have ended, so that a killed run
 their file into the folder when it is complete; names that stand for half-written files are left alone.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +20,7 @@ from unlearn_cli.batch.state import RequestState, State, fold
 from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import UserError, resources
 
-MAX_FILES = 10_000  # the others wait for the next run
+MAX_FILES = 10_000  # the youngest wait for the next run
 DONE, SET_ASIDE = "done", "set_aside"
 AHEAD = timedelta(days=1)  # by so much the clock of who wrote a request may be ahead
 
@@ -46,14 +47,17 @@ def read(folder: Path, key: bytes) -> list[File]:
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; make it, requests are dropped there")
     with resources(folder):
-        return [file for path in sorted(_names(folder))[:MAX_FILES] if (file := _read(path, key))]
+        oldest = sorted(_complete(folder))[:MAX_FILES]
+        return [file for path in sorted(path for _, path in oldest) if (file := _read(path, key))]
 
 
-def _names(folder: Path) -> Iterator[Path]:
+def _complete(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Yield the files that are no half-written ones, with the time of their arrival."""
     for path in folder.iterdir():
         half_written = path.name.startswith((".", "~")) or path.suffix.lower() not in READERS
         if not half_written and (path.is_symlink() or not path.is_dir()):
-            yield path
+            with contextlib.suppress(FileNotFoundError):
+                yield path.lstat().st_ctime_ns, path
 
 
 def _read(path: Path, key: bytes) -> File | None:
