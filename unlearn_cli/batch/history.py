@@ -12,12 +12,12 @@ TEXTS = {
     "received": "received in {file}; due {due}",
     "repeated": "came again in {file}",
     "set_aside": "set aside ({file}): {reason}",
-    "run_started": "{run} began: {count} requests, {records} records, {unknown} unknown, {already} forgotten before",
+    "run_started": "{run} began; requests: {count}, records: {records}, unknown: {unknown}, forgotten before: {already}",
     "attempt": "{run}, attempt {number} with {method}: {how}",
     "run_failed": "{run} failed: {reason}; pending again",
     "promoting": "{run} passed; {version} is to become current",
-    "promoted": "{version} of {run} is current; {forgotten} records are forgotten",
-    "done": "done {how}: {records} records, {unknown} unknown, {already} forgotten before",
+    "promoted": "{version} of {run} is current; records forgotten: {forgotten}",
+    "done": "done {how}; records: {records}, unknown: {unknown}, forgotten before: {already}",
     "rolled_back": "{run} rolled back, from {from} to {to}; pending again",
 }
 
