@@ -89,6 +89,8 @@ def test_data_may_be_left_out(tmp_path: Path) -> None:
         ("mlp", "timm/x", "data.yaml:3:1: model: 'timm/x' is no torchvision/<name>"),
         ("{hidden: [8]}", "{weights: DEFAULT}", "data.yaml:3:1: model: the argument 'weights' would download weights"),
         ("[cat, 3]", "[cat, cat]", "data.yaml:11:1: forget: a class is listed twice"),
+        ("gates:", "forgotten: {ids: [3]}\ngates:", "data.yaml:13:1: forgotten.ids_file: is missing; data"),
+        ("gates:", "forgotten: {ids_file: {pth: x}}\ngates:", "data.yaml:13:13: forgotten.ids_file.path: is missing"),
         ("[cat, 3]", "[]", "data.yaml:11:1: forget: selects nothing"),
         ("[cat, 3]", "cat", "data.yaml:12:3: forget.classes: expected a valid list"),
         ("{npz: train.npz}", "{npz: a.npz, idx: {images: a, labels: b}}", "data.yaml:9:3: data.train: names 2"),
@@ -103,6 +105,12 @@ def test_a_mistake_is_told_with_file_line_column_field_and_what_to_do(
     tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert refusal(tmp_path, changed(old, new)).startswith(message)
+
+
+def test_forgotten_records_without_data_are_refused(tmp_path: Path) -> None:
+    data = "data:\n  train: {npz: train.npz}\n  test: {npz: test.npz}\n"
+    text = changed(data, "forgotten: {ids_file: {path: x.csv}}\n")
+    assert "'forgotten' names records of data.train, but there is no 'data'" in refusal(tmp_path, text)
 
 
 def test_all_mistakes_are_told_at_once_from_top_to_bottom(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from tests.tiny import invoke
-from unlearn_cli import plugin
+from unlearn_cli import deletion, plugin
+from unlearn_cli.batch import inbox, status
+from unlearn_cli.deletion import Deletion
 from unlearn_cli.manifest import read_mapping
 
 CONFIGS = Path(__file__).parents[1] / "sample_configs"
@@ -34,6 +36,7 @@ def persons(data: Path) -> None:
         rows += [f"rec-{k},{k % 9},{18 + k % 40},{k % 3 / 2},{k % 3 / 4},{k % 5 / 5},{1 + k % 3}" for k in range(90)]
         (data / f"{part}.csv").write_text("\n".join(rows))
     (data / "requests.csv").write_text("record_id\nrec-5\nrec-6\n")
+    (data / "forgotten.csv").write_text("record_id\nrec-8\nrec-purged\n")
 
 
 def npz(data: Path) -> None:
@@ -169,6 +172,47 @@ def test_settings_are_accepted(name: str) -> None:
         assert made == plugin.settings(found), "the file claims to hold the defaults"
 
 
+def deletion_batch(folder: Path) -> Deletion:
+    """Copy the sample of a deletion batch and make data that fits it, in which no two records are equal."""
+    shutil.copytree(CONFIGS / "deletion", folder, dirs_exist_ok=True)
+    for part, n in (("train", 300), ("test", 150)):
+        activity = 1 + np.arange(n) % 3
+        values = random.normal(0.25 * activity[:, None], 0.1, (n, 3)).round(5)
+        names = {"record_id": [f"rec-{k}" for k in range(n)], "person": [k % 9 for k in range(n)]}
+        features = {name: column.tolist() for name, column in zip("xyz", values.T, strict=True)}
+        columns = {**names, "age": [18 + k % 40 for k in range(n)], **features, "activity": activity.tolist()}
+        table(folder / "data", f"{part}.csv", columns)
+    return deletion.read(folder / "deletion.yaml")
+
+
+def test_the_deletion_batch_says_every_key_there_is() -> None:
+    text = (CONFIGS / "deletion" / "deletion.yaml").read_text(encoding="utf-8")
+    schema = deletion.json_schema()
+    parts = [schema, *(schema["$defs"][name] for name in ("Attack", "Retention", "Options"))]
+    for key in {key for part in parts for key in part["properties"]}:
+        lines = [line for line in text.splitlines() if line.split(":")[0].strip() == key]
+        assert any("#" in line for line in lines), f"{key} is not there, or has no comment"
+
+
+def test_the_deletion_batch_has_a_network_of_its_own_and_requests_that_are_received(tmp_path: Path) -> None:
+    batch = deletion_batch(tmp_path)
+    fast = ["--set", "epochs=1", "--device", "cpu", "--quiet"]
+    result = invoke("train", "-m", batch.path("manifest"), "-o", tmp_path / "original", *fast)
+    assert result.exit_code == 0, result.stderr
+    assert batch.path("initial").is_file()
+    assert deletion.described(batch).gates == batch.gates
+    found = status.overview(batch, now=lambda: datetime(2026, 11, 20, 23, tzinfo=UTC))
+    assert (found["pending"], found["overdue"], found["next_due"]) == (5, 0, "2026-12-01T00:00:00.000000Z")
+    files = inbox.read(batch.path("requests"), bytes(32))
+    assert [(file.name, len(file.items)) for file in files] == [
+        ("export.csv", 2),
+        ("person.yaml", 1),
+        ("several.jsonl", 2),
+    ]
+    assert not [item.reason for file in files for item in file.items if item.reason]
+
+
 def test_no_file_is_left_out() -> None:
     found = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml")}
-    assert found == {*MANIFESTS, *SETTINGS}
+    batch = {f"deletion/{name}" for name in ("deletion", "data", "requests/person")}
+    assert found == {*MANIFESTS, *SETTINGS, *batch}

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from unlearn_cli import report
 from unlearn_cli.checkpoint_files import split, write_shards
-from unlearn_cli.checkpoint_header import Header, read_header
+from unlearn_cli.checkpoint_header import files_digest, read_header
 from unlearn_cli.errors import UserError
-from unlearn_cli.files import sha256
 from unlearn_cli.runtime.processes import sharded, wait_for_all
 from unlearn_cli.runtime.tensor_file import Stored, content, write_tensors
 
@@ -52,14 +51,7 @@ def load(path: Path) -> Checkpoint:
         raise UserError(
             f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; its training went wrong, take another checkpoint"
         )
-    return Checkpoint(path, tensors, header.metadata, header.layout, _files_digest(header), tensor_digest(tensors))
-
-
-def _files_digest(header: Header) -> str:
-    if len(header.files) == 1:
-        return sha256(header.files[0])
-    digests = [f"{file.name} {sha256(file)}" for file in header.files]
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    return Checkpoint(path, tensors, header.metadata, header.layout, files_digest(header), tensor_digest(tensors))
 
 
 def fit(model: nn.Module, checkpoint: Checkpoint) -> None:

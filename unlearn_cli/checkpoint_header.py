@@ -1,5 +1,6 @@
 """What can be checked of a checkpoint without torch: the files, their headers and the index of a sharded one."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from unlearn_cli.errors import UserError
+from unlearn_cli.files import sha256
+from unlearn_cli.remote import located
 
 MAX_HEADER, MAX_INDEX = 100 * 2**20, 10 * 2**20
 
@@ -34,8 +37,17 @@ def read_header(path: Path) -> Header:
     return Header([path], dict.fromkeys(names, path.name), metadata)
 
 
+def files_digest(header: Header) -> str:
+    """Return the SHA-256 of a checkpoint's file, or of the names and SHA-256 of several."""
+    if len(header.files) == 1:
+        return sha256(header.files[0])
+    digests = [f"{file.name} {sha256(file)}" for file in header.files]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
 def resolve(path: Path) -> Path:
-    """Return the file that a path means: itself, or the checkpoint in a folder."""
+    """Return the file that a path means: itself, the checkpoint in a folder, or the copy of what a URL names."""
+    path = located(path)
     if path.is_dir():
         for name in ("model.safetensors.index.json", "model.safetensors"):
             if (path / name).is_file():

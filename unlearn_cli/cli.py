@@ -266,6 +266,40 @@ def train(
 
 
 @app.command()
+def batch(
+    deletion: Annotated[Path, typer.Argument(metavar="DELETION.yaml", help="What forgets, how, and by which rules.")],
+    dry_run: o.DryRunOption = False,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="Find the request that spoils the batch; carry out the others.")
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="How many requests wait, and which is due next.")] = False,
+    fail_if_due_within: Annotated[
+        str | None, typer.Option(metavar="TIME", help="With --status: exit 3 if a request is due within 7d or 12h.")
+    ] = None,
+    history: Annotated[str | None, typer.Option(metavar="ID", help="What happened to one request.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Check the ledger and the files that it knows.")] = False,
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Take the last run back; its requests are pending again.")
+    ] = False,
+    vacuum: Annotated[
+        bool, typer.Option("--vacuum", help="Remove superseded versions and old requests; list what stays.")
+    ] = False,
+    allow_code: o.AllowCodeOption = False,
+    as_json: o.JsonOption = False, quiet: o.QuietOption = False, log_format: o.LogFormatOption = "text",
+) -> None:  # fmt: skip
+    """Carry out deletion requests, nightly; keep a ledger."""
+    from unlearn_cli.commands import batch as command
+
+    refuse_processes()
+    talk(as_json, quiet, log_format)
+    asked = command.Asked(
+        deletion, dry_run=dry_run, bisect=bisect, rollback=rollback, vacuum=vacuum, status=status, verify=verify,
+        history=history, fail_if_due_within=fail_if_due_within, allow_code=allow_code,
+    )  # fmt: skip
+    finish(command.run(asked))
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write everything into.")] = Path("unlearn-demo"),
     device: o.DeviceOption = "auto", seed: o.SeedOption = 0,
@@ -300,9 +334,11 @@ def convert(
 
 @app.command()
 def schema(
-    of: Annotated[Literal["manifest", "report"], typer.Argument(help="Whose schema.")] = "manifest",
+    of: Annotated[
+        Literal["manifest", "report", "deletion", "request"], typer.Argument(help="Whose schema.")
+    ] = "manifest",
 ) -> None:
-    """Print the JSON Schema of the manifest or the report."""
+    """Print the JSON Schema of the manifest, the report, deletion.yaml or a deletion request."""
     from unlearn_cli.commands import schema as command
 
     finish(command.run(of))

@@ -2,8 +2,10 @@
 
 CliError            something the user can act on; printed as one line, never as a traceback
   UserError         2   wrong usage or bad input; nothing was written
+  IntegrityError    6   a digest, the ledger's chain, a lineage or a signature does not match
   ResourceError     7   out of memory, disk full, no such device
   Interrupted       75  stopped by a signal after saving its state; the same command goes on
+  Busy              75  another process holds the lock; the same command works once that has ended
   LostProcess       1   another process of the run has ended, and has said why, or the launcher does
 """
 
@@ -24,11 +26,19 @@ class UserError(CliError):
     exit_code = 2
 
 
+class IntegrityError(CliError):
+    exit_code = 6
+
+
 class ResourceError(CliError):
     exit_code = 7
 
 
 class Interrupted(CliError):
+    exit_code = 75
+
+
+class Busy(CliError):
     exit_code = 75
 
 

@@ -82,13 +82,13 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     check_output(folder, overwrite)
     if ranks.size() == 1:
-        with _new_folder(folder) as new:
+        with new_folder(folder) as new:
             yield new
         return
     from unlearn_cli.runtime.processes import of_the_first, wait_for_all  # torch is there when processes are
 
     number = of_the_first(os.getpid())
-    with _new_folder(folder) if ranks.is_first() else nullcontext(_new_name(folder, number)) as new:
+    with new_folder(folder) if ranks.is_first() else nullcontext(_new_name(folder, number)) as new:
         wait_for_all()  # it is made
         yield new
         wait_for_all()  # nobody reads in it any more
@@ -99,16 +99,19 @@ def _new_name(folder: Path, process: int) -> Path:
 
 
 @contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
+def new_folder(folder: Path, *, flush: bool = True) -> Iterator[Path]:
+    """Yield a new sibling folder, and put it in the place of a folder, whoever wrote that: see `output_folder`.
+
+    Without `flush` a power cut may leave files in it whose bytes are lost, as long as the caller has not flushed them.
+    """
     with resources(folder):
         new = _new_name(folder, os.getpid())
         new.mkdir()
         try:
             yield new
             with uninterrupted():
-                for path in sorted(new.rglob("*")):
+                for path in [*sorted(new.rglob("*")), new] if flush else ():
                     fsync(path)
-                fsync(new)
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 _swap(new, folder)
         finally:

@@ -1,4 +1,4 @@
-"""The part of the manifest that says what must be forgotten."""
+"""The parts of the manifest that say what must be forgotten, and what has been."""
 
 from typing import Annotated, Self
 
@@ -33,6 +33,12 @@ class Expect(Section):
     min: Count | None = None
     max: Count | None = None
     max_share: Share | None = None
+
+
+class Forgotten(Section):
+    """What earlier runs made the network forget: no split holds it but one of its own, which is measured alone."""
+
+    ids_file: IdsFile = Field(description="ids of train; those that are not there any more are ignored")
 
 
 class Forget(Section):

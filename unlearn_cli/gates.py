@@ -10,7 +10,7 @@ from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.metrics import ALLOWED, TABLE
 from unlearn_cli.report import Estimate, Gate, Verdict
 
-SPLITS = ("train", "test", "forget", "retain", "test_forget", "test_retain", "model")
+SPLITS = ("train", "test", "forget", "retain", "test_forget", "test_retain", "forgotten", "model")
 
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _GRAMMAR = re.compile(

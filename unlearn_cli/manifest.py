@@ -11,7 +11,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli import gates, models, strict_yaml, transforms
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.forget import Forget
+from unlearn_cli.forget import Forget, Forgotten
 from unlearn_cli.manifest_errors import messages
 from unlearn_cli.report import Task
 from unlearn_cli.sources import Section, Source, Table
@@ -112,6 +112,7 @@ class Manifest(Section):
     )
     data: Data | None = None
     forget: Forget | None = None
+    forgotten: Forgotten | None = None
     gates: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
@@ -120,6 +121,8 @@ class Manifest(Section):
             raise ValueError("'classes' lists a name twice")
         if self.task == "regression" and (self.classes or (self.forget and self.forget.classes)):
             raise ValueError("a regression has no classes; leave 'classes' out, and choose what to forget with 'where'")
+        if self.forgotten and not self.data:
+            raise ValueError("'forgotten' names records of data.train, but there is no 'data'; leave it out")
         for number, condition in enumerate(self.gates):
             _check_gate(condition, self.task, number)
         if self.data:

@@ -8,7 +8,8 @@ import typer
 from unlearn_cli import attacks, methods, metrics
 
 CheckpointArgument = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="Checkpoint to read: .safetensors, .index.json or a folder with one.")
+    Path,
+    typer.Argument(metavar="MODEL", help="Checkpoint to read: .safetensors, .index.json, a folder with one, or a URL."),
 ]
 ManifestOption = Annotated[Path, typer.Option("--manifest", "-m", help="Manifest: architecture, data, what to forget.")]
 OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist.")]

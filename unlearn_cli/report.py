@@ -64,6 +64,9 @@ class Manifest(Part):
     forget_classes: list[str] | None = None
     splits: dict[str, Split] = Field(default_factory=dict)
     checks: dict[str, bool] = Field(default_factory=dict, description="what was verified of the splits")
+    forgotten_unresolved: int | None = Field(
+        default=None, description="ids of the manifest's `forgotten` that no record of train has: nothing measures them"
+    )
 
 
 class Curve(Part):

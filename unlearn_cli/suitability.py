@@ -10,6 +10,10 @@ SPLITS = {"forget": "forget", "forget_inputs": "forget without labels", "retain"
           "retain_inputs": "retain without labels"}  # fmt: skip
 
 
+class Unsuitable(UserError):
+    """A method for whole classes was asked to forget other records."""
+
+
 def lacking(wanted: Plugin, present: set[str]) -> list[str]:
     """Return the inputs that the plug-in needs and a manifest with these sections cannot give."""
     return [name for name in wanted.needs if not set(INPUTS[name].split()) <= present]
@@ -31,13 +35,13 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
     Raises:
         UserError: says what is wrong, and names the plug-ins of the kind that the manifest suffices for.
     """
+    missing = lacking(wanted, present)
+    if wanted.task in (None, task) and not missing:
+        return
     others = ", ".join(fitting(wanted.kind, present, task))
     if wanted.task not in (None, task):
         hint = f"; these fit: {others}" if others else ""
         raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
-    missing = lacking(wanted, present)
-    if not missing:
-        return
     sections = sorted({section for name in missing for section in INPUTS[name].split()} - present)
     hint = f", or use what needs less: {others}" if others else ""
     raise UserError(
@@ -50,11 +54,11 @@ def check_selection(wanted: Plugin, forget_classes: list[int] | None, present: s
     """Refuse a method for whole classes unless the selection is exactly whole classes.
 
     Raises:
-        UserError: names the methods that forget any records.
+        Unsuitable: names the methods that forget any records.
     """
     if wanted.whole_classes and forget_classes is None:
         others = ", ".join(fitting(wanted.kind, present, "classification", whole_classes=False))
-        raise UserError(
+        raise Unsuitable(
             f"{path}: {wanted.name} forgets whole classes, but 'forget' selects only part of one; "
             f"these methods forget any records: {others}"
         )

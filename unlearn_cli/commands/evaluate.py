@@ -51,8 +51,10 @@ def run(asked: Asked, common: Common) -> Result:
     if asked.dry_run:
         text, document = split_counts(opened)
         return Result(
-            text, {"splits": document, "metrics": names, "gates": conditions, "duplicates_in_retain": copies.in_retain}
-        )
+            text,
+            {"splits": document, "metrics": names, "gates": conditions, "duplicates_in_retain": copies.in_retain,
+             "forgotten_unresolved": opened.dataset.unresolved},
+        )  # fmt: skip
     return carry_out(asked, opened, names, conditions, copies, references)
 
 

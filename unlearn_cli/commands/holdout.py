@@ -36,7 +36,7 @@ def class_matched_holdout(opened: Opened) -> Holdout:
     Raises:
         UserError: test has no such record, or none of one of the forgotten classes.
     """
-    trained_on = opened.dataset.split("test").copies_of(opened.dataset.split("train"))
+    trained_on = _trained_on(opened)
     candidates = _candidates(opened)
     dropped = int((candidates & trained_on).sum())
     if dropped:
@@ -47,6 +47,13 @@ def class_matched_holdout(opened: Opened) -> Holdout:
         raise UserError(f"data.test has no records like the forgotten ones {what}to compare with; add some")
     chosen = np.flatnonzero(unseen) if opened.manifest.task == "regression" else _matched(opened, unseen)
     return Holdout(chosen, dropped)
+
+
+def _trained_on(opened: Opened) -> np.ndarray:
+    """Return the mask of test: copies of what the network is trained on, or was before it was made to forget it."""
+    test, splits = opened.dataset.split("test"), opened.dataset.splits
+    mask = test.copies_of(splits["train"])
+    return mask | test.copies_of(splits["forgotten"]) if "forgotten" in splits else mask
 
 
 def _candidates(opened: Opened) -> np.ndarray:

@@ -67,15 +67,14 @@ def check_places(
     architecture = described.model.architecture
     if ":" in architecture and not common.allow_code:
         raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
-    for weights in checkpoints:
-        if weights is not None:
-            read_header(weights)
+    given = [weights for weights in checkpoints if weights]
     if out is not None:
-        inputs = [*(weights for weights in checkpoints if weights), path, *_data_paths(described)]
-        inside = [place for place in inputs if _lies_in(place, out)]
+        inside = [place for place in (*given, path, *_data_paths(described)) if _lies_in(place, out)]
         if inside:
             raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
         files.check_output(out, common.overwrite, kind)
+    for weights in given:  # last, for those behind a URL are fetched
+        read_header(weights)
 
 
 def _data_paths(described: Manifest) -> list[Path]:
@@ -90,10 +89,11 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class Copies:
-    """How many records equal a forgotten one byte for byte."""
+    """How many records equal one to forget byte for byte, and how many of train one that is forgotten already."""
 
     in_retain: int | None
     in_test: int
+    of_forgotten: int = 0
 
 
 def find_copies(opened: Opened) -> Copies:
@@ -105,7 +105,18 @@ def find_copies(opened: Opened) -> Copies:
             f"{in_test} records of test equal a forgotten one byte for byte: what is measured there is not of records "
             "never seen; take them out of data.test"
         )
-    return Copies(count_duplicates(opened), in_test)
+    return Copies(count_duplicates(opened), in_test, count_relearned(opened))
+
+
+def count_relearned(opened: Opened) -> int:
+    """Count the records of train that equal one which earlier runs made the network forget, and warn."""
+    splits = opened.dataset.splits
+    count = int(splits["train"].copies_of(splits["forgotten"]).sum()) if "forgotten" in splits else 0
+    if count:
+        console.warn(
+            f"{count} records of train equal one of 'forgotten' byte for byte and teach it again; forget them, too"
+        )
+    return count
 
 
 def count_duplicates(opened: Opened) -> int | None:

@@ -7,9 +7,8 @@ from pathlib import Path
 from unlearn_cli import __version__, console, files, manifest, plugin
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.commands.inputs import Opened, check_places, open_data
-from unlearn_cli.data.selection import forget_classes
+from unlearn_cli.data.selection import class_numbers
 from unlearn_cli.errors import UserError
-from unlearn_cli.forget import Forget
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,7 @@ def chosen_classes(names: tuple[str, ...], opened: Opened) -> list[int]:
         for value in values:
             if values.count(value) > 1:
                 raise UserError(f"--class {value}: the class is named twice; name it once")
-        asked = Forget(classes=values)
-        return forget_classes(asked, opened.manifest.classes or classes, "--class")
+        return class_numbers(values, opened.manifest.classes or classes, "--class")
     if not opened.dataset.forget_classes:
         raise UserError(f"{opened.path}: 'forget' names no whole classes; name them with --class")
     return opened.dataset.forget_classes

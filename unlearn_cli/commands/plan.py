@@ -18,7 +18,7 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
     work_text, work = estimated_work(values, {name: counts[name]["n"] for name in used}, opened.common.batch_size)
     document = {
         "splits": counts, "method": method.name, "inputs": list(method.needs), "settings": values, **work,
-        "duplicates_in_retain": duplicates,
+        "duplicates_in_retain": duplicates, "forgotten_unresolved": opened.dataset.unresolved,
     }  # fmt: skip
     text = [
         *([counts_text] if counts_text else []),
@@ -54,7 +54,10 @@ def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int
 
 
 def split_counts(opened: Opened) -> tuple[str, dict[str, Any]]:
-    """Count the records of every split and class, as a table with a row for each class, and as data."""
+    """Count the records of every split and class, as a table with a row for each class, and as data.
+
+    Below the table stands how many of the ids that the manifest's `forgotten` lists are no records of train.
+    """
     dataset, names = opened.dataset, opened.dataset.classes or []
     counts = {
         split: {
@@ -67,4 +70,7 @@ def split_counts(opened: Opened) -> tuple[str, dict[str, Any]]:
         ["n", *(str(count["n"]) for count in counts.values())],
         *([name, *(str(count["classes"][name]) for count in counts.values())] for name in names),
     ]
-    return (console.table("", ["class" if names else "", *counts], rows) if counts else ""), counts
+    text = console.table("", ["class" if names else "", *counts], rows) if counts else ""
+    if opened.manifest.forgotten:
+        text += f"\nids of 'forgotten' that are no records of train (any more), ignored: {dataset.unresolved}"
+    return text, counts

@@ -19,6 +19,7 @@ from unlearn_cli.commands import Result
 from unlearn_cli.commands.inputs import Copies, Opened
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.dataset import describe
+from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.predict import Outputs
 from unlearn_cli.report import Estimate, Report
@@ -69,6 +70,15 @@ def caveats(opened: Opened, with_reference: bool, copies: Copies | None) -> list
         found.append(
             f"{copies.in_retain} records of retain equal a forgotten one byte for byte and may teach it again."
         )
+    if copies and copies.of_forgotten:
+        found.append(
+            f"{copies.of_forgotten} records of train equal one forgotten before byte for byte and may teach it again."
+        )
+    if opened.dataset.unresolved:
+        found.append(
+            f"{opened.dataset.unresolved} ids of 'forgotten' are no records of train (any more): nothing is measured "
+            "on them."
+        )
     if copies and copies.in_test:
         found.append(f"{copies.in_test} records of test equal a forgotten one byte for byte: they were trained on.")
     return found
@@ -117,20 +127,22 @@ def describe_manifest(opened: Opened) -> report.Manifest:
         digest=described.digest, task=described.task, architecture=described.model.architecture,
         classes=dataset.classes, forget_classes=names,
         splits=describe(dataset), checks=checks(opened),
+        forgotten_unresolved=dataset.unresolved if described.forgotten else None,
     )  # fmt: skip
 
 
 def checks(opened: Opened) -> dict[str, bool]:
     """Verify of the splits what every number below rests on."""
-    splits = opened.dataset.splits
+    splits, found = opened.dataset.splits, {}
+    if "forgotten" in splits:
+        trained = as_strings(splits["train"].records.ids)
+        found["train_has_no_forgotten_record"] = not trained.are_among(splits["forgotten"].ids).any()
     if "forget" not in splits:
-        return {}
+        return found
     rows = np.concatenate([splits["forget"].rows, splits["retain"].rows])
     times = np.bincount(rows, minlength=len(splits["train"]))  # how often each training record is in one of the two
-    found = {
-        "forget_and_retain_are_disjoint": bool((times <= 1).all()),
-        "forget_and_retain_make_train": bool((times >= 1).all()),
-    }
+    found["forget_and_retain_are_disjoint"] = bool((times <= 1).all())
+    found["forget_and_retain_make_train"] = bool((times >= 1).all())
     if "test" in splits:
         found["test_has_no_forgotten_sample"] = not splits["test"].copies_of(splits["forget"]).any()
     return found

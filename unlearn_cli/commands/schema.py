@@ -1,12 +1,16 @@
-"""`unlearn-cli schema`: the JSON Schema of the manifest or of the report."""
+"""`unlearn-cli schema`: the JSON Schema of what people write, and of the report."""
 
 import json
 from typing import Any
 
-from unlearn_cli import manifest, report
+from unlearn_cli import deletion, manifest, report
+from unlearn_cli.batch import requests
 from unlearn_cli.commands import Result
 
-SCHEMAS = {"manifest": manifest.json_schema, "report": report.json_schema}
+SCHEMAS = {
+    "manifest": manifest.json_schema, "report": report.json_schema, "deletion": deletion.json_schema,
+    "request": requests.json_schema,
+}  # fmt: skip
 
 
 def run(name: str) -> Result:

@@ -160,6 +160,8 @@ class Session:
                 found.update(self._parts_and_whole(model, parts, whole))
             elif whole in self.opened.dataset.splits:
                 found[whole] = self.outputs(model, whole)
+        if "forgotten" in self.opened.dataset.splits:
+            found["forgotten"] = self.outputs(model, "forgotten")
         return found
 
     def _parts_and_whole(self, model: nn.Module, parts: tuple[str, ...], whole: str) -> dict[str, Outputs]:

@@ -5,6 +5,7 @@ import hmac
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from unlearn_cli import report
 from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection, transform
 from unlearn_cli.data.digests import are_among, last_bits
+from unlearn_cli.data.forgotten import divide
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.data.strings import Strings, as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
+from unlearn_cli.remote import located
 from unlearn_cli.sources import Section, Source
 
 FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
@@ -25,7 +28,8 @@ FORMATS = {  # format -> module and function; imported when asked for, since eac
     "sklearn": "sklearn_sets:sklearn",
 }  # fmt: skip
 
-SPLITS = ("train", "test", "forget", "retain", "test_forget", "test_retain")
+SomeSection = TypeVar("SomeSection", bound=Section)
+WHOLE = ("train", "test", "forgotten")  # splits whose records are their own; the others are parts of train and test
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,7 @@ class Dataset:
     num_outputs: int
     splits: dict[str, Split]
     forget_classes: list[int] | None  # numbers, when the selection is exactly whole classes
+    unresolved: int = 0  # ids of the manifest's `forgotten` that no record of train has
 
     def split(self, name: str) -> Split:
         """Return a split by name.
@@ -102,22 +107,27 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Data
     if manifest.task == "regression":
         classes, encode = None, label_reader.numbers
     else:
-        classes = label_reader.class_list(manifest.classes, train, arguments)
+        classes = label_reader.class_list(manifest.classes, train.labels, arguments, train.class_names, train.name)
         encode = lambda records: label_reader.encode(records, classes or [])  # noqa: E731
-    splits = {"train": Split("train", train, np.arange(len(train)), encode(train))}
-    if test is not None:
-        splits["test"] = Split("test", test, np.arange(len(test)), encode(test))
+    # After the list of classes is made: a class that is forgotten keeps its output.
+    divided = divide(manifest, train)
+    found = {"train": divided.kept, "test": test, "forgotten": divided.forgotten}
+    splits = {
+        name: Split(name, records, np.arange(len(records)), encode(records))
+        for name, records in found.items() if records is not None
+    }  # fmt: skip
     numbers = _derive(manifest, splits, classes or [], forget_duplicates)
     splits = _standardised(manifest, splits)
     num_outputs = _num_outputs(manifest, classes)
-    return Dataset(manifest.task, [str(name) for name in classes] if classes else None, num_outputs, splits, numbers)
+    names = [str(name) for name in classes] if classes else None
+    return Dataset(manifest.task, names, num_outputs, splits, numbers, divided.unresolved)
 
 
 def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     """Open one source; its paths start from the manifest's folder."""
     module, _, function = FORMATS[source.format].partition(":")
     assert source.spec is not None
-    spec = _absolute(source.spec, manifest.folder)
+    spec = absolute(source.spec, manifest.folder)
     read = getattr(import_module(f"unlearn_cli.data.{module}"), function)
     steps = manifest.data.transform if manifest.data else []
     stored = read(spec, name, transform.stored_input(steps, manifest.input), manifest.task)
@@ -127,8 +137,9 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     return records
 
 
-def _absolute(spec: Section, folder: Path) -> Section:
-    paths = {key: folder / value for key, value in spec if isinstance(value, Path)}
+def absolute(spec: SomeSection, folder: Path) -> SomeSection:
+    """Return a source whose relative paths start from a folder."""
+    paths = {key: located(value, folder) for key, value in spec if isinstance(value, Path)}
     return spec.model_copy(update=paths)
 
 
@@ -137,7 +148,8 @@ def _without_data(manifest: Manifest, num_classes: int | None) -> Dataset:
     if manifest.task == "classification" and classes is None:
         raise UserError("a manifest without data must say how many classes there are: list 'classes'")
     forget = manifest.forget
-    numbers = selection.forget_classes(forget, classes or []) if forget and forget.only_classes else None
+    listed = forget.classes if forget and forget.only_classes else []
+    numbers = selection.class_numbers(listed, classes or [], "forget.classes") or None
     if numbers and len(numbers) == len(classes or []):
         raise UserError("forget selects every class; nothing would be left to keep")
     names = [str(name) for name in classes] if classes else None
@@ -182,7 +194,7 @@ def _standardised(manifest: Manifest, splits: dict[str, Split]) -> dict[str, Spl
     standardise = transform.standardiser(steps, basis.records, basis.rows)
     if standardise is None:
         return splits
-    changed = {name: standardise(splits[name].records) for name in ("train", "test") if name in splits}
+    changed = {name: standardise(splits[name].records) for name in WHOLE if name in splits}
     parts = {id(splits[name].records): records for name, records in changed.items()}
     return {name: replace(split, records=parts[id(split.records)]) for name, split in splits.items()}
 

@@ -13,20 +13,21 @@ Classes = Sequence[str | int]
 MAX_CLASSES = 2**20  # that are not listed; larger numbers are no numbers of classes
 
 
-def class_list(listed: Classes | None, train: Records, num_classes: int | None) -> list[str | int]:
-    """Return the classes in the order of the head's outputs.
+def class_list(
+    listed: Classes | None, labels: Values, num_classes: int | None, names: Sequence[str] | None, place: str
+) -> list[str | int]:
+    """Return the classes in the order of the head's outputs; `names` are those that the source itself lists.
 
     What the manifest lists; else, for labels that are names, the sorted names of train; else the numbers from 0.
     """
     if listed is not None:
         return list(listed)
-    labels = train.labels
     if isinstance(labels, Strings) or labels.dtype.kind in "US":
-        return [str(name) for name in train.class_names or _different(labels)[0]]
+        return [str(name) for name in names or different(labels)[0]]
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
-        raise UserError(f"{train.name}: labels are not whole numbers; for numbers as labels say 'task: regression'")
+        raise UserError(f"{place}: labels are not whole numbers; for numbers as labels say 'task: regression'")
     if labels.max() >= MAX_CLASSES:
-        raise UserError(f"{train.name}: label {labels.max():.0f} is too large for a class number; list 'classes'")
+        raise UserError(f"{place}: label {labels.max():.0f} is too large for a class number; list 'classes'")
     return list(range(num_classes or int(labels.max()) + 1))
 
 
@@ -38,7 +39,7 @@ def encode(records: Records, classes: Classes) -> np.ndarray:
     Raises:
         UserError: a label is not among the classes.
     """
-    values, inverse = _different(records.labels)
+    values, inverse = different(records.labels)
     numbers = [position(value, classes) for value in values]
     if None in numbers:
         bad = str(values[numbers.index(None)])
@@ -50,7 +51,7 @@ def encode(records: Records, classes: Classes) -> np.ndarray:
     return np.asarray(numbers, dtype=np.int64)[inverse]
 
 
-def _different(labels: Values) -> tuple[list[Any], np.ndarray]:
+def different(labels: Values) -> tuple[list[Any], np.ndarray]:
     """Return the different labels, sorted, and the number (n,) of each label among them."""
     if isinstance(labels, Strings):
         return labels.numbered()

@@ -11,6 +11,7 @@ from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
+from unlearn_cli.remote import located
 
 
 def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classes, folder: Path) -> np.ndarray:
@@ -20,7 +21,7 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
         UserError: a class or an id that does not exist, nothing or everything selected, or not what `expect` says.
     """
     mask = by_meaning(forget, records, labels, classes)
-    ids = [*forget.ids, *(_ids_of(forget.ids_file, folder) if forget.ids_file else [])]
+    ids = listed_ids(forget, folder)
     if ids:
         mask |= _by_ids(ids, records)
     if forget.groups:
@@ -33,14 +34,15 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
 
 def by_meaning(forget: Forget, records: Records, labels: np.ndarray, classes: Classes) -> np.ndarray:
     """Return the mask of the records that classes and conditions select: what makes sense for test data too."""
-    mask = np.isin(labels, forget_classes(forget, classes)) if forget.classes else np.zeros(len(records), dtype=bool)
+    chosen = class_numbers(forget.classes, classes, "forget.classes")
+    mask = np.isin(labels, chosen) if chosen else np.zeros(len(records), dtype=bool)
     return mask | records.where(forget.where) if forget.where else mask
 
 
-def forget_classes(forget: Forget, classes: Classes, place: str = "forget.classes") -> list[int]:
-    """Return the numbers of the classes to forget, given by name or number."""
-    found = [position(value, classes) for value in forget.classes]
-    for value, number in zip(forget.classes, found, strict=True):
+def class_numbers(listed: Classes, classes: Classes, place: str) -> list[int]:
+    """Return the numbers of some of the classes, given by name or number; `place` is for messages."""
+    found = [position(value, classes) for value in listed]
+    for value, number in zip(listed, found, strict=True):
         if number is None:
             known = [str(name) for name in classes]
             raise UserError(f"{place}: there is no class '{value}'; {did_you_mean(str(value), known)}")
@@ -61,10 +63,17 @@ def _by_ids(ids: list[Any], records: Records) -> np.ndarray:
     return mask
 
 
-def _ids_of(file: IdsFile, folder: Path) -> list[str]:
+def listed_ids(forget: Forget, folder: Path) -> list[str]:
+    """Return the ids that are listed in the manifest and in its file of ids."""
+    more = ids_of(forget.ids_file, folder, "forget.ids_file").tolist() if forget.ids_file else []
+    return [*map(str, forget.ids), *more]
+
+
+def ids_of(file: IdsFile, folder: Path, name: str) -> np.ndarray:
+    """Return the ids (n,) of a file of ids, as text; `name` is for messages."""
     from unlearn_cli.data.table import read_column  # DuckDB: imported only where a table is read
 
-    return read_column(folder / file.path, file.column, "forget.ids_file").astype(str).tolist()
+    return read_column(located(file.path, folder), file.column, name).astype(str)
 
 
 def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:

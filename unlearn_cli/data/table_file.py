@@ -3,7 +3,7 @@
 The connection cannot be reconfigured; names of columns are quoted, and conditions reach it as parameters.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 
 from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
-from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.errors import ResourceError, UserError, did_you_mean
 from unlearn_cli.sources import Condition
 
 READERS = {
@@ -20,14 +20,43 @@ READERS = {
     ".parquet": "read_parquet(?)",
 }  # fmt: skip
 DATES = ("DATE", "TIME")
-TEXT = ("VARCHAR", *DATES)  # how the names of types begin whose cells are text, or told as it
-AS_TEXT = {".csv": "types", ".jsonl": "columns"}  # the option of the reader that sets a column's type
+TEXT = ("VARCHAR", *DATES)  # how types begin whose cells are text; the others are a guess, which may have rounded them
+AS_TEXT = {".csv": "types", ".jsonl": "columns"}  # the option of the reader that sets columns' types
+
+
+def connect(
+    files: Sequence[Path], database: Path | None = None, folder: Path | None = None, settings: Mapping[str, str] = {}
+) -> duckdb.DuckDBPyConnection:
+    """Return a connection that reads these files, and writes below `folder` alone; nobody can change that later."""
+    connection = duckdb.connect(database or ":memory:")
+    connection.execute("SET enable_progress_bar = false")  # DuckDB's own would go to stdout
+    for name, value in settings.items():
+        connection.execute(f"SET {name} = {literal(value)}")
+    connection.execute(f"SET allowed_paths = [{', '.join(literal(path.resolve()) for path in files)}]")
+    if folder:
+        connection.execute(f"SET allowed_directories = [{literal(folder.resolve())}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def is_out_of_resources(error: duckdb.Error) -> bool:
+    """Recognise what DuckDB raises when memory, or the disk that it spills to, is full."""
+    return isinstance(error, duckdb.OutOfMemoryException) or "No space left on device" in str(error)
+
+
+def literal(value: str | Path) -> str:
+    """Return text as SQL has it, where no parameter is allowed."""
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 class TableFile:
     """The file, its columns and their types."""
 
-    def __init__(self, path: Path, name: str, missing: list[str] | None = None) -> None:
+    def __init__(
+        self, path: Path, name: str, missing: list[str] | None = None,
+        connection: duckdb.DuckDBPyConnection | None = None,
+    ) -> None:  # fmt: skip
         reader = READERS.get(path.suffix.lower())
         if reader is None:
             raise UserError(f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}")
@@ -38,19 +67,18 @@ class TableFile:
         if missing:
             self.reader, self.arguments = f"{reader[:-1]}, nullstr=?)", [self.path, ["", *missing]]
         self.as_text = AS_TEXT.get(path.suffix.lower())
-        self.connection = duckdb.connect(":memory:")
-        self.connection.execute("SET allowed_paths = [" + "'" + self.path.replace("'", "''") + "']")
-        self.connection.execute("SET enable_external_access = false")
-        self.connection.execute("SET lock_configuration = true")
+        self.connection = connection or connect([path])
         description = self.query("*", limit="LIMIT 0").description
         self.types = {column: str(kind) for column, kind, *_ in description}
 
     def query(
         self, what: str, values: tuple[Any, ...] = (), limit: str = "", reader: str | None = None
     ) -> duckdb.DuckDBPyConnection:
+        return self.run(f"SELECT {what} FROM {reader or self.reader} {limit}", (*values, *self.arguments))
+
+    def run(self, command: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         with self._errors():
-            command = f"SELECT {what} FROM {reader or self.reader} {limit}"
-            return self.connection.execute(command, (*values, *self.arguments))
+            return self.connection.execute(command, values)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -58,6 +86,10 @@ class TableFile:
         try:
             yield
         except duckdb.Error as error:
+            if is_out_of_resources(error):
+                raise ResourceError(
+                    f"{self.place}: memory or disk are too little to read it; free some space"
+                ) from None
             reason = str(error).splitlines()[0]
             raise UserError(f"{self.place}: {reason}; mend the file or the condition") from None
 
@@ -79,7 +111,7 @@ class TableFile:
     def columns(self, columns: list[str]) -> list[np.ndarray]:
         """Return several complete columns, but read the file once; text as unicode."""
         stored = self._stored(columns)
-        return [_plain(self._complete(values, column)) for values, column in zip(stored, columns, strict=True)]
+        return [plain(self._complete(values, column)) for values, column in zip(stored, columns, strict=True)]
 
     def columns_with_gaps(self, columns: list[str]) -> list[np.ndarray]:
         """Return columns some of whose cells are empty: those hold NaN in columns of numbers, else ''."""
@@ -93,14 +125,7 @@ class TableFile:
 
     def text(self, column: str) -> Strings:
         """Return a complete column as strings; numbers as the file has them, with all digits and leading zeros."""
-        quoted = self.quoted(column)
-        if self.types[column].startswith(TEXT):
-            return self._strings(f"{quoted}::VARCHAR", column)
-        reader = self.reader
-        if self.as_text:  # there the type is a guess, and numbers too long for it were rounded before a cast sees them
-            name = column.replace("'", "''")
-            reader = f"{reader[:-1]}, {self.as_text}={{'{name}': 'VARCHAR'}})"
-        return self._strings(f"trim({quoted}::VARCHAR)", column, reader=reader)
+        return self._strings(self.as_written(column), column, reader=self.reader_of([column]))
 
     def _strings(self, what: str, column: str, *, gaps: bool = False, reader: str | None = None) -> Strings:
         return pack(self._fetched(self.query(what, reader=reader), column, gaps))
@@ -122,6 +147,27 @@ class TableFile:
     def _empty(self, column: str, row: int) -> UserError:
         return UserError(f"{self.place}: column '{column}' is empty in row {row}; fill it or leave the row out")
 
+    def as_written(self, column: str) -> str:
+        """Return the SQL for a column as text, where it is read by `reader_of` it."""
+        text = f"{self.quoted(column)}::VARCHAR"
+        return text if self.types[column].startswith(TEXT) else f"trim({text})"
+
+    def as_typed(self, column: str, text: Sequence[str]) -> str:
+        """Return the SQL for a column in its own type, where it is read by `reader_of` columns of text."""
+        quoted, kind = self.quoted(column), self.types[column]
+        guessed = column in text and self.as_text and not kind.startswith(TEXT)
+        return f"TRY_CAST({quoted} AS {kind})" if guessed else quoted
+
+    def reader_of(self, text: Sequence[str], others: Sequence[str] = ()) -> str:
+        """Return the reader that leaves columns of `text` as the file has them; `others` are read beside them."""
+        guessed = {column: "VARCHAR" for column in text if not self.types[column].startswith(TEXT)}
+        if not guessed or not self.as_text:
+            return self.reader
+        # A jsonl file has no columns but those that are listed.
+        listed = guessed if self.as_text == "types" else {column: self.types[column] for column in [*text, *others]}
+        kinds = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in {**listed, **guessed}.items())
+        return f"{self.reader[:-1]}, {self.as_text}={{{kinds}}})"
+
     def _complete(self, values: np.ndarray, column: str) -> np.ndarray:
         if np.ma.is_masked(values):
             raise self._empty(column, int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
@@ -134,21 +180,29 @@ class TableFile:
 
     def where(self, conditions: list[Condition]) -> np.ndarray:
         """Return the mask of the rows for which all conditions hold; an empty cell fulfils none."""
-        terms, values = [], []
-        for condition in conditions:
-            given = condition.value if isinstance(condition.value, list) else [condition.value]
-            marks = ", ".join("?" for _ in given)
-            operator, right = (condition.op, f"({marks})" if isinstance(condition.value, list) else marks)
-            column = self.quoted(condition.column)
-            # DuckDB takes NaN for the largest number; to us it is as unknown as an empty cell.
-            known = f" AND NOT isnan({column})" if self.types[condition.column] in ("FLOAT", "DOUBLE") else ""
-            terms.append(f"{column} {operator} {right}{known}")
-            values += given
-        mask = self.arrays(f"coalesce({' AND '.join(terms)}, false) AS c", tuple(values))["c"]
+        predicate, values = conjunction(conditions, self.quoted, self.types)
+        mask = self.arrays(f"{predicate} AS c", tuple(values))["c"]
         return np.asarray(mask, dtype=bool)
 
 
-def _plain(values: np.ndarray) -> np.ndarray:
+def conjunction(
+    conditions: Sequence[Condition], column_of: Callable[[str], str], types: Mapping[str, str]
+) -> tuple[str, list[Any]]:
+    """Return the SQL that says whether all conditions hold (never null), and its parameters."""
+    terms, values = [], []
+    for condition in conditions:
+        given = condition.value if isinstance(condition.value, list) else [condition.value]
+        marks = ", ".join("?" for _ in given)
+        operator, right = (condition.op, f"({marks})" if isinstance(condition.value, list) else marks)
+        column = column_of(condition.column)
+        # DuckDB takes NaN for the largest number; to us it is as unknown as an empty cell.
+        known = f" AND NOT isnan({column})" if types[condition.column] in ("FLOAT", "DOUBLE") else ""
+        terms.append(f"{column} {operator} {right}{known}")
+        values += given
+    return f"coalesce({' AND '.join(terms)}, false)", values
+
+
+def plain(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "OMmbU":
         return values.astype(str)
     return values.astype(np.int64 if values.dtype.kind in "iu" else np.float64)
@@ -157,7 +211,7 @@ def _plain(values: np.ndarray) -> np.ndarray:
 def _filled(values: np.ndarray) -> np.ndarray:
     known = ~np.ma.getmaskarray(values)
     if known.all():
-        return _plain(np.asarray(values))
+        return plain(np.asarray(values))
     if values.dtype.kind in "iuf":
         return np.where(known, np.ma.getdata(values).astype(np.float64), np.nan)
     return np.where(known, np.ma.getdata(values).astype(str), "")

@@ -10,7 +10,7 @@ from unlearn_cli.page import charts, words
 from unlearn_cli.page.grouping import GROUPS
 from unlearn_cli.report import Curve, Estimate, Report
 
-SPLITS = ("forget", "retain", "test_forget", "test_retain", "test", "train", "model")
+SPLITS = ("forget", "retain", "test_forget", "test_retain", "forgotten", "test", "train", "model")
 METRICS = ("accuracy", "loss", "mae", "rmse", "r2")
 ROLES = {"original": "Before", "subject": "After", "reference": "Reference"}
 

@@ -1,0 +1,92 @@
+"""Batches that are killed: in a process of their own, at a named step or before their n-th change of a file."""
+
+import json
+import os
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.batch.tiny import batch
+from unlearn_cli.batch import fault
+from unlearn_cli.batch.ledger import open_ledger
+from unlearn_cli.files import sha256
+
+CHANGES = {"os.rename", "os.link", "os.symlink", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"}
+
+
+def apart(work: Callable[[], int]) -> int:
+    """Do something in a child process, which has all that is imported here, and return its exit code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which the child does not use
+        child = os.fork()
+    if child == 0:
+        try:
+            code = work()
+        except BaseException:  # a child must never go on as a second test session
+            code = 99
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def killed_at_step(folder: Path, step: str, *options: str) -> int:
+    """Run a batch that ends at a named step as if by SIGKILL."""
+
+    def work() -> int:
+        os.environ[fault.VARIABLE] = step
+        return batch(folder, *options).exit_code
+
+    return apart(work)
+
+
+def killed_before_change(folder: Path, number: int, *options: str) -> int:
+    """Run a batch that ends right before its n-th change of a file below the folder, counted from 0."""
+    count = 0
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal count
+        if _is_change(event, arguments, str(folder)):
+            if count == number:
+                os._exit(fault.KILLED)
+            count += 1
+
+    def work() -> int:
+        sys.addaudithook(watch)
+        return batch(folder, *options).exit_code
+
+    return apart(work)
+
+
+def _is_change(event: str, arguments: tuple[Any, ...], folder: str) -> bool:
+    if event == "open":
+        path, _mode, flags = arguments
+        opened = isinstance(path, str) and path.startswith(folder) and not path.endswith(".sqlite")
+        return opened and bool((flags or 0) & (os.O_WRONLY | os.O_RDWR))
+    return event in CHANGES and any(folder in os.fsdecode(one) for one in arguments if isinstance(one, (str, Path)))
+
+
+def final_state(folder: Path) -> dict[str, Any]:
+    """Return what must be the same after a killed run and its rerun as after one that was left alone.
+
+    Keys and times differ from folder to folder, and so do all digests that they go into.
+    """
+    with open_ledger(folder / "ledger.sqlite", create_missing=False) as ledger:
+        events = ledger.events()
+    done = Counter(event.request for event in events if event.kind == "done")
+    weights = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.glob("models/v*/*.safetensors"))}
+    reports = {str(path.relative_to(folder)): _timeless(path) for path in sorted(folder.glob("models/*/report.json"))}
+    findings = json.loads(batch(folder, "--verify", "--json").stdout)["findings"]
+    return {
+        "done": done, "weights": weights, "reports": reports, "findings": findings,
+        "current": os.readlink(folder / "models" / "current"),
+        "events": [(event.kind, event.request, event.run) for event in events],
+        "files": sorted(str(path.relative_to(folder)) for path in folder.rglob("*")),
+    }  # fmt: skip
+
+
+def _timeless(path: Path) -> dict[str, Any]:
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["run"]
+    return document

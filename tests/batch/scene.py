@@ -1,0 +1,139 @@
+"""A small folder of a deletion batch, with runs that are told to the ledger as a real one would tell them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from unlearn_cli import deletion
+from unlearn_cli.batch import inbox, keyed
+from unlearn_cli.batch.ledger import Ledger, open_ledger
+from unlearn_cli.batch.state import State, fold
+from unlearn_cli.checkpoint_header import files_digest, read_header
+from unlearn_cli.deletion import Deletion
+from unlearn_cli.files import sha256
+
+DELETION = """\
+version: 1
+manifest: data.yaml
+initial: original/model.safetensors
+methods: [bad_teacher, retrain]
+settings: {bad_teacher: {impair_steps: 75}}
+"""
+MORNING = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+
+
+def request(name: str, ids: str = "[1]", received: str = "2026-11-20T09:30:00Z") -> str:
+    return f"request: {name}\nreceived: {received}\nids: {ids}\n"
+
+
+def clock(start: datetime = MORNING, step: float = 1.0) -> Callable[[], datetime]:
+    """Return a clock that is `step` seconds later whenever it is asked."""
+    passed = iter(range(10**9))
+    return lambda: start + timedelta(seconds=step * next(passed))
+
+
+def make(folder: Path, text: str = DELETION) -> Deletion:
+    (folder / "deletion.yaml").write_text(text, encoding="utf-8")
+    found = deletion.read(folder / "deletion.yaml")
+    deletion.make_folders(found)
+    return found
+
+
+def drop(where: Deletion, name: str, text: str | bytes) -> Path:
+    """Write a file into the inbox as its writers should: under another name, then renamed."""
+    path = where.path("requests") / name
+    half_written = path.with_name(f".{name}")
+    half_written.write_bytes(text.encode() if isinstance(text, str) else text)
+    return half_written.rename(path)
+
+
+@contextmanager
+def opened(where: Deletion, now: Callable[[], datetime] | None = None) -> Iterator[tuple[Ledger, bytes]]:
+    key = keyed.make_key(where.key_file, where.path("ledger"))
+    with open_ledger(where.path("ledger"), now=now or clock()) as ledger:
+        yield ledger, key
+
+
+def receive(where: Deletion, ledger: Ledger, key: bytes) -> tuple[State, list[str]]:
+    """Read the inbox, tell the ledger, and move what has ended."""
+    folder = where.path("requests")
+    files = inbox.read(folder, key)
+    told = inbox.register(ledger, files, where)
+    state = fold(ledger.events())
+    inbox.settle(folder, files, state)
+    return state, told
+
+
+def write_version(where: Deletion, name: str, parent: str) -> dict[str, str]:
+    """Write a checkpoint that says what it was made of, and return what the ledger says of it."""
+    folder = where.path("models") / name
+    folder.mkdir()
+    save_file({"w": np.array([int(name[1:])])}, folder / "model.safetensors", {"unlearn_cli.parent": parent})
+    (folder / "report.json").write_text(f'{{"of": "{name}"}}')
+    return {"tensor_digest": f"tensors of {name}", "file_sha256": files_digest(read_header(folder))}
+
+
+def point(where: Deletion, name: str) -> None:
+    link = where.path("models") / "current"
+    link.unlink(missing_ok=True)
+    link.symlink_to(name)
+
+
+def begin(where: Deletion, ledger: Ledger) -> None:
+    """Tell of the initial checkpoint."""
+    ledger.append("opened", checkpoint=write_version(where, "v0000", ""), version="v0000")
+    point(where, "v0000")
+
+
+def start(ledger: Ledger, requests: list[str]) -> str:
+    state = fold(ledger.events())
+    run, current = state.next_run, state.current or ""
+    before = {**state.versions[current], "version": current}
+    ledger.append("run_started", run=run, requests=requests, before=before, records=2, unknown=0, already=0)
+    return run
+
+
+def fail(ledger: Ledger, requests: list[str]) -> str:
+    run = start(ledger, requests)
+    ledger.append("run_failed", run=run, reason="forget.accuracy <= 0.1 does not hold", counted=True)
+    return run
+
+
+def promote(where: Deletion, ledger: Ledger, requests: list[str], digests: tuple[str, ...] = ("a", "b")) -> str:
+    """Tell of a whole run that passed, and write its files."""
+    run = start(ledger, requests)
+    state = fold(ledger.events())
+    version, before = state.next_version, state.runs[run].before
+    after = write_version(where, version, before["tensor_digest"])
+    written = {}
+    for place in (f"{run}/judged-1/report.json", f"{run}/attack-1/report.json", f"{run}/evidence/statement.json"):
+        path = where.path("runs") / place
+        path.parent.mkdir(parents=True)
+        path.write_text(f'{{"of": "{place}"}}')
+        written[path.parent.name] = sha256(path)
+    ledger.append(
+        "attempt", run=run, method="bad_teacher", number=1, passed=True, subject=after["tensor_digest"], failed=[],
+        unlearn_report=sha256(where.path("models") / version / "report.json"), attack_report=written["attack-1"],
+        judge_report=written["judged-1"],
+    )  # fmt: skip
+    ledger.append("promoting", run=run, version=version, after=after, evidence={"statement.json": written["evidence"]})
+    point(where, version)
+    with ledger.transaction():
+        count, digest = ledger.forget(run, digests)
+        ledger.append("promoted", run=run, version=version, forgotten=count, forgotten_digest=digest)
+        for name in requests:
+            ledger.append("done", request=name, run=run, records=2, unknown=0, already=0)
+    return run
+
+
+def roll_back(where: Deletion, ledger: Ledger) -> str:
+    """Tell that the last run is taken back."""
+    run = fold(ledger.events()).lineage[-1]
+    to = run.before["version"]
+    ledger.append("rolled_back", run=run.id, **{"from": run.version, "to": to, "requests": run.requests})
+    point(where, to)
+    return run.id

@@ -1,0 +1,147 @@
+"""Batches whose gates fail: the old checkpoint stays, other methods are tried, the request at fault is found."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.batch.killing import killed_at_step
+from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
+from unlearn_cli.batch import fault
+from unlearn_cli.files import sha256
+
+pytestmark = pytest.mark.usefixtures("no_pages")
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def mislabel(project: Path, *names: str) -> None:
+    """Give training records a wrong label: the network, trained before, does not say it."""
+    rows = [row.split(",") for row in (project / "train.csv").read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        if row[0] in names:
+            row[2] = str((int(row[2]) + 1) % 3)
+    (project / "train.csv").write_text("".join(f"{','.join(row)}\n" for row in rows), encoding="utf-8")
+
+
+def test_a_failed_gate_leaves_the_old_checkpoint_and_the_requests_pending(project: Path) -> None:
+    change(project, "accuracy >= 0.5", "accuracy >= 2")
+    ask(project, "DSR-1", ids=["rec-1"])
+    result = batch(project, "--json")
+    said = json.loads(result.stdout)
+    assert (result.exit_code, said["pending"], said["current"]) == (3, 1, "v0000")
+    assert said["runs"][0]["attempts"] == [{"method": "finetune", "passed": False, "failed": ["test.accuracy >= 2"]}]
+    assert report_of(project / "runs" / "R0001" / "attempt-1")["verdict"] == "failed"
+    assert (project / "requests" / "DSR-1.yaml").exists()
+    assert not (project / "runs" / "R0001" / "selection").exists()
+    assert batch(project, "--verify").exit_code == 0
+
+
+def test_after_so_many_failed_runs_a_request_is_set_aside(project: Path) -> None:
+    change(project, "accuracy >= 0.5", "accuracy >= 2")
+    change(project, "attack:", "attempts: 2\nattack:")
+    ask(project, "DSR-1", ids=["rec-1"])
+    assert batch(project).exit_code == 3
+    ask(project, "DSR-2", ids=["rec-2"])
+    assert batch(project).exit_code == 3  # the second request waits for its second run
+    assert (project / "requests" / "set_aside" / "DSR-1.yaml").exists()
+    result = batch(project)
+    assert result.exit_code == 5
+    assert "2 runs that failed" in result.stdout
+    assert batch(project).exit_code == 0
+
+
+def test_methods_are_tried_in_turn_and_judged_by_records_that_chose_none(project: Path) -> None:
+    change(project, "methods: [finetune]", "methods: [unsir, neggrad, finetune]")
+    change(project, "settings: {", "settings: {neggrad: {lr: 100.0}, ")
+    change(project, "attack: {tier: null}", "attack: {tier: quick}")
+    ask(project, "DSR-1", ids=["rec-1", "rec-2", "rec-11"])
+    said = document(project)
+    tried = [(made["method"], made["passed"]) for made in said["runs"][0]["attempts"]]
+    assert tried == [("unsir", False), ("neggrad", False), ("finetune", True)]
+    run = project / "runs" / "R0001"
+    chosen, judged = report_of(project / "models" / "v0001"), report_of(run / "judged-3")
+    attacked = report_of(run / "attack-3")
+    assert attacked["judgement"]["attempts"] == 2  # unsir was tried on nothing: it forgets whole classes alone
+    assert (attacked["judgement"]["holdout_half"], attacked["manifest"]["splits"]["test"]["n"]) == (
+        "verdict", judged["manifest"]["splits"]["test"]["n"],
+    )  # fmt: skip
+    halves = chosen["manifest"]["splits"]["test"]["n"] + judged["manifest"]["splits"]["test"]["n"]
+    assert halves == len((project / "test.csv").read_text(encoding="utf-8").splitlines()) - 1
+
+
+def test_when_no_method_suits_the_requests_nothing_is_counted_against_them(project: Path) -> None:
+    change(project, "methods: [finetune]", "methods: [unsir]")
+    change(project, "settings: {finetune: {epochs: 1}}", "settings: {}")
+    ask(project, "DSR-1", ids=["rec-1"])
+    result = batch(project)
+    assert result.exit_code == 2
+    assert "add one that forgets any records" in result.stderr
+    failed = [event for event in ledger_of(project) if event.kind == "run_failed"]
+    assert [event.body["counted"] for event in failed] == [False]
+
+
+def test_an_attack_that_fails_keeps_the_old_checkpoint(project: Path) -> None:
+    change(project, "attack: {tier: null}", "attack: {tier: quick, inconclusive: fail}")
+    ask(project, "DSR-1", ids=["rec-1", "rec-2"])
+    result = batch(project)
+    assert result.exit_code == 3
+    assert "attack: " in result.stdout
+    assert os.readlink(project / "models" / "current") == "v0000"
+
+
+@pytest.fixture
+def spoiled(project: Path) -> Path:
+    """A batch that one of its five requests spoils: the network is wrong about a record that it names."""
+    change(project, "test_retain.accuracy >= 0.5", "forget.accuracy >= 0.99")
+    names = [name for digit in "012" for name in ids_of(project, "digit", digit)[:2]]
+    mislabel(project, names[3])
+    for number, name in enumerate(names[:5]):
+        ask(project, f"DSR-{number}", ids=[name])
+    return project
+
+
+def test_bisect_sets_the_culprit_aside_and_carries_out_the_others(spoiled: Path) -> None:
+    assert batch(spoiled).exit_code == 3
+    result = batch(spoiled, "--bisect", "--json")
+    said = json.loads(result.stdout)
+    assert result.exit_code == 5
+    assert [one["request"] for one in said["set_aside"]] == ["DSR-3"]
+    assert sorted(said["done"]) == ["DSR-0", "DSR-1", "DSR-2", "DSR-4"]
+    assert (said["pending"], said["runs"][0]["run"]) == (0, "R0002")  # all of them had failed in R0001
+    assert "a run over it alone failed" in (spoiled / "requests" / "set_aside" / "DSR-3.yaml.reason.txt").read_text(
+        encoding="utf-8"
+    )
+    assert batch(spoiled, "--verify").exit_code == 0
+
+
+@pytest.mark.parametrize("steps", [["failed"], ["promoted"], ["unlearned", "attempted", "failed"]])
+def test_bisect_that_is_killed_goes_on_where_it_was(steps: list[str], spoiled: Path, tmp_path: Path) -> None:
+    for step in steps:
+        assert killed_at_step(spoiled, step, "--bisect") == fault.KILLED
+    assert batch(spoiled, "--bisect").exit_code == 5
+    states = {event.request: event.kind for event in ledger_of(spoiled) if event.kind in ("done", "set_aside")}
+    assert states == {f"DSR-{number}": "set_aside" if number == 3 else "done" for number in range(5)}
+    done = [event.request for event in ledger_of(spoiled) if event.kind == "done"]
+    assert len(done) == len(set(done))
+    # The runs, and what they made, are those of a bisect that nobody killed.
+    assert sha256(spoiled / "models" / "current" / "model.safetensors") == undisturbed_bisect(spoiled, tmp_path)
+
+
+def undisturbed_bisect(killed: Path, folder: Path) -> str:
+    """Return the digest of the last checkpoint of the same bisect in another folder, left alone."""
+    other = folder / "other"
+    other.mkdir()
+    for name in ("deletion.yaml", "data.yaml", "train.csv", "test.csv"):
+        (other / name).write_bytes((killed / name).read_bytes())
+    (other / "original").symlink_to(killed / "original")
+    (other / "requests").mkdir()
+    for place in ("done", "set_aside"):
+        for file in (killed / "requests" / place).glob("*.yaml"):
+            (other / "requests" / file.name).write_bytes(file.read_bytes())
+    assert batch(other, "--bisect").exit_code == 5
+    return sha256(other / "models" / "current" / "model.safetensors")

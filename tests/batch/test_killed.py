@@ -1,0 +1,98 @@
+"""A batch that is killed at any moment ends, by the same command, as if it had been left alone."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.batch.killing import final_state, killed_at_step, killed_before_change
+from tests.batch.tiny import ask, batch, change
+from unlearn_cli.batch import fault
+
+pytestmark = pytest.mark.usefixtures("no_pages")
+SELDOM = {"failed", "rolled_back", "pointed_back", "vacuumed", "sent", "attacked"}  # in other kinds of runs
+
+
+@pytest.fixture(scope="module")
+def template(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A batch whose first method wrecks the network, so that the second is tried, too."""
+    folder = copied(trained_project, tmp_path_factory.mktemp("template"))
+    change(folder, "methods: [finetune]", "methods: [neggrad, finetune]")
+    change(folder, "settings: {", "settings: {neggrad: {lr: 100.0}, ")
+    ask(folder, "DSR-1", ids=["rec-1", "rec-2"])
+    ask(folder, "DSR-2", groups={"column": "person", "values": ["person-7"]})
+    ask(folder, "DSR-3", ids=["nobody"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(template: Path, no_pages: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a batch that nobody kills ends in."""
+    folder = copied(template, tmp_path_factory.mktemp("undisturbed"))
+    assert batch(folder).exit_code == 5  # one names a record that is nowhere
+    return final_state(folder)
+
+
+def copied(template: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(template, folder / "project"))
+
+
+@pytest.mark.parametrize("step", [step for step in fault.STEPS if step not in SELDOM])
+def test_killed_at_a_step_it_ends_the_same(
+    step: str, template: Path, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = copied(template, tmp_path)
+    assert killed_at_step(folder, step) == fault.KILLED
+    assert batch(folder).exit_code in (0, 5)  # what is set aside is told by the command that did so
+    assert final_state(folder) == undisturbed
+
+
+@pytest.mark.parametrize("number", range(0, 80, 8))
+def test_killed_before_any_change_of_a_file_it_ends_the_same(
+    number: int, template: Path, undisturbed: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = copied(template, tmp_path)
+    assert killed_before_change(folder, number) == fault.KILLED
+    assert batch(folder).exit_code in (0, 5)
+    assert final_state(folder) == undisturbed
+
+
+def test_killed_again_and_again_it_ends_the_same(template: Path, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    folder = copied(template, tmp_path)
+    for step in ("selected", "unlearned", "attempted", "promoting", "linked", "recorded"):
+        assert killed_at_step(folder, step) == fault.KILLED
+    batch(folder)
+    assert final_state(folder) == undisturbed
+
+
+def test_a_run_that_fails_and_is_killed_counts_once(project: Path) -> None:
+    change(project, "accuracy >= 0.5", "accuracy >= 2")
+    ask(project, "DSR-1", ids=["rec-1"])
+    for step in ("attempted", "failed"):
+        assert killed_at_step(project, step) == fault.KILLED
+    assert batch(project).exit_code == 3  # the second run: the first had failed when it was killed
+    state = final_state(project)
+    assert [kind for kind, *_ in state["events"]].count("run_failed") == 2
+    assert (state["current"], state["findings"]) == ("v0000", [])
+
+
+@pytest.mark.parametrize("step", ["rolled_back", "pointed_back", "linked"])
+def test_a_rollback_that_is_killed_is_ended_by_the_next_run(step: str, project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    assert batch(project).exit_code == 0
+    assert killed_at_step(project, step, "--rollback") == fault.KILLED
+    assert batch(project).exit_code == 0
+    state = final_state(project)
+    assert (state["current"], state["findings"], dict(state["done"])) == ("v0002", [], {"DSR-1": 2})
+
+
+def test_a_vacuum_that_is_killed_is_ended_by_the_next(project: Path) -> None:
+    change(project, "attack:", "retention: {versions: 0, days: 0}\nattack:")
+    ask(project, "DSR-1", ids=["rec-1"])
+    assert batch(project).exit_code == 0
+    assert killed_at_step(project, "vacuumed", "--vacuum") == fault.KILLED
+    assert final_state(project)["findings"] == []
+    assert batch(project, "--vacuum").exit_code == 0
+    assert sorted(path.name for path in (project / "models").iterdir()) == ["current", "v0001"]
+    assert final_state(project)["findings"] == []

@@ -1,0 +1,29 @@
+"""Requests, ledger, status, history and verification are used without torch, which takes seconds to load."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from tests.batch import scene, test_verify
+from unlearn_cli import deletion
+from unlearn_cli.batch import history, status, verify
+
+where = test_verify.three_versions(Path(sys.argv[1]))
+assert status.text(status.overview(where))
+with scene.opened(where) as (ledger, _):
+    assert history.text(history.history(ledger.events(), "A"))
+assert verify.verify(where) == []
+assert deletion.json_schema()
+print([name for name in ("torch", "torchvision", "duckdb", "matplotlib") if name in sys.modules])
+"""
+
+
+def test_everything_here_works_without_torch(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, tmp_path], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "[]\n"

@@ -1,0 +1,1 @@
+"""Deletion batches: requests in, a promoted checkpoint and an audit trail out. Torch comes in only when needed."""

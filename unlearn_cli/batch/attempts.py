@@ -1,0 +1,161 @@
+"""The methods of a run, tried in turn until one passes its gates and the attack.
+
+With one method, gates are judged on the whole hold-out. With several, one half chooses the method and the other judges
+it: gates once more, and the attack, which is told how many were tried. Each step leaves a folder that is there as a
+whole or not at all; a run that goes on after it was killed takes what is there.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli import console, files, suitability
+from unlearn_cli.batch import fault
+from unlearn_cli.batch.state import RunState
+from unlearn_cli.batch.work import MANIFEST, Batch
+from unlearn_cli.commands import Chosen
+from unlearn_cli.errors import UserError
+from unlearn_cli.remote import located
+from unlearn_cli.report import Half, Report
+from unlearn_cli.verdict.codes import exit_code
+
+Made = dict[str, Any]  # the body of an `attempt` event
+
+
+def first_that_passes(batch: Batch, run: RunState) -> Made | None:
+    """Try the methods in turn, tell the ledger how each went, and return the attempt that passed, if one did.
+
+    Raises:
+        UserError: none of the methods suits the selection, or what a command of the run refuses.
+    """
+    made = {one["number"]: one for one in run.attempts}
+    for number, method in enumerate(batch.setup.deletion.methods, start=1):
+        if number not in made:
+            made[number] = _tried(batch, run, number, method, tried_before=sum(map(_was_tried, made.values())))
+        if made[number]["passed"]:
+            return made[number]
+    if not any(map(_was_tried, made.values())):
+        what = "the requests name parts of classes, and these methods forget whole classes alone"
+        raise UserError(f"{batch.setup.path}: methods: {what}; add one that forgets any records, such as bad_teacher")
+    return None
+
+
+def _was_tried(made: Made) -> bool:
+    return made["unlearn_report"] is not None
+
+
+def _tried(batch: Batch, run: RunState, number: int, method: str, tried_before: int) -> Made:
+    console.say(f"{run.id}: {method}", run=run.id, method=method)
+    folder = batch.folder(run.id)
+    several = len(batch.setup.deletion.methods) > 1
+    try:
+        unlearned = _unlearned(batch, run, number, method, "selection" if several else "all")
+    except suitability.Unsuitable:
+        return _tell(batch, run, method, number, failed=["it forgets whole classes alone"])
+    fault.step("unlearned")
+    failed = failed_gates(unlearned)
+    judged = several and not failed and bool(unlearned.gates)
+    if judged:
+        failed = failed_gates(_judged(batch, run, number))
+        fault.step("judged")
+    attacked = bool(batch.setup.deletion.attack.tier) and not failed
+    if attacked:
+        failed = failed_attack(batch, _attacked(batch, run, number, tried_before + 1))
+        fault.step("attacked")
+    assert unlearned.subject is not None
+    return _tell(
+        batch, run, method, number, failed, unlearn_report=_digest(folder / f"attempt-{number}"),
+        judge_report=_digest(folder / f"judged-{number}") if judged else None,
+        attack_report=_digest(folder / f"attack-{number}") if attacked else None,
+        subject=unlearned.subject.tensor_digest,
+    )  # fmt: skip
+
+
+def _tell(batch: Batch, run: RunState, method: str, number: int, failed: list[str], **digests: str | None) -> Made:
+    nothing = dict.fromkeys(("unlearn_report", "judge_report", "attack_report", "subject"))
+    made = {**nothing, "method": method, "number": number, "passed": not failed, "failed": failed, **digests}
+    batch.ledger.append("attempt", run=run.id, **made)
+    fault.step("attempted")
+    console.say(
+        f"{run.id}: {method} {'passed' if not failed else 'failed: ' + '; '.join(failed)}", run=run.id, method=method,
+        passed=not failed, failed=failed,
+    )  # fmt: skip
+    return made
+
+
+def _digest(folder: Path) -> str:
+    return files.sha256(folder / "report.json")
+
+
+def read_report(folder: Path) -> Report:
+    return Report.model_validate_json((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def _unlearned(batch: Batch, run: RunState, number: int, method: str, half: Half) -> Report:
+    """Return the report of the attempt's new checkpoint, which is made unless it is there."""
+    from unlearn_cli.commands import unlearn
+
+    folder = batch.folder(run.id)
+    out = folder / f"attempt-{number}"
+    if not out.exists():
+        asked = unlearn.Asked(
+            batch.version(run.before["version"]), folder / MANIFEST, method, out,
+            chosen=Chosen(None, _assignments(batch.setup.deletion.settings.get(method, {}))),
+            references=_references(batch),
+        )  # fmt: skip
+        unlearn.run(asked, batch.setup.common(half))
+    return read_report(out)
+
+
+def _judged(batch: Batch, run: RunState, number: int) -> Report:
+    """Return the report of the gates on the half of the hold-out that chose nothing."""
+    from unlearn_cli.commands import evaluate
+
+    folder = batch.folder(run.id)
+    out = folder / f"judged-{number}"
+    if not out.exists():
+        asked = evaluate.Asked(
+            folder / f"attempt-{number}", folder / MANIFEST, original=batch.version(run.before["version"]),
+            references=_references(batch), out=out,
+        )  # fmt: skip
+        evaluate.run(asked, batch.setup.common("verdict"))
+    return read_report(out)
+
+
+def _attacked(batch: Batch, run: RunState, number: int, tried: int) -> Report:
+    """Return the report of the attack on the attempt's checkpoint."""
+    from unlearn_cli.commands import attack
+
+    folder, policy = batch.folder(run.id), batch.setup.deletion.attack
+    out = folder / f"attack-{number}"
+    if not out.exists():
+        asked = attack.Asked(
+            folder / f"attempt-{number}", folder / MANIFEST, tier=policy.tier,
+            original=batch.version(run.before["version"]), references=_references(batch),
+            shadows=batch.setup.deletion.folder / policy.shadows if policy.shadows else None, out=out, attempts=tried,
+            inconclusive=policy.inconclusive,
+        )  # fmt: skip
+        attack.run(asked, batch.setup.common("verdict"))
+    return read_report(out)
+
+
+def _references(batch: Batch) -> tuple[Path, ...]:
+    said = batch.setup.deletion
+    return tuple(located(path, said.folder) for path in said.attack.references)
+
+
+def _assignments(settings: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(f"{name}={json.dumps(value)}" for name, value in settings.items())
+
+
+def failed_gates(document: Report) -> list[str]:
+    return [gate.condition for gate in document.gates if gate.role == "subject" and gate.verdict != "passed"]
+
+
+def failed_attack(batch: Batch, document: Report) -> list[str]:
+    """Return what failed in an attack: its gates, or at least its verdict."""
+    policy = batch.setup.deletion.attack
+    if not exit_code(document.verdict, inconclusive=policy.inconclusive, tier=policy.tier, require_tier=None):
+        return []
+    failed = [gate.condition for gate in document.gates if gate.role == "subject" and gate.verdict == "failed"]
+    return [f"attack: {condition}" for condition in failed] or [f"attack: {document.verdict}"]

@@ -1,0 +1,168 @@
+"""The ledger: one SQLite file to which events are appended, each with the hash of the one before it."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.batch import clock
+from unlearn_cli.batch.chain import START, Row, broken, event_hash, forgotten_digest
+from unlearn_cli.batch.keyed import canonical
+from unlearn_cli.batch.ledger_schema import create, damage, told
+from unlearn_cli.errors import IntegrityError, UserError
+
+BUSY_SECONDS = 5.0  # how long a write waits for another one, which takes milliseconds
+TOLERANCE = timedelta(minutes=1)  # by so much clocks are set back by those who keep them right
+
+# A damaged row may hold anything; as text it can be compared with its hash.
+_TEXTS = ", ".join(f"CAST({name} AS TEXT)" for name in ("time", "kind", "request", "run", "body", "previous", "hash"))
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened; `time` as `clock.told` has it."""
+
+    seq: int
+    time: str
+    kind: str
+    request: str | None
+    run: str | None
+    body: dict[str, Any]
+    hash: str
+
+
+class Ledger:
+    """What happened so far, and the only way to add to it. Made by `open_ledger`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, now: Clock) -> None:
+        self.path, self._connection, self.now = path, connection, now
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is appended inside one: after a crash all of it is there or nothing of it."""
+        if self._connection.in_transaction:
+            yield
+            return
+        with told(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def append(self, kind: str, *, request: str | None = None, run: str | None = None, **body: Any) -> Event:
+        """Add an event.
+
+        Raises:
+            UserError: the clock was set back, or the file cannot be written.
+            Busy: another process is writing all the time.
+            ResourceError: the disk is full.
+        """
+        with self.transaction():
+            last = self._connection.execute("SELECT seq, time, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+            seq, last_time, previous = last or (0, "", START)
+            time, text = self._time_after(last_time), canonical(body)
+            digest = event_hash(seq + 1, time, kind, request, run, text, previous)
+            row = (seq + 1, time, kind, request, run, text, previous, digest)
+            self._connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        return Event(seq + 1, time, kind, request, run, body, digest)
+
+    def _time_after(self, last: str) -> str:
+        now = clock.told(self.now())
+        if now >= last:
+            return now
+        if clock.read(last) - clock.read(now) <= TOLERANCE:
+            return last
+        raise UserError(f"{self.path}: its last event is of {last}, but it is {now} now; set the clock right")
+
+    def events(self) -> list[Event]:
+        """Return all events in their order.
+
+        Raises:
+            IntegrityError: one was changed, or some are gone; `batch --verify` says all that is wrong.
+        """
+        rows = self.rows()
+        wrong = broken(rows)
+        if wrong:
+            raise IntegrityError(f"{self.path}: {wrong[0]}; run --verify, and bring the ledger back from a backup")
+        return [Event(*row[:5], json.loads(row[5]), row[7]) for row in rows]
+
+    def rows(self) -> list[Row]:
+        """Return the events as they are stored, unchecked: seq, time, kind, request, run, body, previous, hash."""
+        with told(self.path):
+            return self._connection.execute(f"SELECT seq, {_TEXTS} FROM event ORDER BY seq").fetchall()
+
+    def damage(self) -> list[str]:
+        """Return what is wrong with the file, its tables and its triggers; the events are not looked at."""
+        with told(self.path):
+            return damage(self._connection)
+
+    def forget(self, run: str, digests: Iterable[str]) -> tuple[int, str]:
+        """Note the keyed hashes of the ids that a run made the model forget; return what `promoted` says of them."""
+        ordered = sorted(set(digests))
+        with self.transaction():
+            self._connection.executemany("INSERT INTO forgotten VALUES (?, ?)", ((one, run) for one in ordered))
+        return len(ordered), forgotten_digest(ordered)
+
+    def forgotten_digests(self, run: str | None = None) -> Iterator[str]:
+        """Return the keyed hashes of all that is forgotten, sorted, each once; what was rolled back is not.
+
+        With `run`, those of that run, rolled back or not.
+        """
+        chosen = (
+            "run = ?" if run else "run NOT IN (SELECT run FROM event WHERE kind = 'rolled_back' AND run IS NOT NULL)"
+        )
+        query = f"SELECT DISTINCT digest FROM forgotten WHERE {chosen} ORDER BY digest"
+        with told(self.path):
+            for (one,) in self._connection.execute(query, (run,) if run else ()):
+                yield one
+
+    def count_forgotten(self) -> dict[str, int]:
+        """Return how many records each run made the model forget, rolled back or not."""
+        with told(self.path):
+            return dict(self._connection.execute("SELECT run, count(*) FROM forgotten GROUP BY run ORDER BY run"))
+
+    def export_forgotten(self, path: Path) -> int:
+        """Write the keyed hashes of all that is forgotten as a csv with the column `digest`; return how many."""
+        count = 0
+        with path.open("w", encoding="ascii") as file:
+            file.write("digest\n")
+            for one in self.forgotten_digests():
+                file.write(f"{one}\n")
+                count += 1
+        return count
+
+
+@contextmanager
+def open_ledger(path: Path, *, now: Clock = clock.now, create_missing: bool = True) -> Iterator[Ledger]:
+    """Open the ledger, which is made when there is none.
+
+    Raises:
+        UserError: it cannot be opened or made, or there is none and `create_missing` is false.
+        IntegrityError: it is no ledger, or its file is damaged.
+        Busy: another process is writing all the time.
+    """
+    if not path.exists() and not create_missing:
+        raise UserError(f"{path}: there is no ledger yet; the first run makes it")
+    with told(path):
+        address = f"{path.absolute().as_uri()}?mode={'rwc' if create_missing else 'rw'}"
+        connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+        try:
+            create(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    try:
+        yield Ledger(path, connection, now)
+    finally:
+        connection.close()

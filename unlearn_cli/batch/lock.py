@@ -1,0 +1,47 @@
+"""One batch at a time: a lock on the ledger, which the system gives up as soon as its holder has ended, however."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unlearn_cli.errors import Busy
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` while something is done.
+
+    Who holds it is written beside it: opening a lock file may empty it.
+
+    Raises:
+        Busy: another process holds it; says which.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, holder = FileLock(path, blocking=False), _holder(path)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy(f"{path}: {_told(holder)} is at this batch; try again when it has ended") from None
+    try:
+        holder.write_text(f"{os.getpid()}\n", encoding="ascii")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(path: Path) -> Path:
+    return path.with_name(f"{path.name}.pid")
+
+
+def _told(holder: Path) -> str:
+    """Name the process that holds the lock, unless it has not got round to saying so."""
+    with contextlib.suppress(OSError):
+        number = holder.read_text(encoding="ascii").strip()
+        if number.isdigit():
+            return f"process {number}"
+    return "another process"

@@ -1,0 +1,85 @@
+"""Opening the train source of a batch's manifest; the connection sees it and the ledger's list alone."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from unlearn_cli.batch.record_table import InMemory, RecordTable
+from unlearn_cli.batch.table_on_disk import OnDisk
+from unlearn_cli.data.dataset import absolute, open_records
+from unlearn_cli.data.table_file import TableFile, connect, is_out_of_resources
+from unlearn_cli.errors import ResourceError, UserError
+from unlearn_cli.manifest import Manifest
+from unlearn_cli.remote import located
+from unlearn_cli.sources import Arrays, Table
+
+MEMORY = "400MiB"  # of DuckDB's buffers; what it cannot hold in them it writes to the folder
+THREADS = min(4, os.cpu_count() or 1)  # each takes memory of its own
+NAME = "data.train"
+
+
+def check_source(manifest: Manifest, path: Path) -> None:
+    """Refuse a manifest whose records cannot be named for longer than until the next one is deleted.
+
+    Raises:
+        UserError: it names no data, its records have row numbers alone, or it says itself what to forget.
+    """
+    if manifest.data is None:
+        raise UserError(f"{path}: has no 'data' section; a deletion batch needs the records the model was trained on")
+    source = manifest.data.train
+    has_ids = (isinstance(source.spec, Table) and source.spec.id) or (
+        isinstance(source.spec, Arrays) and source.spec.ids
+    )
+    if not has_ids and source.format not in ("imagefolder", "webdataset"):
+        raise UserError(
+            f"{path}: data.train: its records are known by row numbers, which move when rows are deleted; expected a "
+            "table with an 'id' column, arrays with 'ids', or files known by their paths"
+        )
+    if manifest.forget or manifest.forgotten:
+        section = "forget" if manifest.forget else "forgotten"
+        raise UserError(f"{path}: has a '{section}' section, but in a batch requests and ledger say so; leave it out")
+
+
+@contextmanager
+def locked_connection(manifest: Manifest, folder: Path, digests: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a database below `folder`, which is removed afterwards; it writes and spills there and nowhere else.
+
+    Raises:
+        ResourceError: memory and disk do not suffice.
+    """
+    source = manifest.data.train.table if manifest.data else None
+    files = [*([located(source.path, manifest.folder)] if source else []), *([digests] if digests else [])]
+    with TemporaryDirectory(prefix=".resolve-", dir=folder) as name:
+        scratch = Path(name).resolve()
+        settings = {"memory_limit": MEMORY, "threads": str(THREADS), "temp_directory": str(scratch)}
+        connection = connect(files, scratch / "records.duckdb", folder, settings)
+        try:
+            yield connection
+        except duckdb.Error as error:
+            if not is_out_of_resources(error):
+                raise
+            raise ResourceError(
+                f"{folder}: {MEMORY} of memory and the space on this disk are too little to resolve the requests; free "
+                "some space and run the same command again"
+            ) from None
+        finally:
+            connection.close()
+
+
+def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> RecordTable:
+    """Open the train source.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    assert manifest.data is not None
+    source = manifest.data.train
+    if source.table is None:
+        return InMemory(open_records(source, NAME, manifest), connection)
+    spec = absolute(source.table, manifest.folder)
+    window = next((step.window for step in manifest.data.transform if step.window), None)
+    return OnDisk(TableFile(spec.path, NAME, spec.missing, connection), spec, window, source.rows)

@@ -1,0 +1,95 @@
+"""`batch --dry-run`: what a run would do, found out on a copy of the ledger in a folder for temporary files."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from unlearn_cli import console
+from unlearn_cli.batch import inbox, keyed
+from unlearn_cli.batch.ledger import Clock, open_ledger
+from unlearn_cli.batch.ledger_schema import told
+from unlearn_cli.batch.run_manifest import applicable
+from unlearn_cli.batch.selecting import Selected, select
+from unlearn_cli.batch.state import State
+from unlearn_cli.batch.work import Batch, Setup
+from unlearn_cli.checkpoint_header import read_header
+
+
+def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
+    """Return which requests a run would carry out, how many records they mean, and by what they would be judged.
+
+    Raises:
+        UserError: as a run would.
+    """
+    with TemporaryDirectory(prefix="unlearn-cli-") as name, _copied(setup, Path(name), now) as batch:
+        state = batch.state()
+        read_header(batch.version(state.current) if state.current else setup.initial)
+        files = inbox.read(setup.inbox, batch.key) if setup.inbox.is_dir() else []
+        aside = inbox.register(batch.ledger, files, setup.deletion)
+        requests, gone = inbox.pending(files, batch.state())
+        aside += [f"{request}: would be set aside: its file is gone" for request in gone]
+        selected = None
+        if requests:
+            digests = Path(name) / "digests.csv"
+            batch.ledger.export_forgotten(digests)
+            selected = select(setup, list(requests.values()), Path(name), digests, batch.key)
+            aside += [f"{request}: would be set aside: {reason}" for request, reason in selected.refused.items()]
+        return _document(setup, state, selected, aside)
+
+
+@contextmanager
+def _copied(setup: Setup, folder: Path, now: Clock) -> Iterator[Batch]:
+    """Open a copy of the ledger; an empty one where there is none yet."""
+    path, key = setup.deletion.path("ledger"), bytes(keyed.KEY_BYTES)
+    copy = folder / "ledger.sqlite"
+    if path.exists():
+        key = keyed.read_key(setup.deletion.key_file)
+        source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+        with told(path), closing(source), closing(sqlite3.connect(copy)) as target:
+            source.backup(target)
+    with open_ledger(copy, now=now) as ledger:
+        yield Batch(setup, ledger, key)
+
+
+def _document(setup: Setup, state: State, selected: Selected | None, aside: list[str]) -> dict[str, Any]:
+    classes = any(request.classes for request in selected.wanted) if selected else False
+    forgotten = selected.resolution.forgotten if selected else 0
+    gates, left_out = applicable(setup.manifest.gates, classes, bool(forgotten))
+    found = [] if selected is None else [asdict(one) for one in selected.found.values()]
+    return {
+        "current": state.current, "unfinished": state.unfinished, "requests": found,
+        "records": selected.resolution.records if selected else 0,
+        "source": selected.resolution.source if selected else None, "forgotten_before": forgotten,
+        "nothing_left": [request.request for request in selected.nothing_left] if selected else [],
+        "set_aside": aside, "methods": setup.deletion.methods, "gates": gates, "gates_left_out": left_out,
+        "attack": setup.deletion.attack.tier,
+    }  # fmt: skip
+
+
+def text(found: dict[str, Any]) -> str:
+    """Return the same for a person; of ids that are nowhere it shows some, so do not keep it."""
+    header = ["request", "records", "forgotten before", "purged", "unknown"]
+    rows = [
+        [one["request"], *(str(one[name]) for name in ("records", "already", "purged", "unknown"))]
+        for one in found["requests"]
+    ]
+    lines = [console.table("", header, rows)] if rows else []
+    lines += [
+        f"{one['request']}: unknown: {', '.join(one['examples'])}" for one in found["requests"] if one["examples"]
+    ]
+    lines += found["set_aside"]
+    if found["unfinished"]:
+        lines.append(f"{found['unfinished']} was interrupted and would be ended first")
+    if not found["records"]:
+        return "\n".join([*lines, "no run is needed"])
+    return "\n".join([
+        *lines,
+        f"would forget {found['records']} of {found['source']} records by {', else '.join(found['methods'])}",
+        *(f"gate: {gate}" for gate in found["gates"]),
+        *(f"no gate in this run: {gate}" for gate in found["gates_left_out"]),
+        f"attack: {found['attack'] or 'none'}",
+    ])  # fmt: skip

@@ -1,0 +1,113 @@
+"""Which records of the source do requests mean? The lists of their ids; a table is never in memory as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from unlearn_cli.batch import matching, selections
+from unlearn_cli.batch.open_source import NAME, check_source, locked_connection, open_table
+from unlearn_cli.batch.selections import Selection
+from unlearn_cli.errors import UserError, resources
+from unlearn_cli.files import output_file
+from unlearn_cli.manifest import Manifest
+
+__all__ = ["Found", "Resolution", "Selection", "check_source", "resolve"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of one request.
+
+    `records` are to be forgotten; `already` are in the source, but known to the ledger; of its ids `purged` are not in
+    the source, but known to the ledger. `unknown` counts ids that neither knows, and values of groups that no record
+    has; `examples` of these are personal data, for the operator's console alone. With a `problem`, which says why it
+    cannot be resolved, all of these are zero.
+    """
+
+    request: str
+    records: int = 0
+    already: int = 0
+    purged: int = 0
+    unknown: int = 0
+    examples: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """How many records the source has, how many of them are to be forgotten and are forgotten already, and where."""
+
+    source: int
+    records: int
+    forgotten: int
+    found: tuple[Found, ...]
+    forget_file: Path
+    forgotten_file: Path
+
+
+def resolve(
+    manifest: Manifest, path: Path, requests: Sequence[Selection], folder: Path, *, digests: Path | None = None,
+    key: bytes = b"", unknown_ids: Literal["ignore", "set_aside"] = "ignore",
+) -> Resolution:  # fmt: skip
+    """Find the records that requests select, and write the lists of ids that sections of a manifest refer to.
+
+    `folder` gets forget.csv, the union of what requests select without what is forgotten already, and forgotten.csv,
+    the records of the source that have one of the keyed hashes in `digests` (a csv with that one column): HMAC-SHA256
+    under `key` of the id as UTF-8. A request with a problem adds nothing to the union, and with `set_aside` neither
+    does one with something unknown. Nobody knows to whom an empty cell in a column of groups belongs: to no group.
+
+    Raises:
+        UserError: as `check_source`; the source cannot be read; an id is empty or there twice.
+        ResourceError: the disk is full.
+    """
+    check_source(manifest, path)
+    try:
+        with resources(folder), locked_connection(manifest, folder, digests) as connection:
+            found = _match(manifest, connection, requests, digests, key)
+            refused = [one.problem or (one.unknown and unknown_ids == "set_aside") for one in found]
+            return _write(connection, folder, found, [n for n, no in enumerate(refused) if not no])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _match(
+    manifest: Manifest, connection: duckdb.DuckDBPyConnection, requests: Sequence[Selection], digests: Path | None,
+    key: bytes,
+) -> list[Found]:  # fmt: skip
+    table = open_table(manifest, connection)
+    problems = selections.refused(table, requests)
+    asked = {number: one for number, one in enumerate(requests) if number not in problems}
+    wanted = selections.wanted(asked)
+    labels = table.load(wanted)
+    matching.refuse_unclear(connection, NAME)
+    matching.note_forgotten(connection, digests, key)
+    matching.match_values(connection, selections.values(asked, wanted.groups), 1 + len(wanted.groups), key)
+    problems |= selections.match_rows(manifest, connection, table, asked, labels)
+    return _found(connection, requests, problems, wanted.groups)
+
+
+def _found(
+    connection: duckdb.DuckDBPyConnection, requests: Sequence[Selection], problems: dict[int, str], groups: list[str]
+) -> list[Found]:
+    records, missing = matching.count_records(connection), matching.count_missing(connection)
+    examples: dict[int, list[str]] = {}
+    for number, slot, value in matching.examples(connection):
+        examples.setdefault(number, []).append(f"{groups[slot - 1]} = {value}" if slot else value)
+    none = (0, 0)
+    return [
+        Found(one.request, problem=problems[n]) if n in problems
+        else Found(one.request, *records.get(n, none), *missing.get(n, none), tuple(examples.get(n, ())))
+        for n, one in enumerate(requests)
+    ]  # fmt: skip
+
+
+def _write(connection: duckdb.DuckDBPyConnection, folder: Path, found: list[Found], left: list[int]) -> Resolution:
+    forget, forgotten = folder / "forget.csv", folder / "forgotten.csv"
+    with output_file(forget) as new:
+        records = matching.write_ids(connection, new, matching.to_forget(connection, left))
+    with output_file(forgotten) as new:
+        known = matching.write_ids(connection, new, "SELECT row FROM forgotten")
+    return Resolution(matching.count_source(connection), records, known, tuple(found), forget, forgotten)

@@ -1,0 +1,127 @@
+"""One batch: end what a killed run began, read the inbox, and carry out what is pending in one run.
+
+Where a run stands is in the ledger alone; each stage looks there, and can be done again. So a run that was killed at
+any moment ends, by the same command, as if it had not been.
+"""
+
+from collections.abc import Sequence
+
+from unlearn_cli import console
+from unlearn_cli.batch import fault, inbox
+from unlearn_cli.batch.attempts import first_that_passes
+from unlearn_cli.batch.finishing import announce, fail, promote
+from unlearn_cli.batch.opening import begin, check_current
+from unlearn_cli.batch.requests import Request
+from unlearn_cli.batch.selecting import selection_digest, start
+from unlearn_cli.batch.state import RunState
+from unlearn_cli.batch.tidying import clean, tidy
+from unlearn_cli.batch.work import FORGET, MANIFEST, Batch
+from unlearn_cli.errors import UserError
+
+FAILED = "no method passed"
+
+
+def run(batch: Batch) -> None:
+    """Do one batch; what became of it is in the ledger. A run that was killed and now fails ends it, too.
+
+    Raises:
+        IntegrityError: the current checkpoint is not the one that the ledger knows.
+        UserError: the source cannot be read, or a command of the run refuses what it is given.
+    """
+    ready(batch)
+    if recover(batch):
+        requests = collect(batch)
+        if requests:
+            carry_out(batch, list(requests.values()))
+
+
+def ready(batch: Batch) -> None:
+    """Bring everything to where the ledger says that it is.
+
+    Raises:
+        IntegrityError: the current checkpoint is not the one that the ledger knows.
+    """
+    begin(batch)
+    check_current(batch, batch.state())
+    clean(batch, batch.state())
+
+
+def recover(batch: Batch) -> bool:
+    """End the run that a killed process began, if there is one; say whether it may go on with what is pending."""
+    state = batch.state()
+    if state.unfinished is None:
+        return True
+    unfinished = state.runs[state.unfinished]
+    console.say(f"{unfinished.id}: goes on where it was stopped", run=unfinished.id)
+    changed = _changed(batch, unfinished)
+    if changed and unfinished.state == "running":
+        fail(batch, unfinished, f"{changed} since it began; it begins anew", counted=False)
+        tidy(batch)
+        return True
+    return finish(batch, unfinished.id)
+
+
+def _changed(batch: Batch, unfinished: RunState) -> str | None:
+    """Say what was changed since a run began, so that it cannot end as it would have."""
+    folder = batch.folder(unfinished.id)
+    if batch.setup.digest != unfinished.body["config"]:
+        return "deletion.yaml, the manifest or the tool was changed"
+    forget = folder / FORGET
+    whole = forget.is_file() and (folder / MANIFEST).is_file()
+    if not whole or selection_digest(batch, forget) != unfinished.body["selection_digest"]:
+        return "its folder was changed"
+    return None
+
+
+def collect(batch: Batch) -> dict[str, Request]:
+    """Read the inbox, tell the ledger what is new in it, and return the requests that are pending, by id."""
+    found = inbox.read(batch.setup.inbox, batch.key)
+    for line in inbox.register(batch.ledger, found, batch.setup.deletion):
+        console.warn(line)
+    fault.step("listed")
+    requests, gone = inbox.pending(found, batch.state())
+    if gone:
+        inbox.bring_back(batch.setup.inbox, batch.key, gone)  # what a rollback that was killed left undone
+        found = inbox.read(batch.setup.inbox, batch.key)
+        requests, gone = inbox.pending(found, batch.state())
+    state = batch.state()
+    with batch.ledger.transaction():
+        for name in gone:
+            reason = "its file is gone; drop it into the inbox again"
+            batch.ledger.append("set_aside", request=name, reason=reason, file=state.requests[name].file)
+            console.warn(f"{name}: set aside: {reason}", request=name)
+    inbox.settle(batch.setup.inbox, found, batch.state())
+    return requests
+
+
+def carry_out(batch: Batch, requests: Sequence[Request], bisect: Sequence[str] | None = None) -> bool:
+    """Do one run over these requests; say whether it passed, or none was needed."""
+    state = batch.state()
+    if not start(batch, state, requests, bisect):
+        tidy(batch)
+        return True
+    return finish(batch, state.next_run)
+
+
+def finish(batch: Batch, name: str) -> bool:
+    """Bring a run from wherever it stands to its end; say whether it passed.
+
+    Raises:
+        UserError: a command of the run refuses what it is given; the run is ended, and its requests are pending.
+    """
+    run = batch.state().runs[name]
+    if run.state == "running":
+        try:
+            made = first_that_passes(batch, run)
+        except UserError:
+            fail(batch, run, "something must be mended before it can be run", counted=False)
+            tidy(batch)
+            raise
+        if made is None:
+            fail(batch, run, FAILED, counted="bisect" not in run.body)
+            tidy(batch)
+            return False
+        announce(batch, run, made)
+    promote(batch, batch.state().runs[name])
+    tidy(batch)
+    return True

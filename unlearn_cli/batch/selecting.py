@@ -1,0 +1,132 @@
+"""The start of a run: which records the pending requests mean, written down, and told to the ledger with the run."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from unlearn_cli import __version__, console, files
+from unlearn_cli.batch import fault, keyed
+from unlearn_cli.batch.requests import Request
+from unlearn_cli.batch.resolve import Found, Resolution, resolve
+from unlearn_cli.batch.run_manifest import run_manifest
+from unlearn_cli.batch.state import State
+from unlearn_cli.batch.work import FORGET, MANIFEST, SELECTION, Batch, Setup
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What became of the requests: those to carry out, those that need no run, and why others are set aside."""
+
+    resolution: Resolution
+    wanted: list[Request]
+    nothing_left: list[Request]  # all that they name was forgotten before
+    refused: dict[str, str]  # request -> reason
+    found: dict[str, Found]
+
+
+def select(setup: Setup, requests: Sequence[Request], folder: Path, digests: Path | None, key: bytes) -> Selected:
+    """Resolve requests against the source; the lists of ids go into `folder`, which must exist.
+
+    Raises:
+        UserError: the source cannot be read, or an id is in it twice.
+    """
+    unknown_ids: Literal["ignore", "set_aside"] = setup.deletion.unknown_ids
+    resolution = resolve(
+        setup.manifest, setup.deletion.path("manifest"), requests, folder, digests=digests, key=key,
+        unknown_ids=unknown_ids,
+    )  # fmt: skip
+    found = {one.request: one for one in resolution.found}
+    refused = {name: reason for name, one in found.items() if (reason := _refusal(one, unknown_ids))}
+    kept = [request for request in requests if request.request not in refused]
+    return Selected(
+        resolution, [one for one in kept if found[one.request].records],
+        [one for one in kept if not found[one.request].records], refused, found,
+    )  # fmt: skip
+
+
+def _refusal(found: Found, unknown_ids: str) -> str | None:
+    """Say why a request cannot be carried out; no id is named, since the ledger holds none."""
+    if found.problem:
+        return found.problem
+    if found.unknown and unknown_ids == "set_aside":
+        return (
+            f"{found.unknown} of the ids or groups that it names are nowhere: no record of the source has them, and "
+            "none was ever forgotten; correct it, or set unknown_ids: ignore"
+        )
+    if not (found.records or found.already or found.purged or found.unknown):
+        return "it selects no record; correct it"
+    return None
+
+
+def start(batch: Batch, state: State, requests: Sequence[Request], bisect: Sequence[str] | None = None) -> bool:
+    """Resolve the requests and begin a run over those that can be carried out; say whether one was begun.
+
+    One transaction tells the ledger of the run, of the requests that are set aside, and of those that name nothing that
+    is not forgotten already; before it the run is only a folder, which the next start makes anew.
+    """
+    run = state.next_run
+    folder = batch.folder(run)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / SELECTION).mkdir(parents=True)
+    digests = folder / SELECTION / "digests.csv"
+    batch.ledger.export_forgotten(digests)
+    console.say(f"{run}: looking up the records of {len(requests)} requests", run=run, requests=len(requests))
+    selected = select(batch.setup, requests, folder / SELECTION, digests, batch.key)
+    digests.unlink()
+    left_out = _write_manifest(batch.setup, folder, selected) if selected.wanted else []
+    fault.step("selected")
+    with batch.ledger.transaction():
+        for name, reason in selected.refused.items():
+            batch.ledger.append("set_aside", request=name, reason=reason, file=state.requests[name].file)
+        for request in selected.nothing_left:
+            batch.ledger.append("done", request=request.request, **counts(selected.found[request.request]))
+        if selected.wanted:
+            body = _started(batch, state, selected, folder / FORGET)
+            more: dict[str, Any] = {"bisect": list(bisect)} if bisect else {}
+            batch.ledger.append("run_started", run=run, **body, gates_left_out=left_out, **more)
+    for name, reason in selected.refused.items():
+        console.warn(f"{name}: set aside: {reason}", request=name)
+    if not selected.wanted:
+        shutil.rmtree(folder)
+    fault.step("started")
+    return bool(selected.wanted)
+
+
+def counts(found: Found) -> dict[str, Any]:
+    """Return what the ledger keeps of how a request was resolved."""
+    return {name: number for name, number in asdict(found).items() if isinstance(number, int)}
+
+
+def _started(batch: Batch, state: State, selected: Selected, forget: Path) -> dict[str, Any]:
+    found = {one.request: counts(selected.found[one.request]) for one in selected.wanted}
+    assert state.current is not None
+    return {
+        "requests": list(found), "found": found, "records": selected.resolution.records,
+        "unknown": sum(one["unknown"] for one in found.values()),
+        "already": sum(one["already"] for one in found.values()),
+        "purged": sum(one["purged"] for one in found.values()),
+        "forgotten": selected.resolution.forgotten,  # of earlier runs, those that the source still holds
+        "before": {**state.versions[state.current], "version": state.current},
+        "selection_digest": selection_digest(batch, forget),
+        "config": batch.setup.digest, "seed": batch.setup.deletion.common.seed, "tool_version": __version__,
+    }  # fmt: skip
+
+
+def selection_digest(batch: Batch, forget: Path) -> str:
+    """Return a keyed digest of the list of records to forget."""
+    return keyed.digest(batch.key, files.sha256(forget))
+
+
+def _write_manifest(setup: Setup, folder: Path, selected: Selected) -> list[str]:
+    """Write the run's manifest, and return the gates that do not apply in it."""
+    classes = list(dict.fromkeys(name for request in selected.wanted for name in request.classes))
+    text, left_out = run_manifest(
+        setup.manifest, folder, selection=SELECTION, classes=classes, forgotten=bool(selected.resolution.forgotten)
+    )
+    with files.output_file(folder / MANIFEST) as path:
+        path.write_text(text, encoding="utf-8")
+    for gate in left_out:
+        console.say(f"gate '{gate}': there are no such records in this run", gate=gate)
+    return left_out

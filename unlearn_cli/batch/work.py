@@ -1,0 +1,142 @@
+"""What the stages of a batch share: what deletion.yaml says, the ledger, and where things lie."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_cli import __version__, deletion, plugin, suitability
+from unlearn_cli.batch import clock, keyed, lock
+from unlearn_cli.batch.ledger import Clock, Ledger, open_ledger
+from unlearn_cli.batch.state import State, fold
+from unlearn_cli.commands import Common
+from unlearn_cli.commands.inputs import check_places
+from unlearn_cli.deletion import Deletion
+from unlearn_cli.errors import UserError
+from unlearn_cli.files import tidy_up
+from unlearn_cli.manifest import Manifest
+from unlearn_cli.remote import located
+from unlearn_cli.report import Half
+
+# In a run's folder. The lists of records are removed when the run ends.
+MANIFEST, SELECTION, FORGET, EVIDENCE = "manifest.yaml", "selection", "selection/forget.csv", "evidence"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A deletion.yaml, and the manifest that it names with the gates of both."""
+
+    path: Path
+    deletion: Deletion
+    manifest: Manifest
+    allow_code: bool = False
+
+    @property
+    def models(self) -> Path:
+        return self.deletion.path("models")
+
+    @property
+    def initial(self) -> Path:
+        """Where the first checkpoint lies, or the copy of it if it is behind a URL."""
+        return located(self.deletion.initial, self.deletion.folder)
+
+    @property
+    def inbox(self) -> Path:
+        return self.deletion.path("requests")
+
+    def common(self, half: Half = "all") -> Common:
+        """Return the options of the commands that a run is made of."""
+        return Common(**self.deletion.common.model_dump(), allow_code=self.allow_code, half=half)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what becomes of a selection: a run that began with another cannot go on."""
+        kept = {"methods", "settings", "attack", "common"}
+        said = {**self.deletion.model_dump(mode="json", include=kept), "manifest": self.manifest.digest}
+        return hashlib.sha256(keyed.canonical({**said, "version": __version__}).encode()).hexdigest()
+
+    def told(self, path: Path) -> str:
+        """Name a file for evidence: below the folder of deletion.yaml, never by an absolute path."""
+        folder = self.deletion.folder
+        return (path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)).as_posix()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch at work: this process holds the lock of its ledger."""
+
+    setup: Setup
+    ledger: Ledger
+    key: bytes
+
+    def state(self) -> State:
+        return fold(self.ledger.events())
+
+    def folder(self, run: str) -> Path:
+        """Return the folder of a run: its work while it goes on, its reports and evidence afterwards."""
+        return self.setup.deletion.path("runs") / run
+
+    def version(self, name: str | None) -> Path:
+        """Return the folder of a version of the checkpoint."""
+        assert name is not None
+        return self.setup.models / name
+
+
+def read(path: Path, *, allow_code: bool = False) -> Setup:
+    """Read deletion.yaml and its manifest, and check all that can be checked without the data.
+
+    Raises:
+        UserError: what is wrong with one of them.
+    """
+    said = deletion.read(path)
+    setup = Setup(path, said, deletion.described(said), allow_code)
+    manifest, place = setup.manifest, said.path("manifest")
+    check_places(manifest, place, setup.common(), [], None)
+    for name in said.methods:
+        suitability.check(plugin.load("methods", name), manifest.sections | {"forget"}, manifest.task, place)
+    if said.attack.tier and "test" not in manifest.sections:
+        what = "has no data.test, whose records an attack compares with"
+        raise UserError(f"{place}: {what}; add it, or set attack.tier: null in {path}")
+    if said.signing_key:
+        from unlearn_cli.batch.signing import check_key  # its library is an extra
+
+        check_key(said.folder / said.signing_key)
+    return setup
+
+
+@contextmanager
+def opened(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
+    """Hold the lock while something is done, with the ledger and its key open.
+
+    Raises:
+        Busy: another process is at this batch.
+        IntegrityError: the key or the ledger is damaged, or the key is gone.
+    """
+    said = setup.deletion
+    with lock.held(said.lock_file):
+        tidy_up(said.key_file)
+        key = keyed.make_key(said.key_file, said.path("ledger"))
+        with open_ledger(said.path("ledger"), now=now) as ledger:
+            yield Batch(setup, ledger, key)
+
+
+@contextmanager
+def read_ledger(said: Deletion) -> Iterator[Ledger]:
+    """Open the ledger for reading, without the lock.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    with open_ledger(said.path("ledger"), create_missing=False) as ledger:
+        yield ledger
+
+
+def state(setup: Setup) -> State:
+    """Return where everything stands, without the lock.
+
+    Raises:
+        UserError: there is no ledger yet.
+    """
+    with read_ledger(setup.deletion) as ledger:
+        return fold(ledger.events())
