@@ -214,5 +214,5 @@ def test_the_deletion_batch_has_a_network_of_its_own_and_requests_that_are_recei
 
 def test_no_file_is_left_out() -> None:
     found = {path.relative_to(CONFIGS).with_suffix("").as_posix() for path in CONFIGS.rglob("*.yaml")}
-    batch = {f"deletion/{name}" for name in ("deletion", "data", "requests/person")}
+    batch = {f"deletion/{name}" for name in ("deletion", "data", "requests/person", "workflow")}
     assert found == {*MANIFESTS, *SETTINGS, *batch}

@@ -8,7 +8,7 @@ batch() {
     told=$(unlearn-cli batch deletion.yaml "$@" 2>&1)
     found=$?
     [ "$found" -eq 0 ] && return
-    printf 'unlearn-cli batch %s: exit code %s\n%s\n' "$*" "$found" "$told"
+    printf 'unlearn-cli batch deletion.yaml%s: exit code %s\n%s\n' "${*:+ $*}" "$found" "$told"
     [ "$code" -eq 0 ] && code=$found
 }
 

@@ -207,3 +207,15 @@ def test_a_changed_configuration_begins_an_unfinished_run_anew(project: Path, mo
 
 def broken(*arguments: object) -> None:
     raise RuntimeError("a bug")
+
+
+def test_duplicates_that_are_taken_along_are_never_retained_again_either(project: Path) -> None:
+    row = next(row for row in (project / "train.csv").read_text(encoding="utf-8").splitlines() if "rec-1," in row)
+    with (project / "train.csv").open("a", encoding="utf-8") as file:
+        file.write(row.replace("rec-1,", "copy,") + "\n")
+    change(project, "{device: cpu}", "{device: cpu, forget_duplicates: true}")
+    ask(project, "DSR-1", ids=["rec-1"])
+    assert document(project)["runs"][0]["records"] == 2
+    ask(project, "DSR-2", ids=["copy", "rec-2"])
+    said = document(project)
+    assert (said["runs"][0]["already"], said["runs"][0]["forgotten"], said["runs"][0]["records"]) == (1, 2, 1)

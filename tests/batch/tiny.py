@@ -77,7 +77,7 @@ def change(folder: Path, old: str, new: str, name: str = "deletion.yaml") -> Non
 
 def ask(folder: Path, name: str, **content: Any) -> Path:
     """Drop a request into the inbox, as its writer should: under another name first."""
-    said = {"request": name, "received": "2026-11-20T09:30:00Z", **content}
+    said = {"request": name, "received": "2025-11-20T09:30:00Z", **content}
     half = folder / "requests" / f".{name}.yaml"
     half.write_text(json.dumps(said), encoding="utf-8")
     return half.rename(folder / "requests" / f"{name}.yaml")

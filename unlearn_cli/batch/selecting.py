@@ -1,12 +1,13 @@
 """The start of a run: which records the pending requests mean, written down, and told to the ledger with the run."""
 
+import csv
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unlearn_cli import __version__, console, files
+from unlearn_cli import __version__, console, files, manifest
 from unlearn_cli.batch import fault, keyed
 from unlearn_cli.batch.requests import Request
 from unlearn_cli.batch.resolve import Found, Resolution, resolve
@@ -76,6 +77,9 @@ def start(batch: Batch, state: State, requests: Sequence[Request], bisect: Seque
     selected = select(batch.setup, requests, folder / SELECTION, digests, batch.key)
     digests.unlink()
     left_out = _write_manifest(batch.setup, folder, selected) if selected.wanted else []
+    records = selected.resolution.records
+    if selected.wanted and batch.setup.deletion.common.forget_duplicates:
+        records = _take_duplicates_along(folder)
     fault.step("selected")
     with batch.ledger.transaction():
         for name, reason in selected.refused.items():
@@ -83,7 +87,7 @@ def start(batch: Batch, state: State, requests: Sequence[Request], bisect: Seque
         for request in selected.nothing_left:
             batch.ledger.append("done", request=request.request, **counts(selected.found[request.request]))
         if selected.wanted:
-            body = _started(batch, state, selected, folder / FORGET)
+            body = {**_started(batch, state, selected, folder / FORGET), "records": records}
             more: dict[str, Any] = {"bisect": list(bisect)} if bisect else {}
             batch.ledger.append("run_started", run=run, **body, gates_left_out=left_out, **more)
     for name, reason in selected.refused.items():
@@ -103,7 +107,7 @@ def _started(batch: Batch, state: State, selected: Selected, forget: Path) -> di
     found = {one.request: counts(selected.found[one.request]) for one in selected.wanted}
     assert state.current is not None
     return {
-        "requests": list(found), "found": found, "records": selected.resolution.records,
+        "requests": list(found), "found": found,
         "unknown": sum(one["unknown"] for one in found.values()),
         "already": sum(one["already"] for one in found.values()),
         "purged": sum(one["purged"] for one in found.values()),
@@ -130,3 +134,16 @@ def _write_manifest(setup: Setup, folder: Path, selected: Selected) -> list[str]
     for gate in left_out:
         console.say(f"gate '{gate}': there are no such records in this run", gate=gate)
     return left_out
+
+
+def _take_duplicates_along(folder: Path) -> int:
+    """Add the duplicates of the records to forget to their list, and return how many they are all together.
+
+    So the ledger knows of them, too, and no later run retains them.
+    """
+    from unlearn_cli.data.dataset import open_dataset  # it reads all samples, which takes a while
+
+    ids = open_dataset(manifest.read(folder / MANIFEST), forget_duplicates=True).split("forget").ids
+    with files.output_file(folder / FORGET) as path, path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id"], *([name] for name in ids)])
+    return len(ids)

@@ -23,7 +23,7 @@ def tidy(batch: Batch) -> None:
 def clean(batch: Batch, state: State) -> None:
     """Remove what ended runs need no more: lists of records, kept state of trainings, what was half-written."""
     folders = [batch.folder(run.id) for run in state.runs.values() if run.id != state.unfinished]
-    for folder in folders:
+    for folder in [*folders, batch.folder(state.next_run)]:  # the last one was killed before it began
         _remove(folder, [*folder.glob(SELECTION), *folder.glob("*.partial"), *folder.rglob(HALF_WRITTEN)])
     for folder in (batch.setup.models, batch.setup.inbox / inbox.SET_ASIDE):
         _remove(folder, [*folder.glob(HALF_WRITTEN)])

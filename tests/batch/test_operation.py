@@ -1,0 +1,91 @@
+"""The files of sample_configs/deletion that operate a batch, for cron, systemd and CI, work as they stand."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from configparser import RawConfigParser
+from pathlib import Path
+
+import pytest
+
+from tests.test_sample_configs import CONFIGS, deletion_batch
+from tests.tiny import invoke
+from unlearn_cli import strict_yaml
+
+FILES = CONFIGS / "deletion"
+ROOT = CONFIGS.parent
+
+
+def options_of(command: str) -> list[str]:
+    """Return the options of a command line of ours."""
+    words = shlex.split(command.split("|")[0].split(">")[0])
+    assert words[:2] == ["unlearn-cli", "batch"]
+    return [word for word in words if word.startswith("--")]
+
+
+def test_a_night_carries_out_what_is_pending_and_prints_nothing(tmp_path: Path) -> None:
+    batch = deletion_batch(tmp_path / "batch")
+    for file in batch.path("requests").iterdir():  # whatever the clock of this machine says, they have been received
+        file.write_text(file.read_text(encoding="utf-8").replace("2026-", "2024-"), encoding="utf-8")
+    trained = invoke("train", "-m", batch.path("manifest"), "-o", batch.folder / "original", "--device", "cpu")
+    assert trained.exit_code == 0, trained.stderr
+    program = tmp_path / "bin" / "unlearn-cli"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m unlearn_cli "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    night = ["/bin/sh", batch.folder / "nightly.sh"]
+    ran = subprocess.run(night, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert (ran.stdout, ran.stderr, ran.returncode) == ("", "", 0)
+    assert len(list((batch.path("requests") / "done").iterdir())) == 3
+    (batch.path("requests") / "broken.yaml").write_text("[", encoding="utf-8")
+    ran = subprocess.run(night, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert ran.returncode == 5
+    assert ran.stdout.startswith("unlearn-cli batch deletion.yaml: exit code 5\n")
+    assert "broken.yaml" in ran.stdout
+
+
+def test_the_options_that_the_files_give_exist() -> None:
+    help_page = invoke("batch", "--help").stdout
+    scripts = [(FILES / name).read_text(encoding="utf-8") for name in ("nightly.sh", "workflow.yaml")]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = {option for text in [*scripts, *re.findall(r"^unlearn-cli batch .*$", readme, flags=re.MULTILINE)]
+             for option in re.findall(r"(?<= )--[a-z-]+", text)}  # fmt: skip
+    assert {"--status", "--verify", "--vacuum", "--bisect", "--rollback"} <= found
+    assert not [option for option in found - {"--log-format"} if option not in help_page]
+
+
+def test_the_workflow_runs_commands_that_exist_and_fails_with_them() -> None:
+    job = strict_yaml.read(FILES / "workflow.yaml").value["jobs"]["batch"]
+    commands = [line for step in job["steps"] for line in step.get("run", "").splitlines()]
+    assert [options_of(command)[0] for command in commands] == ["--log-format", "--verify", "--status"]
+
+
+def test_cron_runs_the_script_every_night() -> None:
+    lines = [line for line in (FILES / "crontab").read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    assert lines[0].startswith("PATH=")
+    assert re.fullmatch(r"\d{1,2} \d{1,2} \* \* \*  \S+/nightly\.sh", lines[1])
+    assert os.access(FILES / "nightly.sh", os.X_OK)
+
+
+def test_the_units_belong_together_and_start_again_after_exit_code_75_alone() -> None:
+    service, timer = RawConfigParser(strict=True), RawConfigParser(strict=True)
+    for unit in (service, timer):
+        unit.optionxform = str  # type: ignore[assignment, method-assign]
+    service.read(FILES / "unlearn-batch@.service")
+    timer.read(FILES / "unlearn-batch@.timer")
+    assert service["Service"]["ExecStart"].split()[-1] == "nightly.sh"
+    assert "75" not in service["Service"]["RestartPreventExitStatus"].split()
+    assert timer["Timer"]["OnCalendar"] == "*-*-* 02:30"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    names = ["unlearn-batch@srv-unlearn.service", "unlearn-batch@srv-unlearn.timer"]
+    for ending in ("service", "timer"):
+        shutil.copy(FILES / f"unlearn-batch@.{ending}", tmp_path)
+    ran = subprocess.run(["systemd-analyze", "verify", *names], cwd=tmp_path, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
