@@ -80,7 +80,8 @@ def _leave_signals_to_the_run(worker: int) -> None:
 
 def _cut(inputs: Inputs, chunks: list[np.ndarray]) -> "_Chunks":
     """Put the rows of all chunks into one array: of a list, a worker would copy the page of each array that it uses."""
-    return _Chunks(inputs, np.concatenate(chunks), np.cumsum([0, *map(len, chunks)]))
+    rows = np.concatenate([np.zeros(0, dtype=np.int64), *chunks])
+    return _Chunks(inputs, rows, np.cumsum([0, *map(len, chunks)]))
 
 
 @dataclass(frozen=True)
