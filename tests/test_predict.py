@@ -12,7 +12,7 @@ from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.errors import UserError
 from unlearn_cli.metrics.accuracy import accuracy
 from unlearn_cli.metrics.loss import loss
-from unlearn_cli.predict import join, observe, predict
+from unlearn_cli.predict import join, observe, predict, room_for
 
 
 def batches(n: int = 50, num_outputs: int = 3) -> Batches:
@@ -55,6 +55,15 @@ def test_outputs_are_those_of_the_network_in_the_order_of_the_split() -> None:
     expected = model(torch.from_numpy(data.split.records.inputs.take(np.arange(50)))).detach()
     assert np.allclose(outputs.values, expected, atol=1e-6)
     assert np.array_equal(join([outputs.take(np.arange(20)), outputs.take(np.arange(20, 50))]).values, outputs.values)
+
+
+def test_outputs_are_written_into_the_array_that_is_given() -> None:
+    model, data = network().eval(), batches()
+    together = room_for(70, 3, "classification")
+    outputs = predict(model, data, "classification", into=together[20:])
+    assert np.shares_memory(outputs.values, together)
+    assert np.array_equal(together[20:], predict(model, data, "classification").values)
+    assert room_for(70, 1, "regression").shape == (70,)
 
 
 def test_a_regression_is_told_in_the_unit_of_its_labels() -> None:

@@ -1,8 +1,11 @@
 """Batches: equal from memory and disk, in an order that seed, phase and epoch decide, augmented record by record."""
 
+import multiprocessing
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,7 @@ from torch import Tensor
 from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop, augment, draw
 from unlearn_cli.data.batches import Batches, Epochs, Scaling
 from unlearn_cli.data.dataset import Split
-from unlearn_cli.data.records import array_inputs, from_arrays
+from unlearn_cli.data.records import ArrayInputs, array_inputs, from_arrays
 from unlearn_cli.data.stores import MemoryStore, StreamedStore, open_store
 
 N, SHAPE = 23, (3, 6, 5)
@@ -77,6 +80,14 @@ def test_memory_and_stream_give_equal_batches(augmentations: tuple[Augmentation,
     second = batches(augmentations=augmentations, memory_budget=1)
     assert equal(first.epochs(2).from_step("train", 0), second.epochs(2).from_step("train", 0))
     assert equal(first.sequential(7), second.sequential(7))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere forking is not safe, and workers are sent copies")
+def test_workers_share_what_the_run_holds_whatever_python_starts_them_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sent to them, the paths and labels of millions of records would be there once a worker, every epoch."""
+    monkeypatch.setattr(ArrayInputs, "__reduce__", lambda self: pytest.fail("the samples were sent to a worker"))
+    monkeypatch.setattr(multiprocessing.context._default_context, "_actual_context", get_context("spawn"))
+    assert equal(epoch(batches(memory_budget=1)), epoch(batches()))
 
 
 def test_streaming_draws_nothing_from_the_random_numbers_of_the_run() -> None:

@@ -1,5 +1,6 @@
 """Tar shards: records by key and at random, labels and columns from their files, and what is wrong told in words."""
 
+import json
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.data.test_sources import HEIGHT, IMAGES, LABELS, WIDTH, opened, picture, samples, web_dataset
+from unlearn_cli.data.strings import Strings
 from unlearn_cli.data.webdataset import shards
 from unlearn_cli.errors import UserError
 
@@ -44,6 +46,41 @@ def test_the_label_may_be_a_field_of_the_metadata(tmp_path: Path) -> None:
     path = web_dataset(tmp_path, IMAGES)["webdataset"]
     train = opened({"webdataset": {"path": path, "label": "json.kind"}}, SHAPE).split("train")
     assert np.array_equal(train.labels, LABELS)
+
+
+def test_a_column_has_the_type_that_fits_all_of_its_values_in_all_shards(tmp_path: Path) -> None:
+    """Shards are put together after each became compact."""
+    png = BytesIO()
+    picture(IMAGES[0]).save(png, "png")
+    rows = [
+        {"a": 1, "b": 0.5, "c": "x", "d": 1, "e": True, "f": 1}, {"a": 2, "b": 2.5, "c": "yy", "d": 0.5, "e": False},
+        {"a": 3, "b": 1.5, "c": "z", "d": "x", "e": True, "f": 1}, {"a": 2**40, "b": 1, "c": "", "d": 2.0, "e": True},
+    ]  # fmt: skip
+    for shard in (0, 1):
+        files: dict[str, bytes] = {}
+        for row in (2 * shard, 2 * shard + 1):
+            facts = json.dumps(rows[row]).encode()
+            files |= {f"{row}.png": png.getvalue(), f"{row}.cls": b"0", f"{row}.json": facts}
+        tar(tmp_path / f"{shard}.tar", files)
+    records = opened({"webdataset": str(tmp_path / "{0..1}.tar")}, SHAPE).split("train").records
+    for name in "abcde":
+        expected, found = np.array([row[name] for row in rows]), records.column(name)
+        assert found.tolist() == expected.tolist()
+        assert isinstance(found, Strings) == (name == "c")
+    with pytest.raises(UserError, match="there is no column 'f'"):
+        records.column("f")
+
+
+def test_labels_are_whole_numbers_where_all_of_them_are(tmp_path: Path) -> None:
+    files = {f"{row}.{suffix}": content for row, label in enumerate((b"7", b"-2", b"07"))
+             for suffix, content in (("png", b"x"), ("cls", label))}  # fmt: skip
+    source = {"webdataset": str(tar(tmp_path / "a.tar", files))}
+    assert opened(source, SHAPE, classes=[-2, 7]).split("train").records.labels.tolist() == [7, -2, 7]
+    path = str(tar(tmp_path / "b.tar", {**files, "3.png": b"x", "3.cls": b"0.5"}))
+    assert opened({"webdataset": path}, SHAPE, task="regression").split("train").labels.tolist() == [7, -2, 7, 0.5]
+    path = str(tar(tmp_path / "c.tar", {**files, "3.png": b"x", "3.cls": b"cat"}))
+    with pytest.raises(UserError, match="a label is no number"):
+        opened({"webdataset": path}, SHAPE, task="regression")
 
 
 def test_names_of_classes_are_labels_too(tmp_path: Path) -> None:

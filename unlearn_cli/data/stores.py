@@ -66,7 +66,7 @@ class StreamedStore:
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         on_gpu, workers = self.device.type == "cuda", self.workers if len(chunks) > 1 else 0
         loader: DataLoader[Tensor | UserError] = DataLoader(
-            _Chunks(self.inputs, [share_of(rows) for rows in chunks]), batch_size=None,
+            _cut(self.inputs, [share_of(rows) for rows in chunks]), batch_size=None,
             num_workers=workers, multiprocessing_context=WORKERS_START_BY if workers else None,
             pin_memory=on_gpu, worker_init_fn=_leave_signals_to_the_run,
             generator=torch.Generator(),  # its own: the run's stream must not depend on the store
@@ -83,18 +83,25 @@ def _leave_signals_to_the_run(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def _cut(inputs: Inputs, chunks: list[np.ndarray]) -> "_Chunks":
+    """Put the rows of all chunks into one array: of a list, a worker would copy the page of each array that it uses."""
+    rows = np.concatenate([np.zeros(0, dtype=np.int64), *chunks])
+    return _Chunks(inputs, rows, np.cumsum([0, *map(len, chunks)]))
+
+
 @dataclass(frozen=True)
 class _Chunks(Dataset[Tensor | UserError]):
-    """One item is one whole batch, so that a worker reads it at a time."""
+    """One item is one whole batch, so that a worker reads it at a time; batch i is rows[ends[i] : ends[i + 1]]."""
 
     inputs: Inputs
-    chunks: list[np.ndarray]
+    rows: np.ndarray
+    ends: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.chunks)
+        return len(self.ends) - 1
 
     def __getitem__(self, index: Any) -> Tensor | UserError:
         try:
-            return torch.from_numpy(self.inputs.take(self.chunks[index]))
+            return torch.from_numpy(self.inputs.take(self.rows[self.ends[index] : self.ends[index + 1]]))
         except UserError as error:  # raised in a worker, it would come back with a traceback as its text
             return error
