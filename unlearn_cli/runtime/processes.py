@@ -40,6 +40,7 @@ class Processes:
 
 _current: list[Processes] = []
 _batches: list[int | None] = []  # records of the batch that each network at work was given; None: not divided
+_taken: list[list[Tensor]] = []  # what hooks took from inside each block at work, by `joined`
 
 
 @contextmanager
@@ -61,6 +62,7 @@ def start(device: torch.device, *, sharded: bool) -> Iterator[None]:
     finally:
         _current.clear()
         _batches.clear()
+        _taken.clear()
         dist.destroy_process_group()
 
 
@@ -82,8 +84,11 @@ def distribute(model: nn.Module) -> nn.Module:
 
     mesh = _current[0].weights
     for unit in [*units(model), model]:
+        unit.register_forward_pre_hook(_open)
+        unit.register_forward_hook(_show_what_was_taken)
         # The root, too, gives its gathered weights back at once: optimizers and copies must see those that are kept.
         fully_shard(unit, mesh=mesh, reshard_after_forward=True)
+        unit.register_forward_hook(_hide_what_was_taken)
     for module in model.modules():
         if isinstance(
             module, FSDPModule
@@ -121,6 +126,31 @@ def _take_share(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     return (whole.redistribute(placements=[Shard(0)]).to_local(), *inputs[1:])
 
 
+def _open(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    _taken.append([])
+
+
+def _show_what_was_taken(module: nn.Module, inputs: tuple[Any, ...], outputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Let fully_shard see, beside the outputs of a block, what hooks took from inside it.
+
+    It gathers the weights again when a gradient reaches one of the tensors that a block returns: a loss may be made of
+    what was taken alone.
+    """
+    inside = _taken.pop()
+    if _taken:
+        _taken[-1].extend(inside)
+    return _owned(outputs), inside
+
+
+def _hide_what_was_taken(module: nn.Module, inputs: tuple[Any, ...], outputs: tuple[Tensor, list[Tensor]]) -> Tensor:
+    return outputs[0]
+
+
+def _owned(tensor: Tensor) -> Tensor:
+    """Return a tensor that is no view of another: fully_shard warns of those, which may be written in place."""
+    return tensor.clone() if tensor.requires_grad and tensor._base is not None else tensor
+
+
 def _put_together(module: nn.Module, inputs: tuple[Any, ...], outputs: Tensor) -> Tensor:
     together = joined(outputs)
     _batches.pop()
@@ -131,6 +161,9 @@ def joined(share: Tensor) -> Tensor:
     """Return what a layer puts out (B, ...) for the whole batch; for hooks inside a network that is at work."""
     if not _batches:
         return share
+    if _taken:
+        share = _owned(share)
+        _taken[-1].append(share)
     if _batches[-1] is None:  # too small to be divided: every process has done all of it, so each counts for its part
         return _scaled(share, 1 / _current[0].size)
     return _whole_batch(share, _batches[-1])
