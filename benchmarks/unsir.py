@@ -25,10 +25,10 @@ HEADER = """\
 
 Mean ± standard deviation over the seeds {seeds} of the unlearning run; accuracies in per cent. Bars: forgotten classes,
 test images at most {forget:g} %; the other classes, test images at most {drop:g} points under the original.
-n: test images of the forgotten + the other classes; trials: learning rates tried, one number a seed; samples: those
+n: test images of the forgotten + the other classes; rounds: how many there were, one number a seed; samples: those
 that went backward through the network. Made by `python -m benchmarks.unsir`.
 
-| checkpoint | forgotten | n | forget: test | train | others, test: before | after | drop | held | trials | samples |
+| checkpoint | forgotten | n | forget: test | train | others, test: before | after | drop | held | rounds | samples |
 |---|---|---|---|---|---|---|---|---|---|---|
 """
 
@@ -56,12 +56,12 @@ def row_of(name: str, original: Path, classes: list[int]) -> str:
     before = 100 * reports[0]["metrics"]["original"]["test_retain"]["accuracy"]["value"]
     drop = [before - value for value in kept]
     held = statistics.mean(forget) <= BAR_FORGET and statistics.mean(drop) <= BAR_DROP
-    trials = [sum(curve["phase"].startswith("impair") for curve in made["curves"]) for made in reports]
+    rounds = [sum(curve["phase"].startswith("impair") for curve in made["curves"]) for made in reports]
     samples = statistics.mean(made["cost"]["samples_backward"] for made in reports)
     n = [reports[0]["metrics"]["subject"][split]["accuracy"]["n"] for split in ("test_forget", "test_retain")]
     cells = [
         name, ", ".join(map(str, classes)), f"{n[0]} + {n[1]}", spread(forget), spread(forget_train), f"{before:.1f}",
-        spread(kept), spread(drop), "yes" if held else "**no**", ", ".join(map(str, trials)), f"{samples:.0f}",
+        spread(kept), spread(drop), "yes" if held else "**no**", ", ".join(map(str, rounds)), f"{samples:.0f}",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"
 
