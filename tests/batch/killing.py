@@ -18,7 +18,12 @@ CHANGES = {"os.rename", "os.link", "os.symlink", "os.remove", "os.mkdir", "os.rm
 
 
 def apart(work: Callable[[], int]) -> int:
-    """Do something in a child process, which has all that is imported here, and return its exit code."""
+    """Do something in a child process and return its exit code."""
+    return ended(started(work))
+
+
+def started(work: Callable[[], int]) -> int:
+    """Begin something in a child process, which has all that is imported here; return its number."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which the child does not use
         child = os.fork()
@@ -28,6 +33,11 @@ def apart(work: Callable[[], int]) -> int:
         except BaseException:  # a child must never go on as a second test session
             code = 99
         os._exit(code)
+    return child
+
+
+def ended(child: int) -> int:
+    """Wait for a child process and return its exit code: of one that was killed, less than 0."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

@@ -350,4 +350,4 @@ def test_what_is_wrong_is_told_before_anything_is_written(
     result = batch(project)
     assert result.exit_code == 2
     assert told in result.stderr
-    assert not (project / "models").exists()
+    assert not [path for name in ("models", "runs", "ledger*") for path in project.glob(name)]

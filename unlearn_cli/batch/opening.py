@@ -32,7 +32,6 @@ def begin(batch: Batch) -> None:
     if batch.ledger.events():
         return
     models, initial = batch.setup.models, batch.setup.initial
-    read_header(initial)
     _refuse_others(models, initial, batch.ledger.path)
     models.mkdir(parents=True, exist_ok=True)
     batch.setup.inbox.mkdir(parents=True, exist_ok=True)

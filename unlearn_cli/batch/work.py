@@ -10,6 +10,7 @@ from unlearn_cli import __version__, deletion, plugin, suitability
 from unlearn_cli.batch import clock, keyed, lock
 from unlearn_cli.batch.ledger import Clock, Ledger, open_ledger
 from unlearn_cli.batch.state import State, fold
+from unlearn_cli.checkpoint_header import read_header
 from unlearn_cli.commands import Common
 from unlearn_cli.commands.inputs import check_places
 from unlearn_cli.deletion import Deletion
@@ -110,10 +111,13 @@ def opened(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
     """Hold the lock while something is done, with the ledger and its key open.
 
     Raises:
+        UserError: there is no ledger yet, and no checkpoint to begin with.
         Busy: another process is at this batch.
         IntegrityError: the key or the ledger is damaged, or the key is gone.
     """
     said = setup.deletion
+    if not said.path("ledger").exists():
+        read_header(setup.initial)  # what it all begins with
     with lock.held(said.lock_file):
         tidy_up(said.key_file)
         key = keyed.make_key(said.key_file, said.path("ledger"))
