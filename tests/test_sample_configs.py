@@ -173,9 +173,15 @@ def test_settings_are_accepted(name: str) -> None:
 
 
 def deletion_batch(folder: Path) -> Deletion:
-    """Copy the sample of a deletion batch and make data that fits it."""
+    """Copy the sample of a deletion batch and make data that fits it, in which no two records are equal."""
     shutil.copytree(CONFIGS / "deletion", folder, dirs_exist_ok=True)
-    persons(folder / "data")
+    for part, n in (("train", 300), ("test", 150)):
+        activity = 1 + np.arange(n) % 3
+        values = random.normal(0.25 * activity[:, None], 0.1, (n, 3)).round(5)
+        names = {"record_id": [f"rec-{k}" for k in range(n)], "person": [k % 9 for k in range(n)]}
+        features = {name: column.tolist() for name, column in zip("xyz", values.T, strict=True)}
+        columns = {**names, "age": [18 + k % 40 for k in range(n)], **features, "activity": activity.tolist()}
+        table(folder / "data", f"{part}.csv", columns)
     return deletion.read(folder / "deletion.yaml")
 
 

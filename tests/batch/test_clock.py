@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from unlearn_cli.batch import clock
-from unlearn_cli.deletion import Deadline
+from unlearn_cli.batch.policy import Deadline
 from unlearn_cli.errors import UserError
 
 MONTH = Deadline(months=1)

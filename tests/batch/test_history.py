@@ -26,19 +26,19 @@ def test_a_request_is_followed_through_failure_rollback_and_success(tmp_path: Pa
     lines = [line.partition("Z  ")[2] for line in history.text(found).splitlines()[1:]]
     assert lines == [
         "received in a.yaml; due 2026-12-20T09:30:00Z",
-        "R0001 began: 2 requests, 2 records, 0 unknown, 0 forgotten before",
+        "R0001 began; requests: 2, records: 2, unknown: 0, forgotten before: 0",
         "R0001 failed: forget.accuracy <= 0.1 does not hold; pending again",
-        "R0003 began: 1 requests, 2 records, 0 unknown, 0 forgotten before",
+        "R0003 began; requests: 1, records: 2, unknown: 0, forgotten before: 0",
         "R0003, attempt 1 with bad_teacher: passed",
         "R0003 passed; v0002 is to become current",
-        "v0002 of R0003 is current; 2 records are forgotten",
-        "done by R0003: 2 records, 0 unknown, 0 forgotten before",
+        "v0002 of R0003 is current; records forgotten: 2",
+        "done by R0003; records: 2, unknown: 0, forgotten before: 0",
         "R0003 rolled back, from v0002 to v0001; pending again",
-        "R0004 began: 1 requests, 2 records, 0 unknown, 0 forgotten before",
+        "R0004 began; requests: 1, records: 2, unknown: 0, forgotten before: 0",
         "R0004, attempt 1 with bad_teacher: passed",
         "R0004 passed; v0003 is to become current",
-        "v0003 of R0004 is current; 2 records are forgotten",
-        "done by R0004: 2 records, 0 unknown, 0 forgotten before",
+        "v0003 of R0004 is current; records forgotten: 2",
+        "done by R0004; records: 2, unknown: 0, forgotten before: 0",
     ]
 
 
@@ -71,7 +71,7 @@ def test_a_request_of_which_nothing_was_left_is_followed_through_a_rollback(tmp_
         found = history.history(ledger.events(), "B")
     assert found["state"] == "pending"
     assert [one["text"] for one in found["events"]][1:] == [
-        "done without a run, nothing of it was left: 0 records, 0 unknown, 2 forgotten before",
+        "done without a run, nothing of it was left; records: 0, unknown: 0, forgotten before: 2",
         "R0001 rolled back, from v0001 to v0000; pending again",
     ]
 

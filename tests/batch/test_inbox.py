@@ -11,7 +11,7 @@ import pytest
 
 from tests.batch.scene import DELETION, MORNING, begin, clock, drop, fail, make, opened, promote, receive, request
 from tests.batch.scene import roll_back as rolled_back
-from unlearn_cli.batch import inbox, request_files
+from unlearn_cli.batch import filing, inbox, request_files
 from unlearn_cli.batch.state import State, fold
 from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import UserError
@@ -39,12 +39,15 @@ def test_half_written_files_and_other_files_are_left_alone(tmp_path: Path) -> No
     assert [file.name for file in inbox.read(where.path("requests"), KEY)] == ["b.yaml"]
 
 
-def test_files_are_read_by_name_and_too_many_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_read_by_name_and_of_too_many_the_youngest_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     where = make(tmp_path)
     monkeypatch.setattr(inbox, "MAX_FILES", 2)
-    for name in ("c", "a", "b"):
+    for name in ("c", "b", "a"):
         drop(where, f"{name}.yaml", request(name))
-    assert [file.name for file in inbox.read(where.path("requests"), KEY)] == ["a.yaml", "b.yaml"]
+        time.sleep(TICK)
+    assert [file.name for file in inbox.read(where.path("requests"), KEY)] == ["b.yaml", "c.yaml"]
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
@@ -232,7 +235,7 @@ def test_a_move_that_was_killed_is_ended_by_the_next_run(
         raise KeyboardInterrupt
 
     with opened(where) as (ledger, key):
-        monkeypatch.setattr(inbox, step, die)
+        monkeypatch.setattr(filing, step, die)
         with pytest.raises(KeyboardInterrupt):
             receive(where, ledger, key)
         monkeypatch.undo()

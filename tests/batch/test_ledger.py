@@ -202,6 +202,14 @@ def test_a_full_disk_is_told_and_leaves_the_ledger_whole(tmp_path: Path) -> None
         assert len(ledger.events()) == 3
 
 
+def test_a_ledger_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with open_ledger(three_events(tmp_path / "ledger.sqlite")) as ledger:
+        ledger._connection.execute("PRAGMA query_only = ON")  # what a read-only file system answers
+        with pytest.raises(UserError, match="the ledger cannot be written"):
+            ledger.append("vacuumed", removed=["d"])
+        assert len(ledger.events()) == 3
+
+
 def test_a_clock_set_back_a_little_is_waited_for_and_a_lot_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     times = iter([0, -59, -61, 1])

@@ -2,12 +2,13 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from unlearn_cli import strict_yaml
-from unlearn_cli.batch import request_files
+from unlearn_cli.batch import request_files, requests
 from unlearn_cli.batch.request_files import read_file
 from unlearn_cli.batch.requests import Item, Request
 
@@ -163,7 +164,7 @@ def test_ids_keep_their_letters_spaces_and_line_breaks(tmp_path: Path) -> None:
 
 
 def test_too_large_and_too_many_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_files, "MAX_REQUESTS", 2)
+    monkeypatch.setattr(requests, "MAX_REQUESTS", 2)
     monkeypatch.setattr(request_files, "MAX_BYTES", 1000)
     lines = [line(request=f"DSR-{i}") for i in range(3)]
     assert len(contents(items(tmp_path, "a.jsonl", "\n".join(lines[:2])))) == 2
@@ -188,6 +189,14 @@ def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "a.yaml")
     (item,) = read_file(tmp_path / "a.yaml", KEY)
     assert item.reason == "a.yaml: is no ordinary file"
+
+
+def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the name of a socket must be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("a.csv")
+        (item,) = read_file(tmp_path / "a.csv", KEY)
+    assert item.reason == "a.csv: is no ordinary file"
 
 
 def test_a_file_that_is_gone_is_told_apart_from_a_bad_one(tmp_path: Path) -> None:

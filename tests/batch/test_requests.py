@@ -40,6 +40,8 @@ def accepted(**changes: Any) -> Request:
         ({"received": 1763631000}, "received: expected a time with its zone"),
         ({"received": "2026-02-30T00:00:00Z"}, "received: expected a time with its zone"),
         ({"received": "0001-01-01T00:00:00+23:00"}, "received: expected a time with its zone"),
+        ({"received": "9999-12-31T00:00:00Z"}, "received: expected a time with its zone"),
+        ({"received": "0999-12-31T00:00:00Z"}, "received: expected a time with its zone"),
         ({"due": "2026-11-19T00:00:00Z"}, "'due' is before 'received'"),
         ({"ids": ["a"] * 2_000_001}, "ids: List should have at most 2000000 items"),
         ({"ids": ["a", ["b"]]}, "ids.1: expected a valid string"),

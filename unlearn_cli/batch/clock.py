@@ -4,7 +4,7 @@ import calendar
 import re
 from datetime import UTC, datetime, timedelta
 
-from unlearn_cli.deletion import Deadline
+from unlearn_cli.batch.policy import Deadline
 from unlearn_cli.errors import UserError
 
 _DURATION = re.compile(r"([0-9]{1,5})([dh])")

@@ -8,16 +8,17 @@ from unlearn_cli.batch.ledger import Event
 from unlearn_cli.batch.state import fold
 from unlearn_cli.errors import UserError
 
+COUNTS = "records: {records}, unknown: {unknown}, forgotten before: {already}"
 TEXTS = {
     "received": "received in {file}; due {due}",
     "repeated": "came again in {file}",
     "set_aside": "set aside ({file}): {reason}",
-    "run_started": "{run} began: {count} requests, {records} records, {unknown} unknown, {already} forgotten before",
+    "run_started": "{run} began; requests: {count}, " + COUNTS,
     "attempt": "{run}, attempt {number} with {method}: {how}",
     "run_failed": "{run} failed: {reason}; pending again",
     "promoting": "{run} passed; {version} is to become current",
-    "promoted": "{version} of {run} is current; {forgotten} records are forgotten",
-    "done": "done {how}: {records} records, {unknown} unknown, {already} forgotten before",
+    "promoted": "{version} of {run} is current; records forgotten: {forgotten}",
+    "done": "done {how}; " + COUNTS,
     "rolled_back": "{run} rolled back, from {from} to {to}; pending again",
 }
 

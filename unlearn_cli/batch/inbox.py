@@ -4,27 +4,24 @@ A file stays where it is until all its requests have ended, so that a killed run
 their file into the folder when it is complete; names that stand for half-written files are left alone.
 """
 
-import hashlib
-import os
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli.batch import clock
+from unlearn_cli.batch.filing import REASON, move
 from unlearn_cli.batch.ledger import Ledger
 from unlearn_cli.batch.request_files import READERS, printable, read_file
 from unlearn_cli.batch.requests import Item, Request
 from unlearn_cli.batch.state import RequestState, State, fold
 from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import UserError, resources
-from unlearn_cli.files import fsync, output_file
 
-MAX_FILES = 10_000  # the others wait for the next run
-LONGEST_NAME = 200  # bytes: the file of reasons beside it has a longer one
-DONE, SET_ASIDE, REASON = "done", "set_aside", ".reason.txt"
+MAX_FILES = 10_000  # the youngest wait for the next run
+DONE, SET_ASIDE = "done", "set_aside"
 AHEAD = timedelta(days=1)  # by so much the clock of who wrote a request may be ahead
 
 
@@ -50,14 +47,17 @@ def read(folder: Path, key: bytes) -> list[File]:
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; make it, requests are dropped there")
     with resources(folder):
-        return [file for path in sorted(_names(folder))[:MAX_FILES] if (file := _read(path, key))]
+        oldest = sorted(_complete(folder))[:MAX_FILES]
+        return [file for path in sorted(path for _, path in oldest) if (file := _read(path, key))]
 
 
-def _names(folder: Path) -> Iterator[Path]:
+def _complete(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Yield the files that are no half-written ones, with the time of their arrival."""
     for path in folder.iterdir():
         half_written = path.name.startswith((".", "~")) or path.suffix.lower() not in READERS
         if not half_written and (path.is_symlink() or not path.is_dir()):
-            yield path
+            with contextlib.suppress(FileNotFoundError):
+                yield path.lstat().st_ctime_ns, path
 
 
 def _read(path: Path, key: bytes) -> File | None:
@@ -142,7 +142,7 @@ def settle(folder: Path, files: list[File], state: State) -> list[str]:
             fates = [_fate(state, file, item) for item in file.items]
             if None not in fates and _is_unchanged(file):
                 aside = any(fates)
-                _move(file, folder / (SET_ASIDE if aside else DONE), _reasons(file, fates) if aside else None)
+                move(file.path, folder / (SET_ASIDE if aside else DONE), _reasons(file, fates) if aside else None)
                 moved.append(file.name)
     return moved
 
@@ -170,31 +170,6 @@ def _reasons(file: File, fates: list[str | None]) -> str:
     return "".join(f"{item.id or 'no request'}: {f'set aside: {fate}' if fate else 'done'}\n" for item, fate in told)
 
 
-def _move(file: File, folder: Path, reasons: str | None) -> None:
-    """Move a file under a free name; the reasons come first, so that a file that was moved has them."""
-    folder.mkdir(exist_ok=True)
-    target = _free(folder, file.path.name)
-    if reasons is not None:
-        with output_file(folder / f"{target.name}{REASON}") as path:
-            path.write_text(reasons, encoding="utf-8")
-    _rename(file.path, target)
-
-
-def _rename(path: Path, target: Path) -> None:
-    path.rename(target)
-    fsync(target.parent)
-    fsync(path.parent)
-
-
-def _free(folder: Path, name: str) -> Path:
-    """Return a path in the folder that no file has: NAME, else NAME with a number before its ending."""
-    stem, ending = Path(name).stem, Path(name).suffix
-    if len(os.fsencode(name)) > LONGEST_NAME:
-        stem = hashlib.sha256(os.fsencode(name)).hexdigest()
-    names = chain([f"{stem}{ending}"], (f"{stem}.{number}{ending}" for number in count(2)))
-    return next(path for path in map(folder.joinpath, names) if not os.path.lexists(path))
-
-
 def bring_back(folder: Path, key: bytes, ids: Iterable[str]) -> list[str]:
     """Move the files that hold these requests back into the inbox; return the ids that no file holds any more."""
     wanted = set(ids)
@@ -203,7 +178,7 @@ def bring_back(folder: Path, key: bytes, ids: Iterable[str]) -> list[str]:
             for file in read(place, key) if place.is_dir() else ():
                 held = {item.id for item in file.items if item.content} & wanted
                 if held:
-                    _rename(file.path, _free(folder, file.path.name))
+                    move(file.path, folder)
                     (place / f"{file.path.name}{REASON}").unlink(missing_ok=True)
                     wanted -= held
     return sorted(wanted)

@@ -118,7 +118,9 @@ class Ledger:
 
         With `run`, those of that run, rolled back or not.
         """
-        chosen = "run = ?" if run else "run NOT IN (SELECT run FROM event WHERE kind = 'rolled_back')"
+        chosen = (
+            "run = ?" if run else "run NOT IN (SELECT run FROM event WHERE kind = 'rolled_back' AND run IS NOT NULL)"
+        )
         query = f"SELECT DISTINCT digest FROM forgotten WHERE {chosen} ORDER BY digest"
         with told(self.path):
             for (one,) in self._connection.execute(query, (run,) if run else ()):

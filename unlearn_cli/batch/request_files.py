@@ -1,26 +1,25 @@
 """Reading a file of requests: YAML holds one, JSON Lines one a line, csv one in all rows of the same request id."""
 
-import csv
-import hashlib
-import io
+import errno
 import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from unlearn_cli import strict_yaml
-from unlearn_cli.batch.requests import Item, check, refused
-from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.batch.request_table import read_table
+from unlearn_cli.batch.requests import Item, Unreadable, check, check_count, refused
+from unlearn_cli.errors import UserError
 
-MAX_BYTES, MAX_REQUESTS = 2**28, 10_000
-COLUMNS = ("request", "received", "due", "id", "column", "value", "class")
-
-
-class Unreadable(Exception):
-    """Why the whole file is set aside."""
+MAX_BYTES = 2**28
+NO_FILE = "is no ordinary file"
+REFUSALS = {
+    errno.ELOOP: "is a link; put the file itself there",
+    errno.EACCES: "cannot be read; give the user of the batch the permission",
+    errno.ENXIO: NO_FILE,  # a socket
+}
 
 
 def read_file(path: Path, key: bytes) -> list[Item]:
@@ -47,15 +46,15 @@ def printable(path: Path) -> str:
 
 def _bytes(path: Path) -> bytes:
     """Read an ordinary file of bounded size; a link could lead out of the folder, a pipe would never end."""
-    if path.is_symlink():
-        raise Unreadable("is a link; put the file itself there")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except PermissionError:
-        raise Unreadable("cannot be read; give the user of the batch the permission") from None
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise Unreadable(REFUSALS[error.errno]) from None
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unreadable("is no ordinary file")
+            raise Unreadable(NO_FILE)
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise Unreadable(f"is larger than {MAX_BYTES} bytes; split it")
@@ -80,10 +79,13 @@ def _read_yaml(data: bytes, name: str, key: bytes) -> Iterator[Item]:
     yield check(document.value, document, (name, 1), data.decode("latin-1"), key)
 
 
+def _read_csv(data: bytes, name: str, key: bytes) -> Iterator[Item]:
+    return read_table(_text(data), name, key)
+
+
 def _read_json_lines(data: bytes, name: str, key: bytes) -> Iterator[Item]:
     lines = [(number, line) for number, line in enumerate(_text(data).split("\n"), start=1) if line.strip()]
-    if len(lines) > MAX_REQUESTS:
-        raise Unreadable(f"holds more than {MAX_REQUESTS} requests; split it")
+    check_count(len(lines))
     for number, line in lines:
         try:
             value = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_number)
@@ -105,90 +107,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(text: str) -> None:
     raise Unreadable(f"{text} is no number of JSON")
-
-
-@dataclass
-class Gathered:
-    """What the rows of one request say together; `once` has line and text of what may be said in any of them."""
-
-    line: int
-    once: dict[str, tuple[int, str]] = field(default_factory=dict)
-    lists: dict[str, list[str]] = field(default_factory=lambda: {"id": [], "value": [], "class": []})
-    wrong: str | None = None
-
-
-def _read_csv(data: bytes, name: str, key: bytes) -> Iterator[Item]:
-    """Yield one item a request id, in the order of their first rows; a bad row spoils its own request alone."""
-    found: dict[str, Gathered] = {}
-    for line, cells, width in _rows(_text(data)):
-        request = cells.get("request", "").strip()
-        gathered = found.setdefault(request, Gathered(line))
-        if len(found) > MAX_REQUESTS:
-            raise Unreadable(f"holds more than {MAX_REQUESTS} requests; split it")
-        wrong = width or ("" if request else "request: is missing") or _gather(gathered, line, cells)
-        if wrong and not gathered.wrong:
-            gathered.wrong = f"{name}:{line}:1: {wrong}"
-    digest = hashlib.sha256(data).hexdigest()
-    for request, gathered in found.items():
-        raw = f"{digest} {request}"
-        if gathered.wrong:
-            yield refused(gathered.wrong, raw, key, request)
-        else:
-            yield check(_value(gathered), None, (name, gathered.line), raw, key)
-
-
-def _gather(gathered: Gathered, line: int, cells: dict[str, str]) -> str:
-    """Add a row to what the others of its request say; return what is wrong with it, or nothing."""
-    for column in ("request", "received", "due", "column"):
-        if text := cells.get(column, "").strip():
-            first, said = gathered.once.setdefault(column, (line, text))
-            if text != said:
-                return f"{column}: is other than in line {first} of the same request"
-    named = [column for column in gathered.lists if cells.get(column)]
-    for column in named:
-        gathered.lists[column].append(cells[column])
-    if bool(cells.get("column", "").strip()) != ("value" in named):
-        return "column and value go together; one of them is empty"
-    return "" if named else "names no records; expected an id, a column and its value, or a class"
-
-
-def _value(gathered: Gathered) -> dict[str, Any]:
-    """Return what the rows say in the form of a request."""
-    value: dict[str, Any] = {column: text for column, (_, text) in gathered.once.items()}
-    column, lists = value.pop("column", None), gathered.lists
-    value |= {"groups": {"column": column, "values": lists["value"]}} if column else {}
-    value |= {"ids": lists["id"]} if lists["id"] else {}
-    return value | ({"classes": [_class(text) for text in lists["class"]]} if lists["class"] else {})
-
-
-def _class(text: str) -> str | int:
-    """Return a class as it was meant: a number in its usual form may be a position, too."""
-    return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 and str(int(text)) == text else text
-
-
-def _rows(text: str) -> Iterator[tuple[int, dict[str, str], str]]:
-    """Yield line number, cells by column, and what is wrong with the number of cells."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        _check_header(header)
-        for row in reader:
-            if row:
-                width = f"has {len(row)} cells; the first line has {len(header)}" if len(row) != len(header) else ""
-                yield reader.line_num, dict(zip(header, row, strict=False)), width
-    except csv.Error as error:
-        raise Unreadable(f"line {reader.line_num}: is not valid csv: {error}") from None
-
-
-def _check_header(header: list[str]) -> None:
-    for number, name in enumerate(header, start=1):
-        if name not in COLUMNS:
-            raise Unreadable(f"column {number} is unknown; {did_you_mean(name, COLUMNS)}")
-    if len(set(header)) < len(header):
-        raise Unreadable("a column is there twice; keep one of the two")
-    for name in ("request", "received"):
-        if name not in header:
-            raise Unreadable(f"has no column '{name}'; its first line must name the columns: {', '.join(COLUMNS)}")
 
 
 READERS: dict[str, Callable[[bytes, str, bytes], Iterator[Item]]] = {

@@ -1,5 +1,6 @@
 """A deletion request: who asked for what, and until when. Requests are data: nothing in one is a path or code."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -14,8 +15,19 @@ from unlearn_cli.manifest_errors import messages
 from unlearn_cli.sources import Condition, Section
 from unlearn_cli.strict_yaml import Document, Location, Position
 
-MAX_IDS, MAX_ID_LENGTH, MAX_CONDITIONS, MAX_MISTAKES = 2_000_000, 4096, 100, 50
-ID_PATTERN = r"^[A-Za-z0-9._:-]{1,100}$"
+MAX_REQUESTS = 10_000  # of a file
+MAX_IDS, MAX_ID_LENGTH, MAX_CONDITIONS, MAX_MISTAKES = 2_000_000, 4096, 100, 50  # of a request
+ID_PATTERN = "[A-Za-z0-9._:-]{1,100}"
+
+
+class Unreadable(Exception):
+    """Why a file, or a line of it, is set aside."""
+
+
+def check_count(count: int) -> None:
+    """Refuse a file of too many requests."""
+    if count > MAX_REQUESTS:
+        raise Unreadable(f"holds more than {MAX_REQUESTS} requests; split it")
 
 
 def _moment(value: Any) -> datetime:
@@ -23,7 +35,7 @@ def _moment(value: Any) -> datetime:
         return value
     try:
         time = datetime.fromisoformat(value)
-        if time.tzinfo is None:
+        if time.tzinfo is None or not 1970 < time.year < 9000:  # room for a deadline, and four digits
             raise ValueError
         return time.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
@@ -37,7 +49,7 @@ RecordId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)] | int
 class Request(Section):
     """One request: what must be forgotten is the union of what it lists."""
 
-    request: Annotated[str, Field(pattern=ID_PATTERN)] = Field(description="its id: letters, digits and ._:-")
+    request: Annotated[str, Field(pattern=f"^{ID_PATTERN}$")] = Field(description="its id: letters, digits and ._:-")
     received: Moment = Field(description="when it came in, with the zone: 2026-11-20T09:30:00Z")
     due: Moment | None = Field(default=None, description="default: received and the deadline of deletion.yaml")
     ids: Annotated[list[RecordId], FailFast(), Field(max_length=MAX_IDS)] = Field(default_factory=list)
@@ -88,12 +100,8 @@ def digest(request: Request, key: bytes) -> str:
 
 def refused(reason: str, raw: str, key: bytes, name: Any = None) -> Item:
     """Return an item that is no request; `raw` is what the file says there."""
-    known = name if isinstance(name, str) and _is_id(name) else None
+    known = name if isinstance(name, str) and re.fullmatch(ID_PATTERN, name) else None
     return Item(known, keyed.digest(key, raw), reason=" ".join(reason.split())[:1000])
-
-
-def _is_id(name: str) -> bool:
-    return 0 < len(name) <= 100 and name.isascii() and all(letter.isalnum() or letter in "._:-" for letter in name)
 
 
 def check(value: Any, document: Document | None, place: tuple[str, int], raw: str, key: bytes) -> Item:

@@ -60,7 +60,8 @@ def _document(state: State, requests: list[dict[str, Any]], now: datetime) -> di
     return {
         "time": time, "current": state.current, "runs": len(state.runs), "unfinished": state.unfinished,
         "last": state.last.time if state.last else None,
-        **counts, "pending": len(waiting), "refused": len(state.refused),
+        **counts, "pending": len(waiting),  # all that wait, the two other counts of OPEN among them
+        "refused": len(state.refused),
         "overdue": sum(request["overdue"] for request in requests),
         "oldest": min((request["received"] for request in waiting), default=None),
         "next_due": min((request["due"] for request in waiting), default=None),
