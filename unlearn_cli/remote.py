@@ -45,6 +45,14 @@ def located(path: Path, folder: Path = Path()) -> Path:
     return _place(url, cache_folder())
 
 
+def copies(path: Path) -> list[Path]:
+    """Return the copies that there are of what a path names: none when it is no URL."""
+    from unlearn_cli.data.webdataset import shards  # as above
+
+    urls = [url for part in shards(path) if (url := url_of(part))]
+    return [place for url in urls if (place := _place(url, cache_folder())).exists()]
+
+
 @functools.cache
 def local(url: str) -> Path:
     """Fetch a URL into the cache; once a process, so that all that it reads is of one version.

@@ -105,8 +105,8 @@ def changed_signature(made: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (changed_payload, "no signature in it is of the key signing.pub"),
-        (changed_signature, "no signature in it is of the key signing.pub"),
+        (changed_payload, "no signature in it is of a key in signing.pub"),
+        (changed_signature, "no signature in it is of a key in signing.pub"),
         (lambda made: made.update(signatures=[]), "no signature in it"),
         (lambda made: made.update(payloadType="application/json"), "holds 'application/json'"),
         (lambda made: made.update(payload="%%%"), "is no DSSE envelope"),
@@ -132,8 +132,19 @@ def test_what_is_no_envelope_is_told_as_that(public: Path, envelope: Any) -> Non
 
 def test_the_signature_of_another_key_is_refused(key: Path, tmp_path: Path) -> None:
     other = write_public(tmp_path / "other.pub", ed25519.Ed25519PrivateKey.generate())
-    with pytest.raises(IntegrityError, match=r"the key other\.pub"):
+    with pytest.raises(IntegrityError, match=r"a key in other\.pub"):
         signing.verify(signing.sign(STATEMENT, key), other)
+
+
+def test_what_a_former_key_signed_stays_good_beside_the_present_one(key: Path, public: Path, tmp_path: Path) -> None:
+    before = signing.sign(STATEMENT, key)
+    both = write_key(tmp_path / "both.pem", ed25519.Ed25519PrivateKey.generate())
+    with pytest.raises(IntegrityError):
+        signing.verify(before, both)
+    both.write_bytes(both.read_bytes() + public.read_bytes())
+    assert signing.verify(before, both) == signing.verify(signing.sign(STATEMENT, both), both) == STATEMENT
+    with pytest.raises(IntegrityError):
+        signing.verify(signing.sign(STATEMENT, both), key)
 
 
 def test_keys_that_cannot_sign_are_told_before_any_work(tmp_path: Path, private: ed25519.Ed25519PrivateKey) -> None:
@@ -142,8 +153,9 @@ def test_keys_that_cannot_sign_are_told_before_any_work(tmp_path: Path, private:
     locked = write_key(tmp_path / "locked.pem", private, serialization.BestAvailableEncryption(b"secret"))
     curve = write_key(tmp_path / "curve.pem", ec.generate_private_key(ec.SECP256R1()))
     told = {
-        junk: "is no private key in PEM", folder: "cannot be read", missing: "cannot be read",
-        locked: "has a passphrase", curve: "is no Ed25519 key", write_public(tmp_path / "p.pub", private): "no private",
+        junk: "begins with no private key in PEM", folder: "cannot be read", missing: "cannot be read",
+        locked: "has a passphrase", curve: "is no Ed25519 key",
+        write_public(tmp_path / "p.pub", private): "begins with no private key",
     }  # fmt: skip
     for path, what in told.items():
         with pytest.raises(UserError, match=what):

@@ -14,6 +14,7 @@ from unlearn_cli.data.dataset import absolute, open_records
 from unlearn_cli.data.table_file import TableFile, connect, is_out_of_resources
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.manifest import Manifest
+from unlearn_cli.remote import located
 from unlearn_cli.sources import Arrays, Table
 
 MEMORY = "400MiB"  # of DuckDB's buffers; what it cannot hold in them it writes to the folder
@@ -51,7 +52,7 @@ def locked_connection(manifest: Manifest, folder: Path, digests: Path | None) ->
         ResourceError: memory and disk do not suffice.
     """
     source = manifest.data.train.table if manifest.data else None
-    files = [*([manifest.folder / source.path] if source else []), *([digests] if digests else [])]
+    files = [*([located(source.path, manifest.folder)] if source else []), *([digests] if digests else [])]
     with TemporaryDirectory(prefix=".resolve-", dir=folder) as name:
         scratch = Path(name).resolve()
         settings = {"memory_limit": MEMORY, "threads": str(THREADS), "temp_directory": str(scratch)}

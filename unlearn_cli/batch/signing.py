@@ -7,6 +7,8 @@ import base64
 import binascii
 import hashlib
 import json
+import re
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,23 +44,25 @@ def sign(statement: Statement, key: Path) -> Envelope:
 
 
 def verify(envelope: Any, key: Path) -> Statement:
-    """Return the statement that an envelope holds, if one of its signatures is of this key: public, or the private one.
+    """Return the statement that an envelope holds, if it is signed with a key of a PEM file: public ones, or private.
+
+    A file may hold several keys, the present one and the public ones of those before it.
 
     Raises:
-        IntegrityError: it is no envelope of a statement, or none of its signatures is of this key over this statement.
+        IntegrityError: it is no envelope of a statement, or none of its signatures is of such a key over what it says.
         UserError: as `check_key`.
     """
     from cryptography.exceptions import InvalidSignature
 
-    public = _public_key(key)
+    keys = _public_keys(key)
     payload, signatures = _opened(envelope)
-    for signature in signatures:  # 'keyid' is a hint that nobody has signed: all are tried
+    for public, signature in product(keys, signatures):  # 'keyid' is a hint that nobody has signed: all are tried
         try:
             public.verify(signature, pae(PAYLOAD_TYPE, payload))
             return json.loads(payload)
         except InvalidSignature:
             continue
-    raise IntegrityError(f"no signature in it is of the key {key.name} over what it says; do not trust it")
+    raise IntegrityError(f"no signature in it is of a key in {key.name} over what it says; do not trust it")
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -100,24 +104,32 @@ def _key_id(public: "Ed25519PublicKey") -> str:
     return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
-def _public_key(path: Path) -> "Ed25519PublicKey":
-    text = _read(path)
-    if b"PRIVATE KEY-----" in text:
-        return _private_key(path).public_key()
+def _public_keys(path: Path) -> list["Ed25519PublicKey"]:
+    """Return the keys in a file that may have signed."""
+    blocks = re.findall(b"-----BEGIN [A-Z ]+-----.*?-----END [A-Z ]+-----", _read(path), flags=re.DOTALL)
+    if not blocks:
+        raise UserError(f"{path}: is no key in PEM; 'openssl pkey -in signing.pem -pubout' writes one")
+    return [_private(block, path).public_key() if b"PRIVATE" in block else _public(block, path) for block in blocks]
+
+
+def _public(text: bytes, path: Path) -> "Ed25519PublicKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     try:
         key = load_pem_public_key(text)
     except ValueError:
-        raise UserError(f"{path}: is no key in PEM; 'openssl pkey -in signing.pem -pubout' writes one") from None
+        raise UserError(f"{path}: holds something else than keys; leave it out") from None
     if not isinstance(key, Ed25519PublicKey):
         raise UserError(f"{path}: is no Ed25519 key; name the key that signed")
     return key
 
 
 def _private_key(path: Path) -> "Ed25519PrivateKey":
-    text = _read(path)
+    return _private(_read(path), path)
+
+
+def _private(text: bytes, path: Path) -> "Ed25519PrivateKey":
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -126,7 +138,7 @@ def _private_key(path: Path) -> "Ed25519PrivateKey":
     except TypeError:  # so it says that a passphrase is needed
         raise UserError(f"{path}: has a passphrase, which a batch cannot ask for; give a key without one") from None
     except ValueError:
-        raise UserError(f"{path}: is no private key in PEM; {ADVICE}") from None
+        raise UserError(f"{path}: begins with no private key in PEM; {ADVICE}") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise UserError(f"{path}: is no Ed25519 key; {ADVICE}")
     return key

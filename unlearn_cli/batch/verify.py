@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.batch import keyed
+from unlearn_cli.batch import evidence, keyed
 from unlearn_cli.batch.chain import broken, forgotten_digest
 from unlearn_cli.batch.ledger import Event, Ledger, open_ledger
 from unlearn_cli.batch.state import RunState, State, fold
@@ -135,6 +135,19 @@ def reports(deletion: Deletion, state: State) -> Iterator[str]:
                 yield f"{place}: is gone"
             elif sha256(path) != digest:
                 yield f"{place}: is not the file that the ledger knows; it was changed or replaced"
+
+
+def signatures(deletion: Deletion, state: State) -> Iterator[str]:
+    """Check that signed evidence is signed with a key of the file that signs, where it was not removed."""
+    for run in state.runs.values():
+        folder = deletion.path("runs") / run.id / "evidence"
+        signed = any(name.endswith(evidence.ENVELOPE) for name in run.evidence)
+        if not signed or deletion.signing_key is None or not folder.is_dir():
+            continue
+        try:
+            evidence.verify(folder, deletion.folder / deletion.signing_key)
+        except IntegrityError as error:
+            yield f"{run.id}: {error}"
 
 
 def _written(run: RunState) -> Iterator[tuple[str, str]]:
