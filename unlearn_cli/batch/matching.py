@@ -66,7 +66,7 @@ def note_forgotten(connection: duckdb.DuckDBPyConnection, digests: Path | None, 
 def _read_digests(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     reader = "read_csv(?, header = true, auto_detect = false, columns = {'digest': 'VARCHAR'})"
     try:
-        connection.execute(f"INSERT INTO ledger SELECT DISTINCT unhex(digest) FROM {reader}", [str(path.resolve())])
+        connection.execute(f"INSERT INTO ledger SELECT unhex(digest) FROM {reader}", [str(path.resolve())])
         wrong = _number(connection, "SELECT count(*) FROM ledger WHERE digest IS NULL OR octet_length(digest) <> 32")
     except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException):
         wrong = 1
@@ -84,11 +84,19 @@ def match_values(connection: duckdb.DuckDBPyConnection, asked: Sequence[list[Any
         found = f"SELECT a.*, s.rowid FROM source s JOIN asked a ON s.x{slot} = a.value WHERE a.slot = {slot}"
         connection.execute(f"INSERT INTO hit {found}")
     connection.execute("CREATE TABLE matched AS SELECT request, row FROM hit")
+    _note_missing(connection, key)
+
+
+def _note_missing(connection: duckdb.DuckDBPyConnection, key: bytes) -> None:
+    """Tell what was purged from what nobody knows; what was asked for is held in memory, the ledger goes past it."""
+    absent = "FROM asked ANTI JOIN hit USING (request, slot, value)"
+    connection.execute(f"CREATE TABLE lost AS SELECT *, {keyed('value')} AS digest {absent}", pads(key))
     connection.execute(
-        f"CREATE TABLE missing AS SELECT *, slot = 0 AND {keyed('value')} IN (SELECT digest FROM ledger) AS purged "
-        "FROM asked ANTI JOIN hit USING (request, slot, value)",
-        pads(key),
+        "CREATE TABLE known AS SELECT digest FROM ledger SEMI JOIN (SELECT digest FROM lost WHERE slot = 0) asked_ids "
+        "USING (digest)"
     )
+    purged = "slot = 0 AND digest IN (SELECT digest FROM known)"
+    connection.execute(f"CREATE TABLE missing AS SELECT request, slot, value, {purged} AS purged FROM lost")
 
 
 def match_labels(connection: duckdb.DuckDBPyConnection, request: int, numbers: list[int]) -> None:

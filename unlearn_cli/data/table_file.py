@@ -26,6 +26,7 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Return a connection that reads these files, and writes below `folder` alone; nobody can change that later."""
     connection = duckdb.connect(database or ":memory:")
+    connection.execute("SET enable_progress_bar = false")  # DuckDB's own would go to stdout
     for name, value in settings.items():
         connection.execute(f"SET {name} = {literal(value)}")
     connection.execute(f"SET allowed_paths = [{', '.join(literal(path.resolve()) for path in files)}]")
