@@ -48,7 +48,7 @@ def test_killed_at_a_step_it_ends_the_same(
     assert final_state(folder) == undisturbed
 
 
-@pytest.mark.parametrize("number", range(0, 60, 7))
+@pytest.mark.parametrize("number", range(0, 88, 8))
 def test_killed_before_any_change_of_a_file_it_ends_the_same(
     number: int, template: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -3,14 +3,17 @@
 import json
 import os
 import stat
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
-from unlearn_cli.batch import attempts
+from unlearn_cli.batch import attempts, clock, work
+from unlearn_cli.batch.run import run
 from unlearn_cli.checkpoint_header import read_header
+from unlearn_cli.errors import UserError
 from unlearn_cli.files import sha256
 
 pytestmark = pytest.mark.usefixtures("no_pages")
@@ -179,6 +182,16 @@ def test_every_run_leaves_evidence_that_the_ledger_has_the_digests_of(project: P
     made = json.loads((evidence / "provenance.json").read_text(encoding="utf-8"))
     weights = next(one for one in made["subject"] if one["name"] == "models/v0001/model.safetensors")
     assert weights["digest"]["sha256"] == sha256(project / "models" / "v0001" / "model.safetensors")
+
+
+def test_a_clock_that_was_set_back_is_refused(project: Path) -> None:
+    document(project)
+    ask(project, "DSR-1", ids=["rec-1"])
+    early = clock.now() - timedelta(days=2)
+    setup = work.read(project / "deletion.yaml")
+    with work.opened(setup, now=lambda: early) as opened, pytest.raises(UserError, match="clock"):
+        run(opened)
+    assert document(project)["done"] == ["DSR-1"]
 
 
 def test_a_changed_configuration_begins_an_unfinished_run_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,350 @@
+"""`unlearn-cli batch` as a user meets it: what it says, its exit codes, and what it leaves when something is wrong."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from tests.batch.killing import apart, final_state
+from tests.batch.tiny import ask, batch, change, document, ledger_of, train
+from tests.tiny import invoke
+from unlearn_cli import files, page
+from unlearn_cli.batch import clock, lock, promote
+from unlearn_cli.files import sha256
+from unlearn_cli.runtime import Steps
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("batch") / "project")
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(template, tmp_path / "project"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_pages() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "render", lambda *arguments: "<html></html>")
+        yield
+
+
+def contents(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return of every file below a folder when it was changed, and its digest."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        digest = sha256(path) if path.is_file() else ""
+        found[str(path.relative_to(folder))] = (path.lstat().st_mtime_ns, digest)
+    return found
+
+
+def test_it_says_what_it_did_in_a_line_a_run(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1", "rec-2"])
+    result = batch(project)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "R0001: 1 requests done, 2 records forgotten by finetune; v0001 is current\n"
+
+
+def test_nothing_pending_is_exit_code_0_and_torch_is_not_imported(project: Path) -> None:
+    program = """
+import sys
+from typer.testing import CliRunner
+from unlearn_cli.cli import app
+result = CliRunner().invoke(app, ["batch", sys.argv[1]])
+print(result.exit_code, result.stdout.strip(), [name for name in ("torch", "torchvision") if name in sys.modules])
+"""
+    for _ in range(2):  # the first makes the ledger, the second finds it
+        ran = subprocess.run(
+            [sys.executable, "-c", program, project / "deletion.yaml"], capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        assert ran.stdout == "0 nothing to do []\n"
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1", "rec-2"])
+    (project / "requests" / "broken.yaml").write_text("[", encoding="utf-8")
+    before = contents(project)
+    said = document(project, "--dry-run")
+    assert contents(project) == before  # not even a ledger
+    assert (said["current"], said["records"], said["methods"]) == (None, 2, ["finetune"])
+    assert (said["gates"], len(said["set_aside"])) == (["test.accuracy >= 0.5"], 1)
+    assert batch(project).exit_code == 5
+    ask(project, "DSR-2", ids=["rec-2", "rec-11", "nobody"])
+    before = contents(project)
+    result = batch(project, "--dry-run")
+    assert contents(project) == before
+    assert result.stdout.splitlines()[2].split() == ["DSR-2", "1", "1", "0", "1"]
+    assert "unknown: nobody" in result.stdout
+    assert "no run is needed" in result.stdout
+
+
+def test_rollback_makes_the_version_before_current_and_the_requests_pending_again(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1", "rec-2"])
+    document(project)
+    ask(project, "DSR-2", ids=["rec-2"])
+    document(project)  # needs no run: it was forgotten by the first
+    before = contents(project)
+    assert "v0000 current again" in batch(project, "--rollback", "--dry-run").stdout
+    assert contents(project) == before
+    result = batch(project, "--rollback")
+    assert (result.exit_code, os.readlink(project / "models" / "current")) == (0, "v0000")
+    assert json.loads(batch(project, "--status", "--json").stdout)["pending"] == 2
+    assert batch(project, "--verify").exit_code == 0
+    said = document(project)
+    assert (sorted(said["done"]), said["current"], said["runs"][0]["forgotten"]) == (["DSR-1", "DSR-2"], "v0002", 0)
+    first, second = (load_file(project / "models" / name / "model.safetensors") for name in ("v0001", "v0002"))
+    assert all(first[name].equal(second[name]) for name in first)
+    assert batch(project, "--verify").exit_code == 0
+
+
+def test_there_is_no_way_back_from_the_first_checkpoint_or_to_one_that_was_removed(project: Path) -> None:
+    assert "there is no run to take back" in batch(project, "--rollback").stderr
+    change(project, "attack:", "retention: {versions: 0, days: 0}\nattack:")
+    ask(project, "DSR-1", ids=["rec-1"])
+    document(project)
+    assert batch(project, "--vacuum").exit_code == 0
+    result = batch(project, "--rollback")
+    assert result.exit_code == 2
+    assert "was removed by --vacuum" in result.stderr
+
+
+def test_vacuum_removes_what_retention_does_not_keep_and_lists_what_stays(project: Path) -> None:
+    change(project, "accuracy >= 0.5", "accuracy >= 2")
+    ask(project, "DSR-0", ids=["rec-11"])
+    assert batch(project).exit_code == 3  # leaves the weights of an attempt
+    change(project, "accuracy >= 2", "accuracy >= 0.5")
+    document(project)
+    ask(project, "DSR-1", ids=["rec-1"])
+    document(project)
+    before = contents(project)
+    said = document(project, "--vacuum", "--dry-run")
+    assert contents(project) == before
+    assert said["removed"] == ["models/v0000", "runs/R0001/attempt-1/model.safetensors"]
+    assert sorted(said["stays"]) == ["models/v0001", "requests/done/DSR-0.yaml", "requests/done/DSR-1.yaml"]
+    assert document(project, "--vacuum")["removed"] == said["removed"]
+    assert not (project / "models" / "v0000").exists()
+    assert (project / "runs" / "R0001" / "attempt-1" / "report.json").exists()
+    change(project, "attack:", "retention: {versions: 1, days: 0}\nattack:")
+    assert sorted(document(project, "--vacuum")["removed"]) == sorted(said["stays"])
+    assert batch(project, "--verify").exit_code == 0
+    assert document(project, "--vacuum")["removed"] == []
+
+
+def test_a_promoted_version_is_published_and_a_removed_one_withdrawn(project: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    remote = tmp_path / "remote"
+    change(project, "attack:", f"publish: file://{remote}\nretention: {{versions: 0}}\nattack:")
+    ask(project, "DSR-1", ids=["rec-1"])
+    assert document(project)["published"] == "v0001"
+    ask(project, "DSR-2", ids=["rec-2"])
+    shutil.rmtree(remote)
+    remote.write_text("no folder")
+    assert batch(project).exit_code != 0  # promoted, but not published
+    assert os.readlink(project / "models" / "current") == "v0002"
+    remote.unlink()
+    assert document(project)["published"] == "v0002"  # by the next run, which has nothing else to do
+    assert json.loads((remote / "current.json").read_text(encoding="utf-8"))["version"] == "v0002"
+    shutil.copytree(remote / "v0002", remote / "v0001")
+    assert "models/v0001" in document(project, "--vacuum")["removed"]
+    assert sorted(path.name for path in remote.iterdir()) == ["current.json", "v0002"]
+
+
+def test_a_second_batch_at_the_same_time_is_told_who_holds_the_lock(project: Path) -> None:
+    with lock.held(project / "ledger.lock"):
+        child = apart(lambda: batch(project).exit_code)
+        assert child == 75
+        assert f"process {os.getpid()}" in batch(project).stderr
+    assert batch(project).exit_code == 0
+
+
+def test_the_lock_of_a_dead_process_is_free(project: Path) -> None:
+    def die() -> int:
+        with lock.held(project / "ledger.lock"):
+            os._exit(9)
+
+    assert apart(die) == 9
+    assert (project / "ledger.lock.pid").exists()
+    assert batch(project).exit_code == 0
+
+
+def test_a_signal_while_it_trains_keeps_the_state_and_the_same_command_ends_the_same(
+    project: Path, template: Path, tmp_path: Path
+) -> None:
+    ask(project, "DSR-1", ids=["rec-1", "rec-2"])
+    other = Path(shutil.copytree(project, tmp_path / "undisturbed"))
+    document(other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Steps, "log", stopping_at(2))
+        result = batch(project)
+    assert result.exit_code == 75
+    assert "the same command goes on" in result.stderr
+    assert list((project / "runs" / "R0001").glob("attempt-1.partial/*/*.safetensors"))
+    document(project)
+    assert final_state(project) == final_state(other)
+
+
+def stopping_at(step: int) -> Any:
+    """Return a `Steps.log` that sends this process SIGTERM at a step."""
+    log = Steps.log
+
+    def stop(self: Steps[Any], **values: Any) -> None:
+        if self.done == step:
+            signal.raise_signal(signal.SIGTERM)
+        log(self, **values)
+
+    return stop
+
+
+def test_a_signal_between_two_stages_is_exit_code_75_as_well(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(promote, "pointed", lambda models: signal.raise_signal(signal.SIGINT))
+        result = batch(project)
+    assert result.exit_code == 75
+    document(project)
+
+
+@pytest.mark.parametrize("number", range(0, 20, 4))
+def test_a_full_disk_is_exit_code_7_and_the_same_command_goes_on(project: Path, number: int, tmp_path: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    other = Path(shutil.copytree(project, tmp_path / "undisturbed"))
+    document(other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "fsync", failing(files.fsync, number, errno.ENOSPC))
+        patch.setattr(promote.files, "fsync", files.fsync)
+        result = batch(project)
+    assert result.exit_code == 7
+    assert "the disk is full" in result.stderr
+    document(project)
+    assert final_state(project) == final_state(other)
+
+
+def failing(function: Any, number: int, code: int) -> Any:
+    """Return a function that fails from its n-th call on, as the system would."""
+    calls = iter(range(1000))
+
+    def fail(path: Path) -> None:
+        if next(calls) >= number:
+            raise OSError(code, os.strerror(code), str(path))
+        function(path)
+
+    return fail
+
+
+def test_a_place_that_is_read_only_is_exit_code_2(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "fsync", failing(files.fsync, 0, errno.EROFS))
+        result = batch(project)
+    assert result.exit_code == 2
+    assert "permission denied" in result.stderr
+
+
+def replaced(project: Path) -> None:
+    """Put other weights in the place of the current checkpoint's."""
+    path = project / "models" / "v0001" / "model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(path).items()}, path)
+
+
+def pointed_elsewhere(project: Path) -> None:
+    (project / "models" / "current").unlink()
+    (project / "models" / "current").symlink_to("v0000")
+
+
+def removed(project: Path) -> None:
+    shutil.rmtree(project / "models" / "v0001")
+
+
+@pytest.mark.parametrize("tamper", [replaced, pointed_elsewhere, removed])
+def test_a_checkpoint_changed_behind_its_back_is_exit_code_6(project: Path, tamper: Any) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    document(project)
+    tamper(project)
+    ask(project, "DSR-2", ids=["rec-2"])
+    before = len(ledger_of(project))
+    result = batch(project)
+    assert result.exit_code == 6
+    assert batch(project, "--verify").exit_code == 6
+    assert len(ledger_of(project)) == before
+
+
+def test_versions_without_a_ledger_are_exit_code_6(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    document(project)
+    (project / "ledger.sqlite").unlink()
+    result = batch(project)
+    assert result.exit_code == 6
+    assert "bring the ledger back from a backup" in result.stderr
+
+
+def test_the_log_may_be_json_lines_with_run_and_requests(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    result = invoke("batch", project / "deletion.yaml", "--log-format", "json")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    last = next(line for line in lines if line.get("version") == "v0001")
+    assert (last["run"], last["requests"], last["level"]) == ("R0001", ["DSR-1"], "info")
+
+
+def test_status_fails_when_a_request_is_due_soon(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"], due=clock.told(clock.now() + timedelta(days=3)), received="2026-01-01T00:00Z")
+    assert batch(project, "--status", "--fail-if-due-within", "2d").exit_code == 0
+    result = batch(project, "--status", "--fail-if-due-within", "7d")
+    assert result.exit_code == 3
+    assert "due within 7d: DSR-1" in result.stdout
+    document(project)
+    assert batch(project, "--status", "--fail-if-due-within", "7d").exit_code == 0
+    assert "done" in batch(project, "--history", "DSR-1").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--status", "--verify"], "--status and --verify"),
+        (["--fail-if-due-within", "7d"], "add that"),
+        (["--status", "--fail-if-due-within", "soon"], "is no length of time"),
+        (["--dry-run", "--bisect"], "leave one of the two out"),
+        (["--history", "DSR-1"], "there is no ledger yet"),
+        (["--rollback", "--dry-run"], "there is no ledger yet"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(project: Path, options: list[str], told: str) -> None:
+    result = batch(project, *options)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name", "told"),
+    [
+        ("initial: original/model.safetensors", "initial: gone.safetensors", "deletion.yaml", "gone.safetensors"),
+        ("{device: cpu}", "{device: abacus}", "deletion.yaml", "abacus"),
+        ("tier: null", "tier: quick", "deletion.yaml", "has no data.test"),
+        ("methods: [finetune]", "methods: [finetune, blindspot]", "deletion.yaml", "blindspot is for regression"),
+        ("accuracy >= 0.5", "acuracy >= 0.5", "deletion.yaml", "did you mean 'accuracy'"),
+        ("architecture: mlp", "architecture: 'my.net:build'", "data.yaml", "--allow-code lets it run"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_written(
+    project: Path, old: str, new: str, name: str, told: str
+) -> None:
+    change(project, old, new, name)
+    if "data.test" in told:
+        change(project, "  test: {table: {path: test.csv,", "# {", "data.yaml")
+    ask(project, "DSR-1", ids=["rec-1"])
+    result = batch(project)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert not (project / "models").exists()
