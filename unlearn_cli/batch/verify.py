@@ -166,17 +166,3 @@ def _written(run: RunState) -> Iterator[tuple[str, str]]:
     if run.state != "running":
         for name, digest in run.evidence.items():
             yield f"runs/{run.id}/evidence/{name}", digest
-
-
-def signatures(deletion: Deletion, state: State) -> Iterator[str]:
-    """Check the signatures of the evidence, if deletion.yaml names the key."""
-    if deletion.signing_key is None:
-        return
-    from unlearn_cli.batch.evidence import verify as verify_evidence  # its library is an extra
-
-    for run in state.runs.values():
-        if any(name.endswith(".dsse.json") for name in run.evidence) and run.id != state.unfinished:
-            try:
-                verify_evidence(deletion.path("runs") / run.id / "evidence", deletion.folder / deletion.signing_key)
-            except IntegrityError as error:
-                yield f"runs/{run.id}/evidence/{error}"
