@@ -11,8 +11,8 @@ from unlearn_cli.batch.request_files import printable
 from unlearn_cli.batch.run import ready
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch, Setup
-from unlearn_cli.data.webdataset import shards
-from unlearn_cli.remote import cache_folder, copy_of, url_of
+from unlearn_cli.filesystems import shown
+from unlearn_cli.remote import copies, url_of
 
 WEIGHTS = ("*.safetensors", "*.index.json")
 
@@ -58,9 +58,7 @@ def _remove(setup: Setup, one: Held) -> None:
 
 def held(setup: Setup, state: State, now: datetime) -> list[Held]:
     """Return all but the current version that holds what was forgotten, or names it. It writes nothing."""
-    return [
-        *_versions(setup, state, now), *_attempts(setup, state), *_requests(setup, now), *_copies(setup)
-    ]  # fmt: skip
+    return [*_versions(setup, state, now), *_attempts(setup, state), *_requests(setup, now), *_copies(setup)]
 
 
 def _versions(setup: Setup, state: State, now: datetime) -> Iterator[Held]:
@@ -106,10 +104,8 @@ def _requests(setup: Setup, now: datetime) -> Iterator[Held]:
 def _copies(setup: Setup) -> Iterator[Held]:
     """Yield the copies of what lies behind URLs; the next run fetches again what it needs."""
     data = setup.manifest.data
-    specs = [source.spec for source in (data.train, data.test) if source and source.spec] if data else []
-    named = [value for spec in specs for _, value in spec if isinstance(value, Path)]
-    parts = [part for path in (setup.deletion.initial, *named) if url_of(path) for part in shards(path)]
-    for number, part in enumerate(parts, start=1):
-        path = copy_of(url_of(part) or "", cache_folder())
-        if path.exists():
-            yield Held(f"cache/{number}", path, "a copy of what lies behind a URL", False)
+    specs = [source.spec for source in (data.train, data.test) if source] if data else []
+    paths = [value for spec in specs if spec for _, value in spec if isinstance(value, Path)]
+    for path in dict.fromkeys([setup.deletion.initial, *paths]):
+        for copy in copies(path):
+            yield Held(f"copy of {shown(url_of(path) or '')}: {printable(copy)}", copy, "fetched", False)
