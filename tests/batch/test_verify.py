@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.batch.scene import begin, drop, fail, make, opened, point, promote, receive, request, roll_back, start
+from unlearn_cli.batch.ledger import open_ledger
 from unlearn_cli.batch.state import fold
 from unlearn_cli.batch.verify import verify
 from unlearn_cli.deletion import Deletion
@@ -56,6 +57,13 @@ def test_what_was_written_as_it_should_be_holds(tmp_path: Path) -> None:
 def test_a_folder_without_a_ledger_cannot_be_verified(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no ledger yet"):
         verify(make(tmp_path))
+
+
+def test_an_empty_ledger_beside_versions_is_found(tmp_path: Path) -> None:
+    where = three_versions(tmp_path)
+    where.path("ledger").unlink()
+    with open_ledger(where.path("ledger")):
+        assert verify(where) == ["the ledger is empty, but models holds v0001, v0002, v0003 of earlier runs"]
 
 
 CHANGES: dict[str, tuple[Callable[[Deletion], object], str]] = {

@@ -173,6 +173,16 @@ def test_a_second_batch_at_the_same_time_is_told_who_holds_the_lock(project: Pat
     assert batch(project).exit_code == 0
 
 
+def test_a_disk_too_full_for_the_lock_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path, *arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", fail)
+    result = batch(project)
+    assert result.exit_code == 7
+    assert "ledger.lock.pid: the disk is full" in result.stderr
+
+
 def test_the_lock_of_a_dead_process_is_free(project: Path) -> None:
     def die() -> int:
         with lock.held(project / "ledger.lock"):

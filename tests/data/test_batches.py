@@ -1,6 +1,7 @@
 """Batches: equal from memory and disk, in an order that seed, phase and epoch decide, augmented record by record."""
 
 import multiprocessing
+import multiprocessing.context
 import sys
 from collections import Counter
 from collections.abc import Iterable

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unlearn_cli.errors import Busy
+from unlearn_cli.errors import Busy, resources
 
 
 @contextmanager
@@ -27,7 +27,8 @@ def held(path: Path) -> Iterator[None]:
     except Timeout:
         raise Busy(f"{path}: {_told(holder)} is at this batch; try again when it has ended") from None
     try:
-        holder.write_text(f"{os.getpid()}\n", encoding="ascii")
+        with resources(holder):
+            holder.write_text(f"{os.getpid()}\n", encoding="ascii")
         yield
     finally:
         holder.unlink(missing_ok=True)

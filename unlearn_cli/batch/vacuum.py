@@ -102,10 +102,10 @@ def _requests(setup: Setup, now: datetime) -> Iterator[Held]:
 
 
 def _copies(setup: Setup) -> Iterator[Held]:
-    """Yield the copies of the sources that are URLs; they are fetched again when they are needed."""
+    """Yield the copies of what lies behind URLs; the next run fetches again what it needs."""
     data = setup.manifest.data
     specs = [source.spec for source in (data.train, data.test) if source] if data else []
     paths = [value for spec in specs if spec for _, value in spec if isinstance(value, Path)]
-    for path in dict.fromkeys(paths):
+    for path in dict.fromkeys([setup.deletion.initial, *paths]):
         for copy in copies(path):
             yield Held(f"copy of {shown(url_of(path) or '')}: {printable(copy)}", copy, "fetched", False)

@@ -8,13 +8,14 @@ from typing import Any
 from unlearn_cli.batch import evidence, keyed
 from unlearn_cli.batch.chain import broken, forgotten_digest
 from unlearn_cli.batch.ledger import Event, Ledger, open_ledger
+from unlearn_cli.batch.promote import FIRST, POINTER
 from unlearn_cli.batch.state import RunState, State, fold
 from unlearn_cli.checkpoint_header import files_digest, read_header
 from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import CliError, IntegrityError, UserError
 from unlearn_cli.files import sha256
 
-POINTER, PARENT = "current", "unlearn_cli.parent"
+PARENT = "unlearn_cli.parent"
 
 
 def verify(deletion: Deletion) -> list[str]:
@@ -85,9 +86,13 @@ def pointer(deletion: Deletion, state: State) -> Iterator[str]:
 
     The ledger speaks first: a process that is killed before the pointer follows is no finding, the next one moves it.
     """
+    path = deletion.path("models") / POINTER
     if state.current is None or state.last is None:
+        others = sorted(one.name for one in path.parent.glob("v*") if one.name != FIRST)  # a killed first run made that
+        if others:
+            yield f"the ledger is empty, but {path.parent.name} holds {', '.join(others[:3])} of earlier runs"
         return
-    path, allowed = deletion.path("models") / POINTER, {state.current}
+    allowed = {state.current}
     if state.unfinished:
         allowed.add(state.runs[state.unfinished].version or state.current)
     if state.last.kind == "rolled_back":
