@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.runtime import track
+from unlearn_cli.runtime.processes import is_divided
 
 TaskLoss = Callable[[Tensor, Tensor], Tensor]
 BatchNorm = Literal["batch", "frozen"]
@@ -38,18 +39,14 @@ def fit(
 
 
 def make_optimizer(
-    model: nn.Module, name: Literal["adam", "sgd"], lr: float, weight_decay: float, momentum: float
+    model: nn.Module, name: Literal["adam", "sgd"], lr: float, weight_decay: float = 0.0, momentum: float = 0.0
 ) -> torch.optim.Optimizer:
     """Build SGD with Nesterov momentum, or Adam with decoupled weight decay (plain Adam when that is 0)."""
     if name == "sgd":
         return torch.optim.SGD(
-            model.parameters(),
-            lr,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            nesterov=momentum > 0,
-            fused=True,
-        )
+            model.parameters(), lr, momentum=momentum, weight_decay=weight_decay, nesterov=momentum > 0,
+            fused=not any(map(is_divided, model.parameters())),  # torch knows how to divide its fused Adam alone
+        )  # fmt: skip
     return torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay, fused=True)
 
 

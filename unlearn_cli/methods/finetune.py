@@ -8,13 +8,12 @@ Warning: what a network has learned of forget fades slowly; without an attack a 
 
 from typing import Literal
 
-import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.runtime import track
-from unlearn_cli.training import TaskLoss, training_mode
+from unlearn_cli.training import TaskLoss, make_optimizer, training_mode
 
 
 def finetune(
@@ -23,7 +22,7 @@ def finetune(
     lr: PositiveFloat = 1e-3, batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:  # fmt: skip
     """Train all weights on retain for `epochs`, or for so many `steps`; with sgd, without momentum."""
-    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](model.parameters(), lr, fused=True)
+    chosen = make_optimizer(model, optimizer, lr)
     training_mode(model, batch_norm)
     progress = track(retain.steps(steps) if steps else retain.epochs(epochs), "finetune", model, chosen)
     for x, y in progress:

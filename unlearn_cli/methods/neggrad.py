@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.runtime import track
-from unlearn_cli.training import TaskLoss, training_mode
+from unlearn_cli.training import TaskLoss, make_optimizer, training_mode
 
 
 def neggrad(
@@ -34,7 +34,7 @@ def neggrad(
     With a `retain_weight` forgotten records come so often that they are about `forget_share` of a batch, never less
     often than the data has them; null: as often as that.
     """
-    chosen = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[optimizer](model.parameters(), lr, fused=True)
+    chosen = make_optimizer(model, optimizer, lr)
     training_mode(model, batch_norm)
     if retain_weight:
         ascend_and_descend(
