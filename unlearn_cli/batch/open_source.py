@@ -17,7 +17,8 @@ from unlearn_cli.manifest import Manifest
 from unlearn_cli.remote import located
 from unlearn_cli.sources import Arrays, Table
 
-MEMORY = "400MiB"  # of DuckDB's buffers; what it cannot hold in them it writes to the folder
+MEMORY = "400MiB"  # of DuckDB's buffers; what they cannot hold it writes to the folder
+SMALL = 2**25  # bytes of a table
 THREADS = min(4, os.cpu_count() or 1)  # each takes memory of its own
 NAME = "data.train"
 
@@ -46,17 +47,20 @@ def check_source(manifest: Manifest, path: Path) -> None:
 
 @contextmanager
 def locked_connection(manifest: Manifest, folder: Path, digests: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database below `folder`, which is removed afterwards; it writes and spills there and nowhere else.
+    """Open a connection that writes below `folder` and nowhere else; what memory cannot hold lies there meanwhile.
 
     Raises:
         ResourceError: memory and disk do not suffice.
     """
     source = manifest.data.train.table if manifest.data else None
-    files = [*([located(source.path, manifest.folder)] if source else []), *([digests] if digests else [])]
+    path = located(source.path, manifest.folder) if source else None
     with TemporaryDirectory(prefix=".resolve-", dir=folder) as name:
         scratch = Path(name).resolve()
         settings = {"memory_limit": MEMORY, "threads": str(THREADS), "temp_directory": str(scratch)}
-        connection = connect(files, scratch / "records.duckdb", folder, settings)
+        # A database in memory is quicker, but what it spills it writes again and again.
+        large = path is not None and path.is_file() and path.stat().st_size > SMALL
+        database = str(scratch / "records.duckdb") if large else ":memory:"
+        connection = connect([one for one in (path, digests) if one], folder, settings, database)
         try:
             yield connection
         except duckdb.Error as error:

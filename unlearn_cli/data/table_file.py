@@ -25,10 +25,10 @@ AS_TEXT = {".csv": "types", ".jsonl": "columns"}  # the option of the reader tha
 
 
 def connect(
-    files: Sequence[Path], database: Path | None = None, folder: Path | None = None, settings: Mapping[str, str] = {}
+    files: Sequence[Path], folder: Path | None = None, settings: Mapping[str, str] = {}, database: str = ":memory:"
 ) -> duckdb.DuckDBPyConnection:
     """Return a connection that reads these files, and writes below `folder` alone; nobody can change that later."""
-    connection = duckdb.connect(database or ":memory:")
+    connection = duckdb.connect(database)
     connection.execute("SET enable_progress_bar = false")  # DuckDB's own would go to stdout
     for name, value in settings.items():
         connection.execute(f"SET {name} = {literal(value)}")
