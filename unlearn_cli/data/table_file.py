@@ -68,13 +68,11 @@ class TableFile:
             self.reader, self.arguments = f"{reader[:-1]}, nullstr=?)", [self.path, ["", *missing]]
         self.as_text = AS_TEXT.get(path.suffix.lower())
         self.connection = connection or connect([path])
-        description = self.query("*", limit="LIMIT 0").description
-        self.types = {column: str(kind) for column, kind, *_ in description}
+        described = self.run(f"DESCRIBE SELECT * FROM {self.reader}", self.arguments).fetchall()
+        self.types: dict[str, str] = {column: kind for column, kind, *_ in described}
 
-    def query(
-        self, what: str, values: tuple[Any, ...] = (), limit: str = "", reader: str | None = None
-    ) -> duckdb.DuckDBPyConnection:
-        return self.run(f"SELECT {what} FROM {reader or self.reader} {limit}", (*values, *self.arguments))
+    def query(self, what: str, values: tuple[Any, ...] = (), reader: str | None = None) -> duckdb.DuckDBPyConnection:
+        return self.run(f"SELECT {what} FROM {reader or self.reader}", (*values, *self.arguments))
 
     def run(self, command: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         with self._errors():
