@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from unlearn_cli import gates, manifest, methods, plugin, strict_yaml
+from unlearn_cli import gates, manifest, methods, plugin
 from unlearn_cli.batch.policy import Attack, Deadline, Options, Retention
 from unlearn_cli.errors import UserError, did_you_mean, resources
 from unlearn_cli.manifest import Manifest
-from unlearn_cli.manifest_errors import messages
+from unlearn_cli.manifest_errors import validated
 from unlearn_cli.sources import Arrays, FilePath, ImageFolder, Section, Source, Table, Webdataset
 
 FOLDERS: tuple[Literal["requests", "models", "runs"], ...] = ("requests", "models", "runs")
@@ -99,13 +99,7 @@ def read(path: Path) -> Deletion:
     Raises:
         UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
     """
-    document = strict_yaml.read(path)
-    if not isinstance(document.value, dict):
-        raise UserError(f"{path}: expected a mapping with 'version: 1' at its top")
-    try:
-        deletion = Deletion.model_validate(document.value)
-    except ValidationError as error:
-        raise UserError("; ".join(messages(error, document, json_schema()))) from None
+    deletion = validated(path, Deletion)
     deletion._folder = path.parent
     _check_folders(deletion, path)
     return deletion
@@ -140,24 +134,34 @@ def described(deletion: Deletion) -> Manifest:
     """Read the manifest that the file names, with the gates of both.
 
     Raises:
-        UserError: it is no manifest for a batch: it says what to forget, has no data, or its ids are row numbers.
+        UserError: as `check_source`, or a gate is none.
     """
     path = deletion.path("manifest")
     found = manifest.read(path)
-    if found.forget is not None:
-        raise UserError(f"{path}: has a 'forget' section; leave it out, the requests say what to forget")
-    if found.data is None:
-        raise UserError(f"{path}: has no 'data' section; requests are looked up there")
-    if not has_ids(found.data.train):
-        raise UserError(
-            f"{path}: data.train: its records have row numbers for ids, which move when rows are deleted; "
-            "take a source with an id column, or with paths or keys"
-        )
+    check_source(found, path)
     for condition in deletion.gates:
         gates.parse(condition, found.task)
     both = found.model_copy(update={"gates": [*found.gates, *deletion.gates]})
     both._folder = found.folder
     return both
+
+
+def check_source(described: Manifest, path: Path) -> None:
+    """Refuse what is no manifest for a batch.
+
+    Raises:
+        UserError: it says itself what to forget, has no data, or its records are known by row numbers alone.
+    """
+    if described.forget or described.forgotten:
+        section = "forget" if described.forget else "forgotten"
+        raise UserError(f"{path}: has a '{section}' section; leave it out, requests and ledger say what it would")
+    if described.data is None:
+        raise UserError(f"{path}: has no 'data' section; requests are looked up there")
+    if not has_ids(described.data.train):
+        raise UserError(
+            f"{path}: data.train: its records have row numbers for ids, which move when rows are deleted; "
+            "take a source with an id column, or with paths or keys"
+        )
 
 
 def has_ids(source: Source) -> bool:

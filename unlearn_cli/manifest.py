@@ -12,7 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from unlearn_cli import gates, models, strict_yaml, transforms
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.forget import Forget, Forgotten
-from unlearn_cli.manifest_errors import messages
+from unlearn_cli.manifest_errors import validated
 from unlearn_cli.report import Task
 from unlearn_cli.sources import Section, Source, Table
 from unlearn_cli.transforms import Step
@@ -197,13 +197,7 @@ def read(path: Path) -> Manifest:
     Raises:
         UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
     """
-    document = strict_yaml.read(path)
-    if not isinstance(document.value, dict):
-        raise UserError(f"{path}: expected a mapping with 'version: 1' at its top")
-    try:
-        manifest = Manifest.model_validate(document.value)
-    except ValidationError as error:
-        raise UserError("; ".join(messages(error, document, json_schema()))) from None
+    manifest = validated(path, Manifest)
     manifest._folder = path.parent
     return manifest
 

@@ -1,13 +1,31 @@
 """What pydantic finds wrong with a manifest, told with file, line, column, field and the nearest known key."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from unlearn_cli.errors import did_you_mean
+from unlearn_cli import strict_yaml
+from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.strict_yaml import Document, Location
 
 Schema = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(path: Path, model: type[Model]) -> Model:
+    """Read a YAML file as a model.
+
+    Raises:
+        UserError: all that is wrong with it.
+    """
+    document = strict_yaml.read(path)
+    if not isinstance(document.value, dict):
+        raise UserError(f"{path}: expected a mapping with 'version: 1' at its top")
+    try:
+        return model.model_validate(document.value)
+    except ValidationError as error:
+        raise UserError("; ".join(messages(error, document, model.model_json_schema()))) from None
 
 
 def messages(error: ValidationError, document: Document, schema: Schema) -> list[str]:

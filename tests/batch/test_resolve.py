@@ -17,8 +17,9 @@ from tests.data.test_webdataset import tar
 from unlearn_cli.batch import open_source
 from unlearn_cli.batch.matching import keyed, pads
 from unlearn_cli.batch.open_source import locked_connection
-from unlearn_cli.batch.resolve import Found, Resolution, check_source, resolve
+from unlearn_cli.batch.resolve import Found, Resolution, resolve
 from unlearn_cli.data.dataset import open_dataset, open_records
+from unlearn_cli.deletion import check_source
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.forget import Groups
 from unlearn_cli.manifest import Manifest
@@ -399,7 +400,7 @@ def test_keyed_hashes_in_the_database_are_those_of_hmac(length: int) -> None:
     ],
 )  # fmt: skip
 def test_row_numbers_are_no_ids(train: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"data\.yaml: data\.train: its records are known by row numbers, which move"):
+    with pytest.raises(UserError, match=r"data\.yaml: data\.train: its records have row numbers for ids, which move"):
         check_source(described(train), PATH)
 
 

@@ -12,37 +12,14 @@ from unlearn_cli.batch.record_table import InMemory, RecordTable
 from unlearn_cli.batch.table_on_disk import OnDisk
 from unlearn_cli.data.dataset import absolute, open_records
 from unlearn_cli.data.table_file import TableFile, connect, is_out_of_resources
-from unlearn_cli.errors import ResourceError, UserError
+from unlearn_cli.errors import ResourceError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.remote import located
-from unlearn_cli.sources import Arrays, Table
 
 MEMORY = "400MiB"  # of DuckDB's buffers; what they cannot hold it writes to the folder
 SMALL = 2**25  # bytes of a table
 THREADS = min(4, os.cpu_count() or 1)  # each takes memory of its own
 NAME = "data.train"
-
-
-def check_source(manifest: Manifest, path: Path) -> None:
-    """Refuse a manifest whose records cannot be named for longer than until the next one is deleted.
-
-    Raises:
-        UserError: it names no data, its records have row numbers alone, or it says itself what to forget.
-    """
-    if manifest.data is None:
-        raise UserError(f"{path}: has no 'data' section; a deletion batch needs the records the model was trained on")
-    source = manifest.data.train
-    has_ids = (isinstance(source.spec, Table) and source.spec.id) or (
-        isinstance(source.spec, Arrays) and source.spec.ids
-    )
-    if not has_ids and source.format not in ("imagefolder", "webdataset"):
-        raise UserError(
-            f"{path}: data.train: its records are known by row numbers, which move when rows are deleted; expected a "
-            "table with an 'id' column, arrays with 'ids', or files known by their paths"
-        )
-    if manifest.forget or manifest.forgotten:
-        section = "forget" if manifest.forget else "forgotten"
-        raise UserError(f"{path}: has a '{section}' section, but in a batch requests and ledger say so; leave it out")
 
 
 @contextmanager

@@ -8,13 +8,14 @@ from typing import Literal
 import duckdb
 
 from unlearn_cli.batch import matching, selections
-from unlearn_cli.batch.open_source import NAME, check_source, locked_connection, open_table
+from unlearn_cli.batch.open_source import NAME, locked_connection, open_table
 from unlearn_cli.batch.selections import Selection
+from unlearn_cli.deletion import check_source
 from unlearn_cli.errors import UserError, resources
 from unlearn_cli.files import output_file
 from unlearn_cli.manifest import Manifest
 
-__all__ = ["Found", "Resolution", "Selection", "check_source", "resolve"]
+__all__ = ["Found", "Resolution", "Selection", "resolve"]
 
 
 @dataclass(frozen=True)
