@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.batch.killing import apart, final_state
+from tests.batch.killing import apart, final_state, killed_at_step
 from tests.batch.tiny import ask, batch, change, document, ledger_of, train
 from tests.tiny import invoke
 from unlearn_cli import files, page
-from unlearn_cli.batch import clock, lock, promote
+from unlearn_cli.batch import clock, fault, lock, promote
 from unlearn_cli.errors import ResourceError
 from unlearn_cli.files import sha256
 from unlearn_cli.runtime import Steps
@@ -292,6 +292,17 @@ def test_a_checkpoint_changed_behind_its_back_is_exit_code_6(project: Path, tamp
     assert result.exit_code == 6
     assert batch(project, "--verify").exit_code == 6
     assert len(ledger_of(project)) == before
+
+
+def test_a_new_checkpoint_that_is_changed_before_it_is_promoted_never_is(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    assert killed_at_step(project, "attempted") == fault.KILLED
+    weights = project / "runs" / "R0001" / "attempt-1" / "model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(weights).items()}, weights)
+    result = batch(project)
+    assert result.exit_code == 6
+    assert "is not what was measured" in result.stderr
+    assert os.readlink(project / "models" / "current") == "v0000"
 
 
 def test_versions_without_a_ledger_are_exit_code_6(project: Path) -> None:

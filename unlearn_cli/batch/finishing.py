@@ -20,12 +20,12 @@ def announce(batch: Batch, run: RunState, made: Made) -> None:
     """Write the evidence of the attempt that passed, and tell the ledger that the pointer is about to change.
 
     Raises:
-        IntegrityError: the attempt's checkpoint is not the one that its report is about.
+        IntegrityError: the attempt's checkpoint or report is not the one that the ledger knows.
     """
     state, attempt = batch.state(), batch.folder(run.id) / f"attempt-{made['number']}"
     version, after = state.next_version, digests(attempt)
-    if after["tensor_digest"] != made["subject"]:
-        raise IntegrityError(f"{attempt}: is not the checkpoint that was measured; find out who changed it")
+    if (after["tensor_digest"], files.sha256(attempt / "report.json")) != (made["subject"], made["unlearn_report"]):
+        raise IntegrityError(f"{attempt}: is not what was measured; find out who changed it")
     facts = _facts(batch, state, run, made, version)
     attacked = read_report(batch.folder(run.id) / f"attack-{made['number']}") if made["attack_report"] else None
     key = batch.setup.deletion.signing_key
