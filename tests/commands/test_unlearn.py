@@ -134,7 +134,7 @@ def test_a_dry_run_counts_and_writes_nothing(original: Path, tmp_path: Path) -> 
     assert plan["splits"]["forget"]["classes"]["3"] == 135
     assert "retain" in plan["inputs"]
     assert "forget" not in plan["inputs"]
-    assert plan["samples_forward_and_backward_about"] == (50 + 80) * 128
+    assert plan["samples_forward_and_backward_about"] == (25 + 90) * 128
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.yaml"]
     told = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--dry-run").stdout
     assert "unsir gets" in told

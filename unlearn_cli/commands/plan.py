@@ -32,8 +32,8 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
 def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int) -> tuple[str, dict[str, int]]:
     """Estimate from the settings how many samples go forward and backward, in words and as data.
 
-    Epochs bound the work. Steps are the least of it: a method may try them several times, and chooses those that are
-    not given. Those that learn noise do not count: they go over noise, not over records.
+    Epochs bound the work. Steps are the least of it: a method may take them several times, and chooses those that are
+    not given, one at least. Those that learn noise do not count: they go over noise, not over records.
     """
     records, of = sum(used.values()), " and ".join(used)
     if not used:
@@ -41,7 +41,7 @@ def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int
     epochs = sum(value for name, value in values.items() if name.endswith("epochs"))
     steps = {name: value for name, value in values.items() if name.endswith("_steps") and not name.startswith("noise")}
     if steps:
-        samples = epochs * records + sum(value or 0 for value in steps.values()) * min(batch_size, records)
+        samples = epochs * records + sum(1 if value is None else value for value in steps.values()) * min(batch_size, records)
         open_ended = [name for name, value in steps.items() if value is None]
         more = f", and {' and '.join(open_ended)} that the method chooses" if open_ended else ""
         what = f"at least about {samples} samples of {of} forward and backward{more}"
