@@ -12,24 +12,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
+import torch
 from PIL import Image
 
 from benchmarks.billion import children
 from benchmarks.cache import HERE
 from unlearn_cli import ranks
 from unlearn_cli.commands import Common, session
-from unlearn_cli.commands.inputs import open_inputs
+from unlearn_cli.commands.inputs import Opened, open_inputs
+from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.records import Inputs
 from unlearn_cli.data.stores import StreamedStore
 from unlearn_cli.runtime.processes import share_of
 
-SIZES = (10**5, 10**6, 10**7)
+SIZES, FEW = (10**5, 10**6, 10**7), 2000
 FIRST, LAST = 50, 400  # batches after which memory is looked at
 MANIFEST = """\
 version: 1
@@ -37,7 +39,7 @@ task: classification
 model: {architecture: mlp}
 input: {shape: [1, 8, 8]}
 data: {train: {table: {path: SIZE.parquet, label: y, id: id, image: file}}}
-forget: {ids: [record-000000007, record-000099999]}
+forget: {ids: [record-000000007, record-000001999]}
 """
 
 
@@ -45,9 +47,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = write_images(folder)
-        rows = [
-            row(folder, size, processes) for size in SIZES if write_table(folder, size, files) for processes in (1, 2)
-        ]
+        for size in (FEW, *SIZES):
+            write_table(folder, size, files)
+        rows = [row(folder, size, processes) for size in SIZES for processes in (1, 2)]
     head = (HERE / "paths_table.md").read_text(encoding="utf-8")
     (HERE / "results" / "paths.md").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
     print("\n".join(rows))
@@ -66,7 +68,7 @@ def write_images(folder: Path) -> list[str]:
     return files
 
 
-def write_table(folder: Path, size: int, files: list[str]) -> Path:
+def write_table(folder: Path, size: int, files: list[str]) -> None:
     """Write a manifest, and a parquet file of so many rows, in which neighbours lie in different folders."""
     with duckdb.connect() as connection:
         connection.execute(
@@ -77,13 +79,11 @@ def write_table(folder: Path, size: int, files: list[str]) -> Path:
             f"FROM range({size}) AS t(i) JOIN files ON number = i * 7919 % 1797 ORDER BY i"
         )
         connection.execute(f"COPY ({rows}) TO '{folder / f'{size}.parquet'}' (FORMAT parquet)")
-    manifest = folder / f"{size}.yaml"
-    manifest.write_text(MANIFEST.replace("SIZE", str(size)), encoding="utf-8")
-    return manifest
+    (folder / f"{size}.yaml").write_text(MANIFEST.replace("SIZE", str(size)), encoding="utf-8")
 
 
 def row(folder: Path, size: int, processes: int) -> str:
-    """Run the processes; return the row with the numbers of the first, and how often each row of the table was read."""
+    """Run the processes; return the row with the numbers of the first, and how often each row of the table was met."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     words = [sys.executable, *launcher, "-m", "benchmarks.paths", str(folder), str(size)]
     subprocess.run(words, check=True, env={**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"})
@@ -93,41 +93,42 @@ def row(folder: Path, size: int, processes: int) -> str:
     for path in noted:
         path.unlink()
     once = f"{(times == 1).sum():,} of {len(times):,} {'read' if size == SIZES[0] else 'in the order'}"
-    (before, main_first, main_last), (worker_first, worker_last) = told["main"], told["worker"]
-    memory = f"{before:.0f} | {main_first:.0f} | {main_last:.0f} | {worker_first:.0f} | {worker_last:.0f}"
+    memory = " | ".join(f"{mebibytes:.0f}" for mebibytes in told["memory"])
     return f"| {size:,} | {processes} | {told['seconds']:.1f} | {told['bytes']:.0f} | {memory} | {once} |"
 
 
 def child(folder: Path, size: int) -> None:
-    """Open the table, read batches, and tell what it took; every process notes the rows that it reads."""
+    """Open the table, read batches, and tell what it took; every process notes the rows that it meets."""
+    open_table(folder, FEW)  # what opening imports shall not count
     before, begun = own_memory(), time.monotonic()
-    opened = open_inputs(folder / f"{size}.yaml", Common(device="cpu", memory_budget=0))
+    opened = open_table(folder, size)
     seconds, grown = time.monotonic() - begun, own_memory() - before
     with session.start(opened) as current:
-        batches = current.batches("train")
-        assert isinstance(batches.store, StreamedStore)
-        chunks = batches.order("", 0)
-        if size == SIZES[0]:
-            current.stores[id(batches.split.records)] = StreamedStore(
-                Noted(batches.store.inputs, folder), batches.store.device
-            )
-        else:
-            np.concatenate([share_of(chunk) for chunk in chunks]).tofile(folder / f"{ranks.rank()}.rows")
-        seen = []
-        for step, _ in enumerate(current.batches("train").read(chunks, "", 0)):
-            if step in (FIRST, LAST):
-                seen.append((own_memory(), max(map(private_memory, children(os.getpid())))))
-            if step == LAST and size != SIZES[0]:
-                break
+        seen = watched(current.batches("train"), folder, size)
     if ranks.is_first():
-        (main_first, worker_first), (main_last, worker_last) = seen
-        told = {
-            "seconds": seconds,
-            "bytes": grown * 2**20 / size,
-            "main": [before, main_first, main_last],
-            "worker": [worker_first, worker_last],
-        }
+        told = {"seconds": seconds, "bytes": grown * 2**20 / size, "memory": [before, *seen]}
         (folder / "told.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def open_table(folder: Path, size: int) -> Opened:
+    return open_inputs(folder / f"{size}.yaml", Common(device="cpu", memory_budget=0))
+
+
+def watched(batches: Batches, folder: Path, size: int) -> list[float]:
+    """Read the batches of an epoch (of a large table, some); return the memory of the process and of a worker."""
+    chunks, whole = batches.order("", 0), size == SIZES[0]
+    if whole:
+        store = StreamedStore(Noted(batches.split.records.inputs, folder), torch.device("cpu"))
+        batches = replace(batches, store=store)
+    else:
+        np.concatenate([share_of(chunk) for chunk in chunks]).tofile(folder / f"{ranks.rank()}.rows")
+    seen = []
+    for step, _ in enumerate(batches.read(chunks, "", 0)):
+        if step in (FIRST, LAST):
+            seen.append((own_memory(), max(map(private_memory, children(os.getpid())))))
+        if step == LAST and not whole:
+            break
+    return [memory for pair in zip(*seen, strict=True) for memory in pair]
 
 
 def own_memory() -> float:

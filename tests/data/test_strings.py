@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.data import strings
-from unlearn_cli.data.strings import Strings, as_strings, joined, pack
+from unlearn_cli.data.strings import Strings, as_strings, in_order, joined, pack
 
 LETTERS = ["a", "b", "/", "\0", "\u00e9", "\u6570", "\udce9", "\U0001f600", "z", "0"]  # a surrogate among them
 
@@ -60,6 +60,17 @@ def test_numbers_become_the_strings_that_numpy_makes_of_them(monkeypatch: pytest
         assert as_strings(values).tolist() == values.astype(str).tolist()
     packed = pack([["x"]])
     assert as_strings(packed) is packed
+
+
+@pytest.mark.parametrize("values", [
+    np.arange(1200), np.arange(1200)[::-7], np.array([5, -10, -1, 0, 10**18]), np.arange(0), np.array([0.5, -3, 20.25]),
+    np.array(["b", "a", "\u00e9", "ab"]), np.array([2**63 + 1, 3], dtype=np.uint64),
+], ids=str)  # fmt: skip
+def test_values_come_in_the_order_of_their_text(values: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strings, "CHUNK", 100)
+    expected = sorted(values.astype(str).tolist())
+    assert [text for chunk in in_order(values) for text in chunk] == expected
+    assert [text for chunk in in_order(as_strings(values)) for text in chunk] == expected
 
 
 def test_they_take_few_bytes_each_and_tell_nothing_when_they_are_printed() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +16,7 @@ from unlearn_cli.data import selection, transform
 from unlearn_cli.data.digests import are_among, last_bits
 from unlearn_cli.data.forgotten import divide
 from unlearn_cli.data.records import Records, keep
-from unlearn_cli.data.strings import Strings, as_strings
+from unlearn_cli.data.strings import in_order
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.remote import located
@@ -46,12 +47,11 @@ class Split:
 
     @property
     def ids(self) -> list[str]:
-        return self.sorted_ids().tolist()
+        return [text for chunk in self.sorted_ids() for text in chunk]
 
-    def sorted_ids(self) -> Strings:
-        """Return the ids in their order as text; as a list, they may take more memory than all else."""
-        ids = as_strings(self.records.ids[self.rows])
-        return ids[ids.order()]
+    def sorted_ids(self) -> Iterator[list[str]]:
+        """Yield the ids in their order as text; all of them in a list may take more memory than all else."""
+        return in_order(self.records.ids[self.rows])
 
     def num_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch of training.
@@ -241,7 +241,7 @@ def describe(dataset: Dataset) -> dict[str, report.Split]:
 
 def _describe(split: Split, key: bytes, classes: list[str] | None) -> report.Split:
     digest = hmac.new(key, digestmod=hashlib.sha256)
-    for number, chunk in enumerate(split.sorted_ids().chunks()):
+    for number, chunk in enumerate(split.sorted_ids()):
         ids = "\n" * (number > 0) + "\n".join(chunk)
         digest.update(ids.encode(errors="surrogateescape"))  # names of files need not be UTF-8
     counts = np.bincount(split.labels, minlength=len(classes)).tolist() if classes else []

@@ -48,6 +48,8 @@ def encode(records: Records, classes: Classes) -> np.ndarray:
             f"{records.name}: label '{bad}' is none of the {len(known)} classes; {did_you_mean(bad, known)}; "
             "list all classes, in the order of the model's outputs, as 'classes' in the manifest"
         )
+    if numbers == values and isinstance(records.labels, np.ndarray) and records.labels.dtype == np.int64:
+        return records.labels  # class numbers already: a copy of millions less
     return np.asarray(numbers, dtype=np.int64)[inverse]
 
 

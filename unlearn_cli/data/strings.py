@@ -122,3 +122,16 @@ def as_strings(values: Values) -> Strings:
     if isinstance(values, Strings):
         return values
     return pack(values[start : start + CHUNK].astype(str).tolist() for start in range(0, len(values), CHUNK))
+
+
+def in_order(values: Values) -> Iterator[list[str]]:
+    """Yield values as strings, in the order of these, some thousands at a time."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iu" and len(values):
+        width = max(len(str(values.min())), len(str(values.max())))
+        texts = values.astype(f"S{width}")  # a byte a digit
+        texts.sort()
+        yield from (texts[start : start + CHUNK].astype(str).tolist() for start in range(0, len(texts), CHUNK))
+    else:
+        strings = as_strings(values)
+        order = strings.order()
+        yield from (strings[order[start : start + CHUNK]].tolist() for start in range(0, len(order), CHUNK))
