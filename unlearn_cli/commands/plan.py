@@ -41,7 +41,8 @@ def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int
     epochs = sum(value for name, value in values.items() if name.endswith("epochs"))
     steps = {name: value for name, value in values.items() if name.endswith("_steps") and not name.startswith("noise")}
     if steps:
-        samples = epochs * records + sum(1 if value is None else value for value in steps.values()) * min(batch_size, records)
+        num_steps = sum(1 if value is None else value for value in steps.values())
+        samples = epochs * records + num_steps * min(batch_size, records)
         open_ended = [name for name, value in steps.items() if value is None]
         more = f", and {' and '.join(open_ended)} that the method chooses" if open_ended else ""
         what = f"at least about {samples} samples of {of} forward and backward{more}"
