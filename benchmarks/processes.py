@@ -3,14 +3,19 @@
 python -m benchmarks.processes
 
 Each method runs in 1 process, in 2 replicas, and in 2 processes that share the weights (`--shard`): with LeNet-5, which
-has no batch norm, and with the demo's network, once with batch norm frozen and once in batch mode. Writes
-results/processes.md: the largest difference of a weight, of a metric, and the wall time of the method.
+has no batch norm, and with the demo's network, once with batch norm frozen and once in batch mode. What two processes
+do to the sums of a batch is done in one process, too: the halves of each batch go through the network one after the
+other. Writes results/processes.md: the largest difference of a weight, of a metric, and the wall time of the method.
 """
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -32,31 +37,67 @@ NETWORKS = {  # name -> manifest, batch norm
     "batch norm frozen": ("manifests/digits_allcnn.yaml", "frozen"),
     "batch norm in batch mode": ("manifests/digits_allcnn.yaml", "batch"),
 }  # fmt: skip
+Weights = dict[str, Any]
+
+
+class Workers:
+    """Processes that stay, so that torch is imported once, and run the same command together when they are asked to."""
+
+    def __init__(self, size: int) -> None:
+        line = [sys.executable, "-m", "benchmarks.processes", "work"]
+        self.processes = [
+            subprocess.Popen(
+                line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE.parent,
+                env={**os.environ, "RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
+                     "LOCAL_WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"},
+            ) for rank in range(size)
+        ]  # fmt: skip
+
+    def run(self, out: Path, *words: Any, halves: bool = False) -> tuple[Weights, dict[str, Any]]:
+        """Run a command; return the weights and the report that it wrote."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        fixed = ("-o", out, "--json", "--quiet", "--precision", "fp32", "--device", "cpu")
+        for process in self.processes:
+            assert process.stdin
+            print(json.dumps([port, halves, *map(str, (*words, *fixed))]), file=process.stdin, flush=True)
+        codes = [process.stdout.readline().strip() for process in self.processes if process.stdout]
+        if set(codes) - {"0", "3"}:
+            raise SystemExit(f"{' '.join(map(str, words))} ended with exit codes {codes}")
+        return load_file(out / "model.safetensors"), json.loads((out / "report.json").read_text(encoding="utf-8"))
+
+    def end(self) -> None:
+        for process in self.processes:
+            process.communicate()
 
 
 def main() -> None:
+    one, two = Workers(1), Workers(2)
     with tempfile.TemporaryDirectory() as name:
-        rows = [row for network in NETWORKS for row in table(network, Path(name))]
+        rows = [row for network in NETWORKS for row in table(network, Path(name), one, two)]
+    for workers in (one, two):
+        workers.end()
     head = (HERE / "processes_table.md").read_text(encoding="utf-8")
     (HERE / "results" / "processes.md").write_text(head + "\n".join(rows) + "\n", encoding="utf-8")
     print("\n".join(rows))
 
 
-def table(network: str, folder: Path) -> list[str]:
+def table(network: str, folder: Path, one: Workers, two: Workers) -> list[str]:
     """Compare every method that suits the network; return the rows."""
     source, batch_norm = NETWORKS[network]
     text = (HERE / source).read_text(encoding="utf-8").replace("CLASSES", "[3]")
     manifest, original = folder / Path(source).name, folder / Path(source).stem / "original"
     manifest.write_text(text, encoding="utf-8")
     if not original.exists():
-        call("train", "-m", manifest, "-o", original, "--set", "epochs=5")
+        one.run(original, "train", "-m", manifest, "--set", "epochs=5")
     rows = []
     for method in methods.TABLE:
         settings = settings_of(method, "regression" if "task: regression" in text else "classification", batch_norm)
         if settings is not None:
             flags = [word for setting in settings for word in ("--set", setting)]
-            words = [original / "model.safetensors", "-m", manifest, "--method", method, *flags]
-            rows.append(compare(network, method, words, folder / network / method))
+            words = ["unlearn", original / "model.safetensors", "-m", manifest, "--method", method, *flags]
+            rows.append(compare(network, method, words, folder / network / method, one, two))
     return rows
 
 
@@ -69,20 +110,26 @@ def settings_of(method: str, task: str, batch_norm: str) -> list[str] | None:
     return [*SETTINGS[method], *([f"batch_norm={batch_norm}"] if batch_norm and has_batch_norm else [])]
 
 
-def compare(network: str, method: str, words: list[Any], folder: Path) -> str:
-    """Run a method in 1 and 2 processes and with shards; return the row."""
-    found = []
-    for how, flags in {"one": [], "two": ["--nproc", "2"], "sharded": ["--nproc", "2", "--shard"]}.items():
-        report = call("unlearn", *words, "-o", folder / how, *flags)
-        found.append((load_file(folder / how / "model.safetensors"), report))
-    (one, plain), *others = found
+def compare(network: str, method: str, words: list[Any], folder: Path, one: Workers, two: Workers) -> str:
+    """Run a method in 1 and 2 processes, with shards, and in 1 process by halves; return the row."""
+    plain, report = one.run(folder / "one", *words)
+    replicas, sharded = two.run(folder / "two", *words), two.run(folder / "sharded", *words, "--shard")
     cells = [network, method]
-    for weights, report in others:
-        cells.append(f"{max(float((one[key].double() - weights[key].double()).abs().max()) for key in one):.1e}")
-        cells.append(f"{metric_difference(plain, report):.1e}")
-    cells += [f"{report['run']['seconds']['unlearn']:.2f}" for _, report in found]
+    for weights, other in (replicas, sharded):
+        cells += [f"{difference(plain, weights):.1e}", f"{metric_difference(report, other):.1e}"]
+    if network == "batch norm in batch mode":  # halves would move its statistics twice
+        cells += ["", ""]
+    else:
+        halves, _ = one.run(folder / "halves", *words, halves=True)
+        cells += [f"{difference(plain, halves):.1e}", f"{difference(halves, replicas[0]):.1e}"]
+    cells += [f"{found['run']['seconds']['unlearn']:.2f}" for found in (report, replicas[1], sharded[1])]
     print(cells, file=sys.stderr, flush=True)
     return f"| {' | '.join(cells)} |"
+
+
+def difference(one: Weights, other: Weights) -> float:
+    """Return the largest difference of a weight or buffer."""
+    return max(float((one[key].double() - other[key].double()).abs().max()) for key in one)
 
 
 def metric_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
@@ -92,13 +139,18 @@ def metric_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
                for split in measured for name in measured[split] if name in ("accuracy", "loss", "mae"))  # fmt: skip
 
 
-def call(*words: Any) -> dict[str, Any]:
-    command = [sys.executable, "-m", "unlearn_cli", *map(str, words), "--json", "--quiet", "--precision", "fp32"]
-    done = subprocess.run([*command, "--device", "cpu"], check=False, capture_output=True, text=True)
-    if done.returncode not in (0, 3):
-        raise SystemExit(f"{' '.join(command)} ended with exit code {done.returncode}: {done.stderr}")
-    return json.loads(done.stdout)
+def work() -> None:
+    """Be a process of `Workers`: run the command of each line of stdin, and tell its exit code."""
+    from benchmarks.halves import in_halves
+    from unlearn_cli.cli import app
+
+    for line in sys.stdin:
+        port, halves, *words = json.loads(line)
+        os.environ["MASTER_PORT"] = str(port)
+        with redirect_stdout(StringIO()), in_halves(halves):
+            code = app(words, standalone_mode=False) or 0
+        print(code, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    work() if "work" in sys.argv else main()
