@@ -96,3 +96,22 @@ def test_a_vacuum_that_is_killed_is_ended_by_the_next(project: Path) -> None:
     assert batch(project, "--vacuum").exit_code == 0
     assert sorted(path.name for path in (project / "models").iterdir()) == ["current", "v0001"]
     assert final_state(project)["findings"] == []
+
+
+def test_a_run_that_was_killed_before_it_began_leaves_nothing(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    assert killed_at_step(project, "selected") == fault.KILLED
+    assert [path.name for path in (project / "runs").iterdir()] == ["R0001"]
+    (project / "requests" / "DSR-1.yaml").unlink()  # withdrawn
+    assert batch(project).exit_code == 5
+    assert list((project / "runs").iterdir()) == []
+
+
+def test_what_was_half_written_in_a_list_of_records_goes_with_it(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    assert killed_at_step(project, "promoted") == fault.KILLED
+    run = project / "runs" / "R0001"
+    for place in (run / "selection" / ".forget.csv.new-1", run / ".report.json.new-1"):
+        place.touch()
+    assert batch(project).exit_code == 0
+    assert not [path for path in run.rglob("*") if ".new-" in path.name or path.name == "selection"]

@@ -219,3 +219,26 @@ def test_duplicates_that_are_taken_along_are_never_retained_again_either(project
     ask(project, "DSR-2", ids=["copy", "rec-2"])
     said = document(project)
     assert (said["runs"][0]["already"], said["runs"][0]["forgotten"], said["runs"][0]["records"]) == (1, 2, 1)
+
+
+def test_a_source_that_cannot_be_read_leaves_no_folder(project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    change(project, "rec-2,", "rec-1,", "train.csv")
+    result = batch(project)
+    assert (result.exit_code, list((project / "runs").iterdir())) == (2, []), result.output
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_runs_of_another_ledger_are_not_written_over(started: bool, project: Path) -> None:
+    """Of a ledger that was lost, or put back from a backup that is too old."""
+    if started:
+        assert batch(project).exit_code == 0
+    report = project / "runs" / "R0001" / "attempt-1" / "report.json"
+    report.parent.mkdir(parents=True)
+    report.touch()
+    ask(project, "DSR-1", ids=["rec-1"])
+    result = batch(project)
+    assert result.exit_code == 6, result.output
+    assert "R0001: holds a run that the ledger knows nothing of" in result.output
+    assert report.exists()
+    assert (project / "models").exists() == started

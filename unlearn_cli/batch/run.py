@@ -14,7 +14,7 @@ from unlearn_cli.batch.opening import begin, check_current
 from unlearn_cli.batch.requests import Request
 from unlearn_cli.batch.selecting import selection_digest, start
 from unlearn_cli.batch.state import RunState
-from unlearn_cli.batch.tidying import clean, tidy
+from unlearn_cli.batch.tidying import clean, remove_unbegun, tidy
 from unlearn_cli.batch.work import FORGET, MANIFEST, Batch
 from unlearn_cli.errors import UserError
 
@@ -39,8 +39,9 @@ def ready(batch: Batch) -> None:
     """Bring everything to where the ledger says that it is.
 
     Raises:
-        IntegrityError: the current checkpoint is not the one that the ledger knows.
+        IntegrityError: the current checkpoint is not the one that the ledger knows, or a run's folder is not.
     """
+    remove_unbegun(batch, batch.state())
     begin(batch)
     check_current(batch, batch.state())
     clean(batch, batch.state())

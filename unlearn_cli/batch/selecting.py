@@ -3,6 +3,7 @@
 import csv
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -65,37 +66,55 @@ def start(batch: Batch, state: State, requests: Sequence[Request], bisect: Seque
     """Resolve the requests and begin a run over those that can be carried out; say whether one was begun.
 
     One transaction tells the ledger of the run, of the requests that are set aside, and of those that name nothing that
-    is not forgotten already; before it the run is only a folder, which the next start makes anew.
+    is not forgotten already; before it the run is only a folder, which goes if no run begins.
+    """
+    folder = batch.folder(state.next_run)
+    with ExitStack() as otherwise:
+        (folder / SELECTION).mkdir(parents=True)
+        otherwise.callback(shutil.rmtree, folder)
+        selected, described = _described(batch, state, requests, folder)
+        fault.step("selected")
+        _tell(batch, state, selected, described | ({"bisect": list(bisect)} if bisect and described else {}))
+        if described:
+            otherwise.pop_all()
+    for name, reason in selected.refused.items():
+        console.warn(f"{name}: set aside: {reason}", request=name)
+    fault.step("started")
+    return bool(described)
+
+
+def _described(
+    batch: Batch, state: State, requests: Sequence[Request], folder: Path
+) -> tuple[Selected, dict[str, Any]]:
+    """Write lists of records and the run's manifest; return what was found, and what the ledger is told of the run.
+
+    Nothing is told if no request is left to carry out.
     """
     run = state.next_run
-    folder = batch.folder(run)
-    shutil.rmtree(folder, ignore_errors=True)
-    (folder / SELECTION).mkdir(parents=True)
     digests = folder / SELECTION / "digests.csv"
     batch.ledger.export_forgotten(digests)
     console.say(f"{run}: looking up the records of {len(requests)} requests", run=run, requests=len(requests))
     selected = select(batch.setup, requests, folder / SELECTION, digests, batch.key)
     digests.unlink()
-    left_out = _write_manifest(batch.setup, folder, selected) if selected.wanted else []
-    records = selected.resolution.records
-    if selected.wanted and batch.setup.deletion.common.forget_duplicates:
-        records = _take_duplicates_along(folder)
-    fault.step("selected")
+    if not selected.wanted:
+        return selected, {}
+    left_out = _write_manifest(batch.setup, folder, selected)
+    duplicates_too = batch.setup.deletion.common.forget_duplicates
+    records = _take_duplicates_along(folder) if duplicates_too else selected.resolution.records
+    return selected, {
+        **_started(batch, state, selected, folder / FORGET), "records": records, "gates_left_out": left_out,
+    }  # fmt: skip
+
+
+def _tell(batch: Batch, state: State, selected: Selected, described: dict[str, Any]) -> None:
+    """Tell the ledger what became of the requests, and of the run if there is one."""
     with batch.ledger.transaction():
         for name, reason in selected.refused.items():
             batch.ledger.append("set_aside", request=name, reason=reason, file=state.requests[name].file)
         for request in selected.nothing_left:
             batch.ledger.append("done", request=request.request, **counts(selected.found[request.request]))
-        if selected.wanted:
-            body = {**_started(batch, state, selected, folder / FORGET), "records": records}
-            more: dict[str, Any] = {"bisect": list(bisect)} if bisect else {}
-            batch.ledger.append("run_started", run=run, **body, gates_left_out=left_out, **more)
-    for name, reason in selected.refused.items():
-        console.warn(f"{name}: set aside: {reason}", request=name)
-    if not selected.wanted:
-        shutil.rmtree(folder)
-    fault.step("started")
-    return bool(selected.wanted)
+        if described:
+            batch.ledger.append("run_started", run=state.next_run, **described)
 
 
 def counts(found: Found) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """What ended runs leave behind, whether they ended well or were killed: brought to its place, or removed."""
 
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from unlearn_cli import files
 from unlearn_cli.batch import fault, inbox
 from unlearn_cli.batch.state import State
-from unlearn_cli.batch.work import SELECTION, Batch
+from unlearn_cli.batch.work import MANIFEST, SELECTION, Batch
+from unlearn_cli.errors import IntegrityError
 
 HALF_WRITTEN = ".*.new-*"  # as `files` names what it has not renamed yet; nobody else writes while the lock is held
 
@@ -22,18 +25,34 @@ def tidy(batch: Batch) -> None:
 
 def clean(batch: Batch, state: State) -> None:
     """Remove what ended runs need no more: lists of records, kept state of trainings, what was half-written."""
-    folders = [batch.folder(run.id) for run in state.runs.values() if run.id != state.unfinished]
-    for folder in [*folders, batch.folder(state.next_run)]:  # the last one was killed before it began
+    for folder in [batch.folder(run.id) for run in state.runs.values() if run.id != state.unfinished]:
         _remove(folder, [*folder.glob(SELECTION), *folder.glob("*.partial"), *folder.rglob(HALF_WRITTEN)])
     for folder in (batch.setup.models, batch.setup.inbox / inbox.SET_ASIDE):
         _remove(folder, [*folder.glob(HALF_WRITTEN)])
 
 
-def _remove(folder: Path, leftovers: list[Path]) -> None:
+def remove_unbegun(batch: Batch, state: State) -> None:
+    """Remove the folder of a run that was killed before the ledger knew of it.
+
+    Raises:
+        IntegrityError: a run that the ledger does not know got further than that, so another ledger knows it.
+    """
+    runs = batch.setup.deletion.path("runs")
+    names = sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
+    unknown = [runs / name for name in names if re.fullmatch(r"R\d{4,}", name) and name not in state.runs]
+    for folder in unknown:
+        if any(path.name not in (SELECTION, MANIFEST) for path in folder.iterdir() if not path.match(HALF_WRITTEN)):
+            what = "holds a run that the ledger knows nothing of"
+            raise IntegrityError(f"{folder}: {what}; bring the ledger back from a backup, or move the folder away")
+    _remove(runs, unknown)
+
+
+def _remove(folder: Path, leftovers: Sequence[Path]) -> None:
+    """Remove files and folders, of which one may lie in another, and let the disk know."""
     for path in leftovers:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
     if leftovers:
         files.fsync(folder)
