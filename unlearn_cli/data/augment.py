@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlearn_cli.runtime.seeds import generator
+from unlearn_cli.runtime.seeds import generator, sent
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def draw(num_rows: int, key: tuple[int, str, int]) -> Tensor:
 
 def augment(x: Tensor, draws: Tensor, augmentations: tuple[Augmentation, ...]) -> Tensor:
     """Augment the stored images x (B, C, H, W) by their random numbers (3, B)."""
-    flip, down, right = draws.to(x.device)
+    flip, down, right = sent(draws, x.device)
     for augmentation in augmentations:
         if isinstance(augmentation, HorizontalFlip):
             x = torch.where((flip < 0.5)[:, None, None, None], x.flip(-1), x)

@@ -11,7 +11,7 @@ from torch import Tensor
 from unlearn_cli.data.augment import Augmentation, augment, draw
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.stores import Store
-from unlearn_cli.runtime.seeds import generator
+from unlearn_cli.runtime.seeds import generator, sent
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Batches:
             x = self.scaling(stored)
             if x.dim() == 4:
                 x = x.contiguous(memory_format=self.memory_format)
-            yield x, self.targets[torch.from_numpy(chunk).to(self.targets.device)]
+            yield x, self.targets[sent(torch.from_numpy(chunk), self.targets.device)]
 
 
 T = TypeVar("T")

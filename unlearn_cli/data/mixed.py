@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.data.batches import Batches, Epochs, Unlabelled
-from unlearn_cli.runtime.seeds import generator
+from unlearn_cli.runtime.seeds import generator, sent
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -69,4 +69,4 @@ class Mixed:
             read = [next(reader) for reader, size in zip(readers, sizes, strict=True) if size]
             flags = [flag for flag, size in zip((True, False), sizes, strict=True) for flag in repeat(flag, size)]
             x, y = (torch.cat(tensors) for tensors in zip(*read, strict=True))
-            yield x, y, torch.tensor(flags, device=x.device)
+            yield x, y, sent(torch.tensor(flags), x.device)

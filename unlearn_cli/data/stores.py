@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from unlearn_cli.data.records import ArrayInputs, Inputs
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime.processes import gathered, share_of
+from unlearn_cli.runtime.seeds import sent
 
 PART = 4096  # records that are read together
 # A forked worker shares paths, labels and mapped files with the run. Python 3.14 starts workers in another way unless
@@ -52,7 +53,7 @@ class MemoryStore:
 
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         for rows in chunks:
-            yield self.samples[torch.from_numpy(rows).to(self.samples.device)]
+            yield self.samples[sent(torch.from_numpy(rows), self.samples.device)]
 
 
 @dataclass(frozen=True)

@@ -106,9 +106,11 @@ class Teachers:
             logits = torch.cat([random_logits, logits[num_forget:]])
         return F.softmax(logits.float() / self.temperature, dim=1)
 
-    def lesson(self, x: Tensor, y: Tensor, num_forget: int) -> Tensor:
+    def lesson(self, x: Tensor, y: Tensor, is_forget: Tensor | None = None) -> Tensor:
         """Return what is wanted of a batch: its targets if the teachers were asked before, else what they say now."""
-        return y if y.dim() == 2 else self.wanted(x, num_forget)
+        if y.dim() == 2:
+            return y
+        return self.wanted(x, 0 if is_forget is None else int(is_forget.sum()))
 
     def taught(self, forget: Unlabelled, retain: Unlabelled) -> Parts:
         """Ask the teachers once about each record."""
@@ -141,7 +143,7 @@ def impair(
     training_mode(model, batch_norm)
     steps = track(mix(parts.forget, parts.retain, forget_share).steps(num_steps), "impair", model, optimizer)
     for x, y, is_forget in steps:
-        loss = teachers.loss(model(x), teachers.lesson(x, y, int(is_forget.sum())))
+        loss = teachers.loss(model(x), teachers.lesson(x, y, is_forget))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -157,7 +159,7 @@ def repair(
     steps = track(retain.steps(num_steps), "repair", model, optimizer)
     for x, y in steps:
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
-        loss = teachers.loss(model(x), teachers.lesson(x, y, 0))
+        loss = teachers.loss(model(x), teachers.lesson(x, y))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

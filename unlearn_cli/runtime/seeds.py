@@ -17,6 +17,11 @@ def generator(seed: int, *names: str | int) -> torch.Generator:
     return torch.Generator().manual_seed(derive(seed, *names))
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device. A GPU need not have done all its work before: CUDA keeps what it was given to copy."""
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
 class Random:
     """The run's source of random tensors: drawn on the CPU from one stream, handed out on the run's device."""
 
@@ -26,19 +31,19 @@ class Random:
 
     def normal(self, *shape: int) -> Tensor:
         """Return independent draws from N(0, 1)."""
-        return torch.randn(shape, generator=self.generator).to(self.device)
+        return sent(torch.randn(shape, generator=self.generator), self.device)
 
     def uniform(self, *shape: int) -> Tensor:
         """Return independent draws from [0, 1)."""
-        return torch.rand(shape, generator=self.generator).to(self.device)
+        return sent(torch.rand(shape, generator=self.generator), self.device)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Return independent whole numbers from 0 to `high` - 1."""
-        return torch.randint(high, shape, generator=self.generator).to(self.device)
+        return sent(torch.randint(high, shape, generator=self.generator), self.device)
 
     def permutation(self, n: int) -> Tensor:
         """Return the numbers from 0 to n - 1 in random order."""
-        return torch.randperm(n, generator=self.generator).to(self.device)
+        return sent(torch.randperm(n, generator=self.generator), self.device)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"state": self.generator.get_state()}
