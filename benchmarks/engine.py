@@ -7,7 +7,8 @@ what else the machine does meets them alike. Writes results/engine.md (engine_cu
 
 ours    `Batches` of a session (uint8 on the device, normalised and augmented a batch at a time), what `train` does
 bare    the same network, precision and optimizer over tensors that lie ready on the device
-usual   PIL images, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize, a DataLoader with 2 workers, fp32, NCHW
+usual   PIL images, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize, a DataLoader with 2 workers (beside a
+        GPU also with 8), fp32, NCHW
 """
 
 import statistics
@@ -27,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.cache import DATA, HERE, manifest_text
+from benchmarks.ceilings import Ceilings, Work, measured
 from unlearn_cli.commands import Common
 from unlearn_cli.commands.inputs import open_inputs
 from unlearn_cli.commands.session import Session, start
@@ -34,8 +36,9 @@ from unlearn_cli.training import make_optimizer
 
 BATCH = 128
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-# network -> training steps and batches of inference a round on a CPU; a GPU does ten times as many
+# network -> training steps and batches of inference a round on a CPU
 ROUNDS = {"resnet18": (4, 8), "resnet20": (16, 32)}
+ON_GPU = 50  # the same of both on a GPU
 Pairs = Iterator[tuple[Tensor, Tensor]]
 Loop = Callable[[int], None]
 
@@ -83,9 +86,9 @@ def inference_loop(model: nn.Module, batches: Callable[[int], Pairs], autocast: 
     return loop
 
 
-def usual(session: Session, train: bool) -> Callable[[int], Pairs]:
+def usual(session: Session, train: bool, workers: int = 2) -> Callable[[int], Pairs]:
     """Return batches of the usual recipe; the loader's workers are started once, before anything is timed."""
-    loader = DataLoader(Pictures(train), BATCH, shuffle=train, num_workers=2, persistent_workers=True,
+    loader = DataLoader(Pictures(train), BATCH, shuffle=train, num_workers=workers, persistent_workers=True,
                         pin_memory=session.run.device.type == "cuda", drop_last=True)  # fmt: skip
     stream = forever(loader)
 
@@ -115,7 +118,7 @@ def bare(session: Session) -> Callable[[int], Pairs]:
     return lambda steps: (ready[step % len(ready)] for step in range(steps))
 
 
-def measure(name: str, device: str, precision: str) -> list[str]:
+def measure(name: str, device: str, precision: str, ceilings: Ceilings) -> list[str]:
     """Time the loops in turn; return the rows."""
     manifest = HERE / "results" / ".engine.yaml"
     manifest.write_text(manifest_text(f"cifar_{name}", [0]).replace("DATA", str(DATA.resolve())), encoding="utf-8")
@@ -123,7 +126,8 @@ def measure(name: str, device: str, precision: str) -> list[str]:
     manifest.unlink()
     rows = []
     with start(opened) as session:
-        factor = 10 if session.run.device.type == "cuda" else 1
+        on_gpu = session.run.device.type == "cuda"
+        work = Work.of(session.fresh("a"), tuple(session.manifest.input.shape), session.run.device)
         for what, count in zip(("training", "inference"), ROUNDS[name], strict=True):
             train = what == "training"
             make, autocast = train_loop if train else inference_loop, session.run.autocast
@@ -132,12 +136,17 @@ def measure(name: str, device: str, precision: str) -> list[str]:
                 "bare": make(session.fresh("b"), bare(session), autocast),
                 "usual": make(session.build().to(session.run.device), usual(session, train), nullcontext),
             }
-            rows.append(compared(f"{name} | {what} | {precision}", loops, count * factor, session))
+            if on_gpu:
+                more = usual(session, train, workers=8)
+                loops["usual, 8 workers"] = make(session.build().to(session.run.device), more, nullcontext)
+            speeds = taken_in_turn(loops, ON_GPU if on_gpu else count, session)
+            shares = work.shares(statistics.median(speeds["ours"]), train, precision, ceilings)
+            rows.append(row(f"{name} | {what} | {precision}", speeds, shares))
     return rows
 
 
-def compared(title: str, loops: dict[str, Loop], steps: int, session: Session, rounds: int = 7) -> str:
-    """Return a row: samples a second (median of the rounds), and the median of the ratios of each round."""
+def taken_in_turn(loops: dict[str, Loop], steps: int, session: Session, rounds: int = 7) -> dict[str, list[float]]:
+    """Return the samples a second of each loop, round for round."""
     speeds: dict[str, list[float]] = {name: [] for name in loops}
     for loop in loops.values():
         loop(max(2, steps // 4))
@@ -148,50 +157,35 @@ def compared(title: str, loops: dict[str, Loop], steps: int, session: Session, r
             if session.run.device.type == "cuda":
                 torch.cuda.synchronize()
             speeds[name].append(steps * BATCH / (time.perf_counter() - begun))
-    numbers = [f"{statistics.median(speeds[name]):.0f}" for name in loops]
-    for other in ("bare", "usual"):
+    return speeds
+
+
+def row(title: str, speeds: dict[str, list[float]], shares: str) -> str:
+    """Return a row: samples a second (median of the rounds), and the median of the ratios of each round."""
+    numbers = [f"{statistics.median(own):.0f}" for own in speeds.values()]
+    for other in list(speeds)[1:]:
         ratios = sorted(a / b for a, b in zip(speeds["ours"], speeds[other], strict=True))
         numbers.append(f"{statistics.median(ratios):.2f} [{ratios[1]:.2f}, {ratios[-2]:.2f}]")
-    print(title, *numbers, sep=" | ", file=sys.stderr, flush=True)
-    return f"| {title} | {' | '.join(numbers)} |"
-
-
-def ceiling(device: str) -> str:
-    """Say how many times as fast bf16 multiplies as fp32: no network gains more by its precision."""
-    seconds = {}
-    for precision in (torch.float32, torch.bfloat16):
-        a, b = (torch.randn(2048, 2048, device=device, dtype=precision) for _ in range(2))
-        seconds[precision] = min(timed(lambda a=a, b=b: a @ b, device) for _ in range(20))
-    rates = [2 * 2048**3 / seconds[precision] / 1e9 for precision in seconds]
-    ratio = seconds[torch.float32] / seconds[torch.bfloat16]
-    return f"Products of 2048 x 2048 matrices: {rates[0]:.0f} GFLOP/s in fp32, {rates[1]:.0f} in bf16, {ratio:.1f} x."
-
-
-def timed(act: Callable[[], Any], device: str) -> float:
-    begun = time.perf_counter()
-    act()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - begun
+    print(title, *numbers, shares, sep=" | ", file=sys.stderr, flush=True)
+    return f"| {title} | {' | '.join([*numbers, shares])} |"
 
 
 def main(device: str) -> None:
-    limit = ceiling(device)
-    rows = [row for name in ROUNDS for precision in ("bf16", "fp32") for row in measure(name, device, precision)]
+    ceilings, names = measured(device), ["ours", "bare", "usual", *(["usual, 8 workers"] if device == "cuda" else [])]
+    rows = [row for name in ROUNDS for precision in ("bf16", "fp32")
+            for row in measure(name, device, precision, ceilings)]  # fmt: skip
     head = (HERE / "engine_table.md").read_text(encoding="utf-8")
     told = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     capabilities = torch.cpu.get_capabilities() if device == "cpu" else {}
     features = ", ".join(name for name in ("amx_bf16", "avx512_bf16", "avx512_f", "avx2") if capabilities.get(name))
     path = HERE / "results" / ("engine_cuda.md" if device == "cuda" else "engine.md")
-    path.write_text(f"{head}\n{told}{f' ({features})' if features else ''}; torch {torch.__version__}.\n{limit}\n\n"
-                    + HEADER + "\n".join(rows) + "\n", encoding="utf-8")  # fmt: skip
+    ratios = [f"ours / {name}" for name in names[1:]]
+    columns = ["network", "what", "precision of ours", *names, *ratios, "of the ceilings"]
+    header = f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}\n"
+    facts = f"{told}{f' ({features})' if features else ''}; torch {torch.__version__}.\n{ceilings.told()}"
+    path.write_text("\n".join([head, facts, "", header + "\n".join(rows), ""]), encoding="utf-8")
     print(Path(path).read_text(encoding="utf-8"))
 
-
-HEADER = (
-    "| network | what | precision of ours | ours | bare | usual | ours / bare | ours / usual |\n"
-    "|---|---|---|---|---|---|---|---|\n"
-)
 
 if __name__ == "__main__":
     main("cuda" if "cuda" in sys.argv else "cpu")

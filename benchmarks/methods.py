@@ -1,9 +1,10 @@
 """Every method on every kind of task with default settings, beside the original and retrained references.
 
-python -m benchmarks.methods [task ...] [method ...]
+python -m benchmarks.methods [--device cuda] [task ...] [method ...]
 
-Writes results/methods.md after each task; what was run before is not run again. With names of tasks or methods it makes
-their rows alone anew. Two commands run at a time, each with one thread, so that seconds compare within a task.
+Writes results/methods.md (methods_cuda.md) after each task; what was run before is not run again. With names of tasks
+or methods it makes their rows alone anew. Two commands run at a time, each with one thread, so that seconds compare
+within a task.
 """
 
 import os
@@ -66,7 +67,7 @@ TASKS = {
 
 def main(names: list[str]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    path = HERE / "results" / "methods.md"
+    path = HERE / "results" / ("methods_cuda.md" if "cuda" in names else "methods.md")
     head = (HERE / "method_table.md").read_text(encoding="utf-8")
     chosen = [name for name in names if name in methods.TABLE]
     for name in [name for name in names if name in TASKS] or TASKS:

@@ -1,19 +1,34 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from tests.tiny import invoke, write_manifest
+from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.commands import Common
+from unlearn_cli.commands.inputs import open_inputs
+from unlearn_cli.commands.session import start
+from unlearn_cli.data.mixed import mix
+from unlearn_cli.data.records import ArrayInputs
+from unlearn_cli.data.stores import MemoryStore, StreamedStore, open_store
 
 pytestmark = pytest.mark.gpu
+SETTINGS = {
+    "finetune": ["epochs=1"], "unsir": ["impair_lr=0.004"], "bad_teacher": ["impair_steps=5", "repair_steps=5"],
+    "amnesiac": ["impair_steps=5", "repair_steps=5"], "neggrad": ["num_steps=5"], "fisher": ["records=200"],
+    "gkt": ["cycles=3"], "emmn": ["noise_steps=5", "impair_steps=5", "rounds=1"], "retrain": ["epochs=1"],
+}  # fmt: skip
+AUGMENTED = MANIFEST.replace("forget:", "  augment: [horizontal_flip, {random_crop: 1}]\nforget:")
 
 
-@pytest.mark.parametrize("method", ["finetune", "unsir"])
+@pytest.mark.parametrize("method", SETTINGS)
 def test_a_cuda_device_gives_the_same_bytes_twice(method: str, original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
-    settings = ["--set", "impair_lr=0.004"] if method == "unsir" else ["--set", "epochs=1"]
+    settings = [word for setting in SETTINGS[method] for word in ("--set", setting)]
     for out in ("a", "b"):
         flags = ["--method", method, "--device", "cuda", *settings]
-        assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / out, *flags).exit_code == 0
+        result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / out, *flags)
+        assert result.exit_code == 0, result.output
     first, second = ((tmp_path / out / "model.safetensors").read_bytes() for out in ("a", "b"))
     assert first == second
 
@@ -23,3 +38,42 @@ def test_cuda_and_cpu_measure_the_same(original: Path, tmp_path: Path) -> None:
     outs = [invoke("evaluate", original, "-m", manifest, "--device", device).stdout for device in ("cpu", "cuda")]
     accuracies = [[line for line in out.splitlines() if "accuracy" in line] for out in outs]
     assert accuracies[0] == accuracies[1]
+
+
+def test_batches_do_not_wait_for_the_device(tmp_path: Path) -> None:
+    with start(open_inputs(write_manifest(tmp_path, AUGMENTED), Common(device="cuda"))) as session:
+        forget, retain = (session.batches(name, augmented=True) for name in ("forget", "retain"))
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            read = sum(len(x) for x, _ in retain.epochs(1)) + sum(len(x) for x, *_ in mix(forget, retain).epochs(1))
+            read += sum(len(x) for x, _ in retain.sequential(64))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert read == 3 * retain.num_samples + forget.num_samples
+
+
+def test_cuda_and_cpu_read_the_same_augmented_samples(tmp_path: Path) -> None:
+    manifest, read = write_manifest(tmp_path, AUGMENTED), []
+    for device in ("cpu", "cuda"):
+        with start(open_inputs(manifest, Common(device=device, precision="fp32"))) as session:
+            read.append([x.cpu() for x, _ in session.batches("retain", augmented=True).epochs(1)])
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*read, strict=True))
+
+
+@pytest.mark.filterwarnings("default")  # of torch about pinned memory
+def test_streamed_samples_are_those_that_are_held() -> None:
+    samples = np.random.default_rng(0).integers(0, 255, (500, 3, 8, 8), dtype=np.uint8)
+    rows = [np.arange(0, 500, 3), np.arange(250), np.arange(499, 0, -7)]
+    found = []
+    for budget, kind in ((2**30, MemoryStore), (1, StreamedStore)):
+        store = open_store(ArrayInputs(samples, (3, 8, 8)), (3, 8, 8), torch.device("cuda"), budget)
+        assert isinstance(store, kind)
+        found.append(list(store.fetch(rows)))
+    assert all(one.is_cuda and torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_compiled_and_profiled_run_ends(original: Path, tmp_path: Path) -> None:
+    flags = ["--method", "finetune", "--set", "epochs=1", "--device", "cuda", "--compile", "--profile"]
+    result = invoke("unlearn", original, "-m", write_manifest(tmp_path), "-o", tmp_path / "out", *flags)
+    assert result.exit_code == 0, result.output
