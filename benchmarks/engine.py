@@ -37,7 +37,7 @@ from unlearn_cli.training import make_optimizer
 BATCH = 128
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 # network -> training steps and batches of inference a round on a CPU
-ROUNDS = {"resnet18": (4, 8), "resnet20": (16, 32)}
+ROUNDS = {"resnet18": (2, 4), "resnet20": (8, 16)}
 ON_GPU = 50  # the same of both on a GPU
 Pairs = Iterator[tuple[Tensor, Tensor]]
 Loop = Callable[[int], None]
