@@ -69,6 +69,7 @@ NETWORKS = [
     Network("perceptron", PERCEPTRON.replace("HIDDEN", "[7000, 7000, 7000]"), PERCEPTRON.replace("HIDDEN", "[8]")),
     Network("ResNet-101", RESNET.replace("NAME", "resnet101"), RESNET.replace("NAME", "resnet18"), "bf16"),
 ]
+RETURNED = {"MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc returns every larger tensor when it is freed, and keeps none
 FINETUNE, BAD, UNSIR = (("unlearn", "--method", name) for name in ("finetune", "bad_teacher", "unsir"))
 WORKS = [
     Work("evaluate beside the original", ("evaluate",), (), 1, "network"),
@@ -107,11 +108,11 @@ def measured(network: Network, folder: Path) -> list[str]:
     rows = []
     for work in WORKS:
         (peak, mapped), (rest, _) = (run(folder / kind, network, work) for kind in ("large", "tiny"))
-        weights = 4 * (count - tiny_count)
-        needed = work.networks * weights
+        held, rest_held = (run(folder / kind, network, work, RETURNED)[0] for kind in ("large", "tiny"))
+        needed = work.networks * 4 * (count - tiny_count)
         mib = [f"{number / 2**20:.0f}" for number in (needed, peak - rest, rest, mapped)]
         cells = [network.name, f"{count / 1e6:.0f}", network.precision, work.name, work.what, str(work.networks),
-                 *mib[:2], f"{(peak - rest) / needed:.2f}", *mib[2:]]  # fmt: skip
+                 *mib[:2], f"{(peak - rest) / needed:.2f}", f"{(held - rest_held) / needed:.2f}", *mib[2:]]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
         print(rows[-1], file=sys.stderr, flush=True)
     return rows
@@ -128,7 +129,7 @@ def write(folder: Path, network: Network, model: str) -> int:
     return sum(parameter.numel() for parameter in made[0].parameters())
 
 
-def run(folder: Path, network: Network, work: Work) -> tuple[int, int]:
+def run(folder: Path, network: Network, work: Work, variables: dict[str, str] | None = None) -> tuple[int, int]:
     """Run a command; return its highest anonymous memory, and the highest of mapped files, in bytes."""
     words: list[Any] = [sys.executable, "-m", "unlearn_cli", *work.words]
     words += ["--from", folder / "original.safetensors"] if work.words[0] == "train" else []
@@ -138,7 +139,7 @@ def run(folder: Path, network: Network, work: Work) -> tuple[int, int]:
               "--precision", network.precision, "--batch-size", "8", "--memory-budget", "1"]  # fmt: skip
     words += ["--force"] * (work.words[0] != "train")
     words += [word for setting in work.settings for word in ("--set", setting)]
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent), **(variables or {})}
     command = subprocess.Popen(list(map(str, words)), env=environment, stdout=subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL)  # fmt: skip
     peak, mapped = 0, 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn_cli import console, files, gates, metrics, plugin, ranks
-from unlearn_cli.commands import Common, Result
+from unlearn_cli.commands import Common, Result, tables
 from unlearn_cli.commands.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
@@ -162,5 +162,5 @@ def carry_out(
     if asked.junit and ranks.is_first():
         with files.output_file(asked.junit) as file:
             file.write_text(junit.junit(document), encoding="utf-8")
-    text = [reporting.metrics_table(document), reporting.comparisons_table(document), reporting.gates_table(document)]
+    text = [tables.metrics_table(document), tables.comparisons_table(document), tables.gates_table(document)]
     return reporting.to_result(document, "\n\n".join(filter(None, text)), asked.out)

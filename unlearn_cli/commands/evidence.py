@@ -112,10 +112,14 @@ class Evidence:
     def random_outputs(self, split: str) -> list[Outputs]:
         """Return what networks with new random weights say of a split: what ZRF compares with."""
         if split not in self._random:
-            networks = [self.session.fresh(f"random {i}").eval() for i in range(RANDOM_NETWORKS)]
-            with self.session.run.counted(*networks):
-                self._random[split] = [self.session.outputs(network, split) for network in networks]
+            self._random[split] = [self._random_network_outputs(number, split) for number in range(RANDOM_NETWORKS)]
         return self._random[split]
+
+    def _random_network_outputs(self, number: int, split: str) -> Outputs:
+        """Return what one of them says; it is gone afterwards, so that memory holds one at a time."""
+        network = self.session.fresh(f"random {number}").eval()
+        with self.session.run.counted(network):
+            return self.session.outputs(network, split)
 
     def _holdout_places(self) -> np.ndarray:
         """Return where the records of the hold-out lie among the outputs of test, which joins its two parts."""

@@ -1,4 +1,4 @@
-"""Building reports: what every command's report has, metrics of every split, gates, and the tables people read."""
+"""Building reports: what every command's report has, metrics of every split, gates, and pictures."""
 
 import platform
 import resource
@@ -228,56 +228,3 @@ def to_result(document: Report, text: str, folder: Path | None = None) -> Result
     """Turn a report into the command's result; a failed gate is exit code 3, an undecided one 4."""
     code = {"failed": 3, "inconclusive": 4}.get(document.verdict or "", 0)
     return Result(text, document.model_dump(mode="json"), code, folder)
-
-
-def metrics_table(document: Report) -> str:
-    """Lay out the metrics: a row for each split and metric, a column for each checkpoint."""
-    roles = [name for name in ("original", "subject") if name in document.metrics]
-    roles += [name for name in document.metrics if name.startswith("reference")]
-    measured: Measured = {}
-    for name in roles:  # a distance to the references has no row at the original, another has none at the subject
-        for split, of_split in document.metrics[name].items():
-            measured[split] = {**of_split, **measured.get(split, {})}
-    rows = [
-        [split, metric, str(found.n),
-         *(_cell(metric, document.metrics[name].get(split, {}).get(metric)) for name in roles)]
-        for split, of_split in measured.items() for metric, found in of_split.items()
-    ]  # fmt: skip
-    return console.table("", ["split", "metric", "n", *roles], rows) if rows else ""
-
-
-def comparisons_table(document: Report) -> str:
-    """Lay out the metrics beside the references: the mean over them, and how far off the subject is."""
-    rows = [
-        [one.split, one.metric, str(one.n_references), _short(one.reference), _short(one.reference_sd),
-         _short(one.units_of_sd), _short(one.normalised)]
-        for one in document.comparisons
-    ]  # fmt: skip
-    header = ["split", "metric", "references", "their mean", "their SD", "off by SDs", "0: retrained, 1: original"]
-    return console.table("Beside the references", header, rows) if rows else ""
-
-
-def _short(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
-
-
-def _cell(metric: str, estimate: Estimate | None) -> str:
-    if estimate is None:
-        return ""
-    if estimate.value is None:
-        return f"- ({estimate.reason})"
-    scale, unit = (100, " %") if metric == "accuracy" else (1, "")
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value * scale:.4g}{unit}"
-    low, high = estimate.low * scale, estimate.high * scale
-    return f"{estimate.value * scale:.4g}{unit} [{low:.4g}, {high:.4g}]"
-
-
-def gates_table(document: Report) -> str:
-    rows = [
-        [gate.condition, "-" if gate.value.value is None else f"{gate.value.value:.4g}", str(gate.value.n),
-         "-" if gate.limit is None else f"{gate.limit:.4g}",
-         gate.verdict + (f" ({gate.reason})" if gate.reason else "")]
-        for gate in document.gates
-    ]  # fmt: skip
-    return console.table("", ["gate", "value", "n", "limit", "verdict"], rows) if rows else ""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlearn_cli import __version__, console, files, plugin
-from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands import Chosen, Common, Result, tables
 from unlearn_cli.commands.inputs import (
     content_digest,
     forget_state,
@@ -74,5 +74,5 @@ def run(asked: Asked, common: Common) -> Result:
         )  # fmt: skip
         reporting.write(document, folder)
     forget_state(partial)
-    console.say(reporting.metrics_table(document))
+    console.say(tables.metrics_table(document))
     return reporting.to_result(document, str(asked.out), asked.out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from unlearn_cli import __version__, console, files, gates, manifest, metrics, plugin, suitability
-from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands import Chosen, Common, Result, tables
 from unlearn_cli.commands.evaluate import computable
 from unlearn_cli.commands.inputs import (
     Copies,
@@ -116,7 +116,7 @@ def carry_out(
         reporting.judge(document, opened.manifest.gates)
         reporting.write(document, folder, reporting.noise_picture(current))
     forget_state(partial)
-    for table in filter(None, (reporting.metrics_table(document), reporting.gates_table(document))):
+    for table in filter(None, (tables.metrics_table(document), tables.gates_table(document))):
         console.say(table)
     return reporting.to_result(document, str(asked.out), asked.out)
 
