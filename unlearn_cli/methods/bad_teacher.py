@@ -37,7 +37,7 @@ from unlearn_cli.training import BatchNorm, outputs_of, set_learning_rate, train
 
 TASK = "classification"
 LOST = 0.75  # a class is lost when a larger share of its records is forgotten
-CHECKED_A_CLASS, MOST_CHECKED = 100, 5000  # records of each part for each class, and in all, by which that is told
+CHECKED_A_CLASS, MOST_CHECKED = 50, 5000  # records of each part for each class, and in all, by which that is told
 CHUNK = 256
 KEPT_NUMBERS = 1 << 27  # of the teachers' outputs: half a GiB
 
