@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = "2.0"
+SCHEMA_VERSION = "2.1"
 
 Task = Literal["classification", "regression"]
 Role = Literal["subject", "original", "reference", "trained"]
@@ -54,6 +54,14 @@ class Split(Part):
     classes: dict[str, int] | None = Field(default=None, description="records a class")
 
 
+class Notice(Part):
+    """What a source leaves out or changes: nothing in a named place is passed over without being counted."""
+
+    source: str = Field(description="as the manifest names it: data.train")
+    kind: str = Field(description="what is left out or changed, in words")
+    count: int
+
+
 class Manifest(Part):
     digest: str = Field(
         description="SHA-256 of the manifest's text, comments and layout aside; it covers the ids that are listed there"
@@ -67,6 +75,7 @@ class Manifest(Part):
     forgotten_unresolved: int | None = Field(
         default=None, description="ids of the manifest's `forgotten` that no record of train has: nothing measures them"
     )
+    notices: list[Notice] = Field(default_factory=list, description="what the sources leave out or change, counted")
 
 
 class Curve(Part):

@@ -13,6 +13,7 @@ from unlearn_cli.commands.inputs import Opened, find_copies, open_inputs
 from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.shadow import facts
+from unlearn_cli.data.notices import as_data
 from unlearn_cli.errors import UserError
 from unlearn_cli.report import Skipped
 from unlearn_cli.shadows import ShadowRuns, load_runs
@@ -85,8 +86,10 @@ def run(asked: Asked, common: Common) -> Result:
         text, document = split_counts(opened)
         told = [text, f"attacks: {', '.join(one.label for one in runnable)}", *sizes]
         return Result(
-            "\n".join(told), {"splits": document, "attacks": [one.label for one in runnable], "advice": sizes}
-        )
+            "\n".join(told),
+            {"splits": document, "attacks": [one.label for one in runnable], "advice": sizes,
+             "notices": as_data(opened.dataset.notices)},
+        )  # fmt: skip
     return carry_out(asked, opened, planned, tier)
 
 

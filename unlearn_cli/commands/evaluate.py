@@ -9,6 +9,7 @@ from unlearn_cli.commands import Common, Result, tables
 from unlearn_cli.commands.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
+from unlearn_cli.data.notices import as_data
 from unlearn_cli.errors import UserError, did_you_mean
 
 
@@ -53,7 +54,7 @@ def run(asked: Asked, common: Common) -> Result:
         return Result(
             text,
             {"splits": document, "metrics": names, "gates": conditions, "duplicates_in_retain": copies.in_retain,
-             "forgotten_unresolved": opened.dataset.unresolved},
+             "forgotten_unresolved": opened.dataset.unresolved, "notices": as_data(opened.dataset.notices)},
         )  # fmt: skip
     return carry_out(asked, opened, names, conditions, copies, references)
 

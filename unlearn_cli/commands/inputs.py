@@ -19,6 +19,7 @@ from unlearn_cli.commands import Common
 from unlearn_cli.data import selection
 from unlearn_cli.data.dataset import Dataset, Split, halved, open_dataset
 from unlearn_cli.data.digests import CHUNK
+from unlearn_cli.data.notices import as_lines
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 
@@ -45,7 +46,7 @@ def open_inputs(path: Path, common: Common, checkpoints: Sequence[Path | None] =
 
 
 def open_data(described: Manifest, path: Path, common: Common) -> Opened:
-    """Open the data; what is wrong with it is told with the manifest's name.
+    """Open the data and warn of what is left out or changed; messages name the manifest.
 
     Raises:
         UserError: as `open_dataset`.
@@ -54,6 +55,8 @@ def open_data(described: Manifest, path: Path, common: Common) -> Opened:
         dataset = halved(open_dataset(described, forget_duplicates=common.forget_duplicates), common.half)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
+    for line in as_lines(dataset.notices):
+        console.warn(line)
     return Opened(path, described, dataset, common)
 
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from unlearn_cli import console
 from unlearn_cli.commands import Result
 from unlearn_cli.commands.inputs import Opened
+from unlearn_cli.data.notices import as_data, as_lines
 from unlearn_cli.plugin import Plugin
 
 
@@ -19,6 +20,7 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
     document = {
         "splits": counts, "method": method.name, "inputs": list(method.needs), "settings": values, **work,
         "duplicates_in_retain": duplicates, "forgotten_unresolved": opened.dataset.unresolved,
+        "notices": as_data(opened.dataset.notices),
     }  # fmt: skip
     text = [
         *([counts_text] if counts_text else []),
@@ -57,7 +59,8 @@ def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int
 def split_counts(opened: Opened) -> tuple[str, dict[str, Any]]:
     """Count the records of every split and class, as a table with a row for each class, and as data.
 
-    Below the table stands how many of the ids that the manifest's `forgotten` lists are no records of train.
+    Below the table stands how many of the ids that the manifest's `forgotten` lists are no records of train, and what
+    the sources leave out or change.
     """
     dataset, names = opened.dataset, opened.dataset.classes or []
     counts = {
@@ -74,4 +77,5 @@ def split_counts(opened: Opened) -> tuple[str, dict[str, Any]]:
     text = console.table("", ["class" if names else "", *counts], rows) if counts else ""
     if opened.manifest.forgotten:
         text += f"\nids of 'forgotten' that are no records of train (any more), ignored: {dataset.unresolved}"
+    text += "".join(f"\n{line}" for line in as_lines(dataset.notices))
     return text, counts

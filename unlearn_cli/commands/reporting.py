@@ -19,6 +19,7 @@ from unlearn_cli.commands import Result
 from unlearn_cli.commands.inputs import Copies, Opened
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.dataset import describe
+from unlearn_cli.data.notices import as_data
 from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.predict import Outputs
@@ -128,6 +129,7 @@ def describe_manifest(opened: Opened) -> report.Manifest:
         classes=dataset.classes, forget_classes=names,
         splits=describe(dataset), checks=checks(opened),
         forgotten_unresolved=dataset.unresolved if described.forgotten else None,
+        notices=[report.Notice(**notice) for notice in as_data(dataset.notices)],
     )  # fmt: skip
 
 

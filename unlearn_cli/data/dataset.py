@@ -15,6 +15,7 @@ from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection, transform
 from unlearn_cli.data.digests import are_among, last_bits
 from unlearn_cli.data.forgotten import divide
+from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.data.strings import in_order
 from unlearn_cli.errors import UserError
@@ -80,6 +81,7 @@ class Dataset:
     splits: dict[str, Split]
     forget_classes: list[int] | None  # numbers, when the selection is exactly whole classes
     unresolved: int = 0  # ids of the manifest's `forgotten` that no record of train has
+    notices: tuple[Notice, ...] = ()  # what train and test leave out or change
 
     def split(self, name: str) -> Split:
         """Return a split by name.
@@ -120,7 +122,8 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Data
     splits = _standardised(manifest, splits)
     num_outputs = _num_outputs(manifest, classes)
     names = [str(name) for name in classes] if classes else None
-    return Dataset(manifest.task, names, num_outputs, splits, numbers, divided.unresolved)
+    notices = train.notices + (test.notices if test else ())
+    return Dataset(manifest.task, names, num_outputs, splits, numbers, divided.unresolved, notices)
 
 
 def open_records(source: Source, name: str, manifest: Manifest) -> Records:

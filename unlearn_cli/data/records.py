@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unlearn_cli.data.digests import digests_of
+from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.sources import Condition, Rows
@@ -54,6 +55,7 @@ class Records:
     where: Callable[[list[Condition]], np.ndarray]
     class_names: list[str] | None = None
     labelled: np.ndarray | None = None  # (n,) bool: which rows have a label; None: all
+    notices: tuple[Notice, ...] = ()  # what the source leaves out or changes
 
     def __len__(self) -> int:
         return len(self.labels)
