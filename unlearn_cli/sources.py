@@ -139,6 +139,11 @@ class Rows(Section):
             raise ValueError("keep rows by one of every, not_every, first, last, where")
         return self
 
+    def cut(self, count: int) -> int:
+        """Return the row where `first` ends, or `last` begins: the same for `first: s` and `last: 1 - s`."""
+        share = self.first or 1 - (self.last or 0)
+        return round(count * round(share, 12))  # 1 - 0.9 is 0.09999999999999998
+
 
 class Source(Section):
     """One source of records: exactly one format, and perhaps only some of its rows."""

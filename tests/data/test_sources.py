@@ -22,6 +22,7 @@ from unlearn_cli.data.dataset import Dataset, Split, describe, open_dataset
 from unlearn_cli.data.idx import read_idx
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
+from unlearn_cli.sources import Rows
 
 N, HEIGHT, WIDTH = 6, 3, 4
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -250,6 +251,17 @@ def test_first_and_last_with_shares_that_make_one_are_disjoint_and_complete(tmp_
             except UserError as error:
                 assert "keeps none" in str(error)
         assert sorted(ids) == [str(i) for i in range(N)]
+
+
+def test_first_and_last_divide_any_number_of_rows_at_the_same_row() -> None:
+    shares = [*(percent / 100 for percent in range(1, 100)), 1 / 3, 1 / 6, 1 / 7, 0.125, 0.9999, 1e-6]
+    for share in shares:
+        for last in (1 - share, round(1 - share, 12)):
+            first_part, last_part = Rows(first=share), Rows(last=last)
+            cuts = [(first_part.cut(n), last_part.cut(n)) for n in range(1, 1001)]
+            assert all(a == b for a, b in cuts), share
+            agreed = [(n, round(n * share)) for n in range(1, 1001) if round(n * share) == n - round(n * last)]
+            assert all(cuts[n - 1][0] == before for n, before in agreed), "where both agreed before, rows stay"
 
 
 @pytest.mark.parametrize("name", ["digits", "diabetes", "breast_cancer"])

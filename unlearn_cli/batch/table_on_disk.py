@@ -104,6 +104,4 @@ class OnDisk:
         if rows.not_every:
             return "n % ? <> 0", [rows.not_every]
         count = self.file.run(f"SELECT count(*) FROM ({query.text})", query.values).fetchall()[0][0]
-        if rows.first:
-            return "n < ?", [round(count * rows.first)]
-        return "n >= ?", [count - round(count * (rows.last or 0))]
+        return ("n < ?" if rows.first else "n >= ?"), [rows.cut(count)]

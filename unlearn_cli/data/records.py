@@ -105,10 +105,8 @@ def _kept(n: int, rows: Rows) -> np.ndarray:
         return numbers[:: rows.every]
     if rows.not_every:
         return numbers[numbers % rows.not_every != 0]
-    if rows.first:
-        return numbers[: round(n * rows.first)]
-    assert rows.last is not None
-    return numbers[n - round(n * rows.last) :]
+    cut = rows.cut(n)
+    return numbers[:cut] if rows.first else numbers[cut:]
 
 
 @dataclass(frozen=True)
