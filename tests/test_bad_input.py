@@ -1008,7 +1008,7 @@ def test_with_json_logs_the_error_is_one_object(project: Path) -> None:
 
 def test_a_line_break_in_a_name_does_not_break_the_line(project: Path) -> None:
     field("forget.classes", ["d\no\ng"])(project)
-    check(asked("line break", UNLEARN, "no class 'd o g'"), project.parent)
+    check(asked("line break", UNLEARN, "no class 'd\\no\\ng'"), project.parent)
 
 
 def test_with_overwrite_only_folders_of_ours_are_replaced(project: Path) -> None:

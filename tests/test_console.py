@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.tiny import invoke
 from unlearn_cli import console
 
 
@@ -12,10 +13,57 @@ def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture[str]
     console.error(f"no class '{name}'", 2)
     shown = capsys.readouterr()
     for text in (shown.out, shown.err):
-        assert "?[2Jred??" in text
+        assert r"\x1b[2Jred\x9b\x00\r" in text
         assert all(letter.isprintable() or letter == "\n" for letter in text)
 
 
 def test_line_breaks_tabs_and_all_languages_are_left_as_they_are() -> None:
     text = "two\nlines\tand 猫 é\xa0%"
     assert console.visible(text) == text
+
+
+@pytest.mark.parametrize(
+    ("hidden", "shown"),
+    [
+        ("\u202egnp.exe", r"\u202egnp.exe"), ("a\u200bb", r"a\u200bb"), ("a\u2028error: b", r"a\u2028error: b"),
+        ("\u2066x\u2069", r"\u2066x\u2069"), ("\ufeffid", r"\ufeffid"), ("so\u00adft", r"so\xadft"),
+        ("\u3164", r"\u3164"), ("\U000e0041", r"\U000e0041"), ("caf\udce9", r"caf\udce9"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_seen_in_a_name_is_escaped(hidden: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    console.result(f"class {hidden}")
+    console.warn(f"class {hidden}")
+    console.show(console.table("", ["class", "n"], [[hidden, "3"]]))
+    console.error(f"class {hidden}", 2)
+    printed = capsys.readouterr()
+    assert printed.out == f"class {shown}\n"
+    assert printed.err.count(shown) == 3
+    assert hidden not in printed.err
+
+
+def test_a_name_cannot_pass_for_a_line_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "x\nerror: all is well"
+    console.say(f"evaluate: {name}")
+    console.warn(f"no class {name}")
+    console.error(f"no class {name}", 2)
+    console.show(console.table("", ["class"], [[name]]))
+    assert not [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: all")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fo"], ("--fo", "--help'")),
+        (["unlern"], ("did you mean 'unlearn'?",)),
+        (["unlearn", "--fo"], ("--force", "unlearn --help'")),
+        (["unlearn", "m", "-m", "y", "--out", "o", "--batch-size", "few"], ("--batch-size", "valid integer")),
+        (["unlearn", "m", "-m", "y", "--out", "o", "--half", "no"], ("'no' is not one of 'selection'",)),
+        (["unlearn"], ("Missing argument 'MODEL'",)),
+    ],
+)
+def test_wrong_usage_is_one_line_of_the_same_form_as_any_error(arguments: list[str], words: tuple[str, ...]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
+    assert all(word.lower() in result.stderr.lower() for word in words)
+    assert not result.stdout

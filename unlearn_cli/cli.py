@@ -3,11 +3,14 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from unlearn_cli import __version__, attacks, console, metrics, ranks
 from unlearn_cli import options as o
@@ -17,20 +20,43 @@ from unlearn_cli.method_help import MethodCommand
 
 
 class Group(TyperGroup):
-    """Tells errors that are no bugs in one line; a bug keeps its traceback."""
+    """Reports errors that are not bugs, wrong usage among them, in one line; a bug keeps its traceback."""
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        if not args:  # the help page is what is wanted
+            return super().make_context(info_name, args, parent, **extra)
+        with errors_in_one_line():
+            return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        try:
-            with resources():
-                return super().invoke(ctx)
-        except LostProcess as error:
-            ranks.let_the_others_end()
-            raise typer.Exit(error.exit_code) from None
-        except CliError as error:
-            ranks.let_the_first_end()
-            console.settings.speaks = True
-            console.error(str(error), error.exit_code)
-            raise typer.Exit(error.exit_code) from None
+        with errors_in_one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    try:
+        with usage_errors(), resources():
+            yield
+    except LostProcess as error:
+        ranks.let_the_others_end()
+        raise typer.Exit(error.exit_code) from None
+    except CliError as error:
+        ranks.let_the_first_end()
+        console.settings.speaks = True
+        console.error(str(error), error.exit_code)
+        raise typer.Exit(error.exit_code) from None
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Give Typer's own errors the form of all others."""
+    try:
+        yield
+    except TyperException as error:
+        command = getattr(getattr(error, "ctx", None), "command_path", "unlearn-cli")
+        message = error.format_message().replace("Value error, ", "").rstrip(".")
+        raise UserError(f"{message}; '{command} --help' lists what is expected") from None
 
 
 plain = not sys.stderr.isatty() or "NO_COLOR" in os.environ  # no boxes and no colours in a pipe

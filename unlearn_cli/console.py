@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ class Settings:
 
 
 settings = Settings()
-# C0, DEL and C1: in the name of a class they could clear a terminal or rewrite a line that was printed before.
-CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n"), ord("\t")}, "?")
+# Controls could clear a terminal or rewrite a line that was printed before; format characters (bidirectional overrides,
+# zero-width ones), separators of lines, surrogates and blank letters let one name pass for another.
+HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufffe\uffff")
 
 
 class Bar(Protocol):
@@ -36,8 +39,23 @@ class Bar(Protocol):
 
 
 def visible(text: str) -> str:
-    """Replace control characters other than line breaks and tabs by question marks."""
-    return text.translate(CONTROLS)
+    r"""Escape what cannot be seen, other than line breaks and tabs, as Python does: U+202E becomes `\u202e`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(letter) if _is_hidden(letter) else letter for letter in text)
+
+
+def in_one_line(text: str) -> str:
+    """Escape what cannot be seen, line breaks and tabs among it: a name must not pass for a line of ours."""
+    return visible(text.translate({letter: _escaped(chr(letter)) for letter in b"\n\t"}))
+
+
+def _is_hidden(letter: str) -> bool:
+    return letter not in "\n\t" and (unicodedata.category(letter) in HIDDEN_CATEGORIES or letter in BLANK_LETTERS)
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 def result(text: str) -> None:
@@ -57,9 +75,15 @@ def captured() -> Iterator[None]:
 
 
 def say(message: str, **fields: Any) -> None:
-    """Print a note to stderr, unless `--quiet`."""
+    """Print a note of one line to stderr, unless `--quiet`."""
     if not settings.quiet:
         _line("info", message, fields)
+
+
+def show(text: str) -> None:
+    """Print several lines, such as a table, to stderr, unless `--quiet`; cells of a table hold no line breaks."""
+    if not settings.quiet:
+        _print("info", text, visible(text), {})
 
 
 def warn(message: str, **fields: Any) -> None:
@@ -69,19 +93,22 @@ def warn(message: str, **fields: Any) -> None:
 
 def error(message: str, exit_code: int) -> None:
     """Print the one line that says why the command stops."""
-    _line("error", " ".join(message.splitlines()), {"exit_code": exit_code})
+    _line("error", message, {"exit_code": exit_code})
 
 
 def _line(level: str, message: str, fields: dict[str, Any]) -> None:
+    text = in_one_line(message)
+    _print(level, message, text if level == "info" else _coloured(f"{level}: ", level) + text, fields)
+
+
+def _print(level: str, message: str, text: str, fields: dict[str, Any]) -> None:
+    """Print a note: as the text, or with `--log-format json` as an object with the message, where JSON escapes."""
     if not settings.speaks:
         return
     if settings.log_format == "json":
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        line = json.dumps({"time": now, "level": level, "message": message, **fields})
-    else:
-        told = visible(message)
-        line = told if level == "info" else _coloured(f"{level}: ", level) + told
-    print(line, file=sys.stderr, flush=True)
+        text = json.dumps({"time": now, "level": level, "message": message, **fields})
+    print(text, file=sys.stderr, flush=True)
 
 
 def _coloured(text: str, level: str) -> str:
@@ -131,7 +158,7 @@ def _rich_bar(label: str, total: int) -> Iterator[Bar]:
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> str:
     """Lay out rows as text with aligned columns, the first to the left and the others to the right."""
-    cells = [header, *rows]
+    cells = [[in_one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = ["  ".join(_pad(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
              for row in cells]  # fmt: skip

@@ -76,7 +76,7 @@ def run(out: Path, common: Common, execute: Callable[[list[str]], int]) -> Resul
         script.chmod(0o755)
         with contextlib.chdir(folder), console.captured():
             for number, (what, step) in enumerate(STEPS.items(), 1):
-                console.say(f"\n[{number}/{len(STEPS)}] {what}\n$ unlearn-cli {step}")
+                console.show(f"\n[{number}/{len(STEPS)}] {what}\n$ unlearn-cli {step}")
                 code = execute([*shlex.split(step), *flags])
                 if code not in (0, 3, 4):  # what a gate or a verdict says is told by the summary
                     raise Stopped(code, f"demo: 'unlearn-cli {step}' ended with exit code {code}; nothing was kept")

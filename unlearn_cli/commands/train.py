@@ -74,5 +74,5 @@ def run(asked: Asked, common: Common) -> Result:
         )  # fmt: skip
         reporting.write(document, folder)
     forget_state(partial)
-    console.say(tables.metrics_table(document))
+    console.show(tables.metrics_table(document))
     return reporting.to_result(document, str(asked.out), asked.out)

@@ -117,7 +117,7 @@ def carry_out(
         reporting.write(document, folder, reporting.noise_picture(current))
     forget_state(partial)
     for table in filter(None, (tables.metrics_table(document), tables.gates_table(document))):
-        console.say(table)
+        console.show(table)
     return reporting.to_result(document, str(asked.out), asked.out)
 
 
