@@ -11,7 +11,8 @@ CliError            something the user can act on; printed as one line, never as
 
 import difflib
 import errno
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,11 +47,52 @@ class LostProcess(CliError):
     exit_code = 1
 
 
+MOST_NAMES = 30  # that a message lists
+MOST_COMPARED = 10_000  # names that are compared letter by letter, which takes a while
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return '; did you mean X?' when a known name is near, otherwise the list of the known names."""
+    """Return 'did you mean X?' when a known name is near, otherwise the list of the known names."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+    near = _alike(name, known) or difflib.get_close_matches(name, known, n=1)
+    if near:
+        return _question(name, near[0])
+    more = f", ... ({len(known)} in all)" if len(known) > MOST_NAMES else ""
+    return f"known: {', '.join(known[:MOST_NAMES])}{more}"
+
+
+def nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
+    """Return "did you mean 'X'?; " for the nearest of a great many names, such as ids, or nothing when none is near."""
+    first: list[str] = []
+    for chunk in chunks:
+        if near := _alike(name, chunk):
+            return f"{_question(name, near[0])}; "
+        first += chunk[: MOST_COMPARED - len(first)]
+    near = difflib.get_close_matches(name, sorted(set(first)), n=1)
+    return f"{_question(name, near[0])}; " if near else ""
+
+
+def _alike(name: str, known: Iterable[str]) -> list[str]:
+    """Return the names that differ in case, blanks, Unicode form, or in how a number is written."""
+    core = _core(name)
+    return [other for other in known if _core(other) == core] if core else []
+
+
+def _core(name: str) -> str:
+    """Return what is left of a name without its spelling."""
+    letters = "".join(unicodedata.normalize("NFKC", name).casefold().split())
+    try:
+        return f"{float(int(letters, 16) if letters.startswith('0x') else letters):.17g}"
+    except (ValueError, OverflowError):
+        return letters
+
+
+def _question(name: str, near: str) -> str:
+    """Ask; where both look alike the letters are written out."""
+    looks_alike = "".join(unicodedata.normalize("NFC", near).split()) == "".join(
+        unicodedata.normalize("NFC", name).split()
+    )
+    return f"did you mean '{near}'?" + (f" (that is {near!a}, not {name!a})" if looks_alike else "")
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic import NonNegativeInt as Count
 
-from unlearn_cli.sources import Condition, FilePath, Scalar, Section
+from unlearn_cli.sources import Condition, FilePath, Section
+from unlearn_cli.spelling import Name
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
@@ -19,7 +20,7 @@ class Groups(Section):
     """All records of a person: those with one of the values in a column."""
 
     column: str
-    values: Annotated[list[Scalar], Field(min_length=1)]
+    values: Annotated[list[Name], Field(min_length=1)]
 
 
 class Fraction(Section):
@@ -44,8 +45,8 @@ class Forgotten(Section):
 class Forget(Section):
     """What must be forgotten: the union of what is listed."""
 
-    classes: list[str | int] = Field(default_factory=list)
-    ids: list[str | int] = Field(default_factory=list)
+    classes: list[Name] = Field(default_factory=list, description="by name; or by position, if no name is a number")
+    ids: list[Name] = Field(default_factory=list)
     ids_file: IdsFile | None = None
     groups: Groups | None = None
     where: list[Condition] = Field(default_factory=list, description="conditions, all of which must hold")
@@ -56,7 +57,7 @@ class Forget(Section):
     def check(self) -> Self:
         if not any((self.classes, self.ids, self.ids_file, self.groups, self.where, self.fraction)):
             raise ValueError("selects nothing; name classes, ids, ids_file, groups, where or fraction")
-        if len(set(self.classes)) < len(self.classes):
+        if len({str(name) for name in self.classes}) < len(self.classes):
             raise ValueError("a class is listed twice")
         return self
 

@@ -15,6 +15,7 @@ from unlearn_cli.forget import Forget, Forgotten
 from unlearn_cli.manifest_errors import validated
 from unlearn_cli.report import Task
 from unlearn_cli.sources import Section, Source, Table
+from unlearn_cli.spelling import Name
 from unlearn_cli.transforms import Step
 
 Spread = Annotated[float, Field(gt=0)]
@@ -107,7 +108,7 @@ class Manifest(Section):
     input: Input
     target: Target = Field(default_factory=Target)
     loss: Literal["mse", "l1"] = Field(default="mse", description="regression: what training minimises")
-    classes: Annotated[list[str | int], Field(min_length=1)] | None = Field(
+    classes: Annotated[list[Name], Field(min_length=1)] | None = Field(
         None, description="the order of the head's outputs; default: the sorted names of train"
     )
     data: Data | None = None

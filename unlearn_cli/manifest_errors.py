@@ -23,7 +23,7 @@ def validated(path: Path, model: type[Model]) -> Model:
     if not isinstance(document.value, dict):
         raise UserError(f"{path}: expected a mapping with 'version: 1' at its top")
     try:
-        return model.model_validate(document.value)
+        return model.model_validate(document.written)
     except ValidationError as error:
         raise UserError("; ".join(messages(error, document, model.model_json_schema()))) from None
 

@@ -7,13 +7,20 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, Positiv
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from unlearn_cli.spelling import Scalar, fit
+
 FilePath = Annotated[Path, Field(strict=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Scalar = str | int | float | bool
 
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def fit_scalars(cls, value: Any) -> Any:
+        """Give each field of an unquoted scalar what it takes: the text where it is a name, else the number."""
+        return fit(cls, value) if isinstance(value, dict) else value
 
 
 class ShortSection(Section):

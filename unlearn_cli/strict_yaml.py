@@ -1,6 +1,7 @@
 """YAML as people expect it: YAML-1.2 scalars, no tags, no duplicate keys, bounded size, a line number for every value.
 
 PyYAML's own loader reads `1e-4` as a string, `no` as False and `012` as 10, and lets the last of two equal keys win.
+A scalar that is not quoted keeps its text beside its value: `02` may be the name of a class, which 2 is not.
 """
 
 import re
@@ -19,13 +20,37 @@ Position = tuple[int, int]  # line and column, both from 1
 Location = tuple[str | int, ...]  # the keys and indices that lead to a value
 
 
+class Written(str):
+    """A number, or true or false, that stands in a file without quotes: its text as written, and its value."""
+
+    plain: int | float | bool
+
+    def __new__(cls, text: str, plain: int | float | bool) -> "Written":
+        scalar = super().__new__(cls, text)
+        scalar.plain = plain
+        return scalar
+
+    def __reduce__(self) -> tuple[type["Written"], tuple[str, int | float | bool]]:
+        return Written, (str(self), self.plain)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as Python has it: numbers and booleans in place of their texts, in lists and mappings, too."""
+    if isinstance(value, Written):
+        return value.plain
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
 @dataclass(frozen=True)
 class Document:
-    """What a YAML file says, and where it says it."""
+    """What a YAML file says, and where it says it; in `written` unquoted numbers and booleans are `Written`."""
 
     path: Path
     value: Any
     positions: dict[Location, Position]
+    written: Any = None
 
     def where(self, location: Location) -> str:
         """Return 'file:line:column' of the value at `location`, or of the nearest value around it."""
@@ -58,7 +83,7 @@ def parse(data: bytes | str, path: Path) -> Document:
         text = data.decode() if isinstance(data, bytes) else data
         _check_events(text, path)
         node = yaml.compose(text, Loader=_Loader)
-        value = None if node is None else _value(node, (), positions, path)
+        written = None if node is None else _value(node, (), positions, path)
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8 text; expected a YAML file") from None
     except yaml.MarkedYAMLError as error:
@@ -67,7 +92,7 @@ def parse(data: bytes | str, path: Path) -> Document:
         raise UserError(f"{place}: is not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
-    return Document(path, value, positions)
+    return Document(path, plain(written), positions, written)
 
 
 class _Loader(yaml.SafeLoader):
@@ -136,11 +161,11 @@ def _scalar(node: ScalarNode, at: str) -> Any:
     if kind == "str":
         return text
     if kind == "int":
-        return _whole_number(text, at)
+        return Written(text, _whole_number(text, at))
     if kind == "float":
-        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        return Written(text, float(text.lower().replace(".inf", "inf").replace(".nan", "nan")))
     if kind == "bool":
-        return text.lower() == "true"
+        return Written(text, text.lower() == "true")
     assert kind == "null"
     return None
 
@@ -149,7 +174,7 @@ def _whole_number(text: str, at: str) -> int:
     try:
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     except ValueError:  # Python reads no number of more than 4300 digits
-        raise UserError(f"{at}: a number of {len(text)} digits; no setting needs so many") from None
+        raise UserError(f"{at}: a number of {len(text)} digits; no setting needs so many; quote a name") from None
 
 
 def parse_scalar(text: str) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from unlearn_cli.commands import Common
 from unlearn_cli.commands.inputs import Opened, count_duplicates, find_copies
 from unlearn_cli.data.dataset import Dataset, open_dataset
+from unlearn_cli.data.labels import class_numbers, label_numbers
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 
@@ -74,7 +75,7 @@ def test_a_class_is_named_by_its_name_or_its_number(sources: dict[str, Any], cla
 
 
 def test_several_classes_are_forgotten_at_once(sources: dict[str, Any]) -> None:
-    dataset = opened(sources["npz"], {"classes": ["dog", 0]})
+    dataset = opened(sources["npz"], {"classes": ["dog", "ant"]})
     assert forgotten(dataset) == np.flatnonzero(np.isin(CLASS, (0, 3))).tolist()
     assert dataset.forget_classes == [0, 3]
 
@@ -109,6 +110,59 @@ def test_a_class_without_records_keeps_its_place(sources: dict[str, Any]) -> Non
 def test_a_class_that_does_not_exist_is_named(sources: dict[str, Any], name: str | int) -> None:
     with pytest.raises(UserError, match=f"there is no class '{name}'"):
         opened(sources["npz"], {"classes": [name]})
+
+
+ANIMALS, PADDED, NUMBERS = ["cat", "dog", "eel", "fox"], ["01", "02", "03", "10"], [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("listed", "classes", "expected"),
+    [
+        (["02"], PADDED, [1]), (["10", "01"], PADDED, [0, 3]), ([10], PADDED, [3]), ([3], ANIMALS, [3]),
+        ([0, 2], ANIMALS, [0, 2]), (["3"], NUMBERS, [3]), ([3], NUMBERS, [3]), (["1e5"], ["1e5", "2"], [0]),
+        ([2], ["v2", "model 3", "x", "2nd"], [2]),
+    ],
+)  # fmt: skip
+def test_a_class_is_the_one_that_is_written_so(listed: list[Any], classes: list[Any], expected: list[int]) -> None:
+    assert class_numbers(listed, classes, "forget.classes") == expected
+
+
+@pytest.mark.parametrize(
+    ("listed", "classes", "message"),
+    [
+        ([2], PADDED, "no class '2'; did you mean '02'?; a number is a position only where no class is named by one"),
+        (["2"], PADDED, "no class '2'; did you mean '02'?"),
+        (["3"], ANIMALS, "no class '3'; known: cat, dog, eel, fox"),
+        (["03"], ANIMALS, "no class '03'; known"), (["0x1"], ANIMALS, "no class '0x1'"), ([4], ANIMALS, "no class '4'"),
+        ([-1], ANIMALS, "no class '-1'"), (["02"], NUMBERS, "no class '02'; did you mean '2'?"),
+        ([2], ["one", "two", "3"], "no class '2'; known"), ([2], ["-1", "+1", "x"], "no class '2'"),
+        ([0], ["1.5", "cat"], "no class '0'"), ([1], ["²", "٣", "x"], "no class '1'"),
+        (["cat", 3], ANIMALS, "'cat' is a name and 3 the position of 'fox'; list names only"),
+        ([1, "cat"], ANIMALS, "'cat' is a name and 1 the position of 'dog'; list names only"),
+        ([3, 3], ANIMALS, "the class 'fox' is named twice"), (["3", 3], NUMBERS, "the class '3' is named twice"),
+        (["Cat"], ANIMALS, "did you mean 'cat'?"), (["cat "], ANIMALS, "did you mean 'cat'?"),
+        (["caf\u00e9"], ["cafe\u0301", "tea"], "no class 'caf\u00e9'; did you mean"),
+    ],
+)  # fmt: skip
+def test_a_class_that_is_not_written_so_is_refused(listed: list[Any], classes: list[Any], message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        class_numbers(listed, classes, "forget.classes")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "expected"),
+    [
+        ([0, 2], ANIMALS, [0, 2]), ([1, 2], PADDED, [None, None]), (["01", "1"], PADDED, [0, None]),
+        ([1.0, 3.0], NUMBERS, [1, 3]), ([1, 3], ["3", "1"], [1, 0]), ([1], ["cat", "1"], [1]),
+        ([0], ["cat", "1"], [None]),
+        (["0"], ANIMALS, [None]), ([7, -2], [-2, 7], [1, 0]),
+    ],
+)  # fmt: skip
+def test_a_label_is_a_position_only_where_no_class_is_a_number(
+    labels: list[Any], classes: list[Any], expected: list[int | None]
+) -> None:
+    assert label_numbers(labels, classes) == expected
 
 
 @pytest.mark.parametrize("kind", ["npz", "csv", "parquet"])

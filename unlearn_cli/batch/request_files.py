@@ -76,7 +76,7 @@ def _read_yaml(data: bytes, name: str, key: bytes) -> Iterator[Item]:
     except UserError as error:
         yield refused(str(error), data.decode("latin-1"), key)
         return
-    yield check(document.value, document, (name, 1), data.decode("latin-1"), key)
+    yield check(document.written, document, (name, 1), data.decode("latin-1"), key)
 
 
 def _read_csv(data: bytes, name: str, key: bytes) -> Iterator[Item]:
@@ -88,7 +88,9 @@ def _read_json_lines(data: bytes, name: str, key: bytes) -> Iterator[Item]:
     check_count(len(lines))
     for number, line in lines:
         try:
-            value = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_number)
+            value = json.loads(
+                line, object_pairs_hook=_unique, parse_constant=_no_number, parse_int=_whole, parse_float=_real
+            )
         except Unreadable as error:
             yield refused(f"{name}:{number}:1: {error}", line, key)
         except json.JSONDecodeError as error:
@@ -106,7 +108,15 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> None:
-    raise Unreadable(f"{text} is no number of JSON")
+    raise Unreadable(f"{text} is no number of JSON; quote it if it is a name")
+
+
+def _whole(text: str) -> strict_yaml.Written:
+    return strict_yaml.Written(text, int(text))
+
+
+def _real(text: str) -> strict_yaml.Written:
+    return strict_yaml.Written(text, float(text))
 
 
 READERS: dict[str, Callable[[bytes, str, bytes], Iterator[Item]]] = {

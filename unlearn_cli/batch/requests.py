@@ -13,6 +13,7 @@ from unlearn_cli.batch import clock, keyed
 from unlearn_cli.forget import Groups
 from unlearn_cli.manifest_errors import messages
 from unlearn_cli.sources import Condition, Section
+from unlearn_cli.spelling import NAMED, Name
 from unlearn_cli.strict_yaml import Document, Location, Position
 
 MAX_REQUESTS = 10_000  # of a file
@@ -43,7 +44,7 @@ def _moment(value: Any) -> datetime:
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment)]
-RecordId = Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)] | int
+RecordId = Annotated[Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)] | int, NAMED]
 
 
 class Request(Section):
@@ -54,7 +55,7 @@ class Request(Section):
     due: Moment | None = Field(default=None, description="default: received and the deadline of deletion.yaml")
     ids: Annotated[list[RecordId], FailFast(), Field(max_length=MAX_IDS)] = Field(default_factory=list)
     groups: Groups | None = None
-    classes: Annotated[list[str | int], FailFast()] = Field(default_factory=list)
+    classes: Annotated[list[Name], FailFast()] = Field(default_factory=list)
     where: Annotated[list[Condition], Field(max_length=MAX_CONDITIONS)] = Field(
         default_factory=list, description="conditions, all of which must hold"
     )

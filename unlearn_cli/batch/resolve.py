@@ -1,7 +1,7 @@
 """Which records of the source do requests mean? The lists of their ids; a table is never in memory as a whole."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -39,7 +39,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Resolution:
-    """How many records the source has, how many of them are to be forgotten and are forgotten already, and where."""
+    """How many records the source has, how many of them are to be forgotten and are forgotten already, and where.
+
+    `classes` has, by request, the names of the classes that it lists by name or position.
+    """
 
     source: int
     records: int
@@ -47,6 +50,7 @@ class Resolution:
     found: tuple[Found, ...]
     forget_file: Path
     forgotten_file: Path
+    classes: dict[str, list[str]] = field(default_factory=dict)
 
 
 def resolve(
@@ -67,9 +71,9 @@ def resolve(
     check_source(manifest, path)
     try:
         with resources(folder), locked_connection(manifest, folder, digests) as connection:
-            found = _match(manifest, connection, requests, digests, key)
+            found, classes = _match(manifest, connection, requests, digests, key)
             refused = [one.problem or (one.unknown and unknown_ids == "set_aside") for one in found]
-            return _write(connection, folder, found, [n for n, no in enumerate(refused) if not no])
+            return _write(connection, folder, found, [n for n, no in enumerate(refused) if not no], classes)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -77,7 +81,7 @@ def resolve(
 def _match(
     manifest: Manifest, connection: duckdb.DuckDBPyConnection, requests: Sequence[Selection], digests: Path | None,
     key: bytes,
-) -> list[Found]:  # fmt: skip
+) -> tuple[list[Found], dict[str, list[str]]]:  # fmt: skip
     table = open_table(manifest, connection)
     problems = selections.refused(table, requests)
     asked = {number: one for number, one in enumerate(requests) if number not in problems}
@@ -86,8 +90,9 @@ def _match(
     matching.refuse_unclear(connection, NAME)
     matching.note_forgotten(connection, digests, key)
     matching.match_values(connection, selections.values(asked, wanted.groups), 1 + len(wanted.groups), key)
-    problems |= selections.match_rows(manifest, connection, table, asked, labels)
-    return _found(connection, requests, problems, wanted.groups)
+    incomparable, classes = selections.match_rows(manifest, connection, table, asked, labels)
+    found = _found(connection, requests, problems | incomparable, wanted.groups)
+    return found, {requests[number].request: names for number, names in classes.items()}
 
 
 def _found(
@@ -105,10 +110,14 @@ def _found(
     ]  # fmt: skip
 
 
-def _write(connection: duckdb.DuckDBPyConnection, folder: Path, found: list[Found], left: list[int]) -> Resolution:
+def _write(
+    connection: duckdb.DuckDBPyConnection, folder: Path, found: list[Found], left: list[int],
+    classes: dict[str, list[str]],
+) -> Resolution:  # fmt: skip
     forget, forgotten = folder / "forget.csv", folder / "forgotten.csv"
     with output_file(forget) as new:
         records = matching.write_ids(connection, new, matching.to_forget(connection, left))
     with output_file(forgotten) as new:
         known = matching.write_ids(connection, new, "SELECT row FROM forgotten")
-    return Resolution(matching.count_source(connection), records, known, tuple(found), forget, forgotten)
+    source = matching.count_source(connection)
+    return Resolution(source, records, known, tuple(found), forget, forgotten, classes)

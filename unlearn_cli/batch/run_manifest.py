@@ -6,19 +6,21 @@ Its paths are relative to the run's folder, so that neither it nor its digest te
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.remote import url_of
 from unlearn_cli.sources import Source
+from unlearn_cli.spelling import SPELLING
 
 # JSON is YAML but for these: YAML does not join \\uD83D\\uDE00 to one letter, and takes none of the others as they are.
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
 def run_manifest(
-    manifest: Manifest, folder: Path, *, selection: str, classes: Sequence[str | int], forgotten: bool
+    manifest: Manifest, folder: Path, *, selection: str, classes: Sequence[str], forgotten: bool
 ) -> tuple[str, list[str]]:
     """Return the text of a run's manifest, to be written into `folder`, and the gates that have no meaning in this run.
 
@@ -30,16 +32,18 @@ def run_manifest(
     parts = {part: _relocated(source, manifest.folder, folder)
              for part in ("train", "test") if (source := getattr(manifest.data, part))}  # fmt: skip
     moved = manifest.model_copy(update={"data": manifest.data.model_copy(update=parts)})
-    said = moved.model_dump(mode="json", exclude_unset=True)
+    mark = secrets.token_hex()
+    said = moved.model_dump(mode="json", exclude_unset=True, context={SPELLING: mark})
     said["forget"] = {"ids_file": {"path": f"{selection}/forget.csv"}, **_listed(classes)}
     if forgotten:
         said["forgotten"] = {"ids_file": {"path": f"{selection}/forgotten.csv"}}
     said["gates"] = gates
-    text = json.dumps(said, indent=2, ensure_ascii=False)
+    # What was not quoted must not be quoted now: 1e3 is a number to a column of numbers, and its text to one of text.
+    text = re.sub(f'"{mark}(.*?){mark}"', r"\1", json.dumps(said, indent=2, ensure_ascii=False))
     return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n", left_out
 
 
-def _listed(classes: Sequence[str | int]) -> dict[str, list[str | int]]:
+def _listed(classes: Sequence[str]) -> dict[str, list[str]]:
     return {"classes": list(classes)} if classes else {}
 
 

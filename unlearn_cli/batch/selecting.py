@@ -144,7 +144,8 @@ def selection_digest(batch: Batch, forget: Path) -> str:
 
 def _write_manifest(setup: Setup, folder: Path, selected: Selected) -> list[str]:
     """Write the run's manifest, and return the gates that do not apply in it."""
-    classes = list(dict.fromkeys(name for request in selected.wanted for name in request.classes))
+    named = (name for request in selected.wanted for name in selected.resolution.classes.get(request.request, ()))
+    classes = list(dict.fromkeys(named))
     text, left_out = run_manifest(
         setup.manifest, folder, selection=SELECTION, classes=classes, forgotten=bool(selected.resolution.forgotten)
     )

@@ -9,8 +9,7 @@ import numpy as np
 from unlearn_cli.batch import matching
 from unlearn_cli.batch.open_source import NAME
 from unlearn_cli.batch.record_table import RecordTable, Wanted
-from unlearn_cli.data.labels import Classes, class_list, position
-from unlearn_cli.data.selection import class_numbers
+from unlearn_cli.data.labels import Classes, class_list, class_numbers, label_numbers
 from unlearn_cli.errors import UserError
 from unlearn_cli.forget import Groups
 from unlearn_cli.manifest import Manifest
@@ -69,18 +68,24 @@ def values(asked: Numbered, groups: list[str]) -> list[list[Any]]:
 
 def match_rows(
     manifest: Manifest, connection: duckdb.DuckDBPyConnection, table: RecordTable, asked: Numbered, labels: np.ndarray
-) -> dict[int, str]:
-    """Find the records that conditions and classes select; return the problems of requests that cannot be compared."""
-    problems, classes = {}, _classes(manifest, table, labels)
+) -> tuple[dict[int, str], dict[int, list[str]]]:
+    """Find the records that conditions and classes select.
+
+    Return the problems of requests that cannot be compared, and the names of the classes of the others.
+    """
+    problems: dict[int, str] = {}
+    names: dict[int, list[str]] = {}
+    classes = _classes(manifest, table, labels)
     for number, one in asked.items():
         try:
             if one.classes:
-                matching.match_labels(connection, number, _labels(one.classes, labels, classes))
+                names[number], chosen = _labels(one.classes, labels, classes)
+                matching.match_labels(connection, number, chosen)
             if one.where:
                 matching.match_rows(connection, number, *table.predicate(one.where))
         except UserError as error:
             problems[number] = str(error)
-    return problems
+    return problems, names
 
 
 def _classes(manifest: Manifest, table: RecordTable, labels: np.ndarray) -> Classes | None:
@@ -91,9 +96,10 @@ def _classes(manifest: Manifest, table: RecordTable, labels: np.ndarray) -> Clas
     return class_list(manifest.classes, labels, count, table.class_names, NAME)
 
 
-def _labels(listed: Sequence[str | int], labels: np.ndarray, classes: Classes | None) -> list[int]:
-    """Return the places in `labels` of those that belong to the classes listed."""
+def _labels(listed: Sequence[str | int], labels: np.ndarray, classes: Classes | None) -> tuple[list[str], list[int]]:
+    """Return the names of the classes listed, and the positions in `labels` of those that belong to them."""
     if classes is None:
         raise UserError("a regression has no classes; choose what to forget with 'where'")
     chosen = class_numbers(listed, classes, "classes")
-    return [place for place, label in enumerate(labels.tolist()) if position(label, classes) in chosen]
+    numbers = label_numbers(labels.tolist(), classes)
+    return [str(classes[number]) for number in chosen], [i for i, number in enumerate(numbers) if number in chosen]

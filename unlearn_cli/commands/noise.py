@@ -7,7 +7,7 @@ from pathlib import Path
 from unlearn_cli import __version__, console, files, manifest, plugin
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.commands.inputs import Opened, check_places, open_data
-from unlearn_cli.data.selection import class_numbers
+from unlearn_cli.data.labels import class_numbers
 from unlearn_cli.errors import UserError
 
 
@@ -69,12 +69,12 @@ def chosen_classes(names: tuple[str, ...], opened: Opened) -> list[int]:
     """
     classes = opened.dataset.classes or []
     if names:
-        # Only ASCII digits are a number here: isdigit is true of '²', which int does not read.
-        values = [int(name) if re.fullmatch("[0-9]{1,9}", name) else name for name in names]
+        # Only a number in its usual form can be a position: 03 is a name, and so is '²', which int does not read.
+        values = [int(name) if re.fullmatch("0|[1-9][0-9]{0,8}", name) else name for name in names]
         for value in values:
             if values.count(value) > 1:
                 raise UserError(f"--class {value}: the class is named twice; name it once")
-        return class_numbers(values, opened.manifest.classes or classes, "--class")
+        return class_numbers(values, classes, "--class")
     if not opened.dataset.forget_classes:
         raise UserError(f"{opened.path}: 'forget' names no whole classes; name them with --class")
     return opened.dataset.forget_classes

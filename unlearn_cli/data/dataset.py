@@ -152,7 +152,7 @@ def _without_data(manifest: Manifest, num_classes: int | None) -> Dataset:
         raise UserError("a manifest without data must say how many classes there are: list 'classes'")
     forget = manifest.forget
     listed = forget.classes if forget and forget.only_classes else []
-    numbers = selection.class_numbers(listed, classes or [], "forget.classes") or None
+    numbers = label_reader.class_numbers(listed, classes or [], "forget.classes") or None
     if numbers and len(numbers) == len(classes or []):
         raise UserError("forget selects every class; nothing would be left to keep")
     names = [str(name) for name in classes] if classes else None

@@ -1,6 +1,7 @@
 """From stored labels to what a network is trained with: class numbers, or plain numbers for a regression."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,18 +35,16 @@ def class_list(
 def encode(records: Records, classes: Classes) -> np.ndarray:
     """Return class numbers (n,) int64.
 
-    Names are looked up; so are numbers where the classes are numbers, and elsewhere they are positions.
-
     Raises:
         UserError: a label is not among the classes.
     """
     values, inverse = different(records.labels)
-    numbers = [position(value, classes) for value in values]
+    numbers = label_numbers(values, classes)
     if None in numbers:
         bad = str(values[numbers.index(None)])
-        known = [str(name) for name in classes]
+        names = [str(name) for name in classes]
         raise UserError(
-            f"{records.name}: label '{bad}' is none of the {len(known)} classes; {did_you_mean(bad, known)}; "
+            f"{records.name}: label '{bad}' is none of the {len(names)} classes; {did_you_mean(bad, names)}; "
             "list all classes, in the order of the model's outputs, as 'classes' in the manifest"
         )
     if numbers == values and isinstance(records.labels, np.ndarray) and records.labels.dtype == np.int64:
@@ -61,15 +60,66 @@ def different(labels: Values) -> tuple[list[Any], np.ndarray]:
     return values.tolist(), inverse
 
 
-def position(value: str | float, classes: Classes) -> int | None:
-    """Return the number of a class given by name or number; None if there is no such class."""
-    names = [str(name) for name in classes]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if str(value) in names:
-        return names.index(str(value))
-    numbered = all(isinstance(name, int) for name in classes)
-    return value if isinstance(value, int) and not numbered and 0 <= value < len(names) else None
+def label_numbers(labels: Sequence[Any], classes: Classes) -> list[int | None]:
+    """Return the class number of each stored label; None if there is no such class.
+
+    Names are looked up by their text. A number that is no name is a position, unless some name is a number.
+    """
+    names = _positions(classes)
+    counted = len(names) if has_positions(names) else 0
+    return [_label_number(label, names, counted) for label in labels]
+
+
+def _label_number(label: Any, names: dict[str, int], counted: int) -> int | None:
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    if (number := names.get(str(label))) is not None:
+        return number
+    return label if isinstance(label, int) and 0 <= label < counted else None
+
+
+def class_numbers(listed: Classes, classes: Classes, place: str) -> list[int]:
+    """Return the numbers of some of the classes, given by name or position; `place` is for messages.
+
+    An int is a position only if no class has this name and no name of a class is a number.
+
+    Raises:
+        UserError: there is no such class, one is listed twice, or names and positions are mixed.
+    """
+    names = _positions(classes)
+    numbers = [_class_number(value, names, place) for value in listed]
+    by_name = [str(value) in names for value in listed]
+    if any(by_name) and not all(by_name):
+        name, position = listed[by_name.index(True)], listed[by_name.index(False)]
+        meant = [*names][int(position)]
+        raise UserError(f"{place}: '{name}' is a name and {position} the position of '{meant}'; list names only")
+    for i, number in enumerate(numbers):
+        if number in numbers[:i]:
+            raise UserError(f"{place}: the class '{[*names][number]}' is named twice; name it once")
+    return sorted(numbers)
+
+
+def _class_number(value: str | int, names: dict[str, int], place: str) -> int:
+    if (number := names.get(str(value))) is not None:
+        return number
+    if isinstance(value, int) and 0 <= value < len(names) and has_positions(names):
+        return value
+    hint = did_you_mean(str(value), names)
+    only_names = isinstance(value, int) and not has_positions(names)
+    reason = "; a number is a position only where no class is named by one" if only_names else ""
+    raise UserError(f"{place}: there is no class '{value}'; {hint}{reason}")
+
+
+def has_positions(names: Iterable[str]) -> bool:
+    """Say whether a number may stand for a class by its position: only if none of the names could be that number."""
+    return not any(_NUMBER.fullmatch(name.strip()) for name in names)
+
+
+_NUMBER = re.compile(r"[-+]?\.?\d[\d_.,]*([eE][-+]?\d+)?|0[xob][0-9a-fA-F]+")
+
+
+def _positions(classes: Classes) -> dict[str, int]:
+    return {str(name): number for number, name in enumerate(classes)}
 
 
 def numbers(records: Records) -> np.ndarray:

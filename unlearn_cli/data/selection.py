@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.data.digests import are_among
-from unlearn_cli.data.labels import Classes, position
+from unlearn_cli.data.labels import Classes, class_numbers
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import as_strings
-from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.errors import UserError, nearest
 from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
 from unlearn_cli.remote import located
 
@@ -39,24 +39,16 @@ def by_meaning(forget: Forget, records: Records, labels: np.ndarray, classes: Cl
     return mask | records.where(forget.where) if forget.where else mask
 
 
-def class_numbers(listed: Classes, classes: Classes, place: str) -> list[int]:
-    """Return the numbers of some of the classes, given by name or number; `place` is for messages."""
-    found = [position(value, classes) for value in listed]
-    for value, number in zip(listed, found, strict=True):
-        if number is None:
-            known = [str(name) for name in classes]
-            raise UserError(f"{place}: there is no class '{value}'; {did_you_mean(str(value), known)}")
-    return sorted({number for number in found if number is not None})
-
-
 def _by_ids(ids: list[Any], records: Records) -> np.ndarray:
     wanted = {str(value) for value in ids}
     known = as_strings(records.ids)
     mask = known.are_among(wanted)
     if mask.sum() < len(wanted):
         missing = sorted(wanted - set(known[mask].tolist()))
+        hint = nearest(missing[0], known.chunks())
         raise UserError(
-            f"{records.name}: {len(missing)} ids to forget do not exist, the first is '{missing[0]}'; take them out"
+            f"{records.name}: {len(missing)} ids to forget do not exist, the first is '{missing[0]}'; {hint}"
+            "correct them or take them out"
         )
     if mask.sum() > len(wanted):
         raise UserError(f"{records.name}: the ids are not unique: {len(wanted)} ids name {mask.sum()} records")
@@ -82,7 +74,8 @@ def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
     present, _ = members[mask].numbered()
     for value in values:
         if str(value) not in present:
-            raise UserError(f"{records.name}: no record has {column} = {value}; take it out of forget.groups")
+            hint = nearest(str(value), members.chunks())
+            raise UserError(f"{records.name}: no record has {column} = {value}; {hint}take it out of forget.groups")
     return mask
 
 
