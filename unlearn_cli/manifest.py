@@ -193,13 +193,13 @@ def _check_augmentation(listed: list[Literal["horizontal_flip"] | RandomCrop], s
 
 
 def read(path: Path) -> Manifest:
-    """Read and check a manifest; relative paths in it start from its own folder.
+    """Read and check a manifest; relative paths in it start from its own folder, those of a pipe from the working one.
 
     Raises:
         UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
     """
     manifest = validated(path, Manifest)
-    manifest._folder = path.parent
+    manifest._folder = path.parent if path.is_file() else Path()
     return manifest
 
 

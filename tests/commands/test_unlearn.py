@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import subprocess
 import sys
@@ -150,6 +151,21 @@ def test_a_dry_run_has_a_row_for_each_class_and_bounds_the_work_by_the_epochs(or
     assert [line[0] for line in lines[3:13]] == list("0123456789")
     assert lines[6] == ["3", "135", "48", "135", "0", "48", "0"]
     assert "work: at most 1 epochs over 1302 records of retain" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["unlearn", "evaluate"])
+def test_a_manifest_may_come_from_a_pipe_which_can_be_read_only_once(
+    command: str, original: Path, tmp_path: Path
+) -> None:
+    reader, writer = os.pipe()
+    with open(writer, "w", encoding="utf-8") as file:
+        file.write(MANIFEST)
+    out = ["-o", tmp_path / "out"] if command == "unlearn" else []
+    try:
+        result = invoke(command, original, "-m", f"/dev/fd/{reader}", "--dry-run", *out)
+    finally:
+        os.close(reader)
+    assert result.exit_code == 0, result.stderr
 
 
 def test_an_existing_output_is_replaced_only_when_asked(original: Path, tmp_path: Path) -> None:

@@ -40,7 +40,17 @@ def open_inputs(path: Path, common: Common, checkpoints: Sequence[Path | None] =
     Raises:
         UserError: something is wrong with one of them.
     """
-    described = manifest.read(path)
+    return open_described(manifest.read(path), path, common, checkpoints, out)
+
+
+def open_described(
+    described: Manifest, path: Path, common: Common, checkpoints: Sequence[Path | None] = (), out: Path | None = None
+) -> Opened:
+    """Do the same for a manifest that has been read: one that comes from a pipe can be read only once.
+
+    Raises:
+        UserError: as `open_inputs`.
+    """
     check_places(described, path, common, checkpoints, out)
     return open_data(described, path, common)
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from unlearn_cli import __version__, console, files, manifest, plugin, shadows, suitability
 from unlearn_cli.commands import Chosen, Common, Result
-from unlearn_cli.commands.inputs import Opened, content_digest, open_inputs
+from unlearn_cli.commands.inputs import Opened, content_digest, open_described
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugin import Plugin
@@ -66,7 +66,7 @@ def run(asked: Asked, common: Common) -> Result:
     described = manifest.read(asked.manifest)
     suitability.check(method, described.sections, described.task, asked.manifest)
     suitability.check(plugin.load("attacks", "population"), described.sections, described.task, asked.manifest)
-    opened = open_inputs(asked.manifest, common)
+    opened = open_described(described, asked.manifest, common)
     suitability.check_selection(method, opened.dataset.forget_classes, described.sections, asked.manifest)
     game = prepared(opened, method, settings, recipe, training, asked)
     plan = {**facts(opened), **recipe_of(game, asked.canaries)}

@@ -15,7 +15,7 @@ from unlearn_cli.commands.inputs import (
     Opened,
     find_copies,
     forget_state,
-    open_inputs,
+    open_described,
     partial_folder,
     resume_key,
     settings_digest,
@@ -23,6 +23,7 @@ from unlearn_cli.commands.inputs import (
 from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import plan
 from unlearn_cli.errors import UserError
+from unlearn_cli.manifest import Manifest
 from unlearn_cli.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def run(asked: Asked, common: Common) -> Result:
     """Check all that can be checked, unlearn, measure before and after, and write checkpoint and report together."""
     method = plugin.load("methods", asked.method)
     settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
-    check_manifest(asked, method)
-    opened = open_inputs(asked.manifest, common, (asked.checkpoint, *asked.references), asked.out)
+    described = manifest.read(asked.manifest)
+    check_manifest(asked, method, described)
+    opened = open_described(described, asked.manifest, common, (asked.checkpoint, *asked.references), asked.out)
     present = opened.manifest.sections
     suitability.check_selection(method, opened.dataset.forget_classes, present, asked.manifest)
     copies, unverified = find_copies(opened), check_references(asked.references, opened)
@@ -63,9 +65,8 @@ def run(asked: Asked, common: Common) -> Result:
     return carry_out(asked, opened, method, settings, copies, unverified)
 
 
-def check_manifest(asked: Asked, method: Plugin) -> None:
+def check_manifest(asked: Asked, method: Plugin, described: Manifest) -> None:
     """Refuse, before any data is read, a manifest that lacks what the method needs."""
-    described = manifest.read(asked.manifest)
     if described.forget is None:
         raise UserError(f"{asked.manifest}: has no 'forget' section; say there what must be forgotten")
     suitability.check(method, described.sections, described.task, asked.manifest)
