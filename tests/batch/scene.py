@@ -1,15 +1,18 @@
 """A small folder of a deletion batch, with runs that are told to the ledger as a real one would tell them."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
 from unlearn_cli import deletion
 from unlearn_cli.batch import inbox, keyed
+from unlearn_cli.batch.chain import event_hash
 from unlearn_cli.batch.ledger import Ledger, open_ledger
 from unlearn_cli.batch.state import State, fold
 from unlearn_cli.checkpoint_header import files_digest, read_header
@@ -58,6 +61,46 @@ def opened(where: Deletion, now: Callable[[], datetime] | None = None) -> Iterat
         yield ledger, key
 
 
+def rewrite(where: Deletion, *statements: str) -> None:
+    """Change the ledger past its triggers, which are put back."""
+    with sqlite3.connect(where.path("ledger")) as connection:
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            connection.execute(f"DROP TRIGGER {name}")
+        for statement in statements:
+            connection.execute(statement)
+        for _, sql in triggers:
+            connection.execute(sql)
+    connection.close()
+
+
+def chain_anew(where: Deletion, key: bytes | None, *, before: str | None = None) -> None:
+    """Recompute the hashes of all events, with the chain's key or without one; with `before` only up to that kind."""
+    path = where.path("ledger")
+    with sqlite3.connect(path) as connection:
+        query = "SELECT seq, time, kind, request, run, body FROM event ORDER BY seq"
+        rows: list[tuple[int, str, str, str | None, str | None, str]] = connection.execute(query).fetchall()
+    connection.close()
+    changes, previous = [], "0" * 64
+    for row in rows:
+        if row[2] == before:
+            break
+        digest = event_hash(*row, previous, key)
+        changes.append(f"UPDATE event SET previous = '{previous}', hash = '{digest}' WHERE seq = {row[0]}")
+        previous = digest
+    rewrite(where, *(change.replace("hash = '", "hash = 'x") for change in changes), *changes)
+
+
+def unmigrated(where: Deletion) -> None:
+    """Make of a ledger one of the first version: its chain has no key, and nothing says which key it was."""
+    chain_anew(where, None)
+    with sqlite3.connect(where.path("ledger")) as connection:
+        connection.execute("DROP TABLE key_check")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    where.key_file.write_text(f"{keyed.read_key(where.key_file).hex()}\n")
+
+
 def receive(where: Deletion, ledger: Ledger, key: bytes) -> tuple[State, list[str]]:
     """Read the inbox, tell the ledger, and move what has ended."""
     folder = where.path("requests")
@@ -93,8 +136,17 @@ def start(ledger: Ledger, requests: list[str]) -> str:
     state = fold(ledger.events())
     run, current = state.next_run, state.current or ""
     before = {**state.versions[current], "version": current}
-    ledger.append("run_started", run=run, requests=requests, before=before, records=2, unknown=0, already=0)
+    ledger.append("run_started", run=run, **started(requests, before))
     return run
+
+
+def started(requests: list[str], before: dict[str, str]) -> dict[str, Any]:
+    """Return what the ledger is told when a run begins."""
+    counts = {"records": 2, "unknown": 0, "already": 0, "purged": 0}
+    return {
+        **counts, "requests": requests, "found": dict.fromkeys(requests, counts), "before": before, "forgotten": 0,
+        "selection_digest": "s", "config": "c", "seed": 0, "tool_version": "0", "gates_left_out": [],
+    }  # fmt: skip
 
 
 def fail(ledger: Ledger, requests: list[str]) -> str:
@@ -120,7 +172,10 @@ def promote(where: Deletion, ledger: Ledger, requests: list[str], digests: tuple
         unlearn_report=sha256(where.path("models") / version / "report.json"), attack_report=written["attack-1"],
         judge_report=written["judged-1"],
     )  # fmt: skip
-    ledger.append("promoting", run=run, version=version, after=after, evidence={"statement.json": written["evidence"]})
+    ledger.append(
+        "promoting", run=run, version=version, after=after, evidence={"statement.json": written["evidence"]},
+        number=1,
+    )  # fmt: skip
     point(where, version)
     with ledger.transaction():
         count, digest = ledger.forget(run, digests)

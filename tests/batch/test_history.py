@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.batch.scene import begin, drop, fail, make, opened, promote, receive, request, roll_back
+from tests.batch.scene import begin, drop, fail, make, opened, promote, receive, request, roll_back, start
 from unlearn_cli.batch import history
 from unlearn_cli.errors import UserError
 
@@ -48,7 +48,7 @@ def test_a_method_that_failed_is_told_with_its_conditions(tmp_path: Path) -> Non
     with opened(where) as (ledger, key):
         begin(where, ledger)
         receive(where, ledger, key)
-        run = fail(ledger, ["A"])
+        run = start(ledger, ["A"])
         ledger.append(
             "attempt", run=run, method="unsir", number=1, passed=False, failed=["a < 1", "b < 2"], subject="t",
             unlearn_report="u", judge_report=None, attack_report=None,
@@ -65,7 +65,7 @@ def test_a_request_of_which_nothing_was_left_is_followed_through_a_rollback(tmp_
         begin(where, ledger)
         receive(where, ledger, key)
         promote(where, ledger, ["A"])
-        ledger.append("done", request="B", records=0, unknown=0, already=2)
+        ledger.append("done", request="B", records=0, unknown=0, already=2, purged=0)
         back = {"from": "v0001", "to": "v0000", "requests": ["A", "B"]}
         ledger.append("rolled_back", run="R0001", **back)
         found = history.history(ledger.events(), "B")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.batch.scene import MORNING, clock
+from unlearn_cli.batch import keyed
 from unlearn_cli.batch import ledger as module
-from unlearn_cli.batch.chain import broken
 from unlearn_cli.batch.ledger import open_ledger
 from unlearn_cli.errors import Busy, IntegrityError, ResourceError, UserError
 
@@ -47,11 +47,11 @@ def change(path: Path, statement: str) -> None:
 
 def test_events_come_back_as_they_were_appended(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "ledger.sqlite", now=clock()) as ledger:
-        ledger.append("opened", version="v0000", checkpoint={"file_sha256": "0", "note": "é\n\x00'"})
-        ledger.append("done", request="DSR-1", run="R0001", records=3)
+        ledger.append("opened", version="v0000", checkpoint={"file_sha256": "0", "tensor_digest": "é\n\x00'"})
+        ledger.append("done", request="DSR-1", run="R0001", records=3, already=0, unknown=0)
     with open_ledger(tmp_path / "ledger.sqlite") as ledger:
         first, second = ledger.events()
-    assert first.body == {"version": "v0000", "checkpoint": {"file_sha256": "0", "note": "é\n\x00'"}}
+    assert first.body == {"version": "v0000", "checkpoint": {"file_sha256": "0", "tensor_digest": "é\n\x00'"}}
     assert (first.time, first.request, first.run) == ("2026-11-20T09:30:00.000000Z", None, None)
     assert (second.seq, second.kind, second.request, second.run) == (2, "done", "DSR-1", "R0001")
 
@@ -114,7 +114,7 @@ def test_a_changed_row_is_found(tmp_path: Path, statement: str, told: str) -> No
     change(path, statement)
     with open_ledger(path) as ledger:
         assert not ledger.damage()
-        assert [line.split(":")[0] for line in broken(ledger.rows())] == [told.split(":")[0]]
+        assert [line.split(":")[0] for line in ledger.broken(ledger.rows())] == [told.split(":")[0]]
         with pytest.raises(IntegrityError, match=told):
             ledger.events()
 
@@ -141,8 +141,9 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
     for name, write in (("text", lambda path: path.write_text("no database " * 100)), ("other", other_database)):
         path = tmp_path / name
         write(path)
+        keyed.make_key(path.with_suffix(".key"), tmp_path / "no ledger")
         before = path.read_bytes()
-        with pytest.raises(IntegrityError, match=r"damaged|no ledger of unlearn-cli"), open_ledger(path):
+        with pytest.raises(IntegrityError, match=r"damaged|not a ledger of unlearn-cli"), open_ledger(path):
             pass
         assert path.read_bytes() == before
 
@@ -172,7 +173,7 @@ def test_a_ledger_is_made_only_when_asked(tmp_path: Path) -> None:
 def test_a_ledger_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     path = three_events(tmp_path / "ledger.sqlite")
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
     with pytest.raises(UserError, match="of another version"), open_ledger(path):
         pass

@@ -1,12 +1,14 @@
 """The state: what follows from the events, whatever happened in between."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.batch.scene import begin, drop, fail, make, opened, promote, receive, request, roll_back, start
+from tests.batch.scene import begin, drop, fail, make, opened, promote, receive, request, roll_back, start, started
 from unlearn_cli.batch.state import State, fold
 from unlearn_cli.deletion import Deletion
+from unlearn_cli.errors import IntegrityError
 
 
 def two_pending(folder: Path) -> Deletion:
@@ -66,7 +68,7 @@ def test_while_promoting_the_old_version_is_current_by_the_ledger(tmp_path: Path
     with opened(where) as (ledger, _):
         run = start(ledger, ["A"])
         after = {"tensor_digest": "t", "file_sha256": "f"}
-        ledger.append("promoting", run=run, version="v0001", after=after, evidence={"statement.json": "s"})
+        ledger.append("promoting", run=run, version="v0001", after=after, evidence={"statement.json": "s"}, number=1)
         state = fold(ledger.events())
     assert (state.current, state.unfinished, state.runs[run].state) == ("v0000", "R0001", "promoting")
     assert (state.runs[run].version, state.runs[run].after) == ("v0001", after)
@@ -113,8 +115,29 @@ def test_folding_in_two_parts_is_folding_at_once(tmp_path: Path) -> None:
         assert fold(events[cut:], fold(events[:cut])) == fold(events)
 
 
-def test_an_unknown_kind_of_event_is_a_bug(tmp_path: Path) -> None:
-    with opened(make(tmp_path)) as (ledger, _):
-        ledger.append("unheard_of")
-        with pytest.raises(KeyError):
-            fold(ledger.events())
+def test_events_that_cannot_follow_are_an_integrity_error(tmp_path: Path) -> None:
+    where = two_pending(tmp_path)
+    after = {"tensor_digest": "t", "file_sha256": "f"}
+    promoting = {"version": "v0001", "after": after, "evidence": {}, "number": 1}
+    unfit: list[tuple[str, dict[str, str], dict[str, Any]]] = [
+        ("opened", {}, {"version": "v0000", "checkpoint": after}),
+        ("repeated", {"request": "Z"}, {"digest": "d", "file": "f", "arrival": "a"}),
+        ("set_aside", {"request": "Z"}, {"reason": "r", "file": "f"}),
+        ("run_started", {"run": "R0007"}, started(["A"], {**after, "version": "v0000"})),
+        ("run_started", {"run": "R0001"}, started(["Z"], {**after, "version": "v0000"})),
+        ("step_ended", {"run": "R0001"}, {"number": 1, "folder": "attempt-1", "files": {}}),
+        ("promoting", {"run": "R0001"}, promoting),
+        ("promoted", {"run": "R0001"}, {"version": "v0001", "forgotten": 0, "forgotten_digest": "x"}),
+        ("run_failed", {"run": "R0001"}, {"reason": "r", "counted": True}),
+        ("done", {"request": "Z"}, {"records": 0, "already": 0, "unknown": 0, "purged": 0}),
+        ("rolled_back", {"run": "R0001"}, {"from": "v0001", "to": "v0000", "requests": []}),
+        ("published", {}, {"version": "v0009"}),
+    ]
+    with opened(where) as (ledger, _):
+        for kind, names, body in unfit:
+            with pytest.raises(ZeroDivisionError), ledger.transaction():
+                ledger.append(kind, **names, **body)
+                with pytest.raises(IntegrityError, match=f"{kind}\\) cannot follow those before it"):
+                    fold(ledger.events())
+                raise ZeroDivisionError
+        assert fold(ledger.events()).current == "v0000"

@@ -9,9 +9,24 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from tests.batch.scene import begin, drop, fail, make, opened, point, promote, receive, request, roll_back, start
+from tests.batch.scene import (
+    begin,
+    drop,
+    fail,
+    make,
+    opened,
+    point,
+    promote,
+    receive,
+    request,
+    rewrite,
+    roll_back,
+    start,
+    started,
+)
 from unlearn_cli.batch.ledger import open_ledger
 from unlearn_cli.batch.state import fold
+from unlearn_cli.batch.status import overview
 from unlearn_cli.batch.verify import verify
 from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import IntegrityError, UserError
@@ -32,18 +47,6 @@ def three_versions(folder: Path) -> Deletion:
         roll_back(where, ledger)
         promote(where, ledger, ["B", "C"], digests=("b", "c", "d"))
     return where
-
-
-def rewrite(where: Deletion, statement: str) -> None:
-    """Change the ledger past its triggers, which are put back."""
-    with sqlite3.connect(where.path("ledger")) as connection:
-        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-        for name, _ in triggers:
-            connection.execute(f"DROP TRIGGER {name}")
-        connection.execute(statement)
-        for _, sql in triggers:
-            connection.execute(sql)
-    connection.close()
 
 
 def write_checkpoint(path: Path, value: float, parent: str) -> None:
@@ -104,8 +107,6 @@ CHANGES: dict[str, tuple[Callable[[Deletion], object], str]] = {
         lambda where: (where.path("models") / "current").unlink(),
         "current: points to no version; the ledger says v0003",
     ),
-    "key gone": (lambda where: where.key_file.unlink(), "the ledger's key is gone"),
-    "key replaced by nonsense": (lambda where: where.key_file.write_text("x"), "is no key of 32 bytes"),
     "forgotten record taken out": (
         lambda where: rewrite(where, "DELETE FROM forgotten WHERE digest = 'd'"),
         "R0004: the list of 2 forgotten records is not the one of 3 that it wrote",
@@ -132,6 +133,29 @@ def test_a_change_behind_the_ledgers_back_is_found(tmp_path: Path, name: str) ->
     change(where)
     (line,) = verify(where)
     assert finding in line
+
+
+def another_key(where: Deletion) -> None:
+    where.key_file.write_text("0a" * 32 + "\nchain\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda where: where.key_file.unlink(), "the ledger's key is gone"),
+        (lambda where: where.key_file.write_text("x"), "is no key of 32 bytes"),
+        (another_key, "the key beside it is not the one that it was written with"),
+        (lambda where: rewrite(where, "DELETE FROM key_check"), "the key beside it is not the one"),
+    ],
+)
+def test_a_key_that_is_not_the_ledgers_stops_everything(
+    tmp_path: Path, change: Callable[[Deletion], None], message: str
+) -> None:
+    where = three_versions(tmp_path)
+    change(where)
+    for look in (verify, overview):
+        with pytest.raises(IntegrityError, match=message):
+            look(where)
 
 
 def test_a_corrupt_row_is_found_and_nothing_that_hangs_on_it_is_believed(tmp_path: Path) -> None:
@@ -170,7 +194,7 @@ def test_a_checkpoint_of_another_parent_is_found_even_when_the_ledger_knows_its_
         receive(where, ledger, key)
         state = fold(ledger.events())
         before = {**state.versions["v0000"], "tensor_digest": "of somebody else", "version": "v0000"}
-        ledger.append("run_started", run="R0001", requests=["A"], before=before, records=1, unknown=0, already=0)
+        ledger.append("run_started", run="R0001", **started(["A"], before))
         ledger.append("run_failed", run="R0001", reason="x", counted=True)
     assert verify(where) == ["R0001: did not begin with the checkpoint that was current, v0000"]
 
@@ -184,7 +208,7 @@ def test_a_version_that_names_another_parent_in_its_own_metadata_is_found(tmp_pa
         folder.mkdir()
         write_checkpoint(folder / "model.safetensors", 1, "of somebody else")
         after = {"tensor_digest": "t", "file_sha256": sha256(folder / "model.safetensors")}
-        ledger.append("promoting", run=run, version="v0001", after=after, evidence={})
+        ledger.append("promoting", run=run, version="v0001", after=after, evidence={}, number=1)
         _, digest = ledger.forget(run, [])
         ledger.append("promoted", run=run, version="v0001", forgotten=0, forgotten_digest=digest)
         point(where, "v0001")

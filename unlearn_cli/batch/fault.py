@@ -7,6 +7,8 @@ KILLED = 137  # the exit code that shells give a process ended by SIGKILL
 
 # In the order of a run. Between two neighbours lies at most one thing that another process could see.
 STEPS = {
+    "migrating": "the chain of an old ledger has its key, in a transaction that is not ended",
+    "migrated": "the ledger's chain has its key, the file of the key does not say so",
     "copied": "the initial checkpoint is copied, nothing points to it",
     "opened": "the ledger has its first event",
     "listed": "the requests of the inbox are in the ledger",

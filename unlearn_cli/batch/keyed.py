@@ -3,6 +3,7 @@
 Without a key a hash of a record id would be no secret: ids are few and can be tried one by one.
 """
 
+import hashlib
 import hmac
 import json
 import os
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.errors import IntegrityError, UserError, resources
-from unlearn_cli.files import fsync
+from unlearn_cli.files import fsync, output_file
 
 KEY_BYTES = 32
+MARK = "chain"  # in the file of a key with which a ledger's chain was begun: it must never be without a key again
 
 
 def make_key(path: Path, ledger: Path) -> bytes:
@@ -35,7 +37,7 @@ def _create(path: Path) -> None:
     new = path.parent / f".{path.name}.new-{os.getpid()}"
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+            file.write(f"{secrets.token_hex(KEY_BYTES)}\n{MARK}\n")
             file.flush()
             os.fsync(file.fileno())
         try:
@@ -54,8 +56,10 @@ def read_key(path: Path) -> bytes:
         UserError: others than its owner may read it.
         IntegrityError: there is none, or it is no key: what was forgotten can no longer be recognised.
     """
+    if path.exists() and not path.is_file():
+        raise IntegrityError(f"{path}: is not a file; bring the ledger's key back from a backup")
     try:
-        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").strip()
+        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").removesuffix(f"{MARK}\n").strip()
         key = bytes.fromhex(text)
     except FileNotFoundError:
         raise IntegrityError(f"{path}: the ledger's key is gone; bring it back from a backup") from None
@@ -66,6 +70,27 @@ def read_key(path: Path) -> bytes:
     if mode & 0o077:
         raise UserError(f"{path}: others may read this key; 'chmod 600 {path.name}' forbids it")
     return key
+
+
+def is_marked(path: Path) -> bool:
+    """Say whether the ledger of this key has a keyed chain."""
+    return path.read_text(encoding="ascii").endswith(f"\n{MARK}\n")
+
+
+def mark(path: Path) -> None:
+    """Note beside a key, which must be one, that the ledger has a keyed chain."""
+    text = read_key(path).hex()
+    with output_file(path) as new:
+        new.touch(mode=0o600)
+        new.write_text(f"{text}\n{MARK}\n", encoding="ascii")
+
+
+def derived(key: bytes, purpose: str) -> bytes:
+    """Return a key of its own for a purpose.
+
+    It is not an HMAC: those of any text that a request may hold are in the ledger, and would be known.
+    """
+    return hashlib.blake2b(purpose.encode(), key=key, digest_size=KEY_BYTES).digest()
 
 
 def digest(key: bytes, value: str) -> str:

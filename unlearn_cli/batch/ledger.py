@@ -1,6 +1,5 @@
 """The ledger: one SQLite file to which events are appended, each with the hash of the one before it."""
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,10 +8,21 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.batch import clock
-from unlearn_cli.batch.chain import START, Row, broken, event_hash, forgotten_digest
-from unlearn_cli.batch.keyed import canonical
-from unlearn_cli.batch.ledger_schema import create, damage, told
+from unlearn_cli.batch import clock, fault
+from unlearn_cli.batch import events as bodies
+from unlearn_cli.batch.chain import (
+    KEYED,
+    START,
+    Row,
+    broken,
+    chain_key,
+    event_hash,
+    forgotten_digest,
+    heads,
+    key_check,
+)
+from unlearn_cli.batch.keyed import canonical, is_marked, make_key, read_key
+from unlearn_cli.batch.ledger_schema import UNKEYED, add_key, create, damage, told
 from unlearn_cli.errors import IntegrityError, UserError
 
 BUSY_SECONDS = 5.0  # how long a write waits for another one, which takes milliseconds
@@ -38,10 +48,14 @@ class Event:
 
 
 class Ledger:
-    """What happened so far, and the only way to add to it. Made by `open_ledger`."""
+    """What happened so far, and the only way to add to it. Made by `open_ledger`.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, now: Clock) -> None:
+    `key` is that of ids and requests; `is_keyed`: whether the chain has one, too, without which nothing is appended.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, now: Clock, key: bytes, is_keyed: bool) -> None:
         self.path, self._connection, self.now = path, connection, now
+        self.key, self.is_keyed = key, is_keyed
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -67,11 +81,13 @@ class Ledger:
             Busy: another process is writing all the time.
             ResourceError: the disk is full.
         """
+        bodies.check(kind, request, run, body)
+        assert self.is_keyed, "a ledger of the first version is migrated before it is added to"
         with self.transaction():
             last = self._connection.execute("SELECT seq, time, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
             seq, last_time, previous = last or (0, "", START)
             time, text = self._time_after(last_time), canonical(body)
-            digest = event_hash(seq + 1, time, kind, request, run, text, previous)
+            digest = event_hash(seq + 1, time, kind, request, run, text, previous, chain_key(self.key))
             row = (seq + 1, time, kind, request, run, text, previous, digest)
             self._connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
         return Event(seq + 1, time, kind, request, run, body, digest)
@@ -91,10 +107,37 @@ class Ledger:
             IntegrityError: one was changed, or some are gone; `batch --verify` says all that is wrong.
         """
         rows = self.rows()
-        wrong = broken(rows)
+        wrong = self.broken(rows)
         if wrong:
             raise IntegrityError(f"{self.path}: {wrong[0]}; run --verify, and bring the ledger back from a backup")
-        return [Event(*row[:5], json.loads(row[5]), row[7]) for row in rows]
+        try:
+            return [Event(*row[:5], bodies.body_of(row), row[7]) for row in rows]
+        except IntegrityError as error:
+            raise IntegrityError(f"{self.path}: {error}; bring the ledger back from a backup") from None
+
+    def broken(self, rows: list[Row]) -> list[str]:
+        """Return a line for each row that does not follow from the one before."""
+        return broken(rows, chain_key(self.key) if self.is_keyed else None)
+
+    def migrate(self) -> None:
+        """Give the chain of a ledger of the first version a key, in one transaction; do nothing if it has one.
+
+        Raises:
+            IntegrityError: the ledger does not verify as it is.
+        """
+        if self.is_keyed:
+            return
+        with self.transaction():
+            rows = self.rows()
+            wrong = [*self.damage(), *self.broken(rows)]
+            if wrong:
+                what = "its chain is to get a key, but it was changed"
+                raise IntegrityError(f"{self.path}: {what}: {wrong[0]}; bring the ledger back from a backup")
+            add_key(self._connection, key_check(self.key))
+            self.is_keyed = True
+            self.append(KEYED, **heads(rows, chain_key(self.key)))
+            fault.step("migrating")
+        fault.step("migrated")
 
     def rows(self) -> list[Row]:
         """Return the events as they are stored, unchecked: seq, time, kind, request, run, body, previous, hash."""
@@ -143,26 +186,46 @@ class Ledger:
 
 
 @contextmanager
-def open_ledger(path: Path, *, now: Clock = clock.now, create_missing: bool = True) -> Iterator[Ledger]:
-    """Open the ledger, which is made when there is none.
+def open_ledger(
+    path: Path, *, now: Clock = clock.now, create_missing: bool = True, key_file: Path | None = None
+) -> Iterator[Ledger]:
+    """Open the ledger with the key beside it (or in `key_file`); both are made when there are none.
 
     Raises:
         UserError: it cannot be opened or made, or there is none and `create_missing` is false.
-        IntegrityError: it is no ledger, or its file is damaged.
+        IntegrityError: it is no ledger, or its file is damaged, or the key is not the one that it was written with.
         Busy: another process is writing all the time.
     """
     if not path.exists() and not create_missing:
         raise UserError(f"{path}: there is no ledger yet; the first run makes it")
+    if not path.parent.is_dir():
+        raise UserError(f"{path}: the ledger cannot be written; choose a place you may use")
+    key_file = key_file or path.with_suffix(".key")
+    key = make_key(key_file, path) if create_missing else read_key(key_file)
     with told(path):
         address = f"{path.absolute().as_uri()}?mode={'rwc' if create_missing else 'rw'}"
         connection = sqlite3.connect(address, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
         try:
-            create(connection, path)
+            version = create(connection, path, key_check(key))
+            _check_version(path, version, key_file)
         except BaseException:
             connection.close()
             raise
     try:
-        yield Ledger(path, connection, now)
+        yield Ledger(path, connection, now, key, version != UNKEYED)
     finally:
         connection.close()
+
+
+def _check_version(path: Path, version: int, key_file: Path) -> None:
+    """Refuse a chain without a key where it has had one: anybody could have written it.
+
+    Raises:
+        IntegrityError: it is so.
+    """
+    if version == UNKEYED and is_marked(key_file):
+        what = "its chain has no key, but it had one"
+        raise IntegrityError(
+            f"{path}: {what}; somebody wrote it anew: bring the ledger and its key back from one backup"
+        )

@@ -11,7 +11,8 @@ from pathlib import Path
 from unlearn_cli.batch.chain import START
 from unlearn_cli.errors import Busy, CliError, IntegrityError, ResourceError, UserError, resources
 
-APPLICATION, VERSION = 0x756E6C64, 1  # 'unld', in the file's header; the version of the tables
+APPLICATION, VERSION = 0x756E6C64, 2  # 'unld', in the file's header; the version of the tables
+UNKEYED = 1  # the version whose chain has no key
 
 TABLES = (
     """CREATE TABLE event(seq INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, request TEXT, run TEXT,
@@ -36,14 +37,27 @@ TRIGGERS = (
         for what in ("UPDATE", "DELETE")
     ),
 )
-SCHEMA = (*TABLES, *TRIGGERS)
+# What the ledger keeps of its key: one row.
+KEY_TABLE = (
+    "CREATE TABLE key_check(digest TEXT NOT NULL)",
+    """CREATE TRIGGER key_check_once BEFORE INSERT ON key_check WHEN EXISTS (SELECT 1 FROM key_check)
+ BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
+    *(
+        f"CREATE TRIGGER key_check_no_{what.lower()} BEFORE {what} ON key_check\n"
+        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+        for what in ("UPDATE", "DELETE")
+    ),
+)
+SCHEMAS = {UNKEYED: (*TABLES, *TRIGGERS), VERSION: (*TABLES, *TRIGGERS, *KEY_TABLE)}
 
 
-def create(connection: sqlite3.Connection, path: Path) -> None:
-    """Set the connection up, and make the tables in an empty file.
+def create(connection: sqlite3.Connection, path: Path, check: str) -> int:
+    """Set the connection up, make the tables in an empty file, and return the version of the tables.
+
+    `check` is what the ledger keeps of its key.
 
     Raises:
-        IntegrityError: the file is another program's.
+        IntegrityError: the file is another program's, or the key is not the ledger's.
         UserError: it is of a later version of this tool.
     """
     connection.execute("PRAGMA journal_mode = DELETE")
@@ -51,15 +65,35 @@ def create(connection: sqlite3.Connection, path: Path) -> None:
     if _number(connection, "application_id") == 0 and not _names(connection):
         connection.execute("BEGIN IMMEDIATE")
         if not _names(connection):  # else another process was faster
-            for statement in SCHEMA:
+            for statement in (*TABLES, *TRIGGERS):
                 connection.execute(statement)
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+            add_key(connection, check)
         connection.execute("COMMIT")
     if _number(connection, "application_id") != APPLICATION:
-        raise IntegrityError(f"{path}: is an SQLite file, but no ledger of unlearn-cli; name another file")
-    if _number(connection, "user_version") != VERSION:
+        raise IntegrityError(f"{path}: is an SQLite file, but not a ledger of unlearn-cli; name another file")
+    version = _number(connection, "user_version")
+    if version not in SCHEMAS:
         raise UserError(f"{path}: is a ledger of another version of unlearn-cli; use that version")
+    if version != UNKEYED and _checks(connection) != [(check,)]:
+        what = "the key beside it is not the one that it was written with"
+        raise IntegrityError(f"{path}: {what}; bring the key and the ledger back from one backup")
+    return version
+
+
+def add_key(connection: sqlite3.Connection, check: str) -> None:
+    """Add what the ledger keeps of its key, inside a transaction."""
+    for statement in KEY_TABLE:
+        connection.execute(statement)
+    connection.execute("INSERT INTO key_check VALUES (?)", (check,))
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _checks(connection: sqlite3.Connection) -> list[tuple[str]]:
+    """Return what the ledger keeps of its key; nothing where the table is gone."""
+    if ("key_check",) not in _names(connection):
+        return []
+    return connection.execute("SELECT digest FROM key_check").fetchall()
 
 
 def _number(connection: sqlite3.Connection, pragma: str) -> int:
@@ -74,8 +108,8 @@ def damage(connection: sqlite3.Connection) -> list[str]:
     """Return what is wrong with the file itself, and with what makes it append-only."""
     (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     found = [] if answer == "ok" else [f"the ledger's file is damaged: {answer}"]
-    there = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-    if there != set(SCHEMA):
+    found_sql = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+    if found_sql != set(SCHEMAS[_number(connection, "user_version")]):
         found.append("the ledger's tables or triggers were changed: it was not append-only")
     return found
 

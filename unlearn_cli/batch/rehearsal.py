@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from unlearn_cli import console
-from unlearn_cli.batch import inbox, keyed
+from unlearn_cli.batch import inbox
 from unlearn_cli.batch.ledger import Clock, open_ledger
+from unlearn_cli.batch.ledger_check import checked
 from unlearn_cli.batch.ledger_schema import told
 from unlearn_cli.batch.run_manifest import applicable
 from unlearn_cli.batch.selecting import Selected, select
@@ -26,7 +27,7 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
         UserError: as a run would.
     """
     with TemporaryDirectory(prefix="unlearn-cli-") as name, _copied(setup, Path(name), now) as batch:
-        state = batch.state()
+        state = checked(batch.ledger)
         read_header(batch.version(state.current) if state.current else setup.initial)
         files = inbox.read(setup.inbox, batch.key) if setup.inbox.is_dir() else []
         aside = inbox.register(batch.ledger, files, setup.deletion)
@@ -44,15 +45,16 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
 @contextmanager
 def _copied(setup: Setup, folder: Path, now: Clock) -> Iterator[Batch]:
     """Open a copy of the ledger; an empty one where there is none yet."""
-    path, key = setup.deletion.path("ledger"), bytes(keyed.KEY_BYTES)
+    path, key_file = setup.deletion.path("ledger"), None
     copy = folder / "ledger.sqlite"
     if path.exists():
-        key = keyed.read_key(setup.deletion.key_file)
+        key_file = setup.deletion.key_file
         source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
         with told(path), closing(source), closing(sqlite3.connect(copy)) as target:
             source.backup(target)
-    with open_ledger(copy, now=now) as ledger:
-        yield Batch(setup, ledger, key)
+    with open_ledger(copy, now=now, key_file=key_file) as ledger:
+        ledger.migrate()
+        yield Batch(setup, ledger, ledger.key)
 
 
 def _document(setup: Setup, state: State, selected: Selected | None, aside: list[str]) -> dict[str, Any]:

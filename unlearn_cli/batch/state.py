@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from unlearn_cli.batch import clock
 from unlearn_cli.batch.ledger import Event
+from unlearn_cli.errors import IntegrityError
 
 RequestStates = Literal["pending", "running", "done", "set_aside"]
 RunStates = Literal["running", "promoting", "promoted", "failed", "rolled_back"]
@@ -41,6 +42,7 @@ class RunState:
     body: dict[str, Any]  # of run_started
     state: RunStates = "running"
     attempts: list[dict[str, Any]] = field(default_factory=list)  # bodies of `attempt`
+    steps: dict[str, dict[str, str]] = field(default_factory=dict)  # folder of an attempt -> digests of its files
     version: str | None = None
     after: dict[str, Any] | None = None
     evidence: dict[str, str] = field(default_factory=dict)
@@ -82,7 +84,11 @@ class State:
 
 
 def fold(events: Iterable[Event], state: State | None = None) -> State:
-    """Return what follows from the events; with `state`, from those before them, too."""
+    """Return what follows from the events; with `state`, from those before them, too.
+
+    Raises:
+        IntegrityError: one cannot have followed the others, so this tool has not written it.
+    """
     state = State() if state is None else state
     for event in events:
         HANDLERS[event.kind](state, event)
@@ -90,49 +96,90 @@ def fold(events: Iterable[Event], state: State | None = None) -> State:
     return state
 
 
+def _unfit(event: Event, why: str) -> IntegrityError:
+    what = f"the ledger's event {event.seq} ({event.kind}) cannot follow those before it: {why}"
+    return IntegrityError(f"{what}; bring the ledger back from a backup")
+
+
+def _run_of(state: State, event: Event, *states: RunStates) -> RunState:
+    """Return the run of an event, which must be in one of these states."""
+    run = state.runs.get(event.run or "")
+    if run is None or run.state not in states:
+        raise _unfit(event, f"{event.run} is {run.state if run else 'not a run'}")
+    return run
+
+
+def _request(state: State, event: Event, name: str | None) -> RequestState:
+    request = state.requests.get(name or "")
+    if request is None:
+        raise _unfit(event, f"'{name}' is not a request")
+    return request
+
+
+def _check_version(state: State, event: Event, name: str) -> None:
+    if name not in state.versions:
+        raise _unfit(event, f"'{name}' is not a version")
+
+
 def _opened(state: State, event: Event) -> None:
+    if state.versions:
+        raise _unfit(event, "there is a checkpoint already")
     state.current = event.body["version"]
     state.versions[event.body["version"]] = event.body["checkpoint"]
+
+
+def _keyed(state: State, event: Event) -> None:
+    """The chain has a key from here on; nothing else follows."""
 
 
 def _received(state: State, event: Event) -> None:
     """Begin a request; one that was set aside begins anew."""
     body = event.body
-    assert event.request is not None
-    state.requests[event.request] = RequestState(
-        event.request, body["digest"], clock.read(body["received"]), clock.read(body["due"]), body["file"],
+    name = event.request or ""
+    if name in state.requests and state.requests[name].state != "set_aside":
+        raise _unfit(event, f"'{name}' is {state.requests[name].state}")
+    state.requests[name] = RequestState(
+        name, body["digest"], clock.read(body["received"]), clock.read(body["due"]), body["file"],
         arrivals={body["arrival"]},
     )  # fmt: skip
 
 
 def _repeated(state: State, event: Event) -> None:
-    state.requests[event.request or ""].arrivals.add(event.body["arrival"])
+    _request(state, event, event.request).arrivals.add(event.body["arrival"])
 
 
 def _set_aside(state: State, event: Event) -> None:
     """A request that is known, or what never became one: a bad file, a known id with other content."""
     known, body = state.requests.get(event.request or ""), event.body
     if known is None or body.get("digest") not in (None, known.digest):
+        if body.get("digest") is None or body.get("arrival") is None:
+            raise _unfit(event, f"'{event.request}' is not a request")
         state.refused[body["arrival"], body["digest"]] = event
         return
     known.state, known.reason, known.ended = "set_aside", body["reason"], clock.read(event.time)
 
 
 def _run_started(state: State, event: Event) -> None:
-    body = event.body
-    assert event.run is not None
-    state.runs[event.run] = RunState(event.run, clock.read(event.time), body["requests"], body["before"], body)
-    state.unfinished = event.run
+    body, run = event.body, state.next_run
+    if event.run != run or state.unfinished:
+        raise _unfit(event, f"the next run is {run}, unfinished is {state.unfinished or 'none'}")
+    state.runs[run] = RunState(run, clock.read(event.time), body["requests"], body["before"], body)
+    state.unfinished = run
     for name in body["requests"]:
-        state.requests[name].state, state.requests[name].run = "running", event.run
+        request = _request(state, event, name)
+        request.state, request.run = "running", run
+
+
+def _step_ended(state: State, event: Event) -> None:
+    _run_of(state, event, "running").steps[event.body["folder"]] = event.body["files"]
 
 
 def _attempt(state: State, event: Event) -> None:
-    state.runs[event.run or ""].attempts.append(event.body)
+    _run_of(state, event, "running").attempts.append(event.body)
 
 
 def _run_failed(state: State, event: Event) -> None:
-    run = state.runs[event.run or ""]
+    run = _run_of(state, event, "running")
     run.state, run.reason, run.ended, state.unfinished = "failed", event.body["reason"], clock.read(event.time), None
     for name in run.requests:
         request = state.requests[name]
@@ -141,33 +188,39 @@ def _run_failed(state: State, event: Event) -> None:
 
 
 def _promoting(state: State, event: Event) -> None:
-    run, body = state.runs[event.run or ""], event.body
+    run, body = _run_of(state, event, "running"), event.body
+    if body["version"] != state.next_version:
+        raise _unfit(event, f"the next version is {state.next_version}")
     run.state, run.version, run.after, run.evidence = "promoting", body["version"], body["after"], body["evidence"]
     state.versions[body["version"]] = body["after"]
 
 
 def _promoted(state: State, event: Event) -> None:
-    run, body = state.runs[event.run or ""], event.body
+    run, body = _run_of(state, event, "promoting"), event.body
+    if body["version"] != run.version:
+        raise _unfit(event, f"{run.id} made {run.version}")
     run.state, run.ended, state.unfinished = "promoted", clock.read(event.time), None
     run.forgotten, run.forgotten_digest = body["forgotten"], body["forgotten_digest"]
     state.current = body["version"]
 
 
 def _done(state: State, event: Event) -> None:
-    request = state.requests[event.request or ""]
+    request = _request(state, event, event.request)
     request.state, request.run, request.ended = "done", event.run, clock.read(event.time)
     request.reason, request.counts = None, dict(event.body)
 
 
 def _rolled_back(state: State, event: Event) -> None:
-    state.runs[event.run or ""].state = "rolled_back"
-    state.current = event.body["to"]
+    run = _run_of(state, event, "promoted")
+    _check_version(state, event, event.body["to"])
+    run.state, state.current = "rolled_back", event.body["to"]
     for name in event.body["requests"]:
-        request = state.requests[name]
+        request = _request(state, event, name)
         request.state, request.ended, request.counts = "pending", None, {}
 
 
 def _published(state: State, event: Event) -> None:
+    _check_version(state, event, event.body["version"])
     state.published = event.body["version"]
 
 
@@ -176,8 +229,8 @@ def _vacuumed(state: State, event: Event) -> None:
 
 
 HANDLERS = {
-    "opened": _opened, "received": _received, "repeated": _repeated, "set_aside": _set_aside,
-    "run_started": _run_started, "attempt": _attempt, "run_failed": _run_failed, "promoting": _promoting,
-    "promoted": _promoted, "done": _done, "rolled_back": _rolled_back, "published": _published,
-    "vacuumed": _vacuumed,
+    "opened": _opened, "keyed": _keyed, "received": _received, "repeated": _repeated, "set_aside": _set_aside,
+    "run_started": _run_started, "step_ended": _step_ended, "attempt": _attempt, "run_failed": _run_failed,
+    "promoting": _promoting, "promoted": _promoted, "done": _done, "rolled_back": _rolled_back,
+    "published": _published, "vacuumed": _vacuumed,
 }  # fmt: skip

@@ -2,17 +2,16 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from unlearn_cli.batch import evidence, keyed
-from unlearn_cli.batch.chain import broken, forgotten_digest
-from unlearn_cli.batch.ledger import Event, Ledger, open_ledger
+from unlearn_cli.batch import evidence
+from unlearn_cli.batch.ledger import Event, open_ledger
+from unlearn_cli.batch.ledger_check import forgotten
 from unlearn_cli.batch.promote import FIRST, POINTER
 from unlearn_cli.batch.state import RunState, State, fold
 from unlearn_cli.checkpoint_header import files_digest, read_header
 from unlearn_cli.deletion import Deletion
-from unlearn_cli.errors import CliError, IntegrityError, UserError
+from unlearn_cli.errors import IntegrityError, UserError
 from unlearn_cli.files import sha256
 
 PARENT = "unlearn_cli.parent"
@@ -23,37 +22,18 @@ def verify(deletion: Deletion) -> list[str]:
 
     Raises:
         UserError: there is no ledger yet.
-        IntegrityError: the ledger's file is so damaged that it cannot be read.
+        IntegrityError: the ledger's file is so damaged that it cannot be read, or its key is another one or gone.
     """
-    with open_ledger(deletion.path("ledger"), create_missing=False) as ledger:
-        wrong = [*ledger.damage(), *broken(ledger.rows())]
+    with open_ledger(deletion.path("ledger"), create_missing=False, key_file=deletion.key_file) as ledger:
+        wrong = [*ledger.damage(), *ledger.broken(ledger.rows())]
         if wrong:
             return [*wrong, "the files were not checked: what the ledger says of them cannot be trusted"]
         events = ledger.events()
         state = fold(events)
         return [
-            *_key(deletion.key_file), *forgotten(ledger, state), *lineage(events), *pointer(deletion, state),
+            *forgotten(ledger, state), *lineage(events), *pointer(deletion, state),
             *versions(deletion, state), *reports(deletion, state), *signatures(deletion, state),
         ]  # fmt: skip
-
-
-def _key(path: Path) -> Iterator[str]:
-    try:
-        keyed.read_key(path)
-    except CliError as error:
-        yield str(error)
-
-
-def forgotten(ledger: Ledger, state: State) -> Iterator[str]:
-    """Compare the keyed hashes of what was forgotten with what the chained events say of them."""
-    counts = ledger.count_forgotten()
-    for run in state.runs.values():
-        stated = (run.forgotten, run.forgotten_digest) if run.forgotten_digest else (0, forgotten_digest([]))
-        found = (counts.pop(run.id, 0), forgotten_digest(ledger.forgotten_digests(run.id)))
-        if found != stated:
-            yield f"{run.id}: the list of {found[0]} forgotten records is not the one of {stated[0]} that it wrote"
-    for run in counts:
-        yield f"{run}: has a list of forgotten records, but there is no such run"
 
 
 def lineage(events: list[Event]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from unlearn_cli import __version__, deletion, plugin, suitability
 from unlearn_cli.batch import clock, keyed, lock
 from unlearn_cli.batch.ledger import Clock, Ledger, open_ledger
+from unlearn_cli.batch.ledger_check import checked
 from unlearn_cli.batch.state import State, fold
 from unlearn_cli.checkpoint_header import read_header
 from unlearn_cli.commands import Common
@@ -120,9 +121,12 @@ def opened(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
         read_header(setup.initial)  # what it all begins with
     with lock.held(said.lock_file):
         tidy_up(said.key_file)
-        key = keyed.make_key(said.key_file, said.path("ledger"))
-        with open_ledger(said.path("ledger"), now=now) as ledger:
-            yield Batch(setup, ledger, key)
+        with open_ledger(said.path("ledger"), now=now, key_file=said.key_file) as ledger:
+            ledger.migrate()
+            if not keyed.is_marked(said.key_file):
+                keyed.mark(said.key_file)
+            checked(ledger)
+            yield Batch(setup, ledger, ledger.key)
 
 
 @contextmanager
@@ -132,7 +136,7 @@ def read_ledger(said: Deletion) -> Iterator[Ledger]:
     Raises:
         UserError: there is none yet.
     """
-    with open_ledger(said.path("ledger"), create_missing=False) as ledger:
+    with open_ledger(said.path("ledger"), create_missing=False, key_file=said.key_file) as ledger:
         yield ledger
 
 
@@ -143,4 +147,4 @@ def state(setup: Setup) -> State:
         UserError: there is no ledger yet.
     """
     with read_ledger(setup.deletion) as ledger:
-        return fold(ledger.events())
+        return checked(ledger)
