@@ -49,6 +49,15 @@ def test_the_untouched_original_fails_without_any_reference(original: Path, tmp_
     assert any(gate["verdict"] == "failed" and "accuracy" in gate["condition"] for gate in document["gates"])
 
 
+def test_failed_gates_are_named_on_stderr(original: Path, references: list[Path], tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    result = invoke("attack", original, "-m", manifest, "--json", "--quiet")
+    assert "warning: gate failed: forget accuracy at most 0.05: value" in result.stderr
+    assert ", n 135, limit 0.05" in result.stderr
+    screened = invoke("attack", references[0], "-m", manifest, "--original", original, "--require-tier", "audit")
+    assert (screened.exit_code, "warning: " in screened.stderr) == (4, True)
+
+
 def test_a_retrained_network_does_not_fail(original: Path, references: list[Path], tmp_path: Path) -> None:
     flags = ["-m", write_manifest(tmp_path), "--original", original]
     for tier, beside in (("quick", []), ("standard", given(references[:4]))):

@@ -111,6 +111,21 @@ def test_a_gate_that_fails_is_exit_code_3_and_the_files_are_there(original: Path
     assert report["verdict"] == "failed"
 
 
+@pytest.mark.parametrize("flag", ["--json", "--quiet"])
+def test_failed_gates_are_named_on_stderr_with_value_n_and_limit(flag: str, original: Path, tmp_path: Path) -> None:
+    gates = "gates: ['forget.accuracy <= -1', 'test.accuracy >= 0.1', 'test_retain.accuracy > reference']\n"
+    manifest, out = write_manifest(tmp_path, MANIFEST + gates), tmp_path / "out"
+    for command, options in (("unlearn", ["-o", out, *FAST]), ("evaluate", ["--device", "cpu"])):
+        result = invoke(command, original, "-m", manifest, flag, *options)
+        assert result.exit_code == 3
+        lines = [line for line in result.stderr.splitlines() if "gate failed" in line]
+        assert re.fullmatch(
+            r"warning: gate failed: forget.accuracy <= -1: value [01.e-]*\d*, n 135, limit -1", lines[0]
+        )
+        assert "test_retain.accuracy > reference: value" in lines[1]
+        assert len(lines) == 2
+
+
 def test_without_evaluation_gates_cannot_hold(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, MANIFEST + "gates: ['forget.accuracy <= 1']\n")
     result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--no-evaluate", *FAST)

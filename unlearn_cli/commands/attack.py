@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearn_cli import attacks, console, files, plugin, ranks, suitability
-from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands import Chosen, Common, Result, tables
 from unlearn_cli.commands.attack_text import attack_text
 from unlearn_cli.commands.chosen_attacks import Wanted, applicable, choose
 from unlearn_cli.commands.holdout import Holdout, class_matched_holdout
@@ -158,11 +158,10 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
         if tier:
             judge_all(document, evidence, ran, asked, tier)
     write(document, asked, opened, ran.pictures)
-    return Result(
-        attack_text(document), document.model_dump(mode="json"),
-        exit_code(document.verdict, inconclusive=asked.inconclusive, tier=tier, require_tier=asked.require_tier),
-        asked.out,
-    )  # fmt: skip
+    code = exit_code(document.verdict, inconclusive=asked.inconclusive, tier=tier, require_tier=asked.require_tier)
+    if code:
+        tables.warn_of_gates(document)
+    return Result(attack_text(document), document.model_dump(mode="json"), code, asked.out)
 
 
 def judge_all(document: "Report", evidence: "Evidence", ran: Any, asked: Asked, tier: str) -> None:

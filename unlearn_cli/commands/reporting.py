@@ -15,7 +15,7 @@ from torch import nn
 
 from unlearn_cli import __version__, console, files, gates, metrics, plugin, ranks, report
 from unlearn_cli.checkpoint import Checkpoint
-from unlearn_cli.commands import Result
+from unlearn_cli.commands import Result, tables
 from unlearn_cli.commands.inputs import Copies, Opened
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.dataset import describe
@@ -229,4 +229,6 @@ def save_report(document: Report, out: Path | None, overwrite: bool) -> None:
 def to_result(document: Report, text: str, folder: Path | None = None) -> Result:
     """Turn a report into the command's result; a failed gate is exit code 3, an undecided one 4."""
     code = {"failed": 3, "inconclusive": 4}.get(document.verdict or "", 0)
+    if code:
+        tables.warn_of_gates(document)
     return Result(text, document.model_dump(mode="json"), code, folder)

@@ -1,7 +1,7 @@
 """The tables people read: metrics beside each other, distances to the references, gates."""
 
 from unlearn_cli import console
-from unlearn_cli.report import Estimate, Report
+from unlearn_cli.report import Estimate, Gate, Report
 
 
 def metrics_table(document: Report) -> str:
@@ -55,3 +55,25 @@ def gates_table(document: Report) -> str:
         for gate in document.gates
     ]  # fmt: skip
     return console.table("", ["gate", "value", "n", "limit", "verdict"], rows) if rows else ""
+
+
+def warn_of_gates(document: Report) -> None:
+    """Name on stderr what the exit code stands for: each gate that did not pass, or what else decided the verdict.
+
+    With `--json` or `--quiet` nothing else says it; a log that holds stderr only must say why a build failed.
+    """
+    gates = [gate for gate in document.gates if gate.role == "subject" and gate.verdict != "passed"]
+    for gate in gates:
+        console.warn(_gate_line(gate), condition=gate.condition, verdict=gate.verdict)
+    if not gates:
+        reasons = "; ".join(document.judgement.reasons) if document.judgement else ""
+        console.warn(f"verdict {document.verdict}" + (f": {reasons}" if reasons else ""))
+
+
+def _gate_line(gate: Gate) -> str:
+    """Return one line with value, n and limit of a gate, and the reason where there is no value."""
+    state = "gate failed" if gate.verdict == "failed" else "gate not decided"
+    value = "no value" if gate.value.value is None else f"value {gate.value.value:.4g}"
+    limit = "" if gate.limit is None else f", limit {gate.limit:.4g}"
+    reason = f" ({gate.reason})" if gate.reason and None in (gate.value.value, gate.limit) else ""
+    return f"{state}: {gate.condition}: {value}, n {gate.value.n}{limit}{reason}"
