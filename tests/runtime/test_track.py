@@ -1,5 +1,6 @@
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.tiny import same
 from unlearn_cli import runtime
 from unlearn_cli.errors import Interrupted
 from unlearn_cli.runtime import track
-from unlearn_cli.runtime.state import load, save
+from unlearn_cli.runtime.state import is_whole, load, save, sealed
 
 
 def test_without_a_run_track_is_a_plain_iterator() -> None:
@@ -62,6 +63,62 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_nothing_had_happened(
     resumed = small_training(tmp_path, None)
     assert same(undisturbed[0], resumed[0])
     assert undisturbed[1] == resumed[1]
+
+
+def truncated(data: bytes) -> bytes:
+    return data[:-4]
+
+
+def one_bit_flipped(position: float) -> Callable[[bytes], bytes]:
+    """Return a function that flips a bit somewhere, at a share of the length."""
+
+    def flip(data: bytes) -> bytes:
+        place = int(position * (len(data) - 1))
+        return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+    return flip
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": truncated, "in the header": lambda data: data[:300], "empty": lambda data: b"",
+    "longer": lambda data: data + b"0", "no digest": lambda data: data.replace(b'"digest"', b'"digesx"'),
+    "facts": lambda data: data.replace(b'\\"done\\": 4', b'\\"done\\": 5'),
+    "header length": lambda data: b"\xff" * 8 + data[8:],
+    **{f"bit at {share}": one_bit_flipped(share) for share in (0.0, 0.01, 0.3, 0.6, 0.9, 1.0)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("phase", ["impair", "repair"])
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_state_is_discarded_and_the_run_ends_as_if_nothing_had_happened(
+    tmp_path: Path, name: str, phase: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("unlearn_cli.runtime.progress.WORTH_SAVING_SECONDS", 0.0)
+    undisturbed = small_training(None, None)
+    with pytest.raises(Interrupted):
+        small_training(tmp_path, 3)
+    path = tmp_path / f"{phase}.safetensors"
+    damaged = DAMAGE[name](path.read_bytes())
+    if name == "facts" and phase == "impair":
+        damaged = path.read_bytes().replace(b'\\"done\\": 6', b'\\"done\\": 5')
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    resumed = small_training(tmp_path, None)
+    assert same(undisturbed[0], resumed[0])
+    assert undisturbed[1] == resumed[1]
+    assert f"{phase}.safetensors: this saved state is truncated or was changed" in capsys.readouterr().err
+
+
+def test_a_state_that_was_saved_with_another_key_is_not_whole(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    with sealed(b"a key"):
+        save(path, [torch.arange(3.0)], {})
+        assert is_whole(path)
+    assert not is_whole(path)
+    save(path, [torch.arange(3.0)], {"digest": '"digest":"'})
+    assert is_whole(path)
+    with sealed(b"a key"):
+        assert not is_whole(path)
 
 
 def test_a_second_signal_ends_the_run_at_once() -> None:

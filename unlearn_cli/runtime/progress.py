@@ -1,6 +1,7 @@
 """One iterator is both the progress bar and the resume point of a phase."""
 
 import math
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from torch import Tensor
 
-from unlearn_cli import console
+from unlearn_cli import console, ranks
 from unlearn_cli.errors import Interrupted
 from unlearn_cli.report import Curve
 from unlearn_cli.runtime import state
@@ -121,12 +122,22 @@ class Steps(Generic[T]):
     def _restore(self) -> int:
         if not (self._file and self.run) or highest(int(not self._file.exists())):
             return 0
+        if highest(int(not state.is_whole(self._file))):
+            self._discard(self._file)
+            return 0
         facts = state.load(self._file, [*self.stateful, self.run.random, TorchRandom()])
         self.logged = facts["curves"]
         self.run.cost = type(self.run.cost)(**facts["cost"])
         self.run.resumed = True
         console.say(f"{self.phase}: goes on after step {facts['done']} of {len(self.steps)}")
         return facts["done"]
+
+    def _discard(self, file: Path) -> None:
+        """Remove a state that is not as it was saved; what it would have spared is done again."""
+        name = f"{file.parents[1].name}/{file.name}"
+        console.warn(f"{name}: this saved state is truncated or was changed; it is removed, {self.phase} starts again")
+        if ranks.is_first():
+            shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
 
     def _stop(self) -> None:
         self._save()

@@ -1,7 +1,14 @@
-"""The state of networks, optimizers and generators as one safetensors file; never a pickle."""
+"""The state of networks, optimizers and generators as one safetensors file; never a pickle.
 
+A file has a digest of all its bytes in its metadata, where the digest itself counts as zeros: what was truncated or
+changed since is not loaded. In a batch the digest has a key.
+"""
+
+import hmac
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +20,12 @@ from unlearn_cli import ranks
 from unlearn_cli.files import output_file
 from unlearn_cli.runtime.processes import is_divided, weight_like
 from unlearn_cli.runtime.tensor_file import Stored, write_tensors
+
+NO_DIGEST = "0" * 64
+DIGEST_START = b'"digest":"'  # only a key of the metadata is written so: inside texts a quote is escaped
+PIECE = 2**20  # bytes
+
+_seal_key: ContextVar[bytes] = ContextVar("seal_key", default=b"")
 
 
 class Stateful(Protocol):
@@ -26,13 +39,60 @@ def save(path: Path, things: list[Stateful | Tensor], facts: dict[str, Any]) -> 
     tensors: dict[str, Tensor] = {}
     states = [thing if isinstance(thing, Tensor) else thing.state_dict() for thing in things]
     structure = _flatten(states, "", tensors)
-    metadata = {"structure": json.dumps(structure), "facts": json.dumps(facts)}
+    metadata = {"structure": json.dumps(structure), "facts": json.dumps(facts), "digest": NO_DIGEST}
     with output_file(path) if ranks.is_first() else nullcontext(path) as new:
         write_tensors(new, Stored(tensors), metadata)
+        if ranks.is_first():
+            _seal(new)
+
+
+@contextmanager
+def sealed(key: bytes) -> Iterator[None]:
+    """Inside, the digests of states have this key: who lacks it cannot change a state unnoticed."""
+    token = _seal_key.set(key)
+    try:
+        yield
+    finally:
+        _seal_key.reset(token)
+
+
+def is_whole(path: Path) -> bool:
+    """Say whether a file is as `save` wrote it, with the same key."""
+    if not path.is_file():
+        return False
+    stated, found = _digests(path)
+    return hmac.compare_digest(stated, found)
+
+
+def _seal(path: Path) -> None:
+    """Put the digest of a file that has none yet into it."""
+    _, found = _digests(path)
+    with path.open("r+b") as file:
+        place = file.read(_header_bytes(path)).index(DIGEST_START) + len(DIGEST_START)
+        file.seek(place)
+        file.write(found)
+
+
+def _digests(path: Path) -> tuple[bytes, bytes]:
+    """Return the digest that a file states (nothing if it states none), and the one that it has."""
+    with path.open("rb") as file:
+        header = file.read(_header_bytes(path))
+        before, mark, after = header.partition(DIGEST_START)
+        stated, rest = after[: len(NO_DIGEST)], after[len(NO_DIGEST) :]
+        digest = hmac.new(_seal_key.get(), before + mark + NO_DIGEST.encode() * bool(mark) + rest, "sha256")
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return stated, digest.hexdigest().encode()
+
+
+def _header_bytes(path: Path) -> int:
+    """Return how long the part of a file before its tensors is; at most the whole file."""
+    with path.open("rb") as file:
+        return min(8 + int.from_bytes(file.read(8), "little"), path.stat().st_size)
 
 
 def load(path: Path, things: list[Stateful | Tensor]) -> dict[str, Any]:
-    """Give `things` the states that were saved, and return the facts."""
+    """Give `things` the states that were saved in a file that is whole, and return the facts."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
