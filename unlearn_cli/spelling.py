@@ -3,6 +3,7 @@
 A name is an int only if that has the same text (3, not 03), so that `str` gives what was written in every case.
 """
 
+import math
 import types
 from functools import cache
 from pathlib import Path
@@ -66,10 +67,9 @@ def text_of(value: str | int | float | bool) -> str:
 
 
 def number_of(value: str | int | float | bool) -> int | float | bool | None:
-    """Return the value of an unquoted scalar; None for text, which a number cannot be compared with."""
-    if isinstance(value, Written):
-        return value.plain
-    return None if isinstance(value, str) else value
+    """Return the value of an unquoted scalar; None for text and for what is not finite: no number compares with it."""
+    number = value.plain if isinstance(value, Written) else value
+    return number if isinstance(number, int | float) and math.isfinite(number) else None
 
 
 def _leaves(annotation: Any) -> frozenset[Any]:

@@ -7,6 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 
+from unlearn_cli import strict_yaml
 from unlearn_cli.commands import Common
 from unlearn_cli.commands.inputs import Opened, count_duplicates, find_copies
 from unlearn_cli.data.dataset import Dataset, open_dataset
@@ -443,3 +444,44 @@ def test_whatever_is_forgotten_the_splits_are_disjoint_and_complete(sources: dic
         for name in (first, second):
             split = dataset.split(name)
             assert np.array_equal(split.labels, CLASS[split.rows])
+
+
+def test_a_condition_on_text_compares_the_text_and_one_on_numbers_the_number(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "data.npz", x=X[:4], y=CLASS[:4], code=np.array(["7", "007", "1e3", "true"]),
+        number=np.array([7, 1000, 31, 5]), flag=np.array([True, False, True, False]),
+    )  # fmt: skip
+    source = {"npz": {"path": str(tmp_path / "data.npz")}}
+    for column, text, expected in (
+        ("code", "007", [1]), ("code", "7", [0]), ("code", "1e3", [2]), ("code", "true", [3]), ("number", "007", [0]),
+        ("number", "1e3", [1]), ("number", "0x1f", [2]), ("flag", "true", [0, 2]), ("code", "'007'", [1]),
+    ):  # fmt: skip
+        for op, value in (("==", text), ("in", f"[{text}]")):
+            forget = strict_yaml.parse(f"where: [{{column: {column}, op: {op}, value: {value}}}]", Path("a")).written
+            assert forgotten(opened(source, forget)) == expected, (column, text)
+    for column, text in (("number", "'7'"), ("number", ".nan"), ("code", "7, op: <"), ("number", "x")):
+        forget = strict_yaml.parse(f"where: [{{column: {column}, value: {text}}}]", Path("a")).written
+        with pytest.raises(UserError, match=r"holds (text|numbers); compare it with"):
+            opened(source, {"where": [{"op": "==", **forget["where"][0]}]})
+
+
+def test_a_group_of_true_and_false_is_written_as_in_yaml(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=X[:4], y=CLASS[:4], flag=np.array([True, False, True, False]))
+    forget = strict_yaml.parse("groups: {column: flag, values: [true]}", Path("a")).written
+    assert forgotten(opened({"npz": str(tmp_path / "data.npz")}, forget)) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hint"),
+    [("007", "did you mean '7'?"), ("1.0", "did you mean '1'?"), (" 7", "did you mean '7'?"), ("x", "correct them")],
+)
+def test_an_id_that_does_not_exist_is_refused_with_the_nearest_one(tmp_path: Path, wanted: str, hint: str) -> None:
+    np.savez(tmp_path / "data.npz", x=X, y=ANIMAL, id=np.arange(N))
+    source = {"npz": {"path": str(tmp_path / "data.npz"), "ids": "id"}}
+    for numbered in (source, {"npz": {"path": str(tmp_path / "data.npz")}}):
+        with pytest.raises(UserError, match="1 ids to forget do not exist") as caught:
+            opened(numbered, {"ids": [wanted]})
+        assert hint in str(caught.value)
+    with pytest.raises(UserError, match="no record has id = ") as caught:
+        opened(source, {"groups": {"column": "id", "values": [wanted]}})
+    assert hint in str(caught.value) or wanted == "x"

@@ -72,7 +72,7 @@ def test_a_column_has_the_type_that_fits_all_of_its_values_in_all_shards(tmp_pat
 
 
 def test_labels_are_whole_numbers_where_all_of_them_are(tmp_path: Path) -> None:
-    files = {f"{row}.{suffix}": content for row, label in enumerate((b"7", b"-2", b"07"))
+    files = {f"{row}.{suffix}": content for row, label in enumerate((b"7", b"-2", b"7"))
              for suffix, content in (("png", b"x"), ("cls", label))}  # fmt: skip
     source = {"webdataset": str(tar(tmp_path / "a.tar", files))}
     assert opened(source, SHAPE, classes=[-2, 7]).split("train").records.labels.tolist() == [7, -2, 7]
@@ -81,6 +81,18 @@ def test_labels_are_whole_numbers_where_all_of_them_are(tmp_path: Path) -> None:
     path = str(tar(tmp_path / "c.tar", {**files, "3.png": b"x", "3.cls": b"cat"}))
     with pytest.raises(UserError, match="a label is no number"):
         opened({"webdataset": path}, SHAPE, task="regression")
+
+
+def test_labels_with_leading_zeros_are_names(tmp_path: Path) -> None:
+    png = BytesIO()
+    picture(IMAGES[0]).save(png, "png")
+    files = {f"{row}.{suffix}": content for row, label in enumerate((b"7", b"02", b"007", b"02"))
+             for suffix, content in (("png", png.getvalue()), ("cls", label))}  # fmt: skip
+    found = opened({"webdataset": str(tar(tmp_path / "a.tar", files))}, SHAPE, forget={"classes": ["02"]})
+    assert found.classes == ["007", "02", "7"]
+    assert found.split("forget").rows.tolist() == [1, 3]
+    with pytest.raises(UserError, match="no class '2'; did you mean '02'"):
+        opened({"webdataset": str(tmp_path / "a.tar")}, SHAPE, forget={"classes": [2]})
 
 
 def test_names_of_classes_are_labels_too(tmp_path: Path) -> None:

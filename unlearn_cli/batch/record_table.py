@@ -13,6 +13,7 @@ import numpy as np
 
 from unlearn_cli.data.labels import different
 from unlearn_cli.data.records import Records
+from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.sources import Condition
 
@@ -71,7 +72,7 @@ class InMemory:
 
     def load(self, wanted: Wanted) -> np.ndarray:
         columns = [self.records.ids, *(self.records.column(column) for column in wanted.groups)]
-        texts = [column.astype(str).tolist() for column in columns]
+        texts = [as_strings(column).tolist() for column in columns]
         found, numbers = different(self.records.labels) if wanted.labels else ([], np.array([]))
         kinds = ", ".join(f"x{i} VARCHAR" for i in range(len(texts)))
         self.connection.execute(f"CREATE TABLE source ({kinds}, label BIGINT)")

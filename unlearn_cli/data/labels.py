@@ -9,6 +9,7 @@ import numpy as np
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.spelling import text_of
 
 Classes = Sequence[str | int]
 MAX_CLASSES = 2**20  # that are not listed; larger numbers are no numbers of classes
@@ -25,6 +26,8 @@ def class_list(
         return list(listed)
     if isinstance(labels, Strings) or labels.dtype.kind in "US":
         return [str(name) for name in names or different(labels)[0]]
+    if labels.dtype.kind == "b":
+        return ["false", "true"]
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
         raise UserError(f"{place}: labels are not whole numbers; for numbers as labels say 'task: regression'")
     if labels.max() >= MAX_CLASSES:
@@ -73,7 +76,7 @@ def label_numbers(labels: Sequence[Any], classes: Classes) -> list[int | None]:
 def _label_number(label: Any, names: dict[str, int], counted: int) -> int | None:
     if isinstance(label, float) and label.is_integer():
         label = int(label)
-    if (number := names.get(str(label))) is not None:
+    if (number := names.get(text_of(label))) is not None:
         return number
     return label if isinstance(label, int) and 0 <= label < counted else None
 

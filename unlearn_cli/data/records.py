@@ -1,7 +1,7 @@
 """The records of one source as every format presents them: samples on demand, labels, ids and columns. No torch."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import eq, ge, gt, le, lt, ne
@@ -14,6 +14,7 @@ from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.sources import Condition, Rows
+from unlearn_cli.spelling import number_of, text_of
 
 
 @dataclass(frozen=True)
@@ -190,14 +191,21 @@ def _where(name: str, column: Callable[[str], Values], n: int, conditions: list[
     for condition in conditions:
         found = column(condition.column)
         values = found.astype(str) if isinstance(found, Strings) else found
-        wanted = condition.value if isinstance(condition.value, list) else [condition.value]
-        if (values.dtype.kind in "US") != all(isinstance(value, str) for value in wanted):
-            kind = "text" if values.dtype.kind in "US" else "numbers"
+        given = condition.value if isinstance(condition.value, list) else [condition.value]
+        kind = "text" if values.dtype.kind in "US" else "numbers"
+        wanted = _as_text(condition.op, given) if kind == "text" else [number_of(value) for value in given]
+        if None in wanted:
             raise UserError(f"{name}: column '{condition.column}' holds {kind}; compare it with {kind}")
-        mask &= _OPERATORS[condition.op](values, condition.value)
+        mask &= _OPERATORS[condition.op](values, wanted if isinstance(condition.value, list) else wanted[0])
         if values.dtype.kind == "f":
             mask &= ~np.isnan(values)
     return mask
+
+
+def _as_text(op: str, given: Sequence[Any]) -> list[str | None]:
+    """Return values as they were written; None for numbers where an order is asked for, which text has no place in."""
+    order = op in ("<", "<=", ">", ">=")
+    return [None if order and number_of(value) is not None else text_of(value) for value in given]
 
 
 def _column(name: str, columns: dict[str, Values], column: str) -> Values:

@@ -118,9 +118,11 @@ Values = np.ndarray | Strings
 
 
 def as_strings(values: Values) -> Strings:
-    """Return the values of an array as strings, as `astype(str)` does."""
+    """Return the values of an array as strings, as `astype(str)` does; true and false as they are in YAML and JSON."""
     if isinstance(values, Strings):
         return values
+    if values.dtype.kind == "b":
+        values = np.array(["false", "true"])[values.astype(np.int8)]
     return pack(values[start : start + CHUNK].astype(str).tolist() for start in range(0, len(values), CHUNK))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
 from unlearn_cli.errors import ResourceError, UserError, did_you_mean
 from unlearn_cli.sources import Condition
+from unlearn_cli.spelling import number_of, text_of
 
 READERS = {
     ".csv": "read_csv(?, sample_size=-1, header=true)", ".jsonl": "read_json(?, format='newline_delimited')",
@@ -196,8 +197,14 @@ def conjunction(
         # DuckDB takes NaN for the largest number; to us it is as unknown as an empty cell.
         known = f" AND NOT isnan({column})" if types[condition.column] in ("FLOAT", "DOUBLE") else ""
         terms.append(f"{column} {operator} {right}{known}")
-        values += given
+        values += [_value(value, condition.op, types[condition.column]) for value in given]
     return f"coalesce({' AND '.join(terms)}, false)", values
+
+
+def _value(value: str | float | bool, op: str, kind: str) -> str | float | bool:
+    """Return the manifest's value as a column's cells are: text as it was written, else a number."""
+    number, is_text = number_of(value), kind.startswith("VARCHAR") and op in ("==", "!=", "in", "not in")
+    return text_of(value) if number is None or is_text else number
 
 
 def plain(values: np.ndarray) -> np.ndarray:

@@ -129,11 +129,14 @@ def _whole(record: Record | None, path: Path, spec: Webdataset, name: str) -> It
 
 
 def _read(labels: Values, task: str, place: str) -> Values:
-    """Return labels that are written as whole numbers (in a regression, as numbers) as such."""
+    """Return labels that are all written as whole numbers in their usual form (in a regression, as numbers) as such.
+
+    Where one has leading zeros they are names: 07 and 7 are two classes.
+    """
     if not isinstance(labels, Strings):
         return labels
     different, numbers = labels.numbered()
-    if all(re.fullmatch(r"-?\d{1,18}", label) for label in different):
+    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label, re.ASCII) for label in different):
         return np.array(different).astype(np.int64)[numbers]
     try:
         return np.array(different).astype(np.float64)[numbers] if task == "regression" else labels
