@@ -5,27 +5,30 @@ Files of one record stand beside each other and share their name up to the first
 Source of the format: https://github.com/webdataset/webdataset, "The WebDataset Format".
 """
 
-import json
 import re
-import tarfile
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from unlearn_cli import console
+from unlearn_cli import console, files, json_text
 from unlearn_cli.data.digests import digests_of
 from unlearn_cli.data.images import SUFFIXES, read_image
+from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.shard_index import Record, indexed, together
 from unlearn_cli.data.strings import Strings, Values
+from unlearn_cli.data.tar_members import Member, members
 from unlearn_cli.errors import UserError
 from unlearn_cli.sources import Webdataset
 
 SMALL = 2**20  # bytes of a label or a record's metadata
+MAX_SHARDS = 100_000
+MEND = "; write the shard again"
 
 
 def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Records:
@@ -37,7 +40,8 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
     if len(input.shape) != 3 or input.shape[0] not in (1, 3):
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
     paths = shards(spec.path)
-    found = [indexed(list(_records(path, number, spec, name))) for number, path in enumerate(paths)]
+    unused: Counter[str] = Counter()
+    found = [indexed(list(_records(path, number, spec, name, unused))) for number, path in enumerate(paths)]
     index = together(found)
     if not len(index.keys):
         raise UserError(f"{name}: {spec.path}: holds no records; expected files such as 0001.jpg and 0001.{spec.label}")
@@ -45,77 +49,118 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
     if repeated is not None:
         raise UserError(f"{name}: {spec.path}: the key '{repeated}' is there twice; make keys unique")
     labels = _read(index.labels, task, f"{name}: {spec.path}")
-    return from_arrays(name, TarImages(paths, index.places, index.keys, input), labels, index.keys, index.columns)
+    records = from_arrays(name, TarImages(paths, index.places, index.keys, input), labels, index.keys, index.columns)
+    return replace(records, notices=counted(name, unused))
 
 
 def shards(pattern: Path) -> list[Path]:
-    """Return the files that a path with a range such as {000..009} stands for."""
-    match = re.search(r"\{(\d{1,9})\.\.(\d{1,9})\}", str(pattern))
+    """Return the files that a path with a range such as {000..009} stands for.
+
+    Raises:
+        UserError: the range is empty, or stands for more than MAX_SHARDS files; nothing is expanded then.
+    """
+    match = re.search(r"\{(\d{1,18})\.\.(\d{1,18})\}", str(pattern))
     if match is None:
         return [pattern]
     first, last, width = int(match[1]), int(match[2]), len(match[1])
+    if not 0 <= last - first < MAX_SHARDS:
+        count = max(last - first + 1, 0)
+        raise UserError(f"{pattern}: the range stands for {count} files; expected from 1 to {MAX_SHARDS}")
     return [Path(str(pattern).replace(match[0], f"{number:0{width}d}")) for number in range(first, last + 1)]
 
 
-def _records(path: Path, shard: int, spec: Webdataset, name: str) -> Iterator[Record]:
-    """Go through one shard's headers; contents other than labels and metadata are skipped."""
-    try:
-        with tarfile.open(path, "r:") as tar:
-            record: Record | None = None
-            for member in tar:
-                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
-                if not member.isfile():
-                    continue
-                folder, _, file = member.name.rpartition("/")
-                stem, _, suffix = file.partition(".")
-                key = f"{folder}/{stem}" if folder else stem
-                if record is None or record.key != key:
-                    yield from _whole(record, path, spec, name)
-                    record = Record(key)
-                _take(record, member, suffix.lower(), tar, shard, spec)
-            yield from _whole(record, path, spec, name)
-    except FileNotFoundError:
-        raise UserError(
-            f"{name}: {path}: there is no such file; name tar files, such as train-{{000..009}}.tar"
-        ) from None
-    except (tarfile.TarError, EOFError) as error:
-        raise UserError(f"{name}: {path}: is no uncompressed tar file ({error}); images are read at random") from None
+def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counter[str]) -> Iterator[Record]:
+    """Go through one shard's headers; contents other than labels and metadata are skipped, and counted in `unused`."""
+    missing = "there is no such file; name tar files, such as train-{000..009}.tar"
+    with files.open_regular(path, name, missing=missing) as file:
+        reader, record = ShardReader(file, f"{name}: {path}", shard, spec), None
+        for member in members(file, path, name):
+            folder, _, base = member.name.rpartition("/")
+            if kind := _unused(member, folder, base):
+                unused[kind] += 1
+                continue
+            stem, _, suffix = base.partition(".")
+            key = f"{folder}/{stem}" if folder else stem
+            if record is None or record.key != key:
+                yield from _whole(record, path, spec, name)
+                record, reader.noted = Record(key), set()
+            if not reader.take(record, member, suffix.lower()):
+                unused[f"files of shards {_ending(suffix)}, left out"] += 1
+        yield from _whole(record, path, spec, name)
 
 
-def _take(
-    record: Record, member: tarfile.TarInfo, suffix: str, tar: tarfile.TarFile, shard: int, spec: Webdataset
-) -> None:
-    """Note what one file says of its record."""
-    is_image = suffix == spec.image.lower().lstrip(".") if spec.image else f".{suffix}" in SUFFIXES
-    if is_image and record.place is None:
-        record.place = (shard, member.offset_data, member.size)
-    elif suffix in (spec.label, "json"):
-        text = _text(tar, member)
+def _unused(member: Member, folder: str, base: str) -> str | None:
+    """Return what a member is counted as that belongs to no record."""
+    if member.is_folder:
+        return "folders of shards, which hold no records themselves"
+    parts = [*folder.split("/"), base]
+    if any(part.startswith(".") and part not in (".", "..") for part in parts) or "__MACOSX" in parts:
+        return "hidden files of shards, left out"
+    return None
+
+
+def _ending(suffix: str) -> str:
+    """Name the kind of a file without anything that could identify a record."""
+    ending = suffix.lower().rpartition(".")[2]
+    return f"ending in .{ending}" if re.fullmatch("[a-z][a-z0-9]{0,7}", ending) else "of another ending"
+
+
+@dataclass
+class ShardReader:
+    """Notes what the files of one shard say of their records; `noted` are the roles that the record's files had."""
+
+    file: BinaryIO
+    place: str
+    shard: int
+    spec: Webdataset
+    noted: set[str] = field(default_factory=set)
+
+    def take(self, record: Record, member: Member, suffix: str) -> bool:
+        """Note what one file says of its record; return whether it is used."""
+        spec, wanted = self.spec, self.spec.image.lower().lstrip(".") if self.spec.image else None
+        if suffix == wanted if wanted else f".{suffix}" in SUFFIXES:
+            self._once("image", member, "" if wanted else "; name the ending of one as 'image'")
+            record.place = (self.shard, member.offset, member.size)
+            return True
+        if suffix not in (spec.label, "json"):
+            return False
+        self._once(suffix, member)
+        text = self._text(member)
         if suffix == spec.label:
-            record.label = text
+            record.label = text or None
         if suffix == "json":
-            record.columns = _fields(text, tar, member)
+            record.columns = self._fields(text, member)
             if spec.label.startswith("json."):
                 record.label = record.columns.get(spec.label.removeprefix("json."))
+        return True
 
+    def _once(self, role: str, member: Member, advice: str = "") -> None:
+        if role in self.noted:
+            raise UserError(f"{self.place}: {member.name}: its record has two files for its {role}{advice or MEND}")
+        self.noted.add(role)
 
-def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    content = tar.extractfile(member)
-    assert content is not None
-    try:
-        return content.read(SMALL).decode("utf-8").strip()
-    except UnicodeDecodeError:
-        raise UserError(f"{tar.name}: {member.name}: is no UTF-8 text; mend the shard") from None
+    def _text(self, member: Member) -> str:
+        if member.size > SMALL:
+            raise UserError(
+                f"{self.place}: {member.name}: has {member.size} bytes; a label or metadata has at most a MiB"
+            )
+        self.file.seek(member.offset)
+        content = self.file.read(member.size)
+        try:
+            if b"\0" in content:  # no text has one, and a shard that lacks a block may
+                raise ValueError
+            return content.decode("utf-8").strip()
+        except ValueError:
+            raise UserError(f"{self.place}: {member.name}: is no UTF-8 text{MEND}") from None
 
-
-def _fields(text: str, tar: tarfile.TarFile, member: tarfile.TarInfo) -> dict[str, Any]:
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise UserError(f"{tar.name}: {member.name}: is no JSON object of less than a MiB; mend the shard")
-    return {key: value for key, value in fields.items() if isinstance(value, str | int | float)}
+    def _fields(self, text: str, member: Member) -> dict[str, Any]:
+        try:
+            fields = json_text.read(text)
+        except ValueError:
+            fields = None
+        if not isinstance(fields, dict):
+            raise UserError(f"{self.place}: {member.name}: is no JSON object with each key once{MEND}")
+        return {key: value for key, value in fields.items() if isinstance(value, str | int | float)}
 
 
 def _whole(record: Record | None, path: Path, spec: Webdataset, name: str) -> Iterator[Record]:
@@ -167,7 +212,7 @@ class TarImages:
 
     def _bytes(self, row: int) -> bytes:
         shard, offset, size = self.places[row].tolist()
-        with self.paths[shard].open("rb") as file:
+        with files.open_regular(self.paths[shard]) as file:
             file.seek(offset)
             return file.read(size)
 

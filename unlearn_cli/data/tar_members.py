@@ -1,0 +1,171 @@
+"""The members of one tar shard, read strictly: a damaged or truncated archive is an error, never a shorter archive.
+
+Python's own iteration stops in silence at the first header that it cannot read. Here every header must have its
+checksum, and the archive must end with two blocks of zeros. After those, zeros of any length are allowed (writers pad
+to 10,240 bytes) and nothing else: archives that are joined, as `tar --ignore-zeros` reads them, are refused.
+Tar has no checksum for what members and extended headers contain, so damage there is not noticed here.
+"""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from unlearn_cli.errors import UserError
+
+BLOCK = tarfile.BLOCKSIZE
+MAX_EXTENDED = 2**20  # bytes of an extended header, which is read into memory
+MOST_EXTENDED = 8  # extended headers of one member
+CHUNK = 2**20  # bytes
+ADVICE = "fetch or write the shard again"
+PAX, LONG_NAME = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE), tarfile.GNUTYPE_LONGNAME
+EXTENDED = (*PAX, tarfile.XGLTYPE, LONG_NAME, tarfile.GNUTYPE_LONGLINK)
+PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
+REFUSED = {
+    tarfile.LNKTYPE: "a hard link; write files themselves, with tar --hard-dereference",
+    tarfile.SYMTYPE: "a symbolic link; write files themselves, with tar --dereference",
+    tarfile.GNUTYPE_SPARSE: "stored with holes; write it without tar --sparse",
+    tarfile.CHRTYPE: "a device", tarfile.BLKTYPE: "a device", tarfile.FIFOTYPE: "a pipe",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of the archive and where its bytes lie; a folder has none."""
+
+    name: str
+    offset: int
+    size: int
+    is_folder: bool
+
+
+class Damage(Exception):
+    """What is wrong with a header."""
+
+
+def members(file: BinaryIO, path: Path, place: str) -> Iterator[Member]:
+    """Yield the files and folders of a shard in their order; `place` is for messages.
+
+    Raises:
+        UserError: the shard is no uncompressed tar file, is damaged or truncated, or holds something else than files
+            and folders; the message names the byte offset.
+    """
+    shard, size, offset = f"{place}: {path}", os.fstat(file.fileno()).st_size, 0
+    while True:
+        try:
+            found = _next(file, offset, size)
+        except (Damage, tarfile.TarError) as error:
+            raise UserError(_message(shard, offset, str(error))) from None
+        if found is None:
+            break
+        member, offset = found
+        yield member
+    _check_end(file, offset, shard)
+
+
+def _message(shard: str, offset: int, reason: str) -> str:
+    if offset == 0:
+        return f"{shard}: is no uncompressed tar file (byte 0: {reason}); images are read at random"
+    return f"{shard}: is damaged or truncated at byte {offset}: {reason}; {ADVICE}"
+
+
+def _next(file: BinaryIO, offset: int, size: int) -> tuple[Member, int] | None:
+    """Return the member whose headers begin at the offset, and where the next begins; None at the end's first block."""
+    records: dict[str, str] = {}
+    file.seek(offset)
+    for number in range(MOST_EXTENDED + 1):
+        try:
+            header = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "surrogateescape")
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the stubs lack it
+            if number:
+                raise Damage("the archive ends after an extended header") from None
+            return None
+        _check_size(header, size - file.tell())
+        if header.type not in EXTENDED:
+            return _member(header, records, file.tell(), size)
+        content = file.read(_padded(header.size))[: header.size]
+        records |= _records(header.type, content)
+    raise Damage(f"more than {MOST_EXTENDED} extended headers of one member")
+
+
+def _check_size(header: tarfile.TarInfo, left: int) -> None:
+    if header.size < 0:
+        raise Damage("a negative size")
+    if header.type in EXTENDED and header.size > min(MAX_EXTENDED, left):
+        raise Damage(f"an extended header of {header.size} bytes")
+
+
+def _padded(size: int) -> int:
+    return -(-size // BLOCK) * BLOCK
+
+
+def _member(header: tarfile.TarInfo, records: dict[str, str], start: int, size: int) -> tuple[Member, int]:
+    name = records.get("path", header.name)
+    if header.isdir():
+        return Member(name, start, 0, True), start
+    holes = any(key.startswith("GNU.sparse.") for key in records)
+    if header.type not in PLAIN or holes:
+        kind = tarfile.GNUTYPE_SPARSE if holes else header.type
+        raise Damage(f"the member '{name}' is {REFUSED.get(kind, f'of the unknown type {kind!r}')}")
+    length = _whole_number(records["size"], "size") if "size" in records else header.size
+    if start + _padded(length) > size:
+        raise Damage(f"the member '{name}' has {length} bytes, more than follow")
+    return Member(name, start, length, False), start + _padded(length)
+
+
+def _records(kind: bytes, content: bytes) -> dict[str, str]:
+    """Return what an extended header says of the member after it."""
+    if kind == LONG_NAME:
+        return {"path": _text(content.partition(b"\0")[0])}
+    if kind == tarfile.GNUTYPE_LONGLINK:
+        return {}
+    records = _pax_records(content)
+    if kind == tarfile.XGLTYPE:
+        if any(key in ("path", "size") or key.startswith("GNU.sparse.") for key in records):
+            raise Damage("a global extended header that names or sizes members")
+        return {}
+    return records
+
+
+def _pax_records(content: bytes) -> dict[str, str]:
+    """Read records of the form `LENGTH KEY=VALUE\\n`, where the length counts the whole record."""
+    records: dict[str, str] = {}
+    start = 0
+    while start < len(content):
+        digits, _, _ = content[start : start + 12].partition(b" ")
+        length = _whole_number(_text(digits), "length")
+        key, equals, value = content[start + len(digits) + 1 : start + length - 1].partition(b"=")
+        if not equals or content[start + length - 1 : start + length] != b"\n":
+            raise Damage("an extended header with a malformed record")
+        records[_text(key)] = _text(value)
+        start += length
+    return records
+
+
+def _whole_number(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise Damage(f"an extended header whose {name} is no number")
+    return int(text)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _check_end(file: BinaryIO, offset: int, shard: str) -> None:
+    """Demand two blocks of zeros at the offset, and only zeros after them."""
+    file.seek(offset)
+    position = offset
+    while chunk := file.read(CHUNK):
+        if data := chunk.lstrip(b"\0"):
+            where = position + len(chunk) - len(data)
+            if where < offset + 2 * BLOCK:
+                raise UserError(f"{shard}: the end-of-archive blocks are damaged at byte {where}; {ADVICE}")
+            raise UserError(
+                f"{shard}: there is data after the end of the archive, at byte {where}; split joined shards"
+            )
+        position += len(chunk)
+    if position < offset + 2 * BLOCK:
+        raise UserError(f"{shard}: is truncated: no two blocks of zeros follow byte {offset}, its last; {ADVICE}")
