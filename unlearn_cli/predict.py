@@ -15,6 +15,8 @@ from unlearn_cli.runtime import inference, joined
 __all__ = ["Outputs", "join", "observe", "predict"]
 
 MAX_BATCH, MAX_NUMBERS = 512, 2**24  # records, and numbers in them, that go through the network at once
+SUM_TOLERANCE, EQUAL = 5e-3, 1e-5  # softmax outputs in bf16 sum to 1 so nearly; a smaller difference is none
+FEWEST = 4  # records: the logits of fewer could sum to 1 by chance
 
 
 def predict(
@@ -26,7 +28,8 @@ def predict(
     The outputs are written `into` an array as `room_for` makes it, part of a larger one perhaps, or into a new one.
 
     Raises:
-        UserError: an output is not finite, or there is not one output a class (one number, for a regression).
+        UserError: an output is not finite, there is not one output a class (one number, for a regression), or the
+            outputs are probabilities instead of logits.
     """
     batch_size = max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))
     values = room_for(batches.num_samples, batches.num_outputs, task) if into is None else into
@@ -36,6 +39,8 @@ def predict(
         for x, _ in batches.sequential(batch_size):
             found = model(x).double().cpu().numpy()
             _check(found, batches)
+            if task == "classification" and are_probabilities(found):
+                raise UserError(PROBABILITIES)
             some = values[first : first + len(found)]
             some[:] = found[:, 0] * target_std + target_mean if task == "regression" else found
             first += len(found)
@@ -56,6 +61,25 @@ def _check(found: np.ndarray, batches: Batches) -> None:
         raise UserError(
             f"the model returns NaN or infinite outputs on '{batches.split.name}'; check input.mean and input.std"
         )
+
+
+PROBABILITIES = (
+    "the model returns probabilities (the outputs of every record are at least 0 and sum to 1), but logits are expected"
+    "; remove the softmax at the end of the model"
+)
+
+
+def are_probabilities(values: np.ndarray) -> bool:
+    """Say whether outputs (n, K) are those of a softmax: at least 0, with sum 1 for every record.
+
+    A constant network may put out such numbers by its biases; equal outputs count only if all are 1 / K, which are
+    those of a softmax over zeros.
+    """
+    n, num_outputs = values.shape
+    if num_outputs < 2 or n < FEWEST or values.min() < 0 or np.abs(values.sum(axis=1) - 1).max() > SUM_TOLERANCE:
+        return False
+    constant = np.ptp(values, axis=0).max() <= EQUAL
+    return not constant or bool(np.abs(values - 1 / num_outputs).max() <= EQUAL)
 
 
 def observe(

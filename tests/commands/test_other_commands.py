@@ -128,7 +128,7 @@ def test_a_network_that_forgot_a_class_is_judged_by_what_it_should_still_know(or
 def test_few_records_need_not_be_significant_but_more_often_right_than_by_chance(
     hits: int, n: int, num_classes: int, better: bool
 ) -> None:
-    from unlearn_cli.commands.session import better_than_chance
+    from unlearn_cli.stats.chance import better_than_chance
 
     values = np.zeros((n, num_classes))
     values[:hits, 0], values[hits:, 1] = 1, 1

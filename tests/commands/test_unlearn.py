@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tests.tiny import MANIFEST, invoke, write_manifest
 
@@ -134,12 +134,27 @@ def test_without_evaluation_gates_cannot_hold(original: Path, tmp_path: Path) ->
 
 
 def test_an_original_no_better_than_chance_is_refused_unless_forced(original: Path, tmp_path: Path) -> None:
-    manifest = write_manifest(tmp_path, MANIFEST.replace("mean: 0.305", "mean: 60.0"))
-    result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *FAST)
+    """Its outputs stand in another order than the manifest's classes, so that it is right in hardly any record."""
+    weights = load_file(original)
+    for name in ("classifier.weight", "classifier.bias"):
+        weights[name] = weights[name].roll(1, dims=0).contiguous()
+    save_file(weights, tmp_path / "rolled.safetensors")
+    arguments = ["unlearn", tmp_path / "rolled.safetensors", "-m", write_manifest(tmp_path), "-o", tmp_path / "out"]
+    result = invoke(*arguments, *FAST)
     assert result.exit_code == 2
     assert "no better than chance" in result.stderr
     assert not (tmp_path / "out").exists()
-    assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--force", *FAST).exit_code == 0
+    assert invoke(*arguments, "--force", *FAST).exit_code == 0
+
+
+def test_an_original_with_the_same_outputs_for_all_records_is_refused(original: Path, tmp_path: Path) -> None:
+    weights = load_file(original)
+    weights["classifier.weight"] = weights["classifier.weight"] * 0
+    save_file(weights, tmp_path / "constant.safetensors")
+    arguments = ["unlearn", tmp_path / "constant.safetensors", "-m", write_manifest(tmp_path), "-o", tmp_path / "out"]
+    result = invoke(*arguments, *FAST)
+    assert (result.exit_code, "gives the same outputs for all 1000 records" in result.stderr) == (2, True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_counts_and_writes_nothing(original: Path, tmp_path: Path) -> None:
@@ -238,8 +253,6 @@ def test_state_of_a_run_on_other_data_is_not_gone_on_from(original: Path, tmp_pa
 
 
 def test_what_is_measured_is_what_is_delivered_in_half_precision_too(original: Path, tmp_path: Path) -> None:
-    from safetensors.torch import save_file
-
     halves = {name: t.bfloat16() if t.is_floating_point() else t for name, t in load_file(original).items()}
     save_file(halves, tmp_path / "half.safetensors")
     manifest, out = write_manifest(tmp_path), tmp_path / "out"

@@ -44,8 +44,10 @@ def run(asked: Asked, common: Common) -> Result:
 
     weights = checkpoint.load(asked.checkpoint)
     with session.start(opened) as current, current.run.autocast():
+        original = current.load(weights)
+        current.check_logits(original)
         inputs = {
-            "original": current.load(weights), "forget_classes": classes, "random": current.run.random,
+            "original": original, "forget_classes": classes, "random": current.run.random,
             "input_shape": tuple(described.input.shape),
         }  # fmt: skip
         noise = learner.call(inputs, settings)

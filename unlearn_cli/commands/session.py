@@ -28,7 +28,7 @@ from unlearn_cli.training import TaskLoss, regression_loss
 
 PARTS = {"train": ("forget", "retain"), "test": ("test_forget", "test_retain")}  # disjoint parts, each predicted once
 AUXILIARY_HEADS = ("AuxLogits", "aux1", "aux2")  # torchvision's names for them
-FIT_SAMPLE, FIT_LEVEL = 1000, 1e-3  # records, and the level of the test, by which model and manifest belong together
+FIT_SAMPLE, LOGITS_SAMPLE = 1000, 64  # records that tell whether model and manifest belong together
 
 
 class Names(NamedTuple):
@@ -180,19 +180,32 @@ class Session:
         With a wrong mean or class order, forgetting would look perfect.
 
         Raises:
-            UserError: a sample of it is predicted no better than by chance (R² not above 0, for a regression).
+            UserError: of a sample of it the network knows no more than how frequent each label is.
         """
         splits = self.opened.dataset.splits
         name = name if name in splits else "train"
+        self.check_logits(model)
         if name not in splits or self.opened.common.force:
             return
         order = torch.randperm(len(splits[name]), generator=runtime.generator(self.run.seed, "fit check"))
+        from unlearn_cli.stats.chance import ignorance  # SciPy, 0.5 s: only where statistics are made
+
         outputs = self.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))
-        if not better_than_chance(outputs):
+        if flaw := ignorance(outputs):
             raise UserError(
-                f"{path}: is no better than chance on {len(outputs)} records of {name}; manifest and checkpoint do not "
-                "belong together (input.mean, input.std, the order of channels or classes); --force goes on anyway"
+                f"{path}: {flaw}, of {name}; manifest and checkpoint do not belong together (input.mean, input.std, "
+                "the order of channels or classes), or the network was never trained; --force goes on anyway"
             )
+
+    def check_logits(self, model: nn.Module) -> None:
+        """Refuse a network of the user's own whose outputs are probabilities, on a few records, before it is trained.
+
+        Raises:
+            UserError: as `predict`.
+        """
+        splits = [name for name in ("retain", "train") if name in self.opened.dataset.splits]
+        if splits and ":" in self.manifest.model.architecture:
+            self.outputs(model, splits[0], np.arange(min(LOGITS_SAMPLE, len(self.opened.dataset.split(splits[0])))))
 
     def note_auxiliary_heads(self, model: nn.Module) -> None:
         """Say that the heads which GoogLeNet and Inception have for training alone are not trained here."""
@@ -250,17 +263,3 @@ def _augmentations(manifest: Manifest) -> tuple[Augmentation, ...]:
 def _per_channel(value: float | list[float], dimensions: int, device: torch.device) -> torch.Tensor:
     numbers = torch.tensor(value, dtype=torch.float32, device=device)
     return numbers if numbers.dim() == 0 else numbers.reshape(-1, *[1] * (dimensions - 1))
-
-
-def better_than_chance(outputs: Outputs) -> bool:
-    """Say whether a network is right significantly more often than by chance; of few records, whether more often."""
-    if outputs.task == "regression":
-        residual = np.square(outputs.values - outputs.labels).sum()
-        return bool(residual < np.square(outputs.labels - outputs.labels.mean()).sum())
-    from scipy.stats import binomtest  # 0.5 s: imported only where statistics are made
-
-    hits, n = int((outputs.values.argmax(axis=1) == outputs.labels).sum()), len(outputs)
-    chance = 1 / outputs.values.shape[1]
-    if chance**n >= FIT_LEVEL:  # so few that even a network that is always right could not pass the test
-        return hits > chance * n
-    return bool(binomtest(hits, n, chance, alternative="greater").pvalue < FIT_LEVEL)

@@ -48,7 +48,9 @@ def retrain(game: Game, kept: np.ndarray, number: int) -> dict[str, np.ndarray]:
 
 
 def fit(game: Game, current: Session, split: str) -> nn.Module:
-    inputs = {"model": current.fresh("fresh"), "train": current.batches(split, augmented=True),
+    model = current.fresh("fresh")
+    current.check_logits(model)
+    inputs = {"model": model, "train": current.batches(split, augmented=True),
               "task_loss": current.task_loss()}  # fmt: skip
     with current.run.autocast():
         return game.recipe.call(inputs, game.training)

@@ -52,6 +52,7 @@ def run(asked: Asked, common: Common) -> Result:
         files.output_folder(asked.out, overwrite=common.overwrite) as folder,
     ):
         model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
+        current.check_logits(model)
         current.note_auxiliary_heads(model)
         train = current.batches(asked.split, augmented=True)
         inputs = {"model": model, "train": train, "task_loss": current.task_loss()}

@@ -10,6 +10,12 @@ from torch import Tensor, nn
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.manifest import Manifest
 
+ENDINGS = {"SoftmaxBackward0": "softmax", "SigmoidBackward0": "sigmoid", "HardsigmoidBackward0": "sigmoid"}
+VIEWS = (
+    "View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Alias", "Clone", "ToCopy", "Permute", "Transpose",
+    "TBack", "Select", "Slice", "Expand",
+)  # fmt: skip
+
 
 def build(manifest: Manifest, num_outputs: int) -> nn.Module:
     """Return the network with random weights. The caller has made sure that code of the user's own is allowed.
@@ -37,12 +43,13 @@ def try_out(model: nn.Module, manifest: Manifest, num_outputs: int) -> None:
     """Run one sample of zeros through a network on the CPU, in eval mode, before anything depends on it.
 
     Raises:
-        UserError: it does not take samples of the manifest's shape, or gives another number of outputs.
+        UserError: it does not take samples of the manifest's shape, gives another number of outputs, or ends in a
+            softmax or a sigmoid where logits are expected.
     """
     shape, name = manifest.input.shape, manifest.model.architecture
     was_training = model.training
     try:
-        with torch.inference_mode():
+        with torch.enable_grad():  # the graph shows what the outputs come from
             outputs = model.eval()(torch.zeros(1, *shape))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         told = f"{name} takes no samples of shape {shape} ({error})"
@@ -51,6 +58,24 @@ def try_out(model: nn.Module, manifest: Manifest, num_outputs: int) -> None:
     found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if found != [1, num_outputs]:
         raise UserError(f"model: {name} returns {found} for one sample; expected {[1, num_outputs]}; mend the model")
+    if manifest.task == "classification" and num_outputs > 1:
+        _refuse_probabilities(outputs, name)
+
+
+def _refuse_probabilities(outputs: Tensor, name: str) -> None:
+    """Refuse a network whose last operation is a softmax or a sigmoid; views and copies after it do not count.
+
+    A log-softmax is no fault: softmax(log p) = p, so that log-probabilities are logits.
+    """
+    node = outputs.grad_fn
+    while node is not None and node.name().startswith(VIEWS) and len(node.next_functions) == 1:
+        node = node.next_functions[0][0]
+    operation = ENDINGS.get(node.name() if node else "")
+    if operation:
+        raise UserError(
+            f"model: {name} ends in a {operation}, but logits are expected (training and all metrics apply the softmax "
+            f"themselves); remove the {operation} from the model"
+        )
 
 
 def _torchvision(name: str, arguments: dict[str, Any]) -> nn.Module:

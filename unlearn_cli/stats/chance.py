@@ -1,0 +1,102 @@
+"""Does a network know more of labelled records than the frequencies of their labels? No torch.
+
+Idea: with 95 % of the records in one class, a network that names it always is right in 95 % and knows nothing. So
+accuracy is compared with the share of the most frequent class, not with 1 / K. A sound network may be no better than
+that: of records in which one class prevails it may name this class always, or, trained with class weights, the others
+more often than they occur. So a network also passes by a balanced accuracy above that of its own predictions assigned
+at random, or by a log-loss below that of the frequencies, if it is right more often than in 1 / K. Outputs that do not
+differ between records never pass, unless the records have one label only: then there is nothing to tell apart. A
+regression must be nearer than the mean.
+"""
+
+import math
+
+import numpy as np
+from scipy.special import log_softmax
+from scipy.stats import binomtest, norm, t
+
+from unlearn_cli.outputs import Outputs
+
+LEVEL = 1e-3  # of each test
+EQUAL = 1e-5  # of a logit, or of the labels' range: less is no difference
+
+
+def ignorance(outputs: Outputs) -> str | None:
+    """Say in words that a network knows nothing of these records; None where it does, or where they cannot tell."""
+    n, num_labels = len(outputs), len(np.unique(outputs.labels))
+    if num_labels > 1 and n > 1 and outputs_are_constant(outputs):
+        return f"is no better than chance: it gives the same outputs for all {n} records"
+    if outputs.task == "regression":
+        mean_is_as_good = num_labels > 1 and not better_than_the_mean(outputs)
+        return f"is no better than chance on {n} records (their mean is as near)" if mean_is_as_good else None
+    if better_than_chance(outputs):
+        return None
+    right, frequent = _hits(outputs).mean(), _counts(outputs).max() / n
+    return f"is no better than chance on {n} records (right in {right:.1%}; the most frequent class has {frequent:.1%})"
+
+
+def outputs_are_constant(outputs: Outputs) -> bool:
+    """Say whether a network's outputs are the same for all records, up to rounding."""
+    values = outputs.values
+    if outputs.task == "classification":
+        values = values - values.mean(axis=1, keepdims=True)  # what all logits share changes no probability
+    unit = float(np.ptp(outputs.labels)) if outputs.task == "regression" else max(1.0, float(np.abs(values).max()))
+    return bool(np.ptp(values, axis=0).max() <= EQUAL * unit)
+
+
+def better_than_the_mean(outputs: Outputs) -> bool:
+    """Say whether the squared error is smaller than that of the labels' mean (R² above 0)."""
+    residual = np.square(outputs.values - outputs.labels).sum()
+    return bool(residual < np.square(outputs.labels - outputs.labels.mean()).sum())
+
+
+def better_than_chance(outputs: Outputs) -> bool:
+    """Say whether a classifier knows significantly more than how frequent each label is.
+
+    Where all records have one label, it must only name that more often than in 1 / K.
+    """
+    counts = _counts(outputs)
+    if not more_often_right(outputs, 1 / outputs.values.shape[1]):
+        return False
+    frequent = float(counts.max() / len(outputs))
+    several = more_often_right(outputs, frequent) or better_balanced(outputs) or better_log_loss(outputs)
+    return len(counts) == 1 or several
+
+
+def more_often_right(outputs: Outputs, chance: float) -> bool:
+    """Say whether the accuracy is significantly above `chance`; of few records, whether it is above it."""
+    hits, n = int(_hits(outputs).sum()), len(outputs)
+    if chance**n >= LEVEL:  # so few that even a network that is always right could not pass the test
+        return hits > chance * n
+    return bool(binomtest(hits, n, chance, alternative="greater").pvalue < LEVEL)
+
+
+def better_balanced(outputs: Outputs) -> bool:
+    """Say whether the mean recall over the classes is above that of the same predictions in random order.
+
+    The permutation distribution of a sum of scores a(i, label of i) has a known mean and variance (Hoeffding 1951).
+    """
+    labels, numbers, counts = np.unique(outputs.labels, return_inverse=True, return_counts=True)
+    scores = (outputs.values.argmax(axis=1)[:, None] == labels) / counts
+    shares, n = counts / len(outputs), len(outputs)
+    centred = scores - (scores @ shares)[:, None] - scores.mean(axis=0) + float((scores @ shares).mean())
+    variance = float((np.square(centred) @ counts).sum()) / max(1, n - 1)
+    surplus = float(scores[np.arange(n), numbers].sum() - n * (scores.mean(axis=0) @ shares))
+    return variance > 0 and surplus > float(norm.isf(LEVEL)) * math.sqrt(variance)
+
+
+def better_log_loss(outputs: Outputs) -> bool:
+    """Say whether the mean log-loss is significantly below that of naming each class with its frequency."""
+    labels, n = outputs.labels, len(outputs)
+    frequencies = np.bincount(labels, minlength=outputs.values.shape[1]) / n
+    gains = log_softmax(outputs.values, axis=1)[np.arange(n), labels] - np.log(frequencies[labels])
+    error = float(gains.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
+    return float(gains.mean()) > (float(t.isf(LEVEL, n - 1)) * error if error else 0.0)
+
+
+def _hits(outputs: Outputs) -> np.ndarray:
+    return outputs.values.argmax(axis=1) == outputs.labels
+
+
+def _counts(outputs: Outputs) -> np.ndarray:
+    return np.unique(outputs.labels, return_counts=True)[1]
