@@ -2,6 +2,7 @@
 
 CliError            something the user can act on; printed as one line, never as a traceback
   UserError         2   wrong usage or bad input; nothing was written
+  SelectionError    2   what is to be forgotten does not suit; with other records the same command may work
   IntegrityError    6   a digest, the ledger's chain, a lineage or a signature does not match
   ResourceError     7   out of memory, disk full, no such device
   Interrupted       75  stopped by a signal after saving its state; the same command goes on
@@ -25,6 +26,10 @@ class CliError(Exception):
 
 class UserError(CliError):
     exit_code = 2
+
+
+class SelectionError(UserError):
+    """What is to be forgotten does not suit the data, a method or an attack: in a batch its requests are blamed."""
 
 
 class IntegrityError(CliError):

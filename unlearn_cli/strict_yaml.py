@@ -92,6 +92,8 @@ def parse(data: bytes | str, path: Path) -> Document:
         raise UserError(f"{place}: is not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, OverflowError):  # PyYAML makes a letter of \UFFFFFFFF
+        raise UserError(f"{path}: is not valid YAML: an escape such as \\U00110000 names no character") from None
     return Document(path, plain(written), positions, written)
 
 

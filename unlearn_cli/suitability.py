@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from unlearn_cli import plugin
-from unlearn_cli.errors import UserError
+from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.plugin import INPUTS, Plugin
 
 SPLITS = {"forget": "forget", "forget_inputs": "forget without labels", "retain": "retain",
           "retain_inputs": "retain without labels"}  # fmt: skip
 
 
-class Unsuitable(UserError):
+class Unsuitable(SelectionError):
     """A method for whole classes was asked to forget other records."""
 
 

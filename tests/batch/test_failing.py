@@ -9,7 +9,7 @@ import pytest
 
 from tests.batch.killing import killed_at_step
 from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
-from unlearn_cli.batch import fault
+from unlearn_cli.batch import attempts, fault
 from unlearn_cli.files import sha256
 
 pytestmark = pytest.mark.usefixtures("no_pages")
@@ -74,15 +74,115 @@ def test_methods_are_tried_in_turn_and_judged_by_records_that_chose_none(project
     assert halves == len((project / "test.csv").read_text(encoding="utf-8").splitlines()) - 1
 
 
-def test_when_no_method_suits_the_requests_nothing_is_counted_against_them(project: Path) -> None:
+def test_a_request_that_no_method_suits_is_counted_and_stops_no_other(project: Path) -> None:
     change(project, "methods: [finetune]", "methods: [unsir]")
     change(project, "settings: {finetune: {epochs: 1}}", "settings: {}")
+    change(project, "gates: [test_retain.accuracy >= 0.5]", "attempts: 2")
+    ask(project, "DSR-1", ids=["rec-1"])
+    ask(project, "DSR-2", classes=[2], received="2025-11-21T09:30:00Z")
+    result = batch(project, "--json")
+    said = json.loads(result.stdout)
+    assert (result.exit_code, said["done"], said["pending"]) == (3, ["DSR-2"], 1)
+    assert "add one that forgets any records" in result.stderr
+    result = batch(project, "--json")
+    (aside,) = json.loads(result.stdout)["set_aside"]
+    assert (result.exit_code, aside["request"]) == (5, "DSR-1")
+    assert aside["reason"].startswith("it was in 2 runs that failed, the last because: deletion.yaml: methods: ")
+    assert (batch(project).exit_code, batch(project, "--verify").exit_code) == (0, 0)
+
+
+@pytest.fixture
+def unseen_class(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A batch of three requests with an attack that always passes, and no record of class 2 never trained on."""
+    monkeypatch.setattr(attempts, "failed_attack", lambda *arguments: [])
+    change(project, "attack: {tier: null}", "attack: {tier: quick, inconclusive: pass}")
+    header, *rows = (project / "test.csv").read_text(encoding="utf-8").splitlines()
+    kept = [row for row in rows if row.split(",")[2] != "2"]
+    (project / "test.csv").write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
+    ask(project, "DSR-0", ids=ids_of(project, "digit", "0")[:20])
+    ask(project, "DSR-1", classes=[2])
+    ask(project, "DSR-2", ids=ids_of(project, "digit", "1")[:20])
+    return project
+
+
+def test_a_request_that_a_command_refuses_is_counted_and_stops_no_other(unseen_class: Path) -> None:
+    result = batch(unseen_class, "--json")
+    said = json.loads(result.stdout)
+    assert (result.exit_code, sorted(said["done"]), said["pending"]) == (3, ["DSR-0", "DSR-2"], 1)
+    assert batch(unseen_class).exit_code == 3
+    result = batch(unseen_class, "--json")
+    (aside,) = json.loads(result.stdout)["set_aside"]
+    assert (result.exit_code, aside["request"]) == (5, "DSR-1")
+    assert aside["reason"].startswith("it was in 3 runs that failed, the last because: data.test has no record")
+    assert batch(unseen_class, "--verify").exit_code == 0
+
+
+def test_bisect_sets_a_request_that_a_command_refuses_aside(unseen_class: Path) -> None:
+    result = batch(unseen_class, "--bisect", "--json")
+    said = json.loads(result.stdout)
+    assert (result.exit_code, sorted(said["done"]), said["pending"]) == (5, ["DSR-0", "DSR-2"], 0)
+    assert [one["request"] for one in said["set_aside"]] == ["DSR-1"]
+    assert "data.test has no record" in said["set_aside"][0]["reason"]
+
+
+def test_requests_that_together_select_everything_lose_the_last_of_them(project: Path) -> None:
+    for number in range(3):
+        ask(project, f"DSR-{number}", classes=[number], received=f"2025-11-2{number}T09:30:00Z")
+    result = batch(project, "--json")
+    said = json.loads(result.stdout)
+    assert (result.exit_code, said["done"], said["pending"]) == (5, ["DSR-0", "DSR-1"], 0)
+    assert [one["request"] for one in said["set_aside"]] == ["DSR-2"]
+    assert said["set_aside"][0]["reason"].startswith("with the requests that are due before it, it selects all ")
+
+
+@pytest.mark.parametrize("lost", ["test.csv", "train.csv"])
+def test_what_is_no_request_s_fault_is_counted_against_none(lost: str, project: Path) -> None:
+    ask(project, "DSR-1", ids=["rec-1"])
+    ask(project, "DSR-2", ids=["rec-2"])
+    (project / lost).rename(project / "elsewhere.csv")
+    for _ in range(4):
+        assert batch(project).exit_code == 2
+    (project / "elsewhere.csv").rename(project / lost)
+    assert sorted(document(project)["done"]) == ["DSR-1", "DSR-2"]
+
+
+def test_a_checkpoint_of_another_order_of_classes_is_no_request_s_fault(project: Path) -> None:
+    change(project, "classes: [0, 1, 2]", "classes: [2, 0, 1]", "data.yaml")
     ask(project, "DSR-1", ids=["rec-1"])
     result = batch(project)
-    assert result.exit_code == 2
-    assert "add one that forgets any records" in result.stderr
+    assert (result.exit_code, "no better than chance" in result.stderr) == (2, True)
     failed = [event for event in ledger_of(project) if event.kind == "run_failed"]
     assert [event.body["counted"] for event in failed] == [False]
+
+
+BAD = {
+    "half a surrogate pair": ("jsonl", {"ids": ["\ud800"]}, "half of a surrogate pair"),
+    "half a pair in a column": ("jsonl", {"groups": {"column": "\ud800", "values": ["a"]}}, "half of a surrogate pair"),
+    "half a pair in a key": ("jsonl", {"x\ud800": 1}, "half of a surrogate pair"),
+    "200 bits": ("jsonl", {"where": [{"column": "digit", "op": "==", "value": 2**200}]}, "more than 128 bits"),
+    "NUL": ("jsonl", {"ids": ["rec-1\0"]}, "a NUL character"),
+    "all records": ("jsonl", {"where": [{"column": "digit", "op": ">=", "value": 0}]}, "it selects all 358 records"),
+    "all classes": ("jsonl", {"classes": [0, 1, 2]}, "it selects all 358 records"),
+    "deep": ("jsonl", {"ids": json.loads("[" * 50 + "]" * 50)}, "more than 32 levels"),
+    "bidi": ("jsonl", {"x\u202ey\x1b[2J": 1}, r"x\u202ey\x1b[2J: unknown key"),
+    "escape beyond Unicode": ("yaml", 'request: BAD\nids: ["\\UFFFFFFFF"]\n', "names no character"),
+    "6000 digits": ("yaml", f"request: BAD\nreceived: 2025-11-20T09:30:00Z\nids: [0x{'f' * 6000}]\n", ""),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_request_is_set_aside_with_a_reason_and_the_others_are_carried_out(name: str, project: Path) -> None:
+    suffix, content, reason = BAD[name]
+    if isinstance(content, dict):
+        content = json.dumps({"request": "BAD", "received": "2025-11-20T09:30:00Z", **content})
+    (project / "requests" / f"bad.{suffix}").write_text(content, encoding="utf-8")
+    ask(project, "GOOD", ids=["rec-2"])
+    result = batch(project, "--json")
+    said = json.loads(result.stdout)
+    assert (result.exit_code, said["done"], len(said["set_aside"])) == (5, ["GOOD"], 1), result.stderr
+    assert reason in said["set_aside"][0]["reason"]
+    assert said["set_aside"][0]["reason"].isprintable()
+    assert str(project) not in said["set_aside"][0]["reason"]
 
 
 def test_an_attack_that_fails_keeps_the_old_checkpoint(project: Path) -> None:

@@ -7,17 +7,19 @@ whole or not at all; a run that goes on after it was killed takes what is there.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unlearn_cli import console, files, suitability
 from unlearn_cli.batch import fault
 from unlearn_cli.batch.state import RunState
 from unlearn_cli.batch.work import MANIFEST, Batch
 from unlearn_cli.commands import Chosen
-from unlearn_cli.errors import UserError
 from unlearn_cli.remote import located
 from unlearn_cli.report import Half, Report
 from unlearn_cli.verdict.codes import exit_code
+
+if TYPE_CHECKING:
+    from unlearn_cli.commands import attack, unlearn
 
 Made = dict[str, Any]  # the body of an `attempt` event
 
@@ -36,7 +38,9 @@ def first_that_passes(batch: Batch, run: RunState) -> Made | None:
             return made[number]
     if not any(map(_was_tried, made.values())):
         what = "the requests name parts of classes, and these methods forget whole classes alone"
-        raise UserError(f"{batch.setup.path}: methods: {what}; add one that forgets any records, such as bad_teacher")
+        raise suitability.Unsuitable(
+            f"{batch.setup.path}: methods: {what}; add one that forgets any records, such as bad_teacher"
+        )
     return None
 
 
@@ -98,13 +102,21 @@ def _unlearned(batch: Batch, run: RunState, number: int, method: str, half: Half
     folder = batch.folder(run.id)
     out = folder / f"attempt-{number}"
     if not out.exists():
-        asked = unlearn.Asked(
-            batch.version(run.before["version"]), folder / MANIFEST, method, out,
-            chosen=Chosen(None, _assignments(batch.setup.deletion.settings.get(method, {}))),
-            references=_references(batch),
-        )  # fmt: skip
-        unlearn.run(asked, batch.setup.common(half))
+        unlearn.run(unlearning_of(batch, run, number, method, folder / MANIFEST), batch.setup.common(half))
     return read_report(out)
+
+
+def unlearning_of(
+    batch: Batch, run: RunState, number: int, method: str, manifest: Path, *, dry_run: bool = False
+) -> "unlearn.Asked":
+    """Return what an attempt asks of `unlearn`."""
+    from unlearn_cli.commands import unlearn
+
+    return unlearn.Asked(
+        batch.version(run.before["version"]), manifest, method, batch.folder(run.id) / f"attempt-{number}",
+        chosen=Chosen(None, _assignments(batch.setup.deletion.settings.get(method, {}))),
+        references=_references(batch), dry_run=dry_run,
+    )  # fmt: skip
 
 
 def _judged(batch: Batch, run: RunState, number: int) -> Report:
@@ -126,17 +138,28 @@ def _attacked(batch: Batch, run: RunState, number: int, tried: int) -> Report:
     """Return the report of the attack on the attempt's checkpoint."""
     from unlearn_cli.commands import attack
 
-    folder, policy = batch.folder(run.id), batch.setup.deletion.attack
+    folder = batch.folder(run.id)
     out = folder / f"attack-{number}"
     if not out.exists():
-        asked = attack.Asked(
-            folder / f"attempt-{number}", folder / MANIFEST, tier=policy.tier,
-            original=batch.version(run.before["version"]), references=_references(batch),
-            shadows=batch.setup.deletion.folder / policy.shadows if policy.shadows else None, out=out, attempts=tried,
-            inconclusive=policy.inconclusive,
-        )  # fmt: skip
+        asked = attack_of(batch, run, tried, folder / f"attempt-{number}", folder / MANIFEST, out)
         attack.run(asked, batch.setup.common("verdict"))
     return read_report(out)
+
+
+def attack_of(
+    batch: Batch, run: RunState, tried: int, checkpoint: Path, manifest: Path, out: Path | None = None, *,
+    dry_run: bool = False,
+) -> "attack.Asked":  # fmt: skip
+    """Return what an attempt asks of `attack`."""
+    from unlearn_cli.commands import attack
+
+    policy = batch.setup.deletion.attack
+    return attack.Asked(
+        checkpoint, manifest, tier=policy.tier, original=batch.version(run.before["version"]),
+        references=_references(batch),
+        shadows=batch.setup.deletion.folder / policy.shadows if policy.shadows else None, out=out, attempts=tried,
+        inconclusive=policy.inconclusive, dry_run=dry_run,
+    )  # fmt: skip
 
 
 def _references(batch: Batch) -> tuple[Path, ...]:

@@ -11,7 +11,7 @@ from unlearn_cli.batch.run import carry_out, collect, ready, recover
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch
 
-CULPRIT = "a run over it alone failed: it spoils every batch that it is in"
+CULPRIT = "a run over it alone failed ({why}): it spoils every batch that it is in"
 
 
 def bisect(batch: Batch) -> None:
@@ -41,11 +41,14 @@ def _divide(batch: Batch, requests: dict[str, Request], group: list[str], root: 
         return
     whole = len(waiting) == len(group)  # else it failed, or parts of it would not have ended
     console.say(f"bisect: {len(waiting)} requests", requests=waiting)
-    if whole and not _failed_before(batch, state, group) and carry_out(batch, [requests[name] for name in group], root):
+    selected = [requests[name] for name in group]
+    if whole and not _failed_before(batch, state, group) and carry_out(batch, selected, root) == "passed":
         return
     if len(group) == 1:
-        batch.ledger.append("set_aside", request=group[0], reason=CULPRIT, file=state.requests[group[0]].file)
-        console.warn(f"{group[0]}: set aside: {CULPRIT}", request=group[0])
+        known = batch.state().requests[group[0]]
+        reason = CULPRIT.format(why=known.reason)
+        batch.ledger.append("set_aside", request=known.id, reason=reason, file=known.file)
+        console.warn(f"{known.id}: set aside: {reason}", request=known.id)
         return
     middle = len(group) // 2
     _divide(batch, requests, group[:middle], root)

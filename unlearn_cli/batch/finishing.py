@@ -15,6 +15,8 @@ from unlearn_cli.batch.statement import Artifact, Facts, artifacts
 from unlearn_cli.batch.work import EVIDENCE, FORGET, Batch
 from unlearn_cli.errors import IntegrityError
 
+HINT = "; --bisect finds the request that spoils a batch"
+
 
 def announce(batch: Batch, run: RunState, made: Made) -> None:
     """Write the evidence of the attempt that passed, and tell the ledger that the pointer is about to change.
@@ -103,7 +105,8 @@ def fail(batch: Batch, run: RunState, reason: str, *, counted: bool = True) -> N
         for name in run.requests:
             known = state.requests[name]
             if counted and known.attempts >= limit:
-                told = f"it was in {known.attempts} runs that failed; --bisect finds the request that spoils a batch"
+                told = f"it was in {known.attempts} runs that failed, the last because: {reason}"
+                told += HINT if len(run.requests) > 1 else ""
                 batch.ledger.append("set_aside", request=name, reason=told, file=known.file)
     fault.step("failed")
     console.warn(f"{run.id}: {reason}", run=run.id)

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from unlearn_cli import console
 from unlearn_cli.batch import clock
 from unlearn_cli.batch.filing import REASON, move
 from unlearn_cli.batch.ledger import Ledger
@@ -60,12 +61,31 @@ def _complete(folder: Path) -> Iterator[tuple[int, Path]]:
                 yield path.lstat().st_ctime_ns, path
 
 
+def ignored(folder: Path) -> list[str]:
+    """Return the names of what lies in the inbox and is no file of requests, nor a half-written one."""
+    others = [path for path in folder.iterdir() if not path.name.startswith((".", "~"))] if folder.is_dir() else []
+    read_or_own = {path for _, path in _complete(folder)} if others else set()
+    read_or_own |= {folder / DONE, folder / SET_ASIDE}
+    return sorted(console.in_one_line(printable(path)) for path in others if path not in read_or_own)
+
+
+def describe_ignored(names: list[str]) -> str:
+    """Return what is said of them."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"requests that nobody reads: {', '.join(names[:3])}{more}; expected files in {', '.join(READERS)}"
+
+
 def _read(path: Path, key: bytes) -> File | None:
     try:
         before = _arrival(path)
         items = read_file(path, key)
         return File(path, before, items) if _arrival(path) == before else None
     except FileNotFoundError:
+        return None
+    except OSError as error:  # of a disk or a network; whether the file is a good one nobody can say
+        console.warn(
+            f"{console.in_one_line(printable(path))}: cannot be read now ({error.strerror}); it waits for the next run"
+        )
         return None
 
 
@@ -142,9 +162,21 @@ def settle(folder: Path, files: list[File], state: State) -> list[str]:
             fates = [_fate(state, file, item) for item in file.items]
             if None not in fates and _is_unchanged(file):
                 aside = any(fates)
-                move(file.path, folder / (SET_ASIDE if aside else DONE), _reasons(file, fates) if aside else None)
-                moved.append(file.name)
+                target, reasons = folder / (SET_ASIDE if aside else DONE), _reasons(file, fates) if aside else None
+                moved += [file.name] if _is_moved(file, target, reasons) else []
     return moved
+
+
+def _is_moved(file: File, target: Path, reasons: str | None) -> bool:
+    """Move a file; one that may not be moved (in a folder with the sticky bit, another user's) stops no other."""
+    try:
+        move(file.path, target, reasons)
+    except PermissionError:
+        console.warn(
+            f"{console.in_one_line(file.name)}: may not be moved to {target.name}/; it has ended and is ignored here"
+        )
+        return False
+    return True
 
 
 def _fate(state: State, file: File, item: Item) -> str | None:

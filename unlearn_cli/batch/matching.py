@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from unlearn_cli.batch.record_table import insert
-from unlearn_cli.data.table_file import literal
+from unlearn_cli.data.table_file import is_out_of_resources, literal
 from unlearn_cli.errors import UserError
 
 BLOCK = 64  # bytes, of SHA-256
@@ -112,7 +112,9 @@ def match_rows(connection: duckdb.DuckDBPyConnection, request: int, predicate: s
     """
     try:
         connection.execute(f"INSERT INTO matched SELECT ?, rowid FROM source WHERE {predicate}", [request, *values])
-    except (duckdb.BinderException, duckdb.ConversionException):
+    except duckdb.Error as error:
+        if is_out_of_resources(error):
+            raise
         raise UserError("where: a value is not of its column's type; compare numbers with numbers") from None
 
 
@@ -141,15 +143,34 @@ def examples(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int, str]
     ).fetchall()
 
 
-def to_forget(connection: duckdb.DuckDBPyConnection, requests: list[int]) -> str:
+def to_forget(connection: duckdb.DuckDBPyConnection, requests: list[int], columns: str = "row") -> str:
     """Return the SQL for the rows that some of the requests select and that are not forgotten yet."""
-    connection.execute("CREATE TABLE accepted (request INTEGER)")
+    connection.execute("CREATE OR REPLACE TABLE accepted (request INTEGER)")
     insert(connection, "accepted", [requests])
-    return "SELECT row FROM matched SEMI JOIN accepted USING (request) ANTI JOIN forgotten USING (row)"
+    return f"SELECT {columns} FROM matched SEMI JOIN accepted USING (request) ANTI JOIN forgotten USING (row)"
+
+
+def leaving_none(connection: duckdb.DuckDBPyConnection, requests: list[int]) -> list[int]:
+    """Return those of the requests that, with the ones before them that are not returned, select all that is left."""
+    left = count_left(connection)
+    spoilers: list[int] = []
+    while left:
+        others = [one for one in requests if one not in spoilers]
+        first = to_forget(connection, others, "row, min(request) AS request") + " GROUP BY row"
+        count, last = connection.execute(f"SELECT count(*), max(request) FROM ({first})").fetchall()[0]
+        if count < left:
+            break
+        spoilers.append(last)
+    return spoilers
 
 
 def count_source(connection: duckdb.DuckDBPyConnection) -> int:
     return _number(connection, "SELECT count(*) FROM source")
+
+
+def count_left(connection: duckdb.DuckDBPyConnection) -> int:
+    """Return how many records of the source are not forgotten yet."""
+    return count_source(connection) - _number(connection, "SELECT count(*) FROM forgotten")
 
 
 def write_ids(connection: duckdb.DuckDBPyConnection, path: Path, rows: str) -> int:

@@ -18,6 +18,7 @@ NO_FILE = "is no ordinary file"
 REFUSALS = {
     errno.ELOOP: "is a link; put the file itself there",
     errno.EACCES: "cannot be read; give the user of the batch the permission",
+    errno.EPERM: "cannot be read; give the user of the batch the permission",
     errno.ENXIO: NO_FILE,  # a socket
 }
 

@@ -10,12 +10,15 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, FailFast, Field, ValidationError, model_validator
 
 from unlearn_cli.batch import clock, keyed
+from unlearn_cli.batch.reasons import reason
+from unlearn_cli.console import in_one_line
 from unlearn_cli.forget import Groups
 from unlearn_cli.manifest_errors import messages
 from unlearn_cli.sources import Condition, Section
 from unlearn_cli.spelling import NAMED, Name
-from unlearn_cli.strict_yaml import Document, Location, Position
+from unlearn_cli.strict_yaml import MAX_DEPTH, Document, Location, Position
 
+MAX_BITS = 128  # of a whole number: no source holds larger ones
 MAX_REQUESTS = 10_000  # of a file
 MAX_IDS, MAX_ID_LENGTH, MAX_CONDITIONS, MAX_MISTAKES = 2_000_000, 4096, 100, 50  # of a request
 ID_PATTERN = "[A-Za-z0-9._:-]{1,100}"
@@ -99,10 +102,10 @@ def digest(request: Request, key: bytes) -> str:
     return keyed.digest(key, keyed.canonical(request.content))
 
 
-def refused(reason: str, raw: str, key: bytes, name: Any = None) -> Item:
+def refused(why: str, raw: str, key: bytes, name: Any = None) -> Item:
     """Return an item that is no request; `raw` is what the file says there."""
     known = name if isinstance(name, str) and re.fullmatch(ID_PATTERN, name) else None
-    return Item(known, keyed.digest(key, raw), reason=" ".join(reason.split())[:1000])
+    return Item(known, keyed.digest(key, raw), reason=reason(why))
 
 
 def check(value: Any, document: Document | None, place: tuple[str, int], raw: str, key: bytes) -> Item:
@@ -110,6 +113,8 @@ def check(value: Any, document: Document | None, place: tuple[str, int], raw: st
     name, line = place
     if not isinstance(value, dict):
         return refused(f"{name}:{line}:1: expected a mapping with 'request' and 'received'", raw, key)
+    if unusable := find_unusable(value):
+        return refused(f"{name}:{line}:1: {unusable}", raw, key, value.get("request"))
     try:
         request = Request.model_validate(value)
     except ValidationError as error:
@@ -120,6 +125,35 @@ def check(value: Any, document: Document | None, place: tuple[str, int], raw: st
             told = "; ".join(messages(error, known, json_schema()))
         return refused(told, raw, key, value.get("request"))
     return Item(request.request, digest(request, key), request)
+
+
+def find_unusable(value: dict[str, Any]) -> str | None:
+    """Name a value that neither the ledger nor a source can hold, and that no library reads as it was meant."""
+    parts: list[tuple[Any, str, int]] = [(value, "", 0)]
+    while parts:
+        part, field, depth = parts.pop()
+        if depth > MAX_DEPTH:
+            return f"{field}: more than {MAX_DEPTH} levels; a request needs fewer"
+        if isinstance(part, dict):
+            parts += [
+                (inner, in_one_line(str(key))[:100], depth + 1) for key, item in part.items() for inner in (key, item)
+            ]
+        elif isinstance(part, list):
+            parts += [(item, field, depth + 1) for item in part]
+        elif mistake := _mistake(part):
+            return f"{field}: {mistake}"
+    return None
+
+
+def _mistake(scalar: Any) -> str | None:
+    """Say why a text or a number is of no use."""
+    if isinstance(scalar, str) and "\0" in scalar:
+        return "a text holds a NUL character; take it out"
+    if isinstance(scalar, str) and not scalar.isascii() and any("\ud800" <= letter <= "\udfff" for letter in scalar):
+        return "a text holds half of a surrogate pair; write the whole letter"
+    if isinstance(scalar, int) and scalar.bit_length() > MAX_BITS - 1:
+        return f"a whole number has more than {MAX_BITS} bits; correct it"
+    return None
 
 
 def _positions(value: Any, error: ValidationError, line: int) -> dict[Location, Position]:

@@ -55,14 +55,15 @@ class Resolution:
 
 def resolve(
     manifest: Manifest, path: Path, requests: Sequence[Selection], folder: Path, *, digests: Path | None = None,
-    key: bytes = b"", unknown_ids: Literal["ignore", "set_aside"] = "ignore",
+    key: bytes = b"", unknown_ids: Literal["ignore", "set_aside"] = "ignore", leave_some: bool = False,
 ) -> Resolution:  # fmt: skip
     """Find the records that requests select, and write the lists of ids that sections of a manifest refer to.
 
     `folder` gets forget.csv, the union of what requests select without what is forgotten already, and forgotten.csv,
     the records of the source that have one of the keyed hashes in `digests` (a csv with that one column): HMAC-SHA256
     under `key` of the id as UTF-8. A request with a problem adds nothing to the union, and with `set_aside` neither
-    does one with something unknown. Nobody knows to whom an empty cell in a column of groups belongs: to no group.
+    does one with something unknown. With `leave_some`, a request that would make the union all that is not forgotten
+    yet has that problem. Nobody knows to whom an empty cell in a column of groups belongs: to no group.
 
     Raises:
         UserError: as `check_source`; the source cannot be read; an id is empty or there twice.
@@ -73,7 +74,11 @@ def resolve(
         with resources(folder), locked_connection(manifest, folder, digests) as connection:
             found, classes = _match(manifest, connection, requests, digests, key)
             refused = [one.problem or (one.unknown and unknown_ids == "set_aside") for one in found]
-            return _write(connection, folder, found, [n for n, no in enumerate(refused) if not no], classes)
+            accepted = [n for n, no in enumerate(refused) if not no]
+            for n in matching.leaving_none(connection, accepted) if leave_some else ():
+                accepted.remove(n)
+                found[n] = Found(found[n].request, problem=_all(connection, found[n]))
+            return _write(connection, folder, found, accepted, classes)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -108,6 +113,15 @@ def _found(
         else Found(one.request, *records.get(n, none), *missing.get(n, none), tuple(examples.get(n, ())))
         for n, one in enumerate(requests)
     ]  # fmt: skip
+
+
+def _all(connection: duckdb.DuckDBPyConnection, one: Found) -> str:
+    """Say why a request would leave nothing: by itself, or with those that are due before it."""
+    left = matching.count_left(connection)
+    by = "it" if one.records == left else "with the requests that are due before it, it"
+    return (
+        f"{by} selects all {left} records that are not forgotten yet, and nothing would be left to retain; correct it"
+    )
 
 
 def _write(

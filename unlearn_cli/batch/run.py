@@ -5,6 +5,7 @@ any moment ends, by the same command, as if it had not been.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from unlearn_cli import console
 from unlearn_cli.batch import fault, inbox
@@ -20,19 +21,30 @@ from unlearn_cli.errors import UserError
 
 FAILED = "no method passed"
 
+Ending = Literal["passed", "failed", "refused"]  # refused: a command of the run cannot work on what requests select
+
 
 def run(batch: Batch) -> None:
     """Do one batch; what became of it is in the ledger. A run that was killed and now fails ends it, too.
 
     Raises:
         IntegrityError: the current checkpoint is not the one that the ledger knows.
-        UserError: the source cannot be read, or a command of the run refuses what it is given.
+        UserError: the source cannot be read, or a command of the run refuses something else than what requests select.
     """
     ready(batch)
-    if recover(batch):
-        requests = collect(batch)
-        if requests:
-            carry_out(batch, list(requests.values()))
+    if recover(batch) != "failed":
+        _divide(batch, list(collect(batch).values()))
+
+
+def _divide(batch: Batch, requests: Sequence[Request]) -> None:
+    """Carry out requests in one run; when it is refused, each half by itself, so that only those at fault are left."""
+    state = batch.state()
+    waiting = [one for one in requests if state.requests[one.request].state == "pending"]
+    if not waiting or carry_out(batch, waiting) != "refused" or len(waiting) == 1:
+        return
+    middle = len(waiting) // 2
+    _divide(batch, waiting[:middle])
+    _divide(batch, waiting[middle:])
 
 
 def ready(batch: Batch) -> None:
@@ -47,18 +59,18 @@ def ready(batch: Batch) -> None:
     clean(batch, batch.state())
 
 
-def recover(batch: Batch) -> bool:
-    """End the run that a killed process began, if there is one; say whether it may go on with what is pending."""
+def recover(batch: Batch) -> Ending:
+    """End the run that a killed process began, if there is one; unless it failed, what is pending comes next."""
     state = batch.state()
     if state.unfinished is None:
-        return True
+        return "passed"
     unfinished = state.runs[state.unfinished]
     console.say(f"{unfinished.id}: goes on where it was stopped", run=unfinished.id)
     changed = _changed(batch, unfinished)
     if changed and unfinished.state == "running":
         fail(batch, unfinished, f"{changed} since it began; it begins anew", counted=False)
         tidy(batch)
-        return True
+        return "passed"
     return finish(batch, unfinished.id)
 
 
@@ -76,6 +88,8 @@ def _changed(batch: Batch, unfinished: RunState) -> str | None:
 
 def collect(batch: Batch) -> dict[str, Request]:
     """Read the inbox, tell the ledger what is new in it, and return the requests that are pending, by id."""
+    if ignored := inbox.ignored(batch.setup.inbox):
+        console.warn(inbox.describe_ignored(ignored), files=ignored)
     found = inbox.read(batch.setup.inbox, batch.key)
     for line in inbox.register(batch.ledger, found, batch.setup.deletion):
         console.warn(line)
@@ -95,34 +109,46 @@ def collect(batch: Batch) -> dict[str, Request]:
     return requests
 
 
-def carry_out(batch: Batch, requests: Sequence[Request], bisect: Sequence[str] | None = None) -> bool:
-    """Do one run over these requests; say whether it passed, or none was needed."""
+def carry_out(batch: Batch, requests: Sequence[Request], bisect: Sequence[str] | None = None) -> Ending:
+    """Do one run over these requests; say how it ended; it passed, too, if none was needed."""
     state = batch.state()
     if not start(batch, state, requests, bisect):
         tidy(batch)
-        return True
+        return "passed"
     return finish(batch, state.next_run)
 
 
-def finish(batch: Batch, name: str) -> bool:
-    """Bring a run from wherever it stands to its end; say whether it passed.
+def finish(batch: Batch, name: str) -> Ending:
+    """Bring a run from wherever it stands to its end; say how it ended.
 
     Raises:
-        UserError: a command of the run refuses what it is given; the run is ended, and its requests are pending.
+        UserError: a command of the run refuses something else than what the requests select; the run is ended, and its
+            requests are pending.
     """
     run = batch.state().runs[name]
     if run.state == "running":
         try:
             made = first_that_passes(batch, run)
-        except UserError:
-            fail(batch, run, "something must be mended before it can be run", counted=False)
-            tidy(batch)
-            raise
+        except UserError as error:
+            return _refuse(batch, run, error)
         if made is None:
             fail(batch, run, FAILED, counted="bisect" not in run.body)
             tidy(batch)
-            return False
+            return "failed"
         announce(batch, run, made)
     promote(batch, batch.state().runs[name])
     tidy(batch)
-    return True
+    return "passed"
+
+
+def _refuse(batch: Batch, run: RunState, error: UserError) -> Ending:
+    """End a run that a command refused. It counts against a request only if that was the only one in the run."""
+    from unlearn_cli.batch import blame
+
+    blamed = blame.is_of_requests(batch, run, error)
+    reason = batch.setup.reason(str(error)) if blamed else "something must be fixed before it can be run"
+    fail(batch, run, reason, counted=blamed and len(run.requests) == 1 and "bisect" not in run.body)
+    tidy(batch)
+    if not blamed:
+        raise error
+    return "refused"

@@ -2,9 +2,10 @@
 
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from unlearn_cli.batch.resolve import Found, Resolution, resolve
 from unlearn_cli.batch.run_manifest import run_manifest
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import FORGET, MANIFEST, SELECTION, Batch, Setup
+from unlearn_cli.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,42 @@ def select(setup: Setup, requests: Sequence[Request], folder: Path, digests: Pat
         UserError: the source cannot be read, or an id is in it twice.
     """
     unknown_ids: Literal["ignore", "set_aside"] = setup.deletion.unknown_ids
-    resolution = resolve(
-        setup.manifest, setup.deletion.path("manifest"), requests, folder, digests=digests, key=key,
-        unknown_ids=unknown_ids,
+    resolving = partial(
+        resolve, setup.manifest, setup.deletion.path("manifest"), folder=folder, digests=digests, key=key,
+        unknown_ids=unknown_ids, leave_some=True,
     )  # fmt: skip
+    resolution = _resolved(resolving, requests)
     found = {one.request: one for one in resolution.found}
-    refused = {name: reason for name, one in found.items() if (reason := _refusal(one, unknown_ids))}
+    refusals = {name: _refusal(one, unknown_ids) for name, one in found.items()}
+    refused = {name: setup.reason(why) for name, why in refusals.items() if why}
     kept = [request for request in requests if request.request not in refused]
     return Selected(
         resolution, [one for one in kept if found[one.request].records],
         [one for one in kept if not found[one.request].records], refused, found,
     )  # fmt: skip
+
+
+def _resolved(resolving: Callable[[Sequence[Request]], Resolution], requests: Sequence[Request]) -> Resolution:
+    """Resolve requests; one whose look-up fails has that as its problem, unless the source itself cannot be read."""
+    try:
+        return resolving(requests)
+    except UserError:
+        resolving([])
+        problems = _culprits(resolving, requests)
+    rest = resolving([one for one in requests if one.request not in problems])
+    return replace(rest, found=(*rest.found, *(Found(name, problem=why) for name, why in problems.items())))
+
+
+def _culprits(resolving: Callable[[Sequence[Request]], Resolution], requests: Sequence[Request]) -> dict[str, str]:
+    """Return the requests whose look-up fails, and why; those that fail only with others are looked up one by one."""
+    try:
+        resolving(requests)
+    except UserError as error:
+        if len(requests) == 1:
+            return {requests[0].request: str(error)}
+        middle = len(requests) // 2
+        return _culprits(resolving, requests[:middle]) | _culprits(resolving, requests[middle:])
+    return {}
 
 
 def _refusal(found: Found, unknown_ids: str) -> str | None:

@@ -10,6 +10,7 @@ from unlearn_cli import __version__, deletion, plugin, suitability
 from unlearn_cli.batch import clock, keyed, lock
 from unlearn_cli.batch.ledger import Clock, Ledger, open_ledger
 from unlearn_cli.batch.ledger_check import checked
+from unlearn_cli.batch.reasons import reason
 from unlearn_cli.batch.state import State, fold
 from unlearn_cli.checkpoint_header import read_header
 from unlearn_cli.commands import Common
@@ -57,6 +58,10 @@ class Setup:
         kept = {"methods", "settings", "attack", "common"}
         said = {**self.deletion.model_dump(mode="json", include=kept), "manifest": self.manifest.digest}
         return hashlib.sha256(keyed.canonical({**said, "version": __version__}).encode()).hexdigest()
+
+    def reason(self, text: str) -> str:
+        """Return an error's text as the ledger may have it: relative paths, printable."""
+        return reason(text, self.deletion.folder, self.manifest.folder)
 
     def told(self, path: Path) -> str:
         """Name a file for evidence: below the folder of deletion.yaml, never by an absolute path."""

@@ -14,7 +14,7 @@ from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.shadow import facts
 from unlearn_cli.data.notices import as_data
-from unlearn_cli.errors import UserError
+from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.report import Skipped
 from unlearn_cli.shadows import ShadowRuns, load_runs
 from unlearn_cli.verdict.advice import advice
@@ -115,11 +115,11 @@ def refuse_copies(opened: Opened) -> None:
     """Refuse a test split that holds a forgotten record: it would be attacked as one never seen.
 
     Raises:
-        UserError: says how many; `--force` leaves them out instead.
+        SelectionError: says how many; `--force` leaves them out instead.
     """
     copies = find_copies(opened).in_test
     if copies and not opened.common.force:
-        raise UserError(
+        raise SelectionError(
             f"{copies} records of test equal a forgotten one byte for byte: they are no records never seen; take them "
             "out of data.test, or leave them out of the hold-out with --force"
         )

@@ -6,7 +6,7 @@ import numpy as np
 
 from unlearn_cli import console
 from unlearn_cli.commands.inputs import Opened
-from unlearn_cli.errors import UserError
+from unlearn_cli.errors import SelectionError
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def class_matched_holdout(opened: Opened) -> Holdout:
     (At least one of each class: the mix is not exact where test has very few of one.)
 
     Raises:
-        UserError: test has no such record, or none of one of the forgotten classes.
+        SelectionError: test has no such record, or none of one of the forgotten classes.
     """
     trained_on = _trained_on(opened)
     candidates = _candidates(opened)
@@ -44,7 +44,7 @@ def class_matched_holdout(opened: Opened) -> Holdout:
     unseen = candidates & ~trained_on
     if not unseen.any():
         what = "but copies of those of train " if dropped else ""
-        raise UserError(f"data.test has no records like the forgotten ones {what}to compare with; add some")
+        raise SelectionError(f"data.test has no records like the forgotten ones {what}to compare with; add some")
     chosen = np.flatnonzero(unseen) if opened.manifest.task == "regression" else _matched(opened, unseen)
     return Holdout(chosen, dropped)
 
@@ -72,7 +72,7 @@ def _matched(opened: Opened, unseen: np.ndarray) -> np.ndarray:
     lacking = [number for number, found in places.items() if not len(found)]
     if lacking:
         name = (opened.dataset.classes or [])[lacking[0]]
-        raise UserError(
+        raise SelectionError(
             f"data.test has no record of the forgotten class '{name}' to compare with that was not trained on; add some"
         )
     scale = min(len(places[number]) / count for number, count in mix.items())

@@ -196,7 +196,11 @@ def _where(name: str, column: Callable[[str], Values], n: int, conditions: list[
         wanted = _as_text(condition.op, given) if kind == "text" else [number_of(value) for value in given]
         if None in wanted:
             raise UserError(f"{name}: column '{condition.column}' holds {kind}; compare it with {kind}")
-        mask &= _OPERATORS[condition.op](values, wanted if isinstance(condition.value, list) else wanted[0])
+        right = wanted if isinstance(condition.value, list) else wanted[0]
+        try:
+            mask &= _OPERATORS[condition.op](values, right)
+        except OverflowError:  # a column of booleans or floats holds no number of so many digits
+            raise UserError(f"{name}: column '{condition.column}': the number is too large; correct it") from None
         if values.dtype.kind == "f":
             mask &= ~np.isnan(values)
     return mask

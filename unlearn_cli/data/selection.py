@@ -9,7 +9,7 @@ from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.labels import Classes, class_numbers
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import as_strings
-from unlearn_cli.errors import UserError, nearest
+from unlearn_cli.errors import SelectionError, UserError, nearest
 from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
 from unlearn_cli.remote import located
 
@@ -89,16 +89,22 @@ def _by_share(fraction: Fraction, n: int) -> np.ndarray:
 def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
     count, n = int(mask.sum()), len(mask)
     if count == 0:
-        raise UserError(f"{name}: 'forget' selects none of {n} records; check the selection")
+        raise SelectionError(f"{name}: 'forget' selects none of {n} records; check the selection")
     if count == n:
-        raise UserError(f"{name}: 'forget' selects all {n} records and leaves nothing to retain; check the selection")
+        raise SelectionError(
+            f"{name}: 'forget' selects all {n} records and leaves nothing to retain; check the selection"
+        )
     if expect.min is not None and count < expect.min:
-        raise UserError(f"{name}: 'forget' selects {count} records; expect.min is {expect.min}; mend one of the two")
+        raise SelectionError(
+            f"{name}: 'forget' selects {count} records; expect.min is {expect.min}; mend one of the two"
+        )
     if expect.max is not None and count > expect.max:
-        raise UserError(f"{name}: 'forget' selects {count} records; expect.max is {expect.max}; mend one of the two")
+        raise SelectionError(
+            f"{name}: 'forget' selects {count} records; expect.max is {expect.max}; mend one of the two"
+        )
     if expect.max_share is not None and count > expect.max_share * n:
         what = f"{count} of {n} records; expect.max_share is {expect.max_share}"
-        raise UserError(f"{name}: 'forget' selects {what}; mend one of the two")
+        raise SelectionError(f"{name}: 'forget' selects {what}; mend one of the two")
 
 
 def duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
