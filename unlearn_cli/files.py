@@ -232,7 +232,17 @@ def open_regular(path: Path, place: str = "", *, missing: str = "there is no suc
         UserError: as `regular_file`.
     """
     with _readable(path, place, missing):
-        return _opened(path, lambda mode: _check_regular(path, mode, place))
+        return try_open(path, place)
+
+
+def try_open(path: Path, place: str = "") -> BufferedReader:
+    """Do the same for a caller who has its own words for a file that cannot be opened.
+
+    Raises:
+        OSError: it cannot be opened.
+        UserError: it is something other than a regular file.
+    """
+    return _opened(path, lambda mode: _check_regular(path, mode, place))
 
 
 def read_regular(path: Path, most: int, place: str = "", *, missing: str = "there is no such file") -> bytes:

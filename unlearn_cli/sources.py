@@ -41,11 +41,20 @@ class PathSection(ShortSection):
     path: FilePath
 
 
-class ImageFolder(PathSection):
+class ImageSection(PathSection):
+    """A source whose samples may be image files."""
+
+    unreadable: Literal["refuse", "skip"] = Field(
+        default="refuse",
+        description="images that cannot be decoded; skip: left out and counted (decodes all at the start)",
+    )
+
+
+class ImageFolder(ImageSection):
     """A folder with one folder of images a class; a record's id is its path below the folder."""
 
 
-class Webdataset(PathSection):
+class Webdataset(ImageSection):
     """Tar files in WebDataset's way: the files of a record share the name up to the first dot, which is its id."""
 
     path: FilePath = Field(description="one tar file, or several: train-{000..009}.tar")
@@ -53,7 +62,7 @@ class Webdataset(PathSection):
     image: str | None = Field(default=None, description="the suffix of the image; default: the first that is one")
 
 
-class Table(PathSection):
+class Table(ImageSection):
     """A csv, jsonl or parquet file: one record a row, with a column of image paths, or columns of features or text."""
 
     label: str = Field(description="the column of labels")
@@ -80,6 +89,8 @@ class Table(PathSection):
             raise ValueError("has either a column of image paths or features, not both")
         if self.text and (self.image or self.features or self.ignore):
             raise ValueError("has either columns of text, or features or a column of image paths; leave one out")
+        if self.unreadable != "refuse" and not self.image:
+            raise ValueError("'unreadable' is for a column of image paths; leave it out")
         if self.missing and self.path.suffix.lower() != ".csv":
             raise ValueError("'missing' is for csv; the other formats have empty cells of their own")
         return self

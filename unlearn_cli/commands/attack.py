@@ -66,7 +66,8 @@ def run(asked: Asked, common: Common) -> Result:
     tier = asked.tier or (None if asked.attacks else "quick")
     wanted = choose(tier, asked.attacks, asked.chosen)
     check_options(asked, tier)
-    opened = open_inputs(asked.manifest, common, (asked.checkpoint, asked.original, *asked.references), asked.out)
+    checkpoints = (asked.checkpoint, asked.original, *asked.references)
+    opened = open_inputs(asked.manifest, common, checkpoints, asked.out, decode=asked.dry_run)
     if asked.junit:
         files.check_output(asked.junit, common.overwrite, "file")
     present = opened.manifest.sections | ({"original"} if asked.original else set())
@@ -88,7 +89,7 @@ def run(asked: Asked, common: Common) -> Result:
         return Result(
             "\n".join(told),
             {"splits": document, "attacks": [one.label for one in runnable], "advice": sizes,
-             "notices": as_data(opened.dataset.notices)},
+             "notices": as_data(opened.dataset.notices), "images_decoded": opened.dataset.images_decoded},
         )  # fmt: skip
     return carry_out(asked, opened, planned, tier)
 

@@ -39,7 +39,8 @@ def run(asked: Asked, common: Common) -> Result:
     """Measure, judge, and write the report if a folder is given."""
     if asked.junit:
         files.check_output(asked.junit, common.overwrite, "file")
-    opened = open_inputs(asked.manifest, common, (asked.checkpoint, asked.original, *asked.references), asked.out)
+    checkpoints = (asked.checkpoint, asked.original, *asked.references)
+    opened = open_inputs(asked.manifest, common, checkpoints, asked.out, decode=asked.dry_run)
     if not opened.dataset.splits:
         raise UserError(f"{asked.manifest}: has no 'data' section; there is nothing to evaluate on")
     for condition in asked.require:
@@ -54,7 +55,8 @@ def run(asked: Asked, common: Common) -> Result:
         return Result(
             text,
             {"splits": document, "metrics": names, "gates": conditions, "duplicates_in_retain": copies.in_retain,
-             "forgotten_unresolved": opened.dataset.unresolved, "notices": as_data(opened.dataset.notices)},
+             "forgotten_unresolved": opened.dataset.unresolved, "notices": as_data(opened.dataset.notices),
+             "images_decoded": opened.dataset.images_decoded},
         )  # fmt: skip
     return carry_out(asked, opened, names, conditions, copies, references)
 

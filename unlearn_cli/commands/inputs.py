@@ -34,35 +34,40 @@ class Opened:
     common: Common
 
 
-def open_inputs(path: Path, common: Common, checkpoints: Sequence[Path | None] = (), out: Path | None = None) -> Opened:
-    """Read the manifest, check output and checkpoint headers, open the data.
+def open_inputs(
+    path: Path, common: Common, checkpoints: Sequence[Path | None] = (), out: Path | None = None, *,
+    decode: bool = False,
+) -> Opened:  # fmt: skip
+    """Read the manifest, check output and checkpoint headers, open the data; with `decode`, decode all images.
 
     Raises:
         UserError: something is wrong with one of them.
     """
-    return open_described(manifest.read(path), path, common, checkpoints, out)
+    return open_described(manifest.read(path), path, common, checkpoints, out, decode=decode)
 
 
 def open_described(
-    described: Manifest, path: Path, common: Common, checkpoints: Sequence[Path | None] = (), out: Path | None = None
-) -> Opened:
+    described: Manifest, path: Path, common: Common, checkpoints: Sequence[Path | None] = (), out: Path | None = None,
+    *, decode: bool = False,
+) -> Opened:  # fmt: skip
     """Do the same for a manifest that has been read: one that comes from a pipe can be read only once.
 
     Raises:
         UserError: as `open_inputs`.
     """
     check_places(described, path, common, checkpoints, out)
-    return open_data(described, path, common)
+    return open_data(described, path, common, decode=decode)
 
 
-def open_data(described: Manifest, path: Path, common: Common) -> Opened:
+def open_data(described: Manifest, path: Path, common: Common, *, decode: bool = False) -> Opened:
     """Open the data and warn of what is left out or changed; messages name the manifest.
 
     Raises:
         UserError: as `open_dataset`.
     """
     try:
-        dataset = halved(open_dataset(described, forget_duplicates=common.forget_duplicates), common.half)
+        dataset = open_dataset(described, forget_duplicates=common.forget_duplicates, decode=decode)
+        dataset = halved(dataset, common.half)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     for line in as_lines(dataset.notices):

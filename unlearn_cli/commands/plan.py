@@ -20,7 +20,7 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
     document = {
         "splits": counts, "method": method.name, "inputs": list(method.needs), "settings": values, **work,
         "duplicates_in_retain": duplicates, "forgotten_unresolved": opened.dataset.unresolved,
-        "notices": as_data(opened.dataset.notices),
+        "notices": as_data(opened.dataset.notices), "images_decoded": opened.dataset.images_decoded,
     }  # fmt: skip
     text = [
         *([counts_text] if counts_text else []),
@@ -78,4 +78,6 @@ def split_counts(opened: Opened) -> tuple[str, dict[str, Any]]:
     if opened.manifest.forgotten:
         text += f"\nids of 'forgotten' that are no records of train (any more), ignored: {dataset.unresolved}"
     text += "".join(f"\n{line}" for line in as_lines(dataset.notices))
+    if dataset.images_decoded is not None:
+        text += f"\nimages decoded without an error: all {dataset.images_decoded}"
     return text, counts

@@ -66,7 +66,7 @@ def run(asked: Asked, common: Common) -> Result:
     described = manifest.read(asked.manifest)
     suitability.check(method, described.sections, described.task, asked.manifest)
     suitability.check(plugin.load("attacks", "population"), described.sections, described.task, asked.manifest)
-    opened = open_described(described, asked.manifest, common)
+    opened = open_described(described, asked.manifest, common, decode=asked.dry_run)
     suitability.check_selection(method, opened.dataset.forget_classes, described.sections, asked.manifest)
     game = prepared(opened, method, settings, recipe, training, asked)
     plan = {**facts(opened), **recipe_of(game, asked.canaries)}

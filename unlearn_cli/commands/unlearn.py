@@ -56,7 +56,8 @@ def run(asked: Asked, common: Common) -> Result:
     settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
     described = manifest.read(asked.manifest)
     check_manifest(asked, method, described)
-    opened = open_described(described, asked.manifest, common, (asked.checkpoint, *asked.references), asked.out)
+    checkpoints = (asked.checkpoint, *asked.references)
+    opened = open_described(described, asked.manifest, common, checkpoints, asked.out, decode=asked.dry_run)
     present = opened.manifest.sections
     suitability.check_selection(method, opened.dataset.forget_classes, present, asked.manifest)
     copies, unverified = find_copies(opened), check_references(asked.references, opened)

@@ -15,13 +15,14 @@ from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection, transform
 from unlearn_cli.data.digests import are_among, last_bits
 from unlearn_cli.data.forgotten import divide
+from unlearn_cli.data.image_check import checked, count_images, refuse_other_depth, without_unreadable
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.data.strings import in_order
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.remote import located
-from unlearn_cli.sources import Section, Source
+from unlearn_cli.sources import ImageSection, Section, Source
 
 FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
     "imagefolder": "imagefolder:imagefolder", "webdataset": "webdataset:webdataset", "table": "table:table",
@@ -82,6 +83,7 @@ class Dataset:
     forget_classes: list[int] | None  # numbers, when the selection is exactly whole classes
     unresolved: int = 0  # ids of the manifest's `forgotten` that no record of train has
     notices: tuple[Notice, ...] = ()  # what train and test leave out or change
+    images_decoded: int | None = None  # to see that they can be; None if this was not asked for, or there are none
 
     def split(self, name: str) -> Split:
         """Return a split by name.
@@ -95,8 +97,8 @@ class Dataset:
         return self.splits[name]
 
 
-def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Dataset:
-    """Open the sources of a manifest and derive the splits.
+def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False, decode: bool = False) -> Dataset:
+    """Open the sources of a manifest and derive the splits; with `decode`, see that all images can be decoded.
 
     Raises:
         UserError: a source cannot be read, a label is unknown, or the selection is empty, total or of unknown names.
@@ -104,8 +106,11 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Data
     arguments = manifest.model.arguments.get("num_classes")
     if manifest.data is None:
         return _without_data(manifest, arguments)
-    train = open_records(manifest.data.train, "data.train", manifest)
-    test = open_records(manifest.data.test, "data.test", manifest) if manifest.data.test else None
+    train = checked(open_records(manifest.data.train, "data.train", manifest), decode=decode)
+    test = None
+    if manifest.data.test:
+        test = checked(open_records(manifest.data.test, "data.test", manifest), decode=decode)
+        refuse_other_depth(train, test)
     if manifest.task == "regression":
         classes, encode = None, label_reader.numbers
     else:
@@ -123,7 +128,8 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False) -> Data
     num_outputs = _num_outputs(manifest, classes)
     names = [str(name) for name in classes] if classes else None
     notices = train.notices + (test.notices if test else ())
-    return Dataset(manifest.task, names, num_outputs, splits, numbers, divided.unresolved, notices)
+    decoded = count_images(train, test) if decode else None
+    return Dataset(manifest.task, names, num_outputs, splits, numbers, divided.unresolved, notices, decoded)
 
 
 def open_records(source: Source, name: str, manifest: Manifest) -> Records:
@@ -135,6 +141,8 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     steps = manifest.data.transform if manifest.data else []
     stored = read(spec, name, transform.stored_input(steps, manifest.input), manifest.task)
     records = keep(transform.apply(stored, steps), source.rows)
+    if isinstance(spec, ImageSection) and spec.unreadable == "skip":
+        records = without_unreadable(records)
     if not len(records):
         raise UserError(f"{name}: holds no records; name a source with some")
     return records

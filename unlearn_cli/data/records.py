@@ -24,6 +24,7 @@ class StoredInput:
     shape: list[int]
     resize: int | None = None
     gaps: bool = False  # empty cells are allowed: a transform fills them
+    scale: float | None = None  # what the manifest says that stored values are divided by
 
 
 class Inputs(Protocol):

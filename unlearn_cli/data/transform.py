@@ -34,7 +34,7 @@ def stored_input(steps: Sequence[Step], input: Input) -> StoredInput:
     """Return what sources must bring, so that the transforms make samples of input.shape of it."""
     standardise = find_standardise(steps)
     gaps = standardise is not None and standardise.missing == "mean"
-    return StoredInput(stored_shape(steps, input.shape), input.resize, gaps)
+    return StoredInput(stored_shape(steps, input.shape), input.resize, gaps, input.scale)
 
 
 def apply(records: Records, steps: Sequence[Step]) -> Records:

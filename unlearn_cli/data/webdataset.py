@@ -17,7 +17,7 @@ import numpy as np
 
 from unlearn_cli import console, files, json_text
 from unlearn_cli.data.digests import digests_of
-from unlearn_cli.data.images import SUFFIXES, read_image
+from unlearn_cli.data.images import SUFFIXES, read_images
 from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.shard_index import Record, indexed, together
@@ -202,9 +202,7 @@ class TarImages:
         return len(self.places)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        if not len(rows):
-            return np.zeros((0, *self.input.shape), dtype=np.uint8)
-        return np.stack([read_image(self._named(row), self.input, BytesIO(self._bytes(row))) for row in rows])
+        return read_images(self, rows)
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         console.say(f"looking for copies: reading {len(rows)} images of tar files")  # it may take minutes
@@ -216,6 +214,9 @@ class TarImages:
             file.seek(offset)
             return file.read(size)
 
-    def _named(self, row: int) -> Path:
-        """Return a name for messages: the shard and the key in it."""
+    def content(self, row: int) -> BinaryIO:
+        return BytesIO(self._bytes(row))
+
+    def name(self, row: int) -> Path:
+        """Return the shard and the key in it."""
         return self.paths[int(self.places[row, 0])] / self.keys.text(row)

@@ -1,0 +1,182 @@
+"""Looking at all images of a source before they are used: their headers, and their pixels where that is asked for."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from unlearn_cli import console
+from unlearn_cli.data.image_depth import is_deep_grey
+from unlearn_cli.data.images import Images, UnreadableImage, load, opened_image, read_images
+from unlearn_cli.data.notices import counted
+from unlearn_cli.data.records import Inputs, Records, Subset, choose
+from unlearn_cli.data.transform import EnlargedInputs
+from unlearn_cli.errors import UserError
+
+LISTED = 1000  # unreadable images that are named in the log; their number is always given in full
+MANY = 10_000  # images that take so long to look at that it is said
+COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
+
+
+@dataclass
+class Scan:
+    """What was seen of a source's images: what is changed when they are read, and which cannot be."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    first_of_depth: dict[bool, int] = field(default_factory=dict)  # more than 8 bits: a row
+    unreadable: list[int] = field(default_factory=list)  # positions among the rows
+    reasons: list[UnreadableImage] = field(default_factory=list)  # of the first of these
+
+
+def images_in(inputs: Inputs) -> tuple[Images, np.ndarray] | None:
+    """Return the images that inputs are made of, with their rows; None if they are none."""
+    rows = np.arange(len(inputs))
+    while isinstance(inputs, Subset | EnlargedInputs):
+        rows = inputs.rows[rows] if isinstance(inputs, Subset) else rows
+        inputs = inputs.inputs
+    return (inputs, rows) if isinstance(inputs, Images) else None
+
+
+def without_unreadable(records: Records) -> Records:
+    """Decode all images and leave out those that cannot be decoded, counted as a notice.
+
+    Raises:
+        UserError: none can be decoded, or one is not what the manifest says, as in `read_image`.
+    """
+    images = images_in(records.inputs)
+    if images is None:
+        return records
+    scan = look_at(*images, records.name, decode=True)
+    if not scan.unreadable:
+        return records
+    _list(scan, records.name)
+    if len(scan.unreadable) == len(records):
+        raise UserError(f"{records.name}: none of {len(records)} images can be read; the first: {scan.reasons[0]}")
+    kept = np.delete(np.arange(len(records)), scan.unreadable)
+    notice = counted(records.name, {"unreadable images, left out": len(scan.unreadable)})
+    return replace(choose(records, kept), notices=records.notices + notice)
+
+
+def checked(records: Records, *, decode: bool = False) -> Records:
+    """Look at the headers of all images (decode all of them), and count what is changed when they are read.
+
+    Raises:
+        UserError: some cannot be read, are not what the manifest says, or have different depths; all that cannot be
+            read are named in the log.
+    """
+    images = images_in(records.inputs)
+    if images is None:
+        return records
+    scan = look_at(*images, records.name, decode=decode)
+    if scan.unreadable:
+        raise _refusal(scan, records.name, len(records))
+    if len(scan.first_of_depth) > 1:
+        few, many = (images[0].name(scan.first_of_depth[deep]) for deep in (False, True))
+        raise UserError(
+            f"{records.name}: {few} has 8 bits per pixel and {many} has more; one input.scale does not suit both: "
+            "convert them to one depth"
+        )
+    return replace(records, notices=records.notices + counted(records.name, dict(scan.changes)))
+
+
+def count_images(*sources: Records | None) -> int | None:
+    """Count the records whose samples are images; None if there are none."""
+    counts = [len(records) for records in sources if records is not None and images_in(records.inputs) is not None]
+    return sum(counts) or None
+
+
+def refuse_other_depth(train: Records, test: Records) -> None:
+    """Refuse a test source whose images have 8 bits where those of train have more, or the other way round.
+
+    Raises:
+        UserError: the one scale of the manifest does not suit both.
+    """
+    images = [images_in(records.inputs) for records in (train, test)]
+    types = [read_images(found[0], found[1][:1]).dtype for found in images if found is not None]
+    if len(set(types)) > 1:
+        raise UserError(
+            f"{test.name}: images have {'8' if types[1] == np.uint8 else 'more than 8'} bits per pixel, unlike those "
+            f"of {train.name}; one input.scale does not suit both: convert them to one depth"
+        )
+
+
+def look_at(images: Images, rows: np.ndarray, name: str, *, decode: bool) -> Scan:
+    """Open the images one after the other.
+
+    Raises:
+        UserError: one is not what the manifest says.
+    """
+    if len(rows) >= MANY or (decode and len(rows)):
+        console.say(f"{name}: {'decoding' if decode else 'looking at the headers of'} {len(rows)} images")
+    scan = Scan()
+    for position, row in enumerate(rows.tolist()):
+        try:
+            _look_at_one(images, row, scan, decode)
+        except UnreadableImage as error:
+            scan.unreadable.append(position)
+            scan.reasons += [error] if len(scan.reasons) < LISTED else []
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+    return scan
+
+
+def _look_at_one(images: Images, row: int, scan: Scan, decode: bool) -> None:
+    path = images.name(row)
+    with images.content(row) as content, opened_image(content, path, images.input) as image:
+        changes = list(_changes(image, images.input.shape[0]))
+        deep = is_deep_grey(image)
+        if decode:
+            load(image, path)
+    scan.changes.update(changes)
+    scan.first_of_depth.setdefault(deep, row)
+
+
+def _changes(image: Image.Image, channels: int) -> Iterator[str]:
+    """Say what of an image is not used as it is stored."""
+    mode = image.mode
+    if mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
+        yield "images with transparency, which is dropped"
+    if mode in ("P", "PA"):
+        yield "images with a palette, converted to its colours"
+    if mode == "1":
+        yield "1-bit images, read as 0 and 255"
+    if mode in ("CMYK", "YCbCr", "LAB"):
+        yield f"{mode} images, converted to RGB without their colour profile"
+    if mode in COLOUR and channels == 1:
+        yield "colour images, converted to grey"
+    if mode not in COLOUR and channels == 3:
+        yield "grey images, repeated in three channels"
+    if _orientation(image) > 1:
+        applied = "TIFF images, turned by their orientation"
+        yield applied if image.format == "TIFF" else "images with an EXIF orientation, not turned by it"
+    if getattr(image, "is_animated", False):
+        yield "images with several frames or pages, of which only the first is read"
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 where there is none; of a PNG only one that stands before the pixels."""
+    if image.format == "TIFF":
+        return int(getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1))
+    if "exif" not in image.info:
+        return 1
+    value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _refusal(scan: Scan, name: str, total: int) -> UserError:
+    if len(scan.unreadable) == 1:
+        return UserError(f"{name}: {scan.reasons[0]}")
+    _list(scan, name)
+    return UserError(
+        f"{name}: {len(scan.unreadable)} of {total} images cannot be read, the first is {scan.reasons[0].path} "
+        f"({scan.reasons[0].reason}); replace or remove them, or leave them out with 'unreadable: skip'"
+    )
+
+
+def _list(scan: Scan, name: str) -> None:
+    for error in scan.reasons:
+        console.warn(f"{name}: {error.path}: cannot be read ({error.reason})")
+    if len(scan.unreadable) > len(scan.reasons):
+        console.warn(f"{name}: and {len(scan.unreadable) - len(scan.reasons)} more")

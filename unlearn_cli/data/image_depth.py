@@ -1,0 +1,71 @@
+"""How many bits a pixel's channels have in an image file; Pillow cuts colour channels of more than 8 without a word."""
+
+import numpy as np
+from PIL import Image
+
+BITS_PER_SAMPLE, SAMPLE_FORMAT, UNSIGNED = 258, 339, 1  # tags of TIFF
+HEADER = 2**16  # bytes in which the boxes and markers that tell the depth lie
+MAIN_HEADER = b"\xff\x4f\xff\x51"  # JPEG 2000: start of the codestream, then its sizes
+
+
+def is_deep_grey(image: Image.Image) -> bool:
+    """Say whether an image has one channel that keeps more than 8 bits."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
+
+
+def bits_of(image: Image.Image) -> int:
+    """Return the bits per channel that an opened file stores; 8 for fewer."""
+    if is_deep_grey(image):
+        return 16 if image.mode.startswith("I;16") else 32
+    readers = {"PNG": _of_png, "TIFF": _of_tiff, "PPM": _of_ppm, "JPEG2000": _of_jpeg2000, "AVIF": _of_avif}
+    return max(8, readers[image.format](image)) if image.format in readers else 8
+
+
+def without_sign(image: Image.Image) -> np.ndarray:
+    """Return the pixels of a deep grey image; Pillow hands out 32 unsigned bits of a TIFF as if they had a sign."""
+    pixels = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    bits, kind = tags.get(BITS_PER_SAMPLE, (0,)), tags.get(SAMPLE_FORMAT, (UNSIGNED,))
+    unsigned = image.mode == "I" and tuple(bits) == (32,) and tuple(kind) == (UNSIGNED,)
+    return pixels.view(np.uint32) if unsigned else pixels
+
+
+def _of_png(image: Image.Image) -> int:
+    return 16 if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) else 8
+
+
+def _of_tiff(image: Image.Image) -> int:
+    return max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (8,)), default=8)
+
+
+def _of_ppm(image: Image.Image) -> int:
+    """The reader's arguments end with the largest value, where that is not 255."""
+    arguments = [tile[3] for tile in getattr(image, "tile", ())]
+    largest = [args[-1] for args in arguments if isinstance(args, tuple) and isinstance(args[-1], int)]
+    return max((value.bit_length() for value in largest), default=8)
+
+
+def _of_jpeg2000(image: Image.Image) -> int:
+    header = _header(image)
+    start = header.find(MAIN_HEADER)
+    sizes = start + len(MAIN_HEADER) + 36  # lengths, sizes and offsets of image and tiles stand before
+    count = int.from_bytes(header[sizes : sizes + 2]) if start >= 0 else 0
+    depths = header[sizes + 2 : sizes + 2 + 3 * count : 3]
+    return max(((depth & 0x7F) + 1 for depth in depths), default=8)
+
+
+def _of_avif(image: Image.Image) -> int:
+    """The box `av1C` has the bits 'high bit depth' and 'twelve bits' in its third byte."""
+    parts = _header(image).split(b"av1C")[1:]
+    return max((12 if part[2] & 0x20 else 10 if part[2] & 0x40 else 8 for part in parts if len(part) > 2), default=8)
+
+
+def _header(image: Image.Image) -> bytes:
+    file = getattr(image, "fp", None) or getattr(image, "_fp", None)
+    if file is None:
+        return b""
+    position = file.tell()
+    file.seek(0)
+    header = file.read(HEADER)
+    file.seek(position)
+    return header

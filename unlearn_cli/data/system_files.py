@@ -1,0 +1,11 @@
+"""Names of files and folders that operating systems and tools leave in data folders and archives: they are not data."""
+
+SYSTEM = frozenset((
+    "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found",
+    "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r",
+))  # fmt: skip
+
+
+def is_system_name(name: str) -> bool:
+    """Say whether a name is that of a hidden file or folder (`._0.png`) or a system's (`@eaDir`)."""
+    return name.startswith(".") or name.casefold() in SYSTEM
