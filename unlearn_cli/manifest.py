@@ -210,7 +210,12 @@ def json_schema() -> dict[str, Any]:
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """Read a flat YAML mapping, such as a file of settings."""
-    value = strict_yaml.read(path).value
+    return strict_yaml.plain(read_written(path))
+
+
+def read_written(path: Path) -> dict[str, Any]:
+    """Read a flat YAML mapping with unquoted numbers and booleans as `strict_yaml.Written`."""
+    value = strict_yaml.read(path).written
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a mapping 'name: value', one setting a line")
     return value

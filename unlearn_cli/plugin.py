@@ -20,8 +20,9 @@ from typing import Annotated, Literal  # noqa: F401  # isort: skip
 from pydantic import Field  # isort: skip
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.manifest import read_mapping
-from unlearn_cli.strict_yaml import parse_scalar
+from unlearn_cli.manifest import read_written
+from unlearn_cli.spelling import fit
+from unlearn_cli.strict_yaml import parse_written
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 LARGEST = 10**9  # of a number among the settings: more steps, samples or records than any run has
@@ -140,16 +141,16 @@ def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[s
     Raises:
         UserError: an unknown setting or a value that is not allowed, each with the nearest name or what is expected.
     """
-    values = read_mapping(config) if config else {}
+    values = read_written(config) if config else {}
     places = dict.fromkeys(values, str(config))
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f"--set {assignment}: expected name=value; {_settings_of(plugin)}")
-        values[name.strip()] = parse_scalar(text)
+        values[name.strip()] = parse_written(text)
         places[name.strip()] = "--set"
     try:
-        completed = plugin.settings.model_validate(values)
+        completed = plugin.settings.model_validate(fit(plugin.settings, values))
     except ValidationError as error:
         raise UserError("; ".join(_message(plugin, dict(item), places) for item in error.errors())) from None
     for name, value in completed:

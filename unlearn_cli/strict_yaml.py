@@ -181,7 +181,12 @@ def _whole_number(text: str, at: str) -> int:
 
 def parse_scalar(text: str) -> Any:
     """Read one value of a `--set name=value` by the same rules; text that is no YAML is itself."""
+    return plain(parse_written(text))
+
+
+def parse_written(text: str) -> Any:
+    """Read the value of a `--set name=value` with unquoted numbers and booleans as `Written`."""
     try:
-        return parse(text, Path("--set")).value
+        return parse(text, Path("--set")).written
     except UserError:
         return text

@@ -521,3 +521,16 @@ def test_too_little_memory_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with pytest.raises(ResourceError, match="memory or disk are too little"):
         resolve(manifest, PATH, [Asked(ids=["a"])], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_an_unknown_id_or_person_is_shown_with_the_one_that_is_written_almost_so(kind: str, tmp_path: Path) -> None:
+    records = Records(["7", "Ab", "e\u0301", "x"], ["ant", "bee", "ant", "bee"], ["1", "2", "03", "2"], [1, 2, 3, 4])
+    groups = Groups(column="person", values=["3"])
+    asked = Asked(ids=["007", "aB", "\u00e9", "y"], groups=groups)
+    found = resolved(described(WRITERS[kind](tmp_path, records)), tmp_path, [asked]).found[0]
+    assert (found.records, found.unknown) == (0, 5)
+    assert found.examples == ("007 (did you mean '7'?)", "aB (did you mean 'Ab'?)", "y")
+    asked = Asked(ids=["\u00e9"], groups=groups)
+    found = resolved(described(WRITERS[kind](tmp_path, records)), tmp_path, [asked]).found[0]
+    assert found.examples == ("\u00e9 (did you mean 'e\u0301'?)", "person = 3 (did you mean '03'?)")

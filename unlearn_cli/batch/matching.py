@@ -143,6 +143,13 @@ def examples(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int, str]
     ).fetchall()
 
 
+def find_alike(connection: duckdb.DuckDBPyConnection, slot: int, value: str) -> str | None:
+    """Return an id, or a value of a group, that differs in case, blanks, Unicode form, or how a number is written."""
+    letters, number = "lower(nfc_normalize(regexp_replace({}, '\\s', '', 'g')))", "TRY_CAST({} AS DOUBLE)"
+    alike = " OR ".join(f"{form.format(f'x{slot}')} = {form.format('$value')}" for form in (letters, number))
+    return connection.execute(f"SELECT min(x{slot}) FROM source WHERE {alike}", {"value": value}).fetchall()[0][0]
+
+
 def to_forget(connection: duckdb.DuckDBPyConnection, requests: list[int], columns: str = "row") -> str:
     """Return the SQL for the rows that some of the requests select and that are not forgotten yet."""
     connection.execute("CREATE OR REPLACE TABLE accepted (request INTEGER)")

@@ -106,7 +106,9 @@ def _found(
     records, missing = matching.count_records(connection), matching.count_missing(connection)
     examples: dict[int, list[str]] = {}
     for number, slot, value in matching.examples(connection):
-        examples.setdefault(number, []).append(f"{groups[slot - 1]} = {value}" if slot else value)
+        alike = matching.find_alike(connection, slot, value)
+        hint = f" (did you mean '{alike}'?)" if alike is not None else ""
+        examples.setdefault(number, []).append((f"{groups[slot - 1]} = {value}" if slot else value) + hint)
     none = (0, 0)
     return [
         Found(one.request, problem=problems[n]) if n in problems
