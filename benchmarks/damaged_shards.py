@@ -79,9 +79,8 @@ def content_of(path: Path) -> dict[str, tuple[str, bytes]]:
     spec, input = Webdataset(path=path), StoredInput([3, SIDE, SIDE])
     records = webdataset(spec, "data.train", input, "classification")
     labels = map(str, records.labels.tolist())
-    return {
-        key: found for key, *found in zip(records.ids.tolist(), labels, map(bytes, records.fingerprints), strict=True)
-    }
+    facts: Iterator[tuple[str, bytes]] = zip(labels, map(bytes, records.fingerprints), strict=True)
+    return dict(zip(records.ids.tolist(), facts, strict=True))
 
 
 def outcome(path: Path, data: bytes, expected: dict[str, tuple[str, bytes]]) -> str:

@@ -340,8 +340,8 @@ def asked(name: str, command: str, *says: str) -> Case:
 M = "manifest.yaml"
 
 MANIFEST_CASES = [
-    case("manifest missing", removed(M), M, "No such file"),
-    case("manifest is a folder", both(removed(M), folder_of(M)), M, "Is a directory"),
+    case("manifest missing", removed(M), M, "no such file"),
+    case("manifest is a folder", both(removed(M), folder_of(M)), M, "is a folder; expected a regular file"),
     case("manifest empty", text(""), M, "version: 1"),
     case("manifest is a list", text("- version: 1\n"), M, "mapping"),
     case("manifest not UTF-8", text(b"version: 1\ntask: \xff\xfe\n"), M, "UTF-8"),
@@ -558,7 +558,7 @@ DATA_CASES = [
     case("npz without records", array(x=np.zeros((0, 4)), y=np.zeros(0, np.int64)), M, "data.train", "no records"),
     case("safetensors missing", source(safetensors="x.safetensors"), M, "x.safetensors", "no such file"),
     case("safetensors of data truncated", both(source(safetensors="train.safetensors"), cut("train.safetensors", 300)),
-         M, "train.safetensors", "no safetensors file"),
+         M, "train.safetensors", "no intact safetensors file"),
     case("imagefolder missing", source(imagefolder="pictures"), M, "pictures", "no such folder"),
     case("imagefolder empty", both(source(imagefolder="empty"), field("input.shape", [1, 4, 4]), folder_of("empty")), M,
          "empty", "no images"),
@@ -629,7 +629,7 @@ DATA_CASES = [
     case("labels of floats", both(value("y", 7, 0.5), field("classes", None), field("forget.classes", [1])), M,
          "whole numbers", "task: regression"),
     case("labels of floats with classes", value("y", 7, 0.5), M, "label '0.5'"),
-    case("labels fewer than samples", array(y=np.zeros(29, np.int64)), M, "[30, 4]", "[29]", "one label a sample"),
+    case("labels fewer than samples", array(y=np.zeros(29, np.int64)), M, "[30, 4]", "[29]", "one label per sample"),
     case("labels of two columns", array(y=np.zeros((30, 2), np.int64)), M, "labels of shape [30, 2]"),
     case("labels of a regression are text", field("data.train.npz.labels", "name", "regression.yaml"),
          "regression.yaml", "numbers", command=REGRESSION),
@@ -759,7 +759,7 @@ OPTION_CASES = [
     asked("setting half a step", f"{UNLEARN} --set epochs=1.5", "--set", "epochs", "integer"),
     asked("setting of a closed set", f"{UNLEARN} --set batch_norm=off", "--set", "batch_norm", "'frozen'"),
     asked("setting of the noise", f"noise {C} --manifest {M} --out n.safetensors --set size=0", "--set", "size"),
-    asked("config missing", f"{UNLEARN} --config x.yaml", "x.yaml", "No such file"),
+    asked("config missing", f"{UNLEARN} --config x.yaml", "x.yaml", "no such file"),
     case("config with an unknown key", text("lr: 0.1\nepoch: 1\n", "x.yaml"), "x.yaml", "did you mean 'epochs'?",
          command=f"{UNLEARN} --config x.yaml"),
     case("config with a wrong value", text("lr: -1\n", "x.yaml"), "x.yaml", "lr", command=f"{UNLEARN} --config x.yaml"),
@@ -956,7 +956,7 @@ def test_an_array_too_large_for_memory_is_told(project: Path, monkeypatch: pytes
     def too_large(*args: object, **kwargs: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("numpy.load", too_large)
+    monkeypatch.setattr("numpy.lib.format.read_array", too_large)
     check(Case("memory", ("out of memory",), command=UNLEARN, code=7), project.parent)
 
 

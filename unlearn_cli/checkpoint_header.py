@@ -1,18 +1,16 @@
 """What can be checked of a checkpoint without torch: the files, their headers and the index of a sharded one."""
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
+from unlearn_cli import json_text, tensor_headers
 from unlearn_cli.errors import UserError
-from unlearn_cli.files import sha256
+from unlearn_cli.files import read_regular, regular_file, sha256
 from unlearn_cli.remote import located
 
-MAX_HEADER, MAX_INDEX = 100 * 2**20, 10 * 2**20
+MAX_INDEX = 10 * 2**20
 
 
 @dataclass(frozen=True)
@@ -53,21 +51,19 @@ def resolve(path: Path) -> Path:
             if (path / name).is_file():
                 return path / name
         raise UserError(f"{path}: the folder has no model.safetensors; name a checkpoint")
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such checkpoint; name a .safetensors file, or a folder with one")
+    regular_file(path, missing="there is no such checkpoint; name a .safetensors file, or a folder with one")
     if not path.name.endswith((".safetensors", ".index.json")):
         raise UserError(f"{path}: is no .safetensors file; 'unlearn-cli convert' makes one of a .pth state dict")
     return path
 
 
 def _sharded(path: Path) -> Header:
-    if path.stat().st_size > MAX_INDEX:
-        raise UserError(f"{path}: is larger than {MAX_INDEX} bytes; an index is smaller")
     try:
-        text = path.read_text(encoding="utf-8")
-        layout: Any = json.loads(text, object_pairs_hook=lambda pairs: _unique(path, pairs))["weight_map"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"{path}: is no index of a sharded checkpoint; expected JSON with a 'weight_map'") from None
+        layout: Any = json_text.read(read_regular(path, MAX_INDEX))["weight_map"]
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f" ({error})" if isinstance(error, ValueError) else ""
+        what = f"is no index of a sharded checkpoint{reason}; expected JSON with a 'weight_map'"
+        raise UserError(f"{path}: {what}") from None
     if layout == {}:
         raise UserError(f"{path}: its weight_map names no tensors; fetch it again")
     if not isinstance(layout, dict) or not all(_is_plain_name(file) for file in layout.values()):
@@ -90,29 +86,8 @@ def _is_plain_name(file: Any) -> bool:
 
 
 def _read_file(path: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the tensor names and the metadata of one file, after the checks of the safetensors library and ours."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names, metadata = list(file.keys()), dict(file.metadata() or {})
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; the index beside it names it") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(
-            f"{path}: is no intact safetensors file ({error}); fetch it again, or 'unlearn-cli convert'"
-        ) from None
-    if not names:
+    """Return the tensor names and the metadata of one file, after all checks of its header."""
+    header = tensor_headers.read(path, missing="there is no such file; the index beside it names it")
+    if not header.entries:
         raise UserError(f"{path}: holds no tensors; name another checkpoint")
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        json.loads(file.read(length), object_pairs_hook=lambda pairs: _unique(path, pairs))
-    return names, metadata
-
-
-def _unique(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that stands in the header twice; the safetensors library lets the last one win."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise UserError(
-            f"{path}: '{max(names, key=names.count)}' is in it twice; the file is not to be trusted, fetch it again"
-        )
-    return dict(pairs)
+    return list(header.entries), header.metadata

@@ -288,7 +288,7 @@ def _bounded(file: BufferedReader, path: Path, most: int, place: str) -> bytes:
     with _readable(path, place, ""):
         data = file.read(most + 1)
     if len(data) > most:
-        raise UserError(f"{_at(path, place)}: is larger than the {most} bytes that are read of such a file")
+        raise UserError(f"{_at(path, place)}: is too large; such a file has at most {most} bytes")
     return data
 
 

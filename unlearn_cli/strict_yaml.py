@@ -13,6 +13,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from unlearn_cli.errors import UserError
+from unlearn_cli.files import read_given
 
 MAX_BYTES, MAX_DEPTH, MAX_ALIASES, MAX_VALUES = 2**20, 32, 50, 2**18
 
@@ -61,19 +62,12 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Read a YAML file.
+    """Read a YAML file, or what a pipe gives.
 
     Raises:
         UserError: it cannot be read or is no such YAML; the message starts with file, line and column.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); name a YAML file") from None
-    if len(data) > MAX_BYTES:
-        raise UserError(f"{path}: is too large; a file of settings has at most {MAX_BYTES} bytes")
-    return parse(data, path)
+    return parse(read_given(path, MAX_BYTES), path)
 
 
 def parse(data: bytes | str, path: Path) -> Document:

@@ -4,51 +4,94 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from io import BufferedIOBase
 from pathlib import Path
 
 import numpy as np
 
-from unlearn_cli.data.arrays import existing
-from unlearn_cli.data.records import Records, StoredInput, array_inputs, from_arrays
+from unlearn_cli import files
+from unlearn_cli.data.records import Records, StoredInput, array_inputs, check_samples, from_arrays
 from unlearn_cli.errors import UserError
 from unlearn_cli.sources import Idx
 
 UNSIGNED_BYTES = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
-CHUNK = 2**20  # bytes read at a time: a header that lies must not make us reserve what it says
+CHUNK = 2**20  # bytes read at a time
+MOST_PACKED = 1032  # bytes that deflate makes of a byte, at most
+
+
+@dataclass(frozen=True)
+class IdxHeader:
+    """What the file says of its array, and where it says so: in a packed file, or at the start of a plain one."""
+
+    shape: tuple[int, ...]
+    packed: bool
 
 
 def idx(spec: Idx, name: str, input: StoredInput, task: str) -> Records:
-    """Read images (N, H, W) and labels (N,) from two files."""
-    images, labels = read_idx(spec.images, name), read_idx(spec.labels, name)
-    if labels.ndim != 1:
+    """Read images (N, H, W) and labels (N,) from two files; both headers are checked before the arrays are read."""
+    images, labels = read_header(spec.images, name), read_header(spec.labels, name)
+    if len(labels.shape) != 1:
         shape = list(labels.shape)
-        raise UserError(f"{name}: {spec.labels}: labels have shape {shape}; expected one number a label")
-    if len(images) != len(labels):
-        counts = f"{len(images)} images in {spec.images}, but {len(labels)} labels in {spec.labels}"
+        raise UserError(f"{name}: {spec.labels}: labels have shape {shape}; expected one number per label")
+    if images.shape[0] != labels.shape[0]:
+        counts = f"{images.shape[0]} images in {spec.images}, but {labels.shape[0]} labels in {spec.labels}"
         raise UserError(f"{name}: {counts}; take both of one set")
-    return from_arrays(name, array_inputs(f"{name}: {spec.images}", images, input.shape), labels.astype(np.int64))
+    check_samples(f"{name}: {spec.images}", np.dtype(np.uint8), images.shape, input.shape)
+    numbers = read_idx(spec.labels, name).astype(np.int64)
+    return from_arrays(name, array_inputs(f"{name}: {spec.images}", read_idx(spec.images, name), input.shape), numbers)
 
 
 def read_idx(path: Path, name: str) -> np.ndarray:
     """Read one idx file of unsigned bytes; of a packed one no more is unpacked than its header says."""
-    with existing(path, name).open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    try:
-        with gzip.open(path) if packed else path.open("rb") as file:
-            return _array(file, f"{name}: {path}")
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{name}: {path}: cannot be unpacked ({error}); fetch it again") from None
+    with _opened(path, name) as (file, _):
+        shape = _shape(file, f"{name}: {path}")
+        return _array(file, shape, f"{name}: {path}")
 
 
-def _array(file: BufferedIOBase, place: str) -> np.ndarray:
+def read_header(path: Path, name: str) -> IdxHeader:
+    """Read what an idx file says of its array, and refuse sizes that its bytes cannot have.
+
+    Raises:
+        UserError: it is no such file, or its size is not that of the array.
+    """
+    with _opened(path, name) as (file, packed):
+        shape, place, size = _shape(file, f"{name}: {path}"), f"{name}: {path}", path.stat().st_size
+    expected, start = math.prod(shape), 4 + 4 * len(shape)
+    if packed and expected > MOST_PACKED * size:
+        raise UserError(f"{place}: {size} packed bytes are too few for an array of {list(shape)}; fetch it again")
+    if not packed and size < start + expected:
+        raise UserError(f"{place}: {size - start} bytes for an array of {list(shape)}; it is truncated, fetch it again")
+    return IdxHeader(shape, packed)
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[tuple[BufferedIOBase, bool]]:
+    """Open the file, unpacked; say whether it is packed."""
+    with files.open_regular(path, name) as stored:
+        packed = stored.read(2) == b"\x1f\x8b"
+        stored.seek(0)
+        try:
+            with gzip.open(stored) if packed else nullcontext(stored) as file:
+                yield file, packed
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(f"{name}: {path}: cannot be unpacked ({error}); fetch it again") from None
+
+
+def _shape(file: BufferedIOBase, place: str) -> tuple[int, ...]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != UNSIGNED_BYTES or magic[3] == 0:
         raise UserError(f"{place}: is no idx file of unsigned bytes; name one of MNIST's format")
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
         raise UserError(f"{place}: it is truncated within its header; fetch it again")
-    shape = struct.unpack(f">{magic[3]}I", header)
+    return struct.unpack(f">{magic[3]}I", header)
+
+
+def _array(file: BufferedIOBase, shape: tuple[int, ...], place: str) -> np.ndarray:
+    """Read the array; one byte more is asked for, so that gzip comes to its checksum."""
     expected = math.prod(shape)
     data = _read(file, expected + 1)
     if len(data) > expected:

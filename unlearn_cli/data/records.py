@@ -1,6 +1,7 @@
 """The records of one source as every format presents them: samples on demand, labels, ids and columns. No torch."""
 
 import math
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -77,7 +78,8 @@ def from_arrays(
 ) -> Records:
     """Build records whose columns lie in memory, so that conditions are evaluated on arrays."""
     ids = np.arange(len(labels)) if ids is None else ids
-    column = partial(_column, name, {**(columns or {}), "label": labels, "id": ids})
+    named = ChainMap({"label": labels, "id": ids}, columns or {})  # type: ignore[arg-type]  # only read
+    column = partial(_column, name, named)
     return Records(name, inputs, labels, ids, column, partial(_where, name, column, len(labels)))
 
 
@@ -155,20 +157,29 @@ class ArrayInputs:
         return digests_of((self.array[row].tobytes() for row in rows), len(rows))
 
 
+def check_samples(name: str, dtype: np.dtype, found: tuple[int, ...], shape: list[int]) -> None:
+    """Check type and shape (N, ...) of an array of samples, before it is read where that is possible.
+
+    Raises:
+        UserError: another shape than the expected one of a sample, or no numbers.
+    """
+    if dtype.kind not in "uif":
+        raise UserError(f"{name}: samples have type {dtype}; expected numbers")
+    channels_last = [*found[2:], found[1]] if len(found) == 2 else [*found[3:], *found[1:3]]
+    if list(found[1:]) != shape and ([1, *found[1:]] != shape and channels_last != shape):
+        raise UserError(
+            f"{name}: samples have shape {list(found[1:])}, but input.shape and data.transform expect {shape}; "
+            "make them agree"
+        )
+
+
 def array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: bool = False) -> ArrayInputs:
     """Check that an array holds finite samples (but for gaps, where they are allowed) of the expected shape.
 
     Raises:
         UserError: another shape, no numbers, or a value that is not finite.
     """
-    if array.dtype.kind not in "uif":
-        raise UserError(f"{name}: samples have type {array.dtype}; expected numbers")
-    channels_last = [*array.shape[2:], array.shape[1]] if array.ndim == 2 else [*array.shape[3:], *array.shape[1:3]]
-    if list(array.shape[1:]) != shape and ([1, *array.shape[1:]] != shape and channels_last != shape):
-        raise UserError(
-            f"{name}: samples have shape {list(array.shape[1:])}, but input.shape and data.transform expect {shape}; "
-            "make them agree"
-        )
+    check_samples(name, array.dtype, array.shape, shape)
     if array.dtype.kind == "f":
         largest = np.finfo(np.float32).max
         good = (array >= -largest) & (array <= largest) | (gaps & np.isnan(array))
@@ -213,7 +224,7 @@ def _as_text(op: str, given: Sequence[Any]) -> list[str | None]:
     return [None if order and number_of(value) is not None else text_of(value) for value in given]
 
 
-def _column(name: str, columns: dict[str, Values], column: str) -> Values:
+def _column(name: str, columns: Mapping[str, Values], column: str) -> Values:
     if column not in columns:
         raise UserError(f"{name}: there is no column '{column}'; {did_you_mean(column, columns)}")
     return columns[column]

@@ -1,0 +1,121 @@
+"""An npz file whose arrays are described first and read when they are asked for; never unpickled.
+
+No more is allocated than a member's size in the file allows: what the header of an array says, the zip directory must
+say, too, and deflate cannot have made it of fewer bytes.
+"""
+
+import math
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from unlearn_cli import files
+from unlearn_cli.errors import UserError
+
+MOST_PACKED = 1032  # bytes that deflate makes of a byte, at most
+READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
+ENCRYPTED = 1  # a flag of a member
+# What zipfile and NumPy raise of bytes that are not what they should be.
+BROKEN = (
+    ValueError, OSError, EOFError, NotImplementedError, RuntimeError, TypeError, LookupError, OverflowError,
+    SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Described:
+    """Type and shape of an array that is not read yet."""
+
+    dtype: np.dtype
+    shape: tuple[int, ...]
+
+
+class NpzFile:
+    """The arrays of the file: `described` those that can be read, `unreadable` the others with the reason."""
+
+    def __init__(self, path: Path, place: str) -> None:
+        self.kind, self.path, self.place = "npz", path, place
+        self.described: dict[str, Described] = {}
+        self.unreadable: dict[str, str] = {}
+        with self._archive() as (archive, size):
+            for member in _different(archive.infolist()):
+                name = member.filename.removesuffix(".npy")
+                try:
+                    self.described[name] = _described(archive, member, size)
+                except BROKEN as error:
+                    self.unreadable[name] = _reason(error)
+
+    def read(self, name: str) -> np.ndarray:
+        """Return one of the described arrays.
+
+        Raises:
+            UserError: its bytes are damaged.
+        """
+        with self._archive() as (archive, _), archive.open(f"{name}.npy") as member:
+            return np.lib.format.read_array(member, allow_pickle=False)
+
+    @contextmanager
+    def _archive(self) -> Iterator[tuple[zipfile.ZipFile, int]]:
+        """Open the zip; what is wrong with it while it is open is the user's to know."""
+        with files.open_regular(self.path, self.place) as file:
+            _refuse_single(file, f"{self.place}: {self.path}")
+            size = file.seek(0, 2)
+            try:
+                with zipfile.ZipFile(file) as archive:
+                    yield archive, size
+            except UserError:
+                raise
+            except BROKEN as error:
+                what = f"is no npz file of plain arrays ({_reason(error)}); write it again"
+                raise UserError(f"{self.place}: {self.path}: {what}") from None
+
+
+def _refuse_single(file: BufferedReader, at: str) -> None:
+    if file.read(6) == b"\x93NUMPY":
+        raise UserError(f"{at}: is one array; expected an .npz file of named arrays")
+
+
+def _different(found: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+    names = [member.filename.removesuffix(".npy") for member in found]
+    if len(set(names)) < len(names):
+        raise zipfile.BadZipFile("an array is in it twice")
+    return found
+
+
+def _described(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> Described:
+    """Return what the header of an array says, once the zip directory agrees."""
+    if member.flag_bits & ENCRYPTED:
+        raise ValueError("it is encrypted")
+    if not member.filename.endswith(".npy") or member.compress_type not in METHODS:
+        raise ValueError("it is no array as NumPy writes one")
+    packed = member.compress_size
+    if member.header_offset + packed > size or member.file_size > MOST_PACKED * packed:
+        raise ValueError(f"{member.file_size} bytes cannot be packed in {packed}")
+    with archive.open(member) as file:
+        shape, dtype, start = _header(file)
+    if dtype.hasobject or dtype.kind not in "biufcSUmM" or dtype.shape:
+        raise ValueError(f"it holds {'objects' if dtype.hasobject else dtype}, not plain values")
+    if math.prod(shape) * dtype.itemsize + start != member.file_size or max(shape, default=0) >= 2**63:
+        raise ValueError(f"its header says {list(shape)}, which is not what its {member.file_size} bytes are")
+    return Described(dtype, shape)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
+    version = np.lib.format.read_magic(file)
+    if version not in READERS:
+        raise ValueError(f"its format is {version}")
+    shape, _, dtype = READERS[version](file)
+    return shape, dtype, file.tell()
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
