@@ -207,6 +207,22 @@ class Gate(Part):
     p_failed: float | None = Field(default=None, description="p-value of 'it is within the margin'; small fails")
 
 
+class OverForgetting(Part):
+    """Forget compared with records never seen: a network that was never taught them does not get nearly all wrong."""
+
+    measure: Literal["accuracy", "mae"]
+    compared_with: Literal["group", "classes", "test", "references"] | None = Field(
+        default=None,
+        description="the original on never-seen records of the selection half: of the same group, of the same classes,"
+        " or all; or the references on forget",
+    )
+    forget: Estimate = Field(description="of the subject, on the forgotten records that retraining would still know")
+    never_seen: Estimate
+    margin: float = Field(description="how far below counts: in accuracy; of a mae, relative")
+    detected: bool | None = Field(description="null: it cannot be judged, see 'reason'")
+    reason: str | None = None
+
+
 class Judgement(Part):
     """How a statistical verdict came about."""
 
@@ -269,6 +285,9 @@ class Report(Part):
     gates: list[Gate] = Field(default_factory=list)
     verdict: Verdict | None = Field(default=None, description="of the gates; null when none was asked")
     judgement: Judgement | None = None
+    over_forgetting: OverForgetting | None = Field(
+        default=None, description="of 'unlearn' and 'evaluate': is forget far worse than records never seen?"
+    )
     cost: Cost = Field(default_factory=Cost)
     caveats: list[str] = Field(default_factory=list)
 

@@ -68,3 +68,11 @@ def test_a_rare_class_does_not_make_a_network_that_knows_it_look_broken() -> Non
 def test_constant_outputs_are_broken_however_rare_the_other_class_is() -> None:
     labels = (np.arange(1000) < 5).astype(np.int64)
     assert classified(np.tile([1.0, 0.0], (1000, 1)), labels).informative is False
+
+
+def test_constants_are_judged_on_the_classes_that_remain() -> None:
+    labels = np.arange(300) % 2
+    constant = Outputs(np.tile([0.0, 1.0], (300, 1)), labels, "classification")
+    for classes, informative in (([1], True), ([0, 1], False)):
+        retain = constant.take(np.flatnonzero(np.isin(labels, classes)))
+        assert sanity({"test": constant, "retain": retain}).informative is informative

@@ -212,11 +212,18 @@ def test_the_holdout_of_a_regression_leaves_out_what_was_trained_on(tmp_path: Pa
     assert len(rows) + holdout.num_trained_on == len(splits["test_forget"])
 
 
-def test_a_holdout_of_nothing_but_copies_is_refused(original: Path, tmp_path: Path) -> None:
+def test_with_a_holdout_of_nothing_but_copies_the_attacks_that_need_one_are_left_out(
+    original: Path, tmp_path: Path
+) -> None:
     manifest = write_manifest(tmp_path, MANIFEST.replace("part: test", "part: train"))
-    result = invoke("attack", original, "-m", manifest, "--force")
-    assert result.exit_code == 2
-    assert "data.test has no records like the forgotten ones but copies of those of train" in result.stderr
+    reason = "data.test has no records like the forgotten ones but copies of those of train"
+    result = invoke("attack", original, "-m", manifest, "--force", "--json")
+    document = json.loads(result.stdout)
+    assert {one["name"].split()[0] for one in document["skipped"]} >= {"population", "learned_loss"}
+    assert all(reason in one["reason"] for one in document["skipped"] if one["name"] == "population")
+    assert [one["name"] for one in document["findings"]] == ["sanity"]
+    named = invoke("attack", original, "-m", manifest, "--force", "--attack", "population")
+    assert (named.exit_code, reason in named.stderr) == (2, True)
 
 
 def test_noise_needs_no_data_and_draws_a_picture(original: Path, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 Idea: a network that says the same of everything has nothing to leak, and has been destroyed, not made to forget.
 Measures: the share of test that goes to the class named most often; the share of its records whose output equals that
-of the first one. Source: attacks.md section 0 (5). Needs outputs on test. Warning: it catches the plain wrecks alone;
-a network that is merely bad is for the gates on utility.
+of the first one. Of test only the classes that retain has: of two classes one may be forgotten, and naming the other
+always is right then. Source: attacks.md section 0 (5). Needs outputs on test. Warning: it catches the plain wrecks
+alone; a network that is merely bad is for the gates on utility.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ CONSTANT = 0.99  # share of test in one class, or with one output, from which on
 
 def sanity(split_outputs: dict[str, Outputs]) -> Findings:
     """Return both shares; `informative` is false for a broken network."""
-    test = split_outputs["test"]
+    test = _remaining(split_outputs["test"], split_outputs.get("retain"))
     n = len(test)
     # beside the spread of what should be said: neither a large offset nor a small unit makes outputs equal
     scale = float(np.ptp(test.labels)) if test.task == "regression" and n else 1.0
@@ -26,13 +27,20 @@ def sanity(split_outputs: dict[str, Outputs]) -> Findings:
     several = len(np.unique(test.labels)) > 1
     suspect = [quantities["equal_outputs"]]
     if test.task == "classification":
-        largest = int(np.bincount(test.values.argmax(axis=1)).max())
+        largest = int(np.bincount(test.values.argmax(axis=1), minlength=1).max())
         quantities["most_named_class"] = proportion(largest, n)
         # where one class holds nearly all records, a good network names it as often
         suspect += [quantities["most_named_class"]] * (_largest_share(test) <= CONSTANT)
     broken = several and n > 1 and max(found.value or 0.0 for found in suspect) > CONSTANT
     warnings = ["the outputs hardly differ between records: this network is broken, whatever attacks say"]
     return Findings(quantities, informative=not broken, warnings=warnings if broken else [])
+
+
+def _remaining(test: Outputs, retain: Outputs | None) -> Outputs:
+    """Return the outputs on test of the classes that retain has."""
+    if retain is None or test.task == "regression":
+        return test
+    return test.take(np.flatnonzero(np.isin(test.labels, retain.labels)))
 
 
 def _largest_share(test: Outputs) -> float:

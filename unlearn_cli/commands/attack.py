@@ -76,20 +76,30 @@ def run(asked: Asked, common: Common) -> Result:
     present |= {"shadows"} if runs else set()
     base = plugin.load("attacks", "population")
     suitability.check(base, present, opened.manifest.task, asked.manifest)
-    runnable, skipped = applicable(wanted, opened, present)
     refuse_copies(opened)
+    holdout = class_matched_holdout(opened)
+    runnable, skipped = applicable(wanted, opened, present, holdout.reason)
+    if holdout.reason:
+        console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
     caveats = check_references(asked.references, opened)
-    planned = Plan(runnable, skipped, class_matched_holdout(opened), caveats, runs)
+    planned = Plan(runnable, skipped, holdout, caveats, runs)
     sizes = advice(len(opened.dataset.split("forget")), len(planned.holdout.positions)) if tier else []
     for line in sizes:
         console.say(line)
     if asked.dry_run:
         text, document = split_counts(opened)
-        told = [text, f"attacks: {', '.join(one.label for one in runnable)}", *sizes]
+        names = [one.label for one in runnable]
+        lines = [
+            text,
+            f"attacks: {', '.join(names)}",
+            *(f"not run: {one.name}: {one.reason}" for one in skipped),
+            *sizes,
+        ]
         return Result(
-            "\n".join(told),
-            {"splits": document, "attacks": [one.label for one in runnable], "advice": sizes,
-             "notices": as_data(opened.dataset.notices), "images_decoded": opened.dataset.images_decoded},
+            "\n".join(lines),
+            {"splits": document, "attacks": names, "advice": sizes, "skipped": [one.model_dump() for one in skipped],
+             "holdout": len(holdout.positions), "notices": as_data(opened.dataset.notices),
+             "images_decoded": opened.dataset.images_decoded},
         )  # fmt: skip
     return carry_out(asked, opened, planned, tier)
 
@@ -142,9 +152,8 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
         # The subject alone may have forgotten, so it is judged by what it should still know.
         known, path = ("train", asked.original) if asked.original else ("retain", asked.checkpoint)
         current.check_fits(current.load(weights.get("original", weights["subject"])), path, known)
-        evidence = Evidence(
-            current, weights, CAPS.get(tier or "", OTHER_CAPS), planned.holdout.positions, planned.shadows
-        )
+        positions = None if planned.holdout.reason else planned.holdout.positions
+        evidence = Evidence(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
         ran = attacking.run_all(evidence, planned.wanted)
         document = reporting.new_report(
             current, "attack", started, attacks=ran.blocks, findings=ran.findings,

@@ -95,8 +95,12 @@ def _split(assignment: str) -> tuple[str, str]:
     return (target, f"{setting}={value}") if dot else ("", assignment)
 
 
-def applicable(wanted: Sequence[Wanted], opened: Opened, present: set[str]) -> tuple[list[Wanted], list[Skipped]]:
+def applicable(
+    wanted: Sequence[Wanted], opened: Opened, present: set[str], no_holdout: str | None = None
+) -> tuple[list[Wanted], list[Skipped]]:
     """Divide attacks into those that can be run, and those that cannot, with the reason.
+
+    `no_holdout` says why there are no never-seen records to compare with, if there are none.
 
     Raises:
         UserError: one that was asked for by name cannot be run.
@@ -107,6 +111,8 @@ def applicable(wanted: Sequence[Wanted], opened: Opened, present: set[str]) -> t
         reason = _obstacle(one.attack, opened, present)
         if reason is None and opened.manifest.task == "regression" and _reads_classes(one):
             reason = "it is for classification"
+        if reason is None and no_holdout and any("holdout" in name for name in one.attack.needs):
+            reason = no_holdout
         if reason is None and one.tier != "named" and one.attack.name == "quantile" and "reference" in present:
             reason = "references are given: rmia, which uses them, is run instead"
         if reason is None:

@@ -138,7 +138,7 @@ def carry_out(
 ) -> Result:
     console.say(f"evaluate: {asked.checkpoint.name}; loading torch")
     from unlearn_cli import checkpoint, junit  # torch comes with it: only after all that can be checked without
-    from unlearn_cli.commands import measuring, reporting, session
+    from unlearn_cli.commands import measuring, over_forgetting, reporting, session
     from unlearn_cli.commands.evidence import Evidence
 
     started = reporting.now()
@@ -158,9 +158,10 @@ def carry_out(
             original=weights["original"].describe("original") if asked.original else None,
             references=reporting.references(others), comparisons=measuring.comparisons(measured),
             confusions=measuring.confusions(evidence), layers=measuring.layers(evidence),
+            over_forgetting=over_forgetting.detect(evidence),
             caveats=[*reporting.caveats(opened, bool(others), copies), *unverified],
         )  # fmt: skip
-    reporting.judge(document, conditions)
+    reporting.judge(document, conditions, force=opened.common.force)
     reporting.save_report(document, asked.out, opened.common.overwrite)
     if asked.junit and ranks.is_first():
         with files.output_file(asked.junit) as file:

@@ -77,7 +77,7 @@ class Evidence:
         self._outputs[role] = self._with_holdout(outputs)
 
     def _with_holdout(self, found: dict[str, Outputs]) -> dict[str, Outputs]:
-        return found if self.holdout is None else {**found, "holdout": found["test"].take(self._holdout_places())}
+        return found if self.holdout is None else {**found, "holdout": found["test"].take(self.places(self.holdout))}
 
     def _predict(self, role: str) -> dict[str, Outputs]:
         """Go once over the data; with caps, as attacks do, the features are kept, too."""
@@ -92,8 +92,8 @@ class Evidence:
         features = {name: kept for name, (_, kept) in seen.items() if kept is not None}
         if "test_forget" in found:
             found["test"] = join([found["test_forget"], found["test_retain"]])
-        if {"test_forget", "test_retain"} <= features.keys():
-            features["test"] = np.concatenate([features["test_forget"], features["test_retain"]])
+            of_test = [features[name] for name in ("test_forget", "test_retain") if name in features]
+            features |= {"test": np.concatenate(of_test)} if of_test else {}  # a part without records has none
         self._features[role] = features
         return self._with_holdout(found)
 
@@ -107,7 +107,7 @@ class Evidence:
         found = self._features[role]
         if not found:
             raise UserError("the network has no linear layer: its penultimate features are not defined; name attacks")
-        return found if self.holdout is None else {**found, "holdout": found["test"][self._holdout_places()]}
+        return found if self.holdout is None else {**found, "holdout": found["test"][self.places(self.holdout)]}
 
     def random_outputs(self, split: str) -> list[Outputs]:
         """Return what networks with new random weights say of a split: what ZRF compares with."""
@@ -121,15 +121,14 @@ class Evidence:
         with self.session.run.counted(network):
             return self.session.outputs(network, split)
 
-    def _holdout_places(self) -> np.ndarray:
-        """Return where the records of the hold-out lie among the outputs of test, which joins its two parts."""
-        splits, holdout = self.session.opened.dataset.splits, self.holdout
-        assert holdout is not None
+    def places(self, positions: np.ndarray) -> np.ndarray:
+        """Return where records of test, given by position, lie among its outputs, which join its two parts."""
+        splits = self.session.opened.dataset.splits
         if "test_forget" not in splits:
-            return holdout
+            return positions
         rows = np.concatenate([splits["test_forget"].rows, splits["test_retain"].rows])
         order = np.argsort(rows)
-        return order[np.searchsorted(rows, splits["test"].rows[holdout], sorter=order)]
+        return order[np.searchsorted(rows, splits["test"].rows[positions], sorter=order)]
 
     def inputs(self, role: str) -> Inputs:
         """Return what attacks on this checkpoint may ask for."""

@@ -1,4 +1,4 @@
-"""What the forgotten records are compared with by an attack: records of test that the network never saw."""
+"""What the forgotten records are compared with: records of test that the network never saw."""
 
 from dataclasses import dataclass
 
@@ -6,23 +6,33 @@ import numpy as np
 
 from unlearn_cli import console
 from unlearn_cli.commands.inputs import Opened
-from unlearn_cli.errors import SelectionError
+from unlearn_cli.data.dataset import halved
+from unlearn_cli.data.strings import as_strings
+from unlearn_cli.errors import UserError
+
+UNMATCHED = 0.05  # share of forget without counterparts that moves an AUC by at most half of that: 0.025
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """The positions in test of records never trained on, and how many were left out because they were."""
+    """The positions in test of records never trained on, and how many were left out because they were.
+
+    Where nothing can be compared there are none, and `reason` says why; `notes` say in which way they are not like the
+    forgotten records.
+    """
 
     positions: np.ndarray
     num_trained_on: int
+    notes: tuple[str, ...] = ()
+    reason: str | None = None
 
     @property
     def caveats(self) -> list[str]:
-        if not self.num_trained_on:
-            return []
-        return [
+        copies = (
             f"{self.num_trained_on} records of test equal one of train byte for byte; the hold-out leaves them out."
-        ]
+        )
+        lacking = f"{self.reason}: attacks that compare with such records were not run."
+        return [*([copies] if self.num_trained_on else []), *self.notes, *([lacking] if self.reason else [])]
 
 
 def class_matched_holdout(opened: Opened) -> Holdout:
@@ -31,22 +41,35 @@ def class_matched_holdout(opened: Opened) -> Holdout:
     In a classification they have the class mix of forget, because a never-trained but easier class would look like
     forgotten records (attacks.md, A1): of each forgotten class the same multiple of its number in forget, drawn with
     the seed, and the multiple is the largest that test allows. So there may be more of them than of forget, or fewer.
-    (At least one of each class: the mix is not exact where test has very few of one.)
+    (At least one of each class: the mix is not exact where test has very few of one.) Forgotten classes of which test
+    has no record are left out while they hold at most 5 % of forget; otherwise nothing can be compared.
 
-    Raises:
-        SelectionError: test has no such record, or none of one of the forgotten classes.
+    In a regression they are those that the conditions of 'forget' select in test, or, where these select none (a
+    period that ends before test begins), all of test.
     """
-    trained_on = _trained_on(opened)
-    candidates = _candidates(opened)
-    dropped = int((candidates & trained_on).sum())
+    unseen = ~_trained_on(opened)
+    candidates, notes = _candidates(opened, unseen)
+    dropped = int((candidates & ~unseen).sum())
     if dropped:
         console.warn(f"{dropped} records of test equal one of train byte for byte; the hold-out leaves them out")
-    unseen = candidates & ~trained_on
-    if not unseen.any():
-        what = "but copies of those of train " if dropped else ""
-        raise SelectionError(f"data.test has no records like the forgotten ones {what}to compare with; add some")
-    chosen = np.flatnonzero(unseen) if opened.manifest.task == "regression" else _matched(opened, unseen)
-    return Holdout(chosen, dropped)
+    if not (candidates & unseen).any():
+        but = " but copies of those of train" if dropped else ""
+        return _empty(dropped, f"data.test has no records like the forgotten ones{but} to compare with")
+    if opened.manifest.task == "regression":
+        return Holdout(np.flatnonzero(candidates & unseen), dropped, notes)
+    lacking, share = _lacking(opened, unseen)
+    if lacking and share > UNMATCHED:
+        what = f"classes {', '.join(lacking)} hold {share:.1%} of forget, and data.test has no record of them"
+        return _empty(dropped, f"{what} to compare with that was not trained on")
+    if lacking:
+        notes += (
+            f"The hold-out has no record of {', '.join(lacking)}: test has none. They hold {share:.1%} of forget.",
+        )
+    return Holdout(class_matched(opened, unseen), dropped, notes)
+
+
+def _empty(dropped: int, reason: str) -> Holdout:
+    return Holdout(np.empty(0, dtype=np.int64), dropped, reason=reason)
 
 
 def _trained_on(opened: Opened) -> np.ndarray:
@@ -56,26 +79,68 @@ def _trained_on(opened: Opened) -> np.ndarray:
     return mask | test.copies_of(splits["forgotten"]) if "forgotten" in splits else mask
 
 
-def _candidates(opened: Opened) -> np.ndarray:
-    """Return the mask of test: records like those to forget, if the manifest tells them apart."""
+def _candidates(opened: Opened, unseen: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the mask of test: records like those to forget, if the manifest tells them apart; and what they lack."""
     dataset, test = opened.dataset, opened.dataset.split("test")
-    if opened.manifest.task == "regression":
-        return np.isin(test.rows, dataset.split("test_forget" if "test_forget" in dataset.splits else "test").rows)
-    return np.isin(test.labels, dataset.split("forget").labels)
+    if opened.manifest.task == "classification":
+        return np.isin(test.labels, dataset.split("forget").labels), ()
+    if "test_forget" not in dataset.splits:
+        return np.ones(len(test), dtype=bool), ()
+    selected = np.isin(test.rows, dataset.split("test_forget").rows)
+    if (selected & unseen).any():
+        return selected, ()
+    note = (
+        "The hold-out is all of test: 'forget' selects no record of test that was not trained on. Forgotten records "
+        "may differ from it in their kind and not only in having been trained on."
+    )
+    return np.ones(len(test), dtype=bool), (note,)
 
 
-def _matched(opened: Opened, unseen: np.ndarray) -> np.ndarray:
+def _lacking(opened: Opened, unseen: np.ndarray) -> tuple[list[str], float]:
+    """Return the names of the forgotten classes without an unseen record in test, and their share of forget."""
+    forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
+    lacking = np.setdiff1d(forget.labels, test.labels[unseen])
+    names = opened.dataset.classes or []
+    return [names[number] for number in lacking], float(np.isin(forget.labels, lacking).mean())
+
+
+def class_matched(opened: Opened, allowed: np.ndarray) -> np.ndarray:
+    """Draw positions of test, of those allowed, with the class mix of forget as far as test has its classes."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
     numbers, counts = np.unique(forget.labels, return_counts=True)
-    mix = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
-    places = {number: np.flatnonzero((test.labels == number) & unseen) for number in mix}
-    lacking = [number for number, found in places.items() if not len(found)]
-    if lacking:
-        name = (opened.dataset.classes or [])[lacking[0]]
-        raise SelectionError(
-            f"data.test has no record of the forgotten class '{name}' to compare with that was not trained on; add some"
-        )
-    scale = min(len(places[number]) / count for number, count in mix.items())
+    places = {number: np.flatnonzero((test.labels == number) & allowed) for number in numbers.tolist()}
+    mix = {number: count for number, count in zip(places, counts.tolist(), strict=True) if len(places[number])}
+    scale = min((len(places[number]) / count for number, count in mix.items()), default=0.0)
     random = np.random.default_rng(opened.common.seed)
     drawn = [random.permutation(places[number])[: max(1, int(scale * count))] for number, count in mix.items()]
-    return np.sort(np.concatenate(drawn))
+    return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *drawn]))
+
+
+def unseen_of_selection_half(opened: Opened) -> np.ndarray:
+    """Return the mask of test: records never trained on, of the half that chooses a method and never judges it."""
+    test = opened.dataset.split("test")
+    try:
+        half = halved(opened.dataset, "selection").split("test")
+    except UserError:  # the verdict half has none
+        return np.zeros(len(test), dtype=bool)
+    return np.isin(test.rows, half.rows) & ~_trained_on(opened)
+
+
+def same_group(opened: Opened) -> np.ndarray | None:
+    """Return the mask of test: records of the group that 'forget' names by a column or by conditions; None: neither.
+
+    Test need not have the column that groups are named by.
+    """
+    forget, test = opened.manifest.forget, opened.dataset.split("test")
+    if forget is None or not (forget.where or forget.groups):
+        return None
+    mask = np.zeros(len(test), dtype=bool)
+    if forget.where:
+        mask |= test.records.where(forget.where)[test.rows]
+    if forget.groups:
+        try:
+            members = as_strings(test.records.column(forget.groups.column))
+        except UserError:
+            return mask if mask.any() else None
+        mask |= members.are_among([str(value) for value in forget.groups.values])[test.rows]
+    return mask

@@ -153,6 +153,27 @@ def count_duplicates(opened: Opened) -> int | None:
     return count
 
 
+def remaining_class(opened: Opened) -> str | None:
+    """Return the name of the only class that is left when forget is gone; None where several are, or none is lost."""
+    dataset = opened.dataset
+    names = dataset.classes or []
+    if dataset.forget_classes is None or len(names) < 2:
+        return None
+    if "retain" in dataset.splits:
+        left = np.unique(dataset.split("retain").labels).tolist()
+    else:
+        left = sorted(set(range(len(names))) - set(dataset.forget_classes))
+    return names[left[0]] if len(left) == 1 else None
+
+
+def constant_network(opened: Opened) -> str | None:
+    """Say that nothing but a constant network can result, where only one class remains."""
+    name = remaining_class(opened)
+    if name is None:
+        return None
+    return f"Only class '{name}' remains: the result can only be a constant network, which names it for every record."
+
+
 def resume_key(opened: Opened, settings: BaseModel, **facts: Any) -> str:
     """Return a digest of all that decides a run's result; only a run with the same one may go on from kept state.
 

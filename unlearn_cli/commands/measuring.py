@@ -9,11 +9,11 @@ from pydantic import BaseModel
 
 from unlearn_cli import console, metrics, plugin
 from unlearn_cli.checkpoint import Checkpoint
+from unlearn_cli.commands import over_forgetting
 from unlearn_cli.commands.evidence import Evidence, Inputs
 from unlearn_cli.commands.holdout import class_matched_holdout
 from unlearn_cli.commands.inputs import Opened
 from unlearn_cli.commands.session import Session
-from unlearn_cli.errors import UserError
 from unlearn_cli.plugin import INPUTS, Plugin
 from unlearn_cli.predict import Outputs
 from unlearn_cli.report import Comparison, Confusion, Estimate, Layer
@@ -43,10 +43,8 @@ def holdout(opened: Opened) -> np.ndarray | None:
     """Return the records of test that forget is compared with; None where there are none, or nothing is forgotten."""
     if not {"forget", "test"} <= opened.dataset.splits.keys():
         return None
-    try:
-        return class_matched_holdout(opened).positions
-    except UserError:
-        return None  # 'evaluate' measures what there is; 'attack' refuses
+    positions = class_matched_holdout(opened).positions
+    return positions if len(positions) else None
 
 
 def measure_all(evidence: Evidence, names: Sequence[str], assignments: Sequence[str] = ()) -> dict[str, Measured]:
@@ -70,7 +68,7 @@ def measured(
     session.run.cost = spent  # that of unlearning, which is what is compared with the cost of retraining
     return {
         "metrics": found, "comparisons": comparisons(found), "confusions": confusions(evidence),
-        "layers": layers(evidence),
+        "layers": layers(evidence), "over_forgetting": over_forgetting.detect(evidence),
     }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from unlearn_cli import console
 from unlearn_cli.commands import Result
-from unlearn_cli.commands.inputs import Opened
+from unlearn_cli.commands.inputs import Opened, constant_network, remaining_class
 from unlearn_cli.data.notices import as_data, as_lines
 from unlearn_cli.plugin import Plugin
 
@@ -20,6 +20,7 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
     document = {
         "splits": counts, "method": method.name, "inputs": list(method.needs), "settings": values, **work,
         "duplicates_in_retain": duplicates, "forgotten_unresolved": opened.dataset.unresolved,
+        "remaining_class": remaining_class(opened),
         "notices": as_data(opened.dataset.notices), "images_decoded": opened.dataset.images_decoded,
     }  # fmt: skip
     text = [
@@ -27,6 +28,7 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
         f"{method.name} gets: {', '.join(method.needs)}",
         f"settings: {', '.join(f'{name}={value}' for name, value in values.items())}",
         f"work: {work_text}",
+        *filter(None, [constant_network(opened)]),
     ]
     return Result("\n".join(text), document)
 

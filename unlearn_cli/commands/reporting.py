@@ -15,8 +15,8 @@ from torch import nn
 
 from unlearn_cli import __version__, console, files, gates, metrics, plugin, ranks, report
 from unlearn_cli.checkpoint import Checkpoint
-from unlearn_cli.commands import Result, tables
-from unlearn_cli.commands.inputs import Copies, Opened
+from unlearn_cli.commands import Result, over_forgetting, tables
+from unlearn_cli.commands.inputs import Copies, Opened, constant_network
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.dataset import describe
 from unlearn_cli.data.notices import as_data
@@ -67,6 +67,8 @@ def caveats(opened: Opened, with_reference: bool, copies: Copies | None) -> list
         found.append(
             "No retrained reference was given (--reference): what never having learned looks like is not shown."
         )
+    if constant := constant_network(opened):
+        found.append(constant)
     if copies and copies.in_retain:
         found.append(
             f"{copies.in_retain} records of retain equal a forgotten one byte for byte and may teach it again."
@@ -150,11 +152,12 @@ def checks(opened: Opened) -> dict[str, bool]:
     return found
 
 
-def judge(document: Report, conditions: Iterable[str]) -> None:
-    """Add the verdict on each gate and the verdict on all of them."""
+def judge(document: Report, conditions: Iterable[str], *, force: bool) -> None:
+    """Add the verdict on each gate, that over-forgetting is among them, and the verdict on all of them."""
     task = document.manifest.task
     document.gates = gates.judge([gates.parse(text, task) for text in conditions], document.metrics)
     document.verdict = gates.verdict(document.gates)
+    over_forgetting.add_to(document, force)
 
 
 def references(weights: list[Checkpoint]) -> list[report.Checkpoint]:

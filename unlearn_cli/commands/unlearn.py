@@ -13,6 +13,7 @@ from unlearn_cli.commands.evaluate import computable
 from unlearn_cli.commands.inputs import (
     Copies,
     Opened,
+    constant_network,
     find_copies,
     forget_state,
     open_described,
@@ -60,6 +61,8 @@ def run(asked: Asked, common: Common) -> Result:
     opened = open_described(described, asked.manifest, common, checkpoints, asked.out, decode=asked.dry_run)
     present = opened.manifest.sections
     suitability.check_selection(method, opened.dataset.forget_classes, present, asked.manifest)
+    if constant := constant_network(opened):
+        console.warn(constant)
     copies, unverified = find_copies(opened), check_references(asked.references, opened)
     if asked.dry_run:
         return plan(opened, method, settings, copies.in_retain)
@@ -115,7 +118,7 @@ def carry_out(
             original=weights.describe("original"), references=reporting.references(others),
             caveats=[*reporting.caveats(opened, bool(others), copies), *unverified, *CAVEATS, *current.run.notes],
         )  # fmt: skip
-        reporting.judge(document, opened.manifest.gates)
+        reporting.judge(document, opened.manifest.gates, force=opened.common.force)
         reporting.write(document, folder, reporting.noise_picture(current))
     forget_state(partial)
     for table in filter(None, (tables.metrics_table(document), tables.gates_table(document))):

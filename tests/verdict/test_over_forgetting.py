@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from unlearn_cli.outputs import Outputs
+from unlearn_cli.verdict.over_forgetting import as_gate, compare, sentence, still_known
+
+
+def with_accuracy(right: int, n: int) -> Outputs:
+    values = np.zeros((n, 2))
+    values[:right, 0], values[right:, 1] = 1, 1
+    return Outputs(values, np.zeros(n, dtype=np.int64), "classification")
+
+
+def with_error(error: float, n: int = 200) -> Outputs:
+    noise = np.random.default_rng(0).normal(size=n)
+    return Outputs(error * noise, np.zeros(n), "regression")
+
+
+@pytest.mark.parametrize(
+    ("forget", "never_seen", "detected"),
+    [
+        ((15, 100), (90, 100), True), ((60, 100), (90, 100), True), ((80, 100), (90, 100), False),
+        ((90, 100), (90, 100), False), ((100, 100), (50, 100), False), ((0, 10), (99, 100), True),
+        ((4, 10), (9, 10), False),
+    ],
+)  # fmt: skip
+def test_accuracies_must_differ_by_more_than_their_intervals_and_the_margin(
+    forget: tuple[int, int], never_seen: tuple[int, int], detected: bool
+) -> None:
+    result = compare(with_accuracy(*forget), [with_accuracy(*never_seen)], "classes")
+    assert result.detected is detected
+    if detected:
+        assert "accuracy on forget" in sentence(result) and as_gate(result).verdict == "failed"
+
+
+def test_the_worst_reference_decides() -> None:
+    references = [with_accuracy(99, 100), with_accuracy(20, 100)]
+    assert compare(with_accuracy(10, 100), references, "references").detected is False
+    errors = [with_error(1.0), with_error(4.0)]
+    assert compare(with_error(5.0), errors, "references").detected is False
+    assert compare(with_error(5.0), errors[:1], "references").detected is True
+
+
+def test_an_error_must_be_more_than_half_above() -> None:
+    assert compare(with_error(1.2), [with_error(1.0)], "test").detected is False
+    result = compare(with_error(3.0), [with_error(1.0)], "test")
+    assert result.detected and "half above" in sentence(result) and as_gate(result).limit
+
+
+def test_a_class_that_mostly_goes_is_left_out() -> None:
+    forget, retain = np.repeat([0, 1, 2], [10, 60, 5]), np.repeat([0, 1], [90, 40])
+    assert still_known(forget, retain, "classification").tolist() == [True] * 10 + [False] * 65
+
+
+def test_a_range_of_labels_that_mostly_goes_is_left_out() -> None:
+    labels = np.linspace(0, 100, 1001)
+    high = labels > 80
+    assert not still_known(labels[high], labels[~high], "regression").any()
+    random = np.random.default_rng(0).random(1001) < 0.2
+    assert still_known(labels[random], labels[~random], "regression").all()
