@@ -16,7 +16,7 @@ from unlearn_cli.forget import Groups
 from unlearn_cli.manifest_errors import messages
 from unlearn_cli.sources import Condition, Section
 from unlearn_cli.spelling import NAMED, Name
-from unlearn_cli.strict_yaml import MAX_DEPTH, Document, Location, Position
+from unlearn_cli.strict_yaml import MAX_DEPTH, Document, Location, Position, Written
 
 MAX_BITS = 128  # of a whole number: no source holds larger ones
 MAX_REQUESTS = 10_000  # of a file
@@ -151,8 +151,9 @@ def _mistake(scalar: Any) -> str | None:
         return "a text holds a NUL character; take it out"
     if isinstance(scalar, str) and not scalar.isascii() and any("\ud800" <= letter <= "\udfff" for letter in scalar):
         return "a text holds half of a surrogate pair; write the whole letter"
-    if isinstance(scalar, int) and scalar.bit_length() > MAX_BITS - 1:
-        return f"a whole number has more than {MAX_BITS} bits; correct it"
+    number = scalar.plain if isinstance(scalar, Written) else scalar
+    if isinstance(number, int) and number.bit_length() > MAX_BITS - 1:
+        return f"a whole number has more than {MAX_BITS} bits; correct it, or quote it if it is a name"
     return None
 
 
