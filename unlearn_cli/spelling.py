@@ -34,7 +34,7 @@ def _named(value: Any) -> Any:
     return value.plain if type(value.plain) is int and str(value.plain) == value else str(value)
 
 
-NAMED = BeforeValidator(_named)
+NAMED = BeforeValidator(_named, json_schema_input_type=str | int | float | bool)
 Name = Annotated[str | int, NAMED]
 
 
