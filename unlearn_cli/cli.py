@@ -304,6 +304,9 @@ def batch(
     ] = None,
     history: Annotated[str | None, typer.Option(metavar="ID", help="What happened to one request.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check the ledger and the files that it knows.")] = False,
+    expect_head: Annotated[
+        str | None, typer.Option(metavar="HASH", help="With --verify: a ledger head printed before, or its start.")
+    ] = None,
     rollback: Annotated[
         bool, typer.Option("--rollback", help="Take the last run back; its requests are pending again.")
     ] = False,
@@ -320,7 +323,7 @@ def batch(
     talk(as_json, quiet, log_format)
     asked = command.Asked(
         deletion, dry_run=dry_run, bisect=bisect, rollback=rollback, vacuum=vacuum, status=status, verify=verify,
-        history=history, fail_if_due_within=fail_if_due_within, allow_code=allow_code,
+        expect_head=expect_head, history=history, fail_if_due_within=fail_if_due_within, allow_code=allow_code,
     )  # fmt: skip
     finish(command.run(asked))
 

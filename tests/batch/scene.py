@@ -1,5 +1,6 @@
 """A small folder of a deletion batch, with runs that are told to the ledger as a real one would tell them."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -162,20 +163,19 @@ def promote(where: Deletion, ledger: Ledger, requests: list[str], digests: tuple
     version, before = state.next_version, state.runs[run].before
     after = write_version(where, version, before["tensor_digest"])
     written = {}
-    for place in (f"{run}/judged-1/report.json", f"{run}/attack-1/report.json", f"{run}/evidence/statement.json"):
+    for place in (f"{run}/judged-1/report.json", f"{run}/attack-1/report.json"):
         path = where.path("runs") / place
         path.parent.mkdir(parents=True)
         path.write_text(f'{{"of": "{place}"}}')
         written[path.parent.name] = sha256(path)
+    reports = [sha256(where.path("models") / version / "report.json"), written["attack-1"]]
     ledger.append(
         "attempt", run=run, method="bad_teacher", number=1, passed=True, subject=after["tensor_digest"], failed=[],
         unlearn_report=sha256(where.path("models") / version / "report.json"), attack_report=written["attack-1"],
         judge_report=written["judged-1"],
     )  # fmt: skip
-    ledger.append(
-        "promoting", run=run, version=version, after=after, evidence={"statement.json": written["evidence"]},
-        number=1,
-    )  # fmt: skip
+    evidence = write_evidence(where, ledger, run, version, after, reports)
+    ledger.append("promoting", run=run, version=version, after=after, evidence=evidence, number=1)
     point(where, version)
     with ledger.transaction():
         count, digest = ledger.forget(run, digests)
@@ -183,6 +183,43 @@ def promote(where: Deletion, ledger: Ledger, requests: list[str], digests: tuple
         for name in requests:
             ledger.append("done", request=name, run=run, records=2, unknown=0, already=0)
     return run
+
+
+def write_evidence(
+    where: Deletion, ledger: Ledger, run: str, version: str, after: dict[str, str], reports: list[str]
+) -> dict[str, str]:
+    """Write the parts of a run's statements that the ledger says as well, and return their digests."""
+    state = fold(ledger.events())
+    last, before = state.last, state.runs[run].before
+    assert last is not None
+    subject = checkpoint(version, after)
+    measured = [{"name": f"{n}/report.json", "digest": {"sha256": digest}} for n, digest in enumerate(reports)]
+    used = [
+        *checkpoint(before["version"], before), {"name": "selection", "digest": {"keyedSha256": "s"}},
+        *({"name": "request", "digest": {"canonicalJsonSha256": state.requests[name].digest}}
+          for name in state.runs[run].requests),
+        {"name": "ledger", "digest": {"ledgerEventSha256": last.hash}},
+    ]  # fmt: skip
+    provenance = {
+        "subject": [*subject, *measured],
+        "predicate": {
+            "buildDefinition": {"resolvedDependencies": used}, "runDetails": {"metadata": {"invocationId": run}},
+        },
+    }  # fmt: skip
+    result = {"subject": subject, "predicate": {"result": "PASSED", "configuration": measured}}
+    folder = where.path("runs") / run / "evidence"
+    folder.mkdir()
+    for name, made in (("provenance.json", provenance), ("test-result.json", result)):
+        (folder / name).write_text(json.dumps(made), encoding="utf-8")
+    return {path.name: sha256(path) for path in folder.iterdir()}
+
+
+def checkpoint(version: str, described: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the descriptors of a checkpoint of one file."""
+    return [
+        {"name": f"models/{version}/model.safetensors", "digest": {"sha256": described["file_sha256"]}},
+        {"name": "weights", "digest": {"tensorsSha256": described["tensor_digest"]}},
+    ]
 
 
 def roll_back(where: Deletion, ledger: Ledger) -> str:

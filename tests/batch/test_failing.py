@@ -34,7 +34,9 @@ def test_a_failed_gate_leaves_the_old_checkpoint_and_the_requests_pending(projec
     result = batch(project, "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, said["pending"], said["current"]) == (3, 1, "v0000")
-    assert said["runs"][0]["attempts"] == [{"method": "finetune", "passed": False, "failed": ["test.accuracy >= 2"]}]
+    assert said["runs"][0]["attempts"] == [
+        {"method": "finetune", "passed": False, "failed": ["test.accuracy >= 2"], "verdict": None, "policy": None}
+    ]
     assert report_of(project / "runs" / "R0001" / "attempt-1")["verdict"] == "failed"
     assert (project / "requests" / "DSR-1.yaml").exists()
     assert not (project / "runs" / "R0001" / "selection").exists()

@@ -13,6 +13,7 @@ from unlearn_cli.batch import fault
 pytestmark = pytest.mark.usefixtures("no_pages")
 SELDOM = {  # in other kinds of runs
     "migrating", "migrated", "failed", "rolled_back", "pointed_back", "vacuumed", "sent", "attacked",
+    "attacked_noted",
 }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from tests.batch.scene import (
+    MORNING,
     begin,
+    chain_anew,
+    clock,
     drop,
     fail,
     make,
@@ -24,13 +28,19 @@ from tests.batch.scene import (
     start,
     started,
 )
+from unlearn_cli.batch import keyed
+from unlearn_cli.batch import verify as module
+from unlearn_cli.batch.chain import chain_key
 from unlearn_cli.batch.ledger import open_ledger
 from unlearn_cli.batch.state import fold
 from unlearn_cli.batch.status import overview
-from unlearn_cli.batch.verify import verify
 from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import IntegrityError, UserError
 from unlearn_cli.files import sha256
+
+
+def verify(where: Deletion, head: str | None = None) -> list[str]:
+    return module.verify(where, head).findings
 
 
 def three_versions(folder: Path) -> Deletion:
@@ -66,7 +76,7 @@ def test_an_empty_ledger_beside_versions_is_found(tmp_path: Path) -> None:
     where = three_versions(tmp_path)
     where.path("ledger").unlink()
     with open_ledger(where.path("ledger")):
-        assert verify(where) == ["the ledger is empty, but models holds v0001, v0002, v0003 of earlier runs"]
+        assert verify(where)[0] == "the ledger is empty, but models holds v0001, v0002, v0003 of earlier runs"
 
 
 CHANGES: dict[str, tuple[Callable[[Deletion], object], str]] = {
@@ -99,8 +109,8 @@ CHANGES: dict[str, tuple[Callable[[Deletion], object], str]] = {
         "runs/R0003/judged-1/report.json: is not the file that the ledger knows",
     ),
     "evidence changed": (
-        lambda where: (where.path("runs") / "R0002" / "evidence" / "statement.json").write_text("{}"),
-        "runs/R0002/evidence/statement.json: is not the file that the ledger knows",
+        lambda where: (where.path("runs") / "R0002" / "evidence" / "provenance.json").write_text("{}"),
+        "runs/R0002/evidence/provenance.json: is not the file that the ledger knows",
     ),
     "pointer moved": (lambda where: point(where, "v0000"), "current: points to v0000; the ledger says v0003"),
     "pointer gone": (
@@ -172,6 +182,8 @@ def test_rows_cut_off_at_the_end_are_found_by_the_pointer_and_the_forgotten(tmp_
     assert verify(where) == [
         "R0004: has a list of forgotten records, but there is no such run",
         "current: points to v0003; the ledger says v0001",
+        "models/v0003: the ledger does not know this version",
+        "runs/R0004: the ledger does not know this run",
     ]
 
 
@@ -212,7 +224,11 @@ def test_a_version_that_names_another_parent_in_its_own_metadata_is_found(tmp_pa
         _, digest = ledger.forget(run, [])
         ledger.append("promoted", run=run, version="v0001", forgotten=0, forgotten_digest=digest)
         point(where, "v0001")
-    assert verify(where) == ["v0001: the checkpoint says that it was made of another one than the ledger says"]
+    assert verify(where) == [
+        "v0001: the checkpoint says that it was made of another one than the ledger says",
+        "R0001: was promoted without provenance.json",
+        "R0001: was promoted without test-result.json",
+    ]
 
 
 def test_what_was_vacuumed_is_not_missed(tmp_path: Path) -> None:
@@ -264,3 +280,76 @@ def test_a_promotion_that_was_killed_is_no_finding(tmp_path: Path, pointed_to: s
         attempt = where.path("runs") / "R0005" / "attempt-1"
         (where.path("models") / "v0004").rename(attempt)
     assert verify(where) == []
+
+
+def rewritten(where: Deletion, run: str, name: str, old: str, new: str) -> None:
+    """Change a statement, and the ledger to go with it, as somebody who has the ledger's key could."""
+    path = where.path("runs") / run / "evidence" / name
+    before, text = sha256(path), path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    rewrite(where, f"UPDATE event SET body = replace(body, '{before}', '{sha256(path)}') WHERE kind = 'promoting'")
+    chain_anew(where, chain_key(keyed.read_key(where.key_file)))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "what"),
+    [
+        ("provenance.json", "tensors of v0003", "tensors of v0000", "new weights"),
+        ("provenance.json", "models/v0003", "models/v0002", "new files"),
+        ("provenance.json", "tensors of v0001", "tensors of v0000", "weights before"),
+        ("provenance.json", "models/v0001", "models/v0000", "files before"),
+        ("provenance.json", '"keyedSha256": "s"', '"keyedSha256": "t"', "selection"),
+        ("provenance.json", "canonicalJsonSha256", "sha256", "requests"),
+        ("provenance.json", "ledgerEventSha256", "sha256", "ledger"),
+        ("provenance.json", "R0004", "R0002", "run"),
+        ("provenance.json", "1/report.json", "1/more.json", "reports"),
+        ("provenance.json", '"predicate"', '"said"', "new weights, new files, reports, run"),
+        ("test-result.json", "PASSED", "FAILED", "result"),
+        ("test-result.json", "tensors of v0003", "tensors of v0000", "new weights"),
+        ("test-result.json", "0/report.json", "0/more.json", "reports"),
+    ],
+)
+def test_statements_that_say_something_else_than_the_ledger_are_found(
+    tmp_path: Path, name: str, old: str, new: str, what: str
+) -> None:
+    where = three_versions(tmp_path)
+    rewritten(where, "R0004", name, old, new)
+    found = verify(where)
+    assert any(f"R0004: evidence/{name} says something else than the ledger of: {what}" in line for line in found)
+
+
+def test_a_head_of_yesterday_must_still_be_an_event(tmp_path: Path) -> None:
+    where = three_versions(tmp_path)
+    head = module.verify(where).head
+    saved = {path: path.read_bytes() for path in (where.path("ledger"), where.key_file)}
+    drop(where, "D.yaml", request("D"))
+    with opened(where, clock(MORNING + timedelta(days=1))) as (ledger, key):
+        receive(where, ledger, key)
+    new = module.verify(where).head
+    for expected in (head, head[:12], new, new[:20]):
+        assert verify(where, expected) == []
+    for path, data in saved.items():
+        path.write_bytes(data)
+    assert verify(where, head) == []
+    assert verify(where, new) == [f"no event has the hash {new}: an older ledger was put back, or another one"]
+    for odd in ("", "abc", head[:11], head.upper(), f"{head}0", "%"):
+        with pytest.raises(UserError, match="--expect-head: expected a ledger's hash"):
+            verify(where, odd)
+
+
+def test_versions_and_runs_that_the_ledger_does_not_know_are_found(tmp_path: Path) -> None:
+    where = three_versions(tmp_path)
+    (where.path("models") / "v0004").mkdir()
+    run = where.path("runs") / "R0005"
+    (run / "selection").mkdir(parents=True)
+    assert verify(where) == ["models/v0004: the ledger does not know this version"]
+    (run / "attempt-1").mkdir()
+    assert verify(where)[1:] == ["runs/R0005: the ledger does not know this run"]
+
+
+def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:
+    where = three_versions(tmp_path)
+    limits = module.verify(where).limits
+    assert [line.split(":")[0] for line in limits] == ["not shown", "not checked", "not checked"]
+    assert len(module.verify(where, module.verify(where).head).limits) == 2

@@ -2,16 +2,19 @@
 
 With one method, gates are judged on the whole hold-out. With several, one half chooses the method and the other judges
 it: gates once more, and the attack, which is told how many were tried. Each step leaves a folder that is there as a
-whole or not at all; a run that goes on after it was killed takes what is there.
+whole or not at all, and the digests of its files in the ledger; a run that goes on after it was killed takes what is
+noted there.
 """
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli import console, files, suitability
-from unlearn_cli.batch import fault
+from unlearn_cli.batch import fault, keyed, run_files
 from unlearn_cli.batch.state import RunState
+from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.batch.work import MANIFEST, Batch
 from unlearn_cli.commands import Chosen
 from unlearn_cli.remote import located
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from unlearn_cli.commands import attack, unlearn
 
 Made = dict[str, Any]  # the body of an `attempt` event
+UNDECIDED = ("inconclusive", "nothing_to_forget")
 
 
 def first_that_passes(batch: Batch, run: RunState) -> Made | None:
@@ -56,33 +60,34 @@ def _tried(batch: Batch, run: RunState, number: int, method: str, tried_before: 
         unlearned = _unlearned(batch, run, number, method, "selection" if several else "all")
     except suitability.Unsuitable:
         return _tell(batch, run, method, number, failed=["it forgets whole classes alone"])
-    fault.step("unlearned")
     failed = failed_gates(unlearned)
     judged = several and not failed and bool(unlearned.gates)
     if judged:
         failed = failed_gates(_judged(batch, run, number))
-        fault.step("judged")
+    verdict: dict[str, str | None] = {}
     attacked = bool(batch.setup.deletion.attack.tier) and not failed
     if attacked:
-        failed = failed_attack(batch, _attacked(batch, run, number, tried_before + 1))
-        fault.step("attacked")
+        report = _attacked(batch, run, number, tried_before + 1)
+        failed = failed_attack(batch, report)
+        verdict = {"verdict": report.verdict, "policy": policy_of(batch, report)}
     assert unlearned.subject is not None
     return _tell(
         batch, run, method, number, failed, unlearn_report=_digest(folder / f"attempt-{number}"),
         judge_report=_digest(folder / f"judged-{number}") if judged else None,
         attack_report=_digest(folder / f"attack-{number}") if attacked else None,
-        subject=unlearned.subject.tensor_digest,
+        subject=unlearned.subject.tensor_digest, **verdict,
     )  # fmt: skip
 
 
 def _tell(batch: Batch, run: RunState, method: str, number: int, failed: list[str], **digests: str | None) -> Made:
-    nothing = dict.fromkeys(("unlearn_report", "judge_report", "attack_report", "subject"))
+    facts = ("unlearn_report", "judge_report", "attack_report", "subject", "verdict", "policy")
+    nothing = dict.fromkeys(facts)
     made = {**nothing, "method": method, "number": number, "passed": not failed, "failed": failed, **digests}
     batch.ledger.append("attempt", run=run.id, **made)
     fault.step("attempted")
     console.say(
-        f"{run.id}: {method} {'passed' if not failed else 'failed: ' + '; '.join(failed)}", run=run.id, method=method,
-        passed=not failed, failed=failed,
+        f"{run.id}: {method} {describe(made)}", run=run.id, method=method, passed=not failed, failed=failed,
+        verdict=made["verdict"], policy=made["policy"],
     )  # fmt: skip
     return made
 
@@ -95,15 +100,36 @@ def read_report(folder: Path) -> Report:
     return Report.model_validate_json((folder / "report.json").read_text(encoding="utf-8"))
 
 
+def _is_to_do(run: RunState, out: Path) -> bool:
+    """Say whether a step is still to be done; what is there and was not noted is removed, for it may be anything."""
+    if out.name in run.steps:
+        return False
+    if out.exists():
+        shutil.rmtree(out)
+    return True
+
+
+def _noted(batch: Batch, run: RunState, number: int, out: Path, step: str) -> Report:
+    """Tell the ledger the digests of what a step has written, unless it knows them, and return the step's report."""
+    if out.name not in run.steps:
+        fault.step(step)
+        run.steps[out.name] = run_files.digests(out, batch.key)
+        batch.ledger.append("step_ended", run=run.id, number=number, folder=out.name, files=run.steps[out.name])
+        fault.step(f"{step}_noted")
+    return read_report(out)
+
+
 def _unlearned(batch: Batch, run: RunState, number: int, method: str, half: Half) -> Report:
     """Return the report of the attempt's new checkpoint, which is made unless it is there."""
     from unlearn_cli.commands import unlearn
+    from unlearn_cli.runtime.state import sealed
 
     folder = batch.folder(run.id)
     out = folder / f"attempt-{number}"
-    if not out.exists():
-        unlearn.run(unlearning_of(batch, run, number, method, folder / MANIFEST), batch.setup.common(half))
-    return read_report(out)
+    if _is_to_do(run, out):
+        with sealed(keyed.derived(batch.key, "saved state")):
+            unlearn.run(unlearning_of(batch, run, number, method, folder / MANIFEST), batch.setup.common(half))
+    return _noted(batch, run, number, out, "unlearned")
 
 
 def unlearning_of(
@@ -125,13 +151,13 @@ def _judged(batch: Batch, run: RunState, number: int) -> Report:
 
     folder = batch.folder(run.id)
     out = folder / f"judged-{number}"
-    if not out.exists():
+    if _is_to_do(run, out):
         asked = evaluate.Asked(
             folder / f"attempt-{number}", folder / MANIFEST, original=batch.version(run.before["version"]),
             references=_references(batch), out=out,
         )  # fmt: skip
         evaluate.run(asked, batch.setup.common("verdict"))
-    return read_report(out)
+    return _noted(batch, run, number, out, "judged")
 
 
 def _attacked(batch: Batch, run: RunState, number: int, tried: int) -> Report:
@@ -140,10 +166,10 @@ def _attacked(batch: Batch, run: RunState, number: int, tried: int) -> Report:
 
     folder = batch.folder(run.id)
     out = folder / f"attack-{number}"
-    if not out.exists():
+    if _is_to_do(run, out):
         asked = attack_of(batch, run, tried, folder / f"attempt-{number}", folder / MANIFEST, out)
         attack.run(asked, batch.setup.common("verdict"))
-    return read_report(out)
+    return _noted(batch, run, number, out, "attacked")
 
 
 def attack_of(
@@ -182,3 +208,10 @@ def failed_attack(batch: Batch, document: Report) -> list[str]:
         return []
     failed = [gate.condition for gate in document.gates if gate.role == "subject" and gate.verdict == "failed"]
     return [f"attack: {condition}" for condition in failed] or [f"attack: {document.verdict}"]
+
+
+def policy_of(batch: Batch, document: Report) -> str | None:
+    """Return the rule of deletion.yaml that lets a verdict through which is not decided; None where none was needed."""
+    if document.verdict not in UNDECIDED or failed_attack(batch, document):
+        return None
+    return f"attack.inconclusive: {batch.setup.deletion.attack.inconclusive}"

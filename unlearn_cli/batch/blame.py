@@ -6,12 +6,11 @@ from pathlib import Path
 from unlearn_cli import console, files
 from unlearn_cli.batch.attempts import attack_of, unlearning_of
 from unlearn_cli.batch.state import RunState
-from unlearn_cli.batch.work import MANIFEST, Batch
+from unlearn_cli.batch.work import CONTROL, MANIFEST, Batch
 from unlearn_cli.commands import attack, unlearn
 from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.suitability import Unsuitable
 
-CONTROL = "control.yaml"
 SHARE = 0.1  # of the training records, drawn at random: what no request has named
 
 

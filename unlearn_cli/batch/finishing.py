@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from unlearn_cli import console, files
-from unlearn_cli.batch import clock, evidence, fault, keyed
+from unlearn_cli.batch import clock, evidence, fault, keyed, run_files
 from unlearn_cli.batch.attempts import Made, read_report
 from unlearn_cli.batch.opening import digests
 from unlearn_cli.batch.promote import place, point
@@ -24,6 +24,10 @@ def announce(batch: Batch, run: RunState, made: Made) -> None:
     Raises:
         IntegrityError: the attempt's checkpoint or report is not the one that the ledger knows.
     """
+    run_files.check(batch, run)
+    if run_files.references(batch.setup) != run.body["references"]:
+        what = "a checkpoint that attacks compare with was changed while the run went on"
+        raise IntegrityError(f"{batch.setup.path}: attack: {what}; run the same command again, a new run then begins")
     state, attempt = batch.state(), batch.folder(run.id) / f"attempt-{made['number']}"
     version, after = state.next_version, digests(attempt)
     if (after["tensor_digest"], files.sha256(attempt / "report.json")) != (made["subject"], made["unlearn_report"]):
@@ -32,7 +36,7 @@ def announce(batch: Batch, run: RunState, made: Made) -> None:
     attacked = read_report(batch.folder(run.id) / f"attack-{made['number']}") if made["attack_report"] else None
     key = batch.setup.deletion.signing_key
     folder = batch.folder(run.id) / EVIDENCE
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     written = evidence.write(
         folder, facts, read_report(attempt), attacked, batch.setup.deletion.folder / key if key else None
     )
@@ -53,7 +57,7 @@ def _facts(batch: Batch, state: State, run: RunState, made: Made, version: str) 
         unlearned=Artifact(told(after / "report.json"), made["unlearn_report"]),
         attacked=Artifact(told(attack), made["attack_report"]) if made["attack_report"] else None,
         requests=tuple(state.requests[name].digest for name in run.requests), selection=run.body["selection_digest"],
-        ledger=last.hash,
+        ledger=last.hash, policy=made["policy"],
     )  # fmt: skip
 
 
@@ -65,6 +69,9 @@ def promote(batch: Batch, run: RunState) -> None:
     """
     assert run.version is not None and run.after is not None
     made = next(one for one in run.attempts if one["passed"])
+    if run.body.get("files") is not None:  # else a tool that did not note any began it
+        run_files.check(batch, run)
+    run_files.check_evidence(batch, run)
     forget = batch.folder(run.id) / FORGET
     if not forget.is_file() or keyed.digest(batch.key, files.sha256(forget)) != run.body["selection_digest"]:
         raise IntegrityError(f"{forget}: is not the list of records that {run.id} began with; bring it back")
@@ -99,6 +106,7 @@ def fail(batch: Batch, run: RunState, reason: str, *, counted: bool = True) -> N
     `counted`: whether it was the requests' failure.
     """
     limit = batch.setup.deletion.attempts
+    run_files.drop_unnoted(batch, run)
     with batch.ledger.transaction():
         batch.ledger.append("run_failed", run=run.id, reason=reason, counted=counted)
         state = batch.state()

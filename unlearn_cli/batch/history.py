@@ -6,6 +6,7 @@ from typing import Any
 from unlearn_cli.batch import clock
 from unlearn_cli.batch.ledger import Event
 from unlearn_cli.batch.state import fold
+from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.errors import UserError
 
 COUNTS = "records: {records}, unknown: {unknown}, forgotten before: {already}"
@@ -34,6 +35,8 @@ def history(events: Iterable[Event], request: str) -> dict[str, Any]:
         listed = request in event.body.get("requests", ())
         if event.kind == "run_started" and listed:
             runs.add(event.run)
+        if event.kind not in TEXTS:
+            continue
         if event.request == request or (event.request is None and (listed or event.run in runs)):
             told.append({"time": event.time, "kind": event.kind, "run": event.run, "text": _text(event)} | event.body)
     if not told:
@@ -57,5 +60,5 @@ def _text(event: Event) -> str:
     if event.kind == "done":
         facts["how"] = f"by {event.run}" if event.run else "without a run, nothing of it was left"
     if event.kind == "attempt":
-        facts["how"] = "passed" if event.body["passed"] else f"failed: {'; '.join(event.body['failed'])}"
+        facts["how"] = describe(event.body)
     return TEXTS[event.kind].format_map(facts)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from unlearn_cli.batch import fault
+from unlearn_cli.batch import fault, run_files
 from unlearn_cli.batch.promote import FIRST, POINTER, copy_first, point, pointed
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch
@@ -52,6 +52,23 @@ def _refuse_others(models: Path, initial: Path, ledger: Path) -> None:
         raise IntegrityError(f"{ledger}: {what}; bring the ledger back from a backup")
 
 
+def refuse_unknown(models: Path, state: State) -> None:
+    """Refuse to go on beside versions that the ledger does not know: it may be an old one that was put back.
+
+    Raises:
+        IntegrityError: names one of them.
+    """
+    for name in unknown_versions(models, state):
+        what = "the ledger does not know this version"
+        raise IntegrityError(f"{models / name}: {what}; bring the ledger back from a backup, or move the folder away")
+
+
+def unknown_versions(models: Path, state: State) -> list[str]:
+    """Return the versions that the ledger does not know; while it knows of none, those of a run are another matter."""
+    names = sorted(path.name for path in models.iterdir()) if models.is_dir() and state.versions else []
+    return [name for name in names if re.fullmatch(r"v\d{4,}", name) and name not in state.versions]
+
+
 def check_current(batch: Batch, state: State) -> None:
     """Check that the pointer names the version that the ledger says, and that its bytes are those that it knows.
 
@@ -86,3 +103,4 @@ def check_version(batch: Batch, state: State, name: str) -> None:
     if found != state.versions[name]["file_sha256"]:
         what = "is not the checkpoint that the ledger knows: it was replaced or damaged"
         raise IntegrityError(f"{folder}: {what}; find out by whom, and bring it back from a backup")
+    run_files.check_version(batch, state, name)

@@ -6,6 +6,7 @@ from typing import Any
 from unlearn_cli.batch import clock
 from unlearn_cli.batch.ledger import Event
 from unlearn_cli.batch.state import RunState, fold
+from unlearn_cli.batch.verdicts import describe_verdict
 
 DONE, GATE_FAILED, SET_ASIDE = 0, 3, 5
 
@@ -23,16 +24,16 @@ def document(events: list[Event], before: int, now: str) -> dict[str, Any]:
         "rolled_back": [event.body["requests"] for event in new if event.kind == "rolled_back"],
         "pending": len(waiting), "overdue": sum(clock.told(request.due) < now for request in waiting),
         "next_due": clock.told(waiting[0].due) if waiting else None,
-        "current": state.current, "published": state.published,
+        "current": state.current, "published": state.published, "head": events[-1].hash if events else None,
     }  # fmt: skip
 
 
 def _run(run: RunState) -> dict[str, Any]:
     facts = ("records", "unknown", "already", "purged", "forgotten", "gates_left_out", "tool_version")
-    made = ("method", "passed", "failed")
+    made = ("method", "passed", "failed", "verdict", "policy")
     return {
         "run": run.id, "state": run.state, "requests": run.requests, "version": run.version, "reason": run.reason,
-        "attempts": [{name: attempt[name] for name in made} for attempt in run.attempts],
+        "attempts": [{name: attempt.get(name) for name in made} for attempt in run.attempts],
         **{name: run.body[name] for name in facts},
     }  # fmt: skip
 
@@ -64,15 +65,17 @@ def text(found: dict[str, Any]) -> str:
     if found["pending"]:
         overdue = f", {found['overdue']} overdue" if found["overdue"] else ""
         lines.append(f"{found['pending']} requests pending{overdue}; the next is due {clock.short(found['next_due'])}")
-    return "\n".join(lines)
+    return "\n".join([*lines, f"ledger head: {found['head']}"])
 
 
 def _line(run: dict[str, Any]) -> str:
     if run["state"] == "promoted":
-        method = next(made["method"] for made in run["attempts"] if made["passed"])
-        what = f"{len(run['requests'])} requests done, {run['records']} records forgotten by {method}"
+        made = next(made for made in run["attempts"] if made["passed"])
+        what = f"{len(run['requests'])} requests done, {run['records']} records forgotten by {made['method']}"
         more = [f"{run[name]} {name}" for name in ("unknown", "already", "purged") if run[name]]
-        return f"{run['run']}: {what}{_in_brackets(more)}; {run['version']} is current"
+        verdict = describe_verdict(made)
+        told = f"; {verdict}" if verdict else ""
+        return f"{run['run']}: {what}{_in_brackets(more)}; {run['version']} is current{told}"
     if run["state"] == "rolled_back":
         return f"{run['run']}: rolled back, {len(run['requests'])} requests are pending again"
     failed = [f"{made['method']}: {'; '.join(made['failed'])}" for made in run["attempts"] if not made["passed"]]

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from typing import Literal
 
 from unlearn_cli import console
-from unlearn_cli.batch import fault, inbox
+from unlearn_cli.batch import fault, inbox, run_files
 from unlearn_cli.batch.attempts import first_that_passes
 from unlearn_cli.batch.finishing import announce, fail, promote
-from unlearn_cli.batch.opening import begin, check_current
+from unlearn_cli.batch.opening import begin, check_current, refuse_unknown
 from unlearn_cli.batch.requests import Request
-from unlearn_cli.batch.selecting import selection_digest, start
+from unlearn_cli.batch.selecting import start
 from unlearn_cli.batch.state import RunState
 from unlearn_cli.batch.tidying import clean, remove_unbegun, tidy
-from unlearn_cli.batch.work import FORGET, MANIFEST, Batch
+from unlearn_cli.batch.work import Batch
 from unlearn_cli.errors import UserError
 
 FAILED = "no method passed"
@@ -55,6 +55,7 @@ def ready(batch: Batch) -> None:
     """
     remove_unbegun(batch, batch.state())
     begin(batch)
+    refuse_unknown(batch.setup.models, batch.state())
     check_current(batch, batch.state())
     clean(batch, batch.state())
 
@@ -66,23 +67,32 @@ def recover(batch: Batch) -> Ending:
         return "passed"
     unfinished = state.runs[state.unfinished]
     console.say(f"{unfinished.id}: goes on where it was stopped", run=unfinished.id)
-    changed = _changed(batch, unfinished)
-    if changed and unfinished.state == "running":
-        fail(batch, unfinished, f"{changed} since it began; it begins anew", counted=False)
+    changed = _changed(batch, unfinished) if unfinished.state == "running" else None
+    if changed:
+        with batch.ledger.transaction():
+            fail(batch, unfinished, f"{changed} since it began; it begins anew", counted=False)
+            if not batch.folder(unfinished.id).exists():
+                batch.ledger.append("vacuumed", removed=[f"runs/{unfinished.id}"])
         tidy(batch)
         return "passed"
     return finish(batch, unfinished.id)
 
 
 def _changed(batch: Batch, unfinished: RunState) -> str | None:
-    """Say what was changed since a run began, so that it cannot end as it would have."""
-    folder = batch.folder(unfinished.id)
+    """Say what was changed since a run began, so that it cannot end as it would have.
+
+    Raises:
+        IntegrityError: a file in its folder was changed, which nothing but the run itself should do.
+    """
+    if not batch.folder(unfinished.id).exists():
+        return "its folder was removed"
+    if unfinished.body.get("files") is None:
+        return "the tool was changed"
+    run_files.check(batch, unfinished)
     if batch.setup.digest != unfinished.body["config"]:
         return "deletion.yaml, the manifest or the tool was changed"
-    forget = folder / FORGET
-    whole = forget.is_file() and (folder / MANIFEST).is_file()
-    if not whole or selection_digest(batch, forget) != unfinished.body["selection_digest"]:
-        return "its folder was changed"
+    if run_files.references(batch.setup) != unfinished.body["references"]:
+        return "a checkpoint that attacks compare with was changed"
     return None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unlearn_cli import __version__, console, files, manifest
-from unlearn_cli.batch import fault, keyed
+from unlearn_cli.batch import fault, keyed, run_files
 from unlearn_cli.batch.requests import Request
 from unlearn_cli.batch.resolve import Found, Resolution, resolve
 from unlearn_cli.batch.run_manifest import run_manifest
@@ -130,6 +130,7 @@ def _described(
     records = _take_duplicates_along(folder) if duplicates_too else selected.resolution.records
     return selected, {
         **_started(batch, state, selected, folder / FORGET), "records": records, "gates_left_out": left_out,
+        "files": run_files.digests(folder, batch.key), "references": run_files.references(batch.setup),
     }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ class Facts:
     requests: tuple[str, ...]  # their digests
     selection: str  # keyed digest of the ids of the records that they name
     ledger: str  # hash of the ledger's last event before this
+    policy: str | None = None  # the rule of deletion.yaml that let a verdict through which is not decided
 
 
 def artifacts(folder: Path, name: str) -> tuple[Artifact, ...]:

@@ -36,7 +36,9 @@ def tested(facts: Facts, unlearned: Report, attacked: Report | None) -> Statemen
     )
     reports = [_measured(facts.unlearned, unlearned)]
     if facts.attacked and attacked:
-        reports.append(_measured(facts.attacked, attacked))
+        attack_report = _measured(facts.attacked, attacked)
+        attack_report["annotations"]["policy"] = facts.policy
+        reports.append(attack_report)
     predicate = {
         "result": "FAILED" if failed else "WARNED" if warned or not passed else "PASSED",
         "configuration": [manifest(unlearned), *reports],

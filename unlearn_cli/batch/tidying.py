@@ -7,11 +7,10 @@ from pathlib import Path
 
 from unlearn_cli import files
 from unlearn_cli.batch import fault, inbox
+from unlearn_cli.batch.run_files import HALF_WRITTEN
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import MANIFEST, SELECTION, Batch
 from unlearn_cli.errors import IntegrityError
-
-HALF_WRITTEN = ".*.new-*"  # as `files` names what it has not renamed yet; nobody else writes while the lock is held
 
 
 def tidy(batch: Batch) -> None:
@@ -37,14 +36,24 @@ def remove_unbegun(batch: Batch, state: State) -> None:
     Raises:
         IntegrityError: a run that the ledger does not know got further than that, so another ledger knows it.
     """
-    runs = batch.setup.deletion.path("runs")
-    names = sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
-    unknown = [runs / name for name in names if re.fullmatch(r"R\d{4,}", name) and name not in state.runs]
+    unknown = unknown_runs(batch.setup.deletion.path("runs"), state)
     for folder in unknown:
-        if any(path.name not in (SELECTION, MANIFEST) for path in folder.iterdir() if not path.match(HALF_WRITTEN)):
+        if not is_unbegun(folder):
             what = "holds a run that the ledger knows nothing of"
             raise IntegrityError(f"{folder}: {what}; bring the ledger back from a backup, or move the folder away")
-    _remove(runs, unknown)
+    _remove(batch.setup.deletion.path("runs"), unknown)
+
+
+def unknown_runs(runs: Path, state: State) -> list[Path]:
+    """Return the folders of runs that the ledger does not know."""
+    names = sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
+    return [runs / name for name in names if re.fullmatch(r"R\d{4,}", name) and name not in state.runs]
+
+
+def is_unbegun(folder: Path) -> bool:
+    """Say whether a run was killed before the ledger could know of it: a run that has ended has no lists of records."""
+    names = {path.name for path in folder.iterdir() if not path.match(HALF_WRITTEN)}
+    return not names or (SELECTION in names and names <= {SELECTION, MANIFEST})
 
 
 def _remove(folder: Path, leftovers: Sequence[Path]) -> None:

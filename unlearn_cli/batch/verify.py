@@ -1,39 +1,115 @@
 """`batch --verify`: does all that the ledger says still hold? Of its own rows, of the files, of the current pointer."""
 
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from unlearn_cli.batch import evidence
-from unlearn_cli.batch.ledger import Event, open_ledger
+from unlearn_cli.batch import evidence, run_files
+from unlearn_cli.batch.chain import START, Row
+from unlearn_cli.batch.evidence_check import differing
+from unlearn_cli.batch.ledger import Event, Ledger, open_ledger
 from unlearn_cli.batch.ledger_check import forgotten
+from unlearn_cli.batch.opening import unknown_versions
 from unlearn_cli.batch.promote import FIRST, POINTER
 from unlearn_cli.batch.state import RunState, State, fold
+from unlearn_cli.batch.tidying import is_unbegun, unknown_runs
+from unlearn_cli.batch.work import EVIDENCE
 from unlearn_cli.checkpoint_header import files_digest, read_header
 from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import IntegrityError, UserError
 from unlearn_cli.files import sha256
 
 PARENT = "unlearn_cli.parent"
+SHORTEST_HEAD = 12  # digits
+CHECKED = ("report.json", "model.safetensors")  # files of a version that are compared with other digests, too
 
 
-def verify(deletion: Deletion) -> list[str]:
-    """Return what does not hold, a line each.
+@dataclass(frozen=True)
+class Verified:
+    """What does not hold, a line each; the hash of the ledger's last event; and what no check of these can show."""
+
+    findings: list[str]
+    head: str
+    limits: list[str]
+
+
+def verify(deletion: Deletion, expected_head: str | None = None) -> Verified:
+    """Check the ledger and all that it says; `expected_head`: a hash that its last event once had, or the start of it.
 
     Raises:
-        UserError: there is no ledger yet.
+        UserError: there is no ledger yet, or the hash cannot be one.
         IntegrityError: the ledger's file is so damaged that it cannot be read, or its key is another one or gone.
     """
+    if expected_head is not None and not re.fullmatch(f"[0-9a-f]{{{SHORTEST_HEAD},64}}", expected_head):
+        raise UserError(f"--expect-head: expected a ledger's hash, {SHORTEST_HEAD} to 64 digits from 0 to 9 and a to f")
     with open_ledger(deletion.path("ledger"), create_missing=False, key_file=deletion.key_file) as ledger:
-        wrong = [*ledger.damage(), *ledger.broken(ledger.rows())]
-        if wrong:
-            return [*wrong, "the files were not checked: what the ledger says of them cannot be trusted"]
-        events = ledger.events()
-        state = fold(events)
-        return [
-            *forgotten(ledger, state), *lineage(events), *pointer(deletion, state),
-            *versions(deletion, state), *reports(deletion, state), *signatures(deletion, state),
-        ]  # fmt: skip
+        rows = ledger.rows()
+        wrong = [*ledger.damage(), *ledger.broken(rows), *_rolled_back(rows, expected_head)]
+        if ledger.damage() or ledger.broken(rows):
+            wrong.append("the files were not checked: what the ledger says of them cannot be trusted")
+        else:
+            wrong += _findings(deletion, ledger)
+        return Verified(wrong, rows[-1][7] if rows else START, limits(deletion, ledger, expected_head))
+
+
+def _rolled_back(rows: list[Row], expected_head: str | None) -> Iterator[str]:
+    """Look for a hash that the ledger's last event once had: events are only ever added."""
+    if expected_head is not None and not any(row[7].startswith(expected_head) for row in rows):
+        yield f"no event has the hash {expected_head}: an older ledger was put back, or another one"
+
+
+def _findings(deletion: Deletion, ledger: Ledger) -> list[str]:
+    events, key = ledger.events(), ledger.key
+    state = fold(events)
+    return [
+        *forgotten(ledger, state), *lineage(events), *pointer(deletion, state), *unknown(deletion, state),
+        *versions(deletion, state), *reports(deletion, state, key), *strange(deletion, state, key),
+        *differing(deletion.path("runs"), events, state.removed), *signatures(deletion, state),
+    ]  # fmt: skip
+
+
+def limits(deletion: Deletion, ledger: Ledger, expected_head: str | None) -> list[str]:
+    """Return what was not checked, and who could have changed what unnoticed."""
+    found = ["not shown: whether somebody who can read the ledger's key has written ledger and reports anew"]
+    found[0] += ", with the signing key" if deletion.signing_key else ""
+    if not deletion.signing_key:
+        found.append("not checked: signatures of evidence, because deletion.yaml names no signing_key")
+    if expected_head is None:
+        found.append("not checked: whether an older state of everything was put back; --expect-head HASH shows that")
+    if not ledger.is_keyed:
+        found.append("not shown: whether the chain was computed anew, for it has no key yet; the next run gives it one")
+    return found
+
+
+def unknown(deletion: Deletion, state: State) -> Iterator[str]:
+    """Look for versions and runs that the ledger does not know; one that was killed before it began is no finding."""
+    for name in unknown_versions(deletion.path("models"), state):
+        yield f"models/{name}: the ledger does not know this version"
+    for folder in unknown_runs(deletion.path("runs"), state):
+        if folder.name != state.next_run or not is_unbegun(folder):
+            yield f"runs/{folder.name}: the ledger does not know this run"
+
+
+def strange(deletion: Deletion, state: State, key: bytes) -> Iterator[str]:
+    """Look for files that were put into the folders of ended runs and of versions, or changed there."""
+    for run in state.runs.values():
+        folder = deletion.path("runs") / run.id
+        if run.id == state.unfinished or run.body.get("files") is None:
+            continue
+        known = {*run_files.noted(run), *(f"{EVIDENCE}/{name}" for name in run.evidence)}
+        for path in run_files.written(folder):
+            name = path.relative_to(folder).as_posix()
+            if name not in known and not run_files.is_selection(name):
+                yield f"runs/{run.id}/{name}: is not a file that the ledger knows"
+    for name in state.versions:
+        folder = deletion.path("models") / name
+        if _is_removed(state, f"models/{name}") or not folder.exists():
+            continue
+        for path, what in run_files.changes_of_version(folder, state, name, key):
+            if path.name not in CHECKED:
+                yield f"models/{name}/{path.relative_to(folder).as_posix()}: {what}"
 
 
 def lineage(events: list[Event]) -> Iterator[str]:
@@ -108,25 +184,38 @@ def _is_unfinished(state: State, version: str) -> bool:
     return state.unfinished is not None and state.runs[state.unfinished].version == version
 
 
-def reports(deletion: Deletion, state: State) -> Iterator[str]:
-    """Check the reports and the evidence that the ledger has digests of, where they were not removed."""
+def reports(deletion: Deletion, state: State, key: bytes) -> Iterator[str]:
+    """Check the files of runs that the ledger has digests of, where they were not removed."""
     for run in state.runs.values():
-        for place, digest in _written(run):
+        for place, stated in [*_written(run), *_noted(run)]:
             if _is_removed(state, place):
                 continue
             kind, _, inner = place.partition("/")
             path = deletion.path("models" if kind == "models" else "runs") / inner
             if not path.is_file():
                 yield f"{place}: is gone"
-            elif sha256(path) != digest:
+            elif stated not in (sha256(path), run_files.digest(path, key)):
                 yield f"{place}: is not the file that the ledger knows; it was changed or replaced"
+
+
+def _noted(run: RunState) -> Iterator[tuple[str, str]]:
+    """Yield the files in a run's folder and their keyed digests: those that stay there and are not checked anyway."""
+    moved = run_files.passed_folder(run) if run.state != "running" else None
+    for name, digest in run_files.noted(run).items():
+        checked = name.endswith("/report.json") or run_files.is_selection(name)
+        if not checked and name.partition("/")[0] != moved:
+            yield f"runs/{run.id}/{name}", digest
 
 
 def signatures(deletion: Deletion, state: State) -> Iterator[str]:
     """Check that signed evidence is signed with a key of the file that signs, where it was not removed."""
+    signed_before = False
     for run in state.runs.values():
-        folder = deletion.path("runs") / run.id / "evidence"
+        folder = deletion.path("runs") / run.id / EVIDENCE
         signed = any(name.endswith(evidence.ENVELOPE) for name in run.evidence)
+        if signed_before and run.evidence and not signed and deletion.signing_key:
+            yield f"{run.id}: its evidence is not signed, though that of an earlier run is"
+        signed_before |= signed
         if not signed or deletion.signing_key is None or not folder.is_dir():
             continue
         try:

@@ -22,8 +22,9 @@ from unlearn_cli.manifest import Manifest
 from unlearn_cli.remote import located
 from unlearn_cli.report import Half
 
-# In a run's folder. The lists of records are removed when the run ends.
+# In a run's folder. The lists of records are removed when the run ends; the control is of a run that is refused.
 MANIFEST, SELECTION, FORGET, EVIDENCE = "manifest.yaml", "selection", "selection/forget.csv", "evidence"
+CONTROL = "control.yaml"
 
 
 @dataclass(frozen=True)

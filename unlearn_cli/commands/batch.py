@@ -29,6 +29,7 @@ class Asked:
     vacuum: bool = False
     status: bool = False
     verify: bool = False
+    expect_head: str | None = None
     history: str | None = None
     fail_if_due_within: str | None = None
     allow_code: bool = False
@@ -67,6 +68,8 @@ def check_options(asked: Asked) -> None:
         raise UserError(f"{' and '.join(names)}: each is a thing of its own; ask for one")
     if asked.fail_if_due_within is not None and not asked.status:
         raise UserError("--fail-if-due-within: is a question to --status; add that")
+    if asked.expect_head is not None and not asked.verify:
+        raise UserError("--expect-head: is a question to --verify; add that")
     if asked.dry_run and names and names[0] in ("--bisect", "--status", "--verify", "--history"):
         raise UserError(f"--dry-run: says nothing of {names[0]}; leave one of the two out")
 
@@ -137,17 +140,22 @@ def vacuum(setup: work.Setup, dry_run: bool) -> Result:
     """Remove what retention does not keep, or list it, and list what stays."""
     from unlearn_cli.batch import vacuum as command
 
+    head = None
     if dry_run:
         found = command.held(setup, work.state(setup), clock.now())
     else:
         with work.opened(setup) as batch:
             found = command.vacuum(batch, clock.now())
+            head = batch.ledger.events()[-1].hash
     rows = [[one.name, "stays" if one.keep else "would go" if dry_run else "removed", one.why] for one in found]
     initial = "the checkpoint that 'initial' names, the source and every backup are yours to remove"
     text = console.table("", ["what still holds or names what was forgotten", "", "why"], rows) if rows else "nothing"
     stays = {one.name: one.why for one in found if one.keep}
-    return Result(f"{text}\n{initial}", {"removed": [one.name for one in found if not one.keep], "stays": stays,
-                                         "dry_run": dry_run})  # fmt: skip
+    last = f"\nledger head: {head}" if head else ""
+    removed = [one.name for one in found if not one.keep]
+    return Result(
+        f"{text}\n{initial}{last}", {"removed": removed, "stays": stays, "dry_run": dry_run, "head": head}
+    )  # fmt: skip
 
 
 def show_status(asked: Asked) -> Result:
@@ -168,9 +176,11 @@ def verify(asked: Asked) -> Result:
     """Check the ledger's chain, the files that it knows, and the lineage of the current checkpoint."""
     from unlearn_cli.batch import verify as command
 
-    found = command.verify(deletion.read(asked.deletion))
-    text = "\n".join(found) if found else "the ledger, the files that it knows and the lineage are as they should be"
-    return Result(text, {"findings": found}, INTEGRITY if found else 0)
+    found = command.verify(deletion.read(asked.deletion), asked.expect_head)
+    held = ["the ledger, the files that it knows and the lineage are as they should be"]
+    text = "\n".join([*(found.findings or held), f"ledger head: {found.head}", *found.limits])
+    document = {"findings": found.findings, "head": found.head, "limits": found.limits}
+    return Result(text, document, INTEGRITY if found.findings else 0)
 
 
 def show_history(asked: Asked, request: str) -> Result:
