@@ -534,3 +534,24 @@ def test_an_unknown_id_or_person_is_shown_with_the_one_that_is_written_almost_so
     asked = Asked(ids=["\u00e9"], groups=groups)
     found = resolved(described(WRITERS[kind](tmp_path, records)), tmp_path, [asked]).found[0]
     assert found.examples == ("\u00e9 (did you mean 'e\u0301'?)", "person = 3 (did you mean '03'?)")
+
+
+def test_requests_may_name_a_class_by_position_or_name_and_the_run_lists_names(tmp_path: Path) -> None:
+    records = Records(["a", "b", "c"], ["ant", "bee", "cat"], ["1", "2", "3"], [1, 2, 3])
+    manifest = described(WRITERS["csv"](tmp_path, records))
+    requests = [Asked("x", classes=[1]), Asked("y", classes=["bee"]), Asked("z", classes=["ant", 1])]
+    found = resolved(manifest, tmp_path, requests)
+    assert found.classes == {"x": ["bee"], "y": ["bee"]}
+    assert [one.records for one in found.found] == [1, 1, 0]
+    assert "'ant' is a name and 1 the position of 'bee'; list names only" in str(found.found[2].problem)
+
+
+def test_a_class_of_digits_is_the_one_that_is_written_so(tmp_path: Path) -> None:
+    for i, folder in enumerate(("01", "02", "03", "10")):
+        (tmp_path / "images" / folder).mkdir(parents=True)
+        Image.new("L", (2, 2), i).save(tmp_path / "images" / folder / "a.png")
+    manifest = described({"imagefolder": str(tmp_path / "images")}, input={"shape": [1, 2, 2]})
+    requests = [Asked("x", classes=["02"]), Asked("y", classes=[2]), Asked("z", classes=[10])]
+    found = resolved(manifest, tmp_path, requests)
+    assert found.classes == {"x": ["02"], "z": ["10"]}
+    assert "no class '2'; did you mean '02'?" in str(found.found[1].problem)

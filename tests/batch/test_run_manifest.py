@@ -8,6 +8,7 @@ from unlearn_cli.batch.run_manifest import applicable, run_manifest
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.remote import url_of
 from unlearn_cli.sources import Table
+from unlearn_cli.spelling import number_of, text_of
 
 NAME = '\U0001f600 \x7f \x85 "no" 1e-4'
 MANIFEST = """\
@@ -79,3 +80,16 @@ def test_gates_apply_where_their_records_are(classes: bool, forgotten: bool, kep
     found, left_out = applicable(gates, classes, forgotten)
     assert found == kept
     assert len(found) + len(left_out) == len(gates)
+
+
+def test_values_of_conditions_are_quoted_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    listed = '[007, \'007\', 1e3, 0x1f, 7, 2.50, true, True, "a\\"b"]'
+    text = MANIFEST.replace("NAME", "a").replace("TEST", "t.csv").replace("value: [1, 2]", f"value: {listed}")
+    original = manifest.read(write_manifest(tmp_path, text))
+    text, _ = run_manifest(original, tmp_path / "runs", selection="selection", classes=[], forgotten=False)
+    found = manifest.read(write_manifest(tmp_path / "runs", text))
+    first, second = (one.data.train.rows.where[0].value for one in (original, found))  # type: ignore[union-attr]
+    assert isinstance(first, list) and isinstance(second, list)
+    assert [*map(text_of, first)] == [*map(text_of, second)]
+    assert [*map(number_of, first)] == [*map(number_of, second)] == [7, None, 1000, 31, 7, 2.5, True, True, None]
