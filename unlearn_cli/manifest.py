@@ -147,8 +147,17 @@ class Manifest(Section):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what the manifest says, comments and layout aside."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
+        """SHA-256 of the manifest's content without `forget`: who is named there could be found by trying names."""
+        return _digest({**self.model_dump(mode="json"), "forget": None})
+
+    @cached_property
+    def digest_with_forget(self) -> str:
+        """The digest that old checkpoints carry, to recognise them by; never written any more."""
+        return _digest(self.model_dump(mode="json"))
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _check_gate(condition: str, task: Task, number: int) -> None:

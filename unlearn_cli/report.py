@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION = "2.1"
 
@@ -63,8 +63,14 @@ class Notice(Part):
 
 
 class Manifest(Part):
-    digest: str = Field(
-        description="SHA-256 of the manifest's text, comments and layout aside; it covers the ids that are listed there"
+    manifest_digest: str | None = Field(
+        default=None,
+        description="SHA-256 of the manifest's content without `forget`; null in what was read of a 2.0 report",
+    )
+    selection_digest: str | None = Field(
+        default=None,
+        description="HMAC-SHA256 over the ids to forget with the ledger's key; null outside of a deletion batch, where "
+        "no key remains to compare it with",
     )
     task: Task
     architecture: str
@@ -76,6 +82,12 @@ class Manifest(Part):
         default=None, description="ids of the manifest's `forgotten` that no record of train has: nothing measures them"
     )
     notices: list[Notice] = Field(default_factory=list, description="what the sources leave out or change, counted")
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_older(cls, value: Any) -> Any:
+        """Leave out the one digest that reports had up to schema 2.0: it covered what to forget."""
+        return {key: part for key, part in value.items() if key != "digest"} if isinstance(value, dict) else value
 
 
 class Curve(Part):

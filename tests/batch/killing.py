@@ -12,7 +12,8 @@ from typing import Any
 from tests.batch.tiny import batch
 from unlearn_cli.batch import fault
 from unlearn_cli.batch.ledger import open_ledger
-from unlearn_cli.files import sha256
+from unlearn_cli.checkpoint_header import read_header
+from unlearn_cli.stored_tensors import tensor_digest
 
 CHANGES = {"os.rename", "os.link", "os.symlink", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"}
 
@@ -85,7 +86,7 @@ def final_state(folder: Path) -> dict[str, Any]:
     with open_ledger(folder / "ledger.sqlite", create_missing=False) as ledger:
         events = ledger.events()
     done = Counter(event.request for event in events if event.kind == "done")
-    weights = {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.glob("models/v*/*.safetensors"))}
+    weights = {str(path.relative_to(folder)): _keyless(path) for path in sorted(folder.glob("models/v*/*.safetensors"))}
     reports = {str(path.relative_to(folder)): _timeless(path) for path in sorted(folder.glob("models/*/report.json"))}
     findings = json.loads(batch(folder, "--verify", "--json").stdout)["findings"]
     return {
@@ -96,7 +97,18 @@ def final_state(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _keyless(path: Path) -> tuple[str, dict[str, str]]:
+    """Return the digest of a checkpoint's tensors and its metadata, without the digest that has the ledger's key."""
+    header = read_header(path)
+    metadata = {name: text for name, text in header.metadata.items() if not name.endswith("selection_digest")}
+    return tensor_digest(header), metadata
+
+
 def _timeless(path: Path) -> dict[str, Any]:
     document = json.loads(path.read_text(encoding="utf-8"))
-    del document["run"]
+    del document["run"], document["manifest"]["selection_digest"]
+    for role in ("subject", "original"):
+        if document[role]:
+            del document[role]["file_sha256"]
+            document[role]["lineage"].pop("selection_digest", None)
     return document

@@ -34,7 +34,10 @@ def test_requests_are_united_carried_out_once_and_filed(project: Path) -> None:
     lineage = read_header(project / "models" / "current").metadata
     before = read_header(project / "original" / "model.safetensors").metadata
     assert lineage["unlearn_cli.parent"] == before["unlearn_cli.tensor_digest"]
-    assert report_of(project / "models" / "v0001")["manifest"]["splits"]["forget"]["n"] == said["runs"][0]["records"]
+    report = report_of(project / "models" / "v0001")
+    assert report["manifest"]["splits"]["forget"]["n"] == said["runs"][0]["records"]
+    assert lineage["unlearn_cli.selection_digest"] == report["manifest"]["selection_digest"]
+    assert len(report["manifest"]["selection_digest"]) == 64
     assert sorted(path.name for path in (project / "requests" / "done").iterdir()) == ["DSR-1.yaml", "DSR-2.yaml"]
     assert batch(project, "--verify").exit_code == 0
 
@@ -62,8 +65,7 @@ def test_the_same_requests_give_the_same_checkpoint_wherever_the_batch_lies(proj
             (other / "project").rename(place)
             for name in ("models", "runs"):
                 (place / name).rename(place / f"{name}-old")
-            for name in ("ledger.sqlite", "ledger.key"):
-                (place / name).unlink()
+            (place / "ledger.sqlite").unlink()  # the key stays: the digest of the selection has it
         ask(place, "DSR-1", ids=["rec-1", "rec-2"])
         document(place)
         made.append(sha256(place / "models" / "v0001" / "model.safetensors"))

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.tiny import MANIFEST, invoke, write_manifest
@@ -250,6 +252,38 @@ def test_state_of_a_run_on_other_data_is_not_gone_on_from(original: Path, tmp_pa
     assert "goes on" not in result.stderr
     assert report_of(tmp_path / "out")["manifest"]["splits"]["forget"]["n"] == 4
     assert (tmp_path / "out.partial" / "mine").is_dir()
+
+
+def test_state_of_another_selection_is_discarded_and_names_nobody(original: Path, tmp_path: Path) -> None:
+    """The folder, the file and its metadata are the same whoever is to be forgotten, but for a salted digest."""
+    settings = ["--method", "finetune", "--set", "epochs=9", "--device", "cpu", "--no-evaluate"]
+    arguments = ["unlearn", str(original), "-m", str(tmp_path / "manifest.yaml"), *settings]
+    states = []
+    for number, ids in enumerate(([6, 7], [6, 7], [7, 8])):
+        write_manifest(tmp_path, MANIFEST.replace("{classes: [3]}", f"{{ids: {ids}}}"))
+        script = SIGNAL_AT_STEP.format(step=60, arguments=[*arguments, "-o", str(tmp_path / f"out{number}")])
+        assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 75
+        states += (tmp_path / f"out{number}.partial").glob("*/*")
+    assert len({(state.parent.name, state.name) for state in states}) == 1
+    assert {stat.S_IMODE(state.stat().st_mode) for state in states} == {0o600}
+    facts = [json.loads(safe_open(state, framework="pt").metadata()["facts"]) for state in states]
+    assert len({one["identity"] for one in facts}) == len({one["salt"] for one in facts}) == 3
+    result = invoke(*arguments, "-o", tmp_path / "out0")  # the manifest asks for 7 and 8 now
+    assert result.exit_code == 0
+    assert "is of other records or another selection; it is removed, finetune starts again" in result.stderr
+
+
+def test_no_digest_of_the_manifest_reveals_by_trial_who_is_forgotten(original: Path, tmp_path: Path) -> None:
+    for number, ids in enumerate(([6], [7])):
+        manifest = write_manifest(tmp_path, MANIFEST.replace("{classes: [3]}", f"{{ids: {ids}}}"), f"{number}.yaml")
+        assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / str(number), *FAST).exit_code == 0
+    reports = [report_of(tmp_path / name) for name in ("0", "1")]
+    digests = {report["manifest"]["manifest_digest"] for report in reports}
+    assert len(digests) == 1
+    assert [report["manifest"]["selection_digest"] for report in reports] == [None, None]
+    for report in reports:
+        assert report["subject"]["lineage"]["manifest_digest"] in digests
+        assert not {"manifest", "selection_digest"} & report["subject"]["lineage"].keys()
 
 
 def test_what_is_measured_is_what_is_delivered_in_half_precision_too(original: Path, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def _unlearned(batch: Batch, run: RunState, number: int, method: str, half: Half
     out = folder / f"attempt-{number}"
     if _is_to_do(run, out):
         with sealed(keyed.derived(batch.key, "saved state")):
-            unlearn.run(unlearning_of(batch, run, number, method, folder / MANIFEST), batch.setup.common(half))
+            unlearn.run(unlearning_of(batch, run, number, method, folder / MANIFEST), batch.common(half))
     return _noted(batch, run, number, out, "unlearned")
 
 
@@ -156,7 +156,7 @@ def _judged(batch: Batch, run: RunState, number: int) -> Report:
             folder / f"attempt-{number}", folder / MANIFEST, original=batch.version(run.before["version"]),
             references=_references(batch), out=out,
         )  # fmt: skip
-        evaluate.run(asked, batch.setup.common("verdict"))
+        evaluate.run(asked, batch.common("verdict"))
     return _noted(batch, run, number, out, "judged")
 
 
@@ -168,7 +168,7 @@ def _attacked(batch: Batch, run: RunState, number: int, tried: int) -> Report:
     out = folder / f"attack-{number}"
     if _is_to_do(run, out):
         asked = attack_of(batch, run, tried, folder / f"attempt-{number}", folder / MANIFEST, out)
-        attack.run(asked, batch.setup.common("verdict"))
+        attack.run(asked, batch.common("verdict"))
     return _noted(batch, run, number, out, "attacked")
 
 

@@ -70,7 +70,7 @@ def checkpoint(parts: tuple[Artifact, ...], described: report.Checkpoint | None)
 
 def manifest(document: Report) -> Descriptor:
     """Describe the manifest by what it says, comments and layout aside."""
-    return {"name": "manifest", "digest": {CANONICAL: document.manifest.digest}}
+    return {"name": "manifest", "digest": {CANONICAL: document.manifest.manifest_digest}}
 
 
 def of_subject(document: Report) -> list[Gate]:

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unlearn_cli import __version__, deletion, plugin, suitability
@@ -80,6 +80,10 @@ class Batch:
 
     def state(self) -> State:
         return fold(self.ledger.events())
+
+    def common(self, half: Half = "all") -> Common:
+        """Return the options of the commands that a run is made of, with the key of digests of what to forget."""
+        return replace(self.setup.common(half), selection_key=self.key)
 
     def folder(self, run: str) -> Path:
         """Return the folder of a run: its work while it goes on, its reports and evidence afterwards."""

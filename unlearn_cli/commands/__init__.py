@@ -1,6 +1,6 @@
 """One straight-line program a command. What they share is in `session` (models and data) and `reporting`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlearn_cli.report import Half
@@ -23,6 +23,7 @@ class Common:
     shard: bool = False  # weights over the processes
     compiled: bool = False
     profile: bool = False
+    selection_key: bytes | None = field(default=None, repr=False)  # of a batch's ledger; keys digests of what to forget
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What can be opened and checked before torch is imported: manifest, data, checkpoint headers, settings, the output."""
 
 import contextlib
+import hmac
 import json
 import re
 import shutil
@@ -175,19 +176,54 @@ def constant_network(opened: Opened) -> str | None:
 
 
 def resume_key(opened: Opened, settings: BaseModel, **facts: Any) -> str:
-    """Return a digest of all that decides a run's result; only a run with the same one may go on from kept state.
+    """Return a digest of what decides a run's result, but for the records and what is to be forgotten.
 
-    The data counts with its content: a file of ids to forget may have grown since the run was interrupted.
+    It names the folder of a run's state, where whoever lists folders sees it. See `resume_identity` for the rest.
     """
     common = opened.common
     decides: dict[str, Any] = {
         "manifest": opened.manifest.digest, "settings": settings.model_dump(mode="json"),
-        "data": [content_digest(split) for split in opened.dataset.splits.values()],
         "options": [common.device, common.precision, common.seed, common.batch_size, common.forget_duplicates,
                     common.compiled],
         "version": __version__, **facts,
     }  # fmt: skip
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def resume_identity(opened: Opened) -> str:
+    """Return a digest of the records and the selection, which only a salted digest of may be written.
+
+    A run goes on only from the state of one with the same identity. The data counts with its content: a file of ids to
+    forget may have grown since the run was interrupted.
+    """
+    forget = opened.manifest.forget
+    decides = {
+        "forget": forget.model_dump(mode="json") if forget else None,
+        "data": [content_digest(split) for split in opened.dataset.splits.values()],
+    }
+    return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def selection_digest(opened: Opened) -> str | None:
+    """Return the HMAC-SHA256 with the ledger's key over the ids to forget, sorted; None outside of a deletion batch.
+
+    Without a key, or with one that the report or the data gives away, the ids could be found by trying.
+    """
+    key, splits = opened.common.selection_key, opened.dataset.splits
+    if key is None or "forget" not in splits:
+        return None
+    digest = hmac.new(key, b"selection", sha256)
+    for chunk in splits["forget"].sorted_ids():
+        for text in chunk:
+            content = text.encode(errors="surrogatepass")
+            digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()
+
+
+def lineage_of(opened: Opened) -> dict[str, str]:
+    """Return what a checkpoint's metadata says of the manifest and the selection that it was made by."""
+    selection = selection_digest(opened)
+    return {"manifest_digest": opened.manifest.digest, **({"selection_digest": selection} if selection else {})}
 
 
 def partial_folder(out: Path, key: str) -> Path:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from unlearn_cli.checkpoint_header import read_header
-from unlearn_cli.commands.inputs import Opened, content_digest
+from unlearn_cli.commands.inputs import Opened, content_digest, selection_digest
 from unlearn_cli.errors import UserError
+from unlearn_cli.manifest import Manifest
 
 PREFIX = "unlearn_cli."
 
@@ -22,28 +23,31 @@ def check_references(references: tuple[Path, ...], opened: Opened) -> list[str]:
     for path in references:
         metadata = read_header(path).metadata
         known = {key.removeprefix(PREFIX): text for key, text in metadata.items() if key.startswith(PREFIX)}
-        _refuse(path, known, train, opened.manifest.digest)
-        unknown += not _verified(known, retain, opened.manifest.digest)
+        _refuse(path, known, train, opened.manifest)
+        unknown += not _verified(known, retain, opened)
     if not unknown:
         return []
     return [f"That {unknown} of {len(references)} references never saw forget is the user's word: no lineage shows it."]
 
 
-def _refuse(path: Path, known: dict[str, str], train: str, manifest: str) -> None:
+def _refuse(path: Path, known: dict[str, str], train: str, manifest: Manifest) -> None:
     advice = "'unlearn-cli train --split retain' makes a reference"
-    on_train = known.get("trained_on") == train or (
-        known.get("split") == "train" and known.get("manifest") == manifest and "trained_on" not in known
-    )
-    if on_train:
+    of_manifest = (known.get("manifest_digest"), known.get("manifest")) in (
+        (manifest.digest, None), (None, manifest.digest_with_forget)
+    )  # fmt: skip
+    on_train = known.get("split") == "train" and of_manifest and "trained_on" not in known
+    if on_train or known.get("trained_on") == train:
         raise UserError(f"--reference {path}: was trained on train, which holds what is to be forgotten; {advice}")
     method = known.get("method", "train")
     if method not in ("train", "retrain"):
         raise UserError(f"--reference {path}: was made by {method} from a checkpoint that knew forget; {advice}")
 
 
-def _verified(known: dict[str, str], retain: str, manifest: str) -> bool:
-    """Say whether the lineage shows that retain alone was trained on."""
+def _verified(known: dict[str, str], retain: str, opened: Opened) -> bool:
+    """Say whether the lineage shows that only retain was trained on: by its content, or by a comparable selection."""
+    from_scratch = known.get("method") == "retrain" or "parent" not in known
     if "trained_on" in known:
-        return known["trained_on"] == retain and "parent" not in known
-    from_scratch = known.get("method") == "retrain" or (known.get("split") == "retain" and "parent" not in known)
-    return from_scratch and known.get("manifest") == manifest
+        return from_scratch and known["trained_on"] == retain
+    selection, on_retain = selection_digest(opened), known.get("method") == "retrain" or known.get("split") == "retain"
+    same = (known.get("manifest_digest"), known.get("selection_digest")) == (opened.manifest.digest, selection)
+    return from_scratch and on_retain and selection is not None and same

@@ -16,7 +16,7 @@ from torch import nn
 from unlearn_cli import __version__, console, files, gates, metrics, plugin, ranks, report
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands import Result, over_forgetting, tables
-from unlearn_cli.commands.inputs import Copies, Opened, constant_network
+from unlearn_cli.commands.inputs import Copies, Opened, constant_network, selection_digest
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.dataset import describe
 from unlearn_cli.data.notices import as_data
@@ -127,7 +127,8 @@ def describe_manifest(opened: Opened) -> report.Manifest:
     forgotten = dataset.forget_classes
     names = [dataset.classes[number] for number in forgotten] if dataset.classes and forgotten else None
     return report.Manifest(
-        digest=described.digest, task=described.task, architecture=described.model.architecture,
+        manifest_digest=described.digest, selection_digest=selection_digest(opened),
+        task=described.task, architecture=described.model.architecture,
         classes=dataset.classes, forget_classes=names,
         splits=describe(dataset), checks=checks(opened),
         forgotten_unresolved=dataset.unresolved if described.forgotten else None,

@@ -14,7 +14,7 @@ from torch import nn
 
 from unlearn_cli import checkpoint, runtime
 from unlearn_cli.checkpoint import Checkpoint
-from unlearn_cli.commands.inputs import Opened
+from unlearn_cli.commands.inputs import Opened, resume_identity
 from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
@@ -248,6 +248,7 @@ def start(opened: Opened, partial: Path | None = None) -> Iterator[Session]:
         batch_size=common.batch_size,
         memory_budget=common.memory_budget * 2**20,
         partial=partial,
+        identity=resume_identity(opened) if partial else "",
         shard=common.shard,
         compiled=common.compiled,
         profiled=common.profile,

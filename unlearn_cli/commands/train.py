@@ -8,6 +8,7 @@ from unlearn_cli.commands import Chosen, Common, Result, tables
 from unlearn_cli.commands.inputs import (
     content_digest,
     forget_state,
+    lineage_of,
     open_inputs,
     partial_folder,
     resume_key,
@@ -61,7 +62,7 @@ def run(asked: Asked, common: Common) -> Result:
         current.settle(model, weights)
         measured = {"subject": reporting.measure_model(current, model, "trained")}
         lineage = {
-            "method": "train", "split": asked.split, "manifest": opened.manifest.digest,
+            "method": "train", "split": asked.split, **lineage_of(opened),
             "trained_on": content_digest(opened.dataset.split(asked.split)),
             "settings": settings_digest(settings), "seed": str(common.seed), "version": __version__,
             **({"parent": weights.tensor_digest} if weights else {}),

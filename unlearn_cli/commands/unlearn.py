@@ -14,8 +14,10 @@ from unlearn_cli.commands.inputs import (
     Copies,
     Opened,
     constant_network,
+    content_digest,
     find_copies,
     forget_state,
+    lineage_of,
     open_described,
     partial_folder,
     resume_key,
@@ -102,7 +104,8 @@ def carry_out(
         model, given, before = unlearned(current, asked, method, settings, weights, evaluated)
         gc.collect()  # what the method worked with is large, and a divided network is full of cycles
         lineage = {
-            "method": method.name, "parent": weights.tensor_digest, "manifest": opened.manifest.digest,
+            "method": method.name, "parent": weights.tensor_digest, **lineage_of(opened),
+            **retrained_on(method, opened),
             "settings": settings_digest(settings), "seed": str(current.run.seed), "version": __version__,
         }  # fmt: skip
         with current.run.timed("files"):
@@ -148,6 +151,11 @@ def unlearned(
         model = method.call(inputs, settings)
     current.settle(model, weights)
     return model, sorted(inputs), before
+
+
+def retrained_on(method: Plugin, opened: Opened) -> dict[str, str]:
+    """Return what shows that a reference made by `retrain` saw only retain: it begins with new weights."""
+    return {"trained_on": content_digest(opened.dataset.split("retain"))} if method.name == "retrain" else {}
 
 
 CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to tell the forgotten records from records never seen."]

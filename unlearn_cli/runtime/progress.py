@@ -117,13 +117,17 @@ class Steps(Generic[T]):
     def _save(self) -> None:
         if self._file and self.run:
             facts = {"done": self.done, "curves": self._curves(), "cost": self.run.cost.model_dump()}
+            facts |= state.salted(self.run.identity)
             state.save(self._file, [*self.stateful, self.run.random, TorchRandom()], facts)
 
     def _restore(self) -> int:
         if not (self._file and self.run) or highest(int(not self._file.exists())):
             return 0
         if highest(int(not state.is_whole(self._file))):
-            self._discard(self._file)
+            self._discard(self._file, "is truncated or was changed")
+            return 0
+        if highest(int(not state.is_of(self._file, self.run.identity))):
+            self._discard(self._file, "is of other records or another selection")
             return 0
         facts = state.load(self._file, [*self.stateful, self.run.random, TorchRandom()])
         self.logged = facts["curves"]
@@ -132,10 +136,10 @@ class Steps(Generic[T]):
         console.say(f"{self.phase}: goes on after step {facts['done']} of {len(self.steps)}")
         return facts["done"]
 
-    def _discard(self, file: Path) -> None:
-        """Remove a state that is not as it was saved; what it would have spared is done again."""
+    def _discard(self, file: Path, reason: str) -> None:
+        """Remove a state that this run cannot go on from; what it would have spared is done again."""
         name = f"{file.parents[1].name}/{file.name}"
-        console.warn(f"{name}: this saved state is truncated or was changed; it is removed, {self.phase} starts again")
+        console.warn(f"{name}: this saved state {reason}; it is removed, {self.phase} starts again")
         if ranks.is_first():
             shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
 

@@ -33,7 +33,8 @@ class Run:
     seed: int
     batch_size: int = 128
     memory_budget: int = 2 * 2**30  # bytes of stored samples that are kept on the device; fixed, so that runs are equal
-    partial: Path | None = None
+    partial: Path | None = None  # where state is kept
+    identity: str = ""  # of the records and the selection that state is of; never written as it is
     compiled: bool = False
     clock: Clock | None = None
     predicted_in: torch.dtype = torch.float32  # what metrics and attacks read
@@ -166,8 +167,8 @@ def show(name: str, samples: Tensor, classes: list[int]) -> None:
 @contextmanager
 def start(
     *, device: str = "auto", precision: Precision = "auto", seed: int = 0, batch_size: int = 128,
-    memory_budget: int = 2 * 2**30, partial: Path | None = None, shard: bool = False, compiled: bool = False,
-    profiled: bool = False,
+    memory_budget: int = 2 * 2**30, partial: Path | None = None, identity: str = "", shard: bool = False,
+    compiled: bool = False, profiled: bool = False,
 ) -> Iterator[Run]:  # fmt: skip
     """Begin a run: choose device and precision by capability, make torch deterministic, listen to signals.
 
@@ -175,7 +176,7 @@ def start(
         ResourceError: the device asked for is not there.
     """
     chosen = choose_device(device)
-    run = Run(chosen, choose_precision(precision, chosen), seed, batch_size, memory_budget, partial)
+    run = Run(chosen, choose_precision(precision, chosen), seed, batch_size, memory_budget, partial, identity)
     run.compiled, run.clock = compiled, Clock(chosen) if profiled else None
     run.predicted_in = torch.bfloat16 if precision == "bf16" else torch.float32
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic CUDA matrix products need

@@ -6,6 +6,7 @@ changed since is not loaded. In a batch the digest has a key.
 
 import hmac
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
@@ -43,6 +44,7 @@ def save(path: Path, things: list[Stateful | Tensor], facts: dict[str, Any]) -> 
     with output_file(path) if ranks.is_first() else nullcontext(path) as new:
         write_tensors(new, Stored(tensors), metadata)
         if ranks.is_first():
+            new.chmod(0o600)  # weights that know what is to be forgotten, and the salt
             _seal(new)
 
 
@@ -104,6 +106,24 @@ def load(path: Path, things: list[Stateful | Tensor]) -> dict[str, Any]:
         else:
             thing.load_state_dict(state)
     return json.loads(metadata["facts"])
+
+
+def salted(identity: str) -> dict[str, str]:
+    """Return a digest of what a run works on, with the salt that only its state has: facts to be saved with it."""
+    salt = secrets.token_bytes(32)
+    return {"salt": salt.hex(), "identity": _with_salt(salt, identity)}
+
+
+def is_of(path: Path, identity: str) -> bool:
+    """Say whether a file that is whole was saved by a run that worked on the same."""
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["facts"])
+    salt = bytes.fromhex(facts.get("salt", ""))
+    return hmac.compare_digest(facts.get("identity", ""), _with_salt(salt, identity))
+
+
+def _with_salt(salt: bytes, identity: str) -> str:
+    return hmac.digest(salt, identity.encode(), "sha256").hex()
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
