@@ -197,7 +197,7 @@ def full_report(name: str = "airplane") -> Report:
         "test": Split(n=1000, ids_digest=digest, classes=train),
     }
     manifest = Manifest(
-        digest=digest,
+        manifest_digest=digest,
         task="classification",
         architecture="allcnn",
         classes=classes,
@@ -257,7 +257,7 @@ def bare_report(**changes: object) -> Report:
             seconds={"impair": 12.34, "repair": 187.0},
             peak_memory_bytes=812_000_000,
         ),
-        "manifest": Manifest(digest="ab" * 32, task=task, architecture="mlp"),  # pyright: ignore[reportArgumentType]
+        "manifest": Manifest(manifest_digest="ab" * 32, task=task, architecture="mlp"),  # pyright: ignore[reportArgumentType]
         "subject": checkpoint("subject"),
     } | changes
     return Report.model_validate(fields)
