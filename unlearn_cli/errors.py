@@ -54,6 +54,7 @@ class LostProcess(CliError):
 
 MOST_NAMES = 30  # that a message lists
 MOST_COMPARED = 10_000  # names that are compared letter by letter, which takes a while
+MOST_SEARCHED = 2**21  # names that are searched for one that differs in spelling only: some seconds
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -69,10 +70,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 def nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
     """Return "did you mean 'X'?; " for the nearest of a great many names, such as ids, or nothing when none is near."""
     first: list[str] = []
+    searched = 0
     for chunk in chunks:
         if near := _alike(name, chunk):
             return f"{_question(name, near[0])}; "
         first += chunk[: MOST_COMPARED - len(first)]
+        searched += len(chunk)
+        if searched > MOST_SEARCHED:
+            break
     near = difflib.get_close_matches(name, sorted(set(first)), n=1)
     return f"{_question(name, near[0])}; " if near else ""
 

@@ -47,7 +47,7 @@ def _compared(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     return handler(value.plain) if text_of(value.plain) == value else value
 
 
-def _told(value: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+def _write(value: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
     """Write the text; for a reader that tells quoted from unquoted ones, between the marks of the context."""
     if not isinstance(value, Written):
         return handler(value)
@@ -58,7 +58,7 @@ def _told(value: Any, handler: SerializerFunctionWrapHandler, info: Serializatio
 
 
 COMPARED = WrapValidator(_compared)
-Scalar = Annotated[str | int | float | bool, COMPARED, WrapSerializer(_told)]
+Scalar = Annotated[str | int | float | bool, COMPARED, WrapSerializer(_write)]
 
 
 def text_of(value: str | int | float | bool) -> str:
@@ -76,8 +76,8 @@ def _leaves(annotation: Any) -> frozenset[Any]:
     """Return the types that an annotation is made of, and the validators that keep a text."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        kept = {item for item in annotation.__metadata__ if item in (NAMED, COMPARED)}
-        return frozenset(kept) | _leaves(arguments[0])
+        validators = {item for item in annotation.__metadata__ if item in (NAMED, COMPARED)}
+        return frozenset(validators) | _leaves(arguments[0])
     if origin in (Union, types.UnionType, list, dict, tuple):
         return frozenset().union(*map(_leaves, arguments))
     return frozenset([annotation])

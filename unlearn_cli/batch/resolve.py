@@ -17,6 +17,8 @@ from unlearn_cli.manifest import Manifest
 
 __all__ = ["Found", "Resolution", "Selection", "resolve"]
 
+HINTS = 10  # unknown ids for which a near one is looked up: each takes a look at all records
+
 
 @dataclass(frozen=True)
 class Found:
@@ -106,7 +108,7 @@ def _found(
     records, missing = matching.count_records(connection), matching.count_missing(connection)
     examples: dict[int, list[str]] = {}
     for number, slot, value in matching.examples(connection):
-        alike = matching.find_alike(connection, slot, value)
+        alike = matching.find_alike(connection, slot, value) if sum(map(len, examples.values())) < HINTS else None
         hint = f" (did you mean '{alike}'?)" if alike is not None else ""
         examples.setdefault(number, []).append((f"{groups[slot - 1]} = {value}" if slot else value) + hint)
     none = (0, 0)

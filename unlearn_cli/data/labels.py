@@ -81,8 +81,8 @@ def _label_number(label: Any, names: dict[str, int], counted: int) -> int | None
     return label if isinstance(label, int) and 0 <= label < counted else None
 
 
-def class_numbers(listed: Classes, classes: Classes, place: str) -> list[int]:
-    """Return the numbers of some of the classes, given by name or position; `place` is for messages.
+def class_numbers(listed: Classes, classes: Classes, field: str) -> list[int]:
+    """Return the numbers of some of the classes, given by name or position; `field` is for messages.
 
     An int is a position only if no class has this name and no name of a class is a number.
 
@@ -90,19 +90,19 @@ def class_numbers(listed: Classes, classes: Classes, place: str) -> list[int]:
         UserError: there is no such class, one is listed twice, or names and positions are mixed.
     """
     names = _positions(classes)
-    numbers = [_class_number(value, names, place) for value in listed]
+    numbers = [_class_number(value, names, field) for value in listed]
     by_name = [str(value) in names for value in listed]
     if any(by_name) and not all(by_name):
         name, position = listed[by_name.index(True)], listed[by_name.index(False)]
         meant = [*names][int(position)]
-        raise UserError(f"{place}: '{name}' is a name and {position} the position of '{meant}'; list names only")
+        raise UserError(f"{field}: '{name}' is a name and {position} the position of '{meant}'; list names only")
     for i, number in enumerate(numbers):
         if number in numbers[:i]:
-            raise UserError(f"{place}: the class '{[*names][number]}' is named twice; name it once")
+            raise UserError(f"{field}: the class '{[*names][number]}' is named twice; name it once")
     return sorted(numbers)
 
 
-def _class_number(value: str | int, names: dict[str, int], place: str) -> int:
+def _class_number(value: str | int, names: dict[str, int], field: str) -> int:
     if (number := names.get(str(value))) is not None:
         return number
     if isinstance(value, int) and 0 <= value < len(names) and has_positions(names):
@@ -110,7 +110,7 @@ def _class_number(value: str | int, names: dict[str, int], place: str) -> int:
     hint = did_you_mean(str(value), names)
     only_names = isinstance(value, int) and not has_positions(names)
     reason = "; a number is a position only where no class is named by one" if only_names else ""
-    raise UserError(f"{place}: there is no class '{value}'; {hint}{reason}")
+    raise UserError(f"{field}: there is no class '{value}'; {hint}{reason}")
 
 
 def has_positions(names: Iterable[str]) -> bool:
