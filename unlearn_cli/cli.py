@@ -303,6 +303,8 @@ def batch(
         str | None, typer.Option(metavar="TIME", help="With --status: exit 3 if a request is due within 7d or 12h.")
     ] = None,
     history: Annotated[str | None, typer.Option(metavar="ID", help="What happened to one request.")] = None,
+    close: Annotated[str | None, typer.Option(metavar="ID", help="End a request that was set aside.")] = None,
+    because: Annotated[str | None, typer.Option(metavar="TEXT", help="With --close: why; for the ledger.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Check the ledger and the files that it knows.")] = False,
     expect_head: Annotated[
         str | None, typer.Option(metavar="HASH", help="With --verify: a ledger head printed before, or its start.")
@@ -323,7 +325,8 @@ def batch(
     talk(as_json, quiet, log_format)
     asked = command.Asked(
         deletion, dry_run=dry_run, bisect=bisect, rollback=rollback, vacuum=vacuum, status=status, verify=verify,
-        expect_head=expect_head, history=history, fail_if_due_within=fail_if_due_within, allow_code=allow_code,
+        expect_head=expect_head, history=history, close=close, because=because, fail_if_due_within=fail_if_due_within,
+        allow_code=allow_code,
     )  # fmt: skip
     finish(command.run(asked))
 

@@ -15,5 +15,5 @@ batch() {
 batch                                    # carry out what is pending
 batch --vacuum                           # remove what retention does not keep
 batch --verify                           # ledger, checkpoints, reports, lineage
-batch --status --fail-if-due-within 7d   # the alarm, also if no run has got through for weeks
+batch --status --fail-if-due-within 7d   # the alarm: what is due, also if no run got through, or set aside
 exit "$code"

@@ -247,3 +247,43 @@ def undisturbed_bisect(killed: Path, folder: Path) -> str:
             (other / "requests" / file.name).write_bytes(file.read_bytes())
     assert batch(other, "--bisect").exit_code == 5
     return sha256(other / "models" / "current" / "model.safetensors")
+
+
+def test_a_request_that_was_set_aside_stays_open_until_it_is_closed(project: Path) -> None:
+    ask(project, "DSR-1", ids=["nobody"])
+    (project / "requests" / "odd.yaml").write_text("x: 1\n", encoding="utf-8")
+    assert batch(project).exit_code == 5
+    assert batch(project).exit_code == 0  # the run has nothing to do
+    for options in ((), ("--fail-if-due-within", "7d")):
+        result = batch(project, "--status", "--json", *options)
+        said = json.loads(result.stdout)
+        assert (result.exit_code, said["overdue"], said["set_aside"], said["refused"]) == (5, 1, 1, 1)
+        assert said["next_due"] == "2025-12-20T09:30:00.000000Z"
+    assert "DSR-1" in said["near"]
+    assert "odd.yaml" in batch(project, "--status").stdout
+    assert batch(project, "--close", "DSR-1").exit_code == 2
+    assert "did you mean 'DSR-1'" in batch(project, "--close", "DSR-2", "--because", "x").stderr
+    for name in ("DSR-1", "odd.yaml"):
+        assert batch(project, "--close", name, "--because", "answered by letter").exit_code == 0
+    result = batch(project, "--status", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["closed"]) == (0, 1)
+    assert "closed: answered by letter" in batch(project, "--history", "DSR-1").stdout
+    assert batch(project, "--verify").exit_code == 0
+    ask(project, "DSR-1", ids=["rec-1"])  # it may still come again
+    assert document(project)["done"] == ["DSR-1"]
+
+
+def test_a_request_that_waits_and_is_due_is_told_before_those_set_aside(project: Path) -> None:
+    ask(project, "DSR-1", ids=["nobody"])
+    assert batch(project).exit_code == 5
+    ask(project, "DSR-2", ids=["rec-1"])
+    assert batch(project, "--status", "--fail-if-due-within", "7d").exit_code == 3
+    assert batch(project, "--status").exit_code == 5
+
+
+def test_a_corrected_file_answers_for_what_was_refused(project: Path) -> None:
+    file = project / "requests" / "odd.yaml"
+    file.write_text("x: 1\n", encoding="utf-8")
+    assert (batch(project).exit_code, batch(project, "--status").exit_code) == (5, 5)
+    file.write_text('request: R\nreceived: "2025-11-20T09:30:00Z"\nids: [rec-1]\n', encoding="utf-8")
+    assert (batch(project).exit_code, batch(project, "--status").exit_code) == (0, 0)

@@ -180,11 +180,17 @@ class Vacuumed(Body):
     removed: list[str]
 
 
+class Closed(Body):
+    name: str  # the request's id, or the name of a file that became no request
+    because: str
+    refusals: list[Annotated[list[str], Field(min_length=2, max_length=2)]]  # arrival and digest of each
+
+
 BODIES: dict[str, type[Body]] = {
     "opened": Opened, "keyed": Keyed, "received": Received, "repeated": Repeated, "set_aside": SetAside,
     "run_started": RunStarted, "step_ended": StepEnded, "attempt": Attempt, "run_failed": RunFailed,
     "promoting": Promoting, "promoted": Promoted, "done": Done, "rolled_back": RolledBack, "published": Published,
-    "vacuumed": Vacuumed,
+    "vacuumed": Vacuumed, "closed": Closed,
 }  # fmt: skip
 
 

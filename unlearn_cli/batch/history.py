@@ -5,7 +5,7 @@ from typing import Any
 
 from unlearn_cli.batch import clock
 from unlearn_cli.batch.ledger import Event
-from unlearn_cli.batch.state import fold
+from unlearn_cli.batch.state import State, fold
 from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.errors import UserError
 
@@ -14,6 +14,7 @@ TEXTS = {
     "received": "received in {file}; due {due}",
     "repeated": "came again in {file}",
     "set_aside": "set aside ({file}): {reason}",
+    "closed": "closed: {because}",
     "run_started": "{run} began; requests: {count}, " + COUNTS,
     "attempt": "{run}, attempt {number} with {method}: {how}",
     "run_failed": "{run} failed: {reason}; pending again",
@@ -37,12 +38,18 @@ def history(events: Iterable[Event], request: str) -> dict[str, Any]:
             runs.add(event.run)
         if event.kind not in TEXTS:
             continue
-        if event.request == request or (event.request is None and (listed or event.run in runs)):
+        if request in (event.name, event.body.get("name")) or (event.request is None and (listed or event.run in runs)):
             told.append({"time": event.time, "kind": event.kind, "run": event.run, "text": _text(event)} | event.body)
     if not told:
         raise UserError(f"--history {request}: the ledger knows no such request; 'batch --status --json' lists them")
-    state = fold(known).requests.get(request)
-    return {"request": request, "state": state.state if state else "set_aside", "events": told}
+    state = fold(known)
+    return {"request": request, "state": _state(state, request), "events": told}
+
+
+def _state(state: State, name: str) -> str:
+    if name in state.requests:
+        return state.requests[name].state
+    return "set_aside" if any(one.name == name for one in state.open_refusals) else "closed"
 
 
 def text(document: dict[str, Any]) -> str:

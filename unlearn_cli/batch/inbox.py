@@ -23,6 +23,7 @@ from unlearn_cli.errors import UserError, resources
 
 MAX_FILES = 10_000  # the youngest wait for the next run
 DONE, SET_ASIDE = "done", "set_aside"
+ENDED_OTHERWISE = ("set_aside", "closed")  # states of a request that may come again
 AHEAD = timedelta(days=1)  # by so much the clock of who wrote a request may be ahead
 
 
@@ -120,7 +121,7 @@ def _register(ledger: Ledger, state: State, file: File, item: Item, deletion: De
         event = ledger.append("set_aside", request=item.id, reason=reason, **came)
     elif known and known.digest == item.digest and file.arrival in known.arrivals:
         return None
-    elif known and known.state != "set_aside":
+    elif known and known.state not in ENDED_OTHERWISE:
         event = ledger.append("repeated", request=item.id, **came)
     else:
         due = item.content.due or clock.due(item.content.received, deletion.deadline)
@@ -134,7 +135,7 @@ def _register(ledger: Ledger, state: State, file: File, item: Item, deletion: De
 
 def _conflict(known: RequestState | None, item: Item) -> str | None:
     """Say that another request has this id already; one that was set aside may come again, corrected."""
-    if known is None or known.digest == item.digest or known.state == "set_aside":
+    if known is None or known.digest == item.digest or known.state in ENDED_OTHERWISE:
         return None
     return "another request has this id, with other content; give this one an id of its own"
 
@@ -187,7 +188,7 @@ def _fate(state: State, file: File, item: Item) -> str | None:
     known = state.requests.get(item.id or "")
     if known is None or known.digest != item.digest or file.arrival not in known.arrivals:
         return None
-    return {"done": "", "set_aside": known.reason}.get(known.state)
+    return {"done": "", "set_aside": known.reason, "closed": known.reason}.get(known.state)
 
 
 def _is_unchanged(file: File) -> bool:

@@ -46,6 +46,11 @@ class Event:
     body: dict[str, Any]
     hash: str
 
+    @property
+    def name(self) -> str | None:
+        """The request, or where there is none the name of the file that was to hold one."""
+        return self.request or self.body.get("file")
+
 
 class Ledger:
     """What happened so far, and the only way to add to it. Made by `open_ledger`.

@@ -9,7 +9,7 @@ from unlearn_cli.batch import clock
 from unlearn_cli.batch.ledger import Event
 from unlearn_cli.errors import IntegrityError
 
-RequestStates = Literal["pending", "running", "done", "set_aside"]
+RequestStates = Literal["pending", "running", "done", "set_aside", "closed"]
 RunStates = Literal["running", "promoting", "promoted", "failed", "rolled_back"]
 
 
@@ -60,6 +60,7 @@ class State:
     current: str | None = None  # version
     unfinished: str | None = None  # run
     refused: dict[tuple[str, str], Event] = field(default_factory=dict)  # (arrival, digest) of what became no request
+    answered: set[tuple[str, str]] = field(default_factory=set)  # of `refused`: came again in order, or were closed
     published: str | None = None  # version that the remote's pointer names
     removed: set[str] = field(default_factory=set)  # what was vacuumed
     last: Event | None = None
@@ -67,6 +68,11 @@ class State:
     def having(self, state: RequestStates) -> list[RequestState]:
         """Return the requests in a state, the one due first at the top."""
         return sorted((r for r in self.requests.values() if r.state == state), key=lambda r: (r.due, r.id))
+
+    @property
+    def open_refusals(self) -> list[Event]:
+        """Return what became no request, and neither came again in order nor was closed."""
+        return [event for key, event in self.refused.items() if key not in self.answered]
 
     @property
     def next_run(self) -> str:
@@ -133,11 +139,13 @@ def _keyed(state: State, event: Event) -> None:
 
 
 def _received(state: State, event: Event) -> None:
-    """Begin a request; one that was set aside begins anew."""
+    """Begin a request; one that was set aside begins anew, and so does what became none, under its id or file name."""
     body = event.body
     name = event.request or ""
-    if name in state.requests and state.requests[name].state != "set_aside":
+    if name in state.requests and state.requests[name].state not in ("set_aside", "closed"):
         raise _unfit(event, f"'{name}' is {state.requests[name].state}")
+    earlier = {key: one for key, one in state.refused.items() if key[0] != body["arrival"]}
+    state.answered.update(key for key, one in earlier.items() if one.name in (name, body["file"]))
     state.requests[name] = RequestState(
         name, body["digest"], clock.read(body["received"]), clock.read(body["due"]), body["file"],
         arrivals={body["arrival"]},
@@ -228,9 +236,18 @@ def _vacuumed(state: State, event: Event) -> None:
     state.removed.update(event.body["removed"])
 
 
+def _closed(state: State, event: Event) -> None:
+    if event.request is not None:
+        known = _request(state, event, event.request)
+        if known.state != "set_aside":
+            raise _unfit(event, f"'{known.id}' is {known.state}")
+        known.state, known.reason, known.ended = "closed", event.body["because"], clock.read(event.time)
+    state.answered.update((arrival, digest) for arrival, digest in event.body["refusals"])
+
+
 HANDLERS = {
     "opened": _opened, "keyed": _keyed, "received": _received, "repeated": _repeated, "set_aside": _set_aside,
     "run_started": _run_started, "step_ended": _step_ended, "attempt": _attempt, "run_failed": _run_failed,
     "promoting": _promoting, "promoted": _promoted, "done": _done, "rolled_back": _rolled_back,
-    "published": _published, "vacuumed": _vacuumed,
+    "published": _published, "vacuumed": _vacuumed, "closed": _closed,
 }  # fmt: skip

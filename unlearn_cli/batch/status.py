@@ -10,7 +10,9 @@ from unlearn_cli.batch.ledger import Clock, open_ledger
 from unlearn_cli.batch.state import State, fold
 from unlearn_cli.deletion import Deletion
 
-OPEN = ("not_read", "pending", "running")
+WAITING = ("not_read", "pending", "running")
+ASIDE = ("set_aside", "refused")  # refused: what never became a request
+OPEN = (*WAITING, *ASIDE)  # until it comes again or is closed, its deadline runs on
 LISTED = 20  # requests in the table; the document has all
 
 
@@ -26,7 +28,10 @@ def overview(deletion: Deletion, *, now: Clock = clock.now) -> dict[str, Any]:
         with open_ledger(deletion.path("ledger"), now=now, create_missing=False) as ledger:
             state = fold(ledger.events())
     files = inbox.read(deletion.path("requests"), key) if deletion.path("requests").is_dir() else []
-    document = _document(state, [*_known(state), *_not_read(state, files, deletion)], now())
+    waiting = [*_not_read(state, files, deletion)]
+    again = {one["request"] for one in waiting}
+    others = [one for one in (*_known(state), *_refused(state, deletion)) if one["request"] not in again]
+    document = _document(state, [*others, *waiting], now())
     return {**document, "without_file": inbox.pending(files, state)[1]}
 
 
@@ -38,12 +43,24 @@ def _known(state: State) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
+def _refused(state: State, deletion: Deletion) -> Iterator[dict[str, Any]]:
+    """Yield what became no request, by the name of its file where it has no id; its deadline began when it was read."""
+    for event in state.open_refusals:
+        due = clock.due(clock.read(event.time), deletion.deadline)
+        yield {
+            "request": event.name, "state": "refused", "received": event.time, "due": clock.told(due), "attempts": 0,
+            "run": None, "reason": event.body["reason"],
+        }  # fmt: skip
+
+
 def _not_read(state: State, files: list[inbox.File], deletion: Deletion) -> Iterator[dict[str, Any]]:
     """Yield the requests that lie in the inbox and are new to the ledger: a batch that never runs must be noticed."""
     for file in files:
         for item in file.items:
             known, content = state.requests.get(item.id or ""), item.content
-            if content and (known is None or (known.state == "set_aside" and file.arrival not in known.arrivals)):
+            if content and (
+                known is None or (known.state in inbox.ENDED_OTHERWISE and file.arrival not in known.arrivals)
+            ):
                 due = content.due or clock.due(content.received, deletion.deadline)
                 yield {
                     "request": item.id, "state": "not_read", "received": clock.told(content.received),
@@ -55,22 +72,22 @@ def _document(state: State, requests: list[dict[str, Any]], now: datetime) -> di
     time = clock.told(now)
     for request in requests:
         request["overdue"] = request["state"] in OPEN and request["due"] < time
-    waiting = [request for request in requests if request["state"] in OPEN]
-    counts = {name: sum(one["state"] == name for one in requests) for name in (*OPEN, "done", "set_aside")}
+    waiting = [request for request in requests if request["state"] in WAITING]
+    still_open = [request for request in requests if request["state"] in OPEN]
+    counts = {name: sum(one["state"] == name for one in requests) for name in (*OPEN, "done", "closed")}
     return {
         "time": time, "current": state.current, "runs": len(state.runs), "unfinished": state.unfinished,
         "last": state.last.time if state.last else None,
-        **counts, "pending": len(waiting),  # all that wait, the two other counts of OPEN among them
-        "refused": len(state.refused),
+        **counts, "pending": len(waiting),  # all that wait, the two other counts of WAITING among them
         "overdue": sum(request["overdue"] for request in requests),
-        "oldest": min((request["received"] for request in waiting), default=None),
-        "next_due": min((request["due"] for request in waiting), default=None),
+        "oldest": min((request["received"] for request in still_open), default=None),
+        "next_due": min((request["due"] for request in still_open), default=None),
         "requests": sorted(requests, key=lambda one: (one["state"] not in OPEN, one["due"], one["request"])),
     }  # fmt: skip
 
 
 def near(document: dict[str, Any], within: timedelta) -> list[str]:
-    """Return the ids of the requests that wait and are due within that time, or overdue."""
+    """Return the ids of the requests that wait or are set aside, and are due within that time or overdue."""
     limit = clock.told(clock.read(document["time"]) + within)
     return [one["request"] for one in document["requests"] if one["state"] in OPEN and one["due"] <= limit]
 
@@ -79,19 +96,20 @@ def text(document: dict[str, Any]) -> str:
     """Return the table for a person: counts, then the requests that wait, then those that were set aside."""
     counted = [
         ["pending", str(document["pending"])],
-        ["  of these: overdue", str(document["overdue"])],
         ["  of these: in no run's ledger yet", str(document["not_read"])],
         ["  of these: their file is gone", str(len(document["without_file"]))],
         ["done", str(document["done"])],
-        ["set aside", str(document["set_aside"])],
-        ["no requests, set aside", str(document["refused"])],
+        ["set aside, and still open", str(document["set_aside"] + document["refused"])],
+        ["  of these: no requests", str(document["refused"])],
+        ["closed", str(document["closed"])],
+        ["overdue, set aside or not", str(document["overdue"])],
         ["oldest received", _time(document["oldest"])],
         ["next due", _time(document["next_due"])],
         ["current checkpoint", document["current"] or "-"],
         ["unfinished run", document["unfinished"] or "-"],
     ]
     told = [console.table("", ["deletion requests", _time(document["time"])], counted)]
-    open_or_aside = [one for one in document["requests"] if one["state"] != "done"]
+    open_or_aside = [one for one in document["requests"] if one["state"] in OPEN]
     if open_or_aside:
         rows = [
             [one["request"], _state(one), _time(one["due"]), str(one["attempts"])] for one in open_or_aside[:LISTED]
@@ -107,4 +125,6 @@ def _time(text: str | None) -> str:
 
 
 def _state(request: dict[str, Any]) -> str:
+    if request["state"] in ASIDE:
+        return "set aside, overdue" if request["overdue"] else "set aside"
     return "overdue" if request["overdue"] else request["state"].replace("_", " ")

@@ -14,7 +14,7 @@ from unlearn_cli.batch import clock, work
 from unlearn_cli.commands import Result
 from unlearn_cli.errors import Interrupted, UserError
 
-GATE_FAILED, INTEGRITY = 3, 6
+GATE_FAILED, SET_ASIDE, INTEGRITY = 3, 5, 6
 STOPPED = "stopped by a signal; the same command goes on"
 
 
@@ -31,6 +31,8 @@ class Asked:
     verify: bool = False
     expect_head: str | None = None
     history: str | None = None
+    close: str | None = None
+    because: str | None = None
     fail_if_due_within: str | None = None
     allow_code: bool = False
 
@@ -48,6 +50,8 @@ def run(asked: Asked) -> Result:
     with stoppable():
         if asked.vacuum:
             return vacuum(setup, asked.dry_run)
+        if asked.close is not None:
+            return close(setup, asked.close, asked.because or "")
         if asked.rollback:
             return roll_back(setup, asked.dry_run)
         return rehearse(setup) if asked.dry_run else work_off(setup, asked.bisect)
@@ -62,6 +66,7 @@ def check_options(asked: Asked) -> None:
     given = {
         "--bisect": asked.bisect, "--rollback": asked.rollback, "--vacuum": asked.vacuum, "--status": asked.status,
         "--verify": asked.verify, "--history": asked.history is not None,
+        "--close": asked.close is not None,
     }  # fmt: skip
     names = [name for name, is_given in given.items() if is_given]
     if len(names) > 1:
@@ -70,7 +75,9 @@ def check_options(asked: Asked) -> None:
         raise UserError("--fail-if-due-within: is a question to --status; add that")
     if asked.expect_head is not None and not asked.verify:
         raise UserError("--expect-head: is a question to --verify; add that")
-    if asked.dry_run and names and names[0] in ("--bisect", "--status", "--verify", "--history"):
+    if (asked.close is None) != (asked.because is None):
+        raise UserError("--close and --because go together: which request, and why it is not going to be carried out")
+    if asked.dry_run and names and names[0] in ("--bisect", "--close", "--status", "--verify", "--history"):
         raise UserError(f"--dry-run: says nothing of {names[0]}; leave one of the two out")
 
 
@@ -169,7 +176,22 @@ def show_status(asked: Asked) -> Result:
     text = status.text(found)
     if near:
         text += f"\n\ndue within {asked.fail_if_due_within}: {', '.join(near[:20])}"
-    return Result(text, {**found, "near": near}, GATE_FAILED if near else 0)
+    return Result(text, {**found, "near": near}, _status_code(found, near))
+
+
+def _status_code(found: dict[str, Any], near: list[str]) -> int:
+    """Return 3 if a request that waits is due soon, else 5 if requests are set aside, which no run will carry out."""
+    aside = {one["request"] for one in found["requests"] if one["state"] in ("set_aside", "refused")}
+    return GATE_FAILED if set(near) - aside else SET_ASIDE if aside else 0
+
+
+def close(setup: work.Setup, name: str, because: str) -> Result:
+    """End a request that was set aside, with a reason in the ledger."""
+    from unlearn_cli.batch import closing
+
+    with work.opened(setup) as batch:
+        closing.close(batch, name, because)
+    return Result(f"{name}: closed", {"closed": name})
 
 
 def verify(asked: Asked) -> Result:
