@@ -437,7 +437,7 @@ FORGET_CASES = [
     case("condition compares numbers with text", field(
         "forget", {"where": [{"column": "age", "op": "<", "value": "old"}]}), M, "'age' holds numbers"),
     case("condition compares text with a number", field(
-        "forget", {"where": [{"column": "name", "op": "==", "value": 1}]}), M, "'name' holds text"),
+        "forget", {"where": [{"column": "name", "op": "<", "value": 1}]}), M, "'name' holds text"),
     case("condition with an unknown operator", field("forget", {"where": [{"column": "age", "op": "~", "value": 1}]}),
          M, "forget.where.0.op", "'<='"),
     case("condition 'in' without a list", field("forget", {"where": [{"column": "age", "op": "in", "value": 1}]}), M,

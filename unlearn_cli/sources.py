@@ -1,9 +1,10 @@
 """The part of the manifest that says where records lie: one section a format, each with a short form for its path."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PositiveInt, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PositiveInt, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -11,6 +12,24 @@ from unlearn_cli.spelling import Scalar, fit
 
 FilePath = Annotated[Path, Field(strict=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+BESIDE_FORMATS = {"rows", "dates"}  # the keys of a source that name no format
+
+
+def _date_format(text: str) -> str:
+    """Check that a format reads a date as it would write it."""
+    moment = datetime(2013, 1, 31, 14, 45, 59)
+    try:
+        datetime.strptime(moment.strftime(text), text)
+    except ValueError:
+        raise ValueError("is not a format of dates; expected one as of strptime, such as '%d-%m-%Y %H:%M'") from None
+    if "%" not in text:
+        raise ValueError("names no part of a date; expected a format as of strptime, such as '%d-%m-%Y %H:%M'")
+    return text
+
+
+DateFormat = Annotated[str, AfterValidator(_date_format)]
 
 
 class Section(BaseModel):
@@ -175,18 +194,21 @@ class Source(Section):
     torchvision: Torchvision | None = None
     sklearn: Sklearn | None = None
     rows: Rows | None = None
+    dates: dict[str, DateFormat] = Field(
+        default_factory=dict, description="columns of dates that are not ISO 8601: their format, '%d-%m-%Y %H:%M'"
+    )
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        formats = self.model_fields_set - {"rows"}
+        formats = self.model_fields_set - BESIDE_FORMATS
         if len(formats) != 1 or self.spec is None:
-            known = ", ".join(name for name in type(self).model_fields if name != "rows")
+            known = ", ".join(name for name in type(self).model_fields if name not in BESIDE_FORMATS)
             raise ValueError(f"names {len(formats)} formats; expected exactly one of {known}")
         return self
 
     @property
     def format(self) -> str:
-        return min(self.model_fields_set - {"rows"})
+        return min(self.model_fields_set - BESIDE_FORMATS)
 
     @property
     def spec(self) -> Section | None:

@@ -257,8 +257,6 @@ CONDITIONS = [
     ({"column": "age", "op": "in", "value": [18, 25, 40, 41.5]}, np.isin(AGE, (18, 25, 40))),
     ({"column": "city", "op": "==", "value": "Oslo"}, CITY == "Oslo"),
     ({"column": "city", "op": "!=", "value": "Zürich"}, CITY != "Zürich"),
-    ({"column": "city", "op": "<", "value": "oslo"}, CITY < "oslo"),
-    ({"column": "city", "op": ">=", "value": "Århus"}, CITY >= "Århus"),
     ({"column": "city", "op": "in", "value": ["Oslo", "a much longer name than any"]}, CITY == "Oslo"),
     ({"column": "y", "op": "in", "value": ["ant", "dog"]}, np.isin(CLASS, (0, 3))),
     ({"column": "id", "op": "==", "value": "rec-003"}, np.arange(N) == 3),
@@ -461,7 +459,7 @@ def test_a_condition_on_text_compares_the_text_and_one_on_numbers_the_number(tmp
             assert forgotten(opened(source, forget)) == expected, (column, text)
     for column, text in (("number", "'7'"), ("number", ".nan"), ("code", "7, op: <"), ("number", "x")):
         forget = strict_yaml.parse(f"where: [{{column: {column}, value: {text}}}]", Path("a")).written
-        with pytest.raises(UserError, match=r"holds (text|numbers); compare it with"):
+        with pytest.raises(UserError, match=r"holds (text such as|numbers; compare it with)"):
             opened(source, {"where": [{"op": "==", **forget["where"][0]}]})
 
 

@@ -63,4 +63,6 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
         return InMemory(open_records(source, NAME, manifest), connection)
     spec = absolute(source.table, manifest.folder)
     window = next((step.window for step in manifest.data.transform if step.window), None)
-    return OnDisk(TableFile(spec.path, NAME, spec.missing, connection), spec, window, source.rows)
+    file = TableFile(spec.path, NAME, spec.missing, connection)
+    file.formats, file.private = source.dates, True
+    return OnDisk(file, spec, window, source.rows)

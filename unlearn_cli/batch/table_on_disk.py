@@ -6,12 +6,14 @@ dropped, then the source's `rows`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from unlearn_cli.batch.record_table import Wanted
-from unlearn_cli.data.table_file import TableFile, conjunction, plain
+from unlearn_cli.data.conditions import conjunction
+from unlearn_cli.data.table_file import TableFile, plain
 from unlearn_cli.sources import Condition, Rows, Table
 from unlearn_cli.transforms import Window
 
@@ -67,7 +69,7 @@ class OnDisk:
         return plain(self.file.run("SELECT label FROM labels ORDER BY k").fetchnumpy()["label"])
 
     def predicate(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
-        return conjunction(conditions, self.names.__getitem__, self.file.types)
+        return conjunction(conditions, self.file.comparable, self.names.__getitem__)
 
     def _columns(self, wanted: Wanted) -> Query:
         """Read the columns: text as the file has it, the others in the type that the file's reader finds."""
@@ -75,7 +77,7 @@ class OnDisk:
         labels = [self.spec.label] if wanted.labels or self.spec.unlabelled == "drop" else []
         columns = [f"{self.file.as_written(column)} AS x{i}" for i, column in enumerate(texts)]
         columns += [f"{self.file.as_typed(column, texts)} AS {name}" for column, name in self.names.items()]
-        columns += [f"{self.file.as_typed(column, texts)} AS label" for column in labels]
+        columns += [f"{self._label(self.file.as_typed(column, texts))} AS label" for column in labels]
         reader = self.file.reader_of(texts, [*self.names, *labels])
         return Query(f"SELECT {', '.join(columns)} FROM {reader}", self.file.arguments)
 
@@ -93,8 +95,16 @@ class OnDisk:
             return query.where(*self.predicate(self.rows.where))
         return query.numbered().where(*self._kept(self.rows, query)).unnumbered()
 
+    @cached_property
+    def _label_kind(self) -> str:
+        return self.file.label_kind(self.spec.label)
+
+    def _label(self, cell: str) -> str:
+        """Return the SQL of the label as it is in memory: class numbers of a csv are numbers."""
+        return f"TRY_CAST({cell} AS BIGINT)" if self.file.layout and self._label_kind == "BIGINT" else cell
+
     def _labelled(self) -> str:
-        kind = self.file.types[self.spec.label]
+        kind = self._label_kind
         known = {"VARCHAR": "label <> ''", "FLOAT": "NOT isnan(label)", "DOUBLE": "NOT isnan(label)"}
         return f"label IS NOT NULL AND {known.get(kind, 'true')}"
 

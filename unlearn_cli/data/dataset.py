@@ -4,6 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
@@ -140,6 +141,7 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     read = getattr(import_module(f"unlearn_cli.data.{module}"), function)
     steps = manifest.data.transform if manifest.data else []
     stored = read(spec, name, transform.stored_input(steps, manifest.input), manifest.task)
+    stored = replace(stored, where=partial(stored.where, formats=source.dates))
     records = keep(transform.apply(stored, steps), source.rows)
     if isinstance(spec, ImageSection) and spec.unreadable == "skip":
         records = without_unreadable(records)

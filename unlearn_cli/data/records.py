@@ -15,7 +15,7 @@ from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.sources import Condition, Rows
-from unlearn_cli.spelling import number_of, text_of
+from unlearn_cli.spelling import number_of
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Records:
     labels: Values
     ids: Values
     column: Callable[[str], Values]
-    where: Callable[[list[Condition]], np.ndarray]
+    where: Callable[..., np.ndarray]  # of conditions, and the formats of dates by column
     class_names: list[str] | None = None
     labelled: np.ndarray | None = None  # (n,) bool: which rows have a label; None: all
     notices: tuple[Notice, ...] = ()  # what the source leaves out or changes
@@ -98,7 +98,7 @@ def choose(records: Records, kept: np.ndarray) -> Records:
     column = partial(_kept_column, records.column, kept)
     return replace(
         records, inputs=Subset(records.inputs, kept), labels=records.labels[kept], ids=records.ids[kept], column=column,
-        where=lambda conditions: records.where(conditions)[kept],
+        where=lambda conditions, **formats: records.where(conditions, **formats)[kept],
         labelled=None if records.labelled is None else records.labelled[kept],
     )  # fmt: skip
 
@@ -198,30 +198,43 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 
 
-def _where(name: str, column: Callable[[str], Values], n: int, conditions: list[Condition]) -> np.ndarray:
+def _where(
+    name: str, column: Callable[[str], Values], n: int, conditions: Sequence[Condition],
+    formats: Mapping[str, str] = {},
+) -> np.ndarray:  # fmt: skip
     mask = np.ones(n, dtype=bool)
     for condition in conditions:
-        found = column(condition.column)
-        values = found.astype(str) if isinstance(found, Strings) else found
-        given = condition.value if isinstance(condition.value, list) else [condition.value]
-        kind = "text" if values.dtype.kind in "US" else "numbers"
-        wanted = _as_text(condition.op, given) if kind == "text" else [number_of(value) for value in given]
-        if None in wanted:
-            raise UserError(f"{name}: column '{condition.column}' holds {kind}; compare it with {kind}")
-        right = wanted if isinstance(condition.value, list) else wanted[0]
-        try:
-            mask &= _OPERATORS[condition.op](values, right)
-        except OverflowError:  # a column of booleans or floats holds no number of so many digits
-            raise UserError(f"{name}: column '{condition.column}': the number is too large; correct it") from None
-        if values.dtype.kind == "f":
-            mask &= ~np.isnan(values)
+        values = column(condition.column)
+        if isinstance(values, Strings) or values.dtype.kind in "USM":
+            mask &= _text_mask(name, condition, values, formats.get(condition.column))
+        else:
+            mask &= _number_mask(name, condition, values)
     return mask
 
 
-def _as_text(op: str, given: Sequence[Any]) -> list[str | None]:
-    """Return values as they were written; None for numbers where an order is asked for, which text has no place in."""
-    order = op in ("<", "<=", ">", ">=")
-    return [None if order and number_of(value) is not None else text_of(value) for value in given]
+def _text_mask(name: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
+    from unlearn_cli.data.text_arrays import text_mask  # DuckDB: imported only where text is compared
+
+    return text_mask(name, condition, without_gaps(values), pattern)
+
+
+def without_gaps(values: Values) -> Values:
+    """Return moments of an array as text, with '' for the unknown ones; other values as they are."""
+    if isinstance(values, Strings) or values.dtype.kind != "M":
+        return values
+    return np.where(np.isnat(values), "", values.astype("M8[us]").astype(str))
+
+
+def _number_mask(name: str, condition: Condition, values: np.ndarray) -> np.ndarray:
+    given = condition.value if isinstance(condition.value, list) else [condition.value]
+    numbers = [number_of(value) for value in given]
+    if None in numbers:
+        raise UserError(f"{name}: column '{condition.column}' holds numbers; compare it with numbers")
+    try:
+        mask = _OPERATORS[condition.op](values, numbers if isinstance(condition.value, list) else numbers[0])
+    except OverflowError:  # a column of booleans or floats holds no number of so many digits
+        raise UserError(f"{name}: column '{condition.column}': the number is too large; correct it") from None
+    return mask & ~np.isnan(values) if values.dtype.kind == "f" else mask
 
 
 def _column(name: str, columns: Mapping[str, Values], column: str) -> Values:

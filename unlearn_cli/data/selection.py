@@ -63,9 +63,9 @@ def listed_ids(forget: Forget, folder: Path) -> list[str]:
 
 def ids_of(file: IdsFile, folder: Path, name: str) -> np.ndarray:
     """Return the ids (n,) of a file of ids, as text; `name` is for messages."""
-    from unlearn_cli.data.table import read_column  # DuckDB: imported only where a table is read
+    from unlearn_cli.data.ids_file import read_ids  # DuckDB: imported only where a table is read
 
-    return read_column(located(file.path, folder), file.column, name).astype(str)
+    return read_ids(located(file.path, folder), file.column, name)
 
 
 def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:

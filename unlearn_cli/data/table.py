@@ -1,12 +1,12 @@
 """A csv, jsonl or parquet file: one record a row, with image paths, features or text."""
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from unlearn_cli.data.image_paths import check_paths
 from unlearn_cli.data.images import ImageFiles
+from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Inputs, Records, StoredInput, array_inputs
 from unlearn_cli.data.strings import Strings, Values, as_strings
 from unlearn_cli.data.table_file import TableFile
@@ -18,35 +18,33 @@ from unlearn_cli.sources import Table
 def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     """Read labels, ids and features (or image paths, or text) of all rows, in the file's order."""
     file = TableFile(spec.path, name, spec.missing)
-    labels, labelled = _labels(spec, file)
+    labels, labelled = _labels(spec, file, numeric=task == "regression")
     if not len(labels):
         raise UserError(f"{file.place}: holds no records; name a table with some")
     ids = np.arange(len(labels)) if spec.id is None else file.text(spec.id)
     read = _images if spec.image else _texts if spec.text else _features
     column = partial(_any_column, file, labels, ids)
-    return Records(name, read(spec, file, name, input), labels, ids, column, file.where, labelled=labelled)
+    inputs, notices = read(spec, file, name, input), counted(name, file.counts)
+    return Records(name, inputs, labels, ids, column, file.where, labelled=labelled, notices=notices)
 
 
-def read_column(path: Path, column: str, name: str) -> np.ndarray:
-    """Read one column, as text, of a table that stands alone, such as a file of ids."""
-    return TableFile(path, name).text(column).astype(str)
-
-
-def _labels(spec: Table, file: TableFile) -> tuple[Values, np.ndarray | None]:
+def _labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values, np.ndarray | None]:
     """Return the labels, and which rows have one if the manifest allows for rows without."""
     if spec.unlabelled == "refuse":
-        return file.column(spec.label), None
-    labels = file.column(spec.label, gaps=True)
+        return file.labels(spec.label, numeric=numeric), None
+    labels = file.labels(spec.label, numeric=numeric, gaps=True)
     if isinstance(labels, Strings):
         labelled = labels.sizes > 0
     else:
-        labelled = labels != "" if labels.dtype.kind == "U" else ~np.isnan(labels)
+        labelled = labels != "" if labels.dtype.kind == "U" else ~np.isnan(labels.astype(np.float64))
     return labels, None if labelled.all() else labelled
 
 
 def _any_column(file: TableFile, labels: Values, ids: Values, column: str) -> Values:
     reserved = {"label": labels, "id": ids}
-    return file.text(column) if column in file.types or column not in reserved else reserved[column]
+    if column not in file.types and column in reserved:
+        return reserved[column]
+    return file.text(column, gaps=True)
 
 
 def _features(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
@@ -54,12 +52,12 @@ def _features(spec: Table, file: TableFile, name: str, input: StoredInput) -> In
     columns = spec.features or [column for column in file.types if column not in taken]
     if not columns:
         raise UserError(f"{file.place}: has no columns of features beside label and id; add some")
-    found = file.columns_with_gaps(columns) if input.gaps else file.columns(columns)
-    for column, values in zip(columns, found, strict=True):
-        if values.dtype.kind == "U":
+    arrays = file.columns(columns, gaps=input.gaps)
+    for column, values in zip(columns, arrays, strict=True):
+        if values.dtype.kind in "bU":
             raise UserError(f"{file.place}: column '{column}' holds text; list the columns of numbers as 'features'")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, which array_inputs refuses
-        features = [values.astype(np.float32) for values in found]
+        features = [values.astype(np.float32) for values in arrays]
     return array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape, gaps=input.gaps)
 
 

@@ -1,28 +1,34 @@
 """One csv, jsonl or parquet file behind a locked DuckDB connection, which sees this file and nothing else.
 
-The connection cannot be reconfigured; names of columns are quoted, and conditions reach it as parameters.
+The connection cannot be reconfigured; names of columns are quoted, and conditions reach it as parameters. Cells of a
+csv are text (see `csv_layout`), and numbers only where numbers are needed; jsonl and parquet have types of their own.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 
+from unlearn_cli.data.conditions import Facts, TextColumn, TypedColumn, conjunction, is_number
+from unlearn_cli.data.csv_layout import CsvLayout, inspect_csv
 from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
 from unlearn_cli.errors import ResourceError, UserError, did_you_mean
 from unlearn_cli.sources import Condition
-from unlearn_cli.spelling import number_of, text_of
 
 READERS = {
-    ".csv": "read_csv(?, sample_size=-1, header=true)", ".jsonl": "read_json(?, format='newline_delimited')",
-    ".parquet": "read_parquet(?)",
+    ".csv": "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)",
+    ".jsonl": "read_json(?, format='newline_delimited', sample_size=-1, hive_partitioning=false)",
+    ".parquet": "read_parquet(?, hive_partitioning=false)",
 }  # fmt: skip
 DATES = ("DATE", "TIME")
-TEXT = ("VARCHAR", *DATES)  # how types begin whose cells are text; the others are a guess, which may have rounded them
-AS_TEXT = {".csv": "types", ".jsonl": "columns"}  # the option of the reader that sets columns' types
+TEXT = ("VARCHAR", *DATES)  # how types begin whose cells are text; the others of a jsonl may have rounded them
+GUESSED = ("DATE", "TIME", "UUID", "JSON")  # how types begin that DuckDB finds in the text of a jsonl
+CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
 
 
 def connect(
@@ -31,14 +37,21 @@ def connect(
     """Return a connection that reads these files, and writes below `folder` alone; nobody can change that later."""
     connection = duckdb.connect(database)
     connection.execute("SET enable_progress_bar = false")  # DuckDB's own would go to stdout
+    connection.execute("SET TimeZone = 'UTC'")
     for name, value in settings.items():
         connection.execute(f"SET {name} = {literal(value)}")
-    connection.execute(f"SET allowed_paths = [{', '.join(literal(path.resolve()) for path in files)}]")
+    paths = [text for path in files for text in {str(path.resolve()), pattern_of(path)}]
+    connection.execute(f"SET allowed_paths = [{', '.join(map(literal, paths))}]")
     if folder:
         connection.execute(f"SET allowed_directories = [{literal(folder.resolve())}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def pattern_of(path: Path) -> str:
+    """Return the pattern that means a file of exactly this name: DuckDB takes every path for a pattern."""
+    return re.sub(r"[\[*?]", r"[\g<0>]", str(path.resolve()))
 
 
 def is_out_of_resources(error: duckdb.Error) -> bool:
@@ -55,24 +68,72 @@ class TableFile:
     """The file, its columns and their types."""
 
     def __init__(
-        self, path: Path, name: str, missing: list[str] | None = None,
+        self, path: Path, name: str, missing: Sequence[str] | None = None,
         connection: duckdb.DuckDBPyConnection | None = None,
     ) -> None:  # fmt: skip
-        reader = READERS.get(path.suffix.lower())
-        if reader is None:
+        suffix = path.suffix.lower()
+        if suffix not in READERS:
             raise UserError(f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}")
-        if not path.is_file():
-            raise UserError(f"{name}: {path}: there is no such file")
-        self.place, self.path, self.reader = f"{name}: {path}", str(path.resolve()), reader
-        self.arguments: list[Any] = [self.path]
-        if missing:
-            self.reader, self.arguments = f"{reader[:-1]}, nullstr=?)", [self.path, ["", *missing]]
-        self.as_text = AS_TEXT.get(path.suffix.lower())
+        check_file(path, name)
+        self.place, self.reader, self.missing = f"{name}: {path}", READERS[suffix], ["", *(missing or [])]
+        self.arguments: list[Any] = [pattern_of(path)]
         self.connection = connection or connect([path])
-        described = self.run(f"DESCRIBE SELECT * FROM {self.reader}", self.arguments).fetchall()
-        self.types: dict[str, str] = {column: kind for column, kind, *_ in described}
+        self.counts: dict[str, int] = {}  # of what is left out, by kind
+        self.layout = inspect_csv(path, self.place) if suffix == ".csv" else None
+        self.rewrites_types = suffix == ".jsonl"
+        self.types: dict[str, str] = self._csv_types(self.layout) if self.layout else self._types()
+        self.formats: Mapping[str, str] = {}  # of dates, by column
+        self.private = False  # messages on conditions show neither path nor cells
+        self._facts: dict[str, Facts] = {}
 
-    def query(self, what: str, values: tuple[Any, ...] = (), reader: str | None = None) -> duckdb.DuckDBPyConnection:
+    def _csv_types(self, layout: CsvLayout) -> dict[str, str]:
+        names = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(layout.header)))
+        self.reader = f"{self.reader[:-1]}, delim={literal(layout.delimiter)}, columns={{{names}}})"
+        if not layout.plain:
+            self._copy(layout)
+        self.counts["columns without a name, left out"] = layout.header.count("")
+        return {name: "VARCHAR" for name in layout.header if name}
+
+    def _copy(self, layout: CsvLayout) -> None:
+        """Put the rows into a table of the connection: DuckDB would not read them from the file by our rule."""
+        self.run(f"CREATE TABLE cells ({', '.join(f'c{i} VARCHAR' for i in range(len(layout.header)))})")
+        marks = ", ".join("unnest(?)" for _ in layout.header)
+        rows = layout.rows()
+        while chunk := [cells for _, cells in islice(rows, CHUNK)]:
+            self.run(f"INSERT INTO cells SELECT {marks}", [list(column) for column in zip(*chunk, strict=True)])
+        self.reader, self.arguments = "cells", []
+
+    def _types(self) -> dict[str, str]:
+        described = self.run(f"DESCRIBE SELECT * FROM {self.reader}", self.arguments).fetchall()
+        types = {column: kind for column, kind, *_ in described}
+        self._refuse_equal_names(types)
+        if self.rewrites_types:
+            types = {column: "VARCHAR" if kind.startswith(GUESSED) else kind for column, kind in types.items()}
+            self.reader = self._json_reader(types)
+        return types
+
+    def _refuse_equal_names(self, types: Mapping[str, str]) -> None:
+        """Refuse names that differ in case only: DuckDB adds a number to the second, which no jsonl has."""
+        lowered = {column.lower() for column in types}
+        for column in types:
+            base, _, number = column.rpartition("_")
+            if number.isdecimal() and base.lower() in lowered and self._has_twin(base):
+                raise UserError(f"{self.place}: two columns are named '{base}' but for case; rename one of them")
+
+    def _has_twin(self, base: str) -> bool:
+        names = (
+            "SELECT unnest(json_keys(json)) AS name FROM read_json_objects(?, format='newline_delimited')"
+            if self.rewrites_types else "SELECT name FROM parquet_schema(?)"
+        )  # fmt: skip
+        counted = f"SELECT count(DISTINCT name) FROM ({names}) WHERE lower(name) = lower(?)"
+        return self.run(counted, [*self.arguments, base]).fetchall()[0][0] > 1
+
+    @staticmethod
+    def _json_reader(types: Mapping[str, str]) -> str:
+        kinds = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in types.items())
+        return f"{READERS['.jsonl'][:-1]}, columns={{{kinds}}})"
+
+    def query(self, what: str, values: Sequence[Any] = (), reader: str | None = None) -> duckdb.DuckDBPyConnection:
         return self.run(f"SELECT {what} FROM {reader or self.reader}", (*values, *self.arguments))
 
     def run(self, command: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
@@ -89,134 +150,227 @@ class TableFile:
                 raise ResourceError(
                     f"{self.place}: memory or disk are too little to read it; free some space"
                 ) from None
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{self.place}: {reason}; mend the file or the condition") from None
+            raise UserError(f"{self.place}{_reason(str(error))}; fix the file or the condition") from None
 
-    def arrays(self, what: str, values: tuple[Any, ...] = ()) -> dict[str, np.ndarray]:
+    def arrays(self, what: str, values: Sequence[Any] = ()) -> dict[str, np.ndarray]:
         """Return the columns of a query by their names."""
         with self._errors():
             return self.query(what, values).fetchnumpy()
+
+    # ------------------------------------------------------------ cells
+
+    def cell(self, column: str) -> str:
+        """Return the SQL of a column: of a csv the text of its cells, null where one is empty; else of its own type."""
+        if self.layout is None:
+            return self.quoted(column)
+        self.quoted(column)
+        name = f"c{self.layout.header.index(column)}"
+        text = f"trim({name}, {literal(self.layout.blanks)})" if self.layout.plain else name
+        return f"CASE WHEN {text} NOT IN ({', '.join(map(literal, self.missing))}) THEN {text} END"
 
     def column(self, column: str, *, gaps: bool = False) -> Values:
         """Return a column; text and dates as strings, whole numbers as int64, other numbers as float64.
 
         It is complete, unless gaps are allowed: those are NaN in a column of numbers, else ''.
         """
-        quoted = self.quoted(column)
+        self.quoted(column)
         if self.types[column].startswith(TEXT):
-            return self._strings(f"{quoted}::VARCHAR", column, gaps=gaps)
-        return (self.columns_with_gaps if gaps else self.columns)([column])[0]
+            return self._strings(f"{self.cell(column)}::VARCHAR", column, gaps=gaps)
+        return self.columns([column], gaps=gaps)[0]
 
-    def columns(self, columns: list[str]) -> list[np.ndarray]:
-        """Return several complete columns, but read the file once; text as unicode."""
-        stored = self._stored(columns)
-        return [plain(self._complete(values, column)) for values, column in zip(stored, columns, strict=True)]
+    def labels(self, column: str, *, numeric: bool, gaps: bool = False) -> Values:
+        """Return a column of labels: numbers where they are numeric, else text; class numbers of a csv as int64."""
+        if self.layout is None:
+            return self.column(column, gaps=gaps)
+        kind = "DOUBLE" if numeric else self.label_kind(column)
+        return self.column(column, gaps=gaps) if kind == "VARCHAR" else self.columns([column], gaps=gaps, kind=kind)[0]
 
-    def columns_with_gaps(self, columns: list[str]) -> list[np.ndarray]:
-        """Return columns some of whose cells are empty: those hold NaN in columns of numbers, else ''."""
-        return [_filled(values) for values in self._stored(columns)]
+    def label_kind(self, column: str) -> str:
+        """Return the type of a column of labels: text of a csv is class numbers if each is written as one."""
+        if self.layout is None:
+            self.quoted(column)
+            return self.types[column]
+        cell = self.cell(column)
+        numbers = f"coalesce(bool_and(regexp_full_match({cell}, '{CLASS_NUMBER}')), false)"
+        return "BIGINT" if self.query(numbers).fetchall()[0][0] else "VARCHAR"
 
-    def _stored(self, columns: list[str]) -> list[np.ndarray]:
-        dates = {column for column in columns if self.types.get(column, "").startswith(DATES)}
-        names = [f"{self.quoted(column)}{'::VARCHAR' if column in dates else ''}" for column in columns]
-        found = self.arrays(", ".join(f"{name} AS c{i}" for i, name in enumerate(names)))
-        return [found[f"c{i}"] for i in range(len(columns))]
+    def columns(self, columns: Sequence[str], *, gaps: bool = False, kind: str = "DOUBLE") -> list[np.ndarray]:
+        """Return several columns, but read the file once: numbers of a csv, else as stored, with text as unicode.
 
-    def text(self, column: str) -> Strings:
-        """Return a complete column as strings; numbers as the file has them, with all digits and leading zeros."""
-        return self._strings(self.as_written(column), column, reader=self.reader_of([column]))
+        They are complete, unless gaps are allowed: those are NaN in a column of numbers, else ''.
+
+        Raises:
+            UserError: a cell of a csv is not a number; or it is empty.
+        """
+        if self.layout:
+            names = [_cast(self.cell(column), kind) for column in columns]
+        else:
+            names = [f"{self.quoted(column)}{'::VARCHAR' if self._is_date(column) else ''}" for column in columns]
+        arrays = self.arrays(", ".join(f"{name} AS v{i}" for i, name in enumerate(names)))
+        stored = [arrays[f"v{i}"] for i in range(len(columns))]
+        masked = [column for column, values in zip(columns, stored, strict=True) if np.ma.is_masked(values)]
+        if self.layout and masked:
+            self._refuse_text(masked)
+        if masked and not gaps:
+            values = stored[columns.index(masked[0])]
+            raise self._empty(masked[0], int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
+        return [_filled(values) for values in stored]
+
+    def _is_date(self, column: str) -> bool:
+        return self.types.get(column, "").startswith(DATES)
+
+    def _refuse_text(self, columns: Sequence[str]) -> None:
+        """Refuse the first cell that is not a number."""
+        wrong = [f"({self.cell(column)} IS NOT NULL AND NOT {is_number(self.cell(column))})" for column in columns]
+        row = self._first_row(" OR ".join(wrong))
+        if row is None:
+            return
+        cells = self._cells_of(row, columns, wrong)
+        column, cell = next((column, cell) for column, (cell, bad) in cells.items() if bad)
+        raise UserError(
+            f"{self.place}:{self._line(row)}: column '{column}' holds text: '{cell[:60]}' is not a number; list the "
+            "columns of numbers as 'features', fix the cell, or name what stands for an empty cell as 'missing'"
+        )
+
+    def _first_row(self, predicate: str, values: Sequence[Any] = ()) -> int | None:
+        numbered = f"SELECT row_number() OVER () - 1 AS n, coalesce({predicate}, false) AS bad FROM {self.reader}"
+        return self.run(f"SELECT min(n) FROM ({numbered}) WHERE bad", [*values, *self.arguments]).fetchall()[0][0]
+
+    def _cells_of(self, row: int, columns: Sequence[str], wrong: Sequence[str]) -> dict[str, tuple[str, bool]]:
+        parts = [f"{self.cell(column)}, {bad}" for column, bad in zip(columns, wrong, strict=True)]
+        values = self.query(f"{', '.join(parts)}", reader=f"{self.reader} LIMIT 1 OFFSET {row}").fetchall()[0]
+        return {column: (values[2 * i], values[2 * i + 1]) for i, column in enumerate(columns)}
+
+    def text(self, column: str, *, gaps: bool = False) -> Strings:
+        """Return a column as strings; numbers as the file has them, with all digits and leading zeros."""
+        return self._strings(self.as_written(column), column, gaps=gaps, reader=self.reader_of([column]))
 
     def _strings(self, what: str, column: str, *, gaps: bool = False, reader: str | None = None) -> Strings:
         return pack(self._fetched(self.query(what, reader=reader), column, gaps))
 
-    def _fetched(self, found: duckdb.DuckDBPyConnection, column: str, gaps: bool) -> Iterator[list[str]]:
+    def _fetched(self, result: duckdb.DuckDBPyConnection, column: str, gaps: bool) -> Iterator[list[str]]:
         """Yield the cells of one column some at a time: DuckDB reads on as they are fetched."""
         row = 0
-        while rows := self._next(found):
+        while rows := self._next(result):
             cells = [cell for (cell,) in rows]
             if not gaps and None in cells:
                 raise self._empty(column, row + cells.index(None))
             row += len(cells)
             yield [cell or "" for cell in cells]
 
-    def _next(self, found: duckdb.DuckDBPyConnection) -> list[Any]:
+    def _next(self, result: duckdb.DuckDBPyConnection) -> list[Any]:
         with self._errors():
-            return found.fetchmany(CHUNK)
+            return result.fetchmany(CHUNK)
 
     def _empty(self, column: str, row: int) -> UserError:
-        return UserError(f"{self.place}: column '{column}' is empty in row {row}; fill it or leave the row out")
+        at = f" (line {self._line(row)})" if self.layout else ""
+        return UserError(f"{self.place}: column '{column}' is empty in row {row}{at}; fill it or leave the row out")
+
+    def _line(self, row: int) -> int:
+        assert self.layout is not None
+        return self.layout.line_of(row)
 
     def as_written(self, column: str) -> str:
         """Return the SQL for a column as text, where it is read by `reader_of` it."""
-        text = f"{self.quoted(column)}::VARCHAR"
+        text = f"{self.cell(column)}::VARCHAR"
         return text if self.types[column].startswith(TEXT) else f"trim({text})"
 
     def as_typed(self, column: str, text: Sequence[str]) -> str:
         """Return the SQL for a column in its own type, where it is read by `reader_of` columns of text."""
-        quoted, kind = self.quoted(column), self.types[column]
-        guessed = column in text and self.as_text and not kind.startswith(TEXT)
-        return f"TRY_CAST({quoted} AS {kind})" if guessed else quoted
+        cell, kind = self.cell(column), self.types[column]
+        guessed = column in text and self.rewrites_types and not kind.startswith(TEXT)
+        return f"TRY_CAST({cell} AS {kind})" if guessed else cell
 
     def reader_of(self, text: Sequence[str], others: Sequence[str] = ()) -> str:
         """Return the reader that leaves columns of `text` as the file has them; `others` are read beside them."""
-        guessed = {column: "VARCHAR" for column in text if not self.types[column].startswith(TEXT)}
-        if not guessed or not self.as_text:
+        if not self.rewrites_types or all(self.types[column].startswith(TEXT) for column in text):
             return self.reader
-        # A jsonl file has no columns but those that are listed.
-        listed = guessed if self.as_text == "types" else {column: self.types[column] for column in [*text, *others]}
-        kinds = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in {**listed, **guessed}.items())
-        return f"{self.reader[:-1]}, {self.as_text}={{{kinds}}})"
-
-    def _complete(self, values: np.ndarray, column: str) -> np.ndarray:
-        if np.ma.is_masked(values):
-            raise self._empty(column, int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
-        return np.asarray(values)
+        others_too = {column: self.types[column] for column in others}
+        return self._json_reader({**others_too, **dict.fromkeys(text, "VARCHAR")})
 
     def quoted(self, column: str) -> str:
         if column not in self.types:
             raise UserError(f"{self.place}: there is no column '{column}'; {did_you_mean(column, self.types)}")
         return '"' + column.replace('"', '""') + '"'
 
-    def where(self, conditions: list[Condition]) -> np.ndarray:
+    # ------------------------------------------------------------ conditions
+
+    def where(self, conditions: Sequence[Condition], formats: Mapping[str, str] = {}) -> np.ndarray:
         """Return the mask of the rows for which all conditions hold; an empty cell fulfils none."""
-        predicate, values = conjunction(conditions, self.quoted, self.types)
-        mask = self.arrays(f"{predicate} AS c", tuple(values))["c"]
+        self.formats = formats
+        predicate, values = conjunction(conditions, self.comparable, self.cell)
+        mask = self.arrays(f"{predicate} AS c", values)["c"]
         return np.asarray(mask, dtype=bool)
 
+    def comparable(self, column: str) -> TextColumn | TypedColumn:
+        """Return what conditions need to know of a column."""
+        self.quoted(column)
+        place = self.place.partition(":")[0] if self.private else self.place
+        if not self.types[column].startswith("VARCHAR"):
+            return TypedColumn(place, column, self.types[column])
+        # Made anew each time: a cycle with this object would have the connection collected in a forked worker.
+        return TextColumn(
+            place, column, self.cell(column), self._ask, self._compute, self.formats.get(column), self.private,
+            untyped=self.layout is not None, line_of=self._place_of, facts=self._facts.setdefault(column, {}),
+        )  # fmt: skip
 
-def conjunction(
-    conditions: Sequence[Condition], column_of: Callable[[str], str], types: Mapping[str, str]
-) -> tuple[str, list[Any]]:
-    """Return the SQL that says whether all conditions hold (never null), and its parameters."""
-    terms, values = [], []
-    for condition in conditions:
-        given = condition.value if isinstance(condition.value, list) else [condition.value]
-        marks = ", ".join("?" for _ in given)
-        operator, right = (condition.op, f"({marks})" if isinstance(condition.value, list) else marks)
-        column = column_of(condition.column)
-        # DuckDB takes NaN for the largest number; to us it is as unknown as an empty cell.
-        known = f" AND NOT isnan({column})" if types[condition.column] in ("FLOAT", "DOUBLE") else ""
-        terms.append(f"{column} {operator} {right}{known}")
-        values += [_value(value, condition.op, types[condition.column]) for value in given]
-    return f"coalesce({' AND '.join(terms)}, false)", values
+    def _ask(self, what: str, values: Sequence[Any]) -> tuple[Any, ...]:
+        return self.query(what, values).fetchall()[0]
+
+    def _compute(self, what: str, values: Sequence[Any]) -> tuple[Any, ...]:
+        return self.run(f"SELECT {what}", values).fetchall()[0]
+
+    def _place_of(self, predicate: str, values: Sequence[Any]) -> str:
+        row = self._first_row(predicate, values)
+        if row is None:
+            return ""
+        return f" (line {self._line(row)})" if self.layout else f" (row {row})"
 
 
-def _value(value: str | float | bool, op: str, kind: str) -> str | float | bool:
-    """Return the manifest's value as a column's cells are: text as it was written, else a number."""
-    number, is_text = number_of(value), kind.startswith("VARCHAR") and op in ("==", "!=", "in", "not in")
-    return text_of(value) if number is None or is_text else number
+def check_file(path: Path, name: str) -> None:
+    """Refuse what is no regular file, or has a name that DuckDB cannot be given.
+
+    Raises:
+        UserError: says what it is.
+    """
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "there is no such file"
+        raise UserError(f"{name}: {path}: {kind}{'; expected a table' if path.exists() else ''}")
+    if not str(path.resolve()).isprintable() and any("\ud800" <= letter <= "\udfff" for letter in str(path.resolve())):
+        raise UserError(f"{name}: {str(path)!a}: the name is not UTF-8 text; rename the file or its folder")
+
+
+def _reason(text: str) -> str:
+    """Return DuckDB's message in one line, that of a csv with the number of the line."""
+    lines = text.splitlines()
+    if match := re.search(r"CSV Error on Line: (\d+)", lines[0]):
+        rest = [line for line in lines[1:] if line.strip() and not line.startswith(("Original Line", "Possible"))]
+        return f":{match[1]}: {rest[0].strip() if rest else 'the row cannot be read'}"
+    return f": {lines[0]}"
+
+
+def _cast(cell: str, kind: str) -> str:
+    """Return the SQL of text as numbers, null where it is none."""
+    if kind == "DOUBLE":
+        return f"CASE WHEN NOT contains({cell}, '_') THEN TRY_CAST({cell} AS DOUBLE) END"
+    return f"TRY_CAST({cell} AS {kind})"
 
 
 def plain(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind in "OMmbU":
+    """Return text as unicode, whole numbers as int64, other numbers as float64; true and false as they are."""
+    if values.dtype.kind == "b":
+        return values
+    if values.dtype.kind in "OMmU":
         return values.astype(str)
     return values.astype(np.int64 if values.dtype.kind in "iu" else np.float64)
 
 
 def _filled(values: np.ndarray) -> np.ndarray:
-    known = ~np.ma.getmaskarray(values)
-    if known.all():
+    given = ~np.ma.getmaskarray(values)
+    if given.all():
         return plain(np.asarray(values))
     if values.dtype.kind in "iuf":
-        return np.where(known, np.ma.getdata(values).astype(np.float64), np.nan)
-    return np.where(known, np.ma.getdata(values).astype(str), "")
+        return np.where(given, np.ma.getdata(values).astype(np.float64), np.nan)
+    if values.dtype.kind == "b":
+        return np.where(given, np.where(np.ma.getdata(values), "true", "false"), "")
+    return np.where(given, np.ma.getdata(values).astype(str), "")

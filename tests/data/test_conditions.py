@@ -1,0 +1,203 @@
+"""Conditions compare numbers with numbers, moments with moments and text with text; nothing by a wrong order."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+
+from tests.batch.test_resolve import Asked, described, resolved
+from tests.data.test_sources import opened
+from unlearn_cli import strict_yaml
+from unlearn_cli.data.dataset import open_dataset, open_records
+from unlearn_cli.errors import UserError
+from unlearn_cli.manifest import Manifest
+from unlearn_cli.sources import Condition
+
+DATES = ["31-12-2002 01:00", "01-06-2003 00:00", "15-07-2003 12:30", "02-01-2004 00:00"]
+ISO = ["2002-12-31T01:00", "2003-06-01T00:00", "2003-07-15T12:30", "2004-01-02T00:00"]
+FORMAT = "%d-%m-%Y %H:%M"
+KINDS = ["csv", "jsonl", "parquet", "npz"]
+
+
+def source_of(kind: str, folder: Path, cells: list[Any], **more: Any) -> dict[str, Any]:
+    """Write a source whose column `when` has these cells."""
+    n = len(cells)
+    if kind == "npz":
+        np.savez(folder / "t.npz", x=np.zeros((n, 1), np.float32), y=np.arange(n) % 2, when=np.array(cells),
+                 id=[f"r{i}" for i in range(n)])  # fmt: skip
+        return {"npz": {"path": str(folder / "t.npz"), "ids": "id"}, **more}
+    path, csv = folder / f"t.{kind}", folder / "t.csv"
+    csv.write_text("id,y,x,when\n" + "".join(f'r{i},{i % 2},0.5,"{cell}"\n' for i, cell in enumerate(cells)))
+    if kind != "csv":
+        form = {"jsonl": "FORMAT json", "parquet": "FORMAT parquet"}[kind]
+        duckdb.execute(f"COPY (SELECT * FROM read_csv('{csv}', types={{'when': 'VARCHAR'}})) TO '{path}' ({form})")
+    return {"table": {"path": str(path), "label": "y", "id": "id", "features": ["x"]}, **more}
+
+
+def condition(op: str, value: str) -> Condition:
+    return Condition.model_validate(
+        strict_yaml.parse(f"{{column: when, op: '{op}', value: {value}}}", Path("a")).written
+    )
+
+
+def chosen(source: dict[str, Any], *conditions: Condition) -> list[int]:
+    manifest = described(source)
+    assert manifest.data is not None
+    return np.flatnonzero(open_records(manifest.data.train, "data.train", manifest).where(list(conditions))).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_that_has_no_order_is_refused_and_its_format_named(kind: str, tmp_path: Path) -> None:
+    source = source_of(kind, tmp_path, DATES)
+    advice = r"'01-06-2003 00:00', which looks like %d-%m-%Y %H:%M; .*data\.train\.dates: {when: \"%d-%m-%Y %H:%M\"}"
+    for op in ("<", "<=", ">", ">="):
+        with pytest.raises(UserError, match=advice):
+            chosen(source, condition(op, '"2003-06-01"'))
+    with pytest.raises(UserError, match=r"looks like %d/%m/%Y or %m/%d/%Y"):
+        chosen(source_of(kind, tmp_path, ["01/02/2003", "03/04/2003"]), condition("<", '"2003-06-01"'))
+    with pytest.raises(UserError, match="holds text such as 'Oslo'"):
+        chosen(source_of(kind, tmp_path, ["Oslo", "Paris"]), condition("<", "b"))
+    with pytest.raises(UserError, match=r"holds text such as '\?'"):
+        chosen(source_of(kind, tmp_path, ["7", "10", "?"]), condition("<", "9"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_format_makes_moments_of_text(kind: str, tmp_path: Path) -> None:
+    source = source_of(kind, tmp_path, DATES, dates={"when": FORMAT})
+    assert chosen(source, condition(">=", '"2003-06-01"'), condition("<", '"2003-09-01"')) == [1, 2]
+    assert chosen(source, condition("<", '"01-06-2003 00:00"')) == [0]
+    assert chosen(source, condition("==", '"2003-07-15 12:30:00"')) == [2]
+    assert chosen(source, condition("in", '["31-12-2002 01:00", "2004-01-02"]')) == [0, 3]
+    with pytest.raises(UserError, match="compare it with an ISO 8601 date"):
+        chosen(source, condition("<", "summer"))
+    bad = source_of(kind, tmp_path, [*DATES, "2003-01-01"], dates={"when": FORMAT})
+    with pytest.raises(UserError, match=rf"\((line 6|row 4)\): '2003-01-01' does not have the format '{FORMAT}'"):
+        chosen(bad, condition("<", '"2003-06-01"'))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_iso_dates_and_numbers_have_an_order(kind: str, tmp_path: Path) -> None:
+    assert chosen(source_of(kind, tmp_path, ISO), condition("<", '"2003-07-01"')) == [0, 1]
+    assert chosen(source_of(kind, tmp_path, ["9", "10", "-1.5"]), condition("<", "10")) == [0, 2]
+    mixed = ["2003-01-01", "2003-01-01 05:00", "2002-12-31T23:59:59.5"]
+    assert chosen(source_of(kind, tmp_path, mixed), condition(">", '"2003-01-01"')) == [1]
+    zones = ["2003-01-01T00:00Z", "2003-01-01T00:30+02:00", "2003-01-01T01:00:00-0100"]
+    source = source_of(kind, tmp_path, zones)
+    assert chosen(source, condition("<", '"2003-01-01T00:00Z"')) == [1]
+    with pytest.raises(UserError, match="has a time zone in its cells"):
+        chosen(source, condition("<", '"2003-01-01"'))
+    with pytest.raises(UserError, match="cells with and without a time zone"):
+        chosen(source_of(kind, tmp_path, ["2003-01-01T00:00Z", "2003-01-01T00:30"]), condition("<", '"2003-01-01"'))
+    for bad in ("2003-02-30", "2003-W05", "2003-1-1"):
+        with pytest.raises(UserError, match="an order needs numbers or ISO 8601"):
+            chosen(source_of(kind, tmp_path, [*ISO, bad]), condition("<", '"2003-07-01"'))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_requests_compare_as_manifests_do(kind: str, tmp_path: Path) -> None:
+    where = [condition(">=", '"2003-06-01"'), condition("<", '"2003-09-01"')]
+    source = source_of(kind, tmp_path, DATES)
+    refused = resolved(described(source), tmp_path, [Asked(where=where), Asked("two", ids=["r0"])]).found
+    problem = refused[0].problem or ""
+    assert "which looks like %d-%m-%Y %H:%M" in problem
+    assert str(tmp_path) not in problem
+    assert "2003 00:00" not in problem or kind == "npz", "the ledger keeps it: no cell is shown"
+    assert refused[1].records == 1
+    taken = resolved(described({**source, "dates": {"when": FORMAT}}), tmp_path, [Asked(where=where)]).found
+    assert [one.records for one in taken] == [2]
+
+
+def test_large_whole_numbers_are_compared_exactly(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,y,x,when\na,0,1,9007199254740993\nb,1,1,9007199254740992\n")
+    source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "id": "id", "features": ["x"]}}
+    assert chosen(source, condition("==", "9007199254740993")) == [0]
+    assert chosen(source, condition("<", "9007199254740993")) == [1]
+
+
+@pytest.mark.parametrize("text", ["", "day", "%Q", "%"])
+def test_a_format_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="format"):
+        described({"sklearn": "digits", "dates": {"when": text}})
+
+
+def test_cells_of_a_csv_are_what_is_written(tmp_path: Path) -> None:
+    rows = ["r0,no,007,1", "r1,yes,7,2", "r2,no,1e5,3", "r3,yes,true,4"]
+    (tmp_path / "t.csv").write_text("\n".join(["id,y,code,x", *rows]) + "\n")
+    source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "id": "id", "ignore": ["code"]}}
+    forget = strict_yaml.parse("{classes: [yes]}", Path("a")).written
+    dataset = opened(source, [1], classes=["no", "yes"], forget=forget)
+    assert dataset.split("forget").ids == ["r1", "r3"]
+    for value, rows_of in (("007", ["r0"]), ("7", ["r1"]), ("1e5", ["r2"]), ("true", ["r3"])):
+        text = strict_yaml.parse(f"{{groups: {{column: code, values: [{value}]}}}}", Path("a")).written
+        assert opened(source, [1], forget=text).split("forget").ids == rows_of
+        text = strict_yaml.parse(f"{{where: [{{column: code, op: ==, value: {value}}}]}}", Path("a")).written
+        assert opened(source, [1], forget=text).split("forget").ids == rows_of
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [(["0", "1"], ["0", "1"]), (["00", "01"], ["00", "01"]), (["1.0", "1"], ["1", "1.0"]), (["T", "F"], ["F", "T"])],
+)
+def test_labels_of_a_csv_are_numbers_only_if_all_are_written_as_class_numbers(
+    labels: list[str], classes: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("y,x\n" + "".join(f"{label},1\n" for label in labels))
+    dataset = opened({"table": {"path": str(tmp_path / "t.csv"), "label": "y"}}, [1])
+    assert dataset.classes == classes
+    assert dataset.split("train").labels.tolist() == [classes.index(label) for label in labels]
+
+
+@pytest.mark.parametrize("cell", ["1_000", "0x1f", "true", "1,5", "abc"])
+def test_a_feature_that_is_no_number_is_refused_with_its_line(cell: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f'y,x\n0,1\n"1",2\n1,"{cell}"\n')
+    with pytest.raises(UserError, match=rf"t\.csv:4: column 'x' holds text: '{cell}' is not a number"):
+        opened({"table": {"path": str(tmp_path / "t.csv"), "label": "y"}}, [1])
+    with pytest.raises(UserError, match=rf"t\.csv:4: column 'x' holds text: '{cell}' is not a number"):
+        opened({"table": {"path": str(tmp_path / "t.csv"), "label": "x", "features": ["y"]}}, [1], task="regression")
+
+
+def test_a_question_mark_after_a_blank_can_be_missing(tmp_path: Path) -> None:
+    rows = ["39, State-gov, <=50K, United-States", "50, ?, >50K, ?", "?, Private, >50K, Mexico"]
+    (tmp_path / "t.csv").write_text("\n".join(["age, work, Salary, country", *rows]) + "\n")
+    table = {"path": str(tmp_path / "t.csv"), "label": "Salary", "features": ["age"], "missing": ["?"]}
+    data = {"train": {"table": table}, "transform": [{"standardise": {"missing": "mean"}}]}
+    manifest = {"version": 1, "task": "classification", "model": {"architecture": "mlp"}, "input": {"shape": [1]}}
+    forget = {"groups": {"column": "country", "values": ["Mexico"]}}
+    dataset = open_dataset(Manifest.model_validate({**manifest, "data": data, "forget": forget}))
+    assert dataset.classes == ["<=50K", ">50K"]
+    assert dataset.split("forget").rows.tolist() == [2]
+    assert dataset.split("train").records.inputs.take(np.array([2])).tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("f.csv", "id\nr1\nr2\n\n\n"), ("f.csv", "\ufeffid\r\nr1\r\n\r\nr2\r\n"), ("f.csv", "a,id\n1, r1\n2,r2 \n"),
+        ("f.txt", "r1\nr2\n"), ("f.txt", "\ufeff r1 \r\n\r\nr2"), ("f.json", '["r1", "r2"]'),
+        ("f.jsonl", '{"id": "r1"}\n{"id": "r2"}'),
+    ],
+)  # fmt: skip
+def test_files_of_ids(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content, newline="")
+    (tmp_path / "t.csv").write_text("id,y,x\nr0,0,1\nr1,1,2\nr2,0,3\n")
+    source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "id": "id"}}
+    for section in ("forget", "forgotten"):
+        dataset = opened(source, [1], classes=[0, 1], **{section: {"ids_file": {"path": str(tmp_path / name)}}})  # type: ignore[arg-type]
+        assert dataset.split(section).ids == ["r1", "r2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [("f.json", '{"id": 1}', "expected a JSON list"), ("f.json", "[[1]]", "expected a JSON list"),
+     ("f.json", "[1", "not valid JSON"), ("f.txt", b"r1\n\xe9\n", ":2: is not UTF-8"),
+     ("f.csv", "r1\nr2\n", "no column 'id'"),
+     ("f.txt", "R1\n", "did you mean 'r1'"), ("f.json", "[7, 7.50]", "did you mean '7.5'")],
+)  # fmt: skip
+def test_files_that_list_no_ids_are_refused(name: str, content: Any, message: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (tmp_path / "t.csv").write_text("id,y,x\nr0,0,1\nr1,1,2\n7,0,3\n7.5,0,3\n")
+    source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "id": "id"}}
+    with pytest.raises(UserError, match=message):
+        opened(source, [1], forget={"ids_file": {"path": str(tmp_path / name)}})

@@ -1,0 +1,224 @@
+"""How a csv is written, and whether DuckDB reads it by our rule; the rows themselves where it does not.
+
+The rule: UTF-8; the delimiter is the character of `,;|` and tab that the first line holds most often; a cell whose
+first character is `"` ends at the next single `"`. Unquoted cells and headers lose blanks (space, tab) at both ends,
+quoted ones are kept whole, and nothing else is changed. Lines of nothing but blanks are no rows.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unlearn_cli.errors import UserError
+
+DELIMITERS = ",;\t|"
+BLOCK = 2**22  # characters that are read at once
+TAIL = 256  # bytes of a block that are looked at again with the next
+MAX_ROW = 2**24  # characters; a longer row is a quote that nothing closes
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """The delimiter, the names of the columns, and what DuckDB has to be told."""
+
+    path: Path
+    place: str  # for messages
+    delimiter: str
+    header: tuple[str, ...]
+    plain: bool  # DuckDB splits it as `rows` does, and no quoted cell has a blank at an end
+    quoted: bool
+
+    @property
+    def blanks(self) -> str:
+        """What unquoted cells lose at both ends."""
+        return blanks_of(self.delimiter)
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the line and the cells of each row after the header.
+
+        Raises:
+            UserError: a row has more or fewer cells than the header, or its quotes do not match.
+        """
+        rows = _rows(self.path, self.place, self.delimiter)
+        next(rows, None)
+        for line, cells in rows:
+            if len(cells) != len(self.header):
+                raise UserError(
+                    f"{self.place}:{line}: the row has {len(cells)} cells, but the first line names "
+                    f"{len(self.header)} columns; fix the row (quote a cell that holds '{self.delimiter}')"
+                )
+            yield line, cells
+
+    def line_of(self, row: int) -> int:
+        """Return the line of a row, both as people and DuckDB count them: the first row (0) follows the header."""
+        if self.plain and not self.quoted:
+            return row + 2
+        return next(line for number, (line, _) in enumerate(self.rows()) if number == row)
+
+
+def inspect_csv(path: Path, place: str) -> CsvLayout:
+    """Look at every byte of a csv once.
+
+    Raises:
+        UserError: it is empty, no UTF-8, holds a NUL, or a name in its header is there twice.
+    """
+    traits = _Traits(place)
+    with path.open("rb") as file:
+        delimiter = _delimiter(file.read(BLOCK))
+        file.seek(0)
+        traits.tab = delimiter == "\t"
+        while block := file.read(BLOCK):
+            traits.add(block, delimiter.encode())
+    traits.end()
+    header = tuple(next(_rows(path, place, delimiter), (1, []))[1])
+    _check_header(header, place)
+    return CsvLayout(path, place, delimiter, header, traits.are_plain(len(header)), bool(traits.quotes))
+
+
+def blanks_of(delimiter: str) -> str:
+    return " " if delimiter == "\t" else " \t"
+
+
+def _delimiter(start: bytes) -> str:
+    """Return the delimiter, by the first line that holds anything; names in quotes may hold others."""
+    text = re.sub(r'"[^"]*"', "", start.decode("utf-8", "replace")).lstrip("\ufeff\r\n ")
+    line = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    return max(DELIMITERS, key=line.count)
+
+
+def _check_header(header: tuple[str, ...], place: str) -> None:
+    if not header:
+        raise UserError(f"{place}: is empty; expected a first line that names the columns")
+    for number, name in enumerate(header):
+        if name and name in header[:number]:
+            raise UserError(f"{place}:1: two columns are named '{name}'; give each column a name of its own")
+
+
+@dataclass
+class _Traits:
+    """What the bytes of a file show, added up block by block."""
+
+    place: str
+    tab: bool = False
+    last: bytes = b"\n"
+    lines: int = 0
+    returns: int = 0
+    pairs: int = 0  # of carriage return and line feed
+    quotes: int = 0
+    delimiters: int = 0
+    blank_lines: bool = False
+    blank_beside_quote: bool = False
+    open_end: bool = False  # a line ends with a delimiter
+    decoder: codecs.IncrementalDecoder = field(default_factory=codecs.getincrementaldecoder("utf-8"))
+
+    def add(self, block: bytes, delimiter: bytes) -> None:
+        self._check(block)
+        seen = self.last + (block.removeprefix(codecs.BOM_UTF8) if self.last == b"\n" else block)
+        self.lines += block.count(b"\n")
+        self.returns += block.count(b"\r")
+        self.pairs += seen.count(b"\r\n") - self.last.count(b"\r\n")
+        self.quotes += block.count(b'"')
+        self.delimiters += block.count(delimiter)
+        self.blank_lines |= b"\n\n" in seen or b"\n\r\n" in seen or self._has_line_of_blanks(seen)
+        self.blank_beside_quote |= any(pair in seen for pair in ((b'" ', b' "') if self.tab else BESIDE_QUOTE))
+        self.open_end |= delimiter + b"\n" in seen or delimiter + b"\r" in seen
+        self.last = seen[-TAIL:]
+
+    def end(self) -> None:
+        self._check(b"", final=True)
+        self.blank_lines |= re.search(rb"\n[ \t]+\Z", self.last) is not None
+
+    def are_plain(self, columns: int) -> bool:
+        """Say whether DuckDB reads the file as the rule says, but for blanks around cells."""
+        ends_alike = self.returns == 0 or self.returns == self.pairs == self.lines
+        if self.blank_lines or self.blank_beside_quote or not ends_alike:
+            return False
+        if self.quotes:
+            return not self.open_end  # DuckDB takes an empty cell too many at the end of a row for none
+        rows = self.lines + (not self.last.endswith(b"\n"))
+        return self.delimiters == rows * (columns - 1)
+
+    def _has_line_of_blanks(self, seen: bytes) -> bool:
+        return (b"\n " in seen or b"\n\t" in seen) and re.search(rb"\n[ \t]+[\r\n]", seen) is not None
+
+    def _check(self, block: bytes, *, final: bool = False) -> None:
+        if block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and not self.lines:
+            raise UserError(f"{self.place}: is UTF-16 text; save it as UTF-8")
+        if b"\0" in block:
+            line = self.lines + 1 + block[: block.index(b"\0")].count(b"\n")
+            raise UserError(f"{self.place}:{line}: holds a NUL byte; expected UTF-8 text")
+        try:
+            self.decoder.decode(block, final)
+        except UnicodeDecodeError as error:
+            line = self.lines + 1 + error.object[: error.start].count(b"\n")
+            raise UserError(
+                f"{self.place}:{line}: is not UTF-8 text (byte 0x{error.object[error.start]:02X}); save it as UTF-8"
+            ) from None
+
+
+BESIDE_QUOTE = (b'" ', b' "', b'"\t', b'\t"')
+
+
+def _rows(path: Path, place: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and cells of all rows, the header's too, without those of nothing but blanks."""
+    splitter, line, rest, piece = _Splitter(delimiter), 1, "", " "
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        while piece:
+            piece = file.read(BLOCK)
+            text, used = rest + piece, 0
+            for cells, end in splitter.split(text, final=not piece):
+                if any(isinstance(cell, Unclosed) for cell in cells):
+                    raise _unclosed(place, line)
+                if len(cells) > 1 or text[used:end].strip(" \t\r\n"):
+                    yield line, cells
+                line, used = line + _line_ends(text, used, end), end
+            rest = text[used:]
+            if len(rest) > MAX_ROW:
+                raise _unclosed(place, line)
+
+
+def _line_ends(text: str, start: int, end: int) -> int:
+    lone = text.count("\r", start, end) - text.count("\r\n", start, end)
+    return text.count("\n", start, end) + lone
+
+
+def _unclosed(place: str, line: int) -> UserError:
+    return UserError(
+        f"{place}:{line}: a quote is never closed, or text follows the closing quote; fix the row (a quote within a "
+        'quoted cell is written "")'
+    )
+
+
+class Unclosed(str):
+    """A cell that begins with a quote which does not end it."""
+
+
+class _Splitter:
+    """Text into rows of cells."""
+
+    def __init__(self, delimiter: str) -> None:
+        self.delimiter, self.blanks = delimiter, blanks_of(delimiter)
+        blank, mark = f"[{self.blanks}]*+", re.escape(delimiter)
+        end = rf"({mark}|\r\n|\r|\n|\Z)"
+        quoted = rf'{blank}"([^"]*+(?:""[^"]*+)*+)"{blank}{end}'
+        self.cell = re.compile(rf"{quoted}|([^{mark}\r\n]*+){end}")
+
+    def split(self, text: str, *, final: bool) -> Iterator[tuple[list[str], int]]:
+        """Yield the cells of each complete row, and where it ends; unless `final`, more text may follow."""
+        row: list[str] = []
+        for match in self.cell.finditer(text):
+            more_may_follow, nothing_left = match.end() == len(text) and not final, match.start() == len(text)
+            if more_may_follow or (nothing_left and not row):
+                return
+            quoted, end, bare, bare_end = match.groups()
+            cell = quoted.replace('""', '"') if quoted is not None else bare.strip(self.blanks)
+            if quoted is None and cell.startswith('"'):
+                if not final:
+                    return
+                cell = Unclosed(cell)
+            row.append(cell)
+            if (end if quoted is not None else bare_end) != self.delimiter:
+                yield row, match.end()
+                row = []

@@ -1,0 +1,56 @@
+"""Files of record ids: a table with a column of them, a text file with one per line, or a JSON list."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlearn_cli.data.table_file import TableFile, check_file
+from unlearn_cli.errors import UserError
+
+LISTS = (".txt", ".json")
+
+
+def read_ids(path: Path, column: str, name: str) -> np.ndarray:
+    """Return the ids (n,) as text, as they are written.
+
+    A line of a .txt loses blanks at both ends, as an unquoted cell of a csv does; lines of nothing else are skipped.
+
+    Raises:
+        UserError: it cannot be read, or holds something else.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in LISTS:
+        return TableFile(path, name).text(column).astype(str)
+    check_file(path, name)
+    text = _text(path, name)
+    ids = _json_ids(text, f"{name}: {path}") if suffix == ".json" else _lines(text)
+    return np.array(ids, dtype=str)
+
+
+def _text(path: Path, name: str) -> str:
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{name}: {path}:{line}: is not UTF-8 text; save it as UTF-8") from None
+    if "\0" in text:
+        raise UserError(f"{name}: {path}: holds a NUL byte; expected UTF-8 text")
+    return text
+
+
+def _lines(text: str) -> list[str]:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return [line.strip(" \t") for line in lines if line.strip(" \t")]
+
+
+def _json_ids(text: str, place: str) -> list[str]:
+    """Return the ids of a JSON list; numbers as they are written."""
+    try:
+        values: Any = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
+    except (json.JSONDecodeError, RecursionError):
+        raise UserError(f"{place}: is not valid JSON; expected a list of ids") from None
+    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+        raise UserError(f"{place}: expected a JSON list of ids, each a text or a number")
+    return values
