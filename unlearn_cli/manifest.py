@@ -80,7 +80,11 @@ class Input(Section):
 
 
 class Target(Section):
-    """Regression: the model's output times std plus mean is the prediction in the label's unit."""
+    """Regression: the model's output times std plus mean is the prediction in the label's unit.
+
+    Left out, `train` takes mean and standard deviation of the labels of retain (of train, if nothing is forgotten) and
+    records them in the checkpoint; every command reads them from there.
+    """
 
     mean: float = 0.0
     std: PositiveFloat = 1.0

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from unlearn_cli import attacks, console, files, plugin, ranks, suitability
-from unlearn_cli.commands import Chosen, Common, Result, tables
+from unlearn_cli.commands import Chosen, Common, Result, tables, targets
 from unlearn_cli.commands.attack_text import attack_text
 from unlearn_cli.commands.chosen_attacks import Wanted, applicable, choose
 from unlearn_cli.commands.holdout import Holdout, class_matched_holdout
@@ -148,10 +148,12 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
         weights["original"] = checkpoint.load(asked.original)
     weights |= {reporting.role(i): checkpoint.load(path) for i, path in enumerate(asked.references)}
     reporting.refuse_same_weights(weights)
-    with session.start(opened) as current:
+    scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, asked.checkpoint)
+    with session.start(opened, target=scale) as current:
         # The subject alone may have forgotten, so it is judged by what it should still know.
         known, path = ("train", asked.original) if asked.original else ("retain", asked.checkpoint)
-        current.check_fits(current.load(weights.get("original", weights["subject"])), path, known)
+        first = weights.get("original", weights["subject"])
+        current.check_fits(current.load(first), first, path, known)
         positions = None if planned.holdout.reason else planned.holdout.positions
         evidence = Evidence(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
         ran = attacking.run_all(evidence, planned.wanted)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn_cli import console, files, gates, metrics, plugin, ranks
-from unlearn_cli.commands import Common, Result, tables
+from unlearn_cli.commands import Common, Result, tables, targets
 from unlearn_cli.commands.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
@@ -147,10 +147,12 @@ def carry_out(
         **({"original": checkpoint.load(asked.original)} if asked.original else {}),
         "subject": checkpoint.load(asked.checkpoint), **{reporting.role(i): made for i, made in enumerate(others)},
     }  # fmt: skip
-    with session.start(opened) as current:
+    scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, asked.checkpoint)
+    with session.start(opened, target=scale) as current:
         # The subject alone may have forgotten, so it is judged by what it should still know.
         known, path = ("train", asked.original) if asked.original else ("retain", asked.checkpoint)
-        current.check_fits(current.load(weights.get("original", weights["subject"])), path, known)
+        first = weights.get("original", weights["subject"])
+        current.check_fits(current.load(first), first, path, known)
         evidence = Evidence(current, weights, holdout=measuring.holdout(opened))
         measured = measuring.measure_all(evidence, names, asked.settings)
         document = reporting.new_report(

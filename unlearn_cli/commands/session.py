@@ -15,12 +15,13 @@ from torch import nn
 from unlearn_cli import checkpoint, runtime
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands.inputs import Opened, resume_identity
+from unlearn_cli.commands.targets import agree, is_unknown, own_target
 from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.stores import Store, StreamedStore, open_store
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
+from unlearn_cli.manifest import Manifest, Target
 from unlearn_cli.models.build import build, try_out
 from unlearn_cli.predict import Outputs, observe, predict, room_for
 from unlearn_cli.runtime import Run, processes
@@ -44,6 +45,7 @@ class Session:
 
     opened: Opened
     run: Run
+    target: Target = field(default_factory=Target)  # the scale of targets and outputs: that of the first network
     stores: dict[int, Store] = field(default_factory=dict)
     built: Names | None = None
 
@@ -63,7 +65,14 @@ class Session:
         A `whole` one is not divided among processes.
         """
         model = self._load_shares(weights) if processes.sharded() and not whole else self._load(weights, whole)
+        self._rescale(model, weights)
         return model.eval().requires_grad_(False) if frozen else model
+
+    def _rescale(self, model: nn.Module, weights: Checkpoint) -> None:
+        """Let a network that was trained with another mean and std of the labels put out numbers on this scale."""
+        own = own_target(self.opened, weights.metadata, weights.path)
+        if not agree(own, self.target):
+            model.register_forward_hook(partial(_on_scale, own, self.target))
 
     def _load(self, weights: Checkpoint, whole: bool) -> nn.Module:
         model = self.build()
@@ -144,12 +153,12 @@ class Session:
 
     def predict(self, model: nn.Module, batches: Batches, into: np.ndarray | None = None) -> Outputs:
         """Return what a network says of these batches, in the labels' own unit."""
-        target = self.manifest.target
+        target = self.target
         return predict(model, batches, self.manifest.task, target.mean, target.std, into)
 
     def observe(self, model: nn.Module, batches: Batches) -> tuple[Outputs, np.ndarray | None]:
         """Return what a network says of these batches, and the features that it says it by."""
-        target = self.manifest.target
+        target = self.target
         return observe(model, batches, self.manifest.task, target.mean, target.std)
 
     def all_outputs(self, model: nn.Module) -> dict[str, Outputs]:
@@ -174,13 +183,14 @@ class Session:
         together = Outputs(values, np.concatenate([part.labels for part in found]), task)
         return {**dict(zip(parts, found, strict=True)), whole: together}
 
-    def check_fits(self, model: nn.Module, path: Path, name: str = "train") -> None:
+    def check_fits(self, model: nn.Module, weights: Checkpoint, path: Path, name: str = "train") -> None:
         """Refuse a network that is no better than chance on what it should know: train, or retain where there is one.
 
         With a wrong mean or class order, forgetting would look perfect.
 
         Raises:
-            UserError: of a sample of it the network knows no more than how frequent each label is.
+            UserError: of a sample of it the network knows no more than how frequent each label is; or the outputs of a
+                regression are far from the labels, and nothing says how they are scaled.
         """
         splits = self.opened.dataset.splits
         name = name if name in splits else "train"
@@ -188,9 +198,14 @@ class Session:
         if name not in splits or self.opened.common.force:
             return
         order = torch.randperm(len(splits[name]), generator=runtime.generator(self.run.seed, "fit check"))
-        from unlearn_cli.stats.chance import ignorance  # SciPy, 0.5 s: only where statistics are made
+        from unlearn_cli.stats.chance import ignorance, other_scale  # SciPy, 0.5 s: only where statistics are made
 
         outputs = self.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))
+        if is_unknown(self.opened, weights.metadata) and (difference := other_scale(outputs)):
+            raise UserError(
+                f"{path}: {difference}, of {name}; it was trained on scaled labels and does not record their mean and "
+                "std: set 'target: {mean: ..., std: ...}' in the manifest; --force goes on anyway"
+            )
         if flaw := ignorance(outputs):
             raise UserError(
                 f"{path}: {flaw}, of {name}; manifest and checkpoint do not belong together (input.mean, input.std, "
@@ -234,13 +249,13 @@ class Session:
     def _targets(self, split: Split) -> torch.Tensor:
         labels = torch.from_numpy(split.labels)
         if self.manifest.task == "regression":
-            labels = ((labels - self.manifest.target.mean) / self.manifest.target.std).float()
+            labels = ((labels - self.target.mean) / self.target.std).float()
         return labels.to(self.run.device)
 
 
 @contextmanager
-def start(opened: Opened, partial: Path | None = None) -> Iterator[Session]:
-    """Begin a run over opened inputs."""
+def start(opened: Opened, partial: Path | None = None, target: Target | None = None) -> Iterator[Session]:
+    """Begin a run over opened inputs; `target` is the scale of the first network, for a regression."""
     common = opened.common
     options: dict[str, Any] = {"device": common.device, "precision": common.precision, "seed": common.seed}
     with runtime.start(
@@ -253,7 +268,11 @@ def start(opened: Opened, partial: Path | None = None) -> Iterator[Session]:
         compiled=common.compiled,
         profiled=common.profile,
     ) as run:
-        yield Session(opened, run)
+        yield Session(opened, run, target or opened.manifest.target)
+
+
+def _on_scale(own: Target, wanted: Target, model: nn.Module, inputs: Any, outputs: torch.Tensor) -> torch.Tensor:
+    return outputs * (own.std / wanted.std) + (own.mean - wanted.mean) / wanted.std
 
 
 def _augmentations(manifest: Manifest) -> tuple[Augmentation, ...]:

@@ -184,7 +184,9 @@ def write_cell(game: Game, folder: Path, number: int) -> None:
 def trained_checkpoint(current: "Session", model: Any) -> "Checkpoint":
     """Pass a network through a file, as a user would: methods are given checkpoints."""
     from unlearn_cli import checkpoint
+    from unlearn_cli.commands.targets import as_lineage
 
+    scale = as_lineage(current.manifest.task, current.target)
     with tempfile.TemporaryDirectory() as folder:
-        found = checkpoint.load(checkpoint.save(Path(folder), model.state_dict(), {}))
+        found = checkpoint.load(checkpoint.save(Path(folder), model.state_dict(), scale))
         return replace(found, tensors={name: tensor.clone() for name, tensor in found.tensors.items()})

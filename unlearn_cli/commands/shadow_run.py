@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from unlearn_cli.commands.inputs import Opened
 from unlearn_cli.commands.session import Session, start
 from unlearn_cli.commands.shadow import Game, trained_checkpoint
+from unlearn_cli.commands.targets import target_to_train_with
 from unlearn_cli.commands.unlearn import gather
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.runtime.seeds import derive
@@ -30,7 +31,8 @@ def play(game: Game, number: int) -> dict[str, Tensor]:
 
 def trained_and_unlearned(game: Game, members: np.ndarray, kept: np.ndarray, number: int) -> dict[str, np.ndarray]:
     """Train on retain and the members, then forget the members."""
-    with start(changed(game, members, kept, number, "train")) as current:
+    opened = changed(game, members, kept, number, "train")
+    with start(opened, target=target_to_train_with(opened, None, None)) as current:
         trained = fit(game, current, "train")
         before = signals(current, trained, "before")
         weights = trained_checkpoint(current, trained)
@@ -43,7 +45,8 @@ def trained_and_unlearned(game: Game, members: np.ndarray, kept: np.ndarray, num
 def retrain(game: Game, kept: np.ndarray, number: int) -> dict[str, np.ndarray]:
     """Train on retain alone, from other random weights and in another order."""
     nobody = np.zeros(len(game.audited), dtype=bool)
-    with start(changed(game, nobody, kept, number, "retrain")) as current:
+    opened = changed(game, nobody, kept, number, "retrain")
+    with start(opened, target=target_to_train_with(opened, None, None)) as current:
         return signals(current, fit(game, current, "retain"), "retrain")
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlearn_cli import __version__, console, files, plugin
-from unlearn_cli.commands import Chosen, Common, Result, tables
+from unlearn_cli.commands import Chosen, Common, Result, tables, targets
 from unlearn_cli.commands.inputs import (
     content_digest,
     forget_state,
@@ -48,8 +48,9 @@ def run(asked: Asked, common: Common) -> Result:
     weights = checkpoint.load(asked.start) if asked.start else None
     key = resume_key(opened, settings, split=asked.split, start=weights.tensor_digest if weights else None)
     partial = partial_folder(asked.out, key)
+    scale = targets.target_to_train_with(opened, weights.metadata if weights else None, asked.start)
     with (
-        session.start(opened, partial) as current,
+        session.start(opened, partial, scale) as current,
         files.output_folder(asked.out, overwrite=common.overwrite) as folder,
     ):
         model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
@@ -65,6 +66,7 @@ def run(asked: Asked, common: Common) -> Result:
             "method": "train", "split": asked.split, **lineage_of(opened),
             "trained_on": content_digest(opened.dataset.split(asked.split)),
             "settings": settings_digest(settings), "seed": str(common.seed), "version": __version__,
+            **targets.as_lineage(opened.manifest.task, scale),
             **({"parent": weights.tensor_digest} if weights else {}),
         }  # fmt: skip
         with current.run.timed("files"):

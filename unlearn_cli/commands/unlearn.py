@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from unlearn_cli import __version__, console, files, gates, manifest, metrics, plugin, suitability
-from unlearn_cli.commands import Chosen, Common, Result, tables
+from unlearn_cli.commands import Chosen, Common, Result, tables, targets
 from unlearn_cli.commands.evaluate import computable
 from unlearn_cli.commands.inputs import (
     Copies,
@@ -96,8 +96,9 @@ def carry_out(
     noise = files.sha256(asked.noise) if asked.noise else None
     key = resume_key(opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise)
     partial = partial_folder(asked.out, key)
+    scale = targets.target_of_checkpoint(opened, weights.metadata, asked.checkpoint)
     with (
-        session.start(opened, partial) as current,
+        session.start(opened, partial, scale) as current,
         files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder,
     ):
         evaluated = asked.evaluate and bool(opened.dataset.splits)
@@ -107,6 +108,7 @@ def carry_out(
             "method": method.name, "parent": weights.tensor_digest, **lineage_of(opened),
             **retrained_on(method, opened),
             "settings": settings_digest(settings), "seed": str(current.run.seed), "version": __version__,
+            **({} if targets.is_unknown(opened, weights.metadata) else targets.as_lineage(opened.manifest.task, scale)),
         }  # fmt: skip
         with current.run.timed("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
@@ -140,7 +142,7 @@ def unlearned(
 
     original: Any = current.load(weights, whole=method.whole)
     if current.opened.dataset.splits:
-        current.check_fits(original, asked.checkpoint)
+        current.check_fits(original, weights, asked.checkpoint)
     before = reporting.outputs_of(current, original, "original") if evaluated else {}
     if "original" not in method.needs:
         original = None

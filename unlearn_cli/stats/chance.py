@@ -18,6 +18,7 @@ from scipy.stats import binomtest, norm, t
 from unlearn_cli.outputs import Outputs
 
 LEVEL = 1e-3  # of each test
+KNOWS = 0.1  # squared correlation with the labels
 EQUAL = 1e-5  # of a logit, or of the labels' range: less is no difference
 
 
@@ -48,6 +49,24 @@ def better_than_the_mean(outputs: Outputs) -> bool:
     """Say whether the squared error is smaller than that of the labels' mean (R² above 0)."""
     residual = np.square(outputs.values - outputs.labels).sum()
     return bool(residual < np.square(outputs.labels - outputs.labels.mean()).sum())
+
+
+def other_scale(outputs: Outputs) -> str | None:
+    """Say that a regression's outputs would explain much of the labels if multiplied and shifted, but not as they are.
+
+    Outputs on the labels' own scale explain as much as they could (R² is the squared correlation) but for a poor fit.
+    """
+    values, labels = outputs.values, outputs.labels
+    if len(outputs) < 2 or not np.ptp(values) or not np.ptp(labels):
+        return None
+    explained = 1 - float(np.square(values - labels).sum() / np.square(labels - labels.mean()).sum())
+    possible = float(np.corrcoef(values, labels)[0, 1]) ** 2
+    if possible < KNOWS or explained >= possible / 2:
+        return None
+    return (
+        f"its outputs (mean {values.mean():.4g}, SD {values.std():.4g}) are not on the scale of the labels "
+        f"(mean {labels.mean():.4g}, SD {labels.std():.4g}) of {len(outputs)} records"
+    )
 
 
 def better_than_chance(outputs: Outputs) -> bool:
