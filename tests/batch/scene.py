@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from unlearn_cli import deletion
 from unlearn_cli.batch import inbox, keyed
-from unlearn_cli.batch.chain import event_hash
+from unlearn_cli.batch.chain import START, event_hash
 from unlearn_cli.batch.ledger import Ledger, open_ledger
 from unlearn_cli.batch.state import State, fold
 from unlearn_cli.checkpoint_header import files_digest, read_header
@@ -76,20 +76,37 @@ def rewrite(where: Deletion, *statements: str) -> None:
 
 
 def chain_anew(where: Deletion, key: bytes | None, *, before: str | None = None) -> None:
-    """Recompute the hashes of all events, with the chain's key or without one; with `before` only up to that kind."""
-    path = where.path("ledger")
-    with sqlite3.connect(path) as connection:
-        query = "SELECT seq, time, kind, request, run, body FROM event ORDER BY seq"
-        rows: list[tuple[int, str, str, str | None, str | None, str]] = connection.execute(query).fetchall()
+    """Recompute the hashes of all events, with the chain's key or without one; with `before` only up to that kind.
+
+    Statements name the ledger's head of their time; they, and their digests in the ledger, follow.
+    """
+    with sqlite3.connect(where.path("ledger")) as connection:
+        query = "SELECT seq, time, kind, request, run, body, hash FROM event ORDER BY seq"
+        rows: list[tuple[int, str, str, str | None, str | None, str, str]] = connection.execute(query).fetchall()
     connection.close()
-    changes, previous = [], "0" * 64
-    for row in rows:
-        if row[2] == before:
+    changes, previous, was = [], START, START
+    for seq, time, kind, request, run, text, old in rows:
+        if kind == before:
             break
-        digest = event_hash(*row, previous, key)
-        changes.append(f"UPDATE event SET previous = '{previous}', hash = '{digest}' WHERE seq = {row[0]}")
+        body = restated(where, run, text, was, previous) if kind == "promoting" else text
+        digest, was = event_hash(seq, time, kind, request, run, body, previous, key), old
+        stored = body.replace("'", "''")
+        changes.append(
+            f"UPDATE event SET body = '{stored}', previous = '{previous}', hash = '{digest}' WHERE seq = {seq}"
+        )
         previous = digest
-    rewrite(where, *(change.replace("hash = '", "hash = 'x") for change in changes), *changes)
+    rewrite(where, *(f"UPDATE event SET hash = 'x{number}' WHERE seq = {number + 1}" for number in range(len(changes))),
+            *changes)  # fmt: skip
+
+
+def restated(where: Deletion, run: str | None, body: str, old: str, new: str) -> str:
+    """Put another head of the ledger into a run's provenance, and return the body that has the digest of that."""
+    path = where.path("runs") / str(run) / "evidence" / "provenance.json"
+    if old == new or not path.exists():
+        return body
+    before = sha256(path)
+    path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    return body.replace(before, sha256(path))
 
 
 def unmigrated(where: Deletion) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.batch.scene import begin, drop, fail, make, opened, promote, receive, request, roll_back, start
 from unlearn_cli.batch import history
+from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.errors import UserError
 
 
@@ -95,3 +96,16 @@ def test_what_never_became_a_request_has_a_history_when_its_id_could_be_read(tmp
         assert "names no records" in history.text(history.history(ledger.events(), "A"))
         with pytest.raises(UserError, match="--history B: the ledger knows no such request"):
             history.history(ledger.events(), "B")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "policy", "text"),
+    [
+        (None, None, "passed"), ("passed", None, "passed"),
+        ("passed_screen", None, "passed; the attack's verdict is passed_screen"),
+        ("inconclusive", "attack.inconclusive: pass",
+         "passed; the attack's verdict is inconclusive, let through by attack.inconclusive: pass"),
+    ],
+)  # fmt: skip
+def test_an_attempt_is_told_with_its_verdict(verdict: str | None, policy: str | None, text: str) -> None:
+    assert describe({"passed": True, "failed": [], "verdict": verdict, "policy": policy}) == text

@@ -1,5 +1,6 @@
 """`unlearn-cli batch` in a folder that somebody has changed: exit code 6, before anything is trained."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.batch.scene import chain_anew, rewrite, unmigrated
-from tests.batch.tiny import ask, batch, document, ledger_of, train
+from tests.batch.tiny import ask, batch, change, document, ledger_of, train
 from unlearn_cli import deletion, page
-from unlearn_cli.batch import keyed
+from unlearn_cli.batch import attempts, finishing, keyed
 from unlearn_cli.batch.chain import chain_key
+from unlearn_cli.report import Report
 
 LOOKS = (["--status"], ["--dry-run"], ["--rollback", "--dry-run"], ["--vacuum", "--dry-run"], ["--verify"])
 WORKS = ([], ["--bisect"], ["--rollback"], ["--vacuum"])
@@ -84,3 +86,71 @@ def test_a_run_migrates_a_ledger_of_the_first_version(project: Path) -> None:
     assert [event.kind for event in ledger_of(project)].count("keyed") == 1
     assert batch(project, "--verify").exit_code == 0
     assert document(project)["done"] == []
+
+
+def test_another_key_of_a_ledger_of_the_first_version_is_noticed_by_the_requests(project: Path) -> None:
+    unmigrated(deletion.read(project / "deletion.yaml"))
+    key = project / "ledger.key"
+    saved = key.read_text(encoding="ascii")
+    key.write_text("0a" * 32 + "\n", encoding="ascii")
+    for options in ([], ["--dry-run"], ["--vacuum"]):
+        result = batch(project, *options)
+        assert result.exit_code == 6, result.output
+        assert "requests has the digest that the ledger has of it" in result.stderr
+    assert "keyed" not in (project / "ledger.sqlite").read_bytes().decode("latin-1")
+    key.write_text(saved, encoding="ascii")
+    assert document(project)["done"] == ["DSR-2"]
+
+
+def test_a_version_that_the_ledger_does_not_know_stops_the_batch(project: Path) -> None:
+    (project / "models" / "v0002").mkdir()
+    for options in ([], ["--dry-run"], ["--bisect"], ["--vacuum"], ["--verify"]):
+        result = batch(project, *options)
+        assert result.exit_code == 6, result.output
+        assert "the ledger does not know this version" in result.output
+
+
+def test_an_older_ledger_is_found_by_a_head_that_was_printed(project: Path) -> None:
+    saved = {name: (project / name).read_bytes() for name in ("ledger.sqlite", "ledger.key")}
+    head = document(project)["head"]
+    assert f"ledger head: {head}" in batch(project).stdout
+    assert batch(project, "--verify", "--expect-head", head[:16]).exit_code == 0
+    for path in ("models/v0002", "runs/R0002"):
+        shutil.rmtree(project / path)
+    (project / "models" / "current").unlink()
+    (project / "models" / "current").symlink_to("v0001")
+    for name, data in saved.items():
+        (project / name).write_bytes(data)
+    said = batch(project, "--verify")
+    assert (said.exit_code, "not checked: whether an older state" in said.stdout) == (0, True)
+    assert batch(project, "--verify", "--expect-head", head).exit_code == 6
+    assert batch(project, "--expect-head", head).exit_code == 2
+
+
+@pytest.mark.parametrize(("policy", "code"), [("pass", 0), ("fail", 3)])
+def test_a_verdict_that_is_not_a_pass_is_said_with_the_policy_that_let_it_through(
+    project: Path, policy: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = attempts.read_report
+
+    def undecided(folder: Path) -> Report:
+        report = read(folder)
+        return report.model_copy(update={"verdict": "nothing_to_forget"}) if "attack" in folder.name else report
+
+    monkeypatch.setattr(attempts, "read_report", undecided)
+    monkeypatch.setattr(finishing, "read_report", undecided)
+    change(project, "tier: null", f"tier: quick, inconclusive: {policy}")
+    result = batch(project, "--json")
+    assert result.exit_code == code, result.output
+    (made,) = json.loads(result.stdout)["runs"][0]["attempts"]
+    told = "attack.inconclusive: pass" if policy == "pass" else None
+    assert (made["verdict"], made["policy"]) == ("nothing_to_forget", told)
+    if policy == "fail":
+        return
+    words = f"the attack's verdict is nothing_to_forget, let through by {told}"
+    assert f"attempt 1 with finetune: passed; {words}" in batch(project, "--history", "DSR-2").stdout
+    statement = json.loads((project / "runs" / "R0002" / "evidence" / "test-result.json").read_text(encoding="utf-8"))
+    (attacked,) = [one for one in statement["predicate"]["configuration"] if "attack-1" in one["name"]]
+    assert (attacked["annotations"]["verdict"], attacked["annotations"]["policy"]) == ("nothing_to_forget", told)
+    assert statement["predicate"]["result"] == "WARNED"
+    assert batch(project, "--verify").exit_code == 0

@@ -1,7 +1,9 @@
 """What is checked of a ledger before it is believed: its file, its chain, its lists of forgotten records."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+from unlearn_cli.batch import inbox
 from unlearn_cli.batch.chain import forgotten_digest
 from unlearn_cli.batch.ledger import Ledger
 from unlearn_cli.batch.state import State, fold
@@ -32,3 +34,30 @@ def forgotten(ledger: Ledger, state: State) -> Iterator[str]:
             yield f"{run.id}: the list of {found[0]} forgotten records is not the one of {stated[0]} that it wrote"
     for run in counts:
         yield f"{run}: has a list of forgotten records, but there is no such run"
+
+
+def migrate(ledger: Ledger, requests: Path) -> None:
+    """Give the chain of a ledger of the first version its key, which must be the one that its digests were made with.
+
+    Such a ledger has no check of its key; but files of requests, whose digests it has, may still be there.
+
+    Raises:
+        IntegrityError: no file of a request has the digest that the ledger has of it; or as `Ledger.migrate`.
+    """
+    if not ledger.is_keyed:
+        known = [*_known(ledger, requests)]
+        if known and not any(known):
+            what = f"none of {len(known)} requests below {requests} has the digest that the ledger has of it"
+            advice = "bring the ledger's key back from a backup; if it is the right one, move these files away"
+            raise IntegrityError(f"{ledger.path}: {what}; {advice}")
+    ledger.migrate()
+
+
+def _known(ledger: Ledger, requests: Path) -> Iterator[bool]:
+    """Yield of each request that the ledger knows and whose file is there whether it has the digest of the ledger."""
+    state = fold(ledger.events())
+    for folder in (requests, requests / inbox.DONE, requests / inbox.SET_ASIDE):
+        for file in inbox.read(folder, ledger.key) if folder.is_dir() else ():
+            for item in file.items:
+                if item.content and item.id in state.requests:
+                    yield item.digest == state.requests[item.id].digest

@@ -11,8 +11,9 @@ from typing import Any
 from unlearn_cli import console
 from unlearn_cli.batch import inbox
 from unlearn_cli.batch.ledger import Clock, open_ledger
-from unlearn_cli.batch.ledger_check import checked
+from unlearn_cli.batch.ledger_check import checked, migrate
 from unlearn_cli.batch.ledger_schema import told
+from unlearn_cli.batch.opening import check_version, refuse_unknown
 from unlearn_cli.batch.run_manifest import applicable
 from unlearn_cli.batch.selecting import Selected, select
 from unlearn_cli.batch.state import State
@@ -28,7 +29,11 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
     """
     with TemporaryDirectory(prefix="unlearn-cli-") as name, _copied(setup, Path(name), now) as batch:
         state = checked(batch.ledger)
-        read_header(batch.version(state.current) if state.current else setup.initial)
+        refuse_unknown(setup.models, state)
+        if state.current:
+            check_version(batch, state, state.current)
+        else:
+            read_header(setup.initial)
         files = inbox.read(setup.inbox, batch.key) if setup.inbox.is_dir() else []
         aside = inbox.register(batch.ledger, files, setup.deletion)
         requests, gone = inbox.pending(files, batch.state())
@@ -53,7 +58,7 @@ def _copied(setup: Setup, folder: Path, now: Clock) -> Iterator[Batch]:
         with told(path), closing(source), closing(sqlite3.connect(copy)) as target:
             source.backup(target)
     with open_ledger(copy, now=now, key_file=key_file) as ledger:
-        ledger.migrate()
+        migrate(ledger, setup.inbox)
         yield Batch(setup, ledger, ledger.key)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from unlearn_cli import __version__, deletion, plugin, suitability
 from unlearn_cli.batch import clock, keyed, lock
 from unlearn_cli.batch.ledger import Clock, Ledger, open_ledger
-from unlearn_cli.batch.ledger_check import checked
+from unlearn_cli.batch.ledger_check import checked, migrate
 from unlearn_cli.batch.reasons import reason
 from unlearn_cli.batch.state import State, fold
 from unlearn_cli.checkpoint_header import read_header
@@ -132,7 +132,7 @@ def opened(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
     with lock.held(said.lock_file):
         tidy_up(said.key_file)
         with open_ledger(said.path("ledger"), now=now, key_file=said.key_file) as ledger:
-            ledger.migrate()
+            migrate(ledger, said.path("requests"))
             if not keyed.is_marked(said.key_file):
                 keyed.mark(said.key_file)
             checked(ledger)
