@@ -1,14 +1,19 @@
 """The part of the manifest that says what becomes of stored samples before the network sees them: `data.transform`."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from unlearn_cli.sources import Section
 
 Buckets = Annotated[PositiveInt, Field(ge=2, le=2**24)]  # beyond that, float32 no longer holds every whole number
 Factor = Annotated[PositiveInt, Field(ge=2)]
+
+
+SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+GAP = rf"(\d+(?:\.\d+)?)({'|'.join(SECONDS)})"
 
 
 class Tokens(Section):
@@ -24,6 +29,23 @@ class Window(Section):
     length: PositiveInt
     ahead: NonNegativeInt = Field(default=1, description="0: the window ends with the record's own row")
     every: PositiveInt = Field(default=1, description="keep each nth row as a record; all rows are seen by windows")
+    time: str | None = Field(default=None, description="the column that rows of a series ascend by: numbers or dates")
+    series: str | None = Field(default=None, description="the column that names a row's series; none crosses another")
+    max_gap: PositiveFloat | Annotated[str, Field(pattern=rf"^{GAP}$")] | None = Field(
+        default=None, description="windows with a larger step in time are left out: a number, or 30s, 15min, 2h, 1d, 1w"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.max_gap is not None and self.time is None:
+            raise ValueError("max_gap needs the column of time; add time: COLUMN")
+        return self
+
+    @property
+    def gap_seconds(self) -> float:
+        """The largest gap, where it is a duration."""
+        number, unit = re.fullmatch(GAP, str(self.max_gap)).groups()  # type: ignore[union-attr]
+        return float(number) * SECONDS[unit]
 
 
 class Standardise(Section):

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.batch.record_table import Wanted
+from unlearn_cli.batch.record_table import Wanted, insert
 from unlearn_cli.data.conditions import conjunction
 from unlearn_cli.data.table_file import TableFile, plain
+from unlearn_cli.data.windows import numbered, plan_windows, times_of
 from unlearn_cli.sources import Condition, Rows, Table
 from unlearn_cli.transforms import Window
+
+NAME = "data.train"
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ class OnDisk:
 
     def _records(self, query: Query) -> Query:
         """Leave the rows that are records."""
-        if self.window:
+        if self.window and (self.window.series or self.window.time):
+            query = self._in_windows(query, self.window)
+        elif self.window:
             first = self.window.length + self.window.ahead - 1
             own = "n >= ? AND (n - ?) % ? = 0"
             query = query.numbered().where(own, (first, first, self.window.every)).unnumbered()
@@ -94,6 +99,16 @@ class OnDisk:
         if self.rows.where:
             return query.where(*self.predicate(self.rows.where))
         return query.numbered().where(*self._kept(self.rows, query)).unnumbered()
+
+    def _in_windows(self, query: Query, window: Window) -> Query:
+        """Keep the rows whose window lies within their series, as they are found in memory."""
+        count = self.file.query("count(*)").fetchall()[0][0]
+        series = None if window.series is None else numbered(self.file.text(window.series))
+        times = window.time and times_of(NAME, window.time, self.file.text(window.time), self.file.formats)
+        plan = plan_windows(NAME, count, window, series, times or None)
+        self.file.run("CREATE TABLE windows (n BIGINT)")
+        insert(self.file.connection, "windows", [plan.own.tolist()])
+        return query.numbered().where("n IN (SELECT n FROM windows)").unnumbered()
 
     @cached_property
     def _label_kind(self) -> str:

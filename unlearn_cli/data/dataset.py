@@ -142,7 +142,7 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     steps = manifest.data.transform if manifest.data else []
     stored = read(spec, name, transform.stored_input(steps, manifest.input), manifest.task)
     stored = replace(stored, where=partial(stored.where, formats=source.dates))
-    records = keep(transform.apply(stored, steps), source.rows)
+    records = keep(transform.apply(stored, steps, source.dates), source.rows)
     if isinstance(spec, ImageSection) and spec.unreadable == "skip":
         records = without_unreadable(records)
     if not len(records):

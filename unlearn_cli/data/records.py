@@ -58,6 +58,8 @@ class Records:
     where: Callable[..., np.ndarray]  # of conditions, and the formats of dates by column
     class_names: list[str] | None = None
     labelled: np.ndarray | None = None  # (n,) bool: which rows have a label; None: all
+    columns: tuple[str, ...] = ()  # the names that `column` takes
+    line_of: Callable[[int], int] | None = None  # of the stored row, where a file has lines
     notices: tuple[Notice, ...] = ()  # what the source leaves out or changes
 
     def __len__(self) -> int:
@@ -80,7 +82,8 @@ def from_arrays(
     ids = np.arange(len(labels)) if ids is None else ids
     named = ChainMap({"label": labels, "id": ids}, columns or {})  # type: ignore[arg-type]  # only read
     column = partial(_column, name, named)
-    return Records(name, inputs, labels, ids, column, partial(_where, name, column, len(labels)))
+    where = partial(_where, name, column, len(labels))
+    return Records(name, inputs, labels, ids, column, where, columns=tuple(columns or ()))
 
 
 def keep(records: Records, rows: Rows | None) -> Records:

@@ -25,7 +25,11 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     read = _images if spec.image else _texts if spec.text else _features
     column = partial(_any_column, file, labels, ids)
     inputs, notices = read(spec, file, name, input), counted(name, file.counts)
-    return Records(name, inputs, labels, ids, column, file.where, labelled=labelled, notices=notices)
+    line_of = file.layout.line_of if file.layout else None
+    return Records(
+        name, inputs, labels, ids, column, file.where, labelled=labelled, columns=tuple(file.types), line_of=line_of,
+        notices=notices,
+    )  # fmt: skip
 
 
 def _labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values, np.ndarray | None]:

@@ -1,6 +1,6 @@
 """What the manifest's `data.transform` makes of a source's records. Samples are made when they are read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,7 +37,7 @@ def stored_input(steps: Sequence[Step], input: Input) -> StoredInput:
     return StoredInput(stored_shape(steps, input.shape), input.resize, gaps, input.scale)
 
 
-def apply(records: Records, steps: Sequence[Step]) -> Records:
+def apply(records: Records, steps: Sequence[Step], formats: Mapping[str, str] = {}) -> Records:
     """Transform the samples of one source, all but standardising: that waits until it is known what is retained.
 
     Rows without a label are dropped after windows are made, which look back on them as on any other.
@@ -46,7 +46,7 @@ def apply(records: Records, steps: Sequence[Step]) -> Records:
         if step.tokens:
             records = replace(records, inputs=_tokens(records.inputs, step.tokens))
         elif step.window:
-            records = make_windows(records, step.window)
+            records = make_windows(records, step.window, formats)
         elif step.enlarge:
             records = replace(records, inputs=EnlargedInputs(records.inputs, step.enlarge))
     return records if records.labelled is None else choose(records, np.flatnonzero(records.labelled))

@@ -1,13 +1,22 @@
 """Rows in the order of time as series: what a record sees are the rows before its own. Cut on demand, never stored."""
 
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from unlearn_cli.data.conditions import ISO
 from unlearn_cli.data.digests import digests_of
-from unlearn_cli.data.records import Inputs, Records, choose
+from unlearn_cli.data.notices import counted
+from unlearn_cli.data.records import Inputs, Records, Subset, choose, without_gaps
+from unlearn_cli.data.strings import Strings, Values, as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.transforms import Window
+
+CALENDAR = {"year": 1, "month": 12, "day": 32, "hour": 25, "minute": 61, "second": 62}  # more than each has
+STAMPS = ("timestamp", "datetime", "epoch")  # numbers of these names are moments, too
 
 
 @dataclass(frozen=True)
@@ -40,17 +49,159 @@ class WindowInputs:
         return digests_of(parts, len(rows))
 
 
-def make_windows(records: Records, window: Window) -> Records:
-    """Return the records whose window does not begin before the first row; each keeps its own label, id and columns.
+def make_windows(records: Records, window: Window, formats: Mapping[str, str] = {}) -> Records:
+    """Return the records whose window lies within their series; each keeps its own label, id and columns.
 
     Raises:
-        UserError: there are too few rows for one.
+        UserError: there are too few rows for one, or the rows of a series are not in the order of time.
     """
-    first = window.length + window.ahead - 1
-    own = np.arange(first, len(records), window.every)
-    if not len(own):
+    series = None if window.series is None else numbered(records.column(window.series))
+    plan = plan_windows(records.name, len(records), window, series, _times(records, window, formats), records.line_of)
+    if window.time is None:
+        _check_dates(records, plan, formats)
+    if not len(plan.own):
         raise UserError(
             f"{records.name}: {len(records)} rows are too few for a window of {window.length} rows that ends "
             f"{window.ahead} rows before its record; take a shorter one"
         )
-    return replace(choose(records, own), inputs=WindowInputs(records.inputs, own - first, window.length))
+    inputs = records.inputs if series is None else Subset(records.inputs, plan.order)
+    notices = counted(records.name, {"windows across a gap, left out": plan.across_gaps})
+    return replace(
+        choose(records, plan.own), inputs=WindowInputs(inputs, plan.starts, window.length),
+        notices=records.notices + notices,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which rows are records (ascending), and where the window of each begins in `order`: the rows series by series."""
+
+    own: np.ndarray
+    starts: np.ndarray
+    order: np.ndarray
+    inside: np.ndarray  # (n - 1,): order[i] and order[i + 1] are of the same series
+    across_gaps: int
+
+
+@dataclass(frozen=True)
+class Times:
+    """The moments (microseconds) or numbers that rows ascend by."""
+
+    column: str
+    values: np.ndarray
+    are_moments: bool
+
+
+def plan_windows(
+    name: str, count: int, window: Window, series: np.ndarray | None, times: Times | None,
+    line_of: Callable[[int], int] | None = None,
+) -> Plan:  # fmt: skip
+    """Cut the rows of each series into windows.
+
+    Raises:
+        UserError: the rows of a series are not in the order of time, or a gap has another unit than the times.
+    """
+    order = np.arange(count) if series is None else np.argsort(series, kind="stable")
+    inside = np.ones(max(count - 1, 0), dtype=bool) if series is None else np.diff(series[order]) == 0
+    begins = np.flatnonzero(np.concatenate([np.ones(min(count, 1), dtype=bool), ~inside]))
+    rank = np.arange(count) - np.repeat(begins, np.diff(np.append(begins, count)))
+    first = window.length + window.ahead - 1
+    ends = np.flatnonzero((rank >= first) & ((rank - first) % window.every == 0))
+    whole = np.ones(len(ends), dtype=bool)
+    if times is not None:
+        steps = np.diff(times.values[order])
+        _refuse_disorder(name, times.column, steps, inside, order, line_of)
+        if window.max_gap is not None:
+            gaps = np.concatenate([[0], np.cumsum((steps > _largest_gap(name, window, times)) & inside)])
+            whole = gaps[ends] == gaps[ends - first]
+    ends, across_gaps = ends[whole], int((~whole).sum())
+    in_order = np.argsort(order[ends], kind="stable")
+    ends = ends[in_order]
+    return Plan(order[ends], ends - first, order, inside, across_gaps)
+
+
+def numbered(values: Values) -> np.ndarray:
+    """Return the number (n,) of each value among the different ones."""
+    return values.numbered()[1] if isinstance(values, Strings) else np.unique(values, return_inverse=True)[1]
+
+
+def times_of(name: str, column: str, values: Values, formats: Mapping[str, str]) -> Times:
+    """Return what rows ascend by.
+
+    Raises:
+        UserError: a cell is empty, or the cells are neither numbers nor dates.
+    """
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+        return Times(column, values, are_moments=False)
+    from unlearn_cli.data.text_arrays import moments  # DuckDB: imported only where text is read as dates
+
+    return Times(column, *moments(name, column, without_gaps(values), formats.get(column)))
+
+
+def _times(records: Records, window: Window, formats: Mapping[str, str]) -> Times | None:
+    if window.time is None:
+        return None
+    return times_of(records.name, window.time, records.column(window.time), formats)
+
+
+def _largest_gap(name: str, window: Window, times: Times) -> float:
+    gap = window.max_gap
+    if isinstance(gap, str) != times.are_moments:
+        expected = "a duration, such as 2h" if times.are_moments else "a number, in the column's unit"
+        raise UserError(f"{name}: window.max_gap is {gap}, but the gaps of column '{times.column}' need {expected}")
+    return window.gap_seconds * 1e6 if times.are_moments else float(gap or 0)
+
+
+def _refuse_disorder(
+    name: str, column: str, steps: np.ndarray, inside: np.ndarray, order: np.ndarray,
+    line_of: Callable[[int], int] | None,
+) -> None:  # fmt: skip
+    wrong = np.flatnonzero(inside & ~(steps > 0))
+    if not len(wrong):
+        return
+    later, earlier = (int(order[position]) for position in (wrong[0] + 1, wrong[0]))
+    lines = f" (lines {line_of(earlier)} and {line_of(later)})" if line_of else ""
+    how = "at the same time" if steps[wrong[0]] == 0 else "in the wrong order"
+    raise UserError(
+        f"{name}: windows need rows that ascend in time, but by column '{column}' the rows {earlier} and "
+        f"{later}{lines} are {how}; sort the rows, and name the columns of time and of the series: "
+        "window: {time: COLUMN, series: COLUMN}"
+    )
+
+
+def _check_dates(records: Records, plan: Plan, formats: Mapping[str, str]) -> None:
+    """Where no column of time is named, all columns that look like dates must ascend."""
+    for times in _date_columns(records, formats):
+        steps = np.diff(times.values[plan.order])
+        _refuse_disorder(records.name, times.column, steps, plan.inside, plan.order, records.line_of)
+
+
+def _date_columns(records: Records, formats: Mapping[str, str]) -> Iterator[Times]:
+    for column in records.columns:
+        values = records.column(column)
+        if column in formats or _starts_with_date(values) or column.lower() in STAMPS:
+            with suppress(UserError):  # not all of its cells are dates
+                yield times_of(records.name, column, values, formats)
+    yield from _calendar(records)
+
+
+def _starts_with_date(values: Values) -> bool:
+    if isinstance(values, np.ndarray) and values.dtype.kind not in "UM":
+        return False
+    return len(values) > 0 and re.fullmatch(ISO, as_strings(without_gaps(values)[:1]).text(0)) is not None
+
+
+def _calendar(records: Records) -> Iterator[Times]:
+    """Yield what the columns year, month, day, hour, minute and second say together."""
+    named = {column.lower(): column for column in records.columns}
+    present = [part for part in CALENDAR if part in named]
+    if present[:2] != ["year", "month"]:
+        return
+    total = np.zeros(len(records))
+    try:
+        for part in CALENDAR:
+            values = as_strings(records.column(named[part])).astype(str).astype(np.float64) if part in named else 0
+            total = total * CALENDAR[part] + values
+    except ValueError:  # names of months
+        return
+    yield Times(" ".join(named[part] for part in present), total, are_moments=False)
