@@ -4,7 +4,6 @@ A name is an int only if that has the same text (3, not 03), so that `str` gives
 """
 
 import math
-import types
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -78,7 +77,7 @@ def _leaves(annotation: Any) -> frozenset[Any]:
     if origin is Annotated:
         validators = {item for item in annotation.__metadata__ if item in (NAMED, COMPARED)}
         return frozenset(validators) | _leaves(arguments[0])
-    if origin in (Union, types.UnionType, list, dict, tuple):
+    if origin is Union or isinstance(origin, type):  # that of int | str, or list, dict and the like
         return frozenset().union(*map(_leaves, arguments))
     return frozenset([annotation])
 

@@ -1,0 +1,212 @@
+"""Whatever a name looks like, it selects the records whose text is the same, and otherwise it is refused.
+
+The oracle is a comparison of texts: what stands in the file of records with what stands in the manifest or request.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.data.test_webdataset import tar
+from unlearn_cli import strict_yaml
+from unlearn_cli.batch.request_files import read_file
+from unlearn_cli.batch.requests import Request
+from unlearn_cli.batch.resolve import resolve
+from unlearn_cli.data.dataset import Dataset, open_dataset
+from unlearn_cli.data.selection import select
+from unlearn_cli.errors import UserError
+from unlearn_cli.forget import Forget
+from unlearn_cli.manifest import read
+
+COPIES = 2  # records of each name; they differ in the sample
+KEY = bytes(range(32))
+FAMILIES = {  # what the file of records holds, and what else is asked for
+    "padded": (["01", "02", "03", "10"], ["1", "2", "3", "0x2", "2.0", "+2", "002"]),
+    "padded and not": (["7", "007", "07", "70"], ["0007", "7.0", "0x7"]),
+    "whole": (["0", "1", "2", "12"], ["02", "2.0", "0x2", "+2", "2e0", "-2", "3", "-0"]),
+    "hexadecimal": (["0x1f", "0x20", "0x1F"], ["31", "32", "0x21"]),
+    "octal": (["0o17", "0o20"], ["15", "017", "16"]),
+    "exponents": (["1e5", "2e5", "3e1"], ["100000", "1E5", "30", "30.0", "1e+5"]),
+    "short hashes": (["12e45678", "45e67890", "1e999"], ["45", ".inf", "12e45679"]),
+    "hashes": (["12e45678", "deadbeef", "00000000"], ["0", "12E45678"]),
+    "truth": (["true", "false"], ["True", "FALSE", "yes", "t"]),
+    "yes and no": (["yes", "no"], ["true", "Yes", "NO", "y"]),
+    "on and off": (["on", "off"], ["true", "ON"]),
+    "underscores": (["1_000", "2_000"], ["1000", "2000"]),
+    "signs": (["+7", "-7", "+8"], ["7", "8", "-8"]),
+    "numbers with points": ([".5", "0.5", "5.", "5.0"], ["5", ".50", "00.5"]),
+    "versions": (["1.10", "1.1", "1.2"], ["1.100", "1.20"]),
+    "dates": (["2026-11-20", "2026-11-21"], ["2026-11-2", "20261120"]),
+    "other dates": (["05-01-2020", "06-01-2020"], ["2020-01-05", "5-1-2020"]),
+    "times": (["12:30", "12:31:00"], ["12:30:00"]),
+    "long": (["12345678901234567890", "12345678901234567891"], ["12345678901234567892"]),
+    "nothing": (["null", "NULL", "nan", "NaN", "inf", "None", "NA"], ["none", ".nan", ".inf"]),
+    "letters": (["cafe\u0301", "caf\u00e9", "Cafe", "cafe"], ["CAFE"]),
+    "blanks": (["a b", "a  b", "ab"], ["a   b", "A B"]),
+    "yaml": (["a: b", "[a]", "#a", "*a", "!a", "- a", "%a", "@a", "a'b", 'a"b', "\\n"], ["a"]),
+}  # fmt: skip
+UNQUOTABLE = {"null", "NULL", "a: b", "[a]", "#a", "*a", "!a", "- a", "%a", "@a"}  # in YAML these are not names
+
+
+def cells(family: str) -> list[str]:
+    return [name for name in FAMILIES[family][0] for _ in range(COPIES)]
+
+
+def write_table(folder: Path, place: str, names: list[str], kind: str) -> str:
+    n = len(names)
+    columns = {"rid": [f"row-{i}" for i in range(n)], "label": [("ant", "bee")[i % 2] for i in range(n)]}
+    columns |= {"person": ["p"] * n, place: names, "x": [str(i + 0.5) for i in range(n)]}
+    rows = [*zip(*columns.values(), strict=True)]
+    path = folder / f"t.{kind}"
+    if kind == "csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([[*columns], *rows])
+    else:
+        fitted = [{**dict(zip(columns, row, strict=True)), "x": float(row[-1])} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in fitted), encoding="utf-8")
+    ignored = [name for name in columns if name not in ("label", "rid", "x")]
+    return f"{{table: {{path: {path.name}, label: label, id: rid, ignore: {json.dumps(ignored)}}}}}"
+
+
+def write_npz(folder: Path, place: str, names: list[str]) -> str:
+    n = len(names)
+    columns = {"rid": np.array([f"row-{i}" for i in range(n)]), "label": np.array(["ant", "bee"] * n)[:n]}
+    columns[place] = np.array(names)
+    np.savez(folder / "t.npz", x=np.arange(n, dtype=np.float32)[:, None], **columns)
+    return "{npz: {path: t.npz, labels: label, ids: rid}}"
+
+
+def write_tar(folder: Path, place: str, names: list[str]) -> str:
+    files: dict[str, bytes] = {}
+    for i, name in enumerate(names):
+        Image.new("L", (2, 2), i).save(folder / "image.png")
+        key = name if place == "rid" else f"row-{i}"
+        label = name if place == "label" else ("ant", "bee")[i % 2]
+        facts = {} if place in ("label", "rid") else {place: name}
+        files |= {f"{key}.png": (folder / "image.png").read_bytes(), f"{key}.cls": label.encode()}
+        files |= {f"{key}.json": json.dumps(facts).encode()}
+    tar(folder / "t.tar", files)
+    return "{webdataset: t.tar}"
+
+
+def write_folder(folder: Path, place: str, names: list[str]) -> str:
+    for i, name in enumerate(names):
+        (folder / "t" / name).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (2, 2), i).save(folder / "t" / name / f"{i:03}.png")
+    return "{imagefolder: t}"
+
+
+FORMATS: dict[str, Callable[[Path, str, list[str]], str]] = {
+    "csv": lambda folder, place, names: write_table(folder, place, names, "csv"),
+    "jsonl": lambda folder, place, names: write_table(folder, place, names, "jsonl"),
+    "npz": write_npz, "webdataset": write_tar, "imagefolder": write_folder,
+}  # fmt: skip
+PLACES = {
+    "label": "classes: [{}]", "rid": "ids: [{}]", "code": "groups: {{column: code, values: [{}]}}",
+    "==": "where: [{{column: code, op: ==, value: {}}}]", "in": "where: [{{column: code, op: in, value: [{}]}}]",
+}  # fmt: skip
+
+
+def asked_for(family: str) -> list[tuple[str, str]]:
+    """Return what stands in the YAML, and the name that it is."""
+    names, others = FAMILIES[family]
+    quoted = [(json.dumps(name, ensure_ascii=False), name) for name in [*names, *others]]
+    return quoted + [(name, name) for name in [*names, *others] if name not in UNQUOTABLE]
+
+
+NUMBER = re.compile(r"[+-]?((0|[1-9]\d*)(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+def is_number(text: str) -> bool:
+    """Say whether a text is a decimal number without leading zeros, which float64 can hold."""
+    return NUMBER.fullmatch(text) is not None and np.isfinite(float(text))
+
+
+def equal_rows(stored: list[str], text: str, *, quoted: bool, untyped: bool) -> list[int]:
+    """Return the rows of the cells that a condition means: a number, if it and all cells of a csv are numbers."""
+    if untyped and not quoted and all(map(is_number, [text, *stored])):
+        return [row for row, cell in enumerate(stored) if Decimal(cell) == Decimal(text)]
+    return [row for row, cell in enumerate(stored) if cell == text]
+
+
+def described(folder: Path, source: str, more: str) -> Path:
+    shape = "[1]" if "table" in source or "npz" in source else "[1, 2, 2]"
+    model = "{architecture: mlp}" if shape == "[1]" else "{architecture: lenet5}"
+    path = folder / "data.yaml"
+    text = f"version: 1\ntask: classification\nmodel: {model}\ninput: {{shape: {shape}}}\n"
+    path.write_text(f"{text}data: {{train: {source}}}\n{more}", encoding="utf-8")
+    return path
+
+
+def selected(forget: str, dataset: Dataset, folder: Path) -> list[int] | None:
+    """Return the rows that are forgotten; None if the selection is refused."""
+    train, section = dataset.split("train"), strict_yaml.parse(f"{{{forget}}}", Path("data.yaml")).written
+    try:
+        wanted = Forget.model_validate(section)
+        return np.flatnonzero(select(wanted, train.records, train.labels, dataset.classes or [], folder)).tolist()
+    except UserError as error:
+        assert "\n" not in str(error)
+        return None
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_name_in_a_manifest_selects_what_is_written_so(kind: str, family: str, place: str, tmp_path: Path) -> None:
+    if kind == "imagefolder" and place != "label":
+        pytest.skip("an image folder has neither columns nor ids of its own")
+    if kind == "imagefolder" and any(name.startswith(".") for name in FAMILIES[family][0]):
+        pytest.skip("hidden folders are left out")
+    if kind == "webdataset" and place == "rid" and any("." in name for name in FAMILIES[family][0]):
+        pytest.skip("a key ends at the first dot")
+    stored = FAMILIES[family][0] if place == "rid" else cells(family)
+    column = place if place in ("label", "rid") else "code"
+    source = FORMATS[kind](tmp_path, column, stored)
+    stored = sorted(stored) if kind == "imagefolder" else stored
+    dataset = open_dataset(read(described(tmp_path, source, "")))
+    for text, name in asked_for(family):
+        untyped = kind == "csv" and place in ("==", "in")
+        expected = equal_rows(stored, name, quoted=text != name, untyped=untyped)
+        assert selected(PLACES[place].format(text), dataset, tmp_path) == (expected or None), text
+
+
+def request_files(folder: Path, place: str, text: str, name: str) -> list[Path]:
+    """Write one request in each format that can hold the name."""
+    inner = {"label": "classes: [{}]", "rid": "ids: [{}]", "code": "groups: {{column: code, values: [{}]}}"}[place]
+    (folder / "a.yaml").write_text(f"request: A\nreceived: 2026-11-20T09:30:00Z\n{inner.format(text)}\n")
+    given = {
+        "label": {"classes": [name]},
+        "rid": {"ids": [name]},
+        "code": {"groups": {"column": "code", "values": [name]}},
+    }
+    (folder / "a.jsonl").write_text(json.dumps({"request": "A", "received": "2026-11-20T09:30:00Z", **given[place]}))
+    columns = {"label": {"class": name}, "rid": {"id": name}, "code": {"column": "code", "value": name}}[place]
+    with (folder / "a.csv").open("w", newline="", encoding="utf-8") as file:
+        row = {"request": "A", "received": "2026-11-20T09:30:00Z", **columns}
+        csv.writer(file).writerows([[*row], [*row.values()]])
+    return [folder / f"a.{kind}" for kind in ("yaml", "jsonl", "csv")]
+
+
+@pytest.mark.parametrize("place", ["label", "rid", "code"])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "npz"])
+def test_a_name_in_a_request_selects_what_is_written_so(kind: str, family: str, place: str, tmp_path: Path) -> None:
+    stored = FAMILIES[family][0] if place == "rid" else cells(family)
+    manifest = read(described(tmp_path, FORMATS[kind](tmp_path, place, stored), ""))
+    requests: list[Request] = []
+    expected: list[int] = []
+    for number, (text, name) in enumerate(asked_for(family)):
+        for path in request_files(tmp_path, place, text, name):
+            (item,) = read_file(path, KEY)
+            assert item.content is not None, (text, item.reason)
+            requests.append(item.content.model_copy(update={"request": f"{number}-{path.name}"}))
+            expected.append(sum(cell == name for cell in stored))
+    found = resolve(manifest, tmp_path / "data.yaml", requests, tmp_path, key=KEY).found
+    assert [one.records for one in found] == expected
