@@ -9,10 +9,15 @@ import pytest
 
 from tests.batch.scene import chain_anew, rewrite, unmigrated
 from tests.batch.tiny import ask, batch, change, document, ledger_of, train
+from tests.commands.test_batch import stopping_at
 from unlearn_cli import deletion, page
 from unlearn_cli.batch import attempts, finishing, keyed
-from unlearn_cli.batch.chain import chain_key
+from unlearn_cli.batch.chain import Row, chain_key
+from unlearn_cli.batch.ledger import open_ledger
+from unlearn_cli.files import sha256
 from unlearn_cli.report import Report
+from unlearn_cli.runtime import Steps
+from unlearn_cli.runtime.state import is_whole
 
 LOOKS = (["--status"], ["--dry-run"], ["--rollback", "--dry-run"], ["--vacuum", "--dry-run"], ["--verify"])
 WORKS = ([], ["--bisect"], ["--rollback"], ["--vacuum"])
@@ -54,6 +59,8 @@ def test_another_key_is_noticed_by_every_command(project: Path) -> None:
     [
         "DELETE FROM forgotten",
         "INSERT INTO forgotten VALUES ('z', 'R0001')",
+        "INSERT INTO forgotten VALUES (x'ff', 'R0001')",
+        "INSERT INTO forgotten VALUES ('z', x'ff')",
         "UPDATE event SET body = replace(body, 'v0001', 'v0000') WHERE kind = 'promoted'",
     ],
 )
@@ -74,6 +81,47 @@ def test_an_unheard_of_event_is_an_integrity_error_of_every_command(project: Pat
         result = batch(project, *options)
         assert result.exit_code == 6, (options, result.output)
         assert "'unheard_of'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new"),
+    [
+        ("received", '"due":"2025-12-', '"due":"2025-19-'),
+        ("run_started", '"requests":["DSR-1"]', '"requests":[]'),
+        ("run_started", '"found":{"DSR-1"', '"found":{"DSR-2"'),
+        ("run_started", '"version":"v0000"', '"version":"v0007"'),
+        ("attempt", '"passed":true', '"passed":false'),
+    ],
+)
+def test_an_odd_event_ends_no_command_with_a_traceback(project: Path, kind: str, old: str, new: str) -> None:
+    """Whoever has the key may write what holds together by itself, such as a run without requests."""
+    where = deletion.read(project / "deletion.yaml")
+    assert any(old in row[5] for row in rows_of(project) if row[2] == kind)
+    rewrite(where, f"UPDATE event SET body = replace(body, '{old}', '{new}') WHERE kind = '{kind}'")
+    chain_anew(where, chain_key(keyed.read_key(where.key_file)))
+    for options in (*LOOKS, ["--rollback"], ["--vacuum"], ["--history", "DSR-1"]):
+        assert batch(project, *options).exit_code in (0, 6), options
+
+
+def rows_of(project: Path) -> list[Row]:
+    with open_ledger(project / "ledger.sqlite", create_missing=False) as ledger:
+        return ledger.rows()
+
+
+def test_a_state_of_a_training_is_of_use_only_to_who_has_the_key(project: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(project, tmp_path / "undisturbed", symlinks=True))
+    document(other)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Steps, "log", stopping_at(2))
+        assert batch(project).exit_code == 75
+    (state,) = (project / "runs" / "R0002").glob("attempt-1.partial/*/*.safetensors")
+    assert not is_whole(state)  # without the key
+    data = state.read_bytes()
+    state.write_bytes(data[:-8] + b"\0" * 8)
+    result = batch(project, "--json")
+    assert result.exit_code == 0, result.output
+    weights = [sha256(folder / "models" / "v0002" / "model.safetensors") for folder in (project, other)]
+    assert weights[0] == weights[1]
 
 
 def test_a_run_migrates_a_ledger_of_the_first_version(project: Path) -> None:

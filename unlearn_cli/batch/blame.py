@@ -57,6 +57,7 @@ def _check(batch: Batch, run: RunState, control: Path) -> None:
         except Unsuitable:  # a random share is no whole class
             continue
     with session.start(inputs.open_inputs(control, batch.setup.common(), [before])) as current:
-        current.check_fits(current.load(checkpoint.load(before)), before, "train")
+        weights = checkpoint.load(before)
+        current.check_fits(current.load(weights), weights, before, "train")
     if batch.setup.deletion.attack.tier:
         attack.run(attack_of(batch, run, 0, before, control, dry_run=True), batch.setup.common("verdict"))

@@ -40,7 +40,7 @@ def event_hash(
 
 def forgotten_digest(ordered: Iterable[str]) -> str:
     """Return the digest of a run's keyed hashes, given in their order."""
-    return hashlib.sha256("\n".join(ordered).encode()).hexdigest()
+    return hashlib.sha256("\n".join(ordered).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def head(rows: list[Row], key: bytes) -> str:

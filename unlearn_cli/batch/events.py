@@ -5,10 +5,20 @@ A ledger is read by later versions of this tool, so fields that were added after
 
 import json
 import re
+from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from unlearn_cli.batch.chain import Row
 from unlearn_cli.errors import IntegrityError, did_you_mean
@@ -24,8 +34,16 @@ def _inside(name: str) -> str:
     return name
 
 
+def _moment(text: str) -> str:
+    """Refuse what is not a time as `clock.told` writes it."""
+    if not re.match(MOMENT, text):
+        raise ValueError("expected a time in UTC with microseconds")
+    datetime.fromisoformat(text)
+    return text
+
+
 Version = Annotated[str, Field(pattern=r"^v[0-9]{4,}$")]
-Time = Annotated[str, Field(pattern=MOMENT)]
+Time = Annotated[str, AfterValidator(_moment)]
 FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]
 FilePath = Annotated[str, AfterValidator(_inside)]
 Count = NonNegativeInt
@@ -111,6 +129,12 @@ class RunStarted(Body):
     bisect: list[str] | None = None
     files: dict[FilePath, str] | None = None  # what the run goes by, as `run_files` has it
     references: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if set(self.requests) - set(self.found):
+            raise ValueError("'found' must have each of 'requests'")
+        return self
 
 
 class StepEnded(Body):
@@ -216,9 +240,8 @@ def body_of(row: Row) -> dict[str, Any]:
     if kind not in BODIES:
         what = "which this version of unlearn-cli does not write"
         raise IntegrityError(f"event {seq} is of the kind {kind!r}, {what}; {did_you_mean(kind, BODIES)}")
-    if not re.match(MOMENT, time):
-        raise IntegrityError(f"event {seq} ({kind}): its time is not one that this tool writes")
     try:
+        _moment(time)
         body = json.loads(text)
         check(kind, request, run, body)
     except ValidationError as error:

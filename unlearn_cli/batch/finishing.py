@@ -68,7 +68,9 @@ def promote(batch: Batch, run: RunState) -> None:
         IntegrityError: the version is gone, or its bytes are not those that were announced; or the list of records is.
     """
     assert run.version is not None and run.after is not None
-    made = next(one for one in run.attempts if one["passed"])
+    made = next((one for one in run.attempts if one["passed"]), None)
+    if made is None:
+        raise IntegrityError(f"{batch.ledger.path}: none of {run.id}'s attempts passed; bring it back from a backup")
     if run.body.get("files") is not None:  # else a tool that did not note any began it
         run_files.check(batch, run)
     run_files.check_evidence(batch, run)

@@ -169,7 +169,7 @@ class Ledger:
         chosen = (
             "run = ?" if run else "run NOT IN (SELECT run FROM event WHERE kind = 'rolled_back' AND run IS NOT NULL)"
         )
-        query = f"SELECT DISTINCT digest FROM forgotten WHERE {chosen} ORDER BY digest"
+        query = f"SELECT DISTINCT CAST(digest AS TEXT) AS digest FROM forgotten WHERE {chosen} ORDER BY digest"
         with told(self.path):
             for (one,) in self._connection.execute(query, (run,) if run else ()):
                 yield one
@@ -177,7 +177,11 @@ class Ledger:
     def count_forgotten(self) -> dict[str, int]:
         """Return how many records each run made the model forget, rolled back or not."""
         with told(self.path):
-            return dict(self._connection.execute("SELECT run, count(*) FROM forgotten GROUP BY run ORDER BY run"))
+            return dict(
+                self._connection.execute(
+                    "SELECT CAST(run AS TEXT) AS run, count(*) FROM forgotten GROUP BY 1 ORDER BY 1"
+                )
+            )
 
     def export_forgotten(self, path: Path) -> int:
         """Write the keyed hashes of all that is forgotten as a csv with the column `digest`; return how many."""

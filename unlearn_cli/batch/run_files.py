@@ -148,7 +148,7 @@ def changes_of_version(version: Path, state: State, name: str, key: bytes) -> It
     expected = run.steps.get(passed_folder(run) or "") if run else None
     if expected is None:  # the first version, or one of a run that has noted no digests
         return
-    found = {path.relative_to(version).as_posix(): digest(path, key) for path in written(version)}
+    found = digests(version, key)
     for file in sorted(expected.keys() | found.keys()):
         if file not in found:
             yield version / file, "is gone"

@@ -171,6 +171,7 @@ def _run_started(state: State, event: Event) -> None:
     body, run = event.body, state.next_run
     if event.run != run or state.unfinished:
         raise _unfit(event, f"the next run is {run}, unfinished is {state.unfinished or 'none'}")
+    _check_version(state, event, body["before"]["version"])
     state.runs[run] = RunState(run, clock.read(event.time), body["requests"], body["before"], body)
     state.unfinished = run
     for name in body["requests"]:
