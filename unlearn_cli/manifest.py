@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli import gates, models, strict_yaml, transforms
@@ -68,6 +68,16 @@ class Input(Section):
     resize: PositiveInt | None = Field(
         default=None, description="image files: shorter side to this, then the centre crop"
     )
+
+    @field_validator("resize", mode="before")
+    @classmethod
+    def check_resize(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            raise ValueError(
+                f"{value} gives both sides; only the shorter side can be given, as one number, and the centre crop to "
+                "shape follows; for other ways resize the files themselves"
+            )
+        return value
 
     @model_validator(mode="after")
     def check(self) -> Self:

@@ -3,17 +3,21 @@
 import os
 import stat
 import struct
+import tarfile
 import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from PIL import Image, features
+from safetensors.numpy import save_file
 
 from tests.tiny import invoke
+from unlearn_cli import files
 from unlearn_cli.commands import session
 from unlearn_cli.data import images
 from unlearn_cli.data.dataset import Dataset, open_dataset
@@ -209,14 +213,19 @@ def test_deep_images_of_all_formats_keep_their_values(suffix: str, pixels: np.nd
     assert np.array_equal(samples(opened(source, input={"scale": 65535}))[0, 0], pixels.astype(np.float32))
 
 
+def deep_tiff(pixels: np.ndarray, photometric: int = 1) -> bytes:
+    """Return a TIFF of unsigned numbers, which Pillow writes only of 16 bits with black as 0."""
+    tags = {256: SIDE, 257: SIDE, 258: 8 * pixels.itemsize, 259: 1, 262: photometric, 273: 8, 277: 1, 278: SIDE,
+            279: pixels.nbytes, 339: 1}  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0)
+    return b"II*\0" + struct.pack("<I", 8 + pixels.nbytes) + pixels.tobytes() + directory
+
+
 def test_32_unsigned_bits_have_no_sign(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     pixels = np.full((SIDE, SIDE), 2**32 - 2**8, dtype="<u4")
-    tags = [(256, SIDE), (257, SIDE), (258, 32), (259, 1), (262, 1), (273, 8), (277, 1), (278, SIDE), (339, 1)]
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in [*tags, (279, pixels.nbytes)])
-    directory = struct.pack("<H", 10) + entries + struct.pack("<I", 0)
-    content = b"II*\0" + struct.pack("<I", 8 + pixels.nbytes) + pixels.tobytes() + directory
-    (tmp_path / "a" / "0.tiff").write_bytes(content)
+    (tmp_path / "a" / "0.tiff").write_bytes(deep_tiff(pixels))
     assert (samples(opened({"imagefolder": str(tmp_path)}, input={"scale": 2**32})) == 2**32 - 2**8).all()
 
 
@@ -263,6 +272,36 @@ def test_one_source_has_one_depth_and_so_have_train_and_test(tmp_path: Path) -> 
     deep, plain = folder(tmp_path / "deep", Image.fromarray(DEEP)), folder(tmp_path / "plain", grey())
     with pytest.raises(UserError, match=r"data\.test: images have 8 bits per pixel, unlike those of data\.train"):
         opened(deep, input={"scale": 65535}, test=plain)
+
+
+@pytest.mark.parametrize("source", ["npz", "safetensors"])
+def test_arrays_of_16_bits_need_a_scale_and_keep_their_values(source: str, tmp_path: Path) -> None:
+    arrays = {"x": DEEP[None, None], "y": np.zeros(1, dtype=np.int64)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    save_file(arrays, tmp_path / "a.safetensors")
+    path = {source: str(tmp_path / f"a.{source}")}
+    with pytest.raises(UserError, match=r"images have type uint16, more than 8 bits; .*input\.scale: 65535"):
+        opened(path)
+    assert np.array_equal(samples(opened(path, input={"scale": 65535}))[0, 0], DEEP)
+
+
+def test_an_avif_of_10_bits_is_refused(tmp_path: Path) -> None:
+    if not features.check("avif"):
+        pytest.skip("this Pillow does not read it")
+    source = folder(tmp_path, Image.fromarray(COLOURS), suffix=".avif")
+    path = tmp_path / "a" / "0.avif"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"av1C") + 6] |= 0x40
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"has 10 bits per channel|cannot be read"):
+        opened(source, 3)
+
+
+def test_a_deep_tiff_whose_white_is_zero_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.tiff").write_bytes(deep_tiff(DEEP.astype("<u2"), photometric=0))
+    with pytest.raises(UserError, match="count from white"):
+        opened({"imagefolder": str(tmp_path)}, input={"scale": 65535})
 
 
 def palette() -> Image.Image:
@@ -389,8 +428,8 @@ def test_a_sparse_file_of_many_gibibytes_is_not_read(tmp_path: Path) -> None:
 
 def test_a_pipe_in_the_place_of_an_image_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "0.png")
-    files = ImageFiles(tmp_path, pack([["0.png"]]), StoredInput([1, SIDE, SIDE]))
-    for read in (files.take, files.fingerprints):
+    pipe = ImageFiles(tmp_path, pack([["0.png"]]), StoredInput([1, SIDE, SIDE]))
+    for read in (pipe.take, pipe.fingerprints):
         with pytest.raises(UserError, match=r"0\.png: is a pipe; expected a regular file"):
             read(np.arange(1))
     assert stat.S_ISFIFO((tmp_path / "0.png").stat().st_mode)
@@ -460,6 +499,57 @@ def test_none_that_can_be_read_is_an_error(tmp_path: Path) -> None:
         opened({"imagefolder": {"path": str(tmp_path), "unreadable": "skip"}})
 
 
+def test_a_file_that_may_not_be_opened_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = folder(tmp_path, grey(), grey())
+    open_file = files.try_open
+
+    def denied(path: Path, place: str = "") -> Any:
+        if path.name == "1.png":
+            raise PermissionError(13, "Permission denied")
+        return open_file(path, place)
+
+    monkeypatch.setattr(files, "try_open", denied)
+    with pytest.raises(UserError, match=r"1\.png: cannot be read \(permission denied\)"):
+        opened(source)
+    source = {"imagefolder": {"path": source["imagefolder"], "unreadable": "skip"}}
+    assert opened(source).split("train").ids == ["a/0.png"]
+
+
+def test_unreadable_images_of_tables_and_shards_are_left_out(tmp_path: Path) -> None:
+    folder(tmp_path, grey(), grey())
+    (tmp_path / "a" / "0.png").write_bytes(b"x")
+    (tmp_path / "t.csv").write_text("file,y\na/0.png,p\na/1.png,q\n")
+    with tarfile.open(tmp_path / "s.tar", "w") as shard:
+        for number in range(2):
+            shard.add(tmp_path / "a" / f"{number}.png", f"{number}.png")
+            (tmp_path / "label").write_text(str(number))
+            shard.add(tmp_path / "label", f"{number}.cls")
+    for format, spec in (
+        ("table", {"path": "t.csv", "label": "y", "image": "file"}),
+        ("webdataset", {"path": "s.tar"}),
+    ):
+        source = {**spec, "path": str(tmp_path / spec["path"])}
+        with pytest.raises(UserError, match="cannot be read"):
+            opened({format: source})
+        dataset = opened({format: {**source, "unreadable": "skip"}})
+        assert dataset.split("train").ids == ["1"]
+        assert kinds(dataset)["unreadable images, left out"] == 1
+
+
+def test_images_within_a_parquet_file_are_named_and_their_bytes_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    for value in ("'abc'::BLOB", "{'bytes': 'abc'::BLOB, 'path': 'x.png'}"):
+        duckdb.execute(f"COPY (SELECT {value} AS image, 1 AS y) TO '{path}' (FORMAT parquet)")
+        with pytest.raises(UserError, match=r"column 'image' holds the images themselves \(bytes\)") as raised:
+            opened({"table": {"path": str(path), "label": "y", "image": "image"}})
+        assert "abc" not in str(raised.value)
+
+
+def test_a_resize_of_both_sides_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"\[16, 16\] gives both sides; only the shorter side can be given"):
+        described({"imagefolder": "x"}, [1, 16, 16], input={"resize": [16, 16]})
+
+
 def test_unreadable_is_for_images() -> None:
     with pytest.raises(ValueError, match="'unreadable' is for a column of image paths"):
         described({"table": {"path": "x.csv", "label": "y", "unreadable": "skip"}}, [4])
@@ -479,9 +569,9 @@ def test_damaged_images_of_every_format_are_refused_and_nothing_else(tmp_path: P
                 content[int(random.integers(0, min(len(content), 200)))] = int(random.integers(0, 256))
             (tmp_path / f"{number}.img").write_bytes(content[: int(random.integers(1, len(content) + 1))])
         names = pack([[f"{number}.img" for number in range(60)]])
-        files = ImageFiles(tmp_path, names, StoredInput([3, SIDE, SIDE], SIDE, scale=255))
+        damaged = ImageFiles(tmp_path, names, StoredInput([3, SIDE, SIDE], SIDE, scale=255))
         for row in range(60):
             try:
-                look_at(files, np.array([row]), "x", decode=True)
+                look_at(damaged, np.array([row]), "x", decode=True)
             except UserError as error:
                 assert str(error).startswith("x: ")

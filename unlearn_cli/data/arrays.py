@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -102,6 +102,7 @@ def _records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile) -> Re
     if labels.dtype.kind not in "buifUS":
         raise UserError(f"{place}: labels have type {labels.dtype}; expected numbers or text")
     check_samples(place, samples.dtype, samples.shape, input.shape)
+    _check_depth(samples.dtype, input, place)
     names = tuple(key for key, found in file.described.items() if found.shape == labels.shape)
     if spec.ids and spec.ids not in names:
         shape = list(file.described[spec.ids].shape)
@@ -119,6 +120,15 @@ def _check_present(file: ArrayFile, key: str, place: str) -> None:
         raise UserError(f"{place}: {what}")
     if key not in file.described:
         raise UserError(f"{place}: there is no array '{key}'; {did_you_mean(key, file.described)}")
+
+
+def _check_depth(dtype: np.dtype[Any], input: StoredInput, place: str) -> None:
+    """Refuse images of unsigned numbers of more than 8 bits that no scale is given for, as of image files."""
+    if dtype.kind == "u" and dtype.itemsize > 1 and len(input.shape) == 3 and input.scale is None:
+        raise UserError(
+            f"{place}: images have type {dtype}, more than 8 bits; say in the manifest what pixels are divided by, "
+            "such as input.scale: 65535 (1 if they are to stay as they are)"
+        )
 
 
 def _read(file: ArrayFile, name: str, place: str) -> np.ndarray:

@@ -116,7 +116,8 @@ def look_at(images: Images, rows: np.ndarray, name: str, *, decode: bool) -> Sca
             _look_at_one(images, row, scan, decode)
         except UnreadableImage as error:
             scan.unreadable.append(position)
-            scan.reasons += [error] if len(scan.reasons) < LISTED else []
+            if len(scan.reasons) < LISTED:  # a new one: that which was raised keeps the opened image in its traceback
+                scan.reasons.append(UnreadableImage(error.path, error.reason))
         except UserError as error:
             raise UserError(f"{name}: {error}") from None
     return scan

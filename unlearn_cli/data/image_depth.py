@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image
 
-BITS_PER_SAMPLE, SAMPLE_FORMAT, UNSIGNED = 258, 339, 1  # tags of TIFF
+BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
+WHITE_IS_ZERO, UNSIGNED = 0, 1  # values of the last two
 HEADER = 2**16  # bytes in which the boxes and markers that tell the depth lie
 MAIN_HEADER = b"\xff\x4f\xff\x51"  # JPEG 2000: start of the codestream, then its sizes
 
@@ -19,6 +20,11 @@ def bits_of(image: Image.Image) -> int:
         return 16 if image.mode.startswith("I;16") else 32
     readers = {"PNG": _of_png, "TIFF": _of_tiff, "PPM": _of_ppm, "JPEG2000": _of_jpeg2000, "AVIF": _of_avif}
     return max(8, readers[image.format](image)) if image.format in readers else 8
+
+
+def has_white_as_zero(image: Image.Image) -> bool:
+    """Say whether a TIFF counts from white to black; Pillow turns that round for 8 bits only."""
+    return getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
 
 
 def without_sign(image: Image.Image) -> np.ndarray:

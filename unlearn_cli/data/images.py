@@ -29,7 +29,7 @@ from PIL import Image, UnidentifiedImageError
 
 from unlearn_cli import console, files
 from unlearn_cli.data.digests import digests_of
-from unlearn_cli.data.image_depth import bits_of, is_deep_grey, without_sign
+from unlearn_cli.data.image_depth import bits_of, has_white_as_zero, is_deep_grey, without_sign
 from unlearn_cli.data.records import StoredInput
 from unlearn_cli.data.strings import Strings
 from unlearn_cli.errors import UserError
@@ -245,6 +245,10 @@ def _check_depth(image: Image.Image, path: Path, input: StoredInput) -> None:
         raise UserError(
             f"{path}: has {bits} bits per channel ({image.format}, {image.mode}), of which only 8 would be read; "
             "convert it to 8 bits, or store the samples as an npz file"
+        )
+    if has_white_as_zero(image):
+        raise UserError(
+            f"{path}: has {bits} bits per pixel that count from white (0) to black; convert it to MinIsBlack"
         )
     if input.scale is None:
         example = "65535" if bits == 16 else "the largest value that pixels can have"

@@ -80,6 +80,11 @@ def _images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inpu
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
     root = (spec.root or spec.path.parent).resolve()
     assert spec.image is not None
+    if "BLOB" in file.types.get(spec.image, ""):  # BLOB, or the STRUCT(bytes BLOB, path VARCHAR) of Hugging Face
+        raise UserError(
+            f"{file.place}: column '{spec.image}' holds the images themselves (bytes), not their paths; write them to "
+            "files, and their paths to a column"
+        )
     names = as_strings(file.column(spec.image))
     check_paths(names, root, file.place)
     return ImageFiles(root, names, input)
