@@ -177,29 +177,38 @@ def test_a_name_in_a_manifest_selects_what_is_written_so(kind: str, family: str,
         assert selected(PLACES[place].format(text), dataset, tmp_path) == (expected or None), text
 
 
+REQUESTS = {  # in JSON; YAML is the same without the outer braces
+    "label": '"classes": [{}]', "rid": '"ids": [{}]', "code": '"groups": {{"column": "code", "values": [{}]}}',
+    "==": '"where": [{{"column": "code", "op": "==", "value": {}}}]',
+}  # fmt: skip
+CELLS = {"label": {"class": "{}"}, "rid": {"id": "{}"}, "code": {"column": "code", "value": "{}"}}
+HEAD = {"request": "A", "received": "2026-11-20T09:30:00Z"}
+JSON_SCALAR = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false", re.ASCII)
+
+
 def request_files(folder: Path, place: str, text: str, name: str) -> list[Path]:
-    """Write one request in each format that can hold the name."""
-    inner = {"label": "classes: [{}]", "rid": "ids: [{}]", "code": "groups: {{column: code, values: [{}]}}"}[place]
-    (folder / "a.yaml").write_text(f"request: A\nreceived: 2026-11-20T09:30:00Z\n{inner.format(text)}\n")
-    given = {
-        "label": {"classes": [name]},
-        "rid": {"ids": [name]},
-        "code": {"groups": {"column": "code", "values": [name]}},
-    }
-    (folder / "a.jsonl").write_text(json.dumps({"request": "A", "received": "2026-11-20T09:30:00Z", **given[place]}))
-    columns = {"label": {"class": name}, "rid": {"id": name}, "code": {"column": "code", "value": name}}[place]
-    with (folder / "a.csv").open("w", newline="", encoding="utf-8") as file:
-        row = {"request": "A", "received": "2026-11-20T09:30:00Z", **columns}
-        csv.writer(file).writerows([[*row], [*row.values()]])
-    return [folder / f"a.{kind}" for kind in ("yaml", "jsonl", "csv")]
+    """Write one request in each format that can hold what is written."""
+    head = ", ".join(f'"{key}": "{value}"' for key, value in HEAD.items())
+    (folder / "a.yaml").write_text(f"{{{head}, {REQUESTS[place].format(text)}}}\n", encoding="utf-8")
+    paths = [folder / "a.yaml"]
+    if text != name or JSON_SCALAR.fullmatch(text):
+        (folder / "a.jsonl").write_text(f"{{{head}, {REQUESTS[place].format(text)}}}\n", encoding="utf-8")
+        paths.append(folder / "a.jsonl")
+    if place in CELLS and text == name:
+        row = {**HEAD, **{column: cell.format(name) for column, cell in CELLS[place].items()}}
+        with (folder / "a.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([[*row], [*row.values()]])
+        paths.append(folder / "a.csv")
+    return paths
 
 
-@pytest.mark.parametrize("place", ["label", "rid", "code"])
+@pytest.mark.parametrize("place", REQUESTS)
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "npz"])
 def test_a_name_in_a_request_selects_what_is_written_so(kind: str, family: str, place: str, tmp_path: Path) -> None:
     stored = FAMILIES[family][0] if place == "rid" else cells(family)
-    manifest = read(described(tmp_path, FORMATS[kind](tmp_path, place, stored), ""))
+    column = place if place in ("label", "rid") else "code"
+    manifest = read(described(tmp_path, FORMATS[kind](tmp_path, column, stored), ""))
     requests: list[Request] = []
     expected: list[int] = []
     for number, (text, name) in enumerate(asked_for(family)):
@@ -207,6 +216,9 @@ def test_a_name_in_a_request_selects_what_is_written_so(kind: str, family: str, 
             (item,) = read_file(path, KEY)
             assert item.content is not None, (text, item.reason)
             requests.append(item.content.model_copy(update={"request": f"{number}-{path.name}"}))
-            expected.append(sum(cell == name for cell in stored))
+            untyped = kind == "csv" and place == "=="
+            expected.append(len(equal_rows(stored, name, quoted=text != name, untyped=untyped)))
     found = resolve(manifest, tmp_path / "data.yaml", requests, tmp_path, key=KEY).found
-    assert [one.records for one in found] == expected
+    assert {one.request: one.records for one in found} == {
+        request.request: count for request, count in zip(requests, expected, strict=True)
+    }
