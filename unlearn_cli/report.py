@@ -230,7 +230,9 @@ class OverForgetting(Part):
     )
     forget: Estimate = Field(description="of the subject, on the forgotten records that retraining would still know")
     never_seen: Estimate
-    margin: float = Field(description="how far below counts: in accuracy; of a mae, relative")
+    limit: float | None = Field(
+        default=None, description="what the interval on forget must lie beyond: the level's interval and a margin"
+    )
     detected: bool | None = Field(description="null: it cannot be judged, see 'reason'")
     reason: str | None = None
 

@@ -30,6 +30,7 @@ def project(tmp_path: Path) -> Path:
     write_manifest(tmp_path, MANIFEST)
     for name, seed, n in (("train", 0, 600), ("test", 1, 900)):
         x = np.random.default_rng(seed).normal(size=n)
+        x[::10] = -np.abs(x[::10]) - 0.3  # the group is of one class: what another label teaches is simple
         rows = [f"{i},{x[i]:.6f},{int(i % 10 == 0)},{COUNTRIES[i % 10 == 0]},{int(x[i] > 0)}" for i in range(n)]
         (tmp_path / f"{name}.csv").write_text("id,x,mexico,country,income\n" + "\n".join(rows) + "\n")
     write_network(tmp_path / "sound.safetensors", 1.0)
@@ -127,14 +128,22 @@ def test_a_group_that_test_does_not_name_is_compared_by_its_classes(project: Pat
 
 
 def test_unlearn_detects_what_the_method_did(project: Path) -> None:
-    """Amnesiac teaches the other of two labels; the group loses its own, and repair cannot restore it."""
+    """Amnesiac teaches the other of two labels; the group is of one class, which is easily flipped."""
     arguments = ["unlearn", project / "sound.safetensors", "-m", project / "manifest.yaml", "--method", "amnesiac"]
-    settings = ["--set", "impair_steps=100", "--set", "impair_lr=0.05", "--set", "repair_steps=0", "--device", "cpu"]
+    settings = ["--set", "impair_lr=0.02", "--set", "impair_steps=200", "--set", "repair_steps=0", "--device", "cpu"]
     result = invoke(*arguments, *settings, "-o", project / "out")
     report = json.loads((project / "out" / "report.json").read_text())
-    assert report["over_forgetting"]["forget"]["value"] < 0.7
+    assert report["over_forgetting"]["forget"]["value"] < 0.3
     assert (result.exit_code, "warning: Over-forgetting" in result.stderr) == (3, True)
     assert "Over-forgetting" in (project / "out" / "report.html").read_text()
     assert invoke(*arguments, *settings, "-o", project / "forced", "--force").exit_code == 0
     retrained = invoke(*arguments[:-1], "retrain", "-o", project / "retrained", "--set", "epochs=1")
     assert retrained.exit_code == 0, retrained.stderr
+
+
+def test_for_a_batch_it_is_a_gate_that_failed(project: Path) -> None:
+    from unlearn_cli.batch.attempts import failed_gates
+    from unlearn_cli.report import Report
+
+    document = Report.model_validate(evaluated(project, "--original", project / "sound.safetensors"))
+    assert failed_gates(document) == ["forget.accuracy not far below that of never-seen records"]

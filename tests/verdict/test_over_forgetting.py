@@ -33,6 +33,16 @@ def test_accuracies_must_differ_by_more_than_their_intervals_and_the_margin(
         assert "accuracy on forget" in sentence(result) and as_gate(result).verdict == "failed"
 
 
+@pytest.mark.parametrize(("forget", "detected"), [((49, 100), False), ((30, 100), False), ((15, 100), True)])
+def test_of_a_group_that_may_be_unlike_others_only_less_than_half_the_level_counts(
+    forget: tuple[int, int], detected: bool
+) -> None:
+    result = compare(with_accuracy(*forget), [with_accuracy(385, 500)], "group", unlike_others=True)
+    assert result.detected is detected and result.limit == pytest.approx(0.365, abs=0.01)
+    assert compare(with_error(1.7), [with_error(1.0)], "group", unlike_others=True).detected is False
+    assert compare(with_error(4.0), [with_error(1.0)], "group", unlike_others=True).detected is True
+
+
 def test_the_worst_reference_decides() -> None:
     references = [with_accuracy(99, 100), with_accuracy(20, 100)]
     assert compare(with_accuracy(10, 100), references, "references").detected is False
@@ -44,7 +54,7 @@ def test_the_worst_reference_decides() -> None:
 def test_an_error_must_be_more_than_half_above() -> None:
     assert compare(with_error(1.2), [with_error(1.0)], "test").detected is False
     result = compare(with_error(3.0), [with_error(1.0)], "test")
-    assert result.detected and "half above" in sentence(result) and as_gate(result).limit
+    assert result.detected and "above the limit" in sentence(result) and as_gate(result).limit
 
 
 def test_a_class_that_mostly_goes_is_left_out() -> None:
@@ -54,7 +64,7 @@ def test_a_class_that_mostly_goes_is_left_out() -> None:
 
 def test_a_range_of_labels_that_mostly_goes_is_left_out() -> None:
     labels = np.linspace(0, 100, 1001)
-    high = labels > 80
-    assert not still_known(labels[high], labels[~high], "regression").any()
+    for part in (labels > 80, (labels > 30) & (labels < 45), np.abs(labels - 51) < 5):
+        assert still_known(labels[part], labels[~part], "regression").mean() < 0.5
     random = np.random.default_rng(0).random(1001) < 0.2
     assert still_known(labels[random], labels[~random], "regression").all()
