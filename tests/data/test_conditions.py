@@ -201,3 +201,19 @@ def test_files_that_list_no_ids_are_refused(name: str, content: Any, message: st
     source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "id": "id"}}
     with pytest.raises(UserError, match=message):
         opened(source, [1], forget={"ids_file": {"path": str(tmp_path / name)}})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_selection_of_nothing_shows_what_the_column_holds(kind: str, tmp_path: Path) -> None:
+    source = source_of(kind, tmp_path, ["Mexico", "Cuba", "Cuba", "Japan"])
+    frequent = r"the most frequent values of 'when' are 'Cuba' \(2\), '"
+    for value, near in (("mexico", "did you mean 'Mexico'"), ("Mexiko", "did you mean 'Mexico'"), ("xyz", "")):
+        where = [{"column": "when", "op": "==", "value": value}]
+        with pytest.raises(UserError, match=rf"no record has when == {value}: {near}.*{frequent}"):
+            opened(source, [1], classes=[0, 1], forget={"where": where})
+        with pytest.raises(UserError, match=rf"no record has when = {value}; {near}.*{frequent}"):
+            opened(source, [1], classes=[0, 1], forget={"groups": {"column": "when", "values": [value]}})
+    asked = Asked(where=[condition("==", "mexico")])
+    result = resolved(described(source), tmp_path, [asked, Asked("two", where=[condition("==", "Cuba")])]).found
+    assert "'Cuba' (2)" in result[0].examples[0]
+    assert (result[0].unknown, result[0].problem, result[1].records, result[1].examples) == (0, None, 2, ())

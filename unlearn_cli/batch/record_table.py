@@ -13,6 +13,7 @@ import numpy as np
 
 from unlearn_cli.data.labels import different
 from unlearn_cli.data.records import Records
+from unlearn_cli.data.selection import most_frequent
 from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.sources import Condition
@@ -53,6 +54,10 @@ class RecordTable(Protocol):
         """Return the SQL that chooses rows of `source`, and its parameters."""
         ...
 
+    def frequent_values(self, column: str) -> str:
+        """Return the most frequent values of a column of conditions, for the operator's console only."""
+        ...
+
 
 @dataclass(frozen=True)
 class InMemory:
@@ -85,6 +90,9 @@ class InMemory:
     def predicate(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         chosen = self.records.ids[self.records.where(list(conditions))]
         return "x0 IN (SELECT unnest(?))", [chosen.astype(str).tolist()]
+
+    def frequent_values(self, column: str) -> str:
+        return most_frequent(column, as_strings(self.records.column(column)))
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[list[Any]]) -> None:

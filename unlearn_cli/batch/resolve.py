@@ -1,7 +1,7 @@
 """Which records of the source do requests mean? The lists of their ids; a table is never in memory as a whole."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +9,7 @@ import duckdb
 
 from unlearn_cli.batch import matching, selections
 from unlearn_cli.batch.open_source import NAME, locked_connection, open_table
+from unlearn_cli.batch.record_table import RecordTable
 from unlearn_cli.batch.selections import Selection
 from unlearn_cli.deletion import check_source
 from unlearn_cli.errors import UserError, resources
@@ -26,8 +27,8 @@ class Found:
 
     `records` are to be forgotten; `already` are in the source, but known to the ledger; of its ids `purged` are not in
     the source, but known to the ledger. `unknown` counts ids that neither knows, and values of groups that no record
-    has; `examples` of these are personal data, for the operator's console alone. With a `problem`, which says why it
-    cannot be resolved, all of these are zero.
+    has; `examples` of these, or of what the columns hold whose conditions no record fulfils, are personal data, for the
+    operator's console alone. With a `problem`, which says why it cannot be resolved, all of these are zero.
     """
 
     request: str
@@ -99,7 +100,17 @@ def _match(
     matching.match_values(connection, selections.values(asked, wanted.groups), 1 + len(wanted.groups), key)
     incomparable, classes = selections.match_rows(manifest, connection, table, asked, labels)
     found = _found(connection, requests, problems | incomparable, wanted.groups)
+    found = [_with_hints(one, table, request) for one, request in zip(found, requests, strict=True)]
     return found, {requests[number].request: names for number, names in classes.items()}
+
+
+def _with_hints(found: Found, table: RecordTable, request: Selection) -> Found:
+    """Show what the columns of conditions hold, if a request selects nothing and nothing unknown is the reason."""
+    if found.problem or found.records or found.already or found.purged or found.unknown:
+        return found
+    columns = [*dict.fromkeys(condition.column for condition in request.where)][: matching.EXAMPLES]
+    hints = (f"no record fulfils 'where': {table.frequent_values(column)}" for column in columns)
+    return replace(found, examples=tuple(hints))
 
 
 def _found(

@@ -13,6 +13,7 @@ import numpy as np
 
 from unlearn_cli.batch.record_table import Wanted, insert
 from unlearn_cli.data.conditions import conjunction
+from unlearn_cli.data.selection import SHOWN, frequent_text
 from unlearn_cli.data.table_file import TableFile, plain
 from unlearn_cli.data.windows import numbered, plan_windows, times_of
 from unlearn_cli.sources import Condition, Rows, Table
@@ -73,6 +74,11 @@ class OnDisk:
 
     def predicate(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         return conjunction(conditions, self.file.comparable, self.names.__getitem__)
+
+    def frequent_values(self, column: str) -> str:
+        name = self.names[column]
+        cells = f"SELECT {name}::VARCHAR AS cell, count(*) AS n FROM source WHERE {name} IS NOT NULL GROUP BY cell"
+        return frequent_text(column, self.file.run(f"{cells} ORDER BY n DESC, cell LIMIT {SHOWN}").fetchall())
 
     def _columns(self, wanted: Wanted) -> Query:
         """Read the columns: text as the file has it, the others in the type that the file's reader finds."""

@@ -1,5 +1,7 @@
 """Which records must be forgotten: the union of classes, ids, groups, conditions and a random share."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,14 @@ import numpy as np
 from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.labels import Classes, class_numbers
 from unlearn_cli.data.records import Records
-from unlearn_cli.data.strings import as_strings
+from unlearn_cli.data.strings import Strings, as_strings
 from unlearn_cli.errors import SelectionError, UserError, nearest
 from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
 from unlearn_cli.remote import located
+from unlearn_cli.sources import Condition
+from unlearn_cli.spelling import text_of
+
+SHOWN = 5  # values of a column, in messages
 
 
 def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classes, folder: Path) -> np.ndarray:
@@ -28,6 +34,9 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
         mask |= _by_group(forget.groups.column, forget.groups.values, records)
     if forget.fraction:
         mask |= _by_share(forget.fraction, len(records))
+    if not mask.any():
+        hint = _why_none(forget, records)
+        raise SelectionError(f"{records.name}: 'forget' selects none of {len(mask)} records; {hint}")
     _check(mask, forget.expect, records.name)
     return mask
 
@@ -70,13 +79,43 @@ def ids_of(file: IdsFile, folder: Path, name: str) -> np.ndarray:
 
 def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
     members = as_strings(records.column(column))
-    mask = members.are_among([str(value) for value in values])
+    mask = members.are_among([str(value) for value in values]) & (members.sizes > 0)  # an empty cell is nobody's
     present, _ = members[mask].numbered()
     for value in values:
         if str(value) not in present:
-            hint = nearest(str(value), members.chunks())
-            raise UserError(f"{records.name}: no record has {column} = {value}; {hint}take it out of forget.groups")
+            hint = nearest(str(value), members.chunks()) + most_frequent(column, members)
+            raise UserError(f"{records.name}: no record has {column} = {value}; {hint}; take it out of forget.groups")
     return mask
+
+
+def _why_none(forget: Forget, records: Records) -> str:
+    """Return what the columns of conditions that no record fulfils hold, and the nearest value."""
+    hints = []
+    for condition in forget.where:
+        if not records.where([condition]).any():
+            cells = as_strings(records.column(condition.column))
+            wanted = condition.value if isinstance(condition.value, list) else [condition.value]
+            near = nearest(text_of(wanted[0]), cells.chunks()) if condition.op in ("==", "in") else ""
+            hints.append(f"no record has {_shown(condition)}: {near}{most_frequent(condition.column, cells)}")
+    if forget.where:
+        return "; ".join(hints) or "each condition holds for some records, but for none do all"
+    return "check the selection"
+
+
+def _shown(condition: Condition) -> str:
+    values = condition.value if isinstance(condition.value, list) else [condition.value]
+    return f"{condition.column} {condition.op} {', '.join(map(text_of, values))[:60]}"
+
+
+def most_frequent(column: str, cells: Strings) -> str:
+    """Return the values that most cells of a column have, for messages."""
+    return frequent_text(column, Counter(cell for chunk in cells.chunks() for cell in chunk).most_common(SHOWN))
+
+
+def frequent_text(column: str, counts: Sequence[tuple[str, int]]) -> str:
+    """Return values and how many cells have each, for messages."""
+    listed = ", ".join(f"'{value[:60]}' ({count})" for value, count in counts)
+    return f"the most frequent values of '{column}' are {listed}"
 
 
 def _by_share(fraction: Fraction, n: int) -> np.ndarray:
@@ -88,8 +127,6 @@ def _by_share(fraction: Fraction, n: int) -> np.ndarray:
 
 def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
     count, n = int(mask.sum()), len(mask)
-    if count == 0:
-        raise SelectionError(f"{name}: 'forget' selects none of {n} records; check the selection")
     if count == n:
         raise SelectionError(
             f"{name}: 'forget' selects all {n} records and leaves nothing to retain; check the selection"
