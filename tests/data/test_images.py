@@ -18,6 +18,7 @@ from safetensors.numpy import save_file
 
 from tests.tiny import invoke
 from unlearn_cli import files
+from unlearn_cli.batch.open_source import open_table
 from unlearn_cli.commands import session
 from unlearn_cli.data import images
 from unlearn_cli.data.dataset import Dataset, open_dataset
@@ -490,6 +491,28 @@ def test_a_run_that_meets_a_truncated_image_leaves_nothing(
     assert "a/1.png: cannot be read (image file is truncated" in result.stderr
     assert "--dry-run" in result.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_png_with_a_flipped_bit_is_not_read_as_another_image(tmp_path: Path) -> None:
+    smooth = Image.fromarray((np.add.outer(np.arange(SIDE), np.arange(SIDE)) * 4).astype(np.uint8))
+    source = folder(tmp_path, smooth)
+    path = tmp_path / "a" / "0.png"
+    stored = path.read_bytes()
+    start = stored.index(b"IDAT") + 4
+    for at in range(start, len(stored) - 12, 3):
+        path.write_bytes(stored[:at] + bytes([stored[at] ^ 1]) + stored[at + 1 :])
+        with pytest.raises(UserError, match=r"0\.png: cannot be read"):
+            samples(opened(source))
+    path.write_bytes(stored)
+    assert np.array_equal(samples(opened(source))[0, 0], np.asarray(smooth))
+
+
+def test_a_batch_refuses_a_table_that_leaves_rows_out(tmp_path: Path) -> None:
+    manifest = described(
+        {"table": {"path": "t.csv", "label": "y", "image": "f", "unreadable": "skip"}}, [1, SIDE, SIDE]
+    )
+    with duckdb.connect() as connection, pytest.raises(UserError, match="does not go with a batch"):
+        open_table(manifest, connection)
 
 
 def test_none_that_can_be_read_is_an_error(tmp_path: Path) -> None:
