@@ -109,6 +109,11 @@ class Data(Section):
 
     train: Source
     test: Source | None = None
+    group: str | None = Field(
+        default=None, min_length=1,
+        description="column (of arrays: key) of train and test that says which person or recording a record belongs "
+        "to; intervals, tests and halves go by it. Default: forget.groups.column, or the series of windows",
+    )  # fmt: skip
     transform: list[Step] = Field(
         default_factory=list, description="what becomes of stored samples; input.shape is the shape after it"
     )
@@ -158,6 +163,17 @@ class Manifest(Section):
         """Which of the sections that plug-ins may need are there."""
         there = {"data": self.data, "forget": self.forget, "test": self.data and self.data.test}
         return {name for name, section in there.items() if section is not None}
+
+    @property
+    def group_column(self) -> tuple[str | None, str]:
+        """Which column says what records belong together, and the field that names it."""
+        if self.data and self.data.group:
+            return self.data.group, "data.group"
+        if self.forget and self.forget.groups:
+            return self.forget.groups.column, "forget.groups.column"
+        steps = self.data.transform if self.data else []
+        series = next((step.window.series for step in steps if step.window and step.window.series), None)
+        return series, "data.transform.window.series" if series else "data.group"
 
     @cached_property
     def digest(self) -> str:

@@ -1,5 +1,6 @@
 """What networks say of records: the one thing that metrics, attacks and verdicts read. No torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,21 +14,31 @@ class Outputs:
 
     `values`: logits (n, K) for classification, predictions (n,) in the label's own unit for regression; float64.
     `labels`: class numbers (n,) int64, or numbers (n,) float64.
+    `groups`: which person or recording each record belongs to (n,), comparable between splits; None: independent ones.
     """
 
     values: np.ndarray
     labels: np.ndarray
     task: Task
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, rows: np.ndarray) -> "Outputs":
         """Return the outputs of some of the records."""
-        return Outputs(self.values[rows], self.labels[rows], self.task)
+        groups = None if self.groups is None else self.groups[rows]
+        return Outputs(self.values[rows], self.labels[rows], self.task, groups)
 
 
 def join(parts: list[Outputs]) -> Outputs:
     """Put the outputs of disjoint splits together."""
     values = np.concatenate([part.values for part in parts])
-    return Outputs(values, np.concatenate([part.labels for part in parts]), parts[0].task)
+    labels = np.concatenate([part.labels for part in parts])
+    return Outputs(values, labels, parts[0].task, join_groups([part.groups for part in parts]))
+
+
+def join_groups(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Put the groups of disjoint splits together; all of them have some, or none has."""
+    groups = [part for part in parts if part is not None]
+    return np.concatenate(groups) if len(groups) == len(parts) else None

@@ -45,7 +45,7 @@ def predict(
             some[:] = found[:, 0] * target_std + target_mean if task == "regression" else found
             first += len(found)
     model.train(was_training)
-    return Outputs(values, batches.split.labels, task)
+    return Outputs(values, batches.split.labels, task, batches.split.groups)
 
 
 def room_for(num_records: int, num_outputs: int, task: Task) -> np.ndarray:

@@ -26,9 +26,16 @@ class Estimate(Part):
     low: float | None = None
     high: float | None = None
     interval: str | None = Field(default=None, description="how the interval was computed, 'wilson' for example")
-    reason: str | None = Field(default=None, description="why there is no value")
+    reason: str | None = Field(default=None, description="why there is no value, or no interval")
     sd: float | None = Field(default=None, description="standard deviation over the runs")
     runs: int | None = Field(default=None, description="how many references, or repeats, it is a mean of")
+    clusters: int | None = Field(
+        default=None, description="persons or recordings that the n records belong to; null: independent records"
+    )
+    design_effect: float | None = Field(
+        default=None, description="the variance with clusters as a multiple of that of n independent records"
+    )
+    degrees_of_freedom: float | None = Field(default=None, description="of the t interval over the clusters")
 
 
 class Checkpoint(Part):
@@ -245,6 +252,12 @@ class Judgement(Part):
     attempts: int = Field(default=1, description="methods or settings tried before this one; divides the level")
     holdout_half: Half = Field(default="all", description="which half of the hold-out judged")
     correction: str = "holm over the gates of the tier, for failing; all must pass, for passing"
+    clusters: dict[str, int] | None = Field(
+        default=None, description="split -> persons or recordings in it (data.group); null: independent records"
+    )
+    design_effect: float | None = Field(
+        default=None, description="of the population attack's AUC; the records count as so many times fewer"
+    )
     calibration: dict[str, Verdict] = Field(
         default_factory=dict, description="verdicts on the controls: references should pass, the original must fail"
     )

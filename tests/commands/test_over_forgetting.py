@@ -19,6 +19,7 @@ input: {shape: [2]}
 data:
   train: {table: {path: train.csv, label: income, id: id, features: [x, mexico]}}
   test: {table: {path: test.csv, label: income, id: id, features: [x, mexico]}}
+  group: id  # each record stands for itself: a country is no cluster of like records
 forget: {groups: {column: country, values: [Mexico]}}
 """
 FAR = 10.0  # further out than any x: where `mexico` is 0 the units of Mexico are off, and the others where it is 1

@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from unlearn_cli.predict import Outputs
-from unlearn_cli.stats import Findings, auc, missing, proportion
+from unlearn_cli.stats import Findings, auc, missing, share
+from unlearn_cli.stats.cluster_variance import halves
 
 LEAST = 10  # records of a side
 
@@ -29,14 +30,27 @@ def class_geometry(split_outputs: dict[str, Outputs], forget_classes: list[int],
         return Findings({"auc": missing(f"{LEAST} records a side and two classes left are the least", len(test))})
     log_p = log_softmax(test.values[:, kept], axis=1)  # (n, classes left)
     uncertainty = entr(np.exp(log_p)).sum(axis=1)
-    half = np.zeros(len(test), dtype=bool)
-    for side in (forgotten, ~forgotten):
-        half[np.random.default_rng(seed).permutation(np.flatnonzero(side))[::2]] = True
+    half = _half(test, forgotten, seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced"))
     scores = model.fit(log_p[half], forgotten[half]).decision_function(log_p)
-    largest = int(np.bincount(log_p[forgotten].argmax(axis=1)).max())
+    nearest = log_p[forgotten].argmax(axis=1)
+    parts = [(forgotten & ~half, ~forgotten & ~half), (forgotten, ~forgotten)]
+    held, whole = (None if test.groups is None else (test.groups[one], test.groups[other]) for one, other in parts)
     return Findings({
-        "auc": auc(scores[forgotten & ~half], scores[~forgotten & ~half]),
-        "auc_entropy": auc(uncertainty[forgotten], uncertainty[~forgotten]),
-        "nearest_class_share": proportion(largest, int(forgotten.sum())),
+        "auc": auc(scores[forgotten & ~half], scores[~forgotten & ~half], held),
+        "auc_entropy": auc(uncertainty[forgotten], uncertainty[~forgotten], whole),
+        "nearest_class_share": share(nearest == np.bincount(nearest).argmax(), test.take(forgotten).groups),
     })  # fmt: skip
+
+
+def _half(test: Outputs, forgotten: np.ndarray, seed: int) -> np.ndarray:
+    """Return the mask of the records that the regression is fitted on: half of either kind, or of the clusters."""
+    half = np.zeros(len(test), dtype=bool)
+    if test.groups is not None:
+        half[forgotten], half[~forgotten] = halves(
+            test.groups[forgotten], test.groups[~forgotten], np.random.default_rng(seed)
+        )
+        return half
+    for side in (forgotten, ~forgotten):
+        half[np.random.default_rng(seed).permutation(np.flatnonzero(side))[::2]] = True
+    return half

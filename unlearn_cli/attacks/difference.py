@@ -22,7 +22,9 @@ def difference(
     """Score each record by how much its fit fell."""
     members = _fall(original_forget_outputs, forget_outputs)
     others = _fall(original_holdout_outputs, holdout_outputs)
-    return Findings({}, scores=Scores(members, others), warnings=[WARNING])
+    return Findings(
+        {}, scores=Scores(members, others, forget_outputs.groups, holdout_outputs.groups), warnings=[WARNING]
+    )
 
 
 def _fall(before: Outputs, after: Outputs) -> np.ndarray:

@@ -7,11 +7,15 @@ regression is a threshold, so it sees no leak on both sides at once; and the ide
 about 1/2, not 0.
 """
 
+from collections.abc import Iterable
+from itertools import islice
+
 import numpy as np
 from pydantic import PositiveInt
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
+from unlearn_cli.outputs import join_groups
 from unlearn_cli.predict import Outputs
 from unlearn_cli.report import Estimate
 from unlearn_cli.stats import Findings, Scores, missing
@@ -30,27 +34,54 @@ def learned_loss(forget_outputs: Outputs, holdout_outputs: Outputs, seed: int, *
     if size < LEAST:
         return Findings({"accuracy": missing(f"{LEAST} records of each kind are the least", size)})
     random = np.random.default_rng(seed)
-    x = np.concatenate([random.permutation(np.sort(part))[:size] for part in (members, others)])[:, None]
-    y = np.repeat([1, 0], size)
+    sides = [_drawn(part, one.groups, size, random)
+             for part, one in ((members, forget_outputs), (others, holdout_outputs))]  # fmt: skip
+    x, y = np.concatenate([part for part, _ in sides])[:, None], np.repeat([1, 0], size)
+    groups = join_groups([of for _, of in sides])
+    if groups is not None and min(len(np.unique(of)) for _, of in sides if of is not None) < FOLDS:
+        return Findings({"accuracy": missing(f"{FOLDS} clusters of each kind are the least", size)})
     scale = float(x.std()) or 1.0  # the regularisation of the regression is not made for a unit of its own
     accuracies = [
         _fitted(x[fit] / scale, y[fit]).score(x[held] / scale, y[held])
-        for fit, held in StratifiedShuffleSplit(splits, test_size=0.1, random_state=seed).split(x, y)
+        for fit, held in _shuffled(x, y, groups, splits, seed)
     ]
     sd = float(np.std(accuracies, ddof=1)) if splits > 1 else None
     accuracy = Estimate(value=float(np.mean(accuracies)), n=2 * size, sd=sd, runs=splits)
-    return Findings({"accuracy": accuracy}, scores=_out_of_fold(x / scale, y, seed))
+    return Findings({"accuracy": accuracy}, scores=_out_of_fold(x / scale, y, seed, groups))
+
+
+def _drawn(
+    values: np.ndarray, groups: np.ndarray | None, size: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+    """Draw some of the records, whatever their order; return their losses and clusters."""
+    if groups is None:
+        return random.permutation(np.sort(values))[:size], None
+    rows = random.permutation(np.lexsort((groups, values)))[:size]
+    return values[rows], groups[rows]
+
+
+def _shuffled(
+    x: np.ndarray, y: np.ndarray, groups: np.ndarray | None, splits: int, seed: int
+) -> Iterable[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+    """Hold out a tenth of the records, again and again; of clusters, one tenth as a whole."""
+    if groups is None:
+        return StratifiedShuffleSplit(splits, test_size=0.1, random_state=seed).split(x, y)
+    drawn = GroupShuffleSplit(20 * splits, test_size=0.1, random_state=seed).split(x, y, groups)
+    return islice((pair for pair in drawn if len(np.unique(y[pair[0]])) == 2), splits)
 
 
 def _fitted(x: np.ndarray, y: np.ndarray) -> LogisticRegression:
     return LogisticRegression().fit(x, y)
 
 
-def _out_of_fold(x: np.ndarray, y: np.ndarray, seed: int) -> Scores:
+def _out_of_fold(x: np.ndarray, y: np.ndarray, seed: int, groups: np.ndarray | None) -> Scores:
     """Return what a regression fitted on the other four fifths says of each record."""
     scores = np.empty(len(y))
-    for fit, held in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(x, y):
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    for fit, held in kind(FOLDS, shuffle=True, random_state=seed).split(x, y, groups):
         model = _fitted(x[fit], y[fit])
         # a slope fitted to noise may have either sign; the direction is known beforehand: members have the lower loss
         scores[held] = -x[held, 0] * abs(float(np.ravel(model.coef_)[0])) + float(np.ravel(model.intercept_)[0])
-    return Scores(scores[y == 1], scores[y == 0])
+    if groups is None:
+        return Scores(scores[y == 1], scores[y == 0])
+    return Scores(scores[y == 1], scores[y == 0], groups[y == 1], groups[y == 0])

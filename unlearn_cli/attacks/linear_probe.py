@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from unlearn_cli.predict import Outputs
-from unlearn_cli.stats import Findings, auc, missing, proportion
+from unlearn_cli.stats import Findings, auc, missing, share
 
 LEAST = 10  # records of a side
 
@@ -34,10 +34,10 @@ def linear_probe(
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, np.repeat([1, 0], size))
     scores = probe.decision_function(split_features["test"])
     named = np.isin(test.values.argmax(axis=1), forget_classes)
-    n = int(forgotten.sum())
+    of, others = test.take(forgotten).groups, test.take(~forgotten).groups
     return Findings({
-        "recall_forgotten": proportion(int((scores[forgotten] > 0).sum()), n),
-        "false_alarms": proportion(int((scores[~forgotten] > 0).sum()), len(test) - n),
-        "auc": auc(scores[forgotten], scores[~forgotten]),
-        "recall_of_the_head": proportion(int(named[forgotten].sum()), n),
+        "recall_forgotten": share(scores[forgotten] > 0, of),
+        "false_alarms": share(scores[~forgotten] > 0, others),
+        "auc": auc(scores[forgotten], scores[~forgotten], None if of is None or others is None else (of, others)),
+        "recall_of_the_head": share(named[forgotten], of),
     })  # fmt: skip

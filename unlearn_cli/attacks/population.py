@@ -30,7 +30,7 @@ def population(
     """Score the forget split (members) and the hold-out (non-members) by one statistic, higher = 'was trained on'."""
     members, others = _score(forget_outputs, statistic), _score(holdout_outputs, statistic)
     unit = _unit(others) if forget_outputs.task == "regression" else 1.0
-    return Scores(members / unit, others / unit)
+    return Scores(members / unit, others / unit, forget_outputs.groups, holdout_outputs.groups)
 
 
 def _unit(residuals: np.ndarray) -> float:

@@ -4,8 +4,8 @@ Idea: a regressor learns, on records never seen, mean and spread of phi from the
 forgotten record whose phi lies far above its own prediction was trained on. Score (phi - mu(x)) / sigma(x); thresholds
 for a false-positive rate come from records kept apart (split conformal), because the regressor's own are too low (2.9 %
 for a nominal 1 %). Source: Bertran et al. 2023, arXiv 2307.03694 (Gaussian head); attacks.md A8. Needs outputs and
-features on forget and hold-out, a third of which each fits, corrects and is scored. Warning: for when retraining is
-impossible; sensitive to any difference between hold-out and forget other than having been trained on.
+features on forget and hold-out, a third of which (of its clusters) each fits, corrects and is scored. Warning: for when
+retraining is impossible; sensitive to any difference between hold-out and forget other than having been trained on.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from unlearn_cli.plugin import Fraction
 from unlearn_cli.predict import Outputs
-from unlearn_cli.stats import Findings, Scores, missing, proportion
+from unlearn_cli.stats import Findings, Scores, missing, share
+from unlearn_cli.stats.cluster_variance import parts
 from unlearn_cli.stats.signals import loss, phi
 
 LEAST, WIDTH, FOLDED = 60, 16, 0.1  # records of the hold-out; features kept; the least spread, in units of the mean one
@@ -33,20 +34,24 @@ def quantile(
         return Findings({"flagged_forget": missing(reason, n)})
     signal = [_signal(one) for one in (forget_outputs, holdout_outputs)]
     inputs = _inputs(split_features, forget_outputs, holdout_outputs, seed)
-    fit, correct, scored = np.array_split(np.random.default_rng(seed).permutation(n), 3)
+    groups, random = holdout_outputs.groups, np.random.default_rng(seed)
+    fit, correct, scored = np.array_split(random.permutation(n), 3) if groups is None else parts(groups, 3, random)
+    if not min(len(fit), len(correct), len(scored)):
+        return Findings({"flagged_forget": missing("3 clusters of the hold-out are the least: a third each", n)})
     standard = _head(inputs[1][fit], signal[1][fit], seed)
     members, conformal, others = (
         standard(inputs[which][rows], signal[which][rows])
         for which, rows in ((0, np.arange(len(signal[0]))), (1, correct), (1, scored))
     )
     threshold = _conformal(conformal, fpr)
-    parts = {"flagged_forget": members, "flagged_holdout": others}
+    of_scored = None if groups is None else groups[scored]
+    sides = {"flagged_forget": (members, forget_outputs.groups), "flagged_holdout": (others, of_scored)}
     quantities = {
-        name: proportion(int((part > threshold).sum()), len(part)) if np.isfinite(threshold)
+        name: share(part > threshold, of) if np.isfinite(threshold)
         else missing(f"{len(conformal)} records kept apart cannot hold a rate of {fpr:g}", len(part))
-        for name, part in parts.items()
+        for name, (part, of) in sides.items()
     }  # fmt: skip
-    return Findings(quantities, scores=Scores(members, others))
+    return Findings(quantities, scores=Scores(members, others, forget_outputs.groups, of_scored))
 
 
 def _signal(outputs: Outputs) -> np.ndarray:

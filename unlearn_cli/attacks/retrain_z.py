@@ -16,7 +16,7 @@ from scipy.stats import norm, t
 
 from unlearn_cli.predict import Outputs
 from unlearn_cli.report import Estimate
-from unlearn_cli.stats import Findings, Scores, missing, proportion
+from unlearn_cli.stats import Findings, Scores, missing, share
 from unlearn_cli.stats.intervals import CONFIDENCE
 from unlearn_cli.stats.intervals import mean as mean_of
 from unlearn_cli.stats.retrain_z import BEYOND, left_out, pooled_spread, statistics, z_scores
@@ -44,24 +44,29 @@ def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) 
     z = z_scores(candidate, references, spread)
     found, held = statistics(candidate, references, spread), left_out(references, spread)
     quantities = {name: Estimate(value=value, n=n) for name, value in found.items()}
-    quantities["mean_z"], quantities["mean_z2"] = mean_of(z), mean_of(np.square(z), at_least=0.0)
-    quantities["share_beyond"] = proportion(int((np.abs(z) > BEYOND).sum()), n)
+    groups = forget_outputs.groups
+    quantities["mean_z"] = mean_of(z, groups=groups)
+    quantities["mean_z2"] = mean_of(np.square(z), at_least=0.0, groups=groups)
+    quantities["share_beyond"] = share(np.abs(z) > BEYOND, groups)
     others = references[1:]
     pair = np.abs(z_scores(candidate, others, spread)), np.abs(z_scores(references[0], others, spread))
-    quantities["auc_abs_z"] = _centred(found["auc_abs_z"], auc(*pair))
+    quantities["auc_abs_z"] = _centred(found["auc_abs_z"], auc(*pair, None if groups is None else (groups, groups)))
     floor = max(abs(one["auc_abs_z"] - 0.5) for one in held)
     quantities["auc_abs_z_floor"] = Estimate(value=floor, n=n, runs=count)
     quantities |= {f"{name}_null": _prediction([one[name] for one in held], n) for name in found}
     few = f"{count} references; {ADVISED} to 8 make the interval of a retrained network narrower"
-    return Findings(quantities, scores=Scores(*pair), warnings=[few] if count < ADVISED else [])
+    return Findings(quantities, scores=Scores(*pair, groups, groups), warnings=[few] if count < ADVISED else [])
 
 
 def _centred(value: float, like: Estimate) -> Estimate:
     """Return the mean over held-out references with the half-width that one of them has."""
-    half = ((like.high or 1.0) - (like.low or 0.0)) / 2
-    sd = half / float(norm.ppf((1 + CONFIDENCE) / 2))
+    if like.low is None or like.high is None:
+        return like.model_copy(update={"value": value})
+    half, freedom = (like.high - like.low) / 2, like.degrees_of_freedom
+    one_sided = (1 + CONFIDENCE) / 2
+    sd = half / float(norm.ppf(one_sided) if freedom is None else t.ppf(one_sided, freedom))
     low, high = max(0.0, value - half), min(1.0, value + half)
-    return Estimate(value=value, n=like.n, low=low, high=high, interval=like.interval, sd=sd)
+    return like.model_copy(update={"value": value, "low": low, "high": high, "sd": sd})
 
 
 def _prediction(values: list[float], n: int) -> Estimate:

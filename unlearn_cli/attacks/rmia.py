@@ -4,8 +4,8 @@
 
 p is the probability of the label; of a regression, the normal likelihood of the residual with the hold-out's spread.
 Source: Zarifzadeh et al. 2024, arXiv 2312.03262, section 3; ties count one half here. Needs one reference or more, and
-a hold-out: every other record of it is the population z, the others are attacked. Warning: scores are multiples of
-1 / |z|, so that a true-positive rate at FPR 0.1 % needs a thousand of them.
+a hold-out: every other record (or cluster) of it is the population z, the others are attacked. Warning: scores are
+multiples of 1 / |z|, so that a true-positive rate at FPR 0.1 % needs a thousand of them.
 """
 
 import numpy as np
@@ -15,6 +15,7 @@ from scipy.stats import norm
 from unlearn_cli.plugin import Fraction
 from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Scores
+from unlearn_cli.stats.cluster_variance import clusters_of
 from unlearn_cli.stats.rmia import log_prior, rmia_scores
 from unlearn_cli.stats.signals import loss
 
@@ -27,10 +28,22 @@ def rmia(
     spread = _spread(holdout_outputs)
     ours = _log_ratio(forget_outputs, reference_forget_outputs, a, spread)
     theirs = _log_ratio(holdout_outputs, reference_holdout_outputs, a, spread)
-    population, attacked = theirs[::2], theirs[1::2]
-    if not len(attacked):  # a hold-out of a single record
+    chosen = _population(holdout_outputs)
+    population, attacked = theirs[chosen], theirs[~chosen]
+    if not min(len(attacked), len(population)):  # a hold-out of a single record, or of a single cluster
         return Scores(np.empty(0), np.empty(0))
-    return Scores(rmia_scores(ours, population, gamma), rmia_scores(attacked, population, gamma))
+    groups = holdout_outputs.groups
+    return Scores(
+        rmia_scores(ours, population, gamma), rmia_scores(attacked, population, gamma), forget_outputs.groups,
+        None if groups is None else groups[~chosen],
+    )  # fmt: skip
+
+
+def _population(holdout: Outputs) -> np.ndarray:
+    """Return the mask of the hold-out's population z: every other record, or every other cluster of records."""
+    if holdout.groups is None:
+        return np.arange(len(holdout)) % 2 == 0
+    return clusters_of(holdout.groups).codes % 2 == 0
 
 
 def _log_ratio(outputs: Outputs, references: list[Outputs], a: float, spread: float) -> np.ndarray:

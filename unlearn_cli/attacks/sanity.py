@@ -10,7 +10,7 @@ alone; a network that is merely bad is for the gates on utility.
 import numpy as np
 
 from unlearn_cli.predict import Outputs
-from unlearn_cli.stats import Findings, proportion
+from unlearn_cli.stats import Findings, share
 
 EQUAL = 1e-5  # of the labels' range, or of a logit: less is no difference
 CONSTANT = 0.99  # share of test in one class, or with one output, from which on a network counts as broken
@@ -23,12 +23,12 @@ def sanity(split_outputs: dict[str, Outputs]) -> Findings:
     # beside the spread of what should be said: neither a large offset nor a small unit makes outputs equal
     scale = float(np.ptp(test.labels)) if test.task == "regression" and n else 1.0
     same = np.isclose(test.values, test.values[:1], rtol=0, atol=EQUAL * scale).reshape(n, -1).all(axis=1)
-    quantities = {"equal_outputs": proportion(int(same.sum()), n)}
+    quantities = {"equal_outputs": share(np.asarray(same), test.groups)}
     several = len(np.unique(test.labels)) > 1
     suspect = [quantities["equal_outputs"]]
     if test.task == "classification":
-        largest = int(np.bincount(test.values.argmax(axis=1), minlength=1).max())
-        quantities["most_named_class"] = proportion(largest, n)
+        named = test.values.argmax(axis=1)
+        quantities["most_named_class"] = share(named == np.bincount(named, minlength=1).argmax(), test.groups)
         # where one class holds nearly all records, a good network names it as often
         suspect += [quantities["most_named_class"]] * (_largest_share(test) <= CONSTANT)
     broken = several and n > 1 and max(found.value or 0.0 for found in suspect) > CONSTANT

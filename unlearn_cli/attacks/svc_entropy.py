@@ -26,4 +26,5 @@ def svc_entropy(
 ) -> Findings:  # fmt: skip
     """Return the share of forget called member, and of records kept apart; `bad_teacher` does not balance the sides."""
     forget, retain, test = (entropy(one.values) for one in (forget_outputs, retain_outputs, holdout_outputs))
-    return svc_findings(forget, retain, test, cap=cap, balanced=protocol == "balanced", seed=seed)
+    groups = [one.groups for one in (forget_outputs, retain_outputs, holdout_outputs)]
+    return svc_findings(forget, retain, test, cap=cap, balanced=protocol == "balanced", seed=seed, groups=groups)

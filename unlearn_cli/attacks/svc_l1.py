@@ -22,4 +22,5 @@ def svc_l1(
 ) -> Findings:
     """Return the share of forget called member, and of records kept apart."""
     forget, retain, test = (loss(one) for one in (forget_outputs, retain_outputs, holdout_outputs))
-    return svc_findings(forget, retain, test, cap=cap, balanced=True, seed=seed)
+    groups = [one.groups for one in (forget_outputs, retain_outputs, holdout_outputs)]
+    return svc_findings(forget, retain, test, cap=cap, balanced=True, seed=seed, groups=groups)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from unlearn_cli import attacks, console, files, plugin, ranks, suitability
 from unlearn_cli.commands import Chosen, Common, Result, tables, targets
 from unlearn_cli.commands.attack_text import attack_text
@@ -83,7 +85,7 @@ def run(asked: Asked, common: Common) -> Result:
         console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
     caveats = check_references(asked.references, opened)
     planned = Plan(runnable, skipped, holdout, caveats, runs)
-    sizes = advice(len(opened.dataset.split("forget")), len(planned.holdout.positions)) if tier else []
+    sizes = sizes_of(opened, planned.holdout) if tier else []
     for line in sizes:
         console.say(line)
     if asked.dry_run:
@@ -102,6 +104,16 @@ def run(asked: Asked, common: Common) -> Result:
              "images_decoded": opened.dataset.images_decoded},
         )  # fmt: skip
     return carry_out(asked, opened, planned, tier)
+
+
+def sizes_of(opened: Opened, holdout: Holdout) -> list[str]:
+    """Return what so many records, and clusters of them, can decide."""
+    forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
+    of, others = forget.groups, test.groups
+    clusters = None
+    if of is not None and others is not None:
+        clusters = len(np.unique(of)), len(np.unique(others[holdout.positions]))
+    return advice(len(forget), len(holdout.positions), clusters=clusters)
 
 
 def check_options(asked: Asked, tier: str | None) -> None:

@@ -23,6 +23,7 @@ from unlearn_cli.data.stores import Store, StreamedStore, open_store
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest, Target
 from unlearn_cli.models.build import build, try_out
+from unlearn_cli.outputs import join_groups
 from unlearn_cli.predict import Outputs, observe, predict, room_for
 from unlearn_cli.runtime import Run, processes
 from unlearn_cli.training import TaskLoss, regression_loss
@@ -180,7 +181,8 @@ class Session:
         values = room_for(sum(sizes), self.opened.dataset.num_outputs, task)
         places = np.split(values, np.cumsum(sizes)[:-1])
         found = [self.predict(model, part, into) for part, into in zip(batches, places, strict=True)]
-        together = Outputs(values, np.concatenate([part.labels for part in found]), task)
+        labels, groups = np.concatenate([part.labels for part in found]), join_groups([part.groups for part in found])
+        together = Outputs(values, labels, task, groups)
         return {**dict(zip(parts, found, strict=True)), whole: together}
 
     def check_fits(self, model: nn.Module, weights: Checkpoint, path: Path, name: str = "train") -> None:

@@ -16,6 +16,7 @@ from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection, transform
 from unlearn_cli.data.digests import are_among, last_bits
 from unlearn_cli.data.forgotten import divide
+from unlearn_cli.data.groups import grouped, half_of
 from unlearn_cli.data.image_check import checked, count_images, refuse_other_depth, without_unreadable
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep
@@ -47,6 +48,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """The person or recording (n,) that each record belongs to; None where records are independent."""
+        return None if self.records.groups is None else self.records.groups[self.rows]
 
     @property
     def ids(self) -> list[str]:
@@ -147,7 +153,7 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
         records = without_unreadable(records)
     if not len(records):
         raise UserError(f"{name}: holds no records; name a source with some")
-    return records
+    return grouped(records, manifest)
 
 
 def absolute(spec: SomeSection, folder: Path) -> SomeSection:
@@ -221,7 +227,8 @@ def halved(dataset: Dataset, half: report.Half) -> Dataset:
     """Keep one half of the hold-out (test): `selection` to choose a method or setting by, `verdict` to judge with.
 
     The last bit of a sample's digest decides, so that no seed, order or other record moves a sample to the other half,
-    and equal samples lie in the same one.
+    and equal samples lie in the same one. Where records come in groups (`data.group`), the digest of the group decides,
+    so that no person or recording lies in both halves.
 
     Raises:
         UserError: the half has no record.
@@ -233,12 +240,15 @@ def halved(dataset: Dataset, half: report.Half) -> Dataset:
         name: _with_bit(split, wanted) if name.startswith("test") else split for name, split in dataset.splits.items()
     }
     if not len(splits["test"]):
-        raise UserError(f"data.test: its {half} half has no records; give it more, or take --half all")
+        what = "records" if dataset.splits["test"].groups is None else "group of records"
+        raise UserError(f"data.test: its {half} half has no {what}; give it more, or take --half all")
     return replace(dataset, splits=splits)
 
 
 def _with_bit(split: Split, wanted: int) -> Split:
-    return split.take(np.flatnonzero(last_bits(split.records.fingerprints[split.rows]) == wanted))
+    groups = split.groups
+    bits = last_bits(split.records.fingerprints[split.rows]) if groups is None else half_of(groups)
+    return split.take(np.flatnonzero(bits == wanted))
 
 
 def describe(dataset: Dataset) -> dict[str, report.Split]:

@@ -61,6 +61,7 @@ class Records:
     columns: tuple[str, ...] = ()  # the names that `column` takes
     line_of: Callable[[int], int] | None = None  # of the stored row, where a file has lines
     notices: tuple[Notice, ...] = ()  # what the source leaves out or changes
+    groups: np.ndarray | None = None  # (n,) int64: which person or recording each belongs to; None: independent records
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -103,6 +104,7 @@ def choose(records: Records, kept: np.ndarray) -> Records:
         records, inputs=Subset(records.inputs, kept), labels=records.labels[kept], ids=records.ids[kept], column=column,
         where=lambda conditions, **formats: records.where(conditions, **formats)[kept],
         labelled=None if records.labelled is None else records.labelled[kept],
+        groups=None if records.groups is None else records.groups[kept],
     )  # fmt: skip
 
 

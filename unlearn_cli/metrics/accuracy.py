@@ -1,8 +1,10 @@
 """The share of records whose label is the largest output."""
 
+import numpy as np
+
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate
-from unlearn_cli.stats import missing, proportion
+from unlearn_cli.stats import missing, share
 from unlearn_cli.stats.by_record import all_finite
 
 
@@ -12,5 +14,5 @@ def accuracy(outputs: Outputs) -> Estimate:
         return missing(f"not defined for {outputs.task}", len(outputs))
     if not all_finite(outputs.values):
         return missing("not finite: the outputs hold NaN or infinity", len(outputs))
-    hits = (outputs.values.argmax(axis=1) == outputs.labels).sum() if len(outputs) else 0
-    return proportion(int(hits), len(outputs))
+    hits = outputs.values.argmax(axis=1) == outputs.labels if len(outputs) else np.zeros(0)
+    return share(hits, outputs.groups)

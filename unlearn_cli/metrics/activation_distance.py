@@ -14,4 +14,4 @@ TASK = "classification"
 
 def activation_distance(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
     """Return mean ||softmax(z) - softmax(z_ref)||_2 over the records, with a t interval."""
-    return mean(l2(outputs.values, reference_outputs.values), at_least=0.0)
+    return mean(l2(outputs.values, reference_outputs.values), at_least=0.0, groups=outputs.groups)

@@ -6,7 +6,7 @@ Warning: it sees the largest output alone.
 
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate
-from unlearn_cli.stats.intervals import proportion
+from unlearn_cli.stats.intervals import missing, share
 
 TASK = "classification"
 
@@ -14,6 +14,6 @@ TASK = "classification"
 def agreement(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
     """Return the share of equal largest outputs, with its Wilson interval."""
     if not len(outputs):
-        return proportion(0, 0)
+        return missing("no records")
     same = outputs.values.argmax(axis=1) == reference_outputs.values.argmax(axis=1)
-    return proportion(int(same.sum()), len(outputs))
+    return share(same, outputs.groups)

@@ -15,7 +15,8 @@ from scipy.special import log_softmax
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate
 from unlearn_cli.stats.by_record import all_finite, by_record
-from unlearn_cli.stats.intervals import bounded, missing
+from unlearn_cli.stats.cluster_variance import Clusters, clusters_of, too_few
+from unlearn_cli.stats.intervals import bounded, missing, unsure
 
 TASK = "classification"
 REPEATS = 200
@@ -40,6 +41,8 @@ def calibration_error(outputs: Outputs, *, bins: PositiveInt = 15) -> Estimate:
     value = _error(((places, gaps),), bins, n)
     if n < 2:
         return Estimate(value=value, n=n)
+    if outputs.groups is not None:
+        return _clustered(value, places, gaps, bins, clusters_of(outputs.groups))
     random = np.random.default_rng(n)
     again = [_error(_resampled(places, gaps, random), bins, n) for _ in range(REPEATS)]
     low, high = np.quantile(again, [0.025, 0.975])
@@ -47,6 +50,25 @@ def calibration_error(outputs: Outputs, *, bins: PositiveInt = 15) -> Estimate:
     by_chance = [_error(_calibrated(places, confidence, random), bins, n) for _ in range(REPEATS)]
     low = 0.0 if value <= np.quantile(by_chance, 0.975) else low
     return bounded(value, n, (min(low, value), max(high, value)), "percentile bootstrap, 200 resamples")
+
+
+def _clustered(value: float, places: np.ndarray, gaps: np.ndarray, bins: int, clusters: Clusters) -> Estimate:
+    """Return the interval of a bootstrap that draws clusters; by chance, a cluster's errors have either sign."""
+    n, reason = len(places), too_few(clusters)
+    if reason:
+        return unsure(value, n, clusters, reason)
+    sums = np.stack([clusters.totals(np.where(places == place, gaps, 0.0)) for place in range(bins)], axis=1)
+    counts = np.stack([clusters.totals((places == place).astype(np.float64)) for place in range(bins)], axis=1)
+    centred = sums - counts * (sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1.0))
+    random = np.random.default_rng(n)
+    picks = (random.integers(0, clusters.count, clusters.count) for _ in range(REPEATS))
+    again = [float(np.abs(sums[pick].sum(axis=0)).sum() / clusters.sizes[pick].sum()) for pick in picks]
+    signs = (random.integers(0, 2, clusters.count) * 2.0 - 1.0 for _ in range(REPEATS))
+    by_chance = [float(np.abs(sign @ centred).sum() / n) for sign in signs]
+    low, high = np.quantile(again, [0.025, 0.975])
+    low = 0.0 if value <= np.quantile(by_chance, 0.975) else low
+    found = bounded(value, n, (min(low, value), max(high, value)), "percentile bootstrap of clusters, 200 resamples")
+    return found.model_copy(update={"clusters": clusters.count})
 
 
 def _error(parts: Iterable[Part], bins: int, n: int) -> float:

@@ -14,4 +14,4 @@ TASK = "classification"
 
 def js_divergence(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
     """Return the mean over the records of JS(softmax, softmax of the reference) in bits, with a t interval."""
-    return mean(js(outputs.values, reference_outputs.values), at_least=0.0)
+    return mean(js(outputs.values, reference_outputs.values), at_least=0.0, groups=outputs.groups)

@@ -14,4 +14,4 @@ TASK = "classification"
 
 def kl_divergence(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
     """Return the mean over the records of KL(softmax of the reference || softmax) in nats, with a t interval."""
-    return mean(kl(reference_outputs.values, outputs.values), at_least=0.0)
+    return mean(kl(reference_outputs.values, outputs.values), at_least=0.0, groups=outputs.groups)

@@ -11,7 +11,7 @@ from unlearn_cli.stats.by_record import by_record
 
 def loss(outputs: Outputs) -> Estimate:
     """Return mean (logsumexp z - z_y) in nats, or mean (prediction - y)^2, with a t interval."""
-    return mean(_losses(outputs), at_least=0.0)
+    return mean(_losses(outputs), at_least=0.0, groups=outputs.groups)
 
 
 def _losses(outputs: Outputs) -> np.ndarray:

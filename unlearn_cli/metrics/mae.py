@@ -11,4 +11,4 @@ def mae(outputs: Outputs) -> Estimate:
     """Return mean |prediction - y| with a t interval."""
     if outputs.task != "regression":
         return missing(f"not defined for {outputs.task}", len(outputs))
-    return mean(np.abs(outputs.values - outputs.labels), at_least=0.0)
+    return mean(np.abs(outputs.values - outputs.labels), at_least=0.0, groups=outputs.groups)

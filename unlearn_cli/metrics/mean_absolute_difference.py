@@ -15,4 +15,4 @@ TASK = "regression"
 
 def mean_absolute_difference(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
     """Return mean |prediction - prediction of the reference|, with a t interval."""
-    return mean(np.abs(outputs.values - reference_outputs.values), at_least=0.0)
+    return mean(np.abs(outputs.values - reference_outputs.values), at_least=0.0, groups=outputs.groups)

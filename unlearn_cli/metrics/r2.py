@@ -17,8 +17,11 @@ def r2(outputs: Outputs) -> Estimate:
         return missing("the labels are constant: there is no variance to explain", len(outputs))
     with np.errstate(over="ignore", invalid="ignore"):  # a diverged model becomes a null with a reason, in `ratio`
         squares = (outputs.values - outputs.labels) ** 2
-        unexplained = ratio(squares, (outputs.labels - outputs.labels.mean()) ** 2)
-    if unexplained.value is None or unexplained.low is None or unexplained.high is None:
+        unexplained = ratio(squares, (outputs.labels - outputs.labels.mean()) ** 2, outputs.groups)
+    if unexplained.value is None:
         return unexplained
-    value, low, high = 1 - unexplained.value, 1 - unexplained.high, min(1.0, 1 - unexplained.low)
+    value = 1 - unexplained.value
+    if unexplained.low is None or unexplained.high is None:
+        return unexplained.model_copy(update={"value": value})
+    low, high = 1 - unexplained.high, min(1.0, 1 - unexplained.low)
     return unexplained.model_copy(update={"value": value, "low": low, "high": high})

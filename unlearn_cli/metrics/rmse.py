@@ -18,4 +18,4 @@ def rmse(outputs: Outputs) -> Estimate:
         mse = squares.mean()
         value = float(np.sqrt(mse))
         influence = (squares - mse) / (2 * value) if value else squares
-    return delta_method(value, influence, at_least=0.0)
+    return delta_method(value, influence, at_least=0.0, groups=outputs.groups)

@@ -31,7 +31,7 @@ def zrf(outputs: Outputs, random_outputs: list[Outputs], *, variant: Literal["tr
     if variant == "authors":
         return _published(outputs, random_outputs)
     distances = np.array([js(outputs.values, other.values) for other in random_outputs])  # (networks, n)
-    found = mean(1 - distances.mean(axis=0))
+    found = mean(1 - distances.mean(axis=0), groups=outputs.groups)
     if found.value is None:
         return found
     of_networks = 1 - distances.mean(axis=1)

@@ -21,6 +21,7 @@ from unlearn_cli.stats.intervals import (
     missing,
     proportion,
     ratio,
+    share,
     upper_bound,
 )
 from unlearn_cli.stats.roc import (
@@ -61,6 +62,7 @@ __all__ = [
     "ratio",
     "refuse_non_finite",
     "roc_points",
+    "share",
     "ties_share",
     "tpr_at_fpr",
     "upper_bound",

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import ks_2samp
 
 from unlearn_cli.report import Estimate
+from unlearn_cli.stats.cluster_variance import clusters_of, effective_share, halves, too_few
 from unlearn_cli.stats.intervals import CONFIDENCE, bounded, clopper_pearson, lower_bound, missing, upper_bound
-from unlearn_cli.stats.roc import cuts
+from unlearn_cli.stats.roc import Groups, cuts
 
 REPEATS = 5
 TOO_FEW = "two members and two non-members are the least for a threshold chosen on one half and scored on the other"
@@ -23,19 +24,29 @@ ACCURACY_INTERVAL = "newcombe's hybrid of clopper-pearson bounds on one scored h
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Rates on the scored halves, averaged over the splits; the counts are those of one scored half."""
+    """Rates on the scored halves, averaged over the splits; the counts are those of one scored half.
+
+    Of clustered records, `effective` are the numbers of independent members and non-members that say as much.
+    """
 
     tpr: float
     fpr: float
     num_members: int
     num_non_members: int
+    effective: tuple[float, float] | None = None
+    clusters: int | None = None
+    reason: str | None = None  # why there is no interval
 
 
-def held_out(members: np.ndarray, non_members: np.ndarray, random: np.random.Generator) -> HeldOut | None:
+def held_out(
+    members: np.ndarray, non_members: np.ndarray, random: np.random.Generator, groups: Groups | None = None
+) -> HeldOut | None:
     """Choose the threshold with the largest TPR - FPR on one half, score the other, and average over five splits."""
     m, n = len(members), len(non_members)
     if min(m, n) < 2:
         return None
+    if groups is not None:
+        return _held_out_clusters(members, non_members, random, groups)
     tpr, fpr = np.mean([_split_once(members, non_members, random) for _ in range(REPEATS)], axis=0)
     return HeldOut(float(tpr), float(fpr), m - m // 2, n - n // 2)
 
@@ -43,9 +54,43 @@ def held_out(members: np.ndarray, non_members: np.ndarray, random: np.random.Gen
 def _split_once(members: np.ndarray, non_members: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
     chosen, scored = _halves(members, random)
     other_chosen, other_scored = _halves(non_members, random)
-    thresholds, above, other_above = cuts(chosen, other_chosen)
-    threshold = thresholds[np.argmax(above / len(chosen) - other_above / len(other_chosen))]
+    threshold = _best_threshold(chosen, other_chosen)
     return float((scored > threshold).mean()), float((other_scored > threshold).mean())
+
+
+def _held_out_clusters(
+    members: np.ndarray, non_members: np.ndarray, random: np.random.Generator, groups: Groups
+) -> HeldOut | None:
+    """Do the same with whole clusters on one side of each split."""
+    if min(clusters_of(part).count for part in groups) < 2:
+        return None
+    splits = [_split_clusters(members, non_members, random, groups) for _ in range(REPEATS)]
+    tpr, fpr, m, n, scored, others = np.mean(splits, axis=0)
+    both = clusters_of(np.concatenate(groups)).count
+    reason = too_few(*(clusters_of(part) for part in groups))
+    return HeldOut(float(tpr), float(fpr), round(scored), round(others), (float(m), float(n)), both, reason)
+
+
+def _split_clusters(
+    members: np.ndarray, non_members: np.ndarray, random: np.random.Generator, groups: Groups
+) -> tuple[float, ...]:
+    """Return both rates on the scored half, its effective numbers of records, and its numbers of records."""
+    chosen, other_chosen = halves(*groups, random)
+    threshold = _best_threshold(members[chosen], non_members[other_chosen])
+    sides = ((members, chosen, groups[0]), (non_members, other_chosen, groups[1]))
+    scored = [scores[~mask] > threshold for scores, mask, _ in sides]
+    effective = [_effective(scores > threshold, int((~mask).sum()), of) for scores, mask, of in sides]
+    return (*(float(hits.mean()) for hits in scored), *effective, *(len(hits) for hits in scored))
+
+
+def _effective(hits: np.ndarray, scored: int, groups: np.ndarray) -> float:
+    """Return as how many independent records the scored ones count, by the design effect among all of them."""
+    return effective_share(hits.astype(np.float64), clusters_of(groups)).n * scored / len(hits)
+
+
+def _best_threshold(members: np.ndarray, non_members: np.ndarray) -> float:
+    thresholds, above, other_above = cuts(members, non_members)
+    return float(thresholds[np.argmax(above / len(members) - other_above / len(non_members))])
 
 
 def _halves(scores: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -58,20 +103,26 @@ def advantage(rates: HeldOut | None) -> Estimate:
     """Return TPR - FPR at the held-out threshold (Yeom 2018); interval by Newcombe 1998, method 10."""
     if rates is None:
         return missing(TOO_FEW)
-    value, m, n = rates.tpr - rates.fpr, rates.num_members, rates.num_non_members
+    value, size = rates.tpr - rates.fpr, rates.num_members + rates.num_non_members
+    if rates.reason:
+        return Estimate(value=value, n=size, clusters=rates.clusters, reason=rates.reason)
+    m, n = rates.effective or (rates.num_members, rates.num_non_members)
     tpr_low, tpr_high = clopper_pearson(rates.tpr * m, m)
     fpr_low, fpr_high = clopper_pearson(rates.fpr * n, n)
     low = value - math.hypot(rates.tpr - tpr_low, fpr_high - rates.fpr)
     high = value + math.hypot(tpr_high - rates.tpr, rates.fpr - fpr_low)
-    return bounded(value, m + n, (max(low, -1), min(high, 1)), ACCURACY_INTERVAL)
+    found = bounded(value, size, (max(low, -1), min(high, 1)), ACCURACY_INTERVAL)
+    return found if rates.effective is None else found.model_copy(update={
+        "clusters": rates.clusters, "interval": f"{ACCURACY_INTERVAL}, effective sample size of the clusters",
+        "design_effect": size / (m + n),
+    })  # fmt: skip
 
 
 def balanced_accuracy(rates: HeldOut | None) -> Estimate:
     """Return (TPR + TNR) / 2 = (1 + advantage) / 2 at the held-out threshold."""
     gain = advantage(rates)
-    if gain.value is None or gain.low is None or gain.high is None:
-        return gain
-    return bounded((1 + gain.value) / 2, gain.n, ((1 + gain.low) / 2, (1 + gain.high) / 2), ACCURACY_INTERVAL)
+    halved = {name: None if (of := getattr(gain, name)) is None else (1 + of) / 2 for name in ("value", "low", "high")}
+    return gain.model_copy(update=halved)
 
 
 def ppv_at_prior(rates: HeldOut | None, prior: float) -> float | None:
@@ -99,29 +150,49 @@ def epsilon_lower_bound(
     *,
     confidence: float = CONFIDENCE,
     delta: float = 0.0,
+    groups: Groups | None = None,
 ) -> Estimate:
     """Return the lower bound on epsilon of attacks.md A14 (a); valid because choice and score use disjoint halves.
 
     Of the four claims (members or non-members are over-represented above or below a threshold) the best one on the
-    first half is chosen together with its threshold, and only that one is scored.
+    first half is chosen together with its threshold, and only that one is scored. Of clustered records a half holds
+    whole clusters, and the rates count at their effective numbers of records.
     """
     n = len(members) + len(non_members)
     if min(len(members), len(non_members)) < 2:
         return missing(TOO_FEW, n)
-    chosen, scored = _halves(members, random)
-    other_chosen, other_scored = _halves(non_members, random)
+    reason = too_few(*(clusters_of(part) for part in groups)) if groups is not None else None
+    if reason:
+        return missing(reason, n)
+    if groups is None:
+        chosen, scored = _halves(members, random)
+        other_chosen, other_scored = _halves(non_members, random)
+    else:
+        mask, other_mask = halves(*groups, random)
+        chosen, scored, other_chosen, other_scored = (
+            members[mask],
+            members[~mask],
+            non_members[other_mask],
+            non_members[~other_mask],
+        )
     thresholds, above, other_above = cuts(chosen, other_chosen)
     claims = _claims(above, len(chosen), other_above, len(other_chosen))
     gains = np.stack([_log_ratio(*claim, confidence, delta) for claim in claims])
     claim, position = np.unravel_index(np.argmax(gains), gains.shape)
     threshold = thresholds[position]
-    counts = ((scored > threshold).sum(), len(scored), (other_scored > threshold).sum(), len(other_scored))
+    found, others = scored > threshold, other_scored > threshold
+    counts: tuple[Any, float, Any, float] = (found.sum(), len(found), others.sum(), len(others))
+    if groups is not None:
+        size = _effective(members > threshold, len(found), groups[0])
+        other_size = _effective(non_members > threshold, len(others), groups[1])
+        counts = (found.mean() * size, size, others.mean() * other_size, other_size)
     value = epsilon_at(*_claims(*counts)[claim], confidence=confidence, delta=delta)
     interval = f"clopper-pearson, one-sided, confidence {confidence:g}"
-    return Estimate(value=value, low=value, n=len(scored) + len(other_scored), interval=interval)
+    clusters = None if groups is None else clusters_of(np.concatenate(groups)).count
+    return Estimate(value=value, low=value, n=len(scored) + len(other_scored), interval=interval, clusters=clusters)
 
 
-def _claims(hits: Any, m: int, other_hits: Any, n: int) -> list[tuple[Any, int, Any, int]]:
+def _claims(hits: Any, m: float, other_hits: Any, n: float) -> list[tuple[Any, float, Any, float]]:
     """Return the counts of the four claims that one threshold allows; the first pair is the over-represented one."""
     misses, other_misses = m - hits, n - other_hits
     return [
@@ -133,7 +204,7 @@ def _claims(hits: Any, m: int, other_hits: Any, n: int) -> list[tuple[Any, int, 
 
 
 def epsilon_at(
-    hits: int, m: int, false_hits: int, n: int, *, confidence: float = CONFIDENCE, delta: float = 0.0
+    hits: float, m: float, false_hits: float, n: float, *, confidence: float = CONFIDENCE, delta: float = 0.0
 ) -> float:
     """Return max(0, ln((TPR_low - delta) / FPR_high)) of counts at a threshold that was fixed beforehand."""
     return max(0.0, float(_log_ratio(hits, m, false_hits, n, confidence, delta)))
@@ -147,7 +218,9 @@ def epsilon_ceiling(m: int, n: int, *, confidence: float = CONFIDENCE) -> float 
     return max(epsilon_at(m, m, 0, n, confidence=confidence), epsilon_at(n, n, 0, m, confidence=confidence))
 
 
-def _log_ratio(hits: ArrayLike, m: int, false_hits: ArrayLike, n: int, confidence: float, delta: float) -> np.ndarray:
+def _log_ratio(
+    hits: ArrayLike, m: float, false_hits: ArrayLike, n: float, confidence: float, delta: float
+) -> np.ndarray:
     """Return ln((TPR_low - delta) / FPR_high), where each bound errs with half of 1 - confidence."""
     one_sided = (1 + confidence) / 2
     surely_found = lower_bound(hits, m, one_sided) - delta

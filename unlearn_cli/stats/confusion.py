@@ -4,12 +4,12 @@ import numpy as np
 
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Confusion
-from unlearn_cli.stats.intervals import proportion
+from unlearn_cli.stats.intervals import share
 
 
 def confusion(outputs: Outputs, names: list[str], split: str, role: str) -> Confusion:
     """Count the predicted classes of a split, and give the share of the largest with its interval."""
     counts = np.bincount(outputs.values.argmax(axis=1), minlength=len(names))
     told = {name: int(count) for name, count in zip(names, counts, strict=True)}
-    largest = proportion(int(counts.max()), len(outputs))
+    largest = share(outputs.values.argmax(axis=1) == counts.argmax(), outputs.groups)
     return Confusion(split=split, role=role, n=len(outputs), counts=told, largest_share=largest)

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta, binomtest, t
+from scipy.stats import beta, binomtest, norm, t
 
 from unlearn_cli.report import Estimate
+from unlearn_cli.stats.cluster_variance import CONFIDENCE, Clusters, clusters_of, effective_share, too_few
 
-CONFIDENCE = 0.95
+__all__ = ["CONFIDENCE"]
 
 
 def missing(reason: str, n: int = 0) -> Estimate:
@@ -28,56 +29,116 @@ def proportion(hits: int, n: int) -> Estimate:
     return Estimate(value=share, n=n, low=min(float(low), share), high=max(float(high), share), interval="wilson")
 
 
-def lower_bound(hits: ArrayLike, n: int, confidence: float = CONFIDENCE) -> np.ndarray:
+def share(hits: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
+    """Return the share of records that are hits (n,), with its Wilson interval; of clusters, at their effective n."""
+    if groups is None or len(hits) == 0:
+        return proportion(int(hits.sum()), len(hits))
+    clusters = clusters_of(groups)
+    known = effective_share(hits.astype(np.float64), clusters)
+    reason = too_few(clusters)
+    if reason:
+        return unsure(known.value, len(hits), clusters, reason)
+    low, high = wilson(known.value, known.n)
+    found = bounded(known.value, len(hits), (low, high), "wilson, effective sample size of the clusters")
+    return described(found, clusters, known.design_effect)
+
+
+def wilson(value: float, n: float) -> tuple[float, float]:
+    """Return the Wilson interval of a share of n records; n need not be a whole number."""
+    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    centre, half = value + z**2 / (2 * n), z * math.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
+    low, high = ((centre + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
+    return max(0.0, min(low, value)), min(1.0, max(high, value))
+
+
+def unsure(value: float, n: int, clusters: Clusters, reason: str) -> Estimate:
+    """Return a value without an interval: there are too few clusters for one."""
+    return Estimate(value=value, n=n, clusters=clusters.count, reason=reason)
+
+
+def described(found: Estimate, clusters: Clusters, design_effect: float | None) -> Estimate:
+    """Add to an estimate how many clusters it comes from, and what they cost."""
+    return found.model_copy(update={
+        "clusters": clusters.count, "design_effect": design_effect, "degrees_of_freedom": clusters.freedom
+    })  # fmt: skip
+
+
+def lower_bound(hits: ArrayLike, n: float, confidence: float = CONFIDENCE) -> np.ndarray:
     """Return the one-sided Clopper-Pearson lower bound of a share; hits may be an array, or not whole numbers."""
     hits = np.asarray(hits, dtype=np.float64)
     # the quantile is undefined at no hits, where the bound is 0
     return np.nan_to_num(beta.ppf(1 - confidence, hits, n - hits + 1), nan=0.0)
 
 
-def upper_bound(hits: ArrayLike, n: int, confidence: float = CONFIDENCE) -> np.ndarray:
+def upper_bound(hits: ArrayLike, n: float, confidence: float = CONFIDENCE) -> np.ndarray:
     """Return the one-sided Clopper-Pearson upper bound of a share; hits may be an array, or not whole numbers."""
     hits = np.asarray(hits, dtype=np.float64)
     return np.nan_to_num(beta.ppf(confidence, hits + 1, n - hits), nan=1.0)
 
 
-def clopper_pearson(hits: float, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def clopper_pearson(hits: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Return the exact two-sided interval of a share: each bound errs with probability (1 - confidence) / 2."""
     one_sided = (1 + confidence) / 2
     return float(lower_bound(hits, n, one_sided)), float(upper_bound(hits, n, one_sided))
 
 
-def mean(values: Sequence[float] | np.ndarray, *, at_least: float | None = None) -> Estimate:
-    """Return the mean with its t interval, which is cut at `at_least`, the least value that the quantity can take."""
+def mean(
+    values: Sequence[float] | np.ndarray, *, at_least: float | None = None, groups: np.ndarray | None = None
+) -> Estimate:
+    """Return the mean with its t interval, which is cut at `at_least`, the least value that the quantity can take.
+
+    `groups` (n,) says which cluster each value belongs to, if they come in clusters.
+    """
     values = np.asarray(values, dtype=np.float64)
     if len(values) == 0:
         return missing("no records")
     with np.errstate(over="ignore", invalid="ignore"):
         average = float(values.mean())
         deviations = values - average
-    return delta_method(average, deviations, interval="t", at_least=at_least)
+    return delta_method(average, deviations, interval="t", at_least=at_least, groups=groups)
 
 
-def ratio(numerators: np.ndarray, denominators: np.ndarray) -> Estimate:
+def ratio(numerators: np.ndarray, denominators: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
     """Return the ratio R = mean(a) / mean(b) over the same records, with influence (a - R b) / mean(b)."""
     bottom = float(np.mean(denominators)) if len(denominators) else 0.0
     if bottom == 0:
         return missing("the denominator is zero", len(denominators))
     value = float(np.mean(numerators)) / bottom
-    return delta_method(value, (numerators - value * denominators) / bottom)
+    return delta_method(value, (numerators - value * denominators) / bottom, groups=groups)
 
 
 def delta_method(
-    value: float, influence: np.ndarray, *, interval: str = "delta method, t", at_least: float | None = None
-) -> Estimate:
+    value: float, influence: np.ndarray, *, interval: str = "delta method, t", at_least: float | None = None,
+    groups: np.ndarray | None = None,
+) -> Estimate:  # fmt: skip
     """Return an estimate from the influence of each record on it: standard error = SD(influence) / sqrt(n)."""
     n = len(influence)
     if not (math.isfinite(value) and np.isfinite(influence).all()):
         return missing("not finite: the outputs hold NaN, infinity or numbers too large", n)
+    if groups is not None:
+        return _clustered(value, influence, interval, at_least, clusters_of(groups))
     if n < 2:
         return Estimate(value=value, n=n)  # one record has no spread, hence no interval
     with np.errstate(over="ignore"):
         half_width = t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(influence, ddof=1) / math.sqrt(n)
+    return _symmetric(value, n, float(half_width), interval, at_least)
+
+
+def _clustered(
+    value: float, influence: np.ndarray, interval: str, at_least: float | None, clusters: Clusters
+) -> Estimate:  # fmt: skip
+    """Return an estimate whose standard error is that of the jackknife over clusters."""
+    n, reason = len(influence), too_few(clusters)
+    if reason:
+        return unsure(value, n, clusters, reason)
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance, independent = clusters.variance(influence), float(np.var(influence, ddof=1)) / n
+        half_width = t.ppf((1 + CONFIDENCE) / 2, clusters.freedom) * math.sqrt(variance)
+    found = _symmetric(value, n, float(half_width), f"{interval}, by cluster", at_least)
+    return described(found, clusters, variance / independent if independent else None)
+
+
+def _symmetric(value: float, n: int, half_width: float, interval: str, at_least: float | None) -> Estimate:
     if not math.isfinite(half_width):
         return missing("not finite: the numbers are too large", n)
     low = value - half_width if at_least is None else max(at_least, value - half_width)

@@ -25,12 +25,16 @@ def over_references(estimates: Sequence[Estimate]) -> Estimate:
         return first.model_copy(update={"runs": 1})
     value, sd = float(values.mean()), float(values.std(ddof=1))
     over_runs = float(t.ppf((1 + CONFIDENCE) / 2, runs - 1)) * sd / math.sqrt(runs)
+    clusters = {"clusters": first.clusters, "design_effect": first.design_effect}
+    unsure = next((estimate for estimate in estimates if estimate.clusters and estimate.low is None), None)
+    if unsure is not None:
+        return Estimate(value=value, n=first.n, sd=sd, runs=runs, reason=unsure.reason, **clusters)
     widths = [(one.high - one.low) / 2 for one in estimates if one.low is not None and one.high is not None]
     half = max(over_runs, float(np.mean(widths)) if widths else 0.0)
     low = max(0.0, value - half) if values.min() >= 0 else value - half  # a distance or a share is not negative
     return Estimate(
         value=value, n=first.n, low=low, high=value + half, sd=sd, runs=runs,
-        interval="t over references, or that of the records if it is wider",
+        interval="t over references, or that of the records if it is wider", **clusters,
     )  # fmt: skip
 
 

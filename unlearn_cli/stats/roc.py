@@ -6,26 +6,34 @@ Everywhere: m members, n non-members, a higher score says 'was trained on', and 
 import math
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import norm, rankdata, t
 
 from unlearn_cli.report import Estimate, Rates
-from unlearn_cli.stats.intervals import CONFIDENCE, bounded, clopper_pearson, missing
+from unlearn_cli.stats.cluster_variance import Clusters, clusters_of, effective_share, too_few
+from unlearn_cli.stats.intervals import CONFIDENCE, bounded, clopper_pearson, described, missing, unsure
 
 LOW_RESOLUTION = 10  # false positives; with fewer, one non-member moves the threshold visibly
 
+Groups = tuple[np.ndarray, np.ndarray]  # the clusters of members (m,) and of non-members (n,)
 
-def auc(members: np.ndarray, non_members: np.ndarray) -> Estimate:
+
+def auc(members: np.ndarray, non_members: np.ndarray, groups: Groups | None = None) -> Estimate:
     """Return (#{a > b} + #{a = b} / 2) / (m n) with its DeLong interval (Sun & Xu 2014: by midranks, O(N log N)).
 
     Where the normal approximation fails (no variance, as when the scores are separated perfectly; bounds beyond 0 or
     1; a single record) the interval is that of min(m, n) independent pairs, which is wider: the mean over disjoint
     pairs estimates the same quantity from less.
+
+    Where records come in clusters, these take the place of records (Obuchowski 1997), also where a cluster has records
+    on both sides.
     """
     m, n = len(members), len(non_members)
     if min(m, n) == 0:
         return missing("no members" if m == 0 else "no non-members", m + n)
     above_members, above_non_members = _placements(members, non_members)
     value = float(above_members.mean())
+    if groups is not None:
+        return _clustered(value, above_members, above_non_members, groups)
     if min(m, n) > 1:
         variance = above_members.var(ddof=1) / m + above_non_members.var(ddof=1) / n
         half_width = norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt(variance)
@@ -33,6 +41,46 @@ def auc(members: np.ndarray, non_members: np.ndarray) -> Estimate:
             return bounded(value, m + n, (value - half_width, value + half_width), "delong")
     pairs = min(m, n)
     return bounded(value, m + n, clopper_pearson(value * pairs, pairs), "clopper-pearson over min(m, n) pairs")
+
+
+def _clustered(value: float, above_members: np.ndarray, above_non_members: np.ndarray, groups: Groups) -> Estimate:
+    """Return the AUC with the interval of the jackknife over clusters; degrees of freedom by Welch 1947."""
+    m, n = len(above_members), len(above_non_members)
+    both, sides = clusters_of(np.concatenate(groups)), [clusters_of(part) for part in groups]
+    reason = too_few(*sides)
+    if reason:
+        return unsure(value, m + n, both, reason)
+    deviations = [
+        side.left_out(above - value) for side, above in zip(sides, (above_members, above_non_members), strict=True)
+    ]
+    variance = _summed(deviations, both, m, sides)
+    of_sides = [float(np.square(part).sum()) for part in deviations]
+    independent = above_members.var(ddof=1) / m + above_non_members.var(ddof=1) / n
+    effect = variance / independent if independent > 0 else None
+    freedom = welch(of_sides, [side.freedom for side in sides])
+    half_width = t.ppf((1 + CONFIDENCE) / 2, freedom) * math.sqrt(variance)
+    if variance > 0 and half_width <= min(value, 1 - value):
+        bounds, how = (value - half_width, value + half_width), "delong, by cluster"
+    else:
+        pairs = min(side.effective for side in sides)
+        bounds, how = clopper_pearson(value * pairs, pairs), "clopper-pearson over pairs of clusters"
+    found = described(bounded(value, m + n, bounds, how), both, effect)
+    return found.model_copy(update={"degrees_of_freedom": freedom if how.startswith("delong") else None})
+
+
+def _summed(deviations: list[np.ndarray], both: Clusters, m: int, sides: list[Clusters]) -> float:
+    """Return the variance: a cluster's deviations on the two sides add up before they are squared."""
+    total = np.zeros(both.count)
+    for codes, side, deviation in zip((both.codes[:m], both.codes[m:]), sides, deviations, strict=True):
+        _, first = np.unique(side.codes, return_index=True)
+        total[codes[first]] += deviation
+    return float(np.square(total).sum())
+
+
+def welch(variances: list[float], freedoms: list[float]) -> float:
+    """Return the degrees of freedom of a sum of variances, each with its own."""
+    below = sum(one**2 / freedom for one, freedom in zip(variances, freedoms, strict=True))
+    return sum(variances) ** 2 / below if below > 0 else min(freedoms)
 
 
 def _placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -46,20 +94,24 @@ def _placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarra
 
 def auc_deviation(area: Estimate) -> Estimate:
     """Return |AUC - 1/2| with the interval folded: scores that are too low betray a record as well."""
-    if area.value is None or area.low is None or area.high is None:
+    if area.value is None:
         return area
+    if area.low is None or area.high is None:
+        return area.model_copy(update={"value": abs(area.value - 0.5)})
     low, high = area.low - 0.5, area.high - 0.5
     least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    folded = (least, max(abs(low), abs(high)))
-    return bounded(abs(area.value - 0.5), area.n, folded, f"{area.interval}, folded")
+    return area.model_copy(update={
+        "value": abs(area.value - 0.5), "low": least, "high": max(abs(low), abs(high)),
+        "interval": f"{area.interval}, folded",
+    })  # fmt: skip
 
 
-def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float) -> Rates:
+def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float, groups: Groups | None = None) -> Rates:
     """Return the share of members found when at most k = floor(fpr n) non-members are called members, by counts."""
     n = len(non_members)
-    allowed = _allowed(fpr, n)
-    tpr, false_positives = _found(members, non_members, allowed)
-    mirrored, mirrored_false_positives = _found(-members, -non_members, allowed)
+    allowed = allowed_false_positives(fpr, n)
+    tpr, false_positives = _found(members, non_members, allowed, groups)
+    mirrored, mirrored_false_positives = _found(-members, -non_members, allowed, groups)
     return Rates(
         fpr=fpr,
         tpr=tpr,
@@ -73,24 +125,43 @@ def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float) -> Rate
 
 def null_rate(fpr: float, n: int) -> float | None:
     """Return the expected TPR of scores that know nothing, (k + 1) / (n + 1): with small n, well above `fpr`."""
-    return (_allowed(fpr, n) + 1) / (n + 1) if n else None
+    return (allowed_false_positives(fpr, n) + 1) / (n + 1) if n else None
 
 
-def _allowed(fpr: float, n: int) -> int:
+def allowed_false_positives(fpr: float, n: int) -> int:
     """Return floor(fpr n), guarded against products like 0.29 * 100 = 28.999999999999996."""
     return math.floor(fpr * n + 1e-9)
 
 
-def _found(members: np.ndarray, non_members: np.ndarray, allowed: int) -> tuple[Estimate, int | None]:
+def _found(
+    members: np.ndarray, non_members: np.ndarray, allowed: int, groups: Groups | None
+) -> tuple[Estimate, int | None]:
     """Return the share of members above the (allowed + 1)-th largest non-member, and the non-members above it."""
     m = len(members)
     if allowed < 1:
         return missing("fpr_unresolvable", m), None
     if m == 0:
         return missing("no members"), None
-    threshold = np.sort(non_members)[len(non_members) - allowed - 1]
-    hits = int((members > threshold).sum())
-    return bounded(hits / m, m, clopper_pearson(hits, m), "clopper-pearson"), int((non_members > threshold).sum())
+    hits, false_positives = above(members, non_members, allowed), int(above(non_members, non_members, allowed).sum())
+    if groups is not None:
+        return _clustered_rate(hits, groups), false_positives
+    count = int(hits.sum())
+    return bounded(count / m, m, clopper_pearson(count, m), "clopper-pearson"), false_positives
+
+
+def above(scores: np.ndarray, non_members: np.ndarray, allowed: int) -> np.ndarray:
+    """Return the mask of the scores above the (allowed + 1)-th largest non-member."""
+    return scores > np.sort(non_members)[len(non_members) - allowed - 1]
+
+
+def _clustered_rate(hits: np.ndarray, groups: Groups) -> Estimate:
+    clusters, others = (clusters_of(part) for part in groups)
+    known, reason = effective_share(hits.astype(np.float64), clusters), too_few(clusters, others)
+    if reason:
+        return unsure(known.value, len(hits), clusters, reason)
+    bounds = clopper_pearson(known.hits, known.n)
+    found = bounded(known.value, len(hits), bounds, "clopper-pearson, effective sample size of the clusters")
+    return described(found, clusters, known.design_effect)
 
 
 def ties_share(members: np.ndarray, non_members: np.ndarray) -> float:

@@ -3,11 +3,11 @@
 import math
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate, Finding
-from unlearn_cli.verdict.checks import Check, near, share_near
+from unlearn_cli.verdict.checks import Check, distribution, near, share_near
 
 ACCURACY_MARGIN = 0.03
 FARTHEST = 0.25  # references that lie further apart than that are no yardstick
@@ -19,7 +19,7 @@ def forget_accuracy(ours: Outputs, references: list[Outputs]) -> list[Check]:
     claim = f"forget accuracy within {ACCURACY_MARGIN:g} of the references'"
     if not len(ours):
         return []
-    return [share_near(claim, hits(ours), np.stack([hits(one) for one in references]), ACCURACY_MARGIN)]
+    return [share_near(claim, hits(ours), np.stack([hits(one) for one in references]), ACCURACY_MARGIN, ours.groups)]
 
 
 def hits(outputs: Outputs) -> np.ndarray:
@@ -44,8 +44,8 @@ def retrain_z(found: Finding, margin: float) -> list[Check]:
     if area is None or area.value is None or area.low is None or area.high is None:
         reason = next((one.reason for one in found.quantities.values() if one.reason), "too few references")
         return [Check(claim, Estimate(value=None, n=0, reason=reason), 0.5, margin, reason=reason)]
-    spread = area.sd or 0.0
-    within, beyond = near(area.value, 0.5, margin, lambda x: float(norm.cdf(x / spread)) if spread else float(x > 0))
+    spread, errors = area.sd or 0.0, distribution(area.degrees_of_freedom)
+    within, beyond = near(area.value, 0.5, margin, lambda x: float(errors.cdf(x / spread)) if spread else float(x > 0))
     least = smallest_by_holm([_outside(found.quantities, name) for name in STATISTICS])
     # all must hold to pass: the larger p-value; an outlier among references can never be shown to be one of them
     passed = max(within, 1.0 if least <= 0.05 else 0.0)

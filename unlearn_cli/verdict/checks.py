@@ -8,13 +8,15 @@ little data neither is small. Not being significantly different has never passed
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy.stats import binom, norm, t
+from scipy.stats import beta, binom, norm, t
 
 from unlearn_cli.report import Estimate
-from unlearn_cli.stats.intervals import proportion
-from unlearn_cli.stats.roc import auc
+from unlearn_cli.stats.cluster_variance import clusters_of, effective_share
+from unlearn_cli.stats.intervals import mean, share
+from unlearn_cli.stats.roc import Groups, auc, welch
 
 
 @dataclass(frozen=True)
@@ -30,23 +32,31 @@ class Check:
     reason: str | None = None
 
 
-def auc_near_half(claim: str, members: np.ndarray, non_members: np.ndarray, margin: float) -> Check:
+def auc_near_half(
+    claim: str, members: np.ndarray, non_members: np.ndarray, margin: float, groups: Groups | None = None
+) -> Check:
     """Test |AUC - 1/2| < margin by two one-sided tests with the spread of the AUC's interval (DeLong).
 
     Two-sided: scores that are too low betray a record as well.
     """
-    value = auc(members, non_members)
-    if value.value is None:
+    value = auc(members, non_members, groups)
+    if value.value is None or value.low is None:
         return Check(claim, value, 0.5, margin, reason=value.reason)
-    spread = _spread(value)
-    passed, failed = near(value.value, 0.5, margin, lambda x: float(norm.cdf(x / spread)) if spread else float(x > 0))
+    spread, errors = _spread(value), distribution(value.degrees_of_freedom)
+    passed, failed = near(value.value, 0.5, margin, lambda x: float(errors.cdf(x / spread)) if spread else float(x > 0))
     return Check(claim, value, 0.5, margin, passed, failed)
+
+
+def distribution(freedom: float | None) -> Any:
+    """Return the distribution of an error in units of its standard error: t over few clusters, otherwise normal."""
+    return norm() if freedom is None else t(freedom)
 
 
 def _spread(value: Estimate) -> float:
     """Return the standard error that the interval stands for; of a skew one, that of its longer side."""
     assert value.value is not None and value.low is not None and value.high is not None
-    return max(value.high - value.value, value.value - value.low) / float(norm.ppf(0.975))
+    quantile = float(distribution(value.degrees_of_freedom).ppf(0.975))
+    return max(value.high - value.value, value.value - value.low) / quantile
 
 
 def near(value: float, centre: float, margin: float, cdf: Callable[[float], float]) -> tuple[float, float]:
@@ -65,44 +75,80 @@ def share_at_most(claim: str, hits: int, n: int, limit: float, value: Estimate) 
     return Check(claim, value, limit, 0.0, float(binom.cdf(hits, n, limit)), float(binom.sf(hits - 1, n, limit)))
 
 
-def not_worse(claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float, unit: float = 0.0) -> Check:
+def hits_at_most(claim: str, hits: np.ndarray, limit: float, groups: np.ndarray | None, value: Estimate) -> Check:
+    """Test that the share of records that are hits (n,) is at most `limit`; clusters count at their effective n."""
+    if groups is None or len(hits) == 0:
+        return share_at_most(claim, int(hits.sum()), len(hits), limit, value)
+    if value.low is None:
+        return Check(claim, value, limit, reason=value.reason)
+    known = effective_share(hits.astype(np.float64), clusters_of(groups))
+    # the binomial distribution by the incomplete beta function, which takes numbers that are not whole
+    at_most = 1 - float(beta.cdf(limit, known.hits + 1, known.n - known.hits)) if known.value < 1 else 1.0
+    at_least = float(beta.cdf(limit, known.hits, known.n - known.hits + 1)) if known.value > 0 else 1.0
+    return Check(claim, value, limit, 0.0, at_most, at_least)
+
+
+def not_worse(
+    claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float, unit: float = 0.0,
+    groups: np.ndarray | None = None,
+) -> Check:  # fmt: skip
     """Test that a mean is not more than `margin` below that of K comparators on the same records.
 
     ours (n,), theirs (K, n). The variance has two parts: of the paired differences over the records, and, with several
     comparators, of their means, because one more of them could have been the comparator; the degrees of freedom are
     Welch's. `unit` is the step in which one record may differ (1 for hits): half a step is added as an error of its
-    own, so that a few records that all agree prove nothing.
+    own, so that a few records that all agree prove nothing. Where records come in clusters (`groups`), the variance is
+    that of the jackknife over these, and a cluster whose records all agree counts as one record.
     """
     differences = ours - theirs.mean(axis=0)
-    n = len(differences)
+    n, runs = len(differences), len(theirs)
     if n < 2:
         return Check(claim, Estimate(value=None, n=n, reason="too few records"), -margin, reason="too few records")
-    value = float(differences.mean())
-    runs = len(theirs)
-    of_records = float(differences.var(ddof=1)) / n + (0.5 * unit / n) ** 2
+    found = mean(differences, groups=groups)
+    if found.value is None or found.low is None:
+        return Check(claim, found, -margin, margin, reason=found.reason)
+    value = found.value
+    of_records, freedom = _of_records(differences, unit, groups)
     of_runs = float(theirs.mean(axis=1).var(ddof=1)) * (1 + 1 / runs) if runs > 1 else 0.0
     spread = math.sqrt(of_records + of_runs)
-    freedom = n - 1.0
     if of_runs:
-        freedom = (of_records + of_runs) ** 2 / (of_records**2 / (n - 1) + of_runs**2 / (runs - 1))
+        freedom = welch([of_records, of_runs], [freedom, runs - 1.0])
     half = float(t.ppf(0.975, freedom)) * spread
-    estimate = Estimate(value=value, n=n, low=value - half, high=value + half, interval="t, paired")
+    update: dict[str, Any] = {"low": value - half, "high": value + half, "interval": "t, paired"}
+    if groups is not None:
+        update |= {"interval": "t, paired, by cluster", "degrees_of_freedom": freedom}
     above = float(t.cdf((value + margin) / spread, freedom)) if spread else float(value >= -margin)
-    return Check(claim, estimate, -margin, margin, 1 - above, above)
+    return Check(claim, found.model_copy(update=update), -margin, margin, 1 - above, above)
 
 
-def share_near(claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float) -> Check:
+def _of_records(differences: np.ndarray, unit: float, groups: np.ndarray | None) -> tuple[float, float]:
+    """Return the variance of the mean difference over the records, or over their clusters, and its freedom."""
+    n = len(differences)
+    if groups is None:
+        return float(differences.var(ddof=1)) / n + (0.5 * unit / n) ** 2, n - 1.0
+    clusters = clusters_of(groups)
+    variance = clusters.variance(differences - differences.mean())
+    return variance + (0.5 * unit / (n if variance else clusters.effective)) ** 2, clusters.freedom
+
+
+def share_near(
+    claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float, groups: np.ndarray | None = None
+) -> Check:
     """Test that a share of hits lies within `margin` of where that of one more of K references would.
 
     ours (n,), theirs (K, n), hits on the same records. The spread is that of the references' shares, but no smaller
-    than if each record flipped by itself as often as it does among them (and half a record, once).
+    than if each record flipped by itself as often as it does among them (and half a record, once); of clustered
+    records, than if each cluster moved by itself.
     """
     n, runs, value = len(ours), len(theirs), float(ours.mean())
-    estimate = proportion(round(float(ours.sum())), n)
+    estimate = share(ours, groups)
+    if estimate.low is None:
+        return Check(claim, estimate, None, margin, reason=estimate.reason)
     if runs < 2:
         return Check(claim, estimate, None, margin, reason="two references are the least for their spread")
     shares = theirs.mean(axis=1)
-    flips = math.sqrt(float(theirs.var(axis=0, ddof=1).sum()) + 0.25) / n
+    moving = theirs if groups is None else np.stack([clusters_of(groups).totals(one) for one in theirs])
+    flips = math.sqrt(float(moving.var(axis=0, ddof=1).sum()) + 0.25) / n
     centre = float(shares.mean())
     spread = max(float(shares.std(ddof=1)), flips) * math.sqrt(1 + 1 / runs)
     passed, failed = near(

@@ -5,8 +5,11 @@ the level (an intersection-union test), so nothing is to be corrected for. To fa
 adjusted by Holm. Methods or settings that were tried before are more chances to pass: they divide the level of passing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Gate, Half, Judgement, Verdict
 from unlearn_cli.verdict.checks import Check
 from unlearn_cli.verdict.policy import Candidate, checks_of
@@ -31,10 +34,19 @@ def judge(
     verdict, reasons = concluded(worst([gate for gate in gates if gate.role == subject.role]), calibration, tier)
     reasons = [*reasons, *(f"{gate.condition}: {gate.reason}" for gate in gates
                            if gate.role == subject.role and gate.reason)]  # fmt: skip
+    block = subject.blocks.get("population")
     how = Judgement(
-        tier=tier, level=level, attempts=attempts, holdout_half=half, calibration=calibration, reasons=reasons
-    )
+        tier=tier, level=level, attempts=attempts, holdout_half=half, calibration=calibration, reasons=reasons,
+        clusters=clusters_by_split(subject.outputs), design_effect=block.auc.design_effect if block else None,
+    )  # fmt: skip
     return gates, verdict, how
+
+
+def clusters_by_split(outputs: Mapping[str, Outputs]) -> dict[str, int] | None:
+    """Return how many persons or recordings each split has; None where records are independent."""
+    groups = {name: of_split.groups for name, of_split in outputs.items()}
+    counts = {name: len(np.unique(of)) for name, of in groups.items() if of is not None}
+    return counts or None
 
 
 def gates_of(candidate: Candidate, tier: str, *, level: float, attempts: int) -> list[Gate]:

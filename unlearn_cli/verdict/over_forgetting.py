@@ -16,7 +16,8 @@ import numpy as np
 
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate, Gate, OverForgetting
-from unlearn_cli.stats.intervals import mean, missing, proportion
+from unlearn_cli.stats.cluster_variance import clusters_of, too_few
+from unlearn_cli.stats.intervals import mean, missing, share
 
 MARGIN, ERROR_MARGIN = 0.10, 0.5  # of an accuracy; relative, of a mean absolute error
 GROUP_MARGIN, GROUP_ERROR_MARGIN = 0.5, 1.0  # both relative: of groups that may be unlike all others
@@ -61,9 +62,12 @@ def _limit(level: Estimate, task: str, unlike_others: bool) -> float | None:
 
 
 def _level(outputs: Outputs) -> Estimate:
+    groups = outputs.groups
+    if groups is not None and too_few(clusters_of(groups)):
+        groups = None  # of one or two persons: the harm done to their own records is to be seen, not that to others
     if outputs.task == "classification":
-        return proportion(int((outputs.values.argmax(axis=1) == outputs.labels).sum()), len(outputs))
-    return mean(np.abs(outputs.values - outputs.labels), at_least=0.0)
+        return share(outputs.values.argmax(axis=1) == outputs.labels, groups)
+    return mean(np.abs(outputs.values - outputs.labels), at_least=0.0, groups=groups)
 
 
 def _measure(task: str) -> Literal["accuracy", "mae"]:

@@ -12,11 +12,11 @@ import numpy as np
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Attack, Estimate, Finding
 from unlearn_cli.stats import Scores
-from unlearn_cli.stats.intervals import proportion
-from unlearn_cli.stats.roc import tpr_at_fpr
+from unlearn_cli.stats.intervals import share
+from unlearn_cli.stats.roc import above, allowed_false_positives, tpr_at_fpr
 from unlearn_cli.verdict.against_references import forget_accuracy, hits, retrain_z
 from unlearn_cli.verdict.audit import audit
-from unlearn_cli.verdict.checks import Check, auc_near_half, not_worse, share_at_most
+from unlearn_cli.verdict.checks import Check, auc_near_half, hits_at_most, not_worse
 
 AUC_MARGIN, UTILITY_MARGIN, ERROR_MARGIN = 0.05, 0.02, 0.05  # of an AUC; of an accuracy; relative, of a mean error
 LOW_FPR, TPR_LIMIT = 0.01, 0.05
@@ -77,21 +77,25 @@ def population(candidate: Candidate) -> list[Check]:
     scores = candidate.scores.get("population")
     if scores is None:
         return [not_made(f"population AUC within {AUC_MARGIN:g} of 1/2", "population")]
-    area = auc_near_half(f"population AUC within {AUC_MARGIN:g} of 1/2", scores.members, scores.non_members, AUC_MARGIN)
+    claim = f"population AUC within {AUC_MARGIN:g} of 1/2"
+    area = auc_near_half(claim, scores.members, scores.non_members, AUC_MARGIN, scores.groups)
     return [area, *low_rates(scores)]
 
 
 def low_rates(scores: Scores) -> list[Check]:
     """At most 5 % of the forgotten records are found at a false-positive rate of 1 %, from either end."""
-    rates = tpr_at_fpr(np.sort(scores.members), np.sort(scores.non_members), LOW_FPR)
+    scores = scores.ordered()
+    groups, allowed = scores.groups, allowed_false_positives(LOW_FPR, len(scores.non_members))
+    rates = tpr_at_fpr(scores.members, scores.non_members, LOW_FPR, groups)
     found = []
-    for name, value in (("", rates.tpr), (" from the low end", rates.tpr_mirrored)):
+    for name, value, sign in (("", rates.tpr, 1), (" from the low end", rates.tpr_mirrored, -1)):
         claim = f"TPR at FPR {LOW_FPR:.0%}{name} at most {TPR_LIMIT:.0%}"
         if value.value is None:
             needed = f"needs {math.ceil(1 / LOW_FPR)} records of the hold-out; there are {len(scores.non_members)}"
             found.append(Check(claim, value, TPR_LIMIT, reason=needed))
         else:
-            found.append(share_at_most(claim, round(value.value * value.n), value.n, TPR_LIMIT, value))
+            hits = above(sign * scores.members, sign * scores.non_members, allowed)
+            found.append(hits_at_most(claim, hits, TPR_LIMIT, scores.member_groups, value))
     return found
 
 
@@ -109,11 +113,12 @@ def _utility(candidate: Candidate, split: str) -> Check:
     what = "references'" if candidate.comparator_kind == "reference" else "original's"
     if candidate.task == "classification":
         claim = f"{split} accuracy at most {UTILITY_MARGIN:g} below the {what}"
-        return not_worse(claim, hits(ours), np.stack([hits(one) for one in theirs]), UTILITY_MARGIN, unit=1.0)
+        right = np.stack([hits(one) for one in theirs])
+        return not_worse(claim, hits(ours), right, UTILITY_MARGIN, unit=1.0, groups=ours.groups)
     errors = np.stack([np.abs(one.values - one.labels) for one in theirs])
     margin = ERROR_MARGIN * float(errors.mean())
     claim = f"{split} mean error at most {ERROR_MARGIN:.0%} above the {what}"
-    return not_worse(claim, -np.abs(ours.values - ours.labels), -errors, margin)
+    return not_worse(claim, -np.abs(ours.values - ours.labels), -errors, margin, groups=ours.groups)
 
 
 def class_forgotten(candidate: Candidate) -> list[Check]:
@@ -122,8 +127,7 @@ def class_forgotten(candidate: Candidate) -> list[Check]:
     for split in ("forget", "test_forget"):
         outputs = candidate.outputs.get(split)
         if outputs is not None and len(outputs):
-            right = int(hits(outputs).sum())
-            value: Estimate = proportion(right, len(outputs))
-            claim = f"{split} accuracy at most {RECOGNISED:g}"
-            found.append(share_at_most(claim, right, len(outputs), RECOGNISED, value))
+            right, claim = hits(outputs), f"{split} accuracy at most {RECOGNISED:g}"
+            value = share(right, outputs.groups)
+            found.append(hits_at_most(claim, right, RECOGNISED, outputs.groups, value))
     return found
