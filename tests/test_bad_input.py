@@ -769,7 +769,7 @@ OPTION_CASES = [
     late("device not there", field("version", 1), "--device cuda:99", "no such device",
          command=f"{UNLEARN} --device cuda:99", code=7),
     asked("noise for a method that takes none", f"{UNLEARN} --noise noise.safetensors", "--noise", "takes no noise"),
-    asked("noise missing", f"{UNLEARN.replace('finetune', 'unsir')} --noise x.safetensors", "--noise x.safetensors"),
+    asked("noise missing", f"{UNLEARN.replace('finetune', 'unsir')} --noise x.safetensors", "--noise: x.safetensors"),
     late("noise is a checkpoint", field("version", 1), "train.safetensors", "no file of noise",
          command=f"{UNLEARN.replace('finetune', 'unsir')} --noise train.safetensors --force"),
     late("noise of another shape", noise_file([1], (5,)), "noise.safetensors", "shape [5]",

@@ -30,7 +30,20 @@ class Group(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         with errors_in_one_line():
+            check_working_folder()
             return super().invoke(ctx)
+
+
+def check_working_folder() -> None:
+    """Refuse to start in a folder that was removed: relative paths lead nowhere.
+
+    Raises:
+        UserError: it was.
+    """
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UserError("the folder that you are in was removed; change to another") from None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import stat
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -49,6 +50,16 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
         raise UserError(f"{path}: {parent} is a file, not a folder; choose another --out")
     if not os.access(parent, os.W_OK):
         raise UserError(f"{path}: {parent} is not writable; choose another --out")
+    if ranks.is_first():
+        _check_creation(path, parent)
+
+
+def _check_creation(path: Path, parent: Path) -> None:
+    """Make something where the output will be, and remove it: below /proc, say, permissions tell nothing."""
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".unlearn_cli.", dir=parent))
+    except OSError as error:
+        raise UserError(f"{path}: nothing can be made in {parent} ({error.strerror}); choose another --out") from None
 
 
 def _is_ours(folder: Path) -> bool:

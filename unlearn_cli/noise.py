@@ -23,6 +23,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from unlearn_cli import tensor_headers
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime import Random, show, track
 from unlearn_cli.runtime.tensor_file import Stored, write_tensors
@@ -154,14 +155,28 @@ def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
     Raises:
         UserError: it is no such file, or made for other inputs.
     """
+    facts = tensor_headers.read(path).metadata
     try:
         with safe_open(path, framework="pt") as file:
-            facts, samples = file.metadata() or {}, file.get_tensor("samples")
-            noise = Noise(samples, json.loads(facts["classes"]), facts["kind"], json.loads(facts["curve"]), {})
-    except (SafetensorError, OSError, KeyError, ValueError):
+            samples = file.get_tensor("samples")
+        noise = Noise(samples, json.loads(facts["classes"]), facts["kind"], json.loads(facts["curve"]), {})
+        _check_noise(noise)
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError):
         raise UserError(f"{path}: is no file of noise; 'unlearn-cli noise' makes one") from None
     if tuple(samples.shape[2:]) != input_shape:
         shape = list(samples.shape[2:])
         raise UserError(f"{path}: is noise of shape {shape}, but input.shape is {list(input_shape)}; make new noise")
     show("noise", samples, noise.classes)
     return noise
+
+
+def _check_noise(noise: Noise) -> None:
+    """Refuse, with a ValueError, what `save_noise` never writes."""
+    numbers = isinstance(noise.classes, list) and all(type(number) is int and number >= 0 for number in noise.classes)
+    if not numbers or len(set(noise.classes)) < len(noise.classes) or noise.kind not in ("maximize", "minimize"):
+        raise ValueError("classes or kind")
+    samples = noise.samples
+    if samples.dim() < 3 or len(samples) != len(noise.classes) or not samples.shape[1]:
+        raise ValueError("shape")
+    if not samples.is_floating_point() or not samples.isfinite().all():
+        raise ValueError("values")

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from unlearn_cli import console, files
+from unlearn_cli import console, files, json_text
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.filesystems import filesystem, reaching, shown
 
@@ -17,6 +17,8 @@ from unlearn_cli.filesystems import filesystem, reaching, shown
 MARKS = (
     "ETag", "etag", "md5Hash", "crc32c", "checksum", "mtime", "LastModified", "last_modified", "updated", "created",
 )  # fmt: skip
+
+MOST_STATE = 2**28  # bytes of what is noted of the files of a URL
 
 Version = dict[str, str] | None  # None: the file system does not tell
 
@@ -148,7 +150,13 @@ def _version(info: dict[str, Any]) -> Version:
 def _kept(place: Path) -> dict[str, Version]:
     """Return the versions that the copy is of; nothing when it may not be whole."""
     state = _beside(place, "json")
-    return json.loads(state.read_text(encoding="utf-8")) if place.exists() and state.is_file() else {}
+    if not (place.exists() and state.exists()):
+        return {}
+    try:
+        versions = json_text.read(files.read_regular(state, MOST_STATE))
+    except (ValueError, UserError):  # damaged: all is fetched again
+        return {}
+    return versions if isinstance(versions, dict) else {}
 
 
 def _link(old: Path, new: Path, names: list[str]) -> None:

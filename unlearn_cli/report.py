@@ -284,6 +284,9 @@ class Run(Part):
     resumed: bool = False
 
 
+MOST_REPORT = 2**28  # bytes of a report.json that is read back
+
+
 class Report(Part):
     schema_version: str = SCHEMA_VERSION
     tool_version: str

@@ -6,7 +6,6 @@ that never saw it, from one recipe; and a retrained network a run as the control
 retain, whose members stay: does unlearning the others expose them?
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from unlearn_cli import files, json_text, tensor_headers
 from unlearn_cli.errors import UserError
 
 PLAN = "plan.json"
+MOST_PLAN = 2**20  # bytes
 LEAST = 8  # runs: two a side of each of the smallest folds
 RETAINED = "retained_"  # what the sample of retain is called in a cell: retained_members, retained_before, ...
 STAGES = {"subject": "after", "original": "before", "reference": "retrain"}  # what a role means in a shadow run
@@ -81,9 +82,14 @@ def check_plan(folder: Path, plan: dict[str, Any]) -> None:
         UserError: names what differs.
     """
     path = folder / PLAN
-    if not path.is_file():
+    if not path.exists():
         return
-    found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = json_text.read(files.read_regular(path, MOST_PLAN, "--shadows"))
+        if not isinstance(found, dict):
+            raise ValueError
+    except ValueError:
+        raise UserError(f"--shadows {folder}: {PLAN} is no plan of shadow runs; take another folder") from None
     differing = sorted(key for key in plan if found.get(key) != plan[key])
     if differing:
         raise UserError(f"--shadows {folder}: holds runs with another {', '.join(differing)}; take another folder")
@@ -104,9 +110,45 @@ def load_runs(folder: Path, facts: dict[str, Any]) -> ShadowRuns:
             f"--shadows {folder}: {len(paths)} runs are finished, {LEAST} are the least; "
             "'unlearn-cli shadow' makes more"
         )
-    cells = [load_file(path) for path in paths]
+    cells = [read_cell(path) for path in paths]
+    check_alike(folder, cells)
     members, stages = stacked(cells, "")
     return ShadowRuns(members, stages, cells[0]["canaries"].astype(bool), _retained(cells))
+
+
+def read_cell(path: Path) -> dict[str, np.ndarray]:
+    """Read one finished run.
+
+    Raises:
+        UserError: it is no such file, or lacks an array.
+    """
+    header = tensor_headers.read(path, "--shadows")
+    expected = {
+        "canaries",
+        *(prefix + name for prefix in ("", *_prefix(header)) for name in ("members", *STAGES.values())),
+    }
+    flat = all(len(entry.shape) == 1 and entry.dtype not in ("BF16", "F16") for entry in header.entries.values())
+    if not flat or not expected <= header.entries.keys():
+        raise UserError(f"--shadows: {path}: is no shadow run; remove it, and 'unlearn-cli shadow' makes it again")
+    return load_file(path)
+
+
+def _prefix(header: tensor_headers.TensorHeader) -> list[str]:
+    return [RETAINED] if any(name.startswith(RETAINED) for name in header.entries) else []
+
+
+def check_alike(folder: Path, cells: list[dict[str, np.ndarray]]) -> None:
+    """Refuse runs of different sizes: they are not of one plan.
+
+    Raises:
+        UserError: an array of one run is of another length than that of the others, or than its group's.
+    """
+    for prefix in ("", RETAINED):
+        sizes = {
+            len(array) for cell in cells for name, array in cell.items() if name.startswith(RETAINED) == bool(prefix)
+        }
+        if len(sizes) > 1:
+            raise UserError(f"--shadows {folder}: runs of {sorted(sizes)} records; remove those of another plan")
 
 
 def _retained(cells: list[dict[str, np.ndarray]]) -> ShadowRuns | None:

@@ -11,14 +11,17 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from unlearn_cli import console, files, suitability
 from unlearn_cli.batch import fault, keyed, run_files
 from unlearn_cli.batch.state import RunState
 from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.batch.work import MANIFEST, Batch
 from unlearn_cli.commands import Chosen
+from unlearn_cli.errors import IntegrityError, UserError
 from unlearn_cli.remote import located
-from unlearn_cli.report import Half, Report
+from unlearn_cli.report import MOST_REPORT, Half, Report
 from unlearn_cli.verdict.codes import exit_code
 
 if TYPE_CHECKING:
@@ -97,7 +100,16 @@ def _digest(folder: Path) -> str:
 
 
 def read_report(folder: Path) -> Report:
-    return Report.model_validate_json((folder / "report.json").read_text(encoding="utf-8"))
+    """Return the report that a step of the run left.
+
+    Raises:
+        IntegrityError: it is gone, or no report.
+    """
+    path = folder / "report.json"
+    try:
+        return Report.model_validate_json(files.read_regular(path, MOST_REPORT))
+    except (ValidationError, UserError):
+        raise IntegrityError(f"{path}: is not the report that the run wrote; bring it back from a backup") from None
 
 
 def _is_to_do(run: RunState, out: Path) -> bool:

@@ -122,6 +122,8 @@ def told(path: Path) -> Iterator[None]:
             yield
     except sqlite3.Error as error:
         raise _known(error, path) from None
+    except UnicodeDecodeError:  # of SQLite's own message, which quotes a damaged file
+        raise IntegrityError(f"{path}: the ledger's file is damaged; bring it back from a backup") from None
 
 
 def _known(error: sqlite3.Error, path: Path) -> sqlite3.Error | CliError:

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.batch.statement import Statement, to_json
 from unlearn_cli.errors import IntegrityError, UserError
+from unlearn_cli.files import read_regular
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+MOST_KEY = 2**16  # bytes
 ADVICE = "'openssl genpkey -algorithm ed25519 -out signing.pem' makes one"
 
 Envelope = dict[str, Any]
@@ -150,7 +152,4 @@ def _read(path: Path) -> bytes:
         import cryptography  # noqa: F401
     except ModuleNotFoundError:
         raise UserError("signatures need the library 'cryptography'; pip install 'unlearn-cli[sign]'") from None
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: the key cannot be read ({error.strerror}); {ADVICE}") from None
+    return read_regular(path, MOST_KEY, missing=f"the key cannot be read (there is no such file); {ADVICE}")

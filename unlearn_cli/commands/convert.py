@@ -19,8 +19,7 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
     Raises:
         UserError: it is not a plain state dict; nothing in it is ever executed.
     """
-    if not source.is_file():
-        raise UserError(f"{source}: there is no such file")
+    files.regular_file(source)
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: the result is a .safetensors file; give it that ending")
     if source.resolve() == out.resolve():

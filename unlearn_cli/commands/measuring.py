@@ -1,13 +1,13 @@
 """Metrics of every checkpoint: on each split, beside each reference, and of the network as a whole."""
 
-import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from unlearn_cli import console, metrics, plugin
+from unlearn_cli import console, files, metrics, plugin, report
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands import over_forgetting
 from unlearn_cli.commands.evidence import Evidence, Inputs
@@ -16,7 +16,7 @@ from unlearn_cli.commands.inputs import Opened
 from unlearn_cli.commands.session import Session
 from unlearn_cli.plugin import INPUTS, Plugin
 from unlearn_cli.predict import Outputs
-from unlearn_cli.report import Comparison, Confusion, Estimate, Layer
+from unlearn_cli.report import MOST_REPORT, Comparison, Confusion, Estimate, Layer
 from unlearn_cli.stats import missing
 from unlearn_cli.stats.confusion import confusion
 from unlearn_cli.stats.references import compare, over_references
@@ -24,6 +24,22 @@ from unlearn_cli.stats.references import compare, over_references
 Measured = dict[str, dict[str, Estimate]]  # split -> metric -> estimate
 MODEL = "model"  # the 'split' of metrics of the whole network
 PER_RECORD = ("train",)  # splits that metrics beside a reference say nothing new of
+
+
+class Subject(BaseModel):
+    tensor_digest: str
+
+
+class Spent(BaseModel):
+    seconds: dict[str, float]
+
+
+class Written(BaseModel):
+    """What is read of a report that another run, perhaps of another version, wrote beside its checkpoint."""
+
+    subject: Subject
+    run: Spent
+    cost: report.Cost
 
 
 def loaded(names: Iterable[str], assignments: Sequence[str] = ()) -> list[tuple[Plugin, BaseModel]]:
@@ -155,12 +171,22 @@ def cost_of(weights: Checkpoint) -> Any:
     from unlearn_cli.metrics.run_time_efficiency import Cost
 
     path = weights.path.parent / "report.json" if weights.path.is_file() else weights.path / "report.json"
-    document = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if (document.get("subject") or {}).get("tensor_digest") != weights.tensor_digest:
+    document = _written_beside(path)
+    if document is None or document.subject.tensor_digest != weights.tensor_digest:
         return Cost(None, None)
-    seconds = document["run"]["seconds"]
+    seconds = document.run.seconds
     spent = seconds.get("unlearn", seconds.get("train"))
-    return Cost(spent, document["cost"]["samples_forward"] + document["cost"]["samples_backward"])
+    return Cost(spent, document.cost.samples_forward + document.cost.samples_backward)
+
+
+def _written_beside(path: Path) -> Written | None:
+    """Return what a report of ours says there; None where there is none, or a file of somebody else's."""
+    if not path.exists():
+        return None
+    try:
+        return Written.model_validate_json(files.read_regular(path, MOST_REPORT))
+    except (ValidationError, UserError):
+        return None
 
 
 def comparisons(measured: dict[str, Measured]) -> list[Comparison]:

@@ -78,8 +78,8 @@ def check_manifest(asked: Asked, method: Plugin, described: Manifest) -> None:
     suitability.check(method, described.sections, described.task, asked.manifest)
     if asked.noise and "noise" not in method.optional:
         raise UserError(f"--noise: {method.name} takes no noise; leave it out")
-    if asked.noise and not asked.noise.is_file():
-        raise UserError(f"--noise {asked.noise}: there is no such file; 'unlearn-cli noise' makes one")
+    if asked.noise:
+        files.regular_file(asked.noise, "--noise", missing="there is no such file; 'unlearn-cli noise' makes one")
 
 
 def carry_out(

@@ -158,11 +158,13 @@ def _changes(image: Image.Image, channels: int) -> Iterator[str]:
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 where there is none; of a PNG only one that stands before the pixels."""
-    if image.format == "TIFF":
-        return int(getattr(image, "tag_v2", {}).get(ExifTags.Base.Orientation, 1))
-    if "exif" not in image.info:
+    if image.format != "TIFF" and "exif" not in image.info:
         return 1
-    value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    try:
+        tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else image.getexif()
+        value = tags.get(ExifTags.Base.Orientation, 1)
+    except PILLOW_ERRORS:  # damaged metadata of an image whose pixels can be read
+        return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
