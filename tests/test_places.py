@@ -21,8 +21,8 @@ def test_an_output_where_nothing_can_be_made_is_refused() -> None:
 
 def test_a_working_folder_that_was_removed_is_reported(tmp_path: Path) -> None:
     script = (
-        "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1]); sys.argv[1:] = ['convert', 'a.pth', 'b.safetensors']"
-        "; from unlearn_cli.cli import main; main()"
+        "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])"
+        "; sys.argv[1:] = ['convert', 'a.pth', 'b.safetensors']; from unlearn_cli.cli import main; main()"
     )
     (tmp_path / "gone").mkdir()
     command = [sys.executable, "-c", script, str(tmp_path / "gone")]

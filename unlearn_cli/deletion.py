@@ -8,6 +8,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli import gates, manifest, methods, plugin
 from unlearn_cli.batch.policy import Attack, Deadline, Options, Retention
+from unlearn_cli.console import in_one_line
 from unlearn_cli.errors import UserError, did_you_mean, resources
 from unlearn_cli.manifest import Manifest
 from unlearn_cli.manifest_errors import validated
@@ -76,7 +77,7 @@ class Deletion(Section):
 
 def _refuse(reason: str, place: tuple[str | int, ...]) -> None:
     """Refuse a value, with its place in the file as the place of the mistake."""
-    told = PydanticCustomError("deletion", "{reason}", {"reason": reason})
+    told = PydanticCustomError("deletion", "{reason}", {"reason": in_one_line(reason)})
     detail = InitErrorDetails(type=told, loc=place, input=None)
     raise ValidationError.from_exception_data("Deletion", [detail])
 

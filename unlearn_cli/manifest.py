@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, PrivateAttr, ValidationE
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli import gates, models, strict_yaml, transforms
+from unlearn_cli.console import in_one_line
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.forget import Forget, Forgotten
 from unlearn_cli.manifest_errors import validated
@@ -57,7 +58,7 @@ class Model(Section):
 class Input(Section):
     """How a stored sample becomes a tensor; it must be what the model was trained with."""
 
-    shape: Annotated[list[PositiveInt], Field(min_length=1, max_length=3)] = Field(
+    shape: Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=1, max_length=3)] = Field(
         description="[channels, height, width] of images, [features] of tables, after all of data.transform"
     )
     scale: PositiveFloat | None = Field(
@@ -195,7 +196,7 @@ def _check_gate(condition: str, task: Task, number: int) -> None:
     try:
         gates.parse(condition, task)
     except UserError as error:
-        told = PydanticCustomError("gate", "{reason}", {"reason": str(error)})
+        told = PydanticCustomError("gate", "{reason}", {"reason": in_one_line(str(error))})
         place = InitErrorDetails(type=told, loc=("gates", number), input=condition)
         raise ValidationError.from_exception_data("Manifest", [place]) from None
 

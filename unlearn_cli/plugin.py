@@ -149,6 +149,10 @@ def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[s
             raise UserError(f"--set {assignment}: expected name=value; {_settings_of(plugin)}")
         values[name.strip()] = parse_written(text)
         places[name.strip()] = "--set"
+    for name in sorted(values.keys() - plugin.settings.model_fields.keys()):
+        known = plugin.settings.model_fields
+        hint = did_you_mean(name, known) if known else "it has none"
+        raise UserError(f"{places[name]}: {plugin.name} has no setting '{name}'; {hint}")
     try:
         completed = plugin.settings.model_validate(fit(plugin.settings, values))
     except ValidationError as error:
@@ -161,10 +165,6 @@ def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[s
 
 def _message(plugin: Plugin, item: dict[str, Any], places: dict[str, str]) -> str:
     name = str(item["loc"][0])
-    if item["type"] == "extra_forbidden":
-        known = plugin.settings.model_fields
-        hint = did_you_mean(name, known) if known else "it has none"
-        return f"{places[name]}: {plugin.name} has no setting '{name}'; {hint}"
     told = item["msg"].replace("Input should be", "expected")
     return f"{places[name]}: {plugin.name}: {name}={item['input']}: {told}"
 

@@ -153,7 +153,7 @@ def test_keys_that_cannot_sign_are_told_before_any_work(tmp_path: Path, private:
     locked = write_key(tmp_path / "locked.pem", private, serialization.BestAvailableEncryption(b"secret"))
     curve = write_key(tmp_path / "curve.pem", ec.generate_private_key(ec.SECP256R1()))
     told = {
-        junk: "begins with no private key in PEM", folder: "cannot be read", missing: "cannot be read",
+        junk: "begins with no private key in PEM", folder: "is a folder", missing: "cannot be read",
         locked: "has a passphrase", curve: "is no Ed25519 key",
         write_public(tmp_path / "p.pub", private): "begins with no private key",
     }  # fmt: skip

@@ -148,7 +148,7 @@ def test_a_path_means_the_file_of_this_name(name: str, tmp_path: Path) -> None:
 def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").mkdir()
     os.mkfifo(tmp_path / "b.csv")
-    for name, message in (("a.csv", "is a folder"), ("b.csv", "is no regular file"), ("c.csv", "no such file")):
+    for name, message in (("a.csv", "is a folder"), ("b.csv", "is a pipe"), ("c.csv", "no such file")):
         with pytest.raises(UserError, match=message):
             TableFile(tmp_path / name, "data.train")
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv"))

@@ -6,6 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.data.test_sources import opened
 from unlearn_cli.data.dataset import Split
@@ -30,9 +31,18 @@ def shard(*members: tuple[str, bytes] | tarfile.TarInfo, format: int = tarfile.P
     return buffer.getvalue()
 
 
+def png() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+PNG = png()
+
+
 def records(count: int, first: int = 0) -> list[tuple[str, bytes]]:
     rows = range(first, first + count)
-    return [(f"{row:03d}.{suffix}", content) for row in rows for suffix, content in (("png", b"x"), ("cls", b"0"))]
+    return [(f"{row:03d}.{suffix}", content) for row in rows for suffix, content in (("png", PNG), ("cls", b"0"))]
 
 
 def train(folder: Path, data: bytes, **spec: str) -> Split:
@@ -151,7 +161,7 @@ def test_what_belongs_to_no_record_is_counted(tmp_path: Path) -> None:
 
 
 def test_two_files_for_one_role_are_refused(tmp_path: Path) -> None:
-    two = [*records(1), ("000.jpg", b"x")]
+    two = [*records(1), ("000.jpg", PNG)]
     assert "two files for its image; name the ending of one" in refusal(tmp_path, shard(*two))
     assert len(train(tmp_path, shard(*two), image="png")) == 1
     assert "two files for its cls" in refusal(tmp_path, shard(*records(1), ("000.cls", b"1")))

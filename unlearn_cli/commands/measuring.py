@@ -14,6 +14,7 @@ from unlearn_cli.commands.evidence import Evidence, Inputs
 from unlearn_cli.commands.holdout import class_matched_holdout
 from unlearn_cli.commands.inputs import Opened
 from unlearn_cli.commands.session import Session
+from unlearn_cli.errors import UserError
 from unlearn_cli.plugin import INPUTS, Plugin
 from unlearn_cli.predict import Outputs
 from unlearn_cli.report import MOST_REPORT, Comparison, Confusion, Estimate, Layer
@@ -39,7 +40,7 @@ class Written(BaseModel):
 
     subject: Subject
     run: Spent
-    cost: report.Cost
+    cost: report.Cost = report.Cost()
 
 
 def loaded(names: Iterable[str], assignments: Sequence[str] = ()) -> list[tuple[Plugin, BaseModel]]:

@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from unlearn_cli import console
 from unlearn_cli.data.image_depth import is_deep_grey
-from unlearn_cli.data.images import Images, UnreadableImage, load, opened_image, read_images
+from unlearn_cli.data.images import PILLOW_ERRORS, Images, UnreadableImage, load, opened_image, read_images
 from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Inputs, Records, Subset, choose
 from unlearn_cli.data.transform import EnlargedInputs

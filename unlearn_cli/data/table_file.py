@@ -18,6 +18,7 @@ from unlearn_cli.data.conditions import Facts, TextColumn, TypedColumn, conjunct
 from unlearn_cli.data.csv_layout import CsvLayout, inspect_csv
 from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
 from unlearn_cli.errors import ResourceError, UserError, did_you_mean
+from unlearn_cli.files import regular_file
 from unlearn_cli.sources import Condition
 
 READERS = {
@@ -333,9 +334,7 @@ def check_file(path: Path, name: str) -> None:
     Raises:
         UserError: says what it is.
     """
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else "there is no such file"
-        raise UserError(f"{name}: {path}: {kind}{'; expected a table' if path.exists() else ''}")
+    regular_file(path, name)
     if not str(path.resolve()).isprintable() and any("\ud800" <= letter <= "\udfff" for letter in str(path.resolve())):
         raise UserError(f"{name}: {str(path)!a}: the name is not UTF-8 text; rename the file or its folder")
 
