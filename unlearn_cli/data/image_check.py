@@ -54,9 +54,9 @@ def without_unreadable(records: Records) -> Records:
     _list(scan, records.name)
     if len(scan.unreadable) == len(records):
         raise UserError(f"{records.name}: none of {len(records)} images can be read; the first: {scan.reasons[0]}")
-    kept = np.delete(np.arange(len(records)), scan.unreadable)
+    readable = np.delete(np.arange(len(records)), scan.unreadable)
     notice = counted(records.name, {"unreadable images, left out": len(scan.unreadable)})
-    return replace(choose(records, kept), notices=records.notices + notice)
+    return replace(choose(records, readable), notices=records.notices + notice)
 
 
 def checked(records: Records, *, decode: bool = False) -> Records:
@@ -94,7 +94,7 @@ def refuse_other_depth(train: Records, test: Records) -> None:
         UserError: the one scale of the manifest does not suit both.
     """
     images = [images_in(records.inputs) for records in (train, test)]
-    types = [read_images(found[0], found[1][:1]).dtype for found in images if found is not None]
+    types = [read_images(source[0], source[1][:1]).dtype for source in images if source is not None]
     if len(set(types)) > 1:
         raise UserError(
             f"{test.name}: images have {'8' if types[1] == np.uint8 else 'more than 8'} bits per pixel, unlike those "

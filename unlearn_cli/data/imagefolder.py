@@ -63,14 +63,14 @@ def _class_folders(folder: Path, name: str, left_out: Counter[str]) -> list[str]
     return sorted(classes)
 
 
-def _refuse_empty(classes: list[str], counts: list[int], place: str) -> None:
+def _refuse_empty(classes: list[str], counts: list[int], source: str) -> None:
     if not sum(counts):
-        raise UserError(f"{place}: no images in its folders; expected one folder of images per class")
+        raise UserError(f"{source}: no images in its folders; expected one folder of images per class")
     empty = [f"'{label}'" for label, count in zip(classes, counts, strict=True) if not count]
     if empty:
         named = ", ".join(empty[:10]) + (f" and {len(empty) - 10} more" if len(empty) > 10 else "")
         raise UserError(
-            f"{place}: no images in the class folder{'' if len(empty) == 1 else 's'} {named}; put images there, or "
+            f"{source}: no images in the class folder{'' if len(empty) == 1 else 's'} {named}; put images there, or "
             "take the folder out and list the model's classes as 'classes'"
         )
 
@@ -83,7 +83,7 @@ class _Class:
     label: str
     source: str
     left_out: Counter[str]
-    found: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)  # still to be read
     links: list[str] = field(default_factory=list)  # to folders: read last, since they may lead to one of the others
     read: set[str] = field(default_factory=set)  # by their real paths
@@ -97,26 +97,26 @@ class _Class:
         self.folders.append(self.label)
         while self.folders or self.links:
             is_link = not self.folders
-            place = self.links.pop(0) if is_link else self.folders.pop()
-            real = os.path.realpath(self.root / place)
-            if is_link and not any(_lies_in(real, folder) for folder in inside):
+            folder = self.links.pop(0) if is_link else self.folders.pop()
+            real = os.path.realpath(self.root / folder)
+            if is_link and not any(_lies_in(real, parent) for parent in inside):
                 self.left_out["links to folders outside of the source, left out"] += 1
             elif real in self.read or (is_link and _lies_in(own, real)):
                 self.left_out["links to folders that are read already, left out"] += 1
             else:
                 self.read.add(real)
-                self._take_all(place)
-        return sorted(self.found, key=lambda name: name.split("/"))
+                self._take_all(folder)
+        return sorted(self.names, key=lambda name: name.split("/"))
 
-    def _take_all(self, place: str) -> None:
-        for entry in sorted(_listed(self.root / place, self.source), key=lambda entry: entry.name):
-            kind, path = _kind(entry), f"{place}/{entry.name}"
+    def _take_all(self, folder: str) -> None:
+        for entry in sorted(_listed(self.root / folder, self.source), key=lambda entry: entry.name):
+            kind, path = _kind(entry), f"{folder}/{entry.name}"
             if is_system_name(entry.name):
                 self.left_out[_hidden(kind)] += 1
             elif kind == "folder":
                 (self.links if entry.is_symlink() else self.folders).append(path)
             elif _is_image(entry, kind):
-                self.found.append(path)
+                self.names.append(path)
             else:
                 self.left_out[_REASONS[kind]] += 1
 
