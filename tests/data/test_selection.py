@@ -186,6 +186,8 @@ def test_an_id_that_two_records_have_is_refused(tmp_path: Path) -> None:
     source = {"npz": {"path": str(tmp_path / "data.npz"), "ids": "id"}}
     with pytest.raises(UserError, match="the ids are not unique"):
         opened(source, {"ids": [3]})
+    with pytest.raises(UserError, match="1 ids to forget do not exist, the first is '003'; did you mean '3'"):
+        opened(source, {"ids": [3, "003"]})
 
 
 def test_a_file_names_ids(sources: dict[str, Any], tmp_path: Path) -> None:

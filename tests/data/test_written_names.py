@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,10 @@ def write_table(folder: Path, place: str, names: list[str], kind: str) -> str:
 
 def write_npz(folder: Path, place: str, names: list[str]) -> str:
     n = len(names)
-    columns = {"rid": np.array([f"row-{i}" for i in range(n)]), "label": np.array(["ant", "bee"] * n)[:n]}
+    columns: dict[str, Any] = {
+        "rid": np.array([f"row-{i}" for i in range(n)]),
+        "label": np.array(["ant", "bee"] * n)[:n],
+    }
     columns[place] = np.array(names)
     np.savez(folder / "t.npz", x=np.arange(n, dtype=np.float32)[:, None], **columns)
     return "{npz: {path: t.npz, labels: label, ids: rid}}"

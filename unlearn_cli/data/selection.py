@@ -52,8 +52,8 @@ def _by_ids(ids: list[Any], records: Records) -> np.ndarray:
     wanted = {str(value) for value in ids}
     known = as_strings(records.ids)
     mask = known.are_among(wanted)
-    if mask.sum() < len(wanted):
-        missing = sorted(wanted - set(known[mask].tolist()))
+    # Counts would not do: one id that two records have hides one that none has.
+    if missing := sorted(wanted.difference(known[mask].tolist())):
         hint = nearest(missing[0], known.chunks())
         raise UserError(
             f"{records.name}: {len(missing)} ids to forget do not exist, the first is '{missing[0]}'; {hint}"
