@@ -87,6 +87,9 @@ TAMPERING: list[tuple[str, Tamper, str]] = [
     ("moved", edited("models/v0002/report.json", "passed", "PASSED"), "v0002/report.json: was changed"),
     ("moved", added("models/v0002/more.json"), "more.json: R0002 has not written"),
     ("moved", edited("models/v0001/report.json", "passed", "PASSED"), "v0001/report.json: "),
+    ("moved", edited("models/v0001/report.html", "html", "HTML"), "v0001/report.html: is not the file that"),
+    ("moved", removed("models/v0001/report.html"), "v0001/report.html: is gone"),
+    ("moved", added("models/v0001/.DS_Store"), ".DS_Store: is not a file that the ledger knows; move it away"),
 ]  # fmt: skip
 
 

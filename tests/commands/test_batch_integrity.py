@@ -202,3 +202,42 @@ def test_a_verdict_that_is_not_a_pass_is_said_with_the_policy_that_let_it_throug
     assert (attacked["annotations"]["verdict"], attacked["annotations"]["policy"]) == ("nothing_to_forget", told)
     assert statement["predicate"]["result"] == "WARNED"
     assert batch(project, "--verify").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "finding"),
+    [
+        ("runs/R0001/manifest.yaml", "is not the file that the ledger knows"),
+        ("runs/R0001/notes.txt", "is not a file that the ledger knows"),
+        ("runs/R0001/evidence/more.json", "is not a file that the ledger knows"),
+        ("models/v0001/report.html", "is not the file that the ledger knows"),
+        ("models/v0001/report.json", "is not the file that the ledger knows"),
+        ("models/v0001/more.json", "is not a file that the ledger knows"),
+    ],
+)
+def test_a_file_that_was_changed_or_added_in_the_folder_of_an_ended_run_is_found(
+    project: Path, name: str, finding: str
+) -> None:
+    with (project / name).open("a", encoding="utf-8") as file:
+        file.write(" ")
+    result = batch(project, "--verify", "--json")
+    assert result.exit_code == 6
+    (line,) = json.loads(result.stdout)["findings"]
+    assert line.startswith(f"{name}: {finding}")
+
+
+def test_a_checkpoint_put_back_with_a_chain_computed_without_the_key_is_found(project: Path) -> None:
+    where = deletion.read(project / "deletion.yaml")
+    shutil.copy(project / "models" / "v0000" / "model.safetensors", project / "models" / "v0001" / "model.safetensors")
+    (opened,) = [row for row in rows_of(project) if row[2] == "opened"]
+    (promoting,) = [row for row in rows_of(project) if row[2] == "promoting"]
+    checkpoint, after = json.loads(opened[5])["checkpoint"], json.loads(promoting[5])["after"]
+    swaps = [(after[name], checkpoint[name]) for name in ("file_sha256", "tensor_digest")]
+    rewrite(where, *(f"UPDATE event SET body = replace(body, '{old}', '{new}')" for old, new in swaps))
+    chain_anew(where, None)
+    result = batch(project, "--verify")
+    assert result.exit_code == 6
+    assert "event 1 was changed" in result.stdout
+    chain_anew(where, chain_key(keyed.read_key(where.key_file)))  # with the key, what else is there speaks against it
+    found = batch(project, "--verify", "--json")
+    assert any("evidence/provenance.json" in line for line in json.loads(found.stdout)["findings"])

@@ -139,7 +139,7 @@ def check_version(batch: Batch, state: State, name: str) -> None:
         IntegrityError: names the first file that was changed, is gone, or that the run has not written.
     """
     for path, what in changes_of_version(batch.version(name), state, name, batch.key):
-        raise IntegrityError(f"{path}: {what}; find out by whom, and bring it back from a backup")
+        raise IntegrityError(f"{path}: {what}")
 
 
 def changes_of_version(version: Path, state: State, name: str, key: bytes) -> Iterator[tuple[Path, str]]:
@@ -151,11 +151,11 @@ def changes_of_version(version: Path, state: State, name: str, key: bytes) -> It
     found = digests(version, key)
     for file in sorted(expected.keys() | found.keys()):
         if file not in found:
-            yield version / file, "is gone"
+            yield version / file, "is gone; bring it back from a backup"
         elif file not in expected:
-            yield version / file, "is not a file that the ledger knows"
+            yield version / file, "is not a file that the ledger knows; move it away"
         elif found[file] != expected[file]:
-            yield version / file, "is not the file that the ledger knows; it was changed or replaced"
+            yield version / file, "is not the file that the ledger knows; find out by whom, and bring it back"
 
 
 def check_evidence(batch: Batch, run: RunState) -> None:
