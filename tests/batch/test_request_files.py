@@ -114,7 +114,7 @@ def test_the_rows_of_a_request_are_put_together_wherever_they_stand(tmp_path: Pa
         (f"A,{TIME},x\nA,", "a.csv:3:1: has 2 cells; the first line has 3"),  # a truncated last line
         (f"A,{TIME},x,y", "a.csv:2:1: has 4 cells; the first line has 3"),
         (f",{TIME},x", "a.csv:2:1: request: is missing"),
-        (f'A,{TIME},"x', "a.csv: line 2: is not valid csv: unexpected end of data"),
+        (f'A,{TIME},"x', "a.csv: line 2: is not valid csv: a quote is never closed"),
     ],
 )
 def test_a_bad_row_of_a_table_is_told(tmp_path: Path, rows: str, told: str) -> None:
@@ -129,7 +129,8 @@ def test_a_bad_row_spoils_its_own_request_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("header", "told"),
     [
-        ("", "a.csv: has no column 'request'; its first line must name the columns"),
+        ("", "a.csv: column 1 is unknown"),
+        ("due", "a.csv: has no column 'request'; its first line must name the columns"),
         ("request,id", "a.csv: has no column 'received'"),
         ("request,recieved,id", "a.csv: column 2 is unknown; did you mean 'received'?"),
         ("request,received,id,id", "a.csv: a column is there twice"),
@@ -161,6 +162,12 @@ def test_ids_keep_their_letters_spaces_and_line_breaks(tmp_path: Path) -> None:
     (from_table,) = contents(items(tmp_path, "a.csv", f"request,received,id\n{rows}"))
     assert from_lines.ids == from_table.ids == strange
     assert len(set(from_lines.content["ids"])) == len(strange)  # composed and decomposed letters are two ids
+
+
+def test_cells_that_are_not_quoted_lose_blanks_as_those_of_a_source_do(tmp_path: Path) -> None:
+    rows = f'DSR-1 , {TIME},  r 1\t\n DSR-1,{TIME} ," r2"\n   \n'
+    (request,) = contents(items(tmp_path, "a.csv", f"request, received ,id\n{rows}"))
+    assert request.ids == ["r 1", " r2"]
 
 
 def test_too_large_and_too_many_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,12 @@
 """Requests in a csv: all rows of the same request id are one request."""
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from unlearn_cli.batch.requests import Item, Unreadable, check, check_count, refused
+from unlearn_cli.data.csv_layout import rows_of_text
 from unlearn_cli.errors import did_you_mean
 
 COLUMNS = ("request", "received", "due", "id", "column", "value", "class")
@@ -77,16 +76,19 @@ def _class(text: str) -> str | int:
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, str], str]]:
     """Yield line number, cells by column, and what is wrong with the number of cells."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [cell.strip() for cell in next(reader, [])]
-        _check_header(header)
-        for row in reader:
-            if row:
-                width = f"has {len(row)} cells; the first line has {len(header)}" if len(row) != len(header) else ""
-                yield reader.line_num, dict(zip(header, row, strict=False)), width
-    except csv.Error as error:
-        raise Unreadable(f"line {reader.line_num}: is not valid csv: {error}") from None
+    rows = rows_of_text(text, ",")
+    header = _whole(*next(rows, (1, [])))
+    _check_header(header)
+    for line, cells in rows:
+        row = _whole(line, cells)
+        width = f"has {len(row)} cells; the first line has {len(header)}" if len(row) != len(header) else ""
+        yield line, dict(zip(header, row, strict=False)), width
+
+
+def _whole(line: int, cells: list[str] | None) -> list[str]:
+    if cells is None:
+        raise Unreadable(f"line {line}: is not valid csv: a quote is never closed, or text follows the closing quote")
+    return cells
 
 
 def _check_header(header: list[str]) -> None:

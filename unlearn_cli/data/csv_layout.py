@@ -179,6 +179,15 @@ def _rows(path: Path, place: str, delimiter: str) -> Iterator[tuple[int, list[st
                 raise _unclosed(place, line)
 
 
+def rows_of_text(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
+    """Yield line and cells of all rows of a text, the header's too; None for a row whose quotes do not match."""
+    line, used = 1, 0
+    for cells, end in _Splitter(delimiter).split(text, final=True):
+        if len(cells) > 1 or text[used:end].strip(" \t\r\n"):
+            yield line, None if any(isinstance(cell, Unclosed) for cell in cells) else cells
+        line, used = line + _line_ends(text, used, end), end
+
+
 def _line_ends(text: str, start: int, end: int) -> int:
     lone = text.count("\r", start, end) - text.count("\r\n", start, end)
     return text.count("\n", start, end) + lone
