@@ -55,10 +55,9 @@ def _by_ids(ids: list[Any], records: Records) -> np.ndarray:
     # Counts would not do: one id that two records have hides one that none has.
     if missing := sorted(wanted.difference(known[mask].tolist())):
         hint = nearest(missing[0], known.chunks())
-        raise UserError(
-            f"{records.name}: {len(missing)} ids to forget do not exist, the first is '{missing[0]}'; {hint}"
-            "correct them or take them out"
-        )
+        several = f"{len(missing)} ids to forget do not exist, the first is '{missing[0]}'"
+        absent = several if len(missing) > 1 else f"the id '{missing[0]}' to forget does not exist"
+        raise UserError(f"{records.name}: {absent}; {hint}correct what is listed or take it out")
     if mask.sum() > len(wanted):
         raise UserError(f"{records.name}: the ids are not unique: {len(wanted)} ids name {mask.sum()} records")
     return mask
