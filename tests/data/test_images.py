@@ -462,6 +462,14 @@ def test_a_dry_run_decodes_and_names_all_unreadable_files(tmp_path: Path) -> Non
     assert "'unreadable: skip'" in result.stderr.splitlines()[-1]
 
 
+def test_what_is_unreadable_in_test_is_named_as_well(tmp_path: Path) -> None:
+    train, test = folder(tmp_path / "train", grey(), grey()), folder(tmp_path / "test", grey())
+    for name in ("train/a/1.png", "test/a/0.png"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(UserError, match=r"data\.train: .*train/a/1\.png.*data\.test: .*test/a/0\.png"):
+        opened(train, test=test)
+
+
 def test_unreadable_files_are_left_out_if_that_is_asked_for_and_counted(tmp_path: Path) -> None:
     damage(train_folder(tmp_path))
     out = tmp_path / "m"

@@ -17,7 +17,7 @@ from unlearn_cli.data import selection, transform
 from unlearn_cli.data.digests import are_among, last_bits
 from unlearn_cli.data.forgotten import divide
 from unlearn_cli.data.groups import grouped, half_of
-from unlearn_cli.data.image_check import checked, count_images, refuse_other_depth, without_unreadable
+from unlearn_cli.data.image_check import check_both, count_images, without_unreadable
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.data.strings import in_order
@@ -113,11 +113,9 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False, decode:
     arguments = manifest.model.arguments.get("num_classes")
     if manifest.data is None:
         return _without_data(manifest, arguments)
-    train = checked(open_records(manifest.data.train, "data.train", manifest), decode=decode)
-    test = None
-    if manifest.data.test:
-        test = checked(open_records(manifest.data.test, "data.test", manifest), decode=decode)
-        refuse_other_depth(train, test)
+    train = open_records(manifest.data.train, "data.train", manifest)
+    test = open_records(manifest.data.test, "data.test", manifest) if manifest.data.test else None
+    train, test = check_both(train, test, decode=decode)
     if manifest.task == "regression":
         classes, encode = None, label_reader.numbers
     else:

@@ -59,6 +59,26 @@ def without_unreadable(records: Records) -> Records:
     return replace(choose(records, readable), notices=records.notices + notice)
 
 
+def check_both(train: Records, test: Records | None, *, decode: bool = False) -> tuple[Records, Records | None]:
+    """Check the images of both sources, as `checked` does, so that one run names what is wrong with either.
+
+    Raises:
+        UserError: something is wrong with one of them, or their depths differ.
+    """
+    passed: list[Records] = []
+    reasons: list[str] = []
+    for records in (train, test) if test is not None else (train,):
+        try:
+            passed.append(checked(records, decode=decode))
+        except UserError as error:
+            reasons.append(str(error))
+    if reasons:
+        raise UserError("; ".join(reasons))
+    if test is not None:
+        refuse_other_depth(*passed)
+    return passed[0], passed[1] if test is not None else None
+
+
 def checked(records: Records, *, decode: bool = False) -> Records:
     """Look at the headers of all images (decode all of them), and count what is changed when they are read.
 
