@@ -63,6 +63,11 @@ def linked(name: str) -> Tamper:
     return link
 
 
+def added_link(name: str) -> Tamper:
+    """Put a link to a folder where no step of the run has been yet."""
+    return lambda project: (project / name).symlink_to(project / "original")
+
+
 def removed(name: str) -> Tamper:
     return lambda project: (project / name).unlink()
 
@@ -80,6 +85,10 @@ TAMPERING: list[tuple[str, Tamper, str]] = [
     ("attempted", added(f"{RUN}/attempt-1/model.safetensors.index.json"), "index.json: R0002 has not written"),
     ("attempted", added(f"{RUN}/selection/more.csv"), "more.csv: R0002 has not written"),
     ("attempted", added(f"{RUN}/notes.txt"), "notes.txt: R0002 has not written"),
+    ("attempted", linked(f"{RUN}/attempt-1"), "attempt-1: R0002 has not written"),
+    ("attempted", linked(f"{RUN}/selection"), "selection: R0002 has not written"),
+    ("attempted", added_link(f"{RUN}/attack-1"), "attack-1: R0002 has not written"),
+    ("attempted", added(f"{RUN}/attempt-9"), "attempt-9: R0002 has not written"),
     ("promoting", edited(f"{RUN}/evidence/provenance.json", "R0002", "R0001"), "provenance.json: was changed"),
     ("promoting", added(f"{RUN}/evidence/more.json"), "more.json: R0002 has not written"),
     ("promoting", edited(f"{RUN}/selection/forget.csv", '"rec-11"', ""), "forget.csv: was changed"),

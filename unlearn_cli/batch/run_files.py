@@ -98,7 +98,7 @@ def drop_unnoted(batch: Batch, run: RunState) -> None:
     names = [path.name for kind in STEPS for path in sorted(folder.glob(f"{kind}-[0-9]*"))]
     unnoted = [name for name in names if name not in run.steps and not name.endswith(".partial")]
     for name in [*unnoted, EVIDENCE]:
-        if (folder / name).is_dir():
+        if (folder / name).is_dir() and not (folder / name).is_symlink():  # a link is none of the run's own
             console.say(f"{run.id}: {name} was not finished and is made again", run=run.id)
             shutil.rmtree(folder / name)
             files.fsync(folder)

@@ -200,7 +200,7 @@ def reports(deletion: Deletion, state: State, key: bytes) -> Iterator[str]:
 
 def _noted(run: RunState) -> Iterator[tuple[str, str]]:
     """Yield the files in a run's folder and their keyed digests: those that stay there and are not checked anyway."""
-    moved = run_files.passed_folder(run) if run.state != "running" else None
+    moved = run_files.passed_folder(run) if run.version else None
     for name, digest in run_files.noted(run).items():
         checked = name.endswith("/report.json") or run_files.is_selection(name)
         if not checked and name.partition("/")[0] != moved:
