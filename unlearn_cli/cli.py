@@ -378,6 +378,19 @@ def convert(
 
 
 @app.command()
+def clean(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that runs have written in.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed and no run is using.")] = False,
+    as_json: o.JsonOption = False,
+) -> None:  # fmt: skip
+    """List what interrupted and killed runs left behind."""
+    from unlearn_cli.commands import clean as command
+
+    talk(as_json, False, "text")
+    finish(command.run(folder, remove=remove))
+
+
+@app.command()
 def schema(
     of: Annotated[
         Literal["manifest", "report", "deletion", "request"], typer.Argument(help="Whose schema.")

@@ -4,7 +4,7 @@ import errno
 import hashlib
 import json
 import os
-import re
+import secrets
 import shutil
 import signal
 import stat
@@ -12,11 +12,12 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import astuple
 from io import BufferedReader
 from pathlib import Path
 from typing import Literal
 
-from unlearn_cli import ranks
+from unlearn_cli import console, owners, ranks
 from unlearn_cli.errors import UserError, resources
 
 SPECIAL = {
@@ -100,30 +101,34 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     check_output(folder, overwrite)
     if ranks.size() == 1:
-        with new_folder(folder) as new:
+        with new_folder(folder, replace=overwrite) as new:
             yield new
         return
     from unlearn_cli.runtime.processes import of_the_first, wait_for_all  # torch is there when processes are
 
-    number = of_the_first(os.getpid())
-    with new_folder(folder) if ranks.is_first() else nullcontext(_new_name(folder, number)) as new:
+    ending = owners.suffix(owners.Owner(*map(of_the_first, astuple(owners.this()))), of_the_first(secrets.randbits(32)))
+    writing = new_folder(folder, replace=overwrite, ending=ending)
+    with writing if ranks.is_first() else nullcontext(_new_name(folder, ending)) as new:
         wait_for_all()  # it is made
         yield new
         wait_for_all()  # nobody reads in it any more
 
 
-def _new_name(folder: Path, process: int) -> Path:
-    return _sibling(existing_parent(folder) / folder.name, f"new-{process}")
+def _new_name(folder: Path, ending: str) -> Path:
+    return _sibling(existing_parent(folder) / folder.name, f"new-{ending}")
 
 
 @contextmanager
-def new_folder(folder: Path, *, flush: bool = True) -> Iterator[Path]:
+def new_folder(
+    folder: Path, *, flush: bool = True, replace: bool = True, ending: str | None = None
+) -> Iterator[Path]:  # fmt: skip
     """Yield a new sibling folder, and put it in the place of a folder, whoever wrote that: see `output_folder`.
 
-    Without `flush` a power cut may leave files in it whose bytes are lost, as long as the caller has not flushed them.
+    Unless it may `replace` it, a folder that has appeared meanwhile stays. Without `flush` a power cut may leave files
+    in it whose bytes are lost, as long as the caller has not flushed them.
     """
     with resources(folder):
-        new = _new_name(folder, os.getpid())
+        new = _new_name(folder, ending or owners.new_suffix())
         new.mkdir()
         try:
             yield new
@@ -131,7 +136,7 @@ def new_folder(folder: Path, *, flush: bool = True) -> Iterator[Path]:
                 for path in [*sorted(new.rglob("*")), new] if flush else ():
                     fsync(path)
                 folder.parent.mkdir(parents=True, exist_ok=True)
-                _swap(new, folder)
+                _swap(new, folder, replace)
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
@@ -150,17 +155,36 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _swap(new: Path, folder: Path) -> None:
-    old = _sibling(folder, f"old-{os.getpid()}")
-    if folder.exists():
+def _swap(new: Path, folder: Path, replace: bool) -> None:
+    """Put a new folder in the place of another, which is moved aside before and removed after.
+
+    Raises:
+        UserError: it must not be replaced, but is there now; an empty folder is no loss.
+    """
+    old = _sibling(folder, f"old-{owners.new_suffix()}")
+    if os.path.lexists(folder):
+        if not replace:
+            raise _appeared(folder)
         folder.rename(old)
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except OSError as error:  # it appeared at this moment
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise _appeared(folder) from None
     fsync(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _appeared(path: Path) -> UserError:
+    return UserError(f"{path}: another run has written it meanwhile, and it is not replaced; choose another --out")
+
+
 def tidy_up(output: Path) -> None:
-    """Tidy up what a killed run left beside an output: bring the old one back if no new one came, drop the rest."""
+    """Tidy up what a killed run left beside an output: bring the old one back if no new one came, drop the rest.
+
+    What a run on another host may still be writing is left and reported.
+    """
     left = _left(output, "old")
     if left and not output.exists():
         left.pop().rename(output)
@@ -172,36 +196,57 @@ def tidy_up(output: Path) -> None:
 
 
 def _left(output: Path, kind: Literal["old", "new"]) -> list[Path]:
-    """Return what processes that are no more left beside an output."""
-    name = re.compile(re.escape(f".{output.name}.{kind}-") + "([0-9]{1,9})")
-    parent = existing_parent(output)
-    found = [(path, name.fullmatch(path.name)) for path in (parent.iterdir() if parent.is_dir() else ())]
-    return sorted(path for path, match in found if match and not _is_alive(int(match[1])))
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's process: it lives
-        return True
-    return process != os.getpid()
+    """Return what processes that are no more left beside an output; this tool makes no links of such names."""
+    start, parent = f".{output.name}.{kind}-", existing_parent(output)
+    named = [path for path in (parent.iterdir() if parent.is_dir() else ()) if path.name.startswith(start)]
+    left = []
+    for path in sorted(named):
+        owner = owners.parse(path.name.removeprefix(start))
+        if owner is None or path.is_symlink():
+            continue
+        if not owner.is_here:
+            console.warn(f"{path}: left by a run on another host; remove it if that has ended")
+        elif owner.has_ended:
+            left.append(path)
+    return left
 
 
 @contextmanager
-def output_file(path: Path) -> Iterator[Path]:
-    """Yield a sibling to write to; when all went well, fsync it and rename it to `path`."""
+def output_file(path: Path, *, replace: bool = True, mode: int = 0o666) -> Iterator[Path]:
+    """Yield a new sibling to write to; when all went well, fsync it and rename it to `path`.
+
+    Unless it may `replace` it, a file that has appeared meanwhile stays.
+    """
     with resources(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = _sibling(path, f"new-{os.getpid()}")
+        new = _sibling(path, f"new-{owners.new_suffix()}")
         try:
+            os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
             yield new
             fsync(new)
-            os.replace(new, path)
+            _put(new, path, replace)
             fsync(path.parent)
         finally:
             new.unlink(missing_ok=True)
+
+
+def _put(new: Path, path: Path, replace: bool) -> None:
+    """Put a new file in its place.
+
+    Raises:
+        UserError: it must not replace another, but there is one now.
+    """
+    if replace:
+        os.replace(new, path)
+        return
+    try:
+        os.link(new, path)  # unlike a rename, it never replaces
+    except FileExistsError:
+        raise _appeared(path) from None
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise _appeared(path) from None
+        os.replace(new, path)
 
 
 def _sibling(path: Path, suffix: str) -> Path:

@@ -287,3 +287,11 @@ def test_a_corrected_file_answers_for_what_was_refused(project: Path) -> None:
     assert (batch(project).exit_code, batch(project, "--status").exit_code) == (5, 5)
     file.write_text('request: R\nreceived: "2025-11-20T09:30:00Z"\nids: [rec-1]\n', encoding="utf-8")
     assert (batch(project).exit_code, batch(project, "--status").exit_code) == (0, 0)
+
+
+def test_vacuum_removes_the_state_that_an_interrupted_training_kept(project: Path) -> None:
+    state = project / "original.partial" / "0123456789abcdef"
+    state.mkdir(parents=True)
+    (state / "train.safetensors").write_bytes(b"weights")
+    assert "original.partial" in document(project, "--vacuum")["removed"]
+    assert not state.parent.exists()

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from unlearn_cli import owners
 from unlearn_cli.errors import IntegrityError, UserError, resources
 from unlearn_cli.files import fsync, output_file
 
@@ -34,9 +35,9 @@ def make_key(path: Path, ledger: Path) -> bytes:
 
 def _create(path: Path) -> None:
     """Write a new key as a whole, unless another process was first."""
-    new = path.parent / f".{path.name}.new-{os.getpid()}"
+    new = path.parent / f".{path.name}.new-{owners.new_suffix()}"
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
             file.write(f"{secrets.token_hex(KEY_BYTES)}\n{MARK}\n")
             file.flush()
             os.fsync(file.fileno())

@@ -1,12 +1,13 @@
 """One batch at a time: a lock on the ledger, which the system gives up as soon as its holder has ended, however."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from unlearn_cli import owners
 from unlearn_cli.errors import Busy, resources
+from unlearn_cli.files import output_file
 
 
 @contextmanager
@@ -27,8 +28,8 @@ def held(path: Path) -> Iterator[None]:
     except Timeout:
         raise Busy(f"{path}: {_told(holder)} is at this batch; try again when it has ended") from None
     try:
-        with resources(holder):
-            holder.write_text(f"{os.getpid()}\n", encoding="ascii")
+        with resources(holder), output_file(holder) as new:
+            new.write_text(f"{owners.new_suffix()}\n", encoding="ascii")
         yield
     finally:
         holder.unlink(missing_ok=True)
@@ -42,7 +43,7 @@ def _holder(path: Path) -> Path:
 def _told(holder: Path) -> str:
     """Name the process that holds the lock, unless it has not got round to saying so."""
     with contextlib.suppress(OSError):
-        number = holder.read_text(encoding="ascii").strip()
-        if number.isdigit():
-            return f"process {number}"
+        owner = owners.parse(holder.read_text(encoding="ascii").strip())
+        if owner:
+            return f"process {owner.process}" + ("" if owner.is_here else " of another host")
     return "another process"

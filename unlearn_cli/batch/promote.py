@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from unlearn_cli import files
+from unlearn_cli import files, owners
 from unlearn_cli.batch import fault
 from unlearn_cli.checkpoint_header import read_header, resolve
 from unlearn_cli.errors import IntegrityError
@@ -28,8 +28,10 @@ def point(models: Path, version: str) -> None:
     """Let the pointer name another version; if it does already, do nothing."""
     if pointed(models) == version:
         return
-    new = models / f".{POINTER}.new"
-    new.unlink(missing_ok=True)  # of a killed run
+    old_name = models / f".{POINTER}.new"  # of a run of an earlier version that was killed
+    if old_name.is_symlink():
+        old_name.unlink()
+    new = models / f".{POINTER}.new-{owners.new_suffix()}"
     new.symlink_to(version)
     fault.step("linked")
     os.replace(new, models / POINTER)

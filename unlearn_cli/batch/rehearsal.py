@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from unlearn_cli import console
+from unlearn_cli import console, owners
 from unlearn_cli.batch import inbox
 from unlearn_cli.batch.ledger import Clock, open_ledger
 from unlearn_cli.batch.ledger_check import checked, migrate
@@ -19,6 +19,7 @@ from unlearn_cli.batch.selecting import Selected, select
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch, Setup
 from unlearn_cli.checkpoint_header import read_header
+from unlearn_cli.leftovers import TEMPORARY
 
 
 def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
@@ -27,7 +28,10 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
     Raises:
         UserError: as a run would.
     """
-    with TemporaryDirectory(prefix="unlearn-cli-") as name, _copied(setup, Path(name), now) as batch:
+    with (
+        TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as name,
+        _copied(setup, Path(name), now) as batch,
+    ):
         state = checked(batch.ledger)
         refuse_unknown(setup.models, state)
         if state.current:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from unlearn_cli import leftovers
 from unlearn_cli.batch import clock, fault, inbox
 from unlearn_cli.batch.request_files import printable
 from unlearn_cli.batch.run import ready
@@ -58,7 +59,8 @@ def _remove(setup: Setup, one: Held) -> None:
 
 def held(setup: Setup, state: State, now: datetime) -> list[Held]:
     """Return all but the current version that holds what was forgotten, or names it. It writes nothing."""
-    return [*_versions(setup, state, now), *_attempts(setup, state), *_requests(setup, now), *_copies(setup)]
+    weights = [*_versions(setup, state, now), *_attempts(setup, state), *_states(setup)]
+    return [*weights, *_requests(setup, now), *_copies(setup)]
 
 
 def _versions(setup: Setup, state: State, now: datetime) -> Iterator[Held]:
@@ -90,6 +92,16 @@ def _attempts(setup: Setup, state: State) -> Iterator[Held]:
         for pattern in WEIGHTS if run.id != state.unfinished else ():
             for path in sorted((runs / run.id).glob(f"attempt-*/{pattern}")):
                 yield Held(f"runs/{path.relative_to(runs).as_posix()}", path, "an attempt that failed", False)
+
+
+def _states(setup: Setup) -> Iterator[Held]:
+    """Yield what interrupted trainings have kept beside deletion.yaml, the first checkpoint and the versions."""
+    initial = setup.deletion.path("initial")
+    folders = [setup.deletion.folder, initial.parent, initial.parent.parent, setup.models]
+    for folder in {place.resolve(): place for place in folders if place.is_dir()}.values():
+        for one in leftovers.partials(folder):
+            why = one.kept_because or f"state of an interrupted run, {leftovers.describe_size(one.bytes)}"
+            yield Held(setup.told(one.path), one.path, why, one.kept_because is not None)
 
 
 def _requests(setup: Setup, now: datetime) -> Iterator[Held]:

@@ -10,6 +10,7 @@ from unlearn_cli import attacks, console, files, plugin, ranks, suitability
 from unlearn_cli.commands import Chosen, Common, Result, tables, targets
 from unlearn_cli.commands.attack_text import attack_text
 from unlearn_cli.commands.chosen_attacks import Wanted, applicable, choose
+from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.holdout import Holdout, class_matched_holdout
 from unlearn_cli.commands.inputs import Opened, find_copies, open_inputs
 from unlearn_cli.commands.lineage import check_references
@@ -65,6 +66,14 @@ class Plan:
 
 def run(asked: Asked, common: Common) -> Result:
     """Attack the checkpoint, and the original and references beside it, judge, and write the report if asked for."""
+    if asked.dry_run:
+        return run_claimed(asked, common)
+    with output_of(common.overwrite, asked.out, asked.junit):
+        return run_claimed(asked, common)
+
+
+def run_claimed(asked: Asked, common: Common) -> Result:
+    """Do the work, while no other run writes to the same place."""
     tier = asked.tier or (None if asked.attacks else "quick")
     wanted = choose(tier, asked.attacks, asked.chosen)
     check_options(asked, tier)
@@ -214,5 +223,5 @@ def write(document: "Report", asked: Asked, opened: Opened, pictures: dict[str, 
             if asked.pictures:
                 reporting.write_pictures(document, folder, pictures)
     if asked.junit is not None:
-        with files.output_file(asked.junit) as path:
+        with files.output_file(asked.junit, replace=opened.common.overwrite) as path:
             path.write_text(junit.junit(document), encoding="utf-8")

@@ -6,6 +6,7 @@ from typing import Any
 
 from unlearn_cli import __version__, files
 from unlearn_cli.commands import Result
+from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.errors import UserError
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts put the state dict
@@ -19,6 +20,12 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
     Raises:
         UserError: it is not a plain state dict; nothing in it is ever executed.
     """
+    with output_of(overwrite, out):
+        return run_claimed(source, out, overwrite)
+
+
+def run_claimed(source: Path, out: Path, overwrite: bool) -> Result:
+    """Do the work, while no other run writes to the same place."""
     files.regular_file(source)
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: the result is a .safetensors file; give it that ending")
@@ -30,7 +37,7 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
 
     tensors = Stored(state_dict(read(source), source))
     metadata = {"format": "pt", f"{PREFIX}version": __version__, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
-    with files.output_file(out) as new:
+    with files.output_file(out, replace=overwrite) as new:
         write_tensors(new, tensors, metadata)
     return Result(str(out), {"checkpoint": str(out), "tensors": len(tensors)})
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from unlearn_cli import console, files
 from unlearn_cli.commands import Common, Result
+from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.errors import CliError
 
 MANIFEST = """\
@@ -64,6 +65,12 @@ class Stopped(CliError):
 
 def run(out: Path, common: Common, execute: Callable[[list[str]], int]) -> Result:
     """Write the manifest, run the commands in order, and tell what came out; `execute` runs one command line."""
+    with output_of(common.overwrite, out):
+        return run_claimed(out, common, execute)
+
+
+def run_claimed(out: Path, common: Common, execute: Callable[[list[str]], int]) -> Result:
+    """Do the work, while no other run writes to the same place."""
     files.check_output(out, common.overwrite)
     flags = ["--device", common.device, "--seed", str(common.seed), *(["--quiet"] if console.settings.quiet else [])]
     with files.output_folder(out, overwrite=common.overwrite) as folder:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unlearn_cli import console, files, gates, metrics, plugin, ranks
 from unlearn_cli.commands import Common, Result, tables, targets
+from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
@@ -37,6 +38,14 @@ class Asked:
 
 def run(asked: Asked, common: Common) -> Result:
     """Measure, judge, and write the report if a folder is given."""
+    if asked.dry_run:
+        return run_claimed(asked, common)
+    with output_of(common.overwrite, asked.out, asked.junit):
+        return run_claimed(asked, common)
+
+
+def run_claimed(asked: Asked, common: Common) -> Result:
+    """Do the work, while no other run writes to the same place."""
     if asked.junit:
         files.check_output(asked.junit, common.overwrite, "file")
     checkpoints = (asked.checkpoint, asked.original, *asked.references)
@@ -166,7 +175,7 @@ def carry_out(
     reporting.judge(document, conditions, force=opened.common.force)
     reporting.save_report(document, asked.out, opened.common.overwrite)
     if asked.junit and ranks.is_first():
-        with files.output_file(asked.junit) as file:
+        with files.output_file(asked.junit, replace=opened.common.overwrite) as file:
             file.write_text(junit.junit(document), encoding="utf-8")
     text = [tables.metrics_table(document), tables.comparisons_table(document), tables.gates_table(document)]
     return reporting.to_result(document, "\n\n".join(filter(None, text)), asked.out)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unlearn_cli import __version__, console, files, manifest, plugin
 from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.inputs import Opened, check_places, open_data
 from unlearn_cli.data.labels import class_numbers
 from unlearn_cli.errors import UserError
@@ -24,6 +25,12 @@ class Asked:
 
 def run(asked: Asked, common: Common) -> Result:
     """Learn the noise; write it as safetensors, with a picture of it beside."""
+    with output_of(common.overwrite, asked.out):
+        return run_claimed(asked, common)
+
+
+def run_claimed(asked: Asked, common: Common) -> Result:
+    """Do the work, while no other run writes to the same place."""
     learner = plugin.inspect("noise", "learn_noise", "unlearn_cli.noise")
     settings = plugin.settings(learner, asked.chosen.config, asked.chosen.assignments)
     if asked.out.suffix != ".safetensors":
@@ -54,7 +61,11 @@ def run(asked: Asked, common: Common) -> Result:
         picture = reporting.noise_picture(current)
     assert picture is not None
     lineage = {"unlearn_cli.parent": weights.tensor_digest, "unlearn_cli.version": __version__}
-    with files.output_file(asked.out) as new, files.output_file(picture_path) as new_picture:
+    replace = common.overwrite
+    with (
+        files.output_file(asked.out, replace=replace) as new,
+        files.output_file(picture_path, replace=replace) as new_picture,
+    ):
         save_noise(new, noise, lineage)
         new_picture.write_bytes(picture)
     curve = [float(value) for value in noise.curve]

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel
 
-from unlearn_cli import __version__, console, files, manifest, plugin, shadows, suitability
+from unlearn_cli import __version__, console, files, manifest, owners, plugin, shadows, suitability
 from unlearn_cli.commands import Chosen, Common, Result
 from unlearn_cli.commands.inputs import Opened, content_digest, open_described
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.errors import UserError
+from unlearn_cli.leftovers import TEMPORARY
 from unlearn_cli.plugin import Plugin
 from unlearn_cli.verdict.advice import advice
 
@@ -187,6 +188,6 @@ def trained_checkpoint(current: "Session", model: Any) -> "Checkpoint":
     from unlearn_cli.commands.targets import as_lineage
 
     scale = as_lineage(current.manifest.task, current.target)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as folder:
         found = checkpoint.load(checkpoint.save(Path(folder), model.state_dict(), scale))
         return replace(found, tensors={name: tensor.clone() for name, tensor in found.tensors.items()})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unlearn_cli import __version__, console, files, plugin
 from unlearn_cli.commands import Chosen, Common, Result, tables, targets
+from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.inputs import (
     content_digest,
     forget_state,
@@ -30,6 +31,12 @@ class Asked:
 
 def run(asked: Asked, common: Common) -> Result:
     """Train, measure, and write checkpoint and report together."""
+    with output_of(common.overwrite, asked.out):
+        return run_claimed(asked, common)
+
+
+def run_claimed(asked: Asked, common: Common) -> Result:
+    """Do the work, while no other run writes to the same place."""
     recipe = plugin.inspect("training", "fit", "unlearn_cli.training")
     settings = plugin.settings(recipe, asked.chosen.config, asked.chosen.assignments)
     opened = open_inputs(asked.manifest, common, (asked.start,), asked.out)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from unlearn_cli import __version__, console, files, gates, manifest, metrics, plugin, suitability
 from unlearn_cli.commands import Chosen, Common, Result, tables, targets
+from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.evaluate import computable
 from unlearn_cli.commands.inputs import (
     Copies,
@@ -55,6 +56,14 @@ class Asked:
 
 def run(asked: Asked, common: Common) -> Result:
     """Check all that can be checked, unlearn, measure before and after, and write checkpoint and report together."""
+    if asked.dry_run:
+        return run_claimed(asked, common)
+    with output_of(common.overwrite, asked.out):
+        return run_claimed(asked, common)
+
+
+def run_claimed(asked: Asked, common: Common) -> Result:
+    """Do the work, while no other run writes to the same place."""
     method = plugin.load("methods", asked.method)
     settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
     described = manifest.read(asked.manifest)
