@@ -162,7 +162,7 @@ def test_a_question_mark_after_a_blank_can_be_missing(tmp_path: Path) -> None:
     rows = ["39, State-gov, <=50K, United-States", "50, ?, >50K, ?", "?, Private, >50K, Mexico"]
     (tmp_path / "t.csv").write_text("\n".join(["age, work, Salary, country", *rows]) + "\n")
     table = {"path": str(tmp_path / "t.csv"), "label": "Salary", "features": ["age"], "missing": ["?"]}
-    data = {"train": {"table": table}, "transform": [{"standardise": {"missing": "mean"}}]}
+    data = {"train": {"table": table}, "group": "id", "transform": [{"standardise": {"missing": "mean"}}]}
     manifest = {"version": 1, "task": "classification", "model": {"architecture": "mlp"}, "input": {"shape": [1]}}
     forget = {"groups": {"column": "country", "values": ["Mexico"]}}
     dataset = open_dataset(Manifest.model_validate({**manifest, "data": data, "forget": forget}))

@@ -36,7 +36,7 @@ Ask = Callable[[str, Sequence[Any]], tuple[Any, ...]]
 class TextColumn:
     """A column of text: the SQL of its cells, null where empty, and how to ask all of them for something."""
 
-    place: str  # for messages
+    location: str  # for messages
     name: str
     sql: str
     ask: Ask  # the expressions of one SELECT over all cells, and their parameters
@@ -46,7 +46,7 @@ class TextColumn:
     untyped: bool = False  # of a csv: what looks like a number may be one
     line_of: Callable[[str, Sequence[Any]], str] = lambda predicate, values: ""  # " (line 7)" of the first such cell
 
-    facts: Facts = field(default_factory=dict)  # what was asked before
+    facts: Facts = field(default_factory=dict)  # answers to earlier queries
 
     @property
     def number_facts(self) -> tuple[str | None, str | None, str | None]:
@@ -63,20 +63,20 @@ class TextColumn:
     def _asked_once(self, fact: str, *predicates: str) -> tuple[str | None, str | None, str | None]:
         """Return the lowest cell for which each of three predicates holds; x is the cell."""
         if fact not in self.facts:
-            asked = ", ".join(f"min({self.sql}) FILTER (WHERE {_of(text, self.sql)})" for text in predicates)
-            first, second, third = self.ask(asked, [])
+            query = ", ".join(f"min({self.sql}) FILTER (WHERE {_of(text, self.sql)})" for text in predicates)
+            first, second, third = self.ask(query, [])
             self.facts[fact] = first, second, third
         return self.facts[fact]
 
     def formats(self, cell: str) -> list[str]:
         """Return the formats of dates, of the usual ones, that one cell and then all cells have."""
-        asked = ", ".join("try_strptime(?, ?) IS NOT NULL" for _ in FORMATS)
-        answers = self.compute(asked, [text for pattern in FORMATS for text in (cell, pattern)])
+        query = ", ".join("try_strptime(?, ?) IS NOT NULL" for _ in FORMATS)
+        answers = self.compute(query, [text for pattern in FORMATS for text in (cell, pattern)])
         likely = [pattern for pattern, fits in zip(FORMATS, answers, strict=True) if fits]
         if not likely:
             return []
-        asked = ", ".join(f"bool_and(try_strptime({self.sql}, ?) IS NOT NULL)" for _ in likely)
-        return [pattern for pattern, fits in zip(likely, self.ask(asked, [*likely]), strict=True) if fits]
+        query = ", ".join(f"bool_and(try_strptime({self.sql}, ?) IS NOT NULL)" for _ in likely)
+        return [pattern for pattern, fits in zip(likely, self.ask(query, [*likely]), strict=True) if fits]
 
     def shown(self, cell: str) -> str:
         """Return a cell as messages may show it: of private ones digits and letters as 9 and a."""
@@ -187,7 +187,7 @@ def _check_order(column: TextColumn) -> None:
 def _no_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserError:
     seen = f", which looks like {' or '.join(looks[:2])}" if looks else ""
     example = looks[0] if looks else "%d-%m-%Y %H:%M"
-    source = column.place.partition(":")[0]
+    source = column.location.partition(":")[0]
     return UserError(
         f"{_at(column)} holds text such as '{column.shown(cell)}'{seen}; an order needs numbers or ISO 8601 "
         f'dates in every cell; if it holds dates, give their format: {source}.dates: {{{column.name}: "{example}"}}'
@@ -223,15 +223,15 @@ def _as_numbers(op: str, numbers: Sequence[Any], column: TextColumn, cell: str) 
     whole = column.number_facts[1] is None and all(isinstance(number, int) for number in numbers)
     kind = "HUGEINT" if whole else "DOUBLE"
     cells = f"TRY_CAST({cell} AS {kind})"
-    known = "" if whole else f" AND NOT isnan({cells})"  # DuckDB takes NaN for the largest number
-    return f"({_joined(cells, op, ['?'] * len(numbers))}{known})", list(numbers)
+    not_nan = "" if whole else f" AND NOT isnan({cells})"  # DuckDB takes NaN for the largest number
+    return f"({_joined(cells, op, ['?'] * len(numbers))}{not_nan})", list(numbers)
 
 
 @dataclass(frozen=True)
 class TypedColumn:
     """A column that has a type of its own: of jsonl or parquet."""
 
-    place: str
+    location: str
     name: str
     kind: str
 
@@ -248,8 +248,8 @@ def _compare_typed(condition: Condition, column: TypedColumn, cell: str) -> SqlT
     if None in values:
         raise UserError(f"{_at(column)} holds numbers; compare it with numbers")
     _refuse_large(values, column)
-    known = f" AND NOT isnan({cell})" if column.kind in ("FLOAT", "DOUBLE") else ""
-    return _joined(cell, condition.op, ["?"] * len(values)) + known, values
+    not_nan = f" AND NOT isnan({cell})" if column.kind in ("FLOAT", "DOUBLE") else ""
+    return _joined(cell, condition.op, ["?"] * len(values)) + not_nan, values
 
 
 NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
@@ -292,4 +292,4 @@ def parsed_number(text: str) -> int | float | None:
 
 
 def _at(column: TextColumn | TypedColumn) -> str:
-    return f"{column.place}: column '{column.name}'"
+    return f"{column.location}: column '{column.name}'"

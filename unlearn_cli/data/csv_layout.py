@@ -24,7 +24,7 @@ class CsvLayout:
     """The delimiter, the names of the columns, and what DuckDB has to be told."""
 
     path: Path
-    place: str  # for messages
+    location: str  # for messages
     delimiter: str
     header: tuple[str, ...]
     plain: bool  # DuckDB splits it as `rows` does, and no quoted cell has a blank at an end
@@ -41,12 +41,12 @@ class CsvLayout:
         Raises:
             UserError: a row has more or fewer cells than the header, or its quotes do not match.
         """
-        rows = _rows(self.path, self.place, self.delimiter)
+        rows = _rows(self.path, self.location, self.delimiter)
         next(rows, None)
         for line, cells in rows:
             if len(cells) != len(self.header):
                 raise UserError(
-                    f"{self.place}:{line}: the row has {len(cells)} cells, but the first line names "
+                    f"{self.location}:{line}: the row has {len(cells)} cells, but the first line names "
                     f"{len(self.header)} columns; fix the row (quote a cell that holds '{self.delimiter}')"
                 )
             yield line, cells
@@ -58,13 +58,13 @@ class CsvLayout:
         return next(line for number, (line, _) in enumerate(self.rows()) if number == row)
 
 
-def inspect_csv(path: Path, place: str) -> CsvLayout:
+def inspect_csv(path: Path, location: str) -> CsvLayout:
     """Look at every byte of a csv once.
 
     Raises:
         UserError: it is empty, no UTF-8, holds a NUL, or a name in its header is there twice.
     """
-    traits = _Traits(place)
+    traits = _Traits(location)
     with path.open("rb") as file:
         delimiter = _delimiter(file.read(BLOCK))
         file.seek(0)
@@ -72,9 +72,9 @@ def inspect_csv(path: Path, place: str) -> CsvLayout:
         while block := file.read(BLOCK):
             traits.add(block, delimiter.encode())
     traits.end()
-    header = tuple(next(_rows(path, place, delimiter), (1, []))[1])
-    _check_header(header, place)
-    return CsvLayout(path, place, delimiter, header, traits.are_plain(len(header)), bool(traits.quotes))
+    header = tuple(next(_rows(path, location, delimiter), (1, []))[1])
+    _check_header(header, location)
+    return CsvLayout(path, location, delimiter, header, traits.are_plain(len(header)), bool(traits.quotes))
 
 
 def blanks_of(delimiter: str) -> str:
@@ -88,19 +88,19 @@ def _delimiter(start: bytes) -> str:
     return max(DELIMITERS, key=line.count)
 
 
-def _check_header(header: tuple[str, ...], place: str) -> None:
+def _check_header(header: tuple[str, ...], location: str) -> None:
     if not header:
-        raise UserError(f"{place}: is empty; expected a first line that names the columns")
+        raise UserError(f"{location}: is empty; expected a first line that names the columns")
     for number, name in enumerate(header):
         if name and name in header[:number]:
-            raise UserError(f"{place}:1: two columns are named '{name}'; give each column a name of its own")
+            raise UserError(f"{location}:1: two columns are named '{name}'; give each column a name of its own")
 
 
 @dataclass
 class _Traits:
     """What the bytes of a file show, added up block by block."""
 
-    place: str
+    location: str
     tab: bool = False
     last: bytes = b"\n"
     lines: int = 0
@@ -145,23 +145,23 @@ class _Traits:
 
     def _check(self, block: bytes, *, final: bool = False) -> None:
         if block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and not self.lines:
-            raise UserError(f"{self.place}: is UTF-16 text; save it as UTF-8")
+            raise UserError(f"{self.location}: is UTF-16 text; save it as UTF-8")
         if b"\0" in block:
             line = self.lines + 1 + block[: block.index(b"\0")].count(b"\n")
-            raise UserError(f"{self.place}:{line}: holds a NUL byte; expected UTF-8 text")
+            raise UserError(f"{self.location}:{line}: holds a NUL byte; expected UTF-8 text")
         try:
             self.decoder.decode(block, final)
         except UnicodeDecodeError as error:
             line = self.lines + 1 + error.object[: error.start].count(b"\n")
             raise UserError(
-                f"{self.place}:{line}: is not UTF-8 text (byte 0x{error.object[error.start]:02X}); save it as UTF-8"
+                f"{self.location}:{line}: is not UTF-8 text (byte 0x{error.object[error.start]:02X}); save it as UTF-8"
             ) from None
 
 
 BESIDE_QUOTE = (b'" ', b' "', b'"\t', b'\t"')
 
 
-def _rows(path: Path, place: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, location: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line and cells of all rows, the header's too, without those of nothing but blanks."""
     splitter, line, rest, piece = _Splitter(delimiter), 1, "", " "
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -170,13 +170,13 @@ def _rows(path: Path, place: str, delimiter: str) -> Iterator[tuple[int, list[st
             text, used = rest + piece, 0
             for cells, end in splitter.split(text, final=not piece):
                 if any(isinstance(cell, Unclosed) for cell in cells):
-                    raise _unclosed(place, line)
+                    raise _unclosed(location, line)
                 if len(cells) > 1 or text[used:end].strip(" \t\r\n"):
                     yield line, cells
                 line, used = line + _line_ends(text, used, end), end
             rest = text[used:]
             if len(rest) > MAX_ROW:
-                raise _unclosed(place, line)
+                raise _unclosed(location, line)
 
 
 def rows_of_text(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
@@ -193,9 +193,9 @@ def _line_ends(text: str, start: int, end: int) -> int:
     return text.count("\n", start, end) + lone
 
 
-def _unclosed(place: str, line: int) -> UserError:
+def _unclosed(location: str, line: int) -> UserError:
     return UserError(
-        f"{place}:{line}: a quote is never closed, or text follows the closing quote; fix the row (a quote within a "
+        f"{location}:{line}: a quote is never closed, or text follows the closing quote; fix the row (a quote within a "
         'quoted cell is written "")'
     )
 

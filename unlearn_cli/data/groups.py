@@ -40,7 +40,8 @@ def numbers_of(values: Values, what: str) -> np.ndarray:
     names, codes = as_strings(values).numbered()
     if "" in names:
         row = int(np.flatnonzero(codes == names.index(""))[0])
-        raise UserError(f"{what} is empty in row {row}; fill it or leave the row out")
+        advice = "or name another column as data.group ('id': each record stands for itself)"
+        raise UserError(f"{what} is empty in row {row}; fill it, leave the row out, {advice}")
     digests = [blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in names]
     return np.frombuffer(b"".join(digests), dtype=np.int64)[codes]
 

@@ -45,12 +45,12 @@ def _lines(text: str) -> list[str]:
     return [line.strip(" \t") for line in lines if line.strip(" \t")]
 
 
-def _json_ids(text: str, place: str) -> list[str]:
+def _json_ids(text: str, location: str) -> list[str]:
     """Return the ids of a JSON list; numbers as they are written."""
     try:
         values: Any = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except (json.JSONDecodeError, RecursionError):
-        raise UserError(f"{place}: is not valid JSON; expected a list of ids") from None
+        raise UserError(f"{location}: is not valid JSON; expected a list of ids") from None
     if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
-        raise UserError(f"{place}: expected a JSON list of ids, each a text or a number")
+        raise UserError(f"{location}: expected a JSON list of ids, each a text or a number")
     return values

@@ -306,12 +306,12 @@ class TableFile:
     def comparable(self, column: str) -> TextColumn | TypedColumn:
         """Return what conditions need to know of a column."""
         self.quoted(column)
-        place = self.place.partition(":")[0] if self.private else self.place
+        location = self.place.partition(":")[0] if self.private else self.place
         if not self.types[column].startswith("VARCHAR"):
-            return TypedColumn(place, column, self.types[column])
+            return TypedColumn(location, column, self.types[column])
         # Made anew each time: a cycle with this object would have the connection collected in a forked worker.
         return TextColumn(
-            place, column, self.cell(column), self._ask, self._compute, self.formats.get(column), self.private,
+            location, column, self.cell(column), self._ask, self._compute, self.formats.get(column), self.private,
             untyped=self.layout is not None, line_of=self._place_of, facts=self._facts.setdefault(column, {}),
         )  # fmt: skip
 

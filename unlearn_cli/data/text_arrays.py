@@ -12,46 +12,46 @@ from unlearn_cli.data.table_file import connect
 from unlearn_cli.sources import Condition
 
 
-def text_mask(place: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
+def text_mask(location: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
     """Return the mask of the cells for which a condition holds; an empty one fulfils none."""
-    with _column(place, condition.column, values, pattern) as (column, select):
+    with _column(location, condition.column, values, pattern) as (column, select):
         predicate, parameters = conjunction([condition], lambda name: column, lambda name: column.sql)
         return select(predicate, parameters).astype(bool)
 
 
-def moments(place: str, name: str, values: Values, pattern: str | None) -> tuple[np.ndarray, bool]:
+def moments(location: str, name: str, values: Values, pattern: str | None) -> tuple[np.ndarray, bool]:
     """Return the cells in the order of time: as microseconds (int64; True), or as numbers (float64; False).
 
     Raises:
         UserError: they are neither ISO 8601 dates nor numbers, do not have the format, or one is empty.
     """
-    with _column(place, name, values, pattern) as (column, select):
+    with _column(location, name, values, pattern) as (column, select):
         sql, parameters, is_time = column.ordered()
         return select(f"epoch_us({sql})" if is_time else sql, parameters), is_time
 
 
 @contextmanager
-def _column(place: str, name: str, values: Values, pattern: str | None) -> Iterator[tuple[TextColumn, Any]]:
+def _column(location: str, name: str, values: Values, pattern: str | None) -> Iterator[tuple[TextColumn, Any]]:
     connection = connect([])
     connection.execute("CREATE TABLE cells (cell VARCHAR)")
     for chunk in as_strings(values).chunks():
         connection.execute("INSERT INTO cells SELECT unnest(?)", [[_plain(text) for text in chunk]])
 
-    def ask(what: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
-        return connection.execute(f"SELECT {what} FROM cells", parameters).fetchall()[0]
+    def ask(expressions: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
+        return connection.execute(f"SELECT {expressions} FROM cells", parameters).fetchall()[0]
 
-    def compute(what: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
-        return connection.execute(f"SELECT {what}", parameters).fetchall()[0]
+    def compute(expressions: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
+        return connection.execute(f"SELECT {expressions}", parameters).fetchall()[0]
 
-    def select(what: str, parameters: Sequence[Any]) -> np.ndarray:
-        return np.asarray(connection.execute(f"SELECT {what} AS c FROM cells", parameters).fetchnumpy()["c"])
+    def select(expressions: str, parameters: Sequence[Any]) -> np.ndarray:
+        return np.asarray(connection.execute(f"SELECT {expressions} AS c FROM cells", parameters).fetchnumpy()["c"])
 
     def row_of(predicate: str, parameters: Sequence[Any]) -> str:
         first = f"SELECT min(rowid) FROM cells WHERE {predicate}"
         return f" (row {connection.execute(first, parameters).fetchall()[0][0]})"
 
     try:
-        yield TextColumn(place, name, "nullif(cell, '')", ask, compute, pattern, line_of=row_of), select
+        yield TextColumn(location, name, "nullif(cell, '')", ask, compute, pattern, line_of=row_of), select
     finally:
         connection.close()
 
