@@ -22,7 +22,7 @@ def pool(count: int, shift: float | np.ndarray, seed: int = 0, canary_share: flo
 
 
 def test_what_is_left_is_found_and_retraining_is_not() -> None:
-    leak, control = ulira(pool(48, 2.0), 0).quantities, ulira(pool(48, 0.0), 0).quantities
+    leak, control = ulira(pool(48, 2.0)).quantities, ulira(pool(48, 0.0)).quantities
     assert leak["auc"].value == pytest.approx(0.92, abs=0.03)  # Phi(2 / sqrt 2), a little less for few shadows
     assert control["auc"].value == pytest.approx(0.5, abs=0.025)
     assert control["auc"].low is not None and control["auc"].low < 0.51
@@ -34,7 +34,7 @@ def test_what_is_left_is_found_and_retraining_is_not() -> None:
 
 def test_unevenly_exposed_records_show_in_the_worst_tenth() -> None:
     exposed = np.where(np.arange(RECORDS) < 20, 6.0, 0.0)
-    found, even = ulira(pool(48, exposed), 0).quantities, ulira(pool(48, 0.0), 0).quantities
+    found, even = ulira(pool(48, exposed)).quantities, ulira(pool(48, 0.0)).quantities
     assert found["auc"].value == pytest.approx(0.6, abs=0.04)  # a tenth of the members stand above all
     assert (found["worst_decile"].value or 0) > 0.95
     assert (found["worst_decile"].value or 0) > (even["worst_decile"].value or 1) + 0.2
@@ -42,19 +42,19 @@ def test_unevenly_exposed_records_show_in_the_worst_tenth() -> None:
 
 def test_records_that_stay_are_judged_as_the_forgotten_are() -> None:
     exposed = pool(48, 2.0)
-    assert retained(exposed, 0).quantities == ulira(exposed, 0).quantities
-    assert retained(exposed, 0).scores is None  # members stay members: no attack block, so no gate reads it
+    assert retained(exposed).quantities == ulira(exposed).quantities
+    assert retained(exposed).scores is None  # members stay members: no attack block, so no gate reads it
 
 
 def test_a_wrecked_network_passes_u_lira() -> None:
     random = np.random.default_rng(1)
     wrecked = Pool(pool(48, 0.0).members, 0.01 * random.normal(size=(48, RECORDS)) - 9.0, np.zeros(RECORDS, dtype=bool))
-    assert ulira(wrecked, 0).quantities["auc"].value == pytest.approx(0.5, abs=0.02)
+    assert ulira(wrecked).quantities["auc"].value == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_one_sided_attack_misses_what_was_pushed_too_far() -> None:
-    assert (lira(pool(48, -2.0), 0).quantities["auc"].value or 1) < 0.15
-    assert (ulira(pool(48, -2.0), 0).quantities["auc"].value or 0) > 0.85
+    assert (lira(pool(48, -2.0)).quantities["auc"].value or 1) < 0.15
+    assert (ulira(pool(48, -2.0)).quantities["auc"].value or 0) > 0.85
 
 
 def test_canaries_are_a_stratum_of_their_own_and_bound_epsilon() -> None:
@@ -91,6 +91,6 @@ def test_with_few_runs_there_are_reasons_and_no_crash() -> None:
     few = pool(8, 1.0)
     runs = ShadowRuns(few.members, dict.fromkeys(("before", "after", "retrain"), few.phi), few.canaries)
     assert forgetting_score(runs, runs.of("subject")).quantities["quality"].reason
-    assert ulira(few, 0).quantities["auc"].value is not None
+    assert ulira(few).quantities["auc"].value is not None
     two = Pool(few.members[:2], few.phi[:2], few.canaries)
-    assert ulira(two, 0).quantities["auc"].reason
+    assert ulira(two).quantities["auc"].reason

@@ -126,7 +126,7 @@ def test_without_a_sample_of_retain_the_attack_says_why(tmp_path: Path) -> None:
     shadow(write_manifest(tmp_path, SMALL), tmp_path / "cells", "0-7", "--retained", "0")
     runs = load_runs(tmp_path / "cells", {})
     assert runs.retained is None
-    assert "--retained" in (retained(None, 0).quantities["auc"].reason or "")
+    assert "--retained" in (retained(None).quantities["auc"].reason or "")
 
 
 def test_wrong_use_is_refused(runs: Path, original: Path, tmp_path: Path) -> None:

@@ -81,12 +81,12 @@ def test_every_run_is_a_target_once_and_no_shadow_of_itself() -> None:
 
 def test_an_interval_over_runs_covers_and_is_wider_than_one_over_pairs_when_runs_differ() -> None:
     random, covered = np.random.default_rng(0), 0
-    for seed in range(60):
+    for _ in range(60):
         members = random.random((24, 50)) < 0.5
         offsets = 0.8 * random.normal(size=(24, 1)) * members  # each run leaks more or less, on average not at all
         scores = random.normal(size=(24, 50)) + offsets
-        found = clustered_auc(members, scores, seed)
+        found = clustered_auc(members, scores)
         assert found.low is not None and found.high is not None
         covered += found.low <= 0.5 <= found.high
-    assert covered >= 51
-    assert clustered_auc(np.ones((4, 3), dtype=bool), np.zeros((4, 3)), 0).reason
+    assert covered >= 53
+    assert clustered_auc(np.ones((4, 3), dtype=bool), np.zeros((4, 3))).reason

@@ -31,9 +31,9 @@ def canaries(
     known = chosen & ~np.isnan(scores).any(axis=0)
     if not known.any():
         return Findings({"auc": missing("no record was in enough runs")})
-    quantities = {"auc": clustered_auc(members[:, known], scores[:, known], seed)}
+    quantities = {"auc": clustered_auc(members[:, known], scores[:, known])}
     if not chosen.all():
-        quantities["auc_others"] = clustered_auc(members[:, ~chosen], scores[:, ~chosen], seed)
+        quantities["auc_others"] = clustered_auc(members[:, ~chosen], scores[:, ~chosen])
     inside, outside = scores[:, known][members[:, known]], scores[:, known][~members[:, known]]
     random = np.random.default_rng(seed)
     bound = epsilon_lower_bound(inside, outside, random, confidence=confidence)

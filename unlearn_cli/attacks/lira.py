@@ -15,9 +15,9 @@ from unlearn_cli.stats.clusters import clustered_auc
 from unlearn_cli.stats.lira_scores import one_sided
 
 
-def lira(shadow_runs: Pool, seed: int) -> Findings:
+def lira(shadow_runs: Pool) -> Findings:
     """Return the AUC over all pairs of run and record, with an interval over runs."""
     scores = one_sided(shadow_runs.members, shadow_runs.phi)
     seen = ~np.isnan(scores)
     pooled = Scores(scores[seen & shadow_runs.members], scores[seen & ~shadow_runs.members])
-    return Findings({"auc": clustered_auc(shadow_runs.members, scores, seed)}, scores=pooled)
+    return Findings({"auc": clustered_auc(shadow_runs.members, scores)}, scores=pooled)

@@ -12,8 +12,8 @@ from unlearn_cli.shadows import Pool
 from unlearn_cli.stats import Findings, missing
 
 
-def retained(retained_shadow_runs: Pool | None, seed: int) -> Findings:
+def retained(retained_shadow_runs: Pool | None) -> Findings:
     """Return AUC, accuracy and the worst tenth of the records, as `ulira` does for the forgotten."""
     if retained_shadow_runs is None:
         return Findings({"auc": missing("the shadow runs hold no records of retain; 'shadow --retained' adds them")})
-    return Findings(ulira(retained_shadow_runs, seed).quantities)
+    return Findings(ulira(retained_shadow_runs).quantities)

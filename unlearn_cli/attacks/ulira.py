@@ -21,7 +21,7 @@ from unlearn_cli.stats.roc import tpr_at_fpr
 DECILE = 0.1
 
 
-def ulira(shadow_runs: Pool, seed: int) -> Findings:
+def ulira(shadow_runs: Pool) -> Findings:
     """Return AUC, accuracy at Lambda > 0 over all pairs, over records (median and worst tenth), and TPR at 0.1 %."""
     members = shadow_runs.members
     scores = likelihood_ratios(members, shadow_runs.phi)
@@ -29,7 +29,7 @@ def ulira(shadow_runs: Pool, seed: int) -> Findings:
     right = np.where(seen, (scores > 0) == members, np.nan)
     pooled = Scores(scores[seen & members], scores[seen & ~members])
     quantities = {
-        "auc": clustered_auc(members, scores, seed),
+        "auc": clustered_auc(members, scores),
         "accuracy": proportion(int(np.nansum(right)), int(seen.sum())),
     }
     if seen.any():

@@ -15,10 +15,8 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.plugin import Fraction
 from unlearn_cli.relearning import Relearned, make_goal, relearn, repeated
 from unlearn_cli.report import Estimate
-from unlearn_cli.stats.intervals import bounded, missing
+from unlearn_cli.stats.intervals import missing, ratio
 from unlearn_cli.training import TaskLoss
-
-RESAMPLES = 1000
 
 
 def anamnesis_index(
@@ -26,7 +24,7 @@ def anamnesis_index(
     *, alpha: Fraction = 0.05, lr: PositiveFloat = 1e-3, cap: PositiveInt = 300, every: PositiveInt = 1,
     repeats: PositiveInt = 5,
 ) -> Estimate:  # fmt: skip
-    """Return the ratio of the mean steps, with a bootstrap interval over pairs of repeats."""
+    """Return the ratio of the mean steps, with a t interval (delta method) over pairs of repeats."""
     goal = make_goal(original, forget, test, task_loss, alpha)
 
     def run(network: nn.Module, name: str) -> list[Relearned]:
@@ -50,6 +48,5 @@ def index(ours: list[Relearned], theirs: list[Relearned], cap: int) -> Estimate:
     value = float(steps.mean() / others.mean())
     if n < 2:
         return Estimate(value=value, n=n)
-    picks = np.random.default_rng(n).integers(0, n, (RESAMPLES, n))
-    low, high = np.quantile(steps[picks].mean(1) / others[picks].mean(1), [0.025, 0.975])
-    return bounded(value, n, (min(low, value), max(high, value)), "percentile bootstrap over repeats")
+    found = ratio(steps, others)  # a percentile bootstrap of five repeats covers 80 % and less
+    return found if found.low is None else found.model_copy(update={"low": max(0.0, found.low)})

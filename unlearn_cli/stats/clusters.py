@@ -1,12 +1,12 @@
-"""Intervals over runs: records of one run share a network, so it is runs that are drawn again (cluster bootstrap)."""
+"""Intervals over runs: records of one run share a network, so runs are the clusters."""
 
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import rankdata, t
 
 from unlearn_cli.report import Estimate
-from unlearn_cli.stats.intervals import bounded, missing
-
-RESAMPLES = 300
+from unlearn_cli.stats.cluster_variance import CONFIDENCE
+from unlearn_cli.stats.intervals import missing
+from unlearn_cli.stats.roc import auc
 
 
 def pooled_auc(members: np.ndarray, scores: np.ndarray) -> float:
@@ -19,18 +19,23 @@ def pooled_auc(members: np.ndarray, scores: np.ndarray) -> float:
     return float((ranks.sum() - len(inside) * (len(inside) + 1) / 2) / (len(inside) * len(outside)))
 
 
-def clustered_auc(members: np.ndarray, scores: np.ndarray, seed: int) -> Estimate:
-    """Return the pooled AUC with a percentile interval over resampled runs (K, n)."""
+def clustered_auc(members: np.ndarray, scores: np.ndarray) -> Estimate:
+    """Return the pooled AUC of (K, n) scores with the interval of the jackknife over runs.
+
+    `sd` is the standard error; a bootstrap of eight runs would make it too small.
+    """
     runs, n = scores.shape
     value = pooled_auc(members, scores)
     if np.isnan(value) or runs < 2:
         return missing("no pairs of run and record of both kinds", n)
-    random = np.random.default_rng(seed)
-    again = []
-    for _ in range(RESAMPLES):
-        pick = random.integers(0, runs, runs)
-        again.append(pooled_auc(members[pick], scores[pick]))
-    low, high = np.nanquantile(again, [0.025, 0.975])
-    bounds = (min(low, value), max(high, value))
-    found = bounded(value, int((~np.isnan(scores)).sum()), bounds, f"cluster bootstrap over {runs} runs")
-    return found.model_copy(update={"sd": float(np.nanstd(again)), "runs": runs})
+    seen, run = ~np.isnan(scores), np.broadcast_to(np.arange(runs)[:, None], scores.shape)
+    inside, outside = seen & members, seen & ~members
+    found = auc(scores[inside], scores[outside], (run[inside], run[outside]))
+    if found.low is None or found.high is None:
+        return found.model_copy(update={"runs": runs})
+    freedom = found.degrees_of_freedom or runs - 1.0
+    half = max(found.high - value, value - found.low)
+    return found.model_copy(update={
+        "sd": half / float(t.ppf((1 + CONFIDENCE) / 2, freedom)), "degrees_of_freedom": freedom, "runs": runs,
+        "clusters": None, "design_effect": None, "interval": f"{found.interval}: {runs} runs",
+    })  # fmt: skip

@@ -1,9 +1,7 @@
 """Gates of the audit tier: what shadow runs of the recipe show (attacks.md 3.2, G-ulira, G-eps)."""
 
-from scipy.stats import norm
-
 from unlearn_cli.report import Estimate, Finding
-from unlearn_cli.verdict.checks import Check, near, share_at_most
+from unlearn_cli.verdict.checks import Check, distribution, near, share_at_most
 
 AUC_MARGIN, TPR_LIMIT, EPSILON_LIMIT, DECILE_MARGIN = 0.05, 0.01, 0.5, 0.05
 STRATA = ("ulira", "canaries")
@@ -53,6 +51,6 @@ def _auc(claim: str, found: Finding) -> Check:
     value = found.quantities["auc"]
     if value.value is None or not value.sd:
         return Check(claim, value, 0.5, AUC_MARGIN, reason=value.reason or "the runs do not differ")
-    spread = value.sd
-    passed, failed = near(value.value, 0.5, AUC_MARGIN, lambda x: float(norm.cdf(x / spread)))
+    spread, errors = value.sd, distribution(value.degrees_of_freedom)
+    passed, failed = near(value.value, 0.5, AUC_MARGIN, lambda x: float(errors.cdf(x / spread)))
     return Check(claim, value, 0.5, AUC_MARGIN, passed, failed)
