@@ -51,6 +51,18 @@ def test_the_worst_reference_decides() -> None:
     assert compare(with_error(5.0), errors[:1], "references").detected is True
 
 
+def test_a_forgotten_group_that_is_one_cluster_is_judged_by_its_records() -> None:
+    forget, never_seen = with_accuracy(15, 100), with_accuracy(90, 100)
+    one = Outputs(forget.values, forget.labels, forget.task, np.zeros(100, dtype=np.int64))
+    many = Outputs(never_seen.values, never_seen.labels, never_seen.task, np.arange(100) % 20)
+    assert compare(one, [many], "group").detected is True
+    few = Outputs(
+        never_seen.values, never_seen.labels, never_seen.task, np.arange(100) // 10
+    )  # all right, or all wrong
+    low, lower = (compare(one, [level], "group").never_seen.low for level in (many, few))
+    assert low is not None and lower is not None and lower < low
+
+
 def test_an_error_must_be_more_than_half_above() -> None:
     assert compare(with_error(1.2), [with_error(1.0)], "test").detected is False
     result = compare(with_error(3.0), [with_error(1.0)], "test")
