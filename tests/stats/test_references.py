@@ -59,3 +59,9 @@ def test_a_plain_metric_is_measured_in_standard_deviations() -> None:
     assert found.normalised is None
     same = compare(number(0.5), [number(0.7), number(0.7)], None, split="test", metric="accuracy", distance=False)
     assert (same.units_of_sd, same.reason) == (None, "the references do not differ")
+
+
+def test_an_interval_that_reaches_down_to_zero_still_does_over_references() -> None:
+    single = [Estimate(value=value, n=9, low=0.0, high=value + 0.01) for value in (0.50, 0.52)]
+    found = over_references(single)
+    assert found.low == 0.0

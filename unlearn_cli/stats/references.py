@@ -13,8 +13,8 @@ from unlearn_cli.stats.intervals import CONFIDENCE
 def over_references(estimates: Sequence[Estimate]) -> Estimate:
     """Average what was measured beside each reference.
 
-    The half-width of the interval is the larger of two: a t interval over the references, and the mean of the single
-    ones. The first does not see that the records are a sample, the second not that a reference is one.
+    The width of the interval, on each side, is the larger of two: a t interval over the references, and the mean of the
+    single ones. The first does not see that the records are a sample, the second not that a reference is one.
     """
     bad = next((estimate for estimate in estimates if estimate.value is None), None)
     if bad is not None:
@@ -29,11 +29,13 @@ def over_references(estimates: Sequence[Estimate]) -> Estimate:
     unsure = next((estimate for estimate in estimates if estimate.clusters and estimate.low is None), None)
     if unsure is not None:
         return Estimate(value=value, n=first.n, sd=sd, runs=runs, reason=unsure.reason, **clusters)
-    widths = [(one.high - one.low) / 2 for one in estimates if one.low is not None and one.high is not None]
-    half = max(over_runs, float(np.mean(widths)) if widths else 0.0)
-    low = max(0.0, value - half) if values.min() >= 0 else value - half  # a distance or a share is not negative
+    # each side by itself: the interval of a distance that may be 0 reaches further down than up
+    sides = [(one.value - one.low, one.high - one.value) for one in estimates
+             if one.value is not None and one.low is not None and one.high is not None]  # fmt: skip
+    below, above = (max(over_runs, float(side)) for side in (np.mean(sides, axis=0) if sides else (0.0, 0.0)))
+    low = max(0.0, value - below) if values.min() >= 0 else value - below  # a distance or a share is not negative
     return Estimate(
-        value=value, n=first.n, low=low, high=value + half, sd=sd, runs=runs,
+        value=value, n=first.n, low=low, high=value + above, sd=sd, runs=runs,
         interval="t over references, or that of the records if it is wider", **clusters,
     )  # fmt: skip
 
