@@ -57,6 +57,15 @@ MOST_COMPARED = 10_000  # names that are compared letter by letter, which takes 
 MOST_SEARCHED = 2**21  # names that are searched for one that differs in spelling only: some seconds
 
 
+@contextmanager
+def filed_under(field: str) -> Iterator[None]:
+    """Put a field of the manifest before what an error inside says: that is where to correct it."""
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(f"{field}: {error}") from None
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return 'did you mean X?' when a known name is near, otherwise the list of the known names."""
     known = sorted(known)

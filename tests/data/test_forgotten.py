@@ -10,7 +10,7 @@ import pytest
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.commands import Common
 from unlearn_cli.commands.holdout import class_matched_holdout
-from unlearn_cli.commands.inputs import Opened, find_copies, resume_key
+from unlearn_cli.commands.inputs import Opened, find_copies, resume_identity, resume_key
 from unlearn_cli.data.dataset import Dataset, describe, open_dataset
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
@@ -85,7 +85,7 @@ def test_without_the_section_nothing_changes(tmp_path: Path) -> None:
 
 
 def test_an_id_to_forget_that_is_forgotten_already_is_refused(tmp_path: Path) -> None:
-    message = "1 ids are in 'forget' and in 'forgotten', the first is 'r3'; what is forgotten already need not"
+    message = "1 id is in 'forget' and in 'forgotten', the first is 'r3'; what is forgotten already need not"
     with pytest.raises(UserError, match=message):
         opened(tmp_path, ["r3", "r4"], {"ids": ["r3", "r5"]})
     (tmp_path / "request.csv").write_text("id\nr3\nr5\n")
@@ -122,7 +122,7 @@ def test_everything_forgotten_is_refused_and_so_are_ids_of_two_records(tmp_path:
         opened(tmp_path, ID.tolist())
     np.savez(tmp_path / "twice.npz", x=X, y=CLASS, ids=np.repeat(ID[: N // 2], 2))
     source = {"npz": {"path": str(tmp_path / "twice.npz"), "ids": "ids"}}
-    with pytest.raises(UserError, match="the ids are not unique: 1 forgotten ids name 2 records"):
+    with pytest.raises(UserError, match="the ids are not unique: 1 forgotten id names 2 records"):
         opened(tmp_path, ["r3"], data={"train": source})
 
 
@@ -158,8 +158,9 @@ def test_what_is_forgotten_decides_whether_a_run_may_go_on(tmp_path: Path) -> No
     for forgotten in (["r3"], ["r3", "r4"], ["r3"]):
         manifest = described(tmp_path, forgotten, {"ids": ["r0"]})
         given = Opened(tmp_path / "data.yaml", manifest, open_dataset(manifest), Common())
-        keys.append(resume_key(given, settings(recipe)))
+        keys.append((resume_key(given, settings(recipe)), resume_identity(given)))
     assert keys[0] == keys[2] != keys[1]
+    assert len({key for key, _ in keys}) == 1, "the name of a folder says nothing of who is forgotten"
 
 
 FORGOTTEN = MANIFEST + "forgotten: {ids_file: {path: forgotten.csv}}\ngates: [forgotten.accuracy <= 1]\n"

@@ -177,7 +177,7 @@ def test_without_ids_a_record_is_named_by_its_row(sources: dict[str, Any]) -> No
 
 
 def test_an_id_that_does_not_exist_is_named(sources: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match="2 ids to forget do not exist, the first is 'rec-998'"):
+    with pytest.raises(UserError, match=r"2 ids to forget do not exist in data\.train, the first is 'rec-998'"):
         opened(sources["npz"], {"ids": ["rec-001", "rec-999", "rec-998"]})
 
 
@@ -186,7 +186,7 @@ def test_an_id_that_two_records_have_is_refused(tmp_path: Path) -> None:
     source = {"npz": {"path": str(tmp_path / "data.npz"), "ids": "id"}}
     with pytest.raises(UserError, match="the ids are not unique"):
         opened(source, {"ids": [3]})
-    with pytest.raises(UserError, match="the id '003' to forget does not exist; did you mean '3'"):
+    with pytest.raises(UserError, match=r"the id '003' to forget does not exist in data\.train; did you mean '3'"):
         opened(source, {"ids": [3, "003"]})
 
 
@@ -328,8 +328,8 @@ def test_what_is_listed_is_united(sources: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("expect", "message"),
     [
-        ({"min": 11}, "expect.min is 11"), ({"max": 9}, "expect.max is 9"),
-        ({"max_share": 0.2}, "expect.max_share is 0.2"),
+        ({"min": 11}, "expect.min: is 11"), ({"max": 9}, "expect.max: is 9"),
+        ({"max_share": 0.2}, "expect.max_share: is 0.2"),
     ],
 )  # fmt: skip
 def test_a_selection_of_another_size_than_expected_is_refused(

@@ -9,6 +9,7 @@ from unlearn_cli.data.selection import ids_of, listed_ids
 from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
+from unlearn_cli.wording import counted
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,13 @@ def divide(manifest: Manifest, train: Records) -> Divided:
     mask = known.are_among(listed)
     resolved = len(set(known[mask].tolist()))
     if mask.sum() > resolved:
-        raise UserError(f"{train.name}: the ids are not unique: {resolved} forgotten ids name {mask.sum()} records")
+        forgotten = counted(resolved, "forgotten id names", "forgotten ids name")
+        raise UserError(f"{train.name}: the ids are not unique: {forgotten} {mask.sum()} records")
     if mask.all():
-        raise UserError(f"{train.name}: 'forgotten' lists all {len(train)} records; nothing is left to train on")
+        raise UserError(
+            f"forgotten.ids_file: 'forgotten' lists all {len(train)} records of {train.name}; nothing is left to train "
+            "on"
+        )
     if not resolved:
         return Divided(train, None, len(listed))
     kept, taken = choose(train, np.flatnonzero(~mask)), choose(train, np.flatnonzero(mask))
@@ -49,6 +54,6 @@ def _refuse_both(manifest: Manifest, listed: set[str]) -> None:
     both = sorted(listed.intersection(listed_ids(manifest.forget, manifest.folder)))
     if both:
         raise UserError(
-            f"data.train: {len(both)} ids are in 'forget' and in 'forgotten', the first is '{both[0]}'; what is "
-            "forgotten already need not be forgotten again: take them out of 'forget'"
+            f"forget: {counted(len(both), 'id is', 'ids are')} in 'forget' and in 'forgotten', the first is "
+            f"'{both[0]}'; what is forgotten already need not be forgotten again: take them out of 'forget'"
         )

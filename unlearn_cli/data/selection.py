@@ -11,11 +11,12 @@ from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.labels import Classes, class_numbers
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, as_strings
-from unlearn_cli.errors import SelectionError, UserError, nearest
+from unlearn_cli.errors import SelectionError, UserError, filed_under, nearest
 from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
 from unlearn_cli.remote import located
 from unlearn_cli.sources import Condition
 from unlearn_cli.spelling import text_of
+from unlearn_cli.wording import counted
 
 SHOWN = 5  # values of a column, in messages
 
@@ -29,14 +30,15 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
     mask = by_meaning(forget, records, labels, classes)
     ids = listed_ids(forget, folder)
     if ids:
-        mask |= _by_ids(ids, records)
+        mask |= _by_ids(ids, records, set(map(str, forget.ids)))
     if forget.groups:
-        mask |= _by_group(forget.groups.column, forget.groups.values, records)
+        with filed_under("forget.groups"):
+            mask |= _by_group(forget.groups.column, forget.groups.values, records)
     if forget.fraction:
         mask |= _by_share(forget.fraction, len(records))
     if not mask.any():
         hint = _why_none(forget, records)
-        raise SelectionError(f"{records.name}: 'forget' selects none of {len(mask)} records; {hint}")
+        raise SelectionError(f"forget: selects none of {len(mask)} records of {records.name}; {hint}")
     _check(mask, forget.expect, records.name)
     return mask
 
@@ -45,21 +47,26 @@ def by_meaning(forget: Forget, records: Records, labels: np.ndarray, classes: Cl
     """Return the mask of the records that classes and conditions select: what makes sense for test data too."""
     chosen = class_numbers(forget.classes, classes, "forget.classes")
     mask = np.isin(labels, chosen) if chosen else np.zeros(len(records), dtype=bool)
-    return mask | records.where(forget.where) if forget.where else mask
+    if not forget.where:
+        return mask
+    with filed_under("forget.where"):
+        return mask | records.where(forget.where)
 
 
-def _by_ids(ids: list[Any], records: Records) -> np.ndarray:
+def _by_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.ndarray:
     wanted = {str(value) for value in ids}
     known = as_strings(records.ids)
     mask = known.are_among(wanted)
     # Counts would not do: one id that two records have hides one that none has.
     if missing := sorted(wanted.difference(known[mask].tolist())):
         hint = nearest(missing[0], known.chunks())
-        several = f"{len(missing)} ids to forget do not exist, the first is '{missing[0]}'"
-        absent = several if len(missing) > 1 else f"the id '{missing[0]}' to forget does not exist"
-        raise UserError(f"{records.name}: {absent}; {hint}correct what is listed or take it out")
+        field = "forget.ids" if missing[0] in in_manifest else "forget.ids_file"
+        several = f"{len(missing)} ids to forget do not exist in {records.name}, the first is '{missing[0]}'"
+        absent = several if len(missing) > 1 else f"the id '{missing[0]}' to forget does not exist in {records.name}"
+        raise UserError(f"{field}: {absent}; {hint}correct what is listed or take it out")
     if mask.sum() > len(wanted):
-        raise UserError(f"{records.name}: the ids are not unique: {len(wanted)} ids name {mask.sum()} records")
+        ids_text = counted(len(wanted), "id names", "ids name")
+        raise UserError(f"{records.name}: the ids are not unique: {ids_text} {mask.sum()} records")
     return mask
 
 
@@ -126,21 +133,17 @@ def _by_share(fraction: Fraction, n: int) -> np.ndarray:
 
 def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
     count, n = int(mask.sum()), len(mask)
+    selected = f"'forget' selects {counted(count, 'record')} of the {n} of {name}"
     if count == n:
         raise SelectionError(
-            f"{name}: 'forget' selects all {n} records and leaves nothing to retain; check the selection"
+            f"forget: selects all {n} records of {name} and leaves nothing to retain; check the selection"
         )
     if expect.min is not None and count < expect.min:
-        raise SelectionError(
-            f"{name}: 'forget' selects {count} records; expect.min is {expect.min}; mend one of the two"
-        )
+        raise SelectionError(f"forget.expect.min: is {expect.min}, but {selected}; correct one of the two")
     if expect.max is not None and count > expect.max:
-        raise SelectionError(
-            f"{name}: 'forget' selects {count} records; expect.max is {expect.max}; mend one of the two"
-        )
+        raise SelectionError(f"forget.expect.max: is {expect.max}, but {selected}; correct one of the two")
     if expect.max_share is not None and count > expect.max_share * n:
-        what = f"{count} of {n} records; expect.max_share is {expect.max_share}"
-        raise SelectionError(f"{name}: 'forget' selects {what}; mend one of the two")
+        raise SelectionError(f"forget.expect.max_share: is {expect.max_share}, but {selected}; correct one of the two")
 
 
 def duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
