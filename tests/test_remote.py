@@ -302,3 +302,38 @@ def test_without_a_url_no_library_is_asked_for_and_nothing_is_written(tmp_path: 
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("sidecar", ["", "{", "[" * 100_000, "[]", '{"files": 1, "sha256": {}}', '{"": {"size": "3"}}'])
+def test_a_broken_list_of_versions_is_repaired(sidecar: str, memory: Any, tmp_path: Path) -> None:
+    memory.pipe("/b/a.csv", b"one")
+    copy = remote.fetch("memory://b/a.csv", tmp_path)
+    copy.with_name(".a.csv.json").write_text(sidecar)
+    assert remote.fetch("memory://b/a.csv", tmp_path).read_text() == "one"
+    before = copy.stat().st_ino
+    assert remote.fetch("memory://b/a.csv", tmp_path).stat().st_ino == before
+
+
+def test_a_copy_that_was_changed_is_fetched_again(memory: Any, tmp_path: Path) -> None:
+    memory.pipe({"/b/a.csv": b"one", "/b/d/1": b"1", "/b/d/2": b"2"})
+    remote.fetch("memory://b/a.csv", tmp_path).write_text("two")
+    (remote.fetch("memory://b/d", tmp_path) / "2").write_text("x")
+    assert remote.fetch("memory://b/a.csv", tmp_path).read_text() == "one"
+    assert contents(remote.fetch("memory://b/d", tmp_path)) == {"1": "1", "2": "2"}
+
+
+def test_what_others_could_read_is_closed_to_them(memory: Any, tmp_path: Path) -> None:
+    memory.pipe({"/b/a.csv": b"one", "/b/d/1": b"1"})
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o777)
+    copies = [remote.fetch(url, tmp_path / "cache") for url in ("memory://b/a.csv", "memory://b/d")]
+    folders = [tmp_path / "cache", copies[0].parent]
+    assert [path.stat().st_mode & 0o777 for path in folders] == [0o700, 0o700]
+    assert [path.stat().st_mode & 0o777 for path in (copies[0], copies[1] / "1")] == [0o600, 0o600]
+
+
+def test_a_cache_of_another_user_is_refused(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.pipe("/b/a.csv", b"one")
+    monkeypatch.setattr(remote.os, "getuid", lambda: 12345)
+    with pytest.raises(UserError, match="belongs to another user"):
+        remote.fetch("memory://b/a.csv", tmp_path)

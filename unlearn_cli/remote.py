@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -85,12 +86,13 @@ def fetch(url: str, folder: Path) -> Path:
 
     system, root = filesystem(url)
     place = _place(url, folder)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the copies are data about people
-    place.parent.mkdir(exist_ok=True)
+    for own in (folder, place.parent):
+        _make_private(own)
     with FileLock(_beside(place, "lock")):
         files.tidy_up(place)
         found, kept = _listed(system, root, url), _kept(place)
         stale = [name for name, version in found.items() if version is None or kept.get(name) != version]
+        stale += _changed(place, [name for name in found if name not in stale])
         if stale or kept.keys() != found.keys():
             console.say(f"fetching {shown(url)}: {len(stale)} of {len(found)} files")
             if place.is_dir() == ("" in found):  # a folder became a file, or the other way
@@ -101,8 +103,39 @@ def fetch(url: str, folder: Path) -> Path:
                 _beside(place, "json").unlink(missing_ok=True)  # until the new copy is there, nothing is known of it
             os.sync()  # of ten thousand files it takes a second; one after the other, half a minute
             with files.output_file(_beside(place, "json")) as state:
-                state.write_text(json.dumps(found), encoding="utf-8")
+                state.write_text(json.dumps({"files": found, "sha256": _digests(place, found)}), encoding="utf-8")
     return place
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder that its owner alone may use: the copies are data about people, and what is read is believed.
+
+    Raises:
+        UserError: it is of another user.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.getuid():
+        raise UserError(f"{folder}: belongs to another user, who could change what is read; set UNLEARN_CLI_CACHE")
+    if status.st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def _digests(place: Path, names: Iterable[str]) -> dict[str, str]:
+    """Return the SHA-256 of the files of a copy; from now on only their owner may read them."""
+    for name in names:
+        (place / name).chmod(0o600)
+    return {name: files.sha256(place / name) for name in names}
+
+
+def _changed(place: Path, names: list[str]) -> list[str]:
+    """Return the files of a copy that are not as they were fetched."""
+    digests = _state(place)["sha256"]
+    return [name for name in names if not _is_file(place / name) or files.sha256(place / name) != digests.get(name)]
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
 
 
 def drop(url: str, folder: Path) -> bool:
@@ -149,14 +182,20 @@ def _version(info: dict[str, Any]) -> Version:
 
 def _kept(place: Path) -> dict[str, Version]:
     """Return the versions that the copy is of; nothing when it may not be whole."""
-    state = _beside(place, "json")
-    if not (place.exists() and state.exists()):
-        return {}
+    return _state(place)["files"] if place.exists() else {}
+
+
+def _state(place: Path) -> dict[str, dict[str, Any]]:
+    """Return versions and digests of the files of a copy; none where they were not written as a whole."""
+    path = _beside(place, "json")
     try:
-        versions = json_text.read(files.read_regular(state, MOST_STATE))
+        state = json_text.read(files.read_regular(path, MOST_STATE)) if _is_file(path) else None
     except (ValueError, UserError):  # damaged: all is fetched again
-        return {}
-    return versions if isinstance(versions, dict) else {}
+        state = None
+    parts = {"files", "sha256"}
+    if isinstance(state, dict) and state.keys() == parts and all(isinstance(state[part], dict) for part in parts):
+        return state
+    return {"files": {}, "sha256": {}}
 
 
 def _link(old: Path, new: Path, names: list[str]) -> None:
