@@ -12,6 +12,8 @@ from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import MANIFEST, SELECTION, Batch
 from unlearn_cli.errors import IntegrityError
 
+LEFT = (".*.lock", ".control.yaml")  # of a run that was killed: locks of its outputs, and what it tried for `blame`
+
 
 def tidy(batch: Batch) -> None:
     """Move the files of ended requests out of the inbox, and remove what ended runs need no more."""
@@ -25,7 +27,8 @@ def tidy(batch: Batch) -> None:
 def clean(batch: Batch, state: State) -> None:
     """Remove what ended runs need no more: lists of records, kept state of trainings, what was half-written."""
     for folder in [batch.folder(run.id) for run in state.runs.values() if run.id != state.unfinished]:
-        _remove(folder, [*folder.glob(SELECTION), *folder.glob("*.partial"), *folder.rglob(HALF_WRITTEN)])
+        left = [path for pattern in (SELECTION, "*.partial", *LEFT) for path in folder.glob(pattern)]
+        _remove(folder, [*left, *folder.rglob(HALF_WRITTEN)])
     for folder in (batch.setup.models, batch.setup.inbox / inbox.SET_ASIDE):
         _remove(folder, [*folder.glob(HALF_WRITTEN)])
 

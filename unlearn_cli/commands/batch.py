@@ -191,7 +191,8 @@ def close(setup: work.Setup, name: str, because: str) -> Result:
 
     with work.opened(setup) as batch:
         closing.close(batch, name, because)
-    return Result(f"{name}: closed", {"closed": name})
+        head = batch.ledger.events()[-1].hash
+    return Result(f"{name}: closed\nledger head: {head}", {"closed": name, "head": head})
 
 
 def verify(asked: Asked) -> Result:
