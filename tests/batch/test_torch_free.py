@@ -15,7 +15,7 @@ where = test_verify.three_versions(Path(sys.argv[1]))
 assert status.text(status.overview(where))
 with scene.opened(where) as (ledger, _):
     assert history.text(history.history(ledger.events(), "A"))
-assert verify.verify(where) == []
+assert verify.verify(where).findings == []
 assert deletion.json_schema()
 print([name for name in ("torch", "torchvision", "duckdb", "matplotlib") if name in sys.modules])
 """
