@@ -13,6 +13,7 @@ from typing import Any
 from unlearn_cli import console, files, json_text
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.filesystems import filesystem, reaching, shown
+from unlearn_cli.wording import pluralize
 
 # What changes when an object does, as file systems call it: checksums first, second best the time.
 MARKS = (
@@ -94,7 +95,7 @@ def fetch(url: str, folder: Path) -> Path:
         stale = [name for name, version in found.items() if version is None or kept.get(name) != version]
         stale += _changed(place, [name for name in found if name not in stale])
         if stale or kept.keys() != found.keys():
-            console.say(f"fetching {shown(url)}: {len(stale)} of {len(found)} files")
+            console.say(f"fetching {shown(url)}: {len(stale)} of {pluralize(len(found), 'file')}")
             if place.is_dir() == ("" in found):  # a folder became a file, or the other way
                 drop(url, folder)
             with files.output_file(place) if "" in found else files.new_folder(place, flush=False) as new:

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from unlearn_cli import files, json_text, tensor_headers
 from unlearn_cli.errors import UserError
+from unlearn_cli.wording import pluralize
 
 PLAN = "plan.json"
 MOST_PLAN = 2**20  # bytes
@@ -107,7 +108,7 @@ def load_runs(folder: Path, facts: dict[str, Any]) -> ShadowRuns:
     paths = sorted(folder.glob("cell-*.safetensors"))
     if len(paths) < LEAST:
         raise UserError(
-            f"--shadows {folder}: {len(paths)} runs are finished, {LEAST} are the least; "
+            f"--shadows {folder}: {pluralize(len(paths), 'run is', 'runs are')} finished, {LEAST} are the least; "
             "'unlearn-cli shadow' makes more"
         )
     cells = [read_cell(path) for path in paths]

@@ -422,7 +422,7 @@ def test_ids_that_are_there_twice_or_empty_are_refused(kind: str, tmp_path: Path
     with pytest.raises(UserError, match="the ids are not unique: 2 of them name several records"):
         resolve(described(WRITERS[kind](tmp_path, records)), PATH, [Asked(ids=["c"])], tmp_path)
     records.ids = ["a", "", "b", "c", "d"]
-    with pytest.raises(UserError, match=r"data\.yaml: data\.train: 1 records have an empty id"):
+    with pytest.raises(UserError, match=r"data\.yaml: data\.train: 1 record has an empty id"):
         resolve(described(WRITERS[kind](tmp_path, records)), PATH, [Asked(ids=["c"])], tmp_path)
     assert not (tmp_path / "forget.csv").exists()
 

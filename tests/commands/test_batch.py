@@ -56,7 +56,7 @@ def test_it_says_what_it_did_in_a_line_a_run(project: Path) -> None:
     result = batch(project)
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "R0001: 1 requests done, 2 records forgotten by finetune; v0001 is current\n"
+        "R0001: 1 request done, 2 records forgotten by finetune; v0001 is current\n"
         f"ledger head: {ledger_of(project)[-1].hash}\n"
     )
 

@@ -147,7 +147,7 @@ def test_copies_of_forgotten_records_are_told_and_leave_the_hold_out(
     manifest = described(tmp_path, ["r3", "r6"], {"ids": ["r0"]}, data={"train": source, "test": test})
     given = Opened(tmp_path / "data.yaml", manifest, open_dataset(manifest), Common())
     assert find_copies(given).of_forgotten == 1
-    assert "1 records of train equal one of 'forgotten' byte for byte" in capsys.readouterr().err
+    assert "1 record of train equals one of 'forgotten' byte for byte" in capsys.readouterr().err
     holdout = class_matched_holdout(given)
     assert holdout.num_trained_on == 1
     assert 0 not in holdout.positions
@@ -179,7 +179,7 @@ def test_the_split_is_measured_reported_and_judged(original: Path, tmp_path: Pat
     }  # fmt: skip
     assert report["manifest"]["forgotten_unresolved"] == 1
     assert report["manifest"]["checks"]["train_has_no_forgotten_record"] is True
-    assert "1 ids of 'forgotten' are no records of train (any more): nothing is measured on them." in report["caveats"]
+    assert "1 id of 'forgotten' is not in train (any more): nothing is measured on such records." in report["caveats"]
     assert report["metrics"]["subject"]["forgotten"]["accuracy"]["n"] == 2
     assert report["metrics"]["original"]["train"]["accuracy"]["n"] == 1435
     assert [(gate["condition"], gate["verdict"]) for gate in report["gates"]] == [("forgotten.accuracy <= 1", "passed")]

@@ -398,7 +398,7 @@ def test_duplicates_of_forgotten_records_in_retain_are_counted(
 ) -> None:
     described = manifest(repeated, {"ids": [0, 9, 20]})
     assert count_duplicates(Opened(Path("data.yaml"), described, open_dataset(described), Common())) == 1
-    assert "1 records of retain equal a forgotten one byte for byte; --forget-duplicates" in capsys.readouterr().err
+    assert "1 record of retain equals a forgotten one byte for byte; --forget-duplicates" in capsys.readouterr().err
 
 
 def test_copies_of_forgotten_records_in_test_are_counted(

@@ -22,6 +22,7 @@ from unlearn_cli.stats.intervals import mean as mean_of
 from unlearn_cli.stats.retrain_z import BEYOND, left_out, pooled_spread, statistics, z_scores
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.stats.signals import phi
+from unlearn_cli.wording import pluralize
 
 LEAST, ADVISED = 3, 4
 
@@ -35,7 +36,7 @@ def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) 
     """
     count, n = len(reference_forget_outputs), len(forget_outputs)
     if count < LEAST:
-        return Findings({"mean_z": missing(f"{LEAST} references are the least; there are {count}", n)})
+        return Findings({"mean_z": missing(f"{LEAST} references are the least, not {count}", n)})
     references = np.stack([phi(one) for one in reference_forget_outputs])  # (K, n)
     spread = pooled_spread(references) if n else 0.0
     if spread == 0:
@@ -54,7 +55,7 @@ def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) 
     floor = max(abs(one["auc_abs_z"] - 0.5) for one in held)
     quantities["auc_abs_z_floor"] = Estimate(value=floor, n=n, runs=count)
     quantities |= {f"{name}_null": _prediction([one[name] for one in held], n) for name in found}
-    few = f"{count} references; {ADVISED} to 8 make the interval of a retrained network narrower"
+    few = f"{pluralize(count, 'reference')}; {ADVISED} to 8 make the interval of a retrained network narrower"
     return Findings(quantities, scores=Scores(*pair, groups, groups), warnings=[few] if count < ADVISED else [])
 
 

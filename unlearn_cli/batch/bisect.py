@@ -10,6 +10,7 @@ from unlearn_cli.batch.requests import Request
 from unlearn_cli.batch.run import carry_out, collect, ready, recover
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch
+from unlearn_cli.wording import pluralize
 
 CULPRIT = "a run over it alone failed ({why}): it spoils every batch that it is in"
 
@@ -40,7 +41,7 @@ def _divide(batch: Batch, requests: dict[str, Request], group: list[str], root: 
     if not waiting:
         return
     whole = len(waiting) == len(group)  # else it failed, or parts of it would not have ended
-    console.say(f"bisect: {len(waiting)} requests", requests=waiting)
+    console.say(f"bisect: {pluralize(len(waiting), 'request')}", requests=waiting)
     selected = [requests[name] for name in group]
     if whole and not _failed_before(batch, state, group) and carry_out(batch, selected, root) == "passed":
         return

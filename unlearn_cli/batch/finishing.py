@@ -14,6 +14,7 @@ from unlearn_cli.batch.state import RunState, State
 from unlearn_cli.batch.statement import Artifact, Facts, artifacts
 from unlearn_cli.batch.work import EVIDENCE, FORGET, Batch
 from unlearn_cli.errors import IntegrityError
+from unlearn_cli.wording import pluralize
 
 HINT = "; --bisect finds the request that spoils a batch"
 
@@ -115,7 +116,7 @@ def fail(batch: Batch, run: RunState, reason: str, *, counted: bool = True) -> N
         for name in run.requests:
             known = state.requests[name]
             if counted and known.attempts >= limit:
-                told = f"it was in {known.attempts} runs that failed, the last because: {reason}"
+                told = f"it was in {pluralize(known.attempts, 'run')} that failed, the last because: {reason}"
                 told += HINT if len(run.requests) > 1 else ""
                 batch.ledger.append("set_aside", request=name, reason=told, file=known.file)
     fault.step("failed")

@@ -15,6 +15,7 @@ import duckdb
 from unlearn_cli.batch.record_table import insert
 from unlearn_cli.data.table_file import is_out_of_resources, literal
 from unlearn_cli.errors import UserError
+from unlearn_cli.wording import pluralize
 
 BLOCK = 64  # bytes, of SHA-256
 EXAMPLES = 3
@@ -39,7 +40,8 @@ def refuse_unclear(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """
     empty = _number(connection, "SELECT count(*) FROM source WHERE x0 IS NULL OR x0 = ''")
     if empty:
-        raise UserError(f"{name}: {empty} records have an empty id; give each one of its own")
+        records = pluralize(empty, "record has", "records have")
+        raise UserError(f"{name}: {records} an empty id; give each record an id")
     # Hashes take less memory than text; the text decides about those that are there twice.
     connection.execute("CREATE TABLE suspect AS SELECT hash(x0) AS h FROM source GROUP BY h HAVING count(*) > 1")
     chosen = "SELECT x0 FROM source SEMI JOIN suspect ON hash(x0) = h GROUP BY x0 HAVING count(*) > 1"

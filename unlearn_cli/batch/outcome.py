@@ -7,6 +7,7 @@ from unlearn_cli.batch import clock
 from unlearn_cli.batch.ledger import Event
 from unlearn_cli.batch.state import RunState, fold
 from unlearn_cli.batch.verdicts import describe_verdict
+from unlearn_cli.wording import pluralize
 
 DONE, GATE_FAILED, SET_ASIDE = 0, 3, 5
 
@@ -64,20 +65,23 @@ def text(found: dict[str, Any]) -> str:
         lines = ["nothing to do"]
     if found["pending"]:
         overdue = f", {found['overdue']} overdue" if found["overdue"] else ""
-        lines.append(f"{found['pending']} requests pending{overdue}; the next is due {clock.short(found['next_due'])}")
+        pending = pluralize(found["pending"], "request")
+        lines.append(f"{pending} pending{overdue}; the next is due {clock.short(found['next_due'])}")
     return "\n".join([*lines, f"ledger head: {found['head']}"])
 
 
 def _line(run: dict[str, Any]) -> str:
     if run["state"] == "promoted":
         made = next(made for made in run["attempts"] if made["passed"])
-        what = f"{len(run['requests'])} requests done, {run['records']} records forgotten by {made['method']}"
+        requests, records = pluralize(len(run["requests"]), "request"), pluralize(run["records"], "record")
+        what = f"{requests} done, {records} forgotten by {made['method']}"
         more = [f"{run[name]} {name}" for name in ("unknown", "already", "purged") if run[name]]
         verdict = describe_verdict(made)
         told = f"; {verdict}" if verdict else ""
         return f"{run['run']}: {what}{_in_brackets(more)}; {run['version']} is current{told}"
     if run["state"] == "rolled_back":
-        return f"{run['run']}: rolled back, {len(run['requests'])} requests are pending again"
+        requests = pluralize(len(run["requests"]), "request is", "requests are")
+        return f"{run['run']}: rolled back, {requests} pending again"
     failed = [f"{made['method']}: {'; '.join(made['failed'])}" for made in run["attempts"] if not made["passed"]]
     return f"{run['run']}: {run['reason']}{_in_brackets(failed)}"
 

@@ -17,6 +17,7 @@ from unlearn_cli.batch.run_manifest import run_manifest
 from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import FORGET, MANIFEST, SELECTION, Batch, Setup
 from unlearn_cli.errors import UserError
+from unlearn_cli.wording import pluralize
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ def _described(
     run = state.next_run
     digests = folder / SELECTION / "digests.csv"
     batch.ledger.export_forgotten(digests)
-    console.say(f"{run}: looking up the records of {len(requests)} requests", run=run, requests=len(requests))
+    text = f"{run}: looking up the records of {pluralize(len(requests), 'request')}"
+    console.say(text, run=run, requests=len(requests))
     selected = select(batch.setup, requests, folder / SELECTION, digests, batch.key)
     digests.unlink()
     if not selected.wanted:

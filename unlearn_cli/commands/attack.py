@@ -12,7 +12,7 @@ from unlearn_cli.commands.attack_text import attack_text
 from unlearn_cli.commands.chosen_attacks import Wanted, applicable, choose
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.holdout import Holdout, class_matched_holdout
-from unlearn_cli.commands.inputs import Opened, find_copies, open_inputs
+from unlearn_cli.commands.inputs import Opened, find_copies, open_inputs, records_equal
 from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.shadow import facts
@@ -152,8 +152,8 @@ def refuse_copies(opened: Opened) -> None:
     copies = find_copies(opened).in_test
     if copies and not opened.common.force:
         raise SelectionError(
-            f"{copies} records of test equal a forgotten one byte for byte: they are no records never seen; take them "
-            "out of data.test, or leave them out of the hold-out with --force"
+            f"{records_equal(copies, 'test')} a forgotten one byte for byte, so it is not never-seen; take such "
+            "records out of data.test, or leave them out of the hold-out with --force"
         )
 
 

@@ -13,6 +13,7 @@ from unlearn_cli import console, deletion
 from unlearn_cli.batch import clock, work
 from unlearn_cli.commands import Result
 from unlearn_cli.errors import Interrupted, UserError
+from unlearn_cli.wording import pluralize
 
 GATE_FAILED, SET_ASIDE, INTEGRITY = 3, 5, 6
 STOPPED = "stopped by a signal; the same command goes on"
@@ -132,7 +133,8 @@ def roll_back(setup: work.Setup, dry_run: bool) -> Result:
 
     if dry_run:
         run, to = rollback.refuse_impossible(setup.path, work.state(setup))
-        text = f"{run.id} would be taken back: {to} current again, {len(run.requests)} requests pending again"
+        pending = pluralize(len(run.requests), "request")
+        text = f"{run.id} would be taken back: {to} current again, {pending} pending again"
         return Result(text, {"run": run.id, "to": to, "requests": run.requests})
     with work.opened(setup) as batch:
         before = len(batch.ledger.events())

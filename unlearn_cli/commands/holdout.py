@@ -9,6 +9,7 @@ from unlearn_cli.commands.inputs import Opened
 from unlearn_cli.data.dataset import halved
 from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError
+from unlearn_cli.wording import pluralize
 
 UNMATCHED = 0.05  # share of forget without counterparts that moves an AUC by at most half of that: 0.025
 
@@ -28,11 +29,14 @@ class Holdout:
 
     @property
     def caveats(self) -> list[str]:
-        copies = (
-            f"{self.num_trained_on} records of test equal one of train byte for byte; the hold-out leaves them out."
-        )
+        copies = f"{_copies(self.num_trained_on)}."
         lacking = f"{self.reason}: attacks that compare with such records were not run."
         return [*([copies] if self.num_trained_on else []), *self.notes, *([lacking] if self.reason else [])]
+
+
+def _copies(count: int) -> str:
+    equal = pluralize(count, "record of test equals", "records of test equal")
+    return f"{equal} one of train byte for byte; the hold-out leaves out what does"
 
 
 def class_matched_holdout(opened: Opened) -> Holdout:
@@ -51,7 +55,7 @@ def class_matched_holdout(opened: Opened) -> Holdout:
     candidates, notes = _candidates(opened, unseen)
     dropped = int((candidates & ~unseen).sum())
     if dropped:
-        console.warn(f"{dropped} records of test equal one of train byte for byte; the hold-out leaves them out")
+        console.warn(_copies(dropped))
     if not (candidates & unseen).any():
         but = " but copies of those of train" if dropped else ""
         return _empty(dropped, f"data.test has no records like the forgotten ones{but} to compare with")

@@ -23,6 +23,7 @@ from unlearn_cli.data.digests import CHUNK
 from unlearn_cli.data.notices import as_lines
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
+from unlearn_cli.wording import pluralize
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,14 @@ def find_copies(opened: Opened) -> Copies:
     in_test = int(splits["test"].copies_of(splits["forget"]).sum()) if {"test", "forget"} <= splits.keys() else 0
     if in_test:
         console.warn(
-            f"{in_test} records of test equal a forgotten one byte for byte: what is measured there is not of records "
-            "never seen; take them out of data.test"
+            f"{records_equal(in_test, 'test')} a forgotten one byte for byte: what is measured there is not of records "
+            "never seen; take such records out of data.test"
         )
     return Copies(count_duplicates(opened), in_test, count_relearned(opened))
+
+
+def records_equal(count: int, split: str) -> str:
+    return pluralize(count, f"record of {split} equals", f"records of {split} equal")
 
 
 def count_relearned(opened: Opened) -> int:
@@ -133,7 +138,7 @@ def count_relearned(opened: Opened) -> int:
     count = int(splits["train"].copies_of(splits["forgotten"]).sum()) if "forgotten" in splits else 0
     if count:
         console.warn(
-            f"{count} records of train equal one of 'forgotten' byte for byte and teach it again; forget them, too"
+            f"{records_equal(count, 'train')} one of 'forgotten' byte for byte and may teach it again; forget it, too"
         )
     return count
 
@@ -149,7 +154,7 @@ def count_duplicates(opened: Opened) -> int | None:
     count = len(selection.duplicates(train.records, mask))
     if count:
         console.warn(
-            f"{count} records of retain equal a forgotten one byte for byte; --forget-duplicates takes them along"
+            f"{records_equal(count, 'retain')} a forgotten one byte for byte; --forget-duplicates forgets it, too"
         )
     return count
 

@@ -6,6 +6,7 @@ from unlearn_cli.checkpoint_header import read_header
 from unlearn_cli.commands.inputs import Opened, content_digest, selection_digest
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
+from unlearn_cli.wording import pluralize
 
 PREFIX = "unlearn_cli."
 
@@ -27,7 +28,8 @@ def check_references(references: tuple[Path, ...], opened: Opened) -> list[str]:
         unknown += not _verified(known, retain, opened)
     if not unknown:
         return []
-    return [f"That {unknown} of {len(references)} references never saw forget is the user's word: no lineage shows it."]
+    of = pluralize(len(references), "reference")
+    return [f"That {unknown} of {of} never saw forget is the user's word: no lineage shows it."]
 
 
 def _refuse(path: Path, known: dict[str, str], train: str, manifest: Manifest) -> None:

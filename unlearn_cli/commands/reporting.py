@@ -16,7 +16,7 @@ from torch import nn
 from unlearn_cli import __version__, console, files, gates, metrics, plugin, ranks, report
 from unlearn_cli.checkpoint import Checkpoint
 from unlearn_cli.commands import Result, over_forgetting, tables
-from unlearn_cli.commands.inputs import Copies, Opened, constant_network, selection_digest
+from unlearn_cli.commands.inputs import Copies, Opened, constant_network, records_equal, selection_digest
 from unlearn_cli.commands.session import Session
 from unlearn_cli.data.dataset import describe
 from unlearn_cli.data.notices import as_data
@@ -25,6 +25,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.predict import Outputs
 from unlearn_cli.report import Estimate, Report
 from unlearn_cli.runtime import processes
+from unlearn_cli.wording import pluralize
 
 Measured = dict[str, dict[str, Estimate]]  # split -> metric -> estimate
 
@@ -71,19 +72,19 @@ def caveats(opened: Opened, with_reference: bool, copies: Copies | None) -> list
         found.append(constant)
     if copies and copies.in_retain:
         found.append(
-            f"{copies.in_retain} records of retain equal a forgotten one byte for byte and may teach it again."
+            f"{records_equal(copies.in_retain, 'retain')} a forgotten one byte for byte and may teach it again."
         )
     if copies and copies.of_forgotten:
         found.append(
-            f"{copies.of_forgotten} records of train equal one forgotten before byte for byte and may teach it again."
+            f"{records_equal(copies.of_forgotten, 'train')} one forgotten before byte for byte and may teach it again."
         )
     if opened.dataset.unresolved:
         found.append(
-            f"{opened.dataset.unresolved} ids of 'forgotten' are no records of train (any more): nothing is measured "
-            "on them."
+            pluralize(opened.dataset.unresolved, "id of 'forgotten' is", "ids of 'forgotten' are")
+            + " not in train (any more): nothing is measured on such records."
         )
     if copies and copies.in_test:
-        found.append(f"{copies.in_test} records of test equal a forgotten one byte for byte: they were trained on.")
+        found.append(f"{records_equal(copies.in_test, 'test')} a forgotten one byte for byte: not never-seen.")
     return found
 
 

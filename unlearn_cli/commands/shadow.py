@@ -19,6 +19,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.leftovers import TEMPORARY
 from unlearn_cli.plugin import Plugin
 from unlearn_cli.verdict.advice import advice
+from unlearn_cli.wording import pluralize
 
 if TYPE_CHECKING:
     from unlearn_cli.checkpoint import Checkpoint
@@ -78,7 +79,8 @@ def run(asked: Asked, common: Common) -> Result:
     if not asked.dry_run and missing:
         carry_out(game, asked.folder, plan, missing)
     done = len(list(asked.folder.glob("cell-*.safetensors")))
-    return Result(f"{done} runs in {asked.folder}", {"folder": str(asked.folder), "runs": done, "cells": wanted})
+    runs = pluralize(done, "run")
+    return Result(f"{runs} in {asked.folder}", {"folder": str(asked.folder), "runs": done, "cells": wanted})
 
 
 def numbers(text: str) -> list[int]:
@@ -146,7 +148,7 @@ def told(game: Game, wanted: int, missing: int) -> list[str]:
     n = len(game.audited)
     beside = f" and {len(game.retained)} of retain" if len(game.retained) else ""
     return [
-        f"shadow: {missing} of {wanted} runs to do, each two trainings and one {game.method.name}, "
+        f"shadow: {missing} of {pluralize(wanted, 'run')} to do, each two trainings and one {game.method.name}, "
         f"on {n} records{beside}",
         *advice(wanted * n // 2, wanted * n // 2),
         f"a true-positive rate at FPR 0.1 % needs 1000 pairs of run and record, better 10000; here {wanted * n // 2}",

@@ -9,7 +9,7 @@ from unlearn_cli.data.selection import ids_of, listed_ids
 from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
-from unlearn_cli.wording import counted
+from unlearn_cli.wording import pluralize
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def divide(manifest: Manifest, train: Records) -> Divided:
     mask = known.are_among(listed)
     resolved = len(set(known[mask].tolist()))
     if mask.sum() > resolved:
-        forgotten = counted(resolved, "forgotten id names", "forgotten ids name")
+        forgotten = pluralize(resolved, "forgotten id names", "forgotten ids name")
         raise UserError(f"{train.name}: the ids are not unique: {forgotten} {mask.sum()} records")
     if mask.all():
         raise UserError(
@@ -54,6 +54,6 @@ def _refuse_both(manifest: Manifest, listed: set[str]) -> None:
     both = sorted(listed.intersection(listed_ids(manifest.forget, manifest.folder)))
     if both:
         raise UserError(
-            f"forget: {counted(len(both), 'id is', 'ids are')} in 'forget' and in 'forgotten', the first is "
+            f"forget: {pluralize(len(both), 'id is', 'ids are')} in 'forget' and in 'forgotten', the first is "
             f"'{both[0]}'; what is forgotten already need not be forgotten again: take them out of 'forget'"
         )

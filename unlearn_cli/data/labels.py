@@ -10,6 +10,7 @@ from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.spelling import text_of
+from unlearn_cli.wording import pluralize
 
 Classes = Sequence[str | int]
 MAX_CLASSES = 2**20  # that are not listed; larger numbers are no numbers of classes
@@ -136,5 +137,6 @@ def numbers(records: Records) -> np.ndarray:
     labels = records.labels.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(labels))
     if len(bad):
-        raise UserError(f"{records.name}: {len(bad)} labels are NaN or infinite, the first in row {bad[0]}; mend them")
+        count = pluralize(len(bad), "label is", "labels are")
+        raise UserError(f"{records.name}: {count} NaN or infinite, the first in row {bad[0]}; correct the data")
     return labels

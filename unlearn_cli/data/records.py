@@ -16,6 +16,7 @@ from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.sources import Condition, Rows
 from unlearn_cli.spelling import number_of
+from unlearn_cli.wording import pluralize
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ def array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: bool =
         if not fine.all():
             bad = np.flatnonzero(~fine)
             what = "NaN, infinite or too large values"
-            raise UserError(f"{name}: {len(bad)} records have {what}, the first in row {bad[0]}; mend them")
+            records = pluralize(len(bad), "record has", "records have")
+            raise UserError(f"{name}: {records} {what}, the first in row {bad[0]}; correct the data")
     return ArrayInputs(array, tuple(shape))
 
 

@@ -16,7 +16,7 @@ from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
 from unlearn_cli.remote import located
 from unlearn_cli.sources import Condition
 from unlearn_cli.spelling import text_of
-from unlearn_cli.wording import counted
+from unlearn_cli.wording import pluralize
 
 SHOWN = 5  # values of a column, in messages
 
@@ -65,7 +65,7 @@ def _by_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.ndarr
         absent = several if len(missing) > 1 else f"the id '{missing[0]}' to forget does not exist in {records.name}"
         raise UserError(f"{field}: {absent}; {hint}correct what is listed or take it out")
     if mask.sum() > len(wanted):
-        ids_text = counted(len(wanted), "id names", "ids name")
+        ids_text = pluralize(len(wanted), "id names", "ids name")
         raise UserError(f"{records.name}: the ids are not unique: {ids_text} {mask.sum()} records")
     return mask
 
@@ -133,7 +133,7 @@ def _by_share(fraction: Fraction, n: int) -> np.ndarray:
 
 def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
     count, n = int(mask.sum()), len(mask)
-    selected = f"'forget' selects {counted(count, 'record')} of the {n} of {name}"
+    selected = f"'forget' selects {pluralize(count, 'record')} of the {n} of {name}"
     if count == n:
         raise SelectionError(
             f"forget: selects all {n} records of {name} and leaves nothing to retain; check the selection"
