@@ -135,8 +135,9 @@ def test_clean_lists_what_was_left_and_removes_only_what_no_run_uses(tmp_path: P
     others.mkdir()
     (others / "notes.txt").write_text("x")
     (tmp_path / "link.partial").symlink_to(state.parent)
-    os.utime(state / "train.safetensors", (time.time() - 5 * leftovers.DAY,) * 2)
-    os.utime(state, (time.time() - 5 * leftovers.DAY,) * 2)
+    long_ago = time.time() - 5 * leftovers.DAY
+    os.utime(state / "train.safetensors", (long_ago, long_ago))
+    os.utime(state, (long_ago, long_ago))
     with claimed(tmp_path / "used"):
         listed = json.loads(invoke("clean", tmp_path, "--json").stdout)
         assert listed["removed"] == []

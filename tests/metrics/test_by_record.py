@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from unlearn_cli.metrics import calibration_error, wasserstein
+from unlearn_cli.metrics import calibration_error
 from unlearn_cli.outputs import Outputs
 from unlearn_cli.report import Estimate
 from unlearn_cli.stats import by_record, signals
@@ -55,16 +55,6 @@ def test_the_calibration_error_is_that_of_the_plain_bootstrap() -> None:
     high = np.quantile([error(places[pick], (right - confidence)[pick]) for pick in picks], 0.975)
     found = calibration_error.calibration_error(given)
     assert (found.value, found.high) == (error(places, right - confidence), high)
-
-
-def test_the_interval_of_the_wasserstein_distance_is_that_of_resampled_pairs() -> None:
-    random = np.random.default_rng(0)
-    ours, theirs = random.normal(size=50).round(1), random.normal(size=50).round(1)  # with ties
-    found = wasserstein._resampled(ours, theirs)
-    again = np.random.default_rng(50)
-    for value in found[:20]:
-        counts = np.bincount(again.integers(0, 50, 50), minlength=50)
-        assert value == np.abs(np.repeat(np.sort(ours), counts) - np.repeat(np.sort(theirs), counts)).mean()
 
 
 def test_metrics_take_a_fraction_of_the_outputs_memory() -> None:
