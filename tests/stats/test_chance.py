@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.outputs import Outputs
-from unlearn_cli.stats.chance import better_than_chance, ignorance
+from unlearn_cli.stats.chance import better_balanced, better_than_chance, ignorance
 
 N = 600
 RARE = (np.arange(N) % 20 == 0).astype(np.int64)  # 5 % in class 1
@@ -22,6 +22,16 @@ def test_a_network_that_always_names_the_most_frequent_class_is_refused() -> Non
     logits = noise((N, 2))
     logits[:, 0] += 50
     assert "the most frequent class has 95.0%" in (ignorance(classified(logits, RARE)) or "")
+
+
+def test_naming_one_class_always_is_refused_whatever_the_rounding() -> None:
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        num_classes, n = int(random.integers(2, 6)), int(random.integers(50, 1000))
+        labels = np.where(random.random(n) < 0.85, 0, random.integers(0, num_classes, n))
+        outputs = classified(0.3 * noise((n, num_classes), seed) + 6 * np.eye(num_classes)[0], labels)
+        assert not better_balanced(outputs)
+        assert "is no better than chance" in (ignorance(outputs) or ""), seed
 
 
 @pytest.mark.parametrize("num_classes", [2, 5])

@@ -94,9 +94,13 @@ def better_balanced(outputs: Outputs) -> bool:
     """Say whether the mean recall over the classes is above that of the same predictions in random order.
 
     The permutation distribution of a sum of scores a(i, label of i) has a known mean and variance (Hoeffding 1951).
+    Predictions of a single class have the same balanced accuracy in any order.
     """
+    predictions = outputs.values.argmax(axis=1)
+    if (predictions == predictions[0]).all():  # else rounding decides: variance and surplus are 0 but for the last bits
+        return False
     labels, numbers, counts = np.unique(outputs.labels, return_inverse=True, return_counts=True)
-    scores = (outputs.values.argmax(axis=1)[:, None] == labels) / counts
+    scores = (predictions[:, None] == labels) / counts
     shares, n = counts / len(outputs), len(outputs)
     centred = scores - (scores @ shares)[:, None] - scores.mean(axis=0) + float((scores @ shares).mean())
     variance = float((np.square(centred) @ counts).sum()) / max(1, n - 1)
