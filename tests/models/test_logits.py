@@ -29,6 +29,8 @@ def by_hand(): return Net(lambda z: z.exp() / z.exp().sum(1, keepdim=True))
 def sigmoid(): return Net(torch.sigmoid)
 def log_softmax(): return Net(nn.LogSoftmax(dim=1))
 def plain(): return Net(nn.Identity())
+def whole(): return Net(lambda z: z.long())
+def complex_numbers(): return Net(lambda z: z.to(torch.complex64))
 """
 
 
@@ -65,6 +67,15 @@ def test_it_is_refused_by_every_command(network: str, plain: Path, tmp_path: Pat
         assert result.exit_code == 2, (command, result.stderr)
         assert "but logits are expected" in result.stderr and "remove the" in result.stderr
         assert not (out / "model.safetensors").exists() and not list(out.glob("cell-*"))
+
+
+@pytest.mark.parametrize(("network", "kind"), [("whole", "int64"), ("complex_numbers", "complex64")])
+def test_outputs_must_be_floating_point_numbers(network: str, kind: str, plain: Path, tmp_path: Path) -> None:
+    path = manifest(tmp_path, network)
+    for command in (["evaluate", plain], ["train", "-o", tmp_path / "out", *RECIPE]):
+        result = invoke(*command, "-m", path, "--allow-code")
+        assert result.exit_code == 2
+        assert f"returns numbers of type {kind}; expected floating-point numbers" in result.stderr.splitlines()[-1]
 
 
 def test_log_probabilities_are_logits(plain: Path, tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def try_out(model: nn.Module, manifest: Manifest, num_outputs: int) -> None:
     """Run one sample of zeros through a network on the CPU, in eval mode, before anything depends on it.
 
     Raises:
-        UserError: it does not take samples of the manifest's shape, gives another number of outputs, or ends in a
-            softmax or a sigmoid where logits are expected.
+        UserError: it does not take samples of the manifest's shape, gives another number of outputs or numbers that
+            are not floating-point, or ends in a softmax or a sigmoid where logits are expected.
     """
     shape, name = manifest.input.shape, manifest.model.architecture
     was_training = model.training
@@ -58,6 +58,9 @@ def try_out(model: nn.Module, manifest: Manifest, num_outputs: int) -> None:
     found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
     if found != [1, num_outputs]:
         raise UserError(f"model: {name} returns {found} for one sample; expected {[1, num_outputs]}; mend the model")
+    if not outputs.is_floating_point():
+        kind = str(outputs.dtype).removeprefix("torch.")
+        raise UserError(f"model: {name} returns numbers of type {kind}; expected floating-point numbers; fix the model")
     if manifest.task == "classification" and num_outputs > 1:
         _refuse_probabilities(outputs, name)
 
