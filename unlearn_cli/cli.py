@@ -407,8 +407,9 @@ def divide(nproc: int, shard: bool) -> None:
     if nproc > 1 and ranks.size() > 1:
         raise UserError("--nproc: the launcher has started several processes already; leave it out")
     if nproc > 1:
-        from unlearn_cli.launch import launch
+        from unlearn_cli.launch import launch, refuse_pipes
 
+        refuse_pipes(sys.argv[1:])
         raise typer.Exit(launch(nproc, sys.argv[1:]))
     if shard and ranks.size() == 1:
         raise UserError("--shard: there is one process; give --nproc, or start several with torchrun")

@@ -6,11 +6,13 @@ Not torchrun itself: that turns every exit code of a process into 1.
 import logging
 import os
 import signal
+import stat
 import sys
 import uuid
 from collections.abc import Sequence
 
 from unlearn_cli import console
+from unlearn_cli.errors import UserError
 
 SIGNALLED = 128  # what shells add to the number of the signal that ended a process
 
@@ -40,6 +42,24 @@ def launch(nproc: int, arguments: Sequence[str]) -> int:
     except SignalException as error:
         return 75 if error.sigval in (signal.SIGTERM, signal.SIGINT) else SIGNALLED + error.sigval
     return 0
+
+
+def refuse_pipes(arguments: Sequence[str]) -> None:
+    """Refuse a pipe, which is empty after the first process has read it: `-m <(command)` of a shell.
+
+    Raises:
+        UserError: an argument, or what follows its '=', is the path of one.
+    """
+    for path in (argument.partition("=")[2] or argument for argument in arguments):
+        if _is_pipe(path):
+            raise UserError(f"{path}: is a pipe, but with --nproc every process reads it; save it in a file")
+
+
+def _is_pipe(path: str) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):  # not a path
+        return False
 
 
 def without_nproc(arguments: Sequence[str]) -> list[str]:

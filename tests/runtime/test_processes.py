@@ -108,6 +108,15 @@ def numbers(text: str) -> list[float]:
     return visit(json.loads(text))
 
 
+def test_a_pipe_is_refused_for_several_processes(project: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for given in (("-m", pipe), (f"--manifest={pipe}",)):
+        code, out, err = run("evaluate", project / "no.safetensors", *given, "--nproc", "2")
+        assert (code, out) == (2, "")
+        assert err == f"error: {pipe}: is a pipe, but with --nproc every process reads it; save it in a file\n"
+
+
 def test_errors_are_told_once_with_their_exit_code(project: Path) -> None:
     model, manifest = project / "original" / "model.safetensors", project / "manifest.yaml"
     code, out, err = run("evaluate", model, "-m", project / "no.yaml", "--nproc", "2")
