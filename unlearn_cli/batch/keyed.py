@@ -81,8 +81,7 @@ def is_marked(path: Path) -> bool:
 def mark(path: Path) -> None:
     """Note beside a key, which must be one, that the ledger has a keyed chain."""
     text = read_key(path).hex()
-    with output_file(path) as new:
-        new.touch(mode=0o600)
+    with output_file(path, mode=0o600) as new:
         new.write_text(f"{text}\n{MARK}\n", encoding="ascii")
 
 
