@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -94,37 +95,52 @@ def test_a_request_that_no_method_suits_is_counted_and_stops_no_other(project: P
 
 
 @pytest.fixture
-def unseen_class(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A batch of three requests with an attack that always passes, and no record of class 2 never trained on."""
-    monkeypatch.setattr(attempts, "failed_attack", lambda *arguments: [])
+def never_unseen(project: Path) -> Path:
+    """A batch of three requests with an attack that refuses the second, whose records are in data.test as well."""
     change(project, "attack: {tier: null}", "attack: {tier: quick, inconclusive: pass}")
-    header, *rows = (project / "test.csv").read_text(encoding="utf-8").splitlines()
-    kept = [row for row in rows if row.split(",")[2] != "2"]
-    (project / "test.csv").write_text("\n".join([header, *kept]) + "\n", encoding="utf-8")
-    ask(project, "DSR-0", ids=ids_of(project, "digit", "0")[:20])
-    ask(project, "DSR-1", classes=[2])
-    ask(project, "DSR-2", ids=ids_of(project, "digit", "1")[:20])
+    names = ids_of(project, "digit", "2")[:8]  # enough for both halves of data.test
+    rows = (project / "train.csv").read_text(encoding="utf-8").splitlines()
+    with (project / "test.csv").open("a", encoding="utf-8") as file:
+        file.writelines(f"copy-of-{row}\n" for row in rows if row.split(",")[0] in names)
+    ask(project, "DSR-0", ids=ids_of(project, "digit", "0")[:2])  # too few for a verdict
+    ask(project, "DSR-1", ids=names)
+    ask(project, "DSR-2", ids=ids_of(project, "digit", "1")[:2])
     return project
 
 
-def test_a_request_that_a_command_refuses_is_counted_and_stops_no_other(unseen_class: Path) -> None:
-    result = batch(unseen_class, "--json")
+def test_a_request_that_a_command_refuses_is_counted_and_stops_no_other(never_unseen: Path) -> None:
+    result = batch(never_unseen, "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, sorted(said["done"]), said["pending"]) == (3, ["DSR-0", "DSR-2"], 1)
-    assert batch(unseen_class).exit_code == 3
-    result = batch(unseen_class, "--json")
+    assert batch(never_unseen).exit_code == 3
+    result = batch(never_unseen, "--json")
     (aside,) = json.loads(result.stdout)["set_aside"]
     assert (result.exit_code, aside["request"]) == (5, "DSR-1")
-    assert aside["reason"].startswith("it was in 3 runs that failed, the last because: data.test has no record")
-    assert batch(unseen_class, "--verify").exit_code == 0
+    assert aside["reason"].startswith("it was in 3 runs that failed, the last because: ")
+    assert "of test equal a forgotten one byte for byte" in aside["reason"]
+    assert (result := batch(never_unseen, "--verify")).exit_code == 0, result.output
 
 
-def test_bisect_sets_a_request_that_a_command_refuses_aside(unseen_class: Path) -> None:
-    result = batch(unseen_class, "--bisect", "--json")
+def test_bisect_sets_a_request_that_a_command_refuses_aside(never_unseen: Path) -> None:
+    result = batch(never_unseen, "--bisect", "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, sorted(said["done"]), said["pending"]) == (5, ["DSR-0", "DSR-2"], 0)
     assert [one["request"] for one in said["set_aside"]] == ["DSR-1"]
-    assert "data.test has no record" in said["set_aside"][0]["reason"]
+    assert "of test equal a forgotten one byte for byte" in said["set_aside"][0]["reason"]
+
+
+def test_a_class_without_unseen_records_is_forgotten_and_not_compared_with_any(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "failed_attack", lambda *arguments: [])
+    change(project, "attack: {tier: null}", "attack: {tier: quick, inconclusive: pass}")
+    header, *rows = (project / "test.csv").read_text(encoding="utf-8").splitlines()
+    others = [row for row in rows if row.split(",")[2] != "2"]
+    (project / "test.csv").write_text("\n".join([header, *others]) + "\n", encoding="utf-8")
+    ask(project, "DSR-1", classes=[2])
+    assert document(project)["done"] == ["DSR-1"]
+    skipped = report_of(project / "runs" / "R0001" / "attack-1")["skipped"]
+    assert "data.test has no record" in {one["name"]: one["reason"] for one in skipped}["population"]
 
 
 def test_requests_that_together_select_everything_lose_the_last_of_them(project: Path) -> None:
@@ -238,8 +254,8 @@ def undisturbed_bisect(killed: Path, folder: Path) -> str:
     """Return the digest of the last checkpoint of the same bisect in another folder, left alone."""
     other = folder / "other"
     other.mkdir()
-    for name in ("deletion.yaml", "data.yaml", "train.csv", "test.csv"):
-        (other / name).write_bytes((killed / name).read_bytes())
+    for name in ("deletion.yaml", "data.yaml", "train.csv", "test.csv", "ledger.key"):  # metadata has a keyed digest
+        shutil.copy(killed / name, other / name)
     (other / "original").symlink_to(killed / "original")
     (other / "requests").mkdir()
     for place in ("done", "set_aside"):

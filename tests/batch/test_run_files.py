@@ -11,7 +11,7 @@ import pytest
 from tests.batch.killing import final_state, killed_at_step
 from tests.batch.tiny import ask, batch, change, document, ledger_of
 from unlearn_cli import page
-from unlearn_cli.batch import fault
+from unlearn_cli.batch import fault, keyed
 from unlearn_cli.files import sha256
 
 Tamper = Callable[[Path], object]
@@ -137,6 +137,7 @@ def test_without_its_folder_a_run_begins_anew(killed: dict[str, Path], tmp_path:
 @pytest.mark.usefixtures("no_pages")
 def test_what_was_written_and_not_noted_is_made_again(project: Path, tmp_path: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1", "rec-2"])
+    keyed.make_key(project / "ledger.key", project / "ledger.sqlite")  # of both: checkpoints have digests with it
     other = Path(shutil.copytree(project, tmp_path / "undisturbed"))
     document(other)
     assert killed_at_step(project, "unlearned") == fault.KILLED

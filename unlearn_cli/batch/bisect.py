@@ -42,8 +42,8 @@ def _divide(batch: Batch, requests: dict[str, Request], group: list[str], root: 
         return
     whole = len(waiting) == len(group)  # else it failed, or parts of it would not have ended
     console.say(f"bisect: {pluralize(len(waiting), 'request')}", requests=waiting)
-    selected = [requests[name] for name in group]
-    if whole and not _failed_before(batch, state, group) and carry_out(batch, selected, root) == "passed":
+    to_try = [requests[name] for name in waiting] if whole and not _failed_before(batch, state, group) else []
+    if to_try and carry_out(batch, to_try, root) == "passed":
         return
     if len(group) == 1:
         known = batch.state().requests[group[0]]

@@ -95,13 +95,22 @@ def drop_unnoted(batch: Batch, run: RunState) -> None:
     """Remove what the ledger does not know of: folders of steps, evidence before it has digests, and the control."""
     folder = batch.folder(run.id)
     (folder / CONTROL).unlink(missing_ok=True)
+    known = {*run.steps, *_reported(run)}
     names = [path.name for kind in STEPS for path in sorted(folder.glob(f"{kind}-[0-9]*"))]
-    unnoted = [name for name in names if name not in run.steps and not name.endswith(".partial")]
+    unnoted = [name for name in names if name not in known and not name.endswith(".partial")]
     for name in [*unnoted, EVIDENCE]:
         if (folder / name).is_dir() and not (folder / name).is_symlink():  # a link is none of the run's own
             console.say(f"{run.id}: {name} was not finished and is made again", run=run.id)
             shutil.rmtree(folder / name)
             files.fsync(folder)
+
+
+def _reported(run: RunState) -> Iterator[str]:
+    """Yield the folders whose reports the ledger has digests of; earlier versions of this tool noted nothing else."""
+    for made in run.attempts:
+        for step, report in zip(STEPS, ("unlearn_report", "judge_report", "attack_report"), strict=True):
+            if made[report] is not None:
+                yield f"{step}-{made['number']}"
 
 
 def _place(batch: Batch, run: RunState, name: str) -> Path:
