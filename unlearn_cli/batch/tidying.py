@@ -62,7 +62,7 @@ def is_unbegun(folder: Path) -> bool:
 def _remove(folder: Path, leftovers: Sequence[Path]) -> None:
     """Remove files and folders, of which one may lie in another, and let the disk know."""
     for path in leftovers:
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():  # a new pointer that was not renamed yet is a link to a folder
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
