@@ -8,7 +8,6 @@ import secrets
 import shutil
 import signal
 import stat
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -56,9 +55,14 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
 
 
 def _check_creation(path: Path, parent: Path) -> None:
-    """Make something where the output will be, and remove it: below /proc, say, permissions tell nothing."""
+    """Make something where the output will be, and remove it: below /proc, say, permissions tell nothing.
+
+    It has a name by which `tidy_up` removes it if the process is killed in between.
+    """
+    probe = _sibling(parent / path.name, f"new-{owners.new_suffix()}")
     try:
-        os.rmdir(tempfile.mkdtemp(prefix=".unlearn_cli.", dir=parent))
+        probe.mkdir()
+        probe.rmdir()
     except OSError as error:
         raise UserError(f"{path}: nothing can be made in {parent} ({error.strerror}); choose another --out") from None
 
