@@ -149,18 +149,25 @@ def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[s
             raise UserError(f"--set {assignment}: expected name=value; {_settings_of(plugin)}")
         values[name.strip()] = parse_written(text)
         places[name.strip()] = "--set"
-    for name in sorted(values.keys() - plugin.settings.model_fields.keys()):
-        known = plugin.settings.model_fields
-        hint = did_you_mean(name, known) if known else "it has none"
-        raise UserError(f"{places[name]}: {plugin.name} has no setting '{name}'; {hint}")
+    fields = plugin.settings.model_fields
+    mistakes = [_unknown(plugin, name, places[name]) for name in sorted(values.keys() - fields.keys())]
+    completed = None
     try:
-        completed = plugin.settings.model_validate(fit(plugin.settings, values))
+        known = {name: value for name, value in values.items() if name in fields}
+        completed = plugin.settings.model_validate(fit(plugin.settings, known))
     except ValidationError as error:
-        raise UserError("; ".join(_message(plugin, dict(item), places) for item in error.errors())) from None
+        mistakes += [_message(plugin, dict(item), places) for item in error.errors()]
+    if completed is None or mistakes:
+        raise UserError("; ".join(mistakes))
     for name, value in completed:
         if isinstance(value, (int, float)) and value > LARGEST:
             raise UserError(f"{places[name]}: {plugin.name}: {name}={value}: expected at most {LARGEST}")
     return completed
+
+
+def _unknown(plugin: Plugin, name: str, place: str) -> str:
+    known = plugin.settings.model_fields
+    return f"{place}: {plugin.name} has no setting '{name}'; {did_you_mean(name, known) if known else 'it has none'}"
 
 
 def _message(plugin: Plugin, item: dict[str, Any], places: dict[str, str]) -> str:

@@ -1,5 +1,6 @@
 """Where the stored samples of a source are while a run reads them: on the device as a whole, or streamed from disk."""
 
+import gc
 import math
 import signal
 import sys
@@ -72,10 +73,22 @@ class StreamedStore:
             pin_memory=on_gpu, worker_init_fn=_leave_signals_to_the_run,
             generator=torch.Generator(),  # its own: the run's stream must not depend on the store
         )  # fmt: skip
-        for rows, samples in zip(chunks, loader, strict=True):
+        for rows, samples in zip(chunks, _started(loader), strict=True):
             if isinstance(samples, UserError):
                 raise samples
             yield gathered(samples.to(self.device, non_blocking=on_gpu), len(rows))
+
+
+def _started(loader: "DataLoader[Tensor | UserError]") -> "Iterator[Tensor | UserError]":
+    """Begin to read. Workers are forked with all that exists left out of their garbage collection.
+
+    A connection of DuckDB that lies in a cycle would end a worker that collects it: its threads are only in the run.
+    """
+    gc.freeze()
+    try:
+        return iter(loader)
+    finally:
+        gc.unfreeze()
 
 
 def _leave_signals_to_the_run(worker: int) -> None:
