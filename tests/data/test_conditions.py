@@ -217,3 +217,26 @@ def test_a_selection_of_nothing_shows_what_the_column_holds(kind: str, tmp_path:
     result = resolved(described(source), tmp_path, [asked, Asked("two", where=[condition("==", "Cuba")])]).found
     assert "'Cuba' (2)" in result[0].examples[0]
     assert (result[0].unknown, result[0].problem, result[1].records, result[1].examples) == (0, None, 2, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "value"),
+    [
+        ("TIME", ["05:00", "15:00", "09:00"], "'9:30'"),
+        ("INTERVAL", ["5 days", "15 days", "30 days"], "9 days"),
+        ("INTEGER[]", ["[5]", "[15]", "[30]"], "'[9]'"),
+        ("STRUCT(q INTEGER)", ["{'q': 5}", "{'q': 15}", "{'q': 30}"], "x"),
+    ],
+)
+def test_values_of_other_types_have_no_order(kind: str, cells: list[str], value: str, tmp_path: Path) -> None:
+    source = source_of("parquet", tmp_path, [0] * len(cells))
+    rows = ", ".join(f"(0.5, {i % 2}, 'r{i}', $${cell}$$::{kind})" for i, cell in enumerate(cells))
+    duckdb.execute(
+        f"COPY (FROM (VALUES {rows}) AS t(x, y, id, \"when\")) TO '{tmp_path / 't.parquet'}' (FORMAT parquet)"
+    )
+    for op in ("<", "<=", ">", ">="):
+        with pytest.raises(UserError, match=r"an order needs numbers or dates"):
+            chosen(source, condition(op, value))
+    written = duckdb.sql(f"SELECT \"when\"::VARCHAR FROM '{tmp_path / 't.parquet'}'").fetchall()
+    for i, (cell,) in enumerate(written):
+        assert chosen(source, condition("==", f'"{cell}"')) == [i]

@@ -3,8 +3,8 @@
 `==`, `!=`, `in` and `not in` compare text as it is written. They compare numbers in a column that has numbers, and in a
 csv, where every cell is a number without leading zeros and the manifest's value is an unquoted number. `<`, `<=`, `>`
 and `>=` have an order only on numbers and on moments: every cell is a number, or every cell is an ISO 8601 date or
-time, with a zone everywhere or nowhere. A column with a format in `dates` holds moments for all operators. An empty
-cell fulfils no condition.
+time, with a zone everywhere or nowhere. Columns of another type, such as TIME in parquet, have no order. A column with
+a format in `dates` holds moments for all operators. An empty cell fulfils no condition.
 """
 
 import re
@@ -242,7 +242,8 @@ def _compare_typed(condition: Condition, column: TypedColumn, cell: str) -> SqlT
     if column.kind.startswith(("DATE", "TIMESTAMP")):
         _check_moments(texts, column)
         return _joined(f"CAST({cell} AS TIMESTAMPTZ)", condition.op, ["CAST(? AS TIMESTAMPTZ)"] * len(texts)), texts
-    if not column.kind.startswith(NUMERIC):
+    if not column.kind.startswith(NUMERIC) or column.kind.endswith("]"):
+        _check_equality(condition.op, column)
         return _joined(f"{cell}::VARCHAR", condition.op, ["?"] * len(texts)), texts
     values = [number_of(value) for value in given]
     if None in values:
@@ -254,6 +255,15 @@ def _compare_typed(condition: Condition, column: TypedColumn, cell: str) -> SqlT
 
 NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
            "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN")  # fmt: skip
+
+
+def _check_equality(op: str, column: TypedColumn) -> None:
+    """Refuse an order on values such as TIME or INTERVAL, which would be that of their text: '15 days' < '9 days'."""
+    if op not in EQUALITY:
+        raise UserError(
+            f"{_at(column)} holds values of type {column.kind[:60]}, which '{op}' does not compare; an order "
+            "needs numbers or dates: store it as one of these, or use '==', '!=', 'in' or 'not in'"
+        )
 
 
 def _check_moments(texts: Sequence[str], column: TypedColumn) -> None:
