@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.batch.killing import final_state, killed_at_step
+from tests.batch.scene import rewrite, unmigrated
 from tests.batch.tiny import ask, batch, change, document, ledger_of
-from unlearn_cli import page
+from unlearn_cli import deletion, page
 from unlearn_cli.batch import fault, keyed
 from unlearn_cli.files import sha256
 
@@ -132,6 +133,36 @@ def test_without_its_folder_a_run_begins_anew(killed: dict[str, Path], tmp_path:
         ("R0002", "failed"), ("R0003", "promoted"),
     ]  # fmt: skip
     assert final_state(project)["findings"] == []
+
+
+def of_first_version(project: Path) -> None:
+    """Make of a ledger one that the first version wrote: no digests of files, no steps, no key of the chain."""
+    where = deletion.read(project / "deletion.yaml")
+    others = [event.seq for event in ledger_of(project) if event.kind != "step_ended"]
+    rewrite(
+        where, "DELETE FROM event WHERE kind = 'step_ended'",
+        "UPDATE event SET body = json_remove(body, '$.files', '$.references') WHERE kind = 'run_started'",
+        "UPDATE event SET body = json_remove(body, '$.verdict', '$.policy') WHERE kind = 'attempt'",
+        *(f"UPDATE event SET seq = {seq} WHERE seq = {old}" for seq, old in enumerate(others, start=1)),
+    )  # fmt: skip
+    unmigrated(where)
+
+
+@pytest.mark.parametrize("step", ["attempted", "moved"])
+def test_a_run_that_an_earlier_version_began_is_ended_and_verifies(
+    killed: dict[str, Path], tmp_path: Path, step: str
+) -> None:
+    project = Path(shutil.copytree(killed[step], tmp_path / "project", symlinks=True))
+    of_first_version(project)
+    assert batch(project, "--verify").exit_code == 0
+    states = [(run["run"], run["state"]) for run in document(project)["runs"]]
+    anew = [("R0002", "failed"), ("R0003", "promoted")]
+    assert states == (anew if step == "attempted" else [("R0002", "promoted")])
+    for option in ("--verify", "--rollback", "--verify"):
+        result = batch(project, option)
+        assert result.exit_code == 0, result.output
+    assert document(project)["done"] == ["DSR-2"]
+    assert batch(project, "--verify").exit_code == 0
 
 
 @pytest.mark.usefixtures("no_pages")
