@@ -18,7 +18,7 @@ def checked(ledger: Ledger) -> State:
     """
     damage = ledger.damage()
     state = State() if damage else fold(ledger.events())
-    wrong = damage or [*forgotten(ledger, state)]
+    wrong = damage or [*forgotten(ledger, state), *unanswered(state)]
     if wrong:
         raise IntegrityError(f"{ledger.path}: {wrong[0]}; run --verify, and bring the ledger back from a backup")
     return state
@@ -34,6 +34,13 @@ def forgotten(ledger: Ledger, state: State) -> Iterator[str]:
             yield f"{run.id}: the list of {found[0]} forgotten records is not the one of {stated[0]} that it wrote"
     for run in counts:
         yield f"{run}: has a list of forgotten records, but there is no such run"
+
+
+def unanswered(state: State) -> Iterator[str]:
+    """Look for requests whose run has ended, while nothing says what became of them: a run notes both at once."""
+    for name, request in state.requests.items():
+        if request.state == "running" and request.run != state.unfinished:
+            yield f"{request.run}: has ended, but nothing says what became of its request {name}: events are gone"
 
 
 def migrate(ledger: Ledger, requests: Path) -> None:

@@ -136,4 +136,6 @@ def _known(error: sqlite3.Error, path: Path) -> sqlite3.Error | CliError:
         return UserError(f"{path}: the ledger cannot be written; choose a place you may use")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return IntegrityError(f"{path}: the ledger's file is damaged ({error}); bring it back from a backup")
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column", "table ")):
+        return IntegrityError(f"{path}: the ledger's tables were changed ({error}); bring it back from a backup")
     return error

@@ -10,7 +10,7 @@ from unlearn_cli.batch import evidence, run_files
 from unlearn_cli.batch.chain import START, Row
 from unlearn_cli.batch.evidence_check import differing
 from unlearn_cli.batch.ledger import Event, Ledger, open_ledger
-from unlearn_cli.batch.ledger_check import forgotten
+from unlearn_cli.batch.ledger_check import forgotten, unanswered
 from unlearn_cli.batch.opening import unknown_versions
 from unlearn_cli.batch.promote import FIRST, POINTER
 from unlearn_cli.batch.state import RunState, State, fold
@@ -44,14 +44,30 @@ def verify(deletion: Deletion, expected_head: str | None = None) -> Verified:
     """
     if expected_head is not None and not re.fullmatch(f"[0-9a-f]{{{SHORTEST_HEAD},64}}", expected_head):
         raise UserError(f"--expect-head: expected a ledger's hash, {SHORTEST_HEAD} to 64 digits from 0 to 9 and a to f")
+    _refuse_missing(deletion)
     with open_ledger(deletion.path("ledger"), create_missing=False, key_file=deletion.key_file) as ledger:
+        damage = ledger.damage()
         rows = ledger.rows()
-        wrong = [*ledger.damage(), *ledger.broken(rows), *_rolled_back(rows, expected_head)]
-        if ledger.damage() or ledger.broken(rows):
+        broken = ledger.broken(rows)
+        wrong = [*damage, *broken, *_rolled_back(rows, expected_head)]
+        if damage or broken:
             wrong.append("the files were not checked: what the ledger says of them cannot be trusted")
         else:
             wrong += _findings(deletion, ledger)
         return Verified(wrong, rows[-1][7] if rows else START, limits(deletion, ledger, expected_head))
+
+
+def _refuse_missing(deletion: Deletion) -> None:
+    """Refuse where there is no ledger, though runs have been at work.
+
+    Raises:
+        IntegrityError: it is so.
+    """
+    ledger, runs = deletion.path("ledger"), unknown_runs(deletion.path("runs"), State())
+    begun = [folder for folder in runs if not is_unbegun(folder)]
+    if not ledger.exists() and begun:
+        what = f"is gone, but {begun[0].parent.name} holds {begun[0].name}"
+        raise IntegrityError(f"{ledger}: {what}; bring the ledger back from a backup")
 
 
 def _rolled_back(rows: list[Row], expected_head: str | None) -> Iterator[str]:
@@ -64,9 +80,10 @@ def _findings(deletion: Deletion, ledger: Ledger) -> list[str]:
     events, key = ledger.events(), ledger.key
     state = fold(events)
     return [
-        *forgotten(ledger, state), *lineage(events), *pointer(deletion, state), *unknown(deletion, state),
-        *versions(deletion, state), *reports(deletion, state, key), *strange(deletion, state, key),
-        *differing(deletion.path("runs"), events, state.removed), *signatures(deletion, state),
+        *forgotten(ledger, state), *unanswered(state), *lineage(events), *pointer(deletion, state),
+        *unknown(deletion, state), *versions(deletion, state), *reports(deletion, state, key),
+        *strange(deletion, state, key), *differing(deletion.path("runs"), events, state.removed),
+        *signatures(deletion, state),
     ]  # fmt: skip
 
 
@@ -107,6 +124,8 @@ def strange(deletion: Deletion, state: State, key: bytes) -> Iterator[str]:
         folder = deletion.path("models") / name
         if _is_removed(state, f"models/{name}") or not folder.exists():
             continue
+        links = [path for path in map(folder.joinpath, CHECKED) if path.is_symlink()]
+        yield from (f"models/{name}/{path.name}: is a link; bring the file itself back" for path in links)
         for path, what in run_files.changes_of_version(folder, state, name, key):
             if path.name not in CHECKED:
                 yield f"models/{name}/{path.relative_to(folder).as_posix()}: {what}"
