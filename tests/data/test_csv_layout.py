@@ -9,7 +9,7 @@ import pytest
 
 from unlearn_cli.data import csv_layout
 from unlearn_cli.data.csv_layout import inspect_csv
-from unlearn_cli.data.table_file import TableFile
+from unlearn_cli.data.table_file import UNENDED, TableFile
 from unlearn_cli.errors import UserError
 
 QUOTED = ["a", "b", '"', " ", ",", "\n", "é", "7", "\t", "\r\n"]
@@ -124,7 +124,21 @@ def test_a_column_without_a_name_is_left_out_and_counted(tmp_path: Path) -> None
     (tmp_path / "t.csv").write_text(",a,b\n0,1,2\n1,3,4\n")
     file = TableFile(tmp_path / "t.csv", "data.train")
     assert list(file.types) == ["a", "b"]
-    assert file.counts == {"columns without a name, left out": 1}
+    assert file.counts == {"columns without a name, left out": 1, UNENDED: 0}
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("block", [2, 2**22])
+def test_a_cut_within_the_last_cell_is_counted(
+    block: int, line_end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_layout, "BLOCK", block)
+    path, whole = tmp_path / "t.csv", line_end.join(["a,b", "1,cat", "2,dog", ""])
+    for text, unended in ((whole, 0), (whole + "  ", 0), (whole.rstrip(), 1), (whole.rstrip()[:-1], 1)):
+        path.write_bytes(text.encode())
+        assert TableFile(path, "data.train").counts[UNENDED] == unended, text
+    path.write_bytes(whole.rstrip().replace("dog", '"dog"').encode())  # a quote that closes shows a complete cell
+    assert TableFile(path, "data.train").counts[UNENDED] == 0
 
 
 @pytest.mark.parametrize(

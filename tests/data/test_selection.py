@@ -11,6 +11,7 @@ from unlearn_cli import strict_yaml
 from unlearn_cli.commands import Common
 from unlearn_cli.commands.inputs import Opened, count_duplicates, find_copies
 from unlearn_cli.data.dataset import Dataset, open_dataset
+from unlearn_cli.data.ids_file import read_ids
 from unlearn_cli.data.labels import class_numbers, label_numbers
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
@@ -490,3 +491,13 @@ def test_an_id_that_does_not_exist_is_refused_with_the_nearest_one(tmp_path: Pat
     with pytest.raises(UserError, match="no record has id = ") as caught:
         opened(source, {"groups": {"column": "id", "values": [wanted]}})
     assert hint in str(caught.value) or wanted == "x"
+
+
+@pytest.mark.parametrize(("name", "head"), [("ids.txt", ""), ("ids.csv", "id\n")])
+def test_a_list_of_ids_that_may_be_cut_is_warned_of(
+    name: str, head: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for text, warned in (("r1\nr23\n", False), ("r1\nr2", True)):  # r2 is another record than r23
+        (tmp_path / name).write_text(head + text)
+        assert read_ids(tmp_path / name, "id", "forget.ids_file").tolist() == text.split()
+        assert ("the last line has no line end; if the file was cut" in capsys.readouterr().err) == warned

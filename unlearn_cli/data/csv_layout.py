@@ -29,6 +29,7 @@ class CsvLayout:
     header: tuple[str, ...]
     plain: bool  # DuckDB splits it as `rows` does, and no quoted cell has a blank at an end
     quoted: bool
+    unended: bool  # the last line has no end, unlike those before: where the file was cut, its last cell is, too
 
     @property
     def blanks(self) -> str:
@@ -74,7 +75,8 @@ def inspect_csv(path: Path, location: str) -> CsvLayout:
     traits.end()
     header = tuple(next(_rows(path, location, delimiter), (1, []))[1])
     _check_header(header, location)
-    return CsvLayout(path, location, delimiter, header, traits.are_plain(len(header)), bool(traits.quotes))
+    plain = traits.are_plain(len(header))
+    return CsvLayout(path, location, delimiter, header, plain, bool(traits.quotes), traits.is_unended())
 
 
 def blanks_of(delimiter: str) -> str:
@@ -139,6 +141,10 @@ class _Traits:
             return not self.open_end  # DuckDB takes an empty cell too many at the end of a row for none
         rows = self.lines + (not self.last.endswith(b"\n"))
         return self.delimiters == rows * (columns - 1)
+
+    def is_unended(self) -> bool:
+        """Say whether the last line has no end; a quote that closes its last cell shows that it is complete."""
+        return not self.last.rstrip(b" \t").endswith((b"\n", b"\r", b'"'))
 
     def _has_line_of_blanks(self, seen: bytes) -> bool:
         return (b"\n " in seen or b"\n\t" in seen) and re.search(rb"\n[ \t]+[\r\n]", seen) is not None

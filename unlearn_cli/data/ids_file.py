@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.data.table_file import TableFile, check_file
+from unlearn_cli import console
+from unlearn_cli.data.table_file import UNENDED, TableFile, check_file
 from unlearn_cli.errors import UserError
 
 LISTS = (".txt", ".json")
@@ -15,6 +16,7 @@ LISTS = (".txt", ".json")
 def read_ids(path: Path, column: str, name: str) -> np.ndarray:
     """Return the ids (n,) as text, as they are written.
 
+    A last line without a line end is read, with a warning: of a file that was cut it may be another record's id.
     A line of a .txt loses blanks at both ends, as an unquoted cell of a csv does; lines of nothing else are skipped.
 
     Raises:
@@ -22,11 +24,20 @@ def read_ids(path: Path, column: str, name: str) -> np.ndarray:
     """
     suffix = path.suffix.lower()
     if suffix not in LISTS:
-        return TableFile(path, name).text(column).astype(str)
+        table = TableFile(path, name)
+        if table.counts.get(UNENDED):
+            _warn_of_a_cut(path, name)
+        return table.text(column).astype(str)
     check_file(path, name)
     text = _text(path, name)
+    if suffix == ".txt" and text.rstrip(" \t") and not text.rstrip(" \t").endswith(("\n", "\r")):
+        _warn_of_a_cut(path, name)
     ids = _json_ids(text, f"{name}: {path}") if suffix == ".json" else _lines(text)
     return np.array(ids, dtype=str)
+
+
+def _warn_of_a_cut(path: Path, name: str) -> None:
+    console.warn(f"{name}: {path}: the last line has no line end; if the file was cut, its last id may be cut, too")
 
 
 def _text(path: Path, name: str) -> str:

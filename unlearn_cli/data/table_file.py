@@ -29,6 +29,7 @@ READERS = {
 DATES = ("DATE", "TIME")
 TEXT = ("VARCHAR", *DATES)  # how types begin whose cells are text; the others of a jsonl may have rounded them
 GUESSED = ("DATE", "TIME", "UUID", "JSON")  # how types begin that DuckDB finds in the text of a jsonl
+UNENDED = "last line without a line end (where the file was cut, its last cell is cut, too)"
 CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
 
 
@@ -93,6 +94,7 @@ class TableFile:
         if not layout.plain:
             self._copy(layout)
         self.counts["columns without a name, left out"] = layout.header.count("")
+        self.counts[UNENDED] = int(layout.unended)
         return {name: "VARCHAR" for name in layout.header if name}
 
     def _copy(self, layout: CsvLayout) -> None:
