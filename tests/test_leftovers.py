@@ -97,6 +97,37 @@ def test_a_second_run_with_the_same_output_is_refused_and_no_lock_stays(tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("content", ["somebody's own", "12345\n", None])
+def test_a_file_with_the_name_of_a_lock_that_is_none_is_left_as_it_is(tmp_path: Path, content: str | None) -> None:
+    lock = lock_of(tmp_path / "out")
+    if content is None:
+        os.mkfifo(lock)
+    else:
+        lock.write_text(content)
+    with claimed(tmp_path / "out"):
+        pass
+    assert lock.exists()
+    assert content is None or lock.read_text() == content
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_output_that_is_a_link_to_nothing_is_refused_before_any_work(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "out").symlink_to(tmp_path / "gone")
+    with pytest.raises(UserError, match="is a link that leads nowhere"):
+        files.check_output(tmp_path / "out", overwrite)
+
+
+def test_a_link_that_is_overwritten_leaves_nothing_and_what_it_led_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "report.json").touch()
+    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
+    with files.output_folder(tmp_path / "out", overwrite=True) as folder:
+        (folder / "report.json").write_text("{}")
+    assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", "out"}
+    assert not (tmp_path / "out").is_symlink()
+    assert (tmp_path / "elsewhere" / "report.json").read_text() == ""
+
+
 def test_an_output_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another run has written it meanwhile"), files.output_folder(tmp_path / "a"):
         (tmp_path / "a").mkdir()

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from unlearn_cli import owners, ranks
 from unlearn_cli.errors import Busy
 from unlearn_cli.files import existing_parent
+
+MOST_BYTES = 200  # of what names an owner
 
 
 @contextmanager
@@ -62,7 +65,7 @@ def _lock(output: Path) -> int | None:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         except OSError:  # what is wrong with the place is told by `check_output`
             return None
-        if not _is_taken(descriptor, output):
+        if not _is_lock(descriptor) or not _is_taken(descriptor, output):
             os.close(descriptor)
             return None
         if _is_same(descriptor, path):
@@ -70,6 +73,15 @@ def _lock(output: Path) -> int | None:
             os.pwrite(descriptor, owners.new_suffix().encode(), 0)
             return descriptor
         os.close(descriptor)  # its holder had removed it
+
+
+def _is_lock(descriptor: int) -> bool:
+    """Say whether an opened file can be a lock: one of that name with something else in it is somebody's own."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return False
+    content = os.pread(descriptor, MOST_BYTES, 0)
+    owner = owners.parse(content.decode("ascii", "replace"))
+    return not content or (owner is not None and owner.start is not None)
 
 
 def _is_taken(descriptor: int, output: Path) -> bool:
@@ -81,7 +93,7 @@ def _is_taken(descriptor: int, output: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = owners.parse(os.read(descriptor, 200).decode("ascii", "replace"))
+        holder = owners.parse(os.read(descriptor, MOST_BYTES).decode("ascii", "replace"))
         os.close(descriptor)
         raise Busy(f"{output}: {_described(holder)} is writing it; try again when that has ended") from None
     except OSError:

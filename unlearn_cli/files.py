@@ -37,6 +37,8 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
     """
     if ranks.is_first():
         tidy_up(path)
+    if path.is_symlink() and not path.exists():
+        raise UserError(f"{path}: is a link that leads nowhere, so it is not replaced; choose another --out")
     if path.exists() and not overwrite:
         raise UserError(f"{path}: exists already; choose another --out, or --overwrite to replace it")
     if path.exists() and path.is_dir() != (kind == "folder"):
@@ -177,7 +179,10 @@ def _swap(new: Path, folder: Path, replace: bool) -> None:
             raise
         raise _appeared(folder) from None
     fsync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.is_symlink():
+        old.unlink()
+    else:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _appeared(path: Path) -> UserError:
