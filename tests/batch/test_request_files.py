@@ -156,7 +156,7 @@ def test_what_spreadsheets_would_run_is_an_id_like_any_other(tmp_path: Path) -> 
 
 
 def test_ids_keep_their_letters_spaces_and_line_breaks(tmp_path: Path) -> None:
-    strange = ["é", "e\u0301", "日本", " a ", "two\nlines", "tab\t", "\u202egnp", "nul\0", "🙂"]
+    strange = ["é", "e\u0301", "日本", " a ", "two\nlines", "tab\t", "\u202egnp", "🙂"]
     (from_lines,) = contents(items(tmp_path, "a.jsonl", line(ids=strange)))
     rows = "".join(f'DSR-1,{TIME},"{one}"\n' for one in strange)
     (from_table,) = contents(items(tmp_path, "a.csv", f"request,received,id\n{rows}"))
