@@ -119,13 +119,13 @@ def test_an_output_that_is_a_link_to_nothing_is_refused_before_any_work(tmp_path
 
 def test_a_link_that_is_overwritten_leaves_nothing_and_what_it_led_to_stays(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "report.json").touch()
+    (tmp_path / "elsewhere" / "report.json").write_text(json.dumps(dict.fromkeys(files.REPORT_KEYS)))
     (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
     with files.output_folder(tmp_path / "out", overwrite=True) as folder:
         (folder / "report.json").write_text("{}")
     assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", "out"}
     assert not (tmp_path / "out").is_symlink()
-    assert (tmp_path / "elsewhere" / "report.json").read_text() == ""
+    assert (tmp_path / "elsewhere" / "report.json").stat().st_size > 2
 
 
 def test_an_output_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
