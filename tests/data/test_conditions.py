@@ -237,6 +237,22 @@ def test_values_of_other_types_have_no_order(kind: str, cells: list[str], value:
     for op in ("<", "<=", ">", ">="):
         with pytest.raises(UserError, match=r"an order needs numbers or dates"):
             chosen(source, condition(op, value))
-    written = duckdb.sql(f"SELECT \"when\"::VARCHAR FROM '{tmp_path / 't.parquet'}'").fetchall()
+    written = duckdb.execute(f"SELECT \"when\"::VARCHAR FROM '{tmp_path / 't.parquet'}'").fetchall()
     for i, (cell,) in enumerate(written):
         assert chosen(source, condition("==", f'"{cell}"')) == [i]
+
+
+def test_moments_of_an_array_are_compared_as_moments(tmp_path: Path) -> None:
+    source = source_of("npz", tmp_path, [np.datetime64(text) for text in ("2003-01-01", "2003-06-01", "2003-12-31")])
+    for value in ("2003-06-01", "'2003-06-01 00:00'", "2003-06-01T00:00:00"):
+        assert chosen(source, condition("==", value)) == [1]
+        assert chosen(source, condition("!=", value)) == [0, 2]
+        assert chosen(source, condition("in", f"[{value}]")) == [1]
+        assert chosen(source, condition(">=", value)) == [1, 2]
+
+
+def test_complex_numbers_are_not_compared(tmp_path: Path) -> None:
+    source = source_of("npz", tmp_path, [1j, 2 + 0j, 3j])
+    for op in ("<", "=="):
+        with pytest.raises(UserError, match="'when' holds values of type complex128"):
+            chosen(source, condition(op, "2"))

@@ -108,3 +108,11 @@ def test_requests_mean_the_records_that_windows_leave(tmp_path: Path) -> None:
     result = resolved(manifest, tmp_path, [Asked(groups=Groups(column="p", values=["p"]))])
     assert (tmp_path / "forget.csv").read_text().split() == ['"id"', '"r2"', '"r3"', '"r4"']
     assert result.source == len(windows(train, **window)) == 3
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_a_row_that_names_no_series_is_refused(kind: str, tmp_path: Path) -> None:
+    train = source(tmp_path, {"when": HOURS, "who": ["a", "a", "b", "", "b", "a", "", "b"]}, kind)
+    line = r" \(line 5\)" if kind == "csv" else ""
+    with pytest.raises(UserError, match=rf"'who', the series of windows, is empty in row 3{line}; fill it"):
+        windows(train, time="when", series="who")

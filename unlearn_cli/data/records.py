@@ -198,6 +198,7 @@ def array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: bool =
     return ArrayInputs(array, tuple(shape))
 
 
+MOMENT = "%Y-%m-%dT%H:%M:%S.%f"  # how NumPy writes microseconds
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge,
     "in": lambda column, values: np.isin(column, np.asarray(values)),
@@ -222,6 +223,8 @@ def _where(
 def _text_mask(name: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
     from unlearn_cli.data.text_arrays import text_mask  # DuckDB: imported only where text is compared
 
+    if not isinstance(values, Strings) and values.dtype.kind == "M":
+        pattern = MOMENT  # also == and in compare moments: 2013-01-31 is 2013-01-31T00:00
     return text_mask(name, condition, without_gaps(values), pattern)
 
 
@@ -235,6 +238,10 @@ def without_gaps(values: Values) -> Values:
 def _number_mask(name: str, condition: Condition, values: np.ndarray) -> np.ndarray:
     given = condition.value if isinstance(condition.value, list) else [condition.value]
     numbers = [number_of(value) for value in given]
+    if values.dtype.kind not in "biuf":
+        raise UserError(
+            f"{name}: column '{condition.column}' holds values of type {values.dtype}; expected numbers, text or dates"
+        )
     if None in numbers:
         raise UserError(f"{name}: column '{condition.column}' holds numbers; compare it with numbers")
     try:

@@ -53,9 +53,9 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
     """Return the records whose window lies within their series; each keeps its own label, id and columns.
 
     Raises:
-        UserError: there are too few rows for one, or the rows of a series are not in the order of time.
+        UserError: there are too few rows for one, a row names no series, or those of one are not in the order of time.
     """
-    series = None if window.series is None else numbered(records.column(window.series))
+    series = None if window.series is None else _series(records, window.series)
     plan = plan_windows(records.name, len(records), window, series, _times(records, window, formats), records.line_of)
     if window.time is None:
         _check_dates(records, plan, formats)
@@ -70,6 +70,19 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
         choose(records, plan.own), inputs=WindowInputs(inputs, plan.starts, window.length),
         notices=records.notices + notices,
     )  # fmt: skip
+
+
+def _series(records: Records, column: str) -> np.ndarray:
+    """Return the number (n,) of each row's series; rows that name none must not be taken for one series."""
+    names, codes = as_strings(records.column(column)).numbered()
+    if "" in names:
+        row = int(np.flatnonzero(codes == names.index(""))[0])
+        line = f" (line {records.line_of(row)})" if records.line_of else ""
+        raise UserError(
+            f"{records.name}: column '{column}', the series of windows, is empty in row {row}{line}; "
+            "fill it or leave the row out"
+        )
+    return codes
 
 
 @dataclass(frozen=True)
