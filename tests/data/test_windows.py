@@ -116,3 +116,7 @@ def test_a_row_that_names_no_series_is_refused(kind: str, tmp_path: Path) -> Non
     line = r" \(line 5\)" if kind == "csv" else ""
     with pytest.raises(UserError, match=rf"'who', the series of windows, is empty in row 3{line}; fill it"):
         windows(train, time="when", series="who")
+    manifest = described(train, transform=[{"window": {"length": 2, "series": "who"}}], input={"shape": [2, 1]})
+    if kind == "csv":
+        with pytest.raises(UserError, match=r"'who'.* is empty in row 3"):
+            resolved(manifest, tmp_path, [Asked(groups=Groups(column="id", values=["r1"]))])

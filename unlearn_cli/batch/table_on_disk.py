@@ -15,7 +15,7 @@ from unlearn_cli.batch.record_table import Wanted, insert
 from unlearn_cli.data.conditions import conjunction
 from unlearn_cli.data.selection import SHOWN, frequent_text
 from unlearn_cli.data.table_file import TableFile, plain
-from unlearn_cli.data.windows import numbered, plan_windows, times_of
+from unlearn_cli.data.windows import plan_windows, series_of, times_of
 from unlearn_cli.sources import Condition, Rows, Table
 from unlearn_cli.transforms import Window
 
@@ -109,7 +109,7 @@ class OnDisk:
     def _in_windows(self, query: Query, window: Window) -> Query:
         """Keep the rows whose window lies within their series, as they are found in memory."""
         count = self.file.query("count(*)").fetchall()[0][0]
-        series = None if window.series is None else numbered(self.file.text(window.series))
+        series = series_of(NAME, window.series, self.file.text(window.series)) if window.series is not None else None
         times = window.time and times_of(NAME, window.time, self.file.text(window.time), self.file.formats)
         plan = plan_windows(NAME, count, window, series, times or None)
         self.file.run("CREATE TABLE windows (n BIGINT)")

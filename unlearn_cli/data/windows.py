@@ -11,7 +11,7 @@ from unlearn_cli.data.conditions import ISO
 from unlearn_cli.data.digests import digests_of
 from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Inputs, Records, Subset, choose, without_gaps
-from unlearn_cli.data.strings import Strings, Values, as_strings
+from unlearn_cli.data.strings import Values, as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.transforms import Window
 
@@ -55,7 +55,8 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
     Raises:
         UserError: there are too few rows for one, a row names no series, or those of one are not in the order of time.
     """
-    series = None if window.series is None else _series(records, window.series)
+    column, line_of = window.series, records.line_of
+    series = None if column is None else series_of(records.name, column, records.column(column), line_of)
     plan = plan_windows(records.name, len(records), window, series, _times(records, window, formats), records.line_of)
     if window.time is None:
         _check_dates(records, plan, formats)
@@ -70,19 +71,6 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
         choose(records, plan.own), inputs=WindowInputs(inputs, plan.starts, window.length),
         notices=records.notices + notices,
     )  # fmt: skip
-
-
-def _series(records: Records, column: str) -> np.ndarray:
-    """Return the number (n,) of each row's series; rows that name none must not be taken for one series."""
-    names, codes = as_strings(records.column(column)).numbered()
-    if "" in names:
-        row = int(np.flatnonzero(codes == names.index(""))[0])
-        line = f" (line {records.line_of(row)})" if records.line_of else ""
-        raise UserError(
-            f"{records.name}: column '{column}', the series of windows, is empty in row {row}{line}; "
-            "fill it or leave the row out"
-        )
-    return codes
 
 
 @dataclass(frozen=True)
@@ -133,9 +121,21 @@ def plan_windows(
     return Plan(order[ends], ends - first, order, inside, across_gaps)
 
 
-def numbered(values: Values) -> np.ndarray:
-    """Return the number (n,) of each value among the different ones."""
-    return values.numbered()[1] if isinstance(values, Strings) else np.unique(values, return_inverse=True)[1]
+def series_of(name: str, column: str, values: Values, line_of: Callable[[int], int] | None = None) -> np.ndarray:
+    """Return the number (n,) of each row's series; rows that name none must not be taken for one series.
+
+    Raises:
+        UserError: a row names none.
+    """
+    names, codes = as_strings(values).numbered()
+    if "" in names:
+        row = int(np.flatnonzero(codes == names.index(""))[0])
+        line = f" (line {line_of(row)})" if line_of else ""
+        raise UserError(
+            f"{name}: column '{column}', the series of windows, is empty in row {row}{line}; "
+            "fill it or leave the row out"
+        )
+    return codes
 
 
 def times_of(name: str, column: str, values: Values, formats: Mapping[str, str]) -> Times:
