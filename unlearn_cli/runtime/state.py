@@ -45,6 +45,7 @@ def save(path: Path, things: list[Stateful | Tensor], facts: dict[str, Any]) -> 
         write_tensors(new, Stored(tensors), metadata)
         if ranks.is_first():
             new.chmod(0o600)  # weights that know what is to be forgotten, and the salt
+            new.parent.chmod(0o700)
             _seal(new)
 
 
