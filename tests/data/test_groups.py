@@ -8,7 +8,6 @@ import pytest
 from safetensors.numpy import save_file
 
 from unlearn_cli.data.dataset import Dataset, Split, halved, open_dataset
-from unlearn_cli.data.groups import numbers_of
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 
@@ -95,9 +94,15 @@ def test_of_arrays_the_group_is_a_key(kind: str, tmp_path: Path) -> None:
         open_dataset(manifest({"train": {kind: {"path": str(path)}}, "group": "whom"}))
 
 
-def test_a_record_without_a_group_is_refused() -> None:
-    with pytest.raises(UserError, match=r"data.group: data.train: column 'who' is empty in row 1; fill it"):
-        numbers_of(np.array(["a", ""]), "data.group: data.train: column 'who'")
+def test_a_record_without_a_group_is_a_cluster_of_its_own_and_counted(tmp_path: Path) -> None:
+    rows = "\n".join(f"{k % 7}.{k},{'' if k < 3 else f'p{k % 4}'},{k % 2}" for k in range(12))
+    (tmp_path / "t.csv").write_text(f"x,who,y\n{rows}\n", encoding="utf-8")
+    table = {"path": str(tmp_path / "t.csv"), "label": "y", "features": ["x"]}
+    dataset = open_dataset(manifest({"train": {"table": table}, "group": "who"}))
+    assert np.unique(groups_of(dataset.split("train")), return_counts=True)[1].tolist().count(1) == 3
+    assert [(one.kind, one.count) for one in dataset.notices] == [
+        ("records without a group, each a cluster of its own", 3)
+    ]
 
 
 def test_no_person_lies_in_both_halves(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def text(document: dict[str, Any]) -> str:
         ["  of these: their file is gone", str(len(document["without_file"]))],
         ["done", str(document["done"])],
         ["set aside, and still open", str(document["set_aside"] + document["refused"])],
-        ["  of these: no requests", str(document["refused"])],
+        ["  of these: files without a request", str(document["refused"])],
         ["closed", str(document["closed"])],
         ["overdue, set aside or not", str(document["overdue"])],
         ["oldest received", _time(document["oldest"])],

@@ -5,8 +5,9 @@ from hashlib import blake2b
 
 import numpy as np
 
+from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Records
-from unlearn_cli.data.strings import Values, as_strings
+from unlearn_cli.data.strings import Strings, as_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.manifest import Manifest
 
@@ -16,34 +17,39 @@ ADVICE = "give it that column, or name another one as data.group ('id' where eac
 def grouped(records: Records, manifest: Manifest) -> Records:
     """Return the records with the group of each, if the manifest names a column of groups.
 
+    An empty cell is nobody's: such a record is a cluster of its own, and counted.
+
     Raises:
-        UserError: the source has no such column, or a record has no value in it.
+        UserError: the source has no such column.
     """
     column, place = manifest.group_column
     if column is None:
         return records
     try:
-        values = records.column(column)
+        values = as_strings(records.column(column))
     except UserError as error:
         if place == "forget.groups.column" and records.name == "data.train":
             raise  # the selection itself needs it
         raise UserError(f"{place}: {error}; the records of a group count as one cluster: {ADVICE}") from None
-    return replace(records, groups=numbers_of(values, f"{place}: {records.name}: column '{column}'"))
+    groups, empty = numbers_of(values), np.flatnonzero(values.sizes == 0)
+    groups[empty] = _own_numbers(records, empty)
+    notices = counted(records.name, {"records without a group, each a cluster of its own": len(empty)})
+    return replace(records, groups=groups, notices=(*records.notices, *notices))
 
 
-def numbers_of(values: Values, what: str) -> np.ndarray:
-    """Return a number (n,) for each record, by a digest of its group's text: the same in train and test.
-
-    Raises:
-        UserError: a record has no group.
-    """
-    names, codes = as_strings(values).numbered()
-    if "" in names:
-        row = int(np.flatnonzero(codes == names.index(""))[0])
-        advice = "or name another column as data.group ('id': each record stands for itself)"
-        raise UserError(f"{what} is empty in row {row}; fill it, leave the row out, {advice}")
+def numbers_of(values: Strings) -> np.ndarray:
+    """Return a number (n,) for each record, by a digest of its group's text: the same in train and test."""
+    names, codes = values.numbered()
     digests = [blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in names]
     return np.frombuffer(b"".join(digests), dtype=np.int64)[codes]
+
+
+def _own_numbers(records: Records, rows: np.ndarray) -> np.ndarray:
+    """Return a number for each of some rows, by a digest of its sample: no other record decides on its half."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    digests = np.ascontiguousarray(records.inputs.fingerprints(rows)).view(np.uint8).reshape(len(rows), -1)
+    return np.ascontiguousarray(digests[:, :8]).view(np.int64)[:, 0]
 
 
 def half_of(groups: np.ndarray) -> np.ndarray:
