@@ -55,7 +55,9 @@ PicturesOption = Annotated[
     bool, typer.Option("--pictures", help="Write reconstructions into pictures.html: evidence about people.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Go on with an original that is no better than chance.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Go on with an original that is no better than chance; accept over-forgetting.")
+]
 DuplicatesOption = Annotated[
     bool, typer.Option("--forget-duplicates", help="Forget records of retain that equal a forgotten one, too.")
 ]

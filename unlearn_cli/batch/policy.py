@@ -53,6 +53,8 @@ class Options(Section):
     seed: Count = 0
     batch_size: Annotated[int, Field(ge=2)] = 128
     memory_budget: PositiveInt = Field(default=2048, description="MiB of records to keep on the device")
-    force: bool = Field(default=False, description="go on with an original that is no better than chance")
+    force: bool = Field(
+        default=False, description="go on with an original that is no better than chance; accept over-forgetting"
+    )
     forget_duplicates: bool = Field(default=False, description="forget records of retain that equal a forgotten one")
     compiled: bool = False
