@@ -972,7 +972,10 @@ def test_a_folder_that_turns_out_unwritable_is_told(project: Path, monkeypatch: 
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
 
     monkeypatch.setattr(Path, "mkdir", denied)
-    check(Case("denied", ("out", "permission denied"), command=TRAIN_IMAGES, torch=True), project.parent)
+    check(
+        Case("denied", ("out", "nothing can be made", "Permission denied"), command=TRAIN_IMAGES, torch=True),
+        project.parent,
+    )
 
 
 def test_a_bad_image_is_told_in_one_line_from_a_reading_process(project: Path) -> None:
