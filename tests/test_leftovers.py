@@ -12,6 +12,7 @@ import pytest
 
 from tests.tiny import invoke
 from unlearn_cli import files, leftovers, owners
+from unlearn_cli.batch import lock
 from unlearn_cli.claims import claimed, lock_of
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.errors import Busy, UserError
@@ -190,3 +191,11 @@ def test_clean_lists_what_was_left_and_removes_only_what_no_run_uses(tmp_path: P
 
 def test_clean_of_no_folder_is_refused(tmp_path: Path) -> None:
     assert invoke("clean", tmp_path / "nowhere").exit_code == 2
+
+
+def test_a_holder_of_the_lock_of_a_batch_that_was_half_written_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / f".ledger.lock.pid.new-{owners.suffix(EARLIER_BOOT, 7)}"
+    left.write_text("", encoding="ascii")
+    with lock.held(tmp_path / "ledger.lock"):
+        assert not left.exists()
+        assert (tmp_path / "ledger.lock.pid").is_file()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unlearn_cli import owners
 from unlearn_cli.errors import Busy, resources
-from unlearn_cli.files import output_file
+from unlearn_cli.files import output_file, tidy_up
 
 
 @contextmanager
@@ -28,6 +28,7 @@ def held(path: Path) -> Iterator[None]:
     except Timeout:
         raise Busy(f"{path}: {_told(holder)} is at this batch; try again when it has ended") from None
     try:
+        tidy_up(holder)  # a process that was killed while it wrote the file would leave it half-written
         with resources(holder), output_file(holder) as new:
             new.write_text(f"{owners.new_suffix()}\n", encoding="ascii")
         yield
