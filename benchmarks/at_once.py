@@ -17,8 +17,8 @@ import torch
 from benchmarks.cache import HERE
 from benchmarks.forked import fork
 from tests.batch.tiny import ask, batch, ids_of, ledger_of, train
-from unlearn_cli import page
-from unlearn_cli.batch.ledger import open_ledger
+from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.reporting import html as page
 
 ROUNDS, PROCESSES = 50, 8
 

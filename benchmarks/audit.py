@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cache import CACHE, DATA, HERE, run
-from unlearn_cli import __version__
+from unlearn_cli.storage.version import VERSION
 
 AUDITED, CORE, TEST, RUNS = 400, 2000, 4000, 32
 TRAINING = ("epochs=25", "lr=0.001", "schedule=constant")
@@ -87,7 +87,7 @@ def sets(option: str, settings: tuple[str, ...]) -> list[str]:
 def shadow(row: str, original: Path) -> Path:
     """Do the shadow runs of a method, or find them done."""
     method, settings = METHODS[row]
-    folder = CACHE / f"audit-{__version__}-{row.replace(' ', '-').replace(',', '')}"
+    folder = CACHE / f"audit-{VERSION}-{row.replace(' ', '-').replace(',', '')}"
     call("shadow", "--manifest", CACHE / f"{original.name}.yaml", "--shadows", folder, "--method", method,
          "--cells", f"0-{RUNS - 1}", "--canaries", "0.5", *sets("--set", settings),
          *sets("--train-set", TRAINING))  # fmt: skip

@@ -30,11 +30,12 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 
 from benchmarks.cache import DATA, HERE, manifest_text, report, run
-from unlearn_cli import checkpoint, plugin
-from unlearn_cli.commands import Common
-from unlearn_cli.commands.inputs import open_inputs
-from unlearn_cli.commands.session import Session, start
+from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.commands.unlearn import gather
+from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.evaluation.session import Session, start
+from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins.run_options import RunOptions
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 FORGET, BATCH, ROUNDS = 0, 256, 3
@@ -109,7 +110,7 @@ def row(name: str, way: str, found: dict[str, list[Outcome]]) -> str:
 def ours(manifest: Path, original: Path, device: str, method: str, settings: tuple[str, ...] = ()) -> Outcome:
     """Do what `unlearn` does between its checks and its measurements."""
     begun = time.perf_counter()
-    opened = open_inputs(manifest, Common(device=device))
+    opened = open_inputs(manifest, RunOptions(device=device))
     weights = checkpoint.load(original / "model.safetensors")
     chosen = plugin.load("methods", method)
     with start(opened) as session:
@@ -122,7 +123,7 @@ def ours(manifest: Path, original: Path, device: str, method: str, settings: tup
 
 def theirs(manifest: Path, original: Path, device: str, procedure: Callable[..., nn.Module]) -> Outcome:
     """Run a procedure of the authors on the same files and device."""
-    opened = open_inputs(manifest, Common(device=device, precision="fp32"))
+    opened = open_inputs(manifest, RunOptions(device=device, precision="fp32"))
     with start(opened) as session:
         begun = time.perf_counter()
         weights = checkpoint.load(original / "model.safetensors")

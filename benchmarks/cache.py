@@ -16,11 +16,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli import __version__
+from unlearn_cli.storage.version import VERSION
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("UNLEARN_CLI_CACHE", Path.home() / ".cache" / "unlearn-cli-benchmarks"))
-METHOD_CODE = ("attention", "data/mixed", "generator", "methods/unsir", "noise", "training")  # what methods are made of
+METHOD_CODE = (
+    "learning/attention",
+    "data/mixed",
+    "learning/generator",
+    "methods/unsir",
+    "learning/noise",
+    "learning/training",
+)
 DATA = Path(os.environ.get("UNLEARN_CLI_DATA", HERE.parents[1] / "shared" / "data"))
 
 
@@ -33,7 +40,7 @@ def run(command: str, manifest: str, arguments: list[str], inputs: list[Path] = 
     """Run one command (or find that it was run) and return the folder that it wrote."""
     named = [path.parent.name for path in inputs]  # inputs lie in the cache too: their folder is their digest
     code = [code_digest(f"methods/{arguments[1]}.py")] if command == "unlearn" else []
-    key = json.dumps([command, manifest, arguments, named, __version__, *code])
+    key = json.dumps([command, manifest, arguments, named, VERSION, *code])
     out = CACHE / hashlib.sha256(key.encode()).hexdigest()[:24]
     if not (out / "report.json").is_file():
         CACHE.mkdir(parents=True, exist_ok=True)

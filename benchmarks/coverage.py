@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import wasserstein_distance
 
+from unlearn_cli.learning.relearning import Relearned
 from unlearn_cli.metrics.anamnesis_index import index
 from unlearn_cli.metrics.calibration_error import calibration_error
 from unlearn_cli.metrics.mae import mae
 from unlearn_cli.metrics.wasserstein import wasserstein
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.relearning import Relearned
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats import auc, share
 from unlearn_cli.stats.clusters import clustered_auc, pooled_auc
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 RESULTS = Path(__file__).parent / "results" / "coverage.md"
 REPEATS, RECORDINGS, WINDOWS = 200, 15, 23

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from unlearn_cli.data.formats.webdataset import webdataset
 from unlearn_cli.data.records import StoredInput
-from unlearn_cli.data.webdataset import webdataset
 from unlearn_cli.errors import UserError
-from unlearn_cli.sources import Webdataset
+from unlearn_cli.schema.sources import Webdataset
 
 RECORDS, SIDE, BLOCK = 40, 8, 512
 OUTCOMES = ("refused", "the same records", "fewer records, no message", "other content, no message")

@@ -115,12 +115,12 @@ def compared(manifest: Path, precision: str) -> list[str]:
 def work(manifest: str, precision: str, shard: bool) -> None:
     """Be one process of a group: train for as many steps as each line of stdin says, and tell how long it took."""
     from benchmarks.engine import ours, train_loop
-    from unlearn_cli.commands import Common
-    from unlearn_cli.commands.inputs import open_inputs
-    from unlearn_cli.commands.session import start
+    from unlearn_cli.evaluation.inputs import open_inputs
+    from unlearn_cli.evaluation.session import start
+    from unlearn_cli.plugins.run_options import RunOptions
     from unlearn_cli.runtime.processes import wait_for_all
 
-    common = Common(device="cpu", precision=precision, shard=shard, batch_size=BATCH)
+    common = RunOptions(device="cpu", precision=precision, shard=shard, batch_size=BATCH)
     with start(open_inputs(Path(manifest), common)) as session:
         loop = train_loop(session.fresh("fresh"), ours(session, True), session.run.autocast)
         loop(1)

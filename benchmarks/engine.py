@@ -29,10 +29,10 @@ from torchvision import transforms
 
 from benchmarks.cache import DATA, HERE, manifest_text
 from benchmarks.ceilings import Ceilings, Work, measured
-from unlearn_cli.commands import Common
-from unlearn_cli.commands.inputs import open_inputs
-from unlearn_cli.commands.session import Session, start
-from unlearn_cli.training import make_optimizer
+from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.evaluation.session import Session, start
+from unlearn_cli.learning.training import make_optimizer
+from unlearn_cli.plugins.run_options import RunOptions
 
 BATCH = 128
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -122,7 +122,7 @@ def measure(name: str, device: str, precision: str, ceilings: Ceilings) -> list[
     """Time the loops in turn; return the rows."""
     manifest = HERE / "results" / ".engine.yaml"
     manifest.write_text(manifest_text(f"cifar_{name}", [0]).replace("DATA", str(DATA.resolve())), encoding="utf-8")
-    opened = open_inputs(manifest, Common(device=device, precision=precision))
+    opened = open_inputs(manifest, RunOptions(device=device, precision=precision))
     manifest.unlink()
     rows = []
     with start(opened) as session:

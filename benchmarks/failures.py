@@ -26,10 +26,11 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.cache import HERE
 from tests.batch.tiny import ask, batch, ledger_of, train
-from unlearn_cli import page
-from unlearn_cli.batch import clock, lock, work
-from unlearn_cli.batch.ledger import open_ledger
+from unlearn_cli.batch import lock, work
+from unlearn_cli.batch.ledger import clock
+from unlearn_cli.batch.ledger.ledger import open_ledger
 from unlearn_cli.batch.run import run
+from unlearn_cli.reporting import html as page
 
 Trouble = Callable[[Path], object]  # a context manager is left before the command is run again
 

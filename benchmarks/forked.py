@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TextIO
 
-from unlearn_cli.batch import fault
+from unlearn_cli.batch.ledger import fault
 
 BROKEN = 99  # the exit code of a child that raised what the command line does not turn into one of its own
 

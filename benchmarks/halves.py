@@ -12,9 +12,9 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli.attention import Recording
-from unlearn_cli.runtime import Run
+from unlearn_cli.learning.attention import Recording
 from unlearn_cli.runtime.processes import LEAST
+from unlearn_cli.runtime.run import Run
 
 PROCESSES = 2
 

@@ -28,10 +28,10 @@ from benchmarks.cache import HERE
 from benchmarks.forked import Child, fork
 from tests.batch.killing import final_state
 from tests.batch.tiny import ask, batch, change, ids_of, train
-from unlearn_cli import page
-from unlearn_cli.batch import keyed
-from unlearn_cli.batch.ledger import open_ledger
-from unlearn_cli.files import sha256
+from unlearn_cli.batch.ledger import keyed
+from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.reporting import html as page
+from unlearn_cli.storage.files import sha256
 
 # how -> kills wanted
 KILLS = {

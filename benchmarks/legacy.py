@@ -21,11 +21,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.cache import CACHE, HERE
 from benchmarks.controls import TASKS, train
-from unlearn_cli import checkpoint
 from unlearn_cli.attacks.svc_entropy import svc_entropy
-from unlearn_cli.commands import Common
-from unlearn_cli.commands.inputs import open_inputs
-from unlearn_cli.commands.session import Session, start
+from unlearn_cli.checkpoints import checkpoint
+from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.evaluation.session import Session, start
+from unlearn_cli.plugins.run_options import RunOptions
 
 RECORDS = 2000  # a split
 SPLITS = ("forget", "retain", "test_retain")
@@ -70,7 +70,7 @@ def timed(function: Callable[[], float]) -> tuple[float, float]:
 def row(name: str) -> str:
     """Time both on one task."""
     original = train(TASKS[name], "train", 0)
-    opened = open_inputs(Path(CACHE / f"{original.name}.yaml"), Common(precision="fp32"))
+    opened = open_inputs(Path(CACHE / f"{original.name}.yaml"), RunOptions(precision="fp32"))
     with start(opened) as session:
         model = session.load(checkpoint.load(original / "model.safetensors"))
         ours(session, model)  # what is opened and compiled at first use is not the attack

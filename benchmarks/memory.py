@@ -21,8 +21,8 @@ from torchvision.models import VisionTransformer
 
 from benchmarks.billion import memory
 from benchmarks.cache import HERE
-from unlearn_cli import manifest
 from unlearn_cli.models.build import build
+from unlearn_cli.schema import manifest
 
 MANIFEST = """\
 version: 1

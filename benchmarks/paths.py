@@ -24,11 +24,12 @@ from PIL import Image
 from benchmarks.billion import children
 from benchmarks.cache import HERE
 from unlearn_cli import ranks
-from unlearn_cli.commands import Common, session
-from unlearn_cli.commands.inputs import Opened, open_inputs
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.records import Inputs
 from unlearn_cli.data.stores import StreamedStore
+from unlearn_cli.evaluation import session
+from unlearn_cli.evaluation.inputs import Opened, open_inputs
+from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.runtime.processes import share_of
 
 SIZES, FEW = (10**5, 10**6, 10**7), 2000
@@ -111,7 +112,7 @@ def child(folder: Path, size: int) -> None:
 
 
 def open_table(folder: Path, size: int) -> Opened:
-    return open_inputs(folder / f"{size}.yaml", Common(device="cpu", memory_budget=0))
+    return open_inputs(folder / f"{size}.yaml", RunOptions(device="cpu", memory_budget=0))
 
 
 def watched(batches: Batches, folder: Path, size: int) -> list[float]:

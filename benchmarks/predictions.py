@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.cache import CACHE
-from unlearn_cli import checkpoint
-from unlearn_cli.commands import Common, session
-from unlearn_cli.commands.inputs import open_inputs
+from unlearn_cli.checkpoints import checkpoint
+from unlearn_cli.evaluation import session
+from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.plugins.run_options import RunOptions
 
 
 @cache
@@ -18,7 +19,7 @@ def of_forget(folder: Path) -> np.ndarray:
     if not kept.is_file():
         weights = folder / "model.safetensors"
         with session.start(
-            open_inputs(CACHE / f"{folder.name}.yaml", Common(device="cpu"), (weights,), None)
+            open_inputs(CACHE / f"{folder.name}.yaml", RunOptions(device="cpu"), (weights,), None)
         ) as current:
             model = current.load(checkpoint.load(weights))
             np.save(kept, current.outputs(model, "forget").values)

@@ -22,7 +22,8 @@ from typing import Any
 from safetensors.torch import load_file
 
 from benchmarks.cache import HERE
-from unlearn_cli import methods, plugin
+from unlearn_cli import methods
+from unlearn_cli.plugins import plugin
 
 # few steps: rounding grows exponentially with them
 SETTINGS = {
@@ -142,7 +143,7 @@ def metric_difference(one: dict[str, Any], other: dict[str, Any]) -> float:
 def work() -> None:
     """Be a process of `Workers`: run the command of each line of stdin, and tell its exit code."""
     from benchmarks.halves import in_halves
-    from unlearn_cli.cli import app
+    from unlearn_cli.cli.app import app
 
     for line in sys.stdin:
         port, halves, *words = json.loads(line)

@@ -24,11 +24,11 @@ from typing import Any
 import duckdb
 
 from benchmarks.cache import HERE
-from unlearn_cli import manifest
-from unlearn_cli.batch.open_source import THREADS
-from unlearn_cli.batch.resolve import resolve
-from unlearn_cli.forget import Groups
-from unlearn_cli.sources import Condition
+from unlearn_cli.batch.resolve.open_source import THREADS
+from unlearn_cli.batch.resolve.resolve import resolve
+from unlearn_cli.schema import manifest
+from unlearn_cli.schema.forget import Groups
+from unlearn_cli.schema.sources import Condition
 
 KEY = bytes(range(32))
 CASES = [(kind, 10**n, 10**k) for kind in ("csv", "parquet") for n in (6, 7) for k in (5, 6)]

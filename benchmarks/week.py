@@ -21,9 +21,10 @@ from benchmarks.week_picture import draw
 from benchmarks.week_tables import Found, Week, lines
 from tests.batch.tiny import ask
 from tests.tiny import invoke
-from unlearn_cli import page
-from unlearn_cli.batch import clock, work
+from unlearn_cli.batch import work
+from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.run import run
+from unlearn_cli.reporting import html as page
 
 RECIPE = ("--set", "epochs=25", "--set", "lr=0.002")  # until it knows nearly all of its records by heart
 BEGIN = datetime(2026, 11, 16, 0, 0, tzinfo=UTC)

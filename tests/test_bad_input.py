@@ -26,7 +26,8 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner, Result
 
-from unlearn_cli.cli import app
+from tests.tiny import ROOT
+from unlearn_cli.cli.app import app
 
 UNLEARN = "unlearn model.safetensors --manifest manifest.yaml --method finetune --out out"
 EVALUATE = "evaluate model.safetensors --manifest manifest.yaml --force"
@@ -885,7 +886,7 @@ def test_the_project_is_valid_before_it_is_damaged(name: str, project: Path) -> 
 
 def test_no_error_that_can_be_found_without_torch_imports_torch(template: Path, tmp_path: Path) -> None:
     script = "import sys; from tests.test_bad_input import without_torch; without_torch(*sys.argv[1:])"
-    command, root = [sys.executable, "-c", script, template, tmp_path], Path(__file__).parents[1]
+    command, root = [sys.executable, "-c", script, template, tmp_path], ROOT
     result = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
 
@@ -927,9 +928,9 @@ WRITERS = {
     "into new folders": TRAIN_IMAGES.replace("--out out", "--out new/folders/out"),
 }
 DISK_FULL = [
-    *((name, "unlearn_cli.files.fsync", full_disk) for name in WRITERS),
+    *((name, "unlearn_cli.storage.files.fsync", full_disk) for name in WRITERS),
     ("unlearn", "unlearn_cli.runtime.tensor_file.content", full_disk),
-    ("train", "unlearn_cli.report.write", full_disk),
+    ("train", "unlearn_cli.reporting.report.write", full_disk),
     ("noise", "unlearn_cli.runtime.tensor_file.content", full_disk),
     ("convert", "unlearn_cli.runtime.tensor_file.content", full_disk),
 ]

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli.commands import Common
-from unlearn_cli.commands.inputs import open_inputs
-from unlearn_cli.commands.session import start
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.data.records import ArrayInputs
 from unlearn_cli.data.stores import MemoryStore, StreamedStore, open_store
+from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.evaluation.session import start
+from unlearn_cli.plugins.run_options import RunOptions
 
 pytestmark = pytest.mark.gpu
 SETTINGS = {
@@ -41,7 +41,7 @@ def test_cuda_and_cpu_measure_the_same(original: Path, tmp_path: Path) -> None:
 
 
 def test_batches_do_not_wait_for_the_device(tmp_path: Path) -> None:
-    with start(open_inputs(write_manifest(tmp_path, AUGMENTED), Common(device="cuda"))) as session:
+    with start(open_inputs(write_manifest(tmp_path, AUGMENTED), RunOptions(device="cuda"))) as session:
         forget, retain = (session.batches(name, augmented=True) for name in ("forget", "retain"))
         torch.cuda.set_sync_debug_mode("error")
         try:
@@ -55,7 +55,7 @@ def test_batches_do_not_wait_for_the_device(tmp_path: Path) -> None:
 def test_cuda_and_cpu_read_the_same_augmented_samples(tmp_path: Path) -> None:
     manifest, read = write_manifest(tmp_path, AUGMENTED), []
     for device in ("cpu", "cuda"):
-        with start(open_inputs(manifest, Common(device=device, precision="fp32"))) as session:
+        with start(open_inputs(manifest, RunOptions(device=device, precision="fp32"))) as session:
             read.append([x.cpu() for x, _ in session.batches("retain", augmented=True).epochs(1)])
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(*read, strict=True))
 

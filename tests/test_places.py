@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import MANIFEST, invoke, write_manifest
+from tests.tiny import MANIFEST, ROOT, invoke, write_manifest
 
 
 def test_an_output_where_nothing_can_be_made_is_refused() -> None:
@@ -22,11 +22,11 @@ def test_an_output_where_nothing_can_be_made_is_refused() -> None:
 def test_a_working_folder_that_was_removed_is_reported(tmp_path: Path) -> None:
     script = (
         "import os, sys; os.chdir(sys.argv[1]); os.rmdir(sys.argv[1])"
-        "; sys.argv[1:] = ['convert', 'a.pth', 'b.safetensors']; from unlearn_cli.cli import main; main()"
+        "; sys.argv[1:] = ['convert', 'a.pth', 'b.safetensors']; from unlearn_cli.cli.app import main; main()"
     )
     (tmp_path / "gone").mkdir()
     command = [sys.executable, "-c", script, str(tmp_path / "gone")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 2
     assert result.stderr.splitlines() == ["error: the folder that you are in was removed; change to another"]

@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import invoke
-from unlearn_cli import manifest, plugin, sources
+from tests.tiny import ROOT, invoke
 from unlearn_cli.attacks import TABLE as ATTACKS
-from unlearn_cli.forget import Forget
 from unlearn_cli.methods import TABLE as METHODS
 from unlearn_cli.metrics import TABLE as METRICS
 from unlearn_cli.models import TABLE as MODELS
-from unlearn_cli.transforms import Step
+from unlearn_cli.plugins import plugin
+from unlearn_cli.schema import manifest, sources
+from unlearn_cli.schema.forget import Forget
+from unlearn_cli.schema.transforms import Step
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def block(language: str, containing: str) -> str:
@@ -60,17 +61,17 @@ def test_the_example_of_a_method_is_one(tmp_path: Path, monkeypatch: pytest.Monk
     namespace: dict[str, object] = {}
     exec(compile(code, "README.md", "exec"), namespace)
     assert callable(namespace["gentle"])
-    (tmp_path / "unlearn_cli").mkdir()
+    (tmp_path / "unlearn_cli" / "plugins").mkdir(parents=True)
     (tmp_path / "unlearn_cli" / "gentle.py").write_text(code, encoding="utf-8")
-    monkeypatch.setattr(plugin, "__file__", str(tmp_path / "unlearn_cli" / "plugin.py"))
+    monkeypatch.setattr(plugin, "__file__", str(tmp_path / "unlearn_cli" / "plugins" / "plugin.py"))
     found = plugin.inspect("methods", "gentle", "unlearn_cli.gentle")
     assert found.needs == ("model", "retain", "task_loss")
     assert plugin.settings(found).model_dump() == {"epochs": 1, "lr": 1e-3}
 
 
 def test_no_word_promises_what_a_measurement_cannot() -> None:
-    package = Path(plugin.__file__).parent
-    for path in [*package.rglob("*.py"), *package.rglob("*.j2"), Path(__file__).parents[1] / "README.md"]:
+    package = Path(plugin.__file__).parents[1]
+    for path in [*package.rglob("*.py"), *package.rglob("*.j2"), ROOT / "README.md"]:
         assert not re.search(
             r"\b(guaranteed|certified|provably)\b", path.read_text(encoding="utf-8"), flags=re.IGNORECASE
         )

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.tiny import invoke
-from unlearn_cli import deletion, plugin
-from unlearn_cli.batch import inbox, status
-from unlearn_cli.deletion import Deletion
-from unlearn_cli.manifest import read_mapping
+from tests.tiny import ROOT, invoke
+from unlearn_cli.batch import status
+from unlearn_cli.batch.requests import inbox
+from unlearn_cli.batch.settings import deletion
+from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.plugins import plugin
+from unlearn_cli.schema.manifest import read_mapping
 
-CONFIGS = Path(__file__).parents[1] / "sample_configs"
+CONFIGS = ROOT / "sample_configs"
 random = np.random.default_rng(0)
 
 
@@ -132,7 +134,7 @@ DATA: dict[str, Callable[[Path], None]] = {
     "beijing_range": hours,
 }
 SETTINGS = {
-    "settings/train": ("training", "fit", "unlearn_cli.training"),
+    "settings/train": ("training", "fit", "unlearn_cli.learning.training"),
     "settings/unsir": ("methods", "unsir", None),
     **{f"paper/{path.stem}": ("methods", path.stem, None) for path in sorted(CONFIGS.glob("paper/*.yaml"))},
 }

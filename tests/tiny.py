@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 from typer.testing import CliRunner, Result
 
-from unlearn_cli.cli import app
+from unlearn_cli.cli.app import app
+
+ROOT = Path(__file__).parents[1]  # of the repository
 
 MANIFEST = """\
 version: 1

@@ -1,8 +1,5 @@
 """Make a saved model forget part of its training data, and show with numbers whether it did."""
 
-from importlib.metadata import PackageNotFoundError, version
+from unlearn_cli.storage.version import VERSION as __version__
 
-try:
-    __version__ = version("unlearn-cli")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0+unknown"
+__all__ = ["__version__"]

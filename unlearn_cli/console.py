@@ -160,11 +160,18 @@ def table(title: str, header: list[str], rows: list[list[str]]) -> str:
     """Lay out rows as text with aligned columns, the first to the left and the others to the right."""
     cells = [[in_one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    lines = ["  ".join(_pad(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
-             for row in cells]  # fmt: skip
+    lines = [
+        "  ".join(_pad(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in cells
+    ]
     rule = "-" * max(len(line) for line in lines)
     return "\n".join([*([title] if title else []), lines[0], rule, *lines[1:]])
 
 
 def _pad(cell: str, width: int, column: int) -> str:
     return cell.ljust(width) if column == 0 else cell.rjust(width)
+
+
+def pluralize(n: int, singular: str, plural: str | None = None) -> str:
+    """Return a number with its noun, and its verb if there is one: '1 record', '2 records'."""
+    return f"{n} {singular if n == 1 else plural or f'{singular}s'}"

@@ -1,8 +1,8 @@
 import numpy as np
 
 from unlearn_cli.attacks.difference import difference
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Scores, attack_block
+from unlearn_cli.stats.outputs import Outputs
 
 
 def outputs(phi: np.ndarray) -> Outputs:

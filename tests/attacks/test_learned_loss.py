@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from unlearn_cli.attacks.learned_loss import learned_loss
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Findings
+from unlearn_cli.stats.outputs import Outputs
 
 
 def outputs(phi: np.ndarray) -> Outputs:

@@ -6,7 +6,7 @@ import pytest
 
 from unlearn_cli.attacks.population import Statistic, margin, modified_entropy, population
 from unlearn_cli.errors import UserError
-from unlearn_cli.predict import Outputs
+from unlearn_cli.stats.outputs import Outputs
 
 STATISTICS: tuple[Statistic, ...] = get_args(Statistic)
 

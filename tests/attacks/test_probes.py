@@ -10,8 +10,8 @@ from unlearn_cli.attacks.class_geometry import class_geometry
 from unlearn_cli.attacks.inversion import distance_rank, inversion, invert
 from unlearn_cli.attacks.label_inference import label_inference
 from unlearn_cli.attacks.linear_probe import linear_probe
-from unlearn_cli.predict import Outputs
 from unlearn_cli.runtime.seeds import Random
+from unlearn_cli.stats.outputs import Outputs
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.repeat([0, 1, 2, 3], 50)

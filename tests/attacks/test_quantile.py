@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from unlearn_cli.attacks.quantile import _conformal, quantile
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Findings
+from unlearn_cli.stats.outputs import Outputs
 
 
 def records(n: int, shift: float, seed: int, width: int = 3) -> tuple[np.ndarray, Outputs]:

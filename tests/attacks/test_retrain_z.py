@@ -6,7 +6,7 @@ from scipy.stats import t
 
 from unlearn_cli.attacks.population import population
 from unlearn_cli.attacks.retrain_z import retrain_z
-from unlearn_cli.predict import Outputs
+from unlearn_cli.stats.outputs import Outputs
 
 N, K = 20_000, 4
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.attacks.rmia import rmia
-from unlearn_cli.predict import Outputs
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.rmia import log_prior, rmia_scores
 
 

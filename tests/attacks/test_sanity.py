@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from unlearn_cli.attacks.sanity import sanity
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Findings
+from unlearn_cli.stats.outputs import Outputs
 
 
 def classified(logits: np.ndarray, labels: np.ndarray) -> Findings:

@@ -8,7 +8,7 @@ from unlearn_cli.attacks.forgetting_score import forgetting_score
 from unlearn_cli.attacks.lira import lira
 from unlearn_cli.attacks.retained import retained
 from unlearn_cli.attacks.ulira import ulira
-from unlearn_cli.shadows import Pool, ShadowRuns
+from unlearn_cli.learning.shadows import Pool, ShadowRuns
 
 RECORDS = 200
 

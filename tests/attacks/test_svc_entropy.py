@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.attacks.svc_entropy import svc_entropy
-from unlearn_cli.predict import Outputs
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import entropy
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from unlearn_cli.attacks.svc_l1 import svc_l1
-from unlearn_cli.predict import Outputs
+from unlearn_cli.stats.outputs import Outputs
 
 
 def outputs(n: int, scale: float, seed: int) -> Outputs:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.batch.tiny import train
-from unlearn_cli import page
+from unlearn_cli.reporting import html as page
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from unlearn_cli import deletion
-from unlearn_cli.batch import inbox, keyed
-from unlearn_cli.batch.chain import START, event_hash
-from unlearn_cli.batch.ledger import Ledger, open_ledger
-from unlearn_cli.batch.state import State, fold
-from unlearn_cli.checkpoint_header import files_digest, read_header
-from unlearn_cli.deletion import Deletion
-from unlearn_cli.files import sha256
+from unlearn_cli.batch.ledger import keyed
+from unlearn_cli.batch.ledger.chain import START, event_hash
+from unlearn_cli.batch.ledger.ledger import Ledger, open_ledger
+from unlearn_cli.batch.ledger.state import State, fold
+from unlearn_cli.batch.requests import inbox
+from unlearn_cli.batch.settings import deletion
+from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.storage.files import sha256
 
 DELETION = """\
 version: 1

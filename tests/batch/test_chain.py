@@ -12,14 +12,14 @@ import pytest
 from tests.batch.killing import apart
 from tests.batch.scene import chain_anew, rewrite, unmigrated
 from tests.batch.test_verify import three_versions
-from unlearn_cli.batch import fault, keyed
 from unlearn_cli.batch import verify as module
-from unlearn_cli.batch.chain import START, chain_key, head
 from unlearn_cli.batch.history import history
-from unlearn_cli.batch.ledger import open_ledger
-from unlearn_cli.batch.state import fold
+from unlearn_cli.batch.ledger import fault, keyed
+from unlearn_cli.batch.ledger.chain import START, chain_key, head
+from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.ledger.state import fold
+from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.batch.status import overview
-from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import CliError, IntegrityError
 
 PROMOTED = "UPDATE event SET body = replace(body, 'v0003', 'v0001') WHERE kind = 'promoted'"

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from unlearn_cli.batch import clock
-from unlearn_cli.batch.policy import Deadline
+from unlearn_cli.batch.ledger import clock
+from unlearn_cli.batch.settings.policy import Deadline
 from unlearn_cli.errors import UserError
 
 MONTH = Deadline(months=1)

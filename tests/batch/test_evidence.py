@@ -13,13 +13,15 @@ from in_toto_attestation.predicates.test_result.v0 import test_result_pb2
 from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.statement import Statement
 
-from tests.page.test_page import bare_report, checkpoint
+from tests.reporting.test_page import bare_report, checkpoint
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli import files
-from unlearn_cli.batch import evidence
-from unlearn_cli.batch.statement import Artifact, Facts, artifacts
+from unlearn_cli.batch.evidence import evidence
+from unlearn_cli.batch.evidence.statement import Artifact, Facts, artifacts
 from unlearn_cli.errors import IntegrityError
-from unlearn_cli.report import Estimate, Gate, Judgement, Report
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.stats.results import Estimate
+from unlearn_cli.storage import files
+from unlearn_cli.verdict.results import Gate, Judgement
 
 FACTS = Facts(
     run="R0001", started="2026-11-20T23:30:00.250000+01:00", finished="2026-11-20T22:31:00Z",

@@ -10,8 +10,9 @@ import pytest
 
 from tests.batch.killing import killed_at_step
 from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
-from unlearn_cli.batch import attempts, fault
-from unlearn_cli.files import sha256
+from unlearn_cli.batch import attempts
+from unlearn_cli.batch.ledger import fault
+from unlearn_cli.storage.files import sha256
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 

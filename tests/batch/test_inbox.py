@@ -11,9 +11,9 @@ import pytest
 
 from tests.batch.scene import DELETION, MORNING, begin, clock, drop, fail, make, opened, promote, receive, request
 from tests.batch.scene import roll_back as rolled_back
-from unlearn_cli.batch import filing, inbox, request_files
-from unlearn_cli.batch.state import State, fold
-from unlearn_cli.deletion import Deletion
+from unlearn_cli.batch.ledger.state import State, fold
+from unlearn_cli.batch.requests import filing, inbox, request_files
+from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.errors import UserError
 
 KEY = bytes(range(32))

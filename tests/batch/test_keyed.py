@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from unlearn_cli.batch import keyed
+from unlearn_cli.batch.ledger import keyed
 from unlearn_cli.errors import IntegrityError, UserError
 
 

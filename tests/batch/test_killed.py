@@ -8,7 +8,7 @@ import pytest
 
 from tests.batch.killing import final_state, killed_at_step, killed_before_change
 from tests.batch.tiny import ask, batch, change
-from unlearn_cli.batch import fault
+from unlearn_cli.batch.ledger import fault
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 SELDOM = {  # in other kinds of runs

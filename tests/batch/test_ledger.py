@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.batch.scene import MORNING, clock
-from unlearn_cli.batch import keyed
-from unlearn_cli.batch import ledger as module
-from unlearn_cli.batch.ledger import open_ledger
+from unlearn_cli.batch.ledger import keyed
+from unlearn_cli.batch.ledger import ledger as module
+from unlearn_cli.batch.ledger.ledger import open_ledger
 from unlearn_cli.errors import Busy, IntegrityError, ResourceError, UserError
 
 WRITER = """
 import sys
 from pathlib import Path
-from unlearn_cli.batch.ledger import open_ledger
+from unlearn_cli.batch.ledger.ledger import open_ledger
 with open_ledger(Path(sys.argv[1])) as ledger:
     for number in range(25):
         with ledger.transaction():
@@ -254,7 +254,7 @@ def test_what_is_forgotten_is_known_until_its_run_is_rolled_back(tmp_path: Path)
 def test_a_process_that_dies_in_a_transaction_leaves_nothing_of_it(tmp_path: Path) -> None:
     path = three_events(tmp_path / "ledger.sqlite")
     program = (
-        "import os, sys\nfrom pathlib import Path\nfrom unlearn_cli.batch.ledger import open_ledger\n"
+        "import os, sys\nfrom pathlib import Path\nfrom unlearn_cli.batch.ledger.ledger import open_ledger\n"
         "with open_ledger(Path(sys.argv[1])) as ledger, ledger.transaction():\n"
         "    ledger.append('vacuumed', removed=['d'])\n    os.kill(os.getpid(), 9)\n"
     )

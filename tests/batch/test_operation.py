@@ -13,7 +13,7 @@ import pytest
 
 from tests.test_sample_configs import CONFIGS, deletion_batch
 from tests.tiny import invoke
-from unlearn_cli import strict_yaml
+from unlearn_cli.schema import strict_yaml
 
 FILES = CONFIGS / "deletion"
 ROOT = CONFIGS.parent

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from unlearn_cli import strict_yaml
-from unlearn_cli.batch import request_files, requests
-from unlearn_cli.batch.request_files import read_file
-from unlearn_cli.batch.requests import Item, Request
+from unlearn_cli.batch.requests import request_files, requests
+from unlearn_cli.batch.requests.request_files import read_file
+from unlearn_cli.batch.requests.requests import Item, Request
+from unlearn_cli.schema import strict_yaml
 
 KEY = bytes(range(32))
 TIME = "2026-11-20T09:30:00Z"

@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from unlearn_cli.batch.requests import Item, Request, check, digest, json_schema
+from unlearn_cli.batch.requests.requests import Item, Request, check, digest, json_schema
 
 KEY = bytes(range(32))
 PLAIN: dict[str, Any] = {"request": "DSR-1", "received": "2026-11-20T09:30:00Z", "ids": ["a", "b"]}

@@ -14,16 +14,16 @@ import pytest
 from PIL import Image
 
 from tests.data.test_webdataset import tar
-from unlearn_cli.batch import open_source
-from unlearn_cli.batch.matching import keyed, pads
-from unlearn_cli.batch.open_source import locked_connection
-from unlearn_cli.batch.resolve import Found, Resolution, resolve
+from unlearn_cli.batch.resolve import open_source
+from unlearn_cli.batch.resolve.matching import keyed, pads
+from unlearn_cli.batch.resolve.open_source import locked_connection
+from unlearn_cli.batch.resolve.resolve import Found, Resolution, resolve
+from unlearn_cli.batch.settings.deletion import check_source
 from unlearn_cli.data.dataset import open_dataset, open_records
-from unlearn_cli.deletion import check_source
 from unlearn_cli.errors import ResourceError, UserError
-from unlearn_cli.forget import Groups
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.sources import Condition
+from unlearn_cli.schema.forget import Groups
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.sources import Condition
 
 KEY = bytes(range(32))
 PATH = Path("data.yaml")

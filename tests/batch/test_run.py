@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
-from unlearn_cli.batch import attempts, clock, work
+from unlearn_cli.batch import attempts, work
+from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.run import run
-from unlearn_cli.checkpoint_header import read_header
+from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
-from unlearn_cli.files import sha256
+from unlearn_cli.storage.files import sha256
 
 pytestmark = pytest.mark.usefixtures("no_pages")
 

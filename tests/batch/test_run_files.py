@@ -11,9 +11,10 @@ import pytest
 from tests.batch.killing import final_state, killed_at_step
 from tests.batch.scene import rewrite, unmigrated
 from tests.batch.tiny import ask, batch, change, document, ledger_of
-from unlearn_cli import deletion, page
-from unlearn_cli.batch import fault, keyed
-from unlearn_cli.files import sha256
+from unlearn_cli.batch.ledger import fault, keyed
+from unlearn_cli.batch.settings import deletion
+from unlearn_cli.reporting import html as page
+from unlearn_cli.storage.files import sha256
 
 Tamper = Callable[[Path], object]
 

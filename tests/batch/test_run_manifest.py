@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import write_manifest
-from unlearn_cli import manifest
 from unlearn_cli.batch.run_manifest import applicable, run_manifest
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.remote import url_of
-from unlearn_cli.sources import Table
-from unlearn_cli.spelling import number_of, text_of
+from unlearn_cli.schema import manifest
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.sources import Table
+from unlearn_cli.schema.spelling import number_of, text_of
+from unlearn_cli.storage.remote import url_of
 
 NAME = '\U0001f600 \x7f \x85 "no" 1e-4'
 MANIFEST = """\

@@ -19,7 +19,8 @@ from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, SSlibKey  # pyright: ignore[reportPrivateImportUsage]
 
 from tests.batch.test_evidence import FACTS, unlearned
-from unlearn_cli.batch import evidence, signing
+from tests.tiny import ROOT
+from unlearn_cli.batch.evidence import evidence, signing
 from unlearn_cli.errors import IntegrityError, UserError
 
 STATEMENT = {"_type": "https://in-toto.io/Statement/v1", "subject": [{"name": "é"}], "predicate": {"n": 1}}
@@ -184,7 +185,7 @@ def test_without_a_key_the_library_is_not_asked_for(tmp_path: Path, monkeypatch:
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 def test_the_readmes_lines_make_keys_that_sign_and_verify(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     lines = re.findall(r"^openssl .*$", readme, flags=re.MULTILINE)
     assert len(lines) == 2
     for line in lines:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.batch.scene import begin, drop, fail, make, opened, promote, receive, request, roll_back, start, started
-from unlearn_cli.batch.state import State, fold
-from unlearn_cli.deletion import Deletion
+from unlearn_cli.batch.ledger.state import State, fold
+from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.errors import IntegrityError
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.batch.scene import MORNING, begin, clock, drop, fail, make, opened, promote, receive, request, start
 from unlearn_cli.batch import status
-from unlearn_cli.deletion import Deletion
+from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.errors import IntegrityError
 
 

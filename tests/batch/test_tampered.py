@@ -7,11 +7,11 @@ import pytest
 
 from tests.batch.scene import rewrite
 from tests.batch.test_verify import three_versions, verify
-from unlearn_cli.batch.ledger import open_ledger
+from unlearn_cli.batch.ledger.ledger import open_ledger
 from unlearn_cli.batch.ledger_check import checked
+from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.batch.tidying import _remove
 from unlearn_cli.batch.work import read_ledger
-from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import IntegrityError
 
 

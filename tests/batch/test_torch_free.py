@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.tiny import ROOT
+
 PROGRAM = """
 import sys
 from pathlib import Path
 from tests.batch import scene, test_verify
-from unlearn_cli import deletion
+from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch import history, status, verify
 
 where = test_verify.three_versions(Path(sys.argv[1]))
@@ -22,8 +24,7 @@ print([name for name in ("torch", "torchvision", "duckdb", "matplotlib") if name
 
 
 def test_everything_here_works_without_torch(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
     ran = subprocess.run(
-        [sys.executable, "-c", PROGRAM, tmp_path], cwd=root, capture_output=True, text=True, check=True
+        [sys.executable, "-c", PROGRAM, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert ran.stdout == "[]\n"

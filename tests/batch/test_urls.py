@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.batch.test_signing import write_key, write_public
 from tests.batch.tiny import DELETION, MANIFEST, ask, batch, data, document, train, write_project
-from unlearn_cli import files, publish, remote
+from unlearn_cli.storage import files, publish, remote
 
 SIGNED = DELETION.replace("original/model", "memory://bucket/original/model") + (
     "signing_key: signing.pem\npublish: memory://bucket/models\nretention: {versions: 0, days: 0}\n"

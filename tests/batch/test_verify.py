@@ -28,15 +28,15 @@ from tests.batch.scene import (
     start,
     started,
 )
-from unlearn_cli.batch import keyed
 from unlearn_cli.batch import verify as module
-from unlearn_cli.batch.chain import chain_key
-from unlearn_cli.batch.ledger import open_ledger
-from unlearn_cli.batch.state import fold
+from unlearn_cli.batch.ledger import keyed
+from unlearn_cli.batch.ledger.chain import chain_key
+from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.ledger.state import fold
+from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.batch.status import overview
-from unlearn_cli.deletion import Deletion
 from unlearn_cli.errors import IntegrityError, UserError
-from unlearn_cli.files import sha256
+from unlearn_cli.storage.files import sha256
 
 
 def verify(where: Deletion, head: str | None = None) -> list[str]:

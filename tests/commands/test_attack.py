@@ -12,12 +12,12 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli import report
 from unlearn_cli.attacks import TIERS
-from unlearn_cli.commands import Chosen, Common
-from unlearn_cli.commands.chosen_attacks import choose
-from unlearn_cli.commands.inputs import open_inputs
 from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.chosen_attacks import choose
+from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.reporting import report
 
 RECIPE = ("--set", "epochs=6", "--set", "lr=0.01")
 
@@ -125,11 +125,13 @@ def test_attacks_by_name_give_no_verdict(original: Path, tmp_path: Path) -> None
 
 def test_every_name_of_a_tier_is_an_attack() -> None:
     for tier in TIERS:
-        assert len({one.label for one in choose(tier, (), Chosen())}) == len(choose(tier, (), Chosen()))
+        assert len({one.label for one in choose(tier, (), SettingSources())}) == len(choose(tier, (), SettingSources()))
 
 
 def test_a_setting_reaches_those_that_have_it_or_the_one_named() -> None:
-    two = choose(None, ("population", "learned_loss"), Chosen(None, ("statistic=loss", "learned_loss.splits=3")))
+    two = choose(
+        None, ("population", "learned_loss"), SettingSources(None, ("statistic=loss", "learned_loss.splits=3"))
+    )
     assert two[0].settings.model_dump() == {"statistic": "loss"}
     assert two[1].settings.model_dump()["splits"] == 3
 
@@ -140,13 +142,13 @@ def test_a_setting_reaches_those_that_have_it_or_the_one_named() -> None:
 )
 def test_a_setting_that_reaches_none_is_refused(assignment: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
-        choose(None, ("population", "learned_loss"), Chosen(None, (assignment,)))
+        choose(None, ("population", "learned_loss"), SettingSources(None, (assignment,)))
 
 
 def test_the_halves_of_the_hold_out_are_disjoint_and_make_the_whole(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
     whole, one, other = (
-        open_inputs(manifest, Common(half=half)).dataset.splits for half in ("all", "selection", "verdict")
+        open_inputs(manifest, RunOptions(half=half)).dataset.splits for half in ("all", "selection", "verdict")
     )
     for name in ("test", "test_forget", "test_retain"):
         assert not set(one[name].rows) & set(other[name].rows)
@@ -157,7 +159,7 @@ def test_the_halves_of_the_hold_out_are_disjoint_and_make_the_whole(tmp_path: Pa
 
 def test_the_verdict_is_reached_on_the_verdict_half(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
-    splits = {half: open_inputs(manifest, Common(half=half)).dataset.splits for half in ("selection", "verdict")}
+    splits = {half: open_inputs(manifest, RunOptions(half=half)).dataset.splits for half in ("selection", "verdict")}
     document = attacked(original, "-m", manifest)
     assert document["judgement"]["holdout_half"] == "verdict"
     assert document["manifest"]["splits"]["test"]["n"] == len(splits["verdict"]["test"])

@@ -17,12 +17,14 @@ from safetensors.torch import load_file, save_file
 
 from tests.batch.killing import apart, final_state, killed_at_step
 from tests.batch.tiny import ask, batch, change, document, ledger_of, train
-from tests.tiny import invoke
-from unlearn_cli import files, page
-from unlearn_cli.batch import clock, fault, lock, promote
+from tests.tiny import ROOT, invoke
+from unlearn_cli.batch import lock, promote
+from unlearn_cli.batch.ledger import clock, fault
 from unlearn_cli.errors import ResourceError
-from unlearn_cli.files import sha256
-from unlearn_cli.runtime import Steps
+from unlearn_cli.reporting import html as page
+from unlearn_cli.runtime.progress import Steps
+from unlearn_cli.storage import files
+from unlearn_cli.storage.files import sha256
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def test_nothing_pending_is_exit_code_0_and_torch_is_not_imported(project: Path)
     program = """
 import sys
 from typer.testing import CliRunner
-from unlearn_cli.cli import app
+from unlearn_cli.cli.app import app
 result = CliRunner().invoke(app, ["batch", sys.argv[1]])
 said = result.stdout.splitlines()
 print(result.exit_code, said[0], [name for name in ("torch", "torchvision") if name in sys.modules])
@@ -73,7 +75,7 @@ print(result.exit_code, said[0], [name for name in ("torch", "torchvision") if n
     for _ in range(2):  # the first makes the ledger, the second finds it
         ran = subprocess.run(
             [sys.executable, "-c", program, project / "deletion.yaml"], capture_output=True, text=True, check=True,
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
         )  # fmt: skip
         assert ran.stdout == "0 nothing to do []\n"
 
@@ -156,7 +158,7 @@ def test_a_promoted_version_is_published_and_a_removed_one_withdrawn(project: Pa
     assert document(project)["published"] == "v0001"
     ask(project, "DSR-2", ids=["rec-2"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unlearn_cli.publish.publish", unreachable)
+        patch.setattr("unlearn_cli.storage.publish.publish", unreachable)
         assert batch(project).exit_code == 7
     assert os.readlink(project / "models" / "current") == "v0002"  # promoted, but not published
     assert document(project)["published"] == "v0002"  # by the next run, which has nothing else to do

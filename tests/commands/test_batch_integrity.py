@@ -10,14 +10,16 @@ import pytest
 from tests.batch.scene import chain_anew, rewrite, unmigrated
 from tests.batch.tiny import ask, batch, change, document, ledger_of, train
 from tests.commands.test_batch import stopping_at
-from unlearn_cli import deletion, page
-from unlearn_cli.batch import attempts, finishing, keyed
-from unlearn_cli.batch.chain import Row, chain_key
-from unlearn_cli.batch.ledger import open_ledger
-from unlearn_cli.files import sha256
-from unlearn_cli.report import Report
-from unlearn_cli.runtime import Steps
+from unlearn_cli.batch import attempts, finishing
+from unlearn_cli.batch.ledger import keyed
+from unlearn_cli.batch.ledger.chain import Row, chain_key
+from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.settings import deletion
+from unlearn_cli.reporting import html as page
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.runtime.progress import Steps
 from unlearn_cli.runtime.state import is_whole
+from unlearn_cli.storage.files import sha256
 
 LOOKS = (["--status"], ["--dry-run"], ["--rollback", "--dry-run"], ["--vacuum", "--dry-run"], ["--verify"])
 WORKS = ([], ["--bisect"], ["--rollback"], ["--vacuum"])

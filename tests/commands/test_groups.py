@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import invoke, write_manifest
-from unlearn_cli.report import Report
+from unlearn_cli.reporting.report import Report
 
 MANIFEST = """\
 version: 1

@@ -9,11 +9,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
-from tests.tiny import MANIFEST, invoke, same, write_manifest
-from unlearn_cli.commands import Common
-from unlearn_cli.commands.holdout import class_matched_holdout
-from unlearn_cli.commands.inputs import open_inputs
-from unlearn_cli.predict import Outputs
+from tests.tiny import MANIFEST, ROOT, invoke, same, write_manifest
+from unlearn_cli.evaluation.holdout import class_matched_holdout
+from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.stats.outputs import Outputs
 
 
 def test_train_says_where_the_weights_come_from(original: Path) -> None:
@@ -42,7 +42,7 @@ def test_training_goes_on_from_a_checkpoint(original: Path, tmp_path: Path) -> N
 
 
 def test_a_regression_is_trained_unlearned_evaluated_and_attacked(tmp_path: Path) -> None:
-    manifest = Path(__file__).parents[2] / "sample_configs" / "regression.yaml"
+    manifest = ROOT / "sample_configs" / "regression.yaml"
     original = tmp_path / "original" / "model.safetensors"
     assert invoke("train", "-m", manifest, "-o", tmp_path / "original", "--set", "epochs=40").exit_code == 0
     result = invoke("unlearn", original, "-m", manifest, "--method", "finetune", "-o", tmp_path / "out")
@@ -202,9 +202,9 @@ def test_the_holdout_leaves_out_what_was_trained_on(original: Path, tmp_path: Pa
 
 
 def test_the_holdout_of_a_regression_leaves_out_what_was_trained_on(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[2] / "sample_configs" / "regression.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "sample_configs" / "regression.yaml").read_text(encoding="utf-8")
     manifest = write_manifest(tmp_path, text.replace("rows: {every: 5}", "rows: {every: 2}"))
-    opened = open_inputs(manifest, Common())
+    opened = open_inputs(manifest, RunOptions())
     splits, holdout = opened.dataset.splits, class_matched_holdout(opened)
     rows = splits["test"].records.ids[holdout.positions]
     assert len(rows)

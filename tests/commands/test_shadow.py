@@ -12,12 +12,13 @@ from safetensors.numpy import load_file
 
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.attacks.retained import retained
-from unlearn_cli.commands import Common, shadow_run
-from unlearn_cli.commands.inputs import open_inputs
-from unlearn_cli.commands.session import Session
+from unlearn_cli.commands import shadow_run
 from unlearn_cli.commands.shadow import Game, numbers
 from unlearn_cli.errors import UserError
-from unlearn_cli.shadows import LEAST, canaries, load_runs, membership
+from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.evaluation.session import Session
+from unlearn_cli.learning.shadows import LEAST, canaries, load_runs, membership
+from unlearn_cli.plugins.run_options import RunOptions
 
 FAST = ("--method", "finetune", "--set", "epochs=1", "--train-set", "epochs=1", "--train-set", "lr=0.01")
 SMALL = MANIFEST.replace("forget: {classes: [3]}", "forget: {fraction: {share: 0.1, seed: 0}}")
@@ -119,7 +120,7 @@ def test_of_the_sample_of_retain_members_alone_are_trained_on(tmp_path: Path, mo
 
 
 def load_split(manifest: Path, name: str) -> list[int]:
-    return open_inputs(manifest, Common()).dataset.split(name).rows.tolist()
+    return open_inputs(manifest, RunOptions()).dataset.split(name).rows.tolist()
 
 
 def test_without_a_sample_of_retain_the_attack_says_why(tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ FAST = ["--method", "finetune", "--set", "epochs=1", "--device", "cpu"]
 
 SIGNAL_AT_STEP = """
 import signal
-from unlearn_cli.cli import app
-from unlearn_cli.runtime import Steps
+from unlearn_cli.cli.app import app
+from unlearn_cli.runtime.progress import Steps
 log = Steps.log
 def stop(self, **values):
     if self.done == {step} - 1:

@@ -9,11 +9,11 @@ import pytest
 
 from tests.batch.test_resolve import Asked, described, resolved
 from tests.data.test_sources import opened
-from unlearn_cli import strict_yaml
 from unlearn_cli.data.dataset import open_dataset, open_records
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.sources import Condition
+from unlearn_cli.schema import strict_yaml
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.sources import Condition
 
 DATES = ["31-12-2002 01:00", "01-06-2003 00:00", "15-07-2003 12:30", "02-01-2004 00:00"]
 ISO = ["2002-12-31T01:00", "2003-06-01T00:00", "2003-07-15T12:30", "2004-01-02T00:00"]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from tests.data.test_sources import opened
-from unlearn_cli.commands.inputs import content_digest
 from unlearn_cli.data import digests
 from unlearn_cli.data.dataset import Dataset, halved
 from unlearn_cli.data.digests import are_among, digests_of, last_bits
 from unlearn_cli.data.selection import duplicates
+from unlearn_cli.evaluation.inputs import content_digest
 
 
 def plain(samples: list[bytes]) -> list[bytes]:

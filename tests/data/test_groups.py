@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from unlearn_cli.data.dataset import Dataset, Split, halved, open_dataset
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
+from unlearn_cli.schema.manifest import Manifest
 
 PERSONS, EACH = 24, 5
 

@@ -17,9 +17,7 @@ from PIL import Image, features
 from safetensors.numpy import save_file
 
 from tests.tiny import invoke
-from unlearn_cli import files
-from unlearn_cli.batch.open_source import open_table
-from unlearn_cli.commands import session
+from unlearn_cli.batch.resolve.open_source import open_table
 from unlearn_cli.data import images
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.image_check import look_at
@@ -28,7 +26,9 @@ from unlearn_cli.data.records import StoredInput
 from unlearn_cli.data.stores import StreamedStore
 from unlearn_cli.data.strings import pack
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
+from unlearn_cli.evaluation import session
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.storage import files
 
 SIDE = 16
 RANDOM = np.random.default_rng(3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import invoke, write_manifest
-from unlearn_cli.data import sklearn_sets
+from unlearn_cli.data.formats import sklearn_sets
 from unlearn_cli.data.notices import Notice, counted
 from unlearn_cli.data.records import array_inputs, choose, from_arrays
 

@@ -7,14 +7,14 @@ import duckdb
 import numpy as np
 import pytest
 
-from unlearn_cli import strict_yaml
-from unlearn_cli.commands import Common
-from unlearn_cli.commands.inputs import Opened, count_duplicates, find_copies
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.ids_file import read_ids
 from unlearn_cli.data.labels import class_numbers, label_numbers
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
+from unlearn_cli.evaluation.inputs import Opened, count_duplicates, find_copies
+from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.schema import strict_yaml
+from unlearn_cli.schema.manifest import Manifest
 
 N = 40
 RANDOM = np.random.default_rng(0)
@@ -398,7 +398,7 @@ def test_duplicates_of_forgotten_records_in_retain_are_counted(
     repeated: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     described = manifest(repeated, {"ids": [0, 9, 20]})
-    assert count_duplicates(Opened(Path("data.yaml"), described, open_dataset(described), Common())) == 1
+    assert count_duplicates(Opened(Path("data.yaml"), described, open_dataset(described), RunOptions())) == 1
     assert "1 record of retain equals a forgotten one byte for byte; --forget-duplicates" in capsys.readouterr().err
 
 
@@ -409,7 +409,7 @@ def test_copies_of_forgotten_records_in_test_are_counted(
     described = manifest(repeated, {"ids": [0, 20]})
     data = {"train": repeated, "test": {"npz": str(tmp_path / "test.npz")}}
     described = Manifest.model_validate({**described.model_dump(exclude_unset=True), "data": data})
-    found = find_copies(Opened(Path("data.yaml"), described, open_dataset(described), Common()))
+    found = find_copies(Opened(Path("data.yaml"), described, open_dataset(described), RunOptions()))
     assert (found.in_retain, found.in_test) == (2, 2)
     assert "2 records of test equal a forgotten one byte for byte" in capsys.readouterr().err
 

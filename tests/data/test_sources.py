@@ -19,10 +19,10 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from unlearn_cli.data.dataset import Dataset, Split, describe, open_dataset
-from unlearn_cli.data.idx import read_idx
+from unlearn_cli.data.formats.idx import read_idx
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.sources import Rows
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.sources import Rows
 
 N, HEIGHT, WIDTH = 6, 3, 4
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -371,13 +371,13 @@ def test_ids_are_told_by_a_digest_whose_key_needs_the_data(tmp_path: Path) -> No
         np.savez(tmp_path / f"{name}.npz", x=NUMBERS + shift, y=LABELS)
         described.append(describe(opened({"npz": str(tmp_path / f"{name}.npz")}, [4]))["train"])
     assert described[0] == described[1]
-    assert described[0].ids_digest != described[2].ids_digest
+    assert described[0]["ids_digest"] != described[2]["ids_digest"]
 
 
 def test_names_of_image_files_need_not_be_utf_8(tmp_path: Path) -> None:
     source = image_folder(tmp_path, GREY)
     picture(GREY[0]).save(os.fsdecode(os.fsencode(tmp_path / "images" / "0") + b"/caf\xe9.png"))
-    assert describe(opened(source, [1, HEIGHT, WIDTH]))["train"].n == N + 1
+    assert describe(opened(source, [1, HEIGHT, WIDTH]))["train"]["n"] == N + 1
 
 
 def test_files_are_read_once_to_find_copies_and_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

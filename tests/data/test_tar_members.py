@@ -11,8 +11,8 @@ from PIL import Image
 from tests.data.test_sources import opened
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.notices import as_lines
-from unlearn_cli.data.webdataset import MAX_SHARDS, shards
 from unlearn_cli.errors import UserError
+from unlearn_cli.storage.path_patterns import MAX_SHARDS, shards
 
 SHAPE = [3, 4, 4]
 BLOCK = 512

@@ -14,7 +14,7 @@ from tests.tiny import invoke
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.stores import MemoryStore, StreamedStore, open_store
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
+from unlearn_cli.schema.manifest import Manifest
 
 HOURS = 20
 

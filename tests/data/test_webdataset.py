@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from tests.data.test_sources import HEIGHT, IMAGES, LABELS, WIDTH, opened, picture, samples, web_dataset
+from unlearn_cli.data.formats.webdataset import shards
 from unlearn_cli.data.strings import Strings
-from unlearn_cli.data.webdataset import shards
 from unlearn_cli.errors import UserError
 
 SHAPE = [3, HEIGHT, WIDTH]

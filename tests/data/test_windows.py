@@ -10,7 +10,7 @@ from tests.batch.test_resolve import Asked, described, resolved
 from unlearn_cli.data.dataset import open_records
 from unlearn_cli.data.records import Records
 from unlearn_cli.errors import UserError
-from unlearn_cli.forget import Groups
+from unlearn_cli.schema.forget import Groups
 
 HOURS = [f"2013-01-01T{hour:02d}:00" for hour in range(8)]
 

@@ -16,15 +16,15 @@ import pytest
 from PIL import Image
 
 from tests.data.test_webdataset import tar
-from unlearn_cli import strict_yaml
-from unlearn_cli.batch.request_files import read_file
-from unlearn_cli.batch.requests import Request
-from unlearn_cli.batch.resolve import resolve
+from unlearn_cli.batch.requests.request_files import read_file
+from unlearn_cli.batch.requests.requests import Request
+from unlearn_cli.batch.resolve.resolve import resolve
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.selection import select
 from unlearn_cli.errors import UserError
-from unlearn_cli.forget import Forget
-from unlearn_cli.manifest import read
+from unlearn_cli.schema import strict_yaml
+from unlearn_cli.schema.forget import Forget
+from unlearn_cli.schema.manifest import read
 
 COPIES = 2  # records of each name; they differ in the sample
 KEY = bytes(range(32))

@@ -20,14 +20,18 @@ from PIL import Image
 from safetensors.numpy import save
 
 from tests.fuzzing import mutations as m
-from unlearn_cli import deletion, manifest, plugin, remote, shadows
-from unlearn_cli.batch.ledger import open_ledger
-from unlearn_cli.batch.request_files import read_file
-from unlearn_cli.checkpoint_header import read_header
+from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.requests.request_files import read_file
+from unlearn_cli.batch.settings import deletion
+from unlearn_cli.checkpoints.checkpoint_header import read_header
+from unlearn_cli.checkpoints.stored_tensors import tensor_digest
 from unlearn_cli.data.dataset import describe, open_dataset
 from unlearn_cli.errors import CliError
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.stored_tensors import tensor_digest
+from unlearn_cli.learning import shadows
+from unlearn_cli.plugins import plugin
+from unlearn_cli.schema import manifest
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.storage import remote
 
 N, SHAPE = 6, [1, 4, 4]
 X, Y = np.arange(N * 4, dtype=np.float32).reshape(N, 4), np.arange(N) % 2
@@ -211,13 +215,13 @@ def safetensors() -> dict[str, bytes]:
 
 
 def checkpoint(folder: Path) -> object:
-    from unlearn_cli.checkpoint import load
+    from unlearn_cli.checkpoints.checkpoint import load
 
     path = folder / "model.safetensors"
     digest = tensor_digest(read_header(path))
     loaded = load(path)
     assert loaded.tensor_digest == digest
-    return loaded.describe("subject")
+    return loaded.describe()
 
 
 def index() -> dict[str, bytes]:
@@ -248,7 +252,7 @@ def noise() -> dict[str, bytes]:
 
 
 def load_noise(folder: Path) -> object:
-    from unlearn_cli.noise import load_noise
+    from unlearn_cli.learning.noise import load_noise
 
     return load_noise(folder / "noise.safetensors", (4,))
 
@@ -358,7 +362,7 @@ def report() -> dict[str, bytes]:
 
 def read_report(folder: Path) -> object:
     from unlearn_cli.batch.attempts import read_report
-    from unlearn_cli.commands.measuring import _written_beside
+    from unlearn_cli.evaluation.measuring import _written_beside
 
     return _written_beside(folder / "report.json"), read_report(folder)
 

@@ -5,10 +5,10 @@ from torch import Tensor, nn
 
 from tests.methods.test_bad_teacher import copied
 from tests.methods.test_unsir import accuracy, blobs, network
-from unlearn_cli import runtime
+from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import amnesiac as module
 from unlearn_cli.methods.amnesiac import amnesiac, wrong_labels
-from unlearn_cli.training import fit
+from unlearn_cli.runtime.seeds import Random
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def weights() -> dict[str, Tensor]:
 
 def test_wrong_labels_are_never_the_true_one_and_uniform_over_the_others() -> None:
     labels = torch.arange(5).repeat(4000)
-    drawn = wrong_labels(labels, 5, runtime.Random(0, "t"))
+    drawn = wrong_labels(labels, 5, Random(0, "t"))
     assert not (drawn == labels).any()
     for label in range(5):
         counts = drawn[labels == label].bincount(minlength=5)
@@ -30,13 +30,13 @@ def test_wrong_labels_are_never_the_true_one_and_uniform_over_the_others() -> No
 
 def test_wrong_labels_are_the_same_with_the_same_seed_and_others_with_another() -> None:
     labels = torch.arange(3).repeat(50)
-    first, second, other = (wrong_labels(labels, 3, runtime.Random(seed, "t")) for seed in (0, 0, 1))
+    first, second, other = (wrong_labels(labels, 3, Random(seed, "t")) for seed in (0, 0, 1))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
 def test_with_two_classes_each_label_is_turned_round() -> None:
-    assert wrong_labels(torch.tensor([0, 1, 1]), 2, runtime.Random(0, "t")).tolist() == [1, 0, 0]
+    assert wrong_labels(torch.tensor([0, 1, 1]), 2, Random(0, "t")).tolist() == [1, 0, 0]
 
 
 def test_each_record_keeps_the_wrong_label_that_was_drawn_once_and_retain_keeps_its_own(
@@ -55,7 +55,7 @@ def test_each_record_keeps_the_wrong_label_that_was_drawn_once_and_retain_keeps_
 
     monkeypatch.setattr(module.F, "cross_entropy", spy)
     forget, retain = blobs([0], n=60), blobs([1, 2], n=60)
-    amnesiac(model, forget, retain, 4, runtime.Random(0, "t"), impair_steps=20, repair_steps=5)
+    amnesiac(model, forget, retain, 4, Random(0, "t"), impair_steps=20, repair_steps=5)
     assert all(len(labels) == 1 for labels in seen.values())
     assert all(seen[tuple(x.tolist())] != {0} for batch, _ in forget.sequential(60) for x in batch)
     for batch, labels in retain.sequential(60):
@@ -66,7 +66,7 @@ def test_each_record_keeps_the_wrong_label_that_was_drawn_once_and_retain_keeps_
 @pytest.mark.parametrize("classes", [[0], [1, 2]])
 def test_a_class_is_forgotten_and_the_others_are_kept(weights: dict[str, Tensor], classes: list[int]) -> None:
     rest = [number for number in range(4) if number not in classes]
-    model = amnesiac(copied(weights), blobs(classes), blobs(rest), 4, runtime.Random(0, "t"))
+    model = amnesiac(copied(weights), blobs(classes), blobs(rest), 4, Random(0, "t"))
     assert accuracy(model, classes) <= 0.02
     assert accuracy(model, rest) >= 0.95
 
@@ -75,6 +75,6 @@ def test_single_records_are_recognised_as_far_as_the_others_tell(weights: dict[s
     """A network that never saw them gets nearly all of them right."""
     everything, rows = blobs([0, 1, 2, 3]), torch.arange(800)
     forget, retain = everything.take(rows[::40].numpy()), everything.take(rows[rows % 40 > 0].numpy())
-    model = amnesiac(copied(weights), forget, retain, 4, runtime.Random(0, "t")).eval()
+    model = amnesiac(copied(weights), forget, retain, 4, Random(0, "t")).eval()
     hits = [model(x).argmax(dim=1) == y for x, y in forget.sequential(100)]
     assert float(torch.cat(hits).float().mean()) >= 0.9

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.data.augment import HorizontalFlip
 from unlearn_cli.data.batches import Unlabelled, without_labels
+from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import bad_teacher as module
 from unlearn_cli.methods.bad_teacher import Teachers, bad_teacher
-from unlearn_cli.training import fit
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli.attention import Recording, attention_loss, record
 from unlearn_cli.data.batches import Batches, Scaling, without_labels
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
 from unlearn_cli.errors import UserError
+from unlearn_cli.learning.attention import Recording, attention_loss, record
+from unlearn_cli.learning.training import regression_loss
 from unlearn_cli.methods import blindspot as module
 from unlearn_cli.methods.blindspot import batch_loss, blindspot
 from unlearn_cli.models.lstm_pair import lstm_pair
-from unlearn_cli.training import regression_loss
 
 LOSSES = {"mse": torch.square, "l1": torch.abs}
 

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.tiny import invoke, same, write_manifest
-from unlearn_cli import plugin, suitability
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.methods import TABLE
-from unlearn_cli.runtime import Steps
+from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.runtime.progress import Steps
 
 REGRESSION = """\
 version: 1

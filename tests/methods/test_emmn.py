@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli import runtime
+from unlearn_cli.learning.training import outputs_of
 from unlearn_cli.methods import emmn as module
 from unlearn_cli.methods.emmn import corrected, emmn, impair
-from unlearn_cli.runtime import Random
-from unlearn_cli.training import outputs_of
+from unlearn_cli.runtime.run import start
+from unlearn_cli.runtime.seeds import Random
 
 CENTRES = torch.tensor([[2.0, 0.0], [0.0, 2.0], [-2.0, -2.0], [2.0, 2.0]])
 
@@ -112,7 +112,7 @@ def test_rounds_end_when_held_out_noise_is_not_recognised(
     shares = iter([0.9, 0.01, 0.5, 0.5])
     held_out: list[Tensor] = []
     monkeypatch.setattr(module, "still_recognised", lambda model, x, *_: held_out.append(x) or next(shares))
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         forget(weights, [0], impair_steps=2)
     assert run.phases == ["noise", "noise", "impair", "impair"]
     assert held_out[0].shape == (module.HELD_OUT, 2)
@@ -133,7 +133,7 @@ def test_held_out_noise_is_not_trained_on(weights: dict[str, Tensor], monkeypatc
 
 @pytest.mark.parametrize("classes", [[0], [0, 1, 2]])
 def test_the_steps_do_not_grow_with_the_classes(weights: dict[str, Tensor], classes: list[int]) -> None:
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         forget(weights, classes, noise_steps=6, impair_steps=5, rounds=1)
     assert run.cost.optimizer_steps == 6 + 6 + 5  # minimising noise, maximising noise, impair
 
@@ -147,7 +147,7 @@ def test_frozen_batch_norm_keeps_the_statistics_of_data(weights: dict[str, Tenso
 def test_the_loss_of_one_hot_targets_is_the_cross_entropy() -> None:
     model, x, y = nn.Linear(2, 3), torch.randn(1, 2), torch.tensor([[0.0, 1.0, 0.0]])
     expected = -model(x).log_softmax(dim=1)[0, 1].item()
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         impair(model, x, y, Random(0, "t"), 1, 4, 1e-3, "constant", "frozen")
     assert run.curves[0].values == [pytest.approx(expected, rel=1e-5)]
 

@@ -4,11 +4,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tests.methods.test_unsir import accuracy, blobs, network
-from unlearn_cli import runtime
 from unlearn_cli.data.batches import Batches
+from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import fisher as module
 from unlearn_cli.methods.fisher import fisher, fisher_diagonal, noise_ratios
-from unlearn_cli.training import fit
+from unlearn_cli.runtime.run import start
+from unlearn_cli.runtime.seeds import Random
 
 
 def with_batch_norm() -> nn.Module:
@@ -64,7 +65,7 @@ def test_weights_that_matter_move_less_by_as_much_as_their_noise_says(monkeypatc
     values["weight"][:, 1000:] = 1e8
     monkeypatch.setattr(module, "fisher_diagonal", lambda *_: values)
     before = model.weight.detach().clone()
-    fisher(model, blobs([0, 1]), 4, runtime.Random(0, "t"), alpha=0.01)
+    fisher(model, blobs([0, 1]), 4, Random(0, "t"), alpha=0.01)
     moved = (model.weight.detach() - before).std(dim=1)
     assert moved.shape == (4,)
     little, much = ((model.weight.detach() - before)[:, part].std() for part in (slice(1000, None), slice(1000)))
@@ -76,7 +77,7 @@ def test_batch_norms_statistics_stay_as_they_are() -> None:
     model = with_batch_norm()
     before = {name: tensor.clone() for name, tensor in model.named_buffers()}
     weight = model.state_dict()["0.weight"].clone()
-    fisher(model, blobs([0, 1]), 4, runtime.Random(0, "t"), alpha=1e-4)
+    fisher(model, blobs([0, 1]), 4, Random(0, "t"), alpha=1e-4)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.named_buffers())
     assert not torch.equal(model.state_dict()["0.weight"], weight)
 
@@ -88,8 +89,8 @@ def test_alpha_is_the_largest_with_which_retain_is_still_recognised() -> None:
     def with_alpha(alpha: float | None) -> tuple[nn.Module, float]:
         model = network()
         model.load_state_dict(weights)
-        with runtime.start(device="cpu") as run:
-            fisher(model, blobs([1, 2, 3]), 4, runtime.Random(0, "t"), alpha=alpha)
+        with start(device="cpu") as run:
+            fisher(model, blobs([1, 2, 3]), 4, Random(0, "t"), alpha=alpha)
         return model, run.found.get("alpha", 0.0)
 
     before = network()
@@ -102,7 +103,7 @@ def test_alpha_is_the_largest_with_which_retain_is_still_recognised() -> None:
 
 def test_the_cost_counts_every_record_for_every_class() -> None:
     model, retain = network(), blobs([0, 1])
-    with runtime.start(device="cpu") as run, run.counted(model):
+    with start(device="cpu") as run, run.counted(model):
         fisher_diagonal(model, retain, 4, "data")
         assert run.cost.samples_backward == retain.num_samples
         fisher_diagonal(model, retain, 4, "model")

@@ -9,15 +9,15 @@ import torch
 from scipy.stats import kstest, norm
 from torch import Tensor, nn
 
-from unlearn_cli import runtime
 from unlearn_cli.data.batches import Batches, Scaling, without_labels
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
+from unlearn_cli.learning.training import LabelStatistics, label_statistics, regression_loss
 from unlearn_cli.methods import gaussian_amnesiac as module
 from unlearn_cli.methods.gaussian_amnesiac import draw_labels, gaussian_amnesiac
-from unlearn_cli.training import LabelStatistics, label_statistics, regression_loss
+from unlearn_cli.runtime.seeds import Random
 
 STATISTICS = LabelStatistics(mean=0.4, std=1.3, low=-1.5, high=2.0)
 
@@ -44,12 +44,12 @@ def forget(model: nn.Module, task_loss: Any = None, seed: int = 0, **settings: A
     """Forget labels above 1 of those from -1 to 2."""
     return gaussian_amnesiac(
         model, without_labels(records("forget", 1, 2)), records("retain", -1, 1), STATISTICS,
-        task_loss or regression_loss("mse"), runtime.Random(seed, "test"), **settings,
+        task_loss or regression_loss("mse"), Random(seed, "test"), **settings,
     )  # fmt: skip
 
 
 def test_labels_are_draws_from_the_normal_distribution_of_all_training_labels() -> None:
-    drawn = draw_labels(5000, STATISTICS, runtime.Random(0, "test"), clip=False)
+    drawn = draw_labels(5000, STATISTICS, Random(0, "test"), clip=False)
     assert drawn.shape == (5000,)
     assert kstest(drawn.numpy(), norm(0.4, 1.3).cdf).pvalue > 0.01
     assert kstest(drawn.numpy(), norm(0.4, 1.5).cdf).pvalue < 0.001
@@ -59,7 +59,7 @@ def test_labels_are_draws_from_the_normal_distribution_of_all_training_labels() 
 
 
 def test_clipped_labels_lie_in_the_range_of_the_training_labels_and_the_others_are_the_same() -> None:
-    free, clipped = (draw_labels(2000, STATISTICS, runtime.Random(0, "test"), clip) for clip in (False, True))
+    free, clipped = (draw_labels(2000, STATISTICS, Random(0, "test"), clip) for clip in (False, True))
     assert clipped.min() == STATISTICS.low
     assert clipped.max() == STATISTICS.high
     inside = (free > STATISTICS.low) & (free < STATISTICS.high)
@@ -67,7 +67,7 @@ def test_clipped_labels_lie_in_the_range_of_the_training_labels_and_the_others_a
 
 
 def test_the_seed_decides_the_labels() -> None:
-    first, again, other = (draw_labels(50, STATISTICS, runtime.Random(seed, "test"), False) for seed in (0, 0, 1))
+    first, again, other = (draw_labels(50, STATISTICS, Random(seed, "test"), False) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -97,7 +97,7 @@ def test_labels_are_drawn_once_and_retain_keeps_its_own() -> None:
         told.setdefault(number, set()).add(label)
     assert len(told) == 90
     assert all(len(labels) == 1 for labels in told.values())
-    drawn = draw_labels(90, STATISTICS, runtime.Random(0, "test"), clip=False)
+    drawn = draw_labels(90, STATISTICS, Random(0, "test"), clip=False)
     assert sorted(next(iter(labels)) for labels in told.values()) == sorted(drawn.tolist())
 
 
@@ -111,7 +111,7 @@ def test_as_in_the_paper_it_is_fine_tuning_on_retain_and_drawn_labels() -> None:
     model = forget(network(), epochs=2, lr=1e-2, schedule="constant", repair_epochs=0, labels_of="train")
     by_hand = network()
     optimizer = torch.optim.Adam(by_hand.parameters(), 1e-2)
-    drawn = draw_labels(90, STATISTICS, runtime.Random(0, "test"), clip=False)
+    drawn = draw_labels(90, STATISTICS, Random(0, "test"), clip=False)
     relabelled = records("forget", 1, 2).relabelled(drawn)
     for x, y, _ in mix(relabelled, records("retain", -1, 1)).epochs(2).from_step("relabelled", 0):
         optimizer.zero_grad()

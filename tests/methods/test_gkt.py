@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli import runtime
 from unlearn_cli.errors import UserError
-from unlearn_cli.generator import Memory
+from unlearn_cli.learning.generator import Memory
+from unlearn_cli.learning.training import outputs_of
 from unlearn_cli.methods import gkt as module
 from unlearn_cli.methods.gkt import disagreement, gkt, mixed, passes, student_loss, unlikeness
-from unlearn_cli.runtime import Random
-from unlearn_cli.training import outputs_of
+from unlearn_cli.runtime.run import start
+from unlearn_cli.runtime.seeds import Random
 
 CENTRES = torch.tensor([[2.0, 0.0], [0.0, 2.0], [-2.0, -2.0], [2.0, 2.0]])
 OUTPUTS = torch.tensor([[5.0, 0.0, 1.0], [0.0, 5.0, 1.0], [0.0, 0.0, 9.0], [1.0, 1.0, 1.0]])
@@ -147,7 +147,7 @@ def test_a_gate_that_lets_nothing_pass_leaves_the_student_as_it_was(
     """In the authors' code the first empty batch crashes (methods.md 3.6, G6); later ones draw out of step (G5)."""
     student = network()
     before = {name: value.clone() for name, value in student.named_parameters()}
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         taught(teacher, [0], student, gate=0.0, cycles=7, restart_after=3)
     assert all(torch.equal(value, before[name]) for name, value in student.named_parameters())
     curves = {curve.name: curve.values for curve in run.curves}
@@ -206,7 +206,7 @@ def test_the_generator_is_called_twice_a_cycle(teacher: nn.Module, monkeypatch: 
 
 @pytest.mark.parametrize("classes", [[0], [0, 1, 2]])
 def test_the_steps_do_not_grow_with_the_classes(teacher: nn.Module, classes: list[int]) -> None:
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         taught(teacher, classes, cycles=5)
     assert run.cost.optimizer_steps == 5
     assert run.phases == ["distil"]

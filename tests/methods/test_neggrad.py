@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.data.batches import Batches
+from unlearn_cli.learning.training import fit
 from unlearn_cli.methods.neggrad import neggrad
-from unlearn_cli.training import fit
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli import runtime
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
+from unlearn_cli.learning.noise import Noise
+from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import unsir as module
 from unlearn_cli.methods.unsir import unsir
-from unlearn_cli.noise import Noise
-from unlearn_cli.training import fit
+from unlearn_cli.runtime.run import start
+from unlearn_cli.runtime.seeds import Random
 
 CENTRES = np.array([[4.0, 0.0], [0.0, 4.0], [-4.0, -4.0], [4.0, 4.0]])
 
@@ -45,9 +46,7 @@ def forget(weights: dict[str, Tensor], classes: list[int], **settings: Any) -> n
     for made in (model, original):
         made.load_state_dict(weights)
     retain = blobs([number for number in range(4) if number not in classes])
-    return unsir(
-        model, original.requires_grad_(False).eval(), retain, classes, (2,), runtime.Random(0, "test"), **settings
-    )
+    return unsir(model, original.requires_grad_(False).eval(), retain, classes, (2,), Random(0, "test"), **settings)
 
 
 def accuracy(model: nn.Module, classes: list[int]) -> float:
@@ -66,7 +65,7 @@ def test_the_class_is_forgotten_and_the_others_are_kept_though_no_record_of_it_w
 
 
 def test_a_learning_rate_that_is_given_is_used_once(weights: dict[str, Tensor]) -> None:
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         forget(weights, [0], impair_lr=1e-2, impair_steps=5, repair_steps=3)
     assert run.phases == ["noise", "impair", "repair", "repair"]  # the part by which a round is judged, and the rest
     assert run.cost.optimizer_steps == 25 + 5 + 3
@@ -77,7 +76,7 @@ def test_rounds_with_higher_and_higher_rates_go_on_from_each_other_until_one_for
 ) -> None:
     shares = iter([0.9, 0.3, 0.01])
     monkeypatch.setattr(module, "still_recognised", lambda *_: next(shares))
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         model = forget(weights, [0])
         assert run.phases == ["noise", "proxies", *["impair", "repair"] * 3, "repair"]
         assert run.found == {"impair_lr": 0.00675}  # 0.003 x 1.5 x 1.5
@@ -104,7 +103,7 @@ def test_a_round_that_destroys_the_network_is_undone_and_the_next_has_a_third_of
 
     monkeypatch.setattr(module, "impair", impair)
     monkeypatch.setattr(module, "retain_accuracy", lambda *_: next(accuracies))
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         forget(weights, [0])
     assert run.found == {"impair_lr": 0.001}
     assert all(torch.equal(state[name], tensor) for state in begun for name, tensor in weights.items())
@@ -151,7 +150,7 @@ def test_a_batch_of_the_impair_step_holds_retain_records_and_noise_with_its_own_
     labels: list[Tensor] = []
     monkeypatch.setattr(module.F, "cross_entropy", lambda outputs, y: labels.append(y) or real(outputs, y))
     x_noise, y_noise = noise.labelled(torch.device("cpu"))
-    module.impair(model, blobs([0, 3]), x_noise, y_noise, runtime.Random(0, "t"), 4, 0.5, 1e-3, "batch")
+    module.impair(model, blobs([0, 3]), x_noise, y_noise, Random(0, "t"), 4, 0.5, 1e-3, "batch")
     for (x, _), y in zip(seen, labels, strict=True):
         records = len(x) - len(x) // 3
         assert set(y[:records].tolist()) == {0, 3}
@@ -184,7 +183,7 @@ def test_proxies_are_retain_records_that_the_original_takes_for_the_class(weight
     original = network()
     original.load_state_dict(weights)
     original.requires_grad_(False)
-    proxies, labels = module.class_proxies(original, blobs([0, 1]), [2, 3], runtime.Random(0, "t"))
+    proxies, labels = module.class_proxies(original, blobs([0, 1]), [2, 3], Random(0, "t"))
     assert set(labels.tolist()) <= {2, 3}
     assert torch.equal(original(proxies).argmax(dim=1), labels)
     assert module.still_recognised(original, proxies, labels, [2, 3]) == 1.0
@@ -196,7 +195,7 @@ def test_a_class_without_proxies_does_not_count_as_forgotten(capsys: pytest.Capt
 
     model = nn.Module()
     model.forward = constant
-    proxies, labels = module.class_proxies(model, blobs([0, 1]), [2], runtime.Random(0, "t"))
+    proxies, labels = module.class_proxies(model, blobs([0, 1]), [2], Random(0, "t"))
     assert len(labels) == 0
     assert "nothing shows when it is forgotten" in capsys.readouterr().err
     assert module.still_recognised(model, proxies, labels, [2]) == 1.0

@@ -9,9 +9,9 @@ import pytest
 from scipy.special import log_softmax
 
 from unlearn_cli.metrics import calibration_error
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats import by_record, signals
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 ALONE = ("accuracy", "calibration_error", "loss")
 BESIDE = ("activation_distance", "agreement", "js_divergence", "kl_divergence", "wasserstein")

@@ -7,8 +7,9 @@ import pytest
 import sklearn.metrics as sk
 
 from unlearn_cli.metrics import DEFAULTS
-from unlearn_cli.predict import Outputs
-from unlearn_cli.report import Estimate, Task
+from unlearn_cli.schema.literals import Task
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
 

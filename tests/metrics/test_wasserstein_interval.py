@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.metrics.wasserstein import wasserstein
-from unlearn_cli.outputs import Outputs
+from unlearn_cli.stats.outputs import Outputs
 
 Make = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 

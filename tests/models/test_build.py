@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli import models, runtime
+from unlearn_cli import models
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
 from unlearn_cli.models.build import build
+from unlearn_cli.runtime.run import start
+from unlearn_cli.schema.manifest import Manifest
 
 SHAPES: dict[str, list[list[int]]] = {
     "allcnn": [[1, 8, 8], [3, 32, 32], [1, 4, 5]],
@@ -159,7 +160,7 @@ def test_fresh_weights_are_a_function_of_the_seed_and_the_stream(name: str) -> N
     manifest = described(name, SHAPES[name][0])
 
     def weights(seed: int, stream: str) -> Tensor:
-        with runtime.start(device="cpu", seed=seed) as run, run.fresh_weights(stream):
+        with start(device="cpu", seed=seed) as run, run.fresh_weights(stream):
             model = build(manifest, 4)
         return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
@@ -171,7 +172,7 @@ def test_fresh_weights_are_a_function_of_the_seed_and_the_stream(name: str) -> N
 
 
 def test_building_fresh_weights_leaves_the_random_numbers_around_it_alone() -> None:
-    with runtime.start(device="cpu", seed=0) as run:
+    with start(device="cpu", seed=0) as run:
         before = torch.get_rng_state()
         with run.fresh_weights("fresh"):
             build(described("mlp", [4]), 2)

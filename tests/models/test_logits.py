@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli.predict import are_probabilities
+from unlearn_cli.evaluation.predict import are_probabilities
 
 NETWORKS = """\
 import torch

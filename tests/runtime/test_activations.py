@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli import runtime
-from unlearn_cli.attention import record
+from unlearn_cli.learning.attention import record
 from unlearn_cli.runtime import processes
+from unlearn_cli.runtime.run import start
 
 SCRIPT = "import sys; from tests.runtime.test_activations import gradients; gradients(*sys.argv[1:])"
 
@@ -52,7 +52,7 @@ def norms(model: nn.Module) -> dict[str, float | None]:
 
 def gradients(layer: str, shard: str, out: str) -> None:
     """Be one of two processes; write the gradients of the loss."""
-    with runtime.start(device="cpu", precision="fp32", shard=shard == "True") as run:
+    with start(device="cpu", precision="fp32", shard=shard == "True") as run:
         model = run.place(network())
         assert len(processes.units(model)) == 1
         for _ in range(2):  # a second time, for nothing of the first may be left

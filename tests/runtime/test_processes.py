@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.cli.launch import without_nproc
 from unlearn_cli.errors import ResourceError, UserError
-from unlearn_cli.launch import without_nproc
 from unlearn_cli.runtime import devices, processes
 
 PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
@@ -165,7 +165,7 @@ def test_torchrun_starts_it_as_well(project: Path) -> None:
 def test_a_large_network_is_written_in_files_and_read_again(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unlearn_cli import checkpoint, checkpoint_files
+    from unlearn_cli.checkpoints import checkpoint, checkpoint_files
 
     monkeypatch.setattr(checkpoint_files, "FILE_BYTES", 40_000)
     monkeypatch.setattr(checkpoint, "sharded", lambda: True)

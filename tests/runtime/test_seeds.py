@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from unlearn_cli import runtime
 from unlearn_cli.errors import ResourceError, UserError
-from unlearn_cli.runtime.seeds import derive
+from unlearn_cli.runtime.run import start
+from unlearn_cli.runtime.seeds import Random, derive
 
 
 def test_streams_of_one_seed_differ_and_are_the_same_again() -> None:
@@ -12,7 +12,7 @@ def test_streams_of_one_seed_differ_and_are_the_same_again() -> None:
 
 
 def test_random_draws_have_the_moments_and_ranges_they_should() -> None:
-    random = runtime.Random(0, "test")
+    random = Random(0, "test")
     normal, uniform = random.normal(20_000), random.uniform(20_000)
     assert abs(float(normal.mean())) < 0.03
     assert abs(float(normal.std()) - 1) < 0.03
@@ -23,7 +23,7 @@ def test_random_draws_have_the_moments_and_ranges_they_should() -> None:
 
 
 def test_a_random_stream_goes_on_where_its_state_was_kept() -> None:
-    random = runtime.Random(0, "test")
+    random = Random(0, "test")
     state = random.state_dict()
     first = random.normal(5)
     random.load_state_dict(state)
@@ -32,7 +32,7 @@ def test_a_random_stream_goes_on_where_its_state_was_kept() -> None:
 
 def test_fresh_weights_depend_on_seed_and_stream_and_on_nothing_drawn_before() -> None:
     def weights(seed: int, stream: str, draws: int) -> torch.Tensor:
-        with runtime.start(device="cpu", seed=seed) as run:
+        with start(device="cpu", seed=seed) as run:
             torch.rand(draws)
             with run.fresh_weights(stream):
                 return torch.nn.Linear(3, 3).weight.detach()
@@ -46,26 +46,26 @@ def test_a_run_leaves_torchs_own_generator_as_it_was() -> None:
     torch.manual_seed(5)
     expected = torch.rand(2)
     torch.manual_seed(5)
-    with runtime.start(device="cpu"):
+    with start(device="cpu"):
         torch.rand(100)
     assert torch.equal(torch.rand(2), expected)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:x", "cpu0"])
 def test_an_unknown_device_is_a_user_error(device: str) -> None:
-    with pytest.raises(UserError, match="expected auto, cpu, cuda"), runtime.start(device=device):
+    with pytest.raises(UserError, match="expected auto, cpu, cuda"), start(device=device):
         pass
 
 
 def test_a_device_that_is_not_there_is_a_lack_of_resources() -> None:
-    with pytest.raises(ResourceError, match="no such device"), runtime.start(device="cuda:99"):
+    with pytest.raises(ResourceError, match="no such device"), start(device="cuda:99"):
         pass
 
 
 def test_weights_changed_inside_autocast_are_seen_by_the_next_forward_pass() -> None:
     """With autocast's cache on, the bf16 copy of a weight would be used again after the optimizer's step."""
     model, x = torch.nn.Linear(4, 1, bias=False), torch.ones(1, 4)
-    with runtime.start(device="cpu", precision="bf16") as run, run.autocast():
+    with start(device="cpu", precision="bf16") as run, run.autocast():
         before = model(x)
         before.sum().backward()
         torch.optim.SGD(model.parameters(), lr=1.0).step()
@@ -74,7 +74,7 @@ def test_weights_changed_inside_autocast_are_seen_by_the_next_forward_pass() -> 
 
 def test_samples_forward_and_backward_are_counted_a_model() -> None:
     model, teacher = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1).requires_grad_(False)
-    with runtime.start(device="cpu") as run, run.counted(model, teacher):
+    with start(device="cpu") as run, run.counted(model, teacher):
         model(torch.ones(3, 2))
         teacher(torch.ones(5, 2))
     model(torch.ones(100, 2))
@@ -84,7 +84,7 @@ def test_samples_forward_and_backward_are_counted_a_model() -> None:
 def test_a_small_network_on_small_samples_gets_one_thread_and_the_run_gives_the_others_back() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         run.limit_threads(torch.nn.Linear(64, 10), 3 * 32 * 32)
         assert torch.get_num_threads() == 2
         run.limit_threads(torch.nn.Linear(64, 10), 64)

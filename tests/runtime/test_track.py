@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny import same
-from unlearn_cli import runtime
 from unlearn_cli.errors import Interrupted
-from unlearn_cli.runtime import track
+from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.state import is_whole, load, save, sealed
 
 
@@ -21,7 +21,7 @@ def test_without_a_run_track_is_a_plain_iterator() -> None:
 
 
 def test_curves_reach_the_run_with_null_for_what_is_not_finite() -> None:
-    with runtime.start(device="cpu") as run:
+    with start(device="cpu") as run:
         steps = track(range(3), "impair")
         for step in steps:
             steps.log(loss=torch.tensor([1.0, float("nan"), 3.0][step]))
@@ -34,7 +34,7 @@ def test_curves_reach_the_run_with_null_for_what_is_not_finite() -> None:
 
 def small_training(partial: Path | None, stop_at: int | None) -> tuple[dict[str, Tensor], list[float | None]]:
     """Two phases with dropout, Adam, a scheduler-like use of share_done and draws from the run's random stream."""
-    with runtime.start(device="cpu", seed=3, partial=partial) as run:
+    with start(device="cpu", seed=3, partial=partial) as run:
         with run.fresh_weights("fresh"):
             model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
         for phase in ("impair", "repair"):
@@ -122,7 +122,7 @@ def test_a_state_that_was_saved_with_another_key_is_not_whole(tmp_path: Path) ->
 
 
 def test_a_second_signal_ends_the_run_at_once() -> None:
-    with runtime.start(device="cpu"), pytest.raises(KeyboardInterrupt):
+    with start(device="cpu"), pytest.raises(KeyboardInterrupt):
         for _ in track(range(3), "phase"):
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
@@ -131,7 +131,7 @@ def test_a_second_signal_ends_the_run_at_once() -> None:
 
 def test_signals_are_handled_as_before_once_the_run_is_over() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with runtime.start(device="cpu"):
+    with start(device="cpu"):
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
 

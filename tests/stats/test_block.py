@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.report import Attack
 from unlearn_cli.stats import Scores, attack_block
+from unlearn_cli.stats.results import Attack
 
 
 def block(members: np.ndarray, non_members: np.ndarray, seed: int = 0) -> Attack:

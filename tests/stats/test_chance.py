@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from unlearn_cli.outputs import Outputs
 from unlearn_cli.stats.chance import better_balanced, better_than_chance, ignorance
+from unlearn_cli.stats.outputs import Outputs
 
 N = 600
 RARE = (np.arange(N) % 20 == 0).astype(np.int64)  # 5 % in class 1

@@ -11,11 +11,11 @@ from unlearn_cli.metrics.loss import loss
 from unlearn_cli.metrics.mae import mae
 from unlearn_cli.metrics.r2 import r2
 from unlearn_cli.metrics.rmse import rmse
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Attack, Estimate
 from unlearn_cli.stats import Scores, attack_block, auc, mean, proportion, share
 from unlearn_cli.stats.cluster_variance import clusters_of, effective_share, halves, parts
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.references import over_references
+from unlearn_cli.stats.results import Attack, Estimate
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.checks import auc_near_half, hits_at_most, not_worse, share_at_most, share_near
 

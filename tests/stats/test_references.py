@@ -3,8 +3,8 @@
 import pytest
 from scipy.stats import t
 
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.references import compare, over_references
+from unlearn_cli.stats.results import Estimate
 
 
 def number(value: float | None, low: float | None = None, high: float | None = None) -> Estimate:

@@ -1,6 +1,6 @@
 """Gates of the audit tier by hand-made findings."""
 
-from unlearn_cli.report import Estimate, Finding
+from unlearn_cli.stats.results import Estimate, Finding
 from unlearn_cli.verdict.audit import audit
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.intervals import proportion
+from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.checks import auc_near_half, not_worse, share_at_most, share_near
 
 LEVEL = 0.05

@@ -8,12 +8,13 @@ import pytest
 from unlearn_cli.attacks.population import population
 from unlearn_cli.attacks.retrain_z import retrain_z
 from unlearn_cli.attacks.sanity import sanity
-from unlearn_cli.predict import Outputs
-from unlearn_cli.report import Finding, Verdict
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Finding
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.codes import exit_code
 from unlearn_cli.verdict.control import concluded, holm, judge
 from unlearn_cli.verdict.policy import Candidate
+from unlearn_cli.verdict.results import Verdict
 
 SIZES = {"forget": 800, "retain": 1500, "test": 1500}
 

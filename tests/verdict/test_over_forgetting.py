@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from unlearn_cli.outputs import Outputs
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.verdict.over_forgetting import as_gate, compare, sentence, still_known
 
 

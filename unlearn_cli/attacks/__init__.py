@@ -23,9 +23,10 @@ TABLE: dict[str, str] = {
 }
 
 # The threshold attack on every statistic; the verdict reads the first alone, for the best of six finds noise.
-POPULATION = ("population", *(
-    f"population:statistic={name}" for name in ("correctness", "entropy", "modified_entropy", "confidence", "loss")
-))  # fmt: skip
+POPULATION = (
+    "population",
+    *(f"population:statistic={name}" for name in ("correctness", "entropy", "modified_entropy", "confidence", "loss")),
+)
 QUICK = ("sanity", *POPULATION, "learned_loss", "difference")
 STANDARD = ("retrain_z", "rmia", "quantile", "relearn", "linear_probe", "class_geometry", "label_inference")
 AUDIT = ("lira", "ulira", "retained", "canaries", "forgetting_score")

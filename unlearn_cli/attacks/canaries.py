@@ -11,14 +11,14 @@ pairs of one run share a network, which the first bound ignores.
 import numpy as np
 from pydantic import PositiveFloat
 
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.report import Estimate
-from unlearn_cli.shadows import Pool
+from unlearn_cli.learning.shadows import Pool
+from unlearn_cli.plugins.plugin import Fraction
 from unlearn_cli.stats import Findings, missing
 from unlearn_cli.stats.audit import epsilon_lower_bound
 from unlearn_cli.stats.clusters import clustered_auc
 from unlearn_cli.stats.lira_scores import likelihood_ratios
 from unlearn_cli.stats.one_run import epsilon_one_run, guesses_of
+from unlearn_cli.stats.results import Estimate
 
 
 def canaries(
@@ -40,9 +40,13 @@ def canaries(
     single = [_of_run(scores[k, known], members[k, known], guessed, confidence, most) for k in range(len(members))]
     quantities["epsilon"] = bound
     quantities["epsilon_one_run"] = Estimate(
-        value=float(np.median(single)), n=int(known.sum()), low=min(single), high=max(single), runs=len(single),
+        value=float(np.median(single)),
+        n=int(known.sum()),
+        low=min(single),
+        high=max(single),
+        runs=len(single),
         interval="range over runs, median first",
-    )  # fmt: skip
+    )
     told = ["epsilon is a lower bound, of training and unlearning together (pipeline_unlearning)"]
     if not shadow_runs.canaries.any():
         told.append("the shadow runs hold no canaries; all audited records were taken")

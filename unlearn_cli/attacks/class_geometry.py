@@ -14,9 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Findings, auc, missing, share
 from unlearn_cli.stats.cluster_variance import halves
+from unlearn_cli.stats.outputs import Outputs
 
 LEAST = 10  # records of a side
 
@@ -36,11 +36,13 @@ def class_geometry(split_outputs: dict[str, Outputs], forget_classes: list[int],
     nearest = log_p[forgotten].argmax(axis=1)
     parts = [(forgotten & ~half, ~forgotten & ~half), (forgotten, ~forgotten)]
     held, whole = (None if test.groups is None else (test.groups[one], test.groups[other]) for one, other in parts)
-    return Findings({
-        "auc": auc(scores[forgotten & ~half], scores[~forgotten & ~half], held),
-        "auc_entropy": auc(uncertainty[forgotten], uncertainty[~forgotten], whole),
-        "nearest_class_share": share(nearest == np.bincount(nearest).argmax(), test.take(forgotten).groups),
-    })  # fmt: skip
+    return Findings(
+        {
+            "auc": auc(scores[forgotten & ~half], scores[~forgotten & ~half], held),
+            "auc_entropy": auc(uncertainty[forgotten], uncertainty[~forgotten], whole),
+            "nearest_class_share": share(nearest == np.bincount(nearest).argmax(), test.take(forgotten).groups),
+        }
+    )
 
 
 def _half(test: Outputs, forgotten: np.ndarray, seed: int) -> np.ndarray:

@@ -8,17 +8,19 @@ versions to the same people, and nothing is judged by it.
 
 import numpy as np
 
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Findings, Scores
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss, phi
 
 WARNING = "who can ask both the original and this network compares them; keep or destroy the original accordingly"
 
 
 def difference(
-    forget_outputs: Outputs, holdout_outputs: Outputs, original_forget_outputs: Outputs,
+    forget_outputs: Outputs,
+    holdout_outputs: Outputs,
+    original_forget_outputs: Outputs,
     original_holdout_outputs: Outputs,
-) -> Findings:  # fmt: skip
+) -> Findings:
     """Score each record by how much its fit fell."""
     members = _fall(original_forget_outputs, forget_outputs)
     others = _fall(original_holdout_outputs, holdout_outputs)

@@ -9,11 +9,11 @@ and fewer runs another number. Only the ratio to `retrain_retrain`, from as many
 import numpy as np
 from pydantic import PositiveFloat
 
-from unlearn_cli.report import Estimate
-from unlearn_cli.shadows import Pool, ShadowRuns
+from unlearn_cli.learning.shadows import Pool, ShadowRuns
 from unlearn_cli.stats import Findings, missing
 from unlearn_cli.stats.competition import forgetting_quality
 from unlearn_cli.stats.intervals import mean
+from unlearn_cli.stats.results import Estimate
 
 LEAST = 8  # runs a side
 

@@ -16,16 +16,25 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.runtime import show, track
+from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.run import show
 from unlearn_cli.stats import Findings
 from unlearn_cli.stats.intervals import mean
 
 
 def inversion(
-    model: nn.Module, original: nn.Module, forget: Batches, test: Batches, forget_classes: list[int], *,
-    steps: PositiveInt = 1000, lr: PositiveFloat = 0.1, patience: PositiveInt = 100, stop: Fraction = 0.99,
-) -> Findings:  # fmt: skip
+    model: nn.Module,
+    original: nn.Module,
+    forget: Batches,
+    test: Batches,
+    forget_classes: list[int],
+    *,
+    steps: PositiveInt = 1000,
+    lr: PositiveFloat = 0.1,
+    patience: PositiveInt = 100,
+    stop: Fraction = 0.99,
+) -> Findings:
     """Return the confidence reached, that of the original, and how the picture lies to the classes' mean pictures."""
     low, high, means = box_and_means(forget, test)
     pictures = torch.stack([invert(model, number, low, high, steps, lr, patience, stop) for number in forget_classes])
@@ -34,13 +43,17 @@ def inversion(
     nearest = [distance_rank(picture, means, number) for picture, number in zip(pictures, forget_classes, strict=True)]
     alike = [
         float(np.corrcoef(picture.flatten().cpu(), means[number].flatten().cpu())[0, 1])
-        for picture, number in zip(pictures, forget_classes, strict=True) if float(picture.std()) > 0
-    ]  # fmt: skip
-    return Findings({
-        "confidence": mean(confidence(model, pictures, labels)),
-        "attack_accuracy": mean(confidence(original, pictures, labels)),
-        "rank_of_the_class": mean(nearest), "correlation_with_its_mean": mean(alike),
-    })  # fmt: skip
+        for picture, number in zip(pictures, forget_classes, strict=True)
+        if float(picture.std()) > 0
+    ]
+    return Findings(
+        {
+            "confidence": mean(confidence(model, pictures, labels)),
+            "attack_accuracy": mean(confidence(original, pictures, labels)),
+            "rank_of_the_class": mean(nearest),
+            "correlation_with_its_mean": mean(alike),
+        }
+    )
 
 
 def invert(

@@ -11,17 +11,25 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.report import Estimate
-from unlearn_cli.runtime import track
+from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
 from unlearn_cli.stats import Findings
 from unlearn_cli.stats.intervals import mean
+from unlearn_cli.stats.results import Estimate
 
 
 def label_inference(
-    model: nn.Module, original: nn.Module, forget_classes: list[int], num_classes: int, input_shape: tuple[int, ...],
-    random: Random, *, probes: PositiveInt = 10, steps: PositiveInt = 50, lr: PositiveFloat = 0.1,
-) -> Findings:  # fmt: skip
+    model: nn.Module,
+    original: nn.Module,
+    forget_classes: list[int],
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    random: Random,
+    *,
+    probes: PositiveInt = 10,
+    steps: PositiveInt = 50,
+    lr: PositiveFloat = 0.1,
+) -> Findings:
     """Return the mean fall of confidence on probes of forgotten and of other classes, and the best rank (1: first)."""
     targets = torch.arange(num_classes).repeat_interleave(probes).to(random.device)
     x = confident_inputs(original, random.normal(len(targets), *input_shape), targets, steps, lr)
@@ -30,10 +38,13 @@ def label_inference(
     order = np.argsort(-means, kind="stable").tolist()
     others = np.setdiff1d(np.arange(num_classes), forget_classes)
     rank = 1 + min(order.index(number) for number in forget_classes)
-    return Findings({
-        "fall_forgotten": mean(falls[forget_classes].ravel()), "fall_others": mean(falls[others].ravel()),
-        "rank": Estimate(value=float(rank), n=num_classes),
-    })  # fmt: skip
+    return Findings(
+        {
+            "fall_forgotten": mean(falls[forget_classes].ravel()),
+            "fall_others": mean(falls[others].ravel()),
+            "rank": Estimate(value=float(rank), n=num_classes),
+        }
+    )
 
 
 def confident_inputs(model: nn.Module, x: Tensor, targets: Tensor, steps: int, lr: float) -> Tensor:

@@ -15,10 +15,9 @@ from pydantic import PositiveInt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
-from unlearn_cli.outputs import join_groups
-from unlearn_cli.predict import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats import Findings, Scores, missing
+from unlearn_cli.stats.outputs import Outputs, join_groups
+from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.signals import loss
 
 CLIP = 100.0
@@ -34,8 +33,9 @@ def learned_loss(forget_outputs: Outputs, holdout_outputs: Outputs, seed: int, *
     if size < LEAST:
         return Findings({"accuracy": missing(f"{LEAST} records of each kind are the least", size)})
     random = np.random.default_rng(seed)
-    sides = [_drawn(part, one.groups, size, random)
-             for part, one in ((members, forget_outputs), (others, holdout_outputs))]  # fmt: skip
+    sides = [
+        _drawn(part, one.groups, size, random) for part, one in ((members, forget_outputs), (others, holdout_outputs))
+    ]
     x, y = np.concatenate([part for part, _ in sides])[:, None], np.repeat([1, 0], size)
     groups = join_groups([of for _, of in sides])
     if groups is not None and min(len(np.unique(of)) for _, of in sides if of is not None) < FOLDS:
@@ -52,7 +52,7 @@ def learned_loss(forget_outputs: Outputs, holdout_outputs: Outputs, seed: int, *
 
 def _drawn(
     values: np.ndarray, groups: np.ndarray | None, size: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw some of the records, whatever their order; return their losses and clusters."""
     if groups is None:
         return random.permutation(np.sort(values))[:size], None
@@ -62,7 +62,7 @@ def _drawn(
 
 def _shuffled(
     x: np.ndarray, y: np.ndarray, groups: np.ndarray | None, splits: int, seed: int
-) -> Iterable[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
+) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     """Hold out a tenth of the records, again and again; of clusters, one tenth as a whole."""
     if groups is None:
         return StratifiedShuffleSplit(splits, test_size=0.1, random_state=seed).split(x, y)

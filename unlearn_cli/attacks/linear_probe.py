@@ -13,16 +13,20 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Findings, auc, missing, share
+from unlearn_cli.stats.outputs import Outputs
 
 LEAST = 10  # records of a side
 
 
 def linear_probe(
-    split_features: dict[str, np.ndarray], split_outputs: dict[str, Outputs], forget_classes: list[int], seed: int, *,
+    split_features: dict[str, np.ndarray],
+    split_outputs: dict[str, Outputs],
+    forget_classes: list[int],
+    seed: int,
+    *,
     records: PositiveInt = 2000,
-) -> Findings:  # fmt: skip
+) -> Findings:
     """Return recall of the forgotten classes and false alarms on test, AUC, and recall of the network's own head."""
     test, random = split_outputs["test"], np.random.default_rng(seed)
     forgotten = np.isin(test.labels, forget_classes)
@@ -35,9 +39,11 @@ def linear_probe(
     scores = probe.decision_function(split_features["test"])
     named = np.isin(test.values.argmax(axis=1), forget_classes)
     of, others = test.take(forgotten).groups, test.take(~forgotten).groups
-    return Findings({
-        "recall_forgotten": share(scores[forgotten] > 0, of),
-        "false_alarms": share(scores[~forgotten] > 0, others),
-        "auc": auc(scores[forgotten], scores[~forgotten], None if of is None or others is None else (of, others)),
-        "recall_of_the_head": share(named[forgotten], of),
-    })  # fmt: skip
+    return Findings(
+        {
+            "recall_forgotten": share(scores[forgotten] > 0, of),
+            "false_alarms": share(scores[~forgotten] > 0, others),
+            "auc": auc(scores[forgotten], scores[~forgotten], None if of is None or others is None else (of, others)),
+            "recall_of_the_head": share(named[forgotten], of),
+        }
+    )

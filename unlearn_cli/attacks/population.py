@@ -14,8 +14,8 @@ import numpy as np
 from scipy.special import expit, log_softmax
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Scores, refuse_non_finite
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import entropy, margin
 
 Statistic = Literal["margin", "loss", "confidence", "entropy", "modified_entropy", "correctness"]

@@ -14,19 +14,23 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.predict import Outputs
+from unlearn_cli.plugins.plugin import Fraction
 from unlearn_cli.stats import Findings, Scores, missing, share
 from unlearn_cli.stats.cluster_variance import parts
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss, phi
 
 LEAST, WIDTH, FOLDED = 60, 16, 0.1  # records of the hold-out; features kept; the least spread, in units of the mean one
 
 
 def quantile(
-    split_features: dict[str, np.ndarray], forget_outputs: Outputs, holdout_outputs: Outputs, seed: int, *,
+    split_features: dict[str, np.ndarray],
+    forget_outputs: Outputs,
+    holdout_outputs: Outputs,
+    seed: int,
+    *,
     fpr: Fraction = 0.05,
-) -> Findings:  # fmt: skip
+) -> Findings:
     """Return scores of forget and of the last third of the hold-out, and what is flagged at a nominal rate."""
     n = len(holdout_outputs)
     if n < LEAST or not len(forget_outputs):
@@ -47,10 +51,11 @@ def quantile(
     of_scored = None if groups is None else groups[scored]
     sides = {"flagged_forget": (members, forget_outputs.groups), "flagged_holdout": (others, of_scored)}
     quantities = {
-        name: share(part > threshold, of) if np.isfinite(threshold)
+        name: share(part > threshold, of)
+        if np.isfinite(threshold)
         else missing(f"{len(conformal)} records kept apart cannot hold a rate of {fpr:g}", len(part))
         for name, (part, of) in sides.items()
-    }  # fmt: skip
+    }
     return Findings(quantities, scores=Scores(members, others, forget_outputs.groups, of_scored))
 
 

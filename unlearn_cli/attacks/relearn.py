@@ -10,25 +10,34 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.metrics.relearn_time import summary
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.relearning import make_goal, repeated
-from unlearn_cli.relearning import relearn as run
-from unlearn_cli.report import Curve, Estimate
+from unlearn_cli.learning.relearning import make_goal, repeated, summary
+from unlearn_cli.learning.relearning import relearn as run
+from unlearn_cli.learning.training import TaskLoss
+from unlearn_cli.plugins.plugin import Fraction
 from unlearn_cli.stats import Findings
-from unlearn_cli.training import TaskLoss
+from unlearn_cli.stats.results import Curve, Estimate
 
 
 def relearn(
-    model: nn.Module, original: nn.Module, forget: Batches, test: Batches, task_loss: TaskLoss, *,
-    alpha: Fraction = 0.05, lr: PositiveFloat = 1e-3, cap: PositiveInt = 50, every: PositiveInt = 2,
+    model: nn.Module,
+    original: nn.Module,
+    forget: Batches,
+    test: Batches,
+    task_loss: TaskLoss,
+    *,
+    alpha: Fraction = 0.05,
+    lr: PositiveFloat = 1e-3,
+    cap: PositiveInt = 50,
+    every: PositiveInt = 2,
     repeats: PositiveInt = 2,
-) -> Findings:  # fmt: skip
+) -> Findings:
     """Return the median steps to the target, the target, and the curve of the first repeat."""
     goal = make_goal(original, forget, test, task_loss, alpha)
-    runs = repeated(repeats, "relearn", lambda repeat: run(
-        model, forget, goal, task_loss, lr=lr, cap=cap, every=every, repeat=repeat
-    ))  # fmt: skip
+    runs = repeated(
+        repeats,
+        "relearn",
+        lambda repeat: run(model, forget, goal, task_loss, lr=lr, cap=cap, every=every, repeat=repeat),
+    )
     target = Estimate(value=goal.target, n=goal.validation.num_samples)
     curve = Curve(phase="relearn", name="accuracy" if goal.larger else "loss", values=list(runs[0].values))
     return Findings({"steps": summary(runs, cap), "target": target}, curves=[curve])

@@ -8,7 +8,7 @@ the difference from the original's and from retraining's says something. It judg
 """
 
 from unlearn_cli.attacks.ulira import ulira
-from unlearn_cli.shadows import Pool
+from unlearn_cli.learning.shadows import Pool
 from unlearn_cli.stats import Findings, missing
 
 

@@ -14,15 +14,15 @@ import math
 import numpy as np
 from scipy.stats import norm, t
 
-from unlearn_cli.predict import Outputs
-from unlearn_cli.report import Estimate
+from unlearn_cli.console import pluralize
 from unlearn_cli.stats import Findings, Scores, missing, share
 from unlearn_cli.stats.intervals import CONFIDENCE
 from unlearn_cli.stats.intervals import mean as mean_of
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.retrain_z import BEYOND, left_out, pooled_spread, statistics, z_scores
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.stats.signals import phi
-from unlearn_cli.wording import pluralize
 
 LEAST, ADVISED = 3, 4
 

@@ -12,18 +12,23 @@ import numpy as np
 from pydantic import PositiveFloat
 from scipy.stats import norm
 
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.predict import Outputs
+from unlearn_cli.plugins.plugin import Fraction
 from unlearn_cli.stats import Scores
 from unlearn_cli.stats.cluster_variance import clusters_of
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.rmia import log_prior, rmia_scores
 from unlearn_cli.stats.signals import loss
 
 
 def rmia(
-    forget_outputs: Outputs, holdout_outputs: Outputs, reference_forget_outputs: list[Outputs],
-    reference_holdout_outputs: list[Outputs], *, a: Fraction = 0.3, gamma: PositiveFloat = 1.0,
-) -> Scores:  # fmt: skip
+    forget_outputs: Outputs,
+    holdout_outputs: Outputs,
+    reference_forget_outputs: list[Outputs],
+    reference_holdout_outputs: list[Outputs],
+    *,
+    a: Fraction = 0.3,
+    gamma: PositiveFloat = 1.0,
+) -> Scores:
     """Score forget (members) and half of the hold-out (non-members)."""
     spread = _spread(holdout_outputs)
     ours = _log_ratio(forget_outputs, reference_forget_outputs, a, spread)
@@ -34,9 +39,11 @@ def rmia(
         return Scores(np.empty(0), np.empty(0))
     groups = holdout_outputs.groups
     return Scores(
-        rmia_scores(ours, population, gamma), rmia_scores(attacked, population, gamma), forget_outputs.groups,
+        rmia_scores(ours, population, gamma),
+        rmia_scores(attacked, population, gamma),
+        forget_outputs.groups,
         None if groups is None else groups[~chosen],
-    )  # fmt: skip
+    )
 
 
 def _population(holdout: Outputs) -> np.ndarray:

@@ -9,8 +9,8 @@ alone; a network that is merely bad is for the gates on utility.
 
 import numpy as np
 
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Findings, share
+from unlearn_cli.stats.outputs import Outputs
 
 EQUAL = 1e-5  # of the labels' range, or of a logit: less is no difference
 CONSTANT = 0.99  # share of test in one class, or with one output, from which on a network counts as broken

@@ -12,8 +12,8 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Findings
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import entropy
 from unlearn_cli.stats.svc import svc_findings
 
@@ -21,9 +21,14 @@ TASK = "classification"
 
 
 def svc_entropy(
-    forget_outputs: Outputs, retain_outputs: Outputs, holdout_outputs: Outputs, seed: int, *,
-    protocol: Literal["balanced", "bad_teacher"] = "balanced", cap: PositiveInt = 5000,
-) -> Findings:  # fmt: skip
+    forget_outputs: Outputs,
+    retain_outputs: Outputs,
+    holdout_outputs: Outputs,
+    seed: int,
+    *,
+    protocol: Literal["balanced", "bad_teacher"] = "balanced",
+    cap: PositiveInt = 5000,
+) -> Findings:
     """Return the share of forget called member, and of records kept apart; `bad_teacher` does not balance the sides."""
     forget, retain, test = (entropy(one.values) for one in (forget_outputs, retain_outputs, holdout_outputs))
     groups = [one.groups for one in (forget_outputs, retain_outputs, holdout_outputs)]

@@ -9,8 +9,8 @@ there, the unit is the manifest's.
 
 from pydantic import PositiveInt
 
-from unlearn_cli.predict import Outputs
 from unlearn_cli.stats import Findings
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss
 from unlearn_cli.stats.svc import svc_findings
 

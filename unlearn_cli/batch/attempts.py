@@ -13,15 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from unlearn_cli import console, files, suitability
-from unlearn_cli.batch import fault, keyed, run_files
-from unlearn_cli.batch.state import RunState
+from unlearn_cli import console
+from unlearn_cli.batch import run_files
+from unlearn_cli.batch.ledger import fault, keyed
+from unlearn_cli.batch.ledger.state import RunState
 from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.batch.work import MANIFEST, Batch
-from unlearn_cli.commands import Chosen
 from unlearn_cli.errors import IntegrityError, UserError
-from unlearn_cli.remote import located
-from unlearn_cli.report import MOST_REPORT, Half, Report
+from unlearn_cli.evaluation.measuring import MOST_REPORT
+from unlearn_cli.plugins import suitability
+from unlearn_cli.plugins.run_options import SettingSources
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.schema.literals import Half
+from unlearn_cli.storage import files
+from unlearn_cli.storage.remote import located
 from unlearn_cli.verdict.codes import exit_code
 
 if TYPE_CHECKING:
@@ -75,11 +80,17 @@ def _tried(batch: Batch, run: RunState, number: int, method: str, tried_before: 
         verdict = {"verdict": report.verdict, "policy": policy_of(batch, report)}
     assert unlearned.subject is not None
     return _tell(
-        batch, run, method, number, failed, unlearn_report=_digest(folder / f"attempt-{number}"),
+        batch,
+        run,
+        method,
+        number,
+        failed,
+        unlearn_report=_digest(folder / f"attempt-{number}"),
         judge_report=_digest(folder / f"judged-{number}") if judged else None,
         attack_report=_digest(folder / f"attack-{number}") if attacked else None,
-        subject=unlearned.subject.tensor_digest, **verdict,
-    )  # fmt: skip
+        subject=unlearned.subject.tensor_digest,
+        **verdict,
+    )
 
 
 def _tell(batch: Batch, run: RunState, method: str, number: int, failed: list[str], **digests: str | None) -> Made:
@@ -89,9 +100,14 @@ def _tell(batch: Batch, run: RunState, method: str, number: int, failed: list[st
     batch.ledger.append("attempt", run=run.id, **made)
     fault.step("attempted")
     console.say(
-        f"{run.id}: {method} {describe(made)}", run=run.id, method=method, passed=not failed, failed=failed,
-        verdict=made["verdict"], policy=made["policy"],
-    )  # fmt: skip
+        f"{run.id}: {method} {describe(made)}",
+        run=run.id,
+        method=method,
+        passed=not failed,
+        failed=failed,
+        verdict=made["verdict"],
+        policy=made["policy"],
+    )
     return made
 
 
@@ -151,10 +167,14 @@ def unlearning_of(
     from unlearn_cli.commands import unlearn
 
     return unlearn.Asked(
-        batch.version(run.before["version"]), manifest, method, batch.folder(run.id) / f"attempt-{number}",
-        chosen=Chosen(None, _assignments(batch.setup.deletion.settings.get(method, {}))),
-        references=_references(batch), dry_run=dry_run,
-    )  # fmt: skip
+        batch.version(run.before["version"]),
+        manifest,
+        method,
+        batch.folder(run.id) / f"attempt-{number}",
+        chosen=SettingSources(None, _assignments(batch.setup.deletion.settings.get(method, {}))),
+        references=_references(batch),
+        dry_run=dry_run,
+    )
 
 
 def _judged(batch: Batch, run: RunState, number: int) -> Report:
@@ -165,9 +185,12 @@ def _judged(batch: Batch, run: RunState, number: int) -> Report:
     out = folder / f"judged-{number}"
     if _is_to_do(run, out):
         asked = evaluate.Asked(
-            folder / f"attempt-{number}", folder / MANIFEST, original=batch.version(run.before["version"]),
-            references=_references(batch), out=out,
-        )  # fmt: skip
+            folder / f"attempt-{number}",
+            folder / MANIFEST,
+            original=batch.version(run.before["version"]),
+            references=_references(batch),
+            out=out,
+        )
         evaluate.run(asked, batch.common("verdict"))
     return _noted(batch, run, number, out, "judged")
 
@@ -185,19 +208,31 @@ def _attacked(batch: Batch, run: RunState, number: int, tried: int) -> Report:
 
 
 def attack_of(
-    batch: Batch, run: RunState, tried: int, checkpoint: Path, manifest: Path, out: Path | None = None, *,
+    batch: Batch,
+    run: RunState,
+    tried: int,
+    checkpoint: Path,
+    manifest: Path,
+    out: Path | None = None,
+    *,
     dry_run: bool = False,
-) -> "attack.Asked":  # fmt: skip
+) -> "attack.Asked":
     """Return what an attempt asks of `attack`."""
     from unlearn_cli.commands import attack
 
     policy = batch.setup.deletion.attack
     return attack.Asked(
-        checkpoint, manifest, tier=policy.tier, original=batch.version(run.before["version"]),
+        checkpoint,
+        manifest,
+        tier=policy.tier,
+        original=batch.version(run.before["version"]),
         references=_references(batch),
-        shadows=batch.setup.deletion.folder / policy.shadows if policy.shadows else None, out=out, attempts=tried,
-        inconclusive=policy.inconclusive, dry_run=dry_run,
-    )  # fmt: skip
+        shadows=batch.setup.deletion.folder / policy.shadows if policy.shadows else None,
+        out=out,
+        attempts=tried,
+        inconclusive=policy.inconclusive,
+        dry_run=dry_run,
+    )
 
 
 def _references(batch: Batch) -> tuple[Path, ...]:

@@ -6,11 +6,11 @@ on where it was stopped.
 """
 
 from unlearn_cli import console
-from unlearn_cli.batch.requests import Request
+from unlearn_cli.batch.ledger.state import State
+from unlearn_cli.batch.requests.requests import Request
 from unlearn_cli.batch.run import carry_out, collect, ready, recover
-from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch
-from unlearn_cli.wording import pluralize
+from unlearn_cli.console import pluralize
 
 CULPRIT = "a run over it alone failed ({why}): it spoils every batch that it is in"
 

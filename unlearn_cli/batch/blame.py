@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 
-from unlearn_cli import console, files
+from unlearn_cli import console
 from unlearn_cli.batch.attempts import attack_of, unlearning_of
-from unlearn_cli.batch.state import RunState
+from unlearn_cli.batch.ledger.state import RunState
 from unlearn_cli.batch.work import CONTROL, MANIFEST, Batch
 from unlearn_cli.commands import attack, unlearn
 from unlearn_cli.errors import SelectionError, UserError
-from unlearn_cli.suitability import Unsuitable
+from unlearn_cli.plugins.suitability import Unsuitable
+from unlearn_cli.storage import files
 
 SHARE = 0.1  # of the training records, drawn at random: what no request has named
 
@@ -46,8 +47,8 @@ def _check(batch: Batch, run: RunState, control: Path) -> None:
     Raises:
         UserError: as they do.
     """
-    from unlearn_cli import checkpoint
-    from unlearn_cli.commands import inputs, session
+    from unlearn_cli.checkpoints import checkpoint
+    from unlearn_cli.evaluation import inputs, session
 
     before = batch.version(run.before["version"])
     console.say(f"{run.id}: refused; the same is tried with other records", run=run.id)

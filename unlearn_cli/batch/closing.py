@@ -1,8 +1,8 @@
 """`batch --close ID --because TEXT`: ends a request that was set aside and is not going to be carried out."""
 
 from unlearn_cli import console
-from unlearn_cli.batch.reasons import reason
-from unlearn_cli.batch.state import State
+from unlearn_cli.batch.ledger.state import State
+from unlearn_cli.batch.requests.reasons import reason
 from unlearn_cli.batch.work import Batch
 from unlearn_cli.errors import UserError, did_you_mean
 

@@ -5,16 +5,19 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from unlearn_cli import console, files
-from unlearn_cli.batch import clock, evidence, fault, keyed, run_files
+from unlearn_cli import console
+from unlearn_cli.batch import run_files
 from unlearn_cli.batch.attempts import Made, read_report
+from unlearn_cli.batch.evidence import evidence
+from unlearn_cli.batch.evidence.statement import Artifact, Facts, artifacts
+from unlearn_cli.batch.ledger import clock, fault, keyed
+from unlearn_cli.batch.ledger.state import RunState, State
 from unlearn_cli.batch.opening import digests
 from unlearn_cli.batch.promote import place, point
-from unlearn_cli.batch.state import RunState, State
-from unlearn_cli.batch.statement import Artifact, Facts, artifacts
 from unlearn_cli.batch.work import EVIDENCE, FORGET, Batch
+from unlearn_cli.console import pluralize
 from unlearn_cli.errors import IntegrityError
-from unlearn_cli.wording import pluralize
+from unlearn_cli.storage import files
 
 HINT = "; --bisect finds the request that spoils a batch"
 
@@ -53,13 +56,18 @@ def _facts(batch: Batch, state: State, run: RunState, made: Made, version: str) 
     before, after = batch.version(run.before["version"]), batch.version(version)
     attack = folder / f"attack-{number}" / "report.json"
     return Facts(
-        run=run.id, started=clock.told(run.started), finished=last.time,
-        before=artifacts(before, told(before)), after=artifacts(folder / f"attempt-{number}", told(after)),
+        run=run.id,
+        started=clock.told(run.started),
+        finished=last.time,
+        before=artifacts(before, told(before)),
+        after=artifacts(folder / f"attempt-{number}", told(after)),
         unlearned=Artifact(told(after / "report.json"), made["unlearn_report"]),
         attacked=Artifact(told(attack), made["attack_report"]) if made["attack_report"] else None,
-        requests=tuple(state.requests[name].digest for name in run.requests), selection=run.body["selection_digest"],
-        ledger=last.hash, policy=made["policy"],
-    )  # fmt: skip
+        requests=tuple(state.requests[name].digest for name in run.requests),
+        selection=run.body["selection_digest"],
+        ledger=last.hash,
+        policy=made["policy"],
+    )
 
 
 def promote(batch: Batch, run: RunState) -> None:

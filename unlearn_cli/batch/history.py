@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from unlearn_cli.batch import clock
-from unlearn_cli.batch.ledger import Event
-from unlearn_cli.batch.state import State, fold
+from unlearn_cli.batch.ledger import clock
+from unlearn_cli.batch.ledger.ledger import Event
+from unlearn_cli.batch.ledger.state import State, fold
 from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.errors import UserError
 

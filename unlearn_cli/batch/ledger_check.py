@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from unlearn_cli.batch import inbox
-from unlearn_cli.batch.chain import forgotten_digest
-from unlearn_cli.batch.ledger import Ledger
-from unlearn_cli.batch.state import State, fold
+from unlearn_cli.batch.ledger.chain import forgotten_digest
+from unlearn_cli.batch.ledger.ledger import Ledger
+from unlearn_cli.batch.ledger.state import State, fold
+from unlearn_cli.batch.requests import inbox
 from unlearn_cli.errors import IntegrityError
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unlearn_cli import owners
 from unlearn_cli.errors import Busy, resources
-from unlearn_cli.files import output_file, tidy_up
+from unlearn_cli.storage import owners
+from unlearn_cli.storage.files import output_file, tidy_up
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 
-from unlearn_cli.batch import fault, run_files
+from unlearn_cli.batch import run_files
+from unlearn_cli.batch.ledger import fault
+from unlearn_cli.batch.ledger.state import State
 from unlearn_cli.batch.promote import FIRST, POINTER, copy_first, point, pointed
-from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch
-from unlearn_cli.checkpoint_header import files_digest, read_header
+from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.checkpoints.stored_tensors import tensor_digest
 from unlearn_cli.errors import IntegrityError, UserError
-from unlearn_cli.stored_tensors import tensor_digest
 
 
 def digests(folder: Path) -> dict[str, str]:

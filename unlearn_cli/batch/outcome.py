@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from unlearn_cli.batch import clock
-from unlearn_cli.batch.ledger import Event
-from unlearn_cli.batch.state import RunState, fold
+from unlearn_cli.batch.ledger import clock
+from unlearn_cli.batch.ledger.ledger import Event
+from unlearn_cli.batch.ledger.state import RunState, fold
 from unlearn_cli.batch.verdicts import describe_verdict
-from unlearn_cli.wording import pluralize
+from unlearn_cli.console import pluralize
 
 DONE, GATE_FAILED, SET_ASIDE = 0, 3, 5
 
@@ -23,20 +23,27 @@ def document(events: list[Event], before: int, now: str) -> dict[str, Any]:
         "set_aside": [_set_aside(event) for event in new if event.kind == "set_aside"],
         "repeated": [event.request for event in new if event.kind == "repeated"],
         "rolled_back": [event.body["requests"] for event in new if event.kind == "rolled_back"],
-        "pending": len(waiting), "overdue": sum(clock.told(request.due) < now for request in waiting),
+        "pending": len(waiting),
+        "overdue": sum(clock.told(request.due) < now for request in waiting),
         "next_due": clock.told(waiting[0].due) if waiting else None,
-        "current": state.current, "published": state.published, "head": events[-1].hash if events else None,
-    }  # fmt: skip
+        "current": state.current,
+        "published": state.published,
+        "head": events[-1].hash if events else None,
+    }
 
 
 def _run(run: RunState) -> dict[str, Any]:
     facts = ("records", "unknown", "already", "purged", "forgotten", "gates_left_out", "tool_version")
     made = ("method", "passed", "failed", "verdict", "policy")
     return {
-        "run": run.id, "state": run.state, "requests": run.requests, "version": run.version, "reason": run.reason,
+        "run": run.id,
+        "state": run.state,
+        "requests": run.requests,
+        "version": run.version,
+        "reason": run.reason,
         "attempts": [{name: attempt.get(name) for name in made} for attempt in run.attempts],
         **{name: run.body[name] for name in facts},
-    }  # fmt: skip
+    }
 
 
 def _set_aside(event: Event) -> dict[str, Any]:

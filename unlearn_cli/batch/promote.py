@@ -8,10 +8,10 @@ import os
 import shutil
 from pathlib import Path
 
-from unlearn_cli import files, owners
-from unlearn_cli.batch import fault
-from unlearn_cli.checkpoint_header import read_header, resolve
+from unlearn_cli.batch.ledger import fault
+from unlearn_cli.checkpoints.checkpoint_header import read_header, resolve
 from unlearn_cli.errors import IntegrityError
+from unlearn_cli.storage import files, owners
 
 POINTER = "current"
 FIRST = "v0000"  # a copy of the checkpoint that it all began with

@@ -1,7 +1,7 @@
 """The current version behind a URL, for those who fetch it from there. Local files are always ahead, never behind."""
 
 from unlearn_cli import console
-from unlearn_cli.batch import fault
+from unlearn_cli.batch.ledger import fault
 from unlearn_cli.batch.work import Batch
 
 
@@ -15,7 +15,7 @@ def publish(batch: Batch) -> None:
     url, state = batch.setup.deletion.publish, batch.state()
     if url is None or state.published == state.current or state.unfinished:
         return
-    from unlearn_cli.publish import publish as copy  # fsspec is an extra
+    from unlearn_cli.storage.publish import publish as copy  # fsspec is an extra
 
     console.say(f"publishing {state.current}")
     copy(batch.version(state.current), url)

@@ -8,18 +8,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from unlearn_cli import console, owners
-from unlearn_cli.batch import inbox
-from unlearn_cli.batch.ledger import Clock, open_ledger
+from unlearn_cli import console
+from unlearn_cli.batch.ledger.ledger import Clock, open_ledger
+from unlearn_cli.batch.ledger.ledger_schema import told
+from unlearn_cli.batch.ledger.state import State
 from unlearn_cli.batch.ledger_check import checked, migrate
-from unlearn_cli.batch.ledger_schema import told
 from unlearn_cli.batch.opening import check_version, refuse_unknown
+from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.run_manifest import applicable
 from unlearn_cli.batch.selecting import Selected, select
-from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch, Setup
-from unlearn_cli.checkpoint_header import read_header
-from unlearn_cli.leftovers import TEMPORARY
+from unlearn_cli.checkpoints.checkpoint_header import read_header
+from unlearn_cli.storage import owners
+from unlearn_cli.storage.leftovers import TEMPORARY
 
 
 def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
@@ -72,13 +73,19 @@ def _document(setup: Setup, state: State, selected: Selected | None, aside: list
     gates, left_out = applicable(setup.manifest.gates, classes, bool(forgotten))
     found = [] if selected is None else [asdict(one) for one in selected.found.values()]
     return {
-        "current": state.current, "unfinished": state.unfinished, "requests": found,
+        "current": state.current,
+        "unfinished": state.unfinished,
+        "requests": found,
         "records": selected.resolution.records if selected else 0,
-        "source": selected.resolution.source if selected else None, "forgotten_before": forgotten,
+        "source": selected.resolution.source if selected else None,
+        "forgotten_before": forgotten,
         "nothing_left": [request.request for request in selected.nothing_left] if selected else [],
-        "set_aside": aside, "methods": setup.deletion.methods, "gates": gates, "gates_left_out": left_out,
+        "set_aside": aside,
+        "methods": setup.deletion.methods,
+        "gates": gates,
+        "gates_left_out": left_out,
         "attack": setup.deletion.attack.tier,
-    }  # fmt: skip
+    }
 
 
 def text(found: dict[str, Any]) -> str:
@@ -97,10 +104,12 @@ def text(found: dict[str, Any]) -> str:
         lines.append(f"{found['unfinished']} was interrupted and would be ended first")
     if not found["records"]:
         return "\n".join([*lines, "no run is needed"])
-    return "\n".join([
-        *lines,
-        f"would forget {found['records']} of {found['source']} records by {', else '.join(found['methods'])}",
-        *(f"gate: {gate}" for gate in found["gates"]),
-        *(f"no gate in this run: {gate}" for gate in found["gates_left_out"]),
-        f"attack: {found['attack'] or 'none'}",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *lines,
+            f"would forget {found['records']} of {found['source']} records by {', else '.join(found['methods'])}",
+            *(f"gate: {gate}" for gate in found["gates"]),
+            *(f"no gate in this run: {gate}" for gate in found["gates_left_out"]),
+            f"attack: {found['attack'] or 'none'}",
+        ]
+    )

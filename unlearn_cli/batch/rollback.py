@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from unlearn_cli import console
-from unlearn_cli.batch import fault, inbox
+from unlearn_cli.batch.ledger import fault
+from unlearn_cli.batch.ledger.state import RunState, State
 from unlearn_cli.batch.opening import check_version
 from unlearn_cli.batch.promote import point
+from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.run import ready
-from unlearn_cli.batch.state import RunState, State
 from unlearn_cli.batch.work import Batch
 from unlearn_cli.errors import UserError
 

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from typing import Literal
 
 from unlearn_cli import console
-from unlearn_cli.batch import fault, inbox, run_files
+from unlearn_cli.batch import run_files
 from unlearn_cli.batch.attempts import first_that_passes
 from unlearn_cli.batch.finishing import announce, fail, promote
+from unlearn_cli.batch.ledger import fault
+from unlearn_cli.batch.ledger.state import RunState
 from unlearn_cli.batch.opening import begin, check_current, refuse_unknown
-from unlearn_cli.batch.requests import Request
+from unlearn_cli.batch.requests import inbox
+from unlearn_cli.batch.requests.requests import Request
 from unlearn_cli.batch.selecting import start
-from unlearn_cli.batch.state import RunState
 from unlearn_cli.batch.tidying import clean, remove_unbegun, tidy
 from unlearn_cli.batch.work import Batch
 from unlearn_cli.errors import UserError

@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from unlearn_cli import console, files
-from unlearn_cli.batch import keyed
-from unlearn_cli.batch.state import RunState, State
+from unlearn_cli import console
+from unlearn_cli.batch.ledger import keyed
+from unlearn_cli.batch.ledger.state import RunState, State
 from unlearn_cli.batch.work import CONTROL, EVIDENCE, SELECTION, Batch, Setup
-from unlearn_cli.checkpoint_header import files_digest, read_header
+from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
 from unlearn_cli.errors import IntegrityError
-from unlearn_cli.remote import located
+from unlearn_cli.storage import files
+from unlearn_cli.storage.remote import located
 
 STEPS = ("attempt", "judged", "attack")  # each number of an attempt has a folder of such a name
 HALF_WRITTEN = ".*.new-*"  # as `files` names what it has not renamed yet; nobody else writes while the lock is held

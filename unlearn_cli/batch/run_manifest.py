@@ -10,10 +10,10 @@ import secrets
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.remote import url_of
-from unlearn_cli.sources import Source
-from unlearn_cli.spelling import SPELLING
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.sources import Source
+from unlearn_cli.schema.spelling import SPELLING
+from unlearn_cli.storage.remote import url_of
 
 # JSON is YAML but for these: YAML does not join \\uD83D\\uDE00 to one letter, and takes none of the others as they are.
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -29,8 +29,11 @@ def run_manifest(
     """
     gates, left_out = applicable(manifest.gates, bool(classes), forgotten)
     assert manifest.data is not None
-    parts = {part: _relocated(source, manifest.folder, folder)
-             for part in ("train", "test") if (source := getattr(manifest.data, part))}  # fmt: skip
+    parts = {
+        part: _relocated(source, manifest.folder, folder)
+        for part in ("train", "test")
+        if (source := getattr(manifest.data, part))
+    }
     moved = manifest.model_copy(update={"data": manifest.data.model_copy(update=parts)})
     mark = secrets.token_hex()
     said = moved.model_dump(mode="json", exclude_unset=True, context={SPELLING: mark})

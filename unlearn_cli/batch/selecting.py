@@ -9,15 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from unlearn_cli import __version__, console, files, manifest
-from unlearn_cli.batch import fault, keyed, run_files
-from unlearn_cli.batch.requests import Request
-from unlearn_cli.batch.resolve import Found, Resolution, resolve
+from unlearn_cli import console
+from unlearn_cli.batch import run_files
+from unlearn_cli.batch.ledger import fault, keyed
+from unlearn_cli.batch.ledger.state import State
+from unlearn_cli.batch.requests.requests import Request
+from unlearn_cli.batch.resolve.resolve import Found, Resolution, resolve
 from unlearn_cli.batch.run_manifest import run_manifest
-from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import FORGET, MANIFEST, SELECTION, Batch, Setup
+from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError
-from unlearn_cli.wording import pluralize
+from unlearn_cli.plugins.names import read_manifest
+from unlearn_cli.storage import files
+from unlearn_cli.storage.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -39,18 +43,27 @@ def select(setup: Setup, requests: Sequence[Request], folder: Path, digests: Pat
     """
     unknown_ids: Literal["ignore", "set_aside"] = setup.deletion.unknown_ids
     resolving = partial(
-        resolve, setup.manifest, setup.deletion.path("manifest"), folder=folder, digests=digests, key=key,
-        unknown_ids=unknown_ids, leave_some=True,
-    )  # fmt: skip
+        resolve,
+        setup.manifest,
+        setup.deletion.path("manifest"),
+        folder=folder,
+        digests=digests,
+        key=key,
+        unknown_ids=unknown_ids,
+        leave_some=True,
+    )
     resolution = _resolved(resolving, requests)
     found = {one.request: one for one in resolution.found}
     refusals = {name: _refusal(one, unknown_ids) for name, one in found.items()}
     refused = {name: setup.reason(why) for name, why in refusals.items() if why}
     kept = [request for request in requests if request.request not in refused]
     return Selected(
-        resolution, [one for one in kept if found[one.request].records],
-        [one for one in kept if not found[one.request].records], refused, found,
-    )  # fmt: skip
+        resolution,
+        [one for one in kept if found[one.request].records],
+        [one for one in kept if not found[one.request].records],
+        refused,
+        found,
+    )
 
 
 def _resolved(resolving: Callable[[Sequence[Request]], Resolution], requests: Sequence[Request]) -> Resolution:
@@ -131,9 +144,12 @@ def _described(
     duplicates_too = batch.setup.deletion.common.forget_duplicates
     records = _take_duplicates_along(folder) if duplicates_too else selected.resolution.records
     return selected, {
-        **_started(batch, state, selected, folder / FORGET), "records": records, "gates_left_out": left_out,
-        "files": run_files.digests(folder, batch.key), "references": run_files.references(batch.setup),
-    }  # fmt: skip
+        **_started(batch, state, selected, folder / FORGET),
+        "records": records,
+        "gates_left_out": left_out,
+        "files": run_files.digests(folder, batch.key),
+        "references": run_files.references(batch.setup),
+    }
 
 
 def _tell(batch: Batch, state: State, selected: Selected, described: dict[str, Any]) -> None:
@@ -156,15 +172,18 @@ def _started(batch: Batch, state: State, selected: Selected, forget: Path) -> di
     found = {one.request: counts(selected.found[one.request]) for one in selected.wanted}
     assert state.current is not None
     return {
-        "requests": list(found), "found": found,
+        "requests": list(found),
+        "found": found,
         "unknown": sum(one["unknown"] for one in found.values()),
         "already": sum(one["already"] for one in found.values()),
         "purged": sum(one["purged"] for one in found.values()),
         "forgotten": selected.resolution.forgotten,  # of earlier runs, those that the source still holds
         "before": {**state.versions[state.current], "version": state.current},
         "selection_digest": selection_digest(batch, forget),
-        "config": batch.setup.digest, "seed": batch.setup.deletion.common.seed, "tool_version": __version__,
-    }  # fmt: skip
+        "config": batch.setup.digest,
+        "seed": batch.setup.deletion.common.seed,
+        "tool_version": VERSION,
+    }
 
 
 def selection_digest(batch: Batch, forget: Path) -> str:
@@ -193,7 +212,7 @@ def _take_duplicates_along(folder: Path) -> int:
     """
     from unlearn_cli.data.dataset import open_dataset  # it reads all samples, which takes a while
 
-    ids = open_dataset(manifest.read(folder / MANIFEST), forget_duplicates=True).split("forget").ids
+    ids = open_dataset(read_manifest(folder / MANIFEST), forget_duplicates=True).split("forget").ids
     with files.output_file(folder / FORGET) as path, path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["id"], *([name] for name in ids)])
     return len(ids)

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from unlearn_cli import console
-from unlearn_cli.batch import clock, inbox, keyed
-from unlearn_cli.batch.ledger import Clock, open_ledger
-from unlearn_cli.batch.state import State, fold
-from unlearn_cli.deletion import Deletion
+from unlearn_cli.batch.ledger import clock, keyed
+from unlearn_cli.batch.ledger.ledger import Clock, open_ledger
+from unlearn_cli.batch.ledger.state import State, fold
+from unlearn_cli.batch.requests import inbox
+from unlearn_cli.batch.settings.deletion import Deletion
 
 WAITING = ("not_read", "pending", "running")
 ASIDE = ("set_aside", "refused")  # refused: what never became a request
@@ -38,9 +39,14 @@ def overview(deletion: Deletion, *, now: Clock = clock.now) -> dict[str, Any]:
 def _known(state: State) -> Iterator[dict[str, Any]]:
     for request in state.requests.values():
         yield {
-            "request": request.id, "state": request.state, "received": clock.told(request.received),
-            "due": clock.told(request.due), "attempts": request.attempts, "run": request.run, "reason": request.reason,
-        }  # fmt: skip
+            "request": request.id,
+            "state": request.state,
+            "received": clock.told(request.received),
+            "due": clock.told(request.due),
+            "attempts": request.attempts,
+            "run": request.run,
+            "reason": request.reason,
+        }
 
 
 def _refused(state: State, deletion: Deletion) -> Iterator[dict[str, Any]]:
@@ -48,9 +54,14 @@ def _refused(state: State, deletion: Deletion) -> Iterator[dict[str, Any]]:
     for event in state.open_refusals:
         due = clock.due(clock.read(event.time), deletion.deadline)
         yield {
-            "request": event.name, "state": "refused", "received": event.time, "due": clock.told(due), "attempts": 0,
-            "run": None, "reason": event.body["reason"],
-        }  # fmt: skip
+            "request": event.name,
+            "state": "refused",
+            "received": event.time,
+            "due": clock.told(due),
+            "attempts": 0,
+            "run": None,
+            "reason": event.body["reason"],
+        }
 
 
 def _not_read(state: State, files: list[inbox.File], deletion: Deletion) -> Iterator[dict[str, Any]]:
@@ -63,9 +74,14 @@ def _not_read(state: State, files: list[inbox.File], deletion: Deletion) -> Iter
             ):
                 due = content.due or clock.due(content.received, deletion.deadline)
                 yield {
-                    "request": item.id, "state": "not_read", "received": clock.told(content.received),
-                    "due": clock.told(due), "attempts": 0, "run": None, "reason": None,
-                }  # fmt: skip
+                    "request": item.id,
+                    "state": "not_read",
+                    "received": clock.told(content.received),
+                    "due": clock.told(due),
+                    "attempts": 0,
+                    "run": None,
+                    "reason": None,
+                }
 
 
 def _document(state: State, requests: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
@@ -76,14 +92,18 @@ def _document(state: State, requests: list[dict[str, Any]], now: datetime) -> di
     still_open = [request for request in requests if request["state"] in OPEN]
     counts = {name: sum(one["state"] == name for one in requests) for name in (*OPEN, "done", "closed")}
     return {
-        "time": time, "current": state.current, "runs": len(state.runs), "unfinished": state.unfinished,
+        "time": time,
+        "current": state.current,
+        "runs": len(state.runs),
+        "unfinished": state.unfinished,
         "last": state.last.time if state.last else None,
-        **counts, "pending": len(waiting),  # all that wait, the two other counts of WAITING among them
+        **counts,
+        "pending": len(waiting),  # all that wait, the two other counts of WAITING among them
         "overdue": sum(request["overdue"] for request in requests),
         "oldest": min((request["received"] for request in still_open), default=None),
         "next_due": min((request["due"] for request in still_open), default=None),
         "requests": sorted(requests, key=lambda one: (one["state"] not in OPEN, one["due"], one["request"])),
-    }  # fmt: skip
+    }
 
 
 def near(document: dict[str, Any], within: timedelta) -> list[str]:

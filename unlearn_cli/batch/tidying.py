@@ -5,12 +5,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from unlearn_cli import files
-from unlearn_cli.batch import fault, inbox
+from unlearn_cli.batch.ledger import fault
+from unlearn_cli.batch.ledger.state import State
+from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.run_files import HALF_WRITTEN
-from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import MANIFEST, SELECTION, Batch
 from unlearn_cli.errors import IntegrityError
+from unlearn_cli.storage import files
 
 LEFT = (".*.lock", ".control.yaml")  # of a run that was killed: locks of its outputs, and what it tried for `blame`
 

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from unlearn_cli import leftovers
-from unlearn_cli.batch import clock, fault, inbox
-from unlearn_cli.batch.request_files import printable
+from unlearn_cli.batch.ledger import clock, fault
+from unlearn_cli.batch.ledger.state import State
+from unlearn_cli.batch.requests import inbox
+from unlearn_cli.batch.requests.request_files import printable
 from unlearn_cli.batch.run import ready
-from unlearn_cli.batch.state import State
 from unlearn_cli.batch.work import Batch, Setup
-from unlearn_cli.filesystems import shown
-from unlearn_cli.remote import copies, url_of
+from unlearn_cli.storage import leftovers
+from unlearn_cli.storage.filesystems import shown
+from unlearn_cli.storage.remote import copies, url_of
 
 WEIGHTS = ("*.safetensors", "*.index.json")
 
@@ -51,7 +52,7 @@ def _remove(setup: Setup, one: Held) -> None:
         one.path.unlink(missing_ok=True)
         return
     if setup.deletion.publish and one.path.parent == setup.models:
-        from unlearn_cli.publish import withdraw
+        from unlearn_cli.storage.publish import withdraw
 
         withdraw(setup.deletion.publish, one.path.name)
     shutil.rmtree(one.path)

@@ -6,20 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from unlearn_cli.batch import evidence, run_files
-from unlearn_cli.batch.chain import START, Row
-from unlearn_cli.batch.evidence_check import differing
-from unlearn_cli.batch.ledger import Event, Ledger, open_ledger
+from unlearn_cli.batch import run_files
+from unlearn_cli.batch.evidence import evidence
+from unlearn_cli.batch.evidence.evidence_check import differing
+from unlearn_cli.batch.ledger.chain import START, Row
+from unlearn_cli.batch.ledger.ledger import Event, Ledger, open_ledger
+from unlearn_cli.batch.ledger.state import RunState, State, fold
 from unlearn_cli.batch.ledger_check import forgotten, unanswered
 from unlearn_cli.batch.opening import unknown_versions
 from unlearn_cli.batch.promote import FIRST, POINTER
-from unlearn_cli.batch.state import RunState, State, fold
+from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.batch.tidying import is_unbegun, unknown_runs
 from unlearn_cli.batch.work import EVIDENCE
-from unlearn_cli.checkpoint_header import files_digest, read_header
-from unlearn_cli.deletion import Deletion
+from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
 from unlearn_cli.errors import IntegrityError, UserError
-from unlearn_cli.files import sha256
+from unlearn_cli.storage.files import sha256
 
 PARENT = "unlearn_cli.parent"
 SHORTEST_HEAD = 12  # digits
@@ -80,11 +81,17 @@ def _findings(deletion: Deletion, ledger: Ledger) -> list[str]:
     events, key = ledger.events(), ledger.key
     state = fold(events)
     return [
-        *forgotten(ledger, state), *unanswered(state), *lineage(events), *pointer(deletion, state),
-        *unknown(deletion, state), *versions(deletion, state), *reports(deletion, state, key),
-        *strange(deletion, state, key), *differing(deletion.path("runs"), events, state.removed),
+        *forgotten(ledger, state),
+        *unanswered(state),
+        *lineage(events),
+        *pointer(deletion, state),
+        *unknown(deletion, state),
+        *versions(deletion, state),
+        *reports(deletion, state, key),
+        *strange(deletion, state, key),
+        *differing(deletion.path("runs"), events, state.removed),
         *signatures(deletion, state),
-    ]  # fmt: skip
+    ]
 
 
 def limits(deletion: Deletion, ledger: Ledger, expected_head: str | None) -> list[str]:

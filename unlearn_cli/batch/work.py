@@ -6,21 +6,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from unlearn_cli import __version__, deletion, plugin, suitability
-from unlearn_cli.batch import clock, keyed, lock
-from unlearn_cli.batch.ledger import Clock, Ledger, open_ledger
+from unlearn_cli.batch import lock
+from unlearn_cli.batch.ledger import clock, keyed
+from unlearn_cli.batch.ledger.ledger import Clock, Ledger, open_ledger
+from unlearn_cli.batch.ledger.state import State, fold
 from unlearn_cli.batch.ledger_check import checked, migrate
-from unlearn_cli.batch.reasons import reason
-from unlearn_cli.batch.state import State, fold
-from unlearn_cli.checkpoint_header import read_header
-from unlearn_cli.commands import Common
-from unlearn_cli.commands.inputs import check_places
-from unlearn_cli.deletion import Deletion
+from unlearn_cli.batch.requests.reasons import reason
+from unlearn_cli.batch.settings import deletion
+from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
-from unlearn_cli.files import tidy_up
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.remote import located
-from unlearn_cli.report import Half
+from unlearn_cli.evaluation.inputs import check_places
+from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.schema.literals import Half
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.storage.files import tidy_up
+from unlearn_cli.storage.remote import located
+from unlearn_cli.storage.version import VERSION
 
 # In a run's folder. The lists of records are removed when the run ends; the control is of a run that is refused.
 MANIFEST, SELECTION, FORGET, EVIDENCE = "manifest.yaml", "selection", "selection/forget.csv", "evidence"
@@ -49,16 +52,16 @@ class Setup:
     def inbox(self) -> Path:
         return self.deletion.path("requests")
 
-    def common(self, half: Half = "all") -> Common:
+    def common(self, half: Half = "all") -> RunOptions:
         """Return the options of the commands that a run is made of."""
-        return Common(**self.deletion.common.model_dump(), allow_code=self.allow_code, half=half)
+        return RunOptions(**self.deletion.common.model_dump(), allow_code=self.allow_code, half=half)
 
     @property
     def digest(self) -> str:
         """SHA-256 of all that decides what becomes of a selection: a run that began with another cannot go on."""
         kept = {"methods", "settings", "attack", "common"}
         said = {**self.deletion.model_dump(mode="json", include=kept), "manifest": self.manifest.digest}
-        return hashlib.sha256(keyed.canonical({**said, "version": __version__}).encode()).hexdigest()
+        return hashlib.sha256(keyed.canonical({**said, "version": VERSION}).encode()).hexdigest()
 
     def reason(self, text: str) -> str:
         """Return an error's text as the ledger may have it: relative paths, printable."""
@@ -81,7 +84,7 @@ class Batch:
     def state(self) -> State:
         return fold(self.ledger.events())
 
-    def common(self, half: Half = "all") -> Common:
+    def common(self, half: Half = "all") -> RunOptions:
         """Return the options of the commands that a run is made of, with the key of digests of what to forget."""
         return replace(self.setup.common(half), selection_key=self.key)
 
@@ -111,7 +114,7 @@ def read(path: Path, *, allow_code: bool = False) -> Setup:
         what = "has no data.test, whose records an attack compares with"
         raise UserError(f"{place}: {what}; add it, or set attack.tier: null in {path}")
     if said.signing_key:
-        from unlearn_cli.batch.signing import check_key  # its library is an extra
+        from unlearn_cli.batch.evidence.signing import check_key  # its library is an extra
 
         check_key(said.folder / said.signing_key)
     return setup

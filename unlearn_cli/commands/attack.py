@@ -6,26 +6,32 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from unlearn_cli import attacks, console, files, plugin, ranks, suitability
-from unlearn_cli.commands import Chosen, Common, Result, tables, targets
-from unlearn_cli.commands.attack_text import attack_text
-from unlearn_cli.commands.chosen_attacks import Wanted, applicable, choose
+from unlearn_cli import attacks, console, ranks
 from unlearn_cli.commands.claiming import output_of
-from unlearn_cli.commands.holdout import Holdout, class_matched_holdout
-from unlearn_cli.commands.inputs import Opened, find_copies, open_inputs, records_equal
-from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
+from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow import facts
 from unlearn_cli.data.notices import as_data
 from unlearn_cli.errors import SelectionError, UserError
-from unlearn_cli.report import Skipped
-from unlearn_cli.shadows import ShadowRuns, load_runs
+from unlearn_cli.evaluation import targets
+from unlearn_cli.evaluation.chosen_attacks import Wanted, applicable, choose
+from unlearn_cli.evaluation.holdout import Holdout, class_matched_holdout
+from unlearn_cli.evaluation.inputs import Opened, find_copies, open_inputs, records_equal
+from unlearn_cli.evaluation.lineage import check_references
+from unlearn_cli.learning.shadows import ShadowRuns, load_runs
+from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.reporting import tables
+from unlearn_cli.reporting.attack_text import attack_text
+from unlearn_cli.stats.results import Skipped
+from unlearn_cli.storage import files
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.codes import exit_code
 
 if TYPE_CHECKING:
-    from unlearn_cli.commands.evidence import Evidence
-    from unlearn_cli.report import Report
+    from unlearn_cli.evaluation.evidence import Evidence
+    from unlearn_cli.evaluation.pictures import Picture
+    from unlearn_cli.reporting.report import Report
 
 CAPS = {"quick": {"forget": 1000, "retain": 1000}}  # records that forward passes take no more than seconds for
 OTHER_CAPS = {"retain": 2000}
@@ -40,7 +46,7 @@ class Asked:
     manifest: Path
     tier: str | None = None
     attacks: tuple[str, ...] = ()
-    chosen: Chosen = field(default_factory=Chosen)
+    chosen: SettingSources = field(default_factory=SettingSources)
     original: Path | None = None
     references: tuple[Path, ...] = ()
     shadows: Path | None = None
@@ -64,7 +70,7 @@ class Plan:
     shadows: ShadowRuns | None = None
 
 
-def run(asked: Asked, common: Common) -> Result:
+def run(asked: Asked, common: RunOptions) -> Result:
     """Attack the checkpoint, and the original and references beside it, judge, and write the report if asked for."""
     if asked.dry_run:
         return run_claimed(asked, common)
@@ -72,7 +78,7 @@ def run(asked: Asked, common: Common) -> Result:
         return run_claimed(asked, common)
 
 
-def run_claimed(asked: Asked, common: Common) -> Result:
+def run_claimed(asked: Asked, common: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     tier = asked.tier or (None if asked.attacks else "quick")
     wanted = choose(tier, asked.attacks, asked.chosen)
@@ -108,10 +114,16 @@ def run_claimed(asked: Asked, common: Common) -> Result:
         ]
         return Result(
             "\n".join(lines),
-            {"splits": document, "attacks": names, "advice": sizes, "skipped": [one.model_dump() for one in skipped],
-             "holdout": len(holdout.positions), "notices": as_data(opened.dataset.notices),
-             "images_decoded": opened.dataset.images_decoded},
-        )  # fmt: skip
+            {
+                "splits": document,
+                "attacks": names,
+                "advice": sizes,
+                "skipped": [one.model_dump() for one in skipped],
+                "holdout": len(holdout.positions),
+                "notices": as_data(opened.dataset.notices),
+                "images_decoded": opened.dataset.images_decoded,
+            },
+        )
     return carry_out(asked, opened, planned, tier)
 
 
@@ -159,9 +171,12 @@ def refuse_copies(opened: Opened) -> None:
 
 def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> Result:
     console.say(f"attack: {asked.checkpoint.name}; loading torch")
-    from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
-    from unlearn_cli.commands import attacking, measuring, reporting, session
-    from unlearn_cli.commands.evidence import Evidence
+    from unlearn_cli.checkpoints import (
+        checkpoint,
+    )  # torch comes with it: seconds, only after all that can be checked without
+    from unlearn_cli.evaluation import attacking, measuring, session
+    from unlearn_cli.evaluation.evidence import Evidence
+    from unlearn_cli.reporting import building as reporting
 
     started = reporting.now()
     weights = {"subject": checkpoint.load(asked.checkpoint)}
@@ -179,15 +194,25 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
         evidence = Evidence(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
         ran = attacking.run_all(evidence, planned.wanted)
         document = reporting.new_report(
-            current, "attack", started, attacks=ran.blocks, findings=ran.findings,
-            skipped=[*planned.skipped, *ran.skipped], confusions=measuring.confusions(evidence),
-            subject=weights["subject"].describe("subject"),
-            original=weights["original"].describe("original") if asked.original else None,
+            current,
+            "attack",
+            started,
+            attacks=ran.blocks,
+            findings=ran.findings,
+            skipped=[*planned.skipped, *ran.skipped],
+            confusions=measuring.confusions(evidence),
+            subject=reporting.describe_checkpoint(weights["subject"], "subject"),
+            original=reporting.describe_checkpoint(weights["original"], "original") if asked.original else None,
             references=reporting.references([weights[role] for role in evidence.references()]),
             inputs=sorted({name for one in planned.wanted for name in one.attack.needs}),
-            caveats=[*reporting.caveats(opened, bool(asked.references), None), *planned.holdout.caveats,
-                     *planned.caveats, *CAVEATS, *current.run.notes],
-        )  # fmt: skip
+            caveats=[
+                *reporting.caveats(opened, bool(asked.references), None),
+                *planned.holdout.caveats,
+                *planned.caveats,
+                *CAVEATS,
+                *current.run.notes,
+            ],
+        )
         if tier:
             judge_all(document, evidence, ran, asked, tier)
     write(document, asked, opened, ran.pictures)
@@ -199,7 +224,7 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
 
 def judge_all(document: "Report", evidence: "Evidence", ran: Any, asked: Asked, tier: str) -> None:
     """Add gates, verdict and how it came about."""
-    from unlearn_cli.commands import attacking
+    from unlearn_cli.evaluation import attacking
     from unlearn_cli.verdict.control import judge
 
     candidates = {role: attacking.candidate(evidence, ran, role) for role in evidence.weights}
@@ -210,10 +235,10 @@ def judge_all(document: "Report", evidence: "Evidence", ran: Any, asked: Asked, 
     )
 
 
-def write(document: "Report", asked: Asked, opened: Opened, pictures: dict[str, bytes]) -> None:
+def write(document: "Report", asked: Asked, opened: Opened, pictures: "dict[str, Picture]") -> None:
     """Write the report's folder and the file for CI, if they are asked for."""
-    from unlearn_cli import junit
-    from unlearn_cli.commands import reporting
+    from unlearn_cli.reporting import building as reporting
+    from unlearn_cli.reporting import junit
 
     if not ranks.is_first():
         return

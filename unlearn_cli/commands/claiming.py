@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unlearn_cli import leftovers, ranks
-from unlearn_cli.claims import claimed
+from unlearn_cli import ranks
+from unlearn_cli.storage import leftovers
+from unlearn_cli.storage.claims import claimed
 
 
 @contextmanager

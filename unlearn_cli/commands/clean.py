@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from unlearn_cli import console, leftovers
-from unlearn_cli.commands import Result
+from unlearn_cli import console
+from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError, resources
-from unlearn_cli.leftovers import Leftover
+from unlearn_cli.storage import leftovers
+from unlearn_cli.storage.leftovers import Leftover
 
 
 def run(folder: Path, *, remove: bool) -> Result:
@@ -39,6 +40,9 @@ def _row(one: Leftover, folder: Path, removed: bool) -> list[str]:
 
 def _document(one: Leftover, folder: Path) -> dict[str, object]:
     return {
-        "path": _name(one, folder), "kind": one.kind, "bytes": one.bytes, "age_seconds": round(one.age),
+        "path": _name(one, folder),
+        "kind": one.kind,
+        "bytes": one.bytes,
+        "age_seconds": round(one.age),
         "kept_because": one.kept_because,
-    }  # fmt: skip
+    }

@@ -4,10 +4,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli import __version__, files
-from unlearn_cli.commands import Result
 from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
+from unlearn_cli.storage import files
+from unlearn_cli.storage.version import VERSION
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts put the state dict
 PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
@@ -32,11 +33,14 @@ def run_claimed(source: Path, out: Path, overwrite: bool) -> Result:
     if source.resolve() == out.resolve():
         raise UserError(f"{out}: is the input itself; choose another name")
     files.check_output(out, overwrite, "file")
-    from unlearn_cli.checkpoint import PREFIX, tensor_digest  # torch comes with it: only after what needs none
+    from unlearn_cli.checkpoints.checkpoint import (
+        PREFIX,
+        tensor_digest,
+    )  # torch comes with it: only after what needs none
     from unlearn_cli.runtime.tensor_file import Stored, write_tensors
 
     tensors = Stored(state_dict(read(source), source))
-    metadata = {"format": "pt", f"{PREFIX}version": __version__, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
+    metadata = {"format": "pt", f"{PREFIX}version": VERSION, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
     with files.output_file(out, replace=overwrite) as new:
         write_tensors(new, tensors, metadata)
     return Result(str(out), {"checkpoint": str(out), "tensors": len(tensors)})
@@ -103,7 +107,10 @@ def _unusual_kind(tensor: Any) -> str | None:
     import torch
 
     kinds = {
-        "nested": tensor.is_nested, "sparse": tensor.layout != torch.strided, "quantised": tensor.is_quantized,
-        "meta": tensor.is_meta, "complex": tensor.is_complex(),
-    }  # fmt: skip
+        "nested": tensor.is_nested,
+        "sparse": tensor.layout != torch.strided,
+        "quantised": tensor.is_quantized,
+        "meta": tensor.is_meta,
+        "complex": tensor.is_complex(),
+    }
     return next((kind for kind, found in kinds.items() if found), None)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli import console, files
-from unlearn_cli.commands import Common, Result
+from unlearn_cli import console
 from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import CliError
+from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.storage import files
 
 MANIFEST = """\
 # What `unlearn-cli demo` ran on. Change it and run commands.sh again.
@@ -63,13 +65,13 @@ class Stopped(CliError):
         self.exit_code = exit_code
 
 
-def run(out: Path, common: Common, execute: Callable[[list[str]], int]) -> Result:
+def run(out: Path, common: RunOptions, execute: Callable[[list[str]], int]) -> Result:
     """Write the manifest, run the commands in order, and tell what came out; `execute` runs one command line."""
     with output_of(common.overwrite, out):
         return run_claimed(out, common, execute)
 
 
-def run_claimed(out: Path, common: Common, execute: Callable[[list[str]], int]) -> Result:
+def run_claimed(out: Path, common: RunOptions, execute: Callable[[list[str]], int]) -> Result:
     """Do the work, while no other run writes to the same place."""
     files.check_output(out, common.overwrite)
     flags = ["--device", common.device, "--seed", str(common.seed), *(["--quiet"] if console.settings.quiet else [])]
@@ -89,8 +91,11 @@ def run_claimed(out: Path, common: Common, execute: Callable[[list[str]], int]) 
                     raise Stopped(code, f"demo: 'unlearn-cli {step}' ended with exit code {code}; nothing was kept")
         unlearned = json.loads((folder / "unlearned" / "report.json").read_text(encoding="utf-8"))
         attack = json.loads((folder / "attack" / "report.json").read_text(encoding="utf-8"))
-    return Result(summary(out, unlearned, attack), {"folder": str(out), "unlearned": unlearned, "attack": attack},
-                  3 if unlearned["verdict"] == "failed" else 0)  # fmt: skip
+    return Result(
+        summary(out, unlearned, attack),
+        {"folder": str(out), "unlearned": unlearned, "attack": attack},
+        3 if unlearned["verdict"] == "failed" else 0,
+    )
 
 
 def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str:
@@ -103,10 +108,12 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
     }
     measured = unlearned["metrics"]
     rows = [
-        [f"accuracy on {name} (n = {measured['subject'][split]['accuracy']['n']})",
-         *(_percent(measured[role][split]["accuracy"]) for role in roles)]
+        [
+            f"accuracy on {name} (n = {measured['subject'][split]['accuracy']['n']})",
+            *(_percent(measured[role][split]["accuracy"]) for role in roles),
+        ]
         for split, name in splits.items()
-    ]  # fmt: skip
+    ]
     auc = {block["role"]: block["auc"] for block in attack["attacks"] if block["name"] == "population"}
     rows.append(["attack: AUC, 0.5 is chance", *(_interval(auc[role]) for role in roles)])
     verdicts = {"subject": attack["verdict"], **attack["judgement"]["calibration"]}
@@ -120,15 +127,17 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
     }
     width = max(map(len, places))
     passed = sum(gate["verdict"] == "passed" for gate in unlearned["gates"])
-    return "\n".join([
-        console.table("", ["", *roles.values()], rows),
-        "",
-        f"{passed} of {len(unlearned['gates'])} gates passed; intervals are 95 %. So few records cannot show that an",
-        "attack finds nothing, so what did not fail is inconclusive, the reference too.",
-        "",
-        "Look at next:",
-        *(f"  {what:<{width}}   {why}" for what, why in places.items()),
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            console.table("", ["", *roles.values()], rows),
+            "",
+            f"{passed} of {len(unlearned['gates'])} gates passed; intervals are 95 %. So few records cannot show that",
+            "an attack finds nothing, so what did not fail is inconclusive, the reference too.",
+            "",
+            "Look at next:",
+            *(f"  {what:<{width}}   {why}" for what, why in places.items()),
+        ]
+    )
 
 
 def _interval(auc: dict[str, Any]) -> str:

@@ -4,14 +4,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_cli import console, files, gates, metrics, plugin, ranks
-from unlearn_cli.commands import Common, Result, tables, targets
+from unlearn_cli import console, metrics, ranks
 from unlearn_cli.commands.claiming import output_of
-from unlearn_cli.commands.inputs import Copies, Opened, find_copies, open_inputs
-from unlearn_cli.commands.lineage import check_references
 from unlearn_cli.commands.plan import split_counts
+from unlearn_cli.commands.result import Result, to_result
 from unlearn_cli.data.notices import as_data
 from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.evaluation import targets
+from unlearn_cli.evaluation.inputs import Copies, Opened, find_copies, open_inputs
+from unlearn_cli.evaluation.lineage import check_references
+from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins.names import parse_gate
+from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.reporting import tables
+from unlearn_cli.storage import files
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Asked:
         return costs | ({"original"} if self.original else set()) | ({"reference"} if self.references else set())
 
 
-def run(asked: Asked, common: Common) -> Result:
+def run(asked: Asked, common: RunOptions) -> Result:
     """Measure, judge, and write the report if a folder is given."""
     if asked.dry_run:
         return run_claimed(asked, common)
@@ -44,7 +50,7 @@ def run(asked: Asked, common: Common) -> Result:
         return run_claimed(asked, common)
 
 
-def run_claimed(asked: Asked, common: Common) -> Result:
+def run_claimed(asked: Asked, common: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     if asked.junit:
         files.check_output(asked.junit, common.overwrite, "file")
@@ -55,7 +61,7 @@ def run_claimed(asked: Asked, common: Common) -> Result:
     for condition in asked.require:
         check_requirement(condition, opened.manifest.task)
     conditions = [*opened.manifest.gates, *asked.require]
-    judged = [gates.parse(condition, opened.manifest.task).metric for condition in conditions]
+    judged = [parse_gate(condition, opened.manifest.task).metric for condition in conditions]
     names = chosen_metrics(asked, opened, judged)
     references = check_references(asked.references, opened)
     copies = find_copies(opened)
@@ -63,16 +69,22 @@ def run_claimed(asked: Asked, common: Common) -> Result:
         text, document = split_counts(opened)
         return Result(
             text,
-            {"splits": document, "metrics": names, "gates": conditions, "duplicates_in_retain": copies.in_retain,
-             "forgotten_unresolved": opened.dataset.unresolved, "notices": as_data(opened.dataset.notices),
-             "images_decoded": opened.dataset.images_decoded},
-        )  # fmt: skip
+            {
+                "splits": document,
+                "metrics": names,
+                "gates": conditions,
+                "duplicates_in_retain": copies.in_retain,
+                "forgotten_unresolved": opened.dataset.unresolved,
+                "notices": as_data(opened.dataset.notices),
+                "images_decoded": opened.dataset.images_decoded,
+            },
+        )
     return carry_out(asked, opened, names, conditions, copies, references)
 
 
 def check_requirement(condition: str, task: str) -> None:
     try:
-        gates.parse(condition, task)
+        parse_gate(condition, task)
     except UserError as error:
         raise UserError(f"--require: {error}") from None
 
@@ -119,8 +131,11 @@ def computable(names: Sequence[str], present: set[str], asked: Sequence[str]) ->
 
 
 def _told(section: str) -> str:
-    told = {"original": "the original (--original)", "reference": "a reference (--reference)",
-            "cost": "the reports that 'unlearn' and 'train' wrote beside the checkpoints"}  # fmt: skip
+    told = {
+        "original": "the original (--original)",
+        "reference": "a reference (--reference)",
+        "cost": "the reports that 'unlearn' and 'train' wrote beside the checkpoints",
+    }
     return told.get(section, f"the manifest's '{section}'")
 
 
@@ -146,16 +161,19 @@ def carry_out(
     asked: Asked, opened: Opened, names: list[str], conditions: list[str], copies: Copies, unverified: list[str]
 ) -> Result:
     console.say(f"evaluate: {asked.checkpoint.name}; loading torch")
-    from unlearn_cli import checkpoint, junit  # torch comes with it: only after all that can be checked without
-    from unlearn_cli.commands import measuring, over_forgetting, reporting, session
-    from unlearn_cli.commands.evidence import Evidence
+    from unlearn_cli.checkpoints import checkpoint
+    from unlearn_cli.evaluation import measuring, over_forgetting, session
+    from unlearn_cli.evaluation.evidence import Evidence
+    from unlearn_cli.reporting import building as reporting
+    from unlearn_cli.reporting import junit  # torch comes with it: only after all that can be checked without
 
     started = reporting.now()
     others = [checkpoint.load(path) for path in asked.references]
     weights = {
         **({"original": checkpoint.load(asked.original)} if asked.original else {}),
-        "subject": checkpoint.load(asked.checkpoint), **{reporting.role(i): made for i, made in enumerate(others)},
-    }  # fmt: skip
+        "subject": checkpoint.load(asked.checkpoint),
+        **{reporting.role(i): made for i, made in enumerate(others)},
+    }
     scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, asked.checkpoint)
     with session.start(opened, target=scale) as current:
         # The subject alone may have forgotten, so it is judged by what it should still know.
@@ -165,17 +183,23 @@ def carry_out(
         evidence = Evidence(current, weights, holdout=measuring.holdout(opened))
         measured = measuring.measure_all(evidence, names, asked.settings)
         document = reporting.new_report(
-            current, "evaluate", started, metrics=measured, subject=weights["subject"].describe("subject"),
-            original=weights["original"].describe("original") if asked.original else None,
-            references=reporting.references(others), comparisons=measuring.comparisons(measured),
-            confusions=measuring.confusions(evidence), layers=measuring.layers(evidence),
+            current,
+            "evaluate",
+            started,
+            metrics=measured,
+            subject=reporting.describe_checkpoint(weights["subject"], "subject"),
+            original=reporting.describe_checkpoint(weights["original"], "original") if asked.original else None,
+            references=reporting.references(others),
+            comparisons=measuring.comparisons(measured),
+            confusions=measuring.confusions(evidence),
+            layers=measuring.layers(evidence),
             over_forgetting=over_forgetting.detect(evidence),
             caveats=[*reporting.caveats(opened, bool(others), copies), *unverified],
-        )  # fmt: skip
+        )
     reporting.judge(document, conditions, force=opened.common.force)
     reporting.save_report(document, asked.out, opened.common.overwrite)
     if asked.junit and ranks.is_first():
         with files.output_file(asked.junit, replace=opened.common.overwrite) as file:
             file.write_text(junit.junit(document), encoding="utf-8")
     text = [tables.metrics_table(document), tables.comparisons_table(document), tables.gates_table(document)]
-    return reporting.to_result(document, "\n\n".join(filter(None, text)), asked.out)
+    return to_result(document, "\n\n".join(filter(None, text)), asked.out)

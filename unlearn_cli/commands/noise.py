@@ -4,12 +4,17 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unlearn_cli import __version__, console, files, manifest, plugin
-from unlearn_cli.commands import Chosen, Common, Result
+from unlearn_cli import console
 from unlearn_cli.commands.claiming import output_of
-from unlearn_cli.commands.inputs import Opened, check_places, open_data
+from unlearn_cli.commands.result import Result
 from unlearn_cli.data.labels import class_numbers
 from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.inputs import Opened, check_places, open_data
+from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins.names import read_manifest
+from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.storage import files
+from unlearn_cli.storage.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -20,22 +25,22 @@ class Asked:
     manifest: Path
     out: Path
     classes: tuple[str, ...] = ()
-    chosen: Chosen = field(default_factory=Chosen)
+    chosen: SettingSources = field(default_factory=SettingSources)
 
 
-def run(asked: Asked, common: Common) -> Result:
+def run(asked: Asked, common: RunOptions) -> Result:
     """Learn the noise; write it as safetensors, with a picture of it beside."""
     with output_of(common.overwrite, asked.out):
         return run_claimed(asked, common)
 
 
-def run_claimed(asked: Asked, common: Common) -> Result:
+def run_claimed(asked: Asked, common: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
-    learner = plugin.inspect("noise", "learn_noise", "unlearn_cli.noise")
+    learner = plugin.inspect("noise", "learn_noise", "unlearn_cli.learning.noise")
     settings = plugin.settings(learner, asked.chosen.config, asked.chosen.assignments)
     if asked.out.suffix != ".safetensors":
         raise UserError(f"--out {asked.out}: noise is a .safetensors file; give it that ending")
-    described = manifest.read(asked.manifest)
+    described = read_manifest(asked.manifest)
     if described.task == "regression":
         raise UserError(f"{asked.manifest}: noise is learned for classes; a regression has none")
     check_places(described, asked.manifest, common, (asked.checkpoint,), asked.out, "file")
@@ -45,32 +50,43 @@ def run_claimed(asked: Asked, common: Common) -> Result:
     classes = chosen_classes(asked.classes, opened)
 
     console.say(f"noise: {asked.checkpoint.name}; loading torch")
-    from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
-    from unlearn_cli.commands import reporting, session
-    from unlearn_cli.noise import save_noise
+    from unlearn_cli.checkpoints import (
+        checkpoint,
+    )  # torch comes with it: seconds, only after all that can be checked without
+    from unlearn_cli.evaluation import session
+    from unlearn_cli.evaluation.pictures import take_picture
+    from unlearn_cli.learning.noise import save_noise
+    from unlearn_cli.reporting import building as reporting
 
     weights = checkpoint.load(asked.checkpoint)
     with session.start(opened) as current, current.run.autocast():
         original = current.load(weights)
         current.check_logits(original)
         inputs = {
-            "original": original, "forget_classes": classes, "random": current.run.random,
+            "original": original,
+            "forget_classes": classes,
+            "random": current.run.random,
             "input_shape": tuple(described.input.shape),
-        }  # fmt: skip
+        }
         noise = learner.call(inputs, settings)
-        picture = reporting.noise_picture(current)
+        picture = take_picture(current, "noise")
     assert picture is not None
-    lineage = {"unlearn_cli.parent": weights.tensor_digest, "unlearn_cli.version": __version__}
+    lineage = {"unlearn_cli.parent": weights.tensor_digest, "unlearn_cli.version": VERSION}
     replace = common.overwrite
     with (
         files.output_file(asked.out, replace=replace) as new,
         files.output_file(picture_path, replace=replace) as new_picture,
     ):
         save_noise(new, noise, lineage)
-        new_picture.write_bytes(picture)
+        new_picture.write_bytes(reporting.draw_samples(picture))
     curve = [float(value) for value in noise.curve]
-    document = {"noise": str(asked.out), "picture": str(picture_path), "classes": classes, "curve": curve,
-                "settings": settings.model_dump()}  # fmt: skip
+    document = {
+        "noise": str(asked.out),
+        "picture": str(picture_path),
+        "classes": classes,
+        "curve": curve,
+        "settings": settings.model_dump(),
+    }
     return Result(str(asked.out), document)
 
 

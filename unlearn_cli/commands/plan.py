@@ -5,10 +5,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from unlearn_cli import console
-from unlearn_cli.commands import Result
-from unlearn_cli.commands.inputs import Opened, constant_network, remaining_class
+from unlearn_cli.commands.result import Result
 from unlearn_cli.data.notices import as_data, as_lines
-from unlearn_cli.plugin import Plugin
+from unlearn_cli.evaluation.inputs import Opened, constant_network, remaining_class
+from unlearn_cli.plugins.plugin import Plugin
 
 
 def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | None) -> Result:
@@ -18,11 +18,17 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
     used = [name for name in ("forget", "retain") if {name, f"{name}_inputs"} & set(method.needs) and name in counts]
     work_text, work = estimated_work(values, {name: counts[name]["n"] for name in used}, opened.common.batch_size)
     document = {
-        "splits": counts, "method": method.name, "inputs": list(method.needs), "settings": values, **work,
-        "duplicates_in_retain": duplicates, "forgotten_unresolved": opened.dataset.unresolved,
+        "splits": counts,
+        "method": method.name,
+        "inputs": list(method.needs),
+        "settings": values,
+        **work,
+        "duplicates_in_retain": duplicates,
+        "forgotten_unresolved": opened.dataset.unresolved,
         "remaining_class": remaining_class(opened),
-        "notices": as_data(opened.dataset.notices), "images_decoded": opened.dataset.images_decoded,
-    }  # fmt: skip
+        "notices": as_data(opened.dataset.notices),
+        "images_decoded": opened.dataset.images_decoded,
+    }
     text = [
         *([counts_text] if counts_text else []),
         f"{method.name} gets: {', '.join(method.needs)}",
@@ -67,11 +73,12 @@ def split_counts(opened: Opened) -> tuple[str, dict[str, Any]]:
     dataset, names = opened.dataset, opened.dataset.classes or []
     counts = {
         split: {
-            "n": len(records), "batches": records.num_batches(opened.common.batch_size),
+            "n": len(records),
+            "batches": records.num_batches(opened.common.batch_size),
             "classes": {name: int((records.labels == number).sum()) for number, name in enumerate(names)},
         }
         for split, records in dataset.splits.items()
-    }  # fmt: skip
+    }
     rows = [
         ["n", *(str(count["n"]) for count in counts.values())],
         *([name, *(str(count["classes"][name]) for count in counts.values())] for name in names),

@@ -2,31 +2,30 @@
 
 import json
 import re
-import tempfile
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
-from unlearn_cli import __version__, console, files, manifest, owners, plugin, shadows, suitability
-from unlearn_cli.commands import Chosen, Common, Result
-from unlearn_cli.commands.inputs import Opened, content_digest, open_described
-from unlearn_cli.data.dataset import Split
+from unlearn_cli import console
+from unlearn_cli.commands.result import Result
+from unlearn_cli.commands.shadow_game import MOST_RETAINED, Game
+from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError
-from unlearn_cli.leftovers import TEMPORARY
-from unlearn_cli.plugin import Plugin
+from unlearn_cli.evaluation.inputs import Opened, content_digest, open_described
+from unlearn_cli.learning import shadows
+from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.plugins.names import read_manifest
+from unlearn_cli.plugins.plugin import Plugin
+from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.storage import files
+from unlearn_cli.storage.version import VERSION
 from unlearn_cli.verdict.advice import advice
-from unlearn_cli.wording import pluralize
-
-if TYPE_CHECKING:
-    from unlearn_cli.checkpoint import Checkpoint
-    from unlearn_cli.commands.session import Session
 
 MOST = 10_000  # runs
-RETAINED = 200  # records of retain whose membership is drawn, too, if nothing is said; at most a tenth of retain
 
 
 @dataclass(frozen=True)
@@ -39,33 +38,19 @@ class Asked:
     cells: str
     canaries: float = 0.0
     retained: int | None = None
-    chosen: Chosen = field(default_factory=Chosen)
+    chosen: SettingSources = field(default_factory=SettingSources)
     training: tuple[str, ...] = ()
     dry_run: bool = False
 
 
-@dataclass(frozen=True)
-class Game:
-    """What every run shares: the audited records with their labels, and how networks are trained and unlearned."""
-
-    opened: Opened
-    method: Plugin
-    settings: BaseModel
-    recipe: Plugin
-    training: BaseModel
-    audited: Split
-    canaries: np.ndarray
-    retained: np.ndarray  # places in retain of the records whose membership is drawn, too
-
-
-def run(asked: Asked, common: Common) -> Result:
+def run(asked: Asked, common: RunOptions) -> Result:
     """Do the runs asked for that are not done yet."""
     wanted = numbers(asked.cells)
     method = plugin.load("methods", asked.method)
     settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
-    recipe = plugin.inspect("training", "fit", "unlearn_cli.training")
+    recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     training = plugin.settings(recipe, None, asked.training)
-    described = manifest.read(asked.manifest)
+    described = read_manifest(asked.manifest)
     suitability.check(method, described.sections, described.task, asked.manifest)
     suitability.check(plugin.load("attacks", "population"), described.sections, described.task, asked.manifest)
     opened = open_described(described, asked.manifest, common, decode=asked.dry_run)
@@ -120,7 +105,7 @@ def prepared(
 
 def sample_of_retain(opened: Opened, asked: int | None) -> np.ndarray:
     n = len(opened.dataset.split("retain"))
-    count = min(RETAINED, n // 10) if asked is None else asked
+    count = min(MOST_RETAINED, n // 10) if asked is None else asked
     if count > n // 2:
         raise UserError(f"--retained {count}: is more than half of the {n} records of retain; the rest is trained on")
     return shadows.retained_sample(opened.common.seed, count, n)
@@ -136,11 +121,16 @@ def recipe_of(game: Game, share: float) -> dict[str, Any]:
     """Return what else two runs must share to be pooled."""
     common = game.opened.common
     return {
-        "method": game.method.name, "settings": game.settings.model_dump(mode="json"),
-        "training": game.training.model_dump(mode="json"), "canaries": share, "seed": common.seed,
+        "method": game.method.name,
+        "settings": game.settings.model_dump(mode="json"),
+        "training": game.training.model_dump(mode="json"),
+        "canaries": share,
+        "seed": common.seed,
         "retained": len(game.retained),
-        "batch_size": common.batch_size, "precision": common.precision, "version": __version__,
-    }  # fmt: skip
+        "batch_size": common.batch_size,
+        "precision": common.precision,
+        "version": VERSION,
+    }
 
 
 def told(game: Game, wanted: int, missing: int) -> list[str]:
@@ -181,15 +171,4 @@ def write_cell(game: Game, folder: Path, number: int) -> None:
 
     console.say(f"run {number}")
     with files.output_file(shadows.cell_path(folder, number)) as path:
-        write_tensors(path, Stored(play(game, number)), {"format": "pt", "unlearn_cli.version": __version__})
-
-
-def trained_checkpoint(current: "Session", model: Any) -> "Checkpoint":
-    """Pass a network through a file, as a user would: methods are given checkpoints."""
-    from unlearn_cli import checkpoint
-    from unlearn_cli.commands.targets import as_lineage
-
-    scale = as_lineage(current.manifest.task, current.target)
-    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as folder:
-        found = checkpoint.load(checkpoint.save(Path(folder), model.state_dict(), scale))
-        return replace(found, tensors={name: tensor.clone() for name, tensor in found.tensors.items()})
+        write_tensors(path, Stored(play(game, number)), {"format": "pt", "unlearn_cli.version": VERSION})

@@ -1,21 +1,27 @@
 """One shadow run: train with half of the records, unlearn them, retrain without any; ask all three about everyone."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli.commands.inputs import Opened
-from unlearn_cli.commands.session import Session, start
-from unlearn_cli.commands.shadow import Game, trained_checkpoint
-from unlearn_cli.commands.targets import target_to_train_with
+from unlearn_cli.checkpoints import checkpoint
+from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.commands.shadow_game import Game
 from unlearn_cli.commands.unlearn import gather
 from unlearn_cli.data.dataset import Split
+from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.evaluation.session import Session, start
+from unlearn_cli.evaluation.targets import as_lineage, target_to_train_with
+from unlearn_cli.learning.shadows import RETAINED_PREFIX, membership
 from unlearn_cli.runtime.seeds import derive
-from unlearn_cli.shadows import RETAINED, membership
 from unlearn_cli.stats.signals import phi
+from unlearn_cli.storage import owners
+from unlearn_cli.storage.leftovers import TEMPORARY
 
 
 def play(game: Game, number: int) -> dict[str, Tensor]:
@@ -24,7 +30,7 @@ def play(game: Game, number: int) -> dict[str, Tensor]:
     members = membership(seed, number, len(game.audited))
     kept = membership(seed, number, len(game.retained), group=1)
     arrays = {"members": members, "canaries": game.canaries}
-    arrays |= {RETAINED + "members": kept} if len(kept) else {}
+    arrays |= {RETAINED_PREFIX + "members": kept} if len(kept) else {}
     arrays |= trained_and_unlearned(game, members, kept, number) | retrain(game, kept, number)
     return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
@@ -53,15 +59,14 @@ def retrain(game: Game, kept: np.ndarray, number: int) -> dict[str, np.ndarray]:
 def fit(game: Game, current: Session, split: str) -> nn.Module:
     model = current.fresh("fresh")
     current.check_logits(model)
-    inputs = {"model": model, "train": current.batches(split, augmented=True),
-              "task_loss": current.task_loss()}  # fmt: skip
+    inputs = {"model": model, "train": current.batches(split, augmented=True), "task_loss": current.task_loss()}
     with current.run.autocast():
         return game.recipe.call(inputs, game.training)
 
 
 def signals(current: Session, model: nn.Module, stage: str) -> dict[str, np.ndarray]:
     """Return phi of all audited records under a network, those of forget and those of retain, by its name in a cell."""
-    groups = {"": "audited", RETAINED: "retained"}
+    groups = {"": "audited", RETAINED_PREFIX: "retained"}
     present = {prefix: name for prefix, name in groups.items() if name in current.opened.dataset.splits}
     return {prefix + stage: phi(current.outputs(model, name)) for prefix, name in present.items()}
 
@@ -91,3 +96,11 @@ def joined(name: str, one: Split, other: Split) -> Split:
     rows, labels = (np.concatenate(pair) for pair in ((one.rows, other.rows), (one.labels, other.labels)))
     order: Any = np.argsort(rows, kind="stable")
     return Split(name, one.records, rows[order], labels[order])
+
+
+def trained_checkpoint(current: Session, model: nn.Module) -> Checkpoint:
+    """Pass a network through a file, as a user would: methods are given checkpoints."""
+    scale = as_lineage(current.manifest.task, current.target)
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as folder:
+        found = checkpoint.load(checkpoint.save(Path(folder), model.state_dict(), scale))
+        return replace(found, tensors={name: tensor.clone() for name, tensor in found.tensors.items()})

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unlearn_cli import __version__, console, files, plugin
-from unlearn_cli.commands import Chosen, Common, Result, tables, targets
+from unlearn_cli import console
 from unlearn_cli.commands.claiming import output_of
-from unlearn_cli.commands.inputs import (
+from unlearn_cli.commands.result import Result, to_result
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation import targets
+from unlearn_cli.evaluation.inputs import (
     content_digest,
     forget_state,
     lineage_of,
@@ -15,7 +17,10 @@ from unlearn_cli.commands.inputs import (
     resume_key,
     settings_digest,
 )
-from unlearn_cli.errors import UserError
+from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.reporting import tables
+from unlearn_cli.storage.version import VERSION
 
 
 @dataclass(frozen=True)
@@ -26,18 +31,18 @@ class Asked:
     out: Path
     split: str = "train"
     start: Path | None = None
-    chosen: Chosen = field(default_factory=Chosen)
+    chosen: SettingSources = field(default_factory=SettingSources)
 
 
-def run(asked: Asked, common: Common) -> Result:
+def run(asked: Asked, common: RunOptions) -> Result:
     """Train, measure, and write checkpoint and report together."""
     with output_of(common.overwrite, asked.out):
         return run_claimed(asked, common)
 
 
-def run_claimed(asked: Asked, common: Common) -> Result:
+def run_claimed(asked: Asked, common: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
-    recipe = plugin.inspect("training", "fit", "unlearn_cli.training")
+    recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     settings = plugin.settings(recipe, asked.chosen.config, asked.chosen.assignments)
     opened = open_inputs(asked.manifest, common, (asked.start,), asked.out)
     if not opened.dataset.splits:
@@ -48,8 +53,12 @@ def run_claimed(asked: Asked, common: Common) -> Result:
         )
 
     console.say(f"train: {opened.manifest.model.architecture} on {asked.split}; loading torch")
-    from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
-    from unlearn_cli.commands import reporting, session
+    from unlearn_cli.checkpoints import (
+        checkpoint,
+    )  # torch comes with it: seconds, only after all that can be checked without
+    from unlearn_cli.evaluation import session
+    from unlearn_cli.reporting import building as reporting
+    from unlearn_cli.runtime.output import output_folder
 
     started = reporting.now()
     weights = checkpoint.load(asked.start) if asked.start else None
@@ -58,7 +67,7 @@ def run_claimed(asked: Asked, common: Common) -> Result:
     scale = targets.target_to_train_with(opened, weights.metadata if weights else None, asked.start)
     with (
         session.start(opened, partial, scale) as current,
-        files.output_folder(asked.out, overwrite=common.overwrite) as folder,
+        output_folder(asked.out, overwrite=common.overwrite) as folder,
     ):
         model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
         current.check_logits(model)
@@ -70,20 +79,29 @@ def run_claimed(asked: Asked, common: Common) -> Result:
         current.settle(model, weights)
         measured = {"subject": reporting.measure_model(current, model, "trained")}
         lineage = {
-            "method": "train", "split": asked.split, **lineage_of(opened),
+            "method": "train",
+            "split": asked.split,
+            **lineage_of(opened),
             "trained_on": content_digest(opened.dataset.split(asked.split)),
-            "settings": settings_digest(settings), "seed": str(common.seed), "version": __version__,
+            "settings": settings_digest(settings),
+            "seed": str(common.seed),
+            "version": VERSION,
             **targets.as_lineage(opened.manifest.task, scale),
             **({"parent": weights.tensor_digest} if weights else {}),
-        }  # fmt: skip
+        }
         with current.run.timed("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
         document = reporting.new_report(
-            current, "train", started, inputs=[asked.split], metrics=measured,
-            settings=settings.model_dump(mode="json"), subject=checkpoint.load(path).describe("trained"),
+            current,
+            "train",
+            started,
+            inputs=[asked.split],
+            metrics=measured,
+            settings=settings.model_dump(mode="json"),
+            subject=reporting.describe_checkpoint(checkpoint.load(path), "trained"),
             caveats=[*current.run.notes],
-        )  # fmt: skip
+        )
         reporting.write(document, folder)
     forget_state(partial)
     console.show(tables.metrics_table(document))
-    return reporting.to_result(document, str(asked.out), asked.out)
+    return to_result(document, str(asked.out), asked.out)

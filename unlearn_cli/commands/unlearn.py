@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from unlearn_cli import __version__, console, files, gates, manifest, metrics, plugin, suitability
-from unlearn_cli.commands import Chosen, Common, Result, tables, targets
+from unlearn_cli import console, metrics
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.evaluate import computable
-from unlearn_cli.commands.inputs import (
+from unlearn_cli.commands.plan import plan
+from unlearn_cli.commands.result import Result, to_result
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation import targets
+from unlearn_cli.evaluation.inputs import (
     Copies,
     Opened,
     constant_network,
@@ -24,19 +27,23 @@ from unlearn_cli.commands.inputs import (
     resume_key,
     settings_digest,
 )
-from unlearn_cli.commands.lineage import check_references
-from unlearn_cli.commands.plan import plan
-from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.plugin import Plugin
+from unlearn_cli.evaluation.lineage import check_references
+from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.plugins.names import parse_gate, read_manifest
+from unlearn_cli.plugins.plugin import Plugin
+from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.reporting import tables
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.storage import files
+from unlearn_cli.storage.version import VERSION
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from unlearn_cli.checkpoint import Checkpoint
-    from unlearn_cli.commands.session import Session
-    from unlearn_cli.noise import Noise
-    from unlearn_cli.predict import Outputs
+    from unlearn_cli.checkpoints.checkpoint import Checkpoint
+    from unlearn_cli.evaluation.predict import Outputs
+    from unlearn_cli.evaluation.session import Session
+    from unlearn_cli.learning.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -47,14 +54,14 @@ class Asked:
     manifest: Path
     method: str
     out: Path
-    chosen: Chosen = field(default_factory=Chosen)
+    chosen: SettingSources = field(default_factory=SettingSources)
     noise: Path | None = None
     references: tuple[Path, ...] = ()
     evaluate: bool = True
     dry_run: bool = False
 
 
-def run(asked: Asked, common: Common) -> Result:
+def run(asked: Asked, common: RunOptions) -> Result:
     """Check all that can be checked, unlearn, measure before and after, and write checkpoint and report together."""
     if asked.dry_run:
         return run_claimed(asked, common)
@@ -62,11 +69,11 @@ def run(asked: Asked, common: Common) -> Result:
         return run_claimed(asked, common)
 
 
-def run_claimed(asked: Asked, common: Common) -> Result:
+def run_claimed(asked: Asked, common: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     method = plugin.load("methods", asked.method)
     settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
-    described = manifest.read(asked.manifest)
+    described = read_manifest(asked.manifest)
     check_manifest(asked, method, described)
     checkpoints = (asked.checkpoint, *asked.references)
     opened = open_described(described, asked.manifest, common, checkpoints, asked.out, decode=asked.dry_run)
@@ -95,8 +102,11 @@ def carry_out(
     asked: Asked, opened: Opened, method: Plugin, settings: BaseModel, copies: Copies, unverified: list[str]
 ) -> Result:
     console.say(f"unlearn: {method.name} on {asked.checkpoint.name}; loading torch")
-    from unlearn_cli import checkpoint  # torch comes with it: seconds, only after all that can be checked without
-    from unlearn_cli.commands import measuring, reporting, session
+    from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
+    from unlearn_cli.evaluation import measuring, session
+    from unlearn_cli.evaluation.pictures import take_picture
+    from unlearn_cli.reporting import building as reporting
+    from unlearn_cli.runtime.output import output_folder
 
     names = measured_metrics(opened, bool(asked.references))
     started = reporting.now()
@@ -108,36 +118,50 @@ def carry_out(
     scale = targets.target_of_checkpoint(opened, weights.metadata, asked.checkpoint)
     with (
         session.start(opened, partial, scale) as current,
-        files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder,
+        output_folder(asked.out, overwrite=opened.common.overwrite) as folder,
     ):
         evaluated = asked.evaluate and bool(opened.dataset.splits)
         model, given, before = unlearned(current, asked, method, settings, weights, evaluated)
         gc.collect()  # what the method worked with is large, and a divided network is full of cycles
         lineage = {
-            "method": method.name, "parent": weights.tensor_digest, **lineage_of(opened),
+            "method": method.name,
+            "parent": weights.tensor_digest,
+            **lineage_of(opened),
             **retrained_on(method, opened),
-            "settings": settings_digest(settings), "seed": str(current.run.seed), "version": __version__,
+            "settings": settings_digest(settings),
+            "seed": str(current.run.seed),
+            "version": VERSION,
             **({} if targets.is_unknown(opened, weights.metadata) else targets.as_lineage(opened.manifest.task, scale)),
-        }  # fmt: skip
+        }
         with current.run.timed("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
         del model  # from here on it is read from its file, as all others are
-        roles = {"original": weights, "subject": checkpoint.load(path),
-                 **{reporting.role(number): other for number, other in enumerate(others)}}  # fmt: skip
+        roles = {
+            "original": weights,
+            "subject": checkpoint.load(path),
+            **{reporting.role(number): other for number, other in enumerate(others)},
+        }
         found = measuring.measured(current, roles, before, names) if evaluated else {}
         document = reporting.new_report(
-            current, "unlearn", started, method=method.name, inputs=given, **found,
-            settings=settings.model_dump(mode="json"), found=current.run.found,
-            subject=roles["subject"].describe("subject"),
-            original=weights.describe("original"), references=reporting.references(others),
+            current,
+            "unlearn",
+            started,
+            method=method.name,
+            inputs=given,
+            **found,
+            settings=settings.model_dump(mode="json"),
+            found=current.run.found,
+            subject=reporting.describe_checkpoint(roles["subject"], "subject"),
+            original=reporting.describe_checkpoint(weights, "original"),
+            references=reporting.references(others),
             caveats=[*reporting.caveats(opened, bool(others), copies), *unverified, *CAVEATS, *current.run.notes],
-        )  # fmt: skip
+        )
         reporting.judge(document, opened.manifest.gates, force=opened.common.force)
-        reporting.write(document, folder, reporting.noise_picture(current))
+        reporting.write(document, folder, take_picture(current, "noise"))
     forget_state(partial)
     for table in filter(None, (tables.metrics_table(document), tables.gates_table(document))):
         console.show(table)
-    return reporting.to_result(document, str(asked.out), asked.out)
+    return to_result(document, str(asked.out), asked.out)
 
 
 def unlearned(
@@ -147,7 +171,7 @@ def unlearned(
 
     All other networks end with this: nothing may hold them while the result is written and measured.
     """
-    from unlearn_cli.commands import reporting
+    from unlearn_cli.reporting import building as reporting
 
     original: Any = current.load(weights, whole=method.whole)
     if current.opened.dataset.splits:
@@ -176,7 +200,7 @@ NETWORKS = ("model", "original", "fresh", "incompetent_teacher")
 def measured_metrics(opened: Opened, with_references: bool) -> list[str]:
     """Return the metrics that the inputs suffice for: those of the task, and those of the gates."""
     task, given = opened.manifest.task, {"original", *(["reference"] if with_references else [])}
-    judged = [gates.parse(condition, task).metric for condition in opened.manifest.gates]
+    judged = [parse_gate(condition, task).metric for condition in opened.manifest.gates]
     names = list(dict.fromkeys([*metrics.DEFAULTS[task], *judged]))
     return computable(names, opened.manifest.sections | given, ())
 
@@ -186,7 +210,7 @@ def gather(
 ) -> dict[str, Any]:
     """Make the inputs that the method asks for, and no other: what it did not ask for it cannot touch."""
     from unlearn_cli.data.batches import without_labels
-    from unlearn_cli.training import label_statistics
+    from unlearn_cli.learning.training import label_statistics
 
     dataset, shape = current.opened.dataset, tuple(current.manifest.input.shape)
     makers: dict[str, Any] = {
@@ -220,7 +244,7 @@ def given_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -
     Raises:
         UserError: it was learned for other inputs or other classes, or is of the kind that a class is recognised in.
     """
-    from unlearn_cli.noise import load_noise
+    from unlearn_cli.learning.noise import load_noise
 
     noise = load_noise(path, shape)
     if noise.kind != "maximize":

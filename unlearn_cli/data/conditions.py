@@ -13,15 +13,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.sources import Condition
-from unlearn_cli.spelling import number_of, text_of
+from unlearn_cli.schema.sources import Condition
+from unlearn_cli.schema.spelling import number_of, text_of
 
 ISO = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
 ZONE = r".*:.*(Z|[+-]\d\d(:?\d\d)?)"
 WHOLE = r"[+-]?\d{1,37}"
 PADDED = r"[+-]?0\d+.*"
-DAYS = ("%d-%m-%Y", "%m-%d-%Y", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%Y.%m.%d", "%d %b %Y", "%d-%b-%Y",
-        "%b %d, %Y", "%d %B %Y", "%d-%m-%y", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%Y-%m-%d")  # fmt: skip
+DAYS = (
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%d %b %Y",
+    "%d-%b-%Y",
+    "%b %d, %Y",
+    "%d %B %Y",
+    "%d-%m-%y",
+    "%d/%m/%y",
+    "%m/%d/%y",
+    "%d.%m.%y",
+    "%Y-%m-%d",
+)
 TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
 FORMATS = tuple(day + time for day in DAYS for time in TIMES)
 LARGEST = 10**37  # whole numbers that DuckDB compares exactly
@@ -253,8 +269,22 @@ def _compare_typed(condition: Condition, column: TypedColumn, cell: str) -> SqlT
     return _joined(cell, condition.op, ["?"] * len(values)) + not_nan, values
 
 
-NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-           "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN")  # fmt: skip
+NUMERIC = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "BOOLEAN",
+)
 
 
 def _check_equality(op: str, column: TypedColumn) -> None:

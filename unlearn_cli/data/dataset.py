@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from unlearn_cli import report
 from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection, transform
 from unlearn_cli.data.digests import are_among, last_bits
@@ -22,16 +21,21 @@ from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.data.strings import in_order
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.remote import located
-from unlearn_cli.sources import ImageSection, Section, Source
+from unlearn_cli.schema.literals import Half
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.sources import ImageSection, Section, Source
+from unlearn_cli.storage.remote import located
 
 FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
-    "imagefolder": "imagefolder:imagefolder", "webdataset": "webdataset:webdataset", "table": "table:table",
-    "npz": "arrays:npz", "safetensors": "arrays:safetensors", "idx": "idx:idx",
+    "imagefolder": "imagefolder:imagefolder",
+    "webdataset": "webdataset:webdataset",
+    "table": "table:table",
+    "npz": "arrays:npz",
+    "safetensors": "arrays:safetensors",
+    "idx": "idx:idx",
     "torchvision": "torchvision_sets:torchvision",
     "sklearn": "sklearn_sets:sklearn",
-}  # fmt: skip
+}
 
 SomeSection = TypeVar("SomeSection", bound=Section)
 WHOLE = ("train", "test", "forgotten")  # splits whose records are their own; the others are parts of train and test
@@ -126,8 +130,9 @@ def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False, decode:
     found = {"train": divided.kept, "test": test, "forgotten": divided.forgotten}
     splits = {
         name: Split(name, records, np.arange(len(records)), encode(records))
-        for name, records in found.items() if records is not None
-    }  # fmt: skip
+        for name, records in found.items()
+        if records is not None
+    }
     numbers = _derive(manifest, splits, classes or [], forget_duplicates)
     splits = _standardised(manifest, splits)
     num_outputs = _num_outputs(manifest, classes)
@@ -142,7 +147,7 @@ def open_records(source: Source, name: str, manifest: Manifest) -> Records:
     module, _, function = FORMATS[source.format].partition(":")
     assert source.spec is not None
     spec = absolute(source.spec, manifest.folder)
-    read = getattr(import_module(f"unlearn_cli.data.{module}"), function)
+    read = getattr(import_module(f"unlearn_cli.data.formats.{module}"), function)
     steps = manifest.data.transform if manifest.data else []
     stored = read(spec, name, transform.stored_input(steps, manifest.input), manifest.task)
     stored = replace(stored, where=partial(stored.where, formats=source.dates))
@@ -221,7 +226,7 @@ def _whole_classes(splits: dict[str, Split]) -> list[int] | None:
     return None if np.isin(forgotten, retained).any() else forgotten.tolist()
 
 
-def halved(dataset: Dataset, half: report.Half) -> Dataset:
+def halved(dataset: Dataset, half: Half) -> Dataset:
     """Keep one half of the hold-out (test): `selection` to choose a method or setting by, `verdict` to judge with.
 
     The last bit of a sample's digest decides, so that no seed, order or other record moves a sample to the other half,
@@ -249,8 +254,8 @@ def _with_bit(split: Split, wanted: int) -> Split:
     return split.take(np.flatnonzero(bits == wanted))
 
 
-def describe(dataset: Dataset) -> dict[str, report.Split]:
-    """Describe the splits for the report: counts and keyed digests of the ids, never an id.
+def describe(dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """Describe the splits for a report, as plain values: counts and keyed digests of the ids, never an id.
 
     Who has the report alone must not be able to try out which ids a split may have held, so the key needs the data.
     """
@@ -260,11 +265,11 @@ def describe(dataset: Dataset) -> dict[str, report.Split]:
     return {name: _describe(split, key, dataset.classes) for name, split in dataset.splits.items()}
 
 
-def _describe(split: Split, key: bytes, classes: list[str] | None) -> report.Split:
+def _describe(split: Split, key: bytes, classes: list[str] | None) -> dict[str, Any]:
     digest = hmac.new(key, digestmod=hashlib.sha256)
     for number, chunk in enumerate(split.sorted_ids()):
         ids = "\n" * (number > 0) + "\n".join(chunk)
         digest.update(ids.encode(errors="surrogateescape"))  # names of files need not be UTF-8
     counts = np.bincount(split.labels, minlength=len(classes)).tolist() if classes else []
     named = dict(zip(classes, counts, strict=True)) if classes else None
-    return report.Split(n=len(split), ids_digest=digest.hexdigest(), classes=named)
+    return {"n": len(split), "ids_digest": digest.hexdigest(), "classes": named}

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.records import Records, choose
 from unlearn_cli.data.selection import ids_of, listed_ids
 from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
-from unlearn_cli.wording import pluralize
+from unlearn_cli.schema.manifest import Manifest
 
 
 @dataclass(frozen=True)

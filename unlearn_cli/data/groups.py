@@ -9,7 +9,7 @@ from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, as_strings
 from unlearn_cli.errors import UserError
-from unlearn_cli.manifest import Manifest
+from unlearn_cli.schema.manifest import Manifest
 
 ADVICE = "give it that column, or name another one as data.group ('id' where each record stands for itself)"
 

@@ -27,28 +27,64 @@ from typing import IO, BinaryIO, Protocol, runtime_checkable
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from unlearn_cli import console, files
+from unlearn_cli import console
 from unlearn_cli.data.digests import digests_of
 from unlearn_cli.data.image_depth import bits_of, has_white_as_zero, is_deep_grey, without_sign
 from unlearn_cli.data.records import StoredInput
 from unlearn_cli.data.strings import Strings
 from unlearn_cli.errors import UserError
+from unlearn_cli.storage import files
 
 # Formats whose readers run no other program (as EPS does) and load no plug-in by what a file says (as FPX does).
 PLUGINS = {
-    "PNG": "Png", "JPEG": "Jpeg", "BMP": "Bmp", "DIB": "Bmp", "GIF": "Gif", "WEBP": "WebP", "TIFF": "Tiff",
-    "PPM": "Ppm", "JPEG2000": "Jpeg2K", "AVIF": "Avif",
-}  # fmt: skip
-SUFFIXES = frozenset((
-    ".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
-    ".pbm", ".pnm", ".jp2", ".j2k", ".avif",
-))  # fmt: skip
+    "PNG": "Png",
+    "JPEG": "Jpeg",
+    "BMP": "Bmp",
+    "DIB": "Bmp",
+    "GIF": "Gif",
+    "WEBP": "WebP",
+    "TIFF": "Tiff",
+    "PPM": "Ppm",
+    "JPEG2000": "Jpeg2K",
+    "AVIF": "Avif",
+}
+SUFFIXES = frozenset(
+    (
+        ".png",
+        ".apng",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".j2k",
+        ".avif",
+    )
+)
 MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB in 24 bits
 MOST_BYTES = 2**30  # of one file: what so many pixels take in any of these formats, and room to spare
 REMEDY = "replace or remove it, or leave it out with 'unreadable: skip'; --dry-run names all such files"
 PILLOW_ERRORS = (
-    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, struct.error, zlib.error,
-)  # fmt: skip  # what its readers raise for damaged files
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)  # what its readers raise for damaged files
 
 
 class UnreadableImage(UserError):

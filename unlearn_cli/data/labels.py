@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.spelling import text_of
-from unlearn_cli.wording import pluralize
+from unlearn_cli.schema.spelling import text_of
 
 Classes = Sequence[str | int]
 MAX_CLASSES = 2**20  # that are not listed; larger numbers are no numbers of classes

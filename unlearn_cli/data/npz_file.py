@@ -17,8 +17,8 @@ from typing import IO
 
 import numpy as np
 
-from unlearn_cli import files
 from unlearn_cli.errors import UserError
+from unlearn_cli.storage import files
 
 MOST_PACKED = 1032  # bytes that deflate makes of a byte, at most
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -26,9 +26,19 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
 ENCRYPTED = 1  # a flag of a member
 # What zipfile and NumPy raise of bytes that are not what they should be.
 BROKEN = (
-    ValueError, OSError, EOFError, NotImplementedError, RuntimeError, TypeError, LookupError, OverflowError,
-    SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    ValueError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.digests import digests_of
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.sources import Condition, Rows
-from unlearn_cli.spelling import number_of
-from unlearn_cli.wording import pluralize
+from unlearn_cli.schema.sources import Condition, Rows
+from unlearn_cli.schema.spelling import number_of
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,15 @@ def choose(records: Records, kept: np.ndarray) -> Records:
     """Return some of the records, by their positions; ids stay what they were."""
     column = partial(_kept_column, records.column, kept)
     return replace(
-        records, inputs=Subset(records.inputs, kept), labels=records.labels[kept], ids=records.ids[kept], column=column,
+        records,
+        inputs=Subset(records.inputs, kept),
+        labels=records.labels[kept],
+        ids=records.ids[kept],
+        column=column,
         where=lambda conditions, **formats: records.where(conditions, **formats)[kept],
         labelled=None if records.labelled is None else records.labelled[kept],
         groups=None if records.groups is None else records.groups[kept],
-    )  # fmt: skip
+    )
 
 
 def _kept(n: int, rows: Rows) -> np.ndarray:
@@ -200,16 +204,24 @@ def array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: bool =
 
 MOMENT = "%Y-%m-%dT%H:%M:%S.%f"  # how NumPy writes microseconds
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": eq, "!=": ne, "<": lt, "<=": le, ">": gt, ">=": ge,
+    "==": eq,
+    "!=": ne,
+    "<": lt,
+    "<=": le,
+    ">": gt,
+    ">=": ge,
     "in": lambda column, values: np.isin(column, np.asarray(values)),
     "not in": lambda column, values: np.isin(column, np.asarray(values), invert=True),
-}  # fmt: skip
+}
 
 
 def _where(
-    name: str, column: Callable[[str], Values], n: int, conditions: Sequence[Condition],
+    name: str,
+    column: Callable[[str], Values],
+    n: int,
+    conditions: Sequence[Condition],
     formats: Mapping[str, str] = {},
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     mask = np.ones(n, dtype=bool)
     for condition in conditions:
         values = column(condition.column)

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.labels import Classes, class_numbers
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, as_strings
 from unlearn_cli.errors import SelectionError, UserError, filed_under, nearest
-from unlearn_cli.forget import Expect, Forget, Fraction, IdsFile
-from unlearn_cli.remote import located
-from unlearn_cli.sources import Condition
-from unlearn_cli.spelling import text_of
-from unlearn_cli.wording import pluralize
+from unlearn_cli.schema.forget import Expect, Forget, Fraction, IdsFile
+from unlearn_cli.schema.sources import Condition
+from unlearn_cli.schema.spelling import text_of
+from unlearn_cli.storage.remote import located
 
 SHOWN = 5  # values of a column, in messages
 

@@ -68,11 +68,14 @@ class StreamedStore:
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         on_gpu, workers = self.device.type == "cuda", self.workers if len(chunks) > 1 else 0
         loader: DataLoader[Tensor | UserError] = DataLoader(
-            _cut(self.inputs, [share_of(rows) for rows in chunks]), batch_size=None,
-            num_workers=workers, multiprocessing_context=WORKERS_START_BY if workers else None,
-            pin_memory=on_gpu, worker_init_fn=_leave_signals_to_the_run,
+            _cut(self.inputs, [share_of(rows) for rows in chunks]),
+            batch_size=None,
+            num_workers=workers,
+            multiprocessing_context=WORKERS_START_BY if workers else None,
+            pin_memory=on_gpu,
+            worker_init_fn=_leave_signals_to_the_run,
             generator=torch.Generator(),  # its own: the run's stream must not depend on the store
-        )  # fmt: skip
+        )
         for rows, samples in zip(chunks, _started(loader), strict=True):
             if isinstance(samples, UserError):
                 raise samples

@@ -1,9 +1,22 @@
 """Names of files and folders that operating systems and tools leave in data folders and archives: they are not data."""
 
-SYSTEM = frozenset((
-    "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information", "lost+found",
-    "__macosx", "__pycache__", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r",
-))  # fmt: skip
+SYSTEM = frozenset(
+    (
+        "@eadir",
+        "@recycle",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "system volume information",
+        "lost+found",
+        "__macosx",
+        "__pycache__",
+        "thumbs.db",
+        "ehthumbs.db",
+        "desktop.ini",
+        "icon\r",
+    )
+)
 
 
 def is_system_name(name: str) -> bool:

@@ -18,14 +18,14 @@ from unlearn_cli.data.conditions import Facts, TextColumn, TypedColumn, conjunct
 from unlearn_cli.data.csv_layout import CsvLayout, inspect_csv
 from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
 from unlearn_cli.errors import ResourceError, UserError, did_you_mean
-from unlearn_cli.files import regular_file
-from unlearn_cli.sources import Condition
+from unlearn_cli.schema.sources import Condition
+from unlearn_cli.storage.files import regular_file
 
 READERS = {
     ".csv": "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)",
     ".jsonl": "read_json(?, format='newline_delimited', sample_size=-1, hive_partitioning=false)",
     ".parquet": "read_parquet(?, hive_partitioning=false)",
-}  # fmt: skip
+}
 DATES = ("DATE", "TIME")
 TEXT = ("VARCHAR", *DATES)  # how types begin whose cells are text; the others of a jsonl may have rounded them
 GUESSED = ("DATE", "TIME", "UUID", "JSON")  # how types begin that DuckDB finds in the text of a jsonl
@@ -70,9 +70,12 @@ class TableFile:
     """The file, its columns and their types."""
 
     def __init__(
-        self, path: Path, name: str, missing: Sequence[str] | None = None,
+        self,
+        path: Path,
+        name: str,
+        missing: Sequence[str] | None = None,
         connection: duckdb.DuckDBPyConnection | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         suffix = path.suffix.lower()
         if suffix not in READERS:
             raise UserError(f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}")
@@ -126,8 +129,9 @@ class TableFile:
     def _has_twin(self, base: str) -> bool:
         names = (
             "SELECT unnest(json_keys(json)) AS name FROM read_json_objects(?, format='newline_delimited')"
-            if self.rewrites_types else "SELECT name FROM parquet_schema(?)"
-        )  # fmt: skip
+            if self.rewrites_types
+            else "SELECT name FROM parquet_schema(?)"
+        )
         counted = f"SELECT count(DISTINCT name) FROM ({names}) WHERE lower(name) = lower(?)"
         return self.run(counted, [*self.arguments, base]).fetchall()[0][0] > 1
 
@@ -313,9 +317,17 @@ class TableFile:
             return TypedColumn(location, column, self.types[column])
         # Made anew each time: a cycle with this object would have the connection collected in a forked worker.
         return TextColumn(
-            location, column, self.cell(column), self._ask, self._compute, self.formats.get(column), self.private,
-            untyped=self.layout is not None, line_of=self._place_of, facts=self._facts.setdefault(column, {}),
-        )  # fmt: skip
+            location,
+            column,
+            self.cell(column),
+            self._ask,
+            self._compute,
+            self.formats.get(column),
+            self.private,
+            untyped=self.layout is not None,
+            line_of=self._place_of,
+            facts=self._facts.setdefault(column, {}),
+        )
 
     def _ask(self, what: str, values: Sequence[Any]) -> tuple[Any, ...]:
         return self.query(what, values).fetchall()[0]

@@ -27,8 +27,10 @@ REFUSED = {
     tarfile.LNKTYPE: "a hard link; write files themselves, with tar --hard-dereference",
     tarfile.SYMTYPE: "a symbolic link; write files themselves, with tar --dereference",
     tarfile.GNUTYPE_SPARSE: "stored with holes; write it without tar --sparse",
-    tarfile.CHRTYPE: "a device", tarfile.BLKTYPE: "a device", tarfile.FIFOTYPE: "a pipe",
-}  # fmt: skip
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+}
 
 
 @dataclass(frozen=True)

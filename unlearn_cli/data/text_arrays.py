@@ -9,7 +9,7 @@ import numpy as np
 from unlearn_cli.data.conditions import TextColumn, conjunction
 from unlearn_cli.data.strings import Values, as_strings
 from unlearn_cli.data.table_file import connect
-from unlearn_cli.sources import Condition
+from unlearn_cli.schema.sources import Condition
 
 
 def text_mask(location: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:

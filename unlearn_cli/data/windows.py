@@ -13,7 +13,7 @@ from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Inputs, Records, Subset, choose, without_gaps
 from unlearn_cli.data.strings import Values, as_strings
 from unlearn_cli.errors import UserError
-from unlearn_cli.transforms import Window
+from unlearn_cli.schema.transforms import Window
 
 CALENDAR = {"year": 1, "month": 12, "day": 32, "hour": 25, "minute": 61, "second": 62}  # more than each has
 STAMPS = ("timestamp", "datetime", "epoch")  # numbers of these names are moments, too
@@ -68,9 +68,10 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
     inputs = records.inputs if series is None else Subset(records.inputs, plan.order)
     notices = counted(records.name, {"windows across a gap, left out": plan.across_gaps})
     return replace(
-        choose(records, plan.own), inputs=WindowInputs(inputs, plan.starts, window.length),
+        choose(records, plan.own),
+        inputs=WindowInputs(inputs, plan.starts, window.length),
         notices=records.notices + notices,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,13 @@ class Times:
 
 
 def plan_windows(
-    name: str, count: int, window: Window, series: np.ndarray | None, times: Times | None,
+    name: str,
+    count: int,
+    window: Window,
+    series: np.ndarray | None,
+    times: Times | None,
     line_of: Callable[[int], int] | None = None,
-) -> Plan:  # fmt: skip
+) -> Plan:
     """Cut the rows of each series into windows.
 
     Raises:
@@ -166,9 +171,13 @@ def _largest_gap(name: str, window: Window, times: Times) -> float:
 
 
 def _refuse_disorder(
-    name: str, column: str, steps: np.ndarray, inside: np.ndarray, order: np.ndarray,
+    name: str,
+    column: str,
+    steps: np.ndarray,
+    inside: np.ndarray,
+    order: np.ndarray,
     line_of: Callable[[int], int] | None,
-) -> None:  # fmt: skip
+) -> None:
     wrong = np.flatnonzero(inside & ~(steps > 0))
     if not len(wrong):
         return

@@ -23,19 +23,29 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.runtime import Random, track
-from unlearn_cli.training import BatchNorm, set_learning_rate, training_mode
+from unlearn_cli.learning.training import BatchNorm, set_learning_rate, training_mode
+from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.seeds import Random
 
 TASK = "classification"
 
 
 def amnesiac(
-    model: nn.Module, forget: Batches, retain: Batches, num_classes: int, random: Random, *,
-    impair_steps: PositiveInt = 60, impair_lr: PositiveFloat | None = None, repair_steps: NonNegativeInt | None = None,
-    repair_lr: PositiveFloat | None = None, retain_share: Fraction = 1.0,
-    forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25, batch_norm: Literal["batch", "frozen"] = "batch",
-) -> nn.Module:  # fmt: skip
+    model: nn.Module,
+    forget: Batches,
+    retain: Batches,
+    num_classes: int,
+    random: Random,
+    *,
+    impair_steps: PositiveInt = 60,
+    impair_lr: PositiveFloat | None = None,
+    repair_steps: NonNegativeInt | None = None,
+    repair_lr: PositiveFloat | None = None,
+    retain_share: Fraction = 1.0,
+    forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25,
+    batch_norm: Literal["batch", "frozen"] = "batch",
+) -> nn.Module:
     """Impair with the wrong labels, then repair on retain, of which `retain_share` is used.
 
     If retain has no records of the forgotten classes, `impair_lr` is 0.003, `repair_steps` 120, `repair_lr` 0.001
@@ -58,9 +68,14 @@ def wrong_labels(labels: Tensor, num_classes: int, random: Random) -> Tensor:
 
 
 def impair(
-    model: nn.Module, relabelled: Batches, retain: Batches,
-    num_steps: int, lr: float, forget_share: float | None, batch_norm: BatchNorm,
-) -> None:  # fmt: skip
+    model: nn.Module,
+    relabelled: Batches,
+    retain: Batches,
+    num_steps: int,
+    lr: float,
+    forget_share: float | None,
+    batch_norm: BatchNorm,
+) -> None:
     """Train on the relabelled records and on retain, in the same batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)

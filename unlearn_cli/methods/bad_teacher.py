@@ -31,9 +31,9 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches, Unlabelled
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.runtime import track
-from unlearn_cli.training import BatchNorm, outputs_of, set_learning_rate, training_mode
+from unlearn_cli.learning.training import BatchNorm, outputs_of, set_learning_rate, training_mode
+from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.runtime.progress import track
 
 TASK = "classification"
 LOST = 0.75  # a class is lost when a larger share of its records is forgotten
@@ -43,14 +43,22 @@ KEPT_NUMBERS = 1 << 27  # of the teachers' outputs: half a GiB
 
 
 def bad_teacher(
-    model: nn.Module, original: nn.Module, incompetent_teacher: nn.Module,
-    forget_inputs: Unlabelled, retain_inputs: Unlabelled, *,
-    impair_steps: PositiveInt | None = None, impair_lr: PositiveFloat | None = None,
-    repair_steps: NonNegativeInt | None = None, repair_lr: PositiveFloat | None = None,
-    temperature: PositiveFloat = 1.0, retain_share: Fraction = 1.0,
-    forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25, correct_teachers: bool = True,
+    model: nn.Module,
+    original: nn.Module,
+    incompetent_teacher: nn.Module,
+    forget_inputs: Unlabelled,
+    retain_inputs: Unlabelled,
+    *,
+    impair_steps: PositiveInt | None = None,
+    impair_lr: PositiveFloat | None = None,
+    repair_steps: NonNegativeInt | None = None,
+    repair_lr: PositiveFloat | None = None,
+    temperature: PositiveFloat = 1.0,
+    retain_share: Fraction = 1.0,
+    forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25,
+    correct_teachers: bool = True,
     batch_norm: Literal["batch", "frozen"] = "batch",
-) -> nn.Module:  # fmt: skip
+) -> nn.Module:
     """Impair with both teachers, then repair with the competent one on retain, of which `retain_share` is used.
 
     If only lost classes are forgotten, there are 40 steps of `impair_lr` 0.003 and 60 of `repair_lr` 0.001 unless
@@ -135,9 +143,14 @@ def worth_keeping(forget: Unlabelled, retain: Unlabelled, num_steps: int) -> boo
 
 
 def impair(
-    model: nn.Module, teachers: Teachers, parts: Parts,
-    num_steps: int, lr: float, forget_share: float | None, batch_norm: BatchNorm,
-) -> None:  # fmt: skip
+    model: nn.Module,
+    teachers: Teachers,
+    parts: Parts,
+    num_steps: int,
+    lr: float,
+    forget_share: float | None,
+    batch_norm: BatchNorm,
+) -> None:
     """Learn from the random teacher on forget and from the original on retain, in the same batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)

@@ -7,7 +7,8 @@ agree with B on forgotten records and with the labels on the others, in the same
     L_f = l(U(x), B(x)) + beta sum over layers of mean((a(U_l) - a(B_l))^2)          over its forgotten records
     L_r = l(U(x), y)                                                                  over its retain records
 
-with l the manifest's loss and a the attention maps of unlearn_cli.attention. A part that a batch lacks counts as 0.
+with l the manifest's loss and a the attention maps of unlearn_cli.learning.attention. A part that a batch lacks counts
+as 0.
 
 Source: Tarun, Chundawat, Mandal, Kankanhalli: Deep Regression Unlearning, arXiv 2210.08196, algorithm 1.
 Needs forgotten samples without labels, labelled `retain`, and new weights of the same architecture.
@@ -26,24 +27,41 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.attention import Recording, attention_loss, named_layers, record
 from unlearn_cli.data.batches import Batches, Unlabelled
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.errors import UserError
-from unlearn_cli.runtime import track
-from unlearn_cli.training import BatchNorm, Schedule, TaskLoss, fit, scheduled, set_learning_rate, training_mode
+from unlearn_cli.learning.attention import Recording, attention_loss, named_layers, record
+from unlearn_cli.learning.training import (
+    BatchNorm,
+    Schedule,
+    TaskLoss,
+    fit,
+    scheduled,
+    set_learning_rate,
+    training_mode,
+)
+from unlearn_cli.runtime.progress import track
 
 TASK = "regression"
 
 
 def blindspot(
-    model: nn.Module, fresh: nn.Module, forget_inputs: Unlabelled, retain: Batches, task_loss: TaskLoss,
-    input_shape: tuple[int, ...], *,
-    blindspot_epochs: PositiveInt = 10, blindspot_lr: PositiveFloat = 3e-3,
-    epochs: PositiveInt = 10, lr: PositiveFloat = 3e-3, attention_weight: NonNegativeFloat = 50.0,
-    layers: list[str] | None = None, schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle",
+    model: nn.Module,
+    fresh: nn.Module,
+    forget_inputs: Unlabelled,
+    retain: Batches,
+    task_loss: TaskLoss,
+    input_shape: tuple[int, ...],
+    *,
+    blindspot_epochs: PositiveInt = 10,
+    blindspot_lr: PositiveFloat = 3e-3,
+    epochs: PositiveInt = 10,
+    lr: PositiveFloat = 3e-3,
+    attention_weight: NonNegativeFloat = 50.0,
+    layers: list[str] | None = None,
+    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle",
     batch_norm: Literal["batch", "frozen"] = "batch",
-) -> nn.Module:  # fmt: skip
+) -> nn.Module:
     """Train the blindspot model as `train` does, then the student. `layers` are those whose attention is compared."""
     layers = named_layers(model, input_shape, layers) if attention_weight else []
     fit(fresh, retain, task_loss, epochs=blindspot_epochs, lr=blindspot_lr, schedule=schedule)
@@ -53,9 +71,18 @@ def blindspot(
 
 
 def unlearn(
-    model: nn.Module, blind: nn.Module, forget_inputs: Unlabelled, retain: Batches, task_loss: TaskLoss,
-    layers: list[str], attention_weight: float, epochs: int, lr: float, schedule: Schedule, batch_norm: BatchNorm,
-) -> None:  # fmt: skip
+    model: nn.Module,
+    blind: nn.Module,
+    forget_inputs: Unlabelled,
+    retain: Batches,
+    task_loss: TaskLoss,
+    layers: list[str],
+    attention_weight: float,
+    epochs: int,
+    lr: float,
+    schedule: Schedule,
+    batch_norm: BatchNorm,
+) -> None:
     """Train the student on mixed batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
@@ -71,9 +98,16 @@ def unlearn(
 
 
 def batch_loss(
-    outputs: Tensor, y: Tensor, blind: nn.Module, x: Tensor, is_forget: Tensor,
-    student: list[Tensor], teacher: Recording, task_loss: TaskLoss, attention_weight: float,
-) -> Tensor:  # fmt: skip
+    outputs: Tensor,
+    y: Tensor,
+    blind: nn.Module,
+    x: Tensor,
+    is_forget: Tensor,
+    student: list[Tensor],
+    teacher: Recording,
+    task_loss: TaskLoss,
+    attention_weight: float,
+) -> Tensor:
     """Return L of one batch; the labels of forgotten records, which are NaN, are left alone."""
     num_forget, loss = int(is_forget.sum()), outputs.new_zeros(())
     if num_forget:

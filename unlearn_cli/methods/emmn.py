@@ -29,11 +29,13 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from unlearn_cli.learning.noise import CHUNK, learn_noise
+from unlearn_cli.learning.training import outputs_of, scheduled, set_learning_rate, training_mode
 from unlearn_cli.methods.unsir import still_recognised
-from unlearn_cli.noise import CHUNK, learn_noise
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.runtime import Random, note, track
-from unlearn_cli.training import outputs_of, scheduled, set_learning_rate, training_mode
+from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.run import note
+from unlearn_cli.runtime.seeds import Random
 
 TASK = "classification"
 HELD_OUT = 64  # samples of each forgotten class that tell when it is forgotten
@@ -41,15 +43,28 @@ RECOGNISED = 0.1  # the probability of its class above which one counts as still
 
 
 def emmn(
-    model: nn.Module, original: nn.Module, forget_classes: list[int], num_classes: int, input_shape: tuple[int, ...],
-    random: Random, *,
+    model: nn.Module,
+    original: nn.Module,
+    forget_classes: list[int],
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    random: Random,
+    *,
     targets: Literal["labels", "corrected"] = "corrected",
-    noise_steps: NonNegativeInt = 40, noise_size: PositiveInt = 128, maximizing: NonNegativeInt = 8,
-    noise_lr: PositiveFloat = 0.05, regularisation: NonNegativeFloat = 1e-4, smoothing: NonNegativeFloat = 0.5,
-    impair_steps: PositiveInt = 200, impair_lr: PositiveFloat = 1e-3, batch_size: PositiveInt = 128,
-    schedule: Literal["constant", "cosine"] = "cosine", batch_norm: Literal["batch", "frozen"] = "frozen",
-    rounds: PositiveInt = 3, proxies_left: Fraction = 0.02,
-) -> nn.Module:  # fmt: skip
+    noise_steps: NonNegativeInt = 40,
+    noise_size: PositiveInt = 128,
+    maximizing: NonNegativeInt = 8,
+    noise_lr: PositiveFloat = 0.05,
+    regularisation: NonNegativeFloat = 1e-4,
+    smoothing: NonNegativeFloat = 0.5,
+    impair_steps: PositiveInt = 200,
+    impair_lr: PositiveFloat = 1e-3,
+    batch_size: PositiveInt = 128,
+    schedule: Literal["constant", "cosine"] = "cosine",
+    batch_norm: Literal["batch", "frozen"] = "frozen",
+    rounds: PositiveInt = 3,
+    proxies_left: Fraction = 0.02,
+) -> nn.Module:
     """Train on `noise_size` samples a class for `impair_steps`, and again until held-out noise is not recognised.
 
     Each class of F has `maximizing` samples of the other noise beside them. There are at most `rounds` rounds; the
@@ -57,9 +72,15 @@ def emmn(
     recognised. `batch_norm` frozen keeps the statistics of data, which noise has not.
     """
     learn = partial(
-        learn_noise, original, input_shape=input_shape, random=random,
-        steps=noise_steps, lr=noise_lr, regularisation=regularisation, smoothing=smoothing,
-    )  # fmt: skip
+        learn_noise,
+        original,
+        input_shape=input_shape,
+        random=random,
+        steps=noise_steps,
+        lr=noise_lr,
+        regularisation=regularisation,
+        smoothing=smoothing,
+    )
     likeness = learn(forget_classes=list(range(num_classes)), kind="minimize", size=noise_size + HELD_OUT).samples
     held_out = likeness[forget_classes, noise_size:].flatten(0, 1)
     held_out_labels = torch.tensor(forget_classes, device=held_out.device).repeat_interleave(HELD_OUT)
@@ -98,9 +119,16 @@ def corrected(outputs: Tensor, forget_classes: list[int]) -> Tensor:
 
 
 def impair(
-    model: nn.Module, x: Tensor, y: Tensor, random: Random, num_steps: int, batch_size: int, lr: float,
-    schedule: Literal["constant", "cosine"], batch_norm: Literal["batch", "frozen"],
-) -> None:  # fmt: skip
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    random: Random,
+    num_steps: int,
+    batch_size: int,
+    lr: float,
+    schedule: Literal["constant", "cosine"],
+    batch_norm: Literal["batch", "frozen"],
+) -> None:
     """Train on noise (n, *shape), drawn with replacement, and its target probabilities (n, K)."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)

@@ -12,15 +12,21 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.runtime import track
-from unlearn_cli.training import TaskLoss, make_optimizer, training_mode
+from unlearn_cli.learning.training import TaskLoss, make_optimizer, training_mode
+from unlearn_cli.runtime.progress import track
 
 
 def finetune(
-    model: nn.Module, retain: Batches, task_loss: TaskLoss, *,
-    epochs: PositiveInt = 5, steps: PositiveInt | None = None, optimizer: Literal["adam", "sgd"] = "adam",
-    lr: PositiveFloat = 1e-3, batch_norm: Literal["batch", "frozen"] = "batch",
-) -> nn.Module:  # fmt: skip
+    model: nn.Module,
+    retain: Batches,
+    task_loss: TaskLoss,
+    *,
+    epochs: PositiveInt = 5,
+    steps: PositiveInt | None = None,
+    optimizer: Literal["adam", "sgd"] = "adam",
+    lr: PositiveFloat = 1e-3,
+    batch_norm: Literal["batch", "frozen"] = "batch",
+) -> nn.Module:
     """Train all weights on retain for `epochs`, or for so many `steps`; with sgd, without momentum."""
     chosen = make_optimizer(model, optimizer, lr)
     training_mode(model, batch_norm)

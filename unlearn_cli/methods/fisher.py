@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.runtime import Random, count, found, full_precision, track
-from unlearn_cli.training import outputs_of
+from unlearn_cli.learning.training import outputs_of
+from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.run import count, found, full_precision
+from unlearn_cli.runtime.seeds import Random
 
 TASK = "classification"
 WHOLE = True  # gradients of single records are taken through the network's parts, so every process does all of it
@@ -37,10 +39,17 @@ Weights = dict[str, Tensor]
 
 
 def fisher(
-    model: nn.Module, retain: Batches, num_classes: int, random: Random, *,
-    records: PositiveInt = 2000, labels: Literal["model", "data"] = "model", alpha: PositiveFloat | None = None,
-    max_ratio: PositiveFloat = 100.0, max_retain_loss: Fraction = 0.02,
-) -> nn.Module:  # fmt: skip
+    model: nn.Module,
+    retain: Batches,
+    num_classes: int,
+    random: Random,
+    *,
+    records: PositiveInt = 2000,
+    labels: Literal["model", "data"] = "model",
+    alpha: PositiveFloat | None = None,
+    max_ratio: PositiveFloat = 100.0,
+    max_retain_loss: Fraction = 0.02,
+) -> nn.Module:
     """Add the noise once; F is estimated on `records` of retain.
 
     With `labels` of the model, the expectation over y is exact: every class counts as it is probable.

@@ -22,11 +22,10 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli import training
 from unlearn_cli.data.batches import Batches, Unlabelled
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.runtime import Random, track
-from unlearn_cli.training import (
+from unlearn_cli.learning import training
+from unlearn_cli.learning.training import (
     BatchNorm,
     LabelStatistics,
     Schedule,
@@ -35,18 +34,29 @@ from unlearn_cli.training import (
     set_learning_rate,
     training_mode,
 )
+from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.seeds import Random
 
 TASK = "regression"
 
 
 def gaussian_amnesiac(
-    model: nn.Module, forget_inputs: Unlabelled, retain: Batches, label_statistics: LabelStatistics,
-    task_loss: TaskLoss, random: Random, *,
-    epochs: PositiveInt = 5, lr: PositiveFloat = 5e-3, clip: bool = False,
+    model: nn.Module,
+    forget_inputs: Unlabelled,
+    retain: Batches,
+    label_statistics: LabelStatistics,
+    task_loss: TaskLoss,
+    random: Random,
+    *,
+    epochs: PositiveInt = 5,
+    lr: PositiveFloat = 5e-3,
+    clip: bool = False,
     labels_of: Literal["train", "retain"] = "retain",
-    repair_epochs: NonNegativeInt = 5, repair_lr: PositiveFloat = 1e-3,
-    schedule: Literal["constant", "cosine", "one_cycle"] = "cosine", batch_norm: Literal["batch", "frozen"] = "batch",
-) -> nn.Module:  # fmt: skip
+    repair_epochs: NonNegativeInt = 5,
+    repair_lr: PositiveFloat = 1e-3,
+    schedule: Literal["constant", "cosine", "one_cycle"] = "cosine",
+    batch_norm: Literal["batch", "frozen"] = "batch",
+) -> nn.Module:
     """Train on retain and relabelled forgotten records for `epochs`, then on retain alone.
 
     `labels_of` says whose mean and spread the drawn labels have; `clip` brings them into the range of those labels.
@@ -75,9 +85,14 @@ def draw_labels(count: int, statistics: LabelStatistics, random: Random, clip: b
 
 
 def repair(
-    model: nn.Module, retain: Batches, task_loss: TaskLoss,
-    epochs: int, lr: float, schedule: Schedule, batch_norm: BatchNorm,
-) -> None:  # fmt: skip
+    model: nn.Module,
+    retain: Batches,
+    task_loss: TaskLoss,
+    epochs: int,
+    lr: float,
+    schedule: Schedule,
+    batch_norm: BatchNorm,
+) -> None:
     """Train on retain alone, with a new optimizer."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)

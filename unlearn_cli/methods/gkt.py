@@ -30,27 +30,45 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.attention import attention_loss, named_layers, record
-from unlearn_cli.generator import Memory, make_generator
-from unlearn_cli.noise import check_depends
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.runtime import Random, note, track
-from unlearn_cli.training import scheduled, set_learning_rate
+from unlearn_cli.learning.attention import attention_loss, named_layers, record
+from unlearn_cli.learning.generator import Memory, make_generator
+from unlearn_cli.learning.noise import check_depends
+from unlearn_cli.learning.training import scheduled, set_learning_rate
+from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.run import note
+from unlearn_cli.runtime.seeds import Random
 
 TASK = "classification"
 
 
 def gkt(
-    original: nn.Module, fresh: nn.Module, forget_classes: list[int], input_shape: tuple[int, ...], random: Random, *,
-    cycles: PositiveInt = 300, batch_size: Annotated[int, Field(ge=2)] = 128, student_steps: PositiveInt = 10,
-    code_size: PositiveInt = 128, width: PositiveInt = 16,
-    generator_lr: PositiveFloat = 1e-3, student_lr: PositiveFloat = 5e-3,
-    schedule: Literal["constant", "cosine"] = "cosine", clip: PositiveFloat = 5.0,
-    targets: Literal["original", "corrected"] = "corrected", gate: Fraction | None = None,
-    restart_after: PositiveInt = 100, temperature: PositiveFloat = 1.0, attention: NonNegativeFloat | None = None,
-    layers: list[str] | None = None, confidence: NonNegativeFloat = 1.0, balance: NonNegativeFloat = 5.0,
-    memory: NonNegativeInt = 8192, remembered: Fraction = 0.5,
-) -> nn.Module:  # fmt: skip
+    original: nn.Module,
+    fresh: nn.Module,
+    forget_classes: list[int],
+    input_shape: tuple[int, ...],
+    random: Random,
+    *,
+    cycles: PositiveInt = 300,
+    batch_size: Annotated[int, Field(ge=2)] = 128,
+    student_steps: PositiveInt = 10,
+    code_size: PositiveInt = 128,
+    width: PositiveInt = 16,
+    generator_lr: PositiveFloat = 1e-3,
+    student_lr: PositiveFloat = 5e-3,
+    schedule: Literal["constant", "cosine"] = "cosine",
+    clip: PositiveFloat = 5.0,
+    targets: Literal["original", "corrected"] = "corrected",
+    gate: Fraction | None = None,
+    restart_after: PositiveInt = 100,
+    temperature: PositiveFloat = 1.0,
+    attention: NonNegativeFloat | None = None,
+    layers: list[str] | None = None,
+    confidence: NonNegativeFloat = 1.0,
+    balance: NonNegativeFloat = 5.0,
+    memory: NonNegativeInt = 8192,
+    remembered: Fraction = 0.5,
+) -> nn.Module:
     """Distil the original into `fresh` over `cycles` generated batches.
 
     `gate` is epsilon; without it every sample passes. After `restart_after` cycles in a row in which fewer than two did
@@ -134,9 +152,14 @@ def unlikeness(outputs: Tensor, confidence: float, balance: float) -> Tensor:
 
 
 def student_loss(
-    original: nn.Module, fresh: nn.Module, x: Tensor, dropped: list[int],
-    temperature: float, layers: list[str], attention: float,
-) -> Tensor:  # fmt: skip
+    original: nn.Module,
+    fresh: nn.Module,
+    x: Tensor,
+    dropped: list[int],
+    temperature: float,
+    layers: list[str],
+    attention: float,
+) -> Tensor:
     """Return what the student minimises: the disagreement, and the distance of its attention from the teacher's."""
     with record(original, layers) as seen, torch.no_grad():
         teacher_outputs, taught = original(x), seen.take()
@@ -166,9 +189,13 @@ def step(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer, cli
 
 
 def renew(
-    generator: nn.Module, optimizer: torch.optim.Optimizer, input_shape: tuple[int, ...], random: Random,
-    code_size: int, width: int,
-) -> None:  # fmt: skip
+    generator: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    input_shape: tuple[int, ...],
+    random: Random,
+    code_size: int,
+    width: int,
+) -> None:
     """Begin with a new generator: from where this one is no gradient leads back, since nothing passes."""
     other = make_generator(input_shape, random, code_size=code_size, width=width)
     generator.load_state_dict(other.state_dict())

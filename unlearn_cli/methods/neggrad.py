@@ -18,16 +18,24 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.runtime import track
-from unlearn_cli.training import TaskLoss, make_optimizer, training_mode
+from unlearn_cli.learning.training import TaskLoss, make_optimizer, training_mode
+from unlearn_cli.runtime.progress import track
 
 
 def neggrad(
-    model: nn.Module, forget: Batches, retain: Batches, task_loss: TaskLoss, *,
-    retain_weight: NonNegativeFloat = 1.0, num_steps: PositiveInt = 100, lr: PositiveFloat = 1e-3,
-    optimizer: Literal["sgd", "adam"] = "adam", forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25,
-    max_forget_loss: PositiveFloat | None = 5.0, batch_norm: Literal["batch", "frozen"] = "frozen",
-) -> nn.Module:  # fmt: skip
+    model: nn.Module,
+    forget: Batches,
+    retain: Batches,
+    task_loss: TaskLoss,
+    *,
+    retain_weight: NonNegativeFloat = 1.0,
+    num_steps: PositiveInt = 100,
+    lr: PositiveFloat = 1e-3,
+    optimizer: Literal["sgd", "adam"] = "adam",
+    forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25,
+    max_forget_loss: PositiveFloat | None = 5.0,
+    batch_norm: Literal["batch", "frozen"] = "frozen",
+) -> nn.Module:
     """Take `num_steps` steps; with `retain_weight` 0 no record of retain is touched.
 
     A step does not ascend while the loss on its forgotten records is above `max_forget_loss` (null: it always does).
@@ -46,9 +54,13 @@ def neggrad(
 
 
 def ascend(
-    model: nn.Module, forget: Batches, task_loss: TaskLoss, optimizer: torch.optim.Optimizer,
-    num_steps: int, max_forget_loss: float | None,
-) -> None:  # fmt: skip
+    model: nn.Module,
+    forget: Batches,
+    task_loss: TaskLoss,
+    optimizer: torch.optim.Optimizer,
+    num_steps: int,
+    max_forget_loss: float | None,
+) -> None:
     """Minimise minus the loss on forget."""
     steps = track(forget.steps(num_steps), "ascend", model, optimizer)
     for x, y in steps:
@@ -60,9 +72,16 @@ def ascend(
 
 
 def ascend_and_descend(
-    model: nn.Module, forget: Batches, retain: Batches, task_loss: TaskLoss, optimizer: torch.optim.Optimizer,
-    num_steps: int, retain_weight: float, forget_share: float | None, max_forget_loss: float | None,
-) -> None:  # fmt: skip
+    model: nn.Module,
+    forget: Batches,
+    retain: Batches,
+    task_loss: TaskLoss,
+    optimizer: torch.optim.Optimizer,
+    num_steps: int,
+    retain_weight: float,
+    forget_share: float | None,
+    max_forget_loss: float | None,
+) -> None:
     """Minimise the loss on retain, weighted, minus that on forget, both of the same mixed batches."""
     steps = track(mix(forget, retain, forget_share).steps(num_steps), "ascend", model, optimizer)
     for x, y, is_forget in steps:

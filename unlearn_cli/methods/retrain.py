@@ -12,17 +12,30 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.training import TaskLoss, fit
+from unlearn_cli.learning.training import TaskLoss, fit
 
 
 def retrain(
-    fresh: nn.Module, retain: Batches, task_loss: TaskLoss, *,
-    epochs: PositiveInt = 20, optimizer: Literal["adam", "sgd"] = "adam", lr: PositiveFloat = 2e-3,
-    weight_decay: NonNegativeFloat = 0.0, momentum: NonNegativeFloat = 0.9,
+    fresh: nn.Module,
+    retain: Batches,
+    task_loss: TaskLoss,
+    *,
+    epochs: PositiveInt = 20,
+    optimizer: Literal["adam", "sgd"] = "adam",
+    lr: PositiveFloat = 2e-3,
+    weight_decay: NonNegativeFloat = 0.0,
+    momentum: NonNegativeFloat = 0.9,
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle",
-) -> nn.Module:  # fmt: skip
+) -> nn.Module:
     """Train `fresh` on retain by the recipe of `unlearn-cli train`, whose settings and defaults are the same."""
     return fit(
-        fresh, retain, task_loss, epochs=epochs, optimizer=optimizer, lr=lr, weight_decay=weight_decay,
-        momentum=momentum, schedule=schedule,
-    )  # fmt: skip
+        fresh,
+        retain,
+        task_loss,
+        epochs=epochs,
+        optimizer=optimizer,
+        lr=lr,
+        weight_decay=weight_decay,
+        momentum=momentum,
+        schedule=schedule,
+    )

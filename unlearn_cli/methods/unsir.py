@@ -27,10 +27,12 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.noise import CHUNK, Noise, learn_noise, optimise_samples
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.runtime import Random, found, note, track
-from unlearn_cli.training import outputs_of, set_learning_rate, training_mode
+from unlearn_cli.learning.noise import CHUNK, Noise, learn_noise, optimise_samples
+from unlearn_cli.learning.training import outputs_of, set_learning_rate, training_mode
+from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.run import found, note
+from unlearn_cli.runtime.seeds import Random
 
 LEARNING_RATE, HIGHER, LOWER, ROUNDS = 3e-3, 1.5, 1 / 3, 6  # of the first round, the factors, and the most rounds
 RECOGNISED = (
@@ -44,14 +46,28 @@ CHECKED_RECORDS = 1000  # of retain, by which a round that destroys the network 
 
 
 def unsir(
-    model: nn.Module, original: nn.Module, retain: Batches, forget_classes: list[int], input_shape: tuple[int, ...],
-    random: Random, *,
-    noise: Noise | None = None, noise_steps: NonNegativeInt = 25, noise_size: PositiveInt | None = None,
-    noise_lr: PositiveFloat = 0.1, regularisation: NonNegativeFloat = 0.1, noise_share: PositiveFloat = 0.33,
-    retain_per_class: PositiveInt = 1000, impair_steps: PositiveInt = 25, repair_steps: NonNegativeInt = 90,
-    impair_lr: PositiveFloat | None = None, repair_lr: PositiveFloat | None = None,
-    proxies_left: Fraction = 0.05, max_retain_loss: Fraction = 0.5, batch_norm: Literal["batch", "frozen"] = "batch",
-) -> nn.Module:  # fmt: skip
+    model: nn.Module,
+    original: nn.Module,
+    retain: Batches,
+    forget_classes: list[int],
+    input_shape: tuple[int, ...],
+    random: Random,
+    *,
+    noise: Noise | None = None,
+    noise_steps: NonNegativeInt = 25,
+    noise_size: PositiveInt | None = None,
+    noise_lr: PositiveFloat = 0.1,
+    regularisation: NonNegativeFloat = 0.1,
+    noise_share: PositiveFloat = 0.33,
+    retain_per_class: PositiveInt = 1000,
+    impair_steps: PositiveInt = 25,
+    repair_steps: NonNegativeInt = 90,
+    impair_lr: PositiveFloat | None = None,
+    repair_lr: PositiveFloat | None = None,
+    proxies_left: Fraction = 0.05,
+    max_retain_loss: Fraction = 0.5,
+    batch_norm: Literal["batch", "frozen"] = "batch",
+) -> nn.Module:
     """Impair and repair once with `impair_lr` (`repair_lr`: half of it), or in rounds until the class is forgotten.
 
     `noise_size` is the number of noise samples a class: 32, of more than four classes 128 in all (8 or more each), so
@@ -62,9 +78,15 @@ def unsir(
     if noise is None:
         size = noise_size or a_class(NOISE, len(forget_classes))
         noise = learn_noise(
-            original, forget_classes, input_shape, random,
-            steps=noise_steps, size=size, lr=noise_lr, regularisation=regularisation,
-        )  # fmt: skip
+            original,
+            forget_classes,
+            input_shape,
+            random,
+            steps=noise_steps,
+            size=size,
+            lr=noise_lr,
+            regularisation=regularisation,
+        )
     subset = retain.per_class(retain_per_class)
     x_noise, y_noise = noise.labelled(random.device)
 
@@ -107,9 +129,16 @@ def unsir(
 
 
 def impair(
-    model: nn.Module, subset: Batches, x_noise: Tensor, y_noise: Tensor, random: Random,
-    num_steps: int, noise_share: float, lr: float, batch_norm: Literal["batch", "frozen"],
-) -> None:  # fmt: skip
+    model: nn.Module,
+    subset: Batches,
+    x_noise: Tensor,
+    y_noise: Tensor,
+    random: Random,
+    num_steps: int,
+    noise_share: float,
+    lr: float,
+    batch_norm: Literal["batch", "frozen"],
+) -> None:
     """Train on retain records and, in the same batches, on noise that is drawn with replacement and labelled c."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     training_mode(model, batch_norm)
@@ -124,9 +153,14 @@ def impair(
 
 
 def repair(
-    model: nn.Module, subset: Batches, optimizer: torch.optim.Optimizer,
-    first: int, last: int, total: int, batch_norm: Literal["batch", "frozen"],
-) -> None:  # fmt: skip
+    model: nn.Module,
+    subset: Batches,
+    optimizer: torch.optim.Optimizer,
+    first: int,
+    last: int,
+    total: int,
+    batch_norm: Literal["batch", "frozen"],
+) -> None:
     """Train on retain records alone: the steps from `first` to `last` of `total`, over which the rate falls to 0."""
     highest = optimizer.defaults["lr"]
     training_mode(model, batch_norm)
@@ -156,9 +190,17 @@ def class_proxies(
     labels = torch.tensor(forget_classes, device=start.device).repeat_interleave(len(start))
     spread = float(start.std())
     proxies, _ = optimise_samples(
-        original, samples, labels, random, kind="minimize", steps=PROXY_STEPS, lr=PROXY_LR * spread,
-        regularisation=0.0, smoothing=PROXY_SMOOTHING * spread, phase="proxies",
-    )  # fmt: skip
+        original,
+        samples,
+        labels,
+        random,
+        kind="minimize",
+        steps=PROXY_STEPS,
+        lr=PROXY_LR * spread,
+        regularisation=0.0,
+        smoothing=PROXY_SMOOTHING * spread,
+        phase="proxies",
+    )
     taken = outputs_of(original, proxies.split(CHUNK)).argmax(dim=1) == labels
     for number in forget_classes:
         if not (labels[taken] == number).any():

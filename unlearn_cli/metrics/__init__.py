@@ -28,11 +28,20 @@ TABLE: dict[str, str] = {
 _WHOLE = ("weight_distance", "buffer_distance", "run_time_efficiency", "sample_efficiency")
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "classification": (
-        "accuracy", "loss", "calibration_error", "js_divergence", "kl_divergence", "activation_distance", "agreement",
-        "wasserstein", "tug_of_war", "average_gap", *_WHOLE,
+        "accuracy",
+        "loss",
+        "calibration_error",
+        "js_divergence",
+        "kl_divergence",
+        "activation_distance",
+        "agreement",
+        "wasserstein",
+        "tug_of_war",
+        "average_gap",
+        *_WHOLE,
     ),
     "regression": ("mae", "rmse", "r2", "loss", "wasserstein", "mean_absolute_difference", *_WHOLE),
-}  # fmt: skip
+}
 
 # All that are defined for a task.
 _TRAINED = ("relearn_time", "anamnesis_index")
@@ -44,5 +53,10 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 # Of the whole network, under the split 'model'; and distances to a reference, for which there is a noise floor.
 WHOLE = (*_WHOLE, *_TRAINED, "tug_of_war", "average_gap")
 DISTANCES = (
-    "js_divergence", "kl_divergence", "activation_distance", "wasserstein", "mean_absolute_difference", "average_gap",
-)  # fmt: skip
+    "js_divergence",
+    "kl_divergence",
+    "activation_distance",
+    "wasserstein",
+    "mean_absolute_difference",
+    "average_gap",
+)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats import missing, share
 from unlearn_cli.stats.by_record import all_finite
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 
 def accuracy(outputs: Outputs) -> Estimate:

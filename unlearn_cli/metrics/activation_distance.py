@@ -4,10 +4,10 @@ Source: Golatkar et al. 2021; Chundawat et al., arXiv 2205.08096, section 4. Nee
 it reads outputs, no hidden activations; other code takes L1, or a root of mean squares.
 """
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.divergences import l2
 from unlearn_cli.stats.intervals import mean
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 TASK = "classification"
 

@@ -4,9 +4,9 @@ Source: Cao & Yang 2015 (completeness); attacks.md section 2. Needs a reference;
 Warning: it sees the largest output alone.
 """
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.intervals import missing, share
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 TASK = "classification"
 

@@ -12,25 +12,36 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.plugin import Fraction
-from unlearn_cli.relearning import Relearned, make_goal, relearn, repeated
-from unlearn_cli.report import Estimate
+from unlearn_cli.learning.relearning import Relearned, make_goal, relearn, repeated
+from unlearn_cli.learning.training import TaskLoss
+from unlearn_cli.plugins.plugin import Fraction
 from unlearn_cli.stats.intervals import missing, ratio
-from unlearn_cli.training import TaskLoss
+from unlearn_cli.stats.results import Estimate
 
 
 def anamnesis_index(
-    model: nn.Module, reference: nn.Module, original: nn.Module, forget: Batches, test: Batches, task_loss: TaskLoss,
-    *, alpha: Fraction = 0.05, lr: PositiveFloat = 1e-3, cap: PositiveInt = 300, every: PositiveInt = 1,
+    model: nn.Module,
+    reference: nn.Module,
+    original: nn.Module,
+    forget: Batches,
+    test: Batches,
+    task_loss: TaskLoss,
+    *,
+    alpha: Fraction = 0.05,
+    lr: PositiveFloat = 1e-3,
+    cap: PositiveInt = 300,
+    every: PositiveInt = 1,
     repeats: PositiveInt = 5,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """Return the ratio of the mean steps, with a t interval (delta method) over pairs of repeats."""
     goal = make_goal(original, forget, test, task_loss, alpha)
 
     def run(network: nn.Module, name: str) -> list[Relearned]:
-        return repeated(repeats, f"relearn {name}", lambda repeat: relearn(
-            network, forget, goal, task_loss, lr=lr, cap=cap, every=every, repeat=repeat
-        ))  # fmt: skip
+        return repeated(
+            repeats,
+            f"relearn {name}",
+            lambda repeat: relearn(network, forget, goal, task_loss, lr=lr, cap=cap, every=every, repeat=repeat),
+        )
 
     return index(run(model, "model"), run(reference, "reference"), cap)
 

@@ -9,9 +9,9 @@ averages unlike quantities; read them one by one.
 import numpy as np
 
 from unlearn_cli.metrics.tug_of_war import accuracy_gaps
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.intervals import missing
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.stats.signals import phi
 

@@ -5,7 +5,7 @@ buffers without a single step of training.
 """
 
 from unlearn_cli.metrics.weight_distance import Weights, norm_of_difference
-from unlearn_cli.report import Estimate
+from unlearn_cli.stats.results import Estimate
 
 
 def buffer_distance(weights: Weights, original_weights: Weights) -> Estimate:

@@ -12,11 +12,11 @@ import numpy as np
 from pydantic import PositiveInt
 from scipy.special import log_softmax
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.by_record import all_finite, by_record
 from unlearn_cli.stats.cluster_variance import Clusters, clusters_of, too_few
 from unlearn_cli.stats.intervals import bounded, missing, unsure
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 TASK = "classification"
 REPEATS = 200

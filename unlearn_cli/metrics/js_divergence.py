@@ -4,10 +4,10 @@ Source: Lin 1991; attacks.md section 2. Needs a reference; two references differ
 distance between references. Warning: what the authors' code calls JS is something else (stats/divergences.py).
 """
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.divergences import js
 from unlearn_cli.stats.intervals import mean
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 TASK = "classification"
 

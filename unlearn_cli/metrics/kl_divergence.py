@@ -4,10 +4,10 @@ Source: Kullback & Leibler 1951; attacks.md section 2. Needs a reference. Warnin
 confident disagreements decide it.
 """
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.divergences import kl
 from unlearn_cli.stats.intervals import mean
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 TASK = "classification"
 

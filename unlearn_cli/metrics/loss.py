@@ -3,10 +3,10 @@
 import numpy as np
 from scipy.special import logsumexp
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats import mean
 from unlearn_cli.stats.by_record import by_record
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 
 def loss(outputs: Outputs) -> Estimate:

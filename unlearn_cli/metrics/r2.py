@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats import missing, ratio
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 
 def r2(outputs: Outputs) -> Estimate:

@@ -7,8 +7,8 @@ on them.
 
 from dataclasses import dataclass
 
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.intervals import missing
+from unlearn_cli.stats.results import Estimate
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Warning: a sample forward counts like one backward, which costs about twice as m
 """
 
 from unlearn_cli.metrics.run_time_efficiency import Cost, share
-from unlearn_cli.report import Estimate
+from unlearn_cli.stats.results import Estimate
 
 
 def sample_efficiency(cost: Cost, reference_cost: Cost) -> Estimate:

@@ -7,9 +7,9 @@ Source: Zhao et al. 2024 (RUM). Needs a reference. Warning: a product hides whic
 
 import numpy as np
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.intervals import missing
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 TASK = "classification"
 SPLITS = ("forget", "retain", "test")

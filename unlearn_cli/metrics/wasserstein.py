@@ -12,10 +12,10 @@ import math
 import numpy as np
 from scipy.stats import norm, t, wasserstein_distance
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.cluster_variance import Clusters, clusters_of, too_few
 from unlearn_cli.stats.intervals import CONFIDENCE, bounded, missing, unsure
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.signals import phi
 
 RESAMPLES = 500

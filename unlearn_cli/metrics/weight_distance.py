@@ -13,8 +13,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from unlearn_cli.report import Estimate, Layer
 from unlearn_cli.stats.intervals import missing
+from unlearn_cli.stats.results import Estimate, Layer
 
 PIECE = 2**20  # numbers that are looked at together: float64 copies of a whole network would be several times its size
 
@@ -54,10 +54,12 @@ def squared_norm(tensor: Tensor) -> float:
 def layers(weights: Weights, original_weights: Weights) -> list[Layer]:
     """Return the distance of each tensor, and relative to its norm in the original."""
     return [
-        *(_layer(name, "parameter", tensor, original_weights.parameters[name])
-          for name, tensor in weights.parameters.items()),
+        *(
+            _layer(name, "parameter", tensor, original_weights.parameters[name])
+            for name, tensor in weights.parameters.items()
+        ),
         *(_layer(name, "buffer", tensor, original_weights.buffers[name]) for name, tensor in weights.buffers.items()),
-    ]  # fmt: skip
+    ]
 
 
 def _layer(name: str, kind: Literal["parameter", "buffer"], ours: Tensor, theirs: Tensor) -> Layer:

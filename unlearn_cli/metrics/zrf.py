@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.divergences import js, published_js
 from unlearn_cli.stats.intervals import mean, missing
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
 
 TASK = "classification"
 

@@ -8,13 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.manifest import Manifest
+from unlearn_cli.schema.manifest import Manifest
 
 ENDINGS = {"SoftmaxBackward0": "softmax", "SigmoidBackward0": "sigmoid", "HardsigmoidBackward0": "sigmoid"}
 VIEWS = (
-    "View", "UnsafeView", "Reshape", "Squeeze", "Unsqueeze", "Alias", "Clone", "ToCopy", "Permute", "Transpose",
-    "TBack", "Select", "Slice", "Expand",
-)  # fmt: skip
+    "View",
+    "UnsafeView",
+    "Reshape",
+    "Squeeze",
+    "Unsqueeze",
+    "Alias",
+    "Clone",
+    "ToCopy",
+    "Permute",
+    "Transpose",
+    "TBack",
+    "Select",
+    "Slice",
+    "Expand",
+)
 
 
 def build(manifest: Manifest, num_outputs: int) -> nn.Module:

@@ -8,9 +8,14 @@ LAYERS = (64, 32, 16)
 
 
 def lstm_pair(
-    num_classes: int, input_shape: tuple[int, int], *,
-    buckets: int = 4096, embedding: int = 64, hidden: int = 64, dropout: float = 0.3,
-) -> "LSTMPair":  # fmt: skip
+    num_classes: int,
+    input_shape: tuple[int, int],
+    *,
+    buckets: int = 4096,
+    embedding: int = 64,
+    hidden: int = 64,
+    dropout: float = 0.3,
+) -> "LSTMPair":
     """Build the network for samples (2, words): numbers of words, 0 where a shorter sentence is padded.
 
     There are `buckets` word vectors, which are learned; a number beyond them shares the vector of its remainder.

@@ -27,8 +27,9 @@ class Clock:
         self.seconds = dict.fromkeys(PARTS, 0.0)
         self.part, self.since, self.locked = "other", time.perf_counter(), False
         self.handles = [
-            register_optimizer_step_pre_hook(self._before_step), register_optimizer_step_post_hook(self._after_step)
-        ]  # fmt: skip
+            register_optimizer_step_pre_hook(self._before_step),
+            register_optimizer_step_post_hook(self._after_step),
+        ]
 
     def at(self, part: str) -> None:
         """Say that a part begins, and the one before it ends."""

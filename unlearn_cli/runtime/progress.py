@@ -11,12 +11,12 @@ from torch import Tensor
 
 from unlearn_cli import console, ranks
 from unlearn_cli.errors import Interrupted
-from unlearn_cli.report import Curve
 from unlearn_cli.runtime import state
 from unlearn_cli.runtime.processes import highest
 from unlearn_cli.runtime.run import Run, current
 from unlearn_cli.runtime.seeds import TorchRandom
 from unlearn_cli.runtime.state import Stateful
+from unlearn_cli.stats.results import Curve
 
 SAVE_EVERY_SECONDS = 60.0  # how much work a killed process may lose; never changes a result
 SAVE, STOP = 1, 2  # after a step

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli import console, ranks, report
+from unlearn_cli import console, ranks
 from unlearn_cli.errors import Interrupted
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.devices import Precision, choose_device, choose_precision
 from unlearn_cli.runtime.profile import Clock
 from unlearn_cli.runtime.seeds import Random, derive
+from unlearn_cli.stats.results import Cost, Curve
 
 SMALL_SAMPLE, SMALL_NETWORK = 256, 10**6  # numbers of a sample, parameters
 CLOCKED = {"evaluate": "evaluation", "files": "files"}  # timed phases that are parts of a profile
@@ -38,8 +39,8 @@ class Run:
     compiled: bool = False
     clock: Clock | None = None
     predicted_in: torch.dtype = torch.float32  # what metrics and attacks read
-    curves: list[report.Curve] = field(default_factory=list)
-    cost: report.Cost = field(default_factory=report.Cost)
+    curves: list[Curve] = field(default_factory=list)
+    cost: Cost = field(default_factory=Cost)
     seconds: dict[str, float] = field(default_factory=dict)
     phases: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -166,10 +167,18 @@ def show(name: str, samples: Tensor, classes: list[int]) -> None:
 
 @contextmanager
 def start(
-    *, device: str = "auto", precision: Precision = "auto", seed: int = 0, batch_size: int = 128,
-    memory_budget: int = 2 * 2**30, partial: Path | None = None, identity: str = "", shard: bool = False,
-    compiled: bool = False, profiled: bool = False,
-) -> Iterator[Run]:  # fmt: skip
+    *,
+    device: str = "auto",
+    precision: Precision = "auto",
+    seed: int = 0,
+    batch_size: int = 128,
+    memory_budget: int = 2 * 2**30,
+    partial: Path | None = None,
+    identity: str = "",
+    shard: bool = False,
+    compiled: bool = False,
+    profiled: bool = False,
+) -> Iterator[Run]:
     """Begin a run: choose device and precision by capability, make torch deterministic, listen to signals.
 
     Raises:

@@ -24,16 +24,7 @@ from unlearn_cli.stats.intervals import (
     share,
     upper_bound,
 )
-from unlearn_cli.stats.roc import (
-    auc,
-    auc_deviation,
-    cuts,
-    histogram,
-    null_rate,
-    roc_points,
-    ties_share,
-    tpr_at_fpr,
-)
+from unlearn_cli.stats.roc import auc, auc_deviation, cuts, histogram, null_rate, roc_points, ties_share, tpr_at_fpr
 
 __all__ = [
     "Findings",

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import ks_2samp
 
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.cluster_variance import clusters_of, effective_share, halves, too_few
 from unlearn_cli.stats.intervals import CONFIDENCE, bounded, clopper_pearson, lower_bound, missing, upper_bound
+from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import Groups, cuts
 
 REPEATS = 5
@@ -112,10 +112,17 @@ def advantage(rates: HeldOut | None) -> Estimate:
     low = value - math.hypot(rates.tpr - tpr_low, fpr_high - rates.fpr)
     high = value + math.hypot(tpr_high - rates.tpr, rates.fpr - fpr_low)
     found = bounded(value, size, (max(low, -1), min(high, 1)), ACCURACY_INTERVAL)
-    return found if rates.effective is None else found.model_copy(update={
-        "clusters": rates.clusters, "interval": f"{ACCURACY_INTERVAL}, effective sample size of the clusters",
-        "design_effect": size / (m + n),
-    })  # fmt: skip
+    return (
+        found
+        if rates.effective is None
+        else found.model_copy(
+            update={
+                "clusters": rates.clusters,
+                "interval": f"{ACCURACY_INTERVAL}, effective sample size of the clusters",
+                "design_effect": size / (m + n),
+            }
+        )
+    )
 
 
 def balanced_accuracy(rates: HeldOut | None) -> Estimate:

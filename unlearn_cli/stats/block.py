@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.report import Attack, Estimate
 from unlearn_cli.stats import audit, roc
 from unlearn_cli.stats.cluster_variance import clusters_of
 from unlearn_cli.stats.intervals import CONFIDENCE
+from unlearn_cli.stats.results import Attack, Estimate
 
 FPRS = (0.001, 0.01, 0.05)
 PRIORS = (0.5, 0.1, 0.01)
@@ -41,9 +41,7 @@ class Scores:
         if self.groups is None:
             return Scores(np.sort(members), np.sort(non_members))
         orders = [np.lexsort(pair[::-1]) for pair in zip((members, non_members), self.groups, strict=True)]
-        return Scores(
-            members[orders[0]], non_members[orders[1]], self.groups[0][orders[0]], self.groups[1][orders[1]]
-        )  # fmt: skip
+        return Scores(members[orders[0]], non_members[orders[1]], self.groups[0][orders[0]], self.groups[1][orders[1]])
 
 
 def attack_block(scores: Scores, *, name: str, tier: str, settings: dict[str, Any], seed: int) -> Attack:

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import log_softmax
 from scipy.stats import binomtest, norm, t
 
-from unlearn_cli.outputs import Outputs
+from unlearn_cli.stats.outputs import Outputs
 
 LEVEL = 1e-3  # of each test
 KNOWS = 0.1  # squared correlation with the labels

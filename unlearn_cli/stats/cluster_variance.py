@@ -101,9 +101,7 @@ def shrinkage(freedom: float) -> float:
     return float(norm.ppf(one_sided) / t.ppf(one_sided, freedom)) ** 2
 
 
-def halves(
-    groups: np.ndarray, other_groups: np.ndarray, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def halves(groups: np.ndarray, other_groups: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Draw one half of the clusters; return the masks of the records, and of the others, that lie in it.
 
     A cluster that has records on both sides lies in the same half with all of them. Of two clusters of a side or more,

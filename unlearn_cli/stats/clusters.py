@@ -3,9 +3,9 @@
 import numpy as np
 from scipy.stats import rankdata, t
 
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.cluster_variance import CONFIDENCE
 from unlearn_cli.stats.intervals import missing
+from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import auc
 
 
@@ -35,7 +35,13 @@ def clustered_auc(members: np.ndarray, scores: np.ndarray) -> Estimate:
         return found.model_copy(update={"runs": runs})
     freedom = found.degrees_of_freedom or runs - 1.0
     half = max(found.high - value, value - found.low)
-    return found.model_copy(update={
-        "sd": half / float(t.ppf((1 + CONFIDENCE) / 2, freedom)), "degrees_of_freedom": freedom, "runs": runs,
-        "clusters": None, "design_effect": None, "interval": f"{found.interval}: {runs} runs",
-    })  # fmt: skip
+    return found.model_copy(
+        update={
+            "sd": half / float(t.ppf((1 + CONFIDENCE) / 2, freedom)),
+            "degrees_of_freedom": freedom,
+            "runs": runs,
+            "clusters": None,
+            "design_effect": None,
+            "interval": f"{found.interval}: {runs} runs",
+        }
+    )

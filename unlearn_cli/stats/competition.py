@@ -48,6 +48,4 @@ def points(epsilon: float, runs: int) -> float:
 def forgetting_quality(ours: np.ndarray, theirs: np.ndarray, delta: float = 1e-5) -> np.ndarray:
     """Return the points of each record: ours (N, n) and theirs (N, n), the same number of runs on both sides."""
     runs = len(ours)
-    return np.array([
-        points(epsilon_of_record(ours[:, i], theirs[:, i], delta), runs) for i in range(ours.shape[1])
-    ])  # fmt: skip
+    return np.array([points(epsilon_of_record(ours[:, i], theirs[:, i], delta), runs) for i in range(ours.shape[1])])

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Confusion
 from unlearn_cli.stats.intervals import share
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Confusion
 
 
 def confusion(outputs: Outputs, names: list[str], split: str, role: str) -> Confusion:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from unlearn_cli.report import Curve, Estimate
 from unlearn_cli.stats.block import Scores
+from unlearn_cli.stats.results import Curve, Estimate
 
 
 @dataclass(frozen=True)

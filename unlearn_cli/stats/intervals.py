@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, binomtest, norm, t
 
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.cluster_variance import CONFIDENCE, Clusters, clusters_of, effective_share, too_few
+from unlearn_cli.stats.results import Estimate
 
 __all__ = ["CONFIDENCE"]
 
@@ -58,9 +58,9 @@ def unsure(value: float, n: int, clusters: Clusters, reason: str) -> Estimate:
 
 def described(found: Estimate, clusters: Clusters, design_effect: float | None) -> Estimate:
     """Add to an estimate how many clusters it comes from, and what they cost."""
-    return found.model_copy(update={
-        "clusters": clusters.count, "design_effect": design_effect, "degrees_of_freedom": clusters.freedom
-    })  # fmt: skip
+    return found.model_copy(
+        update={"clusters": clusters.count, "design_effect": design_effect, "degrees_of_freedom": clusters.freedom}
+    )
 
 
 def lower_bound(hits: ArrayLike, n: float, confidence: float = CONFIDENCE) -> np.ndarray:
@@ -108,9 +108,13 @@ def ratio(numerators: np.ndarray, denominators: np.ndarray, groups: np.ndarray |
 
 
 def delta_method(
-    value: float, influence: np.ndarray, *, interval: str = "delta method, t", at_least: float | None = None,
+    value: float,
+    influence: np.ndarray,
+    *,
+    interval: str = "delta method, t",
+    at_least: float | None = None,
     groups: np.ndarray | None = None,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """Return an estimate from the influence of each record on it: standard error = SD(influence) / sqrt(n)."""
     n = len(influence)
     if not (math.isfinite(value) and np.isfinite(influence).all()):
@@ -126,7 +130,7 @@ def delta_method(
 
 def _clustered(
     value: float, influence: np.ndarray, interval: str, at_least: float | None, clusters: Clusters
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """Return an estimate whose standard error is that of the jackknife over clusters."""
     n, reason = len(influence), too_few(clusters)
     if reason:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import t
 
-from unlearn_cli.report import Comparison, Estimate
 from unlearn_cli.stats.intervals import CONFIDENCE
+from unlearn_cli.stats.results import Comparison, Estimate
 
 
 def over_references(estimates: Sequence[Estimate]) -> Estimate:
@@ -30,20 +30,34 @@ def over_references(estimates: Sequence[Estimate]) -> Estimate:
     if unsure is not None:
         return Estimate(value=value, n=first.n, sd=sd, runs=runs, reason=unsure.reason, **clusters)
     # each side by itself: the interval of a distance that may be 0 reaches further down than up
-    sides = [(one.value - one.low, one.high - one.value) for one in estimates
-             if one.value is not None and one.low is not None and one.high is not None]  # fmt: skip
+    sides = [
+        (one.value - one.low, one.high - one.value)
+        for one in estimates
+        if one.value is not None and one.low is not None and one.high is not None
+    ]
     below, above = (max(over_runs, float(side)) for side in (np.mean(sides, axis=0) if sides else (0.0, 0.0)))
     low = max(0.0, value - below) if values.min() >= 0 else value - below  # a distance or a share is not negative
     return Estimate(
-        value=value, n=first.n, low=low, high=value + above, sd=sd, runs=runs,
-        interval="t over references, or that of the records if it is wider", **clusters,
-    )  # fmt: skip
+        value=value,
+        n=first.n,
+        low=low,
+        high=value + above,
+        sd=sd,
+        runs=runs,
+        interval="t over references, or that of the records if it is wider",
+        **clusters,
+    )
 
 
 def compare(
-    subject: Estimate, references: Sequence[Estimate], original: Estimate | None, *, split: str, metric: str,
+    subject: Estimate,
+    references: Sequence[Estimate],
+    original: Estimate | None,
+    *,
+    split: str,
+    metric: str,
     distance: bool,
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     """Set a number of the subject beside those of the references, and normalise it where the original is known.
 
     For a distance to references, those of the references are leave-one-out: the noise floor between retrainings.

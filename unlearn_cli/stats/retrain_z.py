@@ -40,10 +40,12 @@ def statistics(candidate: np.ndarray, references: np.ndarray, spread: float) -> 
         areas.append(auc(ours, theirs).value or 0.0)
         folded.append(auc(np.abs(ours), np.abs(theirs)).value or 0.0)
     return {
-        "mean_z": float(z.mean()), "mean_z2": float(np.square(z).mean()),
+        "mean_z": float(z.mean()),
+        "mean_z2": float(np.square(z).mean()),
         "share_beyond": float((np.abs(z) > BEYOND).mean()),
-        "auc_z": float(np.mean(areas)), "auc_abs_z": float(np.mean(folded)),
-    }  # fmt: skip
+        "auc_z": float(np.mean(areas)),
+        "auc_abs_z": float(np.mean(folded)),
+    }
 
 
 def left_out(references: np.ndarray, spread: float) -> list[dict[str, float]]:

@@ -8,9 +8,9 @@ import math
 import numpy as np
 from scipy.stats import norm, rankdata, t
 
-from unlearn_cli.report import Estimate, Rates
 from unlearn_cli.stats.cluster_variance import Clusters, clusters_of, effective_share, too_few
 from unlearn_cli.stats.intervals import CONFIDENCE, bounded, clopper_pearson, described, missing, unsure
+from unlearn_cli.stats.results import Estimate, Rates
 
 LOW_RESOLUTION = 10  # false positives; with fewer, one non-member moves the threshold visibly
 
@@ -100,10 +100,14 @@ def auc_deviation(area: Estimate) -> Estimate:
         return area.model_copy(update={"value": abs(area.value - 0.5)})
     low, high = area.low - 0.5, area.high - 0.5
     least = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-    return area.model_copy(update={
-        "value": abs(area.value - 0.5), "low": least, "high": max(abs(low), abs(high)),
-        "interval": f"{area.interval}, folded",
-    })  # fmt: skip
+    return area.model_copy(
+        update={
+            "value": abs(area.value - 0.5),
+            "low": least,
+            "high": max(abs(low), abs(high)),
+            "interval": f"{area.interval}, folded",
+        }
+    )
 
 
 def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float, groups: Groups | None = None) -> Rates:

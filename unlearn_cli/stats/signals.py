@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import entr, log_softmax, logsumexp
 
-from unlearn_cli.outputs import Outputs
 from unlearn_cli.stats.by_record import by_record
+from unlearn_cli.stats.outputs import Outputs
 
 
 def margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -5,18 +5,24 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.svm import SVC
 
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.cluster_variance import clusters_of
 from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.intervals import bounded, missing, share
+from unlearn_cli.stats.results import Estimate
 
 LEAST = 4  # records of a side: two to fit on and two to judge by
 
 
 def svc_findings(
-    forget: np.ndarray, members: np.ndarray, others: np.ndarray, *, cap: int, balanced: bool, seed: int,
+    forget: np.ndarray,
+    members: np.ndarray,
+    others: np.ndarray,
+    *,
+    cap: int,
+    balanced: bool,
+    seed: int,
     groups: Sequence[np.ndarray | None] = (None, None, None),
-) -> Findings:  # fmt: skip
+) -> Findings:
     """Fit SVC(C=3, RBF, gamma=1/features) on one number a record, on three quarters of members and of others.
 
     Returns the share of forget that is called member, beside that of the quarters kept apart: on retain it is the
@@ -46,15 +52,19 @@ def svc_findings(
     )
     of_forget, of_retain, of_test = (share(part, of) for part, of in zip(called, clusters, strict=True))
     accuracy = _balanced_accuracy(of_retain, of_test)
-    quantities = {"flagged_forget": of_forget, "flagged_retain": of_retain, "flagged_test": of_test,
-                  "balanced_accuracy": accuracy,
-                  "fitted_on": Estimate(value=len(fit[0]) + len(fit[1]), n=len(fit[0]) + len(fit[1]))}  # fmt: skip
+    quantities = {
+        "flagged_forget": of_forget,
+        "flagged_retain": of_retain,
+        "flagged_test": of_test,
+        "balanced_accuracy": accuracy,
+        "fitted_on": Estimate(value=len(fit[0]) + len(fit[1]), n=len(fit[0]) + len(fit[1])),
+    }
     return _told(quantities, accuracy, constant=flagged in ([0, 0, 0], sizes))
 
 
 def _shuffled(
     values: np.ndarray, groups: np.ndarray | None, random: np.random.Generator, cap: int
-) -> tuple[np.ndarray, np.ndarray | None]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw at most `cap` records; of clusters, whole ones one after the other."""
     if groups is None:
         return random.permutation(np.sort(values))[:cap], None

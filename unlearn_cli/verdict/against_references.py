@@ -5,8 +5,8 @@ import math
 import numpy as np
 from scipy.stats import t
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate, Finding
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate, Finding
 from unlearn_cli.verdict.checks import Check, distribution, near, share_near
 
 ACCURACY_MARGIN = 0.03

@@ -1,6 +1,6 @@
 """Gates of the audit tier: what shadow runs of the recipe show (attacks.md 3.2, G-ulira, G-eps)."""
 
-from unlearn_cli.report import Estimate, Finding
+from unlearn_cli.stats.results import Estimate, Finding
 from unlearn_cli.verdict.checks import Check, distribution, near, share_at_most
 
 AUC_MARGIN, TPR_LIMIT, EPSILON_LIMIT, DECILE_MARGIN = 0.05, 0.01, 0.5, 0.05

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta, binom, norm, t
 
-from unlearn_cli.report import Estimate
 from unlearn_cli.stats.cluster_variance import clusters_of, effective_share
 from unlearn_cli.stats.intervals import mean, share
+from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import Groups, auc, welch
 
 
@@ -89,9 +89,13 @@ def hits_at_most(claim: str, hits: np.ndarray, limit: float, groups: np.ndarray 
 
 
 def not_worse(
-    claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float, unit: float = 0.0,
+    claim: str,
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    margin: float,
+    unit: float = 0.0,
     groups: np.ndarray | None = None,
-) -> Check:  # fmt: skip
+) -> Check:
     """Test that a mean is not more than `margin` below that of K comparators on the same records.
 
     ours (n,), theirs (K, n). The variance has two parts: of the paired differences over the records, and, with several

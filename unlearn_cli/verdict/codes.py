@@ -1,6 +1,6 @@
 """From a verdict to the exit code of the command (design.md 7). Neither torch nor SciPy."""
 
-from unlearn_cli.report import Verdict
+from unlearn_cli.verdict.results import Verdict
 
 ORDER = ("quick", "standard", "audit")
 

@@ -9,18 +9,24 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Gate, Half, Judgement, Verdict
+from unlearn_cli.schema.literals import Half
+from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.verdict.checks import Check
 from unlearn_cli.verdict.policy import Candidate, checks_of
+from unlearn_cli.verdict.results import Gate, Judgement, Verdict
 
 LEVEL = 0.05
 
 
 def judge(
-    subject: Candidate, controls: Sequence[Candidate], tier: str, *, attempts: int = 1, half: Half = "all",
+    subject: Candidate,
+    controls: Sequence[Candidate],
+    tier: str,
+    *,
+    attempts: int = 1,
+    half: Half = "all",
     level: float = LEVEL,
-) -> tuple[list[Gate], Verdict, Judgement]:  # fmt: skip
+) -> tuple[list[Gate], Verdict, Judgement]:
     """Judge the subject and, by the same checks, the controls; return all gates, the verdict, and how it came about."""
     gates = gates_of(subject, tier, level=level, attempts=attempts)
     calibration: dict[str, Verdict] = {}
@@ -32,13 +38,21 @@ def judge(
         calibration[control.role] = worst(judged)
         gates += judged
     verdict, reasons = concluded(worst([gate for gate in gates if gate.role == subject.role]), calibration, tier)
-    reasons = [*reasons, *(f"{gate.condition}: {gate.reason}" for gate in gates
-                           if gate.role == subject.role and gate.reason)]  # fmt: skip
+    reasons = [
+        *reasons,
+        *(f"{gate.condition}: {gate.reason}" for gate in gates if gate.role == subject.role and gate.reason),
+    ]
     block = subject.blocks.get("population")
     how = Judgement(
-        tier=tier, level=level, attempts=attempts, holdout_half=half, calibration=calibration, reasons=reasons,
-        clusters=clusters_by_split(subject.outputs), design_effect=block.auc.design_effect if block else None,
-    )  # fmt: skip
+        tier=tier,
+        level=level,
+        attempts=attempts,
+        holdout_half=half,
+        calibration=calibration,
+        reasons=reasons,
+        clusters=clusters_by_split(subject.outputs),
+        design_effect=block.auc.design_effect if block else None,
+    )
     return gates, verdict, how
 
 
@@ -72,9 +86,16 @@ def _gate(check: Check, adjusted: float, role: str, level: float, attempts: int)
     elif check.p_failed is not None and adjusted <= level:
         verdict = "failed"
     return Gate(
-        condition=check.claim, verdict=verdict, value=check.value, limit=check.limit, reason=check.reason, role=role,
-        margin=check.margin, p_passed=check.p_passed, p_failed=None if check.p_failed is None else adjusted,
-    )  # fmt: skip
+        condition=check.claim,
+        verdict=verdict,
+        value=check.value,
+        limit=check.limit,
+        reason=check.reason,
+        role=role,
+        margin=check.margin,
+        p_passed=check.p_passed,
+        p_failed=None if check.p_failed is None else adjusted,
+    )
 
 
 def worst(gates: Sequence[Gate]) -> Verdict:

@@ -14,10 +14,11 @@ from typing import Literal
 
 import numpy as np
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Estimate, Gate, OverForgetting
 from unlearn_cli.stats.cluster_variance import clusters_of, too_few
 from unlearn_cli.stats.intervals import mean, missing, share
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
+from unlearn_cli.verdict.results import Gate, OverForgetting
 
 MARGIN, ERROR_MARGIN = 0.10, 0.5  # of an accuracy; relative, of a mean absolute error
 GROUP_MARGIN, GROUP_ERROR_MARGIN = 0.5, 1.0  # both relative: of groups that may be unlike all others
@@ -112,6 +113,9 @@ def as_gate(result: OverForgetting) -> Gate:
     """Return the failed gate that over-forgetting is, unless the user insists."""
     side = "below" if result.measure == "accuracy" else "above"
     return Gate(
-        condition=f"forget.{result.measure} not far {side} that of never-seen records", verdict="failed",
-        value=result.forget, limit=result.limit, reason=f"its interval lies {side} {result.limit:.4g}",
-    )  # fmt: skip
+        condition=f"forget.{result.measure} not far {side} that of never-seen records",
+        verdict="failed",
+        value=result.forget,
+        limit=result.limit,
+        reason=f"its interval lies {side} {result.limit:.4g}",
+    )

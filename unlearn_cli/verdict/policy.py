@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unlearn_cli.outputs import Outputs
-from unlearn_cli.report import Attack, Estimate, Finding
 from unlearn_cli.stats import Scores
 from unlearn_cli.stats.intervals import share
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Attack, Estimate, Finding
 from unlearn_cli.stats.roc import above, allowed_false_positives, tpr_at_fpr
 from unlearn_cli.verdict.against_references import forget_accuracy, hits, retrain_z
 from unlearn_cli.verdict.audit import audit

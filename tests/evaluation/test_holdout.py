@@ -1,0 +1,132 @@
+"""What test lacks costs the attacks that need it, not the command: the others run, and the report says why."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.tiny import invoke, write_manifest
+from unlearn_cli.evaluation.holdout import class_matched_holdout
+from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.plugins.run_options import RunOptions
+
+REGRESSION = """\
+version: 1
+task: regression
+model: {architecture: mlp, arguments: {hidden: []}}
+input: {shape: [2]}
+target: {mean: 0, std: 1}
+data:
+  train: {table: {path: all.csv, label: y, id: id, features: [a, b]}, rows: {first: 0.7}}
+  test: {table: {path: all.csv, label: y, id: id, features: [a, b]}, rows: {last: 0.3}}
+forget: {where: [{column: day, op: '<', value: 40}]}
+"""
+CLASSES = """\
+version: 1
+task: classification
+model: {architecture: mlp, arguments: {hidden: []}}
+input: {shape: [2]}
+data:
+  train: {table: {path: train.csv, label: kind, id: id, features: [a, b]}}
+  test: {table: {path: test.csv, label: kind, id: id, features: [a, b]}}
+forget: {classes: [rare]}
+"""
+
+
+def attacked(*arguments: object) -> tuple[int, dict[str, Any]]:
+    result = invoke("attack", *arguments, "--json", "--device", "cpu")
+    return result.exit_code, json.loads(result.stdout)
+
+
+def skipped(document: dict[str, Any]) -> dict[str, str]:
+    return {one["name"]: one["reason"] for one in document["skipped"]}
+
+
+@pytest.fixture
+def period(tmp_path: Path) -> Path:
+    """A series whose first weeks are to be forgotten, and whose last weeks are test; a network that knows it."""
+    x = np.random.default_rng(0).normal(size=(500, 2))
+    rows = [f"{i},{a:.5f},{b:.5f},{i},{a + 2 * b + 0.01 * i % 1:.5f}" for i, (a, b) in enumerate(x)]
+    (tmp_path / "all.csv").write_text("id,a,b,day,y\n" + "\n".join(rows) + "\n")
+    save_file({"head.weight": torch.tensor([[1.0, 2.0]]), "head.bias": torch.zeros(1)}, tmp_path / "m.safetensors")
+    return write_manifest(tmp_path, REGRESSION)
+
+
+@pytest.mark.parametrize("tier", ["quick", "standard"])
+def test_the_holdout_of_a_period_that_test_lacks_is_all_of_test(tier: str, period: Path) -> None:
+    model = period.parent / "m.safetensors"
+    code, document = attacked(model, "-m", period, "--tier", tier, "--half", "all", "--original", model)
+    assert code in (0, 3, 4)
+    block = next(one for one in document["attacks"] if one["name"] == "population")
+    assert block["num_non_members"] == 150
+    assert any(caveat.startswith("The hold-out is all of test") for caveat in document["caveats"])
+
+
+def write_kinds(folder: Path, test: dict[str, int]) -> Path:
+    """Write tables of points around one place per kind, and a network that tells the places apart."""
+    centres = {"common": (4, 0), "other": (0, 4), "rare": (-4, -4)}
+    for name, counts in (("train", {"common": 200, "other": 200, "rare": 30}), ("test", test)):
+        random = np.random.default_rng(len(name))
+        lines = [
+            f"{name}-{kind}-{i},{random.normal(centres[kind][0]):.5f},{random.normal(centres[kind][1]):.5f},{kind}"
+            for kind, n in counts.items() for i in range(n)
+        ]  # fmt: skip
+        (folder / f"{name}.csv").write_text("id,a,b,kind\n" + "\n".join(lines) + "\n")
+    weight = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
+    save_file({"head.weight": weight, "head.bias": torch.zeros(3)}, folder / "m.safetensors")
+    return write_manifest(folder, CLASSES)
+
+
+@pytest.mark.parametrize("tier", ["quick", "standard"])
+def test_of_a_class_without_test_records_the_attacks_that_need_them_are_left_out(tier: str, tmp_path: Path) -> None:
+    manifest = write_kinds(tmp_path, {"common": 100, "other": 100})
+    model = tmp_path / "m.safetensors"
+    code, document = attacked(model, "-m", manifest, "--tier", tier, "--original", model)
+    assert code == 3  # it still knows the class
+    assert "no records like the forgotten ones" in skipped(document)["population"]
+    assert "sanity" in {one["name"] for one in document["findings"]}
+    assert all(one["name"] not in skipped(document) for one in document["findings"])
+    assert any("were not run" in caveat for caveat in document["caveats"])
+    gate = next(one for one in document["gates"] if one["condition"].startswith("population AUC"))
+    assert gate["verdict"] == "inconclusive" and gate["reason"]
+    plan = invoke("attack", model, "-m", manifest, "--dry-run")
+    assert "not run: population: data.test has no records like" in plan.stdout
+    assert invoke("evaluate", model, "-m", manifest, "--original", model).exit_code == 0
+
+
+@pytest.mark.parametrize(("ids", "compared"), [(1, True), (5, False)])
+def test_a_forgotten_class_that_test_lacks_may_hold_a_twentieth_of_forget(
+    ids: int, compared: bool, tmp_path: Path
+) -> None:
+    names = [f"train-common-{i}" for i in range(40)] + [f"train-rare-{i}" for i in range(ids)]
+    write_kinds(tmp_path, {"common": 100, "other": 100})
+    manifest = write_manifest(tmp_path, CLASSES.replace("{classes: [rare]}", f"{{ids: [{', '.join(names)}]}}"))
+    holdout = class_matched_holdout(open_inputs(manifest, RunOptions()))
+    assert (holdout.reason is None, len(holdout.positions) == 100) == (compared, compared)
+    assert "rare" in (holdout.notes[0] if compared else holdout.reason or "")
+
+
+def test_a_constant_network_passes_where_one_of_two_classes_remains(tmp_path: Path) -> None:
+    manifest = write_kinds(tmp_path, {"common": 400, "rare": 400})
+    for name in ("train", "test"):
+        lines = (tmp_path / f"{name}.csv").read_text().splitlines(keepends=True)
+        (tmp_path / f"{name}.csv").write_text("".join(line for line in lines if "other" not in line))
+    original, constant = tmp_path / "m.safetensors", tmp_path / "constant.safetensors"
+    save_file({"head.weight": torch.tensor([[1.0, 1.0], [-1.0, -1.0]]), "head.bias": torch.zeros(2)}, original)
+    save_file({"head.weight": torch.zeros(2, 2), "head.bias": torch.tensor([3.0, 0.0])}, constant)
+    _, document = attacked(constant, "-m", manifest, "--original", original)
+    gates = {one["condition"]: one["verdict"] for one in document["gates"] if one["role"] == "subject"}
+    assert gates["the outputs differ between records and classes"] == "passed"
+    assert "failed" not in gates.values()
+    sentence = "Only class 'common' remains: the result can only be a constant network"
+    assert any(caveat.startswith(sentence) for caveat in document["caveats"])
+    arguments = ["unlearn", original, "-m", manifest, "--method", "finetune", "--set", "epochs=1", "-o", tmp_path / "o"]
+    plan = invoke(*arguments, "--dry-run", "--json")
+    assert json.loads(plan.stdout)["remaining_class"] == "common"
+    assert sentence in plan.stderr and sentence in invoke(*arguments, "--dry-run").stdout
+    assert sentence in invoke(*arguments).stderr
+    assert sentence in (tmp_path / "o" / "report.json").read_text()

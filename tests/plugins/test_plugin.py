@@ -1,0 +1,168 @@
+"""A plug-in is a function: what its signature says is what the tool offers, asks for and checks."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from unlearn_cli import attacks, methods
+from unlearn_cli.cli.app import app
+from unlearn_cli.errors import UserError
+from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins.suitability import lacking
+
+METHODS, ATTACKS = list(methods.TABLE), list(attacks.TABLE)
+PLUGINS = [*(("methods", name) for name in METHODS), *(("attacks", name) for name in ATTACKS)]
+EVERYTHING = {"data", "forget", "test", "original", "reference", "cost", "shadows"}
+
+every_plugin = pytest.mark.parametrize(("kind", "name"), PLUGINS)
+
+
+@every_plugin
+def test_a_plugin_is_a_file_with_a_function_of_its_name_and_a_line_in_the_table(kind: str, name: str) -> None:
+    table = {"methods": methods.TABLE, "attacks": attacks.TABLE}[kind]
+    function = plugin.load(kind, name).function()
+    assert (function.__name__, function.__module__) == (name, f"unlearn_cli.{kind}.{name}")
+    assert len(table[name]) > 10
+
+
+@pytest.mark.parametrize("kind", ["methods", "metrics", "attacks", "models"])
+def test_every_summary_fits_on_a_line_beside_its_name(kind: str) -> None:
+    for name, summary in plugin.table(kind).items():
+        assert len(summary) <= 60, name
+        assert summary.isprintable(), name
+
+
+COMPLETED = [("unlearn", "--method", "methods"), ("evaluate", "--metric", "metrics"), ("attack", "--attack", "attacks")]
+
+
+@pytest.mark.parametrize(("command", "option", "kind"), COMPLETED)
+def test_completion_offers_every_name_with_its_summary_on_one_line(command: str, option: str, kind: str) -> None:
+    typed = {
+        "_TYPER_COMPLETE_ARGS": f"unlearn-cli {command} model {option} ",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    }
+    done = CliRunner().invoke(app, env={**typed, "_UNLEARN_CLI_COMPLETE": "complete_fish"}, prog_name="unlearn-cli")
+    assert done.stdout.splitlines() == [f"{name}\t{summary}" for name, summary in sorted(plugin.table(kind).items())]
+
+
+@pytest.mark.parametrize("kind", ["methods", "attacks"])
+def test_every_file_has_its_line_in_the_table(kind: str) -> None:
+    package = import_module(f"unlearn_cli.{kind}")
+    files = {path.stem for folder in package.__path__ for path in Path(folder).glob("*.py")} - {"__init__"}
+    assert files == set(package.TABLE)
+
+
+@every_plugin
+def test_what_is_read_from_the_source_is_what_python_sees(kind: str, name: str) -> None:
+    read = plugin.load(kind, name)
+    parameters = inspect.signature(read.function()).parameters.values()
+    assert list(read.needs) == [item.name for item in parameters if item.default is item.empty]
+    assert list(read.optional) == [item.name for item in parameters if item.name in plugin.OPTIONAL_INPUTS]
+    defaults = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
+    assert read.settings().model_dump() == {key: value for key, value in defaults.items() if key not in read.optional}
+
+
+@every_plugin
+def test_a_plugin_asks_for_known_inputs_only(kind: str, name: str) -> None:
+    read = plugin.load(kind, name)
+    assert set(read.needs) <= set(plugin.INPUTS)
+    assert lacking(read, EVERYTHING) == []
+    assert read.task in (None, "classification", "regression")
+
+
+@every_plugin
+def test_a_setting_that_is_no_number_or_unknown_is_refused(kind: str, name: str) -> None:
+    read = plugin.load(kind, name)
+    with pytest.raises(UserError, match=f"{name} has no setting 'nonsense'"):
+        plugin.settings(read, assignments=["nonsense=1"])
+    for setting, field in read.settings.model_fields.items():
+        if isinstance(field.default, float | int):
+            for value in ("many", "-1", ".nan", ".inf", "[1]"):
+                with pytest.raises(UserError, match=f"{name}: {setting}="):
+                    plugin.settings(read, assignments=[f"{setting}={value}"])
+
+
+@every_plugin
+def test_the_documentation_names_a_source_and_a_warning(kind: str, name: str) -> None:
+    source = Path(plugin.__file__).parents[1] / kind / f"{name}.py"
+    text = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    assert "Source: " in text
+    assert "Warning: " in text
+    assert "Needs" in text
+
+
+def test_no_signature_needs_torch() -> None:
+    program = (
+        "import sys\n"
+        "from unlearn_cli.plugins import plugin\n"
+        f"for kind, name in {PLUGINS}:\n"
+        "    plugin.settings(plugin.load(kind, name))\n"
+        "plugin.settings(plugin.inspect('training', 'fit', 'unlearn_cli.learning.training'), assignments=['lr=0.1'])\n"
+        "plugin.settings(plugin.inspect('noise', 'learn_noise', 'unlearn_cli.learning.noise'))\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_retraining_has_the_settings_and_defaults_of_training() -> None:
+    train = plugin.inspect("training", "fit", "unlearn_cli.learning.training").settings
+    retrain = plugin.load("methods", "retrain").settings
+    assert list(retrain.model_fields) == list(train.model_fields)
+    assert [field.annotation for field in retrain.model_fields.values()] == [
+        field.annotation for field in train.model_fields.values()
+    ]
+    assert retrain().model_dump() == train().model_dump()
+
+
+def test_settings_are_defaults_then_the_file_then_the_command_line(tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("lr: 1e-2\nepochs: 3\n", encoding="utf-8")
+    finetune = plugin.load("methods", "finetune")
+    completed = plugin.settings(finetune, config, ["lr=3e-2", "lr = 5e-2"]).model_dump()
+    assert completed == {"epochs": 3, "steps": None, "optimizer": "adam", "lr": 5e-2, "batch_norm": "batch"}
+
+
+def test_a_mistake_in_the_file_of_settings_is_refused_like_one_on_the_command_line(tmp_path: Path) -> None:
+    config = tmp_path / "settings.yaml"
+    config.write_text("learning_rate: 1\nlr: -1\n", encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        plugin.settings(plugin.load("methods", "finetune"), config)
+    assert "finetune has no setting 'learning_rate'" in str(caught.value)
+    assert "finetune: lr=-1: expected greater than 0" in str(caught.value)
+
+
+def test_the_name_of_a_layer_may_look_like_a_number(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("layers: [01, true]\nepochs: 02\n")
+    method = plugin.load("methods", "blindspot")
+    completed = plugin.settings(method, tmp_path / "settings.yaml").model_dump()
+    assert (completed["layers"], completed["epochs"]) == (["01", "true"], 2)
+    assert plugin.settings(method, None, ["layers=[0]", "epochs=0x3"]).model_dump()["layers"] == ["0"]
+
+
+def test_an_assignment_without_a_value_is_told_the_settings() -> None:
+    settings = "epochs=5, steps=None, optimizer=adam, lr=0.001, batch_norm=batch"
+    with pytest.raises(UserError, match=f"--set lr: expected name=value; settings: {settings}"):
+        plugin.settings(plugin.load("methods", "finetune"), assignments=["lr"])
+
+
+def test_the_nearest_name_is_told() -> None:
+    with pytest.raises(UserError, match=r"unknown method 'unsri'; did you mean 'unsir'\?"):
+        plugin.load("methods", "unsri")
+    with pytest.raises(UserError, match=r"did you mean 'epochs'\?"):
+        plugin.settings(plugin.load("methods", "finetune"), assignments=["epoch=1"])
+
+
+def test_a_plugin_gets_what_it_asks_for_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    offered = {"forget_outputs": "f", "holdout_outputs": "h", "model": "never"}
+    seen: dict[str, object] = {}
+    monkeypatch.setattr("unlearn_cli.attacks.population.population", lambda **given: seen.update(given))
+    read = plugin.load("attacks", "population")
+    read.call(offered, plugin.settings(read))
+    assert seen == {"forget_outputs": "f", "holdout_outputs": "h", "statistic": "margin"}

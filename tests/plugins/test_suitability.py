@@ -1,0 +1,72 @@
+"""Which method suits which manifest, and what is said when it does not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.test_readme import README
+from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.errors import UserError
+from unlearn_cli.methods import TABLE
+from unlearn_cli.plugins import plugin, suitability
+
+DATA = Path("data.yaml")
+CLASSIFICATION = {"data", "forget", "test"}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_manifest_that_lacks_what_a_method_needs_is_refused_by_name(name: str) -> None:
+    read = plugin.load("methods", name)
+    task = read.task or "classification"
+    lacking = suitability.lacking(read, {"forget"})
+    if not lacking:
+        suitability.check(read, {"forget"}, task, DATA)
+        return
+    with pytest.raises(UserError) as caught:
+        suitability.check(read, {"forget"}, task, DATA)
+    assert f"data.yaml: {name} needs {' and '.join(lacking)}, but the manifest has no data" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_method_of_the_other_task_is_refused_with_those_that_fit(name: str, task: str) -> None:
+    read = plugin.load("methods", name)
+    if read.task in (None, task):
+        suitability.check(read, CLASSIFICATION, task, DATA)
+        return
+    with pytest.raises(UserError) as caught:
+        suitability.check(read, CLASSIFICATION, task, DATA)
+    told, _, others = str(caught.value).partition("; these fit: ")
+    assert told == f"data.yaml: {name} is for {read.task}, but the manifest's task is {task}"
+    assert others.split(", ") == [
+        other for other in sorted(TABLE) if plugin.load("methods", other).task in (None, task)
+    ]
+
+
+def test_a_method_for_classes_refuses_part_of_one() -> None:
+    expected = r"unsir forgets whole classes, .* these methods forget any records: [a-z_, ]*finetune"
+    with pytest.raises(UserError, match=expected) as caught:
+        suitability.check_selection(plugin.load("methods", "unsir"), None, CLASSIFICATION, DATA)
+    offered = str(caught.value).rpartition(": ")[2].split(", ")
+    assert not any(plugin.load("methods", name).whole_classes for name in offered)
+    assert not any(plugin.load("methods", name).task == "regression" for name in offered)
+    suitability.check_selection(plugin.load("methods", "unsir"), [3], CLASSIFICATION, DATA)
+    suitability.check_selection(plugin.load("methods", "finetune"), None, CLASSIFICATION, DATA)
+
+
+def test_the_command_refuses_before_anything_is_written(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, MANIFEST.replace("{classes: [3]}", "{fraction: {share: 0.1}}"))
+    result = invoke("unlearn", original, "-m", manifest, "--method", "unsir", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "'forget' selects only part of one; these methods forget any records" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_the_help_page_and_the_readme_say_what_a_method_needs_and_suits(name: str) -> None:
+    method = plugin.load("methods", name)
+    page = " ".join(invoke("unlearn", "--help").stdout.split())
+    needs, suits = suitability.needs(method), suitability.suits(method)
+    assert f"{name}: {TABLE[name]}. Needs {needs}; for {suits}." in page
+    assert re.search(rf"^\| `{name}` \| {re.escape(needs)} \| {re.escape(suits)} \| ", README, flags=re.MULTILINE)

@@ -1,0 +1,65 @@
+"""The page of an attack: verdict, controls, probes, confusions, comparisons, what was skipped."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.commands.test_attack import given, references
+from tests.tiny import invoke, write_manifest
+from unlearn_cli.reporting import html as page
+from unlearn_cli.reporting.html.pictures import render_pictures
+from unlearn_cli.reporting.report import Report
+
+__all__ = ["references"]  # the fixture
+
+
+@pytest.fixture(scope="module")
+def reports(original: Path, references: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
+    folder = tmp_path_factory.mktemp("reports")
+    flags = ["-m", write_manifest(folder), "--original", original, *given(references[:4]), "--json"]
+    attacked = invoke("attack", original, *flags, "--tier", "standard").stdout
+    evaluated = invoke("evaluate", references[4], *flags).stdout
+    return {"attack": Report.model_validate_json(attacked), "evaluate": Report.model_validate_json(evaluated)}
+
+
+def test_the_verdict_its_controls_and_its_gates_are_told(reports: dict[str, Report]) -> None:
+    text = page.render(reports["attack"])
+    assert "Failed: what was forgotten, or what was kept, is not as after retraining (standard tier)" in text
+    assert "The controls: judged by the same gates" in text
+    assert "the verdict half of the hold-out" in text
+    assert text.count("population AUC within 0.05 of 1/2") == 1  # the controls' gates are not repeated
+
+
+def test_probes_stand_beside_each_other_and_curves_are_in_one_chart(reports: dict[str, Report]) -> None:
+    text = page.render(reports["attack"])
+    assert "<h2>Probes</h2>" in text
+    assert "recall of the head" in text
+    assert text.count("Curves of the phase relearn") == 1
+    assert "reference 4: accuracy" in text
+    assert "Skipped is not passed." in text
+    assert "Predicted classes of test forget" in text
+    assert text.count("ROC curve of the attack population</title>") == 1  # details of the checkpoint under test alone
+
+
+def test_comparisons_and_layers_are_told(reports: dict[str, Report]) -> None:
+    text = page.render(reports["evaluate"])
+    assert "<h2>Beside the references</h2>" in text
+    assert "js divergence" in text
+    assert "Distance of each tensor from the original" in text
+
+
+@pytest.mark.parametrize("verdict", ["passed", "passed_screen", "inconclusive", "nothing_to_forget", "error"])
+def test_every_verdict_has_words_that_promise_nothing(verdict: str, reports: dict[str, Report]) -> None:
+    text = page.render(reports["attack"].model_copy(update={"verdict": verdict}))
+    banner = text[text.index('<p class="verdict') :].split("</p>")[0]
+    assert verdict in banner
+    for word in ("private", "guaranteed", "certified"):
+        assert word not in text.lower()
+
+
+def test_the_page_of_pictures_says_what_they_are(reports: dict[str, Report]) -> None:
+    text = render_pictures(reports["attack"], {"subject": b"png", "reference": b"other"})
+    assert text.count("data:image/png;base64,") == 2
+    assert "may resemble a person" in " ".join(text.split())
+    assert json.dumps(reports["attack"].manifest.forget_classes)[2:-2] in text

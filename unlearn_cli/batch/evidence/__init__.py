@@ -1,0 +1,1 @@
+"""Signed statements on what a run did, and their verification."""

@@ -1,0 +1,55 @@
+"""Time as the ledger has it: UTC, told in one form whose alphabetical order is that of time."""
+
+import calendar
+import re
+from datetime import UTC, datetime, timedelta
+
+from unlearn_cli.batch.settings.policy import Deadline
+from unlearn_cli.errors import UserError
+
+_DURATION = re.compile(r"([0-9]{1,5})([dh])")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def told(time: datetime) -> str:
+    """Return a time as text in UTC with microseconds, such as '2026-11-20T09:30:00.000000Z'."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def short(text: str) -> str:
+    """Return such a text without the fractions of a second, for people."""
+    return f"{text[:19]}Z"
+
+
+def read(text: str) -> datetime:
+    """Return the time that `told` made a text of."""
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def due(received: datetime, deadline: Deadline) -> datetime:
+    """Return when a request must have been carried out: days later, or on the same day and time of a later month.
+
+    A month without that day ends the wait on its last day: 31 January is due on 28 or 29 February (GDPR Art. 12(3)
+    as regulation 1182/71 counts months).
+    """
+    start = received.astimezone(UTC)
+    if deadline.days is not None:
+        return start + timedelta(days=deadline.days)
+    years, month = divmod(start.month - 1 + (deadline.months or 0), 12)
+    year, month = start.year + years, month + 1
+    return start.replace(year=year, month=month, day=min(start.day, calendar.monthrange(year, month)[1]))
+
+
+def duration(text: str) -> timedelta:
+    """Read '7d' or '12h'.
+
+    Raises:
+        UserError: it is neither.
+    """
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise UserError(f"'{text}' is no length of time; expected a number of days or hours, such as 7d or 12h")
+    return timedelta(days=int(match[1])) if match[2] == "d" else timedelta(hours=int(match[1]))

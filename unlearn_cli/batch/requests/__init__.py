@@ -1,0 +1,1 @@
+"""Deletion requests: reading, checking and filing them."""

@@ -1,0 +1,36 @@
+"""Moving files of requests between folders so that none is lost or replaced, whenever the process is killed."""
+
+import hashlib
+import os
+from itertools import chain, count
+from pathlib import Path
+
+from unlearn_cli.storage.files import fsync, output_file
+
+REASON = ".reason.txt"
+LONGEST_NAME = 200  # bytes: the file of reasons beside it has a longer one
+
+
+def move(path: Path, folder: Path, reasons: str | None = None) -> None:
+    """Move a file into a folder, under a name that is free; the reasons come first, so that a moved file has them."""
+    folder.mkdir(exist_ok=True)
+    target = _free(folder, path.name)
+    if reasons is not None:
+        with output_file(folder / f"{target.name}{REASON}") as new:
+            new.write_text(reasons, encoding="utf-8")
+    _rename(path, target)
+
+
+def _rename(path: Path, target: Path) -> None:
+    path.rename(target)
+    fsync(target.parent)
+    fsync(path.parent)
+
+
+def _free(folder: Path, name: str) -> Path:
+    """Return a path in the folder that no file has: NAME, else NAME with a number before its ending."""
+    stem, ending = Path(name).stem, Path(name).suffix
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        stem = hashlib.sha256(os.fsencode(name)).hexdigest()
+    names = chain([f"{stem}{ending}"], (f"{stem}.{number}{ending}" for number in count(2)))
+    return next(path for path in map(folder.joinpath, names) if not os.path.lexists(path))

@@ -1,0 +1,1 @@
+"""From what requests name to records of the training data."""

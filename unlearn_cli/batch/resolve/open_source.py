@@ -1,0 +1,73 @@
+"""Opening the train source of a batch's manifest; the connection sees it and the ledger's list alone."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from unlearn_cli.batch.resolve.record_table import InMemory, RecordTable
+from unlearn_cli.batch.resolve.table_on_disk import OnDisk
+from unlearn_cli.data.dataset import absolute, open_records
+from unlearn_cli.data.table_file import TableFile, connect, is_out_of_resources
+from unlearn_cli.errors import ResourceError, UserError
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.storage.remote import located
+
+MEMORY = "400MiB"  # of DuckDB's buffers; what they cannot hold it writes to the folder
+SMALL = 2**25  # bytes of a table
+THREADS = min(4, os.cpu_count() or 1)  # each takes memory of its own
+NAME = "data.train"
+
+
+@contextmanager
+def locked_connection(manifest: Manifest, folder: Path, digests: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open a connection that writes below `folder` and nowhere else; what memory cannot hold lies there meanwhile.
+
+    Raises:
+        ResourceError: memory and disk do not suffice.
+    """
+    source = manifest.data.train.table if manifest.data else None
+    path = located(source.path, manifest.folder) if source else None
+    with TemporaryDirectory(prefix=".resolve-", dir=folder) as name:
+        scratch = Path(name).resolve()
+        settings = {"memory_limit": MEMORY, "threads": str(THREADS), "temp_directory": str(scratch)}
+        # A database in memory is quicker, but what it spills it writes again and again.
+        large = path is not None and path.is_file() and path.stat().st_size > SMALL
+        database = str(scratch / "records.duckdb") if large else ":memory:"
+        connection = connect([one for one in (path, digests) if one], folder, settings, database)
+        try:
+            yield connection
+        except duckdb.Error as error:
+            if not is_out_of_resources(error):
+                raise
+            raise ResourceError(
+                f"{folder}: {MEMORY} of memory and the space on this disk are too little to resolve the requests; free "
+                "some space and run the same command again"
+            ) from None
+        finally:
+            connection.close()
+
+
+def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> RecordTable:
+    """Open the train source.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    assert manifest.data is not None
+    source = manifest.data.train
+    if source.table is None:
+        return InMemory(open_records(source, NAME, manifest), connection)
+    if source.table.unreadable == "skip":
+        raise UserError(
+            f"{NAME}: 'unreadable: skip' does not go with a batch: a request may name a record that training leaves "
+            "out; take the rows of unreadable images out of the table"
+        )
+    spec = absolute(source.table, manifest.folder)
+    window = next((step.window for step in manifest.data.transform if step.window), None)
+    file = TableFile(spec.path, NAME, spec.missing, connection)
+    file.formats, file.private = source.dates, True
+    return OnDisk(file, spec, window, source.rows)

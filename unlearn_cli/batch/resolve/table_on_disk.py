@@ -1,0 +1,138 @@
+"""A csv, jsonl or parquet source as the table `source`: read once, by DuckDB, and of it the columns asked for alone.
+
+Which rows are records is decided as `unlearn_cli.data` does in memory: windows first, then rows without a label are
+dropped, then the source's `rows`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from unlearn_cli.batch.resolve.record_table import Wanted, insert
+from unlearn_cli.data.conditions import conjunction
+from unlearn_cli.data.selection import SHOWN, frequent_text
+from unlearn_cli.data.table_file import TableFile, plain
+from unlearn_cli.data.windows import plan_windows, series_of, times_of
+from unlearn_cli.schema.sources import Condition, Rows, Table
+from unlearn_cli.schema.transforms import Window
+
+NAME = "data.train"
+
+
+@dataclass(frozen=True)
+class Query:
+    """A SELECT and its parameters."""
+
+    text: str
+    values: list[Any]
+
+    def where(self, predicate: str, values: Sequence[Any] = ()) -> "Query":
+        return Query(f"SELECT * FROM ({self.text}) WHERE {predicate}", [*self.values, *values])
+
+    def numbered(self) -> "Query":
+        """Add the column n: the row's number, in the file's order."""
+        return Query(f"SELECT *, row_number() OVER () - 1 AS n FROM ({self.text})", self.values)
+
+    def unnumbered(self) -> "Query":
+        return Query(f"SELECT * EXCLUDE n FROM ({self.text})", self.values)
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """The file, what the manifest says of it, and the names in `source` of the columns of conditions."""
+
+    file: TableFile
+    spec: Table
+    window: Window | None
+    rows: Rows | None
+    class_names: None = None
+    names: dict[str, str] = field(default_factory=dict)
+
+    def check(self, groups: Sequence[str], conditions: Sequence[Condition]) -> None:
+        for column in (*map(self._stored, groups), *(condition.column for condition in conditions)):
+            self.file.quoted(column)
+
+    def _stored(self, column: str) -> str:
+        """Follow the two names that every source knows."""
+        known = {"id": self.spec.id or "", "label": self.spec.label}
+        return column if column in self.file.types else known.get(column, column)
+
+    def load(self, wanted: Wanted) -> np.ndarray:
+        own = [condition.column for condition in (self.rows and self.rows.where) or []]
+        self.names.update({column: f"t{i}" for i, column in enumerate(dict.fromkeys([*own, *wanted.conditions]))})
+        query = self._records(self._columns(wanted))
+        self.file.run(f"CREATE TABLE source AS {query.text}", query.values)
+        if not wanted.labels:
+            return np.array([])
+        distinct = "SELECT DISTINCT label FROM source WHERE label IS NOT NULL"
+        numbered = f"SELECT label, row_number() OVER (ORDER BY label) - 1 AS k FROM ({distinct})"
+        self.file.run(f"CREATE TABLE labels AS {numbered}")
+        return plain(self.file.run("SELECT label FROM labels ORDER BY k").fetchnumpy()["label"])
+
+    def predicate(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
+        return conjunction(conditions, self.file.comparable, self.names.__getitem__)
+
+    def frequent_values(self, column: str) -> str:
+        name = self.names[column]
+        cells = f"SELECT {name}::VARCHAR AS cell, count(*) AS n FROM source WHERE {name} IS NOT NULL GROUP BY cell"
+        return frequent_text(column, self.file.run(f"{cells} ORDER BY n DESC, cell LIMIT {SHOWN}").fetchall())
+
+    def _columns(self, wanted: Wanted) -> Query:
+        """Read the columns: text as the file has it, the others in the type that the file's reader finds."""
+        texts = [self.spec.id or "", *map(self._stored, wanted.groups)]
+        labels = [self.spec.label] if wanted.labels or self.spec.unlabelled == "drop" else []
+        columns = [f"{self.file.as_written(column)} AS x{i}" for i, column in enumerate(texts)]
+        columns += [f"{self.file.as_typed(column, texts)} AS {name}" for column, name in self.names.items()]
+        columns += [f"{self._label(self.file.as_typed(column, texts))} AS label" for column in labels]
+        reader = self.file.reader_of(texts, [*self.names, *labels])
+        return Query(f"SELECT {', '.join(columns)} FROM {reader}", self.file.arguments)
+
+    def _records(self, query: Query) -> Query:
+        """Leave the rows that are records."""
+        if self.window and (self.window.series or self.window.time):
+            query = self._in_windows(query, self.window)
+        elif self.window:
+            first = self.window.length + self.window.ahead - 1
+            own = "n >= ? AND (n - ?) % ? = 0"
+            query = query.numbered().where(own, (first, first, self.window.every)).unnumbered()
+        if self.spec.unlabelled == "drop":
+            query = query.where(self._labelled())
+        if self.rows is None:
+            return query
+        if self.rows.where:
+            return query.where(*self.predicate(self.rows.where))
+        return query.numbered().where(*self._kept(self.rows, query)).unnumbered()
+
+    def _in_windows(self, query: Query, window: Window) -> Query:
+        """Keep the rows whose window lies within their series, as they are found in memory."""
+        count = self.file.query("count(*)").fetchall()[0][0]
+        series = series_of(NAME, window.series, self.file.text(window.series)) if window.series is not None else None
+        times = window.time and times_of(NAME, window.time, self.file.text(window.time), self.file.formats)
+        plan = plan_windows(NAME, count, window, series, times or None)
+        self.file.run("CREATE TABLE windows (n BIGINT)")
+        insert(self.file.connection, "windows", [plan.own.tolist()])
+        return query.numbered().where("n IN (SELECT n FROM windows)").unnumbered()
+
+    @cached_property
+    def _label_kind(self) -> str:
+        return self.file.label_kind(self.spec.label)
+
+    def _label(self, cell: str) -> str:
+        """Return the SQL of the label as it is in memory: class numbers of a csv are numbers."""
+        return f"TRY_CAST({cell} AS BIGINT)" if self.file.layout and self._label_kind == "BIGINT" else cell
+
+    def _labelled(self) -> str:
+        kind = self._label_kind
+        known = {"VARCHAR": "label <> ''", "FLOAT": "NOT isnan(label)", "DOUBLE": "NOT isnan(label)"}
+        return f"label IS NOT NULL AND {known.get(kind, 'true')}"
+
+    def _kept(self, rows: Rows, query: Query) -> tuple[str, list[int]]:
+        if rows.every:
+            return "n % ? = 0", [rows.every]
+        if rows.not_every:
+            return "n % ? <> 0", [rows.not_every]
+        count = self.file.run(f"SELECT count(*) FROM ({query.text})", query.values).fetchall()[0][0]
+        return ("n < ?" if rows.first else "n >= ?"), [rows.cut(count)]

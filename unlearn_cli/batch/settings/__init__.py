@@ -1,0 +1,1 @@
+"""The settings of a deletion batch: `deletion.yaml`."""

@@ -1,0 +1,60 @@
+"""The rules of a deletion batch that deletion.yaml sets: how to attack, by when to be done, what to keep."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+from pydantic import NonNegativeInt as Count
+
+from unlearn_cli.schema.sources import FilePath, Section
+
+
+class Attack(Section):
+    """How the unlearned checkpoint is attacked before it is promoted."""
+
+    tier: Literal["quick", "standard", "audit"] | None = Field(default="quick", description="null: no attack")
+    inconclusive: Literal["fail", "pass"] = Field(
+        default="pass", description="what a verdict that is not decided is; a few records can never decide one"
+    )
+    references: list[FilePath] = Field(default_factory=list, description="checkpoints retrained without forget")
+    shadows: FilePath | None = Field(default=None, description="folder of shadow runs, for the audit tier")
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.tier == "audit" and self.shadows is None:
+            raise ValueError("the audit tier needs 'shadows', a folder that 'unlearn-cli shadow' has filled")
+        return self
+
+
+class Deadline(Section):
+    """By when a request must have been carried out, counted from when it was received."""
+
+    months: Annotated[PositiveInt, Field(le=120)] | None = None
+    days: Annotated[PositiveInt, Field(le=3660)] | None = None
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if (self.months is None) == (self.days is None):
+            raise ValueError("say either months or days")
+        return self
+
+
+class Retention(Section):
+    """What `--vacuum` leaves."""
+
+    versions: Count = Field(default=1, description="superseded versions beside the current one")
+    days: Count = Field(default=30, description="age up to which superseded versions and ended request files stay")
+
+
+class Options(Section):
+    """What the command line says of other commands, by the same names."""
+
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: Count = 0
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    memory_budget: PositiveInt = Field(default=2048, description="MiB of records to keep on the device")
+    force: bool = Field(
+        default=False, description="go on with an original that is no better than chance; accept over-forgetting"
+    )
+    forget_duplicates: bool = Field(default=False, description="forget records of retain that equal a forgotten one")
+    compiled: bool = False

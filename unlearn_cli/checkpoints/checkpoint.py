@@ -1,0 +1,146 @@
+"""Checkpoints: safetensors in and out, single or sharded, checked before they are believed, canonical when written."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from unlearn_cli.checkpoints.checkpoint_files import split, write_shards
+from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.errors import UserError
+from unlearn_cli.runtime.processes import sharded, wait_for_all
+from unlearn_cli.runtime.tensor_file import Stored, content, write_tensors
+
+PREFIX = "unlearn_cli."  # of our own keys in a checkpoint's metadata
+PIECE = 2**22  # numbers
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights as they lie in the file (memory-mapped), and what is known of them."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    metadata: dict[str, str]
+    layout: dict[str, str]  # tensor -> file name; more than one file when sharded
+    file_sha256: str
+    tensor_digest: str
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a report says of a checkpoint, as plain values."""
+        lineage = {key.removeprefix(PREFIX): value for key, value in self.metadata.items() if key.startswith(PREFIX)}
+        return {
+            "name": self.path.name,
+            "file_sha256": self.file_sha256,
+            "tensor_digest": self.tensor_digest,
+            "parameters": sum(tensor.numel() for tensor in self.tensors.values()),
+            "lineage": lineage,
+        }
+
+
+def load(path: Path) -> Checkpoint:
+    """Map a checkpoint into memory: a .safetensors file, an .index.json, or a folder that holds one of them.
+
+    Raises:
+        UserError: it is broken, has a tensor twice, or weights that are not finite.
+    """
+    header = read_header(path)
+    tensors = {name: tensor for file in header.files for name, tensor in load_file(file).items()}
+    if bad := not_finite(tensors):
+        raise UserError(
+            f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; its training went wrong, take another checkpoint"
+        )
+    return Checkpoint(path, tensors, header.metadata, header.layout, files_digest(header), tensor_digest(tensors))
+
+
+def fit(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Copy the weights into a network, in the network's dtypes.
+
+    Raises:
+        UserError: as `check_fits`.
+    """
+    check_fits(model, checkpoint)
+    # Old files lack num_batches_tracked, which nothing but a null momentum reads; torch fills it in itself.
+    model.load_state_dict(checkpoint.tensors, strict=False)
+
+
+def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Refuse weights that are not those of this architecture.
+
+    Raises:
+        UserError: lists every tensor that is missing, unexpected or of another shape.
+    """
+    expected, found = model.state_dict(), checkpoint.tensors
+    missing = sorted(name for name in set(expected) - set(found) if not name.endswith("num_batches_tracked"))
+    both = sorted(set(expected) & set(found))
+    shapes = [
+        f"{name} {list(found[name].shape)} instead of {list(expected[name].shape)}"
+        for name in both
+        if found[name].shape != expected[name].shape
+    ]
+    types = [
+        f"{name} {found[name].dtype} instead of {expected[name].dtype}"
+        for name in both
+        if found[name].is_floating_point() != expected[name].is_floating_point()
+    ]
+    unexpected = sorted(set(found) - set(expected))
+    problems = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes, "wrong type": types}
+    if any(problems.values()):
+        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+        raise UserError(f"{checkpoint.path}: does not fit the architecture of the manifest; {listed}")
+
+
+@torch.no_grad()
+def round_like(model: nn.Module, like: Checkpoint | None) -> None:
+    """Round the weights to the dtypes that they will be written in, so that what is measured is what is delivered."""
+    for name, tensor in model.state_dict().items():
+        if like and name in like.tensors and like.tensors[name].dtype != tensor.dtype:
+            tensor.copy_(tensor.to(like.tensors[name].dtype))
+
+
+def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], like: Checkpoint | None = None) -> Path:
+    """Write `model.safetensors` (or the shards of `like`, in its dtypes) into a folder that is being built.
+
+    Where weights are divided among processes, all of them must call this, and none ever holds more than one of them.
+
+    Raises:
+        UserError: a weight is not finite.
+    """
+    tensors = Stored(weights, like.tensors if like else None)
+    layout = like.layout if like and len(set(like.layout.values())) > 1 else split(tensors) if sharded() else {}
+    if bad := not_finite(tensors):
+        raise UserError(f"the run ended with NaN or infinite weights in {', '.join(bad[:3])}; lower the learning rate")
+    kept = {key: value for key, value in (like.metadata if like else {}).items() if not key.startswith(PREFIX)}
+    ours = {f"{PREFIX}{key}": value for key, value in metadata.items()}
+    facts = {**kept, "format": "pt", **ours, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
+    path = folder / ("model.safetensors.index.json" if layout else "model.safetensors")
+    if layout:
+        write_shards(path, tensors, facts, layout)
+    else:
+        write_tensors(path, tensors, facts)
+    wait_for_all()
+    return path
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return the names of tensors with NaN or infinite numbers; piece by piece, for the test makes copies."""
+    return sorted(
+        name
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not all(part.isfinite().all() for part in tensor.reshape(-1).split(PIECE))
+    )
+
+
+def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over name, dtype, shape and bytes of all tensors in sorted order: it survives re-sharding."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
+        digest.update(content(tensor))
+    return digest.hexdigest()

@@ -1,0 +1,41 @@
+"""Checkpoints in more than one file, where a network is too large for one."""
+
+import json
+from pathlib import Path
+
+from unlearn_cli import ranks
+from unlearn_cli.runtime.tensor_file import Stored, write_tensors
+
+FILE_BYTES = 2**29  # of one file, where no process holds all the weights
+
+
+def split(tensors: Stored) -> dict[str, str]:
+    """Return the file of each tensor, so that none has much more than FILE_BYTES; nothing where one is enough."""
+    parts: list[list[str]] = [[]]
+    filled = 0
+    for name in tensors:
+        if parts[-1] and filled + tensors.num_bytes(name) > FILE_BYTES:
+            parts.append([])
+            filled = 0
+        parts[-1].append(name)
+        filled += tensors.num_bytes(name)
+    if len(parts) == 1:
+        return {}
+    return {
+        name: f"model-{number:05d}-of-{len(parts):05d}.safetensors"
+        for number, names in enumerate(parts, start=1)
+        for name in names
+    }
+
+
+def write_shards(path: Path, tensors: Stored, metadata: dict[str, str], layout: dict[str, str]) -> None:
+    """Write the files of a layout one after the other, and last the index `path` that names them."""
+    last = max(layout.values())
+    weight_map = {name: layout.get(name, last) for name in tensors}
+    for file in sorted(set(weight_map.values())):
+        names = [name for name in tensors if weight_map[name] == file]
+        write_tensors(path.parent / file, tensors.some(names), metadata)
+    if ranks.is_first():
+        size = sum(tensors.num_bytes(name) for name in tensors)
+        index = {"metadata": {"total_size": size}, "weight_map": weight_map}
+        path.write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")

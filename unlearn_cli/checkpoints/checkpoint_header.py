@@ -1,0 +1,94 @@
+"""What can be checked of a checkpoint without torch: the files, their headers and the index of a sharded one."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.errors import UserError
+from unlearn_cli.storage import json_text
+from unlearn_cli.storage.files import read_regular, regular_file, sha256
+from unlearn_cli.storage.remote import located
+
+MAX_INDEX = 10 * 2**20
+
+
+@dataclass(frozen=True)
+class Header:
+    """The files of a checkpoint and the names in them."""
+
+    files: list[Path]
+    layout: dict[str, str]  # tensor -> file name
+    metadata: dict[str, str]
+
+
+def read_header(path: Path) -> Header:
+    """Check a checkpoint's structure and return it.
+
+    Raises:
+        UserError: there is no such file, it is no safetensors file, it is truncated, or a tensor is in it twice.
+    """
+    path = resolve(path)
+    if path.name.endswith(".index.json"):
+        return _sharded(path)
+    names, metadata = _read_file(path)
+    return Header([path], dict.fromkeys(names, path.name), metadata)
+
+
+def files_digest(header: Header) -> str:
+    """Return the SHA-256 of a checkpoint's file, or of the names and SHA-256 of several."""
+    if len(header.files) == 1:
+        return sha256(header.files[0])
+    digests = [f"{file.name} {sha256(file)}" for file in header.files]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def resolve(path: Path) -> Path:
+    """Return the file that a path means: itself, the checkpoint in a folder, or the copy of what a URL names."""
+    path = located(path)
+    if path.is_dir():
+        for name in ("model.safetensors.index.json", "model.safetensors"):
+            if (path / name).is_file():
+                return path / name
+        raise UserError(f"{path}: the folder has no model.safetensors; name a checkpoint")
+    regular_file(path, missing="there is no such checkpoint; name a .safetensors file, or a folder with one")
+    if not path.name.endswith((".safetensors", ".index.json")):
+        raise UserError(f"{path}: is no .safetensors file; 'unlearn-cli convert' makes one of a .pth state dict")
+    return path
+
+
+def _sharded(path: Path) -> Header:
+    try:
+        layout: Any = json_text.read(read_regular(path, MAX_INDEX))["weight_map"]
+    except (ValueError, KeyError, TypeError) as error:
+        reason = f" ({error})" if isinstance(error, ValueError) else ""
+        what = f"is no index of a sharded checkpoint{reason}; expected JSON with a 'weight_map'"
+        raise UserError(f"{path}: {what}") from None
+    if layout == {}:
+        raise UserError(f"{path}: its weight_map names no tensors; fetch it again")
+    if not isinstance(layout, dict) or not all(_is_plain_name(file) for file in layout.values()):
+        raise UserError(f"{path}: its weight_map must name .safetensors files in the same folder")
+    files, found, metadata = [path.parent / file for file in sorted(set(layout.values()))], {}, {}
+    for file in files:
+        names, metadata = _read_file(file)
+        stray = [name for name in names if layout.get(name) != file.name]
+        if stray:  # a file of another checkpoint left in the folder
+            raise UserError(f"{file}: holds {', '.join(stray[:3])}, unlike {path.name} says; fetch the files again")
+        found.update(dict.fromkeys(names, file.name))
+    if set(found) != set(layout):
+        lost = sorted(set(layout) - set(found))
+        raise UserError(f"{path}: names tensors that its files do not have: {', '.join(lost[:3])}; fetch them again")
+    return Header(files, layout, metadata)
+
+
+def _is_plain_name(file: Any) -> bool:
+    return isinstance(file, str) and file.endswith(".safetensors") and Path(file).name == file and "\\" not in file
+
+
+def _read_file(path: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the tensor names and the metadata of one file, after all checks of its header."""
+    header = tensor_headers.read(path, missing="there is no such file; the index beside it names it")
+    if not header.entries:
+        raise UserError(f"{path}: holds no tensors; name another checkpoint")
+    return list(header.entries), header.metadata

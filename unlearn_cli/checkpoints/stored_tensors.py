@@ -1,0 +1,50 @@
+"""The digest of a checkpoint's tensors, read from its files as they lie, without torch."""
+
+import hashlib
+import math
+import mmap
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.checkpoints.checkpoint_header import Header
+
+# As safetensors names the types, and as torch does, whose names are part of the digest.
+TYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+CHUNK = 2**24  # bytes that are hashed at a time
+
+
+def tensor_digest(header: Header) -> str:
+    """Return what `checkpoint.tensor_digest` does of the same tensors: the SHA-256 over name, type, shape and bytes.
+
+    Raises:
+        UserError: as `tensor_headers.read`.
+    """
+    headers = {file.name: (file, tensor_headers.read(file)) for file in header.files}
+    digest = hashlib.sha256()
+    for name in sorted(header.layout):
+        file, described = headers[header.layout[name]]
+        entry = described.entries[name]
+        digest.update(f"{name}|torch.{TYPES[entry.dtype]}|{list(entry.shape)}|".encode())
+        _add(digest, file, entry.start, entry.start + math.prod(entry.shape) * tensor_headers.BYTES[entry.dtype])
+    return digest.hexdigest()
+
+
+def _add(digest: Any, file: Path, first: int, last: int) -> None:
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        for start in range(first, last, CHUNK):
+            digest.update(mapped[start : min(start + CHUNK, last)])

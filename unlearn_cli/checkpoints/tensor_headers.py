@@ -1,0 +1,84 @@
+"""The header of one safetensors file, checked before anything in it is believed or allocated. No torch."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from unlearn_cli.errors import UserError
+from unlearn_cli.storage import files, json_text
+
+MAX_HEADER, MAX_TENSORS = 2**25, 100_000  # bytes and tensors; the largest networks have some thousand tensors
+BYTES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U64": 8,
+    "U32": 4,
+    "U16": 2,
+    "U8": 1,
+    "BOOL": 1,
+}
+ADVICE = "fetch it again, or 'unlearn-cli convert'"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor: `start` is the place of its bytes in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    entries: dict[str, Entry]
+    metadata: dict[str, str]
+
+
+def read(path: Path, place: str = "", *, missing: str = "there is no such file") -> TensorHeader:
+    """Read and check the header of a safetensors file.
+
+    Raises:
+        UserError: it is no regular file, no intact safetensors file, or larger than any network needs; a name is in it
+            twice, bytes of it belong to no tensor, or a tensor is of a type that cannot be computed with.
+    """
+    at = f"{place}: {path}" if place else f"{path}"
+    with files.open_regular(path, place, missing=missing) as file:
+        length = int.from_bytes(file.read(8), "little")
+        if MAX_HEADER < length < 2**32:
+            what = f"a header of {length} bytes; expected at most {MAX_HEADER}"
+            raise UserError(f"{at}: is no intact safetensors file ({what}); {ADVICE}")
+        content = file.read(length) if length <= MAX_HEADER else b""
+    try:
+        with safe_open(path, framework="numpy") as file:  # the library's own checks
+            metadata = dict(file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{at}: is no intact safetensors file ({error}); {ADVICE}") from None
+    try:
+        described = json_text.read(content)
+        entries = {name: _entry(name, facts, 8 + length) for name, facts in described.items() if name != "__metadata__"}
+    except ValueError as error:
+        raise UserError(f"{at}: {error}; the file is not to be trusted, {ADVICE}") from None
+    if len(entries) > MAX_TENSORS:
+        raise UserError(f"{at}: holds {len(entries)} tensors; expected at most {MAX_TENSORS}")
+    return TensorHeader(entries, metadata)
+
+
+def _entry(name: str, facts: Any, start: int) -> Entry:
+    """Check what the header says of a tensor; the library did, except for types and numbers beyond those of a file."""
+    first, last = facts["data_offsets"]
+    if facts["dtype"] not in BYTES:
+        known = ", ".join(BYTES)
+        raise ValueError(f"'{name}' is of type {facts['dtype']}; expected one of {known}")
+    if math.prod(facts["shape"]) * BYTES[facts["dtype"]] != last - first or max(facts["shape"], default=0) >= 2**63:
+        raise ValueError(f"'{name}' has shape {facts['shape']}, which is not that of its {last - first} bytes")
+    return Entry(facts["dtype"], tuple(facts["shape"]), start + first)

@@ -1,0 +1,155 @@
+"""Files of named arrays with one row per record: npz (never unpickled) and safetensors.
+
+Only the arrays that a run asks for are read; what the headers say of them is checked before.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.data.notices import counted
+from unlearn_cli.data.npz_file import Described, NpzFile
+from unlearn_cli.data.records import Records, StoredInput, array_inputs, check_samples, from_arrays
+from unlearn_cli.data.strings import Values
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.schema.sources import Arrays
+
+TYPES = {  # of safetensors, little-endian
+    "U8": "u1",
+    "I8": "i1",
+    "U16": "<u2",
+    "I16": "<i2",
+    "U32": "<u4",
+    "I32": "<i4",
+    "U64": "<u8",
+    "I64": "<i8",
+    "F16": "<f2",
+    "F32": "<f4",
+    "F64": "<f8",
+    "BOOL": "?",
+}
+LARGEST_CODE_POINT = 0x10FFFF
+SURROGATES = range(0xD800, 0xE000)
+
+
+class ArrayFile(Protocol):
+    """Arrays that are described before they are read; `unreadable` are the others, with the reason."""
+
+    kind: str
+    described: dict[str, Described]
+    unreadable: dict[str, str]
+
+    def read(self, name: str) -> np.ndarray: ...
+
+
+def npz(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
+    """Read the arrays of an npz file; other arrays with one value per record are its columns."""
+    return _records(spec, name, input, NpzFile(spec.path, name))
+
+
+def safetensors(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
+    """Read the tensors of a safetensors file; other tensors with one value per record are its columns."""
+    return _records(spec, name, input, SafetensorsFile(spec.path, name, spec.inputs))
+
+
+class SafetensorsFile:
+    """The tensors of a safetensors file; that of the samples stays where it lies.
+
+    Of data that is streamed, memory holds only what is read at the moment.
+    """
+
+    def __init__(self, path: Path, place: str, mapped: str) -> None:
+        self.kind, self.path, self.mapped = "safetensors", path, mapped
+        self.entries = tensor_headers.read(path, place).entries
+        self.described = {
+            name: Described(np.dtype(TYPES[entry.dtype]), entry.shape)
+            for name, entry in self.entries.items()
+            if entry.dtype in TYPES
+        }
+        others = self.entries.keys() - self.described.keys()
+        self.unreadable = {name: f"it is of type {self.entries[name].dtype}" for name in others}
+
+    def read(self, name: str) -> np.ndarray:
+        entry, found = self.entries[name], self.described[name]
+        if not math.prod(found.shape):
+            return np.zeros(found.shape, found.dtype)
+        array = np.memmap(self.path, found.dtype, "r", entry.start, found.shape)
+        return array if name == self.mapped else np.array(array)
+
+
+@dataclass(frozen=True)
+class Columns(Mapping[str, Values]):
+    """The arrays with one value per record, read when they are asked for."""
+
+    file: ArrayFile
+    names: tuple[str, ...]
+    place: str
+
+    def __getitem__(self, name: str) -> Values:
+        if name not in self.names:
+            raise KeyError(name)
+        return _read(self.file, name, self.place)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile) -> Records:
+    place = f"{name}: {spec.path}"
+    for key in filter(None, (spec.inputs, spec.labels, spec.ids)):
+        _check_present(file, key, place)
+    samples, labels = file.described[spec.inputs], file.described[spec.labels]
+    if not samples.shape or labels.shape != samples.shape[:1]:
+        shapes = f"samples of shape {list(samples.shape)} and labels of shape {list(labels.shape)}"
+        raise UserError(f"{place}: {shapes}; expected one label per sample")
+    if labels.dtype.kind not in "buifUS":
+        raise UserError(f"{place}: labels have type {labels.dtype}; expected numbers or text")
+    check_samples(place, samples.dtype, samples.shape, input.shape)
+    _check_depth(samples.dtype, input, place)
+    names = tuple(key for key, found in file.described.items() if found.shape == labels.shape)
+    if spec.ids and spec.ids not in names:
+        shape = list(file.described[spec.ids].shape)
+        raise UserError(f"{place}: ids '{spec.ids}' have shape {shape}; expected one id per sample")
+    columns = Columns(file, names, place)
+    inputs = array_inputs(place, _read(file, spec.inputs, place), input.shape, gaps=input.gaps)
+    found = from_arrays(name, inputs, columns[spec.labels], columns[spec.ids] if spec.ids else None, columns)
+    unread = counted(name, {"arrays that are no plain numbers or text, left out": len(file.unreadable)})
+    return replace(found, notices=unread)
+
+
+def _check_present(file: ArrayFile, key: str, place: str) -> None:
+    if key in file.unreadable:
+        what = f"is no {file.kind} file of plain arrays ('{key}': {file.unreadable[key]}); write it again"
+        raise UserError(f"{place}: {what}")
+    if key not in file.described:
+        raise UserError(f"{place}: there is no array '{key}'; {did_you_mean(key, file.described)}")
+
+
+def _check_depth(dtype: np.dtype[Any], input: StoredInput, place: str) -> None:
+    """Refuse images of unsigned numbers of more than 8 bits that no scale is given for, as of image files."""
+    if dtype.kind == "u" and dtype.itemsize > 1 and len(input.shape) == 3 and input.scale is None:
+        raise UserError(
+            f"{place}: images have type {dtype}, more than 8 bits; say in the manifest what pixels are divided by, "
+            "such as input.scale: 65535 (1 if they are to stay as they are)"
+        )
+
+
+def _read(file: ArrayFile, name: str, place: str) -> np.ndarray:
+    """Return an array; bytes become text."""
+    array = file.read(name)
+    if array.dtype.kind == "U" and array.size:
+        codes = np.ascontiguousarray(array).view(array.dtype.byteorder.replace("|", "=") + "u4")
+        if codes.max() > LARGEST_CODE_POINT or np.isin(codes, SURROGATES).any():
+            raise UserError(f"{place}: '{name}' holds text that is not Unicode; write it again")
+    try:
+        return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
+    except UnicodeDecodeError:
+        raise UserError(f"{place}: '{name}' holds text that is not UTF-8; write it again") from None

@@ -1,0 +1,164 @@
+"""A folder with one folder of images per class; a record's id is its path below the folder.
+
+Hidden and system files and folders are not data. Any other file is taken if its suffix or its content is an image's.
+Links to files are followed; links to folders within the source, too, unless what they lead to is read already. A class
+folder itself may be a link to anywhere. All that is left out is counted.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import Literal
+
+import numpy as np
+
+from unlearn_cli.data.images import SUFFIXES, ImageFiles, holds_image
+from unlearn_cli.data.notices import counted
+from unlearn_cli.data.records import Records, StoredInput, from_arrays
+from unlearn_cli.data.strings import pack
+from unlearn_cli.data.system_files import is_system_name
+from unlearn_cli.errors import UserError
+from unlearn_cli.schema.sources import ImageFolder
+
+Kind = Literal["folder", "file", "broken link", "other"]
+
+
+def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> Records:
+    """List the images; of those without a suffix of images the content is looked at.
+
+    Raises:
+        UserError: the folder is not there or may not be listed, or a class has no image.
+    """
+    folder = spec.path
+    if not folder.is_dir():
+        raise UserError(f"{name}: {folder}: there is no such folder; name a folder with one folder of images per class")
+    if task == "regression":
+        raise UserError(
+            f"{name}: {folder}: folders give classes, not numbers; use a table with a column of image paths"
+        )
+    if len(input.shape) != 3 or input.shape[0] not in (1, 3):
+        raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
+    left_out: Counter[str] = Counter()
+    classes = _class_folders(folder, name, left_out)
+    parts = [pack([_Class(folder, label, name, left_out).images()]) for label in classes]
+    _refuse_empty(classes, [len(part) for part in parts], f"{name}: {folder}")
+    names = pack(part.tolist() for part in parts)
+    labels = np.repeat(np.array(classes), [len(part) for part in parts])
+    records = from_arrays(name, ImageFiles(folder, names, input), labels, names)
+    return replace(records, class_names=classes, notices=counted(name, dict(left_out)))
+
+
+def _class_folders(folder: Path, name: str, left_out: Counter[str]) -> list[str]:
+    classes = []
+    for entry in _listed(folder, name):
+        kind = _kind(entry)
+        if is_system_name(entry.name):
+            left_out[_hidden(kind)] += 1
+        elif kind == "folder":
+            classes.append(entry.name)
+        else:
+            left_out["files outside of the class folders, left out"] += 1
+    return sorted(classes)
+
+
+def _refuse_empty(classes: list[str], counts: list[int], source: str) -> None:
+    if not sum(counts):
+        raise UserError(f"{source}: no images in its folders; expected one folder of images per class")
+    empty = [f"'{label}'" for label, count in zip(classes, counts, strict=True) if not count]
+    if empty:
+        named = ", ".join(empty[:10]) + (f" and {len(empty) - 10} more" if len(empty) > 10 else "")
+        raise UserError(
+            f"{source}: no images in the class folder{'' if len(empty) == 1 else 's'} {named}; put images there, or "
+            "take the folder out and list the model's classes as 'classes'"
+        )
+
+
+@dataclass
+class _Class:
+    """One class's folder while it is walked through."""
+
+    root: Path
+    label: str
+    source: str
+    left_out: Counter[str]
+    names: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)  # still to be read
+    links: list[str] = field(default_factory=list)  # to folders: read last, since they may lead to one of the others
+    read: set[str] = field(default_factory=set)  # by their real paths
+
+    def images(self) -> list[str]:
+        """Return the paths of the class's images below the root, in the order of their parts."""
+        own = os.path.realpath(self.root / self.label)
+        inside = (os.path.realpath(self.root), own)
+        if not _lies_in(own, inside[0]):
+            self.left_out["class folders that are links to outside of the source, followed"] += 1
+        self.folders.append(self.label)
+        while self.folders or self.links:
+            is_link = not self.folders
+            folder = self.links.pop(0) if is_link else self.folders.pop()
+            real = os.path.realpath(self.root / folder)
+            if is_link and not any(_lies_in(real, parent) for parent in inside):
+                self.left_out["links to folders outside of the source, left out"] += 1
+            elif real in self.read or (is_link and _lies_in(own, real)):
+                self.left_out["links to folders that are read already, left out"] += 1
+            else:
+                self.read.add(real)
+                self._take_all(folder)
+        return sorted(self.names, key=lambda name: name.split("/"))
+
+    def _take_all(self, folder: str) -> None:
+        for entry in sorted(_listed(self.root / folder, self.source), key=lambda entry: entry.name):
+            kind, path = _kind(entry), f"{folder}/{entry.name}"
+            if is_system_name(entry.name):
+                self.left_out[_hidden(kind)] += 1
+            elif kind == "folder":
+                (self.links if entry.is_symlink() else self.folders).append(path)
+            elif _is_image(entry, kind):
+                self.names.append(path)
+            else:
+                self.left_out[_REASONS[kind]] += 1
+
+
+_REASONS = {
+    "file": "files that are not images of a format that is read, left out",
+    "broken link": "broken links, left out",
+    "other": "neither files nor folders, left out",
+}
+
+
+def _is_image(entry: os.DirEntry[str], kind: Kind) -> bool:
+    """Say whether a file is an image; a broken link to one is a record, which reading it refuses or leaves out."""
+    if PurePath(entry.name).suffix.lower() in SUFFIXES:
+        return kind in ("file", "broken link")
+    return kind == "file" and holds_image(Path(entry.path))
+
+
+def _hidden(kind: Kind) -> str:
+    return f"hidden and system {'folders' if kind == 'folder' else 'files'}, left out"
+
+
+def _kind(entry: os.DirEntry[str]) -> Kind:
+    """Say what an entry is, behind its link if it is one."""
+    try:
+        if entry.is_dir():
+            return "folder"
+        if entry.is_file():
+            return "file"
+    except OSError:  # links in a circle
+        return "broken link"
+    return "broken link" if entry.is_symlink() and not os.path.exists(entry.path) else "other"
+
+
+def _listed(folder: Path, name: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"{name}: {folder}: cannot be listed ({reason}); fix its permissions or take it out") from None
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -1,0 +1,98 @@
+"""A csv, jsonl or parquet file: one record a row, with image paths, features or text."""
+
+from functools import partial
+
+import numpy as np
+
+from unlearn_cli.data.image_paths import check_paths
+from unlearn_cli.data.images import ImageFiles
+from unlearn_cli.data.notices import counted
+from unlearn_cli.data.records import Inputs, Records, StoredInput, array_inputs
+from unlearn_cli.data.strings import Strings, Values, as_strings
+from unlearn_cli.data.table_file import TableFile
+from unlearn_cli.data.tokens import Texts
+from unlearn_cli.errors import UserError
+from unlearn_cli.schema.sources import Table
+
+
+def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
+    """Read labels, ids and features (or image paths, or text) of all rows, in the file's order."""
+    file = TableFile(spec.path, name, spec.missing)
+    labels, labelled = _labels(spec, file, numeric=task == "regression")
+    if not len(labels):
+        raise UserError(f"{file.place}: holds no records; name a table with some")
+    ids = np.arange(len(labels)) if spec.id is None else file.text(spec.id)
+    read = _images if spec.image else _texts if spec.text else _features
+    column = partial(_any_column, file, labels, ids)
+    inputs, notices = read(spec, file, name, input), counted(name, file.counts)
+    line_of = file.layout.line_of if file.layout else None
+    return Records(
+        name,
+        inputs,
+        labels,
+        ids,
+        column,
+        file.where,
+        labelled=labelled,
+        columns=tuple(file.types),
+        line_of=line_of,
+        notices=notices,
+    )
+
+
+def _labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values, np.ndarray | None]:
+    """Return the labels, and which rows have one if the manifest allows for rows without."""
+    if spec.unlabelled == "refuse":
+        return file.labels(spec.label, numeric=numeric), None
+    labels = file.labels(spec.label, numeric=numeric, gaps=True)
+    if isinstance(labels, Strings):
+        labelled = labels.sizes > 0
+    else:
+        labelled = labels != "" if labels.dtype.kind == "U" else ~np.isnan(labels.astype(np.float64))
+    return labels, None if labelled.all() else labelled
+
+
+def _any_column(file: TableFile, labels: Values, ids: Values, column: str) -> Values:
+    reserved = {"label": labels, "id": ids}
+    if column not in file.types and column in reserved:
+        return reserved[column]
+    return file.text(column, gaps=True)
+
+
+def _features(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
+    taken = {spec.label, spec.id, *spec.ignore}
+    columns = spec.features or [column for column in file.types if column not in taken]
+    if not columns:
+        raise UserError(f"{file.place}: has no columns of features beside label and id; add some")
+    arrays = file.columns(columns, gaps=input.gaps)
+    for column, values in zip(columns, arrays, strict=True):
+        if values.dtype.kind in "bU":
+            raise UserError(f"{file.place}: column '{column}' holds text; list the columns of numbers as 'features'")
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which array_inputs refuses
+        features = [values.astype(np.float32) for values in arrays]
+    return array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape, gaps=input.gaps)
+
+
+def _texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
+    columns = spec.text or []
+    if [len(columns)] != input.shape:
+        raise UserError(
+            f"{file.place}: has {len(columns)} columns of text, but input.shape asks for {input.shape[0]}; "
+            "make them agree"
+        )
+    return Texts(np.stack([file.text(column).astype(str) for column in columns], axis=1))
+
+
+def _images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
+    if len(input.shape) != 3 or input.shape[0] not in (1, 3):
+        raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
+    root = (spec.root or spec.path.parent).resolve()
+    assert spec.image is not None
+    if "BLOB" in file.types.get(spec.image, ""):  # BLOB, or the STRUCT(bytes BLOB, path VARCHAR) of Hugging Face
+        raise UserError(
+            f"{file.place}: column '{spec.image}' holds the images themselves (bytes), not their paths; write them to "
+            "files, and their paths to a column"
+        )
+    names = as_strings(file.column(spec.image))
+    check_paths(names, root, file.place)
+    return ImageFiles(root, names, input)

@@ -1,0 +1,207 @@
+"""Tar shards in WebDataset's way, read at random: an index of where each record's image lies, made by one look.
+
+Files of one record stand beside each other and share their name up to the first dot of its last part (`a/0001.jpg`,
+`a/0001.cls`). Labels and metadata are read when the index is made, images when they are asked for.
+Source of the format: https://github.com/webdataset/webdataset, "The WebDataset Format".
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from unlearn_cli import console
+from unlearn_cli.data.digests import digests_of
+from unlearn_cli.data.images import SUFFIXES, read_images
+from unlearn_cli.data.notices import counted
+from unlearn_cli.data.records import Records, StoredInput, from_arrays
+from unlearn_cli.data.shard_index import Record, indexed, together
+from unlearn_cli.data.strings import Strings, Values
+from unlearn_cli.data.tar_members import Member, members
+from unlearn_cli.errors import UserError
+from unlearn_cli.schema.sources import Webdataset
+from unlearn_cli.storage import files, json_text
+from unlearn_cli.storage.path_patterns import shards
+
+SMALL = 2**20  # bytes of a label or a record's metadata
+MEND = "; write the shard again"
+
+
+def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Records:
+    """Index the shards; no image is opened yet.
+
+    Raises:
+        UserError: a shard is missing, compressed or broken, a key comes twice, or a record lacks its image or label.
+    """
+    if len(input.shape) != 3 or input.shape[0] not in (1, 3):
+        raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
+    paths = shards(spec.path)
+    unused: Counter[str] = Counter()
+    found = [indexed(list(_records(path, number, spec, name, unused))) for number, path in enumerate(paths)]
+    index = together(found)
+    if not len(index.keys):
+        raise UserError(f"{name}: {spec.path}: holds no records; expected files such as 0001.jpg and 0001.{spec.label}")
+    repeated = index.keys.repeated()
+    if repeated is not None:
+        raise UserError(f"{name}: {spec.path}: the key '{repeated}' is there twice; make keys unique")
+    labels = _read(index.labels, task, f"{name}: {spec.path}")
+    records = from_arrays(name, TarImages(paths, index.places, index.keys, input), labels, index.keys, index.columns)
+    return replace(records, notices=counted(name, unused))
+
+
+def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counter[str]) -> Iterator[Record]:
+    """Go through one shard's headers; contents other than labels and metadata are skipped, and counted in `unused`."""
+    missing = "there is no such file; name tar files, such as train-{000..009}.tar"
+    with files.open_regular(path, name, missing=missing) as file:
+        reader, record = ShardReader(file, f"{name}: {path}", shard, spec), None
+        for member in members(file, path, name):
+            folder, _, base = member.name.rpartition("/")
+            if kind := _unused(member, folder, base):
+                unused[kind] += 1
+                continue
+            stem, _, suffix = base.partition(".")
+            key = f"{folder}/{stem}" if folder else stem
+            if record is None or record.key != key:
+                yield from _whole(record, path, spec, name)
+                record, reader.noted = Record(key), set()
+            if not reader.take(record, member, suffix.lower()):
+                unused[f"files of shards {_ending(suffix)}, left out"] += 1
+        yield from _whole(record, path, spec, name)
+
+
+def _unused(member: Member, folder: str, base: str) -> str | None:
+    """Return what a member is counted as that belongs to no record."""
+    if member.is_folder:
+        return "folders of shards, which hold no records themselves"
+    parts = [*folder.split("/"), base]
+    if any(part.startswith(".") and part not in (".", "..") for part in parts) or "__MACOSX" in parts:
+        return "hidden files of shards, left out"
+    return None
+
+
+def _ending(suffix: str) -> str:
+    """Name the kind of a file without anything that could identify a record."""
+    ending = suffix.lower().rpartition(".")[2]
+    return f"ending in .{ending}" if re.fullmatch("[a-z][a-z0-9]{0,7}", ending) else "of another ending"
+
+
+@dataclass
+class ShardReader:
+    """Notes what the files of one shard say of their records; `noted` are the roles that the record's files had."""
+
+    file: BinaryIO
+    place: str
+    shard: int
+    spec: Webdataset
+    noted: set[str] = field(default_factory=set)
+
+    def take(self, record: Record, member: Member, suffix: str) -> bool:
+        """Note what one file says of its record; return whether it is used."""
+        spec, wanted = self.spec, self.spec.image.lower().lstrip(".") if self.spec.image else None
+        if suffix == wanted if wanted else f".{suffix}" in SUFFIXES:
+            self._once("image", member, "" if wanted else "; name the ending of one as 'image'")
+            record.place = (self.shard, member.offset, member.size)
+            return True
+        if suffix not in (spec.label, "json"):
+            return False
+        self._once(suffix, member)
+        text = self._text(member)
+        if suffix == spec.label:
+            record.label = text or None
+        if suffix == "json":
+            record.columns = self._fields(text, member)
+            if spec.label.startswith("json."):
+                record.label = record.columns.get(spec.label.removeprefix("json."))
+        return True
+
+    def _once(self, role: str, member: Member, advice: str = "") -> None:
+        if role in self.noted:
+            raise UserError(f"{self.place}: {member.name}: its record has two files for its {role}{advice or MEND}")
+        self.noted.add(role)
+
+    def _text(self, member: Member) -> str:
+        if member.size > SMALL:
+            raise UserError(
+                f"{self.place}: {member.name}: has {member.size} bytes; a label or metadata has at most a MiB"
+            )
+        self.file.seek(member.offset)
+        content = self.file.read(member.size)
+        try:
+            if b"\0" in content:  # no text has one, and a shard that lacks a block may
+                raise ValueError
+            return content.decode("utf-8").strip()
+        except ValueError:
+            raise UserError(f"{self.place}: {member.name}: is no UTF-8 text{MEND}") from None
+
+    def _fields(self, text: str, member: Member) -> dict[str, Any]:
+        try:
+            fields = json_text.read(text)
+        except ValueError:
+            fields = None
+        if not isinstance(fields, dict):
+            raise UserError(f"{self.place}: {member.name}: is no JSON object with each key once{MEND}")
+        return {key: value for key, value in fields.items() if isinstance(value, str | int | float)}
+
+
+def _whole(record: Record | None, path: Path, spec: Webdataset, name: str) -> Iterator[Record]:
+    if record is None:
+        return
+    parts = {"image": record.place, f"label ({spec.label})": record.label}
+    lacking = [what for what, value in parts.items() if value is None]
+    if lacking:
+        raise UserError(f"{name}: {path}: the record '{record.key}' has no {' and no '.join(lacking)}; mend the shard")
+    yield record
+
+
+def _read(labels: Values, task: str, place: str) -> Values:
+    """Return labels that are all written as whole numbers in their usual form (in a regression, as numbers) as such.
+
+    Where one has leading zeros they are names: 07 and 7 are two classes.
+    """
+    if not isinstance(labels, Strings):
+        return labels
+    different, numbers = labels.numbered()
+    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label, re.ASCII) for label in different):
+        return np.array(different).astype(np.int64)[numbers]
+    try:
+        return np.array(different).astype(np.float64)[numbers] if task == "regression" else labels
+    except ValueError:
+        raise UserError(f"{place}: a label is no number; a regression needs numbers") from None
+
+
+@dataclass(frozen=True)
+class TarImages:
+    """Images inside tar files: `places` (n, 3) are shard, offset and size."""
+
+    paths: list[Path]
+    places: np.ndarray
+    keys: Strings
+    input: StoredInput
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        return read_images(self, rows)
+
+    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
+        console.say(f"looking for copies: reading {len(rows)} images of tar files")  # it may take minutes
+        return digests_of((self._bytes(row) for row in rows), len(rows))
+
+    def _bytes(self, row: int) -> bytes:
+        shard, offset, size = self.places[row].tolist()
+        with files.open_regular(self.paths[shard]) as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def content(self, row: int) -> BinaryIO:
+        return BytesIO(self._bytes(row))
+
+    def name(self, row: int) -> Path:
+        """Return the shard and the key in it."""
+        return self.paths[int(self.places[row, 0])] / self.keys.text(row)

@@ -1,0 +1,1 @@
+"""What is measured of checkpoints: their outputs, the inputs of metrics and attacks, and running these."""

@@ -1,0 +1,93 @@
+"""Running attacks on every checkpoint, and what the verdict is made of."""
+
+from dataclasses import dataclass, field
+
+from unlearn_cli import console
+from unlearn_cli.evaluation.chosen_attacks import Wanted
+from unlearn_cli.evaluation.evidence import Evidence
+from unlearn_cli.evaluation.pictures import Picture, take_picture
+from unlearn_cli.stats import Findings, Scores, attack_block
+from unlearn_cli.stats.results import Attack, Finding, Skipped
+from unlearn_cli.verdict.policy import Candidate
+
+SHADOW_FACTS = {  # of attacks on the recipe: their pairs of run and record, whose membership was drawn at random
+    "members": "records trained on, in shadow runs",
+    "non_members": "records never seen, in shadow runs",
+    "epsilon_kind": "pipeline_unlearning",
+}
+
+
+@dataclass
+class Ran:
+    """What the attacks found, of all checkpoints."""
+
+    blocks: list[Attack] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    pictures: dict[str, Picture] = field(default_factory=dict)  # role -> reconstructions
+    scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # role -> attack
+
+
+def run_all(evidence: Evidence, wanted: list[Wanted]) -> Ran:
+    """Run every attack on every checkpoint that it suits."""
+    ran = Ran()
+    run = evidence.session.run
+    for role in evidence.weights:
+        console.say(f"attack: {role}")
+        for one in wanted:
+            if one.suits(role, len(evidence.references())):
+                with run.timed(f"attack {one.attack.name}"):
+                    _run_one(evidence, one, role, ran)
+            elif role == "subject":
+                ran.skipped.append(Skipped(name=one.label, reason="it needs references other than the one judged"))
+        picture = take_picture(evidence.session, "inversion")
+        if picture:
+            ran.pictures[role] = picture
+    return ran
+
+
+def _run_one(evidence: Evidence, one: Wanted, role: str, ran: Ran) -> None:
+    """Run one attack on one checkpoint, and keep its block, its finding, or both."""
+    result = one.attack.call(evidence.inputs(role), one.settings)
+    found = Findings({}, scores=result) if isinstance(result, Scores) else result
+    settings, seed = one.settings.model_dump(mode="json"), evidence.session.run.seed
+    if found.scores is not None:
+        block = attack_block(found.scores, name=one.label, tier=one.tier, settings=settings, seed=seed)
+        facts = SHADOW_FACTS if "shadow_runs" in one.attack.needs else {}
+        told = {"role": role, "warnings": [*block.warnings, *found.warnings], **facts}
+        ran.blocks.append(block.model_copy(update=told))
+        ran.scores.setdefault(role, {})[one.label] = found.scores
+    if found.quantities or found.curves:
+        ran.findings.append(
+            Finding(
+                name=one.label,
+                role=role,
+                tier=one.tier,
+                quantities=found.quantities,
+                informative=found.informative,
+                curves=found.curves,
+                settings=settings,
+                seed=seed,
+                warnings=found.warnings,
+            )
+        )
+
+
+def candidate(evidence: Evidence, ran: Ran, role: str) -> Candidate:
+    """Collect what the gates read of one checkpoint; a reference is compared with the others."""
+    others = evidence.references(but=role)
+    kind = "reference" if others else "original" if "original" in evidence.weights and role != "original" else None
+    compared = others or (["original"] if kind else [])
+    dataset = evidence.session.opened.dataset
+    return Candidate(
+        role=role,
+        outputs=evidence.outputs(role),
+        comparators=[evidence.outputs(other) for other in compared],
+        comparator_kind=kind,
+        blocks={block.name: block for block in ran.blocks if block.role == role},
+        findings={found.name: found for found in ran.findings if found.role == role},
+        control=next((one for one in ran.findings if (one.name, one.role) == ("ulira", "reference")), None),
+        scores=ran.scores.get(role, {}),
+        whole_classes=dataset.forget_classes is not None,
+        task=dataset.task,
+    )

@@ -1,0 +1,145 @@
+"""Which attacks to run with which settings: those of a tier or those named, as far as the inputs allow. No torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from unlearn_cli import attacks
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins.plugin import Plugin
+from unlearn_cli.plugins.run_options import SettingSources
+from unlearn_cli.stats.results import Skipped
+
+OF_THE_ORIGINAL = ("original_forget_outputs", "original_holdout_outputs", "original")
+OF_SHADOWS = {"shadow_runs", "retained_shadow_runs"}  # of one stage
+OF_REFERENCES = ("reference_forget_outputs", "reference_holdout_outputs", "references")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One attack with its completed settings."""
+
+    attack: Plugin
+    settings: BaseModel
+    tier: str
+
+    @property
+    def label(self) -> str:
+        """The name, with the settings that differ from the defaults."""
+        fields = type(self.settings).model_fields
+        told = [f"{name}={value}" for name, value in self.settings if value != fields[name].default]
+        return self.attack.name + (f" ({', '.join(told)})" if told else "")
+
+    def suits(self, role: str, references: int) -> bool:
+        """Say whether it can be run on a role: the original does not differ from itself, one reference has no other."""
+        needs = set(self.attack.needs)
+        if role == "original" and (needs & {"original_forget_outputs"} or self.attack.name == "label_inference"):
+            return False
+        if needs & OF_SHADOWS and role.startswith("reference_"):
+            return False  # the retrained runs are one control, whatever the number of references
+        return not (role.startswith("reference") and references < 2 and needs & set(OF_REFERENCES))
+
+
+def choose(tier: str | None, names: Sequence[str], chosen: SettingSources) -> list[Wanted]:
+    """Return the attacks of the tier, and those asked for by name, with their settings.
+
+    `--set name=value` reaches every chosen attack that has the setting, `--set attack.name=value` that one alone.
+
+    Raises:
+        UserError: there is no such tier or attack, or a setting is wrong or reaches none.
+    """
+    if tier is not None and tier not in attacks.TIERS:
+        raise UserError(f"--tier {tier}: there is no such tier; {did_you_mean(tier, attacks.TIERS)}")
+    entries = [(entry, tier or "") for entry in (attacks.TIERS[tier] if tier else ())]
+    entries += [(name, "named") for name in names if name not in dict(entries)]
+    loaded = [(plugin.load("attacks", entry.partition(":")[0]), entry.partition(":")[2], of) for entry, of in entries]
+    if chosen.config and len(loaded) > 1:
+        raise UserError("--config: is for one attack; name it by --attack, or give settings as --set attack.name=value")
+    _check_targets(chosen.assignments, [attack for attack, _, _ in loaded])
+    return [
+        Wanted(attack, plugin.settings(attack, chosen.config, _assigned(attack, fixed, chosen, len(loaded))), of)
+        for attack, fixed, of in loaded
+    ]
+
+
+def _assigned(attack: Plugin, fixed: str, chosen: SettingSources, count: int) -> list[str]:
+    """Return the assignments for one attack, without its name; what the tier fixes stays as it is."""
+    found = []
+    for assignment in chosen.assignments:
+        target, name = _split(assignment)
+        has_it = name.partition("=")[0].strip() in attack.settings.model_fields
+        if target == attack.name or (not target and (has_it or count == 1)):
+            found.append(name)
+    return [*found, *([fixed] if fixed else [])]
+
+
+def _check_targets(assignments: Sequence[str], loaded: Sequence[Plugin]) -> None:
+    names = {attack.name: attack for attack in loaded}
+    settings = sorted({field for attack in loaded for field in attack.settings.model_fields})
+    for assignment in assignments:
+        target, name = _split(assignment)
+        if target and target not in names:
+            raise UserError(f"--set {assignment}: no attack '{target}' is run; {did_you_mean(target, names)}")
+        field = name.partition("=")[0].strip()
+        if not target and len(names) > 1 and field not in settings:
+            raise UserError(
+                f"--set {assignment}: no attack that is run has a setting '{field}'; {did_you_mean(field, settings)}"
+            )
+
+
+def _split(assignment: str) -> tuple[str, str]:
+    """Return ('attack', 'name=value'), or ('', ...) where no attack is named."""
+    name, _, value = assignment.partition("=")
+    target, dot, setting = name.strip().rpartition(".")
+    return (target, f"{setting}={value}") if dot else ("", assignment)
+
+
+def applicable(
+    wanted: Sequence[Wanted], opened: Opened, present: set[str], no_holdout: str | None = None
+) -> tuple[list[Wanted], list[Skipped]]:
+    """Divide attacks into those that can be run, and those that cannot, with the reason.
+
+    `no_holdout` says why there are no never-seen records to compare with, if there are none.
+
+    Raises:
+        UserError: one that was asked for by name cannot be run.
+    """
+    found: list[Wanted] = []
+    skipped: list[Skipped] = []
+    for one in wanted:
+        reason = _obstacle(one.attack, opened, present)
+        if reason is None and opened.manifest.task == "regression" and _reads_classes(one):
+            reason = "it is for classification"
+        if reason is None and no_holdout and any("holdout" in name for name in one.attack.needs):
+            reason = no_holdout
+        if reason is None and one.tier != "named" and one.attack.name == "quantile" and "reference" in present:
+            reason = "references are given: rmia, which uses them, is run instead"
+        if reason is None:
+            found.append(one)
+        elif one.tier == "named":
+            raise UserError(f"--attack {one.attack.name}: {reason}")
+        else:
+            skipped.append(Skipped(name=one.label, reason=reason))
+    return found, skipped
+
+
+def _reads_classes(one: Wanted) -> bool:
+    """Say whether a tier's variant of the threshold attack reads what a regression does not have."""
+    return getattr(one.settings, "statistic", "loss") not in ("margin", "loss")
+
+
+def _obstacle(attack: Plugin, opened: Opened, present: set[str]) -> str | None:
+    if attack.task not in (None, opened.manifest.task):
+        return f"it is for {attack.task}"
+    if attack.whole_classes and opened.dataset.forget_classes is None:
+        return "it is for the forgetting of whole classes"
+    missing = attack.sections - present
+    told = {
+        "original": "it needs the original (--original)",
+        "reference": "it needs references (--reference)",
+        "shadows": "it needs shadow runs (--shadows; 'unlearn-cli shadow' makes them)",
+    }
+    return "; ".join(told.get(section, f"it needs '{section}'") for section in sorted(missing)) or None

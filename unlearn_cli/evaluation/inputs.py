@@ -1,0 +1,282 @@
+"""What can be opened and checked before torch is imported: manifest, data, checkpoint headers, settings, the output."""
+
+import contextlib
+import hmac
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel
+
+from unlearn_cli import console
+from unlearn_cli.checkpoints.checkpoint_header import read_header
+from unlearn_cli.console import pluralize
+from unlearn_cli.data import selection
+from unlearn_cli.data.dataset import Dataset, Split, halved, open_dataset
+from unlearn_cli.data.digests import CHUNK
+from unlearn_cli.data.notices import as_lines
+from unlearn_cli.errors import UserError
+from unlearn_cli.plugins.names import read_manifest
+from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.storage import files
+from unlearn_cli.storage.version import VERSION
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A manifest with its data, and the options of the command."""
+
+    path: Path
+    manifest: Manifest
+    dataset: Dataset
+    common: RunOptions
+
+
+def open_inputs(
+    path: Path,
+    common: RunOptions,
+    checkpoints: Sequence[Path | None] = (),
+    out: Path | None = None,
+    *,
+    decode: bool = False,
+) -> Opened:
+    """Read the manifest, check output and checkpoint headers, open the data; with `decode`, decode all images.
+
+    Raises:
+        UserError: something is wrong with one of them.
+    """
+    return open_described(read_manifest(path), path, common, checkpoints, out, decode=decode)
+
+
+def open_described(
+    described: Manifest,
+    path: Path,
+    common: RunOptions,
+    checkpoints: Sequence[Path | None] = (),
+    out: Path | None = None,
+    *,
+    decode: bool = False,
+) -> Opened:
+    """Do the same for a manifest that has been read: one that comes from a pipe can be read only once.
+
+    Raises:
+        UserError: as `open_inputs`.
+    """
+    check_places(described, path, common, checkpoints, out)
+    return open_data(described, path, common, decode=decode)
+
+
+def open_data(described: Manifest, path: Path, common: RunOptions, *, decode: bool = False) -> Opened:
+    """Open the data and warn of what is left out or changed; messages name the manifest.
+
+    Raises:
+        UserError: as `open_dataset`.
+    """
+    try:
+        dataset = open_dataset(described, forget_duplicates=common.forget_duplicates, decode=decode)
+        dataset = halved(dataset, common.half)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    for line in as_lines(dataset.notices):
+        console.warn(line)
+    return Opened(path, described, dataset, common)
+
+
+def check_places(
+    described: Manifest,
+    path: Path,
+    common: RunOptions,
+    checkpoints: Sequence[Path | None],
+    out: Path | None,
+    kind: Literal["folder", "file"] = "folder",
+) -> None:
+    """Check the output, the checkpoints' headers, the device's name, and that code of the user's own is allowed."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", common.device):
+        raise UserError(f"--device {common.device}: expected auto, cpu, cuda, cuda:N or mps")
+    architecture = described.model.architecture
+    if ":" in architecture and not common.allow_code:
+        raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
+    given = [weights for weights in checkpoints if weights]
+    if out is not None:
+        inside = [place for place in (*given, path, *_data_paths(described)) if _lies_in(place, out)]
+        if inside:
+            raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
+        files.check_output(out, common.overwrite, kind)
+    for weights in given:  # last, for those behind a URL are fetched
+        read_header(weights)
+
+
+def _data_paths(described: Manifest) -> list[Path]:
+    sources = [described.data.train, described.data.test] if described.data else []
+    specs = [source.spec for source in sources if source and source.spec]
+    return [described.folder / value for spec in specs for _, value in spec if isinstance(value, Path)]
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return folder.resolve() in (path.resolve(), *path.resolve().parents)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """How many records equal one to forget byte for byte, and how many of train one that is forgotten already."""
+
+    in_retain: int | None
+    in_test: int
+    of_forgotten: int = 0
+
+
+def find_copies(opened: Opened) -> Copies:
+    """Count the copies of forgotten records in retain and in test, and warn of them."""
+    splits = opened.dataset.splits
+    in_test = int(splits["test"].copies_of(splits["forget"]).sum()) if {"test", "forget"} <= splits.keys() else 0
+    if in_test:
+        console.warn(
+            f"{records_equal(in_test, 'test')} a forgotten one byte for byte: what is measured there is not of records "
+            "never seen; take such records out of data.test"
+        )
+    return Copies(count_duplicates(opened), in_test, count_relearned(opened))
+
+
+def records_equal(count: int, split: str) -> str:
+    return pluralize(count, f"record of {split} equals", f"records of {split} equal")
+
+
+def count_relearned(opened: Opened) -> int:
+    """Count the records of train that equal one which earlier runs made the network forget, and warn."""
+    splits = opened.dataset.splits
+    count = int(splits["train"].copies_of(splits["forgotten"]).sum()) if "forgotten" in splits else 0
+    if count:
+        console.warn(
+            f"{records_equal(count, 'train')} one of 'forgotten' byte for byte and may teach it again; forget it, too"
+        )
+    return count
+
+
+def count_duplicates(opened: Opened) -> int | None:
+    """Count the records of retain that equal a forgotten one, and warn: they would teach it again."""
+    splits = opened.dataset.splits
+    if "forget" not in splits:
+        return None
+    train, forgotten = splits["train"], splits["forget"]
+    mask = np.zeros(len(train), dtype=bool)
+    mask[forgotten.rows] = True
+    count = len(selection.duplicates(train.records, mask))
+    if count:
+        console.warn(
+            f"{records_equal(count, 'retain')} a forgotten one byte for byte; --forget-duplicates forgets it, too"
+        )
+    return count
+
+
+def remaining_class(opened: Opened) -> str | None:
+    """Return the name of the only class that is left when forget is gone; None where several are, or none is lost."""
+    dataset = opened.dataset
+    names = dataset.classes or []
+    if dataset.forget_classes is None or len(names) < 2:
+        return None
+    if "retain" in dataset.splits:
+        left = np.unique(dataset.split("retain").labels).tolist()
+    else:
+        left = sorted(set(range(len(names))) - set(dataset.forget_classes))
+    return names[left[0]] if len(left) == 1 else None
+
+
+def constant_network(opened: Opened) -> str | None:
+    """Say that nothing but a constant network can result, where only one class remains."""
+    name = remaining_class(opened)
+    if name is None:
+        return None
+    return f"Only class '{name}' remains: the result can only be a constant network, which names it for every record."
+
+
+def resume_key(opened: Opened, settings: BaseModel, **facts: Any) -> str:
+    """Return a digest of what decides a run's result, but for the records and what is to be forgotten.
+
+    It names the folder of a run's state, where whoever lists folders sees it. See `resume_identity` for the rest.
+    """
+    common = opened.common
+    decides: dict[str, Any] = {
+        "manifest": opened.manifest.digest,
+        "settings": settings.model_dump(mode="json"),
+        "options": [
+            common.device,
+            common.precision,
+            common.seed,
+            common.batch_size,
+            common.forget_duplicates,
+            common.compiled,
+        ],
+        "version": VERSION,
+        **facts,
+    }
+    return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def resume_identity(opened: Opened) -> str:
+    """Return a digest of the records and the selection, which only a salted digest of may be written.
+
+    A run goes on only from the state of one with the same identity. The data counts with its content: a file of ids to
+    forget may have grown since the run was interrupted.
+    """
+    forget = opened.manifest.forget
+    decides = {
+        "forget": forget.model_dump(mode="json") if forget else None,
+        "data": [content_digest(split) for split in opened.dataset.splits.values()],
+    }
+    return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def selection_digest(opened: Opened) -> str | None:
+    """Return the HMAC-SHA256 with the ledger's key over the ids to forget, sorted; None outside of a deletion batch.
+
+    Without a key, or with one that the report or the data gives away, the ids could be found by trying.
+    """
+    key, splits = opened.common.selection_key, opened.dataset.splits
+    if key is None or "forget" not in splits:
+        return None
+    digest = hmac.new(key, b"selection", sha256)
+    for chunk in splits["forget"].sorted_ids():
+        for text in chunk:
+            content = text.encode(errors="surrogatepass")
+            digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()
+
+
+def lineage_of(opened: Opened) -> dict[str, str]:
+    """Return what a checkpoint's metadata says of the manifest and the selection that it was made by."""
+    selection = selection_digest(opened)
+    return {"manifest_digest": opened.manifest.digest, **({"selection_digest": selection} if selection else {})}
+
+
+def partial_folder(out: Path, key: str) -> Path:
+    """Return where a run keeps its state: below a sibling of the output, in a folder made when there is some."""
+    return out.parent / f"{out.name}.partial" / key[:16]
+
+
+def content_digest(split: Split) -> str:
+    """Return a digest of a split's rows, labels and samples."""
+    found = sha256()
+    for numbers in (split.rows, split.labels):
+        found.update(np.ascontiguousarray(numbers).data)
+    for start in range(0, len(split), CHUNK):
+        found.update(split.records.fingerprints[split.rows[start : start + CHUNK]].tobytes())
+    return found.hexdigest()
+
+
+def forget_state(partial: Path) -> None:
+    """Remove the state of a run that is done, and its folder when nothing else is in it."""
+    shutil.rmtree(partial, ignore_errors=True)
+    with contextlib.suppress(OSError):  # not there, or not empty: somebody else's
+        partial.parent.rmdir()
+
+
+def settings_digest(settings: BaseModel) -> str:
+    """Return a digest of completed settings, for a checkpoint's lineage."""
+    return sha256(settings.model_dump_json().encode()).hexdigest()

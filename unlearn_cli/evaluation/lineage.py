@@ -1,0 +1,56 @@
+"""Is a reference one? What its metadata says it was trained on, against the splits of the manifest. No torch."""
+
+from pathlib import Path
+
+from unlearn_cli.checkpoints.checkpoint_header import read_header
+from unlearn_cli.console import pluralize
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.inputs import Opened, content_digest, selection_digest
+from unlearn_cli.schema.manifest import Manifest
+
+PREFIX = "unlearn_cli."
+
+
+def check_references(references: tuple[Path, ...], opened: Opened) -> list[str]:
+    """Refuse references that were trained on forget; return caveats on those of which nothing is known.
+
+    Raises:
+        UserError: the lineage of one says that it was trained on train, or unlearned from a checkpoint.
+    """
+    if "forget" not in opened.dataset.splits:
+        return []
+    train, retain = (content_digest(opened.dataset.split(name)) for name in ("train", "retain"))
+    unknown = 0
+    for path in references:
+        metadata = read_header(path).metadata
+        known = {key.removeprefix(PREFIX): text for key, text in metadata.items() if key.startswith(PREFIX)}
+        _refuse(path, known, train, opened.manifest)
+        unknown += not _verified(known, retain, opened)
+    if not unknown:
+        return []
+    of = pluralize(len(references), "reference")
+    return [f"That {unknown} of {of} never saw forget is the user's word: no lineage shows it."]
+
+
+def _refuse(path: Path, known: dict[str, str], train: str, manifest: Manifest) -> None:
+    advice = "'unlearn-cli train --split retain' makes a reference"
+    of_manifest = (known.get("manifest_digest"), known.get("manifest")) in (
+        (manifest.digest, None),
+        (None, manifest.digest_with_forget),
+    )
+    on_train = known.get("split") == "train" and of_manifest and "trained_on" not in known
+    if on_train or known.get("trained_on") == train:
+        raise UserError(f"--reference {path}: was trained on train, which holds what is to be forgotten; {advice}")
+    method = known.get("method", "train")
+    if method not in ("train", "retrain"):
+        raise UserError(f"--reference {path}: was made by {method} from a checkpoint that knew forget; {advice}")
+
+
+def _verified(known: dict[str, str], retain: str, opened: Opened) -> bool:
+    """Say whether the lineage shows that only retain was trained on: by its content, or by a comparable selection."""
+    from_scratch = known.get("method") == "retrain" or "parent" not in known
+    if "trained_on" in known:
+        return from_scratch and known["trained_on"] == retain
+    selection, on_retain = selection_digest(opened), known.get("method") == "retrain" or known.get("split") == "retain"
+    same = (known.get("manifest_digest"), known.get("selection_digest")) == (opened.manifest.digest, selection)
+    return from_scratch and on_retain and selection is not None and same

@@ -1,0 +1,72 @@
+"""Over-forgetting, detected after a method has run: which records it is judged on, and what follows from it."""
+
+import numpy as np
+
+from unlearn_cli.evaluation.evidence import Evidence
+from unlearn_cli.evaluation.holdout import class_matched, same_group, unseen_of_selection_half
+from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.verdict.over_forgetting import (
+    FEWEST,
+    FEWEST_FORGOTTEN,
+    Kind,
+    compare,
+    still_known,
+    undecided,
+)
+from unlearn_cli.verdict.results import OverForgetting
+
+PREFIX = "unlearn_cli."
+
+
+def detect(evidence: Evidence) -> OverForgetting | None:
+    """Compare the subject on forget with references, or with the original on never-seen records like those of forget.
+
+    Never-seen records are of the selection half of test only, for the other half must not choose a method. None:
+    nothing is forgotten.
+    """
+    opened = evidence.session.opened
+    dataset = opened.dataset
+    if "forget" not in dataset.splits:
+        return None
+    if retrained(evidence.weights["subject"].metadata):
+        return undecided(dataset.task, "the network was trained from scratch without forget")
+    mask = still_known(dataset.split("forget").labels, dataset.split("retain").labels, dataset.task)
+    if mask.mean() < 0.5:  # the rest of a class or a range lies at its edge
+        return undecided(
+            dataset.task, "'forget' takes most of its classes or label ranges: retraining would not know them"
+        )
+    if mask.sum() < FEWEST_FORGOTTEN:
+        return undecided(dataset.task, f"{mask.sum()} forgotten records are too few; {FEWEST_FORGOTTEN} are needed")
+    forget = evidence.outputs("subject")["forget"].take(np.flatnonzero(mask))
+    if evidence.references():
+        levels = [evidence.outputs(role)["forget"].take(np.flatnonzero(mask)) for role in evidence.references()]
+        return compare(forget, levels, "references")
+    if "original" not in evidence.weights or "test" not in dataset.splits:
+        lacking = "the original (--original)" if "test" in dataset.splits else "data.test"
+        return undecided(dataset.task, f"there is nothing to compare with: no {lacking}")
+    positions, kind = never_seen(opened)
+    if len(positions) < FEWEST:
+        few = f"the selection half of test has {len(positions)} never-seen records like the forgotten ones"
+        return undecided(dataset.task, f"{few}; {FEWEST} are needed")
+    unseen = evidence.outputs("original")["test"].take(evidence.places(positions))
+    selection = opened.manifest.forget
+    named = selection is not None and bool(selection.where or selection.groups)
+    return compare(forget, [unseen], kind, unlike_others=named)
+
+
+def retrained(metadata: dict[str, str]) -> bool:
+    """Say whether a checkpoint's lineage shows a training from scratch without forget."""
+    method = metadata.get(f"{PREFIX}method")
+    of_retain = metadata.get(f"{PREFIX}split") == "retain" and f"{PREFIX}parent" not in metadata
+    return method == "retrain" or (method == "train" and of_retain)
+
+
+def never_seen(opened: Opened) -> tuple[np.ndarray, Kind]:
+    """Return positions of test to compare with, and what they share with forget: the group, or only the classes."""
+    allowed = unseen_of_selection_half(opened)
+    group = same_group(opened)
+    if group is not None and (group & allowed).sum() >= FEWEST:
+        return np.flatnonzero(group & allowed), "group"
+    if opened.manifest.task == "regression":
+        return np.flatnonzero(allowed), "test"
+    return class_matched(opened, allowed), "classes"

@@ -1,0 +1,23 @@
+"""Samples that a method or an attack shows, as arrays; drawing them belongs to `reporting`."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from unlearn_cli.evaluation.session import Session
+
+
+class Picture(NamedTuple):
+    """Samples of shape (rows, columns, ...), with the class name of each row."""
+
+    samples: np.ndarray
+    classes: list[str]
+
+
+def take_picture(session: Session, name: str) -> Picture | None:
+    """Return what was shown under a name since the last time; None where nothing was."""
+    if name not in session.run.shown:
+        return None
+    samples, classes = session.run.shown.pop(name)
+    names = session.opened.dataset.classes or []
+    return Picture(samples.float().cpu().numpy(), [names[number] for number in classes])

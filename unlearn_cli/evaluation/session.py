@@ -1,0 +1,298 @@
+"""What several commands share: a manifest with its data, networks with weights, and what they say of each split."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from unlearn_cli.checkpoints import checkpoint
+from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop
+from unlearn_cli.data.batches import Batches, Scaling
+from unlearn_cli.data.dataset import Split
+from unlearn_cli.data.stores import Store, StreamedStore, open_store
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.inputs import Opened, resume_identity
+from unlearn_cli.evaluation.predict import observe, predict, room_for
+from unlearn_cli.evaluation.targets import agree, is_unknown, own_target
+from unlearn_cli.learning.training import TaskLoss, regression_loss
+from unlearn_cli.models.build import build, try_out
+from unlearn_cli.runtime import processes
+from unlearn_cli.runtime.run import Run, note
+from unlearn_cli.runtime.run import start as start_run
+from unlearn_cli.runtime.seeds import generator
+from unlearn_cli.schema.manifest import Manifest, Target
+from unlearn_cli.stats.outputs import Outputs, join_groups
+
+PARTS = {"train": ("forget", "retain"), "test": ("test_forget", "test_retain")}  # disjoint parts, each predicted once
+AUXILIARY_HEADS = ("AuxLogits", "aux1", "aux2")  # torchvision's names for them
+FIT_SAMPLE, LOGITS_SAMPLE = 1000, 64  # records that tell whether model and manifest belong together
+
+
+class Names(NamedTuple):
+    """What a network calls its tensors."""
+
+    parameters: list[str]
+    buffers: list[str]
+
+
+@dataclass
+class Session:
+    """One run of a command over one manifest."""
+
+    opened: Opened
+    run: Run
+    target: Target = field(default_factory=Target)  # the scale of targets and outputs: that of the first network
+    stores: dict[int, Store] = field(default_factory=dict)
+    built: Names | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.opened.manifest
+
+    def fresh(self, stream: str) -> nn.Module:
+        """Build the network with new random weights from a named stream, on the device."""
+        with self.run.fresh_weights(stream):
+            model = self.build()
+        return self.run.place(model)
+
+    def load(self, weights: Checkpoint, *, frozen: bool = True, whole: bool = False) -> nn.Module:
+        """Build the network and give it a checkpoint's weights; frozen ones take no gradient and are in eval mode.
+
+        A `whole` one is not divided among processes.
+        """
+        model = self._load_shares(weights) if processes.sharded() and not whole else self._load(weights, whole)
+        self._rescale(model, weights)
+        return model.eval().requires_grad_(False) if frozen else model
+
+    def _rescale(self, model: nn.Module, weights: Checkpoint) -> None:
+        """Let a network that was trained with another mean and std of the labels put out numbers on this scale."""
+        own = own_target(self.opened, weights.metadata, weights.path)
+        if not agree(own, self.target):
+            model.register_forward_hook(partial(_on_scale, own, self.target))
+
+    def _load(self, weights: Checkpoint, whole: bool) -> nn.Module:
+        model = self.build()
+        checkpoint.fit(model, weights)
+        return self.run.place(model, whole=whole)
+
+    def _load_shares(self, weights: Checkpoint) -> nn.Module:
+        """Give every process its share of the weights, which are never in memory as a whole."""
+        with torch.device("meta"):
+            model = self.build()
+        checkpoint.check_fits(model, weights)
+        kept = model.state_dict().keys()
+        lost = [name for name, _ in model.named_buffers() if name not in kept]
+        if lost:
+            raise UserError(f"--shard: the network computes {lost[0]} itself, and no file has it; leave --shard out")
+        model = processes.distribute(model).to_empty(device=self.run.device)
+        with torch.no_grad():
+            for name, tensor in model.state_dict().items():
+                if name in weights.tensors:
+                    tensor.copy_(processes.like(weights.tensors[name].to(tensor.dtype), tensor))
+                else:  # num_batches_tracked, which old files lack
+                    tensor.zero_()
+        return model
+
+    def settle(self, model: nn.Module, like: Checkpoint | None) -> None:
+        """Make a network what will be written: the same in all processes, in the dtypes of the file it came from."""
+        model.zero_grad()  # as large as the weights, and of no use any more
+        processes.agree_on_buffers(model)
+        checkpoint.round_like(model, like)
+
+    def build(self) -> nn.Module:
+        """Build the network of the manifest; the first time, see that it takes the manifest's samples."""
+        num_outputs = self.opened.dataset.num_outputs
+        try:
+            model = build(self.manifest, num_outputs)
+            if self.built is None:
+                try_out(model, self.manifest, num_outputs)
+        except UserError as error:
+            raise UserError(f"{self.opened.path}: {error}") from None
+        self.built = Names([name for name, _ in model.named_parameters()], [name for name, _ in model.named_buffers()])
+        self.run.limit_threads(model, math.prod(self.manifest.input.shape))
+        return model
+
+    @property
+    def names(self) -> Names:
+        """The names of the network's tensors, in its own order."""
+        if self.built is None:
+            self.build()
+        assert self.built is not None
+        return self.built
+
+    def batches(self, name: str, *, augmented: bool = False) -> Batches:
+        """Return the batches of a split."""
+        split = self.opened.dataset.split(name)
+        shape = tuple(self.manifest.input.shape)
+        if id(split.records) not in self.stores:
+            store = open_store(split.records.inputs, shape, self.run.device, self.run.memory_budget)
+            self.stores[id(split.records)] = store
+        store = self.stores[id(split.records)]
+        augmentations = _augmentations(self.manifest) if augmented else ()
+        return Batches(
+            split,
+            store,
+            self._scaling(split),
+            self._targets(split),
+            shape,
+            self.opened.dataset.num_outputs,
+            self.run.batch_size,
+            self.run.seed,
+            self.run.memory_format,
+            augmentations,
+        )
+
+    @property
+    def samples_are(self) -> str:
+        """Say where the samples that were read are kept."""
+        kinds = {"streamed" if isinstance(store, StreamedStore) else "on the device" for store in self.stores.values()}
+        return " and ".join(sorted(kinds)) or "not read"
+
+    def outputs(self, model: nn.Module, name: str, sample: np.ndarray | None = None) -> Outputs:
+        """Return what a network says of a split (of some of its records)."""
+        batches = self.batches(name)
+        if sample is not None:
+            batches = batches.take(sample)
+        return self.predict(model, batches)
+
+    def predict(self, model: nn.Module, batches: Batches, into: np.ndarray | None = None) -> Outputs:
+        """Return what a network says of these batches, in the labels' own unit."""
+        target = self.target
+        return predict(model, batches, self.manifest.task, target.mean, target.std, into)
+
+    def observe(self, model: nn.Module, batches: Batches) -> tuple[Outputs, np.ndarray | None]:
+        """Return what a network says of these batches, and the features that it says it by."""
+        target = self.target
+        return observe(model, batches, self.manifest.task, target.mean, target.std)
+
+    def all_outputs(self, model: nn.Module) -> dict[str, Outputs]:
+        """Return what a network says of every split; what it says of a part is seen in what it says of the whole."""
+        found: dict[str, Outputs] = {}
+        for whole, parts in PARTS.items():
+            if all(part in self.opened.dataset.splits for part in parts):
+                found.update(self._parts_and_whole(model, parts, whole))
+            elif whole in self.opened.dataset.splits:
+                found[whole] = self.outputs(model, whole)
+        if "forgotten" in self.opened.dataset.splits:
+            found["forgotten"] = self.outputs(model, "forgotten")
+        return found
+
+    def _parts_and_whole(self, model: nn.Module, parts: tuple[str, ...], whole: str) -> dict[str, Outputs]:
+        """Predict each part once, all of them into the outputs of the whole."""
+        batches = [self.batches(part) for part in parts]
+        sizes, task = [part.num_samples for part in batches], self.manifest.task
+        values = room_for(sum(sizes), self.opened.dataset.num_outputs, task)
+        places = np.split(values, np.cumsum(sizes)[:-1])
+        found = [self.predict(model, part, into) for part, into in zip(batches, places, strict=True)]
+        labels, groups = np.concatenate([part.labels for part in found]), join_groups([part.groups for part in found])
+        together = Outputs(values, labels, task, groups)
+        return {**dict(zip(parts, found, strict=True)), whole: together}
+
+    def check_fits(self, model: nn.Module, weights: Checkpoint, path: Path, name: str = "train") -> None:
+        """Refuse a network that is no better than chance on what it should know: train, or retain where there is one.
+
+        With a wrong mean or class order, forgetting would look perfect.
+
+        Raises:
+            UserError: of a sample of it the network knows no more than how frequent each label is; or the outputs of a
+                regression are far from the labels, and nothing says how they are scaled.
+        """
+        splits = self.opened.dataset.splits
+        name = name if name in splits else "train"
+        self.check_logits(model)
+        if name not in splits or self.opened.common.force:
+            return
+        order = torch.randperm(len(splits[name]), generator=generator(self.run.seed, "fit check"))
+        from unlearn_cli.stats.chance import ignorance, other_scale  # SciPy, 0.5 s: only where statistics are made
+
+        outputs = self.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))
+        if is_unknown(self.opened, weights.metadata) and (difference := other_scale(outputs)):
+            raise UserError(
+                f"{path}: {difference}, of {name}; it was trained on scaled labels and does not record their mean and "
+                "std: set 'target: {mean: ..., std: ...}' in the manifest; --force goes on anyway"
+            )
+        if flaw := ignorance(outputs):
+            raise UserError(
+                f"{path}: {flaw}, of {name}; manifest and checkpoint do not belong together (input.mean, input.std, "
+                "the order of channels or classes), or the network was never trained; --force goes on anyway"
+            )
+
+    def check_logits(self, model: nn.Module) -> None:
+        """Refuse a network of the user's own whose outputs are probabilities, on a few records, before it is trained.
+
+        Raises:
+            UserError: as `predict`.
+        """
+        splits = [name for name in ("retain", "train") if name in self.opened.dataset.splits]
+        if splits and ":" in self.manifest.model.architecture:
+            self.outputs(model, splits[0], np.arange(min(LOGITS_SAMPLE, len(self.opened.dataset.split(splits[0])))))
+
+    def note_auxiliary_heads(self, model: nn.Module) -> None:
+        """Say that the heads which GoogLeNet and Inception have for training alone are not trained here."""
+        heads = [name for name, _ in model.named_children() if name in AUXILIARY_HEADS]
+        if heads:
+            note(
+                f"The auxiliary heads {' and '.join(heads)} get no gradient and are left as they were, with all that "
+                "they knew before; take them out before you hand the checkpoint on."
+            )
+
+    def task_loss(self) -> TaskLoss:
+        """Return the loss that training minimises, on the network's own scale."""
+        return (
+            nn.functional.cross_entropy
+            if self.manifest.task == "classification"
+            else regression_loss(self.manifest.loss)
+        )
+
+    def _scaling(self, split: Split) -> Scaling:
+        described = self.manifest.input
+        stored_as_bytes = split.records.inputs.take(split.rows[:1]).dtype == np.uint8 if len(split) else False
+        scale = described.scale or (255.0 if stored_as_bytes else 1.0)
+        per_channel = partial(_per_channel, dimensions=len(described.shape), device=self.run.device)
+        return Scaling(scale, per_channel(described.mean), per_channel(described.std))
+
+    def _targets(self, split: Split) -> torch.Tensor:
+        labels = torch.from_numpy(split.labels)
+        if self.manifest.task == "regression":
+            labels = ((labels - self.target.mean) / self.target.std).float()
+        return labels.to(self.run.device)
+
+
+@contextmanager
+def start(opened: Opened, partial: Path | None = None, target: Target | None = None) -> Iterator[Session]:
+    """Begin a run over opened inputs; `target` is the scale of the first network, for a regression."""
+    common = opened.common
+    options: dict[str, Any] = {"device": common.device, "precision": common.precision, "seed": common.seed}
+    with start_run(
+        **options,
+        batch_size=common.batch_size,
+        memory_budget=common.memory_budget * 2**20,
+        partial=partial,
+        identity=resume_identity(opened) if partial else "",
+        shard=common.shard,
+        compiled=common.compiled,
+        profiled=common.profile,
+    ) as run:
+        yield Session(opened, run, target or opened.manifest.target)
+
+
+def _on_scale(own: Target, wanted: Target, model: nn.Module, inputs: Any, outputs: torch.Tensor) -> torch.Tensor:
+    return outputs * (own.std / wanted.std) + (own.mean - wanted.mean) / wanted.std
+
+
+def _augmentations(manifest: Manifest) -> tuple[Augmentation, ...]:
+    listed = manifest.data.augment if manifest.data else []
+    return tuple(HorizontalFlip() if item == "horizontal_flip" else RandomCrop(item.random_crop) for item in listed)
+
+
+def _per_channel(value: float | list[float], dimensions: int, device: torch.device) -> torch.Tensor:
+    numbers = torch.tensor(value, dtype=torch.float32, device=device)
+    return numbers if numbers.dim() == 0 else numbers.reshape(-1, *[1] * (dimensions - 1))

@@ -1,0 +1,144 @@
+"""Attention transfer: how alike the maps are by which two networks of one architecture weigh the places of a sample.
+
+    a(F) = normalise2(mean over channels of F^2)        L = sum over layers of mean((a(F_student) - a(F_teacher))^2)
+
+Source: Zagoruyko and Komodakis, arXiv 1612.03928; used by GKT (Chundawat et al., arXiv 2201.05629) and Blindspot (Tarun
+et al., arXiv 2210.08196), whose code averages over the units of 2-D activations, so that every map is the number 1 and
+the loss 0 whatever the networks do. Here their units are the places. Warning: activations of both networks must come
+from the same batch, in one order of layers: `record` both with the same list.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.runtime.processes import joined
+
+WEIGHTED = (
+    nn.Linear,
+    nn.modules.conv._ConvNd,
+    nn.RNNBase,
+    nn.MultiheadAttention,
+    nn.TransformerEncoderLayer,
+)
+AFTERWARDS = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.GroupNorm,
+    nn.LayerNorm,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Hardswish,
+    nn.ELU,
+    nn.Tanh,
+    nn.Sigmoid,
+)
+
+
+def attention_map(activation: Tensor) -> Tensor:
+    """Return the map of each sample (B, N), of length 1 (a sample whose activations are all 0 keeps zeros).
+
+    (B, C, H, W): places are the pixels, (B, T, H): the moments, (B, H): the units.
+    """
+    squares = activation.float().square()
+    if squares.dim() == 3:
+        squares = squares.mean(dim=2)
+    elif squares.dim() > 3:
+        squares = squares.mean(dim=1)
+    return F.normalize(squares.flatten(1), dim=1)
+
+
+def attention_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+    """Return the sum over the layers of the mean squared difference of the maps.
+
+    Raises:
+        UserError: the recordings are not of the same layers.
+    """
+    shapes = [[tuple(activation.shape) for activation in recorded] for recorded in (student, teacher)]
+    if shapes[0] != shapes[1] or not student:
+        raise UserError(f"layers: the networks' activations differ, {shapes[0]} and {shapes[1]}; name other layers")
+    pairs = zip(student, teacher, strict=True)
+    return torch.stack([F.mse_loss(attention_map(own), attention_map(other)) for own, other in pairs]).sum()
+
+
+def named_layers(model: nn.Module, input_shape: tuple[int, ...], layers: Sequence[str] | None) -> list[str]:
+    """Return the layers to record: those named, which must be there, or those found.
+
+    Raises:
+        UserError: the network has no layer of such a name, or none can be found.
+    """
+    if layers is None:
+        return find_layers(model, input_shape)
+    with record(model, layers):  # tells an unknown name before any work
+        return list(layers)
+
+
+def find_layers(model: nn.Module, input_shape: tuple[int, ...]) -> list[str]:
+    """Return the names of the layers to record: after each layer with weights, the last of what follows it directly.
+
+    That is the ReLU of a convolution, batch norm, ReLU block. Found by a pass over zeros, because the order in which a
+    network calls its modules is nowhere else written. The head, whose outputs the losses compare anyway, is left out.
+
+    Raises:
+        UserError: the network calls no layer of a known kind.
+    """
+    names, called = {id(module): name for name, module in model.named_modules()}, list[nn.Module]()
+    with ExitStack() as stack, torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, WEIGHTED + AFTERWARDS):
+                stack.callback(module.register_forward_hook(lambda module, *_: called.append(module)).remove)
+        was_training, parameter = model.training, next(model.parameters())
+        model.eval()(torch.zeros(2, *input_shape, device=parameter.device))
+        model.train(was_training)
+    if not called:
+        raise UserError("layers: none could be found in this network; name some, or set the weight of attention to 0")
+    ends = [
+        module
+        for module, following in zip(called, [*called[1:], None], strict=True)
+        if following is None or isinstance(following, WEIGHTED)
+    ]
+    found = list(dict.fromkeys(names[id(module)] for module in ends))
+    return [name for name in found if name != names[id(ends[-1])]] or found
+
+
+@contextmanager
+def record(model: nn.Module, layers: Sequence[str]) -> Iterator["Recording"]:
+    """Keep what these layers return, in the order of the calls, while the block lasts.
+
+    Raises:
+        UserError: the network has no layer of such a name.
+    """
+    known = dict(model.named_modules())
+    for name in layers:
+        if name not in known:
+            raise UserError(f"layers: the network has no layer '{name}'; {did_you_mean(name, filter(None, known))}")
+    recording = Recording()
+    with ExitStack() as stack:
+        for name in layers:
+            stack.callback(known[name].register_forward_hook(recording.hook).remove)
+        yield recording
+
+
+class Recording:
+    """What layers returned since the last `take`."""
+
+    def __init__(self) -> None:
+        self.activations: list[Tensor] = []
+
+    def hook(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        activation = output[0] if isinstance(output, tuple) else output  # recurrent layers return their state, too
+        if getattr(module, "batch_first", True) is False:
+            activation = activation.transpose(0, 1)
+        self.activations.append(joined(activation))
+
+    def take(self) -> list[Tensor]:
+        """Return the activations and forget them; of those that share memory, written in place, the last alone."""
+        taken, self.activations = {activation.data_ptr(): activation for activation in self.activations}, []
+        return list(taken.values())

@@ -1,0 +1,212 @@
+"""Learned noise: inputs that a network gets as wrong (or as right) as it can for a class; for `noise`, unsir and emmn.
+
+Idea: optimise the pixels N, never the weights, so that the network's loss for class c is largest or smallest on them.
+
+    maximize: J(N) = -CE(M(N), c) + lambda R(N)        minimize: J(N) = CE(M(N), c) + lambda R(N)
+
+with R the mean over the batch of 3072 times the mean square of a sample's numbers: for 3x32x32 images the sum of
+squares that the authors' code uses, and the same pull on every number for any other size.
+
+Source: Tarun et al., Fast Yet Effective Machine Unlearning (arXiv 2111.08947), section IV; Chundawat et al., Zero-Shot
+Machine Unlearning (arXiv 2201.05629), for the minimising kind. Needs the network and the class numbers, no data.
+Warning: the noise lies in the normalised input space and is not clamped: it is no picture of a training image.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.errors import UserError
+from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.run import show
+from unlearn_cli.runtime.seeds import Random
+from unlearn_cli.runtime.tensor_file import Stored, write_tensors
+
+REFERENCE_NUMBERS = 3072  # of a 3x32x32 image, where lambda = 0.1 was found
+CHUNK = 256  # samples that go through the network at once; they do not influence each other
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise for several classes: `samples` (K, B, *shape) in normalised space, `classes` (K,) the classes' numbers."""
+
+    samples: Tensor
+    classes: list[int]
+    kind: str
+    curve: list[float]
+    settings: dict[str, str]
+
+    def labelled(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return all samples (K * B, *shape) with their class numbers (K * B,)."""
+        labels = torch.tensor(self.classes, device=device).repeat_interleave(self.samples.shape[1])
+        return self.samples.flatten(0, 1).to(device), labels
+
+
+def learn_noise(
+    original: nn.Module,
+    forget_classes: list[int],
+    input_shape: tuple[int, ...],
+    random: Random,
+    *,
+    kind: Literal["maximize", "minimize"] = "maximize",
+    steps: NonNegativeInt = 40,
+    size: PositiveInt = 256,
+    lr: PositiveFloat = 0.1,
+    regularisation: NonNegativeFloat = 0.1,
+    init: Literal["normal", "uniform"] = "normal",
+    smoothing: NonNegativeFloat = 0.0,
+) -> Noise:
+    """Learn `size` samples for every class, all at once: the steps do not grow in number with the classes."""
+    samples, labels = start_noise(forget_classes, input_shape, random, size, init)
+    learned, curve = optimise_samples(
+        original,
+        samples,
+        labels,
+        random,
+        kind=kind,
+        steps=steps,
+        lr=lr,
+        regularisation=regularisation,
+        smoothing=smoothing,
+    )
+    settings = {"steps": str(steps), "lr": str(lr), "regularisation": str(regularisation), "init": init}
+    settings |= {"smoothing": str(smoothing)} if smoothing else {}
+    learned = learned.unflatten(0, (len(forget_classes), size))
+    show("noise", learned, forget_classes)
+    return Noise(learned, forget_classes, kind, curve, settings)
+
+
+def optimise_samples(
+    original: nn.Module,
+    samples: Tensor,
+    labels: Tensor,
+    random: Random,
+    *,
+    kind: str,
+    steps: int,
+    lr: float,
+    regularisation: float,
+    smoothing: float = 0.0,
+    phase: str = "noise",
+) -> tuple[Tensor, list[float]]:
+    """Minimise J over the samples (B, *shape) with Adam; return each one's best state, and the curve of the mean of J.
+
+    The network is used in eval mode with its weights frozen: they and its buffers are the same afterwards. With
+    `smoothing` the network sees the samples with normal noise of that standard deviation added, anew in each step, so
+    that what is found is a region and not an adversarial point.
+    """
+    samples = samples.detach().clone().requires_grad_()
+    best, lowest = samples.detach().clone(), torch.full((len(samples),), torch.inf, device=samples.device)
+    optimizer = torch.optim.Adam([samples], lr, fused=True)
+    original.eval()
+    progress = track(range(steps), phase, samples, optimizer, best, lowest)
+    for _ in progress:
+        shift = smoothing * random.normal(*samples.shape) if smoothing else torch.zeros_like(samples)
+        parts = [
+            objective(original, part, moved, label, kind, regularisation)
+            for part, moved, label in zip(*(t.split(CHUNK) for t in (samples, shift, labels)), strict=True)
+        ]
+        values = torch.cat([value for value, _ in parts])
+        samples.grad = torch.cat([gradient for _, gradient in parts])
+        keep_best(values, samples, best, lowest)
+        optimizer.step()
+        progress.log(objective=values.mean())
+    return best, [float(value) for value in progress.logged.get("objective", [])]
+
+
+def start_noise(
+    classes: list[int], shape: tuple[int, ...], random: Random, size: int, init: str
+) -> tuple[Tensor, Tensor]:
+    """Return the samples to begin with, of mean 0 and variance 1, and their class numbers."""
+    count = len(classes) * size
+    draws = random.normal(count, *shape) if init == "normal" else (random.uniform(count, *shape) - 0.5) * 12**0.5
+    return draws, torch.tensor(classes, device=draws.device).repeat_interleave(size)
+
+
+def objective(
+    model: nn.Module, samples: Tensor, shift: Tensor, labels: Tensor, kind: str, regularisation: float
+) -> tuple[Tensor, Tensor]:
+    """Return J of each sample (B,), seen at `samples + shift`, and its gradient at the samples (B, *shape)."""
+    sign = -1.0 if kind == "maximize" else 1.0
+    outputs = model(samples + shift)
+    check_depends(outputs)
+    cross_entropy = F.cross_entropy(outputs, labels, reduction="none")
+    penalty = REFERENCE_NUMBERS * samples.square().flatten(1).mean(dim=1)
+    values = sign * cross_entropy + regularisation * penalty
+    (gradient,) = torch.autograd.grad(values.sum(), samples)
+    return values.detach(), gradient
+
+
+def check_depends(outputs: Tensor) -> None:
+    """Refuse a frozen network whose outputs do not follow its samples smoothly: nothing can be learned on them.
+
+    Raises:
+        UserError: no gradient reaches the samples.
+    """
+    if not outputs.requires_grad:
+        raise UserError(
+            "no gradient reaches the samples (numbers of words have none), so none can be learned; "
+            "use a method that sees records"
+        )
+
+
+@torch.no_grad()
+def keep_best(objective: Tensor, samples: Tensor, best: Tensor, lowest: Tensor) -> None:
+    """Keep each sample's state with the lowest J so far, in place."""
+    better = objective < lowest
+    best[better] = samples[better].detach()
+    lowest[better] = objective[better]
+
+
+def save_noise(path: Path, noise: Noise, metadata: dict[str, str]) -> None:
+    """Write noise as safetensors: `samples`, and in the metadata its classes, kind, settings and loss curve."""
+    facts = {
+        "format": "pt",
+        "kind": noise.kind,
+        "classes": json.dumps(noise.classes),
+        "curve": json.dumps(noise.curve),
+        "settings": json.dumps(noise.settings, sort_keys=True),
+        **metadata,
+    }
+    write_tensors(path, Stored({"samples": noise.samples}), facts)
+
+
+def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
+    """Read noise that `unlearn-cli noise` wrote.
+
+    Raises:
+        UserError: it is no such file, or made for other inputs.
+    """
+    facts = tensor_headers.read(path).metadata
+    try:
+        with safe_open(path, framework="pt") as file:
+            samples = file.get_tensor("samples")
+        noise = Noise(samples, json.loads(facts["classes"]), facts["kind"], json.loads(facts["curve"]), {})
+        _check_noise(noise)
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError):
+        raise UserError(f"{path}: is no file of noise; 'unlearn-cli noise' makes one") from None
+    if tuple(samples.shape[2:]) != input_shape:
+        shape = list(samples.shape[2:])
+        raise UserError(f"{path}: is noise of shape {shape}, but input.shape is {list(input_shape)}; make new noise")
+    show("noise", samples, noise.classes)
+    return noise
+
+
+def _check_noise(noise: Noise) -> None:
+    """Refuse, with a ValueError, what `save_noise` never writes."""
+    numbers = isinstance(noise.classes, list) and all(type(number) is int and number >= 0 for number in noise.classes)
+    if not numbers or len(set(noise.classes)) < len(noise.classes) or noise.kind not in ("maximize", "minimize"):
+        raise ValueError("classes or kind")
+    samples = noise.samples
+    if samples.dim() < 3 or len(samples) != len(noise.classes) or not samples.shape[1]:
+        raise ValueError("shape")
+    if not samples.is_floating_point() or not samples.isfinite().all():
+        raise ValueError("values")

@@ -1,0 +1,118 @@
+"""The ordinary training loop, and the small pieces that every method which trains shares."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.runtime.processes import is_divided
+from unlearn_cli.runtime.progress import track
+
+TaskLoss = Callable[[Tensor, Tensor], Tensor]
+BatchNorm = Literal["batch", "frozen"]
+Schedule = Literal["constant", "cosine", "one_cycle"]
+
+
+def fit(
+    model: nn.Module,
+    train: Batches,
+    task_loss: TaskLoss,
+    *,
+    epochs: PositiveInt = 20,
+    optimizer: Literal["adam", "sgd"] = "adam",
+    lr: PositiveFloat = 2e-3,
+    weight_decay: NonNegativeFloat = 0.0,
+    momentum: NonNegativeFloat = 0.9,
+    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle",
+) -> nn.Module:
+    """Train all weights of a network and return it. `unlearn-cli train` reads its settings from this signature."""
+    stepper = make_optimizer(model, optimizer, lr, weight_decay, momentum)
+    training_mode(model, "batch")
+    steps = track(train.epochs(epochs), "train", model, stepper)
+    for x, y in steps:
+        set_learning_rate(stepper, lr * scheduled(schedule, steps.share_done))
+        loss = task_loss(model(x), y)
+        stepper.zero_grad()
+        loss.backward()
+        stepper.step()
+        steps.log(loss=loss)
+    return model
+
+
+def make_optimizer(
+    model: nn.Module, name: Literal["adam", "sgd"], lr: float, weight_decay: float = 0.0, momentum: float = 0.0
+) -> torch.optim.Optimizer:
+    """Build SGD with Nesterov momentum, or Adam with decoupled weight decay (plain Adam when that is 0)."""
+    if name == "sgd":
+        return torch.optim.SGD(
+            model.parameters(),
+            lr,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            nesterov=momentum > 0,
+            fused=not any(map(is_divided, model.parameters())),  # torch knows how to divide its fused Adam alone
+        )
+    return torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay, fused=True)
+
+
+def scheduled(schedule: Schedule, done: float) -> float:
+    """Return the factor on the learning rate when the share `done` of the steps is done.
+
+    cosine falls from 1 to 0 along a cosine; one_cycle (Smith 2018, arXiv 1803.09820) rises linearly over the first 30 %
+    before that.
+    """
+    warmup = 0.3 if schedule == "one_cycle" else 0.0
+    if schedule == "constant":
+        return 1.0
+    if done < warmup:
+        return 0.04 + 0.96 * done / warmup  # torch's OneCycleLR begins at 1/25 as well
+    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+def training_mode(model: nn.Module, batch_norm: BatchNorm) -> None:
+    """Set train mode (dropout on); with `frozen`, batch norm uses the statistics that it has and keeps them."""
+    model.train()
+    if batch_norm == "frozen":
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def regression_loss(name: Literal["mse", "l1"]) -> TaskLoss:
+    """Return the loss of a network with one output against standardised targets (B,)."""
+    loss = nn.functional.mse_loss if name == "mse" else nn.functional.l1_loss
+    return lambda outputs, targets: loss(outputs.squeeze(1), targets)
+
+
+@dataclass(frozen=True)
+class LabelStatistics:
+    """Mean, standard deviation (of a sample: n - 1) and range of training labels, on the network's own scale."""
+
+    mean: float
+    std: float
+    low: float
+    high: float
+
+
+def label_statistics(targets: Tensor) -> LabelStatistics:
+    """Describe standardised targets (n,); of a single one the standard deviation is 0."""
+    numbers = targets.double()
+    std = float(numbers.std()) if len(numbers) > 1 else 0.0
+    return LabelStatistics(float(numbers.mean()), std, float(numbers.min()), float(numbers.max()))
+
+
+@torch.no_grad()
+def outputs_of(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
+    """Return what the network, in eval mode, says of the samples of these batches (n, K)."""
+    model.eval()
+    return torch.cat([model(x).float() for x in inputs])

@@ -1,0 +1,52 @@
+"""Do the names in a manifest exist? Its metrics and architectures are looked up here, for `schema` knows none."""
+
+from importlib import import_module
+from pathlib import Path
+
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.plugins import plugin
+from unlearn_cli.schema import gates, manifest
+from unlearn_cli.schema.gates import Condition
+from unlearn_cli.schema.manifest import Manifest
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and check a manifest, the names of metrics and architectures in it too.
+
+    Raises:
+        UserError: all that is wrong with it, each with file, line, column, field and the nearest known key or name.
+    """
+    return manifest.read(path, PluginNames())
+
+
+def parse_gate(text: str, task: str) -> Condition:
+    """Read a condition, and refuse a metric that does not exist or is not defined for the task.
+
+    Raises:
+        UserError: says what is wrong with the condition.
+    """
+    condition = gates.parse(text)
+    PluginNames().check_gate(condition, task)
+    return condition
+
+
+class PluginNames(manifest.Names):
+    """The names of metrics and architectures that exist."""
+
+    def check_architecture(self, name: str) -> None:
+        bundled = plugin.table("models")
+        if name not in bundled:
+            raise UserError(
+                f"'{name}' is no bundled architecture; {did_you_mean(name, bundled)}; or torchvision/<name>"
+            )
+
+    def check_gate(self, condition: Condition, task: str) -> None:
+        metrics = import_module("unlearn_cli.metrics")
+        text, metric = condition.text, condition.metric
+        if metric not in metrics.TABLE:
+            raise UserError(f"condition '{text}': no metric '{metric}'; {did_you_mean(metric, metrics.TABLE)}")
+        allowed = metrics.ALLOWED[task]
+        if metric not in allowed and any(metric in names for names in metrics.ALLOWED.values()):
+            raise UserError(
+                f"condition '{text}': '{metric}' is not defined for {task}; defined are {', '.join(allowed)}"
+            )

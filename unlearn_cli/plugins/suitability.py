@@ -1,0 +1,87 @@
+"""Which plug-in suits which manifest, told before anything expensive; and what the help page says of it."""
+
+from pathlib import Path
+
+from unlearn_cli.errors import SelectionError, UserError
+from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins.plugin import INPUTS, Plugin
+
+SPLITS = {
+    "forget": "forget",
+    "forget_inputs": "forget without labels",
+    "retain": "retain",
+    "retain_inputs": "retain without labels",
+}
+
+
+class Unsuitable(SelectionError):
+    """A method for whole classes was asked to forget other records."""
+
+
+def lacking(wanted: Plugin, present: set[str]) -> list[str]:
+    """Return the inputs that the plug-in needs and a manifest with these sections cannot give."""
+    return [name for name in wanted.needs if not set(INPUTS[name].split()) <= present]
+
+
+def fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = True) -> list[str]:
+    """Return the names of the plug-ins of a kind that such a manifest suffices for."""
+    loaded = [plugin.load(kind, name) for name in sorted(plugin.table(kind))]
+    return [
+        one.name
+        for one in loaded
+        if one.task in (None, task) and not lacking(one, present) and (whole_classes or not one.whole_classes)
+    ]
+
+
+def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
+    """Refuse a manifest of another task than the plug-in is for, or one that lacks what it needs.
+
+    Raises:
+        UserError: says what is wrong, and names the plug-ins of the kind that the manifest suffices for.
+    """
+    missing = lacking(wanted, present)
+    if wanted.task in (None, task) and not missing:
+        return
+    others = ", ".join(fitting(wanted.kind, present, task))
+    if wanted.task not in (None, task):
+        hint = f"; these fit: {others}" if others else ""
+        raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
+    sections = sorted({section for name in missing for section in INPUTS[name].split()} - present)
+    hint = f", or use what needs less: {others}" if others else ""
+    raise UserError(
+        f"{path}: {wanted.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)};"
+        f" add {'it' if len(sections) == 1 else 'them'}{hint}"
+    )
+
+
+def check_selection(wanted: Plugin, forget_classes: list[int] | None, present: set[str], path: Path) -> None:
+    """Refuse a method for whole classes unless the selection is exactly whole classes.
+
+    Raises:
+        Unsuitable: names the methods that forget any records.
+    """
+    if wanted.whole_classes and forget_classes is None:
+        others = ", ".join(fitting(wanted.kind, present, "classification", whole_classes=False))
+        raise Unsuitable(
+            f"{path}: {wanted.name} forgets whole classes, but 'forget' selects only part of one; "
+            f"these methods forget any records: {others}"
+        )
+
+
+def needs(method: Plugin) -> str:
+    """Return in words which data a method sees; what it does not ask for it is not given."""
+    return ", ".join(words for name, words in SPLITS.items() if name in method.needs) or "no data"
+
+
+def suits(method: Plugin) -> str:
+    """Return in words what a method can forget."""
+    if method.whole_classes:
+        return "whole classes"
+    return f"any records; {method.task or 'classification and regression'}"
+
+
+def method_lines() -> list[str]:
+    """Return what the help page says of each method: its summary, which data it needs, what it suits."""
+    table = plugin.table("methods")
+    loaded = [plugin.load("methods", name) for name in table]
+    return [f"{one.name}: {table[one.name]}. Needs {needs(one)}; for {suits(one)}." for one in loaded]

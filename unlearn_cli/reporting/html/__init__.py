@@ -1,0 +1,116 @@
+"""The report as one self-contained web page: no script, no request, nothing but `report.json` told to a person."""
+
+import base64
+from collections.abc import Iterable
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from unlearn_cli.console import visible
+from unlearn_cli.reporting.html import charts, words
+from unlearn_cli.reporting.html.grouping import GROUPS
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.stats.results import Curve, Estimate
+
+SPLITS = ("forget", "retain", "test_forget", "test_retain", "forgotten", "test", "train", "model")
+METRICS = ("accuracy", "loss", "mae", "rmse", "r2")
+ROLES = {"original": "Before", "subject": "After", "reference": "Reference"}
+
+
+def render(report: Report, noise_png: bytes | None = None) -> str:
+    """Return the whole text of `report.html`; `noise_png` is the picture made by `noise_grid`."""
+    page = (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            roles=roles(report),
+            rows=metric_rows(report),
+            interval_kinds=interval_kinds(report),
+            class_names=class_names(report),
+            forgotten=forgotten(report),
+            phases=phases(report),
+            checkpoints=[made for made in (report.subject, report.original, *report.references) if made],
+            **{name: group(report) for name, group in GROUPS.items()},
+            noise=base64.b64encode(noise_png).decode() if noise_png else None,
+        )
+    )
+    return visible(page)
+
+
+def environment() -> Environment:
+    """Build the template environment; every string is escaped unless a chart made it."""
+    built = Environment(
+        loader=PackageLoader("unlearn_cli.reporting.html", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    built.filters.update(words.FILTERS)
+    built.globals.update(
+        charts=charts,
+        checkpoint_words=checkpoint_words,
+        verdict_words=words.verdict_words,
+        verdict_mark=words.VERDICT_MARKS,
+    )
+    return built
+
+
+def checkpoint_words(role: str) -> str:
+    """Say which checkpoint a role means, within a sentence."""
+    return {"subject": "the checkpoint under test", "original": "the original"}.get(role, f"the {words.spaced(role)}")
+
+
+def roles(report: Report) -> dict[str, str]:
+    """Name the measured checkpoints, in reading order; a lone subject was not changed, so it is no 'after'."""
+    known = [role for role in ROLES if role in report.metrics]
+    others = sorted(set(report.metrics) - set(ROLES))
+    titles = {role: ROLES.get(role, words.spaced(role).capitalize()) for role in known + others}
+    return titles if "original" in titles or "subject" not in titles else {**titles, "subject": "Model"}
+
+
+def metric_rows(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """Turn checkpoint -> split -> metric into metric -> split -> checkpoint: one block of the table a metric."""
+    rows: dict[str, dict[str, dict[str, Estimate]]] = {}
+    for role, splits in report.metrics.items():
+        for split in in_order(splits, SPLITS):
+            for metric, estimate in splits[split].items():
+                rows.setdefault(metric, {}).setdefault(split, {})[role] = estimate
+    return {
+        metric: {split: rows[metric][split] for split in in_order(rows[metric], SPLITS)}
+        for metric in in_order(rows, METRICS)
+    }
+
+
+def in_order(names: Iterable[str], first: tuple[str, ...]) -> list[str]:
+    """Return the well-known names in their order, then the others by the alphabet."""
+    names = set(names)
+    return [name for name in first if name in names] + sorted(names - set(first))
+
+
+def interval_kinds(report: Report) -> list[str]:
+    """Name the ways in which the intervals of the metrics were computed."""
+    estimates = (e for splits in report.metrics.values() for metrics in splits.values() for e in metrics.values())
+    return sorted({estimate.interval for estimate in estimates if estimate.interval})
+
+
+def class_names(report: Report) -> list[str]:
+    """Return the classes in the order of the model's outputs; without it, by the alphabet."""
+    seen = {name for split in report.manifest.splits.values() for name in split.classes or {}}
+    return in_order(seen, tuple(report.manifest.classes or ()))
+
+
+def forgotten(report: Report) -> str:
+    """Say what was to be forgotten, as far as the report knows."""
+    if report.manifest.forget_classes:
+        return ", ".join(report.manifest.forget_classes)
+    split = report.manifest.splits.get("forget")
+    return f"{split.n:,} selected records" if split else "not said in the report"
+
+
+def phases(report: Report) -> dict[str, list[Curve]]:
+    """Collect the curves of each phase: they share one picture, in the order in which the phases ran."""
+    collected: dict[str, list[Curve]] = {}
+    for curve in report.curves:
+        collected.setdefault(curve.phase, []).append(curve)
+    return collected

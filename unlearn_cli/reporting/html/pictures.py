@@ -1,0 +1,32 @@
+"""The page of reconstructions, apart from the report: pictures of classes may be pictures of people."""
+
+import base64
+from html import escape
+
+from unlearn_cli.console import visible
+from unlearn_cli.reporting.report import Report
+
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>Reconstructions</title>
+<style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+img {{ image-rendering: pixelated; max-width: 100%; border: 1px solid #bbb; }}</style></head><body>
+<h1>Reconstructions of the forgotten classes</h1>
+<p>What model inversion drew out of each network, a row a class. Keep this file as you keep the data: a picture of a
+class may resemble a person. Look at the reference first: what it shows was never learned from these records.</p>
+{figures}
+</body></html>
+"""
+
+
+def render_pictures(report: Report, pictures: dict[str, bytes]) -> str:
+    """Return the page; `pictures` are PNG files by role."""
+    figures = [
+        f"<figure><figcaption>{escape(role.replace('_', ' '))}</figcaption>"
+        f'<img alt="Reconstructions of {escape(role)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+        "</figure>"
+        for role, png in pictures.items()
+    ]
+    forgotten = ", ".join(report.manifest.forget_classes or [])
+    return visible(PAGE.format(figures="\n".join([f"<p>Classes: {escape(forgotten)}</p>", *figures])))

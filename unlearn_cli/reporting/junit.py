@@ -1,0 +1,45 @@
+"""JUnit XML of a report's gates, which CI systems show as tests. What is not decided is an error there, not a pass."""
+
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from unlearn_cli.console import visible
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.verdict.results import Gate
+
+NOT_PASSED = {"failed": "failure", "inconclusive": "error", "error": "error", "nothing_to_forget": "error"}
+
+
+def junit(document: Report) -> str:
+    """Return the XML: a suite for the checkpoint under test, with its verdict; the controls are told in its output."""
+    gates = [gate for gate in document.gates if gate.role == "subject"]
+    suite = Element("testsuite", name=f"unlearn_cli.{document.command}")
+    if document.judgement is not None and document.verdict is not None:
+        case = SubElement(suite, "testcase", classname="unlearn_cli.verdict", name=f"{document.judgement.tier} tier")
+        _add(case, document.verdict, "; ".join(document.judgement.reasons) or document.verdict)
+    for gate in gates:
+        case = SubElement(suite, "testcase", classname="unlearn_cli.gate", name=visible(gate.condition))
+        _add(case, gate.verdict, _told(gate))
+    for kind, tag in (("failures", "failure"), ("errors", "error")):
+        suite.set(kind, str(sum(1 for _ in suite.iter(tag))))
+    suite.set("tests", str(sum(1 for _ in suite.iter("testcase"))))
+    controls = "\n".join(
+        f"{gate.role}: {gate.condition}: {gate.verdict}" for gate in document.gates if gate not in gates
+    )
+    if controls:
+        SubElement(suite, "system-out").text = visible(controls)
+    root = Element("testsuites")
+    root.append(suite)
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _add(case: Element, verdict: str, message: str) -> None:
+    if verdict in NOT_PASSED:
+        SubElement(case, NOT_PASSED[verdict], message=visible(message), type=verdict)
+
+
+def _told(gate: Gate) -> str:
+    value = "no value" if gate.value.value is None else f"{gate.value.value:.6g} (n = {gate.value.n})"
+    limit = "" if gate.limit is None else f", limit {gate.limit:.6g}"
+    return f"{value}{limit}" + (f": {gate.reason}" if gate.reason else "")

@@ -1,0 +1,145 @@
+"""The report: its only definition and its only writer. All that varies between two equal runs lies under `run`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from unlearn_cli.schema.literals import Role, Task
+from unlearn_cli.stats.results import (
+    Attack,
+    Comparison,
+    Confusion,
+    Cost,
+    Curve,
+    Estimate,
+    Finding,
+    Layer,
+    Part,
+    Skipped,
+)
+from unlearn_cli.verdict.results import Gate, Judgement, OverForgetting, Verdict
+
+SCHEMA_VERSION = "2.1"
+
+
+class Checkpoint(Part):
+    """One model: what it is, told so that its bytes can be recognised."""
+
+    role: Role
+    name: str = Field(description="the file's name, without folders")
+    file_sha256: str
+    tensor_digest: str = Field(description="SHA-256 over names, dtypes, shapes and bytes; survives re-sharding")
+    parameters: int
+    lineage: dict[str, str] = Field(
+        default_factory=dict, description="the checkpoint's own metadata on where it comes from"
+    )
+
+
+class Split(Part):
+    """What a split held, without naming a single record."""
+
+    n: int
+    ids_digest: str = Field(
+        description="keyed SHA-256 over the sorted record ids; the key is computed from the samples of train"
+    )
+    classes: dict[str, int] | None = Field(default=None, description="records a class")
+
+
+class Notice(Part):
+    """What a source leaves out or changes: nothing in a named place is passed over without being counted."""
+
+    source: str = Field(description="as the manifest names it: data.train")
+    kind: str = Field(description="what is left out or changed, in words")
+    count: int
+
+
+class Manifest(Part):
+    manifest_digest: str | None = Field(
+        default=None,
+        description="SHA-256 of the manifest's content without `forget`; null in what was read of a 2.0 report",
+    )
+    selection_digest: str | None = Field(
+        default=None,
+        description="HMAC-SHA256 over the ids to forget with the ledger's key; null outside of a deletion batch, where "
+        "no key remains to compare it with",
+    )
+    task: Task
+    architecture: str
+    classes: list[str] | None = None
+    forget_classes: list[str] | None = None
+    splits: dict[str, Split] = Field(default_factory=dict)
+    checks: dict[str, bool] = Field(default_factory=dict, description="what was verified of the splits")
+    forgotten_unresolved: int | None = Field(
+        default=None, description="ids of the manifest's `forgotten` that no record of train has: nothing measures them"
+    )
+    notices: list[Notice] = Field(default_factory=list, description="what the sources leave out or change, counted")
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_older(cls, value: Any) -> Any:
+        """Leave out the one digest that reports had up to schema 2.0: it covered what to forget."""
+        return {key: part for key, part in value.items() if key != "digest"} if isinstance(value, dict) else value
+
+
+class Run(Part):
+    """All that differs between two equal runs."""
+
+    id: str
+    started: str
+    finished: str
+    seconds: dict[str, float] = Field(default_factory=dict, description="wall time a phase")
+    shares: dict[str, float] = Field(default_factory=dict, description="of the time a part, with --profile")
+    peak_memory_bytes: int | None = None
+    resumed: bool = False
+
+
+class Report(Part):
+    schema_version: str = SCHEMA_VERSION
+    tool_version: str
+    command: str
+    run: Run
+    manifest: Manifest
+    subject: Checkpoint | None = None
+    original: Checkpoint | None = None
+    references: list[Checkpoint] = Field(default_factory=list)
+    method: str | None = None
+    inputs: list[str] = Field(default_factory=list, description="what the method was given, and nothing else")
+    settings: dict[str, Any] = Field(default_factory=dict)
+    found: dict[str, float] = Field(default_factory=dict, description="settings that the method found by itself")
+    seed: int
+    environment: dict[str, Any]
+    metrics: dict[str, dict[str, dict[str, Estimate]]] = Field(
+        default_factory=dict, description="checkpoint (original, subject, reference) -> split -> metric"
+    )
+    comparisons: list[Comparison] = Field(default_factory=list)
+    confusions: list[Confusion] = Field(default_factory=list)
+    layers: list[Layer] = Field(default_factory=list, description="of the subject, beside the original")
+    attacks: list[Attack] = Field(default_factory=list)
+    findings: list[Finding] = Field(default_factory=list)
+    skipped: list[Skipped] = Field(default_factory=list)
+    curves: list[Curve] = Field(default_factory=list)
+    gates: list[Gate] = Field(default_factory=list)
+    verdict: Verdict | None = Field(default=None, description="of the gates; null when none was asked")
+    judgement: Judgement | None = None
+    over_forgetting: OverForgetting | None = Field(
+        default=None, description="of 'unlearn' and 'evaluate': is forget far worse than records never seen?"
+    )
+    cost: Cost = Field(default_factory=Cost)
+    caveats: list[str] = Field(default_factory=list)
+
+
+def to_json(report: Report) -> str:
+    """Return the report as canonical JSON text: sorted keys, no NaN, one newline at the end."""
+    return json.dumps(report.model_dump(mode="json"), sort_keys=True, indent=2, allow_nan=False) + "\n"
+
+
+def write(report: Report, folder: Path) -> None:
+    """Write `report.json` into a folder that is being built."""
+    (folder / "report.json").write_text(to_json(report), encoding="utf-8")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the report."""
+    return Report.model_json_schema()

@@ -1,0 +1,1 @@
+"""What users write: strict YAML, the manifest and its sections."""

@@ -1,0 +1,64 @@
+"""Conditions on a report that must hold: `split.metric OP number`, or `OP original|reference [+|- number]`."""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from unlearn_cli.errors import UserError, did_you_mean
+
+SPLITS = ("train", "test", "forget", "retain", "test_forget", "test_retain", "forgotten", "model")
+
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_GRAMMAR = re.compile(
+    r"\s*(?P<split>\w+)\.(?P<metric>\w+)\s*(?P<operator><=|>=|==|<|>)\s*"
+    rf"(?:(?P<number>[+-]?{_NUMBER})|(?P<other>original|reference)(?:\s*(?P<offset>[+-]\s*{_NUMBER}))?)\s*",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A gate as it was asked for: compare one metric with a number, or with the same metric of another model."""
+
+    text: str
+    split: str
+    metric: str
+    operator: str
+    number: float | None
+    other: Literal["original", "reference"] | None
+    offset: float
+
+
+def parse(text: str) -> Condition:
+    """Read one condition, and refuse a form that can never be judged: an unknown split, a number that is not finite."""
+    match = _GRAMMAR.fullmatch(text)
+    if match is None:
+        raise UserError(
+            f"condition '{text}': expected SPLIT.METRIC OP NUMBER, or SPLIT.METRIC OP original|reference [+|- NUMBER],"
+            " with OP one of <= >= < > ==; for example: test_retain.accuracy >= original - 0.02"
+        )
+    split, metric, operator, number, other, offset = match.groups()
+    _check_split(text, split)
+    return Condition(
+        text=text.strip(),
+        split=split,
+        metric=metric,
+        operator=operator,
+        number=None if number is None else _finite(text, number),
+        other=cast(Literal["original", "reference"] | None, other),
+        offset=0.0 if offset is None else _finite(text, offset),
+    )
+
+
+def _check_split(text: str, split: str) -> None:
+    if split not in SPLITS:
+        raise UserError(f"condition '{text}': no split '{split}'; {did_you_mean(split, SPLITS)}")
+
+
+def _finite(text: str, digits: str) -> float:
+    """Return the number; `1e999` has the form of one and is infinite all the same."""
+    number = float(re.sub(r"\s", "", digits))
+    if not math.isfinite(number):
+        raise UserError(f"condition '{text}': '{digits}' is not a finite number")
+    return number

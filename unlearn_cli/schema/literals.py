@@ -1,0 +1,7 @@
+"""Words with a fixed meaning that manifests, options and reports share."""
+
+from typing import Literal
+
+Task = Literal["classification", "regression"]
+Role = Literal["subject", "original", "reference", "trained"]
+Half = Literal["selection", "verdict", "all"]

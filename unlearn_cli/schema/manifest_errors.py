@@ -1,0 +1,81 @@
+"""What pydantic finds wrong with a manifest, told with file, line, column, field and the nearest known key."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.schema import strict_yaml
+from unlearn_cli.schema.strict_yaml import Document, Location
+
+Schema = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(path: Path, model: type[Model], context: object = None) -> Model:
+    """Read a YAML file as a model; its validators receive the context.
+
+    Raises:
+        UserError: all that is wrong with it.
+    """
+    document = strict_yaml.read(path)
+    if not isinstance(document.value, dict):
+        raise UserError(f"{path}: expected a mapping with 'version: 1' at its top")
+    try:
+        return model.model_validate(document.written, context=context)
+    except ValidationError as error:
+        raise UserError("; ".join(messages(error, document, model.model_json_schema()))) from None
+
+
+def messages(error: ValidationError, document: Document, schema: Schema) -> list[str]:
+    """Return one line a mistake: where it is, which field, what is wrong; of several at one place, the first."""
+    found: dict[Location, str] = {}
+    for item in error.errors(include_url=False):
+        location = _in_document(item["loc"], document)
+        if item["type"] == "missing":
+            location = (*location, item["loc"][-1])
+        found.setdefault(location, _sentence(item["type"], item["msg"], location, schema))
+    # Of a value that may have several forms each form complains: the one that looked deepest is the one that was meant.
+    deepest = [place for place in found if not any(other[: len(place)] == place for other in found if other != place)]
+    deepest.sort(key=lambda place: document.positions.get(place, (0, 0)))
+    return [f"{document.where(place)}: {_dotted(place)}{found[place]}" for place in deepest]
+
+
+def _in_document(location: Location, document: Document) -> Location:
+    """Drop what pydantic puts into a location beside keys: the names of the forms that a value may have."""
+    kept: Location = ()
+    for part in location:
+        if (*kept, part) in document.positions:
+            kept = (*kept, part)
+    return kept
+
+
+def _sentence(kind: str, message: str, location: Location, schema: Schema) -> str:
+    if kind == "extra_forbidden":
+        return f"unknown key; {did_you_mean(str(location[-1]), _known_keys(location[:-1], schema))}"
+    if kind == "missing":
+        return "is missing"
+    return message.removeprefix("Value error, ").replace("Input should be", "expected")
+
+
+def _dotted(location: Location) -> str:
+    return f"{'.'.join(str(part) for part in location)}: " if location else ""
+
+
+def _known_keys(location: Location, schema: Schema) -> list[str]:
+    """Return the keys that the schema knows at a location: walk the JSON Schema along it."""
+    node = schema
+    for part in location:
+        candidates = _forms(node, schema)
+        inner = [item["properties"][part] for item in candidates if part in item.get("properties", {})]
+        items = [item["items"] for item in candidates if isinstance(part, int) and "items" in item]
+        node = (inner or items or [{}])[0]
+    return sorted({key for form in _forms(node, schema) for key in form.get("properties", {})})
+
+
+def _forms(node: Schema, schema: Schema) -> list[Schema]:
+    """Return the forms that a value may have, with references to definitions followed."""
+    if reference := node.get("$ref", "").rpartition("/")[2]:
+        return _forms(schema["$defs"][reference], schema)
+    return [node, *(form for item in node.get("anyOf", []) for form in _forms(item, schema))]

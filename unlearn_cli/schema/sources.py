@@ -1,0 +1,215 @@
+"""The part of the manifest that says where records lie: one section a format, each with a short form for its path."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PositiveInt, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from unlearn_cli.schema.spelling import Scalar, fit
+
+FilePath = Annotated[Path, Field(strict=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+BESIDE_FORMATS = {"rows", "dates"}  # the keys of a source that name no format
+
+
+def _date_format(text: str) -> str:
+    """Check that a format reads a date as it would write it."""
+    moment = datetime(2013, 1, 31, 14, 45, 59)
+    try:
+        datetime.strptime(moment.strftime(text), text)
+    except ValueError:
+        raise ValueError("is not a format of dates; expected one as of strptime, such as '%d-%m-%Y %H:%M'") from None
+    if "%" not in text:
+        raise ValueError("names no part of a date; expected a format as of strptime, such as '%d-%m-%Y %H:%M'")
+    return text
+
+
+DateFormat = Annotated[str, AfterValidator(_date_format)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def fit_scalars(cls, value: Any) -> Any:
+        """Give each field of an unquoted scalar what it takes: the text where it is a name, else the number."""
+        return fit(cls, value) if isinstance(value, dict) else value
+
+
+class ShortSection(Section):
+    """A section that may be written as its first field alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def short_form(cls, value: Any) -> Any:
+        return {next(iter(cls.model_fields)): value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Let editors know of the short form, too."""
+        return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core_schema))]}
+
+
+class PathSection(ShortSection):
+    path: FilePath
+
+
+class ImageSection(PathSection):
+    """A source whose samples may be image files."""
+
+    unreadable: Literal["refuse", "skip"] = Field(
+        default="refuse",
+        description="images that cannot be decoded; skip: left out and counted (decodes all at the start)",
+    )
+
+
+class ImageFolder(ImageSection):
+    """A folder with one folder of images a class; a record's id is its path below the folder."""
+
+
+class Webdataset(ImageSection):
+    """Tar files in WebDataset's way: the files of a record share the name up to the first dot, which is its id."""
+
+    path: FilePath = Field(description="one tar file, or several: train-{000..009}.tar")
+    label: str = Field(default="cls", description="the label's file, by its suffix; or json.NAME, a field of a .json")
+    image: str | None = Field(default=None, description="the suffix of the image; default: the first that is one")
+
+
+class Table(ImageSection):
+    """A csv, jsonl or parquet file: one record a row, with a column of image paths, or columns of features or text."""
+
+    label: str = Field(description="the column of labels")
+    id: str | None = Field(default=None, description="the column of record ids; default: the row's number")
+    image: str | None = Field(default=None, description="the column of image paths, below `root`")
+    root: FilePath | None = Field(default=None, description="where the image paths start; default: the table's folder")
+    features: list[str] | None = Field(
+        default=None, description="columns of numbers; default: all but label, id and `ignore`"
+    )
+    ignore: list[str] = Field(default_factory=list, description="columns that are no features")
+    text: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="columns of text in place of features; data.transform makes tokens of them"
+    )
+    missing: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, description="csv: what stands for an empty cell beside nothing at all, such as NA"
+    )
+    unlabelled: Literal["refuse", "drop"] = Field(
+        default="refuse", description="rows without a label; windows may still look back on dropped ones"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.image and (self.features or self.ignore):
+            raise ValueError("has either a column of image paths or features, not both")
+        if self.text and (self.image or self.features or self.ignore):
+            raise ValueError("has either columns of text, or features or a column of image paths; leave one out")
+        if self.unreadable != "refuse" and not self.image:
+            raise ValueError("'unreadable' is for a column of image paths; leave it out")
+        if self.missing and self.path.suffix.lower() != ".csv":
+            raise ValueError("'missing' is for csv; the other formats have empty cells of their own")
+        return self
+
+
+class Arrays(PathSection):
+    """A file of named arrays with one row a record (npz without pickle, or safetensors)."""
+
+    inputs: str = Field(default="x", description="the array of samples")
+    labels: str = Field(default="y", description="the array of labels")
+    ids: str | None = Field(default=None, description="the array of record ids; default: the row's number")
+
+
+class Idx(Section):
+    """MNIST's format, gzipped or not."""
+
+    images: FilePath
+    labels: FilePath
+
+
+class Torchvision(Section):
+    """A torchvision dataset that lies on disk already; nothing is downloaded."""
+
+    name: Literal["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100"]
+    root: FilePath
+    part: Literal["train", "test"]
+
+
+class Sklearn(ShortSection):
+    """A real data set that scikit-learn brings along; every fifth row is the test part."""
+
+    name: Literal["digits", "diabetes", "breast_cancer"]
+    part: Literal["train", "test", "all"] = "all"
+
+
+class Condition(Section):
+    column: str
+    op: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
+    value: Scalar | list[Scalar]
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if (self.op in ("in", "not in")) != isinstance(self.value, list):
+            raise ValueError("'in' and 'not in' take a list of values; the other operators take one value")
+        return self
+
+
+class Rows(Section):
+    """Keep some rows of the source, in their order: one of the five."""
+
+    every: Annotated[PositiveInt, Field(ge=2)] | None = Field(default=None, description="rows 0, n, 2n, ...")
+    not_every: Annotated[PositiveInt, Field(ge=2)] | None = Field(
+        default=None, description="all rows but 0, n, 2n, ..."
+    )
+    first: Share | None = Field(default=None, description="this share from the start")
+    last: Share | None = Field(default=None, description="this share from the end")
+    where: Annotated[list[Condition], Field(min_length=1)] | None = Field(
+        default=None, description="rows for which all conditions hold"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            raise ValueError("keep rows by one of every, not_every, first, last, where")
+        return self
+
+    def cut(self, count: int) -> int:
+        """Return the row where `first` ends, or `last` begins: the same for `first: s` and `last: 1 - s`."""
+        share = self.first or 1 - (self.last or 0)
+        return round(count * round(share, 12))  # 1 - 0.9 is 0.09999999999999998
+
+
+class Source(Section):
+    """One source of records: exactly one format, and perhaps only some of its rows."""
+
+    imagefolder: ImageFolder | None = None
+    webdataset: Webdataset | None = None
+    table: Table | None = None
+    npz: Arrays | None = None
+    safetensors: Arrays | None = None
+    idx: Idx | None = None
+    torchvision: Torchvision | None = None
+    sklearn: Sklearn | None = None
+    rows: Rows | None = None
+    dates: dict[str, DateFormat] = Field(
+        default_factory=dict, description="columns of dates that are not ISO 8601: their format, '%d-%m-%Y %H:%M'"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        formats = self.model_fields_set - BESIDE_FORMATS
+        if len(formats) != 1 or self.spec is None:
+            known = ", ".join(name for name in type(self).model_fields if name not in BESIDE_FORMATS)
+            raise ValueError(f"names {len(formats)} formats; expected exactly one of {known}")
+        return self
+
+    @property
+    def format(self) -> str:
+        return min(self.model_fields_set - BESIDE_FORMATS)
+
+    @property
+    def spec(self) -> Section | None:
+        return getattr(self, self.format)

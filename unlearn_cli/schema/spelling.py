@@ -1,0 +1,120 @@
+"""Which fields take the text of an unquoted scalar, and which its value: `02` is a name to some, and 2 to others.
+
+A name is an int only if that has the same text (3, not 03), so that `str` gives what was written in every case.
+"""
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    WrapSerializer,
+    WrapValidator,
+)
+
+from unlearn_cli.schema.strict_yaml import Written, plain
+
+EMPTY = "is empty; quote it if '~', 'null' or nothing at all is the name"
+SPELLING = "spelling"  # the key of a serializer's context whose value marks what must not be quoted
+
+
+def _named(value: Any) -> Any:
+    """Return the text of a scalar as it was written, or the int that has this text."""
+    if value is None:
+        raise ValueError(EMPTY)
+    if not isinstance(value, Written):
+        return value
+    return value.plain if type(value.plain) is int and str(value.plain) == value else str(value)
+
+
+NAMED = BeforeValidator(_named, json_schema_input_type=str | int | float | bool)
+Name = Annotated[str | int, NAMED]
+
+
+def _compared(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """Keep the text of a scalar beside its value where Python would write that in another way."""
+    if value is None:
+        raise ValueError(EMPTY)
+    if not isinstance(value, Written):
+        return handler(value)
+    return handler(value.plain) if text_of(value.plain) == value else value
+
+
+def _write(value: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+    """Write the text; for a reader that tells quoted from unquoted ones, between the marks of the context."""
+    if not isinstance(value, Written):
+        return handler(value)
+    if info.mode == "python":
+        return value
+    mark = (info.context or {}).get(SPELLING, "")
+    return f"{mark}{value}{mark}"
+
+
+COMPARED = WrapValidator(_compared)
+Scalar = Annotated[str | int | float | bool, COMPARED, WrapSerializer(_write)]
+
+
+def text_of(value: str | int | float | bool) -> str:
+    """Return a scalar as it was written, to be compared with text."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def number_of(value: str | int | float | bool) -> int | float | bool | None:
+    """Return the value of an unquoted scalar; None for text and for what is not finite: no number compares with it."""
+    number = value.plain if isinstance(value, Written) else value
+    return number if isinstance(number, int | float) and math.isfinite(number) else None
+
+
+def _leaves(annotation: Any) -> frozenset[Any]:
+    """Return the types that an annotation is made of, and the validators that keep a text."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        validators = {item for item in annotation.__metadata__ if item in (NAMED, COMPARED)}
+        return frozenset(validators) | _leaves(arguments[0])
+    if origin is Union or isinstance(origin, type):  # that of int | str, or list, dict and the like
+        return frozenset().union(*map(_leaves, arguments))
+    return frozenset([annotation])
+
+
+@cache
+def _fields(model: type[BaseModel]) -> dict[str, frozenset[Any]]:
+    return {
+        name: _leaves(field.annotation) | {item for item in field.metadata if item in (NAMED, COMPARED)}
+        for name, field in model.model_fields.items()
+    }
+
+
+def fit(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of a model's fields with each unquoted scalar as its field takes it; sections fit their own."""
+    leaves = _fields(model)
+    return {name: _fit(value, leaves.get(name, frozenset())) for name, value in values.items()}
+
+
+def _fit(value: Any, leaves: frozenset[Any]) -> Any:
+    if isinstance(value, bool):  # of JSON, which has no other spelling of them
+        value = Written(text_of(value), value)
+    if isinstance(value, Written):
+        return _as_taken(value, leaves)
+    if isinstance(value, list):
+        return [_fit(item, leaves) for item in value]
+    if isinstance(value, dict) and not _has_section(leaves):
+        return {key: _fit(item, leaves) for key, item in value.items()}
+    return value
+
+
+def _as_taken(value: Written, leaves: frozenset[Any]) -> Any:
+    if leaves & {NAMED, COMPARED}:
+        return value
+    if leaves & {int, float, bool, Any}:
+        return plain(value)
+    return str(value) if leaves & {str, Path} or _has_section(leaves) else plain(value)  # a section's short form
+
+
+def _has_section(leaves: frozenset[Any]) -> bool:
+    return any(isinstance(leaf, type) and issubclass(leaf, BaseModel) for leaf in leaves)

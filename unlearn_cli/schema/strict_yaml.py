@@ -1,0 +1,186 @@
+"""YAML as people expect it: YAML-1.2 scalars, no tags, no duplicate keys, bounded size, a line number for every value.
+
+PyYAML's own loader reads `1e-4` as a string, `no` as False and `012` as 10, and lets the last of two equal keys win.
+A scalar that is not quoted keeps its text beside its value: `02` may be the name of a class, which 2 is not.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from unlearn_cli.errors import UserError
+from unlearn_cli.storage.files import read_given
+
+MAX_BYTES, MAX_DEPTH, MAX_ALIASES, MAX_VALUES = 2**20, 32, 50, 2**18
+
+Position = tuple[int, int]  # line and column, both from 1
+Location = tuple[str | int, ...]  # the keys and indices that lead to a value
+
+
+class Written(str):
+    """A number, or true or false, that stands in a file without quotes: its text as written, and its value."""
+
+    plain: int | float | bool
+
+    def __new__(cls, text: str, plain: int | float | bool) -> "Written":
+        scalar = super().__new__(cls, text)
+        scalar.plain = plain
+        return scalar
+
+    def __reduce__(self) -> tuple[type["Written"], tuple[str, int | float | bool]]:
+        return Written, (str(self), self.plain)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as Python has it: numbers and booleans in place of their texts, in lists and mappings, too."""
+    if isinstance(value, Written):
+        return value.plain
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a YAML file says, and where it says it; in `written` unquoted numbers and booleans are `Written`."""
+
+    path: Path
+    value: Any
+    positions: dict[Location, Position]
+    written: Any = None
+
+    def where(self, location: Location) -> str:
+        """Return 'file:line:column' of the value at `location`, or of the nearest value around it."""
+        while location not in self.positions and location:
+            location = location[:-1]
+        line, column = self.positions.get(location, (1, 1))
+        return f"{self.path}:{line}:{column}"
+
+
+def read(path: Path) -> Document:
+    """Read a YAML file, or what a pipe gives.
+
+    Raises:
+        UserError: it cannot be read or is no such YAML; the message starts with file, line and column.
+    """
+    return parse(read_given(path, MAX_BYTES), path)
+
+
+def parse(data: bytes | str, path: Path) -> Document:
+    """Parse YAML text; `path` is for the messages alone."""
+    positions: dict[Location, Position] = {}
+    try:
+        text = data.decode() if isinstance(data, bytes) else data
+        _check_events(text, path)
+        node = yaml.compose(text, Loader=_Loader)
+        written = None if node is None else _value(node, (), positions, path)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not UTF-8 text; expected a YAML file") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+        raise UserError(f"{place}: is not valid YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, OverflowError):  # PyYAML makes a letter of \UFFFFFFFF
+        raise UserError(f"{path}: is not valid YAML: an escape such as \\U00110000 names no character") from None
+    return Document(path, plain(written), positions, written)
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows the scalars of YAML 1.2's core schema and nothing else."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+
+_NUMBER = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+for _tag, _pattern, _first in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    ("float", rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
+    ("null", r"~|null|Null|NULL|", "~nN\0"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*list(_first), ""])
+
+
+def _check_events(text: str, path: Path) -> None:
+    """Refuse tags, and bound depth and aliases, on the event stream, before anything is built or expanded."""
+    depth = aliases = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent))
+        depth -= isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent))
+        aliases += isinstance(event, yaml.AliasEvent)
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        if tag := getattr(event, "tag", None):
+            raise UserError(f"{path}:{line}:{column}: the tag {tag} is not allowed; write the plain value")
+        if depth > MAX_DEPTH or aliases > MAX_ALIASES:
+            what = f"more than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_ALIASES} aliases"
+            raise UserError(f"{path}:{line}:{column}: {what}; a file of settings needs fewer")
+
+
+def _value(node: Node, location: Location, positions: dict[Location, Position], path: Path) -> Any:
+    place = (node.start_mark.line + 1, node.start_mark.column + 1)
+    positions.setdefault(location, place)
+    at = f"{path}:{place[0]}:{place[1]}"
+    if len(location) > MAX_DEPTH:  # an alias can nest deeper than the text does
+        raise UserError(f"{at}: more than {MAX_DEPTH} levels; a file of settings needs fewer")
+    if len(positions) > MAX_VALUES:  # aliases of aliases double with every line
+        raise UserError(f"{at}: more than {MAX_VALUES} values; a file of settings needs fewer")
+    if isinstance(node, MappingNode):
+        return _mapping(node, location, positions, path)
+    if isinstance(node, SequenceNode):
+        return [_value(item, (*location, i), positions, path) for i, item in enumerate(node.value)]
+    assert isinstance(node, ScalarNode)
+    return _scalar(node, at)
+
+
+def _mapping(node: MappingNode, location: Location, positions: dict[Location, Position], path: Path) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        at = f"{path}:{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}"
+        if not isinstance(key_node, ScalarNode):
+            raise UserError(f"{at}: a key must be a plain word")
+        key = key_node.value
+        if key in result:
+            raise UserError(f"{at}: the key '{key}' is there twice; keep one of the two")
+        positions[*location, key] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
+        result[key] = _value(value_node, (*location, key), positions, path)
+    return result
+
+
+def _scalar(node: ScalarNode, at: str) -> Any:
+    kind, text = node.tag.rpartition(":")[2], node.value
+    if kind == "str":
+        return text
+    if kind == "int":
+        return Written(text, _whole_number(text, at))
+    if kind == "float":
+        return Written(text, float(text.lower().replace(".inf", "inf").replace(".nan", "nan")))
+    if kind == "bool":
+        return Written(text, text.lower() == "true")
+    assert kind == "null"
+    return None
+
+
+def _whole_number(text: str, at: str) -> int:
+    try:
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+    except ValueError:  # Python reads no number of more than 4300 digits
+        raise UserError(f"{at}: a number of {len(text)} digits; no setting needs so many; quote a name") from None
+
+
+def parse_scalar(text: str) -> Any:
+    """Read one value of a `--set name=value` by the same rules; text that is no YAML is itself."""
+    return plain(parse_written(text))
+
+
+def parse_written(text: str) -> Any:
+    """Read the value of a `--set name=value` with unquoted numbers and booleans as `Written`."""
+    try:
+        return parse(text, Path("--set")).written
+    except UserError:
+        return text

@@ -1,0 +1,133 @@
+"""The part of the manifest that says what becomes of stored samples before the network sees them: `data.transform`."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from unlearn_cli.schema.sources import Section
+
+Buckets = Annotated[PositiveInt, Field(ge=2, le=2**24)]  # beyond that, float32 no longer holds every whole number
+Factor = Annotated[PositiveInt, Field(ge=2)]
+
+
+SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86400, "w": 604800}
+GAP = rf"(\d+(?:\.\d+)?)({'|'.join(SECONDS)})"
+
+
+class Tokens(Section):
+    """Columns of text become numbers of words: lower-cased, hashed (CRC-32) to 1 .. buckets - 1; 0 pads on the left."""
+
+    length: PositiveInt = Field(description="words of each column that are kept, from its start")
+    buckets: Buckets = Field(description="how many numbers there are, 0 among them")
+
+
+class Window(Section):
+    """Rows in the order of time become series: a record sees the `length` rows that end `ahead` rows before its own."""
+
+    length: PositiveInt
+    ahead: NonNegativeInt = Field(default=1, description="0: the window ends with the record's own row")
+    every: PositiveInt = Field(default=1, description="keep each nth row as a record; all rows are seen by windows")
+    time: str | None = Field(default=None, description="the column that rows of a series ascend by: numbers or dates")
+    series: str | None = Field(default=None, description="the column that names a row's series; none crosses another")
+    max_gap: PositiveFloat | Annotated[str, Field(pattern=rf"^{GAP}$")] | None = Field(
+        default=None, description="windows with a larger step in time are left out: a number, or 30s, 15min, 2h, 1d, 1w"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.max_gap is not None and self.time is None:
+            raise ValueError("max_gap needs the column of time; add time: COLUMN")
+        return self
+
+    @property
+    def gap_seconds(self) -> float:
+        """The largest gap, where it is a duration."""
+        number, unit = re.fullmatch(GAP, str(self.max_gap)).groups()  # type: ignore[union-attr]
+        return float(number) * SECONDS[unit]
+
+
+class Standardise(Section):
+    """(x - mean) / std, feature by feature: statistics of the retain split (of train when nothing is forgotten)."""
+
+    missing: Literal["refuse", "mean"] = Field(default="refuse", description="mean: an empty cell becomes 0")
+    mean: Annotated[list[float], Field(min_length=1)] | None = Field(
+        default=None, description="fixed numbers in place of the statistics"
+    )
+    std: Annotated[list[NonNegativeFloat], Field(min_length=1)] | None = Field(
+        default=None, description="as mean; a feature with 0 becomes 0"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if (self.mean is None) != (self.std is None) or len(self.mean or []) != len(self.std or []):
+            raise ValueError("give mean and std together, a number a feature each, or neither")
+        return self
+
+
+class Step(Section):
+    """One transform."""
+
+    tokens: Tokens | None = None
+    window: Window | None = None
+    standardise: Standardise | None = None
+    enlarge: Factor | None = Field(default=None, description="images: every pixel becomes so many by so many")
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if len(self.model_fields_set) != 1 or getattr(self, self.name) is None:
+            raise ValueError(f"is one transform; expected exactly one of {', '.join(type(self).model_fields)}")
+        return self
+
+    @property
+    def name(self) -> str:
+        return min(self.model_fields_set)
+
+
+def find_standardise(steps: Sequence[Step]) -> Standardise | None:
+    return next((step.standardise for step in steps if step.standardise), None)
+
+
+def stored_shape(steps: Sequence[Step], shape: list[int]) -> list[int]:
+    """Return the shape of stored samples that the steps make into samples of `shape`, the manifest's input.shape.
+
+    Raises:
+        ValueError: no samples become that.
+    """
+    for number, step in enumerate(steps):
+        if step.name in [other.name for other in steps[:number]]:
+            raise ValueError(f"data.transform: {step.name} is there twice; take one out")
+        if len(steps) > 1 and step.tokens:
+            raise ValueError("data.transform: tokens stands alone; take the other transforms out")
+    for step in reversed(steps):
+        shape = _before(step, shape)
+    standardise = find_standardise(steps)
+    if standardise and standardise.mean and len(standardise.mean) != shape[-1]:
+        raise ValueError(
+            f"data.transform: standardise has {len(standardise.mean)} numbers, but there are {shape[-1]} features"
+        )
+    return shape
+
+
+def _before(step: Step, shape: list[int]) -> list[int]:
+    """Return the shape of samples before one step."""
+    told = f"but input.shape is {shape}; make them agree"
+    if step.tokens:
+        if len(shape) != 2 or shape[1] != step.tokens.length:
+            raise ValueError(f"data.transform: tokens makes [columns of text, {step.tokens.length}], {told}")
+        return shape[:1]
+    if step.window:
+        if len(shape) != 2 or shape[0] != step.window.length:
+            raise ValueError(f"data.transform: window makes samples of [{step.window.length}, features], {told}")
+        return shape[1:]
+    if step.enlarge:
+        if len(shape) != 3 or any(size % step.enlarge for size in shape[1:]):
+            raise ValueError(f"data.transform: enlarge makes images with sides divisible by {step.enlarge}, {told}")
+        return [shape[0], *(size // step.enlarge for size in shape[1:])]
+    if len(shape) == 3:
+        raise ValueError(
+            f"data.transform: standardise is for features, {told.partition(';')[0]}: "
+            "give images their statistics as input.mean and input.std"
+        )
+    return shape

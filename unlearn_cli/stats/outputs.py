@@ -1,0 +1,44 @@
+"""What networks say of records: the one thing that metrics, attacks and verdicts read. No torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from unlearn_cli.schema.literals import Task
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says of the records of one split, on the host.
+
+    `values`: logits (n, K) for classification, predictions (n,) in the label's own unit for regression; float64.
+    `labels`: class numbers (n,) int64, or numbers (n,) float64.
+    `groups`: which person or recording each record belongs to (n,), comparable between splits; None: independent ones.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+    task: Task
+    groups: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> "Outputs":
+        """Return the outputs of some of the records."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Outputs(self.values[rows], self.labels[rows], self.task, groups)
+
+
+def join(parts: list[Outputs]) -> Outputs:
+    """Put the outputs of disjoint splits together."""
+    values = np.concatenate([part.values for part in parts])
+    labels = np.concatenate([part.labels for part in parts])
+    return Outputs(values, labels, parts[0].task, join_groups([part.groups for part in parts]))
+
+
+def join_groups(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Put the groups of disjoint splits together; all of them have some, or none has."""
+    groups = [part for part in parts if part is not None]
+    return np.concatenate(groups) if len(groups) == len(parts) else None

@@ -1,0 +1,1 @@
+"""Files: atomic writing, owners of half-written ones, remote copies."""

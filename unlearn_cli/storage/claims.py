@@ -1,0 +1,115 @@
+"""One run at a time per output: a lock file beside it, which the system gives up as soon as its holder has ended."""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from unlearn_cli import ranks
+from unlearn_cli.errors import Busy
+from unlearn_cli.storage import owners
+from unlearn_cli.storage.files import existing_parent
+
+MOST_BYTES = 200  # of what names an owner
+
+
+@contextmanager
+def claimed(*outputs: Path | None) -> Iterator[None]:
+    """Hold the locks of outputs meanwhile, so that no other run writes there; no file is left behind.
+
+    Where no lock can be made (a folder that is not writable, a file system without locks) none is held: an output that
+    appears meanwhile is not replaced, either way.
+
+    Raises:
+        Busy: another run holds one; says which.
+    """
+    given = [path for path in dict.fromkeys(outputs) if path is not None] if ranks.is_first() else []
+    locks: dict[Path, int] = {}
+    try:
+        for output in given:
+            if (descriptor := _lock(output)) is not None:
+                locks[lock_of(output)] = descriptor
+        yield
+    finally:
+        for path, descriptor in locks.items():
+            path.unlink(missing_ok=True)  # while it is held: whoever has opened it sees that it is gone
+            os.close(descriptor)
+
+
+def lock_of(output: Path) -> Path:
+    """Return where the lock of an output lies."""
+    return existing_parent(output) / f".{output.name}.lock"
+
+
+def is_held(lock: Path) -> bool:
+    """Say whether a run holds a lock file."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock(output: Path) -> int | None:
+    """Return the descriptor that holds the lock of an output, until it is closed or the process has ended."""
+    path = lock_of(output)
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+        except OSError:  # what is wrong with the place is told by `check_output`
+            return None
+        if not _is_lock(descriptor) or not _is_taken(descriptor, output):
+            os.close(descriptor)
+            return None
+        if _is_same(descriptor, path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, owners.new_suffix().encode(), 0)
+            return descriptor
+        os.close(descriptor)  # its holder had removed it
+
+
+def _is_lock(descriptor: int) -> bool:
+    """Say whether an opened file can be a lock: one of that name with something else in it is somebody's own."""
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return False
+    content = os.pread(descriptor, MOST_BYTES, 0)
+    owner = owners.parse(content.decode("ascii", "replace"))
+    return not content or (owner is not None and owner.start is not None)
+
+
+def _is_taken(descriptor: int, output: Path) -> bool:
+    """Take the lock; say whether it was taken, which a file system without locks refuses.
+
+    Raises:
+        Busy: another run holds it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = owners.parse(os.read(descriptor, MOST_BYTES).decode("ascii", "replace"))
+        os.close(descriptor)
+        raise Busy(f"{output}: {_described(holder)} is writing it; try again when that has ended") from None
+    except OSError:
+        return False
+    return True
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
+
+
+def _described(holder: owners.Owner | None) -> str:
+    if holder is None:
+        return "another run"
+    return f"process {holder.process}" + ("" if holder.is_here else " of another host")

@@ -1,0 +1,188 @@
+"""What interrupted and killed runs leave behind: kept state, half-written outputs, locks, temporary folders, copies.
+
+Only what is recognisably this tool's own is listed, by its name and what is in it. Links are never followed.
+"""
+
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from unlearn_cli import console
+from unlearn_cli.storage import owners
+from unlearn_cli.storage.claims import is_held, lock_of
+from unlearn_cli.storage.remote import cache_folder
+
+PARTIAL, STATE, SUFFIX = ".partial", re.compile("[0-9a-f]{16}"), ".safetensors"
+COPIES = re.compile("[0-9a-f]{32}")
+HALF_WRITTEN = re.compile(r"\.(.+)\.(new|old)-([0-9a-f]+(?:-[0-9a-f]+){4})", re.DOTALL)
+TEMPORARY = "unlearn-cli-"  # begins the names of folders for temporary files, with their owner behind it
+DAY = 86_400.0
+
+Kind = Literal["state", "half-written", "lock", "temporary", "copies"]
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something that was left: what it is, its size and age, and why it is not removed if it is not."""
+
+    path: Path
+    kind: Kind
+    bytes: int
+    age: float  # seconds since it was last written
+    kept_because: str | None = None
+
+
+def kept_states(output: Path) -> list[Path]:
+    """Return the folders of state that interrupted runs with this output have kept; each is that of one run."""
+    folder = output.parent / f"{output.name}{PARTIAL}"
+    return sorted(path for path in folder.iterdir() if _is_state(path)) if _is_folder(folder) else []
+
+
+def report_states(output: Path, *, remove: bool) -> None:
+    """Name what other runs with this output have kept, or remove it: it may have been trained on what is forgotten."""
+    for path in kept_states(output):
+        size, age = _size(path), _age(path)
+        if remove:
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            console.warn(
+                f"{path}: state of another run with this --out, {describe_size(size)}, {describe_age(age)} old; it may "
+                "hold what was to be forgotten; --overwrite or 'unlearn-cli clean' removes it"
+            )
+    folder = output.parent / f"{output.name}{PARTIAL}"
+    if remove and _is_folder(folder) and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def scan(folder: Path) -> list[Leftover]:
+    """Return what was left in a folder and below, in the folder for temporary files, and in the cache of URLs."""
+    return [*_below(folder), *_temporary(), *_copies()]
+
+
+def partials(folder: Path) -> Iterator[Leftover]:
+    """Yield the kept state that lies in a folder itself."""
+    for path in sorted(folder.iterdir()) if _is_folder(folder) else ():
+        if _is_partial(path):
+            yield _state(path)
+
+
+def remove(found: list[Leftover]) -> list[Leftover]:
+    """Remove what nothing keeps; return what is gone."""
+    gone = [one for one in found if one.kept_because is None]
+    for one in gone:
+        shutil.rmtree(one.path) if _is_folder(one.path) else one.path.unlink(missing_ok=True)
+    return gone
+
+
+def _below(folder: Path) -> Iterator[Leftover]:
+    for name, folders, names in os.walk(folder):
+        place = Path(name)
+        for inner in sorted(folders):
+            path = place / inner
+            if path.is_symlink() or not (_is_partial(path) or HALF_WRITTEN.fullmatch(inner)):
+                continue
+            folders.remove(inner)
+            yield from [_state(path)] if _is_partial(path) else _half_written(path)
+        for path in (place / inner for inner in sorted(names)):
+            if not path.is_symlink() and path.is_file():
+                yield from _half_written(path)
+                yield from _lock(path)
+
+
+def _state(path: Path) -> Leftover:
+    in_use = is_held(lock_of(path.with_name(path.name.removesuffix(PARTIAL))))
+    return _leftover(path, "state", "a run is using it" if in_use else None)
+
+
+def _half_written(path: Path) -> Iterator[Leftover]:
+    match = HALF_WRITTEN.fullmatch(path.name)
+    owner = owners.parse(match[3]) if match else None
+    if match and owner:
+        moved_aside = match[2] == "old" and not os.path.lexists(path.with_name(match[1]))
+        because = "the next run with this --out brings it back" if moved_aside else _owned(owner)
+        yield _leftover(path, "half-written", because)
+
+
+def _lock(path: Path) -> Iterator[Leftover]:
+    """Yield a lock file that holds the name of its owner, as those of outputs do."""
+    if not (path.name.startswith(".") and path.name.endswith(".lock") and path.stat().st_size < 200):
+        return
+    owner = owners.parse(path.read_bytes().decode("ascii", "replace"))
+    if owner and owner.start is not None:
+        yield _leftover(path, "lock", "a run is using it" if is_held(path) else None)
+
+
+def _temporary() -> Iterator[Leftover]:
+    for path in sorted(Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*")):
+        owner = owners.parse(path.name.removeprefix(TEMPORARY).rpartition("-")[0])
+        if owner and owner.start is not None and _is_folder(path) and path.lstat().st_uid == os.getuid():
+            yield _leftover(path, "temporary", _owned(owner))
+
+
+def _copies() -> Iterator[Leftover]:
+    folder = cache_folder()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if COPIES.fullmatch(path.name) and _is_folder(path):
+            in_use = any(is_held(lock) for lock in path.glob(".*.lock"))
+            yield _leftover(path, "copies", "a run is using it" if in_use else None)
+
+
+def _owned(owner: owners.Owner) -> str | None:
+    if not owner.is_here:
+        return "a run on another host left it; remove it yourself if that has ended"
+    return None if owner.has_ended else "a run is using it"
+
+
+def _leftover(path: Path, kind: Kind, because: str | None) -> Leftover:
+    return Leftover(path, kind, _size(path), _age(path), because)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_partial(path: Path) -> bool:
+    """Recognise OUT.partial: in it is nothing but folders of state."""
+    if not path.name.endswith(PARTIAL) or not _is_folder(path):
+        return False
+    inner = [*path.iterdir()]
+    return bool(inner) and all(map(_is_state, inner))
+
+
+def _is_state(path: Path) -> bool:
+    if not STATE.fullmatch(path.name) or not _is_folder(path):
+        return False
+    return all(
+        one.is_file() and not one.is_symlink() and (one.suffix == SUFFIX or HALF_WRITTEN.fullmatch(one.name))
+        for one in path.iterdir()
+    )
+
+
+def _files(path: Path) -> Iterator[os.stat_result]:
+    for one in [path, *(path.rglob("*") if _is_folder(path) else ())]:
+        yield one.lstat()
+
+
+def _size(path: Path) -> int:
+    return sum(one.st_size for one in _files(path) if not stat.S_ISDIR(one.st_mode))
+
+
+def _age(path: Path) -> float:
+    return max(0.0, time.time() - max(one.st_mtime for one in _files(path)))
+
+
+def describe_size(size: int) -> str:
+    """Return a number of bytes for a person."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def describe_age(seconds: float) -> str:
+    """Return an age for a person."""
+    return f"{seconds / DAY:.0f} days" if seconds >= 2 * DAY else f"{seconds / 3600:.1f} hours"

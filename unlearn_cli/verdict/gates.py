@@ -1,0 +1,74 @@
+"""Judging gates: is a condition on the report's metrics met?"""
+
+import math
+from collections.abc import Iterable
+
+from unlearn_cli.schema.gates import Condition
+from unlearn_cli.stats.results import Estimate
+from unlearn_cli.verdict.results import Gate, Verdict
+
+Metrics = dict[str, dict[str, dict[str, Estimate]]]  # role -> split -> metric
+
+
+def judge(conditions: Iterable[Condition], metrics: Metrics) -> list[Gate]:
+    """Judge every condition; what cannot be compared (a null, a model that was not given) fails and says why."""
+    return [_judge(condition, metrics) for condition in conditions]
+
+
+def _judge(condition: Condition, metrics: Metrics) -> Gate:
+    value = _find(condition, metrics, "subject")
+    limit = _limit(condition, metrics)
+    reason = None
+    if value.value is None:
+        reason = value.reason or "there is no value"
+    elif limit.value is None:
+        reason = f"nothing to compare with: {limit.reason or 'there is no value'}"
+    elif not _holds(value.value, condition.operator, limit.value):
+        reason = f"{value.value:.6g} {condition.operator} {limit.value:.6g} does not hold"
+    verdict = "passed" if reason is None else "failed"
+    return Gate(condition=condition.text, verdict=verdict, value=value, limit=limit.value, reason=reason)
+
+
+def _find(condition: Condition, metrics: Metrics, role: str) -> Estimate:
+    """Return the metric on the split for one model, or a null that says what is missing."""
+    splits = metrics.get(role)
+    if splits is None:
+        return _null(f"there is no {role}")
+    if condition.split not in splits:
+        return _null(f"the {role} was not evaluated on split '{condition.split}'")
+    return splits[condition.split].get(condition.metric) or _null(
+        f"'{condition.metric}' was not computed for the {role}"
+    )
+
+
+def _limit(condition: Condition, metrics: Metrics) -> Estimate:
+    """Return the right side: the number, or the other model's value (the mean over all references) plus the offset."""
+    if condition.other is None:
+        return Estimate(value=condition.number, n=0)
+    # 'reference', 'reference_2', ...; a null of one of them must not be left out of the mean in silence
+    roles = sorted(role for role in metrics if role.startswith("reference")) if condition.other == "reference" else []
+    found = [_find(condition, metrics, role) for role in roles or [condition.other]]
+    values = [estimate.value for estimate in found if estimate.value is not None]
+    if len(values) < len(found):
+        return next(estimate for estimate in found if estimate.value is None)
+    return Estimate(value=math.fsum(values) / len(values) + condition.offset, n=found[0].n)
+
+
+def _null(reason: str) -> Estimate:
+    return Estimate(value=None, n=0, reason=reason)
+
+
+def _holds(value: float, operator: str, limit: float) -> bool:
+    """Compare; numbers that differ by rounding only are equal, for 0.57 - 0.02 is not 0.55 in binary."""
+    equal = math.isclose(value, limit, rel_tol=1e-12, abs_tol=1e-12)
+    if operator == "==":
+        return equal
+    if operator in ("<=", ">="):
+        return equal or (value < limit if operator == "<=" else value > limit)
+    return not equal and (value < limit if operator == "<" else value > limit)
+
+
+def verdict(gates: Iterable[Gate]) -> Verdict | None:
+    """Return the worst verdict of all gates: failed, inconclusive, passed; None when there are none."""
+    found = {gate.verdict for gate in gates}
+    return next((worst for worst in ("failed", "inconclusive", "passed") if worst in found), None)
