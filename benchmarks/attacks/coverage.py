@@ -1,0 +1,165 @@
+"""How often 95 % intervals cover the truth: simulated, before and after records counted by cluster. No network.
+
+`python -m benchmarks.attacks.coverage` writes benchmarks/results/coverage.md. Every random number comes from one seed.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy.stats import wasserstein_distance
+
+from benchmarks.output import write_result
+from unlearn_cli.learning.relearning import Relearned
+from unlearn_cli.metrics.anamnesis_index import index
+from unlearn_cli.metrics.calibration_error import calibration_error
+from unlearn_cli.metrics.mae import mae
+from unlearn_cli.metrics.wasserstein import wasserstein
+from unlearn_cli.stats import auc, share
+from unlearn_cli.stats.clusters import clustered_auc, pooled_auc
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
+
+REPEATS, RECORDINGS, WINDOWS = 200, 15, 23
+Interval = tuple[float, float]
+Case = tuple[Interval, Interval, float]  # before, after, the truth
+HEAD = """# Coverage of 95 % intervals
+
+Share of {repeats} simulated draws in which the interval covers the truth; the standard error of 0.95 is 0.015. "Before"
+is commit 781601d. Written by `python -m benchmarks.attacks.coverage`.
+
+| quantity | case | before | after |
+|---|---|---|---|
+"""
+NOTES = """
+Recordings: {recordings} of {windows} windows each, as in EEG; the correlation is that of its windows. Without
+`data.group` these intervals are as before. The distance of two equal distributions lies at the edge of what it can be;
+the sample's distance is always larger, so the interval reaches down to 0 there.
+
+Other intervals by resampling or quantiles: the range over repeats of `relearn_time` and of the bounds on epsilon of
+single runs in `canaries` is a range, as its field says, and no confidence interval.
+"""
+
+
+def bounds(found: Estimate) -> Interval:
+    assert found.low is not None and found.high is not None
+    return found.low, found.high
+
+
+def alike(random: np.random.Generator, recordings: int, correlation: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return scores of windows, and the recording of each."""
+    groups = np.repeat(random.integers(0, 2**60, recordings), WINDOWS)
+    common = np.repeat(random.normal(size=recordings), WINDOWS)
+    return math.sqrt(correlation) * common + math.sqrt(1 - correlation) * random.normal(size=len(groups)), groups
+
+
+def never_seen(random: np.random.Generator, correlation: float) -> Case:
+    """Compare 5 never-seen recordings with 10 others: AUC 1/2."""
+    (ours, of), (theirs, others) = alike(random, 5, correlation), alike(random, 10, correlation)
+    return bounds(auc(ours, theirs)), bounds(auc(ours, theirs, (of, others))), 0.5
+
+
+def accuracy(random: np.random.Generator, truth: float) -> Case:
+    chances = np.repeat(random.beta(8 * truth, 8 * (1 - truth), RECORDINGS), WINDOWS)
+    hits, groups = random.random(len(chances)) < chances, np.repeat(np.arange(RECORDINGS), WINDOWS)
+    return bounds(share(hits)), bounds(share(hits, groups)), truth
+
+
+def error(random: np.random.Generator, correlation: float) -> Case:
+    values, groups = alike(random, RECORDINGS, correlation)
+    labels = np.zeros(len(values))
+    found = (mae(Outputs(values, labels, "regression", of)) for of in (None, groups))
+    before, after = (bounds(one) for one in found)
+    return before, after, math.sqrt(2 / math.pi)
+
+
+def resampled_gaps(ours: np.ndarray, theirs: np.ndarray) -> Interval:
+    """Return the interval of W1 as it was: gaps of the sorted outputs were drawn."""
+    n, random = len(ours), np.random.default_rng(len(ours))
+    value, gaps = float(wasserstein_distance(ours, theirs)), np.abs(np.sort(ours) - np.sort(theirs))
+    again = [gaps[random.integers(0, n, n)].mean() for _ in range(200)]
+    low, high = 2 * value - np.quantile(again, [0.975, 0.025])
+    return max(0.0, min(low, value)), max(high, value)
+
+
+def distance(random: np.random.Generator, n: int, shift: float, scale: float) -> Case:
+    """Compare predictions with correlated ones that are shifted or scaled."""
+    ours = random.normal(size=n)
+    theirs = shift + scale * (0.8 * ours + 0.6 * random.normal(size=n))
+    found = wasserstein(*(Outputs(values, np.zeros(n), "regression") for values in (ours, theirs)))
+    return resampled_gaps(ours, theirs), bounds(found), shift or (scale - 1) * math.sqrt(2 / math.pi)
+
+
+def relearned(random: np.random.Generator, repeats: int) -> Case:
+    ours, theirs = random.poisson(20, repeats) + 1, random.poisson(30, repeats) + 1
+    picks = np.random.default_rng(repeats).integers(0, repeats, (1000, repeats))
+    low, high = np.quantile(ours[picks].mean(1) / theirs[picks].mean(1), [0.025, 0.975])
+    first, second = ([Relearned(int(step)) for step in steps] for steps in (ours, theirs))
+    return (low, high), bounds(index(first, second, 1000)), 21 / 31
+
+
+def shadow_runs(random: np.random.Generator, runs: int) -> Case:
+    """Pool scores of runs that share a shift each; the truth is 1/2."""
+    members = random.random((runs, 60)) < 0.5
+    scores = random.normal(size=members.shape) + random.normal(size=(runs, 1)) * np.where(members, 0.5, 0.0)
+    again = []
+    for _ in range(300):
+        pick = random.integers(0, runs, runs)
+        again.append(pooled_auc(members[pick], scores[pick]))
+    low, high = np.quantile(again, [0.025, 0.975])
+    return (low, high), bounds(clustered_auc(members, scores)), 0.5
+
+
+def calibration(random: np.random.Generator, n: int, over: float) -> Case:
+    """Draw labels less often right than the confidence says, by `over` of two classes' log odds."""
+    odds = random.uniform(0.2, 4, n)
+    chance = 1 / (1 + np.exp(-odds * over))
+    labels = (random.random(n) > chance).astype(np.int64)
+    found = bounds(calibration_error(Outputs(np.stack([odds, np.zeros(n)], axis=1), labels, "classification")))
+    grid = np.linspace(0.2, 4, 200_001)
+    confidence, truth = 1 / (1 + np.exp(-grid)), 1 / (1 + np.exp(-grid * over))
+    places = np.ceil(confidence * 15).astype(np.int64)
+    return found, found, float(np.abs(np.bincount(places, truth - confidence)).sum() / len(grid))
+
+
+def cases() -> Iterator[tuple[str, str, Callable[[np.random.Generator], Case]]]:
+    for correlation in (0.05, 0.3, 0.8):
+        case = f"5 and 10 never-seen recordings, correlation {correlation:g}"
+        yield "AUC", case, lambda random, of=correlation: never_seen(random, of)
+    for truth in (0.6, 0.9):
+        yield "accuracy", f"{truth:g}, recordings", lambda random, of=truth: accuracy(random, of)
+    for correlation in (0.05, 0.3, 0.8):
+        yield "mae", f"recordings, correlation {correlation:g}", lambda random, of=correlation: error(random, of)
+    for name, shift, scale in (("equal", 0, 1), ("shifted by 0.1", 0.1, 1), ("shifted by 0.5", 0.5, 1),
+                               ("shifted by 1", 1, 1), ("1.5 times as wide", 0, 1.5)):  # fmt: skip
+        for n in (50, 200, 1000):
+            yield "wasserstein", f"{name}, n = {n}", lambda random, n=n, a=shift, b=scale: distance(random, n, a, b)
+    for repeats in (5, 10):
+        yield "anamnesis_index", f"{repeats} repeats", lambda random, n=repeats: relearned(random, n)
+    for runs in (8, 32):
+        yield "AUC over shadow runs", f"{runs} runs", lambda random, n=runs: shadow_runs(random, n)
+    for n, over in ((200, 1.0), (1000, 1.0), (200, 0.5), (1000, 0.5)):
+        case = f"n = {n}, {'calibrated' if over == 1 else 'overconfident'}"
+        yield "calibration_error", case, lambda random, n=n, of=over: calibration(random, n, of)
+
+
+def covered(make: Callable[[np.random.Generator], Case], seed: int) -> tuple[float, float]:
+    random, hits = np.random.default_rng(seed), np.zeros(2)
+    for _ in range(REPEATS):
+        *intervals, truth = make(random)
+        hits += [low <= truth <= high for low, high in intervals]
+    return float(hits[0]) / REPEATS, float(hits[1]) / REPEATS
+
+
+def main() -> None:
+    lines = []
+    for number, (quantity, case, make) in enumerate(cases()):
+        before, after = covered(make, number)
+        lines.append(f"| {quantity} | {case} | {before:.1%} | {after:.1%} |")
+        print(lines[-1], flush=True)
+    text = HEAD.format(repeats=REPEATS) + "\n".join(lines) + "\n"
+    write_result("coverage.md", text + NOTES.format(recordings=RECORDINGS, windows=WINDOWS))
+
+
+if __name__ == "__main__":
+    main()
