@@ -1,22 +1,42 @@
 """What all tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.tiny import trained
+from tests.shared import make_once
+from tests.tiny import train_tiny
+from unlearn_cli.reporting import html
 
 os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
 torch.set_num_threads(1)  # tiny tensors; several threads would only wait for each other
 os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start: results are compared bit for bit
+RENDER = html.render
 
 
 @pytest.fixture(scope="session")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of the tiny network, trained once."""
-    return trained(tmp_path_factory.mktemp("tiny"))
+    """The checkpoint of the tiny network, trained once per test run."""
+    return make_once(tmp_path_factory, "tiny", train_tiny) / "original" / "model.safetensors"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pages() -> Iterator[None]:
+    """Leave the drawings of report pages out: they take most of the time of a tiny run. `pages` brings them back."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html, "render", lambda *arguments: "<html></html>")
+        yield
+
+
+@pytest.fixture(scope="module")
+def pages(no_pages: None) -> Iterator[None]:
+    """Draw report pages as users get them, until the end of the module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(html, "render", RENDER)
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

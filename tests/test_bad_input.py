@@ -992,6 +992,7 @@ def test_a_bad_image_is_told_in_one_line_from_a_reading_process(project: Path) -
     check(Case("streamed", ("images/owl/3.png", "replace"), command=command, torch=True), project.parent)
 
 
+@pytest.mark.usefixtures("pages")
 def test_names_of_classes_are_text_on_the_page(project: Path) -> None:
     names = ["<script>alert(1)</script>", "dog & <b>cat</b>", "\"owl'"]
     both(field("classes", names), field("forget.classes", [names[0]]))(project)

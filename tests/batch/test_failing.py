@@ -14,8 +14,6 @@ from unlearn_cli.batch import attempts
 from unlearn_cli.batch.ledger import fault
 from unlearn_cli.storage.files import sha256
 
-pytestmark = pytest.mark.usefixtures("no_pages")
-
 
 def report_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -10,7 +10,6 @@ from tests.batch.killing import final_state, killed_at_step, killed_before_chang
 from tests.batch.tiny import ask, batch, change
 from unlearn_cli.batch.ledger import fault
 
-pytestmark = pytest.mark.usefixtures("no_pages")
 SELDOM = {  # in other kinds of runs
     "migrating", "migrated", "failed", "rolled_back", "pointed_back", "vacuumed", "sent", "attacked",
     "attacked_noted",
@@ -30,7 +29,7 @@ def template(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def undisturbed(template: Path, no_pages: None, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def undisturbed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a batch that nobody kills ends in."""
     folder = copied(template, tmp_path_factory.mktemp("undisturbed"))
     assert batch(folder).exit_code == 5  # one names a record that is nowhere

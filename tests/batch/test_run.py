@@ -17,8 +17,6 @@ from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.files import sha256
 
-pytestmark = pytest.mark.usefixtures("no_pages")
-
 
 def report_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "report.json").read_text(encoding="utf-8"))

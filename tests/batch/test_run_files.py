@@ -166,7 +166,6 @@ def test_a_run_that_an_earlier_version_began_is_ended_and_verifies(
     assert batch(project, "--verify").exit_code == 0
 
 
-@pytest.mark.usefixtures("no_pages")
 def test_what_was_written_and_not_noted_is_made_again(project: Path, tmp_path: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1", "rec-2"])
     keyed.make_key(project / "ledger.key", project / "ledger.sqlite")  # of both: checkpoints have digests with it
@@ -181,7 +180,6 @@ def test_what_was_written_and_not_noted_is_made_again(project: Path, tmp_path: P
     assert weights[0] == weights[1]
 
 
-@pytest.mark.usefixtures("no_pages")
 def test_a_run_whose_reference_was_changed_begins_anew(project: Path) -> None:
     shutil.copytree(project / "original", project / "reference")
     change(project, "attack: {tier: null}", "attack: {tier: null, references: [reference]}")

@@ -79,6 +79,7 @@ def test_the_standard_tier_runs_all_it_can_and_says_what_it_left_out(
     assert document["verdict"] == "failed"
 
 
+@pytest.mark.usefixtures("pages")
 def test_the_report_keeps_to_its_schema_and_names_no_record_and_no_place(
     original: Path, references: list[Path], tmp_path: Path
 ) -> None:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ from safetensors.torch import load_file, save_file
 
 from tests.batch.killing import apart, final_state, killed_at_step
 from tests.batch.tiny import ask, batch, change, document, ledger_of, train
+from tests.shared import make_once
 from tests.tiny import ROOT, invoke
 from unlearn_cli.batch import lock, promote
 from unlearn_cli.batch.ledger import clock, fault
 from unlearn_cli.errors import ResourceError
-from unlearn_cli.reporting import html as page
 from unlearn_cli.runtime.progress import Steps
 from unlearn_cli.storage import files
 from unlearn_cli.storage.files import sha256
@@ -29,19 +28,12 @@ from unlearn_cli.storage.files import sha256
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(tmp_path_factory.mktemp("batch") / "project")
+    return make_once(tmp_path_factory, "batch-project", train)
 
 
 @pytest.fixture
 def project(template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(template, tmp_path / "project"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_pages() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "render", lambda *arguments: "<html></html>")
-        yield
 
 
 def contents(folder: Path) -> dict[str, tuple[int, str]]:

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,12 @@ import pytest
 from tests.batch.scene import chain_anew, rewrite, unmigrated
 from tests.batch.tiny import ask, batch, change, document, ledger_of, train
 from tests.commands.test_batch import stopping_at
+from tests.shared import make_once
 from unlearn_cli.batch import attempts, finishing
 from unlearn_cli.batch.ledger import keyed
 from unlearn_cli.batch.ledger.chain import Row, chain_key
 from unlearn_cli.batch.ledger.ledger import open_ledger
 from unlearn_cli.batch.settings import deletion
-from unlearn_cli.reporting import html as page
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.runtime.progress import Steps
 from unlearn_cli.runtime.state import is_whole
@@ -26,15 +25,16 @@ WORKS = ([], ["--bisect"], ["--rollback"], ["--vacuum"])
 
 
 @pytest.fixture(scope="module")
-def promoted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def promoted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a run was promoted, and a request waits; to be copied."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "render", lambda *arguments: "<html></html>")
-        folder = train(tmp_path_factory.mktemp("batch") / "project")
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(make_once(tmp_path_factory, "batch-project", train), folder, dirs_exist_ok=True)
         ask(folder, "DSR-1", ids=["rec-1", "rec-2"])
         document(folder)
         ask(folder, "DSR-2", ids=["rec-11"])
-        yield folder
+
+    return make_once(tmp_path_factory, "batch-promoted", fill)
 
 
 @pytest.fixture

@@ -271,6 +271,7 @@ def test_a_class_of_noise_that_is_named_twice_or_is_none_is_refused(
     assert f"error: {message}" in result.stderr
 
 
+@pytest.mark.usefixtures("pages")
 def test_noise_from_a_file_is_what_unsir_uses(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
     noise = tmp_path / "noise.safetensors"

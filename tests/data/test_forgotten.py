@@ -167,6 +167,7 @@ FORGOTTEN = MANIFEST + "forgotten: {ids_file: {path: forgotten.csv}}\ngates: [fo
 FAST = ["--method", "finetune", "--set", "epochs=1", "--device", "cpu"]
 
 
+@pytest.mark.usefixtures("pages")
 def test_the_split_is_measured_reported_and_judged(original: Path, tmp_path: Path) -> None:
     (tmp_path / "forgotten.csv").write_text("id\n1\n2\npurged\n")  # row numbers, for so long as nothing is deleted
     manifest = write_manifest(tmp_path, FORGOTTEN)

@@ -54,6 +54,7 @@ def test_dry_runs_say_them(command: str, original: Path, tmp_path: Path) -> None
     assert found["notices"][0] == {"source": "data.train", "kind": "hidden files, left out", "count": 2}
 
 
+@pytest.mark.usefixtures("pages")
 @pytest.mark.usefixtures("source")
 def test_report_and_page_say_them(original: Path, tmp_path: Path) -> None:
     assert invoke("evaluate", original, "-m", write_manifest(tmp_path), "-o", tmp_path / "out").exit_code == 0

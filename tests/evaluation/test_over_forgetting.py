@@ -128,6 +128,7 @@ def test_a_group_that_test_does_not_name_is_compared_by_its_classes(project: Pat
     assert document["over_forgetting"]["compared_with"] == "classes"
 
 
+@pytest.mark.usefixtures("pages")
 def test_unlearn_detects_what_the_method_did(project: Path) -> None:
     """Amnesiac teaches the other of two labels; the group is of one class, which is easily flipped."""
     arguments = ["unlearn", project / "sound.safetensors", "-m", project / "manifest.yaml", "--method", "amnesiac"]

@@ -12,6 +12,7 @@ from unlearn_cli.reporting.html.pictures import render_pictures
 from unlearn_cli.reporting.report import Report
 
 __all__ = ["references"]  # the fixture
+pytestmark = pytest.mark.usefixtures("pages")
 
 
 @pytest.fixture(scope="module")

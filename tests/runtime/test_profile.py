@@ -51,6 +51,7 @@ def test_what_happens_in_evaluation_is_evaluation(clock: Clock) -> None:
     assert clock.part == "other"
 
 
+@pytest.mark.usefixtures("pages")
 def test_the_report_has_the_shares(original: Path, tmp_path: Path) -> None:
     words = ["-m", write_manifest(tmp_path), "--method", "finetune", "--set", "epochs=1", "--device", "cpu"]
     plain = invoke("unlearn", original, *words, "-o", tmp_path / "plain", "--json")
