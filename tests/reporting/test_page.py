@@ -13,7 +13,7 @@ from unlearn_cli.reporting.html import render
 from unlearn_cli.reporting.html.charts import MAX_POINTS, null_band, thinned
 from unlearn_cli.reporting.html.noise_grid import noise_grid
 from unlearn_cli.reporting.report import Checkpoint, Manifest, Report, Run, Split
-from unlearn_cli.stats.results import Attack, Cost, Curve, Estimate, Rates
+from unlearn_cli.stats.results import AttackResult, Cost, Curve, Estimate, Rates
 from unlearn_cli.verdict.results import Gate
 
 EVIL = "<script>alert(1)</script>"
@@ -94,7 +94,7 @@ def test_a_missing_number_is_told_with_its_reason() -> None:
 def test_an_attack_without_numbers_still_makes_a_page() -> None:
     nothing = Estimate(value=None, n=0, reason="no members")
     rates = [Rates(fpr=0.001, tpr=nothing, tpr_mirrored=nothing, false_positives=None, null=None)]
-    fields = [name for name, field in Attack.model_fields.items() if field.annotation is Estimate]
+    fields = [name for name, field in AttackResult.model_fields.items() if field.annotation is Estimate]
     empty = attack().model_copy(
         update={
             **dict.fromkeys(fields, nothing),
@@ -303,7 +303,7 @@ def share(value: float, n: int, low: float | None = None, high: float | None = N
     return Estimate(value=value, n=n, low=low, high=high, interval="wilson")
 
 
-def attack() -> Attack:
+def attack() -> AttackResult:
     """Build the block of an attack on normal scores, one with a few members that stand out."""
     rng = np.random.default_rng(1)
     members, others = np.append(rng.normal(0.1, 1, 480), rng.normal(4.5, 0.4, 20)), rng.normal(0, 1, 500)
@@ -336,7 +336,7 @@ def attack() -> Attack:
             false_positives_mirrored=25,
         ),
     ]
-    return Attack(
+    return AttackResult(
         name="loss",
         tier="quick",
         num_members=500,

@@ -5,17 +5,17 @@ import pytest
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.stats import Scores, attack_block
-from unlearn_cli.stats.results import Attack
+from unlearn_cli.stats.results import AttackResult
 
 
-def block(members: np.ndarray, non_members: np.ndarray, seed: int = 0) -> Attack:
+def block(members: np.ndarray, non_members: np.ndarray, seed: int = 0) -> AttackResult:
     return attack_block(Scores(members, non_members), name="population", tier="quick", settings={"a": 1}, seed=seed)
 
 
 def test_a_block_is_complete_and_survives_json() -> None:
     random = np.random.default_rng(0)
     found = block(random.normal(1, 1, 700), random.normal(0, 1, 1200), seed=5)
-    assert Attack.model_validate_json(found.model_dump_json()) == found
+    assert AttackResult.model_validate_json(found.model_dump_json()) == found
     assert (found.num_members, found.num_non_members, found.seed, found.settings) == (700, 1200, 5, {"a": 1})
     assert [rate.fpr for rate in found.rates] == [0.001, 0.01, 0.05] and list(found.ppv_at_prior) == [
         "0.5",

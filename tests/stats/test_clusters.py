@@ -15,7 +15,7 @@ from unlearn_cli.stats import Scores, attack_block, auc, mean, proportion, share
 from unlearn_cli.stats.cluster_variance import clusters_of, effective_share, halves, parts
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.references import over_references
-from unlearn_cli.stats.results import Attack, Estimate
+from unlearn_cli.stats.results import AttackResult, Estimate
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.checks import auc_near_half, hits_at_most, not_worse, share_at_most, share_near
 
@@ -148,13 +148,13 @@ def test_too_few_clusters_stay_so_over_several_references() -> None:
     assert found.reason and "too few" in found.reason
 
 
-def estimates_of(block: Attack) -> dict[str, Estimate]:
+def estimates_of(block: AttackResult) -> dict[str, Estimate]:
     rates = {f"tpr {rate.fpr}": rate.tpr for rate in block.rates if rate.tpr.value is not None}
     names = ("auc", "auc_deviation", "balanced_accuracy", "advantage", "epsilon_lower_bound")
     return {**{name: getattr(block, name) for name in names}, **rates}
 
 
-def block_of(members: int, non_members: int) -> Attack:
+def block_of(members: int, non_members: int) -> AttackResult:
     random = np.random.default_rng(8)
     (ours, groups), (others, other_groups) = recordings(random, members), recordings(random, non_members)
     return attack_block(Scores(ours, others, groups, other_groups), name="a", tier="quick", settings={}, seed=0)

@@ -17,7 +17,7 @@ from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.chosen_attacks import Wanted, applicable, choose
 from unlearn_cli.evaluation.holdout import Holdout, class_matched_holdout
 from unlearn_cli.evaluation.inputs import Opened, find_copies, open_inputs, records_equal
-from unlearn_cli.evaluation.lineage import check_references
+from unlearn_cli.evaluation.lineage import check_references, reference_role, refuse_same_weights
 from unlearn_cli.learning.shadows import ShadowRuns, load_runs
 from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
@@ -176,14 +176,14 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
     )  # torch comes with it: seconds, only after all that can be checked without
     from unlearn_cli.evaluation import attacking, measuring, session
     from unlearn_cli.evaluation.evidence import Evidence
-    from unlearn_cli.reporting import building as reporting
+    from unlearn_cli.reporting import composing
 
-    started = reporting.now()
+    started = composing.format_now()
     weights = {"subject": checkpoint.load(asked.checkpoint)}
     if asked.original:
         weights["original"] = checkpoint.load(asked.original)
-    weights |= {reporting.role(i): checkpoint.load(path) for i, path in enumerate(asked.references)}
-    reporting.refuse_same_weights(weights)
+    weights |= {reference_role(i): checkpoint.load(path) for i, path in enumerate(asked.references)}
+    refuse_same_weights(weights)
     scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, asked.checkpoint)
     with session.start(opened, target=scale) as current:
         # The subject alone may have forgotten, so it is judged by what it should still know.
@@ -193,7 +193,7 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
         positions = None if planned.holdout.reason else planned.holdout.positions
         evidence = Evidence(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
         ran = attacking.run_all(evidence, planned.wanted)
-        document = reporting.new_report(
+        document = composing.compose_report(
             current,
             "attack",
             started,
@@ -201,12 +201,12 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
             findings=ran.findings,
             skipped=[*planned.skipped, *ran.skipped],
             confusions=measuring.confusions(evidence),
-            subject=reporting.describe_checkpoint(weights["subject"], "subject"),
-            original=reporting.describe_checkpoint(weights["original"], "original") if asked.original else None,
-            references=reporting.references([weights[role] for role in evidence.references()]),
+            subject=composing.describe_checkpoint(weights["subject"], "subject"),
+            original=composing.describe_checkpoint(weights["original"], "original") if asked.original else None,
+            references=composing.describe_references([weights[role] for role in evidence.references()]),
             inputs=sorted({name for one in planned.wanted for name in one.attack.needs}),
             caveats=[
-                *reporting.caveats(opened, bool(asked.references), None),
+                *composing.list_caveats(opened, bool(asked.references), None),
                 *planned.holdout.caveats,
                 *planned.caveats,
                 *CAVEATS,
@@ -237,16 +237,15 @@ def judge_all(document: "Report", evidence: "Evidence", ran: Any, asked: Asked, 
 
 def write(document: "Report", asked: Asked, opened: Opened, pictures: "dict[str, Picture]") -> None:
     """Write the report's folder and the file for CI, if they are asked for."""
-    from unlearn_cli.reporting import building as reporting
-    from unlearn_cli.reporting import junit
+    from unlearn_cli.reporting import junit, writing
 
     if not ranks.is_first():
         return
     if asked.out is not None:
         with files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder:
-            reporting.write(document, folder)
+            writing.write_report(document, folder, pages=opened.common.pages)
             if asked.pictures:
-                reporting.write_pictures(document, folder, pictures)
+                writing.write_pictures(document, folder, pictures)
     if asked.junit is not None:
         with files.output_file(asked.junit, replace=opened.common.overwrite) as path:
             path.write_text(junit.junit(document), encoding="utf-8")

@@ -12,7 +12,7 @@ from unlearn_cli.data.notices import as_data
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.inputs import Copies, Opened, find_copies, open_inputs
-from unlearn_cli.evaluation.lineage import check_references
+from unlearn_cli.evaluation.lineage import check_references, reference_role
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.names import parse_gate
 from unlearn_cli.plugins.run_options import RunOptions
@@ -164,15 +164,14 @@ def carry_out(
     from unlearn_cli.checkpoints import checkpoint
     from unlearn_cli.evaluation import measuring, over_forgetting, session
     from unlearn_cli.evaluation.evidence import Evidence
-    from unlearn_cli.reporting import building as reporting
-    from unlearn_cli.reporting import junit  # torch comes with it: only after all that can be checked without
+    from unlearn_cli.reporting import composing, junit, writing
 
-    started = reporting.now()
+    started = composing.format_now()
     others = [checkpoint.load(path) for path in asked.references]
     weights = {
         **({"original": checkpoint.load(asked.original)} if asked.original else {}),
         "subject": checkpoint.load(asked.checkpoint),
-        **{reporting.role(i): made for i, made in enumerate(others)},
+        **{reference_role(i): made for i, made in enumerate(others)},
     }
     scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, asked.checkpoint)
     with session.start(opened, target=scale) as current:
@@ -182,22 +181,22 @@ def carry_out(
         current.check_fits(current.load(first), first, path, known)
         evidence = Evidence(current, weights, holdout=measuring.holdout(opened))
         measured = measuring.measure_all(evidence, names, asked.settings)
-        document = reporting.new_report(
+        document = composing.compose_report(
             current,
             "evaluate",
             started,
             metrics=measured,
-            subject=reporting.describe_checkpoint(weights["subject"], "subject"),
-            original=reporting.describe_checkpoint(weights["original"], "original") if asked.original else None,
-            references=reporting.references(others),
+            subject=composing.describe_checkpoint(weights["subject"], "subject"),
+            original=composing.describe_checkpoint(weights["original"], "original") if asked.original else None,
+            references=composing.describe_references(others),
             comparisons=measuring.comparisons(measured),
             confusions=measuring.confusions(evidence),
             layers=measuring.layers(evidence),
             over_forgetting=over_forgetting.detect(evidence),
-            caveats=[*reporting.caveats(opened, bool(others), copies), *unverified],
+            caveats=[*composing.list_caveats(opened, bool(others), copies), *unverified],
         )
-    reporting.judge(document, conditions, force=opened.common.force)
-    reporting.save_report(document, asked.out, opened.common.overwrite)
+    composing.add_gates(document, conditions, force=opened.common.force)
+    writing.save_report(document, asked.out, overwrite=opened.common.overwrite, pages=opened.common.pages)
     if asked.junit and ranks.is_first():
         with files.output_file(asked.junit, replace=opened.common.overwrite) as file:
             file.write_text(junit.junit(document), encoding="utf-8")

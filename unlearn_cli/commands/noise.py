@@ -56,7 +56,7 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.pictures import take_picture
     from unlearn_cli.learning.noise import save_noise
-    from unlearn_cli.reporting import building as reporting
+    from unlearn_cli.reporting.writing import draw_samples
 
     weights = checkpoint.load(asked.checkpoint)
     with session.start(opened) as current, current.run.autocast():
@@ -78,7 +78,7 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
         files.output_file(picture_path, replace=replace) as new_picture,
     ):
         save_noise(new, noise, lineage)
-        new_picture.write_bytes(reporting.draw_samples(picture))
+        new_picture.write_bytes(draw_samples(picture))
     curve = [float(value) for value in noise.curve]
     document = {
         "noise": str(asked.out),

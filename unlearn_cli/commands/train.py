@@ -57,10 +57,11 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
         checkpoint,
     )  # torch comes with it: seconds, only after all that can be checked without
     from unlearn_cli.evaluation import session
-    from unlearn_cli.reporting import building as reporting
+    from unlearn_cli.evaluation.measuring import measure_network
+    from unlearn_cli.reporting import composing, writing
     from unlearn_cli.runtime.output import output_folder
 
-    started = reporting.now()
+    started = composing.format_now()
     weights = checkpoint.load(asked.start) if asked.start else None
     key = resume_key(opened, settings, split=asked.split, start=weights.tensor_digest if weights else None)
     partial = partial_folder(asked.out, key)
@@ -77,7 +78,7 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
         with current.run.timed("train"), current.run.counted(model), current.run.autocast():
             model = recipe.call(inputs, settings)
         current.settle(model, weights)
-        measured = {"subject": reporting.measure_model(current, model, "trained")}
+        measured = {"subject": measure_network(current, model, "trained")}
         lineage = {
             "method": "train",
             "split": asked.split,
@@ -91,17 +92,17 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
         }
         with current.run.timed("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
-        document = reporting.new_report(
+        document = composing.compose_report(
             current,
             "train",
             started,
             inputs=[asked.split],
             metrics=measured,
             settings=settings.model_dump(mode="json"),
-            subject=reporting.describe_checkpoint(checkpoint.load(path), "trained"),
+            subject=composing.describe_checkpoint(checkpoint.load(path), "trained"),
             caveats=[*current.run.notes],
         )
-        reporting.write(document, folder)
+        writing.write_report(document, folder, pages=common.pages)
     forget_state(partial)
     console.show(tables.metrics_table(document))
     return to_result(document, str(asked.out), asked.out)

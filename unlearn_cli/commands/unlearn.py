@@ -27,7 +27,7 @@ from unlearn_cli.evaluation.inputs import (
     resume_key,
     settings_digest,
 )
-from unlearn_cli.evaluation.lineage import check_references
+from unlearn_cli.evaluation.lineage import check_references, reference_role
 from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.plugins.plugin import Plugin
@@ -105,11 +105,11 @@ def carry_out(
     from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
     from unlearn_cli.evaluation import measuring, session
     from unlearn_cli.evaluation.pictures import take_picture
-    from unlearn_cli.reporting import building as reporting
+    from unlearn_cli.reporting import composing, writing
     from unlearn_cli.runtime.output import output_folder
 
     names = measured_metrics(opened, bool(asked.references))
-    started = reporting.now()
+    started = composing.format_now()
     weights = checkpoint.load(asked.checkpoint)
     others = [checkpoint.load(path) for path in asked.references]
     noise = files.sha256(asked.noise) if asked.noise else None
@@ -139,10 +139,10 @@ def carry_out(
         roles = {
             "original": weights,
             "subject": checkpoint.load(path),
-            **{reporting.role(number): other for number, other in enumerate(others)},
+            **{reference_role(number): other for number, other in enumerate(others)},
         }
         found = measuring.measured(current, roles, before, names) if evaluated else {}
-        document = reporting.new_report(
+        document = composing.compose_report(
             current,
             "unlearn",
             started,
@@ -151,13 +151,13 @@ def carry_out(
             **found,
             settings=settings.model_dump(mode="json"),
             found=current.run.found,
-            subject=reporting.describe_checkpoint(roles["subject"], "subject"),
-            original=reporting.describe_checkpoint(weights, "original"),
-            references=reporting.references(others),
-            caveats=[*reporting.caveats(opened, bool(others), copies), *unverified, *CAVEATS, *current.run.notes],
+            subject=composing.describe_checkpoint(roles["subject"], "subject"),
+            original=composing.describe_checkpoint(weights, "original"),
+            references=composing.describe_references(others),
+            caveats=[*composing.list_caveats(opened, bool(others), copies), *unverified, *CAVEATS, *current.run.notes],
         )
-        reporting.judge(document, opened.manifest.gates, force=opened.common.force)
-        reporting.write(document, folder, take_picture(current, "noise"))
+        composing.add_gates(document, opened.manifest.gates, force=opened.common.force)
+        writing.write_report(document, folder, take_picture(current, "noise"), pages=opened.common.pages)
     forget_state(partial)
     for table in filter(None, (tables.metrics_table(document), tables.gates_table(document))):
         console.show(table)
@@ -171,12 +171,12 @@ def unlearned(
 
     All other networks end with this: nothing may hold them while the result is written and measured.
     """
-    from unlearn_cli.reporting import building as reporting
+    from unlearn_cli.evaluation.measuring import predict_splits
 
     original: Any = current.load(weights, whole=method.whole)
     if current.opened.dataset.splits:
         current.check_fits(original, weights, asked.checkpoint)
-    before = reporting.outputs_of(current, original, "original") if evaluated else {}
+    before = predict_splits(current, original, "original") if evaluated else {}
     if "original" not in method.needs:
         original = None
         gc.collect()  # as below

@@ -7,7 +7,7 @@ from unlearn_cli.evaluation.chosen_attacks import Wanted
 from unlearn_cli.evaluation.evidence import Evidence
 from unlearn_cli.evaluation.pictures import Picture, take_picture
 from unlearn_cli.stats import Findings, Scores, attack_block
-from unlearn_cli.stats.results import Attack, Finding, Skipped
+from unlearn_cli.stats.results import AttackResult, Finding, Skipped
 from unlearn_cli.verdict.policy import Candidate
 
 SHADOW_FACTS = {  # of attacks on the recipe: their pairs of run and record, whose membership was drawn at random
@@ -21,7 +21,7 @@ SHADOW_FACTS = {  # of attacks on the recipe: their pairs of run and record, who
 class Ran:
     """What the attacks found, of all checkpoints."""
 
-    blocks: list[Attack] = field(default_factory=list)
+    blocks: list[AttackResult] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     pictures: dict[str, Picture] = field(default_factory=dict)  # role -> reconstructions

@@ -1,6 +1,8 @@
 """Is a reference one? What its metadata says it was trained on, against the splits of the manifest. No torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.console import pluralize
@@ -8,7 +10,31 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.inputs import Opened, content_digest, selection_digest
 from unlearn_cli.schema.manifest import Manifest
 
+if TYPE_CHECKING:
+    from unlearn_cli.checkpoints.checkpoint import Checkpoint
+
 PREFIX = "unlearn_cli."
+
+
+def reference_role(number: int) -> str:
+    """Return the role of the n-th reference, counted from 0: reference, reference_2, ..."""
+    return "reference" if number == 0 else f"reference_{number + 1}"
+
+
+def refuse_same_weights(checkpoints: "Mapping[str, Checkpoint]") -> None:
+    """Refuse a reference with the weights of the checkpoint under test or of another reference.
+
+    Raises:
+        UserError: names both files.
+    """
+    by_digest = {checkpoints["subject"].tensor_digest: checkpoints["subject"]}
+    for role, checkpoint in checkpoints.items():
+        if role.startswith("reference"):
+            other = by_digest.setdefault(checkpoint.tensor_digest, checkpoint)
+            if other is not checkpoint:
+                raise UserError(
+                    f"--reference {checkpoint.path}: has the same weights as {other.path}; train it by itself"
+                )
 
 
 def check_references(references: tuple[Path, ...], opened: Opened) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
+from torch import nn
 
 from unlearn_cli import console, metrics
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
@@ -93,6 +94,23 @@ def measured(
         "layers": layers(evidence),
         "over_forgetting": over_forgetting.detect(evidence),
     }
+
+
+def predict_splits(session: Session, model: nn.Module, label: str) -> dict[str, Outputs]:
+    """Run a network over all splits; `label` names it in the log."""
+    with session.run.timed("evaluate"):
+        console.say(f"evaluate: {label}")
+        return session.all_outputs(model)
+
+
+def measure_network(session: Session, model: nn.Module, label: str) -> Measured:
+    """Run a network in memory over all splits, and compute the metrics of its task that need only its outputs."""
+    evidence = Evidence(session, {})
+    evidence.remember("subject", predict_splits(session, model, label))
+    defaults = loaded(metrics.DEFAULTS[session.manifest.task])
+    with session.run.timed("evaluate"):
+        chosen = [(metric, settings) for metric, settings in defaults if metric.needs == ("outputs",)]
+        return measure_role(evidence, chosen, "subject")
 
 
 def measure_role(evidence: Evidence, chosen: Sequence[tuple[Plugin, BaseModel]], role: str) -> Measured:

@@ -23,6 +23,7 @@ class RunOptions:
     shard: bool = False  # weights over the processes
     compiled: bool = False
     profile: bool = False
+    pages: bool = True  # write report.html beside report.json
     selection_key: bytes | None = field(default=None, repr=False)  # of a batch's ledger; keys digests of what to forget
 
 

@@ -2,7 +2,7 @@
 
 from unlearn_cli import console
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.stats.results import Attack, Estimate, Finding
+from unlearn_cli.stats.results import AttackResult, Estimate, Finding
 
 MAX_ROLES, SHOWN_FPR = 3, 0.01  # checkpoints beside each other (the report has them all)
 
@@ -41,7 +41,7 @@ def verdict_text(document: Report) -> str:
     return "\n".join([f"{VERDICTS[document.verdict]} ({of}{tried})", *reasons])
 
 
-def attacks_table(blocks: list[Attack]) -> str:
+def attacks_table(blocks: list[AttackResult]) -> str:
     """Lay out the attacks: a row an attack with its AUC on each checkpoint, and on the first a rate at a low FPR."""
     if not blocks:
         return ""

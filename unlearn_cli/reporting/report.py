@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from unlearn_cli.schema.literals import Role, Task
 from unlearn_cli.stats.results import (
-    Attack,
+    AttackResult,
     Comparison,
     Confusion,
     Cost,
@@ -116,7 +116,7 @@ class Report(Part):
     comparisons: list[Comparison] = Field(default_factory=list)
     confusions: list[Confusion] = Field(default_factory=list)
     layers: list[Layer] = Field(default_factory=list, description="of the subject, beside the original")
-    attacks: list[Attack] = Field(default_factory=list)
+    attacks: list[AttackResult] = Field(default_factory=list)
     findings: list[Finding] = Field(default_factory=list)
     skipped: list[Skipped] = Field(default_factory=list)
     curves: list[Curve] = Field(default_factory=list)

@@ -10,7 +10,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.stats import audit, roc
 from unlearn_cli.stats.cluster_variance import clusters_of
 from unlearn_cli.stats.intervals import CONFIDENCE
-from unlearn_cli.stats.results import Attack, Estimate
+from unlearn_cli.stats.results import AttackResult, Estimate
 
 FPRS = (0.001, 0.01, 0.05)
 PRIORS = (0.5, 0.1, 0.01)
@@ -44,7 +44,7 @@ class Scores:
         return Scores(members[orders[0]], non_members[orders[1]], self.groups[0][orders[0]], self.groups[1][orders[1]])
 
 
-def attack_block(scores: Scores, *, name: str, tier: str, settings: dict[str, Any], seed: int) -> Attack:
+def attack_block(scores: Scores, *, name: str, tier: str, settings: dict[str, Any], seed: int) -> AttackResult:
     """Turn the scores of an attack into its block of numbers; the seed drives the splits into halves."""
     scores = scores.ordered()
     members, non_members, groups = scores.members, scores.non_members, scores.groups
@@ -55,7 +55,7 @@ def attack_block(scores: Scores, *, name: str, tier: str, settings: dict[str, An
     held_out = audit.held_out(members, non_members, accuracy_random, groups)
     area = roc.auc(members, non_members, groups)
     ties = roc.ties_share(members, non_members)
-    return Attack(
+    return AttackResult(
         name=name,
         tier=tier,
         num_members=len(members),

@@ -49,7 +49,7 @@ class Rates(Part):
     low_resolution: bool = False
 
 
-class Attack(Part):
+class AttackResult(Part):
     """The block of numbers that every attack yields; higher scores mean 'was trained on'."""
 
     name: str

@@ -12,7 +12,7 @@ import numpy as np
 from unlearn_cli.stats import Scores
 from unlearn_cli.stats.intervals import share
 from unlearn_cli.stats.outputs import Outputs
-from unlearn_cli.stats.results import Attack, Estimate, Finding
+from unlearn_cli.stats.results import AttackResult, Estimate, Finding
 from unlearn_cli.stats.roc import above, allowed_false_positives, tpr_at_fpr
 from unlearn_cli.verdict.against_references import forget_accuracy, hits, retrain_z
 from unlearn_cli.verdict.audit import audit
@@ -31,7 +31,7 @@ class Candidate:
     outputs: dict[str, Outputs]
     comparators: list[dict[str, Outputs]]  # the references but itself; where there are none, the original
     comparator_kind: str | None
-    blocks: dict[str, Attack]
+    blocks: dict[str, AttackResult]
     findings: dict[str, Finding]
     scores: dict[str, Scores]
     whole_classes: bool

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from unlearn_cli.reporting.html.drawing import BLUE, GREEN, INK, LINES, ORANGE, QUIET, legend_above, picture
 from unlearn_cli.reporting.html.words import is_share, level, spaced
-from unlearn_cli.stats.results import Attack, Confusion, Curve, Estimate
+from unlearn_cli.stats.results import AttackResult, Confusion, Curve, Estimate
 
 MARKERS = {"original": ("o", QUIET), "reference": ("s", GREEN), "subject": ("D", BLUE)}
 MAX_POINTS = 400
@@ -104,14 +104,14 @@ def thinned(values: list[float | None]) -> tuple[list[int], list[float]]:
     return [step + 1 for step in steps], [float("nan") if value is None else value for value in picked]
 
 
-def histogram(attack: Attack) -> Markup | None:
+def histogram(attack: AttackResult) -> Markup | None:
     """Draw the scores of members and non-members."""
     if not attack.histogram.get("edges"):
         return None
     return picture(f"Scores of the attack {attack.name}", partial(paint_histogram, attack=attack))
 
 
-def paint_histogram(axes: Axes, attack: Attack) -> None:
+def paint_histogram(axes: Axes, attack: AttackResult) -> None:
     """Draw both histograms over each other, with edges that are seen where they overlap."""
     edges = attack.histogram["edges"]
     sides = (
@@ -127,14 +127,14 @@ def paint_histogram(axes: Axes, attack: Attack) -> None:
     legend_above(axes)
 
 
-def roc(attack: Attack) -> Markup | None:
+def roc(attack: AttackResult) -> Markup | None:
     """Draw the ROC curve with both axes logarithmic, where the few records that stand out can be seen."""
     if not attack.roc or not attack.num_members or not attack.num_non_members:
         return None
     return picture(f"ROC curve of the attack {attack.name}", partial(paint_roc, attack=attack))
 
 
-def paint_roc(axes: Axes, attack: Attack) -> None:
+def paint_roc(axes: Axes, attack: AttackResult) -> None:
     """Draw curve, chance and the band of chance; a rate of 0 is drawn at half of what one record would be."""
     floor_x, floor_y = 0.5 / attack.num_non_members, 0.5 / attack.num_members
     x, low, high = null_band(attack.num_members, attack.num_non_members)

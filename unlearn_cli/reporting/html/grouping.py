@@ -2,7 +2,7 @@
 
 from unlearn_cli.reporting.html.words import spaced
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.stats.results import Attack, Confusion, Curve, Estimate
+from unlearn_cli.stats.results import AttackResult, Confusion, Curve, Estimate
 
 FIRST = ("subject", "original", "reference")
 
@@ -17,9 +17,9 @@ def attacked(report: Report) -> list[str]:
     return in_role_order([attack.role for attack in report.attacks])
 
 
-def overview(report: Report) -> dict[str, dict[str, Attack]]:
+def overview(report: Report) -> dict[str, dict[str, AttackResult]]:
     """Return attack -> checkpoint -> block."""
-    found: dict[str, dict[str, Attack]] = {}
+    found: dict[str, dict[str, AttackResult]] = {}
     for attack in report.attacks:
         found.setdefault(attack.name, {})[attack.role] = attack
     return found

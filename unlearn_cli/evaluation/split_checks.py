@@ -1,0 +1,24 @@
+"""Checks of the splits that every measured number rests on. No torch."""
+
+import numpy as np
+
+from unlearn_cli.data.dataset import Dataset
+from unlearn_cli.data.strings import as_strings
+
+
+def check_splits(dataset: Dataset) -> dict[str, bool]:
+    """Return for each check whether it holds: train without forgotten records, forget and retain a partition of it."""
+    splits = dataset.splits
+    checks: dict[str, bool] = {}
+    if "forgotten" in splits:
+        trained = as_strings(splits["train"].records.ids)
+        checks["train_has_no_forgotten_record"] = not trained.are_among(splits["forgotten"].ids).any()
+    if "forget" not in splits:
+        return checks
+    rows = np.concatenate([splits["forget"].rows, splits["retain"].rows])
+    counts = np.bincount(rows, minlength=len(splits["train"]))  # in how many of the two each training record is
+    checks["forget_and_retain_are_disjoint"] = bool((counts <= 1).all())
+    checks["forget_and_retain_make_train"] = bool((counts >= 1).all())
+    if "test" in splits:
+        checks["test_has_no_forgotten_sample"] = not splits["test"].copies_of(splits["forget"]).any()
+    return checks

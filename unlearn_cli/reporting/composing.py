@@ -1,0 +1,167 @@
+"""Compose a report from the results of a command: run, environment, manifest, checkpoints, gates and caveats."""
+
+import platform
+import resource
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+
+from unlearn_cli import console, ranks
+from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.console import pluralize
+from unlearn_cli.data.dataset import describe
+from unlearn_cli.data.notices import as_data
+from unlearn_cli.evaluation.inputs import Copies, Opened, constant_network, records_equal, selection_digest
+from unlearn_cli.evaluation.session import Session
+from unlearn_cli.evaluation.split_checks import check_splits
+from unlearn_cli.plugins.names import parse_gate
+from unlearn_cli.reporting import report
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.runtime import processes
+from unlearn_cli.schema.literals import Role
+from unlearn_cli.storage.version import VERSION
+from unlearn_cli.verdict import gates
+from unlearn_cli.verdict.over_forgetting import as_gate, sentence
+
+
+def format_now() -> str:
+    """Return the current time in UTC as ISO 8601 text."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def compose_report(session: Session, command: str, started: str, **fields: Any) -> Report:
+    """Return the report of a command: what every report has, and the fields that the command adds."""
+    run = session.run
+    return Report(
+        tool_version=VERSION,
+        command=command,
+        seed=run.seed,
+        environment=describe_environment(session),
+        run=report.Run(
+            id=str(uuid.uuid4()),
+            started=started,
+            finished=format_now(),
+            seconds=run.seconds,
+            resumed=run.resumed,
+            peak_memory_bytes=measure_peak_memory(session),
+            shares=run.clock.shares() if run.clock else {},
+        ),
+        manifest=describe_manifest(session.opened),
+        curves=run.curves,
+        cost=run.cost,
+        **fields,
+    )
+
+
+def describe_environment(session: Session) -> dict[str, Any]:
+    """Return versions, device, precision and other facts of the machine and of this run."""
+    device, run = session.run.device, session.run
+    on_gpu = device.type == "cuda"
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "batch_size": run.batch_size,
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else torch.backends.cpu.get_cpu_capability(),
+        "precision": str(run.precision).removeprefix("torch."),
+        "channels_last": run.memory_format == torch.channels_last,
+        "compiled": run.compiled,
+        "predictions": str(run.predicted_in).removeprefix("torch."),
+        "samples": session.samples_are,
+        "processes": ranks.size(),
+        "weights_divided": processes.sharded(),
+    }
+
+
+def measure_peak_memory(session: Session) -> int:
+    """Return the largest number of bytes in use so far: of GPU memory on CUDA, otherwise of the process."""
+    if session.run.device.type == "cuda":
+        return torch.cuda.max_memory_allocated(session.run.device)
+    unit = 1 if platform.system() == "Darwin" else 1024  # ru_maxrss: bytes on macOS, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def describe_manifest(opened: Opened) -> report.Manifest:
+    """Return digests, task, classes and splits of a manifest, and the checks of its splits."""
+    dataset, manifest = opened.dataset, opened.manifest
+    numbers = dataset.forget_classes
+    names = [dataset.classes[number] for number in numbers] if dataset.classes and numbers else None
+    return report.Manifest(
+        manifest_digest=manifest.digest,
+        selection_digest=selection_digest(opened),
+        task=manifest.task,
+        architecture=manifest.model.architecture,
+        classes=dataset.classes,
+        forget_classes=names,
+        splits={name: report.Split(**split) for name, split in describe(dataset).items()},
+        checks=check_splits(dataset),
+        forgotten_unresolved=dataset.unresolved if manifest.forgotten else None,
+        notices=[report.Notice(**notice) for notice in as_data(dataset.notices)],
+    )
+
+
+def describe_checkpoint(checkpoint: Checkpoint, role: Role) -> report.Checkpoint:
+    """Return what a report holds of one checkpoint."""
+    return report.Checkpoint(role=role, **checkpoint.describe())
+
+
+def describe_references(checkpoints: list[Checkpoint]) -> list[report.Checkpoint]:
+    """Return what a report holds of the references."""
+    return [describe_checkpoint(checkpoint, "reference") for checkpoint in checkpoints]
+
+
+def list_caveats(opened: Opened, with_reference: bool, copies: Copies | None) -> list[str]:
+    """Return one sentence for each limit of what the numbers show."""
+    caveats = [
+        "The numbers describe these checkpoints on these records; they do not prove that nothing is left.",
+        "An interval shows how much a number varies with other records of the same kind, not with another training.",
+    ]
+    if not opened.dataset.splits:
+        caveats.append("The manifest names no data: no metric could be computed.")
+    elif not with_reference:
+        caveats.append(
+            "No retrained reference was given (--reference): the numbers of a network that never saw the forgotten"
+            " records are not shown."
+        )
+    if constant := constant_network(opened):
+        caveats.append(constant)
+    if copies and copies.in_retain:
+        caveats.append(
+            f"{records_equal(copies.in_retain, 'retain')} a forgotten one byte for byte and may teach it again."
+        )
+    if copies and copies.of_forgotten:
+        caveats.append(
+            f"{records_equal(copies.of_forgotten, 'train')} one forgotten before byte for byte and may teach it again."
+        )
+    if opened.dataset.unresolved:
+        caveats.append(
+            pluralize(opened.dataset.unresolved, "id of 'forgotten' is", "ids of 'forgotten' are")
+            + " not in train (any more): nothing is measured on such records."
+        )
+    if copies and copies.in_test:
+        caveats.append(f"{records_equal(copies.in_test, 'test')} a forgotten one byte for byte: not never-seen.")
+    return caveats
+
+
+def add_gates(document: Report, conditions: Iterable[str], *, force: bool) -> None:
+    """Judge the gates and add them with their verdict; detected over-forgetting is one more failed gate.
+
+    Over-forgetting is also added to the caveats and printed as a warning. With `force` it is no gate.
+    """
+    task = document.manifest.task
+    document.gates = gates.judge([parse_gate(text, task) for text in conditions], document.metrics)
+    result = document.over_forgetting
+    if result is not None and result.detected:
+        text = sentence(result)
+        document.caveats = [*document.caveats, text]
+        console.warn(text if force else f"{text} --force accepts it")
+        if not force:
+            document.gates = [*document.gates, as_gate(result)]
+    document.verdict = gates.verdict(document.gates)

@@ -1,0 +1,43 @@
+"""Write reports: `report.json`, and the pages `report.html` and `pictures.html`."""
+
+from pathlib import Path
+
+from unlearn_cli import ranks
+from unlearn_cli.evaluation.pictures import Picture
+from unlearn_cli.reporting import report
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.storage import files
+
+
+def write_report(document: Report, folder: Path, noise: Picture | None = None, *, pages: bool = True) -> None:
+    """Write `report.json`, and with `pages` also `report.html`, into a folder that is being built."""
+    if not ranks.is_first():
+        return
+    report.write(document, folder)
+    if pages:
+        from unlearn_cli.reporting import html  # Matplotlib and Jinja2: seconds, only where a page is written
+
+        page = html.render(document, draw_samples(noise) if noise else None)
+        (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def save_report(document: Report, out: Path | None, *, overwrite: bool, pages: bool = True) -> None:
+    """Write a report without a checkpoint into a folder of its own; without `out`, write nothing."""
+    if out is not None and ranks.is_first():
+        with files.output_folder(out, overwrite=overwrite) as folder:
+            write_report(document, folder, pages=pages)
+
+
+def write_pictures(document: Report, folder: Path, pictures: dict[str, Picture]) -> None:
+    """Write the reconstructions into `pictures.html`: a file of its own, because they may resemble people."""
+    from unlearn_cli.reporting.html.pictures import render_pictures
+
+    page = render_pictures(document, {role: draw_samples(picture) for role, picture in pictures.items()})
+    (folder / "pictures.html").write_text(page, encoding="utf-8")
+
+
+def draw_samples(picture: Picture) -> bytes:
+    """Draw samples as a PNG, one row per class."""
+    from unlearn_cli.reporting.html.noise_grid import noise_grid
+
+    return noise_grid(picture.samples, picture.classes)
