@@ -24,7 +24,7 @@ from unlearn_cli.storage.version import VERSION
 
 AUDITED, CORE, TEST, RUNS = 400, 2000, 4000, 32
 TRAINING = ("epochs=25", "lr=0.001", "schedule=constant")
-ASCENT = ("retain_weight=0", "num_steps=12", "max_forget_loss=null")
+ASCENT = ("retain_weight=0", "steps=12", "max_forget_loss=null")
 METHODS = {  # row -> method and settings; chosen to show what attacks see, not to represent the methods
     "fine-tune, 3 epochs": ("finetune", ("epochs=3",)),
     "ascent, gentle": ("neggrad", (*ASCENT, "lr=0.0003")),

@@ -22,7 +22,7 @@ from benchmarks.output import write_result
 
 FASHION = recipe(epochs=10)
 CIFAR = recipe(epochs=12, optimizer="sgd", lr=0.2, weight_decay=0.0005)
-SHORT = ("relearn.cap=10", "relearn.repeats=1")
+SHORT = ("relearn.max_steps=10", "relearn.repeats=1")
 RECORDS = ("bad_teacher", "amnesiac", "finetune", "neggrad")
 
 

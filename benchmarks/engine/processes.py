@@ -30,8 +30,9 @@ from unlearn_cli.plugins import plugin
 SETTINGS = {
     "unsir": ("impair_steps=4", "repair_steps=8", "noise_steps=5", "impair_lr=0.001"),
     "bad_teacher": ("impair_steps=5", "repair_steps=5"), "amnesiac": ("impair_steps=5", "repair_steps=5"),
-    "neggrad": ("num_steps=8",), "fisher": ("records=200", "alpha=0.00001"), "finetune": ("epochs=1",),
-    "blindspot": ("blindspot_epochs=1", "epochs=1"), "gaussian_amnesiac": ("epochs=1", "repair_epochs=1"),
+    "neggrad": ("steps=8",), "fisher": ("max_records=200", "alpha=0.00001"), "finetune": ("epochs=1",),
+    "blindspot": ("blindspot_epochs=1", "student_epochs=1"),
+    "gaussian_amnesiac": ("impair_epochs=1", "repair_epochs=1"),
     "gkt": ("cycles=3",), "emmn": ("noise_steps=5", "impair_steps=5", "rounds=1"), "retrain": ("epochs=1",),
 }  # fmt: skip
 NETWORKS = {  # name -> manifest, batch norm

@@ -55,5 +55,5 @@ def test_too_few_records_give_null_with_a_reason(sizes: tuple[int, int, int]) ->
 
 
 def test_the_cap_bounds_each_side() -> None:
-    found = svc_entropy(normal(10, 0, 1), normal(200, 3, 2), normal(200, 0, 3), 0, cap=40).quantities
+    found = svc_entropy(normal(10, 0, 1), normal(200, 3, 2), normal(200, 0, 3), 0, max_records=40).quantities
     assert found["flagged_retain"].n == found["flagged_test"].n == 10  # a quarter of each is kept apart

@@ -53,14 +53,14 @@ def test_a_quadratic_takes_as_many_steps_as_by_hand(w: float, steps: int, monkey
     monkeypatch.setattr(torch.optim, "Adam", Shrinking)
     forget = blobs([0])
     goal = Goal(forget, 0.01, larger=False)
-    found = relearn(Quadratic(w), forget, goal, squared, lr=1.0, cap=100, every=1, repeat=0)
+    found = relearn(Quadratic(w), forget, goal, squared, lr=1.0, max_steps=100, check_every=1, repeat=0)
     assert found.steps == steps
     assert len(found.values) == steps + 1
 
 
 def test_the_index_of_the_quadratics_is_one_half() -> None:
     runs = [Relearned(22), Relearned(22)], [Relearned(44), Relearned(44)]
-    assert index(*runs, cap=100).value == 0.5
+    assert index(*runs, max_steps=100).value == 0.5
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
     return original.eval().requires_grad_(False), reference.eval().requires_grad_(False)
 
 
-SETTINGS = {"lr": 1e-2, "repeats": 2, "cap": 200}
+SETTINGS = {"lr": 1e-2, "repeats": 2, "max_steps": 200}
 
 
 def test_a_reference_beside_itself_has_index_one_and_nothing_is_changed(networks: tuple[nn.Module, nn.Module]) -> None:
@@ -108,14 +108,14 @@ def test_a_reference_that_is_there_at_once_leaves_no_index(networks: tuple[nn.Mo
 def test_who_does_not_arrive_leaves_no_number_but_a_reason(networks: tuple[nn.Module, nn.Module]) -> None:
     original, reference = networks
     data = (blobs([0]), blobs([0, 1, 2, 3]), F.cross_entropy)
-    late = relearn_time(reference, original, *data, lr=1e-9, cap=3, repeats=2)
+    late = relearn_time(reference, original, *data, lr=1e-9, max_steps=3, repeats=2)
     assert (late.value, "2 of 2 repeats did not arrive within 3 steps" in (late.reason or "")) == (None, True)
-    found = anamnesis_index(reference, reference, original, *data, lr=1e-9, cap=3, repeats=2)
+    found = anamnesis_index(reference, reference, original, *data, lr=1e-9, max_steps=3, repeats=2)
     assert (found.value, "did not arrive" in (found.reason or "")) == (None, True)
 
 
 def test_a_median_with_some_late_is_told() -> None:
-    found = summary([Relearned(4), Relearned(6), Relearned(None)], cap=10)
+    found = summary([Relearned(4), Relearned(6), Relearned(None)], max_steps=10)
     assert found.value == 6
     assert "1 not within 10 steps" in (found.interval or "")
     assert found.high is None
@@ -145,7 +145,15 @@ def test_two_networks_see_the_records_in_the_same_order_and_repeats_in_another()
 def test_the_attack_shows_the_curve(networks: tuple[nn.Module, nn.Module]) -> None:
     original, reference = networks
     found = attack(
-        reference, original, blobs([0]), blobs([0, 1, 2, 3]), F.cross_entropy, lr=1e-2, cap=100, every=1, repeats=2
+        reference,
+        original,
+        blobs([0]),
+        blobs([0, 1, 2, 3]),
+        F.cross_entropy,
+        lr=1e-2,
+        max_steps=100,
+        check_every=1,
+        repeats=2,
     )
     curve = found.curves[0].values
     assert curve[0] == 0 and curve[-1] is not None

@@ -124,7 +124,8 @@ def test_with_no_attention_and_no_forgotten_records_it_is_ordinary_training() ->
     forget = without_labels(records("forget", 1, 2).take(np.arange(0)))
     x_y = [(x, y) for x, y, _ in module.mix(forget, retain).epochs(2).from_step("unlearn", 0)]
     blindspot(
-        student, network(1), forget, retain, regression_loss("mse"), (2,), blindspot_epochs=1, epochs=2, lr=1e-2,
+        student, network(1), forget, retain, regression_loss("mse"), (2,), blindspot_epochs=1,
+        student_epochs=2, student_lr=1e-2,
         attention_weight=0.0, schedule="constant",
     )  # fmt: skip
     optimizer = torch.optim.Adam(by_hand.parameters(), 1e-2)
@@ -161,7 +162,7 @@ def run() -> tuple[nn.Module, Seen, nn.Module]:
     before = copy.deepcopy(student)
     blindspot(
         student, fresh, without_labels(forget), retain, regression_loss("mse"), (2,), blindspot_epochs=30,
-        blindspot_lr=1e-2, epochs=30, lr=1e-2, attention_weight=1.0,
+        blindspot_lr=1e-2, student_epochs=30, student_lr=1e-2, attention_weight=1.0,
     )  # fmt: skip
     return before, fresh, student
 
@@ -185,7 +186,7 @@ def test_the_blindspot_model_is_frozen_while_the_student_learns(monkeypatch: pyt
         learn(model, blind, *rest)
 
     monkeypatch.setattr(module, "unlearn", checked)
-    blindspot(network(0), fresh, without_labels(forget), retain, regression_loss("mse"), (2,), epochs=2)
+    blindspot(network(0), fresh, without_labels(forget), retain, regression_loss("mse"), (2,), student_epochs=2)
     assert all(torch.equal(after_first[name], tensor) for name, tensor in fresh.state_dict().items())
     assert all(parameter.grad is None or not parameter.requires_grad for parameter in fresh.parameters())
 

@@ -30,14 +30,15 @@ data: {train: {sklearn: {name: diabetes, part: train}}, test: {sklearn: {name: d
 forget: {where: [{column: label, op: ">=", value: 250}]}
 """
 FAST: dict[str, list[str]] = {
-    "retrain": ["epochs=4", "lr=0.01"], "finetune": ["epochs=1"], "gkt": ["cycles=120", "width=8"],
+    "retrain": ["epochs=4", "lr=0.01"], "finetune": ["epochs=1"], "gkt": ["cycles=120", "generator_width=8"],
     "emmn": ["noise_size=32", "impair_steps=60"],
 }  # fmt: skip
 SHORT: dict[str, list[str]] = {
-    **FAST, "unsir": ["impair_lr=0.01", "impair_steps=12", "repair_steps=12"], "gkt": ["cycles=12", "width=4"],
+    **FAST, "unsir": ["impair_lr=0.01", "impair_steps=12", "repair_steps=12"],
+    "gkt": ["cycles=12", "generator_width=4"],
     "emmn": ["noise_size=16", "noise_steps=10", "impair_steps=20"], "bad_teacher": ["impair_steps=10"],
-    "amnesiac": ["impair_steps=10"], "neggrad": ["num_steps=20"], "fisher": ["records=500"],
-    "blindspot": ["blindspot_epochs=2", "epochs=3"], "gaussian_amnesiac": ["epochs=2"],
+    "amnesiac": ["impair_steps=10"], "neggrad": ["steps=20"], "fisher": ["max_records=500"],
+    "blindspot": ["blindspot_epochs=2", "student_epochs=3"], "gaussian_amnesiac": ["impair_epochs=2"],
 }  # fmt: skip
 LEAST_RETAINED: dict[str, float] = {"gkt": 0.7}
 FORGETS_SLOWLY = {"finetune", "fisher"}

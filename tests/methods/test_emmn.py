@@ -84,7 +84,7 @@ def test_the_paper_s_noise_is_labelled_with_its_class_and_maximises_the_error_of
     seen: list[tuple[Tensor, Tensor]] = []
     monkeypatch.setattr(module, "impair", lambda model, x, y, *_: seen.append((x, y)))
     settings: dict[str, Any] = {"targets": "labels", "noise_steps": 60, "noise_lr": 0.2, "smoothing": 0.0}
-    forget(weights, [1, 3], noise_size=8, maximizing=8, rounds=1, **settings)
+    forget(weights, [1, 3], noise_size=8, maximizing_size=8, rounds=1, **settings)
     ((x, y),) = seen
     assert y.argmax(dim=1).tolist() == [0] * 8 + [2] * 8 + [1] * 8 + [3] * 8
     assert torch.equal(y.sum(dim=1), torch.ones(32))
@@ -99,7 +99,7 @@ def test_by_default_minimising_noise_of_every_class_is_joined_by_a_little_maximi
 ) -> None:
     seen: list[tuple[Tensor, Tensor]] = []
     monkeypatch.setattr(module, "impair", lambda model, x, y, *_: seen.append((x, y)))
-    forget(weights, [1, 3], noise_size=8, maximizing=2, rounds=1)
+    forget(weights, [1, 3], noise_size=8, maximizing_size=2, rounds=1)
     ((x, y),) = seen
     assert x.shape == (4 * 8 + 2 * 2, 2)
     assert (y[:32, [1, 3]] == 0).all()
@@ -126,7 +126,7 @@ def test_held_out_noise_is_not_trained_on(weights: dict[str, Tensor], monkeypatc
     held_out: list[Tensor] = []
     monkeypatch.setattr(module, "impair", lambda model, x, *_: trained.append(x))
     monkeypatch.setattr(module, "still_recognised", lambda model, x, *_: held_out.append(x) or 0.0)
-    forget(weights, [2], noise_size=10, maximizing=3)
+    forget(weights, [2], noise_size=10, maximizing_size=3)
     assert trained[0].shape == (43, 2)
     assert torch.cdist(trained[0], held_out[0]).min() > 0
 
@@ -154,7 +154,10 @@ def test_the_loss_of_one_hot_targets_is_the_cross_entropy() -> None:
 
 @pytest.mark.parametrize(
     ("method", "settings"),
-    [("emmn", ["impair_steps=20"]), ("gkt", ["cycles=5", "width=4", "batch_size=32", "student_steps=2"])],
+    [
+        ("emmn", ["impair_steps=20"]),
+        ("gkt", ["cycles=5", "generator_width=4", "batch_size=32", "student_steps_per_cycle=2"]),
+    ],
 )
 def test_a_manifest_without_data_is_enough(original: Path, tmp_path: Path, method: str, settings: list[str]) -> None:
     start, end = MANIFEST.index("data:"), MANIFEST.index("forget:")

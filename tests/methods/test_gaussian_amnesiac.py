@@ -89,7 +89,7 @@ def pairs_seen(**settings: Any) -> list[tuple[Tensor, Tensor]]:
 
 
 def test_labels_are_drawn_once_and_retain_keeps_its_own() -> None:
-    seen = pairs_seen(epochs=3, repair_epochs=1, labels_of="train")
+    seen = pairs_seen(impair_epochs=3, repair_epochs=1, labels_of="train")
     x, y = (torch.cat(parts) for parts in zip(*seen[: -len(records("retain", -1, 1))], strict=True))
     assert torch.equal(x[x <= 1], y[x <= 1])
     told: dict[float, set[float]] = {}
@@ -102,13 +102,13 @@ def test_labels_are_drawn_once_and_retain_keeps_its_own() -> None:
 
 
 def test_the_repair_sees_retain_alone() -> None:
-    seen = pairs_seen(epochs=1, repair_epochs=2)
+    seen = pairs_seen(impair_epochs=1, repair_epochs=2)
     repaired = seen[-2 * len(records("retain", -1, 1)) :]
     assert all(torch.equal(x, y) and x.max() <= 1 for x, y in repaired)
 
 
 def test_as_in_the_paper_it_is_fine_tuning_on_retain_and_drawn_labels() -> None:
-    model = forget(network(), epochs=2, lr=1e-2, schedule="constant", repair_epochs=0, labels_of="train")
+    model = forget(network(), impair_epochs=2, impair_lr=1e-2, schedule="constant", repair_epochs=0, labels_of="train")
     by_hand = network()
     optimizer = torch.optim.Adam(by_hand.parameters(), 1e-2)
     drawn = draw_labels(90, STATISTICS, Random(0, "test"), clip=False)

@@ -49,9 +49,9 @@ def taught(teacher: nn.Module, classes: list[int], student: nn.Module | None = N
     values: dict[str, Any] = {
         "cycles": 30,
         "batch_size": 64,
-        "student_steps": 6,
-        "attention": 10.0,
-        "memory": 1024,
+        "student_steps_per_cycle": 6,
+        "attention_weight": 10.0,
+        "memory_size": 1024,
         **settings,
     }
     return gkt(teacher, student or network(), classes, (2,), Random(0, "t"), **values)
@@ -164,7 +164,7 @@ def test_the_student_is_in_train_mode_and_the_teacher_in_eval_mode_at_every_step
     step = module.step
     monkeypatch.setattr(module, "step", lambda *a: modes.append((student.training, teacher.training)) or step(*a))
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
-    taught(teacher, [0], student, cycles=3, student_steps=4)
+    taught(teacher, [0], student, cycles=3, student_steps_per_cycle=4)
     assert modes == [(True, False)] * 3 * 5
     assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
     assert all(parameter.grad is None for parameter in teacher.parameters())
@@ -200,7 +200,7 @@ def test_the_generator_is_called_twice_a_cycle(teacher: nn.Module, monkeypatch: 
         return generator
 
     monkeypatch.setattr(module, "make_generator", counted)
-    taught(teacher, [0], cycles=3, student_steps=10)
+    taught(teacher, [0], cycles=3, student_steps_per_cycle=10)
     assert calls == [True, False] * 3
 
 
@@ -230,7 +230,13 @@ def test_images_and_batch_norm_work_at_the_smallest_size() -> None:
     for model in (original, student):
         model(torch.zeros(2, 3, 6, 7))
     original.eval().requires_grad_(False)
-    settings: dict[str, Any] = {"cycles": 2, "batch_size": 8, "width": 4, "attention": 1.0, "layers": ["1"]}
+    settings: dict[str, Any] = {
+        "cycles": 2,
+        "batch_size": 8,
+        "generator_width": 4,
+        "attention_weight": 1.0,
+        "layers": ["1"],
+    }
     student = gkt(original, student, [4], (3, 6, 7), Random(0, "t"), **settings)
     assert all(parameter.isfinite().all() for parameter in student.parameters())
 
@@ -244,7 +250,7 @@ def test_attention_is_left_out_by_default_with_batch_norm_alone(
     used: list[float] = []
     real = module.student_loss
     monkeypatch.setattr(module, "student_loss", lambda *given: used.append(given[-1]) or real(*given))
-    gkt(original.eval().requires_grad_(False), student, [0], (2,), Random(0, "t"), cycles=1, student_steps=2)
+    gkt(original.eval().requires_grad_(False), student, [0], (2,), Random(0, "t"), cycles=1, student_steps_per_cycle=2)
     assert used == [expected] * 2
 
 
@@ -254,7 +260,7 @@ def test_a_single_sample_that_passes_is_too_few_for_batch_norm(
     monkeypatch.setattr(module, "passes", lambda outputs, *_: torch.arange(len(outputs)) == 3)
     student = network()
     before = student.state_dict()["0.weight"].clone()
-    taught(teacher, [0], student, gate=0.01, memory=0, cycles=3)
+    taught(teacher, [0], student, gate=0.01, memory_size=0, cycles=3)
     assert torch.equal(student.state_dict()["0.weight"], before)
 
 
@@ -270,4 +276,4 @@ def test_a_network_of_word_numbers_is_refused() -> None:
             return self.words(x.long() % 8)
 
     with pytest.raises(UserError, match="no gradient reaches the samples"):
-        gkt(Words().eval().requires_grad_(False), Words(), [0], (4,), Random(0, "t"), cycles=1, attention=0.0)
+        gkt(Words().eval().requires_grad_(False), Words(), [0], (4,), Random(0, "t"), cycles=1, attention_weight=0.0)

@@ -39,7 +39,7 @@ def test_one_step_of_pure_ascent_adds_the_gradient_and_touches_no_retain_record(
         for parameter, gradient in zip(model.parameters(), gradients(model, forget), strict=True)
     ]
     untouchable: Batches = None  # type: ignore[assignment]
-    neggrad(model, forget, untouchable, F.cross_entropy, retain_weight=0.0, num_steps=1, lr=0.1, optimizer="sgd")
+    neggrad(model, forget, untouchable, F.cross_entropy, retain_weight=0.0, steps=1, lr=0.1, optimizer="sgd")
     for parameter, wanted in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.detach(), wanted)
 
@@ -48,7 +48,7 @@ def test_one_step_with_retain_adds_the_one_gradient_and_takes_off_the_other(weig
     model, forget, retain = copied(weights), blobs([0], n=20), blobs([1, 2], n=20)
     pairs = zip(model.parameters(), gradients(model, forget), gradients(model, retain), strict=True)
     expected = [parameter.detach() + 0.1 * (up - 0.5 * down) for parameter, up, down in pairs]
-    settings = {"retain_weight": 0.5, "num_steps": 1, "lr": 0.1, "optimizer": "sgd", "forget_share": None}
+    settings = {"retain_weight": 0.5, "steps": 1, "lr": 0.1, "optimizer": "sgd", "forget_share": None}
     neggrad(model, forget, retain, F.cross_entropy, **settings)  # type: ignore[arg-type]
     for parameter, wanted in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.detach(), wanted)
@@ -59,7 +59,7 @@ def test_the_loss_on_forget_rises(weights: dict[str, Tensor], retain_weight: flo
     """A gradient that is turned round before it is computed would let it fall (peers.md 4.3, 3)."""
     model, forget = copied(weights), blobs([0])
     before = loss_on(model, forget)
-    neggrad(model, forget, blobs([1, 2, 3]), F.cross_entropy, retain_weight=retain_weight, num_steps=5)
+    neggrad(model, forget, blobs([1, 2, 3]), F.cross_entropy, retain_weight=retain_weight, steps=5)
     assert loss_on(model, forget) > before
 
 
@@ -70,23 +70,21 @@ def test_by_default_a_class_is_forgotten_and_the_others_are_kept(weights: dict[s
 
 
 def test_batches_without_a_forgotten_record_only_descend(weights: dict[str, Tensor]) -> None:
-    model = neggrad(
-        copied(weights), blobs([0], n=1), blobs([1, 2, 3]), F.cross_entropy, num_steps=10, forget_share=None
-    )
+    model = neggrad(copied(weights), blobs([0], n=1), blobs([1, 2, 3]), F.cross_entropy, steps=10, forget_share=None)
     assert all(bool(parameter.isfinite().all()) for parameter in model.parameters())
 
 
 def test_it_works_on_numbers_too() -> None:
     forget, retain = (part.relabelled(part.targets) for part in (blobs([0], n=20), blobs([1], n=20)))
     model = nn.Linear(2, 1)
-    neggrad(model, forget, retain, lambda outputs, y: F.mse_loss(outputs.squeeze(1), y.float()), num_steps=3)
+    neggrad(model, forget, retain, lambda outputs, y: F.mse_loss(outputs.squeeze(1), y.float()), steps=3)
     assert bool(model.weight.isfinite().all())
 
 
 def test_the_ascent_ends_at_the_bound(weights: dict[str, Tensor]) -> None:
     def after(bound: float | None) -> float:
         model, forget = copied(weights), blobs([0])
-        settings = {"retain_weight": 0.0, "num_steps": 100, "max_forget_loss": bound}
+        settings = {"retain_weight": 0.0, "steps": 100, "max_forget_loss": bound}
         neggrad(model, forget, blobs([1]), F.cross_entropy, **settings)  # type: ignore[arg-type]
         return loss_on(model, forget)
 

@@ -139,11 +139,11 @@ def test_a_mistake_in_the_file_of_settings_is_refused_like_one_on_the_command_li
 
 
 def test_the_name_of_a_layer_may_look_like_a_number(tmp_path: Path) -> None:
-    (tmp_path / "settings.yaml").write_text("layers: [01, true]\nepochs: 02\n")
+    (tmp_path / "settings.yaml").write_text("layers: [01, true]\nstudent_epochs: 02\n")
     method = plugin.load("methods", "blindspot")
     completed = plugin.settings(method, tmp_path / "settings.yaml").model_dump()
-    assert (completed["layers"], completed["epochs"]) == (["01", "true"], 2)
-    assert plugin.settings(method, None, ["layers=[0]", "epochs=0x3"]).model_dump()["layers"] == ["0"]
+    assert (completed["layers"], completed["student_epochs"]) == (["01", "true"], 2)
+    assert plugin.settings(method, None, ["layers=[0]", "student_epochs=0x3"]).model_dump()["layers"] == ["0"]
 
 
 def test_an_assignment_without_a_value_is_told_the_settings() -> None:

@@ -22,7 +22,7 @@ PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "
 FAST = {
     "unsir": ("impair_lr=0.001", "impair_steps=3", "repair_steps=3", "noise_steps=3"),
     "bad_teacher": ("impair_steps=3", "repair_steps=2", "impair_lr=0.001"),
-    "gkt": ("cycles=1", "student_steps=2"),
+    "gkt": ("cycles=1", "student_steps_per_cycle=2"),
     "finetune": ("epochs=1", "optimizer=sgd"),
 }
 

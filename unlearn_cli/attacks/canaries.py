@@ -22,9 +22,14 @@ from unlearn_cli.stats.results import Estimate
 
 
 def canaries(
-    shadow_runs: Pool, seed: int, *, guessed: Fraction = 0.1, confidence: Fraction = 0.95, most: PositiveFloat = 20.0
+    shadow_runs: Pool,
+    seed: int,
+    *,
+    guess_share: Fraction = 0.1,
+    confidence: Fraction = 0.95,
+    max_epsilon: PositiveFloat = 20.0,
 ) -> Findings:
-    """Return the AUC on canaries and on the other records, and both bounds; `guessed` is the share of each end."""
+    """Return the AUC on canaries and on the other records, and both bounds; `guess_share` is the share of each end."""
     members = shadow_runs.members
     scores = likelihood_ratios(members, shadow_runs.phi)
     chosen = shadow_runs.canaries if shadow_runs.canaries.any() else np.ones(members.shape[1], dtype=bool)
@@ -37,7 +42,9 @@ def canaries(
     inside, outside = scores[:, known][members[:, known]], scores[:, known][~members[:, known]]
     random = np.random.default_rng(seed)
     bound = epsilon_lower_bound(inside, outside, random, confidence=confidence)
-    single = [_of_run(scores[k, known], members[k, known], guessed, confidence, most) for k in range(len(members))]
+    single = [
+        _of_run(scores[k, known], members[k, known], guess_share, confidence, max_epsilon) for k in range(len(members))
+    ]
     quantities["epsilon"] = bound
     quantities["epsilon_one_run"] = Estimate(
         value=float(np.median(single)),
@@ -53,6 +60,8 @@ def canaries(
     return Findings(quantities, warnings=told)
 
 
-def _of_run(scores: np.ndarray, members: np.ndarray, guessed: float, confidence: float, most: float) -> float:
-    guesses, right = guesses_of(scores, members, guessed)
-    return min(most, epsilon_one_run(len(scores), guesses, right, confidence=confidence))
+def _of_run(
+    scores: np.ndarray, members: np.ndarray, guess_share: float, confidence: float, max_epsilon: float
+) -> float:
+    guesses, right = guesses_of(scores, members, guess_share)
+    return min(max_epsilon, epsilon_one_run(len(scores), guesses, right, confidence=confidence))

@@ -25,12 +25,12 @@ def linear_probe(
     forget_classes: list[int],
     seed: int,
     *,
-    records: PositiveInt = 2000,
+    max_records: PositiveInt = 2000,
 ) -> Findings:
     """Return recall of the forgotten classes and false alarms on test, AUC, and recall of the network's own head."""
     test, random = split_outputs["test"], np.random.default_rng(seed)
     forgotten = np.isin(test.labels, forget_classes)
-    parts = [random.permutation(split_features[name])[:records] for name in ("forget", "retain")]
+    parts = [random.permutation(split_features[name])[:max_records] for name in ("forget", "retain")]
     size = min(len(part) for part in parts)
     if size < LEAST or forgotten.sum() < 1 or forgotten.all():
         return Findings({"recall_forgotten": missing(f"{LEAST} records a side are the least", size)})

@@ -27,8 +27,8 @@ def relearn(
     *,
     alpha: Fraction = 0.05,
     lr: PositiveFloat = 1e-3,
-    cap: PositiveInt = 50,
-    every: PositiveInt = 2,
+    max_steps: PositiveInt = 50,
+    check_every: PositiveInt = 2,
     repeats: PositiveInt = 2,
 ) -> Findings:
     """Return the median steps to the target, the target, and the curve of the first repeat."""
@@ -36,8 +36,10 @@ def relearn(
     runs = repeated(
         repeats,
         "relearn",
-        lambda repeat: run(model, forget, goal, task_loss, lr=lr, cap=cap, every=every, repeat=repeat),
+        lambda repeat: run(
+            model, forget, goal, task_loss, lr=lr, max_steps=max_steps, check_every=check_every, repeat=repeat
+        ),
     )
     target = Estimate(value=goal.target, n=goal.validation.num_samples)
     curve = Curve(phase="relearn", name="accuracy" if goal.larger else "loss", values=list(runs[0].values))
-    return Findings({"steps": summary(runs, cap), "target": target}, curves=[curve])
+    return Findings({"steps": summary(runs, max_steps), "target": target}, curves=[curve])

@@ -27,9 +27,11 @@ def svc_entropy(
     seed: int,
     *,
     protocol: Literal["balanced", "bad_teacher"] = "balanced",
-    cap: PositiveInt = 5000,
+    max_records: PositiveInt = 5000,
 ) -> Findings:
     """Return the share of forget called member, and of records kept apart; `bad_teacher` does not balance the sides."""
     forget, retain, test = (entropy(one.values) for one in (forget_outputs, retain_outputs, holdout_outputs))
     groups = [one.groups for one in (forget_outputs, retain_outputs, holdout_outputs)]
-    return svc_findings(forget, retain, test, cap=cap, balanced=protocol == "balanced", seed=seed, groups=groups)
+    return svc_findings(
+        forget, retain, test, cap=max_records, balanced=protocol == "balanced", seed=seed, groups=groups
+    )

@@ -18,9 +18,14 @@ TASK = "regression"
 
 
 def svc_l1(
-    forget_outputs: Outputs, retain_outputs: Outputs, holdout_outputs: Outputs, seed: int, *, cap: PositiveInt = 2000
+    forget_outputs: Outputs,
+    retain_outputs: Outputs,
+    holdout_outputs: Outputs,
+    seed: int,
+    *,
+    max_records: PositiveInt = 2000,
 ) -> Findings:
     """Return the share of forget called member, and of records kept apart."""
     forget, retain, test = (loss(one) for one in (forget_outputs, retain_outputs, holdout_outputs))
     groups = [one.groups for one in (forget_outputs, retain_outputs, holdout_outputs)]
-    return svc_findings(forget, retain, test, cap=cap, balanced=True, seed=seed, groups=groups)
+    return svc_findings(forget, retain, test, cap=max_records, balanced=True, seed=seed, groups=groups)

@@ -49,7 +49,13 @@ def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int
     if not used:
         return "on noise or generated samples alone, no record of the data", {}
     epochs = sum(value for name, value in values.items() if name.endswith("epochs"))
-    steps = {name: value for name, value in values.items() if name.endswith("_steps") and not name.startswith("noise")}
+    steps = {
+        name: value
+        for name, value in values.items()
+        if (name.endswith("_steps") and not name.startswith("noise")) or (name == "steps" and value is not None)
+    }
+    if "steps" in steps:  # instead of epochs
+        epochs = 0
     if steps:
         num_steps = sum(1 if value is None else value for value in steps.values())
         samples = epochs * records + num_steps * min(batch_size, records)
@@ -58,7 +64,7 @@ def estimated_work(values: dict[str, Any], used: dict[str, int], batch_size: int
         what = f"at least about {samples} samples of {of} forward and backward{more}"
         return what, {"samples_forward_and_backward_about": samples}
     if not epochs:
-        taken = min(records, values.get("records", records))
+        taken = min(records, values.get("max_records", records))
         return f"{taken} records of {of}, once or once a class", {"samples_forward_and_backward_about": taken}
     samples = epochs * records
     return f"at most {epochs} epochs over {records} records of {of}", {"samples_forward_and_backward_at_most": samples}

@@ -44,8 +44,8 @@ def relearn(
     task_loss: TaskLoss,
     *,
     lr: float,
-    cap: int,
-    every: int,
+    max_steps: int,
+    check_every: int,
     repeat: int,
 ) -> Relearned:
     """Train a copy with Adam until the goal is met, looking every few steps; the network itself is left as it was.
@@ -58,14 +58,14 @@ def relearn(
     if goal.met(values[0]):
         return Relearned(0, values)
     optimizer = torch.optim.Adam(student.parameters(), lr, fused=True)
-    order = replace(training, seed=training.seed + repeat).steps(cap)
+    order = replace(training, seed=training.seed + repeat).steps(max_steps)
     for step, (x, y) in enumerate(order.from_step("relearn", 0), start=1):
         training_mode(student, "frozen")  # statistics of a forgotten class alone would wreck what the others are
         loss = task_loss(student(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % every == 0 or step == cap:
+        if step % check_every == 0 or step == max_steps:
             values.append(value_of(student, goal, task_loss))
             if goal.met(values[-1]):
                 return Relearned(step, values)
@@ -115,15 +115,15 @@ def repeated(count: int, what: str, once: Callable[[int], Relearned]) -> list[Re
     return [once(repeat) for repeat in track(range(count), what)]
 
 
-def summary(runs: list[Relearned], cap: int) -> Estimate:
+def summary(runs: list[Relearned], max_steps: int) -> Estimate:
     """Return the median of the steps; those that did not arrive count as later than the cap, and are told."""
     late = sum(run.steps is None for run in runs)
     steps = np.array([np.inf if run.steps is None else run.steps for run in runs])
     median = float(np.median(steps))
     if not np.isfinite(median):
-        return missing(f"{late} of {len(runs)} repeats did not arrive within {cap} steps", len(runs))
+        return missing(f"{late} of {len(runs)} repeats did not arrive within {max_steps} steps", len(runs))
     high = float(steps.max()) if not late else None
-    told = f", {late} not within {cap} steps" if late else ""
+    told = f", {late} not within {max_steps} steps" if late else ""
     sd = float(steps.std(ddof=1)) if len(runs) > 1 and not late else None
     return Estimate(
         value=median,

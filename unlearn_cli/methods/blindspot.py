@@ -55,8 +55,8 @@ def blindspot(
     *,
     blindspot_epochs: PositiveInt = 10,
     blindspot_lr: PositiveFloat = 3e-3,
-    epochs: PositiveInt = 10,
-    lr: PositiveFloat = 3e-3,
+    student_epochs: PositiveInt = 10,
+    student_lr: PositiveFloat = 3e-3,
     attention_weight: NonNegativeFloat = 50.0,
     layers: list[str] | None = None,
     schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle",
@@ -66,7 +66,19 @@ def blindspot(
     layers = named_layers(model, input_shape, layers) if attention_weight else []
     fit(fresh, retain, task_loss, epochs=blindspot_epochs, lr=blindspot_lr, schedule=schedule)
     fresh.eval().requires_grad_(False)
-    unlearn(model, fresh, forget_inputs, retain, task_loss, layers, attention_weight, epochs, lr, schedule, batch_norm)
+    unlearn(
+        model,
+        fresh,
+        forget_inputs,
+        retain,
+        task_loss,
+        layers,
+        attention_weight,
+        student_epochs,
+        student_lr,
+        schedule,
+        batch_norm,
+    )
     return model
 
 

@@ -53,7 +53,7 @@ def emmn(
     targets: Literal["labels", "corrected"] = "corrected",
     noise_steps: NonNegativeInt = 40,
     noise_size: PositiveInt = 128,
-    maximizing: NonNegativeInt = 8,
+    maximizing_size: NonNegativeInt = 8,
     noise_lr: PositiveFloat = 0.05,
     regularisation: NonNegativeFloat = 1e-4,
     smoothing: NonNegativeFloat = 0.5,
@@ -67,7 +67,7 @@ def emmn(
 ) -> nn.Module:
     """Train on `noise_size` samples a class for `impair_steps`, and again until held-out noise is not recognised.
 
-    Each class of F has `maximizing` samples of the other noise beside them. There are at most `rounds` rounds; the
+    Each class of F has `maximizing_size` samples of the other noise beside them. There are at most `rounds` rounds; the
     network is taken to have forgotten when at most `proxies_left` of the held-out noise of every class of F is still
     recognised. `batch_norm` frozen keeps the statistics of data, which noise has not.
     """
@@ -85,8 +85,8 @@ def emmn(
     held_out = likeness[forget_classes, noise_size:].flatten(0, 1)
     held_out_labels = torch.tensor(forget_classes, device=held_out.device).repeat_interleave(HELD_OUT)
     x, y = minimising(original, likeness[:, :noise_size], forget_classes, targets)
-    if maximizing:
-        worst = learn(forget_classes=forget_classes, kind="maximize", size=maximizing)
+    if maximizing_size:
+        worst = learn(forget_classes=forget_classes, kind="maximize", size=maximizing_size)
         x_worst, labels = worst.labelled(x.device)
         x, y = torch.cat([x, x_worst]), torch.cat([y, F.one_hot(labels, num_classes).to(y)])
     for _ in range(rounds):

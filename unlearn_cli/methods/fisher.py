@@ -8,8 +8,8 @@ Tarun et al., arXiv 2111.08947. Needs labelled `retain` (the labels only to judg
 Warning: nothing in it looks at the forgotten records, so it forgets them only as far as retain can spare their weights.
 
 The paper chooses alpha by hand a network. Without `alpha` it is found on retain: the largest with which the accuracy
-there falls by at most `max_retain_loss`. The paper's formula has no median; here it makes alpha mean the same for every
-network: the variance of the noise of a typical weight.
+there falls by at most `max_accuracy_drop`. The paper's formula has no median; here it makes alpha mean the same for
+every network: the variance of the noise of a typical weight.
 """
 
 from collections.abc import Callable
@@ -44,20 +44,20 @@ def fisher(
     num_classes: int,
     random: Random,
     *,
-    records: PositiveInt = 2000,
+    max_records: PositiveInt = 2000,
     labels: Literal["model", "data"] = "model",
     alpha: PositiveFloat | None = None,
     max_ratio: PositiveFloat = 100.0,
-    max_retain_loss: Fraction = 0.02,
+    max_accuracy_drop: Fraction = 0.02,
 ) -> nn.Module:
-    """Add the noise once; F is estimated on `records` of retain.
+    """Add the noise once; F is estimated on `max_records` of retain.
 
     With `labels` of the model, the expectation over y is exact: every class counts as it is probable.
     """
-    ratios = noise_ratios(fisher_diagonal(model, some(retain, records), num_classes, labels), max_ratio)
+    ratios = noise_ratios(fisher_diagonal(model, some(retain, max_records), num_classes, labels), max_ratio)
     noise = {name: ratio.sqrt() * random.normal(*ratio.shape) for name, ratio in ratios.items()}
     if alpha is None:
-        alpha = largest_alpha(model, some(retain, CHECKED_RECORDS), noise, max_retain_loss)
+        alpha = largest_alpha(model, some(retain, CHECKED_RECORDS), noise, max_accuracy_drop)
         found("alpha", alpha)
     model.load_state_dict(noisy(model, noise, alpha), strict=False)
     return model
@@ -117,7 +117,7 @@ def noisy(model: nn.Module, noise: Weights, alpha: float) -> Weights:
     return {name: weights[name].detach() + alpha**0.5 * values for name, values in noise.items()}
 
 
-def largest_alpha(model: nn.Module, checked: Batches, noise: Weights, max_retain_loss: float) -> float:
+def largest_alpha(model: nn.Module, checked: Batches, noise: Weights, max_accuracy_drop: float) -> float:
     """Return the largest alpha, to within a factor of 1.01, with which retain is still recognised well enough."""
 
     def accuracy() -> float:
@@ -125,7 +125,7 @@ def largest_alpha(model: nn.Module, checked: Batches, noise: Weights, max_retain
         return float((outputs.argmax(dim=1) == checked.targets).float().mean())
 
     weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    least = accuracy() - max_retain_loss
+    least = accuracy() - max_accuracy_drop
     low, high = SEARCHED
     for _ in range(HALVINGS):
         middle = (low + high) / 2

@@ -48,26 +48,27 @@ def gaussian_amnesiac(
     task_loss: TaskLoss,
     random: Random,
     *,
-    epochs: PositiveInt = 5,
-    lr: PositiveFloat = 5e-3,
-    clip: bool = False,
+    impair_epochs: PositiveInt = 5,
+    impair_lr: PositiveFloat = 5e-3,
+    clip_labels: bool = False,
     labels_of: Literal["train", "retain"] = "retain",
     repair_epochs: NonNegativeInt = 5,
     repair_lr: PositiveFloat = 1e-3,
     schedule: Literal["constant", "cosine", "one_cycle"] = "cosine",
     batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:
-    """Train on retain and relabelled forgotten records for `epochs`, then on retain alone.
+    """Train on retain and relabelled forgotten records for `impair_epochs`, then on retain alone.
 
-    `labels_of` says whose mean and spread the drawn labels have; `clip` brings them into the range of those labels.
+    `labels_of` says whose mean and spread the drawn labels have; `clip_labels` brings them into the range of
+    those labels.
     """
     statistics = label_statistics if labels_of == "train" else training.label_statistics(retain.targets)
-    forget = forget_inputs.batches.relabelled(draw_labels(forget_inputs.num_samples, statistics, random, clip))
-    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
+    forget = forget_inputs.batches.relabelled(draw_labels(forget_inputs.num_samples, statistics, random, clip_labels))
+    optimizer = torch.optim.Adam(model.parameters(), impair_lr, fused=True)
     training_mode(model, batch_norm)
-    steps = track(mix(forget, retain).epochs(epochs), "relabelled", model, optimizer)
+    steps = track(mix(forget, retain).epochs(impair_epochs), "relabelled", model, optimizer)
     for x, y, _ in steps:
-        set_learning_rate(optimizer, lr * scheduled(schedule, steps.share_done))
+        set_learning_rate(optimizer, impair_lr * scheduled(schedule, steps.share_done))
         loss = task_loss(model(x), y)
         optimizer.zero_grad()
         loss.backward()

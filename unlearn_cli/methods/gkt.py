@@ -5,10 +5,11 @@ learns the teacher's answers on them, and nothing that speaks of the forgotten c
 
     q(x) = softmax(T(x) / tau), the columns of F set to 0 and the rest renormalised      (`targets: corrected`)
     D(x) = KL(q(x) || softmax(S(x) / tau)), averaged over the samples x = G(z) that pass the gate max_F p_T(x) < epsilon
-    generator: minimise -D + confidence * CE(r, argmax r) - balance * H(mean of r)       (1 step a cycle)
-    student:   minimise D + attention * sum over layers of the attention loss            (`student_steps` a cycle)
+    generator: minimise -D + confidence_weight * CE(r, argmax r) - balance_weight * H(mean of r)
+    student:   minimise D + attention_weight * sum over layers of the attention loss
 
-with r(x) the teacher's probabilities of the kept classes, whatever the targets.
+with r(x) the teacher's probabilities of the kept classes, whatever the targets. A cycle is one step of the
+generator and `student_steps_per_cycle` of the student.
 
 Source: Chundawat et al., Zero-Shot Machine Unlearning, arXiv 2201.05629, section IV. Needs no data at all: the
 original, new weights and the class numbers.
@@ -51,40 +52,40 @@ def gkt(
     *,
     cycles: PositiveInt = 300,
     batch_size: Annotated[int, Field(ge=2)] = 128,
-    student_steps: PositiveInt = 10,
+    student_steps_per_cycle: PositiveInt = 10,
     code_size: PositiveInt = 128,
-    width: PositiveInt = 16,
+    generator_width: PositiveInt = 16,
     generator_lr: PositiveFloat = 1e-3,
     student_lr: PositiveFloat = 5e-3,
     schedule: Literal["constant", "cosine"] = "cosine",
-    clip: PositiveFloat = 5.0,
+    max_grad_norm: PositiveFloat = 5.0,
     targets: Literal["original", "corrected"] = "corrected",
     gate: Fraction | None = None,
     restart_after: PositiveInt = 100,
     temperature: PositiveFloat = 1.0,
-    attention: NonNegativeFloat | None = None,
+    attention_weight: NonNegativeFloat | None = None,
     layers: list[str] | None = None,
-    confidence: NonNegativeFloat = 1.0,
-    balance: NonNegativeFloat = 5.0,
-    memory: NonNegativeInt = 8192,
-    remembered: Fraction = 0.5,
+    confidence_weight: NonNegativeFloat = 1.0,
+    balance_weight: NonNegativeFloat = 5.0,
+    memory_size: NonNegativeInt = 8192,
+    memory_share: Fraction = 0.5,
 ) -> nn.Module:
     """Distil the original into `fresh` over `cycles` generated batches.
 
     `gate` is epsilon; without it every sample passes. After `restart_after` cycles in a row in which fewer than two did
-    the generator gets new weights. `remembered` is the share of a student batch that comes from the last `memory`
-    samples.
-    `attention` is 2500 (the paper's 250 for a KL divergence averaged over 10 classes, too), and 0 for networks with
-    batch norm: the student's runs on the statistics of the batch, and its maps cannot be those of the teacher.
+    the generator gets new weights. `memory_share` is the share of a student batch that comes from the
+    last `memory_size` samples.
+    `attention_weight` is 2500 (the paper's 250 for a KL divergence averaged over 10 classes, too), and 0 for networks
+    with batch norm: the student's runs on the statistics of the batch, and its maps cannot be those of the teacher.
     """
-    if attention is None:
-        attention = 0.0 if has_batch_norm(original) else 2500.0
-    generator = make_generator(input_shape, random, code_size=code_size, width=width)
+    if attention_weight is None:
+        attention_weight = 0.0 if has_batch_norm(original) else 2500.0
+    generator = make_generator(input_shape, random, code_size=code_size, width=generator_width)
     generator_optimizer = torch.optim.Adam(generator.parameters(), generator_lr, fused=True)
     student_optimizer = torch.optim.Adam(fresh.parameters(), student_lr, fused=True)
-    earlier, starved = Memory(memory, input_shape, random.device), torch.zeros(1, dtype=torch.long)
+    earlier, starved = Memory(memory_size, input_shape, random.device), torch.zeros(1, dtype=torch.long)
     state = (generator, generator_optimizer, fresh, student_optimizer, earlier.samples, earlier.added, starved)
-    layers = named_layers(original, input_shape, layers) if attention else []
+    layers = named_layers(original, input_shape, layers) if attention_weight else []
     dropped = forget_classes if targets == "corrected" else []
     progress = track(range(cycles), "distil", *state)
     fresh.train()
@@ -98,21 +99,21 @@ def gkt(
         passed = passes(teacher_outputs, forget_classes, gate)
         parted = disagreement(teacher_outputs, student_outputs, dropped, temperature)[passed].mean()  # NaN if none did
         if passed.any():
-            loss = -parted + unlikeness(without(teacher_outputs, forget_classes), confidence, balance)
-            step(loss, generator, generator_optimizer, clip)
+            loss = -parted + unlikeness(without(teacher_outputs, forget_classes), confidence_weight, balance_weight)
+            step(loss, generator, generator_optimizer, max_grad_norm)
         with torch.no_grad():  # the second and last pass of a cycle through the generator
             x = generator(codes)
             x = x[passes(original(x), forget_classes, gate)]
         enough = len(x) > 1  # batch norm refuses a batch of one
         starved.copy_(torch.zeros_like(starved) if enough else starved + 1)
         if not enough and int(starved) % restart_after == 0:
-            renew(generator, generator_optimizer, input_shape, random, code_size, width)
+            renew(generator, generator_optimizer, input_shape, random, code_size, generator_width)
         earlier.add(x)
         loss = torch.tensor(math.nan)
-        for _ in range(student_steps if enough else 0):
-            batch = mixed(x, earlier, round(remembered * len(x)), random)
-            loss = student_loss(original, fresh, batch, dropped, temperature, layers, attention)
-            step(loss, fresh, student_optimizer, clip)
+        for _ in range(student_steps_per_cycle if enough else 0):
+            batch = mixed(x, earlier, round(memory_share * len(x)), random)
+            loss = student_loss(original, fresh, batch, dropped, temperature, layers, attention_weight)
+            step(loss, fresh, student_optimizer, max_grad_norm)
         leaked = student_outputs.detach().float().softmax(dim=1)[:, forget_classes].sum(dim=1).mean()
         progress.log(disagreement=parted, passed=len(x) / batch_size, forget_probability=leaked, student_loss=loss)
     return fresh
@@ -144,11 +145,13 @@ def disagreement(teacher_outputs: Tensor, student_outputs: Tensor, dropped: list
     return (log_targets.exp() * (log_targets - log_answers)).sum(dim=1)
 
 
-def unlikeness(outputs: Tensor, confidence: float, balance: float) -> Tensor:
+def unlikeness(outputs: Tensor, confidence_weight: float, balance_weight: float) -> Tensor:
     """Return the loss of samples that are unlike data: undecided, or most of them of the same few classes."""
     log_probabilities = outputs.float().log_softmax(dim=1)
     frequency = log_probabilities.exp().mean(dim=0).clamp(min=1e-12)
-    return balance * (frequency * frequency.log()).sum() - confidence * log_probabilities.amax(dim=1).mean()
+    return (
+        balance_weight * (frequency * frequency.log()).sum() - confidence_weight * log_probabilities.amax(dim=1).mean()
+    )
 
 
 def student_loss(
@@ -158,7 +161,7 @@ def student_loss(
     dropped: list[int],
     temperature: float,
     layers: list[str],
-    attention: float,
+    attention_weight: float,
 ) -> Tensor:
     """Return what the student minimises: the disagreement, and the distance of its attention from the teacher's."""
     with record(original, layers) as seen, torch.no_grad():
@@ -166,7 +169,7 @@ def student_loss(
     with record(fresh, layers) as seen:
         student_outputs, own = fresh(x), seen.take()
     loss = disagreement(teacher_outputs, student_outputs, dropped, temperature).mean()
-    return loss + attention * attention_loss(own, taught) if layers else loss
+    return loss + attention_weight * attention_loss(own, taught) if layers else loss
 
 
 def mixed(x: Tensor, earlier: Memory, num_earlier: int, random: Random) -> Tensor:
@@ -177,14 +180,14 @@ def mixed(x: Tensor, earlier: Memory, num_earlier: int, random: Random) -> Tenso
     return torch.cat([x[kept], earlier.draw(num_earlier, random)])
 
 
-def step(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer, clip: float) -> None:
+def step(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer, max_grad_norm: float) -> None:
     """Change this network alone. The loss may depend on the student, too, but its own step begins with zero gradients.
 
     (Not `backward(inputs=...)`: the weights that a network divided among processes works with are not its parameters.)
     """
     optimizer.zero_grad()
     loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), clip)
+    nn.utils.clip_grad_norm_(network.parameters(), max_grad_norm)
     optimizer.step()
 
 

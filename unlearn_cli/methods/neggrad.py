@@ -29,14 +29,14 @@ def neggrad(
     task_loss: TaskLoss,
     *,
     retain_weight: NonNegativeFloat = 1.0,
-    num_steps: PositiveInt = 100,
+    steps: PositiveInt = 100,
     lr: PositiveFloat = 1e-3,
     optimizer: Literal["sgd", "adam"] = "adam",
     forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25,
     max_forget_loss: PositiveFloat | None = 5.0,
     batch_norm: Literal["batch", "frozen"] = "frozen",
 ) -> nn.Module:
-    """Take `num_steps` steps; with `retain_weight` 0 no record of retain is touched.
+    """Take `steps` steps; with `retain_weight` 0 no record of retain is touched.
 
     A step does not ascend while the loss on its forgotten records is above `max_forget_loss` (null: it always does).
     With a `retain_weight` forgotten records come so often that they are about `forget_share` of a batch, never less
@@ -46,10 +46,10 @@ def neggrad(
     training_mode(model, batch_norm)
     if retain_weight:
         ascend_and_descend(
-            model, forget, retain, task_loss, chosen, num_steps, retain_weight, forget_share, max_forget_loss
+            model, forget, retain, task_loss, chosen, steps, retain_weight, forget_share, max_forget_loss
         )
     else:
-        ascend(model, forget, task_loss, chosen, num_steps, max_forget_loss)
+        ascend(model, forget, task_loss, chosen, steps, max_forget_loss)
     return model
 
 
@@ -58,17 +58,17 @@ def ascend(
     forget: Batches,
     task_loss: TaskLoss,
     optimizer: torch.optim.Optimizer,
-    num_steps: int,
+    steps: int,
     max_forget_loss: float | None,
 ) -> None:
     """Minimise minus the loss on forget."""
-    steps = track(forget.steps(num_steps), "ascend", model, optimizer)
-    for x, y in steps:
+    progress = track(forget.steps(steps), "ascend", model, optimizer)
+    for x, y in progress:
         forget_loss = task_loss(model(x), y)
         optimizer.zero_grad()
         (-bounded(forget_loss, max_forget_loss)).backward()
         optimizer.step()
-        steps.log(forget_loss=forget_loss)
+        progress.log(forget_loss=forget_loss)
 
 
 def ascend_and_descend(
@@ -77,14 +77,14 @@ def ascend_and_descend(
     retain: Batches,
     task_loss: TaskLoss,
     optimizer: torch.optim.Optimizer,
-    num_steps: int,
+    steps: int,
     retain_weight: float,
     forget_share: float | None,
     max_forget_loss: float | None,
 ) -> None:
     """Minimise the loss on retain, weighted, minus that on forget, both of the same mixed batches."""
-    steps = track(mix(forget, retain, forget_share).steps(num_steps), "ascend", model, optimizer)
-    for x, y, is_forget in steps:
+    progress = track(mix(forget, retain, forget_share).steps(steps), "ascend", model, optimizer)
+    for x, y, is_forget in progress:
         outputs = model(x)
         # A batch may lack one of the parts; the mean over none would be NaN.
         up = task_loss(outputs[is_forget], y[is_forget]) if is_forget.any() else outputs.sum() * 0
@@ -93,7 +93,7 @@ def ascend_and_descend(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        steps.log(forget_loss=up, retain_loss=down)
+        progress.log(forget_loss=up, retain_loss=down)
 
 
 def bounded(loss: Tensor, bound: float | None) -> Tensor:

@@ -58,22 +58,22 @@ def unsir(
     noise_size: PositiveInt | None = None,
     noise_lr: PositiveFloat = 0.1,
     regularisation: NonNegativeFloat = 0.1,
-    noise_share: PositiveFloat = 0.33,
+    noise_ratio: PositiveFloat = 0.33,
     retain_per_class: PositiveInt = 1000,
     impair_steps: PositiveInt = 25,
     repair_steps: NonNegativeInt = 90,
     impair_lr: PositiveFloat | None = None,
     repair_lr: PositiveFloat | None = None,
     proxies_left: Fraction = 0.05,
-    max_retain_loss: Fraction = 0.5,
+    max_relative_accuracy_drop: Fraction = 0.5,
     batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:
     """Impair and repair once with `impair_lr` (`repair_lr`: half of it), or in rounds until the class is forgotten.
 
     `noise_size` is the number of noise samples a class: 32, of more than four classes 128 in all (8 or more each), so
-    that what it costs hardly grows with the classes. `noise_share` is their number for each retain record of an impair
+    that what it costs hardly grows with the classes. `noise_ratio` is their number for each retain record of an impair
     batch. Rounds end when at most `proxies_left` of the proxies of every class are still recognised; one that loses
-    more than the share `max_retain_loss` of the original's accuracy on the retain subset is undone.
+    more than the share `max_relative_accuracy_drop` of the original's accuracy on the retain subset is undone.
     """
     if noise is None:
         size = noise_size or a_class(NOISE, len(forget_classes))
@@ -93,7 +93,7 @@ def unsir(
     begun = round(JUDGED * repair_steps)
 
     def begin(lr: float) -> torch.optim.Optimizer:
-        impair(model, subset, x_noise, y_noise, random, impair_steps, noise_share, lr, batch_norm)
+        impair(model, subset, x_noise, y_noise, random, impair_steps, noise_ratio, lr, batch_norm)
         optimizer = torch.optim.Adam(model.parameters(), repair_lr or lr / 2, fused=True)
         repair(model, subset, optimizer, 0, begun, repair_steps, batch_norm)
         return optimizer
@@ -105,7 +105,7 @@ def unsir(
         finish(begin(impair_lr))
         return model
     proxies, labels = class_proxies(original, subset, forget_classes, random)
-    lowest = (1 - max_retain_loss) * retain_accuracy(original, subset)
+    lowest = (1 - max_relative_accuracy_drop) * retain_accuracy(original, subset)
     kept, lr = original.state_dict(), LEARNING_RATE
     for _ in range(ROUNDS):
         optimizer = begin(lr)
@@ -135,7 +135,7 @@ def impair(
     y_noise: Tensor,
     random: Random,
     num_steps: int,
-    noise_share: float,
+    noise_ratio: float,
     lr: float,
     batch_norm: Literal["batch", "frozen"],
 ) -> None:
@@ -144,7 +144,7 @@ def impair(
     training_mode(model, batch_norm)
     steps = track(subset.steps(num_steps), "impair", model, optimizer)
     for x, y in steps:
-        chosen = random.integers(len(x_noise), max(1, round(noise_share * len(x))))
+        chosen = random.integers(len(x_noise), max(1, round(noise_ratio * len(x))))
         loss = F.cross_entropy(model(torch.cat([x, x_noise[chosen]])), torch.cat([y, y_noise[chosen]]))
         optimizer.zero_grad()
         loss.backward()

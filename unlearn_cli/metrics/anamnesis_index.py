@@ -29,8 +29,8 @@ def anamnesis_index(
     *,
     alpha: Fraction = 0.05,
     lr: PositiveFloat = 1e-3,
-    cap: PositiveInt = 300,
-    every: PositiveInt = 1,
+    max_steps: PositiveInt = 300,
+    check_every: PositiveInt = 1,
     repeats: PositiveInt = 5,
 ) -> Estimate:
     """Return the ratio of the mean steps, with a t interval (delta method) over pairs of repeats."""
@@ -40,19 +40,21 @@ def anamnesis_index(
         return repeated(
             repeats,
             f"relearn {name}",
-            lambda repeat: relearn(network, forget, goal, task_loss, lr=lr, cap=cap, every=every, repeat=repeat),
+            lambda repeat: relearn(
+                network, forget, goal, task_loss, lr=lr, max_steps=max_steps, check_every=check_every, repeat=repeat
+            ),
         )
 
-    return index(run(model, "model"), run(reference, "reference"), cap)
+    return index(run(model, "model"), run(reference, "reference"), max_steps)
 
 
-def index(ours: list[Relearned], theirs: list[Relearned], cap: int) -> Estimate:
+def index(ours: list[Relearned], theirs: list[Relearned], max_steps: int) -> Estimate:
     """Return the ratio, or why there is none."""
     n = len(ours)
     for who, runs in (("the network", ours), ("the reference", theirs)):
         late = sum(run.steps is None for run in runs)
         if late:
-            return missing(f"{who} did not arrive within {cap} steps in {late} of {n} repeats", n)
+            return missing(f"{who} did not arrive within {max_steps} steps in {late} of {n} repeats", n)
     steps, others = (np.array([run.steps for run in runs], dtype=np.float64) for runs in (ours, theirs))
     if others.min() == 0:
         return missing("the reference is there without a step: there is nothing to learn again", n)

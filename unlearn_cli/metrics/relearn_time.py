@@ -27,8 +27,8 @@ def relearn_time(
     *,
     alpha: Fraction = 0.05,
     lr: PositiveFloat = 1e-3,
-    cap: PositiveInt = 300,
-    every: PositiveInt = 1,
+    max_steps: PositiveInt = 300,
+    check_every: PositiveInt = 1,
     repeats: PositiveInt = 5,
 ) -> Estimate:
     """Return the median number of steps over the repeats, with their range; null if most do not arrive."""
@@ -36,6 +36,8 @@ def relearn_time(
     runs = repeated(
         repeats,
         "relearn",
-        lambda repeat: relearn(model, forget, goal, task_loss, lr=lr, cap=cap, every=every, repeat=repeat),
+        lambda repeat: relearn(
+            model, forget, goal, task_loss, lr=lr, max_steps=max_steps, check_every=check_every, repeat=repeat
+        ),
     )
-    return summary(runs, cap)
+    return summary(runs, max_steps)

@@ -20,6 +20,7 @@ from typing import Annotated, Literal  # noqa: F401  # isort: skip
 from pydantic import Field  # isort: skip
 
 from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.plugins.renamed_settings import RENAMED
 from unlearn_cli.schema.manifest import read_written
 from unlearn_cli.schema.spelling import fit
 from unlearn_cli.schema.strict_yaml import parse_written
@@ -194,6 +195,9 @@ def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[s
 
 def _unknown(plugin: Plugin, name: str, place: str) -> str:
     known = plugin.settings.model_fields
+    new_name = RENAMED.get(plugin.name, {}).get(name)
+    if new_name:
+        return f"{place}: {plugin.name}: the setting '{name}' is now named '{new_name}'"
     return f"{place}: {plugin.name} has no setting '{name}'; {did_you_mean(name, known) if known else 'it has none'}"
 
 
