@@ -1,6 +1,11 @@
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
+from tests.tiny import ROOT
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.seeds import Random, derive
@@ -91,3 +96,14 @@ def test_a_small_network_on_small_samples_gets_one_thread_and_the_run_gives_the_
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
+
+
+def test_auto_precision_respects_what_onednn_may_use() -> None:
+    """A bf16 LSTM fails in oneDNN where ONEDNN_MAX_CPU_ISA keeps the instructions from it."""
+    code = "import torch; from unlearn_cli.runtime.devices import choose_precision as c; "
+    code += "print(c('auto', torch.device('cpu')))"
+    limited = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=limited, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "torch.float32\n"

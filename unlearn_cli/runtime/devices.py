@@ -42,9 +42,16 @@ def of_this_process(name: str) -> str:
 def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
     """Choose by capability, never by timing: bf16 where the hardware multiplies it."""
     if name == "auto":
-        capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-        fast = {"cpu": capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"), "cuda": True}.get(device.type)
-        if device.type == "cuda":
-            fast = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if multiplies_bf16(device) else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Say whether the hardware multiplies bf16, and, of a CPU, whether oneDNN may use it (see `ONEDNN_MAX_CPU_ISA`)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    fast = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+    return bool(fast) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
