@@ -15,7 +15,7 @@ from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.plugins import plugin
-from unlearn_cli.schema.manifest import read_mapping
+from unlearn_cli.schema.strict_yaml import read_mapping
 
 CONFIGS = ROOT / "sample_configs"
 random = np.random.default_rng(0)

@@ -218,7 +218,7 @@ def shards(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(("write", "third"), [(images, "bée/b,'1\".png"), (shards, "b/é")])
 def test_files_are_known_by_their_paths(write: Callable[[Path], dict[str, Any]], third: str, tmp_path: Path) -> None:
     manifest = described(write(tmp_path), input={"shape": [1, 4, 4]})
-    ids = open_records(manifest.data.train, "train", manifest).ids.tolist() if manifest.data else []
+    ids = open_records(manifest.data.train, "train", manifest.data_sections).ids.tolist() if manifest.data else []
     requests = [Asked("x", ids=[third, "ant/none"]), Asked("y", classes=["ant"])]
     found = resolved(manifest, tmp_path, requests, [ids[0], "purged"])
     assert found.found == (Found("x", 1, 0, 0, 1, ("ant/none",)), Found("y", 1, 1))
@@ -257,7 +257,7 @@ def test_the_records_of_a_table_are_those_that_are_trained_on(kind: str, way: st
     found = resolved(manifest, tmp_path, [Asked(groups=Groups(column="person", values=["p"]))])
     assert manifest.data is not None
     assert sorted(listed(found.forget_file)) == sorted(
-        open_records(manifest.data.train, "train", manifest).ids.tolist()
+        open_records(manifest.data.train, "train", manifest.data_sections).ids.tolist()
     )
 
 
@@ -316,7 +316,7 @@ def test_the_lists_of_ids_are_read_by_a_manifest_whatever_the_ids_look_like(kind
             "forget": {"ids_file": {"path": str(found.forget_file)}},
             "forgotten": {"ids_file": {"path": str(found.forgotten_file)}},
         }
-        dataset = open_dataset(described(source, **sections))
+        dataset = open_dataset(described(source, **sections).data_sections)
         assert dataset.split("forget").ids == sorted(chosen)
         assert dataset.split("forgotten").ids == sorted(forgotten)
 

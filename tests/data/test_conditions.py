@@ -37,15 +37,15 @@ def source_of(kind: str, folder: Path, cells: list[Any], **more: Any) -> dict[st
 
 
 def condition(op: str, value: str) -> Condition:
-    return Condition.model_validate(
-        strict_yaml.parse(f"{{column: when, op: '{op}', value: {value}}}", Path("a")).written
-    )
+    return Condition.model_validate(strict_yaml.parse(f"{{column: when, op: '{op}', value: {value}}}", Path("a")).raw)
 
 
 def chosen(source: dict[str, Any], *conditions: Condition) -> list[int]:
     manifest = described(source)
     assert manifest.data is not None
-    return np.flatnonzero(open_records(manifest.data.train, "data.train", manifest).where(list(conditions))).tolist()
+    return np.flatnonzero(
+        open_records(manifest.data.train, "data.train", manifest.data_sections).where(list(conditions))
+    ).tolist()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -126,13 +126,13 @@ def test_cells_of_a_csv_are_what_is_written(tmp_path: Path) -> None:
     rows = ["r0,no,007,1", "r1,yes,7,2", "r2,no,1e5,3", "r3,yes,true,4"]
     (tmp_path / "t.csv").write_text("\n".join(["id,y,code,x", *rows]) + "\n")
     source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "id": "id", "ignore": ["code"]}}
-    forget = strict_yaml.parse("{classes: [yes]}", Path("a")).written
+    forget = strict_yaml.parse("{classes: [yes]}", Path("a")).raw
     dataset = opened(source, [1], classes=["no", "yes"], forget=forget)
     assert dataset.split("forget").ids == ["r1", "r3"]
     for value, rows_of in (("007", ["r0"]), ("7", ["r1"]), ("1e5", ["r2"]), ("true", ["r3"])):
-        text = strict_yaml.parse(f"{{groups: {{column: code, values: [{value}]}}}}", Path("a")).written
+        text = strict_yaml.parse(f"{{groups: {{column: code, values: [{value}]}}}}", Path("a")).raw
         assert opened(source, [1], forget=text).split("forget").ids == rows_of
-        text = strict_yaml.parse(f"{{where: [{{column: code, op: ==, value: {value}}}]}}", Path("a")).written
+        text = strict_yaml.parse(f"{{where: [{{column: code, op: ==, value: {value}}}]}}", Path("a")).raw
         assert opened(source, [1], forget=text).split("forget").ids == rows_of
 
 
@@ -165,7 +165,7 @@ def test_a_question_mark_after_a_blank_can_be_missing(tmp_path: Path) -> None:
     data = {"train": {"table": table}, "group": "id", "transform": [{"standardise": {"missing": "mean"}}]}
     manifest = {"version": 1, "task": "classification", "model": {"architecture": "mlp"}, "input": {"shape": [1]}}
     forget = {"groups": {"column": "country", "values": ["Mexico"]}}
-    dataset = open_dataset(Manifest.model_validate({**manifest, "data": data, "forget": forget}))
+    dataset = open_dataset(Manifest.model_validate({**manifest, "data": data, "forget": forget}).data_sections)
     assert dataset.classes == ["<=50K", ">50K"]
     assert dataset.split("forget").rows.tolist() == [2]
     assert dataset.split("train").records.inputs.take(np.array([2])).tolist() == [[0.0]]

@@ -38,7 +38,7 @@ def described(folder: Path, forgotten: list[str] | None, forget: dict[str, Any] 
 
 
 def opened(folder: Path, forgotten: list[str] | None, forget: dict[str, Any] | None = None, **more: Any) -> Dataset:
-    return open_dataset(described(folder, forgotten, forget, **more))
+    return open_dataset(described(folder, forgotten, forget, **more).data_sections)
 
 
 def ids(dataset: Dataset, name: str) -> set[str]:
@@ -85,7 +85,7 @@ def test_without_the_section_nothing_changes(tmp_path: Path) -> None:
 
 
 def test_an_id_to_forget_that_is_forgotten_already_is_refused(tmp_path: Path) -> None:
-    message = "1 id is in 'forget' and in 'forgotten', the first is 'r3'; what is forgotten already need not"
+    message = "1 id is in 'forget' and in 'forgotten', the first is 'r3'; forgotten records need not be"
     with pytest.raises(UserError, match=message):
         opened(tmp_path, ["r3", "r4"], {"ids": ["r3", "r5"]})
     (tmp_path / "request.csv").write_text("id\nr3\nr5\n")
@@ -145,7 +145,7 @@ def test_copies_of_forgotten_records_are_told_and_leave_the_hold_out(
     source = {"npz": {"path": str(tmp_path / "more.npz"), "ids": "ids"}}
     test = {"npz": {"path": str(tmp_path / "test.npz")}}
     manifest = described(tmp_path, ["r3", "r6"], {"ids": ["r0"]}, data={"train": source, "test": test})
-    given = Opened(tmp_path / "data.yaml", manifest, open_dataset(manifest), RunOptions())
+    given = Opened(tmp_path / "data.yaml", manifest, open_dataset(manifest.data_sections), RunOptions())
     assert find_copies(given).of_forgotten == 1
     assert "1 record of train equals one of 'forgotten' byte for byte" in capsys.readouterr().err
     holdout = class_matched_holdout(given)
@@ -157,7 +157,7 @@ def test_what_is_forgotten_decides_whether_a_run_may_go_on(tmp_path: Path) -> No
     recipe, keys = load("methods", "finetune"), []
     for forgotten in (["r3"], ["r3", "r4"], ["r3"]):
         manifest = described(tmp_path, forgotten, {"ids": ["r0"]})
-        given = Opened(tmp_path / "data.yaml", manifest, open_dataset(manifest), RunOptions())
+        given = Opened(tmp_path / "data.yaml", manifest, open_dataset(manifest.data_sections), RunOptions())
         keys.append((resume_key(given, settings(recipe)), resume_identity(given)))
     assert keys[0] == keys[2] != keys[1]
     assert len({key for key, _ in keys}) == 1, "the name of a folder says nothing of who is forgotten"

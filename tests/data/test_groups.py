@@ -28,7 +28,7 @@ def opened(folder: Path, group: str | None = "person", test_column: str = "perso
     }
     if group is not None:
         data["group"] = group
-    return open_dataset(manifest(data, **more))
+    return open_dataset(manifest(data, **more).data_sections)
 
 
 def manifest(data: dict[str, Any], **more: Any) -> Manifest:
@@ -88,17 +88,17 @@ def test_of_arrays_the_group_is_a_key(kind: str, tmp_path: Path) -> None:
         np.savez(path, allow_pickle=False, **arrays)
     else:
         save_file(arrays, path)
-    dataset = open_dataset(manifest({"train": {kind: {"path": str(path)}}, "group": "who"}))
+    dataset = open_dataset(manifest({"train": {kind: {"path": str(path)}}, "group": "who"}).data_sections)
     assert np.unique(groups_of(dataset.split("train")), return_counts=True)[1].tolist() == [2, 2, 2]
     with pytest.raises(UserError, match=r"data.group: .*no column 'whom'; did you mean 'who'"):
-        open_dataset(manifest({"train": {kind: {"path": str(path)}}, "group": "whom"}))
+        open_dataset(manifest({"train": {kind: {"path": str(path)}}, "group": "whom"}).data_sections)
 
 
 def test_a_record_without_a_group_is_a_cluster_of_its_own_and_counted(tmp_path: Path) -> None:
     rows = "\n".join(f"{k % 7}.{k},{'' if k < 3 else f'p{k % 4}'},{k % 2}" for k in range(12))
     (tmp_path / "t.csv").write_text(f"x,who,y\n{rows}\n", encoding="utf-8")
     table = {"path": str(tmp_path / "t.csv"), "label": "y", "features": ["x"]}
-    dataset = open_dataset(manifest({"train": {"table": table}, "group": "who"}))
+    dataset = open_dataset(manifest({"train": {"table": table}, "group": "who"}).data_sections)
     assert np.unique(groups_of(dataset.split("train")), return_counts=True)[1].tolist().count(1) == 3
     assert [(one.kind, one.count) for one in dataset.notices] == [
         ("records without a group, each a cluster of its own", 3)
@@ -118,7 +118,7 @@ def test_the_half_of_a_person_depends_on_nobody_else(tmp_path: Path) -> None:
     halves = [set(groups_of(halved(first, "selection").split("test")).tolist())]
     data = {"group": "person", "train": write_table(tmp_path / "train.csv", range(PERSONS)),
              "test": write_table(tmp_path / "test.csv", range(PERSONS, 3 * PERSONS))}  # fmt: skip
-    other = open_dataset(manifest(data))
+    other = open_dataset(manifest(data).data_sections)
     here = set(groups_of(other.split("test")).tolist())
     both = here & set(groups_of(first.split("test")).tolist())
     chosen = set(groups_of(halved(other, "selection").split("test")).tolist())
@@ -128,7 +128,7 @@ def test_the_half_of_a_person_depends_on_nobody_else(tmp_path: Path) -> None:
 def test_one_person_cannot_be_halved(tmp_path: Path) -> None:
     data = {"train": write_table(tmp_path / "train.csv", range(3)), "group": "person",
             "test": write_table(tmp_path / "test.csv", range(7, 8))}  # fmt: skip
-    dataset = open_dataset(manifest(data))
+    dataset = open_dataset(manifest(data).data_sections)
     with pytest.raises(UserError, match="half has no group of records; give it more, or take --half all"):
         for half in ("selection", "verdict"):
             halved(dataset, half)
@@ -143,5 +143,5 @@ def test_windows_of_one_series_are_one_group(tmp_path: Path) -> None:
         "version": 1, "task": "regression", "model": {"architecture": "lstm_pair"}, "input": {"shape": [4, 1]},
         "data": {"train": {"table": table}, "transform": [window]},
     })  # fmt: skip
-    groups = groups_of(open_dataset(described).split("train"))
+    groups = groups_of(open_dataset(described.data_sections).split("train"))
     assert np.unique(groups, return_counts=True)[1].tolist() == [6, 6, 6]

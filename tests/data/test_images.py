@@ -52,7 +52,7 @@ def described(train: dict[str, Any], shape: list[int], **more: Any) -> Manifest:
 
 
 def opened(train: dict[str, Any], channels: int = 1, **more: Any) -> Dataset:
-    return open_dataset(described(train, [channels, SIDE, SIDE], **more))
+    return open_dataset(described(train, [channels, SIDE, SIDE], **more).data_sections)
 
 
 def samples(dataset: Dataset, split: str = "train") -> np.ndarray:
@@ -478,7 +478,7 @@ def test_unreadable_files_are_left_out_if_that_is_asked_for_and_counted(tmp_path
     assert "warning: data.train: unreadable images, left out: 3\n" in result.stderr
     assert '"kind": "unreadable images, left out"' in (out / "report.json").read_text()
     dataset = open_dataset(
-        described({"imagefolder": {"path": str(tmp_path / "train"), "unreadable": "skip"}}, [1, 16, 16])
+        described({"imagefolder": {"path": str(tmp_path / "train"), "unreadable": "skip"}}, [1, 16, 16]).data_sections
     )
     assert dataset.split("train").ids == ["a/0.png", "b/1.png"]
 

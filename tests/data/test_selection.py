@@ -53,7 +53,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
 
 def opened(source: dict[str, Any], forget: dict[str, Any], *, test: bool = True, **more: Any) -> Dataset:
     duplicates = more.pop("forget_duplicates", False)
-    return open_dataset(manifest(source, forget, test=test, **more), forget_duplicates=duplicates)
+    return open_dataset(manifest(source, forget, test=test, **more).data_sections, forget_duplicates=duplicates)
 
 
 def manifest(source: dict[str, Any], forget: dict[str, Any], *, test: bool = True, **more: Any) -> Manifest:
@@ -398,7 +398,9 @@ def test_duplicates_of_forgotten_records_in_retain_are_counted(
     repeated: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     described = manifest(repeated, {"ids": [0, 9, 20]})
-    assert count_duplicates(Opened(Path("data.yaml"), described, open_dataset(described), RunOptions())) == 1
+    assert (
+        count_duplicates(Opened(Path("data.yaml"), described, open_dataset(described.data_sections), RunOptions())) == 1
+    )
     assert "1 record of retain equals a forgotten one byte for byte; --forget-duplicates" in capsys.readouterr().err
 
 
@@ -409,7 +411,7 @@ def test_copies_of_forgotten_records_in_test_are_counted(
     described = manifest(repeated, {"ids": [0, 20]})
     data = {"train": repeated, "test": {"npz": str(tmp_path / "test.npz")}}
     described = Manifest.model_validate({**described.model_dump(exclude_unset=True), "data": data})
-    found = find_copies(Opened(Path("data.yaml"), described, open_dataset(described), RunOptions()))
+    found = find_copies(Opened(Path("data.yaml"), described, open_dataset(described.data_sections), RunOptions()))
     assert (found.in_retain, found.in_test) == (2, 2)
     assert "2 records of test equal a forgotten one byte for byte" in capsys.readouterr().err
 
@@ -458,17 +460,17 @@ def test_a_condition_on_text_compares_the_text_and_one_on_numbers_the_number(tmp
         ("number", "1e3", [1]), ("number", "0x1f", [2]), ("flag", "true", [0, 2]), ("code", "'007'", [1]),
     ):  # fmt: skip
         for op, value in (("==", text), ("in", f"[{text}]")):
-            forget = strict_yaml.parse(f"where: [{{column: {column}, op: {op}, value: {value}}}]", Path("a")).written
+            forget = strict_yaml.parse(f"where: [{{column: {column}, op: {op}, value: {value}}}]", Path("a")).raw
             assert forgotten(opened(source, forget)) == expected, (column, text)
     for column, text in (("number", "'7'"), ("number", ".nan"), ("code", "7, op: <"), ("number", "x")):
-        forget = strict_yaml.parse(f"where: [{{column: {column}, value: {text}}}]", Path("a")).written
+        forget = strict_yaml.parse(f"where: [{{column: {column}, value: {text}}}]", Path("a")).raw
         with pytest.raises(UserError, match=r"holds (text such as|numbers; compare it with)"):
             opened(source, {"where": [{"op": "==", **forget["where"][0]}]})
 
 
 def test_a_group_of_true_and_false_is_written_as_in_yaml(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=X[:4], y=CLASS[:4], flag=np.array([True, False, True, False]))
-    forget = strict_yaml.parse("groups: {column: flag, values: [true]}", Path("a")).written
+    forget = strict_yaml.parse("groups: {column: flag, values: [true]}", Path("a")).raw
     assert forgotten(opened({"npz": str(tmp_path / "data.npz")}, forget)) == [0, 2]
 
 

@@ -36,7 +36,7 @@ def opened(source: dict[str, Any], shape: list[int], *, task: str = "classificat
     data = {"train": source, **({"test": more.pop("test")} if "test" in more else {})}
     input = {"shape": shape, **more.pop("input", {})}
     described = {"version": 1, "task": task, "model": {"architecture": "mlp"}, "input": input, "data": data, **more}
-    return open_dataset(Manifest.model_validate(described))
+    return open_dataset(Manifest.model_validate(described).data_sections)
 
 
 def samples(split: Split) -> np.ndarray:

@@ -26,7 +26,7 @@ def described(shape: list[int], train: dict[str, Any], transform: list[dict[str,
 
 
 def opened(shape: list[int], train: dict[str, Any], transform: list[dict[str, Any]], **more: Any) -> Dataset:
-    return open_dataset(Manifest.model_validate(described(shape, train, transform, **more)))
+    return open_dataset(Manifest.model_validate(described(shape, train, transform, **more)).data_sections)
 
 
 def samples(dataset: Dataset, name: str = "train") -> np.ndarray:

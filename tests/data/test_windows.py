@@ -30,7 +30,7 @@ def source(folder: Path, columns: dict[str, list[Any]], kind: str = "csv", **mor
 def windows(train: dict[str, Any], **window: Any) -> Records:
     manifest = described(train, transform=[{"window": {"length": 2, **window}}], input={"shape": [2, 1]})
     assert manifest.data is not None
-    return open_records(manifest.data.train, "data.train", manifest)
+    return open_records(manifest.data.train, "data.train", manifest.data_sections)
 
 
 def seen(records: Records) -> list[list[int]]:

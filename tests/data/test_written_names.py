@@ -151,7 +151,7 @@ def described(folder: Path, source: str, more: str) -> Path:
 
 def selected(forget: str, dataset: Dataset, folder: Path) -> list[int] | None:
     """Return the rows that are forgotten; None if the selection is refused."""
-    train, section = dataset.split("train"), strict_yaml.parse(f"{{{forget}}}", Path("data.yaml")).written
+    train, section = dataset.split("train"), strict_yaml.parse(f"{{{forget}}}", Path("data.yaml")).raw
     try:
         wanted = Forget.model_validate(section)
         return np.flatnonzero(select(wanted, train.records, train.labels, dataset.classes or [], folder)).tolist()
@@ -174,7 +174,7 @@ def test_a_name_in_a_manifest_selects_what_is_written_so(kind: str, family: str,
     column = place if place in ("label", "rid") else "code"
     source = FORMATS[kind](tmp_path, column, stored)
     stored = sorted(stored) if kind == "imagefolder" else stored
-    dataset = open_dataset(read(described(tmp_path, source, "")))
+    dataset = open_dataset(read(described(tmp_path, source, "")).data_sections)
     for text, name in asked_for(family):
         untyped = kind == "csv" and place in ("==", "in")
         expected = equal_rows(stored, name, quoted=text != name, untyped=untyped)

@@ -108,7 +108,7 @@ def data(folder: Path, source: dict[str, Any], shape: list[int], **more: Any) ->
     }  # fmt: skip
     checked = Manifest.model_validate(described)
     checked._folder = folder
-    dataset = open_dataset(checked)
+    dataset = open_dataset(checked.data_sections)
     train = dataset.split("train")
     train.records.inputs.take(train.rows)
     return describe(dataset), train.ids

@@ -11,7 +11,7 @@ from unlearn_cli.cli import schema
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.schema import strict_yaml
-from unlearn_cli.schema.manifest import Manifest, read_mapping
+from unlearn_cli.schema.manifest import Manifest
 
 SAMPLES = (ROOT / "sample_configs").rglob("*.yaml")
 
@@ -219,9 +219,3 @@ def test_the_published_schema_refuses_an_unknown_key() -> None:
     document = {**strict_yaml.parse(PLAIN, Path()).value, "nonsense": 1}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(published_schema()).validate(document)
-
-
-def test_a_file_of_settings_is_a_flat_mapping(tmp_path: Path) -> None:
-    assert read_mapping(write(tmp_path, "lr: 1e-3\nepochs: 2\n")) == {"lr": 1e-3, "epochs": 2}
-    with pytest.raises(UserError, match="one setting a line"):
-        read_mapping(write(tmp_path, "- lr\n"))

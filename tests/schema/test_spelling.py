@@ -25,7 +25,7 @@ HEADER = "version: 1\ntask: classification\nmodel: {architecture: mlp}\ninput: {
 
 
 def written(text: str) -> Any:
-    return strict_yaml.parse(text, Path("data.yaml")).written
+    return strict_yaml.parse(text, Path("data.yaml")).raw
 
 
 @pytest.mark.parametrize("text", SPELLINGS)
@@ -154,5 +154,5 @@ def test_a_long_list_of_names_is_cut_short() -> None:
 def test_a_written_scalar_can_be_copied() -> None:
     scalar = written("a: 007")["a"]
     for again in (copy.deepcopy(scalar), pickle.loads(pickle.dumps(scalar))):
-        assert (again, again.plain) == ("007", 7)
+        assert (again, again.value) == ("007", 7)
     assert json.dumps(scalar) == '"007"'

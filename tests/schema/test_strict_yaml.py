@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.schema.strict_yaml import MAX_ALIASES, MAX_BYTES, MAX_DEPTH, parse, parse_scalar, read
+from unlearn_cli.schema.strict_yaml import (
+    MAX_ALIASES,
+    MAX_BYTES,
+    MAX_DEPTH,
+    parse,
+    parse_setting,
+    read,
+    read_mapping,
+    to_python,
+)
 
 FILE = Path("settings.yaml")
 
@@ -49,15 +58,24 @@ def test_not_a_number_is_written_with_a_dot(text: str) -> None:
 
 
 def test_a_setting_on_the_command_line_follows_the_same_rules() -> None:
-    assert parse_scalar("1e-4") == 1e-4
-    assert parse_scalar("no") == "no"
-    assert parse_scalar("[1, 2]") == [1, 2]
-    assert parse_scalar("") is None
+    assert to_python(parse_setting("1e-4")) == 1e-4
+    assert to_python(parse_setting("no")) == "no"
+    assert to_python(parse_setting("[1, 2]")) == [1, 2]
+    assert to_python(parse_setting("")) is None
+
+
+def test_a_file_of_settings_is_a_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("lr: 1e-3\nepochs: 2\n", encoding="utf-8")
+    assert to_python(read_mapping(path)) == {"lr": 1e-3, "epochs": 2}
+    path.write_text("- lr\n", encoding="utf-8")
+    with pytest.raises(UserError, match="one setting per line"):
+        read_mapping(path)
 
 
 def test_text_on_the_command_line_that_is_no_yaml_is_itself() -> None:
-    assert parse_scalar("[1, 2") == "[1, 2"
-    assert parse_scalar("@home") == "@home"
+    assert to_python(parse_setting("[1, 2")) == "[1, 2"
+    assert to_python(parse_setting("@home")) == "@home"
 
 
 def test_mappings_and_lists_nest_and_keys_stay_text() -> None:

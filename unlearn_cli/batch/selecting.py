@@ -212,7 +212,7 @@ def _take_duplicates_along(folder: Path) -> int:
     """
     from unlearn_cli.data.dataset import open_dataset  # it reads all samples, which takes a while
 
-    ids = open_dataset(read_manifest(folder / MANIFEST), forget_duplicates=True).split("forget").ids
+    ids = open_dataset(read_manifest(folder / MANIFEST).data_sections, forget_duplicates=True).split("forget").ids
     with files.output_file(folder / FORGET) as path, path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["id"], *([name] for name in ids)])
     return len(ids)

@@ -15,15 +15,17 @@ from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection, transform
 from unlearn_cli.data.digests import are_among, last_bits
 from unlearn_cli.data.forgotten import divide
-from unlearn_cli.data.groups import grouped, half_of
+from unlearn_cli.data.groups import assign_groups, find_group_column, half_of
 from unlearn_cli.data.image_check import check_both, count_images, without_unreadable
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.data.strings import in_order
 from unlearn_cli.errors import UserError
+from unlearn_cli.schema.data_sections import DataSections
+from unlearn_cli.schema.forget import Forget
 from unlearn_cli.schema.literals import Half
-from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.sources import ImageSection, Section, Source
+from unlearn_cli.schema.transforms import Step
 from unlearn_cli.storage.remote import located
 
 FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
@@ -108,95 +110,105 @@ class Dataset:
         return self.splits[name]
 
 
-def open_dataset(manifest: Manifest, *, forget_duplicates: bool = False, decode: bool = False) -> Dataset:
-    """Open the sources of a manifest and derive the splits; with `decode`, see that all images can be decoded.
+def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, decode: bool = False) -> Dataset:
+    """Open the sources of a manifest and derive the splits; with `decode`, check that all images can be decoded.
 
     Raises:
         UserError: a source cannot be read, a label is unknown, or the selection is empty, total or of unknown names.
     """
-    arguments = manifest.model.arguments.get("num_classes")
-    if manifest.data is None:
-        return _without_data(manifest, arguments)
-    train = open_records(manifest.data.train, "data.train", manifest)
-    test = open_records(manifest.data.test, "data.test", manifest) if manifest.data.test else None
+    if sections.data is None:
+        return _dataset_without_data(sections)
+    train = open_records(sections.data.train, "data.train", sections)
+    test = open_records(sections.data.test, "data.test", sections) if sections.data.test else None
     train, test = check_both(train, test, decode=decode)
-    if manifest.task == "regression":
+    if sections.task == "regression":
         classes, encode = None, label_reader.numbers
     else:
-        classes = label_reader.class_list(manifest.classes, train.labels, arguments, train.class_names, train.name)
+        classes = label_reader.class_list(
+            sections.classes, train.labels, sections.num_classes, train.class_names, train.name
+        )
         encode = lambda records: label_reader.encode(records, classes or [])  # noqa: E731
     # After the list of classes is made: a class that is forgotten keeps its output.
-    divided = divide(manifest, train)
-    found = {"train": divided.kept, "test": test, "forgotten": divided.forgotten}
+    division = divide(train, sections.forgotten, sections.forget, sections.folder)
+    sources = {"train": division.remaining, "test": test, "forgotten": division.forgotten}
     splits = {
         name: Split(name, records, np.arange(len(records)), encode(records))
-        for name, records in found.items()
+        for name, records in sources.items()
         if records is not None
     }
-    numbers = _derive(manifest, splits, classes or [], forget_duplicates)
-    splits = _standardised(manifest, splits)
-    num_outputs = _num_outputs(manifest, classes)
-    names = [str(name) for name in classes] if classes else None
-    notices = train.notices + (test.notices if test else ())
-    decoded = count_images(train, test) if decode else None
-    return Dataset(manifest.task, names, num_outputs, splits, numbers, divided.unresolved, notices, decoded)
+    if sections.forget:
+        _add_selected_splits(splits, sections.forget, classes or [], sections.folder, forget_duplicates)
+    forget_classes = _whole_classes(splits) if sections.forget and sections.task == "classification" else None
+    return Dataset(
+        task=sections.task,
+        classes=[str(name) for name in classes] if classes else None,
+        num_outputs=_count_outputs(sections, classes),
+        splits=_standardise(splits, sections.transform),
+        forget_classes=forget_classes,
+        unresolved=division.unresolved,
+        notices=train.notices + (test.notices if test else ()),
+        images_decoded=count_images(train, test) if decode else None,
+    )
 
 
-def open_records(source: Source, name: str, manifest: Manifest) -> Records:
+def open_records(source: Source, name: str, sections: DataSections) -> Records:
     """Open one source; its paths start from the manifest's folder."""
     module, _, function = FORMATS[source.format].partition(":")
     assert source.spec is not None
-    spec = absolute(source.spec, manifest.folder)
+    spec = resolve_paths(source.spec, sections.folder)
     read = getattr(import_module(f"unlearn_cli.data.formats.{module}"), function)
-    steps = manifest.data.transform if manifest.data else []
-    stored = read(spec, name, transform.stored_input(steps, manifest.input), manifest.task)
+    stored = read(spec, name, transform.stored_input(sections.transform, sections.input), sections.task)
     stored = replace(stored, where=partial(stored.where, formats=source.dates))
-    records = keep(transform.apply(stored, steps, source.dates), source.rows)
+    records = keep(transform.apply(stored, sections.transform, source.dates), source.rows)
     if isinstance(spec, ImageSection) and spec.unreadable == "skip":
         records = without_unreadable(records)
     if not len(records):
         raise UserError(f"{name}: holds no records; name a source with some")
-    return grouped(records, manifest)
+    column, field = find_group_column(sections.data, sections.forget)
+    return records if column is None else assign_groups(records, column, field)
 
 
-def absolute(spec: SomeSection, folder: Path) -> SomeSection:
+def resolve_paths(spec: SomeSection, folder: Path) -> SomeSection:
     """Return a source whose relative paths start from a folder."""
     paths = {key: located(value, folder) for key, value in spec if isinstance(value, Path)}
     return spec.model_copy(update=paths)
 
 
-def _without_data(manifest: Manifest, num_classes: int | None) -> Dataset:
-    classes = manifest.classes or (list(range(num_classes)) if isinstance(num_classes, int) else None)
-    if manifest.task == "classification" and classes is None:
+def _dataset_without_data(sections: DataSections) -> Dataset:
+    num_classes = sections.num_classes
+    classes = sections.classes or (list(range(num_classes)) if isinstance(num_classes, int) else None)
+    if sections.task == "classification" and classes is None:
         raise UserError("a manifest without data must say how many classes there are: list 'classes'")
-    forget = manifest.forget
+    forget = sections.forget
     listed = forget.classes if forget and forget.only_classes else []
     numbers = label_reader.class_numbers(listed, classes or [], "forget.classes") or None
     if numbers and len(numbers) == len(classes or []):
         raise UserError("forget selects every class; nothing would be left to keep")
     names = [str(name) for name in classes] if classes else None
-    return Dataset(manifest.task, names, _num_outputs(manifest, classes), {}, numbers)
+    return Dataset(sections.task, names, _count_outputs(sections, classes), {}, numbers)
 
 
-def _num_outputs(manifest: Manifest, classes: list[str | int] | None) -> int:
-    num_outputs = 1 if manifest.task == "regression" else len(classes or [])
-    asked = manifest.model.arguments.get("num_classes", num_outputs)
-    if asked != num_outputs:
-        what = "a regression has one output" if manifest.task == "regression" else f"there are {num_outputs} classes"
+def _count_outputs(sections: DataSections, classes: label_reader.Classes | None) -> int:
+    num_outputs = 1 if sections.task == "regression" else len(classes or [])
+    if sections.num_classes not in (None, num_outputs):
+        reason = "a regression has one output" if sections.task == "regression" else f"there are {num_outputs} classes"
         raise UserError(
-            f"model.arguments.num_classes is {asked}, but {what}; list all of the model's classes as 'classes'"
+            f"model.arguments.num_classes is {sections.num_classes}, but {reason}; list all of the model's classes as "
+            "'classes'"
         )
     return num_outputs
 
 
-def _derive(
-    manifest: Manifest, splits: dict[str, Split], classes: label_reader.Classes, forget_duplicates: bool
-) -> list[int] | None:
-    """Add forget and retain (of train) and, where the selection makes sense there, test_forget and test_retain."""
-    forget, train = manifest.forget, splits["train"]
-    if forget is None:
-        return None
-    mask = selection.select(forget, train.records, train.labels, classes, manifest.folder)
+def _add_selected_splits(
+    splits: dict[str, Split],
+    forget: Forget,
+    classes: label_reader.Classes,
+    folder: Path,
+    forget_duplicates: bool,
+) -> None:
+    """Add forget and retain (of train); test_forget and test_retain where classes or conditions select records."""
+    train = splits["train"]
+    mask = selection.select(forget, train.records, train.labels, classes, folder)
     if forget_duplicates:
         mask[selection.duplicates(train.records, mask)] = True
     splits["forget"] = Split("forget", train.records, np.flatnonzero(mask), train.labels[mask])
@@ -206,12 +218,10 @@ def _derive(
         mask = selection.by_meaning(forget, test.records, test.labels, classes)
         splits["test_forget"] = Split("test_forget", test.records, np.flatnonzero(mask), test.labels[mask])
         splits["test_retain"] = Split("test_retain", test.records, np.flatnonzero(~mask), test.labels[~mask])
-    return _whole_classes(splits) if manifest.task == "classification" else None
 
 
-def _standardised(manifest: Manifest, splits: dict[str, Split]) -> dict[str, Split]:
-    """Standardise the samples of all splits by the statistics of retain, if the manifest asks for it."""
-    steps = manifest.data.transform if manifest.data else []
+def _standardise(splits: dict[str, Split], steps: list[Step]) -> dict[str, Split]:
+    """Standardise the samples of all splits by the statistics of retain, if data.transform has that step."""
     basis = splits.get("retain", splits["train"])
     standardise = transform.standardiser(steps, basis.records, basis.rows)
     if standardise is None:

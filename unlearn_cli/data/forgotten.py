@@ -1,59 +1,59 @@
-"""What earlier runs made the network forget, taken out of the records that this one trains and keeps."""
+"""Separates the records that earlier runs made the network forget from those that this run trains on."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.records import Records, choose
-from unlearn_cli.data.selection import ids_of, listed_ids
+from unlearn_cli.data.selection import list_ids, read_ids_file
 from unlearn_cli.data.strings import as_strings
 from unlearn_cli.errors import UserError
-from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.forget import Forget, Forgotten
 
 
 @dataclass(frozen=True)
-class Divided:
-    """The records of a source without the forgotten ones, and these; `unresolved` ids belong to no record any more."""
+class TrainDivision:
+    """The train source, divided into the records that remain and those that were forgotten earlier."""
 
-    kept: Records
+    remaining: Records
     forgotten: Records | None
-    unresolved: int = 0
+    unresolved: int = 0  # ids that no record has any more
 
 
-def divide(manifest: Manifest, train: Records) -> Divided:
-    """Take out what the manifest's `forgotten` lists: samples that are not among the kept cannot be taught again.
+def divide(train: Records, forgotten: Forgotten | None, forget: Forget | None, folder: Path) -> TrainDivision:
+    """Take the records out that `forgotten` lists, so that no method can train on them again.
 
     Raises:
         UserError: `forget` lists one of these ids, two records share one, or no record would be left.
     """
-    if manifest.forgotten is None:
-        return Divided(train, None)
-    listed = set(ids_of(manifest.forgotten.ids_file, manifest.folder, "forgotten.ids_file"))
-    _refuse_both(manifest, listed)
-    known = as_strings(train.ids)
-    mask = known.are_among(listed)
-    resolved = len(set(known[mask].tolist()))
+    if forgotten is None:
+        return TrainDivision(train, None)
+    listed = set(read_ids_file(forgotten.ids_file, folder, "forgotten.ids_file"))
+    if forget is not None:
+        _refuse_ids_in_both(listed, list_ids(forget, folder))
+    ids = as_strings(train.ids)
+    mask = ids.are_among(listed)
+    resolved = len(set(ids[mask].tolist()))
     if mask.sum() > resolved:
-        forgotten = pluralize(resolved, "forgotten id names", "forgotten ids name")
-        raise UserError(f"{train.name}: the ids are not unique: {forgotten} {mask.sum()} records")
+        count = pluralize(resolved, "forgotten id names", "forgotten ids name")
+        raise UserError(f"{train.name}: the ids are not unique: {count} {mask.sum()} records")
     if mask.all():
         raise UserError(
             f"forgotten.ids_file: 'forgotten' lists all {len(train)} records of {train.name}; nothing is left to train "
             "on"
         )
     if not resolved:
-        return Divided(train, None, len(listed))
-    kept, taken = choose(train, np.flatnonzero(~mask)), choose(train, np.flatnonzero(mask))
-    return Divided(kept, taken, len(listed) - resolved)
+        return TrainDivision(train, None, len(listed))
+    remaining, taken_out = choose(train, np.flatnonzero(~mask)), choose(train, np.flatnonzero(mask))
+    return TrainDivision(remaining, taken_out, len(listed) - resolved)
 
 
-def _refuse_both(manifest: Manifest, listed: set[str]) -> None:
-    if manifest.forget is None:
-        return
-    both = sorted(listed.intersection(listed_ids(manifest.forget, manifest.folder)))
+def _refuse_ids_in_both(forgotten: set[str], to_forget: list[str]) -> None:
+    both = sorted(forgotten.intersection(to_forget))
     if both:
         raise UserError(
             f"forget: {pluralize(len(both), 'id is', 'ids are')} in 'forget' and in 'forgotten', the first is "
-            f"'{both[0]}'; what is forgotten already need not be forgotten again: take them out of 'forget'"
+            f"'{both[0]}'; forgotten records need not be forgotten again: take them out of 'forget'"
         )

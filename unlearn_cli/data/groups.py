@@ -9,28 +9,38 @@ from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, as_strings
 from unlearn_cli.errors import UserError
-from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.data_sections import Data
+from unlearn_cli.schema.forget import Forget
 
 ADVICE = "give it that column, or name another one as data.group ('id' where each record stands for itself)"
 
 
-def grouped(records: Records, manifest: Manifest) -> Records:
-    """Return the records with the group of each, if the manifest names a column of groups.
+def find_group_column(data: Data | None, forget: Forget | None) -> tuple[str | None, str]:
+    """Return the column that says which records belong together, if there is one, and the manifest field naming it."""
+    if data and data.group:
+        return data.group, "data.group"
+    if forget and forget.groups:
+        return forget.groups.column, "forget.groups.column"
+    for step in data.transform if data else []:
+        if step.window and step.window.series:
+            return step.window.series, "data.transform.window.series"
+    return None, "data.group"
 
-    An empty cell is nobody's: such a record is a cluster of its own, and counted.
+
+def assign_groups(records: Records, column: str, field: str) -> Records:
+    """Return the records with the group of each, from a column of the source; `field` names it in the manifest.
+
+    A record whose cell is empty belongs to no group: it becomes a cluster of its own, and is counted.
 
     Raises:
         UserError: the source has no such column.
     """
-    column, place = manifest.group_column
-    if column is None:
-        return records
     try:
         values = as_strings(records.column(column))
     except UserError as error:
-        if place == "forget.groups.column" and records.name == "data.train":
+        if field == "forget.groups.column" and records.name == "data.train":
             raise  # the selection itself needs it
-        raise UserError(f"{place}: {error}; the records of a group count as one cluster: {ADVICE}") from None
+        raise UserError(f"{field}: {error}; the records of a group count as one cluster: {ADVICE}") from None
     groups, empty = numbers_of(values), np.flatnonzero(values.sizes == 0)
     groups[empty] = _own_numbers(records, empty)
     notices = counted(records.name, {"records without a group, each a cluster of its own": len(empty)})

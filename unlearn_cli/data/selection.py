@@ -28,7 +28,7 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
         UserError: a class or an id that does not exist, nothing or everything selected, or not what `expect` says.
     """
     mask = by_meaning(forget, records, labels, classes)
-    ids = listed_ids(forget, folder)
+    ids = list_ids(forget, folder)
     if ids:
         mask |= _by_ids(ids, records, set(map(str, forget.ids)))
     if forget.groups:
@@ -70,13 +70,13 @@ def _by_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.ndarr
     return mask
 
 
-def listed_ids(forget: Forget, folder: Path) -> list[str]:
+def list_ids(forget: Forget, folder: Path) -> list[str]:
     """Return the ids that are listed in the manifest and in its file of ids."""
-    more = ids_of(forget.ids_file, folder, "forget.ids_file").tolist() if forget.ids_file else []
+    more = read_ids_file(forget.ids_file, folder, "forget.ids_file").tolist() if forget.ids_file else []
     return [*map(str, forget.ids), *more]
 
 
-def ids_of(file: IdsFile, folder: Path, name: str) -> np.ndarray:
+def read_ids_file(file: IdsFile, folder: Path, name: str) -> np.ndarray:
     """Return the ids (n,) of a file of ids, as text; `name` is for messages."""
     from unlearn_cli.data.ids_file import read_ids  # DuckDB: imported only where a table is read
 

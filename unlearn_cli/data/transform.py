@@ -9,7 +9,7 @@ from unlearn_cli.data.records import Inputs, Records, StoredInput, choose
 from unlearn_cli.data.standardise import StandardisedInputs, Statistics, measure
 from unlearn_cli.data.tokens import Texts, tokenise
 from unlearn_cli.data.windows import make_windows
-from unlearn_cli.schema.manifest import Input
+from unlearn_cli.schema.data_sections import Input
 from unlearn_cli.schema.transforms import Step, Tokens, find_standardise, stored_shape
 
 

@@ -80,7 +80,7 @@ def open_data(described: Manifest, path: Path, common: RunOptions, *, decode: bo
         UserError: as `open_dataset`.
     """
     try:
-        dataset = open_dataset(described, forget_duplicates=common.forget_duplicates, decode=decode)
+        dataset = open_dataset(described.data_sections, forget_duplicates=common.forget_duplicates, decode=decode)
         dataset = halved(dataset, common.half)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

@@ -21,9 +21,8 @@ from pydantic import Field  # isort: skip
 
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.plugins.renamed_settings import RENAMED
-from unlearn_cli.schema.manifest import read_written
 from unlearn_cli.schema.spelling import fit
-from unlearn_cli.schema.strict_yaml import parse_written
+from unlearn_cli.schema.strict_yaml import parse_setting, read_mapping
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 LARGEST = 10**9  # of a number among the settings: more steps, samples or records than any run has
@@ -169,13 +168,13 @@ def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[s
     Raises:
         UserError: an unknown setting or a value that is not allowed, each with the nearest name or what is expected.
     """
-    values = read_written(config) if config else {}
+    values = read_mapping(config) if config else {}
     places = dict.fromkeys(values, str(config))
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f"--set {assignment}: expected name=value; {_settings_of(plugin)}")
-        values[name.strip()] = parse_written(text)
+        values[name.strip()] = parse_setting(text)
         places[name.strip()] = "--set"
     fields = plugin.settings.model_fields
     mistakes = [_unknown(plugin, name, places[name]) for name in sorted(values.keys() - fields.keys())]

@@ -1,4 +1,4 @@
-"""The manifest: the YAML file that says which architecture, which data, and what to forget. The only reader of YAML."""
+"""The manifest: the YAML file that says which architecture, which data, and what to forget."""
 
 import hashlib
 import json
@@ -9,27 +9,23 @@ from typing import Annotated, Any, Literal, Protocol, Self
 from pydantic import (
     Field,
     PositiveFloat,
-    PositiveInt,
     PrivateAttr,
     ValidationError,
     ValidationInfo,
-    field_validator,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli.console import in_one_line
 from unlearn_cli.errors import UserError
-from unlearn_cli.schema import gates, strict_yaml, transforms
+from unlearn_cli.schema import gates
+from unlearn_cli.schema.data_sections import Data, DataSections, Input, check_augmentation, check_transforms
 from unlearn_cli.schema.forget import Forget, Forgotten
 from unlearn_cli.schema.gates import Condition
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.manifest_errors import validated
-from unlearn_cli.schema.sources import Section, Source, Table
+from unlearn_cli.schema.sources import Section
 from unlearn_cli.schema.spelling import Name
-from unlearn_cli.schema.transforms import Step
-
-Spread = Annotated[float, Field(gt=0)]
 
 
 class Names(Protocol):
@@ -72,41 +68,6 @@ class Model(Section):
         return self
 
 
-class Input(Section):
-    """How a stored sample becomes a tensor; it must be what the model was trained with."""
-
-    shape: Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=1, max_length=3)] = Field(
-        description="[channels, height, width] of images, [features] of tables, after all of data.transform"
-    )
-    scale: PositiveFloat | None = Field(
-        default=None, description="stored values are divided by it first; 255 for uint8, else 1"
-    )
-    mean: float | list[float] = Field(default=0.0, description="subtracted after scaling: one number, or one a channel")
-    std: Spread | list[Spread] = Field(default=1.0, description="divided by after that")
-    resize: PositiveInt | None = Field(
-        default=None, description="image files: shorter side to this, then the centre crop"
-    )
-
-    @field_validator("resize", mode="before")
-    @classmethod
-    def check_resize(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            raise ValueError(
-                f"{value} gives both sides; only the shorter side can be given, as one number, and the centre crop to "
-                "shape follows; for other ways resize the files themselves"
-            )
-        return value
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        for name, value in (("mean", self.mean), ("std", self.std)):
-            if isinstance(value, list) and len(value) != self.shape[0]:
-                raise ValueError(f"{name} has {len(value)} numbers; expected one, or {self.shape[0]} as in shape")
-        if self.resize and self.resize < min(self.shape[1:], default=1):
-            raise ValueError(f"resize to {self.resize} makes images smaller than shape; resize to more")
-        return self
-
-
 class Target(Section):
     """Regression: the model's output times std plus mean is the prediction in the label's unit.
 
@@ -116,27 +77,6 @@ class Target(Section):
 
     mean: float = 0.0
     std: PositiveFloat = 1.0
-
-
-class RandomCrop(Section):
-    random_crop: PositiveInt = Field(description="pixels of zero padding on each side before the crop")
-
-
-class Data(Section):
-    """Where the records lie."""
-
-    train: Source
-    test: Source | None = None
-    group: str | None = Field(
-        default=None,
-        min_length=1,
-        description="column (of arrays: key) of train and test that says which person or recording a record belongs "
-        "to; intervals, tests and halves go by it. Default: forget.groups.column, or the series of windows",
-    )
-    transform: list[Step] = Field(
-        default_factory=list, description="what becomes of stored samples; input.shape is the shape after it"
-    )
-    augment: list[Literal["horizontal_flip"] | RandomCrop] = Field(default_factory=list)
 
 
 class Manifest(Section):
@@ -165,9 +105,9 @@ class Manifest(Section):
         for number, condition in enumerate(self.gates):
             _check_gate(condition, self.task, number, info.context)
         if self.data:
-            _check_transforms(self.data, self.input)
+            check_transforms(self.data, self.input)
         if self.data and self.data.augment:
-            _check_augmentation(self.data.augment, self.input.shape)
+            check_augmentation(self.data.augment, self.input.shape)
         return self
 
     _folder: Path = PrivateAttr(default_factory=Path)
@@ -184,15 +124,18 @@ class Manifest(Section):
         return {name for name, section in there.items() if section is not None}
 
     @property
-    def group_column(self) -> tuple[str | None, str]:
-        """Which column says what records belong together, and the field that names it."""
-        if self.data and self.data.group:
-            return self.data.group, "data.group"
-        if self.forget and self.forget.groups:
-            return self.forget.groups.column, "forget.groups.column"
-        steps = self.data.transform if self.data else []
-        series = next((step.window.series for step in steps if step.window and step.window.series), None)
-        return series, "data.transform.window.series" if series else "data.group"
+    def data_sections(self) -> DataSections:
+        """The sections that opening the data needs."""
+        return DataSections(
+            folder=self.folder,
+            task=self.task,
+            input=self.input,
+            data=self.data,
+            forget=self.forget,
+            forgotten=self.forgotten,
+            classes=self.classes,
+            num_classes=self.model.arguments.get("num_classes"),
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -230,37 +173,6 @@ def _check_gate(text: str, task: Task, number: int, names: Names | None) -> None
         raise ValidationError.from_exception_data("Manifest", [place]) from None
 
 
-def _check_transforms(data: Data, input: Input) -> None:
-    tokens = any(step.tokens for step in data.transform)
-    transforms.stored_shape(data.transform, input.shape)
-    for name, source in (("train", data.train), ("test", data.test)):
-        has_text = source is not None and isinstance(source.spec, Table) and source.spec.text is not None
-        if source and has_text != tokens:
-            advice = "add tokens to data.transform" if has_text else "name its columns of text, or take tokens out"
-            raise ValueError(f"data.{name} has {'' if has_text else 'no '}columns of text; {advice}")
-        if source and isinstance(source.spec, Table):
-            _check_label(source.spec, name, data.transform)
-    if tokens and {"scale", "mean", "std"} & input.model_fields_set:
-        raise ValueError("numbers of words are no quantities; leave input.scale, input.mean and input.std out")
-
-
-def _check_label(table: Table, name: str, steps: list[Step]) -> None:
-    past = any(step.window and step.window.ahead for step in steps)
-    if table.label in (table.features or []) and not past:
-        raise ValueError(
-            f"data.{name} lists its label '{table.label}' as a feature, too; that is for windows that end before "
-            "the record's own row (ahead: 1 or more)"
-        )
-
-
-def _check_augmentation(listed: list[Literal["horizontal_flip"] | RandomCrop], shape: list[int]) -> None:
-    if len(shape) < 3:
-        raise ValueError(f"data.augment is for images, but input.shape is {shape}; leave it out")
-    padding = max((item.random_crop for item in listed if isinstance(item, RandomCrop)), default=0)
-    if padding > min(shape[1:]):
-        raise ValueError(f"random_crop pads {padding} pixels, but images have only {min(shape[1:])}; take fewer")
-
-
 def read(path: Path, names: Names | None = None) -> Manifest:
     """Read and check a manifest. `names` checks whether the metrics and architectures in it exist.
 
@@ -277,16 +189,3 @@ def read(path: Path, names: Names | None = None) -> Manifest:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of the manifest, for editors."""
     return Manifest.model_json_schema()
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Read a flat YAML mapping, such as a file of settings."""
-    return strict_yaml.plain(read_written(path))
-
-
-def read_written(path: Path) -> dict[str, Any]:
-    """Read a flat YAML mapping with unquoted numbers and booleans as `strict_yaml.Written`."""
-    value = strict_yaml.read(path).written
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a mapping 'name: value', one setting a line")
-    return value

@@ -23,7 +23,7 @@ def validated(path: Path, model: type[Model], context: object = None) -> Model:
     if not isinstance(document.value, dict):
         raise UserError(f"{path}: expected a mapping with 'version: 1' at its top")
     try:
-        return model.model_validate(document.written, context=context)
+        return model.model_validate(document.raw, context=context)
     except ValidationError as error:
         raise UserError("; ".join(messages(error, document, model.model_json_schema()))) from None
 

@@ -18,7 +18,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from unlearn_cli.schema.strict_yaml import Written, plain
+from unlearn_cli.schema.strict_yaml import PlainScalar, to_python
 
 EMPTY = "is empty; quote it if '~', 'null' or nothing at all is the name"
 SPELLING = "spelling"  # the key of a serializer's context whose value marks what must not be quoted
@@ -28,9 +28,9 @@ def _named(value: Any) -> Any:
     """Return the text of a scalar as it was written, or the int that has this text."""
     if value is None:
         raise ValueError(EMPTY)
-    if not isinstance(value, Written):
+    if not isinstance(value, PlainScalar):
         return value
-    return value.plain if type(value.plain) is int and str(value.plain) == value else str(value)
+    return value.value if type(value.value) is int and str(value.value) == value else str(value)
 
 
 NAMED = BeforeValidator(_named, json_schema_input_type=str | int | float | bool)
@@ -41,14 +41,14 @@ def _compared(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """Keep the text of a scalar beside its value where Python would write that in another way."""
     if value is None:
         raise ValueError(EMPTY)
-    if not isinstance(value, Written):
+    if not isinstance(value, PlainScalar):
         return handler(value)
-    return handler(value.plain) if text_of(value.plain) == value else value
+    return handler(value.value) if text_of(value.value) == value else value
 
 
 def _write(value: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
     """Write the text; for a reader that tells quoted from unquoted ones, between the marks of the context."""
-    if not isinstance(value, Written):
+    if not isinstance(value, PlainScalar):
         return handler(value)
     if info.mode == "python":
         return value
@@ -67,7 +67,7 @@ def text_of(value: str | int | float | bool) -> str:
 
 def number_of(value: str | int | float | bool) -> int | float | bool | None:
     """Return the value of an unquoted scalar; None for text and for what is not finite: no number compares with it."""
-    number = value.plain if isinstance(value, Written) else value
+    number = value.value if isinstance(value, PlainScalar) else value
     return number if isinstance(number, int | float) and math.isfinite(number) else None
 
 
@@ -98,8 +98,8 @@ def fit(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
 
 def _fit(value: Any, leaves: frozenset[Any]) -> Any:
     if isinstance(value, bool):  # of JSON, which has no other spelling of them
-        value = Written(text_of(value), value)
-    if isinstance(value, Written):
+        value = PlainScalar(text_of(value), value)
+    if isinstance(value, PlainScalar):
         return _as_taken(value, leaves)
     if isinstance(value, list):
         return [_fit(item, leaves) for item in value]
@@ -108,12 +108,12 @@ def _fit(value: Any, leaves: frozenset[Any]) -> Any:
     return value
 
 
-def _as_taken(value: Written, leaves: frozenset[Any]) -> Any:
+def _as_taken(value: PlainScalar, leaves: frozenset[Any]) -> Any:
     if leaves & {NAMED, COMPARED}:
         return value
     if leaves & {int, float, bool, Any}:
-        return plain(value)
-    return str(value) if leaves & {str, Path} or _has_section(leaves) else plain(value)  # a section's short form
+        return to_python(value)
+    return str(value) if leaves & {str, Path} or _has_section(leaves) else to_python(value)  # a section's short form
 
 
 def _has_section(leaves: frozenset[Any]) -> bool:

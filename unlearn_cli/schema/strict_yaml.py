@@ -21,37 +21,37 @@ Position = tuple[int, int]  # line and column, both from 1
 Location = tuple[str | int, ...]  # the keys and indices that lead to a value
 
 
-class Written(str):
-    """A number, or true or false, that stands in a file without quotes: its text as written, and its value."""
+class PlainScalar(str):
+    """A number or boolean that stands in a file without quotes: its text as written, and its value."""
 
-    plain: int | float | bool
+    value: int | float | bool
 
-    def __new__(cls, text: str, plain: int | float | bool) -> "Written":
+    def __new__(cls, text: str, value: int | float | bool) -> "PlainScalar":
         scalar = super().__new__(cls, text)
-        scalar.plain = plain
+        scalar.value = value
         return scalar
 
-    def __reduce__(self) -> tuple[type["Written"], tuple[str, int | float | bool]]:
-        return Written, (str(self), self.plain)
+    def __reduce__(self) -> tuple[type["PlainScalar"], tuple[str, int | float | bool]]:
+        return PlainScalar, (str(self), self.value)
 
 
-def plain(value: Any) -> Any:
-    """Return a value as Python has it: numbers and booleans in place of their texts, in lists and mappings, too."""
-    if isinstance(value, Written):
-        return value.plain
+def to_python(value: Any) -> Any:
+    """Replace each `PlainScalar` by its value, in lists and mappings, too."""
+    if isinstance(value, PlainScalar):
+        return value.value
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
+        return {key: to_python(item) for key, item in value.items()}
+    return [to_python(item) for item in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML file says, and where it says it; in `written` unquoted numbers and booleans are `Written`."""
+    """The content of a YAML file with the position of each value."""
 
     path: Path
-    value: Any
+    value: Any  # plain Python objects
     positions: dict[Location, Position]
-    written: Any = None
+    raw: Any = None  # the same with each unquoted number and boolean as `PlainScalar`
 
     def where(self, location: Location) -> str:
         """Return 'file:line:column' of the value at `location`, or of the nearest value around it."""
@@ -77,7 +77,7 @@ def parse(data: bytes | str, path: Path) -> Document:
         text = data.decode() if isinstance(data, bytes) else data
         _check_events(text, path)
         node = yaml.compose(text, Loader=_Loader)
-        written = None if node is None else _value(node, (), positions, path)
+        raw = None if node is None else _value(node, (), positions, path)
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8 text; expected a YAML file") from None
     except yaml.MarkedYAMLError as error:
@@ -88,7 +88,7 @@ def parse(data: bytes | str, path: Path) -> Document:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
     except (ValueError, OverflowError):  # PyYAML makes a letter of \UFFFFFFFF
         raise UserError(f"{path}: is not valid YAML: an escape such as \\U00110000 names no character") from None
-    return Document(path, plain(written), positions, written)
+    return Document(path, to_python(raw), positions, raw)
 
 
 class _Loader(yaml.SafeLoader):
@@ -157,11 +157,11 @@ def _scalar(node: ScalarNode, at: str) -> Any:
     if kind == "str":
         return text
     if kind == "int":
-        return Written(text, _whole_number(text, at))
+        return PlainScalar(text, _whole_number(text, at))
     if kind == "float":
-        return Written(text, float(text.lower().replace(".inf", "inf").replace(".nan", "nan")))
+        return PlainScalar(text, float(text.lower().replace(".inf", "inf").replace(".nan", "nan")))
     if kind == "bool":
-        return Written(text, text.lower() == "true")
+        return PlainScalar(text, text.lower() == "true")
     assert kind == "null"
     return None
 
@@ -173,14 +173,21 @@ def _whole_number(text: str, at: str) -> int:
         raise UserError(f"{at}: a number of {len(text)} digits; no setting needs so many; quote a name") from None
 
 
-def parse_scalar(text: str) -> Any:
-    """Read one value of a `--set name=value` by the same rules; text that is no YAML is itself."""
-    return plain(parse_written(text))
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping, such as a file of settings, with unquoted numbers and booleans as `PlainScalar`.
+
+    Raises:
+        UserError: as `read`, or the file holds something else.
+    """
+    value = read(path).raw
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a mapping 'name: value', one setting per line")
+    return value
 
 
-def parse_written(text: str) -> Any:
-    """Read the value of a `--set name=value` with unquoted numbers and booleans as `Written`."""
+def parse_setting(text: str) -> Any:
+    """Parse the value of a `--set name=value` by the same rules; text that is not YAML is a string."""
     try:
-        return parse(text, Path("--set")).written
+        return parse(text, Path("--set")).raw
     except UserError:
         return text

@@ -77,7 +77,7 @@ def _read_yaml(data: bytes, name: str, key: bytes) -> Iterator[Item]:
     except UserError as error:
         yield refused(str(error), data.decode("latin-1"), key)
         return
-    yield check(document.written, document, (name, 1), data.decode("latin-1"), key)
+    yield check(document.raw, document, (name, 1), data.decode("latin-1"), key)
 
 
 def _read_csv(data: bytes, name: str, key: bytes) -> Iterator[Item]:
@@ -112,12 +112,12 @@ def _no_number(text: str) -> None:
     raise Unreadable(f"{text} is no number of JSON; quote it if it is a name")
 
 
-def _whole(text: str) -> strict_yaml.Written:
-    return strict_yaml.Written(text, int(text))
+def _whole(text: str) -> strict_yaml.PlainScalar:
+    return strict_yaml.PlainScalar(text, int(text))
 
 
-def _real(text: str) -> strict_yaml.Written:
-    return strict_yaml.Written(text, float(text))
+def _real(text: str) -> strict_yaml.PlainScalar:
+    return strict_yaml.PlainScalar(text, float(text))
 
 
 READERS: dict[str, Callable[[bytes, str, bytes], Iterator[Item]]] = {

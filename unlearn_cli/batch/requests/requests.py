@@ -16,7 +16,7 @@ from unlearn_cli.schema.forget import Groups
 from unlearn_cli.schema.manifest_errors import messages
 from unlearn_cli.schema.sources import Condition, Section
 from unlearn_cli.schema.spelling import NAMED, Name
-from unlearn_cli.schema.strict_yaml import MAX_DEPTH, Document, Location, Position, Written
+from unlearn_cli.schema.strict_yaml import MAX_DEPTH, Document, Location, PlainScalar, Position
 
 MAX_BITS = 128  # of a whole number: no source holds larger ones
 MAX_REQUESTS = 10_000  # of a file
@@ -151,7 +151,7 @@ def _mistake(scalar: Any) -> str | None:
         return "a text holds a NUL character; take it out"
     if isinstance(scalar, str) and not scalar.isascii() and any("\ud800" <= letter <= "\udfff" for letter in scalar):
         return "a text holds half of a surrogate pair; write the whole letter"
-    number = scalar.plain if isinstance(scalar, Written) else scalar
+    number = scalar.value if isinstance(scalar, PlainScalar) else scalar
     if isinstance(number, int) and number.bit_length() > MAX_BITS - 1:
         return f"a whole number has more than {MAX_BITS} bits; correct it, or quote it if it is a name"
     return None

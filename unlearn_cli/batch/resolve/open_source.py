@@ -10,7 +10,7 @@ import duckdb
 
 from unlearn_cli.batch.resolve.record_table import InMemory, RecordTable
 from unlearn_cli.batch.resolve.table_on_disk import OnDisk
-from unlearn_cli.data.dataset import absolute, open_records
+from unlearn_cli.data.dataset import open_records, resolve_paths
 from unlearn_cli.data.table_file import TableFile, connect, is_out_of_resources
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.schema.manifest import Manifest
@@ -60,13 +60,13 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
     assert manifest.data is not None
     source = manifest.data.train
     if source.table is None:
-        return InMemory(open_records(source, NAME, manifest), connection)
+        return InMemory(open_records(source, NAME, manifest.data_sections), connection)
     if source.table.unreadable == "skip":
         raise UserError(
             f"{NAME}: 'unreadable: skip' does not go with a batch: a request may name a record that training leaves "
             "out; take the rows of unreadable images out of the table"
         )
-    spec = absolute(source.table, manifest.folder)
+    spec = resolve_paths(source.table, manifest.folder)
     window = next((step.window for step in manifest.data.transform if step.window), None)
     file = TableFile(spec.path, NAME, spec.missing, connection)
     file.formats, file.private = source.dates, True

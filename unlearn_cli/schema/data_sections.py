@@ -1,0 +1,133 @@
+"""The sections of the manifest that say where records are stored and how they become tensors: `data` and `input`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from unlearn_cli.schema import transforms
+from unlearn_cli.schema.forget import Forget, Forgotten
+from unlearn_cli.schema.literals import Task
+from unlearn_cli.schema.sources import Section, Source, Table
+from unlearn_cli.schema.spelling import Name
+from unlearn_cli.schema.transforms import Step
+
+Spread = Annotated[float, Field(gt=0)]
+
+
+class Input(Section):
+    """How a stored sample becomes a tensor; it must be what the model was trained with."""
+
+    shape: Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=1, max_length=3)] = Field(
+        description="[channels, height, width] of images, [features] of tables, after all of data.transform"
+    )
+    scale: PositiveFloat | None = Field(
+        default=None, description="stored values are divided by it first; 255 for uint8, else 1"
+    )
+    mean: float | list[float] = Field(default=0.0, description="subtracted after scaling: one number, or one a channel")
+    std: Spread | list[Spread] = Field(default=1.0, description="divided by after that")
+    resize: PositiveInt | None = Field(
+        default=None, description="image files: shorter side to this, then the centre crop"
+    )
+
+    @field_validator("resize", mode="before")
+    @classmethod
+    def check_resize(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            raise ValueError(
+                f"{value} gives both sides; only the shorter side can be given, as one number, and the centre crop to "
+                "shape follows; for other ways resize the files themselves"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        for name, value in (("mean", self.mean), ("std", self.std)):
+            if isinstance(value, list) and len(value) != self.shape[0]:
+                raise ValueError(f"{name} has {len(value)} numbers; expected one, or {self.shape[0]} as in shape")
+        if self.resize and self.resize < min(self.shape[1:], default=1):
+            raise ValueError(f"resize to {self.resize} makes images smaller than shape; resize to more")
+        return self
+
+
+class RandomCrop(Section):
+    random_crop: PositiveInt = Field(description="pixels of zero padding on each side before the crop")
+
+
+class Data(Section):
+    """Where the records lie."""
+
+    train: Source
+    test: Source | None = None
+    group: str | None = Field(
+        default=None,
+        min_length=1,
+        description="column (of arrays: key) of train and test that says which person or recording a record belongs "
+        "to; intervals, tests and halves go by it. Default: forget.groups.column, or the series of windows",
+    )
+    transform: list[Step] = Field(
+        default_factory=list, description="what becomes of stored samples; input.shape is the shape after it"
+    )
+    augment: list[Literal["horizontal_flip"] | RandomCrop] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DataSections:
+    """What opening a data set needs from a manifest."""
+
+    folder: Path  # relative paths start from it
+    task: Task
+    input: Input
+    data: Data | None
+    forget: Forget | None
+    forgotten: Forgotten | None
+    classes: Sequence[Name] | None
+    num_classes: int | None  # as model.arguments has it
+
+    @property
+    def transform(self) -> list[Step]:
+        """The steps of data.transform."""
+        return self.data.transform if self.data else []
+
+
+def check_transforms(data: Data, input: Input) -> None:
+    """Check that the transforms make samples of `input.shape` of what the sources give.
+
+    Raises:
+        ValueError: they do not.
+    """
+    tokens = any(step.tokens for step in data.transform)
+    transforms.stored_shape(data.transform, input.shape)
+    for name, source in (("train", data.train), ("test", data.test)):
+        has_text = source is not None and isinstance(source.spec, Table) and source.spec.text is not None
+        if source and has_text != tokens:
+            advice = "add tokens to data.transform" if has_text else "name its columns of text, or take tokens out"
+            raise ValueError(f"data.{name} has {'' if has_text else 'no '}columns of text; {advice}")
+        if source and isinstance(source.spec, Table):
+            _check_label(source.spec, name, data.transform)
+    if tokens and {"scale", "mean", "std"} & input.model_fields_set:
+        raise ValueError("numbers of words are no quantities; leave input.scale, input.mean and input.std out")
+
+
+def _check_label(table: Table, name: str, steps: list[Step]) -> None:
+    past = any(step.window and step.window.ahead for step in steps)
+    if table.label in (table.features or []) and not past:
+        raise ValueError(
+            f"data.{name} lists its label '{table.label}' as a feature, too; that is for windows that end before "
+            "the record's own row (ahead: 1 or more)"
+        )
+
+
+def check_augmentation(augmentations: Sequence[Literal["horizontal_flip"] | RandomCrop], shape: list[int]) -> None:
+    """Check that samples of this shape can be augmented.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if len(shape) < 3:
+        raise ValueError(f"data.augment is for images, but input.shape is {shape}; leave it out")
+    padding = max((item.random_crop for item in augmentations if isinstance(item, RandomCrop)), default=0)
+    if padding > min(shape[1:]):
+        raise ValueError(f"random_crop pads {padding} pixels, but images have only {min(shape[1:])}; take fewer")
