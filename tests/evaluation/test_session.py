@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.tiny import write_manifest
 from unlearn_cli.checkpoints import checkpoint
+from unlearn_cli.data.stores import MemoryStore, StreamedStore
 from unlearn_cli.evaluation import session
 from unlearn_cli.evaluation.evidence import Evidence
 from unlearn_cli.evaluation.inputs import open_inputs
@@ -37,3 +39,21 @@ def test_the_holdout_is_found_among_the_outputs_of_test(original: Path, tmp_path
         expected = current.outputs(model, "test", holdout)
         assert np.array_equal(found.labels, current.opened.dataset.split("test").labels[holdout])
     assert np.allclose(found.values, expected.values, atol=1e-5)
+
+
+def test_the_memory_budget_covers_all_sources_together(tmp_path: Path) -> None:
+    opened = open_inputs(write_manifest(tmp_path), RunOptions(device="cpu"))
+    with session.start(opened) as roomy:
+        held = {name: list(roomy.batches(name).sequential(64)) for name in ("train", "test")}
+        stores = {name: roomy.batches(name).store for name in held}
+        sizes = {name: store.num_bytes for name, store in stores.items()}
+    assert all(isinstance(store, MemoryStore) for store in stores.values())
+    for budget, streamed in ((sum(sizes.values()), []), (sum(sizes.values()) - 1, ["test"]), (1, ["train", "test"])):
+        with session.start(opened) as current:
+            current.run.memory_budget = budget
+            stores = {name: current.batches(name).store for name in held}
+            assert [name for name, store in stores.items() if isinstance(store, StreamedStore)] == streamed
+            assert sum(store.num_bytes for store in stores.values()) <= budget
+            for name, expected in held.items():
+                for batch, other in zip(current.batches(name).sequential(64), expected, strict=True):
+                    assert torch.equal(batch[0], other[0]) and torch.equal(batch[1], other[1])

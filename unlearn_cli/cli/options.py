@@ -90,7 +90,12 @@ ShardOption = Annotated[
     bool, typer.Option("--shard", help="Divide the weights among the processes, too.", rich_help_panel="Runtime")
 ]
 MemoryOption = Annotated[
-    int, typer.Option(min=1, help="MiB of records to keep on the device; more are streamed.", rich_help_panel="Runtime")
+    int,
+    typer.Option(
+        min=1,
+        help="MiB of records to keep on the device, of all splits together; more are streamed.",
+        rich_help_panel="Runtime",
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print the result as one JSON document.", rich_help_panel="Output")

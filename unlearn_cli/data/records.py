@@ -157,8 +157,8 @@ class ArrayInputs:
         samples = samples.reshape(len(rows), *self.shape)
         return np.ascontiguousarray(samples, dtype=np.uint8 if samples.dtype == np.uint8 else np.float32)
 
-    def as_they_lie(self) -> np.ndarray | None:
-        """Return all samples without a copy; None where they lie otherwise than `take` gives them."""
+    def without_copy(self) -> np.ndarray | None:
+        """Return all samples without a copy; None where `take` would convert or rearrange them."""
         plain = self.array.dtype in (np.uint8, np.float32) and self.array.flags.c_contiguous
         sized = self.array.shape[1:] in (self.shape, self.shape[1:])
         return self.array.reshape(len(self), *self.shape) if plain and sized and self.array.flags.writeable else None

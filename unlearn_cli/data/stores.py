@@ -1,4 +1,4 @@
-"""Where the stored samples of a source are while a run reads them: on the device as a whole, or streamed from disk."""
+"""Stores of the samples of a source: a source is held on the device as a whole, or streamed from disk."""
 
 import gc
 import math
@@ -25,20 +25,25 @@ WORKERS_START_BY = "fork" if sys.platform == "linux" else None
 
 
 class Store(Protocol):
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of samples that the store holds on the device."""
+        ...
+
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         """Yield the stored samples of each chunk of rows, on the device."""
         ...
 
 
 def open_store(inputs: Inputs, shape: tuple[int, ...], device: torch.device, memory_budget: int) -> Store:
-    """Keep what fits the budget on the device, in the type it is stored in; stream what does not.
+    """Hold a source that fits the budget (bytes) on the device, in the type it is stored in; stream one that does not.
 
-    The choice depends on sizes alone, never on how much memory is free, so that equal runs take equal paths.
+    The choice depends only on sizes, never on how much memory is free, so that equal runs take equal paths.
     """
     first = torch.from_numpy(inputs.take(np.arange(1)))
     if first.itemsize * math.prod(shape) * len(inputs) > memory_budget:
         return StreamedStore(inputs, device)
-    if isinstance(inputs, ArrayInputs) and device.type == "cpu" and (array := inputs.as_they_lie()) is not None:
+    if isinstance(inputs, ArrayInputs) and device.type == "cpu" and (array := inputs.without_copy()) is not None:
         return MemoryStore(torch.from_numpy(array))
     samples = torch.empty((len(inputs), *first.shape[1:]), dtype=first.dtype, device=device)
     for rows in np.array_split(np.arange(len(inputs)), -(-len(inputs) // PART)):
@@ -52,6 +57,10 @@ class MemoryStore:
 
     samples: Tensor
 
+    @property
+    def num_bytes(self) -> int:
+        return self.samples.nbytes
+
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         for rows in chunks:
             yield self.samples[sent(torch.from_numpy(rows), self.samples.device)]
@@ -64,6 +73,10 @@ class StreamedStore:
     inputs: Inputs
     device: torch.device
     workers: int = 2
+
+    @property
+    def num_bytes(self) -> int:
+        return 0
 
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         on_gpu, workers = self.device.type == "cuda", self.workers if len(chunks) > 1 else 0

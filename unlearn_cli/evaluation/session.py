@@ -133,7 +133,9 @@ class Session:
         split = self.opened.dataset.split(name)
         shape = tuple(self.manifest.input.shape)
         if id(split.records) not in self.stores:
-            store = open_store(split.records.inputs, shape, self.run.device, self.run.memory_budget)
+            # All sources share the budget. The one that is read first, usually train, is the first to be held.
+            budget = self.run.memory_budget - sum(store.num_bytes for store in self.stores.values())
+            store = open_store(split.records.inputs, shape, self.run.device, budget)
             self.stores[id(split.records)] = store
         store = self.stores[id(split.records)]
         augmentations = _augmentations(self.manifest) if augmented else ()

@@ -33,7 +33,7 @@ class Run:
     precision: torch.dtype
     seed: int
     batch_size: int = 128
-    memory_budget: int = 2 * 2**30  # bytes of stored samples that are kept on the device; fixed, so that runs are equal
+    memory_budget: int = 2 * 2**30  # bytes held on the device of all sources together; fixed: runs are equal
     partial: Path | None = None  # where state is kept
     identity: str = ""  # of the records and the selection that state is of; never written as it is
     compiled: bool = False
