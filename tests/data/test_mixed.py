@@ -1,6 +1,6 @@
 """Mixed batches of two splits, and samples without their labels."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from tests.data.test_batches import BOTH, IMAGES, batches
+from unlearn_cli.data.augment import RandomCrop
 from unlearn_cli.data.batches import Batches, without_labels
-from unlearn_cli.data.mixed import Mixed, mix
+from unlearn_cli.data.mixed import MixedBatches, mix
 
 FORGET, RETAIN = np.array([0, 5, 6, 7, 10]), np.array([i for i in range(23) if i not in (0, 5, 6, 7, 10)])
 
@@ -21,7 +22,7 @@ def parts(**changes: Any) -> tuple[Batches, Batches]:
     return replace(forget, split=replace(forget.split, name="forget")), retain
 
 
-def epoch(mixed: Mixed, number: int = 0) -> list[tuple[Tensor, Tensor, Tensor]]:
+def epoch(mixed: MixedBatches, number: int = 0) -> list[tuple[Tensor, Tensor, Tensor]]:
     return list(mixed.read(mixed.order("train", number), "train", number))
 
 
@@ -103,3 +104,34 @@ def test_relabelled_records_have_new_targets_in_place_of_theirs() -> None:
     assert found == {int(row): place + 10 for place, row in enumerate(FORGET)}
     with pytest.raises(AssertionError):
         forget.relabelled(torch.zeros(4))
+
+
+def test_the_copies_of_a_forgotten_record_in_one_epoch_are_augmented_differently() -> None:
+    forget, retain = parts(augmentations=(RandomCrop(2),))
+    mixed = mix(forget, retain, forget_share=0.8)
+    assert mixed.repeats == 14
+    crops: dict[int, list[Tensor]] = defaultdict(list)
+    for x, y, is_forget in epoch(mixed):
+        for sample, label in zip(x[is_forget], y[is_forget], strict=True):
+            crops[int(label)].append(sample)
+    assert {label: len(samples) for label, samples in crops.items()} == {0: 14, 1: 14, 2: 28, 3: 14}
+    for samples in crops.values():
+        different = {sample.numpy().tobytes() for sample in samples}
+        assert len(different) > len(samples) / 2
+
+
+def test_the_first_copy_is_augmented_as_a_record_that_comes_once() -> None:
+    forget, _ = parts(augmentations=BOTH)
+    once = torch.cat([x for x, _ in forget.read([np.arange(5)], "train", 0)])
+    first, second = (x for x, _ in forget.read([np.arange(5), np.arange(5, 10)], "train", 0, repeats=2))
+    assert torch.equal(first, once)
+    assert not torch.equal(second, once)
+
+
+def test_copies_are_the_same_from_disk_and_from_any_step_on() -> None:
+    steps, streamed = (mix(*parts(augmentations=BOTH, **kind), 0.5).epochs(2) for kind in ({}, {"memory_budget": 1}))
+    whole = list(steps.from_step("train", 0))
+    later = list(streamed.from_step("train", 3))
+    assert len(whole) == len(later) + 3
+    for first, second in zip(whole[3:], later, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.data.augment import HorizontalFlip
-from unlearn_cli.data.batches import Unlabelled, without_labels
+from unlearn_cli.data.batches import UnlabelledBatches, without_labels
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import bad_teacher as module
 from unlearn_cli.methods.bad_teacher import Teachers, bad_teacher
@@ -34,7 +34,7 @@ def copied(state: dict[str, Tensor]) -> nn.Module:
     return model
 
 
-def inputs(classes: list[int], n: int = 200) -> Unlabelled:
+def inputs(classes: list[int], n: int = 200) -> UnlabelledBatches:
     return without_labels(blobs(classes, n))
 
 
@@ -215,5 +215,5 @@ def test_teachers_asked_once_about_each_record_teach_what_they_teach_when_asked_
 def test_teachers_are_asked_once_if_the_steps_read_each_record_and_it_stays_the_same(steps: int, kept: bool) -> None:
     forget, retain = inputs([0]), inputs([1, 2])
     assert module.worth_keeping(forget, retain, steps) == kept
-    changing = Unlabelled(replace(retain.batches, augmentations=(HorizontalFlip(),)))
+    changing = UnlabelledBatches(replace(retain.batches, augmentations=(HorizontalFlip(),)))
     assert not module.worth_keeping(forget, changing, steps)

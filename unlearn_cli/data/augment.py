@@ -1,4 +1,4 @@
-"""Label-preserving augmentation: what a stored sample becomes is a function of seed, phase, epoch and its row alone."""
+"""Label-preserving augmentation: what a sample becomes depends only on seed, phase, epoch, its row and its repeat."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class HorizontalFlip:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Pad with zeros (black), then cut the original size out at a random place."""
+    """Pad with zeros (black), then cut the original size out at a random position."""
 
     padding: int
 
@@ -24,12 +24,9 @@ class RandomCrop:
 Augmentation = HorizontalFlip | RandomCrop
 
 
-def draw(num_rows: int, key: tuple[int, str, int]) -> Tensor:
-    """Return the random numbers (3: flip, down, right; num_rows) of an epoch; `key` is (seed, phase, epoch).
-
-    Those of all rows of the source are drawn at once, so that they do not depend on how batches are cut.
-    """
-    return torch.rand(3, num_rows, generator=generator(key[0], "augment", *key[1:]))
+def draw(count: int, key: tuple[int, str, int] | tuple[int, str, int, str]) -> Tensor:
+    """Return the random numbers (3: flip, down, right; count) of an epoch; `key` is (seed, phase, epoch, ...)."""
+    return torch.rand(3, count, generator=generator(key[0], "augment", *key[1:]))
 
 
 def augment(x: Tensor, draws: Tensor, augmentations: tuple[Augmentation, ...]) -> Tensor:
@@ -46,8 +43,8 @@ def augment(x: Tensor, draws: Tensor, augmentations: tuple[Augmentation, ...]) -
 def _crop(x: Tensor, padding: int, down: Tensor, right: Tensor) -> Tensor:
     height, width = x.shape[2:]
     padded = F.pad(x, (padding, padding, padding, padding))
-    places = 2 * padding + 1
-    top, left = (down * places).long(), (right * places).long()
+    num_positions = 2 * padding + 1
+    top, left = (down * num_positions).long(), (right * num_positions).long()
     vertical = top[:, None, None, None] + torch.arange(height, device=x.device)[None, None, :, None]
     horizontal = left[:, None, None, None] + torch.arange(width, device=x.device)[None, None, None, :]
     samples = torch.arange(len(x), device=x.device)[:, None, None, None]

@@ -1,8 +1,9 @@
 """What methods iterate over: batches of one split, normalised, in an order that seed, phase and epoch decide."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Generic, NoReturn, Protocol, TypeVar
+from typing import Generic, NoReturn, Self, TypeVar
 
 import numpy as np
 import torch
@@ -13,10 +14,12 @@ from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.stores import Store
 from unlearn_cli.runtime.seeds import generator, sent
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Scaling:
-    """How stored values become inputs of the network: (x / scale - mean) / std, one number each or one a channel."""
+    """How stored values become inputs of the network: (x / scale - mean) / std, one number or one per channel."""
 
     scale: float
     mean: Tensor
@@ -26,103 +29,35 @@ class Scaling:
         return (x.float() / self.scale - self.mean) / self.std
 
 
-@dataclass(frozen=True)
-class Batches:
-    """The records of one split as pairs (x, y): x (B, *shape) float32, y (B,) class numbers or standardised targets."""
+class BatchSequence(ABC, Generic[T]):
+    """Batches in an order that phase and epoch decide, which can be read from any of them on."""
 
-    split: Split
-    store: Store
-    scaling: Scaling
-    targets: Tensor  # (n,) on the device; (n, K) if a method wants distributions
-    shape: tuple[int, ...]  # of one sample
-    num_outputs: int
-    batch_size: int
-    seed: int
-    memory_format: torch.memory_format = torch.contiguous_format
-    augmentations: tuple[Augmentation, ...] = ()
-
-    @property
-    def num_samples(self) -> int:
-        return len(self.split)
-
+    @abstractmethod
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        return self.split.num_batches(self.batch_size)
 
-    def epochs(self, count: int) -> "Epochs[tuple[Tensor, Tensor]]":
+    @abstractmethod
+    def order(self, phase: str, epoch: int) -> list[np.ndarray]:
+        """Return the positions of each batch of an epoch, at random; the sizes of batches differ by one at most."""
+
+    @abstractmethod
+    def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[T]:
+        """Yield the batches at the given positions."""
+
+    def epochs(self, count: int) -> "Epochs[T]":
         """Return the batches of several epochs, each in its own random order, as one sequence of steps for `track`."""
         return Epochs(self, count)
 
-    def steps(self, count: int) -> "Epochs[tuple[Tensor, Tensor]]":
+    def steps(self, count: int) -> "Epochs[T]":
         """Return a given number of batches: as many epochs as they take, the last one cut."""
         return Epochs(self, -(-count // len(self)), count)
-
-    def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Iterate once in the split's own order, without augmentation: what predictions are made on."""
-        chunks = np.array_split(np.arange(self.num_samples), max(1, -(-self.num_samples // batch_size)))
-        plain = replace(self, augmentations=())
-        return plain.read([chunk for chunk in chunks if len(chunk)], "", 0)
-
-    def per_class(self, count: int) -> "Batches":
-        """Return the batches of at most `count` records a class, drawn at random but always the same with one seed."""
-        order = torch.randperm(self.num_samples, generator=generator(self.seed, "subset", self.split.name)).numpy()
-        labels = self.split.labels[order]
-        kept = np.sort(np.concatenate([order[labels == label][:count] for label in np.unique(labels)]))
-        return self.take(kept)
-
-    def share(self, fraction: float) -> "Batches":
-        """Return the batches of this share of the records, drawn at random but always the same with one seed."""
-        order = torch.randperm(self.num_samples, generator=generator(self.seed, "share", self.split.name)).numpy()
-        return self.take(np.sort(order[: max(1, round(fraction * self.num_samples))]))
-
-    def relabelled(self, targets: Tensor) -> "Batches":
-        """Return the batches of the same records with other targets (n,)."""
-        assert targets.shape == self.targets.shape, "one target a record"
-        return replace(self, targets=targets.to(self.targets))
-
-    def take(self, kept: np.ndarray) -> "Batches":
-        """Return the batches of some of the records, by their positions in the split."""
-        rows = torch.from_numpy(kept).to(self.targets.device)
-        return replace(self, split=self.split.take(kept), targets=self.targets[rows])
-
-    def order(self, phase: str, epoch: int) -> list[np.ndarray]:
-        """Return the positions of each batch of an epoch, at random; their sizes differ by one at most."""
-        order = torch.randperm(self.num_samples, generator=generator(self.seed, "order", self.split.name, phase, epoch))
-        return np.array_split(order.numpy(), len(self))
-
-    def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches at the given positions of the split."""
-        rows = [self.split.rows[chunk] for chunk in chunks]
-        # Drawn once an epoch: there are as many as the source has rows, however few a batch has.
-        draws = draw(len(self.split.records), (self.seed, phase, epoch)) if self.augmentations else None
-        for chunk, row, stored in zip(chunks, rows, self.store.fetch(rows), strict=True):
-            if draws is not None:
-                stored = augment(stored, draws[:, torch.from_numpy(row)], self.augmentations)
-            x = self.scaling(stored)
-            if x.dim() == 4:
-                x = x.contiguous(memory_format=self.memory_format)
-            yield x, self.targets[sent(torch.from_numpy(chunk), self.targets.device)]
-
-
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
-
-
-class Ordered(Protocol[T_co]):
-    """Something with batches in an order that phase and epoch decide, and that can be read from any of them."""
-
-    def __len__(self) -> int: ...
-
-    def order(self, phase: str, epoch: int) -> list[np.ndarray]: ...
-
-    def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[T_co]: ...
 
 
 @dataclass(frozen=True)
 class Epochs(Generic[T]):
     """The batches of several epochs one after the other; can begin at any step, which is what resuming needs."""
 
-    batches: Ordered[T]
+    batches: BatchSequence[T]
     count: int
     limit: int | None = None
 
@@ -141,65 +76,152 @@ class Epochs(Generic[T]):
         return self.from_step("", 0)
 
 
-@dataclass(frozen=True)
-class Unlabelled:
-    """The records of one split as samples x alone (B, *shape): who holds it cannot see a label."""
+class SplitSequence(BatchSequence[T]):
+    """Batches of the records of one split, of which a part can be taken."""
 
-    batches: Batches  # `without_labels` took theirs away
+    @property
+    @abstractmethod
+    def num_samples(self) -> int: ...
+
+    @abstractmethod
+    def take(self, positions: np.ndarray) -> Self:
+        """Return the batches of some of the records, by their positions in the split."""
+
+    @abstractmethod
+    def permutation(self, purpose: str, *names: str | int) -> np.ndarray:
+        """Return the positions of all records in a random order, which depends on seed, split, purpose and names."""
+
+    def share(self, fraction: float) -> Self:
+        """Return the batches of this share of the records, drawn at random but always the same with one seed."""
+        count = max(1, round(fraction * self.num_samples))
+        return self.take(np.sort(self.permutation("share")[:count]))
+
+    def order(self, phase: str, epoch: int) -> list[np.ndarray]:
+        return np.array_split(self.permutation("order", phase, epoch), len(self))
+
+
+@dataclass(frozen=True)
+class Batches(SplitSequence[tuple[Tensor, Tensor]]):
+    """The records of one split as pairs (x, y): x (B, *shape) float32, y (B,) class numbers or standardised targets."""
+
+    split: Split
+    store: Store
+    scaling: Scaling
+    targets: Tensor  # (n,) on the device; (n, K) if a method needs distributions
+    shape: tuple[int, ...]  # of one sample
+    num_outputs: int
+    batch_size: int
+    seed: int
+    memory_format: torch.memory_format = torch.contiguous_format
+    augmentations: tuple[Augmentation, ...] = ()
+
+    @property
+    def num_samples(self) -> int:
+        return len(self.split)
+
+    def __len__(self) -> int:
+        return self.split.num_batches(self.batch_size)
+
+    def permutation(self, purpose: str, *names: str | int) -> np.ndarray:
+        stream = generator(self.seed, purpose, self.split.name, *names)
+        return torch.randperm(self.num_samples, generator=stream).numpy()
+
+    def take(self, positions: np.ndarray) -> Self:
+        rows = torch.from_numpy(positions).to(self.targets.device)
+        return replace(self, split=self.split.take(positions), targets=self.targets[rows])
+
+    def per_class(self, count: int) -> Self:
+        """Return the batches of at most `count` records per class, drawn at random, the same with one seed."""
+        order = self.permutation("subset")
+        labels = self.split.labels[order]
+        return self.take(np.sort(np.concatenate([order[labels == label][:count] for label in np.unique(labels)])))
+
+    def relabelled(self, targets: Tensor) -> Self:
+        """Return the batches of the same records with other targets (n,)."""
+        assert targets.shape == self.targets.shape, "one target per record"
+        return replace(self, targets=targets.to(self.targets))
+
+    def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Iterate once in the split's own order, without augmentation: what predictions are made on."""
+        chunks = np.array_split(np.arange(self.num_samples), max(1, -(-self.num_samples // batch_size)))
+        return replace(self, augmentations=()).read([chunk for chunk in chunks if len(chunk)], "", 0)
+
+    def read(
+        self, chunks: list[np.ndarray], phase: str, epoch: int, repeats: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches at the given positions.
+
+        With `repeats` each record comes that many times per epoch: position p stands for record p modulo n, and every
+        repeat is augmented on its own.
+        """
+        positions = [chunk % self.num_samples for chunk in chunks]
+        stored_chunks = self.store.fetch([self.split.rows[records] for records in positions])
+        draws = self._draws(phase, epoch, repeats) if self.augmentations else None
+        for chunk, records, stored in zip(chunks, positions, stored_chunks, strict=True):
+            if draws is not None:
+                stored = augment(stored, draws[:, torch.from_numpy(chunk)], self.augmentations)
+            x = self.scaling(stored)
+            if x.dim() == 4:
+                x = x.contiguous(memory_format=self.memory_format)
+            yield x, self.targets[sent(torch.from_numpy(records), self.targets.device)]
+
+    def _draws(self, phase: str, epoch: int, repeats: int) -> Tensor:
+        """Return the augmentation's random numbers (3, repeats * n) of an epoch, by position.
+
+        They are drawn once per epoch, so that they do not depend on how batches are cut. The first n are those of the
+        rows of the source, the same in every split that contains the row.
+        """
+        of_rows = draw(len(self.split.records), (self.seed, phase, epoch))[:, torch.from_numpy(self.split.rows)]
+        if repeats == 1:
+            return of_rows
+        return torch.cat([of_rows, draw((repeats - 1) * self.num_samples, (self.seed, phase, epoch, "repeats"))], dim=1)
+
+
+@dataclass(frozen=True)
+class UnlabelledBatches(SplitSequence[Tensor]):
+    """The records of one split as samples x (B, *shape) only: a method that holds them cannot see a label."""
+
+    batches: Batches  # with blank targets, see `without_labels`
 
     @property
     def num_samples(self) -> int:
         return self.batches.num_samples
 
+    @property
+    def augmented(self) -> bool:
+        """Whether a record looks different each time it is read."""
+        return bool(self.batches.augmentations)
+
     def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
         return len(self.batches)
 
-    def epochs(self, count: int) -> Epochs[Tensor]:
-        """Return the batches of several epochs, each in its own random order, as one sequence of steps for `track`."""
-        return Epochs(self, count)
+    def permutation(self, purpose: str, *names: str | int) -> np.ndarray:
+        return self.batches.permutation(purpose, *names)
 
-    def steps(self, count: int) -> Epochs[Tensor]:
-        """Return a given number of batches: as many epochs as they take, the last one cut."""
-        return Epochs(self, -(-count // len(self)), count)
+    def take(self, positions: np.ndarray) -> Self:
+        return replace(self, batches=self.batches.take(positions))
 
     def sequential(self, batch_size: int) -> Iterator[Tensor]:
         """Iterate once in the split's own order, without augmentation."""
         return (x for x, _ in self.batches.sequential(batch_size))
 
-    def share(self, fraction: float) -> "Unlabelled":
-        """Return the batches of this share of the records, drawn at random but always the same with one seed."""
-        return Unlabelled(self.batches.share(fraction))
-
-    def take(self, kept: np.ndarray) -> "Unlabelled":
-        """Return the batches of some of the records, by their positions in the split."""
-        return Unlabelled(self.batches.take(kept))
-
-    def with_distributions(self, wanted: Tensor) -> Batches:
-        """Return the batches of these records with distributions over the classes (n, K) as their targets."""
-        assert wanted.shape == (self.num_samples, self.batches.num_outputs), "one distribution a record"
-        return replace(self.batches, targets=wanted)
-
-    @property
-    def augmented(self) -> bool:
-        """Say whether a record looks different each time it is read."""
-        return bool(self.batches.augmentations)
-
-    def order(self, phase: str, epoch: int) -> list[np.ndarray]:
-        return self.batches.order(phase, epoch)
-
     def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[Tensor]:
         return (x for x, _ in self.batches.read(chunks, phase, epoch))
 
+    def with_distributions(self, distributions: Tensor) -> Batches:
+        """Return the batches of these records with distributions over the classes (n, K) as their targets."""
+        assert distributions.shape == (self.num_samples, self.batches.num_outputs), "one distribution per record"
+        return replace(self.batches, targets=distributions)
 
-def without_labels(batches: Batches) -> Unlabelled:
-    """Take the labels away: what is left in their place makes any loss that reads it NaN, or any index fail."""
+
+def without_labels(batches: Batches) -> UnlabelledBatches:
+    """Take the labels away: the blanks in their place make any loss that reads them NaN, or any index fail."""
     blank = torch.full_like(batches.targets, torch.nan if batches.targets.is_floating_point() else -100)
     labels = np.zeros(len(batches.split.records), dtype=np.int64)
-    records = replace(batches.split.records, labels=labels, column=_no_columns, where=_no_columns)
+    records = replace(batches.split.records, labels=labels, column=_refuse_columns, where=_refuse_columns)
     split = replace(batches.split, records=records, labels=np.zeros_like(batches.split.labels))
-    return Unlabelled(replace(batches, split=split, targets=blank))
+    return UnlabelledBatches(replace(batches, split=split, targets=blank))
 
 
-def _no_columns(asked: object) -> NoReturn:
-    raise AssertionError("a method that asked for inputs alone looked for a label or a column")
+def _refuse_columns(name: object) -> NoReturn:
+    raise AssertionError("a method that needs only inputs looked for a label or a column")

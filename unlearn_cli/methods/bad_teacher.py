@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.data.batches import Batches, Unlabelled
+from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.training import BatchNorm, outputs_of, set_learning_rate, training_mode
 from unlearn_cli.plugins.plugin import Fraction
@@ -46,8 +46,8 @@ def bad_teacher(
     model: nn.Module,
     original: nn.Module,
     incompetent_teacher: nn.Module,
-    forget_inputs: Unlabelled,
-    retain_inputs: Unlabelled,
+    forget_inputs: UnlabelledBatches,
+    retain_inputs: UnlabelledBatches,
     *,
     impair_steps: PositiveInt | None = None,
     impair_lr: PositiveFloat | None = None,
@@ -120,7 +120,7 @@ class Teachers:
             return y
         return self.wanted(x, 0 if is_forget is None else int(is_forget.sum()))
 
-    def taught(self, forget: Unlabelled, retain: Unlabelled) -> Parts:
+    def taught(self, forget: UnlabelledBatches, retain: UnlabelledBatches) -> Parts:
         """Ask the teachers once about each record."""
         of_forget = torch.cat([self.wanted(x, len(x)) for x in forget.sequential(CHUNK)])
         of_retain = torch.cat([self.wanted(x, 0) for x in retain.sequential(CHUNK)])
@@ -131,7 +131,7 @@ class Teachers:
         return F.kl_div(F.log_softmax(outputs.float() / self.temperature, dim=1), wanted, reduction="batchmean")
 
 
-def worth_keeping(forget: Unlabelled, retain: Unlabelled, num_steps: int) -> bool:
+def worth_keeping(forget: UnlabelledBatches, retain: UnlabelledBatches, num_steps: int) -> bool:
     """Say whether to ask the teachers about each record once instead of at each step that reads it.
 
     Not if the steps read fewer records than there are, if a record looks different each time, or for lack of room.
@@ -179,7 +179,7 @@ def repair(
         steps.log(loss=loss)
 
 
-def lost_classes(original: nn.Module, forget: Unlabelled, retain: Unlabelled) -> tuple[Tensor, bool]:
+def lost_classes(original: nn.Module, forget: UnlabelledBatches, retain: UnlabelledBatches) -> tuple[Tensor, bool]:
     """Say of each class (K,) whether it is lost, and whether most records of forget are of lost classes.
 
     The original's outputs stand for the labels. At least one class is left.
@@ -192,7 +192,7 @@ def lost_classes(original: nn.Module, forget: Unlabelled, retain: Unlabelled) ->
     return lost, bool(forgotten[lost].sum() > forgotten.sum() / 2)
 
 
-def class_counts(original: nn.Module, part: Unlabelled) -> Tensor:
+def class_counts(original: nn.Module, part: UnlabelledBatches) -> Tensor:
     """Return how many records the original takes for each class, from some evenly spread ones."""
     checked = min(MOST_CHECKED, CHECKED_A_CLASS * part.batches.num_outputs)
     stride = -(-part.num_samples // checked)

@@ -27,7 +27,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.data.batches import Batches, Unlabelled
+from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.errors import UserError
 from unlearn_cli.learning.attention import Recording, attention_loss, named_layers, record
@@ -48,7 +48,7 @@ TASK = "regression"
 def blindspot(
     model: nn.Module,
     fresh: nn.Module,
-    forget_inputs: Unlabelled,
+    forget_inputs: UnlabelledBatches,
     retain: Batches,
     task_loss: TaskLoss,
     input_shape: tuple[int, ...],
@@ -85,7 +85,7 @@ def blindspot(
 def unlearn(
     model: nn.Module,
     blind: nn.Module,
-    forget_inputs: Unlabelled,
+    forget_inputs: UnlabelledBatches,
     retain: Batches,
     task_loss: TaskLoss,
     layers: list[str],

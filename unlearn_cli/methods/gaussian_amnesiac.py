@@ -22,7 +22,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.data.batches import Batches, Unlabelled
+from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning import training
 from unlearn_cli.learning.training import (
@@ -42,7 +42,7 @@ TASK = "regression"
 
 def gaussian_amnesiac(
     model: nn.Module,
-    forget_inputs: Unlabelled,
+    forget_inputs: UnlabelledBatches,
     retain: Batches,
     label_statistics: LabelStatistics,
     task_loss: TaskLoss,
