@@ -1,6 +1,7 @@
 """All printing: the result goes to stdout, everything else to stderr.
 
-Bars are drawn on a terminal only; in a pipe each phase is one plain line, with `--log-format json` a JSON object.
+Bars are drawn only on a terminal. In a pipe a long phase prints a plain line every 30 seconds, and every phase one at
+its end; with `--log-format json` each line is a JSON object.
 """
 
 import json
@@ -8,12 +9,13 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 LogFormat = Literal["text", "json"]
+SECONDS_BETWEEN_LINES = 30.0  # of a phase in a pipe
 
 
 @dataclass
@@ -122,22 +124,59 @@ def _is_terminal() -> bool:
 
 
 @contextmanager
-def bar(label: str, total: int) -> Iterator[Bar]:
-    """Show how far a phase has come: a bar on a terminal, one line in a pipe, nothing with `--quiet`."""
+def bar(
+    label: str,
+    total: int,
+    done: int = 0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Bar]:
+    """Show the progress of a phase of `total` steps, of which `done` were done before.
+
+    On a terminal this is a bar, in a pipe a line every `SECONDS_BETWEEN_LINES` and one at the end, with `--quiet`
+    nothing. `clock` returns seconds.
+    """
     if settings.quiet or not settings.speaks:
         yield _Silent()
     elif settings.log_format == "text" and _is_terminal():
         with _rich_bar(label, total) as rich:
+            rich.advance(done)
             yield rich
     else:
-        start = time.monotonic()
-        yield _Silent()
-        say(f"{label}: {total} steps, {time.monotonic() - start:.1f} s", phase=label, steps=total)
+        start = clock()
+        yield _ProgressLines(label, total, done, clock)
+        say(f"{label}: {total} steps, {clock() - start:.1f} s", phase=label, steps=total)
 
 
 class _Silent:
     def advance(self, steps: int = 1) -> None:
         pass
+
+
+class _ProgressLines:
+    """Prints a line about a phase when the last one is `SECONDS_BETWEEN_LINES` old."""
+
+    def __init__(self, label: str, total: int, done: int, clock: Callable[[], float]) -> None:
+        self.label, self.total, self.clock = label, total, clock
+        self.first = self.done = done
+        self.start = self.last_line = clock()
+
+    def advance(self, steps: int = 1) -> None:
+        self.done += steps
+        now = self.clock()
+        if now - self.last_line < SECONDS_BETWEEN_LINES or self.done >= self.total:
+            return
+        self.last_line = now
+        elapsed = now - self.start
+        remaining = elapsed * (self.total - self.done) / max(1, self.done - self.first)
+        say(
+            f"{self.label}: step {self.done} of {self.total}, {format_time(elapsed)} elapsed, "
+            f"about {format_time(remaining)} left",
+            phase=self.label,
+            step=self.done,
+            steps=self.total,
+            elapsed_seconds=round(elapsed, 1),
+            remaining_seconds=round(remaining, 1),
+        )
 
 
 @contextmanager
@@ -154,6 +193,14 @@ def _rich_bar(label: str, total: int) -> Iterator[Bar]:
                 progress.advance(task, steps)
 
         yield RichBar()
+
+
+def format_time(seconds: float) -> str:
+    """Return a duration in words: '45 s', '3 min 5 s', '2 h 5 min'."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def table(title: str, header: list[str], rows: list[list[str]]) -> str:

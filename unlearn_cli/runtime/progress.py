@@ -67,8 +67,7 @@ class Steps(Generic[T]):
         run, total = self.run, len(self.steps)
         self.done = self._restore()
         start = saved = time.monotonic()
-        with console.bar(self.phase, total) as bar:
-            bar.advance(self.done)
+        with console.bar(self.phase, total, self.done) as bar:
             for item in self._clocked(self._from(self.done)):
                 if run:
                     run.in_step = True
