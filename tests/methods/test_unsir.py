@@ -118,6 +118,32 @@ def test_a_class_that_stays_is_told(
     assert "may not have forgotten" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "lr"),
+    [
+        ([1.0] * 7, 0.003 * 1.5**5),  # no round is enough: the rate of the last one
+        ([1.0, *[1.0] * 5, 0.0], 0.003 * 1.5**4),  # the last one is undone: the rate of the one before
+        ([1.0, *[0.0] * 6], 0.003 / 3**5),  # all are undone: the rate of the last one
+    ],
+)
+def test_the_last_repair_has_the_rate_of_the_round_whose_weights_it_repairs(
+    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, accuracies: list[float], lr: float
+) -> None:
+    rates: list[float] = []
+
+    class Adam(torch.optim.Adam):
+        def __init__(self, parameters: Any, lr: float, **settings: Any) -> None:
+            super().__init__(parameters, lr, **settings)
+            rates.append(lr)
+
+    monkeypatch.setattr(torch.optim, "Adam", Adam)
+    monkeypatch.setattr(module, "still_recognised", lambda *_: 1.0)
+    left = iter(accuracies)
+    monkeypatch.setattr(module, "retain_accuracy", lambda *_: next(left))
+    forget(weights, [0], impair_steps=1, repair_steps=2, noise_steps=0)
+    assert rates[-1] == pytest.approx(lr / 2)
+
+
 def test_no_round_holds_the_optimizer_of_the_one_before(
     weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,25 +106,27 @@ def unsir(
         return model
     proxies, labels = class_proxies(original, subset, forget_classes, random)
     lowest = (1 - max_relative_accuracy_drop) * retain_accuracy(original, subset)
-    kept, lr = original.state_dict(), LEARNING_RATE
+    state, state_lr = original.state_dict(), None  # what the next round goes on from, and the rate that led there
+    lr, factor = LEARNING_RATE, 1.0
     for _ in range(ROUNDS):
+        lr *= factor
         optimizer = begin(lr)
         found("impair_lr", round(lr, 6))
         accuracy = retain_accuracy(model, subset)
         if accuracy < lowest:
             note(f"unsir: a learning rate of {lr:.2g} left {accuracy:.0%} accuracy on the retain subset; it was undone")
-            model.load_state_dict(kept)
-            lr *= LOWER
-            del optimizer  # what it keeps is twice the network
+            model.load_state_dict(state)
+            factor = LOWER
+            del optimizer  # its state is twice the network
             continue
         if still_recognised(model, proxies, labels, forget_classes) <= proxies_left:
             finish(optimizer)
             return model
         del optimizer  # as above
-        kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        lr *= HIGHER
+        state, state_lr = {name: tensor.clone() for name, tensor in model.state_dict().items()}, lr
+        factor = HIGHER
     note("unsir: no round made the network lose all proxies without losing retain; it may not have forgotten")
-    finish(torch.optim.Adam(model.parameters(), repair_lr or lr / 2, fused=True))
+    finish(torch.optim.Adam(model.parameters(), repair_lr or (state_lr or lr) / 2, fused=True))
     return model
 
 
