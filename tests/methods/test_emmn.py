@@ -152,6 +152,20 @@ def test_the_loss_of_one_hot_targets_is_the_cross_entropy() -> None:
     assert run.curves[0].values == [pytest.approx(expected, rel=1e-5)]
 
 
+@pytest.mark.parametrize(("option", "setting", "expected"), [(16, None, 16), (16, 8, 8)])
+def test_the_batch_size_is_that_of_the_run_unless_it_is_set(
+    weights: dict[str, Tensor], option: int, setting: int | None, expected: int
+) -> None:
+    model, original, sizes = network(), network(), set[int]()
+    for either in (model, original):
+        either.load_state_dict(weights)
+    model.register_forward_pre_hook(lambda module, inputs: sizes.add(len(inputs[0])) if module.training else None)
+    with start(device="cpu", batch_size=option) as run:
+        settings: dict[str, Any] = {"noise_steps": 1, "impair_steps": 2, "rounds": 1, "batch_size": setting}
+        emmn(model, original.eval().requires_grad_(False), [0], 4, (2,), run.random, **settings)
+    assert sizes == {expected}
+
+
 @pytest.mark.parametrize(
     ("method", "settings"),
     [

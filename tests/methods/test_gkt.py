@@ -57,6 +57,17 @@ def taught(teacher: nn.Module, classes: list[int], student: nn.Module | None = N
     return gkt(teacher, student or network(), classes, (2,), Random(0, "t"), **values)
 
 
+@pytest.mark.parametrize(("option", "setting", "expected"), [(16, None, 16), (16, 8, 8), (1, None, 2)])
+def test_the_batch_size_is_that_of_the_run_unless_it_is_set(
+    teacher: nn.Module, option: int, setting: int | None, expected: int
+) -> None:
+    student, sizes = network(), set[int]()
+    student.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
+    with start(device="cpu", batch_size=option):
+        taught(teacher, [0], student, cycles=1, batch_size=setting)
+    assert sizes == {expected}
+
+
 def accuracy(model: nn.Module, classes: list[int]) -> float:
     x, y = records()
     chosen = torch.isin(y, torch.tensor(classes))

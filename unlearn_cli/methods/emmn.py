@@ -34,7 +34,7 @@ from unlearn_cli.learning.training import outputs_of, scheduled, set_learning_ra
 from unlearn_cli.methods.unsir import still_recognised
 from unlearn_cli.plugins.plugin import Fraction
 from unlearn_cli.runtime.progress import track
-from unlearn_cli.runtime.run import note
+from unlearn_cli.runtime.run import default_batch_size, note
 from unlearn_cli.runtime.seeds import Random
 
 TASK = "classification"
@@ -59,7 +59,7 @@ def emmn(
     smoothing: NonNegativeFloat = 0.5,
     impair_steps: PositiveInt = 200,
     impair_lr: PositiveFloat = 1e-3,
-    batch_size: PositiveInt = 128,
+    batch_size: PositiveInt | None = None,
     schedule: Literal["constant", "cosine"] = "cosine",
     batch_norm: Literal["batch", "frozen"] = "frozen",
     rounds: PositiveInt = 3,
@@ -69,7 +69,8 @@ def emmn(
 
     Each class of F has `maximizing_size` samples of the other noise beside them. There are at most `rounds` rounds; the
     network is taken to have forgotten when at most `proxies_left` of the held-out noise of every class of F is still
-    recognised. `batch_norm` frozen keeps the statistics of data, which noise has not.
+    recognised. `batch_norm` frozen keeps the statistics of data, which noise has not. `batch_size`
+    is that of `--batch-size` unless given.
     """
     learn = partial(
         learn_noise,
@@ -90,7 +91,7 @@ def emmn(
         x_worst, labels = worst.labelled(x.device)
         x, y = torch.cat([x, x_worst]), torch.cat([y, F.one_hot(labels, num_classes).to(y)])
     for _ in range(rounds):
-        impair(model, x, y, random, impair_steps, batch_size, impair_lr, schedule, batch_norm)
+        impair(model, x, y, random, impair_steps, batch_size or default_batch_size(), impair_lr, schedule, batch_norm)
         if still_recognised(model, held_out, held_out_labels, forget_classes, RECOGNISED) <= proxies_left:
             return model
     note("emmn: noise of the forgotten classes is still recognised; the network may not have forgotten")

@@ -37,7 +37,7 @@ from unlearn_cli.learning.noise import check_depends
 from unlearn_cli.learning.training import scheduled, set_learning_rate
 from unlearn_cli.plugins.plugin import Fraction
 from unlearn_cli.runtime.progress import track
-from unlearn_cli.runtime.run import note
+from unlearn_cli.runtime.run import default_batch_size, note
 from unlearn_cli.runtime.seeds import Random
 
 TASK = "classification"
@@ -51,7 +51,7 @@ def gkt(
     random: Random,
     *,
     cycles: PositiveInt = 300,
-    batch_size: Annotated[int, Field(ge=2)] = 128,
+    batch_size: Annotated[int, Field(ge=2)] | None = None,
     student_steps_per_cycle: PositiveInt = 10,
     code_size: PositiveInt = 128,
     generator_width: PositiveInt = 16,
@@ -70,7 +70,8 @@ def gkt(
     memory_size: NonNegativeInt = 8192,
     memory_share: Fraction = 0.5,
 ) -> nn.Module:
-    """Distil the original into `fresh` over `cycles` generated batches.
+    """Distil the original into `fresh` over `cycles` generated batches, of `--batch-size` samples unless
+    `batch_size` is given.
 
     `gate` is epsilon; without it every sample passes. After `restart_after` cycles in a row in which fewer than two did
     the generator gets new weights. `memory_share` is the share of a student batch that comes from the
@@ -78,6 +79,8 @@ def gkt(
     `attention_weight` is 2500 (the paper's 250 for a KL divergence averaged over 10 classes, too), and 0 for networks
     with batch norm: the student's runs on the statistics of the batch, and its maps cannot be those of the teacher.
     """
+    if batch_size is None:
+        batch_size = max(2, default_batch_size())  # batch norm refuses a batch of one
     if attention_weight is None:
         attention_weight = 0.0 if has_batch_norm(original) else 2500.0
     generator = make_generator(input_shape, random, code_size=code_size, width=generator_width)

@@ -21,6 +21,7 @@ from unlearn_cli.runtime.profile import Clock
 from unlearn_cli.runtime.seeds import Random, derive
 from unlearn_cli.stats.results import Cost, Curve
 
+DEFAULT_BATCH_SIZE = 128
 SMALL_SAMPLE, SMALL_NETWORK = 256, 10**6  # numbers of a sample, parameters
 CLOCKED = {"evaluate": "evaluation", "files": "files"}  # timed phases that are parts of a profile
 
@@ -32,7 +33,7 @@ class Run:
     device: torch.device
     precision: torch.dtype
     seed: int
-    batch_size: int = 128
+    batch_size: int = DEFAULT_BATCH_SIZE
     memory_budget: int = 2 * 2**30  # bytes held on the device of all sources together; fixed: runs are equal
     partial: Path | None = None  # where state is kept
     identity: str = ""  # of the records and the selection that state is of; never written as it is
@@ -130,6 +131,11 @@ def current() -> Run | None:
     return _current[-1] if _current else None
 
 
+def default_batch_size() -> int:
+    """Return the batch size of `--batch-size`; 128 when a method is called from Python without a run."""
+    return _current[-1].batch_size if _current else DEFAULT_BATCH_SIZE
+
+
 @contextmanager
 def inference() -> Iterator[None]:
     """Inside, networks predict: no gradients are kept; in fp32, unless `--precision bf16` asks for less."""
@@ -171,7 +177,7 @@ def start(
     device: str = "auto",
     precision: Precision = "auto",
     seed: int = 0,
-    batch_size: int = 128,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     memory_budget: int = 2 * 2**30,
     partial: Path | None = None,
     identity: str = "",
