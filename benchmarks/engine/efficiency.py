@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from benchmarks.cache import DATA, HERE, manifest_text
 from benchmarks.output import write_result
+from unlearn_cli.plugins.run_options import Precision, RunOptions
 
 BATCH, STEPS, ROUNDS = 128, 2, 7
 
@@ -49,7 +50,7 @@ class Round(NamedTuple):
 class Group:
     """The processes of one way, which work when they are asked to."""
 
-    def __init__(self, way: Way, manifest: Path, precision: str) -> None:
+    def __init__(self, way: Way, manifest: Path, precision: Precision) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
@@ -95,14 +96,15 @@ def main() -> None:
         manifest = Path(name) / "manifest.yaml"
         text = manifest_text("cifar_resnet18", [0]).replace("DATA", str(DATA.resolve()))
         manifest.write_text(text, encoding="utf-8")
-        for precision in ("fp32", "bf16"):
+        precisions: tuple[Precision, ...] = ("fp32", "bf16")
+        for precision in precisions:
             rows += compared(manifest, precision)
     head = Path(__file__).with_name("efficiency_table.md").read_text(encoding="utf-8")
     write_result("efficiency.md", head + "\n".join(rows) + "\n")
     print("\n".join(rows))
 
 
-def compared(manifest: Path, precision: str) -> list[str]:
+def compared(manifest: Path, precision: Precision) -> list[str]:
     """Let the four ways take turns; return the rows."""
     groups = [Group(way, manifest, precision) for way in WAYS]
     rounds = [[group.run() for group in groups] for _ in range(ROUNDS)]
@@ -120,12 +122,11 @@ def compared(manifest: Path, precision: str) -> list[str]:
     return rows
 
 
-def work(manifest: str, precision: str, shard: bool) -> None:
+def work(manifest: str, precision: Precision, shard: bool) -> None:
     """Be one process of a group: train for as many steps as each line of stdin says, and tell how long it took."""
     from benchmarks.engine.engine import ours, train_loop
     from unlearn_cli.evaluation.inputs import open_inputs
     from unlearn_cli.evaluation.session import start
-    from unlearn_cli.plugins.run_options import RunOptions
     from unlearn_cli.runtime.processes import wait_for_all
 
     common = RunOptions(device="cpu", precision=precision, shard=shard, batch_size=BATCH)
@@ -142,6 +143,6 @@ def work(manifest: str, precision: str, shard: bool) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        work(sys.argv[1], sys.argv[2], "shard" in sys.argv)
+        work(sys.argv[1], "bf16" if sys.argv[2] == "bf16" else "fp32", "shard" in sys.argv)
     else:
         main()

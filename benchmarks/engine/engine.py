@@ -33,7 +33,7 @@ from benchmarks.output import write_result
 from unlearn_cli.evaluation.inputs import open_inputs
 from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.learning.training import make_optimizer
-from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.plugins.run_options import Precision, RunOptions
 
 BATCH = 128
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
@@ -119,7 +119,7 @@ def bare(session: Session) -> Callable[[int], Pairs]:
     return lambda steps: (ready[step % len(ready)] for step in range(steps))
 
 
-def measure(name: str, device: str, precision: str, ceilings: Ceilings) -> list[str]:
+def measure(name: str, device: str, precision: Precision, ceilings: Ceilings) -> list[str]:
     """Time the loops in turn; return the rows."""
     manifest = HERE / "results" / ".engine.yaml"
     manifest.write_text(manifest_text(f"cifar_{name}", [0]).replace("DATA", str(DATA.resolve())), encoding="utf-8")

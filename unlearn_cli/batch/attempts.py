@@ -162,16 +162,16 @@ def _unlearned(batch: Batch, run: RunState, number: int, method: str, half: Half
 
 def unlearning_of(
     batch: Batch, run: RunState, number: int, method: str, manifest: Path, *, dry_run: bool = False
-) -> "unlearn.Asked":
+) -> "unlearn.UnlearnOptions":
     """Return what an attempt asks of `unlearn`."""
     from unlearn_cli.commands import unlearn
 
-    return unlearn.Asked(
+    return unlearn.UnlearnOptions(
         batch.version(run.before["version"]),
         manifest,
         method,
         batch.folder(run.id) / f"attempt-{number}",
-        chosen=SettingSources(None, _assignments(batch.setup.deletion.settings.get(method, {}))),
+        settings=SettingSources(None, _assignments(batch.setup.deletion.settings.get(method, {}))),
         references=_references(batch),
         dry_run=dry_run,
     )
@@ -184,7 +184,7 @@ def _judged(batch: Batch, run: RunState, number: int) -> Report:
     folder = batch.folder(run.id)
     out = folder / f"judged-{number}"
     if _is_to_do(run, out):
-        asked = evaluate.Asked(
+        asked = evaluate.EvaluateOptions(
             folder / f"attempt-{number}",
             folder / MANIFEST,
             original=batch.version(run.before["version"]),
@@ -216,12 +216,12 @@ def attack_of(
     out: Path | None = None,
     *,
     dry_run: bool = False,
-) -> "attack.Asked":
+) -> "attack.AttackOptions":
     """Return what an attempt asks of `attack`."""
     from unlearn_cli.commands import attack
 
     policy = batch.setup.deletion.attack
-    return attack.Asked(
+    return attack.AttackOptions(
         checkpoint,
         manifest,
         tier=policy.tier,

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn_cli.batch import lock
@@ -86,7 +86,7 @@ class Batch:
 
     def common(self, half: Half = "all") -> RunOptions:
         """Return the options of the commands that a run is made of, with the key of digests of what to forget."""
-        return replace(self.setup.common(half), selection_key=self.key)
+        return self.setup.common(half).model_copy(update={"selection_key": self.key})
 
     def folder(self, run: str) -> Path:
         """Return the folder of a run: its work while it goes on, its reports and evidence afterwards."""

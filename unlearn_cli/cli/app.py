@@ -1,93 +1,35 @@
 """The command line: parse, one call into `commands`, print. Nothing here, or imported at the top, imports torch."""
 
-import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
-from typer.exceptions import TyperException
 
-from unlearn_cli import attacks, console, metrics, ranks
-from unlearn_cli.cli import options as o
-from unlearn_cli.cli.method_help import MethodCommand
+from unlearn_cli import attacks, console, methods, metrics, ranks
+from unlearn_cli.cli import options
+from unlearn_cli.cli.command import RUN_OPTIONS, add_command, set_up_console
+from unlearn_cli.cli.program_group import ProgramGroup
 from unlearn_cli.commands.result import Result
-from unlearn_cli.errors import CliError, LostProcess, UserError, resources
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.storage.version import VERSION
 
-
-class Group(TyperGroup):
-    """Reports errors that are not bugs, wrong usage among them, in one line; a bug keeps its traceback."""
-
-    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        if not args:  # the help page is what is wanted
-            return super().make_context(info_name, args, parent, **extra)
-        with errors_in_one_line():
-            return super().make_context(info_name, args, parent, **extra)
-
-    def invoke(self, ctx: Any) -> Any:
-        with errors_in_one_line():
-            check_working_folder()
-            return super().invoke(ctx)
-
-
-def check_working_folder() -> None:
-    """Refuse to start in a folder that was removed: relative paths lead nowhere.
-
-    Raises:
-        UserError: it was.
-    """
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        raise UserError("the folder that you are in was removed; change to another") from None
-
-
-@contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    try:
-        with usage_errors(), resources():
-            yield
-    except LostProcess as error:
-        ranks.let_the_others_end()
-        raise typer.Exit(error.exit_code) from None
-    except CliError as error:
-        ranks.let_the_first_end()
-        console.settings.speaks = True
-        console.error(str(error), error.exit_code)
-        raise typer.Exit(error.exit_code) from None
-
-
-@contextmanager
-def usage_errors() -> Iterator[None]:
-    """Give Typer's own errors the form of all others."""
-    try:
-        yield
-    except TyperException as error:
-        command = getattr(getattr(error, "ctx", None), "command_path", "unlearn-cli")
-        message = error.format_message().replace("Value error, ", "").rstrip(".")
-        raise UserError(f"{message}; '{command} --help' lists what is expected") from None
-
-
-plain = not sys.stderr.isatty() or "NO_COLOR" in os.environ  # no boxes and no colours in a pipe
 app = typer.Typer(
-    cls=Group,
+    cls=ProgramGroup,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None if plain else "rich",
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Make a saved model forget part of its training data, and show with numbers whether it did.",
 )
 
 
 def main() -> None:
     # torch's OpenMP reads this when it is loaded: waiting threads sleep after some microseconds. By default they spin,
-    # and on a shared machine take the time that others need. 120 small training steps: by default up to 55 s beside
-    # another job; so, 1.6 s beside two busy loops and 12 s beside a two-thread training; alone 0.7 s either way.
+    # and on a shared machine take the time that others need. 120 small training steps: by default up to 55 s while
+    # another job runs; so, 1.6 s with two busy loops and 12 s with a two-thread training; on a quiet machine 0.7 s
+    # either way.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         app(prog_name="unlearn-cli")
@@ -99,8 +41,8 @@ def main() -> None:
         os._exit(end.code if isinstance(end.code, int) else 0)  # threads of the process group abort some orderly exits
 
 
-def show_version(wanted: bool) -> None:
-    if wanted:
+def show_version(requested: bool) -> None:
+    if requested:
         console.result(f"unlearn-cli {VERSION}")
         raise typer.Exit
 
@@ -114,126 +56,78 @@ def root(
     pass
 
 
-def listed(title: str, table: dict[str, str]) -> str:
-    """Return the names of a table with their summaries, for the end of a help page."""
-    return f"{title}:\n\n" + "\n\n".join(f"{name}: {summary}" for name, summary in table.items())
-
-
-@app.command(cls=MethodCommand)
+@add_command(
+    app,
+    run_options=RUN_OPTIONS,
+    several_processes=True,
+    lists={"Methods": methods.TABLE},
+    examples=(
+        "unlearn-cli unlearn model.safetensors -m data.yaml --method unsir --out unlearned",
+        "unlearn-cli unlearn model.safetensors -m data.yaml --method finetune --set epochs=3 --out unlearned",
+        "unlearn-cli unlearn model.safetensors -m data.yaml --out unlearned --dry-run",
+    ),
+)
 def unlearn(
-    checkpoint: o.CheckpointArgument,
-    manifest: o.ManifestOption,
-    out: o.OutOption,
-    method: o.MethodOption = "unsir",
-    config: o.ConfigOption = None,
-    settings: o.SetOption = None,
-    noise: Annotated[Path | None, typer.Option(help="Noise that 'unlearn-cli noise' wrote.")] = None,
-    reference: o.ReferenceOption = None,
+    checkpoint: options.Checkpoint,
+    manifest: options.Manifest,
+    out: options.Out,
+    method: options.Method = "unsir",
+    config: options.Config = None,
+    settings: options.Settings = None,
+    noise: Annotated[
+        Path | None, typer.Option(metavar="NOISE.safetensors", help="Noise that 'unlearn-cli noise' wrote.")
+    ] = None,
+    reference: options.References = None,
     evaluate: Annotated[bool, typer.Option(help="Measure before and after.")] = True,
-    half: o.HalfOption = "all",
-    dry_run: o.DryRunOption = False,
-    force: o.ForceOption = False,
-    forget_duplicates: o.DuplicatesOption = False,
-    device: o.DeviceOption = "auto",
-    precision: o.PrecisionOption = "auto",
-    seed: o.SeedOption = 0,
-    batch_size: o.BatchSizeOption = 128,
-    memory_budget: o.MemoryOption = 2048,
-    allow_code: o.AllowCodeOption = False,
-    nproc: o.NprocOption = 1,
-    shard: o.ShardOption = False,
-    compiled: o.CompileOption = False,
-    profile: o.ProfileOption = False,
-    as_json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
-    log_format: o.LogFormatOption = "text",
-    overwrite: o.OverwriteOption = False,
-) -> None:
+    dry_run: options.DryRun = False,
+    *,
+    run_options: RunOptions,
+) -> Result:
     """Make a checkpoint forget; write the new one and a report."""
-    from unlearn_cli.commands import unlearn as command
+    from unlearn_cli.commands.unlearn import UnlearnOptions, run
 
-    divide(nproc, shard)
-    talk(as_json, quiet, log_format)
-    common = RunOptions(
-        device=device,
-        precision=precision,
-        seed=seed,
-        batch_size=batch_size,
-        memory_budget=memory_budget,
-        allow_code=allow_code,
-        overwrite=overwrite,
-        force=force,
-        forget_duplicates=forget_duplicates,
-        half=half,
-        shard=shard,
-        compiled=compiled,
-        profile=profile,
-    )
-    asked = command.Asked(
+    unlearn_options = UnlearnOptions(
         checkpoint,
         manifest,
         method,
         out,
-        chosen=SettingSources(config, tuple(settings or ())),
+        settings=SettingSources(config, tuple(settings or ())),
         noise=noise,
         references=tuple(reference or ()),
         evaluate=evaluate,
         dry_run=dry_run,
     )
-    finish(command.run(asked, common))
+    return run(unlearn_options, run_options)
 
 
-@app.command(epilog=listed("Metrics", metrics.TABLE))
+@add_command(
+    app,
+    run_options=RUN_OPTIONS,
+    several_processes=True,
+    lists={"Metrics": metrics.TABLE},
+    examples=(
+        "unlearn-cli evaluate unlearned -m data.yaml --original model.safetensors",
+        "unlearn-cli evaluate unlearned -m data.yaml --require 'test_forget.accuracy <= 0.02' --junit gates.xml",
+    ),
+)
 def evaluate(
-    checkpoint: o.CheckpointArgument,
-    manifest: o.ManifestOption,
-    original: o.OriginalOption = None,
-    reference: o.ReferenceOption = None,
-    metric: o.MetricOption = None,
-    settings: o.SetOption = None,
-    require: Annotated[list[str] | None, typer.Option(help="Gate: 'test_forget.accuracy <= 0.02'; repeatable.")] = None,
-    half: o.HalfOption = "all",
-    out: o.OptionalOutOption = None,
-    junit: o.JunitOption = None,
-    dry_run: o.DryRunOption = False,
-    force: o.ForceOption = False,
-    forget_duplicates: o.DuplicatesOption = False,
-    device: o.DeviceOption = "auto",
-    precision: o.PrecisionOption = "auto",
-    seed: o.SeedOption = 0,
-    batch_size: o.BatchSizeOption = 128,
-    memory_budget: o.MemoryOption = 2048,
-    allow_code: o.AllowCodeOption = False,
-    nproc: o.NprocOption = 1,
-    shard: o.ShardOption = False,
-    compiled: o.CompileOption = False,
-    profile: o.ProfileOption = False,
-    as_json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
-    log_format: o.LogFormatOption = "text",
-    overwrite: o.OverwriteOption = False,
-) -> None:
+    checkpoint: options.Checkpoint,
+    manifest: options.Manifest,
+    original: options.Original = None,
+    reference: options.References = None,
+    metric: options.Metrics = None,
+    settings: options.Settings = None,
+    require: options.Requirements = None,
+    out: options.OptionalOut = None,
+    junit: options.Junit = None,
+    dry_run: options.DryRun = False,
+    *,
+    run_options: RunOptions,
+) -> Result:
     """Measure a checkpoint on every split; check gates."""
-    from unlearn_cli.commands import evaluate as command
+    from unlearn_cli.commands.evaluate import EvaluateOptions, run
 
-    divide(nproc, shard)
-    talk(as_json, quiet, log_format)
-    common = RunOptions(
-        device=device,
-        precision=precision,
-        seed=seed,
-        batch_size=batch_size,
-        memory_budget=memory_budget,
-        allow_code=allow_code,
-        overwrite=overwrite,
-        force=force,
-        forget_duplicates=forget_duplicates,
-        half=half,
-        shard=shard,
-        compiled=compiled,
-        profile=profile,
-    )
-    asked = command.Asked(
+    evaluate_options = EvaluateOptions(
         checkpoint,
         manifest,
         original=original,
@@ -245,71 +139,50 @@ def evaluate(
         junit=junit,
         dry_run=dry_run,
     )
-    finish(command.run(asked, common))
+    return run(evaluate_options, run_options)
 
 
-@app.command(epilog=listed("Attacks", attacks.TABLE))
+@add_command(
+    app,
+    run_options=RUN_OPTIONS,
+    defaults={"half": "verdict"},
+    several_processes=True,
+    lists={"Attacks": attacks.TABLE},
+    examples=(
+        "unlearn-cli attack unlearned -m data.yaml --original model.safetensors --out attack",
+        "unlearn-cli attack unlearned -m data.yaml --tier standard --reference reference-1 --reference reference-2",
+        "unlearn-cli attack unlearned -m data.yaml --attack population --set statistic=loss",
+    ),
+)
 def attack(
-    checkpoint: o.CheckpointArgument,
-    manifest: o.ManifestOption,
-    tier: o.TierOption = None,
-    name: o.AttackOption = None,
-    config: o.ConfigOption = None,
-    settings: o.SetOption = None,
-    original: o.OriginalOption = None,
-    reference: o.ReferenceOption = None,
-    half: o.HalfOption = "verdict",
-    attempts: o.AttemptsOption = 1,
-    require_tier: o.RequireTierOption = None,
-    inconclusive: o.InconclusiveOption = "fail",
-    shadows: o.ShadowsOption = None,
-    out: o.OptionalOutOption = None,
-    junit: o.JunitOption = None,
-    pictures: o.PicturesOption = False,
-    dry_run: o.DryRunOption = False,
-    force: o.ForceOption = False,
-    forget_duplicates: o.DuplicatesOption = False,
-    device: o.DeviceOption = "auto",
-    precision: o.PrecisionOption = "auto",
-    seed: o.SeedOption = 0,
-    batch_size: o.BatchSizeOption = 128,
-    memory_budget: o.MemoryOption = 2048,
-    allow_code: o.AllowCodeOption = False,
-    nproc: o.NprocOption = 1,
-    shard: o.ShardOption = False,
-    compiled: o.CompileOption = False,
-    profile: o.ProfileOption = False,
-    as_json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
-    log_format: o.LogFormatOption = "text",
-    overwrite: o.OverwriteOption = False,
-) -> None:
-    """Try to tell forgotten records from never-seen ones."""
-    from unlearn_cli.commands import attack as command
+    checkpoint: options.Checkpoint,
+    manifest: options.Manifest,
+    tier: options.Tier = None,
+    name: options.Attacks = None,
+    config: options.Config = None,
+    settings: options.Settings = None,
+    original: options.Original = None,
+    reference: options.References = None,
+    attempts: options.Attempts = 1,
+    require_tier: options.RequireTier = None,
+    inconclusive: options.Inconclusive = "fail",
+    shadows: options.Shadows = None,
+    out: options.OptionalOut = None,
+    junit: options.Junit = None,
+    pictures: options.Pictures = False,
+    dry_run: options.DryRun = False,
+    *,
+    run_options: RunOptions,
+) -> Result:
+    """Try to distinguish forgotten records from never-seen ones."""
+    from unlearn_cli.commands.attack import AttackOptions, run
 
-    divide(nproc, shard)
-    talk(as_json, quiet, log_format)
-    common = RunOptions(
-        device=device,
-        precision=precision,
-        seed=seed,
-        batch_size=batch_size,
-        memory_budget=memory_budget,
-        allow_code=allow_code,
-        overwrite=overwrite,
-        force=force,
-        forget_duplicates=forget_duplicates,
-        half=half,
-        shard=shard,
-        compiled=compiled,
-        profile=profile,
-    )
-    asked = command.Asked(
+    attack_options = AttackOptions(
         checkpoint,
         manifest,
         tier=tier,
         attacks=tuple(name or ()),
-        chosen=SettingSources(config, tuple(settings or ())),
+        settings=SettingSources(config, tuple(settings or ())),
         original=original,
         references=tuple(reference or ()),
         shadows=shadows,
@@ -321,140 +194,139 @@ def attack(
         pictures=pictures,
         dry_run=dry_run,
     )
-    finish(command.run(asked, common))
+    return run(attack_options, run_options)
 
 
-@app.command()
+@add_command(
+    app,
+    run_options=RUN_OPTIONS,
+    without=("half", "force", "shard", "compiled", "profile", "overwrite"),
+    examples=(
+        "unlearn-cli shadow -m data.yaml --method finetune --shadows shadows --cells 0-31",
+        "unlearn-cli attack unlearned -m data.yaml --tier audit --shadows shadows --reference reference",
+    ),
+)
 def shadow(
-    manifest: o.ManifestOption,
-    folder: Annotated[Path, typer.Option("--shadows", help="Folder of the runs; may be shared and added to.")],
-    method: o.MethodOption = "unsir",
-    cells: Annotated[str, typer.Option(help="Which runs: 0-31, 7, or 0-3,8.")] = "0-31",
-    canaries: Annotated[float, typer.Option(min=0, max=1, help="Share of forget with a random wrong label.")] = 0.0,
+    manifest: options.Manifest,
+    folder: Annotated[
+        Path, typer.Option("--shadows", metavar="DIR", help="Folder of the runs; may be shared and added to.")
+    ],
+    method: options.Method = "unsir",
+    cells: Annotated[str, typer.Option(metavar="NUMBERS", help="Which runs: 0-31, 7, or 0-3,8.")] = "0-31",
+    canaries: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="Share of forget with a random wrong label.")
+    ] = 0.0,
     retained: Annotated[
-        int | None, typer.Option(min=0, help="Records of retain audited, too; default: 200, at most a tenth.")
+        int | None,
+        typer.Option(
+            metavar="N", min=0, help="Records of retain that are also audited; default: 200, at most a tenth."
+        ),
     ] = None,
-    config: o.ConfigOption = None,
-    settings: o.SetOption = None,
+    config: options.Config = None,
+    settings: options.Settings = None,
     training: Annotated[
-        list[str] | None, typer.Option("--train-set", metavar="NAME=VALUE", help="One setting of 'train'; repeatable.")
+        list[str] | None,
+        typer.Option("--train-set", metavar="NAME=VALUE", help="One setting of 'train'; can be repeated."),
     ] = None,
-    dry_run: o.DryRunOption = False,
-    forget_duplicates: o.DuplicatesOption = False,
-    device: o.DeviceOption = "auto",
-    precision: o.PrecisionOption = "auto",
-    seed: o.SeedOption = 0,
-    batch_size: o.BatchSizeOption = 128,
-    memory_budget: o.MemoryOption = 2048,
-    allow_code: o.AllowCodeOption = False,
-    as_json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
-    log_format: o.LogFormatOption = "text",
-) -> None:
+    dry_run: options.DryRun = False,
+    *,
+    run_options: RunOptions,
+) -> Result:
     """Train and unlearn shadow networks for the audit tier."""
-    from unlearn_cli.commands import shadow as command
+    from unlearn_cli.commands.shadow import ShadowOptions, run
 
-    refuse_processes()
-    talk(as_json, quiet, log_format)
-    common = RunOptions(
-        device=device,
-        precision=precision,
-        seed=seed,
-        batch_size=batch_size,
-        memory_budget=memory_budget,
-        allow_code=allow_code,
-        forget_duplicates=forget_duplicates,
+    shadow_options = ShadowOptions(
+        manifest,
+        method,
+        folder,
+        cells,
+        canaries=canaries,
+        retained=retained,
+        settings=SettingSources(config, tuple(settings or ())),
+        training=tuple(training or ()),
+        dry_run=dry_run,
     )
-    chosen = SettingSources(config, tuple(settings or ()))
-    asked = command.Asked(manifest, method, folder, cells, canaries, retained, chosen, tuple(training or ()), dry_run)
-    finish(command.run(asked, common))
+    return run(shadow_options, run_options)
 
 
-@app.command()
+@add_command(
+    app,
+    run_options=("device", "precision", "seed", "allow_code", "overwrite"),
+    examples=(
+        "unlearn-cli noise model.safetensors -m data.yaml --out noise.safetensors",
+        "unlearn-cli noise model.safetensors -m data.yaml --class cat --kind minimize --out cat.safetensors",
+    ),
+)
 def noise(
-    checkpoint: o.CheckpointArgument,
-    manifest: o.ManifestOption,
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .safetensors file to write; a .png goes beside it.")],
+    checkpoint: options.Checkpoint,
+    manifest: options.Manifest,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="NOISE.safetensors", help="File to write; a .png of it is written next to it."
+        ),
+    ],
     kind: Annotated[
-        Literal["maximize", "minimize"] | None, typer.Option(help="Of the network's error on it; default: maximize.")
+        Literal["maximize", "minimize"] | None,
+        typer.Option(help="What is done to the network's error on the noise; default: maximize."),
     ] = None,
-    classes: Annotated[list[str] | None, typer.Option("--class", help="Class name or number; repeatable.")] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", metavar="CLASS", help="Class name or number; can be repeated.")
+    ] = None,
     init: Annotated[
-        Literal["normal", "uniform"] | None, typer.Option(help="What the noise begins as; default: normal.")
+        Literal["normal", "uniform"] | None,
+        typer.Option(help="What the noise starts from; default: normal."),
     ] = None,
-    config: o.ConfigOption = None,
-    settings: o.SetOption = None,
-    device: o.DeviceOption = "auto",
-    precision: o.PrecisionOption = "auto",
-    seed: o.SeedOption = 0,
-    allow_code: o.AllowCodeOption = False,
-    as_json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
-    log_format: o.LogFormatOption = "text",
-    overwrite: o.OverwriteOption = False,
-) -> None:
-    """Learn error-maximising or -minimising noise, without data."""
-    from unlearn_cli.commands import noise as command
+    config: options.Config = None,
+    settings: options.Settings = None,
+    *,
+    run_options: RunOptions,
+) -> Result:
+    """Learn error-maximizing or error-minimizing noise, without data."""
+    from unlearn_cli.commands.noise import NoiseOptions, run
 
-    refuse_processes()
-    talk(as_json, quiet, log_format)
-    common = RunOptions(device=device, precision=precision, seed=seed, allow_code=allow_code, overwrite=overwrite)
     # An option that is not given must leave what the file of --config says.
-    options = [f"{name}={value}" for name, value in (("kind", kind), ("init", init)) if value]
-    chosen = SettingSources(config, (*options, *(settings or ())))
-    finish(command.run(command.Asked(checkpoint, manifest, out, tuple(classes or ()), chosen), common))
+    assignments = [f"{name}={value}" for name, value in (("kind", kind), ("init", init)) if value]
+    noise_settings = SettingSources(config, (*assignments, *(settings or ())))
+    return run(NoiseOptions(checkpoint, manifest, out, tuple(classes or ()), noise_settings), run_options)
 
 
-@app.command()
+@add_command(
+    app,
+    run_options=RUN_OPTIONS,
+    without=("half", "force"),
+    several_processes=True,
+    examples=(
+        "unlearn-cli train -m data.yaml --out original",
+        "unlearn-cli train -m data.yaml --split retain --out reference",
+        "unlearn-cli train -m data.yaml --from original --set epochs=5 --set lr=0.001 --out tuned",
+    ),
+)
 def train(
-    manifest: o.ManifestOption,
-    out: o.OutOption,
-    split: Annotated[Literal["train", "retain"], typer.Option(help="retain makes the retrained reference.")] = "train",
-    start: Annotated[Path | None, typer.Option("--from", help="Checkpoint to go on from.")] = None,
-    config: o.ConfigOption = None,
-    settings: o.SetOption = None,
-    forget_duplicates: o.DuplicatesOption = False,
-    device: o.DeviceOption = "auto",
-    precision: o.PrecisionOption = "auto",
-    seed: o.SeedOption = 0,
-    batch_size: o.BatchSizeOption = 128,
-    memory_budget: o.MemoryOption = 2048,
-    allow_code: o.AllowCodeOption = False,
-    nproc: o.NprocOption = 1,
-    shard: o.ShardOption = False,
-    compiled: o.CompileOption = False,
-    profile: o.ProfileOption = False,
-    as_json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
-    log_format: o.LogFormatOption = "text",
-    overwrite: o.OverwriteOption = False,
-) -> None:
+    manifest: options.Manifest,
+    out: options.Out,
+    split: Annotated[
+        Literal["train", "retain"], typer.Option(help="What to train on; retain makes the retrained reference.")
+    ] = "train",
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="MODEL", help="Checkpoint to continue training.")
+    ] = None,
+    config: options.Config = None,
+    settings: options.Settings = None,
+    *,
+    run_options: RunOptions,
+) -> Result:
     """Train a network: an original, or a retrained reference."""
-    from unlearn_cli.commands import train as command
+    from unlearn_cli.commands.train import TrainOptions, run
 
-    divide(nproc, shard)
-    talk(as_json, quiet, log_format)
-    common = RunOptions(
-        device=device,
-        precision=precision,
-        seed=seed,
-        batch_size=batch_size,
-        memory_budget=memory_budget,
-        allow_code=allow_code,
-        overwrite=overwrite,
-        forget_duplicates=forget_duplicates,
-        shard=shard,
-        compiled=compiled,
-        profile=profile,
-    )
-    asked = command.Asked(manifest, out, split, start, SettingSources(config, tuple(settings or ())))
-    finish(command.run(asked, common))
+    train_settings = SettingSources(config, tuple(settings or ()))
+    return run(TrainOptions(manifest, out, split, start, train_settings), run_options)
 
 
-@app.command()
+@add_command(app, run_options=("allow_code",))
 def batch(
     deletion: Annotated[Path, typer.Argument(metavar="DELETION.yaml", help="What forgets, how, and by which rules.")],
-    dry_run: o.DryRunOption = False,
+    dry_run: options.DryRun = False,
     bisect: Annotated[
         bool, typer.Option("--bisect", help="Find the request that spoils the batch; carry out the others.")
     ] = False,
@@ -475,17 +347,13 @@ def batch(
     vacuum: Annotated[
         bool, typer.Option("--vacuum", help="Remove superseded versions and old requests; list what stays.")
     ] = False,
-    allow_code: o.AllowCodeOption = False,
-    as_json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
-    log_format: o.LogFormatOption = "text",
-) -> None:
+    *,
+    run_options: RunOptions,
+) -> Result:
     """Carry out deletion requests, nightly; keep a ledger."""
     from unlearn_cli.batch import program as command
 
-    refuse_processes()
-    talk(as_json, quiet, log_format)
-    asked = command.Asked(
+    batch_options = command.Asked(
         deletion,
         dry_run=dry_run,
         bisect=bisect,
@@ -498,101 +366,67 @@ def batch(
         close=close,
         because=because,
         fail_if_due_within=fail_if_due_within,
-        allow_code=allow_code,
+        allow_code=run_options.allow_code,
     )
-    finish(command.run(asked))
+    return command.run(batch_options)
 
 
-@app.command()
+@add_command(app, run_options=("device", "seed", "overwrite"), examples=("unlearn-cli demo --out unlearn-demo",))
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write everything into.")] = Path("unlearn-demo"),
-    device: o.DeviceOption = "auto",
-    seed: o.SeedOption = 0,
-    as_json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
-    overwrite: o.OverwriteOption = False,
-) -> None:
-    """See all of it work in a minute, on real digits."""
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write everything into.")] = Path(
+        "unlearn-demo"
+    ),
+    *,
+    run_options: RunOptions,
+) -> Result:
+    """Run every step on real digits, in a minute."""
     from unlearn_cli.commands import demo as command
 
-    refuse_processes()
-    talk(as_json, quiet, "text")
+    console_options = console.settings.json, console.settings.quiet, console.settings.log_format
 
     def execute(arguments: list[str]) -> int:
         return app(arguments, standalone_mode=False) or 0
 
-    result = command.run(out, RunOptions(device=device, seed=seed, overwrite=overwrite), execute)
-    talk(as_json, quiet, "text")
-    finish(result)
+    result = command.run(out, run_options, execute)
+    set_up_console(*console_options)  # the commands of the demo have set up their own
+    return result
 
 
-@app.command()
+@add_command(
+    app,
+    run_options=("overwrite",),
+    examples=("unlearn-cli convert checkpoint.pth model.safetensors",),
+)
 def convert(
     source: Annotated[Path, typer.Argument(metavar="MODEL.pth", help="State dict that torch.save wrote.")],
     out: Annotated[Path, typer.Argument(metavar="MODEL.safetensors", help="Checkpoint to write.")],
-    as_json: o.JsonOption = False,
-    overwrite: o.OverwriteOption = False,
-) -> None:
-    """Turn a .pth state dict into safetensors; runs no code."""
+    *,
+    run_options: RunOptions,
+) -> Result:
+    """Convert a .pth state dict to safetensors; runs no code."""
     from unlearn_cli.commands import convert as command
 
-    talk(as_json, False, "text")
-    finish(command.run(source, out, overwrite))
+    return command.run(source, out, run_options.overwrite)
 
 
-@app.command()
+@add_command(app, examples=("unlearn-cli clean results", "unlearn-cli clean results --remove"))
 def clean(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that runs have written in.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed and no run is using.")] = False,
-    as_json: o.JsonOption = False,
-) -> None:
-    """List what interrupted and killed runs left behind."""
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed, unless a run is using it.")] = False,
+) -> Result:
+    """List the files that interrupted and killed runs left."""
     from unlearn_cli.commands import clean as command
 
-    talk(as_json, False, "text")
-    finish(command.run(folder, remove=remove))
+    return command.run(folder, remove=remove)
 
 
-@app.command()
+@add_command(app, examples=("unlearn-cli schema report > report.schema.json",))
 def schema(
     of: Annotated[
-        Literal["manifest", "report", "deletion", "request"], typer.Argument(help="Whose schema.")
+        Literal["manifest", "report", "deletion", "request"], typer.Argument(help="Which file's schema.")
     ] = "manifest",
-) -> None:
+) -> Result:
     """Print the JSON Schema of the manifest, the report, deletion.yaml or a deletion request."""
     from unlearn_cli.cli import schema as command
 
-    finish(command.run(of))
-
-
-def divide(nproc: int, shard: bool) -> None:
-    """Start the same command in several processes and end as they end, unless this is one of them."""
-    if nproc > 1 and ranks.size() > 1:
-        raise UserError("--nproc: the launcher has started several processes already; leave it out")
-    if nproc > 1:
-        from unlearn_cli.cli.launch import launch, refuse_pipes
-
-        refuse_pipes(sys.argv[1:])
-        raise typer.Exit(launch(nproc, sys.argv[1:]))
-    if shard and ranks.size() == 1:
-        raise UserError("--shard: there is one process; give --nproc, or start several with torchrun")
-    console.settings.speaks = ranks.is_first()
-
-
-def refuse_processes() -> None:
-    """Refuse to do the same work several times over; runs of `shadow` are shared out by --cells."""
-    if ranks.size() > 1:
-        raise UserError("this command runs in one process; start it without torchrun")
-
-
-def talk(as_json: bool, quiet: bool, log_format: console.LogFormat) -> None:
-    console.settings.json, console.settings.quiet, console.settings.log_format = as_json, quiet, log_format
-
-
-def finish(result: Result) -> None:
-    """Print the result of a command and end with its exit code."""
-    document = json.dumps(result.document, sort_keys=True, allow_nan=False)
-    console.result(document if console.settings.json else result.text)
-    if result.exit_code:
-        ranks.let_the_first_end()
-        raise typer.Exit(result.exit_code)
+    return command.run(of)

@@ -1,4 +1,4 @@
-"""The options that commands share, each said once. No torch."""
+"""The arguments and options that commands have in common, except those of `RunOptions`. No torch."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -7,101 +7,99 @@ import typer
 
 from unlearn_cli import attacks, methods, metrics
 
-CheckpointArgument = Annotated[
+Checkpoint = Annotated[
     Path,
-    typer.Argument(metavar="MODEL", help="Checkpoint to read: .safetensors, .index.json, a folder with one, or a URL."),
-]
-ManifestOption = Annotated[Path, typer.Option("--manifest", "-m", help="Manifest: architecture, data, what to forget.")]
-OutOption = Annotated[Path, typer.Option("--out", "-o", help="Folder to write; must not exist.")]
-OptionalOutOption = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for report.json and report.html.")]
-ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting; repeatable.")]
-OriginalOption = Annotated[Path | None, typer.Option("--original", help="The checkpoint before unlearning.")]
-ReferenceOption = Annotated[
-    list[Path] | None, typer.Option("--reference", help="A checkpoint retrained without forget; repeatable.")
-]
-MethodOption = Annotated[
-    str, typer.Option("--method", help="How to unlearn.", autocompletion=lambda: list(methods.TABLE.items()))
-]
-MetricOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--metric", help="Metrics to compute; repeatable.", autocompletion=lambda: list(metrics.TABLE.items())
+    typer.Argument(
+        metavar="MODEL",
+        show_default=False,
+        help="Checkpoint to read: .safetensors, .index.json, a folder with one, or a URL.",
     ),
 ]
-AttackOption = Annotated[
+Manifest = Annotated[
+    Path,
+    typer.Option("--manifest", "-m", metavar="data.yaml", help="Manifest: architecture, data, what to forget."),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write; must not exist.")]
+OptionalOut = Annotated[
+    Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for report.json and report.html.")
+]
+Config = Annotated[Path | None, typer.Option("--config", metavar="FILE.yaml", help="YAML file of settings.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting; can be repeated.")
+]
+Original = Annotated[Path | None, typer.Option("--original", metavar="MODEL", help="The checkpoint before unlearning.")]
+References = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--reference",
+        metavar="MODEL",
+        help="Checkpoint that was retrained without the forget split; can be repeated.",
+    ),
+]
+Method = Annotated[
+    str,
+    typer.Option(
+        "--method", metavar="NAME", help="How to unlearn.", autocompletion=lambda: list(methods.TABLE.items())
+    ),
+]
+Metrics = Annotated[
     list[str] | None,
-    typer.Option("--attack", help="Attacks by name; repeatable.", autocompletion=lambda: list(attacks.TABLE.items())),
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="Metric to compute; can be repeated.",
+        autocompletion=lambda: list(metrics.TABLE.items()),
+    ),
 ]
-HalfOption = Annotated[
-    Literal["selection", "verdict", "all"],
-    typer.Option(help="Half of the hold-out: one to choose methods and settings by, one to judge with."),
+Attacks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attack",
+        metavar="NAME",
+        help="Attack to run; can be repeated.",
+        autocompletion=lambda: list(attacks.TABLE.items()),
+    ),
 ]
-AttemptsOption = Annotated[
+Attempts = Annotated[
     int,
-    typer.Option(min=1, help="How many methods or settings were judged before, this one counted; lowers the level."),
+    typer.Option(
+        metavar="N", min=1, help="How many methods or settings were judged so far, this one included; lowers the level."
+    ),
 ]
-TierOption = Annotated[
+Tier = Annotated[
     str | None,
-    typer.Option(help="quick: forward passes; standard: beside references; audit: shadow runs. Default: quick."),
-]
-ShadowsOption = Annotated[Path | None, typer.Option("--shadows", help="Folder of shadow runs, for the audit tier.")]
-RequireTierOption = Annotated[str | None, typer.Option(help="Exit 4 when the verdict is of a lower tier.")]
-InconclusiveOption = Annotated[
-    Literal["fail", "pass"], typer.Option(help="What a verdict that is not decided is for the exit code.")
-]
-JunitOption = Annotated[Path | None, typer.Option("--junit", help="JUnit XML of the gates, for CI.")]
-PicturesOption = Annotated[
-    bool, typer.Option("--pictures", help="Write reconstructions into pictures.html: evidence about people.")
-]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Go on with an original that is no better than chance; accept over-forgetting.")
-]
-DuplicatesOption = Annotated[
-    bool, typer.Option("--forget-duplicates", help="Forget records of retain that equal a forgotten one, too.")
-]
-
-AllowCodeOption = Annotated[
-    bool, typer.Option("--allow-code", help="Let the manifest name code of your own.", rich_help_panel="Runtime")
-]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel="Runtime")]
-PrecisionOption = Annotated[
-    Literal["auto", "fp32", "bf16"],
     typer.Option(
-        help="Of training: auto is what the device is fast in. bf16: of predictions, too.", rich_help_panel="Runtime"
+        metavar="TIER",
+        help="quick: forward passes; standard: also compares with references; audit: shadow runs. Default: quick.",
+        autocompletion=lambda: list(attacks.TIERS),
     ),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Root of all randomness.", rich_help_panel="Runtime")]
-BatchSizeOption = Annotated[int, typer.Option(min=2, help="Records a training step.", rich_help_panel="Runtime")]
-NprocOption = Annotated[
-    int, typer.Option(min=1, help="Processes on this machine: one a GPU.", rich_help_panel="Runtime")
+Shadows = Annotated[
+    Path | None, typer.Option("--shadows", metavar="DIR", help="Folder of shadow runs, for the audit tier.")
 ]
-CompileOption = Annotated[
-    bool, typer.Option("--compile", help="torch.compile: pays from some minutes on.", rich_help_panel="Runtime")
+RequireTier = Annotated[
+    str | None, typer.Option(metavar="TIER", help="Exit with code 4 when the verdict is of a lower tier.")
 ]
-ProfileOption = Annotated[
-    bool,
+Inconclusive = Annotated[
+    Literal["fail", "pass"], typer.Option(help="How an undecided verdict counts for the exit code.")
+]
+Requirements = Annotated[
+    list[str] | None,
     typer.Option(
-        "--profile", help="Measure where the time goes; the report has the shares.", rich_help_panel="Runtime"
+        "--require", metavar="CONDITION", help="Gate, such as 'test_forget.accuracy <= 0.02'; can be repeated."
     ),
 ]
-ShardOption = Annotated[
-    bool, typer.Option("--shard", help="Divide the weights among the processes, too.", rich_help_panel="Runtime")
+Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE.xml", help="JUnit XML of the gates, for CI.")]
+Pictures = Annotated[
+    bool, typer.Option("--pictures", help="Write reconstructions into pictures.html; they may show people.")
 ]
-MemoryOption = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        help="MiB of records to keep on the device, of all splits together; more are streamed.",
-        rich_help_panel="Runtime",
-    ),
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, and stop.")]
+Nproc = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Processes on this machine: one per GPU.", rich_help_panel="Runtime")
 ]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print the result as one JSON document.", rich_help_panel="Output")
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.", rich_help_panel="Output")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes, no progress bars.", rich_help_panel="Output")]
+LogFormat = Annotated[
+    Literal["text", "json"],
+    typer.Option("--log-format", help="Format of the notes on stderr.", rich_help_panel="Output"),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No notes, no bars.", rich_help_panel="Output")]
-LogFormatOption = Annotated[
-    Literal["text", "json"], typer.Option(help="How notes are written to stderr.", rich_help_panel="Output")
-]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the output.", rich_help_panel="Output")]

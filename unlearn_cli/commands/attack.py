@@ -39,14 +39,14 @@ CAVEATS = ["An attack that finds nothing shows that this attack finds nothing; a
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for."""
+class AttackOptions:
+    """What `attack` works on and does, besides the `RunOptions`."""
 
     checkpoint: Path
     manifest: Path
     tier: str | None = None
     attacks: tuple[str, ...] = ()
-    chosen: SettingSources = field(default_factory=SettingSources)
+    settings: SettingSources = field(default_factory=SettingSources)
     original: Path | None = None
     references: tuple[Path, ...] = ()
     shadows: Path | None = None
@@ -70,40 +70,40 @@ class Plan:
     shadows: ShadowRuns | None = None
 
 
-def run(asked: Asked, common: RunOptions) -> Result:
+def run(options: AttackOptions, run_options: RunOptions) -> Result:
     """Attack the checkpoint, and the original and references beside it, judge, and write the report if asked for."""
-    if asked.dry_run:
-        return run_claimed(asked, common)
-    with output_of(common.overwrite, asked.out, asked.junit):
-        return run_claimed(asked, common)
+    if options.dry_run:
+        return run_claimed(options, run_options)
+    with output_of(run_options.overwrite, options.out, options.junit):
+        return run_claimed(options, run_options)
 
 
-def run_claimed(asked: Asked, common: RunOptions) -> Result:
+def run_claimed(options: AttackOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
-    tier = asked.tier or (None if asked.attacks else "quick")
-    wanted = choose(tier, asked.attacks, asked.chosen)
-    check_options(asked, tier)
-    checkpoints = (asked.checkpoint, asked.original, *asked.references)
-    opened = open_inputs(asked.manifest, common, checkpoints, asked.out, decode=asked.dry_run)
-    if asked.junit:
-        files.check_output(asked.junit, common.overwrite, "file")
-    present = opened.manifest.sections | ({"original"} if asked.original else set())
-    present |= {"reference"} if asked.references else set()
-    runs = load_runs(asked.shadows, facts(opened)) if asked.shadows else None
+    tier = options.tier or (None if options.attacks else "quick")
+    wanted = choose(tier, options.attacks, options.settings)
+    check_options(options, tier)
+    checkpoints = (options.checkpoint, options.original, *options.references)
+    opened = open_inputs(options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
+    if options.junit:
+        files.check_output(options.junit, run_options.overwrite, "file")
+    present = opened.manifest.sections | ({"original"} if options.original else set())
+    present |= {"reference"} if options.references else set()
+    runs = load_runs(options.shadows, facts(opened)) if options.shadows else None
     present |= {"shadows"} if runs else set()
     base = plugin.load("attacks", "population")
-    suitability.check(base, present, opened.manifest.task, asked.manifest)
+    suitability.check(base, present, opened.manifest.task, options.manifest)
     refuse_copies(opened)
     holdout = class_matched_holdout(opened)
     runnable, skipped = applicable(wanted, opened, present, holdout.reason)
     if holdout.reason:
         console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
-    caveats = check_references(asked.references, opened)
+    caveats = check_references(options.references, opened)
     planned = Plan(runnable, skipped, holdout, caveats, runs)
     sizes = sizes_of(opened, planned.holdout) if tier else []
     for line in sizes:
         console.say(line)
-    if asked.dry_run:
+    if options.dry_run:
         text, document = split_counts(opened)
         names = [one.label for one in runnable]
         lines = [
@@ -124,7 +124,7 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
                 "images_decoded": opened.dataset.images_decoded,
             },
         )
-    return carry_out(asked, opened, planned, tier)
+    return carry_out(options, opened, planned, tier)
 
 
 def sizes_of(opened: Opened, holdout: Holdout) -> list[str]:
@@ -137,21 +137,21 @@ def sizes_of(opened: Opened, holdout: Holdout) -> list[str]:
     return advice(len(forget), len(holdout.positions), clusters=clusters)
 
 
-def check_options(asked: Asked, tier: str | None) -> None:
+def check_options(options: AttackOptions, tier: str | None) -> None:
     """Refuse options that contradict each other.
 
     Raises:
         UserError: says which.
     """
-    if asked.require_tier and asked.require_tier not in attacks.TIERS:
-        raise UserError(f"--require-tier {asked.require_tier}: expected one of {', '.join(attacks.TIERS)}")
-    if asked.require_tier and tier is None:
+    if options.require_tier and options.require_tier not in attacks.TIERS:
+        raise UserError(f"--require-tier {options.require_tier}: expected one of {', '.join(attacks.TIERS)}")
+    if options.require_tier and tier is None:
         raise UserError("--require-tier: attacks by name give no verdict; ask for a --tier")
-    if tier == "audit" and asked.shadows is None:
+    if tier == "audit" and options.shadows is None:
         raise UserError("--tier audit: needs --shadows, a folder that 'unlearn-cli shadow' has filled")
-    if asked.pictures and asked.out is None:
+    if options.pictures and options.out is None:
         raise UserError("--pictures: pictures go into the report's folder; give --out")
-    if len(asked.references) != len({path.resolve() for path in asked.references}):
+    if len(options.references) != len({path.resolve() for path in options.references}):
         raise UserError("--reference: a checkpoint is given twice; each must come from a training of its own")
 
 
@@ -169,8 +169,8 @@ def refuse_copies(opened: Opened) -> None:
         )
 
 
-def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> Result:
-    console.say(f"attack: {asked.checkpoint.name}; loading torch")
+def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str | None) -> Result:
+    console.say(f"attack: {options.checkpoint.name}; loading torch")
     from unlearn_cli.checkpoints import (
         checkpoint,
     )  # torch comes with it: seconds, only after all that can be checked without
@@ -179,15 +179,15 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
     from unlearn_cli.reporting import composing
 
     started = composing.format_now()
-    weights = {"subject": checkpoint.load(asked.checkpoint)}
-    if asked.original:
-        weights["original"] = checkpoint.load(asked.original)
-    weights |= {reference_role(i): checkpoint.load(path) for i, path in enumerate(asked.references)}
+    weights = {"subject": checkpoint.load(options.checkpoint)}
+    if options.original:
+        weights["original"] = checkpoint.load(options.original)
+    weights |= {reference_role(i): checkpoint.load(path) for i, path in enumerate(options.references)}
     refuse_same_weights(weights)
-    scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, asked.checkpoint)
+    scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, options.checkpoint)
     with session.start(opened, target=scale) as current:
         # The subject alone may have forgotten, so it is judged by what it should still know.
-        known, path = ("train", asked.original) if asked.original else ("retain", asked.checkpoint)
+        known, path = ("train", options.original) if options.original else ("retain", options.checkpoint)
         first = weights.get("original", weights["subject"])
         current.check_fits(current.load(first), first, path, known)
         positions = None if planned.holdout.reason else planned.holdout.positions
@@ -202,11 +202,11 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
             skipped=[*planned.skipped, *ran.skipped],
             confusions=measuring.confusions(evidence),
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
-            original=composing.describe_checkpoint(weights["original"], "original") if asked.original else None,
+            original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
             references=composing.describe_references([weights[role] for role in evidence.references()]),
             inputs=sorted({name for one in planned.wanted for name in one.attack.needs}),
             caveats=[
-                *composing.list_caveats(opened, bool(asked.references), None),
+                *composing.list_caveats(opened, bool(options.references), None),
                 *planned.holdout.caveats,
                 *planned.caveats,
                 *CAVEATS,
@@ -214,15 +214,15 @@ def carry_out(asked: Asked, opened: Opened, planned: Plan, tier: str | None) -> 
             ],
         )
         if tier:
-            judge_all(document, evidence, ran, asked, tier)
-    write(document, asked, opened, ran.pictures)
-    code = exit_code(document.verdict, inconclusive=asked.inconclusive, tier=tier, require_tier=asked.require_tier)
+            judge_all(document, evidence, ran, options, tier)
+    write(document, options, opened, ran.pictures)
+    code = exit_code(document.verdict, inconclusive=options.inconclusive, tier=tier, require_tier=options.require_tier)
     if code:
         tables.warn_of_gates(document)
-    return Result(attack_text(document), document.model_dump(mode="json"), code, asked.out)
+    return Result(attack_text(document), document.model_dump(mode="json"), code, options.out)
 
 
-def judge_all(document: "Report", evidence: "Evidence", ran: Any, asked: Asked, tier: str) -> None:
+def judge_all(document: "Report", evidence: "Evidence", ran: Any, options: AttackOptions, tier: str) -> None:
     """Add gates, verdict and how it came about."""
     from unlearn_cli.evaluation import attacking
     from unlearn_cli.verdict.control import judge
@@ -231,21 +231,21 @@ def judge_all(document: "Report", evidence: "Evidence", ran: Any, asked: Asked, 
     controls = [candidates[role] for role in candidates if role != "subject"]
     half = evidence.session.opened.common.half
     document.gates, document.verdict, document.judgement = judge(
-        candidates["subject"], controls, tier, attempts=asked.attempts, half=half
+        candidates["subject"], controls, tier, attempts=options.attempts, half=half
     )
 
 
-def write(document: "Report", asked: Asked, opened: Opened, pictures: "dict[str, Picture]") -> None:
+def write(document: "Report", options: AttackOptions, opened: Opened, pictures: "dict[str, Picture]") -> None:
     """Write the report's folder and the file for CI, if they are asked for."""
     from unlearn_cli.reporting import junit, writing
 
     if not ranks.is_first():
         return
-    if asked.out is not None:
-        with files.output_folder(asked.out, overwrite=opened.common.overwrite) as folder:
+    if options.out is not None:
+        with files.output_folder(options.out, overwrite=opened.common.overwrite) as folder:
             writing.write_report(document, folder, pages=opened.common.pages)
-            if asked.pictures:
+            if options.pictures:
                 writing.write_pictures(document, folder, pictures)
-    if asked.junit is not None:
-        with files.output_file(asked.junit, replace=opened.common.overwrite) as path:
+    if options.junit is not None:
+        with files.output_file(options.junit, replace=opened.common.overwrite) as path:
             path.write_text(junit.junit(document), encoding="utf-8")

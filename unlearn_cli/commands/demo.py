@@ -65,24 +65,23 @@ class Stopped(CliError):
         self.exit_code = exit_code
 
 
-def run(out: Path, common: RunOptions, execute: Callable[[list[str]], int]) -> Result:
+def run(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int]) -> Result:
     """Write the manifest, run the commands in order, and tell what came out; `execute` runs one command line."""
-    with output_of(common.overwrite, out):
-        return run_claimed(out, common, execute)
+    with output_of(run_options.overwrite, out):
+        return run_claimed(out, run_options, execute)
 
 
-def run_claimed(out: Path, common: RunOptions, execute: Callable[[list[str]], int]) -> Result:
+def run_claimed(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int]) -> Result:
     """Do the work, while no other run writes to the same place."""
-    files.check_output(out, common.overwrite)
-    flags = ["--device", common.device, "--seed", str(common.seed), *(["--quiet"] if console.settings.quiet else [])]
-    with files.output_folder(out, overwrite=common.overwrite) as folder:
+    files.check_output(out, run_options.overwrite)
+    flags = ["--device", run_options.device, "--seed", str(run_options.seed)]
+    with files.output_folder(out, overwrite=run_options.overwrite) as folder:
         (folder / "manifest.yaml").write_text(MANIFEST, encoding="utf-8")
-        commands = [
-            f"unlearn-cli {step} --device {common.device} --seed {common.seed} --overwrite" for step in STEPS.values()
-        ]
+        commands = [f"unlearn-cli {step} {shlex.join(flags)} --overwrite" for step in STEPS.values()]
         script = folder / "commands.sh"
         script.write_text(SCRIPT.format(commands="\n".join(commands)), encoding="utf-8")
         script.chmod(0o755)
+        flags += ["--quiet"] if console.settings.quiet else []
         with contextlib.chdir(folder), console.captured():
             for number, (what, step) in enumerate(STEPS.items(), 1):
                 console.show(f"\n[{number}/{len(STEPS)}] {what}\n$ unlearn-cli {step}")

@@ -7,7 +7,8 @@ from pathlib import Path
 from unlearn_cli import console, metrics, ranks
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.plan import split_counts
-from unlearn_cli.commands.result import Result, to_result
+from unlearn_cli.commands.report_result import to_result
+from unlearn_cli.commands.result import Result
 from unlearn_cli.data.notices import as_data
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.evaluation import targets
@@ -21,8 +22,8 @@ from unlearn_cli.storage import files
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for."""
+class EvaluateOptions:
+    """What `evaluate` works on and does, besides the `RunOptions`."""
 
     checkpoint: Path
     manifest: Path
@@ -42,30 +43,30 @@ class Asked:
         return costs | ({"original"} if self.original else set()) | ({"reference"} if self.references else set())
 
 
-def run(asked: Asked, common: RunOptions) -> Result:
+def run(options: EvaluateOptions, run_options: RunOptions) -> Result:
     """Measure, judge, and write the report if a folder is given."""
-    if asked.dry_run:
-        return run_claimed(asked, common)
-    with output_of(common.overwrite, asked.out, asked.junit):
-        return run_claimed(asked, common)
+    if options.dry_run:
+        return run_claimed(options, run_options)
+    with output_of(run_options.overwrite, options.out, options.junit):
+        return run_claimed(options, run_options)
 
 
-def run_claimed(asked: Asked, common: RunOptions) -> Result:
+def run_claimed(options: EvaluateOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
-    if asked.junit:
-        files.check_output(asked.junit, common.overwrite, "file")
-    checkpoints = (asked.checkpoint, asked.original, *asked.references)
-    opened = open_inputs(asked.manifest, common, checkpoints, asked.out, decode=asked.dry_run)
+    if options.junit:
+        files.check_output(options.junit, run_options.overwrite, "file")
+    checkpoints = (options.checkpoint, options.original, *options.references)
+    opened = open_inputs(options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
     if not opened.dataset.splits:
-        raise UserError(f"{asked.manifest}: has no 'data' section; there is nothing to evaluate on")
-    for condition in asked.require:
+        raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to evaluate on")
+    for condition in options.require:
         check_requirement(condition, opened.manifest.task)
-    conditions = [*opened.manifest.gates, *asked.require]
+    conditions = [*opened.manifest.gates, *options.require]
     judged = [parse_gate(condition, opened.manifest.task).metric for condition in conditions]
-    names = chosen_metrics(asked, opened, judged)
-    references = check_references(asked.references, opened)
+    names = chosen_metrics(options, opened, judged)
+    references = check_references(options.references, opened)
     copies = find_copies(opened)
-    if asked.dry_run:
+    if options.dry_run:
         text, document = split_counts(opened)
         return Result(
             text,
@@ -79,7 +80,7 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
                 "images_decoded": opened.dataset.images_decoded,
             },
         )
-    return carry_out(asked, opened, names, conditions, copies, references)
+    return carry_out(options, opened, names, conditions, copies, references)
 
 
 def check_requirement(condition: str, task: str) -> None:
@@ -95,22 +96,22 @@ def cost_is_known(checkpoint: Path) -> bool:
     return (folder / "report.json").is_file()
 
 
-def chosen_metrics(asked: Asked, opened: Opened, judged: Sequence[str]) -> list[str]:
+def chosen_metrics(options: EvaluateOptions, opened: Opened, judged: Sequence[str]) -> list[str]:
     """Return the metrics asked for, or those of the task that the inputs suffice for, and those of the gates.
 
     Raises:
         UserError: there is no metric of that name for the task, or what it needs is not given; or a setting is wrong.
     """
-    task, present = opened.manifest.task, opened.manifest.sections | asked.given
-    for name in asked.metrics:
+    task, present = opened.manifest.task, opened.manifest.sections | options.given
+    for name in options.metrics:
         if name not in metrics.TABLE:
             raise UserError(f"--metric: unknown metric '{name}'; {did_you_mean(name, metrics.TABLE)}")
         if name not in metrics.ALLOWED[task]:
             defined = ", ".join(metrics.ALLOWED[task])
             raise UserError(f"--metric: '{name}' is not defined for {task}; defined are {defined}")
-    wanted = dict.fromkeys([*(asked.metrics or metrics.DEFAULTS[task]), *judged])
-    names = computable(list(wanted), present, asked.metrics)
-    check_settings(asked.settings, names)
+    wanted = dict.fromkeys([*(options.metrics or metrics.DEFAULTS[task]), *judged])
+    names = computable(list(wanted), present, options.metrics)
+    check_settings(options.settings, names)
     return names
 
 
@@ -158,36 +159,41 @@ def check_settings(assignments: Sequence[str], names: Sequence[str]) -> None:
 
 
 def carry_out(
-    asked: Asked, opened: Opened, names: list[str], conditions: list[str], copies: Copies, unverified: list[str]
+    options: EvaluateOptions,
+    opened: Opened,
+    names: list[str],
+    conditions: list[str],
+    copies: Copies,
+    unverified: list[str],
 ) -> Result:
-    console.say(f"evaluate: {asked.checkpoint.name}; loading torch")
+    console.say(f"evaluate: {options.checkpoint.name}; loading torch")
     from unlearn_cli.checkpoints import checkpoint
     from unlearn_cli.evaluation import measuring, over_forgetting, session
     from unlearn_cli.evaluation.evidence import Evidence
     from unlearn_cli.reporting import composing, junit, writing
 
     started = composing.format_now()
-    others = [checkpoint.load(path) for path in asked.references]
+    others = [checkpoint.load(path) for path in options.references]
     weights = {
-        **({"original": checkpoint.load(asked.original)} if asked.original else {}),
-        "subject": checkpoint.load(asked.checkpoint),
+        **({"original": checkpoint.load(options.original)} if options.original else {}),
+        "subject": checkpoint.load(options.checkpoint),
         **{reference_role(i): made for i, made in enumerate(others)},
     }
-    scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, asked.checkpoint)
+    scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, options.checkpoint)
     with session.start(opened, target=scale) as current:
         # The subject alone may have forgotten, so it is judged by what it should still know.
-        known, path = ("train", asked.original) if asked.original else ("retain", asked.checkpoint)
+        known, path = ("train", options.original) if options.original else ("retain", options.checkpoint)
         first = weights.get("original", weights["subject"])
         current.check_fits(current.load(first), first, path, known)
         evidence = Evidence(current, weights, holdout=measuring.holdout(opened))
-        measured = measuring.measure_all(evidence, names, asked.settings)
+        measured = measuring.measure_all(evidence, names, options.settings)
         document = composing.compose_report(
             current,
             "evaluate",
             started,
             metrics=measured,
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
-            original=composing.describe_checkpoint(weights["original"], "original") if asked.original else None,
+            original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
             references=composing.describe_references(others),
             comparisons=measuring.comparisons(measured),
             confusions=measuring.confusions(evidence),
@@ -196,9 +202,9 @@ def carry_out(
             caveats=[*composing.list_caveats(opened, bool(others), copies), *unverified],
         )
     composing.add_gates(document, conditions, force=opened.common.force)
-    writing.save_report(document, asked.out, overwrite=opened.common.overwrite, pages=opened.common.pages)
-    if asked.junit and ranks.is_first():
-        with files.output_file(asked.junit, replace=opened.common.overwrite) as file:
+    writing.save_report(document, options.out, overwrite=opened.common.overwrite, pages=opened.common.pages)
+    if options.junit and ranks.is_first():
+        with files.output_file(options.junit, replace=opened.common.overwrite) as file:
             file.write_text(junit.junit(document), encoding="utf-8")
     text = [tables.metrics_table(document), tables.comparisons_table(document), tables.gates_table(document)]
-    return to_result(document, "\n\n".join(filter(None, text)), asked.out)
+    return to_result(document, "\n\n".join(filter(None, text)), options.out)

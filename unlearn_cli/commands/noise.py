@@ -18,38 +18,38 @@ from unlearn_cli.storage.version import VERSION
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for."""
+class NoiseOptions:
+    """What `noise` works on and does, besides the `RunOptions`."""
 
     checkpoint: Path
     manifest: Path
     out: Path
     classes: tuple[str, ...] = ()
-    chosen: SettingSources = field(default_factory=SettingSources)
+    settings: SettingSources = field(default_factory=SettingSources)
 
 
-def run(asked: Asked, common: RunOptions) -> Result:
+def run(options: NoiseOptions, run_options: RunOptions) -> Result:
     """Learn the noise; write it as safetensors, with a picture of it beside."""
-    with output_of(common.overwrite, asked.out):
-        return run_claimed(asked, common)
+    with output_of(run_options.overwrite, options.out):
+        return run_claimed(options, run_options)
 
 
-def run_claimed(asked: Asked, common: RunOptions) -> Result:
+def run_claimed(options: NoiseOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     learner = plugin.inspect("noise", "learn_noise", "unlearn_cli.learning.noise")
-    settings = plugin.settings(learner, asked.chosen.config, asked.chosen.assignments)
-    if asked.out.suffix != ".safetensors":
-        raise UserError(f"--out {asked.out}: noise is a .safetensors file; give it that ending")
-    described = read_manifest(asked.manifest)
+    settings = plugin.settings(learner, options.settings.config, options.settings.assignments)
+    if options.out.suffix != ".safetensors":
+        raise UserError(f"--out {options.out}: noise is a .safetensors file; give it that ending")
+    described = read_manifest(options.manifest)
     if described.task == "regression":
-        raise UserError(f"{asked.manifest}: noise is learned for classes; a regression has none")
-    check_places(described, asked.manifest, common, (asked.checkpoint,), asked.out, "file")
-    picture_path = asked.out.with_suffix(".png")
-    files.check_output(picture_path, common.overwrite, "file")
-    opened = open_data(described, asked.manifest, common)
-    classes = chosen_classes(asked.classes, opened)
+        raise UserError(f"{options.manifest}: noise is learned for classes; a regression has none")
+    check_places(described, options.manifest, run_options, (options.checkpoint,), options.out, "file")
+    picture_path = options.out.with_suffix(".png")
+    files.check_output(picture_path, run_options.overwrite, "file")
+    opened = open_data(described, options.manifest, run_options)
+    classes = chosen_classes(options.classes, opened)
 
-    console.say(f"noise: {asked.checkpoint.name}; loading torch")
+    console.say(f"noise: {options.checkpoint.name}; loading torch")
     from unlearn_cli.checkpoints import (
         checkpoint,
     )  # torch comes with it: seconds, only after all that can be checked without
@@ -58,7 +58,7 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
     from unlearn_cli.learning.noise import save_noise
     from unlearn_cli.reporting.writing import draw_samples
 
-    weights = checkpoint.load(asked.checkpoint)
+    weights = checkpoint.load(options.checkpoint)
     with session.start(opened) as current, current.run.autocast():
         original = current.load(weights)
         current.check_logits(original)
@@ -72,22 +72,22 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
         picture = take_picture(current, "noise")
     assert picture is not None
     lineage = {"unlearn_cli.parent": weights.tensor_digest, "unlearn_cli.version": VERSION}
-    replace = common.overwrite
+    replace = run_options.overwrite
     with (
-        files.output_file(asked.out, replace=replace) as new,
+        files.output_file(options.out, replace=replace) as new,
         files.output_file(picture_path, replace=replace) as new_picture,
     ):
         save_noise(new, noise, lineage)
         new_picture.write_bytes(draw_samples(picture))
     curve = [float(value) for value in noise.curve]
     document = {
-        "noise": str(asked.out),
+        "noise": str(options.out),
         "picture": str(picture_path),
         "classes": classes,
         "curve": curve,
         "settings": settings.model_dump(),
     }
-    return Result(str(asked.out), document)
+    return Result(str(options.out), document)
 
 
 def chosen_classes(names: tuple[str, ...], opened: Opened) -> list[int]:

@@ -29,8 +29,8 @@ MOST = 10_000  # runs
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for."""
+class ShadowOptions:
+    """What `shadow` works on and does, besides the `RunOptions`."""
 
     manifest: Path
     method: str
@@ -38,34 +38,34 @@ class Asked:
     cells: str
     canaries: float = 0.0
     retained: int | None = None
-    chosen: SettingSources = field(default_factory=SettingSources)
+    settings: SettingSources = field(default_factory=SettingSources)
     training: tuple[str, ...] = ()
     dry_run: bool = False
 
 
-def run(asked: Asked, common: RunOptions) -> Result:
+def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     """Do the runs asked for that are not done yet."""
-    wanted = numbers(asked.cells)
-    method = plugin.load("methods", asked.method)
-    settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
+    wanted = numbers(options.cells)
+    method = plugin.load("methods", options.method)
+    settings = plugin.settings(method, options.settings.config, options.settings.assignments)
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
-    training = plugin.settings(recipe, None, asked.training)
-    described = read_manifest(asked.manifest)
-    suitability.check(method, described.sections, described.task, asked.manifest)
-    suitability.check(plugin.load("attacks", "population"), described.sections, described.task, asked.manifest)
-    opened = open_described(described, asked.manifest, common, decode=asked.dry_run)
-    suitability.check_selection(method, opened.dataset.forget_classes, described.sections, asked.manifest)
-    game = prepared(opened, method, settings, recipe, training, asked)
-    plan = {**facts(opened), **recipe_of(game, asked.canaries)}
-    shadows.check_plan(asked.folder, plan)
-    missing = [number for number in wanted if not shadows.cell_path(asked.folder, number).is_file()]
+    training = plugin.settings(recipe, None, options.training)
+    described = read_manifest(options.manifest)
+    suitability.check(method, described.sections, described.task, options.manifest)
+    suitability.check(plugin.load("attacks", "population"), described.sections, described.task, options.manifest)
+    opened = open_described(described, options.manifest, run_options, decode=options.dry_run)
+    suitability.check_selection(method, opened.dataset.forget_classes, described.sections, options.manifest)
+    game = prepared(opened, method, settings, recipe, training, options)
+    plan = {**facts(opened), **recipe_of(game, options.canaries)}
+    shadows.check_plan(options.folder, plan)
+    missing = [number for number in wanted if not shadows.cell_path(options.folder, number).is_file()]
     for line in told(game, len(wanted), len(missing)):
         console.say(line)
-    if not asked.dry_run and missing:
-        carry_out(game, asked.folder, plan, missing)
-    done = len(list(asked.folder.glob("cell-*.safetensors")))
+    if not options.dry_run and missing:
+        carry_out(game, options.folder, plan, missing)
+    done = len(list(options.folder.glob("cell-*.safetensors")))
     runs = pluralize(done, "run")
-    return Result(f"{runs} in {asked.folder}", {"folder": str(asked.folder), "runs": done, "cells": wanted})
+    return Result(f"{runs} in {options.folder}", {"folder": str(options.folder), "runs": done, "cells": wanted})
 
 
 def numbers(text: str) -> list[int]:
@@ -87,19 +87,19 @@ def numbers(text: str) -> list[int]:
 
 
 def prepared(
-    opened: Opened, method: Plugin, settings: BaseModel, recipe: Plugin, training: BaseModel, asked: Asked
+    opened: Opened, method: Plugin, settings: BaseModel, recipe: Plugin, training: BaseModel, options: ShadowOptions
 ) -> Game:
     """Choose the audited records: all of forget, the canaries among them, and a sample of retain.
 
     Raises:
         UserError: canaries are asked for in a regression, or more of retain than half of it.
     """
-    dataset, share = opened.dataset, asked.canaries
+    dataset, share = opened.dataset, options.canaries
     if share and dataset.task == "regression":
         raise UserError("--canaries: are records with a wrong class; a regression has none")
     forget = dataset.split("forget")
     mask, labels = shadows.canaries(opened.common.seed, share, forget.labels, dataset.num_outputs)
-    audited, sample = replace(forget, labels=labels), sample_of_retain(opened, asked.retained)
+    audited, sample = replace(forget, labels=labels), sample_of_retain(opened, options.retained)
     return Game(opened, method, settings, recipe, training, audited, mask, sample)
 
 
@@ -119,16 +119,16 @@ def facts(opened: Opened) -> dict[str, Any]:
 
 def recipe_of(game: Game, share: float) -> dict[str, Any]:
     """Return what else two runs must share to be pooled."""
-    common = game.opened.common
+    run_options = game.opened.common
     return {
         "method": game.method.name,
         "settings": game.settings.model_dump(mode="json"),
         "training": game.training.model_dump(mode="json"),
         "canaries": share,
-        "seed": common.seed,
+        "seed": run_options.seed,
         "retained": len(game.retained),
-        "batch_size": common.batch_size,
-        "precision": common.precision,
+        "batch_size": run_options.batch_size,
+        "precision": run_options.precision,
         "version": VERSION,
     }
 

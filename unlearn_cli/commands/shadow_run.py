@@ -88,7 +88,7 @@ def changed(game: Game, members: np.ndarray, kept: np.ndarray, number: int, stag
     splits["audited"] = replace(audited, name="audited")
     game_split = replace(opened.dataset, splits=splits)
     seed = derive(opened.common.seed, "shadow", number, stage) % 2**31
-    return replace(opened, dataset=game_split, common=replace(opened.common, seed=seed))
+    return replace(opened, dataset=game_split, common=opened.common.model_copy(update={"seed": seed}))
 
 
 def joined(name: str, one: Split, other: Split) -> Split:

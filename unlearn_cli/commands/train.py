@@ -5,7 +5,8 @@ from pathlib import Path
 
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import output_of
-from unlearn_cli.commands.result import Result, to_result
+from unlearn_cli.commands.report_result import to_result
+from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.inputs import (
@@ -24,35 +25,35 @@ from unlearn_cli.storage.version import VERSION
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for."""
+class TrainOptions:
+    """What `train` works on and does, besides the `RunOptions`."""
 
     manifest: Path
     out: Path
     split: str = "train"
     start: Path | None = None
-    chosen: SettingSources = field(default_factory=SettingSources)
+    settings: SettingSources = field(default_factory=SettingSources)
 
 
-def run(asked: Asked, common: RunOptions) -> Result:
+def run(options: TrainOptions, run_options: RunOptions) -> Result:
     """Train, measure, and write checkpoint and report together."""
-    with output_of(common.overwrite, asked.out):
-        return run_claimed(asked, common)
+    with output_of(run_options.overwrite, options.out):
+        return run_claimed(options, run_options)
 
 
-def run_claimed(asked: Asked, common: RunOptions) -> Result:
+def run_claimed(options: TrainOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
-    settings = plugin.settings(recipe, asked.chosen.config, asked.chosen.assignments)
-    opened = open_inputs(asked.manifest, common, (asked.start,), asked.out)
+    settings = plugin.settings(recipe, options.settings.config, options.settings.assignments)
+    opened = open_inputs(options.manifest, run_options, (options.start,), options.out)
     if not opened.dataset.splits:
-        raise UserError(f"{asked.manifest}: has no 'data' section; there is nothing to train on")
-    if asked.split == "retain" and opened.manifest.forget is None:
+        raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to train on")
+    if options.split == "retain" and opened.manifest.forget is None:
         raise UserError(
-            f"{asked.manifest}: has no 'forget' section, so there is no 'retain'; add one, or train on 'train'"
+            f"{options.manifest}: has no 'forget' section, so there is no 'retain'; add one, or train on 'train'"
         )
 
-    console.say(f"train: {opened.manifest.model.architecture} on {asked.split}; loading torch")
+    console.say(f"train: {opened.manifest.model.architecture} on {options.split}; loading torch")
     from unlearn_cli.checkpoints import (
         checkpoint,
     )  # torch comes with it: seconds, only after all that can be checked without
@@ -62,18 +63,18 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
     from unlearn_cli.runtime.output import output_folder
 
     started = composing.format_now()
-    weights = checkpoint.load(asked.start) if asked.start else None
-    key = resume_key(opened, settings, split=asked.split, start=weights.tensor_digest if weights else None)
-    partial = partial_folder(asked.out, key)
-    scale = targets.target_to_train_with(opened, weights.metadata if weights else None, asked.start)
+    weights = checkpoint.load(options.start) if options.start else None
+    key = resume_key(opened, settings, split=options.split, start=weights.tensor_digest if weights else None)
+    partial = partial_folder(options.out, key)
+    scale = targets.target_to_train_with(opened, weights.metadata if weights else None, options.start)
     with (
         session.start(opened, partial, scale) as current,
-        output_folder(asked.out, overwrite=common.overwrite) as folder,
+        output_folder(options.out, overwrite=run_options.overwrite) as folder,
     ):
         model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
         current.check_logits(model)
         current.note_auxiliary_heads(model)
-        train = current.batches(asked.split, augmented=True)
+        train = current.batches(options.split, augmented=True)
         inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
         with current.run.timed("train"), current.run.counted(model), current.run.autocast():
             model = recipe.call(inputs, settings)
@@ -81,11 +82,11 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
         measured = {"subject": measure_network(current, model, "trained")}
         lineage = {
             "method": "train",
-            "split": asked.split,
+            "split": options.split,
             **lineage_of(opened),
-            "trained_on": content_digest(opened.dataset.split(asked.split)),
+            "trained_on": content_digest(opened.dataset.split(options.split)),
             "settings": settings_digest(settings),
-            "seed": str(common.seed),
+            "seed": str(run_options.seed),
             "version": VERSION,
             **targets.as_lineage(opened.manifest.task, scale),
             **({"parent": weights.tensor_digest} if weights else {}),
@@ -96,13 +97,13 @@ def run_claimed(asked: Asked, common: RunOptions) -> Result:
             current,
             "train",
             started,
-            inputs=[asked.split],
+            inputs=[options.split],
             metrics=measured,
             settings=settings.model_dump(mode="json"),
             subject=composing.describe_checkpoint(checkpoint.load(path), "trained"),
             caveats=[*current.run.notes],
         )
-        writing.write_report(document, folder, pages=common.pages)
+        writing.write_report(document, folder, pages=run_options.pages)
     forget_state(partial)
     console.show(tables.metrics_table(document))
-    return to_result(document, str(asked.out), asked.out)
+    return to_result(document, str(options.out), options.out)

@@ -11,7 +11,8 @@ from unlearn_cli import console, metrics
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.evaluate import computable
 from unlearn_cli.commands.plan import plan
-from unlearn_cli.commands.result import Result, to_result
+from unlearn_cli.commands.report_result import to_result
+from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.inputs import (
@@ -47,81 +48,81 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for."""
+class UnlearnOptions:
+    """What `unlearn` works on and does, besides the `RunOptions`."""
 
     checkpoint: Path
     manifest: Path
     method: str
     out: Path
-    chosen: SettingSources = field(default_factory=SettingSources)
+    settings: SettingSources = field(default_factory=SettingSources)
     noise: Path | None = None
     references: tuple[Path, ...] = ()
     evaluate: bool = True
     dry_run: bool = False
 
 
-def run(asked: Asked, common: RunOptions) -> Result:
+def run(options: UnlearnOptions, run_options: RunOptions) -> Result:
     """Check all that can be checked, unlearn, measure before and after, and write checkpoint and report together."""
-    if asked.dry_run:
-        return run_claimed(asked, common)
-    with output_of(common.overwrite, asked.out):
-        return run_claimed(asked, common)
+    if options.dry_run:
+        return run_claimed(options, run_options)
+    with output_of(run_options.overwrite, options.out):
+        return run_claimed(options, run_options)
 
 
-def run_claimed(asked: Asked, common: RunOptions) -> Result:
+def run_claimed(options: UnlearnOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
-    method = plugin.load("methods", asked.method)
-    settings = plugin.settings(method, asked.chosen.config, asked.chosen.assignments)
-    described = read_manifest(asked.manifest)
-    check_manifest(asked, method, described)
-    checkpoints = (asked.checkpoint, *asked.references)
-    opened = open_described(described, asked.manifest, common, checkpoints, asked.out, decode=asked.dry_run)
+    method = plugin.load("methods", options.method)
+    settings = plugin.settings(method, options.settings.config, options.settings.assignments)
+    described = read_manifest(options.manifest)
+    check_manifest(options, method, described)
+    checkpoints = (options.checkpoint, *options.references)
+    opened = open_described(described, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
     present = opened.manifest.sections
-    suitability.check_selection(method, opened.dataset.forget_classes, present, asked.manifest)
+    suitability.check_selection(method, opened.dataset.forget_classes, present, options.manifest)
     if constant := constant_network(opened):
         console.warn(constant)
-    copies, unverified = find_copies(opened), check_references(asked.references, opened)
-    if asked.dry_run:
+    copies, unverified = find_copies(opened), check_references(options.references, opened)
+    if options.dry_run:
         return plan(opened, method, settings, copies.in_retain)
-    return carry_out(asked, opened, method, settings, copies, unverified)
+    return carry_out(options, opened, method, settings, copies, unverified)
 
 
-def check_manifest(asked: Asked, method: Plugin, described: Manifest) -> None:
+def check_manifest(options: UnlearnOptions, method: Plugin, described: Manifest) -> None:
     """Refuse, before any data is read, a manifest that lacks what the method needs."""
     if described.forget is None:
-        raise UserError(f"{asked.manifest}: has no 'forget' section; say there what must be forgotten")
-    suitability.check(method, described.sections, described.task, asked.manifest)
-    if asked.noise and "noise" not in method.optional:
+        raise UserError(f"{options.manifest}: has no 'forget' section; say there what must be forgotten")
+    suitability.check(method, described.sections, described.task, options.manifest)
+    if options.noise and "noise" not in method.optional:
         raise UserError(f"--noise: {method.name} takes no noise; leave it out")
-    if asked.noise:
-        files.regular_file(asked.noise, "--noise", missing="there is no such file; 'unlearn-cli noise' makes one")
+    if options.noise:
+        files.regular_file(options.noise, "--noise", missing="there is no such file; 'unlearn-cli noise' makes one")
 
 
 def carry_out(
-    asked: Asked, opened: Opened, method: Plugin, settings: BaseModel, copies: Copies, unverified: list[str]
+    options: UnlearnOptions, opened: Opened, method: Plugin, settings: BaseModel, copies: Copies, unverified: list[str]
 ) -> Result:
-    console.say(f"unlearn: {method.name} on {asked.checkpoint.name}; loading torch")
+    console.say(f"unlearn: {method.name} on {options.checkpoint.name}; loading torch")
     from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
     from unlearn_cli.evaluation import measuring, session
     from unlearn_cli.evaluation.pictures import take_picture
     from unlearn_cli.reporting import composing, writing
     from unlearn_cli.runtime.output import output_folder
 
-    names = measured_metrics(opened, bool(asked.references))
+    names = measured_metrics(opened, bool(options.references))
     started = composing.format_now()
-    weights = checkpoint.load(asked.checkpoint)
-    others = [checkpoint.load(path) for path in asked.references]
-    noise = files.sha256(asked.noise) if asked.noise else None
+    weights = checkpoint.load(options.checkpoint)
+    others = [checkpoint.load(path) for path in options.references]
+    noise = files.sha256(options.noise) if options.noise else None
     key = resume_key(opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise)
-    partial = partial_folder(asked.out, key)
-    scale = targets.target_of_checkpoint(opened, weights.metadata, asked.checkpoint)
+    partial = partial_folder(options.out, key)
+    scale = targets.target_of_checkpoint(opened, weights.metadata, options.checkpoint)
     with (
         session.start(opened, partial, scale) as current,
-        output_folder(asked.out, overwrite=opened.common.overwrite) as folder,
+        output_folder(options.out, overwrite=opened.common.overwrite) as folder,
     ):
-        evaluated = asked.evaluate and bool(opened.dataset.splits)
-        model, given, before = unlearned(current, asked, method, settings, weights, evaluated)
+        evaluated = options.evaluate and bool(opened.dataset.splits)
+        model, given, before = unlearned(current, options, method, settings, weights, evaluated)
         gc.collect()  # what the method worked with is large, and a divided network is full of cycles
         lineage = {
             "method": method.name,
@@ -161,11 +162,16 @@ def carry_out(
     forget_state(partial)
     for table in filter(None, (tables.metrics_table(document), tables.gates_table(document))):
         console.show(table)
-    return to_result(document, str(asked.out), asked.out)
+    return to_result(document, str(options.out), options.out)
 
 
 def unlearned(
-    current: "Session", asked: Asked, method: Plugin, settings: BaseModel, weights: "Checkpoint", evaluated: bool
+    current: "Session",
+    options: UnlearnOptions,
+    method: Plugin,
+    settings: BaseModel,
+    weights: "Checkpoint",
+    evaluated: bool,
 ) -> "tuple[nn.Module, list[str], dict[str, Outputs]]":
     """Return the network that the method made, the names of what it was given, and what the original says.
 
@@ -175,12 +181,12 @@ def unlearned(
 
     original: Any = current.load(weights, whole=method.whole)
     if current.opened.dataset.splits:
-        current.check_fits(original, weights, asked.checkpoint)
+        current.check_fits(original, weights, options.checkpoint)
     before = predict_splits(current, original, "original") if evaluated else {}
     if "original" not in method.needs:
         original = None
         gc.collect()  # as below
-    inputs = gather(current, method, weights, original, asked.noise)
+    inputs = gather(current, method, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
     with current.run.timed("unlearn"), current.run.counted(*networks), current.run.autocast():
         model = method.call(inputs, settings)

@@ -1,35 +1,69 @@
-"""The options that all commands share, and settings as a command line gives them."""
+"""The options that all commands share, and where the settings of a plug-in come from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from unlearn_cli.schema.literals import Half
 
+Precision = Literal["auto", "fp32", "bf16"]
+
 
 @dataclass(frozen=True)
-class RunOptions:
-    """How a command runs: device, seed, what it may replace, and the like."""
+class CommandLine:
+    """How the command line shows a field of `RunOptions`: in which section of the help page, and under which name."""
 
-    device: str = "auto"
-    precision: str = "auto"
-    seed: int = 0
-    batch_size: int = 128
-    memory_budget: int = 2048  # MiB
-    allow_code: bool = False
-    overwrite: bool = False
-    force: bool = False
-    forget_duplicates: bool = False
-    half: Half = "all"  # of the hold-out
-    shard: bool = False  # weights over the processes
-    compiled: bool = False
-    profile: bool = False
-    pages: bool = True  # write report.html beside report.json
-    selection_key: bytes | None = field(default=None, repr=False)  # of a batch's ledger; keys digests of what to forget
+    section: str = "Runtime"
+    flag: str | None = None  # None: the field's name
+
+
+class RunOptions(BaseModel):
+    """How a command runs: device, seed, which files it may replace.
+
+    The command line, the Python API and deletion batches share this class. The command line makes an option of every
+    field that has a description, so a new option is one more field here.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    half: Annotated[Half, CommandLine("Options")] = Field(
+        default="all",
+        description="Half of the hold-out: one to choose methods and settings by, one to judge with.",
+    )
+    force: Annotated[bool, CommandLine("Options")] = Field(
+        default=False,
+        description="Go on with an original that is no better than chance; accept over-forgetting.",
+    )
+    forget_duplicates: Annotated[bool, CommandLine("Options")] = Field(
+        default=False, description="Also forget the records of retain that equal a forgotten one."
+    )
+    device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
+    precision: Precision = Field(
+        default="auto",
+        description="Precision of training; auto: what the device is fast in. bf16 also applies to predictions.",
+    )
+    seed: int = Field(default=0, ge=0, description="Root of all randomness.")
+    batch_size: int = Field(default=128, ge=2, description="Records per training step.")
+    memory_budget: int = Field(
+        default=2048, ge=1, description="MiB of records of all splits to keep on the device; more are streamed."
+    )
+    allow_code: bool = Field(default=False, description="Allow the manifest to name code of your own.")
+    shard: bool = Field(default=False, description="Also divide the weights among the processes.")
+    compiled: Annotated[bool, CommandLine(flag="--compile")] = Field(
+        default=False, description="Use torch.compile; it pays for runs longer than some minutes."
+    )
+    profile: bool = Field(default=False, description="Measure where the time goes; the report has the shares.")
+    overwrite: Annotated[bool, CommandLine("Output")] = Field(default=False, description="Replace the output.")
+    pages: bool = True  # write report.html next to report.json
+    # Of a deletion batch's ledger: the key of the digests of the records to forget. It is not an option.
+    selection_key: bytes | None = Field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class SettingSources:
-    """Where the settings of a plug-in come from: a file, then `name=value` after `name=value`."""
+    """Where the settings of a plug-in come from: a file, then each `name=value`; the last one wins."""
 
     config: Path | None = None
     assignments: tuple[str, ...] = ()

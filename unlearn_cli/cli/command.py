@@ -1,0 +1,131 @@
+"""A command of the command line: a function with its own parameters, to which the shared options are added."""
+
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from unlearn_cli import console, ranks
+from unlearn_cli.cli import options
+from unlearn_cli.cli.help_page import Command
+from unlearn_cli.commands.result import Result
+from unlearn_cli.errors import UserError
+from unlearn_cli.plugins.run_options import CommandLine, RunOptions
+
+RUN_OPTIONS = tuple(name for name, field in RunOptions.model_fields.items() if field.description)
+
+
+def add_command(
+    app: typer.Typer,
+    *,
+    run_options: Sequence[str] = (),
+    without: Sequence[str] = (),
+    defaults: Mapping[str, Any] = {},
+    several_processes: bool = False,
+    examples: Sequence[str] = (),
+    lists: Mapping[str, dict[str, str]] = {},
+    name: str | None = None,
+) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
+    """Make a function that returns a `Result` a command, with the shared options and the printing of its result.
+
+    A function with a parameter `run_options` receives the `RunOptions` of the command line.
+
+    Args:
+        run_options: the fields of `RunOptions` that are options of the command.
+        without: fields of `run_options` that are not.
+        defaults: other defaults than those of `RunOptions`.
+        several_processes: whether the command divides its work with --nproc, or runs in one process only.
+        examples: command lines for the end of the help page.
+        lists: sections of names for the help page, such as the metrics.
+        name: the command's name, by default that of the function.
+    """
+    chosen = [field for field in run_options if field not in without]
+    shared = [*run_parameters(chosen, defaults), *(PROCESSES if several_processes else ()), *OUTPUT]
+
+    def register(function: Callable[..., Result]) -> Callable[..., Result]:
+        own = dict(inspect.signature(function).parameters)
+        takes_run_options = own.pop("run_options", None) is not None
+
+        @functools.wraps(function)
+        def run_command(**values: Any) -> None:
+            given = {field: values.pop(field) for field in chosen}
+            set_up_console(values.pop("as_json"), values.pop("quiet"), values.pop("log_format"))
+            if several_processes:
+                start_processes(values.pop("nproc"), shard=given["shard"])
+            elif ranks.size() > 1:
+                raise UserError("this command runs in one process; start it without torchrun")
+            if takes_run_options:
+                values["run_options"] = RunOptions(**given)
+            finish(function(**values))
+
+        run_command.__signature__ = inspect.Signature([*own.values(), *shared])  # type: ignore[attr-defined]
+        command_class = type("Command", (Command,), {"examples": examples, "lists": dict(lists)})
+        app.command(name, cls=command_class)(run_command)
+        return function
+
+    return register
+
+
+def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+OUTPUT = (
+    parameter("as_json", options.Json, False),
+    parameter("quiet", options.Quiet, False),
+    parameter("log_format", options.LogFormat, "text"),
+)
+PROCESSES = (parameter("nproc", options.Nproc, 1),)
+
+
+def run_parameters(names: Sequence[str], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
+    """Return the fields of `RunOptions` as parameters that Typer makes options of."""
+    parameters = []
+    for name in names:
+        field = RunOptions.model_fields[name]
+        shown = next((item for item in field.metadata if isinstance(item, CommandLine)), CommandLine())
+        option = typer.Option(
+            shown.flag or f"--{name.replace('_', '-')}",
+            metavar="N" if field.annotation is int else "DEVICE" if name == "device" else None,
+            help=field.description,
+            min=next((item.ge for item in field.metadata if hasattr(item, "ge")), None),
+            rich_help_panel=None if shown.section == "Options" else shown.section,
+        )
+        default = defaults.get(name, field.default)
+        parameters.append(parameter(name, Annotated[field.annotation, option], default))
+    return parameters
+
+
+def set_up_console(as_json: bool, quiet: bool, log_format: console.LogFormat) -> None:
+    console.settings.json, console.settings.quiet, console.settings.log_format = as_json, quiet, log_format
+
+
+def start_processes(nproc: int, *, shard: bool) -> None:
+    """Start the same command in several processes and end as they end, unless this is one of them.
+
+    Raises:
+        UserError: the options do not agree with the number of processes.
+    """
+    if nproc > 1 and ranks.size() > 1:
+        raise UserError("--nproc: the launcher has started several processes already; leave it out")
+    if nproc > 1:
+        from unlearn_cli.cli.launch import launch, refuse_pipes
+
+        refuse_pipes(sys.argv[1:])
+        raise typer.Exit(launch(nproc, sys.argv[1:]))
+    if shard and ranks.size() == 1:
+        raise UserError("--shard: there is one process; give --nproc, or start several with torchrun")
+    console.settings.speaks = ranks.is_first()
+
+
+def finish(result: Result) -> None:
+    """Print the result of a command and end with its exit code."""
+    document = json.dumps(result.document, sort_keys=True, allow_nan=False)
+    console.result(document if console.settings.json else result.text)
+    if result.exit_code:
+        ranks.let_the_first_end()
+        raise typer.Exit(result.exit_code)

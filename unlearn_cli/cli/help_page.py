@@ -1,0 +1,119 @@
+"""The layout of help pages: sections of names and texts in two columns, examples at the end.
+
+Typer's own boxes need 60 columns for names and types, which leaves a third of a terminal for the text.
+"""
+
+import os
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+MOST_COLUMNS = 120
+NAME_COLUMNS = 30  # a longer name gets a line of its own
+HEADING, NAME = "1", "36"  # bold; cyan
+
+Rows = Sequence[tuple[str, str]]
+
+
+def is_coloured() -> bool:
+    """Return whether stdout, which help is printed to, shows colours."""
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+
+
+def style(text: str, code: str) -> str:
+    return f"\033[{code}m{text}\033[0m" if is_coloured() else text
+
+
+def columns() -> int:
+    """Return the width of a page: that of the terminal, of a pipe 80."""
+    return max(50, min(shutil.get_terminal_size().columns, MOST_COLUMNS))
+
+
+def format_section(title: str, rows: Rows, name_width: int) -> str:
+    """Lay out names and texts in two columns under a heading."""
+    text_start = name_width + 4
+    lines = [style(f"{title}:", HEADING)]
+    for name, text in rows:
+        wrapped = textwrap.wrap(text, columns() - text_start, break_on_hyphens=False) or [""]
+        if len(name) > name_width:
+            lines += [f"  {style(name, NAME)}", " " * text_start + wrapped[0]]
+        else:
+            lines.append(f"  {style(name, NAME)}{' ' * (name_width - len(name))}  {wrapped[0]}".rstrip())
+        lines += [" " * text_start + line for line in wrapped[1:]]
+    return "\n".join(lines)
+
+
+def format_examples(commands: Iterable[str]) -> str:
+    """Show command lines; a long one is continued on the next line, as a shell reads it."""
+    lines = [style("Examples:", HEADING)]
+    for command in commands:
+        line = " "
+        for words in re.split(" (?=-)", command):  # an option stays with its value
+            if len(line) + len(words) > columns() - 3:
+                lines.append(f"{line} \\")
+                line = "     "
+            line += f" {words}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def format_page(command: Any, context: Any, sections: dict[str, Rows], examples: Sequence[str]) -> str:
+    """Return the whole page of a command: usage, what it does, its sections, examples."""
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)]).translate({123: "", 125: ""})
+    paragraphs = [textwrap.fill(" ".join(part.split()), columns()) for part in (command.help or "").split("\n\n")]
+    name_width = min(max(len(name) for rows in sections.values() for name, _ in rows), NAME_COLUMNS)
+    return "\n\n".join(
+        [
+            f"{style('Usage:', HEADING)} {usage}",
+            *filter(None, paragraphs),
+            *(format_section(title, rows, name_width) for title, rows in sections.items()),
+            *([format_examples(examples)] if examples else []),
+        ]
+    )
+
+
+def parameter_sections(command: Any, context: Any) -> dict[str, Rows]:
+    """Return the arguments and options of a command, in the sections that they belong to."""
+    sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None:
+            default = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            section = getattr(parameter, "rich_help_panel", None) or default
+            name = parameter.metavar or parameter.name if default == "Arguments" else record[0]
+            sections.setdefault(section, []).append((name, plain_ranges(record[1].replace("  [", " ["))))
+    return {title: rows for title, rows in sections.items() if rows}
+
+
+def plain_ranges(text: str) -> str:
+    """Write the range of a number in words."""
+    text = re.sub(r"(\d+)<=x<=(\d+)", r"\1 to \2", text)
+    return text.replace("x>=", "at least ")
+
+
+class Command(TyperCommand):
+    """A command whose help page ends with examples; `lists` are sections of names, such as the metrics."""
+
+    examples: Sequence[str] = ()
+    lists: dict[str, dict[str, str]] = {}
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        lists = {title: list(table.items()) for title, table in self.lists.items()}
+        formatter.write(format_page(self, ctx, parameter_sections(self, ctx) | lists, self.examples))
+
+
+class CommandGroup(TyperGroup):
+    """A group of commands: its help page lists them."""
+
+    examples: Sequence[str] = ()
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        commands = [(name, command) for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))]
+        rows = [(name, (command.help or "").partition("\n\n")[0]) for name, command in commands if not command.hidden]
+        sections = {"Commands": rows, **parameter_sections(self, ctx)}
+        formatter.write(format_page(self, ctx, sections, self.examples))

@@ -1,0 +1,20 @@
+"""From a report to the result of a command."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unlearn_cli.commands.result import Result
+from unlearn_cli.reporting import tables
+
+if TYPE_CHECKING:
+    from unlearn_cli.reporting.report import Report
+
+EXIT_CODES = {"failed": 3, "inconclusive": 4}
+
+
+def to_result(report: "Report", text: str, folder: Path | None = None) -> Result:
+    """Turn a report into the command's result; a failed gate is exit code 3, an undecided one 4."""
+    code = EXIT_CODES.get(report.verdict or "", 0)
+    if code:
+        tables.warn_of_gates(report)
+    return Result(text, report.model_dump(mode="json"), code, folder)
