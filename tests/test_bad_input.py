@@ -928,7 +928,7 @@ WRITERS = {
     "into new folders": TRAIN_IMAGES.replace("--out out", "--out new/folders/out"),
 }
 DISK_FULL = [
-    *((name, "unlearn_cli.storage.files.fsync", full_disk) for name in WRITERS),
+    *((name, "unlearn_cli.storage.atomic_files.fsync", full_disk) for name in WRITERS),
     ("unlearn", "unlearn_cli.runtime.tensor_file.content", full_disk),
     ("train", "unlearn_cli.reporting.report.write", full_disk),
     ("noise", "unlearn_cli.runtime.tensor_file.content", full_disk),

@@ -13,7 +13,7 @@ from unlearn_cli.models import TABLE as MODELS
 from unlearn_cli.plugins import plugin
 from unlearn_cli.schema import manifest, sources
 from unlearn_cli.schema.forget import Forget
-from unlearn_cli.schema.transforms import Step
+from unlearn_cli.schema.transform_steps import Step
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

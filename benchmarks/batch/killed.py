@@ -31,7 +31,7 @@ from tests.batch.tiny import ask, batch, change, ids_of, train
 from unlearn_cli.batch.ledger import keyed
 from unlearn_cli.batch.ledger.ledger import open_ledger
 from unlearn_cli.reporting import html as page
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 # how -> kills wanted
 KILLS = {

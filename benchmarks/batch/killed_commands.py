@@ -28,7 +28,7 @@ from benchmarks.output import write_result
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.reporting import html as page
 from unlearn_cli.runtime import progress
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 KILLS = 30  # of each command
 TIMED = 10  # tries after which a run is left alone and timed

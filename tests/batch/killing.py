@@ -13,7 +13,7 @@ from tests.batch.tiny import batch
 from unlearn_cli.batch.ledger import fault
 from unlearn_cli.batch.ledger.ledger import open_ledger
 from unlearn_cli.checkpoints.checkpoint_header import read_header
-from unlearn_cli.checkpoints.stored_tensors import tensor_digest
+from unlearn_cli.checkpoints.file_digests import tensor_digest
 
 CHANGES = {"os.rename", "os.link", "os.symlink", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"}
 

@@ -19,7 +19,7 @@ from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 DELETION = """\
 version: 1

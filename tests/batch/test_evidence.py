@@ -20,7 +20,7 @@ from unlearn_cli.batch.evidence.statement import Artifact, Facts, artifacts
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 from unlearn_cli.verdict.results import Gate, Judgement
 
 FACTS = Facts(
@@ -81,7 +81,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Path:
 
 def facts_of(run: Path, original: Path) -> tuple[Facts, Report, Report]:
     reports = [run / name / "report.json" for name in ("new", "attack")]
-    digests = [Artifact(f"runs/R0001/{path.parent.name}/report.json", files.sha256(path)) for path in reports]
+    digests = [Artifact(f"runs/R0001/{path.parent.name}/report.json", regular_files.sha256(path)) for path in reports]
     before, after = artifacts(original.parent, "models/v0000"), artifacts(run / "new", "models/v0001")
     facts = dataclasses.replace(FACTS, before=before, after=after, unlearned=digests[0], attacked=digests[1])
     unlearned, attacked = (Report.model_validate_json(path.read_text(encoding="utf-8")) for path in reports)
@@ -93,13 +93,15 @@ def test_the_statements_of_a_real_run_name_its_files_by_their_digests_and_no_fol
 ) -> None:
     facts, report, attack = facts_of(run, original)
     written = evidence.write(tmp_path, facts, report, attack)
-    assert written == {path.name: files.sha256(path) for path in tmp_path.iterdir()}
+    assert written == {path.name: regular_files.sha256(path) for path in tmp_path.iterdir()}
     made, result = (json.loads((tmp_path / name).read_text()) for name in ("provenance.json", "test-result.json"))
     checked(made, Provenance())
     checked(result, ResultOfTests())
     digests = {one["name"]: one["digest"] for one in made["subject"]}
-    assert digests["models/v0001/model.safetensors"] == {"sha256": files.sha256(run / "new" / "model.safetensors")}
-    assert digests["runs/R0001/attack/report.json"] == {"sha256": files.sha256(run / "attack" / "report.json")}
+    assert digests["models/v0001/model.safetensors"] == {
+        "sha256": regular_files.sha256(run / "new" / "model.safetensors")
+    }
+    assert digests["runs/R0001/attack/report.json"] == {"sha256": regular_files.sha256(run / "attack" / "report.json")}
     assert report.subject is not None and digests["weights"] == {"tensorsSha256": report.subject.tensor_digest}
     text = (tmp_path / "provenance.json").read_text() + (tmp_path / "test-result.json").read_text()
     assert not re.search(r'"/|\bdeleted\b|\berased\b|guarantee', text)
@@ -182,7 +184,7 @@ def test_a_divided_checkpoint_is_named_by_all_its_files(tmp_path: Path) -> None:
     assert [one.name for one in found] == [
         "models/v0002/model-00001-of-00002.safetensors", "models/v0002/model.safetensors.index.json",
     ]  # fmt: skip
-    assert found[0].sha256 == files.sha256(tmp_path / "model-00001-of-00002.safetensors")
+    assert found[0].sha256 == regular_files.sha256(tmp_path / "model-00001-of-00002.safetensors")
 
 
 def test_reports_of_two_checkpoints_are_no_evidence(tmp_path: Path) -> None:

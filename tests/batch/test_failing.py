@@ -12,7 +12,7 @@ from tests.batch.killing import killed_at_step
 from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
 from unlearn_cli.batch import attempts
 from unlearn_cli.batch.ledger import fault
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 
 def report_of(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from unlearn_cli.batch.promote import copy_first, place, point, pointed
 from unlearn_cli.errors import IntegrityError
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 SHARED = Path("/dev/shm")  # on most machines a file system of its own
 

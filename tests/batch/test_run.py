@@ -15,7 +15,7 @@ from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.run import run
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 
 def report_of(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tests.batch.tiny import ask, batch, change, document, ledger_of
 from unlearn_cli.batch.ledger import fault, keyed
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.reporting import html as page
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 Tamper = Callable[[Path], object]
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.batch.test_signing import write_key, write_public
 from tests.batch.tiny import DELETION, MANIFEST, ask, batch, data, document, train, write_project
-from unlearn_cli.storage import files, publish, remote
+from unlearn_cli.storage import regular_files, remote, remote_versions
 
 SIGNED = DELETION.replace("original/model", "memory://bucket/original/model") + (
     "signing_key: signing.pem\npublish: memory://bucket/models\nretention: {versions: 0, days: 0}\n"
@@ -48,9 +48,11 @@ def project(memory: Any, original: Path, tmp_path: Path) -> Path:
 def test_a_batch_works_on_what_is_behind_urls(project: Path, memory: Any) -> None:
     ask(project, "DSR-1", ids=["rec-1", "rec-2"])
     document(project)
-    pointer = publish.published("memory://bucket/models")
+    pointer = remote_versions.published("memory://bucket/models")
     assert pointer is not None and pointer["version"] == "v0001"
-    assert pointer["files"]["model.safetensors"] == files.sha256(project / "models" / "current" / "model.safetensors")
+    assert pointer["files"]["model.safetensors"] == regular_files.sha256(
+        project / "models" / "current" / "model.safetensors"
+    )
     assert document(project, "--verify")["findings"] == []
     for path in (project / "runs").rglob("*.json"):
         assert str(project) not in path.read_text() and "rec-1" not in path.read_text()
@@ -67,7 +69,7 @@ def test_vacuum_removes_the_copies_and_the_next_run_fetches_them_again(project: 
     remote.local.cache_clear()  # another night, another process
     ask(project, "DSR-2", ids=["rec-2"])
     document(project)
-    pointer = publish.published("memory://bucket/models")
+    pointer = remote_versions.published("memory://bucket/models")
     assert pointer is not None and pointer["version"] == "v0002"
 
 

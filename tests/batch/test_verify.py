@@ -36,7 +36,7 @@ from unlearn_cli.batch.ledger.state import fold
 from unlearn_cli.batch.settings.deletion import Deletion
 from unlearn_cli.batch.status import overview
 from unlearn_cli.errors import IntegrityError, UserError
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 
 def verify(where: Deletion, head: str | None = None) -> list[str]:

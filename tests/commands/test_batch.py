@@ -22,8 +22,8 @@ from unlearn_cli.batch import lock, promote
 from unlearn_cli.batch.ledger import clock, fault
 from unlearn_cli.errors import ResourceError
 from unlearn_cli.runtime.progress import Steps
-from unlearn_cli.storage import files
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage import atomic_files
+from unlearn_cli.storage.regular_files import sha256
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_a_promoted_version_is_published_and_a_removed_one_withdrawn(project: Pa
     assert document(project)["published"] == "v0001"
     ask(project, "DSR-2", ids=["rec-2"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unlearn_cli.storage.publish.publish", unreachable)
+        patch.setattr("unlearn_cli.storage.remote_versions.publish", unreachable)
         assert batch(project).exit_code == 7
     assert os.readlink(project / "models" / "current") == "v0002"  # promoted, but not published
     assert document(project)["published"] == "v0002"  # by the next run, which has nothing else to do
@@ -234,8 +234,8 @@ def test_a_full_disk_is_exit_code_7_and_the_same_command_goes_on(project: Path, 
     other = Path(shutil.copytree(project, tmp_path / "undisturbed"))
     document(other)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "fsync", failing(files.fsync, number, errno.ENOSPC))
-        patch.setattr(promote.files, "fsync", files.fsync)
+        patch.setattr(atomic_files, "fsync", failing(atomic_files.fsync, number, errno.ENOSPC))
+        patch.setattr(promote.atomic_files, "fsync", atomic_files.fsync)
         result = batch(project)
     assert result.exit_code == 7
     assert "the disk is full" in result.stderr
@@ -258,7 +258,7 @@ def failing(function: Any, number: int, code: int) -> Any:
 def test_a_place_that_is_read_only_is_exit_code_2(project: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "fsync", failing(files.fsync, 0, errno.EROFS))
+        patch.setattr(atomic_files, "fsync", failing(atomic_files.fsync, 0, errno.EROFS))
         result = batch(project)
     assert result.exit_code == 2
     assert "permission denied" in result.stderr

@@ -18,7 +18,7 @@ from unlearn_cli.batch.settings import deletion
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.runtime.progress import Steps
 from unlearn_cli.runtime.state import is_whole
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 LOOKS = (["--status"], ["--dry-run"], ["--rollback", "--dry-run"], ["--vacuum", "--dry-run"], ["--verify"])
 WORKS = ([], ["--bisect"], ["--rollback"], ["--vacuum"])

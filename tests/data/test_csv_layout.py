@@ -7,9 +7,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from unlearn_cli.data import csv_layout
-from unlearn_cli.data.csv_layout import inspect_csv
-from unlearn_cli.data.table_file import UNENDED, TableFile
+from unlearn_cli.data.tables import csv_layout
+from unlearn_cli.data.tables.csv_layout import inspect_csv
+from unlearn_cli.data.tables.table_file import UNENDED, TableFile
 from unlearn_cli.errors import UserError
 
 QUOTED = ["a", "b", '"', " ", ",", "\n", "é", "7", "\t", "\r\n"]

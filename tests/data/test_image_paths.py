@@ -7,7 +7,7 @@ import pytest
 
 from tests.data.test_sources import GREY, HEIGHT, WIDTH, opened, picture, samples
 from unlearn_cli.data import strings
-from unlearn_cli.data.image_paths import check_paths
+from unlearn_cli.data.images.image_paths import check_paths
 from unlearn_cli.data.strings import pack
 from unlearn_cli.errors import UserError
 
@@ -52,7 +52,7 @@ def test_what_is_no_file_is_missed(name: str, root: Path) -> None:
 
 def test_the_first_bad_row_of_many_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strings, "CHUNK", 4)
-    monkeypatch.setattr("unlearn_cli.data.image_paths.CHUNK", 4)
+    monkeypatch.setattr("unlearn_cli.data.images.image_paths.CHUNK", 4)
     names = ["a/1.png", "b/c/1.png", "a/inside.png"] * 3 + ["a/no.png", "a/out.png"]
     with pytest.raises(UserError, match=r"row 9: there is no image a/no\.png"):
         check_paths(pack([names]), root, "table")

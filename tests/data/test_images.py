@@ -18,17 +18,17 @@ from safetensors.numpy import save_file
 
 from tests.tiny import invoke
 from unlearn_cli.batch.resolve.open_source import open_table
-from unlearn_cli.data import images
 from unlearn_cli.data.dataset import Dataset, open_dataset
-from unlearn_cli.data.image_check import look_at
-from unlearn_cli.data.images import ImageFiles
+from unlearn_cli.data.images import image_files
+from unlearn_cli.data.images.image_check import look_at
+from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.records import StoredInput
 from unlearn_cli.data.stores import StreamedStore
 from unlearn_cli.data.strings import pack
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import session
 from unlearn_cli.schema.manifest import Manifest
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 
 SIDE = 16
 RANDOM = np.random.default_rng(3)
@@ -95,7 +95,7 @@ def train_folder(path: Path) -> Path:
     ("x.gif", "GIF"), ("x.pgm", "PPM"), ("x.ppm", "PPM"), ("x.png", "JPEG"), ("x.jp2", "JPEG2000"), ("x.avif", "AVIF"),
 ])  # fmt: skip
 def test_the_content_decides_whether_a_file_is_an_image(name: str, format: str, tmp_path: Path) -> None:
-    if format not in images.formats() or (format == "AVIF" and not features.check("avif")):
+    if format not in image_files.formats() or (format == "AVIF" and not features.check("avif")):
         pytest.skip("this Pillow does not read it")
     (tmp_path / "a").mkdir()
     grey().save(tmp_path / "a" / name, format)
@@ -117,10 +117,10 @@ def test_an_eps_file_that_is_called_png_starts_no_program(tmp_path: Path, monkey
 
 
 def test_only_one_module_opens_images() -> None:
-    package = Path(images.__file__).parents[1]
+    package = Path(image_files.__file__).parents[1]
     opening = [path.name for path in package.rglob("*.py") if "Image.open(" in path.read_text(encoding="utf-8")]
     assert opening == ["images.py"]
-    assert not {"EPS", "FPX", "MIC", "WMF", "PDF", "ICO", "PSD"} & set(images.formats())
+    assert not {"EPS", "FPX", "MIC", "WMF", "PDF", "ICO", "PSD"} & set(image_files.formats())
 
 
 # What is left out.
@@ -532,14 +532,14 @@ def test_none_that_can_be_read_is_an_error(tmp_path: Path) -> None:
 
 def test_a_file_that_may_not_be_opened_is_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = folder(tmp_path, grey(), grey())
-    open_file = files.try_open
+    open_file = regular_files.try_open
 
     def denied(path: Path, place: str = "") -> Any:
         if path.name == "1.png":
             raise PermissionError(13, "Permission denied")
         return open_file(path, place)
 
-    monkeypatch.setattr(files, "try_open", denied)
+    monkeypatch.setattr(regular_files, "try_open", denied)
     with pytest.raises(UserError, match=r"1\.png: cannot be read \(permission denied\)"):
         opened(source)
     source = {"imagefolder": {"path": source["imagefolder"], "unreadable": "skip"}}
@@ -589,7 +589,7 @@ def test_unreadable_is_for_images() -> None:
 def test_damaged_images_of_every_format_are_refused_and_nothing_else(tmp_path: Path) -> None:
     """Bytes are changed at random: what comes back is an image or an error of ours."""
     random = np.random.default_rng(7)
-    for format in images.formats():
+    for format in image_files.formats():
         if format in ("DIB", "AVIF") and not features.check("avif"):
             continue
         stored = BytesIO()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from unlearn_cli.data.dataset import Dataset, open_dataset
-from unlearn_cli.data.ids_file import read_ids
 from unlearn_cli.data.labels import class_numbers, label_numbers
+from unlearn_cli.data.tables.ids_file import read_ids
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.inputs import Opened, count_duplicates, find_copies
 from unlearn_cli.plugins.run_options import RunOptions

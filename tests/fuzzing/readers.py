@@ -24,7 +24,7 @@ from unlearn_cli.batch.ledger.ledger import open_ledger
 from unlearn_cli.batch.requests.request_files import read_file
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.checkpoints.checkpoint_header import read_header
-from unlearn_cli.checkpoints.stored_tensors import tensor_digest
+from unlearn_cli.checkpoints.file_digests import tensor_digest
 from unlearn_cli.data.dataset import describe, open_dataset
 from unlearn_cli.errors import CliError
 from unlearn_cli.learning import shadows

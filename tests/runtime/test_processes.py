@@ -165,9 +165,9 @@ def test_torchrun_starts_it_as_well(project: Path) -> None:
 def test_a_large_network_is_written_in_files_and_read_again(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unlearn_cli.checkpoints import checkpoint, checkpoint_files
+    from unlearn_cli.checkpoints import checkpoint, shard_files
 
-    monkeypatch.setattr(checkpoint_files, "FILE_BYTES", 40_000)
+    monkeypatch.setattr(shard_files, "FILE_BYTES", 40_000)
     monkeypatch.setattr(checkpoint, "sharded", lambda: True)
     weights = load_file(project / "original" / "model.safetensors")
     path = checkpoint.save(tmp_path, weights, {"method": "none"})

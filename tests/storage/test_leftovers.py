@@ -14,7 +14,7 @@ from tests.tiny import invoke
 from unlearn_cli.batch import lock
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.errors import Busy, UserError
-from unlearn_cli.storage import files, leftovers, owners
+from unlearn_cli.storage import atomic_files, leftovers, owners
 from unlearn_cli.storage.claims import claimed, lock_of
 
 OTHER_HOST = replace(owners.this(), host=owners.host() ^ 1)
@@ -48,31 +48,31 @@ def test_what_a_run_on_another_host_writes_is_left_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     theirs = half_written(tmp_path, OTHER_HOST)
-    files.tidy_up(tmp_path / "out")
+    atomic_files.tidy_up(tmp_path / "out")
     assert theirs.exists()
     assert "left by a run on another host" in capsys.readouterr().err
 
 
 def test_what_this_process_writes_is_left(tmp_path: Path) -> None:
     mine = half_written(tmp_path, owners.this())
-    files.tidy_up(tmp_path / "out")
+    atomic_files.tidy_up(tmp_path / "out")
     assert mine.exists()
 
 
 @pytest.mark.parametrize("owner", [EARLIER_BOOT, EARLIER_PROCESS])
 def test_what_an_ended_process_of_this_host_left_is_removed(tmp_path: Path, owner: owners.Owner) -> None:
     left = half_written(tmp_path, owner)
-    files.tidy_up(tmp_path / "out")
+    atomic_files.tidy_up(tmp_path / "out")
     assert not left.exists()
 
 
 def test_a_planted_link_is_neither_followed_nor_brought_back(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / f".out.old-{owners.suffix(EARLIER_BOOT, 7)}").symlink_to("theirs")
-    files.tidy_up(tmp_path / "out")
+    atomic_files.tidy_up(tmp_path / "out")
     assert not os.path.lexists(tmp_path / "out")
     (tmp_path / f".a.txt.new-{os.getpid()}").symlink_to(tmp_path / "victim")
-    with files.output_file(tmp_path / "a.txt") as new:
+    with atomic_files.output_file(tmp_path / "a.txt") as new:
         new.write_text("new")
     assert not (tmp_path / "victim").exists()
     assert (tmp_path / "a.txt").read_text() == "new"
@@ -115,14 +115,14 @@ def test_a_file_with_the_name_of_a_lock_that_is_none_is_left_as_it_is(tmp_path: 
 def test_an_output_that_is_a_link_to_nothing_is_refused_before_any_work(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "out").symlink_to(tmp_path / "gone")
     with pytest.raises(UserError, match="is a link that leads nowhere"):
-        files.check_output(tmp_path / "out", overwrite)
+        atomic_files.check_output(tmp_path / "out", overwrite)
 
 
 def test_a_link_that_is_overwritten_leaves_nothing_and_what_it_led_to_stays(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "report.json").write_text(json.dumps(dict.fromkeys(files.REPORT_KEYS)))
+    (tmp_path / "elsewhere" / "report.json").write_text(json.dumps(dict.fromkeys(atomic_files.REPORT_KEYS)))
     (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
-    with files.output_folder(tmp_path / "out", overwrite=True) as folder:
+    with atomic_files.output_folder(tmp_path / "out", overwrite=True) as folder:
         (folder / "report.json").write_text("{}")
     assert {path.name for path in tmp_path.iterdir()} == {"elsewhere", "out"}
     assert not (tmp_path / "out").is_symlink()
@@ -130,13 +130,16 @@ def test_a_link_that_is_overwritten_leaves_nothing_and_what_it_led_to_stays(tmp_
 
 
 def test_an_output_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="another run has written it meanwhile"), files.output_folder(tmp_path / "a"):
+    with (
+        pytest.raises(UserError, match="another run has written it meanwhile"),
+        atomic_files.output_folder(tmp_path / "a"),
+    ):
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "b").write_text("theirs")
     assert (tmp_path / "a" / "b").read_text() == "theirs"
     with (
         pytest.raises(UserError, match="another run has written it meanwhile"),
-        files.output_file(tmp_path / "c", replace=False) as new,
+        atomic_files.output_file(tmp_path / "c", replace=False) as new,
     ):
         new.write_text("mine")
         (tmp_path / "c").write_text("theirs")

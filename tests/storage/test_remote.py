@@ -18,7 +18,7 @@ from tests.tiny import invoke, write_manifest
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.data.formats.webdataset import shards
 from unlearn_cli.errors import CliError, ResourceError, UserError
-from unlearn_cli.storage import files, remote
+from unlearn_cli.storage import regular_files, remote
 from unlearn_cli.storage.filesystems import shown
 
 
@@ -253,7 +253,7 @@ def test_manifest_and_checkpoint_behind_urls(memory: Any, tmp_path: Path) -> Non
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
     assert document["manifest"]["splits"]["forget"]["n"] == 2
-    assert document["original"]["file_sha256"] == files.sha256(tmp_path / "original" / "model.safetensors")
+    assert document["original"]["file_sha256"] == regular_files.sha256(tmp_path / "original" / "model.safetensors")
     assert str(tmp_path) not in result.stdout
     assert len(re.findall("fetching memory://", trained.stderr + result.stderr)) == 4  # three tables and the checkpoint
     asked = ["-m", manifest, "--original", "memory://bucket/original/model.safetensors", "--json"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from unlearn_cli.errors import ResourceError, UserError
-from unlearn_cli.storage import files, publish, remote
+from unlearn_cli.storage import regular_files, remote, remote_versions
 
 s3fs = pytest.importorskip("s3fs")
 moto_server = pytest.importorskip("moto.server")
@@ -66,11 +66,11 @@ def test_a_prefix_is_a_folder(bucket: Any, tmp_path: Path) -> None:
 def test_a_published_version_is_what_was_sent(bucket: Any, tmp_path: Path) -> None:
     (tmp_path / "v0001").mkdir()
     (tmp_path / "v0001" / "model.safetensors").write_bytes(bytes(2**20))
-    pointer = publish.publish(tmp_path / "v0001", "s3://data/models")
-    assert publish.published("s3://data/models") == pointer
+    pointer = remote_versions.publish(tmp_path / "v0001", "s3://data/models")
+    assert remote_versions.published("s3://data/models") == pointer
     copy = remote.fetch("s3://data/models/v0001", tmp_path / "cache")
-    assert {"model.safetensors": files.sha256(copy / "model.safetensors")} == pointer["files"]
-    assert publish.withdraw("s3://data/models", "v0000") is False
+    assert {"model.safetensors": regular_files.sha256(copy / "model.safetensors")} == pointer["files"]
+    assert remote_versions.withdraw("s3://data/models", "v0000") is False
 
 
 @pytest.mark.parametrize("url", ["s3://data/none", "s3://nobucket/a", "s3://data/none/"])
@@ -83,7 +83,7 @@ def test_a_bucket_that_is_not_there_is_not_made(bucket: Any, tmp_path: Path) -> 
     (tmp_path / "v0001").mkdir()
     (tmp_path / "v0001" / "report.json").write_text("{}")
     with pytest.raises(UserError, match="no such object"):
-        publish.publish(tmp_path / "v0001", "s3://nobucket/models")
+        remote_versions.publish(tmp_path / "v0001", "s3://nobucket/models")
     assert [one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]] == ["data"]
 
 

@@ -25,7 +25,7 @@ from unlearn_cli.plugins import suitability
 from unlearn_cli.plugins.run_options import SettingSources
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.schema.literals import Half
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 from unlearn_cli.storage.remote import located
 from unlearn_cli.verdict.codes import exit_code
 
@@ -112,7 +112,7 @@ def _tell(batch: Batch, run: RunState, method: str, number: int, failed: list[st
 
 
 def _digest(folder: Path) -> str:
-    return files.sha256(folder / "report.json")
+    return regular_files.sha256(folder / "report.json")
 
 
 def read_report(folder: Path) -> Report:
@@ -123,7 +123,7 @@ def read_report(folder: Path) -> Report:
     """
     path = folder / "report.json"
     try:
-        return Report.model_validate_json(files.read_regular(path, MOST_REPORT))
+        return Report.model_validate_json(regular_files.read_regular(path, MOST_REPORT))
     except (ValidationError, UserError):
         raise IntegrityError(f"{path}: is not the report that the run wrote; bring it back from a backup") from None
 

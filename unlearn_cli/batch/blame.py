@@ -10,7 +10,7 @@ from unlearn_cli.batch.work import CONTROL, MANIFEST, Batch
 from unlearn_cli.commands import attack, unlearn
 from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.plugins.suitability import Unsuitable
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files
 
 SHARE = 0.1  # of the training records, drawn at random: what no request has named
 
@@ -37,7 +37,7 @@ def is_of_requests(batch: Batch, run: RunState, error: UserError) -> bool:
 def _write(manifest: Path, control: Path) -> None:
     """Write the run's manifest with another selection; beside it, because its paths start from its folder."""
     described = json.loads(manifest.read_text(encoding="utf-8")) | {"forget": {"fraction": {"share": SHARE}}}
-    with files.output_file(control) as new:
+    with atomic_files.output_file(control) as new:
         new.write_text(json.dumps(described), encoding="utf-8")
 
 

@@ -17,7 +17,7 @@ from unlearn_cli.batch.promote import place, point
 from unlearn_cli.batch.work import EVIDENCE, FORGET, Batch
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import IntegrityError
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 
 HINT = "; --bisect finds the request that spoils a batch"
 
@@ -34,7 +34,10 @@ def announce(batch: Batch, run: RunState, made: Made) -> None:
         raise IntegrityError(f"{batch.setup.path}: attack: {what}; run the same command again, a new run then begins")
     state, attempt = batch.state(), batch.folder(run.id) / f"attempt-{made['number']}"
     version, after = state.next_version, digests(attempt)
-    if (after["tensor_digest"], files.sha256(attempt / "report.json")) != (made["subject"], made["unlearn_report"]):
+    if (after["tensor_digest"], regular_files.sha256(attempt / "report.json")) != (
+        made["subject"],
+        made["unlearn_report"],
+    ):
         raise IntegrityError(f"{attempt}: is not what was measured; find out who changed it")
     facts = _facts(batch, state, run, made, version)
     attacked = read_report(batch.folder(run.id) / f"attack-{made['number']}") if made["attack_report"] else None
@@ -84,7 +87,7 @@ def promote(batch: Batch, run: RunState) -> None:
         run_files.check(batch, run)
     run_files.check_evidence(batch, run)
     forget = batch.folder(run.id) / FORGET
-    if not forget.is_file() or keyed.digest(batch.key, files.sha256(forget)) != run.body["selection_digest"]:
+    if not forget.is_file() or keyed.digest(batch.key, regular_files.sha256(forget)) != run.body["selection_digest"]:
         raise IntegrityError(f"{forget}: is not the list of records that {run.id} began with; bring it back")
     attempt, version = batch.folder(run.id) / f"attempt-{made['number']}", batch.version(run.version)
     place(attempt, version)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unlearn_cli.errors import Busy, resources
 from unlearn_cli.storage import owners
-from unlearn_cli.storage.files import output_file, tidy_up
+from unlearn_cli.storage.atomic_files import output_file, tidy_up
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from unlearn_cli.batch.ledger.state import State
 from unlearn_cli.batch.promote import FIRST, POINTER, copy_first, point, pointed
 from unlearn_cli.batch.work import Batch
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
-from unlearn_cli.checkpoints.stored_tensors import tensor_digest
+from unlearn_cli.checkpoints.file_digests import tensor_digest
 from unlearn_cli.errors import IntegrityError, UserError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from unlearn_cli.batch.ledger import fault
 from unlearn_cli.checkpoints.checkpoint_header import read_header, resolve
 from unlearn_cli.errors import IntegrityError
-from unlearn_cli.storage import files, owners
+from unlearn_cli.storage import atomic_files, owners
 
 POINTER = "current"
 FIRST = "v0000"  # a copy of the checkpoint that it all began with
@@ -35,7 +35,7 @@ def point(models: Path, version: str) -> None:
     new.symlink_to(version)
     fault.step("linked")
     os.replace(new, models / POINTER)
-    files.fsync(models)
+    atomic_files.fsync(models)
 
 
 def place(made: Path, version: Path) -> None:
@@ -52,10 +52,10 @@ def place(made: Path, version: Path) -> None:
         raise IntegrityError(f"{made}: the checkpoint that passed is gone; bring it back from a backup")
     if made.stat().st_dev == version.parent.stat().st_dev:
         made.rename(version)
-        files.fsync(version.parent)
-        files.fsync(made.parent)
+        atomic_files.fsync(version.parent)
+        atomic_files.fsync(made.parent)
         return
-    with files.output_folder(version) as new:
+    with atomic_files.output_folder(version) as new:
         shutil.copytree(made, new, dirs_exist_ok=True)
 
 
@@ -66,7 +66,7 @@ def copy_first(source: Path, models: Path) -> None:
         UserError: it is no intact checkpoint.
     """
     header, main = read_header(source), resolve(source)
-    with files.output_folder(models / FIRST) as new:
+    with atomic_files.output_folder(models / FIRST) as new:
         for file in {main, *header.files}:
             name = file.name if file != main else SHARDED if main.name.endswith(".index.json") else WHOLE
             shutil.copyfile(file, new / name)

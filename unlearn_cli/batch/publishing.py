@@ -15,7 +15,7 @@ def publish(batch: Batch) -> None:
     url, state = batch.setup.deletion.publish, batch.state()
     if url is None or state.published == state.current or state.unfinished:
         return
-    from unlearn_cli.storage.publish import publish as copy  # fsspec is an extra
+    from unlearn_cli.storage.remote_versions import publish as copy  # fsspec is an extra
 
     console.say(f"publishing {state.current}")
     copy(batch.version(state.current), url)

@@ -15,7 +15,7 @@ from unlearn_cli.batch.ledger.state import RunState, State
 from unlearn_cli.batch.work import CONTROL, EVIDENCE, SELECTION, Batch, Setup
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
 from unlearn_cli.errors import IntegrityError
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files, regular_files
 from unlearn_cli.storage.remote import located
 
 STEPS = ("attempt", "judged", "attack")  # each number of an attempt has a folder of such a name
@@ -32,7 +32,7 @@ def digests(folder: Path, key: bytes) -> dict[str, str]:
 def digest(path: Path, key: bytes) -> str:
     """Return the keyed digest of a file."""
     is_file = path.is_file() and not path.is_symlink()
-    return keyed.digest(key, files.sha256(path)) if is_file else NO_FILE
+    return keyed.digest(key, regular_files.sha256(path)) if is_file else NO_FILE
 
 
 def references(setup: Setup) -> dict[str, str]:
@@ -51,7 +51,7 @@ def references(setup: Setup) -> dict[str, str]:
 
 def _tree_digest(folder: Path) -> str:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    found = {path.relative_to(folder).as_posix(): files.sha256(path) for path in paths}
+    found = {path.relative_to(folder).as_posix(): regular_files.sha256(path) for path in paths}
     return hashlib.sha256(keyed.canonical(found).encode()).hexdigest()
 
 
@@ -103,7 +103,7 @@ def drop_unnoted(batch: Batch, run: RunState) -> None:
         if (folder / name).is_dir() and not (folder / name).is_symlink():  # a link is none of the run's own
             console.say(f"{run.id}: {name} was not finished and is made again", run=run.id)
             shutil.rmtree(folder / name)
-            files.fsync(folder)
+            atomic_files.fsync(folder)
 
 
 def _reported(run: RunState) -> Iterator[str]:
@@ -176,7 +176,7 @@ def check_evidence(batch: Batch, run: RunState) -> None:
     """
     for name, stated in run.evidence.items():
         path = batch.folder(run.id) / EVIDENCE / name
-        if not path.is_file() or path.is_symlink() or files.sha256(path) != stated:
+        if not path.is_file() or path.is_symlink() or regular_files.sha256(path) != stated:
             raise IntegrityError(f"{path}: was changed since {run.id} wrote it; bring it back from a backup")
 
 

@@ -20,7 +20,7 @@ from unlearn_cli.batch.work import FORGET, MANIFEST, SELECTION, Batch, Setup
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.names import read_manifest
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files, regular_files
 from unlearn_cli.storage.version import VERSION
 
 
@@ -188,7 +188,7 @@ def _started(batch: Batch, state: State, selected: Selected, forget: Path) -> di
 
 def selection_digest(batch: Batch, forget: Path) -> str:
     """Return a keyed digest of the list of records to forget."""
-    return keyed.digest(batch.key, files.sha256(forget))
+    return keyed.digest(batch.key, regular_files.sha256(forget))
 
 
 def _write_manifest(setup: Setup, folder: Path, selected: Selected) -> list[str]:
@@ -198,7 +198,7 @@ def _write_manifest(setup: Setup, folder: Path, selected: Selected) -> list[str]
     text, left_out = run_manifest(
         setup.manifest, folder, selection=SELECTION, classes=classes, forgotten=bool(selected.resolution.forgotten)
     )
-    with files.output_file(folder / MANIFEST) as path:
+    with atomic_files.output_file(folder / MANIFEST) as path:
         path.write_text(text, encoding="utf-8")
     for gate in left_out:
         console.say(f"gate '{gate}': there are no such records in this run", gate=gate)
@@ -213,6 +213,6 @@ def _take_duplicates_along(folder: Path) -> int:
     from unlearn_cli.data.dataset import open_dataset  # it reads all samples, which takes a while
 
     ids = open_dataset(read_manifest(folder / MANIFEST).data_sections, forget_duplicates=True).split("forget").ids
-    with files.output_file(folder / FORGET) as path, path.open("w", encoding="utf-8", newline="") as file:
+    with atomic_files.output_file(folder / FORGET) as path, path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["id"], *([name] for name in ids)])
     return len(ids)

@@ -11,7 +11,7 @@ from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.run_files import HALF_WRITTEN
 from unlearn_cli.batch.work import MANIFEST, SELECTION, Batch
 from unlearn_cli.errors import IntegrityError
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files
 
 LEFT = (".*.lock", ".control.yaml")  # of a run that was killed: locks of its outputs, and what it tried for `blame`
 
@@ -68,4 +68,4 @@ def _remove(folder: Path, leftovers: Sequence[Path]) -> None:
         else:
             path.unlink(missing_ok=True)
     if leftovers:
-        files.fsync(folder)
+        atomic_files.fsync(folder)

@@ -52,7 +52,7 @@ def _remove(setup: Setup, one: Held) -> None:
         one.path.unlink(missing_ok=True)
         return
     if setup.deletion.publish and one.path.parent == setup.models:
-        from unlearn_cli.storage.publish import withdraw
+        from unlearn_cli.storage.remote_versions import withdraw
 
         withdraw(setup.deletion.publish, one.path.name)
     shutil.rmtree(one.path)

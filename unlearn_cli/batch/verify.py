@@ -20,7 +20,7 @@ from unlearn_cli.batch.tidying import is_unbegun, unknown_runs
 from unlearn_cli.batch.work import EVIDENCE
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
 from unlearn_cli.errors import IntegrityError, UserError
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 PARENT = "unlearn_cli.parent"
 SHORTEST_HEAD = 12  # digits

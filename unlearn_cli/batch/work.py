@@ -21,7 +21,7 @@ from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.schema.manifest import Manifest
-from unlearn_cli.storage.files import tidy_up
+from unlearn_cli.storage.atomic_files import tidy_up
 from unlearn_cli.storage.remote import located
 from unlearn_cli.storage.version import VERSION
 

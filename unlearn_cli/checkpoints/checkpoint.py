@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoints.checkpoint_files import split, write_shards
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.checkpoints.shard_files import split, write_shards
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime.processes import sharded, wait_for_all
 from unlearn_cli.runtime.tensor_file import Stored, content, write_tensors

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import json_text
-from unlearn_cli.storage.files import read_regular, regular_file, sha256
+from unlearn_cli.storage.regular_files import read_regular, regular_file, sha256
 from unlearn_cli.storage.remote import located
 
 MAX_INDEX = 10 * 2**20
@@ -88,7 +88,7 @@ def _is_plain_name(file: Any) -> bool:
 
 def _read_file(path: Path) -> tuple[list[str], dict[str, str]]:
     """Return the tensor names and the metadata of one file, after all checks of its header."""
-    header = tensor_headers.read(path, missing="there is no such file; the index beside it names it")
+    header = safetensors_header.read(path, missing="there is no such file; the index beside it names it")
     if not header.entries:
         raise UserError(f"{path}: holds no tensors; name another checkpoint")
     return list(header.entries), header.metadata

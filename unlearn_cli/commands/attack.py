@@ -24,7 +24,7 @@ from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import tables
 from unlearn_cli.reporting.attack_text import attack_text
 from unlearn_cli.stats.results import Skipped
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.codes import exit_code
 
@@ -86,7 +86,7 @@ def run_claimed(options: AttackOptions, run_options: RunOptions) -> Result:
     checkpoints = (options.checkpoint, options.original, *options.references)
     opened = open_inputs(options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
     if options.junit:
-        files.check_output(options.junit, run_options.overwrite, "file")
+        atomic_files.check_output(options.junit, run_options.overwrite, "file")
     present = opened.manifest.sections | ({"original"} if options.original else set())
     present |= {"reference"} if options.references else set()
     runs = load_runs(options.shadows, facts(opened)) if options.shadows else None
@@ -242,10 +242,10 @@ def write(document: "Report", options: AttackOptions, opened: Opened, pictures: 
     if not ranks.is_first():
         return
     if options.out is not None:
-        with files.output_folder(options.out, overwrite=opened.common.overwrite) as folder:
+        with atomic_files.output_folder(options.out, overwrite=opened.common.overwrite) as folder:
             writing.write_report(document, folder, pages=opened.common.pages)
             if options.pictures:
                 writing.write_pictures(document, folder, pictures)
     if options.junit is not None:
-        with files.output_file(options.junit, replace=opened.common.overwrite) as path:
+        with atomic_files.output_file(options.junit, replace=opened.common.overwrite) as path:
             path.write_text(junit.junit(document), encoding="utf-8")

@@ -7,7 +7,7 @@ from typing import Any
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files, regular_files
 from unlearn_cli.storage.version import VERSION
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts put the state dict
@@ -27,12 +27,12 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
 
 def run_claimed(source: Path, out: Path, overwrite: bool) -> Result:
     """Do the work, while no other run writes to the same place."""
-    files.regular_file(source)
+    regular_files.regular_file(source)
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: the result is a .safetensors file; give it that ending")
     if source.resolve() == out.resolve():
         raise UserError(f"{out}: is the input itself; choose another name")
-    files.check_output(out, overwrite, "file")
+    atomic_files.check_output(out, overwrite, "file")
     from unlearn_cli.checkpoints.checkpoint import (
         PREFIX,
         tensor_digest,
@@ -41,7 +41,7 @@ def run_claimed(source: Path, out: Path, overwrite: bool) -> Result:
 
     tensors = Stored(state_dict(read(source), source))
     metadata = {"format": "pt", f"{PREFIX}version": VERSION, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
-    with files.output_file(out, replace=overwrite) as new:
+    with atomic_files.output_file(out, replace=overwrite) as new:
         write_tensors(new, tensors, metadata)
     return Result(str(out), {"checkpoint": str(out), "tensors": len(tensors)})
 

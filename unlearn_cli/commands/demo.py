@@ -12,7 +12,7 @@ from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import CliError
 from unlearn_cli.plugins.run_options import RunOptions
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files
 
 MANIFEST = """\
 # What `unlearn-cli demo` ran on. Change it and run commands.sh again.
@@ -73,9 +73,9 @@ def run(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int])
 
 def run_claimed(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int]) -> Result:
     """Do the work, while no other run writes to the same place."""
-    files.check_output(out, run_options.overwrite)
+    atomic_files.check_output(out, run_options.overwrite)
     flags = ["--device", run_options.device, "--seed", str(run_options.seed)]
-    with files.output_folder(out, overwrite=run_options.overwrite) as folder:
+    with atomic_files.output_folder(out, overwrite=run_options.overwrite) as folder:
         (folder / "manifest.yaml").write_text(MANIFEST, encoding="utf-8")
         commands = [f"unlearn-cli {step} {shlex.join(flags)} --overwrite" for step in STEPS.values()]
         script = folder / "commands.sh"

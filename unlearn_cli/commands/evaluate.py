@@ -18,7 +18,7 @@ from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.names import parse_gate
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.reporting import tables
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def run(options: EvaluateOptions, run_options: RunOptions) -> Result:
 def run_claimed(options: EvaluateOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     if options.junit:
-        files.check_output(options.junit, run_options.overwrite, "file")
+        atomic_files.check_output(options.junit, run_options.overwrite, "file")
     checkpoints = (options.checkpoint, options.original, *options.references)
     opened = open_inputs(options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
     if not opened.dataset.splits:
@@ -204,7 +204,7 @@ def carry_out(
     composing.add_gates(document, conditions, force=opened.common.force)
     writing.save_report(document, options.out, overwrite=opened.common.overwrite, pages=opened.common.pages)
     if options.junit and ranks.is_first():
-        with files.output_file(options.junit, replace=opened.common.overwrite) as file:
+        with atomic_files.output_file(options.junit, replace=opened.common.overwrite) as file:
             file.write_text(junit.junit(document), encoding="utf-8")
     text = [tables.metrics_table(document), tables.comparisons_table(document), tables.gates_table(document)]
     return to_result(document, "\n\n".join(filter(None, text)), options.out)

@@ -13,7 +13,7 @@ from unlearn_cli.evaluation.inputs import Opened, check_places, open_data
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.version import VERSION
 
 
@@ -45,7 +45,7 @@ def run_claimed(options: NoiseOptions, run_options: RunOptions) -> Result:
         raise UserError(f"{options.manifest}: noise is learned for classes; a regression has none")
     check_places(described, options.manifest, run_options, (options.checkpoint,), options.out, "file")
     picture_path = options.out.with_suffix(".png")
-    files.check_output(picture_path, run_options.overwrite, "file")
+    atomic_files.check_output(picture_path, run_options.overwrite, "file")
     opened = open_data(described, options.manifest, run_options)
     classes = chosen_classes(options.classes, opened)
 
@@ -74,8 +74,8 @@ def run_claimed(options: NoiseOptions, run_options: RunOptions) -> Result:
     lineage = {"unlearn_cli.parent": weights.tensor_digest, "unlearn_cli.version": VERSION}
     replace = run_options.overwrite
     with (
-        files.output_file(options.out, replace=replace) as new,
-        files.output_file(picture_path, replace=replace) as new_picture,
+        atomic_files.output_file(options.out, replace=replace) as new,
+        atomic_files.output_file(picture_path, replace=replace) as new_picture,
     ):
         save_noise(new, noise, lineage)
         new_picture.write_bytes(draw_samples(picture))

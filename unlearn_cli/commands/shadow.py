@@ -21,7 +21,7 @@ from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.version import VERSION
 from unlearn_cli.verdict.advice import advice
 
@@ -150,7 +150,7 @@ def carry_out(game: Game, folder: Path, plan: dict[str, Any], missing: list[int]
 
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / shadows.PLAN).is_file():
-        with files.output_file(folder / shadows.PLAN) as path:
+        with atomic_files.output_file(folder / shadows.PLAN) as path:
             path.write_text(json.dumps(plan, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for number in missing:
         lock = FileLock(folder / f".cell-{number:05d}.lock", blocking=False)
@@ -170,5 +170,5 @@ def write_cell(game: Game, folder: Path, number: int) -> None:
     from unlearn_cli.runtime.tensor_file import Stored, write_tensors
 
     console.say(f"run {number}")
-    with files.output_file(shadows.cell_path(folder, number)) as path:
+    with atomic_files.output_file(shadows.cell_path(folder, number)) as path:
         write_tensors(path, Stored(play(game, number)), {"format": "pt", "unlearn_cli.version": VERSION})

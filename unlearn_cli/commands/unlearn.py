@@ -35,7 +35,7 @@ from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import tables
 from unlearn_cli.schema.manifest import Manifest
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 from unlearn_cli.storage.version import VERSION
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ def check_manifest(options: UnlearnOptions, method: Plugin, described: Manifest)
     if options.noise and "noise" not in method.optional:
         raise UserError(f"--noise: {method.name} takes no noise; leave it out")
     if options.noise:
-        files.regular_file(options.noise, "--noise", missing="there is no such file; 'unlearn-cli noise' makes one")
+        regular_files.regular_file(
+            options.noise, "--noise", missing="there is no such file; 'unlearn-cli noise' makes one"
+        )
 
 
 def carry_out(
@@ -113,7 +115,7 @@ def carry_out(
     started = composing.format_now()
     weights = checkpoint.load(options.checkpoint)
     others = [checkpoint.load(path) for path in options.references]
-    noise = files.sha256(options.noise) if options.noise else None
+    noise = regular_files.sha256(options.noise) if options.noise else None
     key = resume_key(opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise)
     partial = partial_folder(options.out, key)
     scale = targets.target_of_checkpoint(opened, weights.metadata, options.checkpoint)

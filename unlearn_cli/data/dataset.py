@@ -12,20 +12,21 @@ from typing import Any, TypeVar
 import numpy as np
 
 from unlearn_cli.data import labels as label_reader
-from unlearn_cli.data import selection, transform
+from unlearn_cli.data import selection
 from unlearn_cli.data.digests import are_among, last_bits
 from unlearn_cli.data.forgotten import divide
 from unlearn_cli.data.groups import assign_groups, find_group_column, half_of
-from unlearn_cli.data.image_check import check_both, count_images, without_unreadable
+from unlearn_cli.data.images.image_check import check_both, count_images, without_unreadable
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep
 from unlearn_cli.data.strings import in_order
+from unlearn_cli.data.transforms import pipeline
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.data_sections import DataSections
 from unlearn_cli.schema.forget import Forget
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.schema.sources import ImageSection, Section, Source
-from unlearn_cli.schema.transforms import Step
+from unlearn_cli.schema.transform_steps import Step
 from unlearn_cli.storage.remote import located
 
 FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
@@ -157,9 +158,9 @@ def open_records(source: Source, name: str, sections: DataSections) -> Records:
     assert source.spec is not None
     spec = resolve_paths(source.spec, sections.folder)
     read = getattr(import_module(f"unlearn_cli.data.formats.{module}"), function)
-    stored = read(spec, name, transform.stored_input(sections.transform, sections.input), sections.task)
+    stored = read(spec, name, pipeline.stored_input(sections.transform, sections.input), sections.task)
     stored = replace(stored, where=partial(stored.where, formats=source.dates))
-    records = keep(transform.apply(stored, sections.transform, source.dates), source.rows)
+    records = keep(pipeline.apply(stored, sections.transform, source.dates), source.rows)
     if isinstance(spec, ImageSection) and spec.unreadable == "skip":
         records = without_unreadable(records)
     if not len(records):
@@ -223,7 +224,7 @@ def _add_selected_splits(
 def _standardise(splits: dict[str, Split], steps: list[Step]) -> dict[str, Split]:
     """Standardise the samples of all splits by the statistics of retain, if data.transform has that step."""
     basis = splits.get("retain", splits["train"])
-    standardise = transform.standardiser(steps, basis.records, basis.rows)
+    standardise = pipeline.standardiser(steps, basis.records, basis.rows)
     if standardise is None:
         return splits
     changed = {name: standardise(splits[name].records) for name in WHOLE if name in splits}

@@ -233,7 +233,7 @@ def _where(
 
 
 def _text_mask(name: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
-    from unlearn_cli.data.text_arrays import text_mask  # DuckDB: imported only where text is compared
+    from unlearn_cli.data.tables.text_arrays import text_mask  # DuckDB: imported only where text is compared
 
     if not isinstance(values, Strings) and values.dtype.kind == "M":
         pattern = MOMENT  # also == and in compare moments: 2013-01-31 is 2013-01-31T00:00

@@ -78,7 +78,7 @@ def list_ids(forget: Forget, folder: Path) -> list[str]:
 
 def read_ids_file(file: IdsFile, folder: Path, name: str) -> np.ndarray:
     """Return the ids (n,) of a file of ids, as text; `name` is for messages."""
-    from unlearn_cli.data.ids_file import read_ids  # DuckDB: imported only where a table is read
+    from unlearn_cli.data.tables.ids_file import read_ids  # DuckDB: imported only where a table is read
 
     return read_ids(located(file.path, folder), file.column, name)
 

@@ -25,7 +25,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.manifest import Manifest
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.version import VERSION
 
 
@@ -108,7 +108,7 @@ def check_places(
         inside = [place for place in (*given, path, *_data_paths(described)) if _lies_in(place, out)]
         if inside:
             raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
-        files.check_output(out, common.overwrite, kind)
+        atomic_files.check_output(out, common.overwrite, kind)
     for weights in given:  # last, for those behind a URL are fetched
         read_header(weights)
 

@@ -23,7 +23,7 @@ from unlearn_cli.stats.confusion import confusion
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.references import compare, over_references
 from unlearn_cli.stats.results import Comparison, Confusion, Cost, Estimate, Layer
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 
 Measured = dict[str, dict[str, Estimate]]  # split -> metric -> estimate
 MODEL = "model"  # the 'split' of metrics of the whole network
@@ -211,7 +211,7 @@ def _written_beside(path: Path) -> Written | None:
     if not path.exists():
         return None
     try:
-        return Written.model_validate_json(files.read_regular(path, MOST_REPORT))
+        return Written.model_validate_json(regular_files.read_regular(path, MOST_REPORT))
     except (ValidationError, UserError):
         return None
 

@@ -23,7 +23,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import show
@@ -185,7 +185,7 @@ def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
     Raises:
         UserError: it is no such file, or made for other inputs.
     """
-    facts = tensor_headers.read(path).metadata
+    facts = safetensors_header.read(path).metadata
     try:
         with safe_open(path, framework="pt") as file:
             samples = file.get_tensor("samples")

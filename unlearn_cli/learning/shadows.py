@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage import files, json_text
+from unlearn_cli.storage import json_text, regular_files
 
 PLAN = "plan.json"
 MOST_PLAN = 2**20  # bytes
@@ -87,7 +87,7 @@ def check_plan(folder: Path, plan: dict[str, Any]) -> None:
     if not path.exists():
         return
     try:
-        found = json_text.read(files.read_regular(path, MOST_PLAN, "--shadows"))
+        found = json_text.read(regular_files.read_regular(path, MOST_PLAN, "--shadows"))
         if not isinstance(found, dict):
             raise ValueError
     except ValueError:
@@ -124,7 +124,7 @@ def read_cell(path: Path) -> dict[str, np.ndarray]:
     Raises:
         UserError: it is no such file, or lacks an array.
     """
-    header = tensor_headers.read(path, "--shadows")
+    header = safetensors_header.read(path, "--shadows")
     expected = {
         "canaries",
         *(prefix + name for prefix in ("", *_prefix(header)) for name in ("members", *STAGES.values())),
@@ -135,7 +135,7 @@ def read_cell(path: Path) -> dict[str, np.ndarray]:
     return load_file(path)
 
 
-def _prefix(header: tensor_headers.TensorHeader) -> list[str]:
+def _prefix(header: safetensors_header.TensorHeader) -> list[str]:
     return [RETAINED_PREFIX] if any(name.startswith(RETAINED_PREFIX) for name in header.entries) else []
 
 

@@ -6,7 +6,7 @@ from unlearn_cli import ranks
 from unlearn_cli.evaluation.pictures import Picture
 from unlearn_cli.reporting import report
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files
 
 
 def write_report(document: Report, folder: Path, noise: Picture | None = None, *, pages: bool = True) -> None:
@@ -24,7 +24,7 @@ def write_report(document: Report, folder: Path, noise: Picture | None = None, *
 def save_report(document: Report, out: Path | None, *, overwrite: bool, pages: bool = True) -> None:
     """Write a report without a checkpoint into a folder of its own; without `out`, write nothing."""
     if out is not None and ranks.is_first():
-        with files.output_folder(out, overwrite=overwrite) as folder:
+        with atomic_files.output_folder(out, overwrite=overwrite) as folder:
             write_report(document, folder, pages=pages)
 
 

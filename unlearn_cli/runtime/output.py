@@ -8,23 +8,23 @@ from pathlib import Path
 
 from unlearn_cli import ranks
 from unlearn_cli.runtime.processes import of_the_first, wait_for_all
-from unlearn_cli.storage import files, owners
+from unlearn_cli.storage import atomic_files, owners
 
 
 @contextmanager
 def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a new folder as `files.output_folder` does; of several processes all get the same one.
+    """Yield a new folder as `atomic_files.output_folder` does; of several processes all get the same one.
 
     The first makes and renames it, and is the only one that may write in it.
     """
     if ranks.size() == 1:
-        with files.output_folder(folder, overwrite=overwrite) as new:
+        with atomic_files.output_folder(folder, overwrite=overwrite) as new:
             yield new
         return
-    files.check_output(folder, overwrite)
+    atomic_files.check_output(folder, overwrite)
     ending = owners.suffix(owners.Owner(*map(of_the_first, astuple(owners.this()))), of_the_first(secrets.randbits(32)))
-    writing = files.new_folder(folder, replace=overwrite, ending=ending)
-    with writing if ranks.is_first() else nullcontext(files.name_new_folder(folder, ending)) as new:
+    writing = atomic_files.new_folder(folder, replace=overwrite, ending=ending)
+    with writing if ranks.is_first() else nullcontext(atomic_files.name_new_folder(folder, ending)) as new:
         wait_for_all()  # it is made
         yield new
         wait_for_all()  # nobody reads in it any more

@@ -20,7 +20,7 @@ from torch import Tensor
 from unlearn_cli import ranks
 from unlearn_cli.runtime.processes import is_divided, weight_like
 from unlearn_cli.runtime.tensor_file import Stored, write_tensors
-from unlearn_cli.storage.files import output_file
+from unlearn_cli.storage.atomic_files import output_file
 
 NO_DIGEST = "0" * 64
 DIGEST_START = b'"digest":"'  # only a key of the metadata is written so: inside texts a quote is escaped

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from unlearn_cli.schema import transforms
+from unlearn_cli.schema import transform_steps
 from unlearn_cli.schema.forget import Forget, Forgotten
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.sources import Section, Source, Table
 from unlearn_cli.schema.spelling import Name
-from unlearn_cli.schema.transforms import Step
+from unlearn_cli.schema.transform_steps import Step
 
 Spread = Annotated[float, Field(gt=0)]
 
@@ -99,7 +99,7 @@ def check_transforms(data: Data, input: Input) -> None:
         ValueError: they do not.
     """
     tokens = any(step.tokens for step in data.transform)
-    transforms.stored_shape(data.transform, input.shape)
+    transform_steps.stored_shape(data.transform, input.shape)
     for name, source in (("train", data.train), ("test", data.test)):
         has_text = source is not None and isinstance(source.spec, Table) and source.spec.text is not None
         if source and has_text != tokens:

@@ -13,7 +13,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage.files import read_given
+from unlearn_cli.storage.regular_files import read_given
 
 MAX_BYTES, MAX_DEPTH, MAX_ALIASES, MAX_VALUES = 2**20, 32, 50, 2**18
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from unlearn_cli import ranks
 from unlearn_cli.errors import Busy
 from unlearn_cli.storage import owners
-from unlearn_cli.storage.files import existing_parent
+from unlearn_cli.storage.atomic_files import existing_parent
 
 MOST_BYTES = 200  # of what names an owner
 

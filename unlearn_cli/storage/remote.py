@@ -13,7 +13,7 @@ from typing import Any
 from unlearn_cli import console
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import ResourceError, UserError
-from unlearn_cli.storage import files, json_text
+from unlearn_cli.storage import atomic_files, json_text, regular_files
 from unlearn_cli.storage.filesystems import filesystem, reaching, shown
 from unlearn_cli.storage.path_patterns import shards
 
@@ -97,7 +97,7 @@ def fetch(url: str, folder: Path) -> Path:
     for own in (folder, place.parent):
         _make_private(own)
     with FileLock(_beside(place, "lock")):
-        files.tidy_up(place)
+        atomic_files.tidy_up(place)
         found, kept = _listed(system, root, url), _kept(place)
         stale = [name for name, version in found.items() if version is None or kept.get(name) != version]
         stale += _changed(place, [name for name in found if name not in stale])
@@ -105,12 +105,12 @@ def fetch(url: str, folder: Path) -> Path:
             console.say(f"fetching {shown(url)}: {len(stale)} of {pluralize(len(found), 'file')}")
             if place.is_dir() == ("" in found):  # a folder became a file, or the other way
                 drop(url, folder)
-            with files.output_file(place) if "" in found else files.new_folder(place, flush=False) as new:
+            with atomic_files.output_file(place) if "" in found else atomic_files.new_folder(place, flush=False) as new:
                 _link(place, new, [name for name in found if name not in stale])
                 _get(system, root, url, new, stale, found)
                 _beside(place, "json").unlink(missing_ok=True)  # until the new copy is there, nothing is known of it
             os.sync()  # of ten thousand files it takes a second; one after the other, half a minute
-            with files.output_file(_beside(place, "json")) as state:
+            with atomic_files.output_file(_beside(place, "json")) as state:
                 state.write_text(json.dumps({"files": found, "sha256": _digests(place, found)}), encoding="utf-8")
     return place
 
@@ -133,13 +133,15 @@ def _digests(place: Path, names: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of the files of a copy; from now on only their owner may read them."""
     for name in names:
         (place / name).chmod(0o600)
-    return {name: files.sha256(place / name) for name in names}
+    return {name: regular_files.sha256(place / name) for name in names}
 
 
 def _changed(place: Path, names: list[str]) -> list[str]:
     """Return the files of a copy that are not as they were fetched."""
     digests = _state(place)["sha256"]
-    return [name for name in names if not _is_file(place / name) or files.sha256(place / name) != digests.get(name)]
+    return [
+        name for name in names if not _is_file(place / name) or regular_files.sha256(place / name) != digests.get(name)
+    ]
 
 
 def _is_file(path: Path) -> bool:
@@ -197,7 +199,7 @@ def _state(place: Path) -> dict[str, dict[str, Any]]:
     """Return versions and digests of the files of a copy; none where they were not written as a whole."""
     path = _beside(place, "json")
     try:
-        state = json_text.read(files.read_regular(path, MOST_STATE)) if _is_file(path) else None
+        state = json_text.read(regular_files.read_regular(path, MOST_STATE)) if _is_file(path) else None
     except (ValueError, UserError):  # damaged: all is fetched again
         state = None
     parts = {"files", "sha256"}

@@ -11,7 +11,7 @@ from unlearn_cli.batch.evidence.statement import Facts, Statement, to_json
 from unlearn_cli.batch.evidence.tested import tested
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.storage import files
+from unlearn_cli.storage import atomic_files, regular_files
 
 ENVELOPE = ".dsse.json"
 
@@ -53,9 +53,9 @@ def write(
 
             written[f"{name}{ENVELOPE}"] = json.dumps(signing.sign(made, key), sort_keys=True, indent=2) + "\n"
     for name, text in written.items():
-        with files.output_file(folder / name) as path:
+        with atomic_files.output_file(folder / name) as path:
             path.write_text(text, encoding="utf-8")
-    return {name: files.sha256(folder / name) for name in written}
+    return {name: regular_files.sha256(folder / name) for name in written}
 
 
 def verify(folder: Path, key: Path) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from unlearn_cli.batch.evidence.statement import CANONICAL, CHAIN, KEYED, TENSORS
 from unlearn_cli.batch.ledger.ledger import Event
 from unlearn_cli.batch.ledger.state import RunState, State, fold
-from unlearn_cli.storage.files import sha256
+from unlearn_cli.storage.regular_files import sha256
 
 PROVENANCE, RESULT = "provenance.json", "test-result.json"
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.batch.evidence.statement import Statement, to_json
 from unlearn_cli.errors import IntegrityError, UserError
-from unlearn_cli.storage.files import read_regular
+from unlearn_cli.storage.regular_files import read_regular
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey

@@ -10,7 +10,7 @@ from typing import Any
 
 from unlearn_cli.reporting import report
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 from unlearn_cli.verdict.results import Gate
 
 STATEMENT = "https://in-toto.io/Statement/v1"
@@ -51,7 +51,7 @@ class Facts:
 def artifacts(folder: Path, name: str) -> tuple[Artifact, ...]:
     """Return the files of the checkpoint in a folder with their digests, named as they will lie below `name`."""
     paths = sorted([*folder.glob("*.safetensors"), *folder.glob("*.index.json")])
-    return tuple(Artifact(f"{name}/{path.name}", files.sha256(path)) for path in paths)
+    return tuple(Artifact(f"{name}/{path.name}", regular_files.sha256(path)) for path in paths)
 
 
 def statement(subject: list[Descriptor], predicate_type: str, predicate: dict[str, Any]) -> Statement:

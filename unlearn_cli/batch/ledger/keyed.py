@@ -14,7 +14,7 @@ from typing import Any
 
 from unlearn_cli.errors import IntegrityError, UserError, resources
 from unlearn_cli.storage import owners
-from unlearn_cli.storage.files import fsync, output_file
+from unlearn_cli.storage.atomic_files import fsync, output_file
 
 KEY_BYTES = 32
 MARK = "chain"  # in the file of a key with which a ledger's chain was begun: it must never be without a key again

@@ -5,7 +5,7 @@ import os
 from itertools import chain, count
 from pathlib import Path
 
-from unlearn_cli.storage.files import fsync, output_file
+from unlearn_cli.storage.atomic_files import fsync, output_file
 
 REASON = ".reason.txt"
 LONGEST_NAME = 200  # bytes: the file of reasons beside it has a longer one

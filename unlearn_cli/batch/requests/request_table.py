@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unlearn_cli.batch.requests.requests import Item, Unreadable, check, check_count, refused
-from unlearn_cli.data.csv_layout import rows_of_text
+from unlearn_cli.data.tables.csv_layout import rows_of_text
 from unlearn_cli.errors import did_you_mean
 
 COLUMNS = ("request", "received", "due", "id", "column", "value", "class")

@@ -11,7 +11,7 @@ import duckdb
 from unlearn_cli.batch.resolve.record_table import InMemory, RecordTable
 from unlearn_cli.batch.resolve.table_on_disk import OnDisk
 from unlearn_cli.data.dataset import open_records, resolve_paths
-from unlearn_cli.data.table_file import TableFile, connect, is_out_of_resources
+from unlearn_cli.data.tables.table_file import TableFile, connect, is_out_of_resources
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage.remote import located

@@ -14,7 +14,7 @@ from unlearn_cli.batch.resolve.selections import Selection
 from unlearn_cli.batch.settings.deletion import check_source
 from unlearn_cli.errors import UserError, resources
 from unlearn_cli.schema.manifest import Manifest
-from unlearn_cli.storage.files import output_file
+from unlearn_cli.storage.atomic_files import output_file
 
 __all__ = ["Found", "Resolution", "Selection", "resolve"]
 

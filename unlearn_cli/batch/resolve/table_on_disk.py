@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.batch.resolve.record_table import Wanted, insert
-from unlearn_cli.data.conditions import conjunction
 from unlearn_cli.data.selection import SHOWN, frequent_text
-from unlearn_cli.data.table_file import TableFile, plain
-from unlearn_cli.data.windows import plan_windows, series_of, times_of
+from unlearn_cli.data.tables.conditions import conjunction
+from unlearn_cli.data.tables.table_file import TableFile, plain
+from unlearn_cli.data.transforms.windows import plan_windows, series_of, times_of
 from unlearn_cli.schema.sources import Condition, Rows, Table
-from unlearn_cli.schema.transforms import Window
+from unlearn_cli.schema.transform_steps import Window
 
 NAME = "data.train"
 

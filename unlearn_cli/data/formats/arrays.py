@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.checkpoints import safetensors_header
+from unlearn_cli.data.formats.npz_file import Described, NpzFile
 from unlearn_cli.data.notices import counted
-from unlearn_cli.data.npz_file import Described, NpzFile
 from unlearn_cli.data.records import Records, StoredInput, array_inputs, check_samples, from_arrays
 from unlearn_cli.data.strings import Values
 from unlearn_cli.errors import UserError, did_you_mean
@@ -65,7 +65,7 @@ class SafetensorsFile:
 
     def __init__(self, path: Path, place: str, mapped: str) -> None:
         self.kind, self.path, self.mapped = "safetensors", path, mapped
-        self.entries = tensor_headers.read(path, place).entries
+        self.entries = safetensors_header.read(path, place).entries
         self.described = {
             name: Described(np.dtype(TYPES[entry.dtype]), entry.shape)
             for name, entry in self.entries.items()

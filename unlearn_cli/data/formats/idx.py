@@ -15,7 +15,7 @@ import numpy as np
 from unlearn_cli.data.records import Records, StoredInput, array_inputs, check_samples, from_arrays
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Idx
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 
 UNSIGNED_BYTES = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
 CHUNK = 2**20  # bytes read at a time
@@ -70,7 +70,7 @@ def read_header(path: Path, name: str) -> IdxHeader:
 @contextmanager
 def _opened(path: Path, name: str) -> Iterator[tuple[BufferedIOBase, bool]]:
     """Open the file, unpacked; say whether it is packed."""
-    with files.open_regular(path, name) as stored:
+    with regular_files.open_regular(path, name) as stored:
         packed = stored.read(2) == b"\x1f\x8b"
         stored.seek(0)
         try:

@@ -14,11 +14,11 @@ from typing import Literal
 
 import numpy as np
 
-from unlearn_cli.data.images import SUFFIXES, ImageFiles, holds_image
+from unlearn_cli.data.formats.system_files import is_system_name
+from unlearn_cli.data.images.image_files import SUFFIXES, ImageFiles, holds_image
 from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.strings import pack
-from unlearn_cli.data.system_files import is_system_name
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import ImageFolder
 

@@ -4,13 +4,13 @@ from functools import partial
 
 import numpy as np
 
-from unlearn_cli.data.image_paths import check_paths
-from unlearn_cli.data.images import ImageFiles
+from unlearn_cli.data.images.image_files import ImageFiles
+from unlearn_cli.data.images.image_paths import check_paths
 from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Inputs, Records, StoredInput, array_inputs
 from unlearn_cli.data.strings import Strings, Values, as_strings
-from unlearn_cli.data.table_file import TableFile
-from unlearn_cli.data.tokens import Texts
+from unlearn_cli.data.tables.table_file import TableFile
+from unlearn_cli.data.transforms.tokens import Texts
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Table
 

@@ -17,15 +17,15 @@ import numpy as np
 
 from unlearn_cli import console
 from unlearn_cli.data.digests import digests_of
-from unlearn_cli.data.images import SUFFIXES, read_images
+from unlearn_cli.data.formats.shard_index import Record, indexed, together
+from unlearn_cli.data.formats.tar_members import Member, members
+from unlearn_cli.data.images.image_files import SUFFIXES, read_images
 from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
-from unlearn_cli.data.shard_index import Record, indexed, together
 from unlearn_cli.data.strings import Strings, Values
-from unlearn_cli.data.tar_members import Member, members
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Webdataset
-from unlearn_cli.storage import files, json_text
+from unlearn_cli.storage import json_text, regular_files
 from unlearn_cli.storage.path_patterns import shards
 
 SMALL = 2**20  # bytes of a label or a record's metadata
@@ -57,7 +57,7 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
 def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counter[str]) -> Iterator[Record]:
     """Go through one shard's headers; contents other than labels and metadata are skipped, and counted in `unused`."""
     missing = "there is no such file; name tar files, such as train-{000..009}.tar"
-    with files.open_regular(path, name, missing=missing) as file:
+    with regular_files.open_regular(path, name, missing=missing) as file:
         reader, record = ShardReader(file, f"{name}: {path}", shard, spec), None
         for member in members(file, path, name):
             folder, _, base = member.name.rpartition("/")
@@ -195,7 +195,7 @@ class TarImages:
 
     def _bytes(self, row: int) -> bytes:
         shard, offset, size = self.places[row].tolist()
-        with files.open_regular(self.paths[shard]) as file:
+        with regular_files.open_regular(self.paths[shard]) as file:
             file.seek(offset)
             return file.read(size)
 

@@ -5,7 +5,7 @@ from safetensors.torch import save_file
 
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint_header import read_header
-from unlearn_cli.checkpoints.stored_tensors import TYPES, tensor_digest
+from unlearn_cli.checkpoints.file_digests import TYPES, tensor_digest
 
 
 def test_the_digest_without_torch_is_that_with_it_for_every_type(tmp_path: Path) -> None:

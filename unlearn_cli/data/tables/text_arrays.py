@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.data.conditions import TextColumn, conjunction
 from unlearn_cli.data.strings import Values, as_strings
-from unlearn_cli.data.table_file import connect
+from unlearn_cli.data.tables.conditions import TextColumn, conjunction
+from unlearn_cli.data.tables.table_file import connect
 from unlearn_cli.schema.sources import Condition
 
 

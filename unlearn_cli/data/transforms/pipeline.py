@@ -1,33 +1,17 @@
-"""What the manifest's `data.transform` makes of a source's records. Samples are made when they are read."""
+"""Applies the steps of `data.transform` to the records of a source; samples are made when they are read."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from unlearn_cli.data.records import Inputs, Records, StoredInput, choose
-from unlearn_cli.data.standardise import StandardisedInputs, Statistics, measure
-from unlearn_cli.data.tokens import Texts, tokenise
-from unlearn_cli.data.windows import make_windows
+from unlearn_cli.data.transforms.enlarge import EnlargedInputs
+from unlearn_cli.data.transforms.standardise import StandardisedInputs, Statistics, measure
+from unlearn_cli.data.transforms.tokens import Texts, tokenise
+from unlearn_cli.data.transforms.windows import make_windows
 from unlearn_cli.schema.data_sections import Input
-from unlearn_cli.schema.transforms import Step, Tokens, find_standardise, stored_shape
-
-
-@dataclass(frozen=True)
-class EnlargedInputs:
-    """Images (C, H, W) whose every pixel is repeated `factor` times in both directions."""
-
-    inputs: Inputs
-    factor: int
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def take(self, rows: np.ndarray) -> np.ndarray:
-        return self.inputs.take(rows).repeat(self.factor, axis=2).repeat(self.factor, axis=3)
-
-    def fingerprints(self, rows: np.ndarray) -> np.ndarray:
-        return self.inputs.fingerprints(rows)
+from unlearn_cli.schema.transform_steps import Step, Tokens, find_standardise, stored_shape
 
 
 def stored_input(steps: Sequence[Step], input: Input) -> StoredInput:

@@ -1,16 +1,13 @@
-"""Reading regular files only, and writing files so that a reader sees the old ones or the new ones, never half."""
+"""Writes files and folders so that a reader sees the old ones or the new ones, never half."""
 
 import errno
-import hashlib
 import json
 import os
 import shutil
 import signal
-import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader
 from pathlib import Path
 from typing import Literal
 
@@ -18,13 +15,6 @@ from unlearn_cli import console, ranks
 from unlearn_cli.errors import UserError, resources
 from unlearn_cli.storage import owners
 
-SPECIAL = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 REPORT_KEYS = {"schema_version", "tool_version"}  # what every report.json of ours has
 SCRIPT_MARK = "unlearn-cli demo"  # what a comment of the demo's commands.sh says
 
@@ -259,108 +249,3 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def regular_file(path: Path, place: str = "", *, missing: str = "there is no such file") -> Path:
-    """Return the path of a regular file; for libraries that open it themselves.
-
-    A pipe or a device may never end, and opening it may block.
-
-    Raises:
-        UserError: there is none, or it is something else; the message starts with `place`.
-    """
-    with _readable(path, place, missing):
-        _check_regular(path, os.stat(path).st_mode, place)
-    return path
-
-
-def open_regular(path: Path, place: str = "", *, missing: str = "there is no such file") -> BufferedReader:
-    """Open a regular file for reading; opening never blocks.
-
-    Raises:
-        UserError: as `regular_file`.
-    """
-    with _readable(path, place, missing):
-        return try_open(path, place)
-
-
-def try_open(path: Path, place: str = "") -> BufferedReader:
-    """Do the same for a caller who has its own words for a file that cannot be opened.
-
-    Raises:
-        OSError: it cannot be opened.
-        UserError: it is something other than a regular file.
-    """
-    return _opened(path, lambda mode: _check_regular(path, mode, place))
-
-
-def read_regular(path: Path, most: int, place: str = "", *, missing: str = "there is no such file") -> bytes:
-    """Return the bytes of a regular file of at most `most` bytes.
-
-    Raises:
-        UserError: as `regular_file`, or the file is larger.
-    """
-    with open_regular(path, place, missing=missing) as file:
-        return _bounded(file, path, most, place)
-
-
-def read_given(path: Path, most: int, place: str = "") -> bytes:
-    """Return the bytes of a file of settings, which may also be a pipe: `-m <(command)` of a shell.
-
-    Raises:
-        UserError: as `read_regular`.
-    """
-    with _readable(path, place, "there is no such file"):
-        file = _opened(path, lambda mode: stat.S_ISFIFO(mode) or _check_regular(path, mode, place))
-    with file:
-        os.set_blocking(file.fileno(), True)  # opened without blocking; its writer may need time
-        return _bounded(file, path, most, place)
-
-
-def _opened(path: Path, check: Callable[[int], object]) -> BufferedReader:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        check(os.fstat(descriptor).st_mode)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return open(descriptor, "rb")
-
-
-def _check_regular(path: Path, mode: int, place: str) -> None:
-    if not stat.S_ISREG(mode):
-        kind = SPECIAL.get(stat.S_IFMT(mode), "something else")
-        raise UserError(f"{_at(path, place)}: is {kind}; expected a regular file")
-
-
-def _bounded(file: BufferedReader, path: Path, most: int, place: str) -> bytes:
-    with _readable(path, place, ""):
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise UserError(f"{_at(path, place)}: is too large; such a file has at most {most} bytes")
-    return data
-
-
-@contextmanager
-def _readable(path: Path, place: str, missing: str) -> Iterator[None]:
-    """Turn what the system says of a path that cannot be read into the message of a user's mistake."""
-    try:
-        yield
-    except FileNotFoundError:
-        raise UserError(f"{_at(path, place)}: {missing}") from None
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # what opening a socket gives
-            raise UserError(f"{_at(path, place)}: is a socket; expected a regular file") from None
-        raise UserError(f"{_at(path, place)}: cannot be read ({error.strerror}); name another file") from None
-    except ValueError:  # a NUL, or half a surrogate pair
-        raise UserError(f"{_at(path, place)}: is not the name of a file; name another file") from None
-
-
-def _at(path: Path, place: str) -> str:
-    return f"{place}: {path}" if place else f"{path}"

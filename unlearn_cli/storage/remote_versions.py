@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli.errors import ResourceError, UserError
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 from unlearn_cli.storage.filesystems import filesystem, reaching, shown
 
 POINTER = "current.json"
@@ -23,7 +23,7 @@ def publish(folder: Path, url: str) -> Pointer:
         ResourceError: the remote is not reached, or what arrived is not what was sent.
     """
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    pointer = {"version": folder.name, "files": {name: files.sha256(folder / name) for name in names}}
+    pointer = {"version": folder.name, "files": {name: regular_files.sha256(folder / name) for name in names}}
     if published(url) == pointer:
         return pointer
     system, root = filesystem(url)

@@ -29,11 +29,11 @@ from PIL import Image, UnidentifiedImageError
 
 from unlearn_cli import console
 from unlearn_cli.data.digests import digests_of
-from unlearn_cli.data.image_depth import bits_of, has_white_as_zero, is_deep_grey, without_sign
+from unlearn_cli.data.images.image_depth import bits_of, has_white_as_zero, is_deep_grey, without_sign
 from unlearn_cli.data.records import StoredInput
 from unlearn_cli.data.strings import Strings
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 
 # Formats whose readers run no other program (as EPS does) and load no plug-in by what a file says (as FPX does).
 PLUGINS = {
@@ -151,7 +151,7 @@ def open_image_file(path: Path) -> BinaryIO:
         UserError: it is not a regular file.
     """
     try:
-        file = files.try_open(path)
+        file = regular_files.try_open(path)
     except FileNotFoundError:
         raise UnreadableImage(path, "there is no such image") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name

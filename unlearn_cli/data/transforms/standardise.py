@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unlearn_cli.data.records import Inputs, Subset
-from unlearn_cli.data.windows import WindowInputs
+from unlearn_cli.data.transforms.windows import WindowInputs
 
 CHUNK = 4096
 

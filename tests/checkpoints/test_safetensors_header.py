@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.checkpoints.checkpoint_header import MAX_INDEX, read_header
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 
 
 def write(path: Path, header: dict[str, Any] | str, data: bytes = b"") -> Path:
@@ -36,7 +36,7 @@ def refusal(path: Path) -> str:
 
 def test_a_header_is_described(tmp_path: Path) -> None:
     save_file({"a": np.ones((2, 3), np.float32), "b": np.ones(0, np.uint8)}, tmp_path / "m.safetensors", {"k": "v"})
-    found = tensor_headers.read(tmp_path / "m.safetensors")
+    found = safetensors_header.read(tmp_path / "m.safetensors")
     assert {name: (one.dtype, one.shape) for name, one in found.entries.items()} == {
         "a": ("F32", (2, 3)), "b": ("U8", (0,)),
     }  # fmt: skip
@@ -65,7 +65,7 @@ def test_bytes_of_no_tensor_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_flood_of_tensors_is_refused(tmp_path: Path) -> None:
-    empty = {f"t{number}": entry(shape=[0], offsets=[0, 0]) for number in range(tensor_headers.MAX_TENSORS + 1)}
+    empty = {f"t{number}": entry(shape=[0], offsets=[0, 0]) for number in range(safetensors_header.MAX_TENSORS + 1)}
     assert "expected at most 100000" in refusal(write(tmp_path / "m.safetensors", empty))
 
 
@@ -92,6 +92,6 @@ def test_only_regular_files_are_opened(tmp_path: Path, monkeypatch: pytest.Monke
     with socket.socket(socket.AF_UNIX) as listening:
         os.chdir(tmp_path)
         listening.bind("socket")
-    for read in (files.open_regular, files.regular_file):
+    for read in (regular_files.open_regular, regular_files.regular_file):
         with pytest.raises(UserError, match="is a socket; expected a regular file"):
             read(Path("socket"))

@@ -8,11 +8,11 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from unlearn_cli import console
-from unlearn_cli.data.image_depth import is_deep_grey
-from unlearn_cli.data.images import PILLOW_ERRORS, Images, UnreadableImage, load, opened_image, read_images
+from unlearn_cli.data.images.image_depth import is_deep_grey
+from unlearn_cli.data.images.image_files import PILLOW_ERRORS, Images, UnreadableImage, load, opened_image, read_images
 from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Inputs, Records, Subset, choose
-from unlearn_cli.data.transform import EnlargedInputs
+from unlearn_cli.data.transforms.enlarge import EnlargedInputs
 from unlearn_cli.errors import UserError
 
 LISTED = 1000  # unreadable images that are named in the log; their number is always given in full

@@ -14,12 +14,12 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from unlearn_cli.data.conditions import Facts, TextColumn, TypedColumn, conjunction, is_number
-from unlearn_cli.data.csv_layout import CsvLayout, inspect_csv
 from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
+from unlearn_cli.data.tables.conditions import Facts, TextColumn, TypedColumn, conjunction, is_number
+from unlearn_cli.data.tables.csv_layout import CsvLayout, inspect_csv
 from unlearn_cli.errors import ResourceError, UserError, did_you_mean
 from unlearn_cli.schema.sources import Condition
-from unlearn_cli.storage.files import regular_file
+from unlearn_cli.storage.regular_files import regular_file
 
 READERS = {
     ".csv": "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)",

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unlearn_cli.data.conditions import ISO
 from unlearn_cli.data.digests import digests_of
 from unlearn_cli.data.notices import counted
 from unlearn_cli.data.records import Inputs, Records, Subset, choose, without_gaps
 from unlearn_cli.data.strings import Values, as_strings
+from unlearn_cli.data.tables.conditions import ISO
 from unlearn_cli.errors import UserError
-from unlearn_cli.schema.transforms import Window
+from unlearn_cli.schema.transform_steps import Window
 
 CALENDAR = {"year": 1, "month": 12, "day": 32, "hour": 25, "minute": 61, "second": 62}  # more than each has
 STAMPS = ("timestamp", "datetime", "epoch")  # numbers of these names are moments, too
@@ -151,7 +151,7 @@ def times_of(name: str, column: str, values: Values, formats: Mapping[str, str])
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
         return Times(column, values, are_moments=False)
-    from unlearn_cli.data.text_arrays import moments  # DuckDB: imported only where text is read as dates
+    from unlearn_cli.data.tables.text_arrays import moments  # DuckDB: imported only where text is read as dates
 
     return Times(column, *moments(name, column, without_gaps(values), formats.get(column)))
 

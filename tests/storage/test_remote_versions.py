@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from unlearn_cli.errors import ResourceError, UserError
-from unlearn_cli.storage import files, publish, remote
+from unlearn_cli.storage import regular_files, remote, remote_versions
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def made(folder: Path, text: str) -> Path:
 
 
 def test_a_version_and_then_the_pointer_are_written(memory: Any, version: Path) -> None:
-    pointer = publish.publish(version, "memory://models")
-    assert pointer == publish.published("memory://models") == json.loads(memory.cat("/models/current.json"))
+    pointer = remote_versions.publish(version, "memory://models")
+    assert pointer == remote_versions.published("memory://models") == json.loads(memory.cat("/models/current.json"))
     assert pointer["version"] == "v0001"
-    assert pointer["files"]["model.safetensors"] == files.sha256(version / "model.safetensors")
+    assert pointer["files"]["model.safetensors"] == regular_files.sha256(version / "model.safetensors")
     assert sorted(memory.find("/models")) == [
         "/models/current.json", "/models/v0001/evidence/provenance.json", "/models/v0001/model.safetensors",
     ]  # fmt: skip
@@ -45,16 +45,16 @@ def test_a_version_and_then_the_pointer_are_written(memory: Any, version: Path) 
 
 def test_who_follows_the_pointer_finds_the_same_bytes(version: Path, tmp_path: Path) -> None:
     url = f"file://{tmp_path}/there/models"
-    pointer = publish.publish(version, url)
+    pointer = remote_versions.publish(version, url)
     copy = remote.fetch(f"{url}/{pointer['version']}", tmp_path / "cache")
-    assert {name: files.sha256(copy / name) for name in pointer["files"]} == pointer["files"]
+    assert {name: regular_files.sha256(copy / name) for name in pointer["files"]} == pointer["files"]
     assert [path.name for path in sorted((tmp_path / "there" / "models").iterdir())] == ["current.json", "v0001"]
 
 
 def test_the_same_version_is_not_sent_twice(memory: Any, version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    publish.publish(version, "memory://models")
+    remote_versions.publish(version, "memory://models")
     monkeypatch.setattr(MemoryFileSystem, "put_file", lambda *_, **__: pytest.fail("sent again"))
-    publish.publish(version, "memory://models")
+    remote_versions.publish(version, "memory://models")
 
 
 @pytest.mark.parametrize("kind", ["memory", "file"])
@@ -62,20 +62,20 @@ def test_while_a_version_is_being_sent_the_pointer_names_the_old_one(
     memory: Any, version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     url = "memory://models" if kind == "memory" else f"file://{tmp_path}/there"
-    old = publish.publish(version, url)
+    old = remote_versions.publish(version, url)
     seen = []
 
     def put_file(system: Any, lpath: str, rpath: str, **kwargs: Any) -> None:
-        seen.append(publish.published(url))
+        seen.append(remote_versions.published(url))
         raise ConnectionResetError
 
     monkeypatch.setattr(type(fsspec.filesystem(kind)), "put_file", put_file)
     with pytest.raises(ResourceError, match="is not reached"):
-        publish.publish(made(tmp_path / "models" / "v0002", "two"), url)
+        remote_versions.publish(made(tmp_path / "models" / "v0002", "two"), url)
     assert seen == [old]
-    assert publish.published(url) == old
+    assert remote_versions.published(url) == old
     monkeypatch.undo()
-    assert publish.publish(tmp_path / "models" / "v0002", url)["version"] == "v0002"
+    assert remote_versions.publish(tmp_path / "models" / "v0002", url)["version"] == "v0002"
 
 
 def test_what_does_not_arrive_whole_is_not_named(memory: Any, version: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,15 +84,15 @@ def test_what_does_not_arrive_whole_is_not_named(memory: Any, version: Path, mon
 
     monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
     with pytest.raises(ResourceError, match="did not arrive whole"):
-        publish.publish(version, "memory://models")
-    assert publish.published("memory://models") is None
+        remote_versions.publish(version, "memory://models")
+    assert remote_versions.published("memory://models") is None
 
 
 def test_a_superseded_version_can_be_withdrawn(memory: Any, version: Path, tmp_path: Path) -> None:
-    publish.publish(version, "memory://models")
-    publish.publish(made(tmp_path / "models" / "v0002", "two"), "memory://models")
-    assert publish.withdraw("memory://models", "v0001")
-    assert not publish.withdraw("memory://models", "v0001")
+    remote_versions.publish(version, "memory://models")
+    remote_versions.publish(made(tmp_path / "models" / "v0002", "two"), "memory://models")
+    assert remote_versions.withdraw("memory://models", "v0001")
+    assert not remote_versions.withdraw("memory://models", "v0001")
     assert not [name for name in memory.find("/models") if "v0001" in name]
 
 
@@ -100,10 +100,10 @@ def test_a_superseded_version_can_be_withdrawn(memory: Any, version: Path, tmp_p
 def test_a_pointer_of_somebody_else_is_not_replaced(memory: Any, version: Path, text: bytes) -> None:
     memory.pipe("/models/current.json", text)
     with pytest.raises(UserError, match="is not one of ours"):
-        publish.publish(version, "memory://models")
+        remote_versions.publish(version, "memory://models")
     assert memory.find("/models") == ["/models/current.json"]
 
 
 def test_a_place_that_nothing_knows_is_told(version: Path) -> None:
     with pytest.raises(UserError, match="knows no such file system"):
-        publish.publish(version, "nothing://models")
+        remote_versions.publish(version, "nothing://models")

@@ -8,7 +8,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage import files, json_text
+from unlearn_cli.storage import json_text, regular_files
 
 MAX_HEADER, MAX_TENSORS = 2**25, 100_000  # bytes and tensors; the largest networks have some thousand tensors
 BYTES = {
@@ -52,7 +52,7 @@ def read(path: Path, place: str = "", *, missing: str = "there is no such file")
             twice, bytes of it belong to no tensor, or a tensor is of a type that cannot be computed with.
     """
     at = f"{place}: {path}" if place else f"{path}"
-    with files.open_regular(path, place, missing=missing) as file:
+    with regular_files.open_regular(path, place, missing=missing) as file:
         length = int.from_bytes(file.read(8), "little")
         if MAX_HEADER < length < 2**32:
             what = f"a header of {length} bytes; expected at most {MAX_HEADER}"

@@ -6,7 +6,7 @@ import mmap
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.checkpoints import tensor_headers
+from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.checkpoints.checkpoint_header import Header
 
 # As safetensors names the types, and as torch does, whose names are part of the digest.
@@ -32,15 +32,15 @@ def tensor_digest(header: Header) -> str:
     """Return what `checkpoint.tensor_digest` does of the same tensors: the SHA-256 over name, type, shape and bytes.
 
     Raises:
-        UserError: as `tensor_headers.read`.
+        UserError: as `safetensors_header.read`.
     """
-    headers = {file.name: (file, tensor_headers.read(file)) for file in header.files}
+    headers = {file.name: (file, safetensors_header.read(file)) for file in header.files}
     digest = hashlib.sha256()
     for name in sorted(header.layout):
         file, described = headers[header.layout[name]]
         entry = described.entries[name]
         digest.update(f"{name}|torch.{TYPES[entry.dtype]}|{list(entry.shape)}|".encode())
-        _add(digest, file, entry.start, entry.start + math.prod(entry.shape) * tensor_headers.BYTES[entry.dtype])
+        _add(digest, file, entry.start, entry.start + math.prod(entry.shape) * safetensors_header.BYTES[entry.dtype])
     return digest.hexdigest()
 
 

@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage import files
+from unlearn_cli.storage import regular_files
 
 MOST_PACKED = 1032  # bytes that deflate makes of a byte, at most
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -76,7 +76,7 @@ class NpzFile:
     @contextmanager
     def _archive(self) -> Iterator[tuple[zipfile.ZipFile, int]]:
         """Open the zip; what is wrong with it while it is open is the user's to know."""
-        with files.open_regular(self.path, self.place) as file:
+        with regular_files.open_regular(self.path, self.place) as file:
             _refuse_single(file, f"{self.place}: {self.path}")
             size = file.seek(0, 2)
             try:

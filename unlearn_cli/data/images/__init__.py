@@ -1,0 +1,1 @@
+"""Image files as samples: decoding, depth, checks, paths."""
