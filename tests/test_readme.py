@@ -6,11 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import ROOT, invoke
-from unlearn_cli.attacks import TABLE as ATTACKS
-from unlearn_cli.methods import TABLE as METHODS
-from unlearn_cli.metrics import TABLE as METRICS
-from unlearn_cli.models import TABLE as MODELS
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.schema import manifest, sources
 from unlearn_cli.schema.forget import Forget
 from unlearn_cli.schema.transform_steps import Step
@@ -52,7 +48,7 @@ def test_the_manifest_is_valid_also_with_its_commented_keys(tmp_path: Path) -> N
 
 def test_every_source_method_metric_attack_and_network_is_named() -> None:
     formats = set(sources.Source.model_fields) - {"rows"} | set(Step.model_fields)
-    for name in [*formats, *METHODS, *METRICS, *ATTACKS, *MODELS]:
+    for name in [*formats, *(name for kind in discovery.KINDS for name in discovery.entries(kind))]:
         assert re.search(rf"\b{name}\b", README), name
 
 

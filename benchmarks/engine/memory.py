@@ -22,7 +22,7 @@ from torchvision.models import VisionTransformer
 from benchmarks.cache import HERE
 from benchmarks.engine.billion import memory
 from benchmarks.output import write_result
-from unlearn_cli.models.build import build
+from unlearn_cli.models.architectures import build
 from unlearn_cli.schema import manifest
 
 MANIFEST = """\

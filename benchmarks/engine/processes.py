@@ -23,8 +23,7 @@ from safetensors.torch import load_file
 
 from benchmarks.cache import HERE
 from benchmarks.output import write_result
-from unlearn_cli import methods
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery, plugin
 
 # few steps: rounding grows exponentially with them
 SETTINGS = {
@@ -95,7 +94,7 @@ def table(network: str, folder: Path, one: Workers, two: Workers) -> list[str]:
     if not original.exists():
         one.run(original, "train", "-m", manifest, "--set", "epochs=5")
     rows = []
-    for method in methods.TABLE:
+    for method in discovery.entries("methods"):
         settings = settings_of(method, "regression" if "task: regression" in text else "classification", batch_norm)
         if settings is not None:
             flags = [word for setting in settings for word in ("--set", setting)]

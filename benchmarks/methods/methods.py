@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.cache import HERE, manifest_text, report, run
 from benchmarks.methods.method_rows import Measured, rows
 from benchmarks.output import write_result
-from unlearn_cli import methods
+from unlearn_cli.plugins import discovery
 
 SEEDS = (0, 1, 2)
 BASELINES = ("finetune", "neggrad")
@@ -71,7 +71,7 @@ def main(names: list[str]) -> None:
     device = "cuda" if "cuda" in names else "cpu"
     path = HERE / "results" / ("methods_cuda.md" if device == "cuda" else "methods.md")
     head = Path(__file__).with_name("method_table.md").read_text(encoding="utf-8")
-    chosen = [name for name in names if name in methods.TABLE]
+    chosen = [name for name in names if name in discovery.entries("methods")]
     for name in [name for name in names if name in TASKS] or TASKS:
         made = rows(name, measure(TASKS[name], chosen))
         known = path.read_text(encoding="utf-8").removeprefix(head).splitlines() if path.is_file() else []

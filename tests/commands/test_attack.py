@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli.attacks import TIERS
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.chosen_attacks import choose
 from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.plugins import discovery
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import report
 
@@ -125,7 +125,7 @@ def test_attacks_by_name_give_no_verdict(original: Path, tmp_path: Path) -> None
 
 
 def test_every_name_of_a_tier_is_an_attack() -> None:
-    for tier in TIERS:
+    for tier in discovery.TIERS:
         assert len({one.label for one in choose(tier, (), SettingSources())}) == len(choose(tier, (), SettingSources()))
 
 

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from tests.tiny import invoke, same, write_manifest
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.methods import TABLE
-from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.runtime.progress import Steps
 
 REGRESSION = """\
@@ -42,7 +41,8 @@ SHORT: dict[str, list[str]] = {
 }  # fmt: skip
 LEAST_RETAINED: dict[str, float] = {"gkt": 0.7}
 FORGETS_SLOWLY = {"finetune", "fisher"}
-CLASSIFICATION = [name for name in TABLE if plugin.load("methods", name).task in (None, "classification")]
+METHODS = list(discovery.entries("methods"))
+CLASSIFICATION = [name for name in METHODS if plugin.load("methods", name).task in (None, "classification")]
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +83,7 @@ def unlearned(
     return run
 
 
-@pytest.mark.parametrize("method", TABLE)
+@pytest.mark.parametrize("method", METHODS)
 def test_it_changes_the_weights_the_same_way_each_time_and_says_what_it_did(
     method: str, unlearned: Callable[[str], Path], originals: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -102,7 +102,7 @@ def test_it_changes_the_weights_the_same_way_each_time_and_says_what_it_did(
     assert report["cost"]["samples_forward"] > 0
 
 
-@pytest.mark.parametrize("method", TABLE)
+@pytest.mark.parametrize("method", METHODS)
 def test_a_dry_run_says_how_much_it_would_work_on_and_writes_nothing(
     method: str, originals: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -125,7 +125,7 @@ def test_a_class_is_no_longer_recognised_and_the_others_still_are(
         assert method in FORGETS_SLOWLY or metrics["subject"][split]["accuracy"]["value"] <= 0.05
 
 
-@pytest.mark.parametrize("method", TABLE)
+@pytest.mark.parametrize("method", METHODS)
 def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(
     method: str, originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +155,7 @@ def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(
 
 
 @pytest.mark.parametrize(
-    "method", [name for name in TABLE if not suitability.lacking(plugin.load("methods", name), {"forget"})]
+    "method", [name for name in METHODS if not suitability.lacking(plugin.load("methods", name), {"forget"})]
 )
 def test_a_method_that_needs_no_data_touches_none_where_there_is_some(
     method: str, originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

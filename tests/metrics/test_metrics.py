@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as sk
 
-from unlearn_cli.metrics import DEFAULTS
+from unlearn_cli.plugins import discovery
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
@@ -14,8 +14,10 @@ from unlearn_cli.stats.results import Estimate
 TASKS: tuple[Task, ...] = ("classification", "regression")
 
 # Those that read the outputs of one network alone; calibration_error has tests of its own.
-PLAIN = {task: [name for name in names if name in ("accuracy", "loss", "mae", "rmse", "r2")]
-         for task, names in DEFAULTS.items()}  # fmt: skip
+PLAIN = {
+    task: [name for name in discovery.default_metrics(task) if name in ("accuracy", "loss", "mae", "rmse", "r2")]
+    for task in TASKS
+}
 
 
 def metric(name: str) -> Callable[[Outputs], Estimate]:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli import models
 from unlearn_cli.errors import UserError
-from unlearn_cli.models.build import build
+from unlearn_cli.models.architectures import build
+from unlearn_cli.plugins import discovery
 from unlearn_cli.runtime.run import start
 from unlearn_cli.schema.manifest import Manifest
 
@@ -37,7 +37,7 @@ def parameters(model: nn.Module) -> int:
 
 
 def test_every_bundled_architecture_has_its_shapes_here() -> None:
-    assert SHAPES.keys() == models.TABLE.keys()
+    assert SHAPES.keys() == discovery.entries("models").keys()
 
 
 @pytest.mark.parametrize(("name", "shape"), [(name, shape) for name, shapes in SHAPES.items() for shape in shapes])
@@ -155,7 +155,7 @@ def test_code_that_is_not_there_or_no_network_is_refused(name: str, message: str
         build(described(name, [4], num_classes=3), 3)
 
 
-@pytest.mark.parametrize("name", models.TABLE)
+@pytest.mark.parametrize("name", discovery.entries("models"))
 def test_fresh_weights_are_a_function_of_the_seed_and_the_stream(name: str) -> None:
     manifest = described(name, SHAPES[name][0])
 

@@ -10,30 +10,27 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from unlearn_cli import attacks, methods
 from unlearn_cli.cli.app import app
 from unlearn_cli.errors import UserError
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.suitability import lacking
 
-METHODS, ATTACKS = list(methods.TABLE), list(attacks.TABLE)
-PLUGINS = [*(("methods", name) for name in METHODS), *(("attacks", name) for name in ATTACKS)]
+PLUGINS = [(kind, name) for kind in ("methods", "attacks") for name in discovery.entries(kind)]
 EVERYTHING = {"data", "forget", "test", "original", "reference", "cost", "shadows"}
 
 every_plugin = pytest.mark.parametrize(("kind", "name"), PLUGINS)
 
 
 @every_plugin
-def test_a_plugin_is_a_file_with_a_function_of_its_name_and_a_line_in_the_table(kind: str, name: str) -> None:
-    table = {"methods": methods.TABLE, "attacks": attacks.TABLE}[kind]
+def test_a_plugin_is_a_file_with_a_function_of_its_name_and_a_summary(kind: str, name: str) -> None:
     function = plugin.load(kind, name).function()
     assert (function.__name__, function.__module__) == (name, f"unlearn_cli.{kind}.{name}")
-    assert len(table[name]) > 10
+    assert len(discovery.entries(kind)[name].constants["SUMMARY"]) > 10
 
 
 @pytest.mark.parametrize("kind", ["methods", "metrics", "attacks", "models"])
 def test_every_summary_fits_on_a_line_beside_its_name(kind: str) -> None:
-    for name, summary in plugin.table(kind).items():
+    for name, summary in discovery.summaries(kind).items():
         assert len(summary) <= 60, name
         assert summary.isprintable(), name
 
@@ -48,14 +45,45 @@ def test_completion_offers_every_name_with_its_summary_on_one_line(command: str,
         "_TYPER_COMPLETE_FISH_ACTION": "get-args",
     }
     done = CliRunner().invoke(app, env={**typed, "_UNLEARN_CLI_COMPLETE": "complete_fish"}, prog_name="unlearn-cli")
-    assert done.stdout.splitlines() == [f"{name}\t{summary}" for name, summary in sorted(plugin.table(kind).items())]
+    assert done.stdout.splitlines() == [f"{name}\t{summary}" for name, summary in discovery.summaries(kind).items()]
 
 
-@pytest.mark.parametrize("kind", ["methods", "attacks"])
-def test_every_file_has_its_line_in_the_table(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["methods", "metrics", "attacks"])
+def test_every_file_is_a_plugin(kind: str) -> None:
     package = import_module(f"unlearn_cli.{kind}")
     files = {path.stem for folder in package.__path__ for path in Path(folder).glob("*.py")} - {"__init__"}
-    assert files == set(package.TABLE)
+    assert files == set(discovery.entries(kind))
+
+
+@pytest.mark.parametrize("kind", discovery.KINDS)
+def test_the_constants_read_from_the_source_are_those_that_python_sees(kind: str) -> None:
+    for name, entry in discovery.entries(kind).items():
+        module = import_module(f"unlearn_cli.{kind}.{name}")
+        names = ("SUMMARY", "TASK", "DEFAULT", "DISTANCE", "TIER", "ORDER", "VARIANTS")
+        constants = {key: value for key, value in vars(module).items() if key in names}
+        assert {key: value for key, value in entry.constants.items() if key in names} == constants
+        assert "SUMMARY" in constants
+
+
+def test_listing_the_plugins_imports_neither_torch_nor_pydantic() -> None:
+    program = (
+        "import sys\n"
+        "from unlearn_cli.plugins import discovery\n"
+        "assert all(discovery.summaries(kind) for kind in discovery.KINDS)\n"
+        "assert not {'torch', 'pydantic'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_metrics_and_attacks_that_run_by_default() -> None:
+    assert {"accuracy", "js_divergence", "weight_distance"} <= set(discovery.default_metrics("classification"))
+    assert {"zrf", "relearn_time"} <= set(discovery.metrics_of("classification"))
+    assert not {"zrf", "relearn_time"} & set(discovery.default_metrics("classification"))
+    assert not {"accuracy", "zrf"} & set(discovery.metrics_of("regression"))
+    assert discovery.attacks_of("quick")[:3] == ["sanity", "population", "population:statistic=correctness"]
+    assert discovery.attacks_of("standard")[: len(discovery.attacks_of("quick"))] == discovery.attacks_of("quick")
+    assert "build" not in discovery.entries("models")
 
 
 @every_plugin

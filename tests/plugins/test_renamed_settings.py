@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.renamed_settings import RENAMED
 
 PAGE = Path(__file__).parents[2] / "docs/reference/renamed-settings.md"
@@ -14,7 +14,7 @@ CASES = [(name, old, new) for name, renamed in RENAMED.items() for old, new in r
 
 
 def load(name: str) -> plugin.Plugin:
-    kind = next(kind for kind in ("methods", "metrics", "attacks") if name in plugin.table(kind))
+    kind = next(kind for kind in ("methods", "metrics", "attacks") if name in discovery.entries(kind))
     return plugin.load(kind, name)
 
 

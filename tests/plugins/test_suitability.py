@@ -8,14 +8,14 @@ import pytest
 from tests.test_readme import README
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.errors import UserError
-from unlearn_cli.methods import TABLE
-from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.plugins import discovery, plugin, suitability
 
 DATA = Path("data.yaml")
+METHODS = discovery.summaries("methods")
 CLASSIFICATION = {"data", "forget", "test"}
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_manifest_that_lacks_what_a_method_needs_is_refused_by_name(name: str) -> None:
     read = plugin.load("methods", name)
     task = read.task or "classification"
@@ -28,7 +28,7 @@ def test_a_manifest_that_lacks_what_a_method_needs_is_refused_by_name(name: str)
     assert f"data.yaml: {name} needs {' and '.join(lacking)}, but the manifest has no data" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_a_method_of_the_other_task_is_refused_with_those_that_fit(name: str, task: str) -> None:
     read = plugin.load("methods", name)
@@ -40,7 +40,7 @@ def test_a_method_of_the_other_task_is_refused_with_those_that_fit(name: str, ta
     told, _, others = str(caught.value).partition("; these fit: ")
     assert told == f"data.yaml: {name} is for {read.task}, but the manifest's task is {task}"
     assert others.split(", ") == [
-        other for other in sorted(TABLE) if plugin.load("methods", other).task in (None, task)
+        other for other in sorted(METHODS) if plugin.load("methods", other).task in (None, task)
     ]
 
 
@@ -63,9 +63,9 @@ def test_the_command_refuses_before_anything_is_written(original: Path, tmp_path
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", METHODS)
 def test_the_help_page_and_the_readme_say_what_a_method_needs_and_suits(name: str) -> None:
     method = plugin.load("methods", name)
-    assert f"{name} {TABLE[name]} " in " ".join(invoke("unlearn", "--help").stdout.split())
+    assert f"{name} {METHODS[name]} " in " ".join(invoke("unlearn", "--help").stdout.split())
     needs, suits = suitability.needs(method), suitability.suits(method)
     assert re.search(rf"^\| `{name}` \| {re.escape(needs)} \| {re.escape(suits)} \| ", README, flags=re.MULTILINE)

@@ -12,13 +12,17 @@ import numpy as np
 from pydantic import PositiveFloat
 
 from unlearn_cli.learning.shadows import Pool
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.stats import Findings, missing
 from unlearn_cli.stats.audit import epsilon_lower_bound
 from unlearn_cli.stats.clusters import clustered_auc
 from unlearn_cli.stats.lira_scores import likelihood_ratios
 from unlearn_cli.stats.one_run import epsilon_one_run, guesses_of
 from unlearn_cli.stats.results import Estimate
+
+SUMMARY = "U-LiRA on wrong labels; lower bounds on epsilon"
+TIER = "audit"
+ORDER = 4  # within the tier, cheapest first
 
 
 def canaries(

@@ -18,6 +18,10 @@ from unlearn_cli.stats import Findings, auc, missing, share
 from unlearn_cli.stats.cluster_variance import halves
 from unlearn_cli.stats.outputs import Outputs
 
+SUMMARY = "where the forgotten class goes among the others"
+TIER = "standard"
+ORDER = 6  # within the tier, cheapest first
+
 LEAST = 10  # records of a side
 
 

@@ -12,6 +12,10 @@ from unlearn_cli.stats import Findings, Scores
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss, phi
 
+SUMMARY = "what changed since the original; a warning alone"
+TIER = "quick"
+ORDER = 4  # within the tier, cheapest first
+
 WARNING = "who can ask both the original and this network compares them; keep or destroy the original accordingly"
 
 

@@ -15,6 +15,10 @@ from unlearn_cli.stats.competition import forgetting_quality
 from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "competition score beside retraining's own"
+TIER = "audit"
+ORDER = 5  # within the tier, cheapest first
+
 LEAST = 8  # runs a side
 
 

@@ -16,11 +16,13 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import show
 from unlearn_cli.stats import Findings
 from unlearn_cli.stats.intervals import mean
+
+SUMMARY = "reconstruct a forgotten class from the weights"
 
 
 def inversion(

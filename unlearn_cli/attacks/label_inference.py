@@ -17,6 +17,10 @@ from unlearn_cli.stats import Findings
 from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "which class was forgotten, without a record"
+TIER = "standard"
+ORDER = 7  # within the tier, cheapest first
+
 
 def label_inference(
     model: nn.Module,

@@ -20,6 +20,10 @@ from unlearn_cli.stats.outputs import Outputs, join_groups
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.signals import loss
 
+SUMMARY = "logistic regression on the loss, on held-out records"
+TIER = "quick"
+ORDER = 3  # within the tier, cheapest first
+
 CLIP = 100.0
 FOLDS, LEAST = 5, 10  # records of a kind, below which there are no tenths to hold out
 

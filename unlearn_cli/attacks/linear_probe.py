@@ -16,6 +16,10 @@ from sklearn.preprocessing import StandardScaler
 from unlearn_cli.stats import Findings, auc, missing, share
 from unlearn_cli.stats.outputs import Outputs
 
+SUMMARY = "do the features still tell the forgotten class?"
+TIER = "standard"
+ORDER = 5  # within the tier, cheapest first
+
 LEAST = 10  # records of a side
 
 

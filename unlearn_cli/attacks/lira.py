@@ -14,6 +14,10 @@ from unlearn_cli.stats import Findings, Scores
 from unlearn_cli.stats.clusters import clustered_auc
 from unlearn_cli.stats.lira_scores import one_sided
 
+SUMMARY = "one-sided likelihood attack over shadow runs"
+TIER = "audit"
+ORDER = 1  # within the tier, cheapest first
+
 
 def lira(shadow_runs: Pool) -> Findings:
     """Return the AUC over all pairs of run and record, with an interval over runs."""

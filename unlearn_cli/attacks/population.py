@@ -18,6 +18,17 @@ from unlearn_cli.stats import Scores, refuse_non_finite
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import entropy, margin
 
+SUMMARY = "threshold on the logit margin; regression: on the residual"
+TIER = "quick"
+ORDER = 2  # within the tier, cheapest first
+VARIANTS = (  # run after it; the verdict reads the first only, because the best of six statistics finds noise
+    "statistic=correctness",
+    "statistic=entropy",
+    "statistic=modified_entropy",
+    "statistic=confidence",
+    "statistic=loss",
+)
+
 Statistic = Literal["margin", "loss", "confidence", "entropy", "modified_entropy", "correctness"]
 
 

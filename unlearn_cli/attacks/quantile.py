@@ -14,11 +14,15 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.stats import Findings, Scores, missing, share
 from unlearn_cli.stats.cluster_variance import parts
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss, phi
+
+SUMMARY = "quantile regression on never-seen records"
+TIER = "standard"
+ORDER = 3  # within the tier, cheapest first
 
 LEAST, WIDTH, FOLDED = 60, 16, 0.1  # records of the hold-out; features kept; the least spread, in units of the mean one
 

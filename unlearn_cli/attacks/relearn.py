@@ -13,9 +13,13 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.relearning import make_goal, repeated, summary
 from unlearn_cli.learning.relearning import relearn as run
 from unlearn_cli.learning.training import TaskLoss
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.stats import Findings
 from unlearn_cli.stats.results import Curve, Estimate
+
+SUMMARY = "how fast the forgotten is learned again"
+TIER = "standard"
+ORDER = 4  # within the tier, cheapest first
 
 
 def relearn(

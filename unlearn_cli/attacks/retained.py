@@ -11,6 +11,10 @@ from unlearn_cli.attacks.ulira import ulira
 from unlearn_cli.learning.shadows import Pool
 from unlearn_cli.stats import Findings, missing
 
+SUMMARY = "U-LiRA on records that stay: does unlearning expose them?"
+TIER = "audit"
+ORDER = 3  # within the tier, cheapest first
+
 
 def retained(retained_shadow_runs: Pool | None) -> Findings:
     """Return AUC, accuracy and the worst tenth of the records, as `ulira` does for the forgotten."""

@@ -24,6 +24,10 @@ from unlearn_cli.stats.retrain_z import BEYOND, left_out, pooled_spread, statist
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.stats.signals import phi
 
+SUMMARY = "z-test against retrained references"
+TIER = "standard"
+ORDER = 1  # within the tier, cheapest first
+
 LEAST, ADVISED = 3, 4
 
 

@@ -12,12 +12,16 @@ import numpy as np
 from pydantic import PositiveFloat
 from scipy.stats import norm
 
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.stats import Scores
 from unlearn_cli.stats.cluster_variance import clusters_of
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.rmia import log_prior, rmia_scores
 from unlearn_cli.stats.signals import loss
+
+SUMMARY = "likelihood ratio to references, against never-seen ones"
+TIER = "standard"
+ORDER = 2  # within the tier, cheapest first
 
 
 def rmia(

@@ -12,6 +12,10 @@ import numpy as np
 from unlearn_cli.stats import Findings, share
 from unlearn_cli.stats.outputs import Outputs
 
+SUMMARY = "are the outputs constant or broken?"
+TIER = "quick"
+ORDER = 1  # within the tier, cheapest first
+
 EQUAL = 1e-5  # of the labels' range, or of a logit: less is no difference
 CONSTANT = 0.99  # share of test in one class, or with one output, from which on a network counts as broken
 

@@ -17,6 +17,7 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import entropy
 from unlearn_cli.stats.svc import svc_findings
 
+SUMMARY = "legacy: SVC on the entropy (bad teacher, zero-shot)"
 TASK = "classification"
 
 

@@ -14,6 +14,7 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss
 from unlearn_cli.stats.svc import svc_findings
 
+SUMMARY = "legacy: SVC on the absolute error (regression)"
 TASK = "regression"
 
 

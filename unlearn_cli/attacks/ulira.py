@@ -18,6 +18,10 @@ from unlearn_cli.stats.lira_scores import likelihood_ratios
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import tpr_at_fpr
 
+SUMMARY = "likelihood ratios over shadow runs, record by record"
+TIER = "audit"
+ORDER = 2  # within the tier, cheapest first
+
 DECILE = 0.1
 
 

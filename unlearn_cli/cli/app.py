@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from unlearn_cli import attacks, console, methods, metrics, ranks
+from unlearn_cli import console, ranks
 from unlearn_cli.cli import options
 from unlearn_cli.cli.command import RUN_OPTIONS, add_command, set_up_console
 from unlearn_cli.cli.program_group import ProgramGroup
 from unlearn_cli.commands.result import Result
+from unlearn_cli.plugins import discovery
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.storage.version import VERSION
 
@@ -60,7 +61,7 @@ def root(
     app,
     run_options=RUN_OPTIONS,
     several_processes=True,
-    lists={"Methods": methods.TABLE},
+    lists={"Methods": discovery.summaries("methods")},
     examples=(
         "unlearn-cli unlearn model.safetensors -m data.yaml --method unsir --out unlearned",
         "unlearn-cli unlearn model.safetensors -m data.yaml --method finetune --set epochs=3 --out unlearned",
@@ -104,7 +105,7 @@ def unlearn(
     app,
     run_options=RUN_OPTIONS,
     several_processes=True,
-    lists={"Metrics": metrics.TABLE},
+    lists={"Metrics": discovery.summaries("metrics")},
     examples=(
         "unlearn-cli evaluate unlearned -m data.yaml --original model.safetensors",
         "unlearn-cli evaluate unlearned -m data.yaml --require 'test_forget.accuracy <= 0.02' --junit gates.xml",
@@ -147,7 +148,7 @@ def evaluate(
     run_options=RUN_OPTIONS,
     defaults={"half": "verdict"},
     several_processes=True,
-    lists={"Attacks": attacks.TABLE},
+    lists={"Attacks": discovery.summaries("attacks")},
     examples=(
         "unlearn-cli attack unlearned -m data.yaml --original model.safetensors --out attack",
         "unlearn-cli attack unlearned -m data.yaml --tier standard --reference reference-1 --reference reference-2",

@@ -5,7 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from unlearn_cli import attacks, methods, metrics
+from unlearn_cli.plugins import discovery
+
+
+def summaries_of(kind: str) -> list[tuple[str, str]]:
+    return list(discovery.summaries(kind).items())
+
 
 Checkpoint = Annotated[
     Path,
@@ -38,9 +43,7 @@ References = Annotated[
 ]
 Method = Annotated[
     str,
-    typer.Option(
-        "--method", metavar="NAME", help="How to unlearn.", autocompletion=lambda: list(methods.TABLE.items())
-    ),
+    typer.Option("--method", metavar="NAME", help="How to unlearn.", autocompletion=lambda: summaries_of("methods")),
 ]
 Metrics = Annotated[
     list[str] | None,
@@ -48,7 +51,7 @@ Metrics = Annotated[
         "--metric",
         metavar="NAME",
         help="Metric to compute; can be repeated.",
-        autocompletion=lambda: list(metrics.TABLE.items()),
+        autocompletion=lambda: summaries_of("metrics"),
     ),
 ]
 Attacks = Annotated[
@@ -57,7 +60,7 @@ Attacks = Annotated[
         "--attack",
         metavar="NAME",
         help="Attack to run; can be repeated.",
-        autocompletion=lambda: list(attacks.TABLE.items()),
+        autocompletion=lambda: summaries_of("attacks"),
     ),
 ]
 Attempts = Annotated[
@@ -71,7 +74,7 @@ Tier = Annotated[
     typer.Option(
         metavar="TIER",
         help="quick: forward passes; standard: also compares with references; audit: shadow runs. Default: quick.",
-        autocompletion=lambda: list(attacks.TIERS),
+        autocompletion=lambda: list(discovery.TIERS),
     ),
 ]
 Shadows = Annotated[

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from unlearn_cli import attacks, console, ranks
+from unlearn_cli import console, ranks
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.result import Result
@@ -19,7 +19,7 @@ from unlearn_cli.evaluation.holdout import Holdout, class_matched_holdout
 from unlearn_cli.evaluation.inputs import Opened, find_copies, open_inputs, records_equal
 from unlearn_cli.evaluation.lineage import check_references, reference_role, refuse_same_weights
 from unlearn_cli.learning.shadows import ShadowRuns, load_runs
-from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import tables
 from unlearn_cli.reporting.attack_text import attack_text
@@ -143,8 +143,8 @@ def check_options(options: AttackOptions, tier: str | None) -> None:
     Raises:
         UserError: says which.
     """
-    if options.require_tier and options.require_tier not in attacks.TIERS:
-        raise UserError(f"--require-tier {options.require_tier}: expected one of {', '.join(attacks.TIERS)}")
+    if options.require_tier and options.require_tier not in discovery.TIERS:
+        raise UserError(f"--require-tier {options.require_tier}: expected one of {', '.join(discovery.TIERS)}")
     if options.require_tier and tier is None:
         raise UserError("--require-tier: attacks by name give no verdict; ask for a --tier")
     if tier == "audit" and options.shadows is None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlearn_cli import console, metrics, ranks
+from unlearn_cli import console, ranks
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.report_result import to_result
@@ -14,7 +14,7 @@ from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.evaluation.lineage import check_references, reference_role
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.names import parse_gate
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.reporting import tables
@@ -104,12 +104,12 @@ def chosen_metrics(options: EvaluateOptions, opened: Opened, judged: Sequence[st
     """
     task, present = opened.manifest.task, opened.manifest.sections | options.given
     for name in options.metrics:
-        if name not in metrics.TABLE:
-            raise UserError(f"--metric: unknown metric '{name}'; {did_you_mean(name, metrics.TABLE)}")
-        if name not in metrics.ALLOWED[task]:
-            defined = ", ".join(metrics.ALLOWED[task])
+        if name not in discovery.entries("metrics"):
+            raise UserError(f"--metric: unknown metric '{name}'; {did_you_mean(name, discovery.entries('metrics'))}")
+        if name not in discovery.metrics_of(task):
+            defined = ", ".join(discovery.metrics_of(task))
             raise UserError(f"--metric: '{name}' is not defined for {task}; defined are {defined}")
-    wanted = dict.fromkeys([*(options.metrics or metrics.DEFAULTS[task]), *judged])
+    wanted = dict.fromkeys([*(options.metrics or discovery.default_metrics(task)), *judged])
     names = computable(list(wanted), present, options.metrics)
     check_settings(options.settings, names)
     return names

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from unlearn_cli import console, metrics
+from unlearn_cli import console
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.evaluate import computable
 from unlearn_cli.commands.plan import plan
@@ -29,7 +29,7 @@ from unlearn_cli.evaluation.inputs import (
     settings_digest,
 )
 from unlearn_cli.evaluation.lineage import check_references, reference_role
-from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
@@ -209,7 +209,7 @@ def measured_metrics(opened: Opened, with_references: bool) -> list[str]:
     """Return the metrics that the inputs suffice for: those of the task, and those of the gates."""
     task, given = opened.manifest.task, {"original", *(["reference"] if with_references else [])}
     judged = [parse_gate(condition, task).metric for condition in opened.manifest.gates]
-    names = list(dict.fromkeys([*metrics.DEFAULTS[task], *judged]))
+    names = list(dict.fromkeys([*discovery.default_metrics(task), *judged]))
     return computable(names, opened.manifest.sections | given, ())
 
 

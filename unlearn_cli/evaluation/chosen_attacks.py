@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from unlearn_cli import attacks
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.evaluation.inputs import Opened
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import SettingSources
 from unlearn_cli.stats.results import Skipped
@@ -51,9 +50,9 @@ def choose(tier: str | None, names: Sequence[str], chosen: SettingSources) -> li
     Raises:
         UserError: there is no such tier or attack, or a setting is wrong or reaches none.
     """
-    if tier is not None and tier not in attacks.TIERS:
-        raise UserError(f"--tier {tier}: there is no such tier; {did_you_mean(tier, attacks.TIERS)}")
-    entries = [(entry, tier or "") for entry in (attacks.TIERS[tier] if tier else ())]
+    if tier is not None and tier not in discovery.TIERS:
+        raise UserError(f"--tier {tier}: there is no such tier; {did_you_mean(tier, discovery.TIERS)}")
+    entries = [(entry, tier or "") for entry in (discovery.attacks_of(tier) if tier else ())]
     entries += [(name, "named") for name in names if name not in dict(entries)]
     loaded = [(plugin.load("attacks", entry.partition(":")[0]), entry.partition(":")[2], of) for entry, of in entries]
     if chosen.config and len(loaded) > 1:

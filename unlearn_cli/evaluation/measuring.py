@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 from torch import nn
 
-from unlearn_cli import console, metrics
+from unlearn_cli import console
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import over_forgetting
@@ -16,7 +16,7 @@ from unlearn_cli.evaluation.evidence import Evidence, Inputs
 from unlearn_cli.evaluation.holdout import class_matched_holdout
 from unlearn_cli.evaluation.inputs import Opened
 from unlearn_cli.evaluation.session import Session
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import INPUTS, Plugin
 from unlearn_cli.stats import missing
 from unlearn_cli.stats.confusion import confusion
@@ -107,7 +107,7 @@ def measure_network(session: Session, model: nn.Module, label: str) -> Measured:
     """Run a network in memory over all splits, and compute the metrics of its task that need only its outputs."""
     evidence = Evidence(session, {})
     evidence.remember("subject", predict_splits(session, model, label))
-    defaults = loaded(metrics.DEFAULTS[session.manifest.task])
+    defaults = loaded(discovery.default_metrics(session.manifest.task))
     with session.run.timed("evaluate"):
         chosen = [(metric, settings) for metric, settings in defaults if metric.needs == ("outputs",)]
         return measure_role(evidence, chosen, "subject")
@@ -118,7 +118,7 @@ def measure_role(evidence: Evidence, chosen: Sequence[tuple[Plugin, BaseModel]],
     found: Measured = {}
     outputs = evidence.outputs(role)
     for metric, settings in chosen:
-        if metric.name in metrics.WHOLE:
+        if metric.is_of_model:
             if _has_meaning(evidence, metric, role):
                 found.setdefault(MODEL, {})[metric.name] = _whole(evidence, metric, settings, role)
             continue
@@ -228,7 +228,7 @@ def comparisons(measured: dict[str, Measured]) -> list[Comparison]:
             measured.get("original", {}).get(split, {}).get(name),
             split=split,
             metric=name,
-            distance=name in metrics.DISTANCES,
+            distance=discovery.entries("metrics")[name].is_distance,
         )
         for split, of_split in measured["subject"].items()
         for name, estimate in of_split.items()

@@ -23,7 +23,7 @@ from unlearn_cli.evaluation.inputs import Opened, resume_identity
 from unlearn_cli.evaluation.predict import observe, predict, room_for
 from unlearn_cli.evaluation.targets import agree, is_unknown, own_target
 from unlearn_cli.learning.training import TaskLoss, regression_loss
-from unlearn_cli.models.build import build, try_out
+from unlearn_cli.models.architectures import build, try_out
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.run import Run, note
 from unlearn_cli.runtime.run import start as start_run

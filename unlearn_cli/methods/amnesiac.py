@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.training import BatchNorm, set_learning_rate, training_mode
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
 
+SUMMARY = "wrong labels on forget, then repair on retain"
 TASK = "classification"
 
 

@@ -32,9 +32,10 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.training import BatchNorm, outputs_of, set_learning_rate, training_mode
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 
+SUMMARY = "a random teacher on forget, the original on retain"
 TASK = "classification"
 LOST = 0.75  # a class is lost when a larger share of its records is forgotten
 CHECKED_A_CLASS, MOST_CHECKED = 50, 5000  # records of each part for each class, and in all, by which that is told

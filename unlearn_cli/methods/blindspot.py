@@ -42,6 +42,7 @@ from unlearn_cli.learning.training import (
 )
 from unlearn_cli.runtime.progress import track
 
+SUMMARY = "what a network blind to forget says; no forget labels"
 TASK = "regression"
 
 

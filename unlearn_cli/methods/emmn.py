@@ -32,11 +32,12 @@ from torch import Tensor, nn
 from unlearn_cli.learning.noise import CHUNK, learn_noise
 from unlearn_cli.learning.training import outputs_of, scheduled, set_learning_rate, training_mode
 from unlearn_cli.methods.unsir import still_recognised
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import default_batch_size, note
 from unlearn_cli.runtime.seeds import Random
 
+SUMMARY = "noise stands in for every class; no data"
 TASK = "classification"
 HELD_OUT = 64  # samples of each forgotten class that tell when it is forgotten
 RECOGNISED = 0.1  # the probability of its class above which one counts as still recognised

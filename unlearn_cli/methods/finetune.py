@@ -15,6 +15,8 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, training_mode
 from unlearn_cli.runtime.progress import track
 
+SUMMARY = "go on training on retain alone (baseline)"
+
 
 def finetune(
     model: nn.Module,

@@ -24,11 +24,12 @@ from torch.func import functional_call, grad, vmap
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.training import outputs_of
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import count, found, full_precision
 from unlearn_cli.runtime.seeds import Random
 
+SUMMARY = "noise on the weights that retain can spare"
 TASK = "classification"
 WHOLE = True  # gradients of single records are taken through the network's parts, so every process does all of it
 CHUNK, CHUNK_NUMBERS = 64, 2**25  # records whose gradients are held at once, and numbers that these may have

@@ -37,6 +37,7 @@ from unlearn_cli.learning.training import (
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
 
+SUMMARY = "drawn labels on forget, then repair on retain"
 TASK = "regression"
 
 

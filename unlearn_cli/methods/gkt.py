@@ -35,11 +35,12 @@ from unlearn_cli.learning.attention import attention_loss, named_layers, record
 from unlearn_cli.learning.generator import Memory, make_generator
 from unlearn_cli.learning.noise import check_depends
 from unlearn_cli.learning.training import scheduled, set_learning_rate
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import default_batch_size, note
 from unlearn_cli.runtime.seeds import Random
 
+SUMMARY = "a new network learns from generated samples; no data"
 TASK = "classification"
 
 

@@ -21,6 +21,8 @@ from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, training_mode
 from unlearn_cli.runtime.progress import track
 
+SUMMARY = "gradient ascent on forget (and descent on retain)"
+
 
 def neggrad(
     model: nn.Module,

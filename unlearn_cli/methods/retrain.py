@@ -14,6 +14,8 @@ from torch import nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.training import TaskLoss, fit
 
+SUMMARY = "train new random weights on retain alone: the reference"
+
 
 def retrain(
     fresh: nn.Module,

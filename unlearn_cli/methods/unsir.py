@@ -29,10 +29,12 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.noise import CHUNK, Noise, learn_noise, optimise_samples
 from unlearn_cli.learning.training import outputs_of, set_learning_rate, training_mode
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import found, note
 from unlearn_cli.runtime.seeds import Random
+
+SUMMARY = "error-maximising noise, impair, repair; whole classes only"
 
 LEARNING_RATE, HIGHER, LOWER, ROUNDS = 3e-3, 1.5, 1 / 3, 6  # of the first round, the factors, and the most rounds
 RECOGNISED = (

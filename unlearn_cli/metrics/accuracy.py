@@ -7,6 +7,9 @@ from unlearn_cli.stats.by_record import all_finite
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "share of records whose label is the largest output"
+TASK = "classification"
+
 
 def accuracy(outputs: Outputs) -> Estimate:
     """Return mean 1[argmax z = y] with its Wilson interval; of equal largest outputs the first one counts."""

@@ -9,7 +9,9 @@ from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "mean L2 between softmax and the reference's"
 TASK = "classification"
+DISTANCE = True  # from a reference, so that a noise floor exists
 
 
 def activation_distance(outputs: Outputs, reference_outputs: Outputs) -> Estimate:

@@ -8,6 +8,7 @@ from unlearn_cli.stats.intervals import missing, share
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "share of records named as by the reference"
 TASK = "classification"
 
 

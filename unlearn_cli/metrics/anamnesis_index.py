@@ -14,9 +14,12 @@ from torch import nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.relearning import Relearned, make_goal, relearn, repeated
 from unlearn_cli.learning.training import TaskLoss
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.stats.intervals import missing, ratio
 from unlearn_cli.stats.results import Estimate
+
+SUMMARY = "relearn time beside the reference's; 1: like it"
+DEFAULT = False  # computed only on request
 
 
 def anamnesis_index(

@@ -15,7 +15,9 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.stats.signals import phi
 
+SUMMARY = "mean gap of accuracies and attack to the reference's"
 TASK = "classification"
+DISTANCE = True  # from a reference, so that a noise floor exists
 
 
 def average_gap(split_outputs: dict[str, Outputs], reference_split_outputs: dict[str, Outputs]) -> Estimate:

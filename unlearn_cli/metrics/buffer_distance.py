@@ -7,6 +7,8 @@ buffers without a single step of training.
 from unlearn_cli.metrics.weight_distance import Weights, norm_of_difference
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "how far batch-norm statistics moved from the original's"
+
 
 def buffer_distance(weights: Weights, original_weights: Weights) -> Estimate:
     """Return the distance over all floating-point buffers; null where there are none."""

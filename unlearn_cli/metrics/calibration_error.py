@@ -18,6 +18,7 @@ from unlearn_cli.stats.intervals import bounded, missing, unsure
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "confidence against how often it is right (ECE)"
 TASK = "classification"
 REPEATS = 200
 CHUNK = 2**16  # records at a time

@@ -9,7 +9,9 @@ from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "KL(reference || model), in nats"
 TASK = "classification"
+DISTANCE = True  # from a reference, so that a noise floor exists
 
 
 def kl_divergence(outputs: Outputs, reference_outputs: Outputs) -> Estimate:

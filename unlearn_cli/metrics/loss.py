@@ -8,6 +8,8 @@ from unlearn_cli.stats.by_record import by_record
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "mean cross-entropy in nats; regression: mean squared error"
+
 
 def loss(outputs: Outputs) -> Estimate:
     """Return mean (logsumexp z - z_y) in nats, or mean (prediction - y)^2, with a t interval."""

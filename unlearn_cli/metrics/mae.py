@@ -6,6 +6,9 @@ from unlearn_cli.stats import mean, missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "mean absolute error, in the label's unit"
+TASK = "regression"
+
 
 def mae(outputs: Outputs) -> Estimate:
     """Return mean |prediction - y| with a t interval."""

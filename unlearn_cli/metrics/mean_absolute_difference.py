@@ -10,7 +10,9 @@ from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "mean distance from the reference's predictions"
 TASK = "regression"
+DISTANCE = True  # from a reference, so that a noise floor exists
 
 
 def mean_absolute_difference(outputs: Outputs, reference_outputs: Outputs) -> Estimate:

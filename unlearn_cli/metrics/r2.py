@@ -6,6 +6,9 @@ from unlearn_cli.stats import missing, ratio
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "share of the labels' variance that the predictions explain"
+TASK = "regression"
+
 
 def r2(outputs: Outputs) -> Estimate:
     """Return 1 - sum e^2 / sum (y - mean y)^2, with the mean of this very split; interval by the delta method."""

@@ -14,8 +14,11 @@ from torch import nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.relearning import make_goal, relearn, repeated, summary
 from unlearn_cli.learning.training import TaskLoss
-from unlearn_cli.plugins.plugin import Fraction
+from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.stats.results import Estimate
+
+SUMMARY = "steps of training until forget is known again"
+DEFAULT = False  # computed only on request
 
 
 def relearn_time(

@@ -6,6 +6,9 @@ from unlearn_cli.stats import delta_method, missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "root of the mean squared error, in the label's unit"
+TASK = "regression"
+
 
 def rmse(outputs: Outputs) -> Estimate:
     """Return sqrt(mean e^2), e = prediction - y; interval by the delta method, influence (e^2 - mse) / (2 rmse)."""

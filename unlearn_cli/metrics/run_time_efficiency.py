@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "time of unlearning as a share of retraining"
+
 
 @dataclass(frozen=True)
 class Cost:

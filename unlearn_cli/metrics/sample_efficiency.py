@@ -7,6 +7,8 @@ Warning: a sample forward counts like one backward, which costs about twice as m
 from unlearn_cli.metrics.run_time_efficiency import Cost, share
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "samples of unlearning as a share of retraining"
+
 
 def sample_efficiency(cost: Cost, reference_cost: Cost) -> Estimate:
     """Return samples of unlearning / samples of retraining."""

@@ -11,6 +11,7 @@ from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "closeness of three accuracies to the reference's; 1: same"
 TASK = "classification"
 SPLITS = ("forget", "retain", "test")
 

@@ -18,6 +18,9 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.signals import phi
 
+SUMMARY = "W1 between outputs and the reference's"
+DISTANCE = True  # from a reference, so that a noise floor exists
+
 RESAMPLES = 500
 BLOCKS = 512  # of records that are drawn together, and values at which distributions are compared: memory is bounded
 HOW = f"bootstrap of records, {RESAMPLES} resamples, directional derivative"

@@ -16,6 +16,8 @@ from torch import Tensor
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.results import Estimate, Layer
 
+SUMMARY = "how far the weights moved from the original's"
+
 PIECE = 2**20  # numbers that are looked at together: float64 copies of a whole network would be several times its size
 
 

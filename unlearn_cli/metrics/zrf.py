@@ -18,7 +18,9 @@ from unlearn_cli.stats.intervals import mean, missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
+SUMMARY = "likeness to networks of random weights on forget"
 TASK = "classification"
+DEFAULT = False  # computed only on request
 
 
 def zrf(outputs: Outputs, random_outputs: list[Outputs], *, variant: Literal["true", "authors"] = "true") -> Estimate:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+SUMMARY = "all-convolutional with batch norm (Springenberg et al. 2015)"
+
 
 def allcnn(num_classes: int, input_shape: tuple[int, int, int], *, width: int = 96) -> "AllCNN":
     """Build the network for images of `input_shape` (channels, height, width), of any size from 4x4 up."""

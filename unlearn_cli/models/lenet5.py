@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SUMMARY = "LeNet-5 with ReLU and max pooling (LeCun et al. 1998)"
+
 
 def lenet5(num_classes: int, input_shape: tuple[int, int, int]) -> "LeNet5":
     """Build the network for `input_shape` (channels, height, width), 20x20 or larger; 28x28 is padded to 32x32."""

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+SUMMARY = "LSTM that foretells a number from a window of the past"
+
 
 def lstm_forecast(
     num_classes: int, input_shape: tuple[int, int], *, hidden: int = 32, layers: int = 1, dropout: float = 0.0

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SUMMARY = "LSTM that compares two sentences of word numbers"
+
 LAYERS = (64, 32, 16)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+SUMMARY = "multi-layer perceptron for tables"
+
 
 def mlp(
     num_classes: int, input_shape: tuple[int, ...], *, hidden: Sequence[int] = (128, 128), dropout: float = 0.0

@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SUMMARY = "ResNet-20 for small images (He et al. 2015)"
+
 
 def resnet20(num_classes: int, input_shape: tuple[int, int, int], *, width: int = 16) -> "ResNet20":
     """Build the network for images of `input_shape` (channels, height, width); `width` filters in the first stage."""

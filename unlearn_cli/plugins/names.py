@@ -1,10 +1,9 @@
 """Do the names in a manifest exist? Its metrics and architectures are looked up here, for `schema` knows none."""
 
-from importlib import import_module
 from pathlib import Path
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery
 from unlearn_cli.schema import gates, manifest
 from unlearn_cli.schema.gates import Condition
 from unlearn_cli.schema.manifest import Manifest
@@ -34,19 +33,19 @@ class PluginNames(manifest.Names):
     """The names of metrics and architectures that exist."""
 
     def check_architecture(self, name: str) -> None:
-        bundled = plugin.table("models")
+        bundled = discovery.entries("models")
         if name not in bundled:
             raise UserError(
                 f"'{name}' is no bundled architecture; {did_you_mean(name, bundled)}; or torchvision/<name>"
             )
 
     def check_gate(self, condition: Condition, task: str) -> None:
-        metrics = import_module("unlearn_cli.metrics")
         text, metric = condition.text, condition.metric
-        if metric not in metrics.TABLE:
-            raise UserError(f"condition '{text}': no metric '{metric}'; {did_you_mean(metric, metrics.TABLE)}")
-        allowed = metrics.ALLOWED[task]
-        if metric not in allowed and any(metric in names for names in metrics.ALLOWED.values()):
+        if metric not in discovery.entries("metrics"):
+            hint = did_you_mean(metric, discovery.entries("metrics"))
+            raise UserError(f"condition '{text}': no metric '{metric}'; {hint}")
+        allowed = discovery.metrics_of(task)
+        if metric not in allowed:
             raise UserError(
                 f"condition '{text}': '{metric}' is not defined for {task}; defined are {', '.join(allowed)}"
             )

@@ -14,17 +14,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-# The types that annotations of settings may use; pydantic looks the names up in this module.
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt  # noqa: F401  # isort: skip
-from typing import Annotated, Literal  # noqa: F401  # isort: skip
-from pydantic import Field  # isort: skip
-
 from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.plugins import discovery, types
 from unlearn_cli.plugins.renamed_settings import RENAMED
 from unlearn_cli.schema.spelling import fit
 from unlearn_cli.schema.strict_yaml import parse_setting, read_mapping
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 LARGEST = 10**9  # of a number among the settings: more steps, samples or records than any run has
 
 # Every input a plug-in may ask for, and what a manifest must bring for it. '' is always there.
@@ -91,6 +86,11 @@ class Plugin:
     whole: bool = False  # its networks are not divided among processes
 
     @property
+    def is_of_model(self) -> bool:
+        """Whether a metric describes the whole network rather than each split."""
+        return "outputs" not in self.needs
+
+    @property
     def whole_classes(self) -> bool:
         """Whether it forgets whole classes alone: there is no other use for their numbers."""
         return "forget_classes" in self.needs
@@ -115,26 +115,25 @@ class Plugin:
         return self.function()(**wanted, **offered, **settings.model_dump())
 
 
-def table(kind: str) -> dict[str, str]:
-    """Return the names of the methods, metrics or attacks, each with its summary."""
-    return importlib.import_module(f"unlearn_cli.{kind}").TABLE
-
-
 def load(kind: str, name: str) -> Plugin:
     """Find a plug-in by name among the methods or attacks.
 
     Raises:
         UserError: there is none of that name; the nearest is named.
     """
-    if name not in table(kind):
-        raise UserError(f"unknown {kind.rstrip('s')} '{name}'; {did_you_mean(name, table(kind))}")
+    if name not in discovery.entries(kind):
+        raise UserError(f"unknown {kind.rstrip('s')} '{name}'; {did_you_mean(name, discovery.entries(kind))}")
     return inspect(kind, name, f"unlearn_cli.{kind}.{name}")
 
 
 def inspect(kind: str, name: str, module: str) -> Plugin:
     """Read the signature of the function `name` from the source text of `module`, without importing it."""
-    source = Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
-    tree = ast.parse(source.read_text(encoding="utf-8"))
+    return read_source(kind, name, Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py"), module)
+
+
+def read_source(kind: str, name: str, path: Path, module: str) -> Plugin:
+    """Read the signature of the function `name` from a file, which is that of `module`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     function = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
     arguments = function.args
     needs = tuple(argument.arg for argument in arguments.args[: len(arguments.args) - len(arguments.defaults)])
@@ -149,17 +148,10 @@ def inspect(kind: str, name: str, module: str) -> Plugin:
     config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
     )
-    settings = create_model(f"{name}_settings", __config__=config, __module__=__name__, **fields)
-    task = _constant(tree, "TASK") or ("classification" if "forget_classes" in needs else None)
-    return Plugin(kind, name, module, needs, tuple(optional), settings, task, bool(_constant(tree, "WHOLE")))
-
-
-def _constant(tree: ast.Module, name: str) -> Any:
-    """Return a constant by which a plug-in says what it is: TASK, for one kind of manifest; WHOLE, see `Plugin`."""
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [name]:
-            return ast.literal_eval(node.value)
-    return None
+    settings = create_model(f"{name}_settings", __config__=config, __module__=types.__name__, **fields)
+    entry = discovery.read_entry(kind, name, tree)
+    assert entry is not None
+    return Plugin(kind, name, module, needs, tuple(optional), settings, entry.task, entry.constants.get("WHOLE", False))
 
 
 def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[str] = ()) -> BaseModel:

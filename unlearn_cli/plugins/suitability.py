@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unlearn_cli.errors import SelectionError, UserError
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import INPUTS, Plugin
 
 SPLITS = {
@@ -25,7 +25,7 @@ def lacking(wanted: Plugin, present: set[str]) -> list[str]:
 
 def fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = True) -> list[str]:
     """Return the names of the plug-ins of a kind that such a manifest suffices for."""
-    loaded = [plugin.load(kind, name) for name in sorted(plugin.table(kind))]
+    loaded = [plugin.load(kind, name) for name in discovery.entries(kind)]
     return [
         one.name
         for one in loaded
@@ -82,6 +82,6 @@ def suits(method: Plugin) -> str:
 
 def method_lines() -> list[str]:
     """Return what the help page says of each method: its summary, which data it needs, what it suits."""
-    table = plugin.table("methods")
-    loaded = [plugin.load("methods", name) for name in table]
-    return [f"{one.name}: {table[one.name]}. Needs {needs(one)}; for {suits(one)}." for one in loaded]
+    summaries = discovery.summaries("methods")
+    loaded = [plugin.load("methods", name) for name in summaries]
+    return [f"{one.name}: {summaries[one.name]}. Needs {needs(one)}; for {suits(one)}." for one in loaded]

@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from unlearn_cli import methods
 from unlearn_cli.batch.settings.policy import Attack, Deadline, Options, Retention
 from unlearn_cli.console import in_one_line
 from unlearn_cli.errors import UserError, did_you_mean, resources
-from unlearn_cli.plugins import plugin
+from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.manifest_errors import validated
@@ -47,8 +46,8 @@ class Deletion(Section):
     @model_validator(mode="after")
     def check(self) -> Self:
         for number, name in enumerate(self.methods):
-            if name not in methods.TABLE:
-                _refuse(f"unknown method; {did_you_mean(name, methods.TABLE)}", ("methods", number))
+            if name not in discovery.entries("methods"):
+                _refuse(f"unknown method; {did_you_mean(name, discovery.entries('methods'))}", ("methods", number))
             if name in self.methods[:number]:
                 _refuse("a method is listed twice", ("methods", number))
         for name, values in self.settings.items():

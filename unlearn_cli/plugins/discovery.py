@@ -1,0 +1,127 @@
+"""Which plug-ins and architectures are built in. Their folders are listed and their files parsed, never imported.
+
+A file `x.py` of `methods/`, `metrics/`, `attacks/` or `models/` that defines a function `x` is one; to add one, add the
+file. Constants at the top of the file describe it:
+
+    SUMMARY    one line of at most 60 characters, for tables and completion (default: first line of the docstring)
+    TASK       'classification' or 'regression', if it is for one of them only
+    DEFAULT    metrics: False for one that is computed only on request
+    DISTANCE   metrics: True for a distance from a reference, which has a noise floor
+    TIER       attacks: the first tier that runs it
+    ORDER      attacks: its place within the tier
+    VARIANTS   attacks: settings ('name=value') with which the tier runs it again
+
+Neither torch nor pydantic is imported: `--help` and completion read these.
+"""
+
+import ast
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.schema.literals import Task
+
+KINDS = ("methods", "metrics", "attacks", "models")
+PACKAGE = Path(__file__).parents[1]
+TIERS = ("quick", "standard", "audit")  # each runs the attacks of those before it, too
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file that defines a plug-in: its constants, and the inputs that its function asks for."""
+
+    kind: str
+    name: str
+    docstring: str
+    inputs: tuple[str, ...]  # the parameters without a default
+    constants: dict[str, Any] = field(hash=False)
+
+    @property
+    def summary(self) -> str:
+        return self.constants.get("SUMMARY") or self.docstring.partition("\n")[0]
+
+    @property
+    def task(self) -> Task | None:
+        """The task that it is for; None: for both. Only a classification has classes to forget."""
+        return self.constants.get("TASK") or ("classification" if "forget_classes" in self.inputs else None)
+
+    @property
+    def is_default(self) -> bool:
+        """Whether a metric is computed when none is named."""
+        return self.constants.get("DEFAULT", True)
+
+    @property
+    def is_distance(self) -> bool:
+        """Whether a metric is a distance from a reference."""
+        return self.constants.get("DISTANCE", False)
+
+    @property
+    def is_of_model(self) -> bool:
+        """Whether a metric describes the whole network rather than each split."""
+        return "outputs" not in self.inputs
+
+
+@cache
+def entries(kind: str) -> dict[str, Entry]:
+    """Return the built-in plug-ins of a kind by name, in alphabetical order."""
+    paths = sorted((PACKAGE / kind).glob("*.py"))
+    parsed = [read_entry(kind, path.stem, ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
+    return {entry.name: entry for entry in parsed if entry}
+
+
+def read_entry(kind: str, name: str, tree: ast.Module) -> Entry | None:
+    """Return what a parsed file says of its plug-in; None where it defines no function of that name."""
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    if not functions:
+        return None
+    parameters = functions[0].args
+    positional = [*parameters.posonlyargs, *parameters.args]
+    inputs = tuple(item.arg for item in positional[: len(positional) - len(parameters.defaults)])
+    return Entry(kind, name, ast.get_docstring(tree) or "", inputs, read_constants(tree))
+
+
+def read_constants(tree: ast.Module) -> dict[str, Any]:
+    """Return the constants of a file that are literals."""
+    assignments = [node for node in tree.body if isinstance(node, ast.Assign) and len(node.targets) == 1]
+    constants = {}
+    for node in assignments:
+        target = node.targets[0]
+        if isinstance(target, ast.Name) and target.id.isupper() and _is_literal(node.value):
+            constants[target.id] = ast.literal_eval(node.value)
+    return constants
+
+
+def _is_literal(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) or (isinstance(node, ast.Tuple) and all(map(_is_literal, node.elts)))
+
+
+def summaries(kind: str) -> dict[str, str]:
+    """Return the names of the built-in plug-ins of a kind, each with its summary."""
+    return {name: entry.summary for name, entry in entries(kind).items()}
+
+
+def metrics_of(task: str) -> list[str]:
+    """Return the metrics that are defined for a task: those that read one network first, those of the model last."""
+    defined = [entry for entry in entries("metrics").values() if entry.task in (None, task)]
+    ordered = sorted(defined, key=lambda entry: (entry.is_of_model, len(entry.inputs), entry.name))
+    return [entry.name for entry in ordered]
+
+
+def default_metrics(task: str) -> list[str]:
+    """Return the metrics of a task that are computed when none is named; none of them trains a network."""
+    return [name for name in metrics_of(task) if entries("metrics")[name].is_default]
+
+
+def attacks_of(tier: str) -> list[str]:
+    """Return what a tier runs, cheapest first: names, and variants as `name:setting=value`.
+
+    A tier is a fixed set of attacks, so that verdicts can be compared.
+    """
+    runs: list[str] = []
+    for part in TIERS[: TIERS.index(tier) + 1]:
+        members = [entry for entry in entries("attacks").values() if entry.constants.get("TIER") == part]
+        for entry in sorted(members, key=lambda entry: entry.constants.get("ORDER", len(members))):
+            variants = entry.constants.get("VARIANTS", ())
+            runs += [entry.name, *(f"{entry.name}:{variant}" for variant in variants)]
+    return runs
