@@ -13,7 +13,7 @@ from tests.tiny import ROOT, invoke
 from unlearn_cli.batch import status
 from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.settings import deletion
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.plugins import plugin
 from unlearn_cli.schema.strict_yaml import read_mapping
 
@@ -174,7 +174,7 @@ def test_settings_are_accepted(name: str) -> None:
         assert made == plugin.settings(found), "the file claims to hold the defaults"
 
 
-def deletion_batch(folder: Path) -> Deletion:
+def deletion_batch(folder: Path) -> DeletionSettings:
     """Copy the sample of a deletion batch and make data that fits it, in which no two records are equal."""
     shutil.copytree(CONFIGS / "deletion", folder, dirs_exist_ok=True)
     for part, n in (("train", 300), ("test", 150)):
@@ -202,7 +202,7 @@ def test_the_deletion_batch_has_a_network_of_its_own_and_requests_that_are_recei
     result = invoke("train", "-m", batch.path("manifest"), "-o", tmp_path / "original", *fast)
     assert result.exit_code == 0, result.stderr
     assert batch.path("initial").is_file()
-    assert deletion.described(batch).gates == batch.gates
+    assert deletion.read_batch_manifest(batch).gates == batch.gates
     found = status.overview(batch, now=lambda: datetime(2026, 11, 20, 23, tzinfo=UTC))
     assert (found["pending"], found["overdue"], found["next_due"]) == (5, 0, "2026-12-01T00:00:00.000000Z")
     files = inbox.read(batch.path("requests"), bytes(32))

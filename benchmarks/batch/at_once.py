@@ -17,7 +17,7 @@ import torch
 from benchmarks.batch.forked import fork
 from benchmarks.output import write_result
 from tests.batch.tiny import ask, batch, ids_of, ledger_of, train
-from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.reporting import html as page
 
 ROUNDS, PROCESSES = 50, 8

@@ -28,7 +28,7 @@ from benchmarks.output import write_result
 from tests.batch.tiny import ask, batch, ledger_of, train
 from unlearn_cli.batch import lock, work
 from unlearn_cli.batch.ledger import clock
-from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.run import run
 from unlearn_cli.reporting import html as page
 

@@ -29,7 +29,7 @@ from benchmarks.output import write_result
 from tests.batch.killing import final_state
 from tests.batch.tiny import ask, batch, change, ids_of, train
 from unlearn_cli.batch.ledger import keyed
-from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.reporting import html as page
 from unlearn_cli.storage.regular_files import sha256
 

@@ -24,8 +24,8 @@ from typing import Any
 import duckdb
 
 from benchmarks.output import write_result
-from unlearn_cli.batch.resolve.open_source import THREADS
-from unlearn_cli.batch.resolve.resolve import resolve
+from unlearn_cli.batch.resolve.resolution import resolve
+from unlearn_cli.batch.resolve.source_connection import THREADS
 from unlearn_cli.schema import manifest
 from unlearn_cli.schema.forget import Groups
 from unlearn_cli.schema.sources import Condition
@@ -126,7 +126,7 @@ def measure(folder: Path) -> dict[str, Any]:
     seconds, cpu = time.monotonic() - begun, time.process_time() - spent
     done.set()
     watcher.join()
-    one = found.found[0]
+    one = found.requests[0]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"seconds": seconds, "cpu": cpu, "memory": memory, "disk": disk[0],
             "counts": [one.records, one.already, one.purged, one.unknown]}  # fmt: skip

@@ -80,7 +80,7 @@ def week(folder: Path, method: str, settings: dict[str, Any], asked: Sequence[li
     for number, night in enumerate(asked):
         now = BEGIN + timedelta(hours=12 * (number + 1))
         for position, request in enumerate(night):
-            received = clock.told(now - timedelta(minutes=5 * (position + 1)))
+            received = clock.format_time(now - timedelta(minutes=5 * (position + 1)))
             ask(project, f"DSR-{number + 1}-{position + 1}", received=received, **request)
         carried_out(project, now, found)
         found.measured.append(measure(folder, project / "models" / "current", asked[: number + 1]))

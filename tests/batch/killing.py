@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.batch.tiny import batch
 from unlearn_cli.batch.ledger import fault
-from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.checkpoints.file_digests import tensor_digest
 

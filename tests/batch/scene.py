@@ -12,12 +12,12 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from unlearn_cli.batch.ledger import keyed
-from unlearn_cli.batch.ledger.chain import START, event_hash
-from unlearn_cli.batch.ledger.ledger import Ledger, open_ledger
-from unlearn_cli.batch.ledger.state import State, fold
+from unlearn_cli.batch.ledger.chain import START, hash_event
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
+from unlearn_cli.batch.ledger.store import Ledger, open_ledger
 from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.settings import deletion
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
 from unlearn_cli.storage.regular_files import sha256
 
@@ -41,14 +41,14 @@ def clock(start: datetime = MORNING, step: float = 1.0) -> Callable[[], datetime
     return lambda: start + timedelta(seconds=step * next(passed))
 
 
-def make(folder: Path, text: str = DELETION) -> Deletion:
+def make(folder: Path, text: str = DELETION) -> DeletionSettings:
     (folder / "deletion.yaml").write_text(text, encoding="utf-8")
     found = deletion.read(folder / "deletion.yaml")
     deletion.make_folders(found)
     return found
 
 
-def drop(where: Deletion, name: str, text: str | bytes) -> Path:
+def drop(where: DeletionSettings, name: str, text: str | bytes) -> Path:
     """Write a file into the inbox as its writers should: under another name, then renamed."""
     path = where.path("requests") / name
     half_written = path.with_name(f".{name}")
@@ -57,13 +57,13 @@ def drop(where: Deletion, name: str, text: str | bytes) -> Path:
 
 
 @contextmanager
-def opened(where: Deletion, now: Callable[[], datetime] | None = None) -> Iterator[tuple[Ledger, bytes]]:
-    key = keyed.make_key(where.key_file, where.path("ledger"))
+def opened(where: DeletionSettings, now: Callable[[], datetime] | None = None) -> Iterator[tuple[Ledger, bytes]]:
+    key = keyed.read_or_create_key(where.key_file, where.path("ledger"))
     with open_ledger(where.path("ledger"), now=now or clock()) as ledger:
         yield ledger, key
 
 
-def rewrite(where: Deletion, *statements: str) -> None:
+def rewrite(where: DeletionSettings, *statements: str) -> None:
     """Change the ledger past its triggers, which are put back."""
     with sqlite3.connect(where.path("ledger")) as connection:
         triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
@@ -76,7 +76,7 @@ def rewrite(where: Deletion, *statements: str) -> None:
     connection.close()
 
 
-def chain_anew(where: Deletion, key: bytes | None, *, before: str | None = None) -> None:
+def chain_anew(where: DeletionSettings, key: bytes | None, *, before: str | None = None) -> None:
     """Recompute the hashes of all events, with the chain's key or without one; with `before` only up to that kind.
 
     Statements name the ledger's head of their time; they, and their digests in the ledger, follow.
@@ -90,7 +90,7 @@ def chain_anew(where: Deletion, key: bytes | None, *, before: str | None = None)
         if kind == before:
             break
         body = restated(where, run, text, was, previous) if kind == "promoting" else text
-        digest, was = event_hash(seq, time, kind, request, run, body, previous, key), old
+        digest, was = hash_event(seq, time, kind, request, run, body, previous, key), old
         stored = body.replace("'", "''")
         changes.append(
             f"UPDATE event SET body = '{stored}', previous = '{previous}', hash = '{digest}' WHERE seq = {seq}"
@@ -100,7 +100,7 @@ def chain_anew(where: Deletion, key: bytes | None, *, before: str | None = None)
             *changes)  # fmt: skip
 
 
-def restated(where: Deletion, run: str | None, body: str, old: str, new: str) -> str:
+def restated(where: DeletionSettings, run: str | None, body: str, old: str, new: str) -> str:
     """Put another head of the ledger into a run's provenance, and return the body that has the digest of that."""
     path = where.path("runs") / str(run) / "evidence" / "provenance.json"
     if old == new or not path.exists():
@@ -110,7 +110,7 @@ def restated(where: Deletion, run: str | None, body: str, old: str, new: str) ->
     return body.replace(before, sha256(path))
 
 
-def unmigrated(where: Deletion) -> None:
+def unmigrated(where: DeletionSettings) -> None:
     """Make of a ledger one of the first version: its chain has no key, and nothing says which key it was."""
     chain_anew(where, None)
     with sqlite3.connect(where.path("ledger")) as connection:
@@ -120,17 +120,17 @@ def unmigrated(where: Deletion) -> None:
     where.key_file.write_text(f"{keyed.read_key(where.key_file).hex()}\n")
 
 
-def receive(where: Deletion, ledger: Ledger, key: bytes) -> tuple[State, list[str]]:
+def receive(where: DeletionSettings, ledger: Ledger, key: bytes) -> tuple[LedgerState, list[str]]:
     """Read the inbox, tell the ledger, and move what has ended."""
     folder = where.path("requests")
     files = inbox.read(folder, key)
     told = inbox.register(ledger, files, where)
     state = fold(ledger.events())
-    inbox.settle(folder, files, state)
+    inbox.move_ended(folder, files, state)
     return state, told
 
 
-def write_version(where: Deletion, name: str, parent: str) -> dict[str, str]:
+def write_version(where: DeletionSettings, name: str, parent: str) -> dict[str, str]:
     """Write a checkpoint that says what it was made of, and return what the ledger says of it."""
     folder = where.path("models") / name
     folder.mkdir()
@@ -139,13 +139,13 @@ def write_version(where: Deletion, name: str, parent: str) -> dict[str, str]:
     return {"tensor_digest": f"tensors of {name}", "file_sha256": files_digest(read_header(folder))}
 
 
-def point(where: Deletion, name: str) -> None:
+def point(where: DeletionSettings, name: str) -> None:
     link = where.path("models") / "current"
     link.unlink(missing_ok=True)
     link.symlink_to(name)
 
 
-def begin(where: Deletion, ledger: Ledger) -> None:
+def begin(where: DeletionSettings, ledger: Ledger) -> None:
     """Tell of the initial checkpoint."""
     ledger.append("opened", checkpoint=write_version(where, "v0000", ""), version="v0000")
     point(where, "v0000")
@@ -174,7 +174,7 @@ def fail(ledger: Ledger, requests: list[str]) -> str:
     return run
 
 
-def promote(where: Deletion, ledger: Ledger, requests: list[str], digests: tuple[str, ...] = ("a", "b")) -> str:
+def promote(where: DeletionSettings, ledger: Ledger, requests: list[str], digests: tuple[str, ...] = ("a", "b")) -> str:
     """Tell of a whole run that passed, and write its files."""
     run = start(ledger, requests)
     state = fold(ledger.events())
@@ -196,7 +196,7 @@ def promote(where: Deletion, ledger: Ledger, requests: list[str], digests: tuple
     ledger.append("promoting", run=run, version=version, after=after, evidence=evidence, number=1)
     point(where, version)
     with ledger.transaction():
-        count, digest = ledger.forget(run, digests)
+        count, digest = ledger.add_forgotten(run, digests)
         ledger.append("promoted", run=run, version=version, forgotten=count, forgotten_digest=digest)
         for name in requests:
             ledger.append("done", request=name, run=run, records=2, unknown=0, already=0)
@@ -204,7 +204,7 @@ def promote(where: Deletion, ledger: Ledger, requests: list[str], digests: tuple
 
 
 def write_evidence(
-    where: Deletion, ledger: Ledger, run: str, version: str, after: dict[str, str], reports: list[str]
+    where: DeletionSettings, ledger: Ledger, run: str, version: str, after: dict[str, str], reports: list[str]
 ) -> dict[str, str]:
     """Write the parts of a run's statements that the ledger says as well, and return their digests."""
     state = fold(ledger.events())
@@ -240,7 +240,7 @@ def checkpoint(version: str, described: dict[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def roll_back(where: Deletion, ledger: Ledger) -> str:
+def roll_back(where: DeletionSettings, ledger: Ledger) -> str:
     """Tell that the last run is taken back."""
     run = fold(ledger.events()).lineage[-1]
     to = run.before["version"]

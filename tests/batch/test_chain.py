@@ -15,10 +15,10 @@ from tests.batch.test_verify import three_versions
 from unlearn_cli.batch import verify as module
 from unlearn_cli.batch.history import history
 from unlearn_cli.batch.ledger import fault, keyed
-from unlearn_cli.batch.ledger.chain import START, chain_key, head
-from unlearn_cli.batch.ledger.ledger import open_ledger
-from unlearn_cli.batch.ledger.state import fold
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.ledger.chain import START, compute_head, derive_chain_key
+from unlearn_cli.batch.ledger.ledger_state import fold
+from unlearn_cli.batch.ledger.store import open_ledger
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.batch.status import overview
 from unlearn_cli.errors import CliError, IntegrityError
 
@@ -26,17 +26,17 @@ PROMOTED = "UPDATE event SET body = replace(body, 'v0003', 'v0001') WHERE kind =
 REASON = "UPDATE event SET body = replace(body, '<= 0.1', '<= 0.2') WHERE kind = 'run_failed'"
 
 
-def verify(where: Deletion, head: str | None = None) -> list[str]:
+def verify(where: DeletionSettings, head: str | None = None) -> list[str]:
     return module.verify(where, head).findings
 
 
-def migrate(where: Deletion) -> None:
+def migrate(where: DeletionSettings) -> None:
     with open_ledger(where.path("ledger")) as ledger:
         ledger.migrate()
-    keyed.mark(where.key_file)
+    keyed.write_chain_mark(where.key_file)
 
 
-def versions(where: Deletion) -> tuple[int, int]:
+def versions(where: DeletionSettings) -> tuple[int, int]:
     """Return the version of the tables, and how many events there are."""
     with sqlite3.connect(where.path("ledger")) as connection:
         found = (
@@ -52,7 +52,7 @@ def test_a_chain_that_was_recomputed_without_its_key_is_found(tmp_path: Path) ->
     rewrite(where, REASON)
     chain_anew(where, None)
     assert "event 1 was changed" in verify(where)[0]
-    chain_anew(where, chain_key(bytes(32)))
+    chain_anew(where, derive_chain_key(bytes(32)))
     assert "event 1 was changed" in verify(where)[0]
 
 
@@ -60,9 +60,11 @@ def test_digests_of_what_requests_say_are_no_hashes_of_the_chain(tmp_path: Path)
     """Anybody may drop a file into the inbox whose text is an event: its keyed digest is told by the ledger."""
     where = three_versions(tmp_path)
     key = keyed.read_key(where.key_file)
-    text = keyed.canonical([1, "time", "opened", None, None, "{}", START])
-    assert keyed.digest(key, text) != head([(1, "time", "opened", None, None, "{}", START, "")], chain_key(key))
-    assert keyed.digest(key, "chain") != chain_key(key).hex()
+    text = keyed.to_canonical_json([1, "time", "opened", None, None, "{}", START])
+    assert keyed.digest(key, text) != compute_head(
+        [(1, "time", "opened", None, None, "{}", START, "")], derive_chain_key(key)
+    )
+    assert keyed.digest(key, "chain") != derive_chain_key(key).hex()
 
 
 def test_a_ledger_of_the_first_version_is_read_and_not_written(tmp_path: Path) -> None:
@@ -91,9 +93,9 @@ def test_a_migrated_ledger_has_both_heads_and_verifies_in_both_parts(tmp_path: P
         event = ledger.events()[-1]
     assert (event.kind, event.body) == (
         "keyed", {"events": len(rows), "old_head": rows[-1][7],
-                  "new_head": head(rows, chain_key(keyed.read_key(where.key_file)))},
+                  "new_head": compute_head(rows, derive_chain_key(keyed.read_key(where.key_file)))},
     )  # fmt: skip
-    keyed.mark(where.key_file)
+    keyed.write_chain_mark(where.key_file)
     with open_ledger(where.path("ledger")) as ledger:
         ledger.append("vacuumed", removed=["x"])
         assert fold(ledger.events()).current == "v0003"
@@ -155,7 +157,7 @@ def test_a_migration_that_is_killed_leaves_the_old_ledger_or_the_new_one(
     migrate(where)
     assert versions(where) == (2, events + 1)
     assert verify(where) == []
-    assert keyed.is_marked(where.key_file)
+    assert keyed.has_chain_mark(where.key_file)
 
 
 ODD: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -181,7 +183,7 @@ def test_an_event_that_this_tool_does_not_write_is_an_integrity_error(tmp_path: 
     else:
         chosen = f"kind = '{kind}'" if body else "seq = (SELECT max(seq) FROM event)"
     rewrite(where, f"UPDATE event SET kind = '{kind}', body = '{odd}' WHERE {chosen}")
-    chain_anew(where, chain_key(keyed.read_key(where.key_file)))
+    chain_anew(where, derive_chain_key(keyed.read_key(where.key_file)))
     for look in (verify, overview):
         try:
             found = look(where)
@@ -198,7 +200,7 @@ def test_events_of_another_time_form_or_without_a_run_are_integrity_errors(tmp_p
         where = three_versions(folder)
         kind = "done" if "request" in change else "promoted"
         rewrite(where, f"UPDATE event SET {change} WHERE kind = '{kind}' AND seq > 20")
-        chain_anew(where, chain_key(keyed.read_key(where.key_file)))
+        chain_anew(where, derive_chain_key(keyed.read_key(where.key_file)))
         with pytest.raises(CliError) as caught:
             overview(where)
         assert caught.value.exit_code == 6

@@ -122,7 +122,7 @@ def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_the_manifest_comes_with_the_gates_of_both(tmp_path: Path) -> None:
-    found = deletion.described(deletion.read(write(tmp_path)))
+    found = deletion.read_batch_manifest(deletion.read(write(tmp_path)))
     assert found.gates == ["forget.accuracy <= 0.9", "test.accuracy >= original - 0.03"]
     assert found.folder == tmp_path
 
@@ -141,7 +141,7 @@ def test_a_manifest_that_is_none_for_a_batch_is_refused(tmp_path: Path, old: str
     assert MANIFEST.count(old) == 1
     found = deletion.read(write(tmp_path, manifest=MANIFEST.replace(old, new)))
     with pytest.raises(UserError, match=told):
-        deletion.described(found)
+        deletion.read_batch_manifest(found)
 
 
 @pytest.mark.parametrize(
@@ -150,15 +150,15 @@ def test_a_manifest_that_is_none_for_a_batch_is_refused(tmp_path: Path, old: str
 )  # fmt: skip
 def test_sources_whose_ids_stay_are_accepted(tmp_path: Path, source: str) -> None:
     text = MANIFEST.replace("{table: {path: train.csv, label: y, id: record}}", source)
-    found = deletion.described(deletion.read(write(tmp_path, manifest=text)))
+    found = deletion.read_batch_manifest(deletion.read(write(tmp_path, manifest=text)))
     assert found.data is not None
-    assert deletion.has_ids(found.data.train)
+    assert deletion.has_stable_ids(found.data.train)
 
 
 def test_a_gate_that_can_never_be_judged_is_refused(tmp_path: Path) -> None:
     found = deletion.read(write(tmp_path, PLAIN.replace("test.accuracy", "test.mae")))
     with pytest.raises(UserError, match="'mae' is not defined for classification"):
-        deletion.described(found)
+        deletion.read_batch_manifest(found)
 
 
 def test_folders_are_made_and_a_file_in_the_way_is_told(tmp_path: Path) -> None:

@@ -11,21 +11,21 @@ import pytest
 
 from tests.batch.scene import DELETION, MORNING, begin, clock, drop, fail, make, opened, promote, receive, request
 from tests.batch.scene import roll_back as rolled_back
-from unlearn_cli.batch.ledger.state import State, fold
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
 from unlearn_cli.batch.requests import filing, inbox, request_files
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.errors import UserError
 
 KEY = bytes(range(32))
 TICK = 0.02  # seconds after which a file's times are surely others
 
 
-def there(where: Deletion) -> list[str]:
+def there(where: DeletionSettings) -> list[str]:
     folder = where.path("requests")
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
-def kinds(where: Deletion) -> list[tuple[str, str | None]]:
+def kinds(where: DeletionSettings) -> list[tuple[str, str | None]]:
     with opened(where) as (ledger, _):
         return [(event.kind, event.request) for event in ledger.events()]
 
@@ -63,19 +63,19 @@ def test_a_file_that_vanishes_or_changes_while_it_is_read_waits_for_the_next_run
     path = drop(where, "a.yaml", request("DSR-1"))
 
     def read_slowly(path: Path, key: bytes) -> list[object]:
-        found = request_files.read_file(path, key)
+        found = request_files.read_request_file(path, key)
         time.sleep(TICK)
         change(path)
         return list(found)
 
-    monkeypatch.setattr(inbox, "read_file", read_slowly)
+    monkeypatch.setattr(inbox, "read_request_file", read_slowly)
     assert inbox.read(where.path("requests"), KEY) == []
     monkeypatch.undo()
     assert len(inbox.read(where.path("requests"), KEY)) == path.exists()
 
 
 def test_a_request_is_received_once_however_often_a_run_looks(tmp_path: Path) -> None:
-    where, state = make(tmp_path), State()
+    where, state = make(tmp_path), LedgerState()
     drop(where, "a.yaml", request("DSR-1"))
     with opened(where) as (ledger, key):
         for _ in range(3):
@@ -116,7 +116,7 @@ def test_the_same_request_again_is_recognised_once_a_file(tmp_path: Path) -> Non
         state, told = receive(where, ledger, key)
     assert kinds(where) == [("received", "DSR-1"), ("repeated", "DSR-1")]
     assert told == []
-    assert [one.id for one in state.having("pending")] == ["DSR-1"]
+    assert [one.id for one in state.requests_in("pending")] == ["DSR-1"]
 
 
 def test_the_same_id_with_other_content_is_set_aside_and_the_first_goes_on(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_bad_request_stops_no_other_and_is_told_once(tmp_path: Path) -> None:
         state, told = receive(where, ledger, key)
         assert [line.split(":")[0] for line in told] == ["a.jsonl", "b.yaml"]
         assert receive(where, ledger, key)[1] == []
-    assert [one.id for one in state.having("pending")] == ["A", "C"]
+    assert [one.id for one in state.requests_in("pending")] == ["A", "C"]
     assert there(where) == ["a.jsonl", "c.yaml", "set_aside/b.yaml", "set_aside/b.yaml.reason.txt"]
 
 
@@ -251,16 +251,16 @@ def test_a_file_that_was_replaced_since_it_was_read_stays(tmp_path: Path) -> Non
         files = inbox.read(where.path("requests"), key)
         inbox.register(ledger, files, where)
         drop(where, "a.yaml", request("A"))
-        assert inbox.settle(where.path("requests"), files, fold(ledger.events())) == []
+        assert inbox.move_ended(where.path("requests"), files, fold(ledger.events())) == []
         (where.path("requests") / "a.yaml").unlink()
-        assert inbox.settle(where.path("requests"), files, fold(ledger.events())) == []
+        assert inbox.move_ended(where.path("requests"), files, fold(ledger.events())) == []
 
 
 def test_what_no_run_has_read_is_not_moved(tmp_path: Path) -> None:
     where = make(tmp_path)
     drop(where, "a.yaml", "- x")
     files = inbox.read(where.path("requests"), KEY)
-    assert inbox.settle(where.path("requests"), files, State()) == []
+    assert inbox.move_ended(where.path("requests"), files, LedgerState()) == []
 
 
 def test_a_request_that_was_set_aside_begins_anew_when_its_file_is_put_back(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_request_that_was_set_aside_may_come_again_corrected(tmp_path: Path) -
         receive(where, ledger, key)
         drop(where, "b.yaml", request("A", "[right]"))
         state, told = receive(where, ledger, key)
-        found, missing = inbox.pending(inbox.read(where.path("requests"), key), state)
+        found, missing = inbox.find_pending(inbox.read(where.path("requests"), key), state)
     assert (told, missing) == ([], [])
     assert found["A"].ids == ["right"]
 
@@ -304,7 +304,7 @@ def test_pending_requests_come_by_due_time_and_those_without_their_file_are_name
         receive(where, ledger, key)
         (where.path("requests") / "c.yaml").unlink()
         state, _ = receive(where, ledger, key)
-        found, missing = inbox.pending(inbox.read(where.path("requests"), key), state)
+        found, missing = inbox.find_pending(inbox.read(where.path("requests"), key), state)
     assert (list(found), missing) == (["EARLY", "LATE"], ["GONE"])
 
 
@@ -314,7 +314,7 @@ def test_a_file_under_a_pending_requests_id_with_other_content_is_not_taken_for_
     with opened(where) as (ledger, key):
         state, _ = receive(where, ledger, key)
         path.write_text(request("A", "[b]"))
-        assert inbox.pending(inbox.read(where.path("requests"), key), state) == ({}, ["A"])
+        assert inbox.find_pending(inbox.read(where.path("requests"), key), state) == ({}, ["A"])
 
 
 def test_after_a_rollback_the_files_come_back(tmp_path: Path) -> None:
@@ -331,10 +331,10 @@ def test_after_a_rollback_the_files_come_back(tmp_path: Path) -> None:
         receive(where, ledger, key)
         assert there(where)[0] == "done/a.yaml"
         rolled_back(where, ledger)
-        assert inbox.bring_back(folder, key, ["A", "C", "GONE"]) == ["GONE"]
+        assert inbox.restore(folder, key, ["A", "C", "GONE"]) == ["GONE"]
         assert there(where) == ["a.yaml", "done/b.yaml", "mixed.jsonl"]
         state, _ = receive(where, ledger, key)
-        found, missing = inbox.pending(inbox.read(folder, key), state)
+        found, missing = inbox.find_pending(inbox.read(folder, key), state)
     assert (list(found), missing) == (["A", "C"], [])
 
 
@@ -367,4 +367,4 @@ def test_thousands_of_requests_are_told_in_one_go(tmp_path: Path) -> None:
     drop(where, "a.jsonl", "\n".join(map(json.dumps, lines)))
     with opened(where, now=clock(step=0)) as (ledger, key):
         state, _ = receive(where, ledger, key)
-    assert len(state.having("pending")) == 2000
+    assert len(state.requests_in("pending")) == 2000

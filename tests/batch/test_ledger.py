@@ -10,14 +10,14 @@ import pytest
 
 from tests.batch.scene import MORNING, clock
 from unlearn_cli.batch.ledger import keyed
-from unlearn_cli.batch.ledger import ledger as module
-from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.ledger import store as module
+from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.errors import Busy, IntegrityError, ResourceError, UserError
 
 WRITER = """
 import sys
 from pathlib import Path
-from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.ledger.store import open_ledger
 with open_ledger(Path(sys.argv[1])) as ledger:
     for number in range(25):
         with ledger.transaction():
@@ -71,7 +71,7 @@ def test_events_come_back_as_they_were_appended(tmp_path: Path) -> None:
 def test_the_tables_are_append_only(tmp_path: Path, statement: str) -> None:
     path = three_events(tmp_path / "ledger.sqlite")
     with open_ledger(path) as ledger:
-        ledger.forget("R0001", ["a"])
+        ledger.add_forgotten("R0001", ["a"])
     connection = sqlite3.connect(path)
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute(statement)
@@ -88,7 +88,7 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with open_ledger(three_events(tmp_path / "ledger.sqlite")) as ledger:
         with pytest.raises(ZeroDivisionError), ledger.transaction():
             ledger.append("vacuumed", removed=["d"])
-            ledger.forget("R0001", ["a"])
+            ledger.add_forgotten("R0001", ["a"])
             raise ZeroDivisionError
         assert len(ledger.events()) == 3
         assert not list(ledger.forgotten_digests())
@@ -113,8 +113,8 @@ def test_a_changed_row_is_found(tmp_path: Path, statement: str, told: str) -> No
     path = three_events(tmp_path / "ledger.sqlite")
     change(path, statement)
     with open_ledger(path) as ledger:
-        assert not ledger.damage()
-        assert [line.split(":")[0] for line in ledger.broken(ledger.rows())] == [told.split(":")[0]]
+        assert not ledger.find_damage()
+        assert [line.split(":")[0] for line in ledger.find_chain_faults(ledger.rows())] == [told.split(":")[0]]
         with pytest.raises(IntegrityError, match=told):
             ledger.events()
 
@@ -134,14 +134,14 @@ def test_a_trigger_that_was_taken_away_is_found(tmp_path: Path) -> None:
         connection.execute("DROP TRIGGER event_no_delete")
     connection.close()
     with open_ledger(path) as ledger:
-        assert ledger.damage() == ["the ledger's tables or triggers were changed: it was not append-only"]
+        assert ledger.find_damage() == ["the ledger's tables or triggers were changed: it was not append-only"]
 
 
 def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
     for name, write in (("text", lambda path: path.write_text("no database " * 100)), ("other", other_database)):
         path = tmp_path / name
         write(path)
-        keyed.make_key(path.with_suffix(".key"), tmp_path / "no ledger")
+        keyed.read_or_create_key(path.with_suffix(".key"), tmp_path / "no ledger")
         before = path.read_bytes()
         with pytest.raises(IntegrityError, match=r"damaged|not a ledger of unlearn-cli"), open_ledger(path):
             pass
@@ -239,13 +239,13 @@ def test_two_processes_that_write_at_once_make_one_chain(tmp_path: Path) -> None
 
 def test_what_is_forgotten_is_known_until_its_run_is_rolled_back(tmp_path: Path) -> None:
     with open_ledger(tmp_path / "ledger.sqlite") as ledger:
-        assert ledger.forget("R0001", ["b", "a", "b"])[0] == 2
-        ledger.forget("R0002", ["c", "a"])
+        assert ledger.add_forgotten("R0001", ["b", "a", "b"])[0] == 2
+        ledger.add_forgotten("R0002", ["c", "a"])
         assert list(ledger.forgotten_digests()) == ["a", "b", "c"]
         ledger.append("rolled_back", run="R0001", **{"from": "v0001", "to": "v0000", "requests": []})
         assert list(ledger.forgotten_digests()) == ["a", "c"]
         assert list(ledger.forgotten_digests("R0001")) == ["a", "b"]
-        ledger.forget("R0003", ["b"])  # the same record again: the next run forgets it, too
+        ledger.add_forgotten("R0003", ["b"])  # the same record again: the next run forgets it, too
         assert ledger.export_forgotten(tmp_path / "forgotten.csv") == 3
         assert ledger.count_forgotten() == {"R0001": 2, "R0002": 2, "R0003": 1}
     assert (tmp_path / "forgotten.csv").read_text() == "digest\na\nb\nc\n"
@@ -254,7 +254,7 @@ def test_what_is_forgotten_is_known_until_its_run_is_rolled_back(tmp_path: Path)
 def test_a_process_that_dies_in_a_transaction_leaves_nothing_of_it(tmp_path: Path) -> None:
     path = three_events(tmp_path / "ledger.sqlite")
     program = (
-        "import os, sys\nfrom pathlib import Path\nfrom unlearn_cli.batch.ledger.ledger import open_ledger\n"
+        "import os, sys\nfrom pathlib import Path\nfrom unlearn_cli.batch.ledger.store import open_ledger\n"
         "with open_ledger(Path(sys.argv[1])) as ledger, ledger.transaction():\n"
         "    ledger.append('vacuumed', removed=['d'])\n    os.kill(os.getpid(), 9)\n"
     )

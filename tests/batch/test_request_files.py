@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from unlearn_cli.batch.requests import request_files, requests
-from unlearn_cli.batch.requests.request_files import read_file
-from unlearn_cli.batch.requests.requests import Item, Request
+from unlearn_cli.batch.requests import deletion_request, request_files
+from unlearn_cli.batch.requests.deletion_request import Request, RequestEntry
+from unlearn_cli.batch.requests.request_files import read_request_file
 from unlearn_cli.schema import strict_yaml
 
 KEY = bytes(range(32))
@@ -17,9 +17,9 @@ TIME = "2026-11-20T09:30:00Z"
 YAML = f"request: DSR-1\nreceived: {TIME}\nids: [a, 17]\n"
 
 
-def items(folder: Path, name: str, text: str | bytes) -> list[Item]:
+def items(folder: Path, name: str, text: str | bytes) -> list[RequestEntry]:
     (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_file(folder / name, KEY)
+    return read_request_file(folder / name, KEY)
 
 
 def reason(folder: Path, name: str, text: str | bytes) -> str:
@@ -32,7 +32,7 @@ def line(**changes: object) -> str:
     return json.dumps({"request": "DSR-1", "received": TIME, "ids": ["a", "17"], **changes})
 
 
-def contents(found: list[Item]) -> list[Request]:
+def contents(found: list[RequestEntry]) -> list[Request]:
     return [item.content for item in found if item.content]
 
 
@@ -171,7 +171,7 @@ def test_cells_that_are_not_quoted_lose_blanks_as_those_of_a_source_do(tmp_path:
 
 
 def test_too_large_and_too_many_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "MAX_REQUESTS", 2)
+    monkeypatch.setattr(deletion_request, "MAX_REQUESTS", 2)
     monkeypatch.setattr(request_files, "MAX_BYTES", 1000)
     lines = [line(request=f"DSR-{i}") for i in range(3)]
     assert len(contents(items(tmp_path, "a.jsonl", "\n".join(lines[:2])))) == 2
@@ -188,13 +188,13 @@ def test_a_link_is_refused_wherever_it_leads(tmp_path: Path) -> None:
     for name, target in (("a.yaml", outside), ("b.yaml", Path("../secret.yaml")), ("c.yaml", tmp_path / "nothing")):
         link = tmp_path / "inside" / name
         link.symlink_to(target)
-        (item,) = read_file(link, KEY)
+        (item,) = read_request_file(link, KEY)
         assert item.reason == f"{name}: is a link; put the file itself there"
 
 
 def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.yaml")
-    (item,) = read_file(tmp_path / "a.yaml", KEY)
+    (item,) = read_request_file(tmp_path / "a.yaml", KEY)
     assert item.reason == "a.yaml: is no ordinary file"
 
 
@@ -202,19 +202,19 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)  # the name of a socket must be short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("a.csv")
-        (item,) = read_file(tmp_path / "a.csv", KEY)
+        (item,) = read_request_file(tmp_path / "a.csv", KEY)
     assert item.reason == "a.csv: is no ordinary file"
 
 
 def test_a_file_that_is_gone_is_told_apart_from_a_bad_one(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        read_file(tmp_path / "a.yaml", KEY)
+        read_request_file(tmp_path / "a.yaml", KEY)
 
 
 def test_a_name_that_is_no_text_is_told_all_the_same(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.yaml"))
     path.write_text("- a\n")
-    (item,) = read_file(path, KEY)
+    (item,) = read_request_file(path, KEY)
     assert item.reason == "\ufffd.yaml:1:1: expected a mapping with 'request' and 'received'"
 
 

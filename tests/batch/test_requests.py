@@ -6,15 +6,21 @@ from typing import Any
 import jsonschema
 import pytest
 
-from unlearn_cli.batch.requests.requests import Item, Request, check, digest, json_schema
+from unlearn_cli.batch.requests.deletion_request import (
+    Request,
+    RequestEntry,
+    digest_request,
+    json_schema,
+    parse_request,
+)
 
 KEY = bytes(range(32))
 PLAIN: dict[str, Any] = {"request": "DSR-1", "received": "2026-11-20T09:30:00Z", "ids": ["a", "b"]}
 
 
-def checked(**changes: Any) -> Item:
+def checked(**changes: Any) -> RequestEntry:
     value = {name: value for name, value in {**PLAIN, **changes}.items() if value is not None}
-    return check(value, None, ("f.jsonl", 3), "raw", KEY)
+    return parse_request(value, None, ("f.jsonl", 3), "raw", KEY)
 
 
 def accepted(**changes: Any) -> Request:
@@ -78,7 +84,7 @@ def test_a_mapping_of_thousands_of_wrong_keys_is_told_in_one_sentence() -> None:
 
 @pytest.mark.parametrize("value", [None, 3, "DSR-1", ["DSR-1"]])
 def test_what_is_no_mapping_is_no_request(value: Any) -> None:
-    item = check(value, None, ("f.jsonl", 1), "raw", KEY)
+    item = parse_request(value, None, ("f.jsonl", 1), "raw", KEY)
     assert item.reason == "f.jsonl:1:1: expected a mapping with 'request' and 'received'"
     assert item.id is None
 
@@ -97,13 +103,13 @@ def test_the_id_of_a_wrong_request_is_known_when_it_is_one() -> None:
     ],
 )  # fmt: skip
 def test_order_repetition_and_spelling_make_no_other_request(changes: dict[str, Any]) -> None:
-    assert digest(accepted(**changes), KEY) == digest(accepted(), KEY)
+    assert digest_request(accepted(**changes), KEY) == digest_request(accepted(), KEY)
 
 
 def test_a_number_and_its_digits_are_the_same_id_and_the_same_person() -> None:
-    assert digest(accepted(ids=[17]), KEY) == digest(accepted(ids=["17"]), KEY)
+    assert digest_request(accepted(ids=[17]), KEY) == digest_request(accepted(ids=["17"]), KEY)
     one, other = ({"column": "person", "values": values} for values in ([3, 7], ["7", "3"]))
-    assert digest(accepted(groups=one), KEY) == digest(accepted(groups=other), KEY)
+    assert digest_request(accepted(groups=one), KEY) == digest_request(accepted(groups=other), KEY)
 
 
 @pytest.mark.parametrize(
@@ -115,16 +121,16 @@ def test_a_number_and_its_digits_are_the_same_id_and_the_same_person() -> None:
     ],
 )  # fmt: skip
 def test_other_content_is_another_request(changes: dict[str, Any]) -> None:
-    assert digest(accepted(**changes), KEY) != digest(accepted(), KEY)
+    assert digest_request(accepted(**changes), KEY) != digest_request(accepted(), KEY)
 
 
 def test_conditions_of_other_values_differ() -> None:
     one, other = ([{"column": "age", "op": "<", "value": value}] for value in (3, 4))
-    assert digest(accepted(where=one), KEY) != digest(accepted(where=other), KEY)
+    assert digest_request(accepted(where=one), KEY) != digest_request(accepted(where=other), KEY)
 
 
 def test_without_the_key_a_digest_tells_nothing() -> None:
-    assert digest(accepted(), KEY) != digest(accepted(), bytes(32))
+    assert digest_request(accepted(), KEY) != digest_request(accepted(), bytes(32))
 
 
 def test_the_schema_is_a_valid_one_and_fits() -> None:

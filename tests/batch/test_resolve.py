@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 from tests.data.test_webdataset import tar
-from unlearn_cli.batch.resolve import open_source
-from unlearn_cli.batch.resolve.matching import keyed, pads
-from unlearn_cli.batch.resolve.open_source import locked_connection
-from unlearn_cli.batch.resolve.resolve import Found, Resolution, resolve
-from unlearn_cli.batch.settings.deletion import check_source
+from unlearn_cli.batch.resolve import source_connection
+from unlearn_cli.batch.resolve.matching import hmac_parameters, hmac_sql
+from unlearn_cli.batch.resolve.resolution import Resolution, ResolvedRequest, resolve
+from unlearn_cli.batch.resolve.source_connection import connect_to_source
+from unlearn_cli.batch.settings.deletion import check_batch_manifest
 from unlearn_cli.data.dataset import open_dataset, open_records
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.schema.forget import Groups
@@ -168,11 +168,11 @@ def selected(records: Records, asked: Asked) -> set[str]:
     return chosen
 
 
-def expected(records: Records, asked: Asked) -> Found:
+def expected(records: Records, asked: Asked) -> ResolvedRequest:
     chosen, absent = selected(records, asked), set(map(str, asked.ids)) - set(records.ids)
     ghosts = sorted(set(map(str, asked.groups.values)) - set(records.person)) if asked.groups else []
     unknown, known = sorted(absent - records.forgotten), records.forgotten
-    return Found(
+    return ResolvedRequest(
         asked.request, len(chosen - known), len(chosen & known), len(absent & known), len(unknown) + len(ghosts),
         tuple([*unknown, *(f"person = {one}" for one in ghosts)][:3]),
     )  # fmt: skip
@@ -185,12 +185,12 @@ def test_what_is_found_is_what_a_loop_over_the_records_finds(
 ) -> None:
     random = np.random.default_rng(seed)
     if seed % 4 == 0:
-        monkeypatch.setattr(open_source, "SMALL", 0)  # a database on disk, as for large tables
+        monkeypatch.setattr(source_connection, "SMALL", 0)  # a database on disk, as for large tables
     records = made_up(random, gaps=kind != "npz")
     source = WRITERS[kind](tmp_path, records)
     requests = [request(random, records, f"r{number}") for number in range(random.integers(1, 5))]
     found = resolved(described(source), tmp_path, requests, sorted(records.forgotten))
-    assert found.found == tuple(expected(records, asked) for asked in requests)
+    assert found.requests == tuple(expected(records, asked) for asked in requests)
     union = set().union(*(selected(records, asked) for asked in requests))
     assert listed(found.forget_file) == sorted(union - records.forgotten, key=str.encode)
     assert listed(found.forgotten_file) == sorted(set(records.ids) & records.forgotten, key=str.encode)
@@ -221,7 +221,7 @@ def test_files_are_known_by_their_paths(write: Callable[[Path], dict[str, Any]],
     ids = open_records(manifest.data.train, "train", manifest.data_sections).ids.tolist() if manifest.data else []
     requests = [Asked("x", ids=[third, "ant/none"]), Asked("y", classes=["ant"])]
     found = resolved(manifest, tmp_path, requests, [ids[0], "purged"])
-    assert found.found == (Found("x", 1, 0, 0, 1, ("ant/none",)), Found("y", 1, 1))
+    assert found.requests == (ResolvedRequest("x", 1, 0, 0, 1, ("ant/none",)), ResolvedRequest("y", 1, 1))
     assert listed(found.forget_file) == sorted(set(ids) - {ids[0]})
     assert listed(found.forgotten_file) == [ids[0]]
 
@@ -275,7 +275,7 @@ def test_a_column_may_be_asked_for_as_text_and_as_a_number(tmp_path: Path) -> No
             Asked("id", where=[Condition(column="id", op=">", value=2)]), Asked("class", classes=[1]),
             Asked("label", groups=Groups(column="label", values=[1])),
         ]  # fmt: skip
-        found = resolved(described(source), tmp_path, requests).found
+        found = resolved(described(source), tmp_path, requests).requests
         assert [one.records for one in found] == ([1, 1, 2, 1, 1, 1] if kind == "csv" else [1, 1, 2, 0, 1, 1])
 
 
@@ -286,7 +286,7 @@ def test_what_stands_for_an_empty_cell_is_no_value(tmp_path: Path) -> None:
     found = resolved(
         described(source), tmp_path, [Asked(where=where), Asked(groups=Groups(column="age", values=["NA"]))]
     )
-    assert [(one.records, one.unknown) for one in found.found] == [(1, 0), (0, 1)]
+    assert [(one.records, one.unknown) for one in found.requests] == [(1, 0), (0, 1)]
 
 
 @pytest.mark.parametrize(("listed_classes", "wanted", "count"), [
@@ -299,7 +299,7 @@ def test_classes_are_looked_up_as_in_a_manifest(
     (tmp_path / "t.csv").write_text("id,y,x\na,1,0\nb,1,5\nc,2,5\nd,3,2\n")
     source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "id": "id"}}
     manifest = described(source, **({"classes": listed_classes} if listed_classes else {}))
-    assert resolved(manifest, tmp_path, [Asked(classes=wanted)]).found == (Found("one", count),)
+    assert resolved(manifest, tmp_path, [Asked(classes=wanted)]).requests == (ResolvedRequest("one", count),)
 
 
 # ---------------------------------------------------------------- ids of any look, and of hostile looks
@@ -311,7 +311,7 @@ def test_the_lists_of_ids_are_read_by_a_manifest_whatever_the_ids_look_like(kind
     source = WRITERS[kind](tmp_path, records)
     for chosen, forgotten in ((AWKWARD[::2], AWKWARD[1::4]), (AWKWARD[1:2], AWKWARD[2:3]), (AWKWARD[7:10], ["true"])):
         found = resolved(described(source), tmp_path, [Asked(ids=chosen)], forgotten)
-        assert found.found == (Found("one", len(chosen)),)
+        assert found.requests == (ResolvedRequest("one", len(chosen)),)
         sections = {
             "forget": {"ids_file": {"path": str(found.forget_file)}},
             "forgotten": {"ids_file": {"path": str(found.forgotten_file)}},
@@ -340,8 +340,8 @@ def test_what_looks_like_sql_is_a_value_or_no_column(tmp_path: Path) -> None:
         Asked("good", ids=["b"]),
     ]
     found: Resolution = resolved(manifest, folder, attempts, ["z"])
-    assert [one.records for one in found.found] == [0] * 9 + [1]
-    assert [bool(one.problem) for one in found.found] == [
+    assert [one.records for one in found.requests] == [0] * 9 + [1]
+    assert [bool(one.problem) for one in found.requests] == [
         False,
         True,
         False,
@@ -362,7 +362,7 @@ def test_the_connection_sees_the_source_and_its_own_folder_alone(tmp_path: Path)
     (tmp_path / "run").mkdir()
     (tmp_path / "other.csv").write_text("secret\n1\n")
     manifest = described(write_csv(tmp_path, Records(["a"], ["ant"], ["p"], [1])))
-    with locked_connection(manifest, tmp_path / "run", None) as connection:
+    with connect_to_source(manifest, tmp_path / "run", None) as connection:
         assert connection.execute(f"SELECT count(*) FROM '{tmp_path}/t.csv'").fetchall() == [(1,)]
         for command in (
             f"SELECT * FROM '{tmp_path}/other.csv'", "SELECT * FROM read_text('/etc/passwd')", "INSTALL httpfs",
@@ -383,7 +383,7 @@ def test_keyed_hashes_in_the_database_are_those_of_hmac(length: int) -> None:
     texts = [*AWKWARD, "", "x" * 1000, *("".join(map(chr, random.integers(1, 0xD7FF, 20))) for _ in range(200))]
     connection = duckdb.connect()
     connection.execute("CREATE TABLE t AS SELECT unnest(?) AS x0", [texts])
-    found = connection.execute(f"SELECT x0, {keyed('x0')} FROM t", pads(key)).fetchall()
+    found = connection.execute(f"SELECT x0, {hmac_sql('x0')} FROM t", hmac_parameters(key)).fetchall()
     assert len(found) == len(texts)
     for text, digest in found:
         assert digest == hmac.digest(key, text.encode(), "sha256")
@@ -402,18 +402,18 @@ def test_keyed_hashes_in_the_database_are_those_of_hmac(length: int) -> None:
 )  # fmt: skip
 def test_row_numbers_are_no_ids(train: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"data\.yaml: data\.train: its records have row numbers for ids, which move"):
-        check_source(described(train), PATH)
+        check_batch_manifest(described(train), PATH)
 
 
 def test_a_manifest_without_data_or_with_requests_of_its_own_is_refused() -> None:
     plain: dict[str, Any] = {"version": 1, "task": "classification", "model": {"architecture": "mlp"}}
     with pytest.raises(UserError, match="has no 'data' section"):
-        check_source(Manifest.model_validate({**plain, "input": {"shape": [1]}}), PATH)
+        check_batch_manifest(Manifest.model_validate({**plain, "input": {"shape": [1]}}), PATH)
     named = {"table": {"path": "t.csv", "label": "y", "id": "id"}}
-    check_source(described(named), PATH)
+    check_batch_manifest(described(named), PATH)
     for section in ({"forget": {"classes": [1]}}, {"forgotten": {"ids_file": {"path": "x.csv"}}}):
         with pytest.raises(UserError, match=f"has a '{min(section)}' section"):
-            check_source(described(named, **section), PATH)
+            check_batch_manifest(described(named, **section), PATH)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -439,11 +439,11 @@ def test_a_request_that_cannot_be_resolved_says_why_and_does_not_stop_the_others
     for kind in ("csv", "jsonl", "parquet"):
         manifest = described(WRITERS[kind](tmp_path, records))
         found = resolved(manifest, tmp_path, [*(asked for asked, _ in bad), Asked("good", ids=["b"])])
-        for one, (_, message) in zip(found.found, bad, strict=False):
+        for one, (_, message) in zip(found.requests, bad, strict=False):
             assert message in (one.problem or "")
             assert "jane" not in (one.problem or "")
-            assert one == Found("one", problem=one.problem)
-        assert found.found[-1] == Found("good", 1)
+            assert one == ResolvedRequest("one", problem=one.problem)
+        assert found.requests[-1] == ResolvedRequest("good", 1)
         assert listed(found.forget_file) == ["b"]
 
 
@@ -451,8 +451,8 @@ def test_arrays_refuse_conditions_that_they_cannot_compare(tmp_path: Path) -> No
     manifest = described(write_npz(tmp_path, Records(["a", "b"], ["ant", "bee"], ["p", "q"], [1, 2])))
     where = [Condition(column="age", op=">", value="x")]
     found = resolved(manifest, tmp_path, [Asked(where=where), Asked(groups=Groups(column="nobody", values=["p"]))])
-    assert "holds numbers; compare it with numbers" in found.found[0].problem
-    assert "there is no column 'nobody'" in found.found[1].problem
+    assert "holds numbers; compare it with numbers" in found.requests[0].problem
+    assert "there is no column 'nobody'" in found.requests[1].problem
 
 
 def test_a_regression_has_no_classes_to_forget(tmp_path: Path) -> None:
@@ -462,8 +462,8 @@ def test_a_regression_has_no_classes_to_forget(tmp_path: Path) -> None:
     found = resolved(
         manifest, tmp_path, [Asked(classes=[1]), Asked("two", where=[Condition(column="y", op=">", value=2)])]
     )
-    assert "a regression has no classes" in found.found[0].problem
-    assert found.found[1] == Found("two", 1)
+    assert "a regression has no classes" in found.requests[0].problem
+    assert found.requests[1] == ResolvedRequest("two", 1)
 
 
 def test_requests_with_something_unknown_can_be_left_out(tmp_path: Path) -> None:
@@ -471,7 +471,10 @@ def test_requests_with_something_unknown_can_be_left_out(tmp_path: Path) -> None
     manifest = described(write_csv(tmp_path, records))
     requests = [Asked("1", ids=["a", "nobody"]), Asked("2", ids=["b", "purged"])]
     found = resolved(manifest, tmp_path, requests, ["purged"], unknown_ids="set_aside")
-    assert found.found == (Found("1", 1, unknown=1, examples=("nobody",)), Found("2", 1, purged=1))
+    assert found.requests == (
+        ResolvedRequest("1", 1, unknown=1, examples=("nobody",)),
+        ResolvedRequest("2", 1, purged=1),
+    )
     assert listed(found.forget_file) == ["b"]
     assert found.records == 1
     assert listed(resolved(manifest, tmp_path, requests, ["purged"]).forget_file) == ["a", "b"]
@@ -480,10 +483,10 @@ def test_requests_with_something_unknown_can_be_left_out(tmp_path: Path) -> None
 def test_requests_for_what_is_forgotten_or_purged_leave_nothing_to_do(tmp_path: Path) -> None:
     manifest = described(write_csv(tmp_path, Records(["a", "b"], ["ant", "bee"], ["p", "q"], [1, 2])))
     found = resolved(manifest, tmp_path, [Asked(ids=["a", "purged"])], ["a", "purged"])
-    assert found.found == (Found("one", already=1, purged=1),)
+    assert found.requests == (ResolvedRequest("one", already=1, purged=1),)
     assert (found.records, listed(found.forget_file), listed(found.forgotten_file)) == (0, [], ["a"])
     empty = resolved(manifest, tmp_path, [])
-    assert (empty.source, empty.records, empty.forgotten, empty.found) == (2, 0, 0, ())
+    assert (empty.source, empty.records, empty.forgotten, empty.requests) == (2, 0, 0, ())
 
 
 @pytest.mark.parametrize("text", ["id\nabc\n", "digest\nxyz\n", "digest\nabcd\n", "digest,more\n" + "0" * 64 + ",1\n"])
@@ -518,7 +521,7 @@ def test_a_source_that_cannot_be_read_is_told(text: str | None, message: str, tm
 
 def test_too_little_memory_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = described(write_csv(tmp_path, Records(["a", "b"], ["ant", "bee"], ["p", "q"], [1, 2])))
-    monkeypatch.setattr(open_source, "MEMORY", "10KiB")
+    monkeypatch.setattr(source_connection, "MEMORY", "10KiB")
     with pytest.raises(ResourceError, match="memory or disk are too little"):
         resolve(manifest, PATH, [Asked(ids=["a"])], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
@@ -529,11 +532,11 @@ def test_an_unknown_id_or_person_is_shown_with_the_one_that_is_written_almost_so
     records = Records(["7", "Ab", "e\u0301", "x"], ["ant", "bee", "ant", "bee"], ["1", "2", "03", "2"], [1, 2, 3, 4])
     groups = Groups(column="person", values=["3"])
     asked = Asked(ids=["007", "aB", "\u00e9", "y"], groups=groups)
-    found = resolved(described(WRITERS[kind](tmp_path, records)), tmp_path, [asked]).found[0]
+    found = resolved(described(WRITERS[kind](tmp_path, records)), tmp_path, [asked]).requests[0]
     assert (found.records, found.unknown) == (0, 5)
     assert found.examples == ("007 (did you mean '7'?)", "aB (did you mean 'Ab'?)", "y")
     asked = Asked(ids=["\u00e9"], groups=groups)
-    found = resolved(described(WRITERS[kind](tmp_path, records)), tmp_path, [asked]).found[0]
+    found = resolved(described(WRITERS[kind](tmp_path, records)), tmp_path, [asked]).requests[0]
     assert found.examples == ("\u00e9 (did you mean 'e\u0301'?)", "person = 3 (did you mean '03'?)")
 
 
@@ -543,8 +546,8 @@ def test_requests_may_name_a_class_by_position_or_name_and_the_run_lists_names(t
     requests = [Asked("x", classes=[1]), Asked("y", classes=["bee"]), Asked("z", classes=["ant", 1])]
     found = resolved(manifest, tmp_path, requests)
     assert found.classes == {"x": ["bee"], "y": ["bee"]}
-    assert [one.records for one in found.found] == [1, 1, 0]
-    assert "'ant' is a name and 1 the position of 'bee'; list names only" in str(found.found[2].problem)
+    assert [one.records for one in found.requests] == [1, 1, 0]
+    assert "'ant' is a name and 1 the position of 'bee'; list names only" in str(found.requests[2].problem)
 
 
 def test_a_class_of_digits_is_the_one_that_is_written_so(tmp_path: Path) -> None:
@@ -555,4 +558,4 @@ def test_a_class_of_digits_is_the_one_that_is_written_so(tmp_path: Path) -> None
     requests = [Asked("x", classes=["02"]), Asked("y", classes=[2]), Asked("z", classes=[10])]
     found = resolved(manifest, tmp_path, requests)
     assert found.classes == {"x": ["02"], "z": ["10"]}
-    assert "no class '2'; did you mean '02'?" in str(found.found[1].problem)
+    assert "no class '2'; did you mean '02'?" in str(found.requests[1].problem)

@@ -168,7 +168,9 @@ def test_a_run_that_an_earlier_version_began_is_ended_and_verifies(
 
 def test_what_was_written_and_not_noted_is_made_again(project: Path, tmp_path: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1", "rec-2"])
-    keyed.make_key(project / "ledger.key", project / "ledger.sqlite")  # of both: checkpoints have digests with it
+    keyed.read_or_create_key(
+        project / "ledger.key", project / "ledger.sqlite"
+    )  # of both: checkpoints have digests with it
     other = Path(shutil.copytree(project, tmp_path / "undisturbed"))
     document(other)
     assert killed_at_step(project, "unlearned") == fault.KILLED

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from tests.batch.scene import begin, drop, fail, make, opened, promote, receive, request, roll_back, start, started
-from unlearn_cli.batch.ledger.state import State, fold
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.errors import IntegrityError
 
 
-def two_pending(folder: Path) -> Deletion:
+def two_pending(folder: Path) -> DeletionSettings:
     where = make(folder)
     drop(where, "a.yaml", request("A"))
     drop(where, "b.yaml", request("B", received="2026-11-19T00:00:00Z"))
@@ -21,7 +21,7 @@ def two_pending(folder: Path) -> Deletion:
     return where
 
 
-def states(state: State) -> dict[str, str]:
+def states(state: LedgerState) -> dict[str, str]:
     return {request.id: request.state for request in state.requests.values()}
 
 
@@ -94,7 +94,7 @@ def test_a_rollback_makes_requests_pending_and_its_version_is_never_used_again(t
 def test_the_request_due_first_comes_first(tmp_path: Path) -> None:
     where = two_pending(tmp_path)
     with opened(where) as (ledger, _):
-        assert [request.id for request in fold(ledger.events()).having("pending")] == ["B", "A"]
+        assert [request.id for request in fold(ledger.events()).requests_in("pending")] == ["B", "A"]
 
 
 def test_a_failure_that_was_not_the_requests_is_not_counted(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from tests.batch.scene import MORNING, begin, clock, drop, fail, make, opened, promote, receive, request, start
 from unlearn_cli.batch import status
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.errors import IntegrityError
 
 
-def overview(where: Deletion, days: float = 0) -> dict[str, Any]:
+def overview(where: DeletionSettings, days: float = 0) -> dict[str, Any]:
     return status.overview(where, now=lambda: MORNING + timedelta(days=days))
 
 

@@ -7,15 +7,15 @@ import pytest
 
 from tests.batch.scene import rewrite
 from tests.batch.test_verify import three_versions, verify
-from unlearn_cli.batch.ledger.ledger import open_ledger
-from unlearn_cli.batch.ledger_check import checked
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.ledger.store import open_ledger
+from unlearn_cli.batch.ledger_check import check_ledger
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.batch.tidying import _remove
 from unlearn_cli.batch.work import read_ledger
 from unlearn_cli.errors import IntegrityError
 
 
-def change_tables(where: Deletion, statement: str) -> None:
+def change_tables(where: DeletionSettings, statement: str) -> None:
     with sqlite3.connect(where.path("ledger")) as connection:
         connection.execute(statement)
     connection.close()
@@ -39,7 +39,7 @@ def test_a_ledger_without_its_last_events_is_found_by_a_request_without_an_end(t
     expected = "R0004: has ended, but nothing says what became of its request C: events are gone"
     assert verify(where) == [expected]
     with open_ledger(where.path("ledger")) as ledger, pytest.raises(IntegrityError, match=expected):
-        checked(ledger)
+        check_ledger(ledger)
 
 
 def test_a_ledger_that_is_gone_beside_runs_is_no_folder_before_its_first_run(tmp_path: Path) -> None:

@@ -30,20 +30,20 @@ from tests.batch.scene import (
 )
 from unlearn_cli.batch import verify as module
 from unlearn_cli.batch.ledger import keyed
-from unlearn_cli.batch.ledger.chain import chain_key
-from unlearn_cli.batch.ledger.ledger import open_ledger
-from unlearn_cli.batch.ledger.state import fold
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.ledger.chain import derive_chain_key
+from unlearn_cli.batch.ledger.ledger_state import fold
+from unlearn_cli.batch.ledger.store import open_ledger
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.batch.status import overview
 from unlearn_cli.errors import IntegrityError, UserError
 from unlearn_cli.storage.regular_files import sha256
 
 
-def verify(where: Deletion, head: str | None = None) -> list[str]:
+def verify(where: DeletionSettings, head: str | None = None) -> list[str]:
     return module.verify(where, head).findings
 
 
-def three_versions(folder: Path) -> Deletion:
+def three_versions(folder: Path) -> DeletionSettings:
     """Make a folder with a failed run, two promoted ones, one that was rolled back, and one more."""
     where = make(folder)
     for name in "ABC":
@@ -79,7 +79,7 @@ def test_an_empty_ledger_beside_versions_is_found(tmp_path: Path) -> None:
         assert verify(where)[0] == "the ledger is empty, but models holds v0001, v0002, v0003 of earlier runs"
 
 
-CHANGES: dict[str, tuple[Callable[[Deletion], object], str]] = {
+CHANGES: dict[str, tuple[Callable[[DeletionSettings], object], str]] = {
     "checkpoint replaced": (
         lambda where: write_checkpoint(where.path("models") / "v0003" / "model.safetensors", 9, "tensors of v0001"),
         "v0003: the checkpoint is not the one that the ledger knows",
@@ -145,7 +145,7 @@ def test_a_change_behind_the_ledgers_back_is_found(tmp_path: Path, name: str) ->
     assert finding in line
 
 
-def another_key(where: Deletion) -> None:
+def another_key(where: DeletionSettings) -> None:
     where.key_file.write_text("0a" * 32 + "\nchain\n")
 
 
@@ -159,7 +159,7 @@ def another_key(where: Deletion) -> None:
     ],
 )
 def test_a_key_that_is_not_the_ledgers_stops_everything(
-    tmp_path: Path, change: Callable[[Deletion], None], message: str
+    tmp_path: Path, change: Callable[[DeletionSettings], None], message: str
 ) -> None:
     where = three_versions(tmp_path)
     change(where)
@@ -221,7 +221,7 @@ def test_a_version_that_names_another_parent_in_its_own_metadata_is_found(tmp_pa
         write_checkpoint(folder / "model.safetensors", 1, "of somebody else")
         after = {"tensor_digest": "t", "file_sha256": sha256(folder / "model.safetensors")}
         ledger.append("promoting", run=run, version="v0001", after=after, evidence={}, number=1)
-        _, digest = ledger.forget(run, [])
+        _, digest = ledger.add_forgotten(run, [])
         ledger.append("promoted", run=run, version="v0001", forgotten=0, forgotten_digest=digest)
         point(where, "v0001")
     assert verify(where) == [
@@ -282,14 +282,14 @@ def test_a_promotion_that_was_killed_is_no_finding(tmp_path: Path, pointed_to: s
     assert verify(where) == []
 
 
-def rewritten(where: Deletion, run: str, name: str, old: str, new: str) -> None:
+def rewritten(where: DeletionSettings, run: str, name: str, old: str, new: str) -> None:
     """Change a statement, and the ledger to go with it, as somebody who has the ledger's key could."""
     path = where.path("runs") / run / "evidence" / name
     before, text = sha256(path), path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
     rewrite(where, f"UPDATE event SET body = replace(body, '{before}', '{sha256(path)}') WHERE kind = 'promoting'")
-    chain_anew(where, chain_key(keyed.read_key(where.key_file)))
+    chain_anew(where, derive_chain_key(keyed.read_key(where.key_file)))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from typer.testing import Result
 
 from tests.tiny import invoke, write_manifest
-from unlearn_cli.batch.ledger.ledger import Event, open_ledger
+from unlearn_cli.batch.ledger.store import Event, open_ledger
 
 MANIFEST = """\
 version: 1

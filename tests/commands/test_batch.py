@@ -321,7 +321,13 @@ def test_the_log_may_be_json_lines_with_run_and_requests(project: Path) -> None:
 
 
 def test_status_fails_when_a_request_is_due_soon(project: Path) -> None:
-    ask(project, "DSR-1", ids=["rec-1"], due=clock.told(clock.now() + timedelta(days=3)), received="2026-01-01T00:00Z")
+    ask(
+        project,
+        "DSR-1",
+        ids=["rec-1"],
+        due=clock.format_time(clock.now() + timedelta(days=3)),
+        received="2026-01-01T00:00Z",
+    )
     assert batch(project, "--status", "--fail-if-due-within", "2d").exit_code == 0
     result = batch(project, "--status", "--fail-if-due-within", "7d")
     assert result.exit_code == 3

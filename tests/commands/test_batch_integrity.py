@@ -12,8 +12,8 @@ from tests.commands.test_batch import stopping_at
 from tests.shared import make_once
 from unlearn_cli.batch import attempts, finishing
 from unlearn_cli.batch.ledger import keyed
-from unlearn_cli.batch.ledger.chain import Row, chain_key
-from unlearn_cli.batch.ledger.ledger import open_ledger
+from unlearn_cli.batch.ledger.chain import Row, derive_chain_key
+from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.runtime.progress import Steps
@@ -78,7 +78,7 @@ def test_a_changed_ledger_is_noticed_by_every_command_that_goes_by_it(project: P
 def test_an_unheard_of_event_is_an_integrity_error_of_every_command(project: Path) -> None:
     where = deletion.read(project / "deletion.yaml")
     rewrite(where, "UPDATE event SET kind = 'unheard_of' WHERE kind = 'done'")
-    chain_anew(where, chain_key(keyed.read_key(where.key_file)))
+    chain_anew(where, derive_chain_key(keyed.read_key(where.key_file)))
     for options in (*LOOKS, *WORKS, ["--history", "DSR-1"]):
         result = batch(project, *options)
         assert result.exit_code == 6, (options, result.output)
@@ -100,7 +100,7 @@ def test_an_odd_event_ends_no_command_with_a_traceback(project: Path, kind: str,
     where = deletion.read(project / "deletion.yaml")
     assert any(old in row[5] for row in rows_of(project) if row[2] == kind)
     rewrite(where, f"UPDATE event SET body = replace(body, '{old}', '{new}') WHERE kind = '{kind}'")
-    chain_anew(where, chain_key(keyed.read_key(where.key_file)))
+    chain_anew(where, derive_chain_key(keyed.read_key(where.key_file)))
     for options in (*LOOKS, ["--rollback"], ["--vacuum"], ["--history", "DSR-1"]):
         assert batch(project, *options).exit_code in (0, 6), options
 
@@ -240,6 +240,8 @@ def test_a_checkpoint_put_back_with_a_chain_computed_without_the_key_is_found(pr
     result = batch(project, "--verify")
     assert result.exit_code == 6
     assert "event 1 was changed" in result.stdout
-    chain_anew(where, chain_key(keyed.read_key(where.key_file)))  # with the key, what else is there speaks against it
+    chain_anew(
+        where, derive_chain_key(keyed.read_key(where.key_file))
+    )  # with the key, what else is there speaks against it
     found = batch(project, "--verify", "--json")
     assert any("evidence/provenance.json" in line for line in json.loads(found.stdout)["findings"])

@@ -17,7 +17,7 @@ from PIL import Image, features
 from safetensors.numpy import save_file
 
 from tests.tiny import invoke
-from unlearn_cli.batch.resolve.open_source import open_table
+from unlearn_cli.batch.resolve.source_connection import open_table
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.images import image_files
 from unlearn_cli.data.images.image_check import look_at

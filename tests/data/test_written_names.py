@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 from tests.data.test_webdataset import tar
-from unlearn_cli.batch.requests.request_files import read_file
-from unlearn_cli.batch.requests.requests import Request
-from unlearn_cli.batch.resolve.resolve import resolve
+from unlearn_cli.batch.requests.deletion_request import Request
+from unlearn_cli.batch.requests.request_files import read_request_file
+from unlearn_cli.batch.resolve.resolution import resolve
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.selection import select
 from unlearn_cli.errors import UserError
@@ -217,12 +217,12 @@ def test_a_name_in_a_request_selects_what_is_written_so(kind: str, family: str, 
     expected: list[int] = []
     for number, (text, name) in enumerate(asked_for(family)):
         for path in request_files(tmp_path, place, text, name):
-            (item,) = read_file(path, KEY)
+            (item,) = read_request_file(path, KEY)
             assert item.content is not None, (text, item.reason)
             requests.append(item.content.model_copy(update={"request": f"{number}-{path.name}"}))
             untyped = kind == "csv" and place == "=="
             expected.append(len(equal_rows(stored, name, quoted=text != name, untyped=untyped)))
-    found = resolve(manifest, tmp_path / "data.yaml", requests, tmp_path, key=KEY).found
+    found = resolve(manifest, tmp_path / "data.yaml", requests, tmp_path, key=KEY).requests
     assert {one.request: one.records for one in found} == {
         request.request: count for request, count in zip(requests, expected, strict=True)
     }

@@ -20,8 +20,8 @@ from PIL import Image
 from safetensors.numpy import save
 
 from tests.fuzzing import mutations as m
-from unlearn_cli.batch.ledger.ledger import open_ledger
-from unlearn_cli.batch.requests.request_files import read_file
+from unlearn_cli.batch.ledger.store import open_ledger
+from unlearn_cli.batch.requests.request_files import read_request_file
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.checkpoints.file_digests import tensor_digest
@@ -340,7 +340,7 @@ def requests() -> dict[str, bytes]:
 
 
 def read_requests(folder: Path) -> object:
-    found = [read_file(path, b"key") for path in sorted(folder.glob("requests.*"))]
+    found = [read_request_file(path, b"key") for path in sorted(folder.glob("requests.*"))]
     return json.dumps([[item.content.content if item.content else item.reason for item in items] for items in found])
 
 
@@ -398,7 +398,7 @@ def ledger() -> dict[str, bytes]:
         folder = Path(name)
         with open_ledger(folder / "ledger.sqlite") as opened:
             opened.append("opened", version="v0000", checkpoint={"tensor_digest": "1", "file_sha256": "2"})
-            opened.forget("R0001", ["ab" * 32])
+            opened.add_forgotten("R0001", ["ab" * 32])
         return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".sqlite", ".key")}
 
 
@@ -408,7 +408,7 @@ LEDGER = ledger()
 def read_ledger(folder: Path) -> object:
     (folder / "ledger.key").chmod(0o600)
     with open_ledger(folder / "ledger.sqlite", create_missing=False) as opened:
-        return opened.events(), opened.damage(), list(opened.forgotten_digests()), opened.count_forgotten()
+        return opened.events(), opened.find_damage(), list(opened.forgotten_digests()), opened.count_forgotten()
 
 
 READERS = {

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from unlearn_cli.batch.requests.request_files import read_file
+from unlearn_cli.batch.requests.request_files import read_request_file
 from unlearn_cli.errors import UserError, did_you_mean, nearest
 from unlearn_cli.schema import strict_yaml
 from unlearn_cli.schema.forget import Forget, Groups
@@ -103,7 +103,7 @@ def test_what_was_not_quoted_can_be_told_from_what_was() -> None:
 def test_json_keeps_the_text_of_a_number(text: str, tmp_path: Path) -> None:
     line = f'{{"request": "A", "received": "2026-11-20T09:30:00Z", "ids": [{text}], "classes": [{text}], '
     (tmp_path / "a.jsonl").write_text(f'{line}"groups": {{"column": {text}, "values": [{text}]}}}}')
-    (item,) = read_file(tmp_path / "a.jsonl", bytes(32))
+    (item,) = read_request_file(tmp_path / "a.jsonl", bytes(32))
     assert item.content is not None, item.reason
     content = item.content.content
     assert content["ids"] == content["classes"] == content["groups"]["values"] == [text]
@@ -113,7 +113,7 @@ def test_json_keeps_the_text_of_a_number(text: str, tmp_path: Path) -> None:
 def test_a_request_in_yaml_keeps_what_was_written(tmp_path: Path) -> None:
     text = "request: 007\nreceived: 2026-11-20T09:30:00Z\nids: [007, 0x1f, true, 12e45678]\nclasses: [02]\n"
     (tmp_path / "a.yaml").write_text(text)
-    (item,) = read_file(tmp_path / "a.yaml", bytes(32))
+    (item,) = read_request_file(tmp_path / "a.yaml", bytes(32))
     assert item.content is not None
     assert (item.id, item.content.ids) == ("007", ["007", "0x1f", "true", "12e45678"])
     assert item.content.classes == ["02"]
@@ -123,7 +123,7 @@ def test_a_request_of_plain_numbers_is_recognised_by_the_digest_that_it_always_h
     text = "request: DSR-1\nreceived: 2026-11-20T09:30:00Z\nids: [7, a]\nclasses: [2]\n"
     text += "where: [{column: x, op: <, value: 1.5}]"
     (tmp_path / "a.yaml").write_text(text)
-    (item,) = read_file(tmp_path / "a.yaml", bytes(range(32)))
+    (item,) = read_request_file(tmp_path / "a.yaml", bytes(range(32)))
     assert item.digest == DIGEST
 
 

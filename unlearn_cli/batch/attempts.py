@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from unlearn_cli import console
 from unlearn_cli.batch import run_files
 from unlearn_cli.batch.ledger import fault, keyed
-from unlearn_cli.batch.ledger.state import RunState
+from unlearn_cli.batch.ledger.ledger_state import RunState
 from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.batch.work import MANIFEST, Batch
 from unlearn_cli.errors import IntegrityError, UserError
@@ -155,7 +155,7 @@ def _unlearned(batch: Batch, run: RunState, number: int, method: str, half: Half
     folder = batch.folder(run.id)
     out = folder / f"attempt-{number}"
     if _is_to_do(run, out):
-        with sealed(keyed.derived(batch.key, "saved state")):
+        with sealed(keyed.derive_key(batch.key, "saved state")):
             unlearn.run(unlearning_of(batch, run, number, method, folder / MANIFEST), batch.common(half))
     return _noted(batch, run, number, out, "unlearned")
 

@@ -6,8 +6,8 @@ on where it was stopped.
 """
 
 from unlearn_cli import console
-from unlearn_cli.batch.ledger.state import State
-from unlearn_cli.batch.requests.requests import Request
+from unlearn_cli.batch.ledger.ledger_state import LedgerState
+from unlearn_cli.batch.requests.deletion_request import Request
 from unlearn_cli.batch.run import carry_out, collect, ready, recover
 from unlearn_cli.batch.work import Batch
 from unlearn_cli.console import pluralize
@@ -28,7 +28,7 @@ def bisect(batch: Batch) -> None:
     _divide(batch, requests, root, root)
 
 
-def _root(state: State, requests: dict[str, Request]) -> list[str]:
+def _root(state: LedgerState, requests: dict[str, Request]) -> list[str]:
     """Return the requests to divide: those that an interrupted division began with, or all that are pending."""
     began = [*state.runs.values()][-1].body.get("bisect", []) if state.runs else []
     return began if any(name in requests for name in began) else list(requests)
@@ -56,7 +56,7 @@ def _divide(batch: Batch, requests: dict[str, Request], group: list[str], root: 
     _divide(batch, requests, group[middle:], root)
 
 
-def _failed_before(batch: Batch, state: State, group: list[str]) -> bool:
+def _failed_before(batch: Batch, state: LedgerState, group: list[str]) -> bool:
     """Say whether a run over just these failed on the current checkpoint; it would fail again."""
     same = {"requests": set(group), "before": state.current, "config": batch.setup.digest}
     return any(

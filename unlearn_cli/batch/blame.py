@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unlearn_cli import console
 from unlearn_cli.batch.attempts import attack_of, unlearning_of
-from unlearn_cli.batch.ledger.state import RunState
+from unlearn_cli.batch.ledger.ledger_state import RunState
 from unlearn_cli.batch.work import CONTROL, MANIFEST, Batch
 from unlearn_cli.commands import attack, unlearn
 from unlearn_cli.errors import SelectionError, UserError

@@ -1,8 +1,8 @@
 """`batch --close ID --because TEXT`: ends a request that was set aside and is not going to be carried out."""
 
 from unlearn_cli import console
-from unlearn_cli.batch.ledger.state import State
-from unlearn_cli.batch.requests.reasons import reason
+from unlearn_cli.batch.ledger.ledger_state import LedgerState
+from unlearn_cli.batch.requests.reasons import format_reason
 from unlearn_cli.batch.work import Batch
 from unlearn_cli.errors import UserError, did_you_mean
 
@@ -13,7 +13,7 @@ def close(batch: Batch, name: str, because: str) -> None:
     Raises:
         UserError: nothing of that name is set aside, or no reason is given.
     """
-    state, why = batch.state(), reason(because)
+    state, why = batch.state(), format_reason(because)
     if not why:
         raise UserError("--because: is empty; say why the request is not going to be carried out")
     request, refusals = state.requests.get(name), [one for one in state.open_refusals if one.name == name]
@@ -25,7 +25,7 @@ def close(batch: Batch, name: str, because: str) -> None:
     console.say(f"{name}: closed: {why}", request=name)
 
 
-def _hint(state: State, name: str) -> str:
+def _hint(state: LedgerState, name: str) -> str:
     request = state.requests.get(name)
     if request:
         return f"is {request.state}; only what is set aside can be closed"

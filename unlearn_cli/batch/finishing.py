@@ -11,7 +11,7 @@ from unlearn_cli.batch.attempts import Made, read_report
 from unlearn_cli.batch.evidence import evidence
 from unlearn_cli.batch.evidence.statement import Artifact, Facts, artifacts
 from unlearn_cli.batch.ledger import clock, fault, keyed
-from unlearn_cli.batch.ledger.state import RunState, State
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, RunState
 from unlearn_cli.batch.opening import digests
 from unlearn_cli.batch.promote import place, point
 from unlearn_cli.batch.work import EVIDENCE, FORGET, Batch
@@ -52,7 +52,7 @@ def announce(batch: Batch, run: RunState, made: Made) -> None:
     fault.step("promoting")
 
 
-def _facts(batch: Batch, state: State, run: RunState, made: Made, version: str) -> Facts:
+def _facts(batch: Batch, state: LedgerState, run: RunState, made: Made, version: str) -> Facts:
     """Return what the evidence is made of; of a run that goes on after it was killed, the same."""
     number, told, folder, last = made["number"], batch.setup.told, batch.folder(run.id), state.last
     assert last is not None
@@ -60,7 +60,7 @@ def _facts(batch: Batch, state: State, run: RunState, made: Made, version: str) 
     attack = folder / f"attack-{number}" / "report.json"
     return Facts(
         run=run.id,
-        started=clock.told(run.started),
+        started=clock.format_time(run.started),
         finished=last.time,
         before=artifacts(before, told(before)),
         after=artifacts(folder / f"attempt-{number}", told(after)),
@@ -98,7 +98,7 @@ def promote(batch: Batch, run: RunState) -> None:
     point(batch.setup.models, run.version)
     fault.step("pointed")
     with batch.ledger.transaction():
-        count, digest = batch.ledger.forget(run.id, keyed.digests(batch.key, _ids(forget)))
+        count, digest = batch.ledger.add_forgotten(run.id, keyed.digests(batch.key, _ids(forget)))
         batch.ledger.append("promoted", run=run.id, version=run.version, forgotten=count, forgotten_digest=digest)
         fault.step("recorded")
         for name in run.requests:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from unlearn_cli.batch.ledger import clock
-from unlearn_cli.batch.ledger.ledger import Event
-from unlearn_cli.batch.ledger.state import State, fold
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
+from unlearn_cli.batch.ledger.store import Event
 from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.errors import UserError
 
@@ -46,7 +46,7 @@ def history(events: Iterable[Event], request: str) -> dict[str, Any]:
     return {"request": request, "state": _state(state, request), "events": told}
 
 
-def _state(state: State, name: str) -> str:
+def _state(state: LedgerState, name: str) -> str:
     if name in state.requests:
         return state.requests[name].state
     return "set_aside" if any(one.name == name for one in state.open_refusals) else "closed"
@@ -54,14 +54,14 @@ def _state(state: State, name: str) -> str:
 
 def text(document: dict[str, Any]) -> str:
     """Return the history for a person, one line an event."""
-    lines = [f"{clock.short(one['time'])}  {one['text']}" for one in document["events"]]
+    lines = [f"{clock.shorten_time(one['time'])}  {one['text']}" for one in document["events"]]
     return "\n".join([f"{document['request']}: {document['state'].replace('_', ' ')}", *lines])
 
 
 def _text(event: Event) -> str:
     facts = event.body | {"run": event.run}
     if event.kind == "received":
-        facts["due"] = clock.short(event.body["due"])
+        facts["due"] = clock.shorten_time(event.body["due"])
     if event.kind == "run_started":
         facts["count"] = len(event.body["requests"])
     if event.kind == "done":

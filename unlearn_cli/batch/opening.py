@@ -5,7 +5,7 @@ from pathlib import Path
 
 from unlearn_cli.batch import run_files
 from unlearn_cli.batch.ledger import fault
-from unlearn_cli.batch.ledger.state import State
+from unlearn_cli.batch.ledger.ledger_state import LedgerState
 from unlearn_cli.batch.promote import FIRST, POINTER, copy_first, point, pointed
 from unlearn_cli.batch.work import Batch
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
@@ -53,7 +53,7 @@ def _refuse_others(models: Path, initial: Path, ledger: Path) -> None:
         raise IntegrityError(f"{ledger}: {what}; bring the ledger back from a backup")
 
 
-def refuse_unknown(models: Path, state: State) -> None:
+def refuse_unknown(models: Path, state: LedgerState) -> None:
     """Refuse to go on beside versions that the ledger does not know: it may be an old one that was put back.
 
     Raises:
@@ -64,13 +64,13 @@ def refuse_unknown(models: Path, state: State) -> None:
         raise IntegrityError(f"{models / name}: {what}; bring the ledger back from a backup, or move the folder away")
 
 
-def unknown_versions(models: Path, state: State) -> list[str]:
+def unknown_versions(models: Path, state: LedgerState) -> list[str]:
     """Return the versions that the ledger does not know; while it knows of none, those of a run are another matter."""
     names = sorted(path.name for path in models.iterdir()) if models.is_dir() and state.versions else []
     return [name for name in names if re.fullmatch(r"v\d{4,}", name) and name not in state.versions]
 
 
-def check_current(batch: Batch, state: State) -> None:
+def check_current(batch: Batch, state: LedgerState) -> None:
     """Check that the pointer names the version that the ledger says, and that its bytes are those that it knows.
 
     A killed run may have left the pointer at the version before or after: at none but these two.
@@ -90,7 +90,7 @@ def check_current(batch: Batch, state: State) -> None:
     check_version(batch, state, state.current)
 
 
-def check_version(batch: Batch, state: State, name: str) -> None:
+def check_version(batch: Batch, state: LedgerState, name: str) -> None:
     """Check that a version's bytes are those that the ledger knows.
 
     Raises:

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from unlearn_cli.batch.ledger import clock
-from unlearn_cli.batch.ledger.ledger import Event
-from unlearn_cli.batch.ledger.state import RunState, fold
+from unlearn_cli.batch.ledger.ledger_state import RunState, fold
+from unlearn_cli.batch.ledger.store import Event
 from unlearn_cli.batch.verdicts import describe_verdict
 from unlearn_cli.console import pluralize
 
@@ -16,7 +16,7 @@ def document(events: list[Event], before: int, now: str) -> dict[str, Any]:
     """Return what happened after the first `before` events, and where everything stands now."""
     state, new = fold(events), events[before:]
     runs = [state.runs[name] for name in dict.fromkeys(event.run for event in new if event.run)]
-    waiting = [*state.having("running"), *state.having("pending")]
+    waiting = [*state.requests_in("running"), *state.requests_in("pending")]
     return {
         "runs": [_run(run) for run in runs],
         "done": [event.request for event in new if event.kind == "done"],
@@ -24,8 +24,8 @@ def document(events: list[Event], before: int, now: str) -> dict[str, Any]:
         "repeated": [event.request for event in new if event.kind == "repeated"],
         "rolled_back": [event.body["requests"] for event in new if event.kind == "rolled_back"],
         "pending": len(waiting),
-        "overdue": sum(clock.told(request.due) < now for request in waiting),
-        "next_due": clock.told(waiting[0].due) if waiting else None,
+        "overdue": sum(clock.format_time(request.due) < now for request in waiting),
+        "next_due": clock.format_time(waiting[0].due) if waiting else None,
         "current": state.current,
         "published": state.published,
         "head": events[-1].hash if events else None,
@@ -73,7 +73,7 @@ def text(found: dict[str, Any]) -> str:
     if found["pending"]:
         overdue = f", {found['overdue']} overdue" if found["overdue"] else ""
         pending = pluralize(found["pending"], "request")
-        lines.append(f"{pending} pending{overdue}; the next is due {clock.short(found['next_due'])}")
+        lines.append(f"{pending} pending{overdue}; the next is due {clock.shorten_time(found['next_due'])}")
     return "\n".join([*lines, f"ledger head: {found['head']}"])
 
 

@@ -121,7 +121,7 @@ def work_off(setup: work.Setup, divided: bool) -> Result:
         (bisect.bisect if divided else run.run)(batch)
         publish(batch)
         events = batch.ledger.events()
-    found = outcome.document(events, before, clock.told(clock.now()))
+    found = outcome.document(events, before, clock.format_time(clock.now()))
     return Result(outcome.text(found), found, outcome.exit_code(events, before))
 
 
@@ -147,7 +147,7 @@ def roll_back(setup: work.Setup, dry_run: bool) -> Result:
         rollback.rollback(batch)
         publish(batch)
         events = batch.ledger.events()
-    found = outcome.document(events, before, clock.told(clock.now()))
+    found = outcome.document(events, before, clock.format_time(clock.now()))
     return Result(outcome.text(found), found)
 
 
@@ -176,7 +176,7 @@ def show_status(asked: Asked) -> Result:
     from unlearn_cli.batch import status
 
     said = deletion.read(asked.deletion)
-    limit = clock.duration(asked.fail_if_due_within) if asked.fail_if_due_within else None
+    limit = clock.parse_duration(asked.fail_if_due_within) if asked.fail_if_due_within else None
     found: dict[str, Any] = status.overview(said)
     near = status.near(found, limit) if limit is not None else []
     text = status.text(found)

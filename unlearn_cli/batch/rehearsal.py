@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from unlearn_cli import console
-from unlearn_cli.batch.ledger.ledger import Clock, open_ledger
-from unlearn_cli.batch.ledger.ledger_schema import told
-from unlearn_cli.batch.ledger.state import State
-from unlearn_cli.batch.ledger_check import checked, migrate
+from unlearn_cli.batch.ledger.ledger_schema import translate_sqlite_errors
+from unlearn_cli.batch.ledger.ledger_state import LedgerState
+from unlearn_cli.batch.ledger.store import Clock, open_ledger
+from unlearn_cli.batch.ledger_check import check_ledger, migrate_ledger
 from unlearn_cli.batch.opening import check_version, refuse_unknown
 from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.run_manifest import applicable
@@ -33,7 +33,7 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
         TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as name,
         _copied(setup, Path(name), now) as batch,
     ):
-        state = checked(batch.ledger)
+        state = check_ledger(batch.ledger)
         refuse_unknown(setup.models, state)
         if state.current:
             check_version(batch, state, state.current)
@@ -41,7 +41,7 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
             read_header(setup.initial)
         files = inbox.read(setup.inbox, batch.key) if setup.inbox.is_dir() else []
         aside = inbox.register(batch.ledger, files, setup.deletion)
-        requests, gone = inbox.pending(files, batch.state())
+        requests, gone = inbox.find_pending(files, batch.state())
         aside += [f"{request}: would be set aside: its file is gone" for request in gone]
         selected = None
         if requests:
@@ -60,14 +60,14 @@ def _copied(setup: Setup, folder: Path, now: Clock) -> Iterator[Batch]:
     if path.exists():
         key_file = setup.deletion.key_file
         source = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
-        with told(path), closing(source), closing(sqlite3.connect(copy)) as target:
+        with translate_sqlite_errors(path), closing(source), closing(sqlite3.connect(copy)) as target:
             source.backup(target)
     with open_ledger(copy, now=now, key_file=key_file) as ledger:
-        migrate(ledger, setup.inbox)
+        migrate_ledger(ledger, setup.inbox)
         yield Batch(setup, ledger, ledger.key)
 
 
-def _document(setup: Setup, state: State, selected: Selected | None, aside: list[str]) -> dict[str, Any]:
+def _document(setup: Setup, state: LedgerState, selected: Selected | None, aside: list[str]) -> dict[str, Any]:
     classes = any(request.classes for request in selected.wanted) if selected else False
     forgotten = selected.resolution.forgotten if selected else 0
     gates, left_out = applicable(setup.manifest.gates, classes, bool(forgotten))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from unlearn_cli import console
 from unlearn_cli.batch.ledger import fault
-from unlearn_cli.batch.ledger.state import RunState, State
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, RunState
 from unlearn_cli.batch.opening import check_version
 from unlearn_cli.batch.promote import point
 from unlearn_cli.batch.requests import inbox
@@ -29,12 +29,12 @@ def rollback(batch: Batch) -> None:
     fault.step("rolled_back")
     point(batch.setup.models, to)
     fault.step("pointed_back")
-    lost = inbox.bring_back(batch.setup.inbox, batch.key, names)
+    lost = inbox.restore(batch.setup.inbox, batch.key, names)
     for name in lost:
         console.warn(f"{name}: is pending again, but its file is gone; drop it into the inbox again", request=name)
 
 
-def refuse_impossible(path: Path, state: State) -> tuple[RunState, str]:
+def refuse_impossible(path: Path, state: LedgerState) -> tuple[RunState, str]:
     """Return the run to take back and the version to go back to.
 
     Raises:
@@ -51,9 +51,11 @@ def refuse_impossible(path: Path, state: State) -> tuple[RunState, str]:
     return run, to
 
 
-def taken_back(state: State, run: RunState) -> list[str]:
+def taken_back(state: LedgerState, run: RunState) -> list[str]:
     """Return the requests that are pending again: the run's, and those that needed none because of it."""
     needed_none = [
-        one.id for one in state.having("done") if one.run is None and run.ended and one.ended and one.ended >= run.ended
+        one.id
+        for one in state.requests_in("done")
+        if one.run is None and run.ended and one.ended and one.ended >= run.ended
     ]
     return [*run.requests, *needed_none]

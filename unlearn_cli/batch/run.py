@@ -12,10 +12,10 @@ from unlearn_cli.batch import run_files
 from unlearn_cli.batch.attempts import first_that_passes
 from unlearn_cli.batch.finishing import announce, fail, promote
 from unlearn_cli.batch.ledger import fault
-from unlearn_cli.batch.ledger.state import RunState
+from unlearn_cli.batch.ledger.ledger_state import RunState
 from unlearn_cli.batch.opening import begin, check_current, refuse_unknown
 from unlearn_cli.batch.requests import inbox
-from unlearn_cli.batch.requests.requests import Request
+from unlearn_cli.batch.requests.deletion_request import Request
 from unlearn_cli.batch.selecting import start
 from unlearn_cli.batch.tidying import clean, remove_unbegun, tidy
 from unlearn_cli.batch.work import Batch
@@ -100,24 +100,24 @@ def _changed(batch: Batch, unfinished: RunState) -> str | None:
 
 def collect(batch: Batch) -> dict[str, Request]:
     """Read the inbox, tell the ledger what is new in it, and return the requests that are pending, by id."""
-    if ignored := inbox.ignored(batch.setup.inbox):
+    if ignored := inbox.find_ignored(batch.setup.inbox):
         console.warn(inbox.describe_ignored(ignored), files=ignored)
     found = inbox.read(batch.setup.inbox, batch.key)
     for line in inbox.register(batch.ledger, found, batch.setup.deletion):
         console.warn(line)
     fault.step("listed")
-    requests, gone = inbox.pending(found, batch.state())
+    requests, gone = inbox.find_pending(found, batch.state())
     if gone:
-        inbox.bring_back(batch.setup.inbox, batch.key, gone)  # what a rollback that was killed left undone
+        inbox.restore(batch.setup.inbox, batch.key, gone)  # what a rollback that was killed left undone
         found = inbox.read(batch.setup.inbox, batch.key)
-        requests, gone = inbox.pending(found, batch.state())
+        requests, gone = inbox.find_pending(found, batch.state())
     state = batch.state()
     with batch.ledger.transaction():
         for name in gone:
             reason = "its file is gone; drop it into the inbox again"
             batch.ledger.append("set_aside", request=name, reason=reason, file=state.requests[name].file)
             console.warn(f"{name}: set aside: {reason}", request=name)
-    inbox.settle(batch.setup.inbox, found, batch.state())
+    inbox.move_ended(batch.setup.inbox, found, batch.state())
     return requests
 
 

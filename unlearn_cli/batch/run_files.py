@@ -11,7 +11,7 @@ from pathlib import Path
 
 from unlearn_cli import console
 from unlearn_cli.batch.ledger import keyed
-from unlearn_cli.batch.ledger.state import RunState, State
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, RunState
 from unlearn_cli.batch.work import CONTROL, EVIDENCE, SELECTION, Batch, Setup
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
 from unlearn_cli.errors import IntegrityError
@@ -52,7 +52,7 @@ def references(setup: Setup) -> dict[str, str]:
 def _tree_digest(folder: Path) -> str:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     found = {path.relative_to(folder).as_posix(): regular_files.sha256(path) for path in paths}
-    return hashlib.sha256(keyed.canonical(found).encode()).hexdigest()
+    return hashlib.sha256(keyed.to_canonical_json(found).encode()).hexdigest()
 
 
 def noted(run: RunState) -> dict[str, str]:
@@ -142,7 +142,7 @@ def written(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def check_version(batch: Batch, state: State, name: str) -> None:
+def check_version(batch: Batch, state: LedgerState, name: str) -> None:
     """Check all files of a version that a run has made: they are published as they lie there.
 
     Raises:
@@ -152,7 +152,7 @@ def check_version(batch: Batch, state: State, name: str) -> None:
         raise IntegrityError(f"{path}: {what}")
 
 
-def changes_of_version(version: Path, state: State, name: str, key: bytes) -> Iterator[tuple[Path, str]]:
+def changes_of_version(version: Path, state: LedgerState, name: str, key: bytes) -> Iterator[tuple[Path, str]]:
     """Yield the files of a version that are not as its run has written them, and what is wrong with each."""
     run = next((one for one in state.runs.values() if one.version == name), None)
     expected = run.steps.get(passed_folder(run) or "") if run else None

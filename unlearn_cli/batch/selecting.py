@@ -12,9 +12,9 @@ from typing import Any, Literal
 from unlearn_cli import console
 from unlearn_cli.batch import run_files
 from unlearn_cli.batch.ledger import fault, keyed
-from unlearn_cli.batch.ledger.state import State
-from unlearn_cli.batch.requests.requests import Request
-from unlearn_cli.batch.resolve.resolve import Found, Resolution, resolve
+from unlearn_cli.batch.ledger.ledger_state import LedgerState
+from unlearn_cli.batch.requests.deletion_request import Request
+from unlearn_cli.batch.resolve.resolution import Resolution, ResolvedRequest, resolve
 from unlearn_cli.batch.run_manifest import run_manifest
 from unlearn_cli.batch.work import FORGET, MANIFEST, SELECTION, Batch, Setup
 from unlearn_cli.console import pluralize
@@ -32,7 +32,7 @@ class Selected:
     wanted: list[Request]
     nothing_left: list[Request]  # all that they name was forgotten before
     refused: dict[str, str]  # request -> reason
-    found: dict[str, Found]
+    found: dict[str, ResolvedRequest]
 
 
 def select(setup: Setup, requests: Sequence[Request], folder: Path, digests: Path | None, key: bytes) -> Selected:
@@ -53,7 +53,7 @@ def select(setup: Setup, requests: Sequence[Request], folder: Path, digests: Pat
         leave_some=True,
     )
     resolution = _resolved(resolving, requests)
-    found = {one.request: one for one in resolution.found}
+    found = {one.request: one for one in resolution.requests}
     refusals = {name: _refusal(one, unknown_ids) for name, one in found.items()}
     refused = {name: setup.reason(why) for name, why in refusals.items() if why}
     kept = [request for request in requests if request.request not in refused]
@@ -74,7 +74,9 @@ def _resolved(resolving: Callable[[Sequence[Request]], Resolution], requests: Se
         resolving([])
         problems = _culprits(resolving, requests)
     rest = resolving([one for one in requests if one.request not in problems])
-    return replace(rest, found=(*rest.found, *(Found(name, problem=why) for name, why in problems.items())))
+    return replace(
+        rest, requests=(*rest.requests, *(ResolvedRequest(name, problem=why) for name, why in problems.items()))
+    )
 
 
 def _culprits(resolving: Callable[[Sequence[Request]], Resolution], requests: Sequence[Request]) -> dict[str, str]:
@@ -89,7 +91,7 @@ def _culprits(resolving: Callable[[Sequence[Request]], Resolution], requests: Se
     return {}
 
 
-def _refusal(found: Found, unknown_ids: str) -> str | None:
+def _refusal(found: ResolvedRequest, unknown_ids: str) -> str | None:
     """Say why a request cannot be carried out; no id is named, since the ledger holds none."""
     if found.problem:
         return found.problem
@@ -103,7 +105,7 @@ def _refusal(found: Found, unknown_ids: str) -> str | None:
     return None
 
 
-def start(batch: Batch, state: State, requests: Sequence[Request], bisect: Sequence[str] | None = None) -> bool:
+def start(batch: Batch, state: LedgerState, requests: Sequence[Request], bisect: Sequence[str] | None = None) -> bool:
     """Resolve the requests and begin a run over those that can be carried out; say whether one was begun.
 
     One transaction tells the ledger of the run, of the requests that are set aside, and of those that name nothing that
@@ -125,7 +127,7 @@ def start(batch: Batch, state: State, requests: Sequence[Request], bisect: Seque
 
 
 def _described(
-    batch: Batch, state: State, requests: Sequence[Request], folder: Path
+    batch: Batch, state: LedgerState, requests: Sequence[Request], folder: Path
 ) -> tuple[Selected, dict[str, Any]]:
     """Write lists of records and the run's manifest; return what was found, and what the ledger is told of the run.
 
@@ -152,7 +154,7 @@ def _described(
     }
 
 
-def _tell(batch: Batch, state: State, selected: Selected, described: dict[str, Any]) -> None:
+def _tell(batch: Batch, state: LedgerState, selected: Selected, described: dict[str, Any]) -> None:
     """Tell the ledger what became of the requests, and of the run if there is one."""
     with batch.ledger.transaction():
         for name, reason in selected.refused.items():
@@ -163,12 +165,12 @@ def _tell(batch: Batch, state: State, selected: Selected, described: dict[str, A
             batch.ledger.append("run_started", run=state.next_run, **described)
 
 
-def counts(found: Found) -> dict[str, Any]:
+def counts(found: ResolvedRequest) -> dict[str, Any]:
     """Return what the ledger keeps of how a request was resolved."""
     return {name: number for name, number in asdict(found).items() if isinstance(number, int)}
 
 
-def _started(batch: Batch, state: State, selected: Selected, forget: Path) -> dict[str, Any]:
+def _started(batch: Batch, state: LedgerState, selected: Selected, forget: Path) -> dict[str, Any]:
     found = {one.request: counts(selected.found[one.request]) for one in selected.wanted}
     assert state.current is not None
     return {

@@ -6,10 +6,10 @@ from typing import Any
 
 from unlearn_cli import console
 from unlearn_cli.batch.ledger import clock, keyed
-from unlearn_cli.batch.ledger.ledger import Clock, open_ledger
-from unlearn_cli.batch.ledger.state import State, fold
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
+from unlearn_cli.batch.ledger.store import Clock, open_ledger
 from unlearn_cli.batch.requests import inbox
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 
 WAITING = ("not_read", "pending", "running")
 ASIDE = ("set_aside", "refused")  # refused: what never became a request
@@ -17,13 +17,13 @@ OPEN = (*WAITING, *ASIDE)  # until it comes again or is closed, its deadline run
 LISTED = 20  # requests in the table; the document has all
 
 
-def overview(deletion: Deletion, *, now: Clock = clock.now) -> dict[str, Any]:
+def overview(deletion: DeletionSettings, *, now: Clock = clock.now) -> dict[str, Any]:
     """Return where everything stands; requests that no run has read yet count as pending.
 
     Raises:
         IntegrityError: the ledger or its key is damaged.
     """
-    state, key = State(), bytes(keyed.KEY_BYTES)
+    state, key = LedgerState(), bytes(keyed.KEY_BYTES)
     if deletion.path("ledger").exists():
         key = keyed.read_key(deletion.key_file)
         with open_ledger(deletion.path("ledger"), now=now, create_missing=False) as ledger:
@@ -33,38 +33,38 @@ def overview(deletion: Deletion, *, now: Clock = clock.now) -> dict[str, Any]:
     again = {one["request"] for one in waiting}
     others = [one for one in (*_known(state), *_refused(state, deletion)) if one["request"] not in again]
     document = _document(state, [*others, *waiting], now())
-    return {**document, "without_file": inbox.pending(files, state)[1]}
+    return {**document, "without_file": inbox.find_pending(files, state)[1]}
 
 
-def _known(state: State) -> Iterator[dict[str, Any]]:
+def _known(state: LedgerState) -> Iterator[dict[str, Any]]:
     for request in state.requests.values():
         yield {
             "request": request.id,
             "state": request.state,
-            "received": clock.told(request.received),
-            "due": clock.told(request.due),
+            "received": clock.format_time(request.received),
+            "due": clock.format_time(request.due),
             "attempts": request.attempts,
             "run": request.run,
             "reason": request.reason,
         }
 
 
-def _refused(state: State, deletion: Deletion) -> Iterator[dict[str, Any]]:
+def _refused(state: LedgerState, deletion: DeletionSettings) -> Iterator[dict[str, Any]]:
     """Yield what became no request, by the name of its file where it has no id; its deadline began when it was read."""
     for event in state.open_refusals:
-        due = clock.due(clock.read(event.time), deletion.deadline)
+        due = clock.compute_due_time(clock.parse_time(event.time), deletion.deadline)
         yield {
             "request": event.name,
             "state": "refused",
             "received": event.time,
-            "due": clock.told(due),
+            "due": clock.format_time(due),
             "attempts": 0,
             "run": None,
             "reason": event.body["reason"],
         }
 
 
-def _not_read(state: State, files: list[inbox.File], deletion: Deletion) -> Iterator[dict[str, Any]]:
+def _not_read(state: LedgerState, files: list[inbox.InboxFile], deletion: DeletionSettings) -> Iterator[dict[str, Any]]:
     """Yield the requests that lie in the inbox and are new to the ledger: a batch that never runs must be noticed."""
     for file in files:
         for item in file.items:
@@ -72,20 +72,20 @@ def _not_read(state: State, files: list[inbox.File], deletion: Deletion) -> Iter
             if content and (
                 known is None or (known.state in inbox.ENDED_OTHERWISE and file.arrival not in known.arrivals)
             ):
-                due = content.due or clock.due(content.received, deletion.deadline)
+                due = content.due or clock.compute_due_time(content.received, deletion.deadline)
                 yield {
                     "request": item.id,
                     "state": "not_read",
-                    "received": clock.told(content.received),
-                    "due": clock.told(due),
+                    "received": clock.format_time(content.received),
+                    "due": clock.format_time(due),
                     "attempts": 0,
                     "run": None,
                     "reason": None,
                 }
 
 
-def _document(state: State, requests: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
-    time = clock.told(now)
+def _document(state: LedgerState, requests: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
+    time = clock.format_time(now)
     for request in requests:
         request["overdue"] = request["state"] in OPEN and request["due"] < time
     waiting = [request for request in requests if request["state"] in WAITING]
@@ -108,7 +108,7 @@ def _document(state: State, requests: list[dict[str, Any]], now: datetime) -> di
 
 def near(document: dict[str, Any], within: timedelta) -> list[str]:
     """Return the ids of the requests that wait or are set aside, and are due within that time or overdue."""
-    limit = clock.told(clock.read(document["time"]) + within)
+    limit = clock.format_time(clock.parse_time(document["time"]) + within)
     return [one["request"] for one in document["requests"] if one["state"] in OPEN and one["due"] <= limit]
 
 
@@ -141,7 +141,7 @@ def text(document: dict[str, Any]) -> str:
 
 
 def _time(text: str | None) -> str:
-    return clock.short(text) if text else "-"
+    return clock.shorten_time(text) if text else "-"
 
 
 def _state(request: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unlearn_cli.batch.ledger import fault
-from unlearn_cli.batch.ledger.state import State
+from unlearn_cli.batch.ledger.ledger_state import LedgerState
 from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.run_files import HALF_WRITTEN
 from unlearn_cli.batch.work import MANIFEST, SELECTION, Batch
@@ -19,13 +19,13 @@ LEFT = (".*.lock", ".control.yaml")  # of a run that was killed: locks of its ou
 def tidy(batch: Batch) -> None:
     """Move the files of ended requests out of the inbox, and remove what ended runs need no more."""
     state = batch.state()
-    inbox.settle(batch.setup.inbox, inbox.read(batch.setup.inbox, batch.key), state)
+    inbox.move_ended(batch.setup.inbox, inbox.read(batch.setup.inbox, batch.key), state)
     fault.step("filed")
     clean(batch, state)
     fault.step("cleaned")
 
 
-def clean(batch: Batch, state: State) -> None:
+def clean(batch: Batch, state: LedgerState) -> None:
     """Remove what ended runs need no more: lists of records, kept state of trainings, what was half-written."""
     for folder in [batch.folder(run.id) for run in state.runs.values() if run.id != state.unfinished]:
         left = [path for pattern in (SELECTION, "*.partial", *LEFT) for path in folder.glob(pattern)]
@@ -34,7 +34,7 @@ def clean(batch: Batch, state: State) -> None:
         _remove(folder, [*folder.glob(HALF_WRITTEN)])
 
 
-def remove_unbegun(batch: Batch, state: State) -> None:
+def remove_unbegun(batch: Batch, state: LedgerState) -> None:
     """Remove the folder of a run that was killed before the ledger knew of it.
 
     Raises:
@@ -48,7 +48,7 @@ def remove_unbegun(batch: Batch, state: State) -> None:
     _remove(batch.setup.deletion.path("runs"), unknown)
 
 
-def unknown_runs(runs: Path, state: State) -> list[Path]:
+def unknown_runs(runs: Path, state: LedgerState) -> list[Path]:
     """Return the folders of runs that the ledger does not know."""
     names = sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
     return [runs / name for name in names if re.fullmatch(r"R\d{4,}", name) and name not in state.runs]

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from unlearn_cli.batch.ledger import clock, fault
-from unlearn_cli.batch.ledger.state import State
+from unlearn_cli.batch.ledger.ledger_state import LedgerState
 from unlearn_cli.batch.requests import inbox
-from unlearn_cli.batch.requests.request_files import printable
+from unlearn_cli.batch.requests.request_files import printable_name
 from unlearn_cli.batch.run import ready
 from unlearn_cli.batch.work import Batch, Setup
 from unlearn_cli.storage import leftovers
@@ -58,13 +58,13 @@ def _remove(setup: Setup, one: Held) -> None:
     shutil.rmtree(one.path)
 
 
-def held(setup: Setup, state: State, now: datetime) -> list[Held]:
+def held(setup: Setup, state: LedgerState, now: datetime) -> list[Held]:
     """Return all but the current version that holds what was forgotten, or names it. It writes nothing."""
     weights = [*_versions(setup, state, now), *_attempts(setup, state), *_states(setup)]
     return [*weights, *_requests(setup, now), *_copies(setup)]
 
 
-def _versions(setup: Setup, state: State, now: datetime) -> Iterator[Held]:
+def _versions(setup: Setup, state: LedgerState, now: datetime) -> Iterator[Held]:
     """Yield the versions but the current one, the youngest first: so many stay, and only for so many days."""
     superseded = {run.before["version"]: run.ended for run in state.lineage}
     coming = state.runs[state.unfinished].version if state.unfinished else None
@@ -83,10 +83,10 @@ def _is_young(setup: Setup, since: datetime, now: datetime) -> bool:
 
 
 def _day(time: datetime) -> str:
-    return clock.told(time)[:10]
+    return clock.format_time(time)[:10]
 
 
-def _attempts(setup: Setup, state: State) -> Iterator[Held]:
+def _attempts(setup: Setup, state: LedgerState) -> Iterator[Held]:
     """Yield the weights that failed attempts left; their reports stay."""
     runs = setup.deletion.path("runs")
     for run in state.runs.values():
@@ -111,7 +111,7 @@ def _requests(setup: Setup, now: datetime) -> Iterator[Held]:
         for path in sorted((setup.inbox / folder).glob("*")):
             since = datetime.fromtimestamp(path.lstat().st_ctime, UTC)
             keep = setup.deletion.keep_ids or _is_young(setup, since, now)
-            yield Held(f"requests/{folder}/{printable(path)}", path, f"ended {_day(since)}", keep)
+            yield Held(f"requests/{folder}/{printable_name(path)}", path, f"ended {_day(since)}", keep)
 
 
 def _copies(setup: Setup) -> Iterator[Held]:
@@ -121,4 +121,4 @@ def _copies(setup: Setup) -> Iterator[Held]:
     paths = [value for spec in specs if spec for _, value in spec if isinstance(value, Path)]
     for path in dict.fromkeys([setup.deletion.initial, *paths]):
         for copy in copies(path):
-            yield Held(f"copy of {shown(url_of(path) or '')}: {printable(copy)}", copy, "fetched", False)
+            yield Held(f"copy of {shown(url_of(path) or '')}: {printable_name(copy)}", copy, "fetched", False)

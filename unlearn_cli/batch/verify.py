@@ -10,12 +10,12 @@ from unlearn_cli.batch import run_files
 from unlearn_cli.batch.evidence import evidence
 from unlearn_cli.batch.evidence.evidence_check import differing
 from unlearn_cli.batch.ledger.chain import START, Row
-from unlearn_cli.batch.ledger.ledger import Event, Ledger, open_ledger
-from unlearn_cli.batch.ledger.state import RunState, State, fold
-from unlearn_cli.batch.ledger_check import forgotten, unanswered
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, RunState, fold
+from unlearn_cli.batch.ledger.store import Event, Ledger, open_ledger
+from unlearn_cli.batch.ledger_check import check_forgotten_lists, find_requests_without_outcome
 from unlearn_cli.batch.opening import unknown_versions
 from unlearn_cli.batch.promote import FIRST, POINTER
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.batch.tidying import is_unbegun, unknown_runs
 from unlearn_cli.batch.work import EVIDENCE
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
@@ -36,7 +36,7 @@ class Verified:
     limits: list[str]
 
 
-def verify(deletion: Deletion, expected_head: str | None = None) -> Verified:
+def verify(deletion: DeletionSettings, expected_head: str | None = None) -> Verified:
     """Check the ledger and all that it says; `expected_head`: a hash that its last event once had, or the start of it.
 
     Raises:
@@ -47,9 +47,9 @@ def verify(deletion: Deletion, expected_head: str | None = None) -> Verified:
         raise UserError(f"--expect-head: expected a ledger's hash, {SHORTEST_HEAD} to 64 digits from 0 to 9 and a to f")
     _refuse_missing(deletion)
     with open_ledger(deletion.path("ledger"), create_missing=False, key_file=deletion.key_file) as ledger:
-        damage = ledger.damage()
+        damage = ledger.find_damage()
         rows = ledger.rows()
-        broken = ledger.broken(rows)
+        broken = ledger.find_chain_faults(rows)
         wrong = [*damage, *broken, *_rolled_back(rows, expected_head)]
         if damage or broken:
             wrong.append("the files were not checked: what the ledger says of them cannot be trusted")
@@ -58,13 +58,13 @@ def verify(deletion: Deletion, expected_head: str | None = None) -> Verified:
         return Verified(wrong, rows[-1][7] if rows else START, limits(deletion, ledger, expected_head))
 
 
-def _refuse_missing(deletion: Deletion) -> None:
+def _refuse_missing(deletion: DeletionSettings) -> None:
     """Refuse where there is no ledger, though runs have been at work.
 
     Raises:
         IntegrityError: it is so.
     """
-    ledger, runs = deletion.path("ledger"), unknown_runs(deletion.path("runs"), State())
+    ledger, runs = deletion.path("ledger"), unknown_runs(deletion.path("runs"), LedgerState())
     begun = [folder for folder in runs if not is_unbegun(folder)]
     if not ledger.exists() and begun:
         what = f"is gone, but {begun[0].parent.name} holds {begun[0].name}"
@@ -77,12 +77,12 @@ def _rolled_back(rows: list[Row], expected_head: str | None) -> Iterator[str]:
         yield f"no event has the hash {expected_head}: an older ledger was put back, or another one"
 
 
-def _findings(deletion: Deletion, ledger: Ledger) -> list[str]:
+def _findings(deletion: DeletionSettings, ledger: Ledger) -> list[str]:
     events, key = ledger.events(), ledger.key
     state = fold(events)
     return [
-        *forgotten(ledger, state),
-        *unanswered(state),
+        *check_forgotten_lists(ledger, state),
+        *find_requests_without_outcome(state),
         *lineage(events),
         *pointer(deletion, state),
         *unknown(deletion, state),
@@ -94,7 +94,7 @@ def _findings(deletion: Deletion, ledger: Ledger) -> list[str]:
     ]
 
 
-def limits(deletion: Deletion, ledger: Ledger, expected_head: str | None) -> list[str]:
+def limits(deletion: DeletionSettings, ledger: Ledger, expected_head: str | None) -> list[str]:
     """Return what was not checked, and who could have changed what unnoticed."""
     found = ["not shown: whether somebody who can read the ledger's key has written ledger and reports anew"]
     found[0] += ", with the signing key" if deletion.signing_key else ""
@@ -107,7 +107,7 @@ def limits(deletion: Deletion, ledger: Ledger, expected_head: str | None) -> lis
     return found
 
 
-def unknown(deletion: Deletion, state: State) -> Iterator[str]:
+def unknown(deletion: DeletionSettings, state: LedgerState) -> Iterator[str]:
     """Look for versions and runs that the ledger does not know; one that was killed before it began is no finding."""
     for name in unknown_versions(deletion.path("models"), state):
         yield f"models/{name}: the ledger does not know this version"
@@ -116,7 +116,7 @@ def unknown(deletion: Deletion, state: State) -> Iterator[str]:
             yield f"runs/{folder.name}: the ledger does not know this run"
 
 
-def strange(deletion: Deletion, state: State, key: bytes) -> Iterator[str]:
+def strange(deletion: DeletionSettings, state: LedgerState, key: bytes) -> Iterator[str]:
     """Look for files that were put into the folders of ended runs and of versions, or changed there."""
     for run in state.runs.values():
         folder = deletion.path("runs") / run.id
@@ -163,7 +163,7 @@ def _same(one: dict[str, Any], other: dict[str, Any] | None) -> bool:
     return other is not None and all(one[name] == other[name] for name in ("tensor_digest", "file_sha256"))
 
 
-def pointer(deletion: Deletion, state: State) -> Iterator[str]:
+def pointer(deletion: DeletionSettings, state: LedgerState) -> Iterator[str]:
     """Check that `current` names the version that the ledger says.
 
     The ledger speaks first: a process that is killed before the pointer follows is no finding, the next one moves it.
@@ -184,7 +184,7 @@ def pointer(deletion: Deletion, state: State) -> Iterator[str]:
         yield f"{path.name}: points to {target}; the ledger says {state.current}"
 
 
-def versions(deletion: Deletion, state: State) -> Iterator[str]:
+def versions(deletion: DeletionSettings, state: LedgerState) -> Iterator[str]:
     """Check the bytes of every version that was not removed, and which checkpoint it says it was made of."""
     parents = {run.version: run.before["tensor_digest"] for run in state.runs.values() if run.version}
     for name, checkpoint in state.versions.items():
@@ -202,15 +202,15 @@ def versions(deletion: Deletion, state: State) -> Iterator[str]:
             yield f"{name}: the checkpoint says that it was made of another one than the ledger says"
 
 
-def _is_removed(state: State, path: str) -> bool:
+def _is_removed(state: LedgerState, path: str) -> bool:
     return any(path == gone or path.startswith(f"{gone}/") for gone in state.removed)
 
 
-def _is_unfinished(state: State, version: str) -> bool:
+def _is_unfinished(state: LedgerState, version: str) -> bool:
     return state.unfinished is not None and state.runs[state.unfinished].version == version
 
 
-def reports(deletion: Deletion, state: State, key: bytes) -> Iterator[str]:
+def reports(deletion: DeletionSettings, state: LedgerState, key: bytes) -> Iterator[str]:
     """Check the files of runs that the ledger has digests of, where they were not removed."""
     for run in state.runs.values():
         for place, stated in [*_written(run), *_noted(run)]:
@@ -233,7 +233,7 @@ def _noted(run: RunState) -> Iterator[tuple[str, str]]:
             yield f"runs/{run.id}/{name}", digest
 
 
-def signatures(deletion: Deletion, state: State) -> Iterator[str]:
+def signatures(deletion: DeletionSettings, state: LedgerState) -> Iterator[str]:
     """Check that signed evidence is signed with a key of the file that signs, where it was not removed."""
     signed_before = False
     for run in state.runs.values():

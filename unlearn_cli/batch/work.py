@@ -8,12 +8,12 @@ from pathlib import Path
 
 from unlearn_cli.batch import lock
 from unlearn_cli.batch.ledger import clock, keyed
-from unlearn_cli.batch.ledger.ledger import Clock, Ledger, open_ledger
-from unlearn_cli.batch.ledger.state import State, fold
-from unlearn_cli.batch.ledger_check import checked, migrate
-from unlearn_cli.batch.requests.reasons import reason
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
+from unlearn_cli.batch.ledger.store import Clock, Ledger, open_ledger
+from unlearn_cli.batch.ledger_check import check_ledger, migrate_ledger
+from unlearn_cli.batch.requests.reasons import format_reason
 from unlearn_cli.batch.settings import deletion
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.inputs import check_places
@@ -35,7 +35,7 @@ class Setup:
     """A deletion.yaml, and the manifest that it names with the gates of both."""
 
     path: Path
-    deletion: Deletion
+    deletion: DeletionSettings
     manifest: Manifest
     allow_code: bool = False
 
@@ -61,11 +61,11 @@ class Setup:
         """SHA-256 of all that decides what becomes of a selection: a run that began with another cannot go on."""
         kept = {"methods", "settings", "attack", "common"}
         said = {**self.deletion.model_dump(mode="json", include=kept), "manifest": self.manifest.digest}
-        return hashlib.sha256(keyed.canonical({**said, "version": VERSION}).encode()).hexdigest()
+        return hashlib.sha256(keyed.to_canonical_json({**said, "version": VERSION}).encode()).hexdigest()
 
     def reason(self, text: str) -> str:
         """Return an error's text as the ledger may have it: relative paths, printable."""
-        return reason(text, self.deletion.folder, self.manifest.folder)
+        return format_reason(text, self.deletion.folder, self.manifest.folder)
 
     def told(self, path: Path) -> str:
         """Name a file for evidence: below the folder of deletion.yaml, never by an absolute path."""
@@ -81,7 +81,7 @@ class Batch:
     ledger: Ledger
     key: bytes
 
-    def state(self) -> State:
+    def state(self) -> LedgerState:
         return fold(self.ledger.events())
 
     def common(self, half: Half = "all") -> RunOptions:
@@ -105,7 +105,7 @@ def read(path: Path, *, allow_code: bool = False) -> Setup:
         UserError: what is wrong with one of them.
     """
     said = deletion.read(path)
-    setup = Setup(path, said, deletion.described(said), allow_code)
+    setup = Setup(path, said, deletion.read_batch_manifest(said), allow_code)
     manifest, place = setup.manifest, said.path("manifest")
     check_places(manifest, place, setup.common(), [], None)
     for name in said.methods:
@@ -135,15 +135,15 @@ def opened(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
     with lock.held(said.lock_file):
         tidy_up(said.key_file)
         with open_ledger(said.path("ledger"), now=now, key_file=said.key_file) as ledger:
-            migrate(ledger, said.path("requests"))
-            if not keyed.is_marked(said.key_file):
-                keyed.mark(said.key_file)
-            checked(ledger)
+            migrate_ledger(ledger, said.path("requests"))
+            if not keyed.has_chain_mark(said.key_file):
+                keyed.write_chain_mark(said.key_file)
+            check_ledger(ledger)
             yield Batch(setup, ledger, ledger.key)
 
 
 @contextmanager
-def read_ledger(said: Deletion) -> Iterator[Ledger]:
+def read_ledger(said: DeletionSettings) -> Iterator[Ledger]:
     """Open the ledger for reading, without the lock.
 
     Raises:
@@ -153,11 +153,11 @@ def read_ledger(said: Deletion) -> Iterator[Ledger]:
         yield ledger
 
 
-def state(setup: Setup) -> State:
+def state(setup: Setup) -> LedgerState:
     """Return where everything stands, without the lock.
 
     Raises:
         UserError: there is no ledger yet.
     """
     with read_ledger(setup.deletion) as ledger:
-        return checked(ledger)
+        return check_ledger(ledger)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from unlearn_cli.batch.requests import requests
+from unlearn_cli.batch.requests import deletion_request
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.commands.result import Result
 from unlearn_cli.reporting import report
@@ -13,7 +13,7 @@ SCHEMAS = {
     "manifest": manifest.json_schema,
     "report": report.json_schema,
     "deletion": deletion.json_schema,
-    "request": requests.json_schema,
+    "request": deletion_request.json_schema,
 }
 
 

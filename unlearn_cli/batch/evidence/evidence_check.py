@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from unlearn_cli.batch.evidence.statement import CANONICAL, CHAIN, KEYED, TENSORS
-from unlearn_cli.batch.ledger.ledger import Event
-from unlearn_cli.batch.ledger.state import RunState, State, fold
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, RunState, fold
+from unlearn_cli.batch.ledger.store import Event
 from unlearn_cli.storage.regular_files import sha256
 
 PROVENANCE, RESULT = "provenance.json", "test-result.json"
@@ -56,14 +56,14 @@ class Result(BaseModel):
 
 def differing(runs: Path, events: list[Event], removed: set[str]) -> Iterator[str]:
     """Yield what the statements of promoted runs say otherwise than the ledger; `removed` is what was vacuumed."""
-    state = State()
+    state = LedgerState()
     for event in events:
         if event.kind == "promoting" and f"runs/{event.run}" not in removed:
             yield from _differing(runs, state, event)
         fold([event], state)
 
 
-def _differing(runs: Path, before: State, event: Event) -> Iterator[str]:
+def _differing(runs: Path, before: LedgerState, event: Event) -> Iterator[str]:
     run = before.runs[event.run or ""]
     for name in (PROVENANCE, RESULT):
         path = runs / run.id / "evidence" / name
@@ -76,7 +76,7 @@ def _differing(runs: Path, before: State, event: Event) -> Iterator[str]:
                 yield f"{run.id}: evidence/{name} says something else than the ledger of: {', '.join(wrong)}"
 
 
-def _expected(before: State, run: RunState, event: Event, name: str) -> dict[str, Any]:
+def _expected(before: LedgerState, run: RunState, event: Event, name: str) -> dict[str, Any]:
     """Return what the ledger says of a run that is about to be promoted; `before` is where everything stood then."""
     after, attempt = event.body["after"], next((one for one in run.attempts if one["passed"]), {})
     reports = sorted(attempt[kind] for kind in ("unlearn_report", "attack_report") if attempt.get(kind))

@@ -14,22 +14,22 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def told(time: datetime) -> str:
+def format_time(time: datetime) -> str:
     """Return a time as text in UTC with microseconds, such as '2026-11-20T09:30:00.000000Z'."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def short(text: str) -> str:
+def shorten_time(text: str) -> str:
     """Return such a text without the fractions of a second, for people."""
     return f"{text[:19]}Z"
 
 
-def read(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """Return the time that `told` made a text of."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def due(received: datetime, deadline: Deadline) -> datetime:
+def compute_due_time(received: datetime, deadline: Deadline) -> datetime:
     """Return when a request must have been carried out: days later, or on the same day and time of a later month.
 
     A month without that day ends the wait on its last day: 31 January is due on 28 or 29 February (GDPR Art. 12(3)
@@ -43,7 +43,7 @@ def due(received: datetime, deadline: Deadline) -> datetime:
     return start.replace(year=year, month=month, day=min(start.day, calendar.monthrange(year, month)[1]))
 
 
-def duration(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """Read '7d' or '12h'.
 
     Raises:

@@ -23,10 +23,12 @@ from pydantic import (
 from unlearn_cli.batch.ledger.chain import Row
 from unlearn_cli.errors import IntegrityError, did_you_mean
 
-MOMENT = r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z$"  # as `clock.told` writes it
+TIME_PATTERN = (
+    r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z$"  # as `clock.format_time` writes it
+)
 
 
-def _inside(name: str) -> str:
+def _check_relative_path(name: str) -> str:
     """Refuse a name that leads out of a run's folder."""
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
@@ -34,42 +36,42 @@ def _inside(name: str) -> str:
     return name
 
 
-def _moment(text: str) -> str:
-    """Refuse what is not a time as `clock.told` writes it."""
-    if not re.match(MOMENT, text):
+def _check_time(text: str) -> str:
+    """Refuse what is not a time as `clock.format_time` writes it."""
+    if not re.match(TIME_PATTERN, text):
         raise ValueError("expected a time in UTC with microseconds")
     datetime.fromisoformat(text)
     return text
 
 
 Version = Annotated[str, Field(pattern=r"^v[0-9]{4,}$")]
-Time = Annotated[str, AfterValidator(_moment)]
+Time = Annotated[str, AfterValidator(_check_time)]
 FileName = Annotated[str, Field(pattern=r"^[^/\\\x00]+$")]
-FilePath = Annotated[str, AfterValidator(_inside)]
+FilePath = Annotated[str, AfterValidator(_check_relative_path)]
 Count = NonNegativeInt
 
 
-class Body(BaseModel):
-    """The body of an event; `of_run`, `of_request`: whether the event itself must name one."""
+class EventBody(BaseModel):
+    """The body of an event; `needs_run`, `needs_request`: whether the event itself must name one."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    of_run: ClassVar[bool] = False
-    of_request: ClassVar[bool] = False
+    needs_run: ClassVar[bool] = False
+    needs_request: ClassVar[bool] = False
 
 
-class Weights(Body):
+class CheckpointDigests(EventBody):
     """A checkpoint."""
 
     tensor_digest: str
     file_sha256: str
 
 
-class Before(Weights):
+class VersionDigests(CheckpointDigests):
     version: Version
 
 
-class Counts(Body):
+class RecordCounts(EventBody):
     """What became of what a request names."""
 
     records: Count
@@ -78,49 +80,49 @@ class Counts(Body):
     unknown: Count
 
 
-class Opened(Body):
+class OpenedBody(EventBody):
     version: Version
-    checkpoint: Weights
+    checkpoint: CheckpointDigests
 
 
-class Keyed(Body):
+class KeyedBody(EventBody):
     events: Count
     old_head: str
     new_head: str
 
 
-class Repeated(Body):
-    of_request = True
+class RepeatedBody(EventBody):
+    needs_request = True
 
     digest: str
     file: str
     arrival: str
 
 
-class Received(Repeated):
+class ReceivedBody(RepeatedBody):
     received: Time
     due: Time
     content: dict[str, Any] | None = None
 
 
-class SetAside(Body):
+class SetAsideBody(EventBody):
     reason: str
     file: str
     digest: str | None = None
     arrival: str | None = None
 
 
-class RunStarted(Body):
-    of_run = True
+class RunStartedBody(EventBody):
+    needs_run = True
 
     requests: list[str]
-    found: dict[str, Counts]
+    found: dict[str, RecordCounts]
     records: Count
     unknown: Count
     already: Count
     purged: Count
     forgotten: Count
-    before: Before
+    before: VersionDigests
     selection_digest: str
     config: str
     seed: Count
@@ -137,16 +139,16 @@ class RunStarted(Body):
         return self
 
 
-class StepEnded(Body):
-    of_run = True
+class StepEndedBody(EventBody):
+    needs_run = True
 
     number: PositiveInt
     folder: FileName
     files: dict[FilePath, str]
 
 
-class Attempt(Body):
-    of_run = True
+class AttemptBody(EventBody):
+    needs_run = True
 
     method: str
     number: PositiveInt
@@ -160,77 +162,77 @@ class Attempt(Body):
     policy: str | None = None  # by which a verdict that is not a pass was let through
 
 
-class RunFailed(Body):
-    of_run = True
+class RunFailedBody(EventBody):
+    needs_run = True
 
     reason: str
     counted: bool
 
 
-class Promoting(Body):
-    of_run = True
+class PromotingBody(EventBody):
+    needs_run = True
 
     version: Version
-    after: Weights
+    after: CheckpointDigests
     evidence: dict[FileName, str]
     number: PositiveInt
 
 
-class Promoted(Body):
-    of_run = True
+class PromotedBody(EventBody):
+    needs_run = True
 
     version: Version
     forgotten: Count
     forgotten_digest: str
 
 
-class Done(Counts):
-    of_request = True
+class DoneBody(RecordCounts):
+    needs_request = True
 
 
-class RolledBack(Body):
-    of_run = True
+class RolledBackBody(EventBody):
+    needs_run = True
 
     requests: list[str]
     to: Version
     source: Version = Field(alias="from")
 
 
-class Published(Body):
+class PublishedBody(EventBody):
     version: Version
 
 
-class Vacuumed(Body):
+class VacuumedBody(EventBody):
     removed: list[str]
 
 
-class Closed(Body):
+class ClosedBody(EventBody):
     name: str  # the request's id, or the name of a file that became no request
     because: str
     refusals: list[Annotated[list[str], Field(min_length=2, max_length=2)]]  # arrival and digest of each
 
 
-BODIES: dict[str, type[Body]] = {
-    "opened": Opened,
-    "keyed": Keyed,
-    "received": Received,
-    "repeated": Repeated,
-    "set_aside": SetAside,
-    "run_started": RunStarted,
-    "step_ended": StepEnded,
-    "attempt": Attempt,
-    "run_failed": RunFailed,
-    "promoting": Promoting,
-    "promoted": Promoted,
-    "done": Done,
-    "rolled_back": RolledBack,
-    "published": Published,
-    "vacuumed": Vacuumed,
-    "closed": Closed,
+BODIES: dict[str, type[EventBody]] = {
+    "opened": OpenedBody,
+    "keyed": KeyedBody,
+    "received": ReceivedBody,
+    "repeated": RepeatedBody,
+    "set_aside": SetAsideBody,
+    "run_started": RunStartedBody,
+    "step_ended": StepEndedBody,
+    "attempt": AttemptBody,
+    "run_failed": RunFailedBody,
+    "promoting": PromotingBody,
+    "promoted": PromotedBody,
+    "done": DoneBody,
+    "rolled_back": RolledBackBody,
+    "published": PublishedBody,
+    "vacuumed": VacuumedBody,
+    "closed": ClosedBody,
 }
 
 
-def check(kind: str, request: str | None, run: str | None, body: dict[str, Any]) -> None:
+def check_body(kind: str, request: str | None, run: str | None, body: dict[str, Any]) -> None:
     """Refuse the body of a new event that is not of its kind.
 
     Raises:
@@ -238,11 +240,11 @@ def check(kind: str, request: str | None, run: str | None, body: dict[str, Any])
     """
     model = BODIES[kind]
     model.model_validate(body)
-    if (model.of_request and not request) or (model.of_run and not run):
+    if (model.needs_request and not request) or (model.needs_run and not run):
         raise ValueError(f"an event of the kind '{kind}' names its request and its run")
 
 
-def body_of(row: Row) -> dict[str, Any]:
+def parse_body(row: Row) -> dict[str, Any]:
     """Return the body of an event that was read, which may be anything.
 
     Raises:
@@ -253,9 +255,9 @@ def body_of(row: Row) -> dict[str, Any]:
         what = "which this version of unlearn-cli does not write"
         raise IntegrityError(f"event {seq} is of the kind {kind!r}, {what}; {did_you_mean(kind, BODIES)}")
     try:
-        _moment(time)
+        _check_time(time)
         body = json.loads(text)
-        check(kind, request, run, body)
+        check_body(kind, request, run, body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "body"

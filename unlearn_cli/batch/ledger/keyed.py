@@ -17,10 +17,10 @@ from unlearn_cli.storage import owners
 from unlearn_cli.storage.atomic_files import fsync, output_file
 
 KEY_BYTES = 32
-MARK = "chain"  # in the file of a key with which a ledger's chain was begun: it must never be without a key again
+CHAIN_MARK = "chain"  # in the file of a key with which a ledger's chain was begun: it must never be without a key again
 
 
-def make_key(path: Path, ledger: Path) -> bytes:
+def read_or_create_key(path: Path, ledger: Path) -> bytes:
     """Return the key in the file; before there is a ledger it is made, readable by its owner alone.
 
     Raises:
@@ -29,16 +29,16 @@ def make_key(path: Path, ledger: Path) -> bytes:
     """
     if not path.exists() and not ledger.exists():
         with resources(path):
-            _create(path)
+            _create_key(path)
     return read_key(path)
 
 
-def _create(path: Path) -> None:
+def _create_key(path: Path) -> None:
     """Write a new key as a whole, unless another process was first."""
     new = path.parent / f".{path.name}.new-{owners.new_suffix()}"
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
-            file.write(f"{secrets.token_hex(KEY_BYTES)}\n{MARK}\n")
+            file.write(f"{secrets.token_hex(KEY_BYTES)}\n{CHAIN_MARK}\n")
             file.flush()
             os.fsync(file.fileno())
         try:
@@ -60,7 +60,7 @@ def read_key(path: Path) -> bytes:
     if path.exists() and not path.is_file():
         raise IntegrityError(f"{path}: is not a file; bring the ledger's key back from a backup")
     try:
-        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").removesuffix(f"{MARK}\n").strip()
+        mode, text = path.stat().st_mode, path.read_text(encoding="ascii").removesuffix(f"{CHAIN_MARK}\n").strip()
         key = bytes.fromhex(text)
     except FileNotFoundError:
         raise IntegrityError(f"{path}: the ledger's key is gone; bring it back from a backup") from None
@@ -73,19 +73,19 @@ def read_key(path: Path) -> bytes:
     return key
 
 
-def is_marked(path: Path) -> bool:
+def has_chain_mark(path: Path) -> bool:
     """Say whether the ledger of this key has a keyed chain."""
-    return path.read_text(encoding="ascii").endswith(f"\n{MARK}\n")
+    return path.read_text(encoding="ascii").endswith(f"\n{CHAIN_MARK}\n")
 
 
-def mark(path: Path) -> None:
+def write_chain_mark(path: Path) -> None:
     """Note beside a key, which must be one, that the ledger has a keyed chain."""
     text = read_key(path).hex()
     with output_file(path, mode=0o600) as new:
-        new.write_text(f"{text}\n{MARK}\n", encoding="ascii")
+        new.write_text(f"{text}\n{CHAIN_MARK}\n", encoding="ascii")
 
 
-def derived(key: bytes, purpose: str) -> bytes:
+def derive_key(key: bytes, purpose: str) -> bytes:
     """Return a key of its own for a purpose.
 
     It is not an HMAC: those of any text that a request may hold are in the ledger, and would be known.
@@ -103,6 +103,6 @@ def digests(key: bytes, values: Iterable[str]) -> Iterator[str]:
     return (digest(key, value) for value in values)
 
 
-def canonical(value: Any) -> str:
+def to_canonical_json(value: Any) -> str:
     """Return the one JSON text of a value: sorted keys, no spaces, ASCII alone."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

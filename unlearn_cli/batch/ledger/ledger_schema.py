@@ -11,8 +11,8 @@ from pathlib import Path
 from unlearn_cli.batch.ledger.chain import START
 from unlearn_cli.errors import Busy, CliError, IntegrityError, ResourceError, UserError, resources
 
-APPLICATION, VERSION = 0x756E6C64, 2  # 'unld', in the file's header; the version of the tables
-UNKEYED = 1  # the version whose chain has no key
+APPLICATION_ID, SCHEMA_VERSION = 0x756E6C64, 2  # 'unld', in the file's header; the version of the tables
+UNKEYED_VERSION = 1  # the version whose chain has no key
 
 TABLES = (
     """CREATE TABLE event(seq INTEGER PRIMARY KEY, time TEXT NOT NULL, kind TEXT NOT NULL, request TEXT, run TEXT,
@@ -48,10 +48,10 @@ KEY_TABLE = (
         for what in ("UPDATE", "DELETE")
     ),
 )
-SCHEMAS = {UNKEYED: (*TABLES, *TRIGGERS), VERSION: (*TABLES, *TRIGGERS, *KEY_TABLE)}
+SCHEMAS = {UNKEYED_VERSION: (*TABLES, *TRIGGERS), SCHEMA_VERSION: (*TABLES, *TRIGGERS, *KEY_TABLE)}
 
 
-def create(connection: sqlite3.Connection, path: Path, check: str) -> int:
+def set_up(connection: sqlite3.Connection, path: Path, check: str) -> int:
     """Set the connection up, make the tables in an empty file, and return the version of the tables.
 
     `check` is what the ledger keeps of its key.
@@ -62,20 +62,20 @@ def create(connection: sqlite3.Connection, path: Path, check: str) -> int:
     """
     connection.execute("PRAGMA journal_mode = DELETE")
     connection.execute("PRAGMA synchronous = FULL")
-    if _number(connection, "application_id") == 0 and not _names(connection):
+    if _read_pragma(connection, "application_id") == 0 and not _list_names(connection):
         connection.execute("BEGIN IMMEDIATE")
-        if not _names(connection):  # else another process was faster
+        if not _list_names(connection):  # else another process was faster
             for statement in (*TABLES, *TRIGGERS):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             add_key(connection, check)
         connection.execute("COMMIT")
-    if _number(connection, "application_id") != APPLICATION:
+    if _read_pragma(connection, "application_id") != APPLICATION_ID:
         raise IntegrityError(f"{path}: is an SQLite file, but not a ledger of unlearn-cli; name another file")
-    version = _number(connection, "user_version")
+    version = _read_pragma(connection, "user_version")
     if version not in SCHEMAS:
         raise UserError(f"{path}: is a ledger of another version of unlearn-cli; use that version")
-    if version != UNKEYED and _checks(connection) != [(check,)]:
+    if version != UNKEYED_VERSION and _read_key_checks(connection) != [(check,)]:
         what = "the key beside it is not the one that it was written with"
         raise IntegrityError(f"{path}: {what}; bring the key and the ledger back from one backup")
     return version
@@ -86,47 +86,47 @@ def add_key(connection: sqlite3.Connection, check: str) -> None:
     for statement in KEY_TABLE:
         connection.execute(statement)
     connection.execute("INSERT INTO key_check VALUES (?)", (check,))
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _checks(connection: sqlite3.Connection) -> list[tuple[str]]:
+def _read_key_checks(connection: sqlite3.Connection) -> list[tuple[str]]:
     """Return what the ledger keeps of its key; nothing where the table is gone."""
-    if ("key_check",) not in _names(connection):
+    if ("key_check",) not in _list_names(connection):
         return []
     return connection.execute("SELECT digest FROM key_check").fetchall()
 
 
-def _number(connection: sqlite3.Connection, pragma: str) -> int:
+def _read_pragma(connection: sqlite3.Connection, pragma: str) -> int:
     return connection.execute(f"PRAGMA {pragma}").fetchone()[0]
 
 
-def _names(connection: sqlite3.Connection) -> list[tuple[str]]:
+def _list_names(connection: sqlite3.Connection) -> list[tuple[str]]:
     return connection.execute("SELECT name FROM sqlite_master").fetchall()
 
 
-def damage(connection: sqlite3.Connection) -> list[str]:
+def find_damage(connection: sqlite3.Connection) -> list[str]:
     """Return what is wrong with the file itself, and with what makes it append-only."""
     (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     found = [] if answer == "ok" else [f"the ledger's file is damaged: {answer}"]
     found_sql = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-    if found_sql != set(SCHEMAS[_number(connection, "user_version")]):
+    if found_sql != set(SCHEMAS[_read_pragma(connection, "user_version")]):
         found.append("the ledger's tables or triggers were changed: it was not append-only")
     return found
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def translate_sqlite_errors(path: Path) -> Iterator[None]:
     """Tell SQLite's errors that are no bugs: busy, disk full, read-only, damaged."""
     try:
         with resources(path):
             yield
     except sqlite3.Error as error:
-        raise _known(error, path) from None
+        raise _to_cli_error(error, path) from None
     except UnicodeDecodeError:  # of SQLite's own message, which quotes a damaged file
         raise IntegrityError(f"{path}: the ledger's file is damaged; bring it back from a backup") from None
 
 
-def _known(error: sqlite3.Error, path: Path) -> sqlite3.Error | CliError:
+def _to_cli_error(error: sqlite3.Error, path: Path) -> sqlite3.Error | CliError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the other bits say which kind of it
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Busy(f"{path}: another process is writing to the ledger; run the same command again later")

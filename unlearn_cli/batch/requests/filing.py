@@ -11,10 +11,10 @@ REASON = ".reason.txt"
 LONGEST_NAME = 200  # bytes: the file of reasons beside it has a longer one
 
 
-def move(path: Path, folder: Path, reasons: str | None = None) -> None:
+def move_file(path: Path, folder: Path, reasons: str | None = None) -> None:
     """Move a file into a folder, under a name that is free; the reasons come first, so that a moved file has them."""
     folder.mkdir(exist_ok=True)
-    target = _free(folder, path.name)
+    target = _find_free_path(folder, path.name)
     if reasons is not None:
         with output_file(folder / f"{target.name}{REASON}") as new:
             new.write_text(reasons, encoding="utf-8")
@@ -27,7 +27,7 @@ def _rename(path: Path, target: Path) -> None:
     fsync(path.parent)
 
 
-def _free(folder: Path, name: str) -> Path:
+def _find_free_path(folder: Path, name: str) -> Path:
     """Return a path in the folder that no file has: NAME, else NAME with a number before its ending."""
     stem, ending = Path(name).stem, Path(name).suffix
     if len(os.fsencode(name)) > LONGEST_NAME:

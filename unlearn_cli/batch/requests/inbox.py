@@ -13,12 +13,12 @@ from typing import Any
 
 from unlearn_cli import console
 from unlearn_cli.batch.ledger import clock
-from unlearn_cli.batch.ledger.ledger import Ledger
-from unlearn_cli.batch.ledger.state import RequestState, State, fold
-from unlearn_cli.batch.requests.filing import REASON, move
-from unlearn_cli.batch.requests.request_files import READERS, printable, read_file
-from unlearn_cli.batch.requests.requests import Item, Request
-from unlearn_cli.batch.settings.deletion import Deletion
+from unlearn_cli.batch.ledger.ledger_state import LedgerState, RequestState, fold
+from unlearn_cli.batch.ledger.store import Ledger
+from unlearn_cli.batch.requests.deletion_request import Request, RequestEntry
+from unlearn_cli.batch.requests.filing import REASON, move_file
+from unlearn_cli.batch.requests.request_files import READERS, printable_name, read_request_file
+from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.errors import UserError, resources
 
 MAX_FILES = 10_000  # the youngest wait for the next run
@@ -28,19 +28,19 @@ AHEAD = timedelta(days=1)  # by so much the clock of who wrote a request may be 
 
 
 @dataclass(frozen=True)
-class File:
+class InboxFile:
     """A file of the inbox; `arrival` tells two files of one name apart, and a file from itself put in again."""
 
     path: Path
     arrival: str
-    items: list[Item]
+    items: list[RequestEntry]
 
     @property
     def name(self) -> str:
-        return printable(self.path)
+        return printable_name(self.path)
 
 
-def read(folder: Path, key: bytes) -> list[File]:
+def read(folder: Path, key: bytes) -> list[InboxFile]:
     """Return the files that are complete, by name; what changes or vanishes meanwhile waits for the next run.
 
     Raises:
@@ -62,12 +62,12 @@ def _complete(folder: Path) -> Iterator[tuple[int, Path]]:
                 yield path.lstat().st_ctime_ns, path
 
 
-def ignored(folder: Path) -> list[str]:
+def find_ignored(folder: Path) -> list[str]:
     """Return the names of what lies in the inbox and is no file of requests, nor a half-written one."""
     others = [path for path in folder.iterdir() if not path.name.startswith((".", "~"))] if folder.is_dir() else []
     read_or_own = {path for _, path in _complete(folder)} if others else set()
     read_or_own |= {folder / DONE, folder / SET_ASIDE}
-    return sorted(console.in_one_line(printable(path)) for path in others if path not in read_or_own)
+    return sorted(console.in_one_line(printable_name(path)) for path in others if path not in read_or_own)
 
 
 def describe_ignored(names: list[str]) -> str:
@@ -76,16 +76,16 @@ def describe_ignored(names: list[str]) -> str:
     return f"requests that nobody reads: {', '.join(names[:3])}{more}; expected files in {', '.join(READERS)}"
 
 
-def _read(path: Path, key: bytes) -> File | None:
+def _read(path: Path, key: bytes) -> InboxFile | None:
     try:
         before = _arrival(path)
-        items = read_file(path, key)
-        return File(path, before, items) if _arrival(path) == before else None
+        items = read_request_file(path, key)
+        return InboxFile(path, before, items) if _arrival(path) == before else None
     except FileNotFoundError:
         return None
     except OSError as error:  # of a disk or a network; whether the file is a good one nobody can say
         console.warn(
-            f"{console.in_one_line(printable(path))}: cannot be read now ({error.strerror}); it waits for the next run"
+            f"{console.in_one_line(printable_name(path))}: cannot be read now ({error.strerror}); the next run reads it"
         )
         return None
 
@@ -96,7 +96,7 @@ def _arrival(path: Path) -> str:
     return f"{found.st_ino}-{found.st_ctime_ns}-{found.st_size}"
 
 
-def register(ledger: Ledger, files: list[File], deletion: Deletion) -> list[str]:
+def register(ledger: Ledger, files: list[InboxFile], deletion: DeletionSettings) -> list[str]:
     """Tell the ledger what is new in the files, in one transaction; return a line for each request set aside."""
     told: list[str] = []
     with ledger.transaction():
@@ -108,7 +108,9 @@ def register(ledger: Ledger, files: list[File], deletion: Deletion) -> list[str]
     return told
 
 
-def _register(ledger: Ledger, state: State, file: File, item: Item, deletion: Deletion) -> str | None:
+def _register(
+    ledger: Ledger, state: LedgerState, file: InboxFile, item: RequestEntry, deletion: DeletionSettings
+) -> str | None:
     """Append the event that an item is worth, if any, and keep the state up to date."""
     if (file.arrival, item.digest) in state.refused:
         return None
@@ -124,8 +126,8 @@ def _register(ledger: Ledger, state: State, file: File, item: Item, deletion: De
     elif known and known.state not in ENDED_OTHERWISE:
         event = ledger.append("repeated", request=item.id, **came)
     else:
-        due = item.content.due or clock.due(item.content.received, deletion.deadline)
-        times = {"received": clock.told(item.content.received), "due": clock.told(due)}
+        due = item.content.due or clock.compute_due_time(item.content.received, deletion.deadline)
+        times = {"received": clock.format_time(item.content.received), "due": clock.format_time(due)}
         content: dict[str, Any] = {"content": item.content.content} if deletion.keep_ids else {}
         body = {**came, **times, **content}
         event = ledger.append("received", request=item.id, **body)
@@ -133,26 +135,26 @@ def _register(ledger: Ledger, state: State, file: File, item: Item, deletion: De
     return f"{item.id or file.name}: set aside: {reason}" if reason else None
 
 
-def _conflict(known: RequestState | None, item: Item) -> str | None:
+def _conflict(known: RequestState | None, item: RequestEntry) -> str | None:
     """Say that another request has this id already; one that was set aside may come again, corrected."""
     if known is None or known.digest == item.digest or known.state in ENDED_OTHERWISE:
         return None
     return "another request has this id, with other content; give this one an id of its own"
 
 
-def pending(files: list[File], state: State) -> tuple[dict[str, Request], list[str]]:
+def find_pending(files: list[InboxFile], state: LedgerState) -> tuple[dict[str, Request], list[str]]:
     """Return the requests to carry out, the one due first at the top, and the ids of those whose file is gone."""
     there = {item.id: item for file in files for item in file.items if item.content and _is_known(state, item)}
-    waiting = [request.id for request in (*state.having("running"), *state.having("pending"))]
+    waiting = [request.id for request in (*state.requests_in("running"), *state.requests_in("pending"))]
     found = {name: content for name in waiting if name in there and (content := there[name].content)}
     return found, [name for name in waiting if name not in found]
 
 
-def _is_known(state: State, item: Item) -> bool:
+def _is_known(state: LedgerState, item: RequestEntry) -> bool:
     return item.id in state.requests and state.requests[item.id].digest == item.digest
 
 
-def settle(folder: Path, files: list[File], state: State) -> list[str]:
+def move_ended(folder: Path, files: list[InboxFile], state: LedgerState) -> list[str]:
     """Move the files whose requests have all ended, to done/ or set_aside/; return their names.
 
     Before a run it ends what a killed one had begun: every step can be done again.
@@ -168,10 +170,10 @@ def settle(folder: Path, files: list[File], state: State) -> list[str]:
     return moved
 
 
-def _is_moved(file: File, target: Path, reasons: str | None) -> bool:
+def _is_moved(file: InboxFile, target: Path, reasons: str | None) -> bool:
     """Move a file; one that may not be moved (in a folder with the sticky bit, another user's) stops no other."""
     try:
-        move(file.path, target, reasons)
+        move_file(file.path, target, reasons)
     except PermissionError:
         console.warn(
             f"{console.in_one_line(file.name)}: may not be moved to {target.name}/; it has ended and is ignored here"
@@ -180,7 +182,7 @@ def _is_moved(file: File, target: Path, reasons: str | None) -> bool:
     return True
 
 
-def _fate(state: State, file: File, item: Item) -> str | None:
+def _fate(state: LedgerState, file: InboxFile, item: RequestEntry) -> str | None:
     """Return '' for a request that is done, the reason for one that is set aside, None for one that is neither yet."""
     refused = state.refused.get((file.arrival, item.digest))
     if refused:
@@ -191,19 +193,19 @@ def _fate(state: State, file: File, item: Item) -> str | None:
     return {"done": "", "set_aside": known.reason, "closed": known.reason}.get(known.state)
 
 
-def _is_unchanged(file: File) -> bool:
+def _is_unchanged(file: InboxFile) -> bool:
     try:
         return _arrival(file.path) == file.arrival
     except FileNotFoundError:
         return False
 
 
-def _reasons(file: File, fates: list[str | None]) -> str:
+def _reasons(file: InboxFile, fates: list[str | None]) -> str:
     told = zip(file.items, fates, strict=True)
     return "".join(f"{item.id or 'no request'}: {f'set aside: {fate}' if fate else 'done'}\n" for item, fate in told)
 
 
-def bring_back(folder: Path, key: bytes, ids: Iterable[str]) -> list[str]:
+def restore(folder: Path, key: bytes, ids: Iterable[str]) -> list[str]:
     """Move the files that hold these requests back into the inbox; return the ids that no file holds any more."""
     wanted = set(ids)
     with resources(folder):
@@ -211,7 +213,7 @@ def bring_back(folder: Path, key: bytes, ids: Iterable[str]) -> list[str]:
             for file in read(place, key) if place.is_dir() else ():
                 held = {item.id for item in file.items if item.content} & wanted
                 if held:
-                    move(file.path, folder)
+                    move_file(file.path, folder)
                     (place / f"{file.path.name}{REASON}").unlink(missing_ok=True)
                     wanted -= held
     return sorted(wanted)

@@ -10,7 +10,7 @@ LONGEST = 1000  # characters
 ABSOLUTE = re.compile(r"(?<![\w.:/~\\])/(?:[^\s:;,'\"/]+/)+(?=[^\s/])")
 
 
-def reason(text: str, *folders: Path) -> str:
+def format_reason(text: str, *folders: Path) -> str:
     """Return text on one line, with paths relative to the folders, and other absolute ones without their folders."""
     line = " ".join(text.split())
     for folder in sorted({str(form) for one in folders for form in (one.absolute(), one.resolve())}, key=len)[::-1]:

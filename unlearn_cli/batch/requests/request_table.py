@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from unlearn_cli.batch.requests.requests import Item, Unreadable, check, check_count, refused
+from unlearn_cli.batch.requests.deletion_request import (
+    RequestEntry,
+    RequestFormatError,
+    check_count,
+    make_refusal,
+    parse_request,
+)
 from unlearn_cli.data.tables.csv_layout import rows_of_text
 from unlearn_cli.errors import did_you_mean
 
@@ -13,7 +19,7 @@ COLUMNS = ("request", "received", "due", "id", "column", "value", "class")
 
 
 @dataclass
-class Gathered:
+class RequestRows:
     """What the rows of one request say together; `once` has line and text of what may be said in any of them."""
 
     line: int
@@ -22,16 +28,16 @@ class Gathered:
     wrong: str | None = None
 
 
-def read_table(text: str, name: str, key: bytes) -> Iterator[Item]:
+def read_request_table(text: str, name: str, key: bytes) -> Iterator[RequestEntry]:
     """Yield one item a request id, in the order of their first rows; a bad row spoils its own request alone.
 
     Raises:
         Unreadable: it is no csv, or lacks a column that it needs.
     """
-    found: dict[str, Gathered] = {}
+    found: dict[str, RequestRows] = {}
     for line, cells, width in _rows(text):
         request = cells.get("request", "").strip()
-        gathered = found.setdefault(request, Gathered(line))
+        gathered = found.setdefault(request, RequestRows(line))
         check_count(len(found))
         wrong = width or ("" if request else "request: is missing") or _gather(gathered, line, cells)
         if wrong and not gathered.wrong:
@@ -40,12 +46,12 @@ def read_table(text: str, name: str, key: bytes) -> Iterator[Item]:
     for request, gathered in found.items():
         raw = f"{digest} {request}"
         if gathered.wrong:
-            yield refused(gathered.wrong, raw, key, request)
+            yield make_refusal(gathered.wrong, raw, key, request)
         else:
-            yield check(_value(gathered), None, (name, gathered.line), raw, key)
+            yield parse_request(_value(gathered), None, (name, gathered.line), raw, key)
 
 
-def _gather(gathered: Gathered, line: int, cells: dict[str, str]) -> str:
+def _gather(gathered: RequestRows, line: int, cells: dict[str, str]) -> str:
     """Add a row to what the others of its request say; return what is wrong with it, or nothing."""
     for column in ("request", "received", "due", "column"):
         if text := cells.get(column, "").strip():
@@ -60,7 +66,7 @@ def _gather(gathered: Gathered, line: int, cells: dict[str, str]) -> str:
     return "" if named else "names no records; expected an id, a column and its value, or a class"
 
 
-def _value(gathered: Gathered) -> dict[str, Any]:
+def _value(gathered: RequestRows) -> dict[str, Any]:
     """Return what the rows say in the form of a request."""
     value: dict[str, Any] = {column: text for column, (_, text) in gathered.once.items()}
     column, lists = value.pop("column", None), gathered.lists
@@ -87,16 +93,20 @@ def _rows(text: str) -> Iterator[tuple[int, dict[str, str], str]]:
 
 def _whole(line: int, cells: list[str] | None) -> list[str]:
     if cells is None:
-        raise Unreadable(f"line {line}: is not valid csv: a quote is never closed, or text follows the closing quote")
+        raise RequestFormatError(
+            f"line {line}: is not valid csv: a quote is never closed, or text follows the closing quote"
+        )
     return cells
 
 
 def _check_header(header: list[str]) -> None:
     for number, name in enumerate(header, start=1):
         if name not in COLUMNS:
-            raise Unreadable(f"column {number} is unknown; {did_you_mean(name, COLUMNS)}")
+            raise RequestFormatError(f"column {number} is unknown; {did_you_mean(name, COLUMNS)}")
     if len(set(header)) < len(header):
-        raise Unreadable("a column is there twice; keep one of the two")
+        raise RequestFormatError("a column is there twice; keep one of the two")
     for name in ("request", "received"):
         if name not in header:
-            raise Unreadable(f"has no column '{name}'; its first line must name the columns: {', '.join(COLUMNS)}")
+            raise RequestFormatError(
+                f"has no column '{name}'; its first line must name the columns: {', '.join(COLUMNS)}"
+            )

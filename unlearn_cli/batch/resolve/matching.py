@@ -21,36 +21,36 @@ BLOCK = 64  # bytes, of SHA-256
 EXAMPLES = 3
 
 
-def keyed(value: str) -> str:
+def hmac_sql(value: str) -> str:
     """Return the SQL for HMAC-SHA256 of text as a blob; $inner and $outer are the key's two pads (RFC 2104)."""
     return f"unhex(sha256($outer || unhex(sha256($inner || encode({value})))))"
 
 
-def pads(key: bytes) -> dict[str, bytes]:
+def hmac_parameters(key: bytes) -> dict[str, bytes]:
     """Return the parameters of `keyed`."""
     block = (hashlib.sha256(key).digest() if len(key) > BLOCK else key).ljust(BLOCK, b"\0")
     return {"inner": bytes(byte ^ 0x36 for byte in block), "outer": bytes(byte ^ 0x5C for byte in block)}
 
 
-def refuse_unclear(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+def check_ids(connection: duckdb.DuckDBPyConnection, name: str) -> None:
     """Refuse ids that are empty or that two records have.
 
     Raises:
         UserError: says how many.
     """
-    empty = _number(connection, "SELECT count(*) FROM source WHERE x0 IS NULL OR x0 = ''")
+    empty = _read_number(connection, "SELECT count(*) FROM source WHERE x0 IS NULL OR x0 = ''")
     if empty:
         records = pluralize(empty, "record has", "records have")
         raise UserError(f"{name}: {records} an empty id; give each record an id")
     # Hashes take less memory than text; the text decides about those that are there twice.
     connection.execute("CREATE TABLE suspect AS SELECT hash(x0) AS h FROM source GROUP BY h HAVING count(*) > 1")
     chosen = "SELECT x0 FROM source SEMI JOIN suspect ON hash(x0) = h GROUP BY x0 HAVING count(*) > 1"
-    twice = _number(connection, f"SELECT count(*) FROM ({chosen})")
+    twice = _read_number(connection, f"SELECT count(*) FROM ({chosen})")
     if twice:
         raise UserError(f"{name}: the ids are not unique: {twice} of them name several records; mend the source")
 
 
-def note_forgotten(connection: duckdb.DuckDBPyConnection, digests: Path | None, key: bytes) -> None:
+def load_forgotten(connection: duckdb.DuckDBPyConnection, digests: Path | None, key: bytes) -> None:
     """Read the ledger's keyed hashes and find the records that have one of them.
 
     Raises:
@@ -60,16 +60,18 @@ def note_forgotten(connection: duckdb.DuckDBPyConnection, digests: Path | None, 
     if digests is not None:
         _read_digests(connection, digests)
     connection.execute("CREATE TABLE forgotten (row BIGINT)")
-    if _number(connection, "SELECT count(*) FROM ledger"):
-        known = f"SELECT s.rowid FROM source s SEMI JOIN ledger ON {keyed('s.x0')} = ledger.digest"
-        connection.execute(f"INSERT INTO forgotten {known}", pads(key))
+    if _read_number(connection, "SELECT count(*) FROM ledger"):
+        known = f"SELECT s.rowid FROM source s SEMI JOIN ledger ON {hmac_sql('s.x0')} = ledger.digest"
+        connection.execute(f"INSERT INTO forgotten {known}", hmac_parameters(key))
 
 
 def _read_digests(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     reader = "read_csv(?, header = true, auto_detect = false, columns = {'digest': 'VARCHAR'})"
     try:
         connection.execute(f"INSERT INTO ledger SELECT unhex(digest) FROM {reader}", [str(path.resolve())])
-        wrong = _number(connection, "SELECT count(*) FROM ledger WHERE digest IS NULL OR octet_length(digest) <> 32")
+        wrong = _read_number(
+            connection, "SELECT count(*) FROM ledger WHERE digest IS NULL OR octet_length(digest) <> 32"
+        )
     except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException):
         wrong = 1
     if wrong:
@@ -86,13 +88,13 @@ def match_values(connection: duckdb.DuckDBPyConnection, asked: Sequence[list[Any
         found = f"SELECT a.*, s.rowid FROM source s JOIN asked a ON s.x{slot} = a.value WHERE a.slot = {slot}"
         connection.execute(f"INSERT INTO hit {found}")
     connection.execute("CREATE TABLE matched AS SELECT request, row FROM hit")
-    _note_missing(connection, key)
+    _find_missing(connection, key)
 
 
-def _note_missing(connection: duckdb.DuckDBPyConnection, key: bytes) -> None:
+def _find_missing(connection: duckdb.DuckDBPyConnection, key: bytes) -> None:
     """Tell what was purged from what nobody knows; what was asked for is held in memory, the ledger goes past it."""
     absent = "FROM asked ANTI JOIN hit USING (request, slot, value)"
-    connection.execute(f"CREATE TABLE lost AS SELECT *, {keyed('value')} AS digest {absent}", pads(key))
+    connection.execute(f"CREATE TABLE lost AS SELECT *, {hmac_sql('value')} AS digest {absent}", hmac_parameters(key))
     connection.execute(
         "CREATE TABLE known AS SELECT digest FROM ledger SEMI JOIN (SELECT digest FROM lost WHERE slot = 0) asked_ids "
         "USING (digest)"
@@ -137,7 +139,7 @@ def count_missing(connection: duckdb.DuckDBPyConnection) -> dict[int, tuple[int,
     return {request: (purged, unknown) for request, purged, unknown in found.fetchall()}
 
 
-def examples(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int, str]]:
+def list_unknown(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int, str]]:
     """Return a few of the unknown ids and values: request, slot and value."""
     return connection.execute(
         "SELECT request, slot, value FROM missing WHERE NOT purged "
@@ -145,27 +147,27 @@ def examples(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int, str]
     ).fetchall()
 
 
-def find_alike(connection: duckdb.DuckDBPyConnection, slot: int, value: str) -> str | None:
+def find_similar(connection: duckdb.DuckDBPyConnection, slot: int, value: str) -> str | None:
     """Return an id, or a value of a group, that differs in case, blanks, Unicode form, or how a number is written."""
     letters, number = "lower(nfc_normalize(regexp_replace({}, '\\s', '', 'g')))", "TRY_CAST({} AS DOUBLE)"
     alike = " OR ".join(f"{form.format(f'x{slot}')} = {form.format('$value')}" for form in (letters, number))
     return connection.execute(f"SELECT min(x{slot}) FROM source WHERE {alike}", {"value": value}).fetchall()[0][0]
 
 
-def to_forget(connection: duckdb.DuckDBPyConnection, requests: list[int], columns: str = "row") -> str:
+def select_to_forget(connection: duckdb.DuckDBPyConnection, requests: list[int], columns: str = "row") -> str:
     """Return the SQL for the rows that some of the requests select and that are not forgotten yet."""
     connection.execute("CREATE OR REPLACE TABLE accepted (request INTEGER)")
     insert(connection, "accepted", [requests])
     return f"SELECT {columns} FROM matched SEMI JOIN accepted USING (request) ANTI JOIN forgotten USING (row)"
 
 
-def leaving_none(connection: duckdb.DuckDBPyConnection, requests: list[int]) -> list[int]:
+def find_exhausting(connection: duckdb.DuckDBPyConnection, requests: list[int]) -> list[int]:
     """Return those of the requests that, with the ones before them that are not returned, select all that is left."""
-    left = count_left(connection)
+    left = count_remaining(connection)
     spoilers: list[int] = []
     while left:
         others = [one for one in requests if one not in spoilers]
-        first = to_forget(connection, others, "row, min(request) AS request") + " GROUP BY row"
+        first = select_to_forget(connection, others, "row, min(request) AS request") + " GROUP BY row"
         count, last = connection.execute(f"SELECT count(*), max(request) FROM ({first})").fetchall()[0]
         if count < left:
             break
@@ -174,12 +176,12 @@ def leaving_none(connection: duckdb.DuckDBPyConnection, requests: list[int]) -> 
 
 
 def count_source(connection: duckdb.DuckDBPyConnection) -> int:
-    return _number(connection, "SELECT count(*) FROM source")
+    return _read_number(connection, "SELECT count(*) FROM source")
 
 
-def count_left(connection: duckdb.DuckDBPyConnection) -> int:
+def count_remaining(connection: duckdb.DuckDBPyConnection) -> int:
     """Return how many records of the source are not forgotten yet."""
-    return count_source(connection) - _number(connection, "SELECT count(*) FROM forgotten")
+    return count_source(connection) - _read_number(connection, "SELECT count(*) FROM forgotten")
 
 
 def write_ids(connection: duckdb.DuckDBPyConnection, path: Path, rows: str) -> int:
@@ -192,5 +194,5 @@ def write_ids(connection: duckdb.DuckDBPyConnection, path: Path, rows: str) -> i
     return found[0][0]
 
 
-def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+def _read_number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     return connection.execute(query).fetchall()[0][0]

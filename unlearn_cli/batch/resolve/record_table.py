@@ -22,7 +22,7 @@ CHUNK = 50_000  # values that are handed to DuckDB at once
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SelectionColumns:
     """Which columns requests ask for: those of groups, in the order of x1, x2, ..., those of conditions, and labels."""
 
     groups: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class RecordTable(Protocol):
         """
         ...
 
-    def load(self, wanted: Wanted) -> np.ndarray:
+    def load(self, wanted: SelectionColumns) -> np.ndarray:
         """Make the tables `source` and `labels`; return the labels (m,), each once, in the order of their numbers k."""
         ...
 
@@ -60,7 +60,7 @@ class RecordTable(Protocol):
 
 
 @dataclass(frozen=True)
-class InMemory:
+class TableInMemory:
     """A source of another format than a table: its ids, labels and columns are arrays."""
 
     records: Records
@@ -75,7 +75,7 @@ class InMemory:
             self.records.column(column)
         self.records.where(list(conditions))
 
-    def load(self, wanted: Wanted) -> np.ndarray:
+    def load(self, wanted: SelectionColumns) -> np.ndarray:
         columns = [self.records.ids, *(self.records.column(column) for column in wanted.groups)]
         texts = [as_strings(column).tolist() for column in columns]
         found, numbers = different(self.records.labels) if wanted.labels else ([], np.array([]))

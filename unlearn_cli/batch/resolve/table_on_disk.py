@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.batch.resolve.record_table import Wanted, insert
+from unlearn_cli.batch.resolve.record_table import SelectionColumns, insert
 from unlearn_cli.data.selection import SHOWN, frequent_text
 from unlearn_cli.data.tables.conditions import conjunction
 from unlearn_cli.data.tables.table_file import TableFile, plain
@@ -41,7 +41,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class OnDisk:
+class TableOnDisk:
     """The file, what the manifest says of it, and the names in `source` of the columns of conditions."""
 
     file: TableFile
@@ -60,7 +60,7 @@ class OnDisk:
         known = {"id": self.spec.id or "", "label": self.spec.label}
         return column if column in self.file.types else known.get(column, column)
 
-    def load(self, wanted: Wanted) -> np.ndarray:
+    def load(self, wanted: SelectionColumns) -> np.ndarray:
         own = [condition.column for condition in (self.rows and self.rows.where) or []]
         self.names.update({column: f"t{i}" for i, column in enumerate(dict.fromkeys([*own, *wanted.conditions]))})
         query = self._records(self._columns(wanted))
@@ -80,7 +80,7 @@ class OnDisk:
         cells = f"SELECT {name}::VARCHAR AS cell, count(*) AS n FROM source WHERE {name} IS NOT NULL GROUP BY cell"
         return frequent_text(column, self.file.run(f"{cells} ORDER BY n DESC, cell LIMIT {SHOWN}").fetchall())
 
-    def _columns(self, wanted: Wanted) -> Query:
+    def _columns(self, wanted: SelectionColumns) -> Query:
         """Read the columns: text as the file has it, the others in the type that the file's reader finds."""
         texts = [self.spec.id or "", *map(self._stored, wanted.groups)]
         labels = [self.spec.label] if wanted.labels or self.spec.unlabelled == "drop" else []

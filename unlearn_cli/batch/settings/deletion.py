@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from unlearn_cli.batch.settings.policy import Attack, Deadline, Options, Retention
+from unlearn_cli.batch.settings.policy import AttackPolicy, CommonOptions, Deadline, Retention
 from unlearn_cli.console import in_one_line
 from unlearn_cli.errors import UserError, did_you_mean, resources
 from unlearn_cli.plugins import discovery, plugin
@@ -18,7 +18,7 @@ from unlearn_cli.schema.sources import Arrays, FilePath, ImageFolder, Section, S
 FOLDERS: tuple[Literal["requests", "models", "runs"], ...] = ("requests", "models", "runs")
 
 
-class Deletion(Section):
+class DeletionSettings(Section):
     version: Literal[1]
     manifest: FilePath = Field(description="architecture and data, without 'forget': the requests say that")
     initial: FilePath = Field(description="the checkpoint that the first run starts from; it is copied, never changed")
@@ -29,7 +29,7 @@ class Deletion(Section):
     methods: Annotated[list[str], Field(min_length=1)] = Field(description="tried in turn: the next when gates fail")
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict, description="a method's name: its settings")
     gates: list[str] = Field(default_factory=list, description="beside the manifest's")
-    attack: Attack = Field(default_factory=Attack)
+    attack: AttackPolicy = Field(default_factory=AttackPolicy)
     deadline: Deadline = Field(default_factory=lambda: Deadline(months=1))
     attempts: PositiveInt = Field(default=3, description="failed runs after which a request is set aside")
     unknown_ids: Literal["set_aside", "ignore"] = Field(
@@ -39,7 +39,7 @@ class Deletion(Section):
     retention: Retention = Field(default_factory=Retention)
     signing_key: FilePath | None = Field(default=None, description="PEM of an Ed25519 key, for signed evidence")
     publish: str | None = Field(default=None, description="fsspec URL that a promoted version is copied to")
-    common: Options = Field(default_factory=Options)
+    common: CommonOptions = Field(default_factory=CommonOptions)
 
     _folder: Path = PrivateAttr(default_factory=Path)
 
@@ -95,19 +95,19 @@ def _check_settings(name: str, values: dict[str, Any]) -> None:
         _refuse(reason, ("settings", name, *first["loc"]))
 
 
-def read(path: Path) -> Deletion:
+def read(path: Path) -> DeletionSettings:
     """Read and check deletion.yaml; relative paths in it start from its own folder.
 
     Raises:
         UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
     """
-    deletion = validated(path, Deletion)
+    deletion = validated(path, DeletionSettings)
     deletion._folder = path.parent
     _check_folders(deletion, path)
     return deletion
 
 
-def _check_folders(deletion: Deletion, path: Path) -> None:
+def _check_folders(deletion: DeletionSettings, path: Path) -> None:
     """Refuse folders that lie in each other: what one part of a run removes, another must not need."""
     places = {name: deletion.path(name).resolve() for name in FOLDERS}
     for name, place in places.items():
@@ -118,7 +118,7 @@ def _check_folders(deletion: Deletion, path: Path) -> None:
             raise UserError(f"{path}: '{name}' is the folder of this file or above it; choose one below it")
 
 
-def make_folders(deletion: Deletion) -> None:
+def make_folders(deletion: DeletionSettings) -> None:
     """Make the folders that a run writes in, where they are missing.
 
     Raises:
@@ -132,7 +132,7 @@ def make_folders(deletion: Deletion) -> None:
                 raise UserError(f"{folder}: a file is in the way; name a folder, or move the file") from None
 
 
-def described(deletion: Deletion) -> Manifest:
+def read_batch_manifest(deletion: DeletionSettings) -> Manifest:
     """Read the manifest that the file names, with the gates of both.
 
     Raises:
@@ -140,7 +140,7 @@ def described(deletion: Deletion) -> Manifest:
     """
     path = deletion.path("manifest")
     found = read_manifest(path)
-    check_source(found, path)
+    check_batch_manifest(found, path)
     for condition in deletion.gates:
         parse_gate(condition, found.task)
     both = found.model_copy(update={"gates": [*found.gates, *deletion.gates]})
@@ -148,7 +148,7 @@ def described(deletion: Deletion) -> Manifest:
     return both
 
 
-def check_source(described: Manifest, path: Path) -> None:
+def check_batch_manifest(described: Manifest, path: Path) -> None:
     """Refuse what is no manifest for a batch.
 
     Raises:
@@ -159,14 +159,14 @@ def check_source(described: Manifest, path: Path) -> None:
         raise UserError(f"{path}: has a '{section}' section; leave it out, requests and ledger say what it would")
     if described.data is None:
         raise UserError(f"{path}: has no 'data' section; requests are looked up there")
-    if not has_ids(described.data.train):
+    if not has_stable_ids(described.data.train):
         raise UserError(
             f"{path}: data.train: its records have row numbers for ids, which move when rows are deleted; "
             "take a source with an id column, or with paths or keys"
         )
 
 
-def has_ids(source: Source) -> bool:
+def has_stable_ids(source: Source) -> bool:
     """Say whether a record keeps its id when others are taken out of the source."""
     match source.spec:
         case ImageFolder() | Webdataset():
@@ -181,4 +181,4 @@ def has_ids(source: Source) -> bool:
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of deletion.yaml, for editors."""
-    return Deletion.model_json_schema()
+    return DeletionSettings.model_json_schema()

@@ -8,7 +8,7 @@ from pydantic import NonNegativeInt as Count
 from unlearn_cli.schema.sources import FilePath, Section
 
 
-class Attack(Section):
+class AttackPolicy(Section):
     """How the unlearned checkpoint is attacked before it is promoted."""
 
     tier: Literal["quick", "standard", "audit"] | None = Field(default="quick", description="null: no attack")
@@ -45,7 +45,7 @@ class Retention(Section):
     days: Count = Field(default=30, description="age up to which superseded versions and ended request files stay")
 
 
-class Options(Section):
+class CommonOptions(Section):
     """What the command line says of other commands, by the same names."""
 
     device: str = "auto"

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, FailFast, Field, ValidationError, model_validator
 
 from unlearn_cli.batch.ledger import clock, keyed
-from unlearn_cli.batch.requests.reasons import reason
+from unlearn_cli.batch.requests.reasons import format_reason
 from unlearn_cli.console import in_one_line
 from unlearn_cli.schema.forget import Groups
 from unlearn_cli.schema.manifest_errors import messages
@@ -24,17 +24,17 @@ MAX_IDS, MAX_ID_LENGTH, MAX_CONDITIONS, MAX_MISTAKES = 2_000_000, 4096, 100, 50 
 ID_PATTERN = "[A-Za-z0-9._:-]{1,100}"
 
 
-class Unreadable(Exception):
+class RequestFormatError(Exception):
     """Why a file, or a line of it, is set aside."""
 
 
 def check_count(count: int) -> None:
     """Refuse a file of too many requests."""
     if count > MAX_REQUESTS:
-        raise Unreadable(f"holds more than {MAX_REQUESTS} requests; split it")
+        raise RequestFormatError(f"holds more than {MAX_REQUESTS} requests; split it")
 
 
-def _moment(value: Any) -> datetime:
+def _parse_zoned_time(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value
     try:
@@ -46,7 +46,7 @@ def _moment(value: Any) -> datetime:
         raise ValueError("expected a time with its zone, such as 2026-11-20T09:30:00Z") from None
 
 
-Moment = Annotated[datetime, BeforeValidator(_moment)]
+ZonedTime = Annotated[datetime, BeforeValidator(_parse_zoned_time)]
 RecordId = Annotated[Annotated[str, Field(min_length=1, max_length=MAX_ID_LENGTH)] | int, NAMED]
 
 
@@ -54,8 +54,8 @@ class Request(Section):
     """One request: what must be forgotten is the union of what it lists."""
 
     request: Annotated[str, Field(pattern=f"^{ID_PATTERN}$")] = Field(description="its id: letters, digits and ._:-")
-    received: Moment = Field(description="when it came in, with the zone: 2026-11-20T09:30:00Z")
-    due: Moment | None = Field(default=None, description="default: received and the deadline of deletion.yaml")
+    received: ZonedTime = Field(description="when it came in, with the zone: 2026-11-20T09:30:00Z")
+    due: ZonedTime | None = Field(default=None, description="default: received and the deadline of deletion.yaml")
     ids: Annotated[list[RecordId], FailFast(), Field(max_length=MAX_IDS)] = Field(default_factory=list)
     groups: Groups | None = None
     classes: Annotated[list[Name], FailFast()] = Field(default_factory=list)
@@ -75,8 +75,8 @@ class Request(Section):
     def content(self) -> dict[str, Any]:
         """What the request says, the same for requests that differ only in order, repetition or '17' and 17."""
         said = self.model_dump(mode="json", exclude_defaults=True)
-        said |= {"received": clock.told(self.received)}
-        said |= {"due": clock.told(self.due)} if self.due else {}
+        said |= {"received": clock.format_time(self.received)}
+        said |= {"due": clock.format_time(self.due)} if self.due else {}
         said |= {"ids": sorted({str(one) for one in self.ids})} if self.ids else {}
         said |= {"groups": _group_content(self.groups)} if self.groups else {}
         said |= {"classes": sorted({str(one) for one in self.classes})} if self.classes else {}
@@ -88,7 +88,7 @@ def _group_content(groups: Groups) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Item:
+class RequestEntry:
     """One request of a file: its content, or the reason why it is none. `digest` is keyed: ids can be guessed."""
 
     id: str | None
@@ -97,24 +97,24 @@ class Item:
     reason: str | None = None
 
 
-def digest(request: Request, key: bytes) -> str:
+def digest_request(request: Request, key: bytes) -> str:
     """Return by what a request is recognised when it comes again."""
-    return keyed.digest(key, keyed.canonical(request.content))
+    return keyed.digest(key, keyed.to_canonical_json(request.content))
 
 
-def refused(why: str, raw: str, key: bytes, name: Any = None) -> Item:
+def make_refusal(why: str, raw: str, key: bytes, name: Any = None) -> RequestEntry:
     """Return an item that is no request; `raw` is what the file says there."""
     known = name if isinstance(name, str) and re.fullmatch(ID_PATTERN, name) else None
-    return Item(known, keyed.digest(key, raw), reason=reason(why))
+    return RequestEntry(known, keyed.digest(key, raw), reason=format_reason(why))
 
 
-def check(value: Any, document: Document | None, place: tuple[str, int], raw: str, key: bytes) -> Item:
+def parse_request(value: Any, document: Document | None, place: tuple[str, int], raw: str, key: bytes) -> RequestEntry:
     """Return the request that a value is, or why it is none; `document` knows the places of its parts."""
     name, line = place
     if not isinstance(value, dict):
-        return refused(f"{name}:{line}:1: expected a mapping with 'request' and 'received'", raw, key)
-    if unusable := find_unusable(value):
-        return refused(f"{name}:{line}:1: {unusable}", raw, key, value.get("request"))
+        return make_refusal(f"{name}:{line}:1: expected a mapping with 'request' and 'received'", raw, key)
+    if unusable := find_unusable_value(value):
+        return make_refusal(f"{name}:{line}:1: {unusable}", raw, key, value.get("request"))
     try:
         request = Request.model_validate(value)
     except ValidationError as error:
@@ -123,11 +123,11 @@ def check(value: Any, document: Document | None, place: tuple[str, int], raw: st
         else:
             known = document or Document(Path(name), value, _positions(value, error, line))
             told = "; ".join(messages(error, known, json_schema()))
-        return refused(told, raw, key, value.get("request"))
-    return Item(request.request, digest(request, key), request)
+        return make_refusal(told, raw, key, value.get("request"))
+    return RequestEntry(request.request, digest_request(request, key), request)
 
 
-def find_unusable(value: dict[str, Any]) -> str | None:
+def find_unusable_value(value: dict[str, Any]) -> str | None:
     """Name a value that neither the ledger nor a source can hold, and that no library reads as it was meant."""
     parts: list[tuple[Any, str, int]] = [(value, "", 0)]
     while parts:

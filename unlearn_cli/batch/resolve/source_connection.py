@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from unlearn_cli.batch.resolve.record_table import InMemory, RecordTable
-from unlearn_cli.batch.resolve.table_on_disk import OnDisk
+from unlearn_cli.batch.resolve.record_table import RecordTable, TableInMemory
+from unlearn_cli.batch.resolve.table_on_disk import TableOnDisk
 from unlearn_cli.data.dataset import open_records, resolve_paths
 from unlearn_cli.data.tables.table_file import TableFile, connect, is_out_of_resources
 from unlearn_cli.errors import ResourceError, UserError
@@ -23,7 +23,7 @@ NAME = "data.train"
 
 
 @contextmanager
-def locked_connection(manifest: Manifest, folder: Path, digests: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect_to_source(manifest: Manifest, folder: Path, digests: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a connection that writes below `folder` and nowhere else; what memory cannot hold lies there meanwhile.
 
     Raises:
@@ -60,7 +60,7 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
     assert manifest.data is not None
     source = manifest.data.train
     if source.table is None:
-        return InMemory(open_records(source, NAME, manifest.data_sections), connection)
+        return TableInMemory(open_records(source, NAME, manifest.data_sections), connection)
     if source.table.unreadable == "skip":
         raise UserError(
             f"{NAME}: 'unreadable: skip' does not go with a batch: a request may name a record that training leaves "
@@ -70,4 +70,4 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
     window = next((step.window for step in manifest.data.transform if step.window), None)
     file = TableFile(spec.path, NAME, spec.missing, connection)
     file.formats, file.private = source.dates, True
-    return OnDisk(file, spec, window, source.rows)
+    return TableOnDisk(file, spec, window, source.rows)

@@ -7,22 +7,22 @@ from typing import Literal
 
 import duckdb
 
-from unlearn_cli.batch.resolve import matching, selections
-from unlearn_cli.batch.resolve.open_source import NAME, locked_connection, open_table
+from unlearn_cli.batch.resolve import matching, request_selections
 from unlearn_cli.batch.resolve.record_table import RecordTable
-from unlearn_cli.batch.resolve.selections import Selection
-from unlearn_cli.batch.settings.deletion import check_source
+from unlearn_cli.batch.resolve.request_selections import Selection
+from unlearn_cli.batch.resolve.source_connection import NAME, connect_to_source, open_table
+from unlearn_cli.batch.settings.deletion import check_batch_manifest
 from unlearn_cli.errors import UserError, resources
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage.atomic_files import output_file
 
-__all__ = ["Found", "Resolution", "Selection", "resolve"]
+__all__ = ["Resolution", "ResolvedRequest", "Selection", "resolve"]
 
 HINTS = 10  # unknown ids for which a near one is looked up: each takes a look at all records
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedRequest:
     """What was found of one request.
 
     `records` are to be forgotten; `already` are in the source, but known to the ledger; of its ids `purged` are not in
@@ -50,7 +50,7 @@ class Resolution:
     source: int
     records: int
     forgotten: int
-    found: tuple[Found, ...]
+    requests: tuple[ResolvedRequest, ...]
     forget_file: Path
     forgotten_file: Path
     classes: dict[str, list[str]] = field(default_factory=dict)
@@ -79,15 +79,15 @@ def resolve(
         UserError: as `check_source`; the source cannot be read; an id is empty or there twice.
         ResourceError: the disk is full.
     """
-    check_source(manifest, path)
+    check_batch_manifest(manifest, path)
     try:
-        with resources(folder), locked_connection(manifest, folder, digests) as connection:
+        with resources(folder), connect_to_source(manifest, folder, digests) as connection:
             found, classes = _match(manifest, connection, requests, digests, key)
             refused = [one.problem or (one.unknown and unknown_ids == "set_aside") for one in found]
             accepted = [n for n, no in enumerate(refused) if not no]
-            for n in matching.leaving_none(connection, accepted) if leave_some else ():
+            for n in matching.find_exhausting(connection, accepted) if leave_some else ():
                 accepted.remove(n)
-                found[n] = Found(found[n].request, problem=_all(connection, found[n]))
+                found[n] = ResolvedRequest(found[n].request, problem=_all(connection, found[n]))
             return _write(connection, folder, found, accepted, classes)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
@@ -99,22 +99,24 @@ def _match(
     requests: Sequence[Selection],
     digests: Path | None,
     key: bytes,
-) -> tuple[list[Found], dict[str, list[str]]]:
+) -> tuple[list[ResolvedRequest], dict[str, list[str]]]:
     table = open_table(manifest, connection)
-    problems = selections.refused(table, requests)
+    problems = request_selections.find_unknown_columns(table, requests)
     asked = {number: one for number, one in enumerate(requests) if number not in problems}
-    wanted = selections.wanted(asked)
+    wanted = request_selections.collect_columns(asked)
     labels = table.load(wanted)
-    matching.refuse_unclear(connection, NAME)
-    matching.note_forgotten(connection, digests, key)
-    matching.match_values(connection, selections.values(asked, wanted.groups), 1 + len(wanted.groups), key)
-    incomparable, classes = selections.match_rows(manifest, connection, table, asked, labels)
+    matching.check_ids(connection, NAME)
+    matching.load_forgotten(connection, digests, key)
+    matching.match_values(
+        connection, request_selections.collect_values(asked, wanted.groups), 1 + len(wanted.groups), key
+    )
+    incomparable, classes = request_selections.match_conditions_and_classes(manifest, connection, table, asked, labels)
     found = _found(connection, requests, problems | incomparable, wanted.groups)
     found = [_with_hints(one, table, request) for one, request in zip(found, requests, strict=True)]
     return found, {requests[number].request: names for number, names in classes.items()}
 
 
-def _with_hints(found: Found, table: RecordTable, request: Selection) -> Found:
+def _with_hints(found: ResolvedRequest, table: RecordTable, request: Selection) -> ResolvedRequest:
     """Show what the columns of conditions hold, if a request selects nothing and nothing unknown is the reason."""
     if found.problem or found.records or found.already or found.purged or found.unknown:
         return found
@@ -125,25 +127,25 @@ def _with_hints(found: Found, table: RecordTable, request: Selection) -> Found:
 
 def _found(
     connection: duckdb.DuckDBPyConnection, requests: Sequence[Selection], problems: dict[int, str], groups: list[str]
-) -> list[Found]:
+) -> list[ResolvedRequest]:
     records, missing = matching.count_records(connection), matching.count_missing(connection)
     examples: dict[int, list[str]] = {}
-    for number, slot, value in matching.examples(connection):
-        alike = matching.find_alike(connection, slot, value) if sum(map(len, examples.values())) < HINTS else None
+    for number, slot, value in matching.list_unknown(connection):
+        alike = matching.find_similar(connection, slot, value) if sum(map(len, examples.values())) < HINTS else None
         hint = f" (did you mean '{alike}'?)" if alike is not None else ""
         examples.setdefault(number, []).append((f"{groups[slot - 1]} = {value}" if slot else value) + hint)
     none = (0, 0)
     return [
-        Found(one.request, problem=problems[n])
+        ResolvedRequest(one.request, problem=problems[n])
         if n in problems
-        else Found(one.request, *records.get(n, none), *missing.get(n, none), tuple(examples.get(n, ())))
+        else ResolvedRequest(one.request, *records.get(n, none), *missing.get(n, none), tuple(examples.get(n, ())))
         for n, one in enumerate(requests)
     ]
 
 
-def _all(connection: duckdb.DuckDBPyConnection, one: Found) -> str:
+def _all(connection: duckdb.DuckDBPyConnection, one: ResolvedRequest) -> str:
     """Say why a request would leave nothing: by itself, or with those that are due before it."""
-    left = matching.count_left(connection)
+    left = matching.count_remaining(connection)
     by = "it" if one.records == left else "with the requests that are due before it, it"
     return (
         f"{by} selects all {left} records that are not forgotten yet, and nothing would be left to retain; correct it"
@@ -153,13 +155,13 @@ def _all(connection: duckdb.DuckDBPyConnection, one: Found) -> str:
 def _write(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,
-    found: list[Found],
+    found: list[ResolvedRequest],
     left: list[int],
     classes: dict[str, list[str]],
 ) -> Resolution:
     forget, forgotten = folder / "forget.csv", folder / "forgotten.csv"
     with output_file(forget) as new:
-        records = matching.write_ids(connection, new, matching.to_forget(connection, left))
+        records = matching.write_ids(connection, new, matching.select_to_forget(connection, left))
     with output_file(forgotten) as new:
         known = matching.write_ids(connection, new, "SELECT row FROM forgotten")
     source = matching.count_source(connection)

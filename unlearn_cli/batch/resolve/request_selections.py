@@ -7,8 +7,8 @@ import duckdb
 import numpy as np
 
 from unlearn_cli.batch.resolve import matching
-from unlearn_cli.batch.resolve.open_source import NAME
-from unlearn_cli.batch.resolve.record_table import RecordTable, Wanted
+from unlearn_cli.batch.resolve.record_table import RecordTable, SelectionColumns
+from unlearn_cli.batch.resolve.source_connection import NAME
 from unlearn_cli.data.labels import Classes, class_list, class_numbers, label_numbers
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.forget import Groups
@@ -31,10 +31,10 @@ class Selection(Protocol):
     def where(self) -> Sequence[Condition]: ...
 
 
-Numbered = dict[int, Selection]  # by their place among all requests
+NumberedSelections = dict[int, Selection]  # by their place among all requests
 
 
-def refused(table: RecordTable, selections: Sequence[Selection]) -> dict[int, str]:
+def find_unknown_columns(table: RecordTable, selections: Sequence[Selection]) -> dict[int, str]:
     """Return the problems of requests that name columns which are not there."""
     problems = {}
     for number, one in enumerate(selections):
@@ -45,14 +45,14 @@ def refused(table: RecordTable, selections: Sequence[Selection]) -> dict[int, st
     return problems
 
 
-def wanted(asked: Numbered) -> Wanted:
+def collect_columns(asked: NumberedSelections) -> SelectionColumns:
     """Return the columns that are needed."""
     groups = dict.fromkeys(one.groups.column for one in asked.values() if one.groups)
     conditions = dict.fromkeys(condition.column for one in asked.values() for condition in one.where)
-    return Wanted([*groups], [*conditions], any(one.classes for one in asked.values()))
+    return SelectionColumns([*groups], [*conditions], any(one.classes for one in asked.values()))
 
 
-def values(asked: Numbered, groups: list[str]) -> list[list[Any]]:
+def collect_values(asked: NumberedSelections, groups: list[str]) -> list[list[Any]]:
     """Return the ids and the values of groups as three columns: request, slot (see `matching`) and value."""
     requests: list[int] = []
     slots: list[int] = []
@@ -66,8 +66,12 @@ def values(asked: Numbered, groups: list[str]) -> list[list[Any]]:
     return [requests, slots, texts]
 
 
-def match_rows(
-    manifest: Manifest, connection: duckdb.DuckDBPyConnection, table: RecordTable, asked: Numbered, labels: np.ndarray
+def match_conditions_and_classes(
+    manifest: Manifest,
+    connection: duckdb.DuckDBPyConnection,
+    table: RecordTable,
+    asked: NumberedSelections,
+    labels: np.ndarray,
 ) -> tuple[dict[int, str], dict[int, list[str]]]:
     """Find the records that conditions and classes select.
 
