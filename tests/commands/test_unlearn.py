@@ -167,11 +167,13 @@ def test_a_dry_run_counts_and_writes_nothing(original: Path, tmp_path: Path) -> 
     assert plan["splits"]["forget"]["classes"]["3"] == 135
     assert "retain" in plan["inputs"]
     assert "forget" not in plan["inputs"]
-    assert plan["samples_forward_and_backward_about"] == (25 + 90) * 128
+    impair, repair = round(25 * 1302 / 11), round(90 * 1302 / 11)  # an epoch has 11 equal batches
+    assert plan["samples_at_least"] == impair + repair
+    assert plan["samples_at_most"] == 6 * impair + 6 * round(0.22 * repair) + repair - round(0.22 * repair)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.yaml"]
     told = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--dry-run").stdout
     assert "unsir gets" in told
-    assert "work: at least about 14720 samples of retain forward and backward" in told
+    assert f"work: about {impair + repair} to {plan['samples_at_most']} samples of retain forward and backward" in told
 
 
 def test_a_dry_run_has_a_row_for_each_class_and_bounds_the_work_by_the_epochs(original: Path, tmp_path: Path) -> None:
@@ -182,7 +184,7 @@ def test_a_dry_run_has_a_row_for_each_class_and_bounds_the_work_by_the_epochs(or
     assert lines[2] == ["n", "1437", "360", "135", "1302", "48", "312"]
     assert [line[0] for line in lines[3:13]] == list("0123456789")
     assert lines[6] == ["3", "135", "48", "135", "0", "48", "0"]
-    assert "work: at most 1 epochs over 1302 records of retain" in result.stdout
+    assert "work: about 1302 samples of retain forward and backward" in result.stdout
 
 
 @pytest.mark.parametrize("command", ["unlearn", "evaluate"])

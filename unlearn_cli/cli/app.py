@@ -314,6 +314,7 @@ def train(
     ] = None,
     config: options.Config = None,
     settings: options.Settings = None,
+    dry_run: options.DryRun = False,
     *,
     run_options: RunOptions,
 ) -> Result:
@@ -321,7 +322,7 @@ def train(
     from unlearn_cli.commands.train import TrainOptions, run
 
     train_settings = SettingSources(config, tuple(settings or ()))
-    return run(TrainOptions(manifest, out, split, start, train_settings), run_options)
+    return run(TrainOptions(manifest, out, split, start, train_settings, dry_run), run_options)
 
 
 @add_command(app, run_options=("allow_code",))

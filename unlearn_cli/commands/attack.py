@@ -13,7 +13,6 @@ from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow import facts
 from unlearn_cli.data.notices import as_data
 from unlearn_cli.errors import SelectionError, UserError
-from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.chosen_attacks import Wanted, applicable, choose
 from unlearn_cli.evaluation.holdout import Holdout, class_matched_holdout
 from unlearn_cli.evaluation.inputs import Opened, find_copies, open_inputs, records_equal
@@ -29,6 +28,7 @@ from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.codes import exit_code
 
 if TYPE_CHECKING:
+    from unlearn_cli.checkpoints.checkpoint import Checkpoint
     from unlearn_cli.evaluation.evidence import Evidence
     from unlearn_cli.evaluation.pictures import Picture
     from unlearn_cli.reporting.report import Report
@@ -103,7 +103,12 @@ def run_claimed(options: AttackOptions, run_options: RunOptions) -> Result:
     sizes = sizes_of(opened, planned.holdout) if tier else []
     for line in sizes:
         console.say(line)
+    console.say(f"attack: {options.checkpoint.name}; loading torch")
     if options.dry_run:
+        from unlearn_cli.commands.network_check import start_checked
+
+        with start_checked(opened, load_all(options, opened)):
+            pass
         text, document = split_counts(opened)
         names = [one.label for one in runnable]
         lines = [
@@ -169,27 +174,26 @@ def refuse_copies(opened: Opened) -> None:
         )
 
 
+def load_all(options: AttackOptions, opened: Opened) -> "dict[str, Checkpoint]":
+    """Load the checkpoints by role, each of which must fit the manifest's network and have weights of its own."""
+    from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds
+
+    original = {"original": options.original} if options.original else {}
+    references = {reference_role(number): path for number, path in enumerate(options.references)}
+    checkpoints = load_checkpoints(opened, {"subject": options.checkpoint, **original, **references})
+    refuse_same_weights(checkpoints)
+    return checkpoints
+
+
 def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str | None) -> Result:
-    console.say(f"attack: {options.checkpoint.name}; loading torch")
-    from unlearn_cli.checkpoints import (
-        checkpoint,
-    )  # torch comes with it: seconds, only after all that can be checked without
-    from unlearn_cli.evaluation import attacking, measuring, session
+    from unlearn_cli.commands.network_check import start_checked
+    from unlearn_cli.evaluation import attacking, measuring
     from unlearn_cli.evaluation.evidence import Evidence
     from unlearn_cli.reporting import composing
 
     started = composing.format_now()
-    weights = {"subject": checkpoint.load(options.checkpoint)}
-    if options.original:
-        weights["original"] = checkpoint.load(options.original)
-    weights |= {reference_role(i): checkpoint.load(path) for i, path in enumerate(options.references)}
-    refuse_same_weights(weights)
-    scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, options.checkpoint)
-    with session.start(opened, target=scale) as current:
-        # The subject alone may have forgotten, so it is judged by what it should still know.
-        known, path = ("train", options.original) if options.original else ("retain", options.checkpoint)
-        first = weights.get("original", weights["subject"])
-        current.check_fits(current.load(first), first, path, known)
+    weights = load_all(options, opened)
+    with start_checked(opened, weights) as current:
         positions = None if planned.holdout.reason else planned.holdout.positions
         evidence = Evidence(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
         ran = attacking.run_all(evidence, planned.wanted)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unlearn_cli import console, ranks
 from unlearn_cli.commands.claiming import output_of
@@ -11,7 +12,6 @@ from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.data.notices import as_data
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.evaluation.lineage import check_references, reference_role
 from unlearn_cli.plugins import discovery, plugin
@@ -19,6 +19,9 @@ from unlearn_cli.plugins.names import parse_gate
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.reporting import tables
 from unlearn_cli.storage import atomic_files
+
+if TYPE_CHECKING:
+    from unlearn_cli.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,12 @@ def run_claimed(options: EvaluateOptions, run_options: RunOptions) -> Result:
     names = chosen_metrics(options, opened, judged)
     references = check_references(options.references, opened)
     copies = find_copies(opened)
+    console.say(f"evaluate: {options.checkpoint.name}; loading torch")
     if options.dry_run:
+        from unlearn_cli.commands.network_check import start_checked
+
+        with start_checked(opened, load_all(options, opened)):
+            pass
         text, document = split_counts(opened)
         return Result(
             text,
@@ -158,6 +166,15 @@ def check_settings(assignments: Sequence[str], names: Sequence[str]) -> None:
                 plugin.settings(metric, None, [assignment])
 
 
+def load_all(options: EvaluateOptions, opened: Opened) -> "dict[str, Checkpoint]":
+    """Load the checkpoints by role, each of which must fit the manifest's network."""
+    from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds
+
+    original = {"original": options.original} if options.original else {}
+    references = {reference_role(number): path for number, path in enumerate(options.references)}
+    return load_checkpoints(opened, {**original, "subject": options.checkpoint, **references})
+
+
 def carry_out(
     options: EvaluateOptions,
     opened: Opened,
@@ -166,25 +183,15 @@ def carry_out(
     copies: Copies,
     unverified: list[str],
 ) -> Result:
-    console.say(f"evaluate: {options.checkpoint.name}; loading torch")
-    from unlearn_cli.checkpoints import checkpoint
-    from unlearn_cli.evaluation import measuring, over_forgetting, session
+    from unlearn_cli.commands.network_check import start_checked
+    from unlearn_cli.evaluation import measuring, over_forgetting
     from unlearn_cli.evaluation.evidence import Evidence
     from unlearn_cli.reporting import composing, junit, writing
 
     started = composing.format_now()
-    others = [checkpoint.load(path) for path in options.references]
-    weights = {
-        **({"original": checkpoint.load(options.original)} if options.original else {}),
-        "subject": checkpoint.load(options.checkpoint),
-        **{reference_role(i): made for i, made in enumerate(others)},
-    }
-    scale = targets.target_of_checkpoint(opened, weights["subject"].metadata, options.checkpoint)
-    with session.start(opened, target=scale) as current:
-        # The subject alone may have forgotten, so it is judged by what it should still know.
-        known, path = ("train", options.original) if options.original else ("retain", options.checkpoint)
-        first = weights.get("original", weights["subject"])
-        current.check_fits(current.load(first), first, path, known)
+    weights = load_all(options, opened)
+    others = [weights[reference_role(number)] for number in range(len(options.references))]
+    with start_checked(opened, weights) as current:
         evidence = Evidence(current, weights, holdout=measuring.holdout(opened))
         measured = measuring.measure_all(evidence, names, options.settings)
         document = composing.compose_report(

@@ -61,7 +61,9 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     missing = [number for number in wanted if not shadows.cell_path(options.folder, number).is_file()]
     for line in told(game, len(wanted), len(missing)):
         console.say(line)
-    if not options.dry_run and missing:
+    if options.dry_run:
+        check_with_torch(opened)
+    elif missing:
         carry_out(game, options.folder, plan, missing)
     done = len(list(options.folder.glob("cell-*.safetensors")))
     runs = pluralize(done, "run")
@@ -143,6 +145,16 @@ def told(game: Game, wanted: int, missing: int) -> list[str]:
         *advice(wanted * n // 2, wanted * n // 2),
         f"a true-positive rate at FPR 0.1 % needs 1000 pairs of run and record, better 10000; here {wanted * n // 2}",
     ]
+
+
+def check_with_torch(opened: Opened) -> None:
+    """Make the checks of a run that need torch: of the network and the device."""
+    from unlearn_cli.commands.network_check import check_network
+    from unlearn_cli.evaluation import session
+
+    check_network(opened)
+    with session.start(opened) as current:
+        current.check_logits(current.fresh("fresh"))
 
 
 def carry_out(game: Game, folder: Path, plan: dict[str, Any], missing: list[int]) -> None:

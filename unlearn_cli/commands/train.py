@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.plan import plan_training
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.inputs import (
+    Opened,
     content_digest,
     forget_state,
     lineage_of,
@@ -23,6 +26,12 @@ from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import tables
 from unlearn_cli.storage.version import VERSION
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from unlearn_cli.checkpoints.checkpoint import Checkpoint
+    from unlearn_cli.evaluation.session import Session
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -33,10 +42,13 @@ class TrainOptions:
     split: str = "train"
     start: Path | None = None
     settings: SettingSources = field(default_factory=SettingSources)
+    dry_run: bool = False
 
 
 def run(options: TrainOptions, run_options: RunOptions) -> Result:
     """Train, measure, and write checkpoint and report together."""
+    if options.dry_run:
+        return run_claimed(options, run_options)
     with output_of(run_options.overwrite, options.out):
         return run_claimed(options, run_options)
 
@@ -45,7 +57,7 @@ def run_claimed(options: TrainOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     settings = plugin.settings(recipe, options.settings.config, options.settings.assignments)
-    opened = open_inputs(options.manifest, run_options, (options.start,), options.out)
+    opened = open_inputs(options.manifest, run_options, (options.start,), options.out, decode=options.dry_run)
     if not opened.dataset.splits:
         raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to train on")
     if options.split == "retain" and opened.manifest.forget is None:
@@ -54,16 +66,17 @@ def run_claimed(options: TrainOptions, run_options: RunOptions) -> Result:
         )
 
     console.say(f"train: {opened.manifest.model.architecture} on {options.split}; loading torch")
-    from unlearn_cli.checkpoints import (
-        checkpoint,
-    )  # torch comes with it: seconds, only after all that can be checked without
+    if options.dry_run:
+        check_with_torch(options, opened)
+        return plan_training(opened, options.split, settings)
+    from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.measuring import measure_network
     from unlearn_cli.reporting import composing, writing
     from unlearn_cli.runtime.output import output_folder
 
     started = composing.format_now()
-    weights = checkpoint.load(options.start) if options.start else None
+    weights = load_start(options, opened)
     key = resume_key(opened, settings, split=options.split, start=weights.tensor_digest if weights else None)
     partial = partial_folder(options.out, key)
     scale = targets.target_to_train_with(opened, weights.metadata if weights else None, options.start)
@@ -71,8 +84,7 @@ def run_claimed(options: TrainOptions, run_options: RunOptions) -> Result:
         session.start(opened, partial, scale) as current,
         output_folder(options.out, overwrite=run_options.overwrite) as folder,
     ):
-        model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
-        current.check_logits(model)
+        model = build_network(current, weights)
         current.note_auxiliary_heads(model)
         train = current.batches(options.split, augmented=True)
         inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
@@ -107,3 +119,27 @@ def run_claimed(options: TrainOptions, run_options: RunOptions) -> Result:
     forget_state(partial)
     console.show(tables.metrics_table(document))
     return to_result(document, str(options.out), options.out)
+
+
+def check_with_torch(options: TrainOptions, opened: Opened) -> None:
+    """Make the checks of a run that need torch: of the network, the checkpoint to start from and the device."""
+    from unlearn_cli.evaluation import session
+
+    weights = load_start(options, opened)
+    scale = targets.target_to_train_with(opened, weights.metadata if weights else None, options.start)
+    with session.start(opened, target=scale) as current:
+        build_network(current, weights)
+
+
+def load_start(options: TrainOptions, opened: Opened) -> "Checkpoint | None":
+    """Load the checkpoint of --from, which must fit the manifest's network."""
+    from unlearn_cli.commands.network_check import load_checkpoints
+
+    return load_checkpoints(opened, {"start": options.start} if options.start else {}).get("start")
+
+
+def build_network(current: "Session", weights: "Checkpoint | None") -> "nn.Module":
+    """Build the network to train: with the weights of a checkpoint, or with new ones."""
+    model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
+    current.check_logits(model)
+    return model

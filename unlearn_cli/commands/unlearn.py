@@ -83,7 +83,9 @@ def run_claimed(options: UnlearnOptions, run_options: RunOptions) -> Result:
     if constant := constant_network(opened):
         console.warn(constant)
     copies, unverified = find_copies(opened), check_references(options.references, opened)
+    console.say(f"unlearn: {method.name} on {options.checkpoint.name}; loading torch")
     if options.dry_run:
+        check_with_torch(options, opened, method)
         return plan(opened, method, settings, copies.in_retain)
     return carry_out(options, opened, method, settings, copies, unverified)
 
@@ -104,7 +106,6 @@ def check_manifest(options: UnlearnOptions, method: Plugin, described: Manifest)
 def carry_out(
     options: UnlearnOptions, opened: Opened, method: Plugin, settings: BaseModel, copies: Copies, unverified: list[str]
 ) -> Result:
-    console.say(f"unlearn: {method.name} on {options.checkpoint.name}; loading torch")
     from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
     from unlearn_cli.evaluation import measuring, session
     from unlearn_cli.evaluation.pictures import take_picture
@@ -113,8 +114,7 @@ def carry_out(
 
     names = measured_metrics(opened, bool(options.references))
     started = composing.format_now()
-    weights = checkpoint.load(options.checkpoint)
-    others = [checkpoint.load(path) for path in options.references]
+    weights, *others = load_all(options, opened)
     noise = regular_files.sha256(options.noise) if options.noise else None
     key = resume_key(opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise)
     partial = partial_folder(options.out, key)
@@ -167,6 +167,34 @@ def carry_out(
     return to_result(document, str(options.out), options.out)
 
 
+def check_with_torch(options: UnlearnOptions, opened: Opened, method: Plugin) -> None:
+    """Make the checks of a run that need torch: of the network, its checkpoints, the device and the noise."""
+    from unlearn_cli.evaluation import session
+
+    weights = load_all(options, opened)[0]
+    scale = targets.target_of_checkpoint(opened, weights.metadata, options.checkpoint)
+    with session.start(opened, target=scale) as current:
+        load_original(current, options, method, weights)
+        if options.noise:
+            given_noise(options.noise, tuple(opened.manifest.input.shape), opened.dataset.forget_classes)
+
+
+def load_all(options: UnlearnOptions, opened: Opened) -> "list[Checkpoint]":
+    """Load the checkpoint and the references, each of which must fit the manifest's network."""
+    from unlearn_cli.commands.network_check import load_checkpoints
+
+    references = {reference_role(number): path for number, path in enumerate(options.references)}
+    return list(load_checkpoints(opened, {"original": options.checkpoint, **references}).values())
+
+
+def load_original(current: "Session", options: UnlearnOptions, method: Plugin, weights: "Checkpoint") -> "nn.Module":
+    """Build the original, which must be better than chance on train."""
+    original = current.load(weights, whole=method.whole)
+    if current.opened.dataset.splits:
+        current.check_fits(original, weights, options.checkpoint)
+    return original
+
+
 def unlearned(
     current: "Session",
     options: UnlearnOptions,
@@ -181,9 +209,7 @@ def unlearned(
     """
     from unlearn_cli.evaluation.measuring import predict_splits
 
-    original: Any = current.load(weights, whole=method.whole)
-    if current.opened.dataset.splits:
-        current.check_fits(original, weights, options.checkpoint)
+    original: Any = load_original(current, options, method, weights)
     before = predict_splits(current, original, "original") if evaluated else {}
     if "original" not in method.needs:
         original = None

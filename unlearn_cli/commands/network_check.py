@@ -1,0 +1,70 @@
+"""Checks of the network and its checkpoints, which a run makes before it trains and `--dry-run` makes, too."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from unlearn_cli.checkpoints import checkpoint
+from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation import session
+from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.evaluation.session import Session
+from unlearn_cli.evaluation.targets import target_of_checkpoint
+from unlearn_cli.models.architectures import build, try_out
+
+
+def load_checkpoints(opened: Opened, paths: Mapping[str, Path]) -> dict[str, Checkpoint]:
+    """Load checkpoints by role; all of them must fit the manifest's network, and that the manifest's samples.
+
+    Raises:
+        UserError: a checkpoint is broken or of another network, or as `check_network`.
+    """
+    checkpoints = {role: checkpoint.load(path) for role, path in paths.items()}
+    network = check_network(opened)
+    for weights in checkpoints.values():
+        checkpoint.check_fits(network, weights)
+    return checkpoints
+
+
+def check_network(opened: Opened) -> nn.Module:
+    """Build the manifest's network without weights, and see that it takes a sample of the manifest's shape.
+
+    Raises:
+        UserError: there is no such network, or it does not take such samples or returns something else than logits.
+    """
+    try:
+        with torch.device("meta"):
+            return _build(opened)
+    except UserError:  # a network of the user's own may read the values of its weights, which are not there
+        return _build(opened)
+
+
+def _build(opened: Opened) -> nn.Module:
+    num_outputs = opened.dataset.num_outputs
+    try:
+        network = build(opened.manifest, num_outputs)
+        try_out(network, opened.manifest, num_outputs)
+    except UserError as error:
+        raise UserError(f"{opened.path}: {error}") from None
+    return network
+
+
+@contextmanager
+def start_checked(opened: Opened, checkpoints: Mapping[str, Checkpoint]) -> Iterator[Session]:
+    """Start a session whose first network is better than chance on what it should know.
+
+    That is the original on train. Without an original it is the subject, which may have forgotten, on retain.
+
+    Raises:
+        UserError: as `target_of_checkpoint` and `Session.check_fits`.
+    """
+    subject = checkpoints["subject"]
+    weights, split = (checkpoints["original"], "train") if "original" in checkpoints else (subject, "retain")
+    scale = target_of_checkpoint(opened, subject.metadata, subject.path)
+    with session.start(opened, target=scale) as current:
+        current.check_fits(current.load(weights), weights, weights.path, split)
+        yield current
