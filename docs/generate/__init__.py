@@ -1,0 +1,1 @@
+"""Generates the reference and the results of the documentation: `python -m docs.generate`."""
