@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import wasserstein_distance
 
 from benchmarks.output import write_result
-from unlearn_cli.learning.relearning import Relearned
+from unlearn_cli.learning.relearning import RelearningRun
 from unlearn_cli.metrics.anamnesis_index import index
 from unlearn_cli.metrics.calibration_error import calibration_error
 from unlearn_cli.metrics.mae import mae
@@ -94,7 +94,7 @@ def relearned(random: np.random.Generator, repeats: int) -> Case:
     ours, theirs = random.poisson(20, repeats) + 1, random.poisson(30, repeats) + 1
     picks = np.random.default_rng(repeats).integers(0, repeats, (1000, repeats))
     low, high = np.quantile(ours[picks].mean(1) / theirs[picks].mean(1), [0.025, 0.975])
-    first, second = ([Relearned(int(step)) for step in steps] for steps in (ours, theirs))
+    first, second = ([RelearningRun(int(step)) for step in steps] for steps in (ours, theirs))
     return (low, high), bounds(index(first, second, 1000)), 21 / 31
 
 

@@ -31,7 +31,7 @@ from unlearn_cli.data.stores import StreamedStore
 from unlearn_cli.evaluation import session
 from unlearn_cli.evaluation.inputs import Opened, open_inputs
 from unlearn_cli.plugins.run_options import RunOptions
-from unlearn_cli.runtime.processes import share_of
+from unlearn_cli.runtime.processes import shard_rows
 
 SIZES, FEW = (10**5, 10**6, 10**7), 2000
 FIRST, LAST = 50, 400  # batches after which memory is looked at
@@ -123,7 +123,7 @@ def watched(batches: Batches, folder: Path, size: int) -> list[float]:
         store = StreamedStore(Noted(batches.split.records.inputs, folder), torch.device("cpu"))
         batches = replace(batches, store=store)
     else:
-        np.concatenate([share_of(chunk) for chunk in chunks]).tofile(folder / f"{ranks.rank()}.rows")
+        np.concatenate([shard_rows(chunk) for chunk in chunks]).tofile(folder / f"{ranks.rank()}.rows")
     seen = []
     for step, _ in enumerate(batches.read(chunks, "", 0)):
         if step in (FIRST, LAST):

@@ -127,7 +127,7 @@ def work(manifest: str, precision: Precision, shard: bool) -> None:
     from benchmarks.engine.engine import ours, train_loop
     from unlearn_cli.evaluation.inputs import open_inputs
     from unlearn_cli.evaluation.session import start
-    from unlearn_cli.runtime.processes import wait_for_all
+    from unlearn_cli.runtime.processes import barrier
 
     common = RunOptions(device="cpu", precision=precision, shard=shard, batch_size=BATCH)
     with start(open_inputs(Path(manifest), common)) as session:
@@ -135,7 +135,7 @@ def work(manifest: str, precision: Precision, shard: bool) -> None:
         loop(1)
         print("[0, 0]", flush=True)
         for line in sys.stdin:
-            wait_for_all()
+            barrier()
             wall, cpu = time.perf_counter(), time.process_time()
             loop(int(line))
             print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)

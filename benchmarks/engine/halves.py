@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.learning.attention import Recording
-from unlearn_cli.runtime.processes import LEAST
+from unlearn_cli.runtime.processes import MIN_RECORDS
 from unlearn_cli.runtime.run import Run
 
 PROCESSES = 2
@@ -25,7 +25,7 @@ def in_halves(wanted: bool) -> Iterator[None]:
     if not wanted:
         yield
         return
-    place, take = Run.place, Recording.take
+    place, take = Run.to_device, Recording.take
 
     def placed(run: Run, model: nn.Module, **settings: Any) -> nn.Module:
         model = place(run, model, **settings)
@@ -57,5 +57,5 @@ class Halves:
 
     def __call__(self, x: Tensor) -> Tensor:
         largest = -(-len(x) // PROCESSES)
-        Halves.divided = len(x) - largest >= LEAST
+        Halves.divided = len(x) - largest >= MIN_RECORDS
         return torch.cat([self.forward(half) for half in x.split(largest)]) if Halves.divided else self.forward(x)

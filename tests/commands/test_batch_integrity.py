@@ -17,7 +17,7 @@ from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.runtime.progress import Steps
-from unlearn_cli.runtime.state import is_whole
+from unlearn_cli.runtime.state import is_intact
 from unlearn_cli.storage.regular_files import sha256
 
 LOOKS = (["--status"], ["--dry-run"], ["--rollback", "--dry-run"], ["--vacuum", "--dry-run"], ["--verify"])
@@ -117,7 +117,7 @@ def test_a_state_of_a_training_is_of_use_only_to_who_has_the_key(project: Path, 
         patch.setattr(Steps, "log", stopping_at(2))
         assert batch(project).exit_code == 75
     (state,) = (project / "runs" / "R0002").glob("attempt-1.partial/*/*.safetensors")
-    assert not is_whole(state)  # without the key
+    assert not is_intact(state)  # without the key
     data = state.read_bytes()
     state.write_bytes(data[:-8] + b"\0" * 8)
     result = batch(project, "--json")

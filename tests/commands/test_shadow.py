@@ -17,7 +17,7 @@ from unlearn_cli.commands.shadow import Game, numbers
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.inputs import open_inputs
 from unlearn_cli.evaluation.session import Session
-from unlearn_cli.learning.shadows import LEAST, canaries, load_runs, membership
+from unlearn_cli.learning.shadows import LEAST, draw_canaries, draw_membership, load_runs
 from unlearn_cli.plugins.run_options import RunOptions
 
 FAST = ("--method", "finetune", "--set", "epochs=1", "--train-set", "epochs=1", "--train-set", "lr=0.01")
@@ -62,21 +62,21 @@ def test_two_processes_share_a_folder(tmp_path: Path) -> None:
 
 
 def test_membership_is_a_coin_for_each_record_and_run() -> None:
-    drawn = np.stack([membership(0, run, 500) for run in range(100)])
+    drawn = np.stack([draw_membership(0, run, 500) for run in range(100)])
     assert drawn.mean() == pytest.approx(0.5, abs=0.01)
     assert np.abs(drawn.mean(axis=0) - 0.5).max() < 0.25
-    assert np.array_equal(drawn[3], membership(0, 3, 500))
-    assert not np.array_equal(drawn[3], membership(1, 3, 500))
+    assert np.array_equal(drawn[3], draw_membership(0, 3, 500))
+    assert not np.array_equal(drawn[3], draw_membership(1, 3, 500))
 
 
 def test_canaries_have_another_label_and_the_others_their_own() -> None:
     labels = np.arange(1000) % 10
-    mask, changed = canaries(0, 0.3, labels, 10)
+    mask, changed = draw_canaries(0, 0.3, labels, 10)
     assert mask.sum() == 300
     assert (changed[mask] != labels[mask]).all()
     assert (changed[~mask] == labels[~mask]).all()
     assert len(np.unique((changed - labels)[mask] % 10)) == 9
-    assert not canaries(0, 0.0, labels, 10)[0].any()
+    assert not draw_canaries(0, 0.0, labels, 10)[0].any()
 
 
 def test_the_audit_tier_reads_them(runs: Path, tmp_path: Path) -> None:

@@ -383,7 +383,7 @@ def load_state(folder: Path) -> object:
     from unlearn_cli.runtime import state
 
     path = folder / "state.safetensors"
-    return state.is_whole(path) and state.load(path, [torch.zeros(3)])
+    return state.is_intact(path) and state.load(path, [torch.zeros(3)])
 
 
 def sidecar(folder: Path) -> object:

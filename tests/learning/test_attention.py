@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.learning.attention import attention_loss, attention_map, find_layers, named_layers, record
+from unlearn_cli.learning.attention import attention_loss, attention_map, choose_layers, find_layers, record
 from unlearn_cli.models.allcnn import allcnn
 from unlearn_cli.models.lenet5 import lenet5
 from unlearn_cli.models.mlp import mlp
@@ -140,7 +140,7 @@ def test_what_is_overwritten_in_place_counts_once() -> None:
 
 def test_named_layers_are_checked_and_kept_in_their_order() -> None:
     model = mlp(3, (5,))
-    assert named_layers(model, (5,), ["layers.3", "layers.1"]) == ["layers.3", "layers.1"]
-    assert named_layers(model, (5,), None) == find_layers(model, (5,))
+    assert choose_layers(model, (5,), ["layers.3", "layers.1"]) == ["layers.3", "layers.1"]
+    assert choose_layers(model, (5,), None) == find_layers(model, (5,))
     with pytest.raises(UserError, match="no layer 'nope'"):
-        named_layers(model, (5,), ["nope"])
+        choose_layers(model, (5,), ["nope"])

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from tests.methods.test_unsir import blobs, network
 from tests.tiny import same
 from unlearn_cli.attacks.relearn import relearn as attack
-from unlearn_cli.learning.relearning import Goal, Relearned, make_goal, relearn
+from unlearn_cli.learning.relearning import Goal, RelearningRun, make_goal, relearn
 from unlearn_cli.learning.training import fit
 from unlearn_cli.metrics.anamnesis_index import anamnesis_index, index
-from unlearn_cli.metrics.relearn_time import relearn_time, summary
+from unlearn_cli.metrics.relearn_time import relearn_time, summarize_runs
 
 
 class Quadratic(nn.Module):
@@ -59,7 +59,7 @@ def test_a_quadratic_takes_as_many_steps_as_by_hand(w: float, steps: int, monkey
 
 
 def test_the_index_of_the_quadratics_is_one_half() -> None:
-    runs = [Relearned(22), Relearned(22)], [Relearned(44), Relearned(44)]
+    runs = [RelearningRun(22), RelearningRun(22)], [RelearningRun(44), RelearningRun(44)]
     assert index(*runs, max_steps=100).value == 0.5
 
 
@@ -115,7 +115,7 @@ def test_who_does_not_arrive_leaves_no_number_but_a_reason(networks: tuple[nn.Mo
 
 
 def test_a_median_with_some_late_is_told() -> None:
-    found = summary([Relearned(4), Relearned(6), Relearned(None)], max_steps=10)
+    found = summarize_runs([RelearningRun(4), RelearningRun(6), RelearningRun(None)], max_steps=10)
     assert found.value == 6
     assert "1 not within 10 steps" in (found.interval or "")
     assert found.high is None

@@ -2,16 +2,16 @@ import pytest
 import torch
 from torch import nn
 
-from unlearn_cli.learning.training import make_optimizer, regression_loss, scheduled, training_mode
+from unlearn_cli.learning.training import lr_factor, make_optimizer, regression_loss, set_training_mode
 
 
 def test_schedules_begin_and_end_where_they_should() -> None:
-    assert scheduled("constant", 0.9) == 1
-    assert scheduled("cosine", 0.0) == 1
-    assert scheduled("cosine", 0.5) == pytest.approx(0.5)
-    assert scheduled("one_cycle", 0.0) == pytest.approx(0.04)
-    assert scheduled("one_cycle", 0.3) == pytest.approx(1)
-    assert scheduled("one_cycle", 1.0) == pytest.approx(0)
+    assert lr_factor("constant", 0.9) == 1
+    assert lr_factor("cosine", 0.0) == 1
+    assert lr_factor("cosine", 0.5) == pytest.approx(0.5)
+    assert lr_factor("one_cycle", 0.0) == pytest.approx(0.04)
+    assert lr_factor("one_cycle", 0.3) == pytest.approx(1)
+    assert lr_factor("one_cycle", 1.0) == pytest.approx(0)
 
 
 def test_adam_without_weight_decay_is_plain_adam() -> None:
@@ -37,7 +37,7 @@ def test_regression_losses_equal_a_hand_computation(name: str, expected: float) 
 
 def test_frozen_batch_norm_stays_in_eval_mode_while_dropout_works() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Dropout(0.5)).eval()
-    training_mode(model, "frozen")
+    set_training_mode(model, "frozen")
     assert [module.training for module in model] == [True, False, True]
-    training_mode(model, "batch")
+    set_training_mode(model, "batch")
     assert [module.training for module in model] == [True, True, True]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli.learning.training import outputs_of
+from unlearn_cli.learning.training import predict_outputs
 from unlearn_cli.methods import emmn as module
 from unlearn_cli.methods.emmn import corrected, emmn, impair
 from unlearn_cli.runtime.run import start
@@ -54,7 +54,7 @@ def forget(weights: dict[str, Tensor], classes: list[int], **settings: Any) -> n
 def accuracy(model: nn.Module, classes: list[int]) -> float:
     x, y = records()
     chosen = torch.isin(y, torch.tensor(classes))
-    return float((outputs_of(model, [x[chosen]]).argmax(dim=1) == y[chosen]).float().mean())
+    return float((predict_outputs(model, [x[chosen]]).argmax(dim=1) == y[chosen]).float().mean())
 
 
 @pytest.mark.parametrize("classes", [[0], [2], [1, 3]])
@@ -90,7 +90,7 @@ def test_the_paper_s_noise_is_labelled_with_its_class_and_maximises_the_error_of
     assert torch.equal(y.sum(dim=1), torch.ones(32))
     original = network()
     original.load_state_dict(weights)
-    recognised = outputs_of(original, [x]).argmax(dim=1) == y.argmax(dim=1)
+    recognised = predict_outputs(original, [x]).argmax(dim=1) == y.argmax(dim=1)
     assert recognised.tolist() == [True] * 16 + [False] * 16
 
 

@@ -91,7 +91,7 @@ def test_alpha_is_the_largest_with_which_retain_is_still_recognised() -> None:
         model.load_state_dict(weights)
         with start(device="cpu") as run:
             fisher(model, blobs([1, 2, 3]), 4, Random(0, "t"), alpha=alpha)
-        return model, run.found.get("alpha", 0.0)
+        return model, run.chosen_settings.get("alpha", 0.0)
 
     before = network()
     before.load_state_dict(weights)
@@ -103,7 +103,7 @@ def test_alpha_is_the_largest_with_which_retain_is_still_recognised() -> None:
 
 def test_the_cost_counts_every_record_for_every_class() -> None:
     model, retain = network(), blobs([0, 1])
-    with start(device="cpu") as run, run.counted(model):
+    with start(device="cpu") as run, run.count_samples(model):
         fisher_diagonal(model, retain, 4, "data")
         assert run.cost.samples_backward == retain.num_samples
         fisher_diagonal(model, retain, 4, "model")

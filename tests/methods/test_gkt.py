@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.learning.generator import Memory
-from unlearn_cli.learning.training import outputs_of
+from unlearn_cli.learning.training import predict_outputs
 from unlearn_cli.methods import gkt as module
 from unlearn_cli.methods.gkt import disagreement, gkt, mixed, passes, student_loss, unlikeness
 from unlearn_cli.runtime.run import start
@@ -71,7 +71,7 @@ def test_the_batch_size_is_that_of_the_run_unless_it_is_set(
 def accuracy(model: nn.Module, classes: list[int]) -> float:
     x, y = records()
     chosen = torch.isin(y, torch.tensor(classes))
-    return float((outputs_of(model, [x[chosen]]).argmax(dim=1) == y[chosen]).float().mean())
+    return float((predict_outputs(model, [x[chosen]]).argmax(dim=1) == y[chosen]).float().mean())
 
 
 @pytest.mark.parametrize("classes", [[0], [2], [1, 3]])
@@ -84,7 +84,7 @@ def test_new_weights_learn_the_other_classes_and_never_the_forgotten(teacher: nn
 def test_with_corrected_targets_the_student_gives_the_forgotten_class_no_probability(teacher: nn.Module) -> None:
     corrected, leaking = (taught(teacher, [1], targets=kind) for kind in ("corrected", "original"))
     probabilities = [
-        float(outputs_of(model, [records()[0]]).softmax(dim=1)[:, 1].max()) for model in (corrected, leaking)
+        float(predict_outputs(model, [records()[0]]).softmax(dim=1)[:, 1].max()) for model in (corrected, leaking)
     ]
     assert probabilities[0] < 0.01
     assert probabilities[1] > 0.5

@@ -79,7 +79,7 @@ def test_rounds_with_higher_and_higher_rates_go_on_from_each_other_until_one_for
     with start(device="cpu") as run:
         model = forget(weights, [0])
         assert run.phases == ["noise", "proxies", *["impair", "repair"] * 3, "repair"]
-        assert run.found == {"impair_lr": 0.00675}  # 0.003 x 1.5 x 1.5
+        assert run.chosen_settings == {"impair_lr": 0.00675}  # 0.003 x 1.5 x 1.5
         once = forget(weights, [0], impair_lr=0.00675)
     # Three rounds lead further away from the original than the last one's rate alone does.
     assert distance(model, weights) > distance(once, weights)
@@ -105,7 +105,7 @@ def test_a_round_that_destroys_the_network_is_undone_and_the_next_has_a_third_of
     monkeypatch.setattr(module, "retain_accuracy", lambda *_: next(accuracies))
     with start(device="cpu") as run:
         forget(weights, [0])
-    assert run.found == {"impair_lr": 0.001}
+    assert run.chosen_settings == {"impair_lr": 0.001}
     assert all(torch.equal(state[name], tensor) for state in begun for name, tensor in weights.items())
     assert "left 40% accuracy on the retain subset; it was undone" in capsys.readouterr().err
 

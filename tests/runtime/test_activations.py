@@ -47,14 +47,14 @@ def loss(model: nn.Module, layer: str) -> Tensor:
 
 def norms(model: nn.Module) -> dict[str, float | None]:
     found = {name: weight.grad for name, weight in model.named_parameters()}
-    return {name: None if grad is None else float(processes.whole(grad).norm()) for name, grad in found.items()}
+    return {name: None if grad is None else float(processes.full_tensor(grad).norm()) for name, grad in found.items()}
 
 
 def gradients(layer: str, shard: str, out: str) -> None:
     """Be one of two processes; write the gradients of the loss."""
     with start(device="cpu", precision="fp32", shard=shard == "True") as run:
-        model = run.place(network())
-        assert len(processes.units(model)) == 1
+        model = run.to_device(network())
+        assert len(processes.find_units(model)) == 1
         for _ in range(2):  # a second time, for nothing of the first may be left
             model.zero_grad()
             loss(model, layer).backward()

@@ -181,21 +181,21 @@ def test_a_large_network_is_written_in_files_and_read_again(
 def test_blocks_are_the_large_elements_of_lists() -> None:
     block = nn.Sequential(nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 1024))
     model = nn.ModuleDict({"body": nn.Sequential(block, nn.Linear(1024, 16)), "head": nn.Linear(1024, 1024)})
-    assert processes.units(model) == [block[0], block[2]]
+    assert processes.find_units(model) == [block[0], block[2]]
     attention = nn.TransformerEncoderLayer(512, 4)
-    assert processes.units(nn.ModuleList([attention, nn.Linear(3, 3)])) == [attention]
+    assert processes.find_units(nn.ModuleList([attention, nn.Linear(3, 3)])) == [attention]
 
 
 def test_gpus_are_one_a_process_and_other_commands_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "3", "LOCAL_WORLD_SIZE": "4"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
-    assert devices.of_this_process("cuda") == "cuda:3"
+    assert devices.local_gpu("cuda") == "cuda:3"
     with pytest.raises(UserError, match="a GPU each"):
-        devices.of_this_process("cuda:1")
+        devices.local_gpu("cuda:1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ResourceError, match="4 processes on this machine, but 2 GPUs"):
-        devices.of_this_process("cuda")
+        devices.local_gpu("cuda")
     refused = invoke("demo")
     assert (refused.exit_code, "in one process" in refused.stderr) == (2, True)
 
@@ -207,7 +207,7 @@ def test_the_launched_do_not_launch() -> None:
 
 def test_with_one_process_nothing_is_changed() -> None:
     x = torch.arange(6.0).reshape(3, 2)
-    assert processes.joined(x) is x
-    assert processes.gathered(x, 3) is x
-    assert processes.highest(4) == processes.of_the_first(4) == 4
-    assert processes.whole(x) is x
+    assert processes.gather_output(x) is x
+    assert processes.gather_batch(x, 3) is x
+    assert processes.max_over_processes(4) == processes.broadcast(4) == 4
+    assert processes.full_tensor(x) is x

@@ -8,12 +8,13 @@ import torch
 from tests.tiny import ROOT
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.runtime.run import start
-from unlearn_cli.runtime.seeds import Random, derive
+from unlearn_cli.runtime.seeds import Random, derive_seed
 
 
 def test_streams_of_one_seed_differ_and_are_the_same_again() -> None:
-    assert derive(0, "noise") == derive(0, "noise")
-    assert len({derive(0, "noise"), derive(0, "order"), derive(1, "noise"), derive(0, "noise", 1)}) == 4
+    assert derive_seed(0, "noise") == derive_seed(0, "noise")
+    others = derive_seed(0, "order"), derive_seed(1, "noise"), derive_seed(0, "noise", 1)
+    assert len({derive_seed(0, "noise"), *others}) == 4
 
 
 def test_random_draws_have_the_moments_and_ranges_they_should() -> None:
@@ -79,7 +80,7 @@ def test_weights_changed_inside_autocast_are_seen_by_the_next_forward_pass() -> 
 
 def test_samples_forward_and_backward_are_counted_a_model() -> None:
     model, teacher = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1).requires_grad_(False)
-    with start(device="cpu") as run, run.counted(model, teacher):
+    with start(device="cpu") as run, run.count_samples(model, teacher):
         model(torch.ones(3, 2))
         teacher(torch.ones(5, 2))
     model(torch.ones(100, 2))

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tests.tiny import same
-from unlearn_cli.runtime.tensor_file import TYPES, Stored, write_tensors
+from unlearn_cli.runtime.tensor_file import TYPES, LazyTensors, write_tensors
 
 MIXED = {
     "halves": torch.arange(3).half(), "flag": torch.tensor(True), "nothing": torch.zeros(0, 3),
@@ -27,7 +27,7 @@ def parts(path: Path) -> tuple[dict[str, object], bytes]:
 
 def test_a_file_is_what_safetensors_writes_but_for_the_order_of_its_header(tmp_path: Path) -> None:
     ours, theirs, facts = tmp_path / "ours.safetensors", tmp_path / "theirs.safetensors", {"b": "1", "a": "\u00fc"}
-    write_tensors(ours, Stored(MIXED), facts)
+    write_tensors(ours, LazyTensors(MIXED), facts)
     save_file(MIXED, theirs, facts)
     assert parts(ours) == parts(theirs)
     assert same(load_file(ours), MIXED)
@@ -36,7 +36,7 @@ def test_a_file_is_what_safetensors_writes_but_for_the_order_of_its_header(tmp_p
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 def test_every_dtype_is_read_again(dtype: torch.dtype, tmp_path: Path) -> None:
     tensor = torch.tensor([0, 1, 1]).to(dtype)
-    found = load_file(write_tensors(tmp_path / "a.safetensors", Stored({"x": tensor}), {}))["x"]
+    found = load_file(write_tensors(tmp_path / "a.safetensors", LazyTensors({"x": tensor}), {}))["x"]
     assert found.dtype == dtype
     assert torch.equal(found.view(torch.uint8), tensor.view(torch.uint8))
 
@@ -44,13 +44,13 @@ def test_every_dtype_is_read_again(dtype: torch.dtype, tmp_path: Path) -> None:
 def test_tensors_that_share_memory_or_lie_otherwise_are_written_in_plain_order(tmp_path: Path) -> None:
     x = torch.arange(120.0).reshape(1, 5, 4, 6)
     tensors = {"x": x, "again": x, "last": x.to(memory_format=torch.channels_last), "turned": x.transpose(1, 2)}
-    assert same(load_file(write_tensors(tmp_path / "a.safetensors", Stored(tensors), {})), tensors)
+    assert same(load_file(write_tensors(tmp_path / "a.safetensors", LazyTensors(tensors), {})), tensors)
 
 
 def test_no_more_than_one_copy_of_one_tensor_is_alive(tmp_path: Path) -> None:
     handed_out: list[weakref.ref[Tensor]] = []
 
-    class Watched(Stored):
+    class Watched(LazyTensors):
         def __getitem__(self, name: str) -> Tensor:
             assert not [one for one in handed_out if one() is not None]
             tensor = super().__getitem__(name)

@@ -11,7 +11,7 @@ from tests.tiny import same
 from unlearn_cli.errors import Interrupted
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import start
-from unlearn_cli.runtime.state import is_whole, load, save, sealed
+from unlearn_cli.runtime.state import is_intact, load, save, seal_with
 
 
 def test_without_a_run_track_is_a_plain_iterator() -> None:
@@ -111,14 +111,14 @@ def test_a_damaged_state_is_discarded_and_the_run_ends_as_if_nothing_had_happene
 
 def test_a_state_that_was_saved_with_another_key_is_not_whole(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
-    with sealed(b"a key"):
+    with seal_with(b"a key"):
         save(path, [torch.arange(3.0)], {})
-        assert is_whole(path)
-    assert not is_whole(path)
+        assert is_intact(path)
+    assert not is_intact(path)
     save(path, [torch.arange(3.0)], {"digest": '"digest":"'})
-    assert is_whole(path)
-    with sealed(b"a key"):
-        assert not is_whole(path)
+    assert is_intact(path)
+    with seal_with(b"a key"):
+        assert not is_intact(path)
 
 
 def test_a_second_signal_ends_the_run_at_once() -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
-from unlearn_cli.runtime.run import show
+from unlearn_cli.runtime.run import show_samples
 from unlearn_cli.stats import Findings
 from unlearn_cli.stats.intervals import mean
 
@@ -40,7 +40,7 @@ def inversion(
     """Return the confidence reached, that of the original, and how the picture lies to the classes' mean pictures."""
     low, high, means = box_and_means(forget, test)
     pictures = torch.stack([invert(model, number, low, high, steps, lr, patience, stop) for number in forget_classes])
-    show("inversion", pictures[:, None], forget_classes)
+    show_samples("inversion", pictures[:, None], forget_classes)
     labels = torch.tensor(forget_classes, device=pictures.device)
     nearest = [distance_rank(picture, means, number) for picture, number in zip(pictures, forget_classes, strict=True)]
     alike = [

@@ -10,7 +10,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.relearning import make_goal, repeated, summary
+from unlearn_cli.learning.relearning import make_goal, run_repeats, summarize_runs
 from unlearn_cli.learning.relearning import relearn as run
 from unlearn_cli.learning.training import TaskLoss
 from unlearn_cli.plugins.types import Fraction
@@ -37,7 +37,7 @@ def relearn(
 ) -> Findings:
     """Return the median steps to the target, the target, and the curve of the first repeat."""
     goal = make_goal(original, forget, test, task_loss, alpha)
-    runs = repeated(
+    runs = run_repeats(
         repeats,
         "relearn",
         lambda repeat: run(
@@ -46,4 +46,4 @@ def relearn(
     )
     target = Estimate(value=goal.target, n=goal.validation.num_samples)
     curve = Curve(phase="relearn", name="accuracy" if goal.larger else "loss", values=list(runs[0].values))
-    return Findings({"steps": summary(runs, max_steps), "target": target}, curves=[curve])
+    return Findings({"steps": summarize_runs(runs, max_steps), "target": target}, curves=[curve])

@@ -150,12 +150,12 @@ def _noted(batch: Batch, run: RunState, number: int, out: Path, step: str) -> Re
 def _unlearned(batch: Batch, run: RunState, number: int, method: str, half: Half) -> Report:
     """Return the report of the attempt's new checkpoint, which is made unless it is there."""
     from unlearn_cli.commands import unlearn
-    from unlearn_cli.runtime.state import sealed
+    from unlearn_cli.runtime.state import seal_with
 
     folder = batch.folder(run.id)
     out = folder / f"attempt-{number}"
     if _is_to_do(run, out):
-        with sealed(keyed.derive_key(batch.key, "saved state")):
+        with seal_with(keyed.derive_key(batch.key, "saved state")):
             unlearn.run(unlearning_of(batch, run, number, method, folder / MANIFEST), batch.common(half))
     return _noted(batch, run, number, out, "unlearned")
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
 from unlearn_cli.checkpoints.shard_files import split, write_shards
 from unlearn_cli.errors import UserError
-from unlearn_cli.runtime.processes import sharded, wait_for_all
-from unlearn_cli.runtime.tensor_file import Stored, content, write_tensors
+from unlearn_cli.runtime.processes import barrier, is_sharded
+from unlearn_cli.runtime.tensor_file import LazyTensors, tensor_bytes, write_tensors
 
 PREFIX = "unlearn_cli."  # of our own keys in a checkpoint's metadata
 PIECE = 2**22  # numbers
@@ -111,8 +111,8 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], 
     Raises:
         UserError: a weight is not finite.
     """
-    tensors = Stored(weights, like.tensors if like else None)
-    layout = like.layout if like and len(set(like.layout.values())) > 1 else split(tensors) if sharded() else {}
+    tensors = LazyTensors(weights, like.tensors if like else None)
+    layout = like.layout if like and len(set(like.layout.values())) > 1 else split(tensors) if is_sharded() else {}
     if bad := not_finite(tensors):
         raise UserError(f"the run ended with NaN or infinite weights in {', '.join(bad[:3])}; lower the learning rate")
     kept = {key: value for key, value in (like.metadata if like else {}).items() if not key.startswith(PREFIX)}
@@ -123,7 +123,7 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], 
         write_shards(path, tensors, facts, layout)
     else:
         write_tensors(path, tensors, facts)
-    wait_for_all()
+    barrier()
     return path
 
 
@@ -142,5 +142,5 @@ def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}|{tensor.dtype}|{list(tensor.shape)}|".encode())
-        digest.update(content(tensor))
+        digest.update(tensor_bytes(tensor))
     return digest.hexdigest()

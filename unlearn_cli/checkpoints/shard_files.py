@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 from unlearn_cli import ranks
-from unlearn_cli.runtime.tensor_file import Stored, write_tensors
+from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 
 FILE_BYTES = 2**29  # of one file, where no process holds all the weights
 
 
-def split(tensors: Stored) -> dict[str, str]:
+def split(tensors: LazyTensors) -> dict[str, str]:
     """Return the file of each tensor, so that none has much more than FILE_BYTES; nothing where one is enough."""
     parts: list[list[str]] = [[]]
     filled = 0
@@ -28,7 +28,7 @@ def split(tensors: Stored) -> dict[str, str]:
     }
 
 
-def write_shards(path: Path, tensors: Stored, metadata: dict[str, str], layout: dict[str, str]) -> None:
+def write_shards(path: Path, tensors: LazyTensors, metadata: dict[str, str], layout: dict[str, str]) -> None:
     """Write the files of a layout one after the other, and last the index `path` that names them."""
     last = max(layout.values())
     weight_map = {name: layout.get(name, last) for name in tensors}

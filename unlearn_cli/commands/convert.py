@@ -37,9 +37,9 @@ def run_claimed(source: Path, out: Path, overwrite: bool) -> Result:
         PREFIX,
         tensor_digest,
     )  # torch comes with it: only after what needs none
-    from unlearn_cli.runtime.tensor_file import Stored, write_tensors
+    from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 
-    tensors = Stored(state_dict(read(source), source))
+    tensors = LazyTensors(state_dict(read(source), source))
     metadata = {"format": "pt", f"{PREFIX}version": VERSION, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
     with atomic_files.output_file(out, replace=overwrite) as new:
         write_tensors(new, tensors, metadata)

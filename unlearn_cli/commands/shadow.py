@@ -100,7 +100,7 @@ def prepared(
     if share and dataset.task == "regression":
         raise UserError("--canaries: are records with a wrong class; a regression has none")
     forget = dataset.split("forget")
-    mask, labels = shadows.canaries(opened.common.seed, share, forget.labels, dataset.num_outputs)
+    mask, labels = shadows.draw_canaries(opened.common.seed, share, forget.labels, dataset.num_outputs)
     audited, sample = replace(forget, labels=labels), sample_of_retain(opened, options.retained)
     return Game(opened, method, settings, recipe, training, audited, mask, sample)
 
@@ -110,7 +110,7 @@ def sample_of_retain(opened: Opened, asked: int | None) -> np.ndarray:
     count = min(MOST_RETAINED, n // 10) if asked is None else asked
     if count > n // 2:
         raise UserError(f"--retained {count}: is more than half of the {n} records of retain; the rest is trained on")
-    return shadows.retained_sample(opened.common.seed, count, n)
+    return shadows.draw_retained_sample(opened.common.seed, count, n)
 
 
 def facts(opened: Opened) -> dict[str, Any]:
@@ -179,8 +179,8 @@ def carry_out(game: Game, folder: Path, plan: dict[str, Any], missing: list[int]
 def write_cell(game: Game, folder: Path, number: int) -> None:
     """Play one run and write what the networks said; half a file is never seen."""
     from unlearn_cli.commands.shadow_run import play
-    from unlearn_cli.runtime.tensor_file import Stored, write_tensors
+    from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 
     console.say(f"run {number}")
     with atomic_files.output_file(shadows.cell_path(folder, number)) as path:
-        write_tensors(path, Stored(play(game, number)), {"format": "pt", "unlearn_cli.version": VERSION})
+        write_tensors(path, LazyTensors(play(game, number)), {"format": "pt", "unlearn_cli.version": VERSION})

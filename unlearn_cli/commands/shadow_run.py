@@ -17,8 +17,8 @@ from unlearn_cli.data.dataset import Split
 from unlearn_cli.evaluation.inputs import Opened
 from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.evaluation.targets import as_lineage, target_to_train_with
-from unlearn_cli.learning.shadows import RETAINED_PREFIX, membership
-from unlearn_cli.runtime.seeds import derive
+from unlearn_cli.learning.shadows import RETAINED_PREFIX, draw_membership
+from unlearn_cli.runtime.seeds import derive_seed
 from unlearn_cli.stats.signals import phi
 from unlearn_cli.storage import owners
 from unlearn_cli.storage.leftovers import TEMPORARY
@@ -27,8 +27,8 @@ from unlearn_cli.storage.leftovers import TEMPORARY
 def play(game: Game, number: int) -> dict[str, Tensor]:
     """Return membership (n,) and phi (n,) before, after and retrained, in the order of forget; the same of retain's."""
     seed = game.opened.common.seed
-    members = membership(seed, number, len(game.audited))
-    kept = membership(seed, number, len(game.retained), group=1)
+    members = draw_membership(seed, number, len(game.audited))
+    kept = draw_membership(seed, number, len(game.retained), group=1)
     arrays = {"members": members, "canaries": game.canaries}
     arrays |= {RETAINED_PREFIX + "members": kept} if len(kept) else {}
     arrays |= trained_and_unlearned(game, members, kept, number) | retrain(game, kept, number)
@@ -87,7 +87,7 @@ def changed(game: Game, members: np.ndarray, kept: np.ndarray, number: int, stag
     splits["train"] = joined("train", retain, forget)
     splits["audited"] = replace(audited, name="audited")
     game_split = replace(opened.dataset, splits=splits)
-    seed = derive(opened.common.seed, "shadow", number, stage) % 2**31
+    seed = derive_seed(opened.common.seed, "shadow", number, stage) % 2**31
     return replace(opened, dataset=game_split, common=opened.common.model_copy(update={"seed": seed}))
 
 

@@ -88,7 +88,7 @@ def run_claimed(options: TrainOptions, run_options: RunOptions) -> Result:
         current.note_auxiliary_heads(model)
         train = current.batches(options.split, augmented=True)
         inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
-        with current.run.timed("train"), current.run.counted(model), current.run.autocast():
+        with current.run.measure_time("train"), current.run.count_samples(model), current.run.autocast():
             model = recipe.call(inputs, settings)
         current.settle(model, weights)
         measured = {"subject": measure_network(current, model, "trained")}
@@ -103,7 +103,7 @@ def run_claimed(options: TrainOptions, run_options: RunOptions) -> Result:
             **targets.as_lineage(opened.manifest.task, scale),
             **({"parent": weights.tensor_digest} if weights else {}),
         }
-        with current.run.timed("files"):
+        with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
         document = composing.compose_report(
             current,

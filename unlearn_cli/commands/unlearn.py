@@ -136,7 +136,7 @@ def carry_out(
             "version": VERSION,
             **({} if targets.is_unknown(opened, weights.metadata) else targets.as_lineage(opened.manifest.task, scale)),
         }
-        with current.run.timed("files"):
+        with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
         del model  # from here on it is read from its file, as all others are
         roles = {
@@ -153,7 +153,7 @@ def carry_out(
             inputs=given,
             **found,
             settings=settings.model_dump(mode="json"),
-            found=current.run.found,
+            found=current.run.chosen_settings,
             subject=composing.describe_checkpoint(roles["subject"], "subject"),
             original=composing.describe_checkpoint(weights, "original"),
             references=composing.describe_references(others),
@@ -216,7 +216,7 @@ def unlearned(
         gc.collect()  # as below
     inputs = gather(current, method, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
-    with current.run.timed("unlearn"), current.run.counted(*networks), current.run.autocast():
+    with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
         model = method.call(inputs, settings)
     current.settle(model, weights)
     return model, sorted(inputs), before

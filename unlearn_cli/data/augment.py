@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unlearn_cli.runtime.seeds import generator, sent
+from unlearn_cli.runtime.seeds import stream_generator, to_device
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ Augmentation = HorizontalFlip | RandomCrop
 
 def draw(count: int, key: tuple[int, str, int] | tuple[int, str, int, str]) -> Tensor:
     """Return the random numbers (3: flip, down, right; count) of an epoch; `key` is (seed, phase, epoch, ...)."""
-    return torch.rand(3, count, generator=generator(key[0], "augment", *key[1:]))
+    return torch.rand(3, count, generator=stream_generator(key[0], "augment", *key[1:]))
 
 
 def augment(x: Tensor, draws: Tensor, augmentations: tuple[Augmentation, ...]) -> Tensor:
     """Augment the stored images x (B, C, H, W) by their random numbers (3, B)."""
-    flip, down, right = sent(draws, x.device)
+    flip, down, right = to_device(draws, x.device)
     for augmentation in augmentations:
         if isinstance(augmentation, HorizontalFlip):
             x = torch.where((flip < 0.5)[:, None, None, None], x.flip(-1), x)

@@ -12,7 +12,7 @@ from torch import Tensor
 from unlearn_cli.data.augment import Augmentation, augment, draw
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.stores import Store
-from unlearn_cli.runtime.seeds import generator, sent
+from unlearn_cli.runtime.seeds import stream_generator, to_device
 
 T = TypeVar("T")
 
@@ -123,7 +123,7 @@ class Batches(SplitSequence[tuple[Tensor, Tensor]]):
         return self.split.num_batches(self.batch_size)
 
     def permutation(self, purpose: str, *names: str | int) -> np.ndarray:
-        stream = generator(self.seed, purpose, self.split.name, *names)
+        stream = stream_generator(self.seed, purpose, self.split.name, *names)
         return torch.randperm(self.num_samples, generator=stream).numpy()
 
     def take(self, positions: np.ndarray) -> Self:
@@ -163,7 +163,7 @@ class Batches(SplitSequence[tuple[Tensor, Tensor]]):
             x = self.scaling(stored)
             if x.dim() == 4:
                 x = x.contiguous(memory_format=self.memory_format)
-            yield x, self.targets[sent(torch.from_numpy(records), self.targets.device)]
+            yield x, self.targets[to_device(torch.from_numpy(records), self.targets.device)]
 
     def _draws(self, phase: str, epoch: int, repeats: int) -> Tensor:
         """Return the augmentation's random numbers (3, repeats * n) of an epoch, by position.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.data.batches import Batches, BatchSequence, UnlabelledBatches
-from unlearn_cli.runtime.seeds import generator, sent
+from unlearn_cli.runtime.seeds import stream_generator, to_device
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -50,7 +50,7 @@ class MixedBatches(BatchSequence[Batch]):
     def order(self, phase: str, epoch: int) -> list[np.ndarray]:
         """Return the positions of each batch of an epoch, at random; those of `retain` follow those of `forget`."""
         names = ("mixed", self.forget.split.name, self.retain.split.name, phase, epoch)
-        order = torch.randperm(self.num_samples, generator=generator(self.retain.seed, *names))
+        order = torch.randperm(self.num_samples, generator=stream_generator(self.retain.seed, *names))
         return np.array_split(order.numpy(), len(self))
 
     def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[Batch]:
@@ -65,4 +65,4 @@ class MixedBatches(BatchSequence[Batch]):
             pairs = [next(reader) for reader, size in zip(readers, sizes, strict=True) if size]
             flags = [flag for flag, size in zip((True, False), sizes, strict=True) for flag in repeat(flag, size)]
             x, y = (torch.cat(tensors) for tensors in zip(*pairs, strict=True))
-            yield x, y, sent(torch.tensor(flags), x.device)
+            yield x, y, to_device(torch.tensor(flags), x.device)

@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from unlearn_cli.data.records import ArrayInputs, Inputs
 from unlearn_cli.errors import UserError
-from unlearn_cli.runtime.processes import gathered, share_of
-from unlearn_cli.runtime.seeds import sent
+from unlearn_cli.runtime.processes import gather_batch, shard_rows
+from unlearn_cli.runtime.seeds import to_device
 
 PART = 4096  # records that are read together
 # A forked worker shares paths, labels and mapped files with the run. Python 3.14 starts workers in another way unless
@@ -63,7 +63,7 @@ class MemoryStore:
 
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         for rows in chunks:
-            yield self.samples[sent(torch.from_numpy(rows), self.samples.device)]
+            yield self.samples[to_device(torch.from_numpy(rows), self.samples.device)]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class StreamedStore:
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         on_gpu, workers = self.device.type == "cuda", self.workers if len(chunks) > 1 else 0
         loader: DataLoader[Tensor | UserError] = DataLoader(
-            _cut(self.inputs, [share_of(rows) for rows in chunks]),
+            _cut(self.inputs, [shard_rows(rows) for rows in chunks]),
             batch_size=None,
             num_workers=workers,
             multiprocessing_context=WORKERS_START_BY if workers else None,
@@ -92,7 +92,7 @@ class StreamedStore:
         for rows, samples in zip(chunks, _started(loader), strict=True):
             if isinstance(samples, UserError):
                 raise samples
-            yield gathered(samples.to(self.device, non_blocking=on_gpu), len(rows))
+            yield gather_batch(samples.to(self.device, non_blocking=on_gpu), len(rows))
 
 
 def _started(loader: "DataLoader[Tensor | UserError]") -> "Iterator[Tensor | UserError]":

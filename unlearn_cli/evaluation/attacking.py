@@ -36,7 +36,7 @@ def run_all(evidence: Evidence, wanted: list[Wanted]) -> Ran:
         console.say(f"attack: {role}")
         for one in wanted:
             if one.suits(role, len(evidence.references())):
-                with run.timed(f"attack {one.attack.name}"):
+                with run.measure_time(f"attack {one.attack.name}"):
                     _run_one(evidence, one, role, ran)
             elif role == "subject":
                 ran.skipped.append(Skipped(name=one.label, reason="it needs references other than the one judged"))

@@ -88,7 +88,7 @@ class Evidence:
         """Go once over the data; with caps, as attacks do, the features are kept, too."""
         session, splits = self.session, self.session.opened.dataset.splits
         model = session.load(self.weights[role])
-        with session.run.counted(model):
+        with session.run.count_samples(model):
             if not self.caps:
                 return self._with_holdout(session.all_outputs(model))
             parts = [name for name in PARTS if name in splits and not (name == "test" and "test_forget" in splits)]
@@ -123,7 +123,7 @@ class Evidence:
     def _random_network_outputs(self, number: int, split: str) -> Outputs:
         """Return what one of them says; it is gone afterwards, so that memory holds one at a time."""
         network = self.session.fresh(f"random {number}").eval()
-        with self.session.run.counted(network):
+        with self.session.run.count_samples(network):
             return self.session.outputs(network, split)
 
     def places(self, positions: np.ndarray) -> np.ndarray:

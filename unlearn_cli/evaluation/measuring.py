@@ -72,7 +72,7 @@ def measure_all(evidence: Evidence, names: Sequence[str], assignments: Sequence[
     """Compute these metrics of every checkpoint; each goes once over the data."""
     chosen, found = loaded(names, assignments), {}
     for role in evidence.weights:
-        with evidence.session.run.timed("evaluate"):
+        with evidence.session.run.measure_time("evaluate"):
             console.say(f"evaluate: {role}")
             found[role] = measure_role(evidence, chosen, role)
     return found
@@ -98,7 +98,7 @@ def measured(
 
 def predict_splits(session: Session, model: nn.Module, label: str) -> dict[str, Outputs]:
     """Run a network over all splits; `label` names it in the log."""
-    with session.run.timed("evaluate"):
+    with session.run.measure_time("evaluate"):
         console.say(f"evaluate: {label}")
         return session.all_outputs(model)
 
@@ -108,7 +108,7 @@ def measure_network(session: Session, model: nn.Module, label: str) -> Measured:
     evidence = Evidence(session, {})
     evidence.remember("subject", predict_splits(session, model, label))
     defaults = loaded(discovery.default_metrics(session.manifest.task))
-    with session.run.timed("evaluate"):
+    with session.run.measure_time("evaluate"):
         chosen = [(metric, settings) for metric, settings in defaults if metric.needs == ("outputs",)]
         return measure_role(evidence, chosen, "subject")
 

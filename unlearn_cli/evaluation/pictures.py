@@ -16,8 +16,8 @@ class Picture(NamedTuple):
 
 def take_picture(session: Session, name: str) -> Picture | None:
     """Return what was shown under a name since the last time; None where nothing was."""
-    if name not in session.run.shown:
+    if name not in session.run.shown_samples:
         return None
-    samples, classes = session.run.shown.pop(name)
+    samples, classes = session.run.shown_samples.pop(name)
     names = session.opened.dataset.classes or []
     return Picture(samples.float().cpu().numpy(), [names[number] for number in classes])

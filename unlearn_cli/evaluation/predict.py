@@ -8,7 +8,7 @@ from torch import nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.errors import UserError
-from unlearn_cli.runtime.processes import joined
+from unlearn_cli.runtime.processes import gather_output
 from unlearn_cli.runtime.run import inference
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.stats.outputs import Outputs, join
@@ -108,4 +108,4 @@ def observe(
 def _pooled(features: torch.Tensor) -> np.ndarray:
     """Return features (B, width); maps (B, C, H, W), which enter a convolution, are averaged over their places."""
     flat = features if features.dim() == 2 else features.flatten(2).mean(2)
-    return joined(flat).double().cpu().numpy()
+    return gather_output(flat).double().cpu().numpy()

@@ -27,7 +27,7 @@ from unlearn_cli.models.architectures import build, try_out
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.run import Run, note
 from unlearn_cli.runtime.run import start as start_run
-from unlearn_cli.runtime.seeds import generator
+from unlearn_cli.runtime.seeds import stream_generator
 from unlearn_cli.schema.manifest import Manifest, Target
 from unlearn_cli.stats.outputs import Outputs, join_groups
 
@@ -61,14 +61,14 @@ class Session:
         """Build the network with new random weights from a named stream, on the device."""
         with self.run.fresh_weights(stream):
             model = self.build()
-        return self.run.place(model)
+        return self.run.to_device(model)
 
     def load(self, weights: Checkpoint, *, frozen: bool = True, whole: bool = False) -> nn.Module:
         """Build the network and give it a checkpoint's weights; frozen ones take no gradient and are in eval mode.
 
         A `whole` one is not divided among processes.
         """
-        model = self._load_shares(weights) if processes.sharded() and not whole else self._load(weights, whole)
+        model = self._load_shares(weights) if processes.is_sharded() and not whole else self._load(weights, whole)
         self._rescale(model, weights)
         return model.eval().requires_grad_(False) if frozen else model
 
@@ -81,7 +81,7 @@ class Session:
     def _load(self, weights: Checkpoint, whole: bool) -> nn.Module:
         model = self.build()
         checkpoint.fit(model, weights)
-        return self.run.place(model, whole=whole)
+        return self.run.to_device(model, whole=whole)
 
     def _load_shares(self, weights: Checkpoint) -> nn.Module:
         """Give every process its share of the weights, which are never in memory as a whole."""
@@ -96,7 +96,7 @@ class Session:
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
                 if name in weights.tensors:
-                    tensor.copy_(processes.like(weights.tensors[name].to(tensor.dtype), tensor))
+                    tensor.copy_(processes.distribute_like(weights.tensors[name].to(tensor.dtype), tensor))
                 else:  # num_batches_tracked, which old files lack
                     tensor.zero_()
         return model
@@ -104,7 +104,7 @@ class Session:
     def settle(self, model: nn.Module, like: Checkpoint | None) -> None:
         """Make a network what will be written: the same in all processes, in the dtypes of the file it came from."""
         model.zero_grad()  # as large as the weights, and of no use any more
-        processes.agree_on_buffers(model)
+        processes.average_buffers(model)
         checkpoint.round_like(model, like)
 
     def build(self) -> nn.Module:
@@ -212,7 +212,7 @@ class Session:
         self.check_logits(model)
         if name not in splits or self.opened.common.force:
             return
-        order = torch.randperm(len(splits[name]), generator=generator(self.run.seed, "fit check"))
+        order = torch.randperm(len(splits[name]), generator=stream_generator(self.run.seed, "fit check"))
         from unlearn_cli.stats.chance import ignorance, other_scale  # SciPy, 0.5 s: only where statistics are made
 
         outputs = self.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))

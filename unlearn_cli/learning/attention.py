@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.runtime.processes import joined
+from unlearn_cli.runtime.processes import gather_output
 
 WEIGHTED = (
     nn.Linear,
@@ -68,7 +68,7 @@ def attention_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tens
     return torch.stack([F.mse_loss(attention_map(own), attention_map(other)) for own, other in pairs]).sum()
 
 
-def named_layers(model: nn.Module, input_shape: tuple[int, ...], layers: Sequence[str] | None) -> list[str]:
+def choose_layers(model: nn.Module, input_shape: tuple[int, ...], layers: Sequence[str] | None) -> list[str]:
     """Return the layers to record: those named, which must be there, or those found.
 
     Raises:
@@ -136,7 +136,7 @@ class Recording:
         activation = output[0] if isinstance(output, tuple) else output  # recurrent layers return their state, too
         if getattr(module, "batch_first", True) is False:
             activation = activation.transpose(0, 1)
-        self.activations.append(joined(activation))
+        self.activations.append(gather_output(activation))
 
     def take(self) -> list[Tensor]:
         """Return the activations and forget them; of those that share memory, written in place, the last alone."""

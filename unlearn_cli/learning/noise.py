@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime.progress import track
-from unlearn_cli.runtime.run import show
+from unlearn_cli.runtime.run import show_samples
 from unlearn_cli.runtime.seeds import Random
-from unlearn_cli.runtime.tensor_file import Stored, write_tensors
+from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 
 REFERENCE_NUMBERS = 3072  # of a 3x32x32 image, where lambda = 0.1 was found
 CHUNK = 256  # samples that go through the network at once; they do not influence each other
@@ -80,7 +80,7 @@ def learn_noise(
     settings = {"steps": str(steps), "lr": str(lr), "regularisation": str(regularisation), "init": init}
     settings |= {"smoothing": str(smoothing)} if smoothing else {}
     learned = learned.unflatten(0, (len(forget_classes), size))
-    show("noise", learned, forget_classes)
+    show_samples("noise", learned, forget_classes)
     return Noise(learned, forget_classes, kind, curve, settings)
 
 
@@ -176,7 +176,7 @@ def save_noise(path: Path, noise: Noise, metadata: dict[str, str]) -> None:
         "settings": json.dumps(noise.settings, sort_keys=True),
         **metadata,
     }
-    write_tensors(path, Stored({"samples": noise.samples}), facts)
+    write_tensors(path, LazyTensors({"samples": noise.samples}), facts)
 
 
 def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
@@ -196,7 +196,7 @@ def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
     if tuple(samples.shape[2:]) != input_shape:
         shape = list(samples.shape[2:])
         raise UserError(f"{path}: is noise of shape {shape}, but input.shape is {list(input_shape)}; make new noise")
-    show("noise", samples, noise.classes)
+    show_samples("noise", samples, noise.classes)
     return noise
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.training import TaskLoss, training_mode
+from unlearn_cli.learning.training import TaskLoss, set_training_mode
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.results import Estimate
@@ -18,7 +18,7 @@ VALIDATION = 500  # records
 
 
 @dataclass(frozen=True)
-class Relearned:
+class RelearningRun:
     """One run: the steps until the target was met, None where it was not within the cap; the value over the steps."""
 
     steps: int | None
@@ -47,7 +47,7 @@ def relearn(
     max_steps: int,
     check_every: int,
     repeat: int,
-) -> Relearned:
+) -> RelearningRun:
     """Train a copy with Adam until the goal is met, looking every few steps; the network itself is left as it was.
 
     The order of the records depends on their split, the seed and the repeat alone, so two networks see the same.
@@ -56,11 +56,11 @@ def relearn(
     student = copy.deepcopy(model).requires_grad_(True)
     values = [value_of(student, goal, task_loss)]
     if goal.met(values[0]):
-        return Relearned(0, values)
+        return RelearningRun(0, values)
     optimizer = torch.optim.Adam(student.parameters(), lr, fused=True)
     order = replace(training, seed=training.seed + repeat).steps(max_steps)
     for step, (x, y) in enumerate(order.from_step("relearn", 0), start=1):
-        training_mode(student, "frozen")  # statistics of a forgotten class alone would wreck what the others are
+        set_training_mode(student, "frozen")  # statistics of a forgotten class alone would wreck what the others are
         loss = task_loss(student(x), y)
         optimizer.zero_grad()
         loss.backward()
@@ -68,8 +68,8 @@ def relearn(
         if step % check_every == 0 or step == max_steps:
             values.append(value_of(student, goal, task_loss))
             if goal.met(values[-1]):
-                return Relearned(step, values)
-    return Relearned(None, values)
+                return RelearningRun(step, values)
+    return RelearningRun(None, values)
 
 
 @torch.no_grad()
@@ -110,12 +110,12 @@ def _some(batches: Batches) -> Batches:
     return batches if batches.num_samples <= VALIDATION else batches.take(np.sort(order[:VALIDATION]))
 
 
-def repeated(count: int, what: str, once: Callable[[int], Relearned]) -> list[Relearned]:
+def run_repeats(count: int, what: str, once: Callable[[int], RelearningRun]) -> list[RelearningRun]:
     """Run the repeats, with a bar."""
     return [once(repeat) for repeat in track(range(count), what)]
 
 
-def summary(runs: list[Relearned], max_steps: int) -> Estimate:
+def summarize_runs(runs: list[RelearningRun], max_steps: int) -> Estimate:
     """Return the median of the steps; those that did not arrive count as later than the cap, and are told."""
     late = sum(run.steps is None for run in runs)
     steps = np.array([np.inf if run.steps is None else run.steps for run in runs])

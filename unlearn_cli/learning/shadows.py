@@ -52,17 +52,17 @@ class ShadowRuns:
         return self.of("subject"), self.of("reference")
 
 
-def membership(seed: int, run: int, n: int, group: int = 0) -> np.ndarray:
+def draw_membership(seed: int, run: int, n: int, group: int = 0) -> np.ndarray:
     """Return who of a group is trained on in a run (n,): fair coins, the same for everybody who asks."""
     return np.random.default_rng([seed, run, group]).random(n) < 0.5
 
 
-def retained_sample(seed: int, count: int, n: int) -> np.ndarray:
+def draw_retained_sample(seed: int, count: int, n: int) -> np.ndarray:
     """Return which records of retain are in the sample (count,), ascending; the same in every run."""
     return np.sort(np.random.default_rng([seed, 2]).permutation(n)[:count])
 
 
-def canaries(seed: int, share: float, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_canaries(seed: int, share: float, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the mask of canaries (n,) and labels with a random wrong one for each, the same in every run."""
     random = np.random.default_rng([seed, 1])
     chosen = np.zeros(len(labels), dtype=bool)
@@ -114,7 +114,7 @@ def load_runs(folder: Path, facts: dict[str, Any]) -> ShadowRuns:
         )
     cells = [read_cell(path) for path in paths]
     check_alike(folder, cells)
-    members, stages = stacked(cells, "")
+    members, stages = stack_cells(cells, "")
     return ShadowRuns(members, stages, cells[0]["canaries"].astype(bool), _retained(cells))
 
 
@@ -159,11 +159,11 @@ def check_alike(folder: Path, cells: list[dict[str, np.ndarray]]) -> None:
 def _retained(cells: list[dict[str, np.ndarray]]) -> ShadowRuns | None:
     if any(RETAINED_PREFIX + "members" not in cell for cell in cells):
         return None
-    members, stages = stacked(cells, RETAINED_PREFIX)
+    members, stages = stack_cells(cells, RETAINED_PREFIX)
     return ShadowRuns(members, stages, np.zeros(members.shape[1], dtype=bool))
 
 
-def stacked(cells: list[dict[str, np.ndarray]], prefix: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def stack_cells(cells: list[dict[str, np.ndarray]], prefix: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return membership (K, n) and the signal (K, n) of each stage, of one group of records."""
     stages = {stage: np.stack([cell[prefix + stage] for cell in cells]) for stage in STAGES.values()}
     return np.stack([cell[prefix + "members"] for cell in cells]).astype(bool), stages

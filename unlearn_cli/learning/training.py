@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.runtime.processes import is_divided
+from unlearn_cli.runtime.processes import is_distributed
 from unlearn_cli.runtime.progress import track
 
 TaskLoss = Callable[[Tensor, Tensor], Tensor]
@@ -32,10 +32,10 @@ def fit(
 ) -> nn.Module:
     """Train all weights of a network and return it. `unlearn-cli train` reads its settings from this signature."""
     stepper = make_optimizer(model, optimizer, lr, weight_decay, momentum)
-    training_mode(model, "batch")
+    set_training_mode(model, "batch")
     steps = track(train.epochs(epochs), "train", model, stepper)
     for x, y in steps:
-        set_learning_rate(stepper, lr * scheduled(schedule, steps.share_done))
+        set_learning_rate(stepper, lr * lr_factor(schedule, steps.share_done))
         loss = task_loss(model(x), y)
         stepper.zero_grad()
         loss.backward()
@@ -55,12 +55,12 @@ def make_optimizer(
             momentum=momentum,
             weight_decay=weight_decay,
             nesterov=momentum > 0,
-            fused=not any(map(is_divided, model.parameters())),  # torch knows how to divide its fused Adam alone
+            fused=not any(map(is_distributed, model.parameters())),  # torch can distribute only its fused Adam
         )
     return torch.optim.AdamW(model.parameters(), lr, weight_decay=weight_decay, fused=True)
 
 
-def scheduled(schedule: Schedule, done: float) -> float:
+def lr_factor(schedule: Schedule, done: float) -> float:
     """Return the factor on the learning rate when the share `done` of the steps is done.
 
     cosine falls from 1 to 0 along a cosine; one_cycle (Smith 2018, arXiv 1803.09820) rises linearly over the first 30 %
@@ -79,7 +79,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
-def training_mode(model: nn.Module, batch_norm: BatchNorm) -> None:
+def set_training_mode(model: nn.Module, batch_norm: BatchNorm) -> None:
     """Set train mode (dropout on); with `frozen`, batch norm uses the statistics that it has and keeps them."""
     model.train()
     if batch_norm == "frozen":
@@ -112,7 +112,7 @@ def label_statistics(targets: Tensor) -> LabelStatistics:
 
 
 @torch.no_grad()
-def outputs_of(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
+def predict_outputs(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
     """Return what the network, in eval mode, says of the samples of these batches (n, K)."""
     model.eval()
     return torch.cat([model(x).float() for x in inputs])

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.learning.training import BatchNorm, set_learning_rate, training_mode
+from unlearn_cli.learning.training import BatchNorm, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
@@ -79,7 +79,7 @@ def impair(
 ) -> None:
     """Train on the relabelled records and on retain, in the same batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     steps = track(mix(relabelled, retain, forget_share).steps(num_steps), "impair", model, optimizer)
     for x, y, _ in steps:
         loss = F.cross_entropy(model(x), y)
@@ -92,7 +92,7 @@ def impair(
 def repair(model: nn.Module, retain: Batches, num_steps: int, lr: float, batch_norm: BatchNorm) -> None:
     """Train on retain alone, with a new optimizer and a learning rate that falls linearly to 0."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     steps = track(retain.steps(num_steps), "repair", model, optimizer)
     for x, y in steps:
         set_learning_rate(optimizer, lr * (1 - steps.share_done))

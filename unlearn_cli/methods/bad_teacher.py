@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.learning.training import BatchNorm, outputs_of, set_learning_rate, training_mode
+from unlearn_cli.learning.training import BatchNorm, predict_outputs, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 
@@ -154,7 +154,7 @@ def impair(
 ) -> None:
     """Learn from the random teacher on forget and from the original on retain, in the same batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     steps = track(mix(parts.forget, parts.retain, forget_share).steps(num_steps), "impair", model, optimizer)
     for x, y, is_forget in steps:
         loss = teachers.loss(model(x), teachers.lesson(x, y, is_forget))
@@ -169,7 +169,7 @@ def repair(
 ) -> None:
     """Learn from the original on retain alone, with a new optimizer and a learning rate that falls linearly to 0."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     steps = track(retain.steps(num_steps), "repair", model, optimizer)
     for x, y in steps:
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
@@ -197,5 +197,5 @@ def class_counts(original: nn.Module, part: UnlabelledBatches) -> Tensor:
     """Return how many records the original takes for each class, from some evenly spread ones."""
     checked = min(MOST_CHECKED, CHECKED_A_CLASS * part.batches.num_outputs)
     stride = -(-part.num_samples // checked)
-    outputs = outputs_of(original, part.take(torch.arange(0, part.num_samples, stride).numpy()).sequential(CHUNK))
+    outputs = predict_outputs(original, part.take(torch.arange(0, part.num_samples, stride).numpy()).sequential(CHUNK))
     return stride * outputs.argmax(dim=1).bincount(minlength=outputs.shape[1])

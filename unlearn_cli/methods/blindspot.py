@@ -30,15 +30,15 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.errors import UserError
-from unlearn_cli.learning.attention import Recording, attention_loss, named_layers, record
+from unlearn_cli.learning.attention import Recording, attention_loss, choose_layers, record
 from unlearn_cli.learning.training import (
     BatchNorm,
     Schedule,
     TaskLoss,
     fit,
-    scheduled,
+    lr_factor,
     set_learning_rate,
-    training_mode,
+    set_training_mode,
 )
 from unlearn_cli.runtime.progress import track
 
@@ -64,7 +64,7 @@ def blindspot(
     batch_norm: Literal["batch", "frozen"] = "batch",
 ) -> nn.Module:
     """Train the blindspot model as `train` does, then the student. `layers` are those whose attention is compared."""
-    layers = named_layers(model, input_shape, layers) if attention_weight else []
+    layers = choose_layers(model, input_shape, layers) if attention_weight else []
     fit(fresh, retain, task_loss, epochs=blindspot_epochs, lr=blindspot_lr, schedule=schedule)
     fresh.eval().requires_grad_(False)
     unlearn(
@@ -98,11 +98,11 @@ def unlearn(
 ) -> None:
     """Train the student on mixed batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     with record(model, layers) as student, record(blind, layers) as teacher:
         steps = track(mix(forget_inputs, retain).epochs(epochs), "unlearn", model, optimizer)
         for x, y, is_forget in steps:
-            set_learning_rate(optimizer, lr * scheduled(schedule, steps.share_done))
+            set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
             loss = batch_loss(model(x), y, blind, x, is_forget, student.take(), teacher, task_loss, attention_weight)
             optimizer.zero_grad()
             loss.backward()

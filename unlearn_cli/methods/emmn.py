@@ -30,7 +30,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor, nn
 
 from unlearn_cli.learning.noise import CHUNK, learn_noise
-from unlearn_cli.learning.training import outputs_of, scheduled, set_learning_rate, training_mode
+from unlearn_cli.learning.training import lr_factor, predict_outputs, set_learning_rate, set_training_mode
 from unlearn_cli.methods.unsir import still_recognised
 from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
@@ -109,7 +109,7 @@ def minimising(
     num_classes, size = likeness.shape[:2]
     if targets == "corrected":
         x = likeness.flatten(0, 1)
-        return x, corrected(outputs_of(original, x.split(CHUNK)), forget_classes)
+        return x, corrected(predict_outputs(original, x.split(CHUNK)), forget_classes)
     kept = [number for number in range(num_classes) if number not in forget_classes]
     return likeness[kept].flatten(0, 1), torch.eye(num_classes, device=likeness.device)[kept].repeat_interleave(size, 0)
 
@@ -133,10 +133,10 @@ def impair(
 ) -> None:
     """Train on noise (n, *shape), drawn with replacement, and its target probabilities (n, K)."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     steps = track(range(num_steps), "impair", model, optimizer)
     for _ in steps:
-        set_learning_rate(optimizer, lr * scheduled(schedule, steps.share_done))
+        set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
         chosen = random.integers(len(x), batch_size)
         loss = F.kl_div(model(x[chosen]).float().log_softmax(dim=1), y[chosen], reduction="batchmean")
         optimizer.zero_grad()

@@ -12,7 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.training import TaskLoss, make_optimizer, training_mode
+from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode
 from unlearn_cli.runtime.progress import track
 
 SUMMARY = "go on training on retain alone (baseline)"
@@ -31,7 +31,7 @@ def finetune(
 ) -> nn.Module:
     """Train all weights on retain for `epochs`, or for so many `steps`; with sgd, without momentum."""
     chosen = make_optimizer(model, optimizer, lr)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     progress = track(retain.steps(steps) if steps else retain.epochs(epochs), "finetune", model, chosen)
     for x, y in progress:
         loss = task_loss(model(x), y)

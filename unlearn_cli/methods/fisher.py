@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.training import outputs_of
+from unlearn_cli.learning.training import predict_outputs
 from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
-from unlearn_cli.runtime.run import count, found, full_precision
+from unlearn_cli.runtime.run import add_samples, full_precision, report_setting
 from unlearn_cli.runtime.seeds import Random
 
 SUMMARY = "noise on the weights that retain can spare"
@@ -59,7 +59,7 @@ def fisher(
     noise = {name: ratio.sqrt() * random.normal(*ratio.shape) for name, ratio in ratios.items()}
     if alpha is None:
         alpha = largest_alpha(model, some(retain, CHECKED_RECORDS), noise, max_accuracy_drop)
-        found("alpha", alpha)
+        report_setting("alpha", alpha)
     model.load_state_dict(noisy(model, noise, alpha), strict=False)
     return model
 
@@ -77,7 +77,7 @@ def fisher_diagonal(model: nn.Module, batches: Batches, num_classes: int, labels
             for classes, shares in expected_over(model, x_chunk, y_chunk, num_classes, labels):
                 with full_precision(x):  # batch norm under vmap takes no mixed types
                     per_sample = gradients(weights, x_chunk, classes)
-                count(len(x_chunk) - 1)  # under vmap the network is seen to take one sample
+                add_samples(len(x_chunk) - 1)  # under vmap the network is seen to take one sample
                 for name, gradient in per_sample.items():  # (B, *weight)
                     diagonal[name] += torch.einsum("b...,b->...", gradient.square(), shares) / batches.num_samples
         steps.log(trace=sum(values.sum() for values in diagonal.values()))
@@ -122,7 +122,7 @@ def largest_alpha(model: nn.Module, checked: Batches, noise: Weights, max_accura
     """Return the largest alpha, to within a factor of 1.01, with which retain is still recognised well enough."""
 
     def accuracy() -> float:
-        outputs = outputs_of(model, (x for x, _ in checked.sequential(checked.batch_size)))
+        outputs = predict_outputs(model, (x for x, _ in checked.sequential(checked.batch_size)))
         return float((outputs.argmax(dim=1) == checked.targets).float().mean())
 
     weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}

@@ -30,9 +30,9 @@ from unlearn_cli.learning.training import (
     LabelStatistics,
     Schedule,
     TaskLoss,
-    scheduled,
+    lr_factor,
     set_learning_rate,
-    training_mode,
+    set_training_mode,
 )
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
@@ -66,10 +66,10 @@ def gaussian_amnesiac(
     statistics = label_statistics if labels_of == "train" else training.label_statistics(retain.targets)
     forget = forget_inputs.batches.relabelled(draw_labels(forget_inputs.num_samples, statistics, random, clip_labels))
     optimizer = torch.optim.Adam(model.parameters(), impair_lr, fused=True)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     steps = track(mix(forget, retain).epochs(impair_epochs), "relabelled", model, optimizer)
     for x, y, _ in steps:
-        set_learning_rate(optimizer, impair_lr * scheduled(schedule, steps.share_done))
+        set_learning_rate(optimizer, impair_lr * lr_factor(schedule, steps.share_done))
         loss = task_loss(model(x), y)
         optimizer.zero_grad()
         loss.backward()
@@ -97,10 +97,10 @@ def repair(
 ) -> None:
     """Train on retain alone, with a new optimizer."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     steps = track(retain.epochs(epochs), "repair", model, optimizer)
     for x, y in steps:
-        set_learning_rate(optimizer, lr * scheduled(schedule, steps.share_done))
+        set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
         loss = task_loss(model(x), y)
         optimizer.zero_grad()
         loss.backward()

@@ -31,10 +31,10 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.learning.attention import attention_loss, named_layers, record
+from unlearn_cli.learning.attention import attention_loss, choose_layers, record
 from unlearn_cli.learning.generator import Memory, make_generator
 from unlearn_cli.learning.noise import check_depends
-from unlearn_cli.learning.training import scheduled, set_learning_rate
+from unlearn_cli.learning.training import lr_factor, set_learning_rate
 from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import default_batch_size, note
@@ -89,13 +89,13 @@ def gkt(
     student_optimizer = torch.optim.Adam(fresh.parameters(), student_lr, fused=True)
     earlier, starved = Memory(memory_size, input_shape, random.device), torch.zeros(1, dtype=torch.long)
     state = (generator, generator_optimizer, fresh, student_optimizer, earlier.samples, earlier.added, starved)
-    layers = named_layers(original, input_shape, layers) if attention_weight else []
+    layers = choose_layers(original, input_shape, layers) if attention_weight else []
     dropped = forget_classes if targets == "corrected" else []
     progress = track(range(cycles), "distil", *state)
     fresh.train()
     for _ in progress:
         for optimizer, lr in ((generator_optimizer, generator_lr), (student_optimizer, student_lr)):
-            set_learning_rate(optimizer, lr * scheduled(schedule, progress.share_done))
+            set_learning_rate(optimizer, lr * lr_factor(schedule, progress.share_done))
         codes = random.normal(batch_size, code_size)
         x = generator(codes)
         teacher_outputs, student_outputs = original(x), fresh(x)

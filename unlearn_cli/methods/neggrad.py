@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.learning.training import TaskLoss, make_optimizer, training_mode
+from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode
 from unlearn_cli.runtime.progress import track
 
 SUMMARY = "gradient ascent on forget (and descent on retain)"
@@ -45,7 +45,7 @@ def neggrad(
     often than the data has them; null: as often as that.
     """
     chosen = make_optimizer(model, optimizer, lr)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     if retain_weight:
         ascend_and_descend(
             model, forget, retain, task_loss, chosen, steps, retain_weight, forget_share, max_forget_loss

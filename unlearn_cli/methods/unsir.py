@@ -28,10 +28,10 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.noise import CHUNK, Noise, learn_noise, optimise_samples
-from unlearn_cli.learning.training import outputs_of, set_learning_rate, training_mode
+from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.runtime.progress import track
-from unlearn_cli.runtime.run import found, note
+from unlearn_cli.runtime.run import note, report_setting
 from unlearn_cli.runtime.seeds import Random
 
 SUMMARY = "error-maximising noise, impair, repair; whole classes only"
@@ -113,7 +113,7 @@ def unsir(
     for _ in range(ROUNDS):
         lr *= factor
         optimizer = begin(lr)
-        found("impair_lr", round(lr, 6))
+        report_setting("impair_lr", round(lr, 6))
         accuracy = retain_accuracy(model, subset)
         if accuracy < lowest:
             note(f"unsir: a learning rate of {lr:.2g} left {accuracy:.0%} accuracy on the retain subset; it was undone")
@@ -145,7 +145,7 @@ def impair(
 ) -> None:
     """Train on retain records and, in the same batches, on noise that is drawn with replacement and labelled c."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     steps = track(subset.steps(num_steps), "impair", model, optimizer)
     for x, y in steps:
         chosen = random.integers(len(x_noise), max(1, round(noise_ratio * len(x))))
@@ -167,7 +167,7 @@ def repair(
 ) -> None:
     """Train on retain records alone: the steps from `first` to `last` of `total`, over which the rate falls to 0."""
     highest = optimizer.defaults["lr"]
-    training_mode(model, batch_norm)
+    set_training_mode(model, batch_norm)
     steps = track(subset.steps(last - first), "repair", model, optimizer)
     for x, y in steps:
         set_learning_rate(optimizer, highest * (1 - (first + steps.done) / total))
@@ -205,7 +205,7 @@ def class_proxies(
         smoothing=PROXY_SMOOTHING * spread,
         phase="proxies",
     )
-    taken = outputs_of(original, proxies.split(CHUNK)).argmax(dim=1) == labels
+    taken = predict_outputs(original, proxies.split(CHUNK)).argmax(dim=1) == labels
     for number in forget_classes:
         if not (labels[taken] == number).any():
             note(f"unsir: no retain record becomes class number {number}; nothing shows when it is forgotten")
@@ -221,7 +221,7 @@ def still_recognised(
     """
     if not all((labels == number).any() for number in forget_classes):
         return 1.0
-    probabilities = outputs_of(model, proxies.split(CHUNK)).softmax(dim=1)
+    probabilities = predict_outputs(model, proxies.split(CHUNK)).softmax(dim=1)
     recognised = probabilities[torch.arange(len(labels), device=labels.device), labels] > probability
     return max(float(recognised[labels == label].float().mean()) for label in labels.unique())
 
@@ -230,5 +230,5 @@ def retain_accuracy(model: nn.Module, subset: Batches) -> float:
     """Return the accuracy on at most CHECKED_RECORDS records of the retain subset, evenly spread."""
     stride = -(-subset.num_samples // CHECKED_RECORDS)
     checked = subset.take(torch.arange(0, subset.num_samples, stride).numpy())
-    outputs = outputs_of(model, (x for x, _ in checked.sequential(CHUNK)))
+    outputs = predict_outputs(model, (x for x, _ in checked.sequential(CHUNK)))
     return float((outputs.argmax(dim=1) == checked.targets).float().mean())

@@ -12,7 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.relearning import Relearned, make_goal, relearn, repeated
+from unlearn_cli.learning.relearning import RelearningRun, make_goal, relearn, run_repeats
 from unlearn_cli.learning.training import TaskLoss
 from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.stats.intervals import missing, ratio
@@ -39,8 +39,8 @@ def anamnesis_index(
     """Return the ratio of the mean steps, with a t interval (delta method) over pairs of repeats."""
     goal = make_goal(original, forget, test, task_loss, alpha)
 
-    def run(network: nn.Module, name: str) -> list[Relearned]:
-        return repeated(
+    def run(network: nn.Module, name: str) -> list[RelearningRun]:
+        return run_repeats(
             repeats,
             f"relearn {name}",
             lambda repeat: relearn(
@@ -51,7 +51,7 @@ def anamnesis_index(
     return index(run(model, "model"), run(reference, "reference"), max_steps)
 
 
-def index(ours: list[Relearned], theirs: list[Relearned], max_steps: int) -> Estimate:
+def index(ours: list[RelearningRun], theirs: list[RelearningRun], max_steps: int) -> Estimate:
     """Return the ratio, or why there is none."""
     n = len(ours)
     for who, runs in (("the network", ours), ("the reference", theirs)):

@@ -12,7 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.relearning import make_goal, relearn, repeated, summary
+from unlearn_cli.learning.relearning import make_goal, relearn, run_repeats, summarize_runs
 from unlearn_cli.learning.training import TaskLoss
 from unlearn_cli.plugins.types import Fraction
 from unlearn_cli.stats.results import Estimate
@@ -36,11 +36,11 @@ def relearn_time(
 ) -> Estimate:
     """Return the median number of steps over the repeats, with their range; null if most do not arrive."""
     goal = make_goal(original, forget, test, task_loss, alpha)
-    runs = repeated(
+    runs = run_repeats(
         repeats,
         "relearn",
         lambda repeat: relearn(
             model, forget, goal, task_loss, lr=lr, max_steps=max_steps, check_every=check_every, repeat=repeat
         ),
     )
-    return summary(runs, max_steps)
+    return summarize_runs(runs, max_steps)

@@ -76,7 +76,7 @@ def describe_environment(session: Session) -> dict[str, Any]:
         "predictions": str(run.predicted_in).removeprefix("torch."),
         "samples": session.samples_are,
         "processes": ranks.size(),
-        "weights_divided": processes.sharded(),
+        "weights_divided": processes.is_sharded(),
     }
 
 

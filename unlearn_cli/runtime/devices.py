@@ -14,7 +14,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if ranks.size() > 1 and name.startswith("cuda"):
-        name = of_this_process(name)
+        name = local_gpu(name)
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -27,7 +27,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def of_this_process(name: str) -> str:
+def local_gpu(name: str) -> str:
     """Return the GPU of this process; all of a host must come to the same conclusion, for one alone speaks."""
     if name != "cuda":
         raise UserError(f"--device {name}: several processes have a GPU each; use --device cuda")
@@ -42,11 +42,11 @@ def of_this_process(name: str) -> str:
 def choose_precision(name: Precision, device: torch.device) -> torch.dtype:
     """Choose by capability, never by timing: bf16 where the hardware multiplies it."""
     if name == "auto":
-        return torch.bfloat16 if multiplies_bf16(device) else torch.float32
+        return torch.bfloat16 if supports_bf16(device) else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
 
 
-def multiplies_bf16(device: torch.device) -> bool:
+def supports_bf16(device: torch.device) -> bool:
     """Say whether the hardware multiplies bf16, and, of a CPU, whether oneDNN may use it (see `ONEDNN_MAX_CPU_ISA`)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

@@ -7,7 +7,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from unlearn_cli import ranks
-from unlearn_cli.runtime.processes import of_the_first, wait_for_all
+from unlearn_cli.runtime.processes import barrier, broadcast
 from unlearn_cli.storage import atomic_files, owners
 
 
@@ -22,9 +22,9 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
             yield new
         return
     atomic_files.check_output(folder, overwrite)
-    ending = owners.suffix(owners.Owner(*map(of_the_first, astuple(owners.this()))), of_the_first(secrets.randbits(32)))
+    ending = owners.suffix(owners.Owner(*map(broadcast, astuple(owners.this()))), broadcast(secrets.randbits(32)))
     writing = atomic_files.new_folder(folder, replace=overwrite, ending=ending)
     with writing if ranks.is_first() else nullcontext(atomic_files.name_new_folder(folder, ending)) as new:
-        wait_for_all()  # it is made
+        barrier()  # it is made
         yield new
-        wait_for_all()  # nobody reads in it any more
+        barrier()  # nobody reads in it any more

@@ -12,7 +12,7 @@ from torch import Tensor
 from unlearn_cli import console, ranks
 from unlearn_cli.errors import Interrupted
 from unlearn_cli.runtime import state
-from unlearn_cli.runtime.processes import highest
+from unlearn_cli.runtime.processes import max_over_processes
 from unlearn_cli.runtime.run import Run, current
 from unlearn_cli.runtime.seeds import TorchRandom
 from unlearn_cli.runtime.state import Stateful
@@ -75,7 +75,7 @@ class Steps(Generic[T]):
                 self.done += 1
                 bar.advance()
                 late = time.monotonic() - saved > SAVE_EVERY_SECONDS
-                due = highest(STOP if run and run.stopping else SAVE if late else 0)
+                due = max_over_processes(STOP if run and run.stopping else SAVE if late else 0)
                 if due == STOP:
                     self._stop()
                 if due == SAVE:
@@ -83,7 +83,7 @@ class Steps(Generic[T]):
                     saved = time.monotonic()
         if run:
             run.in_step = False
-            if highest(int(time.monotonic() - start > WORTH_SAVING_SECONDS)):
+            if max_over_processes(int(time.monotonic() - start > WORTH_SAVING_SECONDS)):
                 self._save()
             run.cost.optimizer_steps += total
             run.curves += [Curve(phase=self.phase, name=name, values=curve) for name, curve in self._curves().items()]
@@ -116,16 +116,16 @@ class Steps(Generic[T]):
     def _save(self) -> None:
         if self._file and self.run:
             facts = {"done": self.done, "curves": self._curves(), "cost": self.run.cost.model_dump()}
-            facts |= state.salted(self.run.identity)
+            facts |= state.salt_identity(self.run.identity)
             state.save(self._file, [*self.stateful, self.run.random, TorchRandom()], facts)
 
     def _restore(self) -> int:
-        if not (self._file and self.run) or highest(int(not self._file.exists())):
+        if not (self._file and self.run) or max_over_processes(int(not self._file.exists())):
             return 0
-        if highest(int(not state.is_whole(self._file))):
+        if max_over_processes(int(not state.is_intact(self._file))):
             self._discard(self._file, "is truncated or was changed")
             return 0
-        if highest(int(not state.is_of(self._file, self.run.identity))):
+        if max_over_processes(int(not state.matches_identity(self._file, self.run.identity))):
             self._discard(self._file, "is of other records or another selection")
             return 0
         facts = state.load(self._file, [*self.stateful, self.run.random, TorchRandom()])

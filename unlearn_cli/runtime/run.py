@@ -18,7 +18,7 @@ from unlearn_cli.errors import Interrupted
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.devices import Precision, choose_device, choose_precision
 from unlearn_cli.runtime.profile import Clock
-from unlearn_cli.runtime.seeds import Random, derive
+from unlearn_cli.runtime.seeds import Random, derive_seed
 from unlearn_cli.stats.results import Cost, Curve
 
 DEFAULT_BATCH_SIZE = 128
@@ -45,8 +45,8 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     phases: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    found: dict[str, float] = field(default_factory=dict)
-    shown: dict[str, tuple[Tensor, list[int]]] = field(default_factory=dict)
+    chosen_settings: dict[str, float] = field(default_factory=dict)
+    shown_samples: dict[str, tuple[Tensor, list[int]]] = field(default_factory=dict)
     resumed: bool = False
     stopping: bool = False
     in_step: bool = False
@@ -64,7 +64,7 @@ class Run:
         enabled = self.precision != torch.float32
         return torch.autocast(self.device.type, self.precision, enabled=enabled, cache_enabled=False)
 
-    def place(self, model: nn.Module, *, whole: bool = False) -> nn.Module:
+    def to_device(self, model: nn.Module, *, whole: bool = False) -> nn.Module:
         """Bring a network to the device, into the run's memory format, and over its processes.
 
         `whole`: it is not divided, but works alike in every process; for what reaches into it or copies it.
@@ -89,10 +89,10 @@ class Run:
 
     def fresh_weights(self, stream: str) -> AbstractContextManager[None]:
         """Inside, networks that are built draw their weights from the named stream."""
-        return _seeded(derive(self.seed, "weights", stream))
+        return _seeded(derive_seed(self.seed, "weights", stream))
 
     @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
+    def measure_time(self, name: str) -> Iterator[None]:
         """Add the wall time of what happens inside to the report."""
         start = time.perf_counter()
         part = CLOCKED.get(name)
@@ -105,7 +105,7 @@ class Run:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     @contextmanager
-    def counted(self, *models: nn.Module) -> Iterator[None]:
+    def count_samples(self, *models: nn.Module) -> Iterator[None]:
         """Count the samples that go forward and backward through these networks."""
         handles = [model.register_forward_hook(self._count) for model in models]
         if self.clock:
@@ -145,7 +145,7 @@ def inference() -> Iterator[None]:
         yield
 
 
-def count(samples: int) -> None:
+def add_samples(samples: int) -> None:
     """Count samples that went forward and backward where hooks cannot see them, such as under vmap."""
     if _current:
         _current[-1].cost.samples_forward += samples
@@ -159,16 +159,16 @@ def note(text: str) -> None:
         _current[-1].notes.append(text)
 
 
-def found(name: str, value: float) -> None:
+def report_setting(name: str, value: float) -> None:
     """Tell the report the value of a setting that the method found by itself; without a run, do nothing."""
     if _current:
-        _current[-1].found[name] = value
+        _current[-1].chosen_settings[name] = value
 
 
-def show(name: str, samples: Tensor, classes: list[int]) -> None:
+def show_samples(name: str, samples: Tensor, classes: list[int]) -> None:
     """Hand samples (K, B, *shape) made for these classes to the report, which draws them; without a run, do nothing."""
     if _current:
-        _current[-1].shown[name] = (samples.detach(), classes)
+        _current[-1].shown_samples[name] = (samples.detach(), classes)
 
 
 @contextmanager
@@ -196,10 +196,14 @@ def start(
     run.predicted_in = torch.bfloat16 if precision == "bf16" else torch.float32
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic CUDA matrix products need
     num_threads = torch.get_num_threads()
-    handlers = {number: signal.signal(number, run_handler(run)) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.signal(number, make_signal_handler(run)) for number in (signal.SIGTERM, signal.SIGINT)}
     _current.append(run)
     try:
-        with _deterministic(chosen), processes.start(chosen, sharded=shard), _seeded(derive(seed, "everything else")):
+        with (
+            _deterministic(chosen),
+            processes.start(chosen, sharded=shard),
+            _seeded(derive_seed(seed, "everything else")),
+        ):
             yield run
     finally:
         _current.remove(run)
@@ -228,7 +232,7 @@ def _deterministic(device: torch.device) -> Iterator[None]:
         settings.fill_uninitialized_memory = filled
 
 
-def run_handler(run: Run):  # noqa: ANN201 - the type of signal handlers has no public name
+def make_signal_handler(run: Run):  # noqa: ANN201 - the type of signal handlers has no public name
     """Return a signal handler: the first signal ends the run after the step, a second one at once."""
 
     def handle(number: int, frame: FrameType | None) -> None:

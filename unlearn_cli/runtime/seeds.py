@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 
 
-def derive(seed: int, *names: str | int) -> int:
+def derive_seed(seed: int, *names: str | int) -> int:
     """Return the seed of the stream with these names: 63 bits of a SHA-256 over the root seed and the names."""
     digest = hashlib.sha256("/".join(str(part) for part in (seed, *names)).encode()).digest()
     return int.from_bytes(digest[:8]) >> 1
 
 
-def generator(seed: int, *names: str | int) -> torch.Generator:
+def stream_generator(seed: int, *names: str | int) -> torch.Generator:
     """Return a generator for one named stream. It lives on the CPU, so that every device sees the same numbers."""
-    return torch.Generator().manual_seed(derive(seed, *names))
+    return torch.Generator().manual_seed(derive_seed(seed, *names))
 
 
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a tensor to a device. A GPU need not have done all its work before: CUDA keeps what it was given to copy."""
     return tensor.to(device, non_blocking=device.type == "cuda")
 
@@ -26,24 +26,24 @@ class Random:
     """The run's source of random tensors: drawn on the CPU from one stream, handed out on the run's device."""
 
     def __init__(self, seed: int, name: str, device: torch.device | None = None) -> None:
-        self.generator = generator(seed, name)
+        self.generator = stream_generator(seed, name)
         self.device = device or torch.device("cpu")
 
     def normal(self, *shape: int) -> Tensor:
         """Return independent draws from N(0, 1)."""
-        return sent(torch.randn(shape, generator=self.generator), self.device)
+        return to_device(torch.randn(shape, generator=self.generator), self.device)
 
     def uniform(self, *shape: int) -> Tensor:
         """Return independent draws from [0, 1)."""
-        return sent(torch.rand(shape, generator=self.generator), self.device)
+        return to_device(torch.rand(shape, generator=self.generator), self.device)
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Return independent whole numbers from 0 to `high` - 1."""
-        return sent(torch.randint(high, shape, generator=self.generator), self.device)
+        return to_device(torch.randint(high, shape, generator=self.generator), self.device)
 
     def permutation(self, n: int) -> Tensor:
         """Return the numbers from 0 to n - 1 in random order."""
-        return sent(torch.randperm(n, generator=self.generator), self.device)
+        return to_device(torch.randperm(n, generator=self.generator), self.device)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"state": self.generator.get_state()}

@@ -18,8 +18,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from unlearn_cli import ranks
-from unlearn_cli.runtime.processes import is_divided, weight_like
-from unlearn_cli.runtime.tensor_file import Stored, write_tensors
+from unlearn_cli.runtime.processes import distribute_weight, is_distributed
+from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 from unlearn_cli.storage.atomic_files import output_file
 
 NO_DIGEST = "0" * 64
@@ -42,7 +42,7 @@ def save(path: Path, things: list[Stateful | Tensor], facts: dict[str, Any]) -> 
     structure = _flatten(states, "", tensors)
     metadata = {"structure": json.dumps(structure), "facts": json.dumps(facts), "digest": NO_DIGEST}
     with output_file(path) if ranks.is_first() else nullcontext(path) as new:
-        write_tensors(new, Stored(tensors), metadata)
+        write_tensors(new, LazyTensors(tensors), metadata)
         if ranks.is_first():
             new.chmod(0o600)  # weights that know what is to be forgotten, and the salt
             new.parent.chmod(0o700)
@@ -50,7 +50,7 @@ def save(path: Path, things: list[Stateful | Tensor], facts: dict[str, Any]) -> 
 
 
 @contextmanager
-def sealed(key: bytes) -> Iterator[None]:
+def seal_with(key: bytes) -> Iterator[None]:
     """Inside, the digests of states have this key: who lacks it cannot change a state unnoticed."""
     token = _seal_key.set(key)
     try:
@@ -59,7 +59,7 @@ def sealed(key: bytes) -> Iterator[None]:
         _seal_key.reset(token)
 
 
-def is_whole(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Say whether a file is as `save` wrote it, with the same key."""
     if not path.is_file():
         return False
@@ -109,13 +109,13 @@ def load(path: Path, things: list[Stateful | Tensor]) -> dict[str, Any]:
     return json.loads(metadata["facts"])
 
 
-def salted(identity: str) -> dict[str, str]:
+def salt_identity(identity: str) -> dict[str, str]:
     """Return a digest of what a run works on, with the salt that only its state has: facts to be saved with it."""
     salt = secrets.token_bytes(32)
     return {"salt": salt.hex(), "identity": _with_salt(salt, identity)}
 
 
-def is_of(path: Path, identity: str) -> bool:
+def matches_identity(path: Path, identity: str) -> bool:
     """Say whether a file that is whole was saved by a run that worked on the same."""
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["facts"])
@@ -131,7 +131,7 @@ def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
     """Replace each tensor by its name; dictionaries become lists of pairs, to keep whole numbers as keys."""
     if isinstance(value, Tensor):
         tensors[name] = value
-        if is_divided(value):
+        if is_distributed(value):
             return {"weight": name}
         return {"tensor": name} if value.is_contiguous() else {"strided": [name, list(value.stride())]}
     if isinstance(value, dict):
@@ -144,7 +144,7 @@ def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
 def _unflatten(node: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
     kind, value = next(iter(node.items()))
     if kind in ("tensor", "weight"):
-        return weight_like(tensors[value]) if kind == "weight" else tensors[value]
+        return distribute_weight(tensors[value]) if kind == "weight" else tensors[value]
     if kind == "strided":  # fused optimizers read what they keep of a weight in the weight's own order in memory
         stored = tensors[value[0]]
         return torch.empty_strided(stored.shape, value[1], dtype=stored.dtype).copy_(stored)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from unlearn_cli import ranks
-from unlearn_cli.runtime.processes import whole
+from unlearn_cli.runtime.processes import full_tensor
 
 TYPES = {  # in safetensors' own order, the widest first: so every tensor begins at a multiple of its item size
     torch.uint64: "U64",
@@ -37,7 +37,7 @@ TYPES = {  # in safetensors' own order, the widest first: so every tensor begins
 ALIGNMENT = 8  # of where the tensors begin, in bytes
 
 
-class Stored(Mapping[str, Tensor]):
+class LazyTensors(Mapping[str, Tensor]):
     """Tensors as they are written: each is brought together and copied when it is asked for, and not kept.
 
     `like` are tensors whose dtypes are taken. Of weights that are divided among processes all must ask for the same
@@ -48,7 +48,7 @@ class Stored(Mapping[str, Tensor]):
         self.tensors, self.like = tensors, like or {}
 
     def __getitem__(self, name: str) -> Tensor:
-        return whole(self.tensors[name].detach()).to("cpu", self.dtype(name)).contiguous()
+        return full_tensor(self.tensors[name].detach()).to("cpu", self.dtype(name)).contiguous()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.tensors)
@@ -62,18 +62,18 @@ class Stored(Mapping[str, Tensor]):
     def num_bytes(self, name: str) -> int:
         return self.tensors[name].numel() * self.dtype(name).itemsize
 
-    def some(self, names: Iterable[str]) -> "Stored":
+    def some(self, names: Iterable[str]) -> "LazyTensors":
         """Return those of these names."""
-        return Stored({name: self.tensors[name] for name in names}, self.like)
+        return LazyTensors({name: self.tensors[name] for name in names}, self.like)
 
 
-def write_tensors(path: Path, tensors: Stored, metadata: dict[str, str]) -> Path:
+def write_tensors(path: Path, tensors: LazyTensors, metadata: dict[str, str]) -> Path:
     """Write one safetensors file. All processes must call this, for each has its part; the first one writes."""
     place = {dtype: number for number, dtype in enumerate(TYPES)}
     names = sorted(tensors, key=lambda name: (place[tensors.dtype(name)], name))
     with path.open("wb") if ranks.is_first() else nullcontext() as file:
         if file:
-            file.write(header(tensors, names, metadata))
+            file.write(format_header(tensors, names, metadata))
         for name in names:
             _write(file, tensors[name])
     return path
@@ -81,10 +81,10 @@ def write_tensors(path: Path, tensors: Stored, metadata: dict[str, str]) -> Path
 
 def _write(file: BinaryIO | None, tensor: Tensor) -> None:
     if file:
-        file.write(content(tensor))
+        file.write(tensor_bytes(tensor))
 
 
-def header(tensors: Stored, names: list[str], metadata: dict[str, str]) -> bytes:
+def format_header(tensors: LazyTensors, names: list[str], metadata: dict[str, str]) -> bytes:
     """Return what stands before the tensors: its length, and JSON that says where each lies, padded with spaces."""
     entries: dict[str, object] = {"__metadata__": metadata}
     end = 0
@@ -97,6 +97,6 @@ def header(tensors: Stored, names: list[str], metadata: dict[str, str]) -> bytes
     return length.to_bytes(8, "little") + text.ljust(length)
 
 
-def content(tensor: Tensor) -> memoryview:
+def tensor_bytes(tensor: Tensor) -> memoryview:
     """Return the bytes of a contiguous tensor on the CPU, without a copy."""
     return tensor.reshape(-1).view(torch.uint8).numpy().data
