@@ -8,7 +8,7 @@ from unlearn_cli.schema import manifest
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.sources import Table
 from unlearn_cli.schema.spelling import number_of, text_of
-from unlearn_cli.storage.remote import url_of
+from unlearn_cli.storage.remote import parse_url
 
 NAME = '\U0001f600 \x7f \x85 "no" 1e-4'
 MANIFEST = """\
@@ -51,7 +51,7 @@ def test_absolute_paths_and_urls_stay_what_they_are(place: str, tmp_path: Path) 
     found = made(tmp_path, place, tmp_path / "runs")
     assert found.data is not None and found.data.test is not None and isinstance(found.data.test.spec, Table)
     path = found.data.test.spec.path
-    assert (url_of(path) or str(path)) == place
+    assert (parse_url(path) or str(path)) == place
 
 
 def test_runs_may_lie_behind_a_link(tmp_path: Path) -> None:

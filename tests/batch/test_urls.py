@@ -21,7 +21,7 @@ KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
 @pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("UNLEARN_CLI_CACHE", str(tmp_path / "cache"))
-    remote.local.cache_clear()
+    remote.fetch_once.cache_clear()
     system = fsspec.filesystem("memory")
     system.store.clear()
     yield system
@@ -48,7 +48,7 @@ def project(memory: Any, original: Path, tmp_path: Path) -> Path:
 def test_a_batch_works_on_what_is_behind_urls(project: Path, memory: Any) -> None:
     ask(project, "DSR-1", ids=["rec-1", "rec-2"])
     document(project)
-    pointer = remote_versions.published("memory://bucket/models")
+    pointer = remote_versions.read_pointer("memory://bucket/models")
     assert pointer is not None and pointer["version"] == "v0001"
     assert pointer["files"]["model.safetensors"] == regular_files.sha256(
         project / "models" / "current" / "model.safetensors"
@@ -66,10 +66,10 @@ def test_vacuum_removes_the_copies_and_the_next_run_fetches_them_again(project: 
     assert [name for name in removed if name.startswith("copy of memory://bucket/train.csv")]
     assert list((tmp_path / "cache").rglob("*.csv")) == []
     assert document(project, "--verify")["findings"] == []
-    remote.local.cache_clear()  # another night, another process
+    remote.fetch_once.cache_clear()  # another night, another process
     ask(project, "DSR-2", ids=["rec-2"])
     document(project)
-    pointer = remote_versions.published("memory://bucket/models")
+    pointer = remote_versions.read_pointer("memory://bucket/models")
     assert pointer is not None and pointer["version"] == "v0002"
 
 

@@ -54,7 +54,7 @@ def test_half_precision_weights_are_computed_in_fp32_and_written_back_in_their_o
     model = network()
     halves = {name: t.half() if t.is_floating_point() else t for name, t in model.state_dict().items()}
     loaded = checkpoint.load(saved(tmp_path, halves))
-    checkpoint.fit(model, loaded)
+    checkpoint.load_weights(model, loaded)
     assert model[3].weight.dtype == torch.float32  # type: ignore[union-attr]
     again = checkpoint.load(checkpoint.save(tmp_path, model.state_dict(), {}, loaded))
     assert same(halves, again.tensors)
@@ -77,7 +77,7 @@ def test_every_mismatch_is_listed_by_name_in_one_error(tmp_path: Path) -> None:
     weights["3.weight"] = torch.zeros(5, 5)
     del weights["0.bias"]
     with pytest.raises(UserError) as error:
-        checkpoint.fit(network(), checkpoint.load(saved(tmp_path, weights)))
+        checkpoint.load_weights(network(), checkpoint.load(saved(tmp_path, weights)))
     text = str(error.value)
     assert "missing: 0.bias" in text
     assert "unexpected: extra" in text
@@ -87,7 +87,7 @@ def test_every_mismatch_is_listed_by_name_in_one_error(tmp_path: Path) -> None:
 def test_old_checkpoints_without_batch_counters_are_taken(tmp_path: Path) -> None:
     weights = {name: t for name, t in network().state_dict().items() if not name.endswith("num_batches_tracked")}
     model = network()
-    checkpoint.fit(model, checkpoint.load(saved(tmp_path, weights)))
+    checkpoint.load_weights(model, checkpoint.load(saved(tmp_path, weights)))
     assert torch.equal(model.state_dict()["0.weight"], weights["0.weight"])
 
 

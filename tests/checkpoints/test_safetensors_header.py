@@ -92,6 +92,6 @@ def test_only_regular_files_are_opened(tmp_path: Path, monkeypatch: pytest.Monke
     with socket.socket(socket.AF_UNIX) as listening:
         os.chdir(tmp_path)
         listening.bind("socket")
-    for read in (regular_files.open_regular, regular_files.regular_file):
+    for read in (regular_files.open_regular, regular_files.require_regular_file):
         with pytest.raises(UserError, match="is a socket; expected a regular file"):
             read(Path("socket"))

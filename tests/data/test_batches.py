@@ -17,7 +17,7 @@ from torch import Tensor
 from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop, augment, draw
 from unlearn_cli.data.batches import Batches, Epochs, Scaling
 from unlearn_cli.data.dataset import Split
-from unlearn_cli.data.records import ArrayInputs, array_inputs, from_arrays
+from unlearn_cli.data.records import ArrayInputs, from_arrays, make_array_inputs
 from unlearn_cli.data.stores import MemoryStore, StreamedStore, open_store
 
 N, SHAPE = 23, (3, 6, 5)
@@ -29,7 +29,7 @@ BOTH: tuple[Augmentation, ...] = (HorizontalFlip(), RandomCrop(2))
 
 
 def batches(*, memory_budget: int = 2**20, rows: np.ndarray = ROWS, **changes: Any) -> Batches:
-    inputs = array_inputs("train", IMAGES, list(SHAPE))
+    inputs = make_array_inputs("train", IMAGES, list(SHAPE))
     split = Split("retain", from_arrays("train", inputs, LABELS), rows, LABELS[rows])
     store = open_store(inputs, SHAPE, CPU, memory_budget)
     scaling = Scaling(255.0, torch.tensor(0.4), torch.tensor(0.2))
@@ -68,7 +68,7 @@ def test_what_fits_the_budget_lies_in_memory_and_the_rest_is_streamed() -> None:
 )  # fmt: skip
 def test_samples_that_lie_in_memory_as_they_are_needed_are_not_copied(stored: np.ndarray, shared: bool) -> None:
     shape = SHAPE if stored.ndim == 4 and stored.shape[1] != 1 else (1, *SHAPE[1:])
-    inputs = array_inputs("train", stored, list(shape))
+    inputs = make_array_inputs("train", stored, list(shape))
     store = open_store(inputs, shape, CPU, 2**20)
     assert isinstance(store, MemoryStore)
     assert np.array_equal(store.samples.numpy(), inputs.take(np.arange(N)))

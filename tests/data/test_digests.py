@@ -8,9 +8,9 @@ import pytest
 
 from tests.data.test_sources import opened
 from unlearn_cli.data import digests
-from unlearn_cli.data.dataset import Dataset, halved
-from unlearn_cli.data.digests import are_among, digests_of, last_bits
-from unlearn_cli.data.selection import duplicates
+from unlearn_cli.data.dataset import Dataset, take_half
+from unlearn_cli.data.digests import are_among, digest_samples, last_bits
+from unlearn_cli.data.selection import find_duplicates
 from unlearn_cli.evaluation.inputs import content_digest
 
 
@@ -22,7 +22,7 @@ def test_all_bytes_of_a_digest_count_zeros_at_its_end_too() -> None:
     samples = [str(number).encode() for number in range(2000)]  # some of their digests end with a zero
     expected = plain(samples)
     assert any(digest.endswith(b"\0") for digest in expected)
-    found = digests_of(samples, len(samples))
+    found = digest_samples(samples, len(samples))
     assert found.tobytes() == b"".join(expected)
     assert last_bits(found).tolist() == [digest[-1] & 1 for digest in expected]
     assert last_bits(found[::3]).tolist() == [digest[-1] & 1 for digest in expected[::3]]
@@ -31,7 +31,9 @@ def test_all_bytes_of_a_digest_count_zeros_at_its_end_too() -> None:
 @pytest.mark.parametrize("chunk", [1, 7, 2**16])
 def test_known_digests_are_found(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digests, "CHUNK", chunk)
-    some, known = (digests_of([b"%d" % n for n in numbers], len(numbers)) for numbers in (range(50), range(40, 90, 2)))
+    some, known = (
+        digest_samples([b"%d" % n for n in numbers], len(numbers)) for numbers in (range(50), range(40, 90, 2))
+    )
     assert np.flatnonzero(are_among(some, known)).tolist() == [40, 42, 44, 46, 48]
     assert not are_among(some, known[:0]).any()
     assert are_among(some[:0], known).shape == (0,)
@@ -51,11 +53,11 @@ def test_copies_and_halves_are_those_of_the_plain_digests(tmp_path: Path) -> Non
     train, forget = dataset.split("train"), dataset.split("forget")
     assert np.flatnonzero(train.copies_of(forget)).tolist() == [0, 1, 2, 3, 4, 30, 31, 32, 33, 34]
     mask = np.isin(np.arange(40), forget.rows)
-    assert duplicates(train.records, mask).tolist() == [30, 31, 32, 33, 34]
+    assert find_duplicates(train.records, mask).tolist() == [30, 31, 32, 33, 34]
     samples = train.records.inputs.take(train.rows)
     bits = np.array([digest[-1] & 1 for digest in plain([sample.tobytes() for sample in samples])])
     for bit, half in enumerate(("selection", "verdict")):
-        assert halved(dataset, half).split("test").rows.tolist() == np.flatnonzero(bits == bit).tolist()
+        assert take_half(dataset, half).split("test").rows.tolist() == np.flatnonzero(bits == bit).tolist()
 
 
 def test_the_digest_of_a_splits_content_is_of_rows_labels_and_samples_in_this_order(tmp_path: Path) -> None:

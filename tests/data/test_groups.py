@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from unlearn_cli.data.dataset import Dataset, Split, halved, open_dataset
+from unlearn_cli.data.dataset import Dataset, Split, open_dataset, take_half
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.manifest import Manifest
 
@@ -107,7 +107,7 @@ def test_a_record_without_a_group_is_a_cluster_of_its_own_and_counted(tmp_path: 
 
 def test_no_person_lies_in_both_halves(tmp_path: Path) -> None:
     dataset = opened(tmp_path)
-    selection, verdict = (groups_of(halved(dataset, half).split("test")) for half in ("selection", "verdict"))
+    selection, verdict = (groups_of(take_half(dataset, half).split("test")) for half in ("selection", "verdict"))
     assert not len(np.intersect1d(selection, verdict))
     assert len(selection) + len(verdict) == len(dataset.split("test"))
     assert min(len(np.unique(selection)), len(np.unique(verdict))) > PERSONS // 3
@@ -115,13 +115,13 @@ def test_no_person_lies_in_both_halves(tmp_path: Path) -> None:
 
 def test_the_half_of_a_person_depends_on_nobody_else(tmp_path: Path) -> None:
     first = opened(tmp_path)
-    halves = [set(groups_of(halved(first, "selection").split("test")).tolist())]
+    halves = [set(groups_of(take_half(first, "selection").split("test")).tolist())]
     data = {"group": "person", "train": write_table(tmp_path / "train.csv", range(PERSONS)),
              "test": write_table(tmp_path / "test.csv", range(PERSONS, 3 * PERSONS))}  # fmt: skip
     other = open_dataset(manifest(data).data_sections)
     here = set(groups_of(other.split("test")).tolist())
     both = here & set(groups_of(first.split("test")).tolist())
-    chosen = set(groups_of(halved(other, "selection").split("test")).tolist())
+    chosen = set(groups_of(take_half(other, "selection").split("test")).tolist())
     assert chosen & both == halves[0] & both
 
 
@@ -131,7 +131,7 @@ def test_one_person_cannot_be_halved(tmp_path: Path) -> None:
     dataset = open_dataset(manifest(data).data_sections)
     with pytest.raises(UserError, match="half has no group of records; give it more, or take --half all"):
         for half in ("selection", "verdict"):
-            halved(dataset, half)
+            take_half(dataset, half)
 
 
 def test_windows_of_one_series_are_one_group(tmp_path: Path) -> None:

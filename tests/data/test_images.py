@@ -20,7 +20,7 @@ from tests.tiny import invoke
 from unlearn_cli.batch.resolve.source_connection import open_table
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.images import image_files
-from unlearn_cli.data.images.image_check import look_at
+from unlearn_cli.data.images.image_check import scan_images
 from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.records import StoredInput
 from unlearn_cli.data.stores import StreamedStore
@@ -95,7 +95,7 @@ def train_folder(path: Path) -> Path:
     ("x.gif", "GIF"), ("x.pgm", "PPM"), ("x.ppm", "PPM"), ("x.png", "JPEG"), ("x.jp2", "JPEG2000"), ("x.avif", "AVIF"),
 ])  # fmt: skip
 def test_the_content_decides_whether_a_file_is_an_image(name: str, format: str, tmp_path: Path) -> None:
-    if format not in image_files.formats() or (format == "AVIF" and not features.check("avif")):
+    if format not in image_files.list_formats() or (format == "AVIF" and not features.check("avif")):
         pytest.skip("this Pillow does not read it")
     (tmp_path / "a").mkdir()
     grey().save(tmp_path / "a" / name, format)
@@ -120,7 +120,7 @@ def test_only_one_module_opens_images() -> None:
     package = Path(image_files.__file__).parents[1]
     opening = [path.name for path in package.rglob("*.py") if "Image.open(" in path.read_text(encoding="utf-8")]
     assert opening == ["images.py"]
-    assert not {"EPS", "FPX", "MIC", "WMF", "PDF", "ICO", "PSD"} & set(image_files.formats())
+    assert not {"EPS", "FPX", "MIC", "WMF", "PDF", "ICO", "PSD"} & set(image_files.list_formats())
 
 
 # What is left out.
@@ -589,7 +589,7 @@ def test_unreadable_is_for_images() -> None:
 def test_damaged_images_of_every_format_are_refused_and_nothing_else(tmp_path: Path) -> None:
     """Bytes are changed at random: what comes back is an image or an error of ours."""
     random = np.random.default_rng(7)
-    for format in image_files.formats():
+    for format in image_files.list_formats():
         if format in ("DIB", "AVIF") and not features.check("avif"):
             continue
         stored = BytesIO()
@@ -603,6 +603,6 @@ def test_damaged_images_of_every_format_are_refused_and_nothing_else(tmp_path: P
         damaged = ImageFiles(tmp_path, names, StoredInput([3, SIDE, SIDE], SIDE, scale=255))
         for row in range(60):
             try:
-                look_at(damaged, np.array([row]), "x", decode=True)
+                scan_images(damaged, np.array([row]), "x", decode=True)
             except UserError as error:
                 assert str(error).startswith("x: ")

@@ -10,8 +10,8 @@ import pytest
 
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.data.formats import sklearn_sets
-from unlearn_cli.data.notices import Notice, counted
-from unlearn_cli.data.records import array_inputs, choose, from_arrays
+from unlearn_cli.data.notices import Notice, make_notices
+from unlearn_cli.data.records import choose_records, from_arrays, make_array_inputs
 
 NOTICES = (Notice("data.train", "hidden files, left out", 2), Notice("data.train", "odd <files>, left out", 1))
 
@@ -28,7 +28,7 @@ def source(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_kind_is_listed_that_did_not_occur() -> None:
-    assert counted("data.test", {"b": 2, "a": 1, "c": 0}) == (
+    assert make_notices("data.test", {"b": 2, "a": 1, "c": 0}) == (
         Notice("data.test", "a", 1),
         Notice("data.test", "b", 2),
     )
@@ -36,9 +36,9 @@ def test_no_kind_is_listed_that_did_not_occur() -> None:
 
 def test_chosen_records_keep_the_notices() -> None:
     records = replace(
-        from_arrays("data.train", array_inputs("x", np.zeros((3, 2)), [2]), np.arange(3)), notices=NOTICES
+        from_arrays("data.train", make_array_inputs("x", np.zeros((3, 2)), [2]), np.arange(3)), notices=NOTICES
     )
-    assert choose(records, np.array([1])).notices == NOTICES
+    assert choose_records(records, np.array([1])).notices == NOTICES
 
 
 @pytest.mark.usefixtures("source")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.data.test_sources import opened
 from unlearn_cli.data.dataset import Split
-from unlearn_cli.data.notices import as_lines
+from unlearn_cli.data.notices import format_notices
 from unlearn_cli.errors import UserError
 
 X, Y = np.arange(24.0, dtype=np.float32).reshape(6, 4), np.arange(6) % 2
@@ -66,7 +66,7 @@ def test_members_that_are_no_arrays_are_counted_and_refused_where_they_are_neede
     objects = io.BytesIO()
     np.save(objects, np.array([{}] * 6, dtype=object), allow_pickle=True)
     path = npz(tmp_path, [("readme.txt", b"text"), ("o.npy", objects.getvalue()), ("bad.npy", b"\x93NUMPY")], x=X, y=Y)
-    assert as_lines(train(path).records.notices) == [
+    assert format_notices(train(path).records.notices) == [
         "data.train: arrays that are no plain numbers or text, left out: 3"
     ]
     for name in ("o", "bad", "readme.txt"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.data.dataset import Dataset, open_dataset
-from unlearn_cli.data.labels import class_numbers, label_numbers
+from unlearn_cli.data.labels import find_class_numbers, find_label_numbers
 from unlearn_cli.data.tables.ids_file import read_ids
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.inputs import Opened, count_duplicates, find_copies
@@ -126,7 +126,7 @@ ANIMALS, PADDED, NUMBERS = ["cat", "dog", "eel", "fox"], ["01", "02", "03", "10"
     ],
 )  # fmt: skip
 def test_a_class_is_the_one_that_is_written_so(listed: list[Any], classes: list[Any], expected: list[int]) -> None:
-    assert class_numbers(listed, classes, "forget.classes") == expected
+    assert find_class_numbers(listed, classes, "forget.classes") == expected
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_class_is_the_one_that_is_written_so(listed: list[Any], classes: list[
 )  # fmt: skip
 def test_a_class_that_is_not_written_so_is_refused(listed: list[Any], classes: list[Any], message: str) -> None:
     with pytest.raises(UserError) as caught:
-        class_numbers(listed, classes, "forget.classes")
+        find_class_numbers(listed, classes, "forget.classes")
     assert message in str(caught.value)
 
 
@@ -164,7 +164,7 @@ def test_a_class_that_is_not_written_so_is_refused(listed: list[Any], classes: l
 def test_a_label_is_a_position_only_where_no_class_is_a_number(
     labels: list[Any], classes: list[Any], expected: list[int | None]
 ) -> None:
-    assert label_numbers(labels, classes) == expected
+    assert find_label_numbers(labels, classes) == expected
 
 
 @pytest.mark.parametrize("kind", ["npz", "csv", "parquet"])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.data import strings
-from unlearn_cli.data.strings import Strings, as_strings, in_order, joined, pack
+from unlearn_cli.data.strings import Strings, concatenate, iterate_sorted, pack, to_strings
 
 LETTERS = ["a", "b", "/", "\0", "\u00e9", "\u6570", "\udce9", "\U0001f600", "z", "0"]  # a surrogate among them
 
@@ -32,14 +32,14 @@ def test_some_of_them_are_picked_by_rows_in_any_order() -> None:
     assert picked.tolist() == [listed[row] for row in rows]
     assert picked[picked.order()].tolist() == sorted(picked.tolist())
     assert picked[10:20].tolist() == picked.tolist()[10:20]
-    assert joined([picked, pack([]), pack([listed])]).tolist() == picked.tolist() + listed
+    assert concatenate([picked, pack([]), pack([listed])]).tolist() == picked.tolist() + listed
 
 
 def test_they_are_counted_found_and_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strings, "CHUNK", 7)
     listed = words(300, 2)
     packed = pack([listed])
-    different, numbers = packed.numbered()
+    different, numbers = packed.factorize()
     assert different == sorted(set(listed))
     assert [different[number] for number in numbers] == listed
     wanted = set(listed[:5]) | {"not there"}
@@ -48,19 +48,19 @@ def test_they_are_counted_found_and_numbered(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_string_that_is_there_twice_is_named_and_the_most_frequent_first() -> None:
-    assert pack([["b", "a", "c"]]).repeated() is None
-    assert pack([]).repeated() is None
-    assert pack([["b", "a", "b", "c", "a", "c", "c"]]).repeated() == "c"
-    assert pack([["b", "a", "b", "a"]]).repeated() == "a"
+    assert pack([["b", "a", "c"]]).find_duplicate() is None
+    assert pack([]).find_duplicate() is None
+    assert pack([["b", "a", "b", "c", "a", "c", "c"]]).find_duplicate() == "c"
+    assert pack([["b", "a", "b", "a"]]).find_duplicate() == "a"
 
 
 def test_numbers_become_the_strings_that_numpy_makes_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strings, "CHUNK", 3)
     for values in (np.arange(11), np.array([0.1, 1e20, -3.0, np.nan]), np.array(["x", "yy"])):
-        assert as_strings(values).tolist() == values.astype(str).tolist()
-    assert as_strings(np.array([True, False])).tolist() == ["true", "false"], "as YAML and JSON write them"
+        assert to_strings(values).tolist() == values.astype(str).tolist()
+    assert to_strings(np.array([True, False])).tolist() == ["true", "false"], "as YAML and JSON write them"
     packed = pack([["x"]])
-    assert as_strings(packed) is packed
+    assert to_strings(packed) is packed
 
 
 @pytest.mark.parametrize("values", [
@@ -70,8 +70,8 @@ def test_numbers_become_the_strings_that_numpy_makes_of_them(monkeypatch: pytest
 def test_values_come_in_the_order_of_their_text(values: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(strings, "CHUNK", 100)
     expected = sorted(values.astype(str).tolist())
-    assert [text for chunk in in_order(values) for text in chunk] == expected
-    assert [text for chunk in in_order(as_strings(values)) for text in chunk] == expected
+    assert [text for chunk in iterate_sorted(values) for text in chunk] == expected
+    assert [text for chunk in iterate_sorted(to_strings(values)) for text in chunk] == expected
 
 
 def test_they_take_few_bytes_each_and_tell_nothing_when_they_are_printed() -> None:

@@ -10,9 +10,9 @@ from PIL import Image
 
 from tests.data.test_sources import opened
 from unlearn_cli.data.dataset import Split
-from unlearn_cli.data.notices import as_lines
+from unlearn_cli.data.notices import format_notices
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage.path_patterns import MAX_SHARDS, shards
+from unlearn_cli.storage.path_patterns import MAX_SHARDS, expand_range
 
 SHAPE = [3, 4, 4]
 BLOCK = 512
@@ -150,7 +150,7 @@ def test_what_belongs_to_no_record_is_counted(tmp_path: Path) -> None:
     extra = [("._000.png", b"?"), (".DS_Store", b"?"), ("000.txt", b"?"), ("001.seg.npy", b"?"), ("001.a-b", b"?")]
     members = sorted([*records(2), *extra])
     found = train(tmp_path, shard(folder, *members)).records
-    assert as_lines(found.notices) == [
+    assert format_notices(found.notices) == [
         "data.train: files of shards ending in .npy, left out: 1",
         "data.train: files of shards ending in .txt, left out: 1",
         "data.train: files of shards of another ending, left out: 1",
@@ -175,10 +175,10 @@ def test_a_label_that_is_none_is_refused(label: bytes, tmp_path: Path) -> None:
 
 def test_a_range_is_bounded_before_it_is_expanded() -> None:
     with pytest.raises(UserError, match=f"1000000000 files; expected from 1 to {MAX_SHARDS}"):
-        shards(Path("train-{000000000..999999999}.tar"))
+        expand_range(Path("train-{000000000..999999999}.tar"))
     with pytest.raises(UserError, match="stands for 0 files"):
-        shards(Path("train-{3..2}.tar"))
-    assert len(shards(Path("train-{0..9}.tar"))) == 10
+        expand_range(Path("train-{3..2}.tar"))
+    assert len(expand_range(Path("train-{0..9}.tar"))) == 10
 
 
 def test_a_pipe_is_not_opened(tmp_path: Path) -> None:

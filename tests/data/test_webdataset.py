@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.data.test_sources import HEIGHT, IMAGES, LABELS, WIDTH, opened, picture, samples, web_dataset
-from unlearn_cli.data.formats.webdataset import shards
 from unlearn_cli.data.strings import Strings
 from unlearn_cli.errors import UserError
+from unlearn_cli.storage.path_patterns import expand_range
 
 SHAPE = [3, HEIGHT, WIDTH]
 
@@ -149,5 +149,5 @@ def test_an_image_that_is_none_is_named_by_shard_and_key(tmp_path: Path) -> None
 
 
 def test_a_range_stands_for_files() -> None:
-    assert [path.name for path in shards(Path("d/t-{008..011}.tar"))] == [f"t-{n:03d}.tar" for n in range(8, 12)]
-    assert shards(Path("d/t.tar")) == [Path("d/t.tar")]
+    assert [path.name for path in expand_range(Path("d/t-{008..011}.tar"))] == [f"t-{n:03d}.tar" for n in range(8, 12)]
+    assert expand_range(Path("d/t.tar")) == [Path("d/t.tar")]

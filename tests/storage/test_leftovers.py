@@ -15,15 +15,15 @@ from unlearn_cli.batch import lock
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.errors import Busy, UserError
 from unlearn_cli.storage import atomic_files, leftovers, owners
-from unlearn_cli.storage.claims import claimed, lock_of
+from unlearn_cli.storage.claims import claim_outputs, lock_path
 
-OTHER_HOST = replace(owners.this(), host=owners.host() ^ 1)
-EARLIER_BOOT = replace(owners.this(), boot=owners.boot() ^ 1)
-EARLIER_PROCESS = replace(owners.this(), start=1)  # of this number, which was given out again
+OTHER_HOST = replace(owners.current_owner(), host=owners.host_digest() ^ 1)
+EARLIER_BOOT = replace(owners.current_owner(), boot=owners.boot_digest() ^ 1)
+EARLIER_PROCESS = replace(owners.current_owner(), start=1)  # of this number, which was given out again
 
 
 def half_written(folder: Path, owner: owners.Owner, name: str = "out") -> Path:
-    path = folder / f".{name}.new-{owners.suffix(owner, 7)}"
+    path = folder / f".{name}.new-{owners.format_suffix(owner, 7)}"
     path.mkdir()
     (path / "half").write_text("x")
     return path
@@ -54,7 +54,7 @@ def test_what_a_run_on_another_host_writes_is_left_and_reported(
 
 
 def test_what_this_process_writes_is_left(tmp_path: Path) -> None:
-    mine = half_written(tmp_path, owners.this())
+    mine = half_written(tmp_path, owners.current_owner())
     atomic_files.tidy_up(tmp_path / "out")
     assert mine.exists()
 
@@ -68,7 +68,7 @@ def test_what_an_ended_process_of_this_host_left_is_removed(tmp_path: Path, owne
 
 def test_a_planted_link_is_neither_followed_nor_brought_back(tmp_path: Path) -> None:
     (tmp_path / "theirs").mkdir()
-    (tmp_path / f".out.old-{owners.suffix(EARLIER_BOOT, 7)}").symlink_to("theirs")
+    (tmp_path / f".out.old-{owners.format_suffix(EARLIER_BOOT, 7)}").symlink_to("theirs")
     atomic_files.tidy_up(tmp_path / "out")
     assert not os.path.lexists(tmp_path / "out")
     (tmp_path / f".a.txt.new-{os.getpid()}").symlink_to(tmp_path / "victim")
@@ -89,23 +89,23 @@ def test_a_second_run_with_the_same_output_is_refused_and_no_lock_stays(tmp_path
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        with pytest.raises(Busy, match=f"process {other.pid} is writing it"), claimed(out):
+        with pytest.raises(Busy, match=f"process {other.pid} is writing it"), claim_outputs(out):
             pytest.fail("must not begin")
-        assert lock_of(out).exists()
+        assert lock_path(out).exists()
         other.kill()
-    with claimed(out):  # the lock of a killed process is free
+    with claim_outputs(out):  # the lock of a killed process is free
         pass
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("content", ["somebody's own", "12345\n", None])
 def test_a_file_with_the_name_of_a_lock_that_is_none_is_left_as_it_is(tmp_path: Path, content: str | None) -> None:
-    lock = lock_of(tmp_path / "out")
+    lock = lock_path(tmp_path / "out")
     if content is None:
         os.mkfifo(lock)
     else:
         lock.write_text(content)
-    with claimed(tmp_path / "out"):
+    with claim_outputs(tmp_path / "out"):
         pass
     assert lock.exists()
     assert content is None or lock.read_text() == content
@@ -173,7 +173,7 @@ def test_clean_lists_what_was_left_and_removes_only_what_no_run_uses(tmp_path: P
     long_ago = time.time() - 5 * leftovers.DAY
     os.utime(state / "train.safetensors", (long_ago, long_ago))
     os.utime(state, (long_ago, long_ago))
-    with claimed(tmp_path / "used"):
+    with claim_outputs(tmp_path / "used"):
         listed = json.loads(invoke("clean", tmp_path, "--json").stdout)
         assert listed["removed"] == []
         found = {one["path"]: one for one in listed["found"]}
@@ -197,7 +197,7 @@ def test_clean_of_no_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_holder_of_the_lock_of_a_batch_that_was_half_written_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / f".ledger.lock.pid.new-{owners.suffix(EARLIER_BOOT, 7)}"
+    left = tmp_path / f".ledger.lock.pid.new-{owners.format_suffix(EARLIER_BOOT, 7)}"
     left.write_text("", encoding="ascii")
     with lock.held(tmp_path / "ledger.lock"):
         assert not left.exists()

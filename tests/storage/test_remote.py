@@ -16,10 +16,10 @@ from safetensors.numpy import save_file
 
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.checkpoints.checkpoint_header import read_header
-from unlearn_cli.data.formats.webdataset import shards
 from unlearn_cli.errors import CliError, ResourceError, UserError
 from unlearn_cli.storage import regular_files, remote
-from unlearn_cli.storage.filesystems import shown
+from unlearn_cli.storage.filesystems import redact_url
+from unlearn_cli.storage.path_patterns import expand_range
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def memory() -> Iterator[Any]:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of this test's own, of which the process remembers nothing."""
     monkeypatch.setenv("UNLEARN_CLI_CACHE", str(tmp_path / "cache"))
-    remote.local.cache_clear()
+    remote.fetch_once.cache_clear()
     return tmp_path / "cache"
 
 
@@ -49,13 +49,13 @@ def contents(folder: Path) -> dict[str, str]:
     ["s3://bucket/a/b.csv", "gs://bucket", "memory://a/t-{000..003}.tar", "file:///a/b.npz", "abfs://c@d.net/x"],
 )
 def test_a_url_that_became_a_path_is_a_url_again(url: str) -> None:
-    assert remote.url_of(Path(url)) == url
+    assert remote.parse_url(Path(url)) == url
 
 
 @pytest.mark.parametrize("path", ["data/a.csv", "/data/a.csv", "../a:b/c", "C:/a", "a:b", "./s3:", "12:/a"])
 def test_a_path_is_no_url(path: str, tmp_path: Path) -> None:
-    assert remote.url_of(Path(path)) is None
-    assert remote.located(Path(path), tmp_path) == tmp_path / path
+    assert remote.parse_url(Path(path)) is None
+    assert remote.locate(Path(path), tmp_path) == tmp_path / path
 
 
 def test_a_file_is_fetched_once_and_again_when_it_changed(memory: Any, tmp_path: Path) -> None:
@@ -123,8 +123,8 @@ def test_a_dropped_copy_is_gone_with_all_that_was_known_of_it(memory: Any, tmp_p
     memory.pipe({"/b/d/1": b"1", "/b/a": b"a"})
     for url in ("memory://b/d", "memory://b/a"):
         copy = remote.fetch(url, tmp_path)
-        assert remote.drop(url, tmp_path) and not copy.exists()
-        assert not remote.drop(url, tmp_path)
+        assert remote.remove_copy(url, tmp_path) and not copy.exists()
+        assert not remote.remove_copy(url, tmp_path)
         assert remote.fetch(url, tmp_path).exists()
 
 
@@ -197,7 +197,7 @@ def test_a_bug_stays_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_secrets_in_a_url_are_not_shown() -> None:
-    assert shown("https://user:word@host/a.csv?X-Amz-Signature=1") == "https://host/a.csv"
+    assert redact_url("https://user:word@host/a.csv?X-Amz-Signature=1") == "https://host/a.csv"
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_a_divided_checkpoint_is_fetched_with_all_its_files(memory: Any, tmp_pat
 
 def test_a_range_stands_for_several_shards(memory: Any, cache: Path) -> None:
     memory.pipe({"/b/t-0.tar": b"0", "/b/t-1.tar": b"1", "/b/t-2.tar": b"2"})
-    found = shards(remote.located(Path("memory://b/t-{0..1}.tar")))
+    found = expand_range(remote.locate(Path("memory://b/t-{0..1}.tar")))
     assert [path.read_text() for path in found] == ["0", "1"]
 
 

@@ -35,7 +35,7 @@ def made(folder: Path, text: str) -> Path:
 
 def test_a_version_and_then_the_pointer_are_written(memory: Any, version: Path) -> None:
     pointer = remote_versions.publish(version, "memory://models")
-    assert pointer == remote_versions.published("memory://models") == json.loads(memory.cat("/models/current.json"))
+    assert pointer == remote_versions.read_pointer("memory://models") == json.loads(memory.cat("/models/current.json"))
     assert pointer["version"] == "v0001"
     assert pointer["files"]["model.safetensors"] == regular_files.sha256(version / "model.safetensors")
     assert sorted(memory.find("/models")) == [
@@ -66,14 +66,14 @@ def test_while_a_version_is_being_sent_the_pointer_names_the_old_one(
     seen = []
 
     def put_file(system: Any, lpath: str, rpath: str, **kwargs: Any) -> None:
-        seen.append(remote_versions.published(url))
+        seen.append(remote_versions.read_pointer(url))
         raise ConnectionResetError
 
     monkeypatch.setattr(type(fsspec.filesystem(kind)), "put_file", put_file)
     with pytest.raises(ResourceError, match="is not reached"):
         remote_versions.publish(made(tmp_path / "models" / "v0002", "two"), url)
     assert seen == [old]
-    assert remote_versions.published(url) == old
+    assert remote_versions.read_pointer(url) == old
     monkeypatch.undo()
     assert remote_versions.publish(tmp_path / "models" / "v0002", url)["version"] == "v0002"
 
@@ -85,7 +85,7 @@ def test_what_does_not_arrive_whole_is_not_named(memory: Any, version: Path, mon
     monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
     with pytest.raises(ResourceError, match="did not arrive whole"):
         remote_versions.publish(version, "memory://models")
-    assert remote_versions.published("memory://models") is None
+    assert remote_versions.read_pointer("memory://models") is None
 
 
 def test_a_superseded_version_can_be_withdrawn(memory: Any, version: Path, tmp_path: Path) -> None:

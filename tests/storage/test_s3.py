@@ -67,7 +67,7 @@ def test_a_published_version_is_what_was_sent(bucket: Any, tmp_path: Path) -> No
     (tmp_path / "v0001").mkdir()
     (tmp_path / "v0001" / "model.safetensors").write_bytes(bytes(2**20))
     pointer = remote_versions.publish(tmp_path / "v0001", "s3://data/models")
-    assert remote_versions.published("s3://data/models") == pointer
+    assert remote_versions.read_pointer("s3://data/models") == pointer
     copy = remote.fetch("s3://data/models/v0001", tmp_path / "cache")
     assert {"model.safetensors": regular_files.sha256(copy / "model.safetensors")} == pointer["files"]
     assert remote_versions.withdraw("s3://data/models", "v0000") is False

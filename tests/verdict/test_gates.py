@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.names import parse_gate
-from unlearn_cli.schema.gates import Condition
+from unlearn_cli.schema.gates import GateCondition
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.gates import judge, verdict
 from unlearn_cli.verdict.results import Gate
@@ -37,7 +37,7 @@ def judged(text: str, **roles: dict[str, dict[str, Estimate]]) -> Gate:
     ],
 )
 def test_a_condition_is_read_into_its_parts(text: str, expected: tuple[object, ...]) -> None:
-    assert parse_gate(text, "classification") == Condition(text.strip(), *expected)  # pyright: ignore[reportArgumentType]
+    assert parse_gate(text, "classification") == GateCondition(text.strip(), *expected)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(

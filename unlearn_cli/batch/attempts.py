@@ -26,7 +26,7 @@ from unlearn_cli.plugins.run_options import SettingSources
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.storage import regular_files
-from unlearn_cli.storage.remote import located
+from unlearn_cli.storage.remote import locate
 from unlearn_cli.verdict.codes import exit_code
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def attack_of(
 
 def _references(batch: Batch) -> tuple[Path, ...]:
     said = batch.setup.deletion
-    return tuple(located(path, said.folder) for path in said.attack.references)
+    return tuple(locate(path, said.folder) for path in said.attack.references)
 
 
 def _assignments(settings: dict[str, Any]) -> tuple[str, ...]:

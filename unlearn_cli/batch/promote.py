@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from unlearn_cli.batch.ledger import fault
-from unlearn_cli.checkpoints.checkpoint_header import read_header, resolve
+from unlearn_cli.checkpoints.checkpoint_header import read_header, resolve_checkpoint
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.storage import atomic_files, owners
 
@@ -65,7 +65,7 @@ def copy_first(source: Path, models: Path) -> None:
     Raises:
         UserError: it is no intact checkpoint.
     """
-    header, main = read_header(source), resolve(source)
+    header, main = read_header(source), resolve_checkpoint(source)
     with atomic_files.output_folder(models / FIRST) as new:
         for file in {main, *header.files}:
             name = file.name if file != main else SHARDED if main.name.endswith(".index.json") else WHOLE

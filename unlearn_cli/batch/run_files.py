@@ -16,7 +16,7 @@ from unlearn_cli.batch.work import CONTROL, EVIDENCE, SELECTION, Batch, Setup
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.storage import atomic_files, regular_files
-from unlearn_cli.storage.remote import located
+from unlearn_cli.storage.remote import locate
 
 STEPS = ("attempt", "judged", "attack")  # each number of an attempt has a folder of such a name
 HALF_WRITTEN = ".*.new-*"  # as `files` names what it has not renamed yet; nobody else writes while the lock is held
@@ -42,7 +42,7 @@ def references(setup: Setup) -> dict[str, str]:
         UserError: a reference is not an intact checkpoint.
     """
     policy, folder = setup.deletion.attack, setup.deletion.folder
-    paths = {f"reference {number}": located(path, folder) for number, path in enumerate(policy.references, start=1)}
+    paths = {f"reference {number}": locate(path, folder) for number, path in enumerate(policy.references, start=1)}
     found = {name: files_digest(read_header(path)) for name, path in paths.items()}
     if policy.shadows:
         found["shadows"] = _tree_digest(folder / policy.shadows)

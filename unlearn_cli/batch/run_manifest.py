@@ -13,7 +13,7 @@ from pathlib import Path
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.sources import Source
 from unlearn_cli.schema.spelling import SPELLING
-from unlearn_cli.storage.remote import url_of
+from unlearn_cli.storage.remote import parse_url
 
 # JSON is YAML but for these: YAML does not join \\uD83D\\uDE00 to one letter, and takes none of the others as they are.
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -71,7 +71,7 @@ def _relocated(source: Source, old: Path, new: Path) -> Source:
     """Return a source with its relative paths starting from another folder."""
     assert source.spec is not None
     places = {key: value for key, value in source.spec if isinstance(value, Path)}
-    paths = {key: _from(old / path, new) for key, path in places.items() if not (path.is_absolute() or url_of(path))}
+    paths = {key: _from(old / path, new) for key, path in places.items() if not (path.is_absolute() or parse_url(path))}
     return source.model_copy(update={source.format: source.spec.model_copy(update=paths)})
 
 

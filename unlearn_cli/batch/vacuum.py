@@ -13,8 +13,8 @@ from unlearn_cli.batch.requests.request_files import printable_name
 from unlearn_cli.batch.run import ready
 from unlearn_cli.batch.work import Batch, Setup
 from unlearn_cli.storage import leftovers
-from unlearn_cli.storage.filesystems import shown
-from unlearn_cli.storage.remote import copies, url_of
+from unlearn_cli.storage.filesystems import redact_url
+from unlearn_cli.storage.remote import list_copies, parse_url
 
 WEIGHTS = ("*.safetensors", "*.index.json")
 
@@ -100,7 +100,7 @@ def _states(setup: Setup) -> Iterator[Held]:
     initial = setup.deletion.path("initial")
     folders = [setup.deletion.folder, initial.parent, initial.parent.parent, setup.models]
     for folder in {place.resolve(): place for place in folders if place.is_dir()}.values():
-        for one in leftovers.partials(folder):
+        for one in leftovers.list_partial_states(folder):
             why = one.kept_because or f"state of an interrupted run, {leftovers.describe_size(one.bytes)}"
             yield Held(setup.told(one.path), one.path, why, one.kept_because is not None)
 
@@ -120,5 +120,5 @@ def _copies(setup: Setup) -> Iterator[Held]:
     specs = [source.spec for source in (data.train, data.test) if source] if data else []
     paths = [value for spec in specs if spec for _, value in spec if isinstance(value, Path)]
     for path in dict.fromkeys([setup.deletion.initial, *paths]):
-        for copy in copies(path):
-            yield Held(f"copy of {shown(url_of(path) or '')}: {printable_name(copy)}", copy, "fetched", False)
+        for copy in list_copies(path):
+            yield Held(f"copy of {redact_url(parse_url(path) or '')}: {printable_name(copy)}", copy, "fetched", False)

@@ -22,7 +22,7 @@ from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage.atomic_files import tidy_up
-from unlearn_cli.storage.remote import located
+from unlearn_cli.storage.remote import locate
 from unlearn_cli.storage.version import VERSION
 
 # In a run's folder. The lists of records are removed when the run ends; the control is of a run that is refused.
@@ -46,7 +46,7 @@ class Setup:
     @property
     def initial(self) -> Path:
         """Where the first checkpoint lies, or the copy of it if it is behind a URL."""
-        return located(self.deletion.initial, self.deletion.folder)
+        return locate(self.deletion.initial, self.deletion.folder)
 
     @property
     def inbox(self) -> Path:

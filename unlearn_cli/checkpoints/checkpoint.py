@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
-from unlearn_cli.checkpoints.shard_files import split, write_shards
+from unlearn_cli.checkpoints.shard_files import assign_files, write_shards
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime.processes import barrier, is_sharded
 from unlearn_cli.runtime.tensor_file import LazyTensors, tensor_bytes, write_tensors
@@ -51,14 +51,14 @@ def load(path: Path) -> Checkpoint:
     """
     header = read_header(path)
     tensors = {name: tensor for file in header.files for name, tensor in load_file(file).items()}
-    if bad := not_finite(tensors):
+    if bad := find_non_finite(tensors):
         raise UserError(
             f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; its training went wrong, take another checkpoint"
         )
     return Checkpoint(path, tensors, header.metadata, header.layout, files_digest(header), tensor_digest(tensors))
 
 
-def fit(model: nn.Module, checkpoint: Checkpoint) -> None:
+def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Copy the weights into a network, in the network's dtypes.
 
     Raises:
@@ -112,8 +112,10 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], 
         UserError: a weight is not finite.
     """
     tensors = LazyTensors(weights, like.tensors if like else None)
-    layout = like.layout if like and len(set(like.layout.values())) > 1 else split(tensors) if is_sharded() else {}
-    if bad := not_finite(tensors):
+    layout = (
+        like.layout if like and len(set(like.layout.values())) > 1 else assign_files(tensors) if is_sharded() else {}
+    )
+    if bad := find_non_finite(tensors):
         raise UserError(f"the run ended with NaN or infinite weights in {', '.join(bad[:3])}; lower the learning rate")
     kept = {key: value for key, value in (like.metadata if like else {}).items() if not key.startswith(PREFIX)}
     ours = {f"{PREFIX}{key}": value for key, value in metadata.items()}
@@ -127,7 +129,7 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], 
     return path
 
 
-def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+def find_non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
     """Return the names of tensors with NaN or infinite numbers; piece by piece, for the test makes copies."""
     return sorted(
         name

@@ -8,8 +8,8 @@ from typing import Any
 from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import json_text
-from unlearn_cli.storage.regular_files import read_regular, regular_file, sha256
-from unlearn_cli.storage.remote import located
+from unlearn_cli.storage.regular_files import read_regular, require_regular_file, sha256
+from unlearn_cli.storage.remote import locate
 
 MAX_INDEX = 10 * 2**20
 
@@ -29,7 +29,7 @@ def read_header(path: Path) -> Header:
     Raises:
         UserError: there is no such file, it is no safetensors file, it is truncated, or a tensor is in it twice.
     """
-    path = resolve(path)
+    path = resolve_checkpoint(path)
     if path.name.endswith(".index.json"):
         return _sharded(path)
     names, metadata = _read_file(path)
@@ -44,15 +44,15 @@ def files_digest(header: Header) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
-def resolve(path: Path) -> Path:
+def resolve_checkpoint(path: Path) -> Path:
     """Return the file that a path means: itself, the checkpoint in a folder, or the copy of what a URL names."""
-    path = located(path)
+    path = locate(path)
     if path.is_dir():
         for name in ("model.safetensors.index.json", "model.safetensors"):
             if (path / name).is_file():
                 return path / name
         raise UserError(f"{path}: the folder has no model.safetensors; name a checkpoint")
-    regular_file(path, missing="there is no such checkpoint; name a .safetensors file, or a folder with one")
+    require_regular_file(path, missing="there is no such checkpoint; name a .safetensors file, or a folder with one")
     if not path.name.endswith((".safetensors", ".index.json")):
         raise UserError(f"{path}: is no .safetensors file; 'unlearn-cli convert' makes one of a .pth state dict")
     return path

@@ -9,7 +9,7 @@ from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 FILE_BYTES = 2**29  # of one file, where no process holds all the weights
 
 
-def split(tensors: LazyTensors) -> dict[str, str]:
+def assign_files(tensors: LazyTensors) -> dict[str, str]:
     """Return the file of each tensor, so that none has much more than FILE_BYTES; nothing where one is enough."""
     parts: list[list[str]] = [[]]
     filled = 0

@@ -11,7 +11,7 @@ from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow import facts
-from unlearn_cli.data.notices import as_data
+from unlearn_cli.data.notices import notices_as_dicts
 from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.evaluation.chosen_attacks import Wanted, applicable, choose
 from unlearn_cli.evaluation.holdout import Holdout, class_matched_holdout
@@ -125,7 +125,7 @@ def run_claimed(options: AttackOptions, run_options: RunOptions) -> Result:
                 "advice": sizes,
                 "skipped": [one.model_dump() for one in skipped],
                 "holdout": len(holdout.positions),
-                "notices": as_data(opened.dataset.notices),
+                "notices": notices_as_dicts(opened.dataset.notices),
                 "images_decoded": opened.dataset.images_decoded,
             },
         )

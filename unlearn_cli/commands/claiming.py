@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unlearn_cli import ranks
 from unlearn_cli.storage import leftovers
-from unlearn_cli.storage.claims import claimed
+from unlearn_cli.storage.claims import claim_outputs
 
 
 @contextmanager
@@ -16,7 +16,7 @@ def output_of(overwrite: bool, *outputs: Path | None) -> Iterator[None]:
     Raises:
         Busy: another run is writing there.
     """
-    with claimed(*outputs):
+    with claim_outputs(*outputs):
         yield
         for output in outputs if ranks.is_first() else ():
             if output is not None:

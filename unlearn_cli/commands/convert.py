@@ -27,7 +27,7 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
 
 def run_claimed(source: Path, out: Path, overwrite: bool) -> Result:
     """Do the work, while no other run writes to the same place."""
-    regular_files.regular_file(source)
+    regular_files.require_regular_file(source)
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: the result is a .safetensors file; give it that ending")
     if source.resolve() == out.resolve():

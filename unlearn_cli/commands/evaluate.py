@@ -10,7 +10,7 @@ from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
-from unlearn_cli.data.notices import as_data
+from unlearn_cli.data.notices import notices_as_dicts
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.evaluation.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.evaluation.lineage import check_references, reference_role
@@ -84,7 +84,7 @@ def run_claimed(options: EvaluateOptions, run_options: RunOptions) -> Result:
                 "gates": conditions,
                 "duplicates_in_retain": copies.in_retain,
                 "forgotten_unresolved": opened.dataset.unresolved,
-                "notices": as_data(opened.dataset.notices),
+                "notices": notices_as_dicts(opened.dataset.notices),
                 "images_decoded": opened.dataset.images_decoded,
             },
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import output_of
 from unlearn_cli.commands.result import Result
-from unlearn_cli.data.labels import class_numbers
+from unlearn_cli.data.labels import find_class_numbers
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.inputs import Opened, check_places, open_data
 from unlearn_cli.plugins import plugin
@@ -103,7 +103,7 @@ def chosen_classes(names: tuple[str, ...], opened: Opened) -> list[int]:
         for value in values:
             if values.count(value) > 1:
                 raise UserError(f"--class {value}: the class is named twice; name it once")
-        return class_numbers(values, classes, "--class")
+        return find_class_numbers(values, classes, "--class")
     if not opened.dataset.forget_classes:
         raise UserError(f"{opened.path}: 'forget' names no whole classes; name them with --class")
     return opened.dataset.forget_classes

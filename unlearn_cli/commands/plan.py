@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from unlearn_cli import console
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.work_estimate import estimate_work
-from unlearn_cli.data.notices import as_data, as_lines
+from unlearn_cli.data.notices import format_notices, notices_as_dicts
 from unlearn_cli.evaluation.inputs import Opened, constant_network, remaining_class
 from unlearn_cli.plugins.plugin import Plugin
 
@@ -27,7 +27,7 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
         "duplicates_in_retain": duplicates,
         "forgotten_unresolved": opened.dataset.unresolved,
         "remaining_class": remaining_class(opened),
-        "notices": as_data(opened.dataset.notices),
+        "notices": notices_as_dicts(opened.dataset.notices),
         "images_decoded": opened.dataset.images_decoded,
     }
     text = [
@@ -53,7 +53,7 @@ def plan_training(opened: Opened, split: str, settings: BaseModel) -> Result:
             "split": split,
             "settings": values,
             **work.as_data(),
-            "notices": as_data(opened.dataset.notices),
+            "notices": notices_as_dicts(opened.dataset.notices),
             "images_decoded": opened.dataset.images_decoded,
         },
     )
@@ -81,7 +81,7 @@ def split_counts(opened: Opened) -> tuple[str, dict[str, Any]]:
     text = console.table("", ["class" if names else "", *counts], rows) if counts else ""
     if opened.manifest.forgotten:
         text += f"\nids of 'forgotten' that are no records of train (any more), ignored: {dataset.unresolved}"
-    text += "".join(f"\n{line}" for line in as_lines(dataset.notices))
+    text += "".join(f"\n{line}" for line in format_notices(dataset.notices))
     if dataset.images_decoded is not None:
         text += f"\nimages decoded without an error: all {dataset.images_decoded}"
     return text, counts

@@ -98,7 +98,7 @@ def check_manifest(options: UnlearnOptions, method: Plugin, described: Manifest)
     if options.noise and "noise" not in method.optional:
         raise UserError(f"--noise: {method.name} takes no noise; leave it out")
     if options.noise:
-        regular_files.regular_file(
+        regular_files.require_regular_file(
             options.noise, "--noise", missing="there is no such file; 'unlearn-cli noise' makes one"
         )
 

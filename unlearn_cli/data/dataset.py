@@ -15,11 +15,11 @@ from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection
 from unlearn_cli.data.digests import are_among, last_bits
 from unlearn_cli.data.forgotten import divide
-from unlearn_cli.data.groups import assign_groups, find_group_column, half_of
-from unlearn_cli.data.images.image_check import check_both, count_images, without_unreadable
+from unlearn_cli.data.groups import assign_groups, assign_halves, find_group_column
+from unlearn_cli.data.images.image_check import check_train_and_test, count_images, drop_unreadable
 from unlearn_cli.data.notices import Notice
-from unlearn_cli.data.records import Records, keep
-from unlearn_cli.data.strings import in_order
+from unlearn_cli.data.records import Records, keep_rows
+from unlearn_cli.data.strings import iterate_sorted
 from unlearn_cli.data.transforms import pipeline
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.data_sections import DataSections
@@ -27,7 +27,7 @@ from unlearn_cli.schema.forget import Forget
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.schema.sources import ImageSection, Section, Source
 from unlearn_cli.schema.transform_steps import Step
-from unlearn_cli.storage.remote import located
+from unlearn_cli.storage.remote import locate
 
 FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
     "imagefolder": "imagefolder:imagefolder",
@@ -67,7 +67,7 @@ class Split:
 
     def sorted_ids(self) -> Iterator[list[str]]:
         """Yield the ids in their order as text; all of them in a list may take more memory than all else."""
-        return in_order(self.records.ids[self.rows])
+        return iterate_sorted(self.records.ids[self.rows])
 
     def num_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch of training.
@@ -121,14 +121,14 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
         return _dataset_without_data(sections)
     train = open_records(sections.data.train, "data.train", sections)
     test = open_records(sections.data.test, "data.test", sections) if sections.data.test else None
-    train, test = check_both(train, test, decode=decode)
+    train, test = check_train_and_test(train, test, decode=decode)
     if sections.task == "regression":
-        classes, encode = None, label_reader.numbers
+        classes, encode = None, label_reader.read_numeric_labels
     else:
-        classes = label_reader.class_list(
+        classes = label_reader.list_classes(
             sections.classes, train.labels, sections.num_classes, train.class_names, train.name
         )
-        encode = lambda records: label_reader.encode(records, classes or [])  # noqa: E731
+        encode = lambda records: label_reader.encode_labels(records, classes or [])  # noqa: E731
     # After the list of classes is made: a class that is forgotten keeps its output.
     division = divide(train, sections.forgotten, sections.forget, sections.folder)
     sources = {"train": division.remaining, "test": test, "forgotten": division.forgotten}
@@ -158,11 +158,11 @@ def open_records(source: Source, name: str, sections: DataSections) -> Records:
     assert source.spec is not None
     spec = resolve_paths(source.spec, sections.folder)
     read = getattr(import_module(f"unlearn_cli.data.formats.{module}"), function)
-    stored = read(spec, name, pipeline.stored_input(sections.transform, sections.input), sections.task)
+    stored = read(spec, name, pipeline.derive_stored_input(sections.transform, sections.input), sections.task)
     stored = replace(stored, where=partial(stored.where, formats=source.dates))
-    records = keep(pipeline.apply(stored, sections.transform, source.dates), source.rows)
+    records = keep_rows(pipeline.apply_steps(stored, sections.transform, source.dates), source.rows)
     if isinstance(spec, ImageSection) and spec.unreadable == "skip":
-        records = without_unreadable(records)
+        records = drop_unreadable(records)
     if not len(records):
         raise UserError(f"{name}: holds no records; name a source with some")
     column, field = find_group_column(sections.data, sections.forget)
@@ -171,7 +171,7 @@ def open_records(source: Source, name: str, sections: DataSections) -> Records:
 
 def resolve_paths(spec: SomeSection, folder: Path) -> SomeSection:
     """Return a source whose relative paths start from a folder."""
-    paths = {key: located(value, folder) for key, value in spec if isinstance(value, Path)}
+    paths = {key: locate(value, folder) for key, value in spec if isinstance(value, Path)}
     return spec.model_copy(update=paths)
 
 
@@ -182,7 +182,7 @@ def _dataset_without_data(sections: DataSections) -> Dataset:
         raise UserError("a manifest without data must say how many classes there are: list 'classes'")
     forget = sections.forget
     listed = forget.classes if forget and forget.only_classes else []
-    numbers = label_reader.class_numbers(listed, classes or [], "forget.classes") or None
+    numbers = label_reader.find_class_numbers(listed, classes or [], "forget.classes") or None
     if numbers and len(numbers) == len(classes or []):
         raise UserError("forget selects every class; nothing would be left to keep")
     names = [str(name) for name in classes] if classes else None
@@ -211,12 +211,12 @@ def _add_selected_splits(
     train = splits["train"]
     mask = selection.select(forget, train.records, train.labels, classes, folder)
     if forget_duplicates:
-        mask[selection.duplicates(train.records, mask)] = True
+        mask[selection.find_duplicates(train.records, mask)] = True
     splits["forget"] = Split("forget", train.records, np.flatnonzero(mask), train.labels[mask])
     splits["retain"] = Split("retain", train.records, np.flatnonzero(~mask), train.labels[~mask])
     if "test" in splits and (forget.classes or forget.where):
         test = splits["test"]
-        mask = selection.by_meaning(forget, test.records, test.labels, classes)
+        mask = selection.select_by_content(forget, test.records, test.labels, classes)
         splits["test_forget"] = Split("test_forget", test.records, np.flatnonzero(mask), test.labels[mask])
         splits["test_retain"] = Split("test_retain", test.records, np.flatnonzero(~mask), test.labels[~mask])
 
@@ -224,7 +224,7 @@ def _add_selected_splits(
 def _standardise(splits: dict[str, Split], steps: list[Step]) -> dict[str, Split]:
     """Standardise the samples of all splits by the statistics of retain, if data.transform has that step."""
     basis = splits.get("retain", splits["train"])
-    standardise = pipeline.standardiser(steps, basis.records, basis.rows)
+    standardise = pipeline.make_standardiser(steps, basis.records, basis.rows)
     if standardise is None:
         return splits
     changed = {name: standardise(splits[name].records) for name in WHOLE if name in splits}
@@ -237,7 +237,7 @@ def _whole_classes(splits: dict[str, Split]) -> list[int] | None:
     return None if np.isin(forgotten, retained).any() else forgotten.tolist()
 
 
-def halved(dataset: Dataset, half: Half) -> Dataset:
+def take_half(dataset: Dataset, half: Half) -> Dataset:
     """Keep one half of the hold-out (test): `selection` to choose a method or setting by, `verdict` to judge with.
 
     The last bit of a sample's digest decides, so that no seed, order or other record moves a sample to the other half,
@@ -261,7 +261,7 @@ def halved(dataset: Dataset, half: Half) -> Dataset:
 
 def _with_bit(split: Split, wanted: int) -> Split:
     groups = split.groups
-    bits = last_bits(split.records.fingerprints[split.rows]) if groups is None else half_of(groups)
+    bits = last_bits(split.records.fingerprints[split.rows]) if groups is None else assign_halves(groups)
     return split.take(np.flatnonzero(bits == wanted))
 
 

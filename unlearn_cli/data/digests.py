@@ -8,7 +8,7 @@ import numpy as np
 CHUNK = 2**16
 
 
-def digests_of(samples: Iterable[bytes], count: int) -> np.ndarray:
+def digest_samples(samples: Iterable[bytes], count: int) -> np.ndarray:
     """Return the digests (count,) of samples, as items of type S16.
 
     NumPy compares them as bytes, but drops zeros at the end of an item that it hands out; `tobytes` gives all bytes.

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from unlearn_cli.console import pluralize
-from unlearn_cli.data.records import Records, choose
+from unlearn_cli.data.records import Records, choose_records
 from unlearn_cli.data.selection import list_ids, read_ids_file
-from unlearn_cli.data.strings import as_strings
+from unlearn_cli.data.strings import to_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.forget import Forget, Forgotten
 
@@ -33,7 +33,7 @@ def divide(train: Records, forgotten: Forgotten | None, forget: Forget | None, f
     listed = set(read_ids_file(forgotten.ids_file, folder, "forgotten.ids_file"))
     if forget is not None:
         _refuse_ids_in_both(listed, list_ids(forget, folder))
-    ids = as_strings(train.ids)
+    ids = to_strings(train.ids)
     mask = ids.are_among(listed)
     resolved = len(set(ids[mask].tolist()))
     if mask.sum() > resolved:
@@ -46,7 +46,7 @@ def divide(train: Records, forgotten: Forgotten | None, forget: Forget | None, f
         )
     if not resolved:
         return TrainDivision(train, None, len(listed))
-    remaining, taken_out = choose(train, np.flatnonzero(~mask)), choose(train, np.flatnonzero(mask))
+    remaining, taken_out = choose_records(train, np.flatnonzero(~mask)), choose_records(train, np.flatnonzero(mask))
     return TrainDivision(remaining, taken_out, len(listed) - resolved)
 
 

@@ -5,9 +5,9 @@ from hashlib import blake2b
 
 import numpy as np
 
-from unlearn_cli.data.notices import counted
+from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records
-from unlearn_cli.data.strings import Strings, as_strings
+from unlearn_cli.data.strings import Strings, to_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.data_sections import Data
 from unlearn_cli.schema.forget import Forget
@@ -36,20 +36,20 @@ def assign_groups(records: Records, column: str, field: str) -> Records:
         UserError: the source has no such column.
     """
     try:
-        values = as_strings(records.column(column))
+        values = to_strings(records.column(column))
     except UserError as error:
         if field == "forget.groups.column" and records.name == "data.train":
             raise  # the selection itself needs it
         raise UserError(f"{field}: {error}; the records of a group count as one cluster: {ADVICE}") from None
-    groups, empty = numbers_of(values), np.flatnonzero(values.sizes == 0)
+    groups, empty = number_groups(values), np.flatnonzero(values.sizes == 0)
     groups[empty] = _own_numbers(records, empty)
-    notices = counted(records.name, {"records without a group, each a cluster of its own": len(empty)})
+    notices = make_notices(records.name, {"records without a group, each a cluster of its own": len(empty)})
     return replace(records, groups=groups, notices=(*records.notices, *notices))
 
 
-def numbers_of(values: Strings) -> np.ndarray:
+def number_groups(values: Strings) -> np.ndarray:
     """Return a number (n,) for each record, by a digest of its group's text: the same in train and test."""
-    names, codes = values.numbered()
+    names, codes = values.factorize()
     digests = [blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in names]
     return np.frombuffer(b"".join(digests), dtype=np.int64)[codes]
 
@@ -62,7 +62,7 @@ def _own_numbers(records: Records, rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(digests[:, :8]).view(np.int64)[:, 0]
 
 
-def half_of(groups: np.ndarray) -> np.ndarray:
+def assign_halves(groups: np.ndarray) -> np.ndarray:
     """Return the half (n,) of the hold-out that each group lies in, 0 or 1: the last bit of its digest's own digest."""
     different, codes = np.unique(groups, return_inverse=True)
     bits = [blake2b(number.tobytes(), digest_size=1, person=b"half").digest()[0] & 1 for number in different]

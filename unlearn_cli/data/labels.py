@@ -16,7 +16,7 @@ Classes = Sequence[str | int]
 MAX_CLASSES = 2**20  # that are not listed; larger numbers are no numbers of classes
 
 
-def class_list(
+def list_classes(
     listed: Classes | None, labels: Values, num_classes: int | None, names: Sequence[str] | None, place: str
 ) -> list[str | int]:
     """Return the classes in the order of the head's outputs; `names` are those that the source itself lists.
@@ -26,7 +26,7 @@ def class_list(
     if listed is not None:
         return list(listed)
     if isinstance(labels, Strings) or labels.dtype.kind in "US":
-        return [str(name) for name in names or different(labels)[0]]
+        return [str(name) for name in names or unique_labels(labels)[0]]
     if labels.dtype.kind == "b":
         return ["false", "true"]
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
@@ -36,14 +36,14 @@ def class_list(
     return list(range(num_classes or int(labels.max()) + 1))
 
 
-def encode(records: Records, classes: Classes) -> np.ndarray:
+def encode_labels(records: Records, classes: Classes) -> np.ndarray:
     """Return class numbers (n,) int64.
 
     Raises:
         UserError: a label is not among the classes.
     """
-    values, inverse = different(records.labels)
-    numbers = label_numbers(values, classes)
+    values, inverse = unique_labels(records.labels)
+    numbers = find_label_numbers(values, classes)
     if None in numbers:
         bad = str(values[numbers.index(None)])
         names = [str(name) for name in classes]
@@ -56,15 +56,15 @@ def encode(records: Records, classes: Classes) -> np.ndarray:
     return np.asarray(numbers, dtype=np.int64)[inverse]
 
 
-def different(labels: Values) -> tuple[list[Any], np.ndarray]:
+def unique_labels(labels: Values) -> tuple[list[Any], np.ndarray]:
     """Return the different labels, sorted, and the number (n,) of each label among them."""
     if isinstance(labels, Strings):
-        return labels.numbered()
+        return labels.factorize()
     values, inverse = np.unique(labels, return_inverse=True)
     return values.tolist(), inverse
 
 
-def label_numbers(labels: Sequence[Any], classes: Classes) -> list[int | None]:
+def find_label_numbers(labels: Sequence[Any], classes: Classes) -> list[int | None]:
     """Return the class number of each stored label; None if there is no such class.
 
     Names are looked up by their text. A number that is no name is a position, unless some name is a number.
@@ -82,7 +82,7 @@ def _label_number(label: Any, names: dict[str, int], counted: int) -> int | None
     return label if isinstance(label, int) and 0 <= label < counted else None
 
 
-def class_numbers(listed: Classes, classes: Classes, field: str) -> list[int]:
+def find_class_numbers(listed: Classes, classes: Classes, field: str) -> list[int]:
     """Return the numbers of some of the classes, given by name or position; `field` is for messages.
 
     An int is a position only if no class has this name and no name of a class is a number.
@@ -126,7 +126,7 @@ def _positions(classes: Classes) -> dict[str, int]:
     return {str(name): number for number, name in enumerate(classes)}
 
 
-def numbers(records: Records) -> np.ndarray:
+def read_numeric_labels(records: Records) -> np.ndarray:
     """Return the labels of a regression as float64 (n,).
 
     Raises:

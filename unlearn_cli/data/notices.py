@@ -14,16 +14,16 @@ class Notice:
     count: int
 
 
-def counted(source: str, counts: dict[str, int]) -> tuple[Notice, ...]:
+def make_notices(source: str, counts: dict[str, int]) -> tuple[Notice, ...]:
     """Return a notice per kind of which there are any, in the order of the kinds."""
     return tuple(Notice(source, kind, count) for kind, count in sorted(counts.items()) if count)
 
 
-def as_lines(notices: Sequence[Notice]) -> list[str]:
+def format_notices(notices: Sequence[Notice]) -> list[str]:
     """Return one line per notice, for the terminal."""
     return [f"{notice.source}: {notice.kind}: {notice.count}" for notice in notices]
 
 
-def as_data(notices: Sequence[Notice]) -> list[dict[str, Any]]:
+def notices_as_dicts(notices: Sequence[Notice]) -> list[dict[str, Any]]:
     """Return the notices as plain values, for JSON documents."""
     return [asdict(notice) for notice in notices]

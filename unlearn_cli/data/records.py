@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unlearn_cli.console import pluralize
-from unlearn_cli.data.digests import digests_of
+from unlearn_cli.data.digests import digest_samples
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
@@ -39,7 +39,7 @@ class Inputs(Protocol):
         ...
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
-        """Return a digest (n,) of each stored sample, as `digests_of` does: equal samples have equal digests."""
+        """Return a digest (n,) of each stored sample, as `digest_samples` does: equal samples have equal digests."""
         ...
 
 
@@ -88,17 +88,17 @@ def from_arrays(
     return Records(name, inputs, labels, ids, column, where, columns=tuple(columns or ()))
 
 
-def keep(records: Records, rows: Rows | None) -> Records:
+def keep_rows(records: Records, rows: Rows | None) -> Records:
     """Keep the rows that a source's `rows` asks for; ids stay what they were."""
     if rows is None:
         return records
     kept = np.flatnonzero(records.where(rows.where)) if rows.where else _kept(len(records), rows)
     if not len(kept):
         raise UserError(f"{records.name}: 'rows' keeps none of {len(records)} records; choose other rows")
-    return choose(records, kept)
+    return choose_records(records, kept)
 
 
-def choose(records: Records, kept: np.ndarray) -> Records:
+def choose_records(records: Records, kept: np.ndarray) -> Records:
     """Return some of the records, by their positions; ids stay what they were."""
     column = partial(_kept_column, records.column, kept)
     return replace(
@@ -164,7 +164,7 @@ class ArrayInputs:
         return self.array.reshape(len(self), *self.shape) if plain and sized and self.array.flags.writeable else None
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
-        return digests_of((self.array[row].tobytes() for row in rows), len(rows))
+        return digest_samples((self.array[row].tobytes() for row in rows), len(rows))
 
 
 def check_samples(name: str, dtype: np.dtype, found: tuple[int, ...], shape: list[int]) -> None:
@@ -183,7 +183,7 @@ def check_samples(name: str, dtype: np.dtype, found: tuple[int, ...], shape: lis
         )
 
 
-def array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: bool = False) -> ArrayInputs:
+def make_array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: bool = False) -> ArrayInputs:
     """Check that an array holds finite samples (but for gaps, where they are allowed) of the expected shape.
 
     Raises:
@@ -233,14 +233,14 @@ def _where(
 
 
 def _text_mask(name: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
-    from unlearn_cli.data.tables.text_arrays import text_mask  # DuckDB: imported only where text is compared
+    from unlearn_cli.data.tables.text_arrays import mask_text  # DuckDB: imported only where text is compared
 
     if not isinstance(values, Strings) and values.dtype.kind == "M":
         pattern = MOMENT  # also == and in compare moments: 2013-01-31 is 2013-01-31T00:00
-    return text_mask(name, condition, without_gaps(values), pattern)
+    return mask_text(name, condition, fill_unknown_moments(values), pattern)
 
 
-def without_gaps(values: Values) -> Values:
+def fill_unknown_moments(values: Values) -> Values:
     """Return moments of an array as text, with '' for the unknown ones; other values as they are."""
     if isinstance(values, Strings) or values.dtype.kind != "M":
         return values

@@ -9,14 +9,14 @@ import numpy as np
 
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.digests import are_among
-from unlearn_cli.data.labels import Classes, class_numbers
+from unlearn_cli.data.labels import Classes, find_class_numbers
 from unlearn_cli.data.records import Records
-from unlearn_cli.data.strings import Strings, as_strings
+from unlearn_cli.data.strings import Strings, to_strings
 from unlearn_cli.errors import SelectionError, UserError, filed_under, nearest
-from unlearn_cli.schema.forget import Expect, Forget, Fraction, IdsFile
+from unlearn_cli.schema.forget import Expect, Forget, IdsFile, RandomFraction
 from unlearn_cli.schema.sources import Condition
 from unlearn_cli.schema.spelling import text_of
-from unlearn_cli.storage.remote import located
+from unlearn_cli.storage.remote import locate
 
 SHOWN = 5  # values of a column, in messages
 
@@ -27,7 +27,7 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
     Raises:
         UserError: a class or an id that does not exist, nothing or everything selected, or not what `expect` says.
     """
-    mask = by_meaning(forget, records, labels, classes)
+    mask = select_by_content(forget, records, labels, classes)
     ids = list_ids(forget, folder)
     if ids:
         mask |= _by_ids(ids, records, set(map(str, forget.ids)))
@@ -43,9 +43,9 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
     return mask
 
 
-def by_meaning(forget: Forget, records: Records, labels: np.ndarray, classes: Classes) -> np.ndarray:
+def select_by_content(forget: Forget, records: Records, labels: np.ndarray, classes: Classes) -> np.ndarray:
     """Return the mask of the records that classes and conditions select: what makes sense for test data too."""
-    chosen = class_numbers(forget.classes, classes, "forget.classes")
+    chosen = find_class_numbers(forget.classes, classes, "forget.classes")
     mask = np.isin(labels, chosen) if chosen else np.zeros(len(records), dtype=bool)
     if not forget.where:
         return mask
@@ -55,7 +55,7 @@ def by_meaning(forget: Forget, records: Records, labels: np.ndarray, classes: Cl
 
 def _by_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.ndarray:
     wanted = {str(value) for value in ids}
-    known = as_strings(records.ids)
+    known = to_strings(records.ids)
     mask = known.are_among(wanted)
     # Counts would not do: one id that two records have hides one that none has.
     if missing := sorted(wanted.difference(known[mask].tolist())):
@@ -80,16 +80,16 @@ def read_ids_file(file: IdsFile, folder: Path, name: str) -> np.ndarray:
     """Return the ids (n,) of a file of ids, as text; `name` is for messages."""
     from unlearn_cli.data.tables.ids_file import read_ids  # DuckDB: imported only where a table is read
 
-    return read_ids(located(file.path, folder), file.column, name)
+    return read_ids(locate(file.path, folder), file.column, name)
 
 
 def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
-    members = as_strings(records.column(column))
+    members = to_strings(records.column(column))
     mask = members.are_among([str(value) for value in values]) & (members.sizes > 0)  # an empty cell is nobody's
-    present, _ = members[mask].numbered()
+    present, _ = members[mask].factorize()
     for value in values:
         if str(value) not in present:
-            hint = nearest(str(value), members.chunks()) + most_frequent(column, members)
+            hint = nearest(str(value), members.chunks()) + describe_most_frequent(column, members)
             raise UserError(f"{records.name}: no record has {column} = {value}; {hint}; take it out of forget.groups")
     return mask
 
@@ -99,10 +99,10 @@ def _why_none(forget: Forget, records: Records) -> str:
     hints = []
     for condition in forget.where:
         if not records.where([condition]).any():
-            cells = as_strings(records.column(condition.column))
+            cells = to_strings(records.column(condition.column))
             wanted = condition.value if isinstance(condition.value, list) else [condition.value]
             near = nearest(text_of(wanted[0]), cells.chunks()) if condition.op in ("==", "in") else ""
-            hints.append(f"no record has {_shown(condition)}: {near}{most_frequent(condition.column, cells)}")
+            hints.append(f"no record has {_shown(condition)}: {near}{describe_most_frequent(condition.column, cells)}")
     if forget.where:
         return "; ".join(hints) or "each condition holds for some records, but for none do all"
     return "check the selection"
@@ -113,18 +113,18 @@ def _shown(condition: Condition) -> str:
     return f"{condition.column} {condition.op} {', '.join(map(text_of, values))[:60]}"
 
 
-def most_frequent(column: str, cells: Strings) -> str:
+def describe_most_frequent(column: str, cells: Strings) -> str:
     """Return the values that most cells of a column have, for messages."""
-    return frequent_text(column, Counter(cell for chunk in cells.chunks() for cell in chunk).most_common(SHOWN))
+    return describe_frequencies(column, Counter(cell for chunk in cells.chunks() for cell in chunk).most_common(SHOWN))
 
 
-def frequent_text(column: str, counts: Sequence[tuple[str, int]]) -> str:
+def describe_frequencies(column: str, counts: Sequence[tuple[str, int]]) -> str:
     """Return values and how many cells have each, for messages."""
     listed = ", ".join(f"'{value[:60]}' ({count})" for value, count in counts)
     return f"the most frequent values of '{column}' are {listed}"
 
 
-def _by_share(fraction: Fraction, n: int) -> np.ndarray:
+def _by_share(fraction: RandomFraction, n: int) -> np.ndarray:
     mask = np.zeros(n, dtype=bool)
     count = round(fraction.share * n)
     mask[np.random.default_rng(fraction.seed).permutation(n)[:count]] = True
@@ -146,7 +146,7 @@ def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
         raise SelectionError(f"forget.expect.max_share: is {expect.max_share}, but {selected}; correct one of the two")
 
 
-def duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
+def find_duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
     """Return the rows of retain whose samples equal a forgotten one byte for byte: they would teach it again."""
     digests = records.fingerprints
     return np.flatnonzero(are_among(digests, digests[forget]) & ~forget)

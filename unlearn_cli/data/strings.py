@@ -53,7 +53,7 @@ class Strings:
         mask = (text in wanted for chunk in self.chunks() for text in chunk)
         return np.fromiter(mask, dtype=bool, count=len(self))
 
-    def numbered(self) -> tuple[list[str], np.ndarray]:
+    def factorize(self) -> tuple[list[str], np.ndarray]:
         """Return the different strings, sorted, and the number (n,) of each string among them, as np.unique does."""
         numbers: dict[str, int] = {}
         found = (numbers.setdefault(text, len(numbers)) for chunk in self.chunks() for text in chunk)
@@ -61,7 +61,7 @@ class Strings:
         places = {text: place for place, text in enumerate(sorted(numbers))}
         return list(places), np.array([places[text] for text in numbers], dtype=np.int32)[codes]
 
-    def repeated(self) -> str | None:
+    def find_duplicate(self) -> str | None:
         """Return a string that is there more than once, the most frequent one; None if there is none."""
         hashes = np.fromiter((hash(text) for chunk in self.chunks() for text in chunk), dtype=np.int64, count=len(self))
         ordered = np.sort(hashes)
@@ -104,7 +104,7 @@ def pack(chunks: Iterable[Sequence[str]]) -> Strings:
     return Strings(content, np.cumsum(together, dtype=np.int64) - together, together)
 
 
-def joined(parts: Sequence[Strings]) -> Strings:
+def concatenate(parts: Sequence[Strings]) -> Strings:
     """Put several of them together, one after the other."""
     content, starts = bytearray(), [np.zeros(0, dtype=np.int64)]
     for part in parts:
@@ -117,7 +117,7 @@ def joined(parts: Sequence[Strings]) -> Strings:
 Values = np.ndarray | Strings
 
 
-def as_strings(values: Values) -> Strings:
+def to_strings(values: Values) -> Strings:
     """Return the values of an array as strings, as `astype(str)` does; true and false as they are in YAML and JSON."""
     if isinstance(values, Strings):
         return values
@@ -126,7 +126,7 @@ def as_strings(values: Values) -> Strings:
     return pack(values[start : start + CHUNK].astype(str).tolist() for start in range(0, len(values), CHUNK))
 
 
-def in_order(values: Values) -> Iterator[list[str]]:
+def iterate_sorted(values: Values) -> Iterator[list[str]]:
     """Yield values as strings, in the order of these, some thousands at a time."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "iu" and len(values):
         width = max(len(str(values.min())), len(str(values.max())))
@@ -134,6 +134,6 @@ def in_order(values: Values) -> Iterator[list[str]]:
         texts.sort()
         yield from (texts[start : start + CHUNK].astype(str).tolist() for start in range(0, len(texts), CHUNK))
     else:
-        strings = as_strings(values)
+        strings = to_strings(values)
         order = strings.order()
         yield from (strings[order[start : start + CHUNK]].tolist() for start in range(0, len(order), CHUNK))

@@ -6,8 +6,8 @@ import numpy as np
 
 from unlearn_cli import console
 from unlearn_cli.console import pluralize
-from unlearn_cli.data.dataset import halved
-from unlearn_cli.data.strings import as_strings
+from unlearn_cli.data.dataset import take_half
+from unlearn_cli.data.strings import to_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.inputs import Opened
 
@@ -124,7 +124,7 @@ def unseen_of_selection_half(opened: Opened) -> np.ndarray:
     """Return the mask of test: records never trained on, of the half that chooses a method and never judges it."""
     test = opened.dataset.split("test")
     try:
-        half = halved(opened.dataset, "selection").split("test")
+        half = take_half(opened.dataset, "selection").split("test")
     except UserError:  # the verdict half has none
         return np.zeros(len(test), dtype=bool)
     return np.isin(test.rows, half.rows) & ~_trained_on(opened)
@@ -143,7 +143,7 @@ def same_group(opened: Opened) -> np.ndarray | None:
         mask |= test.records.where(forget.where)[test.rows]
     if forget.groups:
         try:
-            members = as_strings(test.records.column(forget.groups.column))
+            members = to_strings(test.records.column(forget.groups.column))
         except UserError:
             return mask if mask.any() else None
         mask |= members.are_among([str(value) for value in forget.groups.values])[test.rows]

@@ -18,9 +18,9 @@ from unlearn_cli import console
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.console import pluralize
 from unlearn_cli.data import selection
-from unlearn_cli.data.dataset import Dataset, Split, halved, open_dataset
+from unlearn_cli.data.dataset import Dataset, Split, open_dataset, take_half
 from unlearn_cli.data.digests import CHUNK
-from unlearn_cli.data.notices import as_lines
+from unlearn_cli.data.notices import format_notices
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions
@@ -81,10 +81,10 @@ def open_data(described: Manifest, path: Path, common: RunOptions, *, decode: bo
     """
     try:
         dataset = open_dataset(described.data_sections, forget_duplicates=common.forget_duplicates, decode=decode)
-        dataset = halved(dataset, common.half)
+        dataset = take_half(dataset, common.half)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    for line in as_lines(dataset.notices):
+    for line in format_notices(dataset.notices):
         console.warn(line)
     return Opened(path, described, dataset, common)
 
@@ -167,7 +167,7 @@ def count_duplicates(opened: Opened) -> int | None:
     train, forgotten = splits["train"], splits["forget"]
     mask = np.zeros(len(train), dtype=bool)
     mask[forgotten.rows] = True
-    count = len(selection.duplicates(train.records, mask))
+    count = len(selection.find_duplicates(train.records, mask))
     if count:
         console.warn(
             f"{records_equal(count, 'retain')} a forgotten one byte for byte; --forget-duplicates forgets it, too"

@@ -80,7 +80,7 @@ class Session:
 
     def _load(self, weights: Checkpoint, whole: bool) -> nn.Module:
         model = self.build()
-        checkpoint.fit(model, weights)
+        checkpoint.load_weights(model, weights)
         return self.run.to_device(model, whole=whole)
 
     def _load_shares(self, weights: Checkpoint) -> nn.Module:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from unlearn_cli.data.dataset import Dataset
-from unlearn_cli.data.strings import as_strings
+from unlearn_cli.data.strings import to_strings
 
 
 def check_splits(dataset: Dataset) -> dict[str, bool]:
@@ -11,7 +11,7 @@ def check_splits(dataset: Dataset) -> dict[str, bool]:
     splits = dataset.splits
     checks: dict[str, bool] = {}
     if "forgotten" in splits:
-        trained = as_strings(splits["train"].records.ids)
+        trained = to_strings(splits["train"].records.ids)
         checks["train_has_no_forgotten_record"] = not trained.are_among(splits["forgotten"].ids).any()
     if "forget" not in splits:
         return checks

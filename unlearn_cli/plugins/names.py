@@ -5,7 +5,7 @@ from pathlib import Path
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.plugins import discovery
 from unlearn_cli.schema import gates, manifest
-from unlearn_cli.schema.gates import Condition
+from unlearn_cli.schema.gates import GateCondition
 from unlearn_cli.schema.manifest import Manifest
 
 
@@ -18,18 +18,18 @@ def read_manifest(path: Path) -> Manifest:
     return manifest.read(path, PluginNames())
 
 
-def parse_gate(text: str, task: str) -> Condition:
+def parse_gate(text: str, task: str) -> GateCondition:
     """Read a condition, and refuse a metric that does not exist or is not defined for the task.
 
     Raises:
         UserError: says what is wrong with the condition.
     """
-    condition = gates.parse(text)
+    condition = gates.parse_condition(text)
     PluginNames().check_gate(condition, task)
     return condition
 
 
-class PluginNames(manifest.Names):
+class PluginNames(manifest.NameChecker):
     """The names of metrics and architectures that exist."""
 
     def check_architecture(self, name: str) -> None:
@@ -39,7 +39,7 @@ class PluginNames(manifest.Names):
                 f"'{name}' is no bundled architecture; {did_you_mean(name, bundled)}; or torchvision/<name>"
             )
 
-    def check_gate(self, condition: Condition, task: str) -> None:
+    def check_gate(self, condition: GateCondition, task: str) -> None:
         text, metric = condition.text, condition.metric
         if metric not in discovery.entries("metrics"):
             hint = did_you_mean(metric, discovery.entries("metrics"))

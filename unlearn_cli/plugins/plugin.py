@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.plugins import discovery, types
 from unlearn_cli.plugins.renamed_settings import RENAMED
-from unlearn_cli.schema.spelling import fit
+from unlearn_cli.schema.spelling import fit_scalars
 from unlearn_cli.schema.strict_yaml import parse_setting, read_mapping
 
 LARGEST = 10**9  # of a number among the settings: more steps, samples or records than any run has
@@ -173,7 +173,7 @@ def settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[s
     completed = None
     try:
         known = {name: value for name, value in values.items() if name in fields}
-        completed = plugin.settings.model_validate(fit(plugin.settings, known))
+        completed = plugin.settings.model_validate(fit_scalars(plugin.settings, known))
     except ValidationError as error:
         mistakes += [_message(plugin, dict(item), places) for item in error.errors()]
     if completed is None or mistakes:

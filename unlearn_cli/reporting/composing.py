@@ -14,7 +14,7 @@ from unlearn_cli import console, ranks
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import describe
-from unlearn_cli.data.notices import as_data
+from unlearn_cli.data.notices import notices_as_dicts
 from unlearn_cli.evaluation.inputs import Copies, Opened, constant_network, records_equal, selection_digest
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.split_checks import check_splits
@@ -103,7 +103,7 @@ def describe_manifest(opened: Opened) -> report.Manifest:
         splits={name: report.Split(**split) for name, split in describe(dataset).items()},
         checks=check_splits(dataset),
         forgotten_unresolved=dataset.unresolved if manifest.forgotten else None,
-        notices=[report.Notice(**notice) for notice in as_data(dataset.notices)],
+        notices=[report.Notice(**notice) for notice in notices_as_dicts(dataset.notices)],
     )
 
 

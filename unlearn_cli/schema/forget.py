@@ -23,7 +23,7 @@ class Groups(Section):
     values: Annotated[list[Name], Field(min_length=1)]
 
 
-class Fraction(Section):
+class RandomFraction(Section):
     share: Share
     seed: Count = 0
 
@@ -50,7 +50,7 @@ class Forget(Section):
     ids_file: IdsFile | None = None
     groups: Groups | None = None
     where: list[Condition] = Field(default_factory=list, description="conditions, all of which must hold")
-    fraction: Fraction | None = None
+    fraction: RandomFraction | None = None
     expect: Expect = Field(default_factory=Expect)
 
     @model_validator(mode="after")

@@ -18,7 +18,7 @@ _GRAMMAR = re.compile(
 
 
 @dataclass(frozen=True)
-class Condition:
+class GateCondition:
     """A gate as it was asked for: compare one metric with a number, or with the same metric of another model."""
 
     text: str
@@ -30,7 +30,7 @@ class Condition:
     offset: float
 
 
-def parse(text: str) -> Condition:
+def parse_condition(text: str) -> GateCondition:
     """Read one condition, and refuse a form that can never be judged: an unknown split, a number that is not finite."""
     match = _GRAMMAR.fullmatch(text)
     if match is None:
@@ -40,7 +40,7 @@ def parse(text: str) -> Condition:
         )
     split, metric, operator, number, other, offset = match.groups()
     _check_split(text, split)
-    return Condition(
+    return GateCondition(
         text=text.strip(),
         split=split,
         metric=metric,

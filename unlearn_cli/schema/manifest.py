@@ -21,19 +21,19 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.schema import gates
 from unlearn_cli.schema.data_sections import Data, DataSections, Input, check_augmentation, check_transforms
 from unlearn_cli.schema.forget import Forget, Forgotten
-from unlearn_cli.schema.gates import Condition
+from unlearn_cli.schema.gates import GateCondition
 from unlearn_cli.schema.literals import Task
-from unlearn_cli.schema.manifest_errors import validated
+from unlearn_cli.schema.manifest_errors import read_model
 from unlearn_cli.schema.sources import Section
 from unlearn_cli.schema.spelling import Name
 
 
-class Names(Protocol):
+class NameChecker(Protocol):
     """Checks whether what a manifest names exists; each check raises `UserError` if not."""
 
     def check_architecture(self, name: str) -> None: ...
 
-    def check_gate(self, condition: Condition, task: str) -> None: ...
+    def check_gate(self, condition: GateCondition, task: str) -> None: ...
 
 
 class Model(Section):
@@ -152,7 +152,7 @@ def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _check_architecture(name: str, names: Names | None) -> None:
+def _check_architecture(name: str, names: NameChecker | None) -> None:
     if names is None:
         return
     try:
@@ -161,10 +161,10 @@ def _check_architecture(name: str, names: Names | None) -> None:
         raise ValueError(str(error)) from None
 
 
-def _check_gate(text: str, task: Task, number: int, names: Names | None) -> None:
+def _check_gate(text: str, task: Task, number: int, names: NameChecker | None) -> None:
     """Refuse a condition that can never be judged, with its place in the list as the place of the mistake."""
     try:
-        condition = gates.parse(text)
+        condition = gates.parse_condition(text)
         if names is not None:
             names.check_gate(condition, task)
     except UserError as error:
@@ -173,7 +173,7 @@ def _check_gate(text: str, task: Task, number: int, names: Names | None) -> None
         raise ValidationError.from_exception_data("Manifest", [place]) from None
 
 
-def read(path: Path, names: Names | None = None) -> Manifest:
+def read(path: Path, names: NameChecker | None = None) -> Manifest:
     """Read and check a manifest. `names` checks whether the metrics and architectures in it exist.
 
     Relative paths in it start from its own folder, those of a pipe from the working folder.
@@ -181,7 +181,7 @@ def read(path: Path, names: Names | None = None) -> Manifest:
     Raises:
         UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
     """
-    manifest = validated(path, Manifest, names)
+    manifest = read_model(path, Manifest, names)
     manifest._folder = path.parent if path.is_file() else Path()
     return manifest
 

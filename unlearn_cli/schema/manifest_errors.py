@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(path: Path, model: type[Model], context: object = None) -> Model:
+def read_model(path: Path, model: type[Model], context: object = None) -> Model:
     """Read a YAML file as a model; its validators receive the context.
 
     Raises:
@@ -25,10 +25,10 @@ def validated(path: Path, model: type[Model], context: object = None) -> Model:
     try:
         return model.model_validate(document.raw, context=context)
     except ValidationError as error:
-        raise UserError("; ".join(messages(error, document, model.model_json_schema()))) from None
+        raise UserError("; ".join(format_errors(error, document, model.model_json_schema()))) from None
 
 
-def messages(error: ValidationError, document: Document, schema: Schema) -> list[str]:
+def format_errors(error: ValidationError, document: Document, schema: Schema) -> list[str]:
     """Return one line a mistake: where it is, which field, what is wrong; of several at one place, the first."""
     found: dict[Location, str] = {}
     for item in error.errors(include_url=False):

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from unlearn_cli.schema.spelling import Scalar, fit
+from unlearn_cli.schema.spelling import Scalar, fit_scalars
 
 FilePath = Annotated[Path, Field(strict=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -39,7 +39,7 @@ class Section(BaseModel):
     @classmethod
     def fit_scalars(cls, value: Any) -> Any:
         """Give each field of an unquoted scalar what it takes: the text where it is a name, else the number."""
-        return fit(cls, value) if isinstance(value, dict) else value
+        return fit_scalars(cls, value) if isinstance(value, dict) else value
 
 
 class ShortSection(Section):

@@ -90,7 +90,7 @@ def _fields(model: type[BaseModel]) -> dict[str, frozenset[Any]]:
     }
 
 
-def fit(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+def fit_scalars(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
     """Return the values of a model's fields with each unquoted scalar as its field takes it; sections fit their own."""
     leaves = _fields(model)
     return {name: _fit(value, leaves.get(name, frozenset())) for name, value in values.items()}

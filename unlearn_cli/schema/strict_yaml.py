@@ -13,7 +13,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.storage.regular_files import read_given
+from unlearn_cli.storage.regular_files import read_file_or_pipe
 
 MAX_BYTES, MAX_DEPTH, MAX_ALIASES, MAX_VALUES = 2**20, 32, 50, 2**18
 
@@ -67,7 +67,7 @@ def read(path: Path) -> Document:
     Raises:
         UserError: it cannot be read or is no such YAML; the message starts with file, line and column.
     """
-    return parse(read_given(path, MAX_BYTES), path)
+    return parse(read_file_or_pipe(path, MAX_BYTES), path)
 
 
 def parse(data: bytes | str, path: Path) -> Document:

@@ -39,7 +39,7 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
         raise UserError(f"{path}: is no folder that unlearn-cli wrote, so it is not replaced; choose another --out")
     if Path.cwd().is_relative_to(path.resolve()):
         raise UserError(f"{path}: is the folder that you are in; choose another --out")
-    parent = existing_parent(path)
+    parent = nearest_existing_parent(path)
     if not parent.is_dir():
         raise UserError(f"{path}: {parent} is a file, not a folder; choose another --out")
     if not os.access(parent, os.W_OK):
@@ -81,7 +81,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def existing_parent(path: Path) -> Path:
+def nearest_existing_parent(path: Path) -> Path:
     """Return the nearest folder above `path` that is there."""
     parent = path.absolute().parent
     while not parent.exists():
@@ -103,7 +103,7 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 def name_new_folder(folder: Path, ending: str) -> Path:
     """Return the path of the sibling folder that is written in before it becomes `folder`."""
-    return _sibling(existing_parent(folder) / folder.name, f"new-{ending}")
+    return _sibling(nearest_existing_parent(folder) / folder.name, f"new-{ending}")
 
 
 @contextmanager
@@ -118,7 +118,7 @@ def new_folder(folder: Path, *, flush: bool = True, replace: bool = True, ending
         new.mkdir()
         try:
             yield new
-            with uninterrupted():
+            with ignore_signals():
                 for path in [*sorted(new.rglob("*")), new] if flush else ():
                     fsync(path)
                 folder.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def new_folder(folder: Path, *, flush: bool = True, replace: bool = True, ending
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
+def ignore_signals() -> Iterator[None]:
     """Ignore the signals that stop a run: what is inside takes moments, and half of it would pass for nothing."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
@@ -186,7 +186,7 @@ def tidy_up(output: Path) -> None:
 
 def _left(output: Path, kind: Literal["old", "new"]) -> list[Path]:
     """Return what processes that are no more left beside an output; this tool makes no links of such names."""
-    start, parent = f".{output.name}.{kind}-", existing_parent(output)
+    start, parent = f".{output.name}.{kind}-", nearest_existing_parent(output)
     named = [path for path in (parent.iterdir() if parent.is_dir() else ()) if path.name.startswith(start)]
     left = []
     for path in sorted(named):

@@ -10,13 +10,13 @@ from pathlib import Path
 from unlearn_cli import ranks
 from unlearn_cli.errors import Busy
 from unlearn_cli.storage import owners
-from unlearn_cli.storage.atomic_files import existing_parent
+from unlearn_cli.storage.atomic_files import nearest_existing_parent
 
 MOST_BYTES = 200  # of what names an owner
 
 
 @contextmanager
-def claimed(*outputs: Path | None) -> Iterator[None]:
+def claim_outputs(*outputs: Path | None) -> Iterator[None]:
     """Hold the locks of outputs meanwhile, so that no other run writes there; no file is left behind.
 
     Where no lock can be made (a folder that is not writable, a file system without locks) none is held: an output that
@@ -30,7 +30,7 @@ def claimed(*outputs: Path | None) -> Iterator[None]:
     try:
         for output in given:
             if (descriptor := _lock(output)) is not None:
-                locks[lock_of(output)] = descriptor
+                locks[lock_path(output)] = descriptor
         yield
     finally:
         for path, descriptor in locks.items():
@@ -38,9 +38,9 @@ def claimed(*outputs: Path | None) -> Iterator[None]:
             os.close(descriptor)
 
 
-def lock_of(output: Path) -> Path:
+def lock_path(output: Path) -> Path:
     """Return where the lock of an output lies."""
-    return existing_parent(output) / f".{output.name}.lock"
+    return nearest_existing_parent(output) / f".{output.name}.lock"
 
 
 def is_held(lock: Path) -> bool:
@@ -60,7 +60,7 @@ def is_held(lock: Path) -> bool:
 
 def _lock(output: Path) -> int | None:
     """Return the descriptor that holds the lock of an output, until it is closed or the process has ended."""
-    path = lock_of(output)
+    path = lock_path(output)
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)

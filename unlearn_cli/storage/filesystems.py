@@ -33,7 +33,7 @@ UNREACHED = {
 }
 
 
-def filesystem(url: str) -> tuple[Any, str]:
+def open_filesystem(url: str) -> tuple[Any, str]:
     """Return fsspec's file system for a URL, and the path in it.
 
     Raises:
@@ -42,18 +42,18 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ModuleNotFoundError:
-        raise UserError(f"{shown(url)}: URLs need the library fsspec; pip install 'unlearn-cli[remote]'") from None
+        raise UserError(f"{redact_url(url)}: URLs need the library fsspec; pip install 'unlearn-cli[remote]'") from None
     try:
-        with reaching(url):
+        with translate_remote_errors(url):
             return fsspec.url_to_fs(url)
     except ImportError as error:  # it says what to install
-        raise UserError(f"{shown(url)}: the library for such URLs is not installed ({error})") from None
+        raise UserError(f"{redact_url(url)}: the library for such URLs is not installed ({error})") from None
     except ValueError:
-        raise UserError(f"{shown(url)}: fsspec knows no such file system; known are s3, gs and others") from None
+        raise UserError(f"{redact_url(url)}: fsspec knows no such file system; known are s3, gs and others") from None
 
 
 @contextmanager
-def reaching(url: str) -> Iterator[None]:
+def translate_remote_errors(url: str) -> Iterator[None]:
     """Tell what file systems raise in one line; errors of this machine, such as a full disk, and bugs stay as they are.
 
     Raises:
@@ -63,11 +63,11 @@ def reaching(url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"{shown(url)}: there is no such object; check the URL") from None
+        raise UserError(f"{redact_url(url)}: there is no such object; check the URL") from None
     except PermissionError:
-        raise UserError(f"{shown(url)}: permission denied; check the credentials and what they allow") from None
+        raise UserError(f"{redact_url(url)}: permission denied; check the credentials and what they allow") from None
     except Exception as error:
-        raise _known(error, shown(url)) from None
+        raise _known(error, redact_url(url)) from None
 
 
 def _known(error: Exception, place: str) -> Exception:
@@ -86,6 +86,6 @@ def _known(error: Exception, place: str) -> Exception:
     return error
 
 
-def shown(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return a URL without what may be a secret: a user with a password, and a query, which may be a signature."""
     return re.sub(r"//[^/@]*@", "//", url).partition("?")[0]

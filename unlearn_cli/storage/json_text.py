@@ -12,12 +12,12 @@ def read(text: str | bytes) -> Any:
         ValueError: it is none, or a key is in an object twice.
     """
     try:
-        return json.loads(text, object_pairs_hook=unique)
+        return json.loads(text, object_pairs_hook=refuse_duplicate_keys)
     except RecursionError:
         raise ValueError("lists in lists in lists") from None
 
 
-def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a key that comes twice, of which Python keeps the last; for `object_pairs_hook`."""
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -16,7 +16,7 @@ from typing import Literal
 
 from unlearn_cli import console
 from unlearn_cli.storage import owners
-from unlearn_cli.storage.claims import is_held, lock_of
+from unlearn_cli.storage.claims import is_held, lock_path
 from unlearn_cli.storage.remote import cache_folder
 
 PARTIAL, STATE, SUFFIX = ".partial", re.compile("[0-9a-f]{16}"), ".safetensors"
@@ -39,7 +39,7 @@ class Leftover:
     kept_because: str | None = None
 
 
-def kept_states(output: Path) -> list[Path]:
+def list_states(output: Path) -> list[Path]:
     """Return the folders of state that interrupted runs with this output have kept; each is that of one run."""
     folder = output.parent / f"{output.name}{PARTIAL}"
     return sorted(path for path in folder.iterdir() if _is_state(path)) if _is_folder(folder) else []
@@ -47,7 +47,7 @@ def kept_states(output: Path) -> list[Path]:
 
 def report_states(output: Path, *, remove: bool) -> None:
     """Name what other runs with this output have kept, or remove it: it may have been trained on what is forgotten."""
-    for path in kept_states(output):
+    for path in list_states(output):
         size, age = _size(path), _age(path)
         if remove:
             shutil.rmtree(path, ignore_errors=True)
@@ -66,7 +66,7 @@ def scan(folder: Path) -> list[Leftover]:
     return [*_below(folder), *_temporary(), *_copies()]
 
 
-def partials(folder: Path) -> Iterator[Leftover]:
+def list_partial_states(folder: Path) -> Iterator[Leftover]:
     """Yield the kept state that lies in a folder itself."""
     for path in sorted(folder.iterdir()) if _is_folder(folder) else ():
         if _is_partial(path):
@@ -97,7 +97,7 @@ def _below(folder: Path) -> Iterator[Leftover]:
 
 
 def _state(path: Path) -> Leftover:
-    in_use = is_held(lock_of(path.with_name(path.name.removesuffix(PARTIAL))))
+    in_use = is_held(lock_path(path.with_name(path.name.removesuffix(PARTIAL))))
     return _leftover(path, "state", "a run is using it" if in_use else None)
 
 

@@ -27,7 +27,7 @@ class Owner:
     @property
     def is_here(self) -> bool:
         """Say whether this host can tell if the process lives."""
-        return self.host in (None, host())
+        return self.host in (None, host_digest())
 
     @property
     def has_ended(self) -> bool:
@@ -36,12 +36,12 @@ class Owner:
             return False
         if self.start is None and self.process == os.getpid():  # an earlier process, which had this one's number
             return True
-        if self.boot not in (None, boot()) or not _is_running(self.process):
+        if self.boot not in (None, boot_digest()) or not _is_running(self.process):
             return True
-        return self.start is not None and start_of(self.process) not in (None, self.start)
+        return self.start is not None and start_time(self.process) not in (None, self.start)
 
 
-def suffix(owner: Owner, number: int) -> str:
+def format_suffix(owner: Owner, number: int) -> str:
     """Return the end of a name: the owner, and a number that nobody can guess."""
     process, start, machine, session = astuple(owner)
     return f"{process}-{start or 0:x}-{machine:08x}-{session:08x}-{number:08x}"
@@ -49,7 +49,7 @@ def suffix(owner: Owner, number: int) -> str:
 
 def new_suffix() -> str:
     """Return the end of a name of this process that nobody can guess."""
-    return suffix(this(), secrets.randbits(32))
+    return format_suffix(current_owner(), secrets.randbits(32))
 
 
 def parse(text: str) -> Owner | None:
@@ -60,13 +60,13 @@ def parse(text: str) -> Owner | None:
     return Owner(int(match[1]), *(None if part is None else int(part, 16) for part in match.groups()[1:]))
 
 
-def this() -> Owner:
+def current_owner() -> Owner:
     """Return this process."""
-    return Owner(os.getpid(), start_of(os.getpid()) or 0, host(), boot())
+    return Owner(os.getpid(), start_time(os.getpid()) or 0, host_digest(), boot_digest())
 
 
 @functools.cache
-def host() -> int:
+def host_digest() -> int:
     """Return a digest of the host's names, and of the space of process numbers: each container has its own."""
     try:
         space = os.stat("/proc/self/ns/pid").st_ino
@@ -76,11 +76,11 @@ def host() -> int:
 
 
 @functools.cache
-def boot() -> int:
+def boot_digest() -> int:
     return _digest(_read("/proc/sys/kernel/random/boot_id"))
 
 
-def start_of(process: int) -> int | None:
+def start_time(process: int) -> int | None:
     """Return when a process of this host began, in ticks since the boot; None where nothing tells."""
     fields = _read(f"/proc/{process}/stat").rpartition(")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None

@@ -8,7 +8,7 @@ from unlearn_cli.errors import UserError
 MAX_SHARDS = 100_000
 
 
-def shards(pattern: Path) -> list[Path]:
+def expand_range(pattern: Path) -> list[Path]:
     """Return the files that a path with a range such as {000..009} stands for.
 
     Raises:

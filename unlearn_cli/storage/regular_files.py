@@ -26,7 +26,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def regular_file(path: Path, place: str = "", *, missing: str = "there is no such file") -> Path:
+def require_regular_file(path: Path, place: str = "", *, missing: str = "there is no such file") -> Path:
     """Return the path of a regular file; for libraries that open it themselves.
 
     A pipe or a device may never end, and opening it may block.
@@ -43,7 +43,7 @@ def open_regular(path: Path, place: str = "", *, missing: str = "there is no suc
     """Open a regular file for reading; opening never blocks.
 
     Raises:
-        UserError: as `regular_file`.
+        UserError: as `require_regular_file`.
     """
     with _readable(path, place, missing):
         return try_open(path, place)
@@ -63,13 +63,13 @@ def read_regular(path: Path, most: int, place: str = "", *, missing: str = "ther
     """Return the bytes of a regular file of at most `most` bytes.
 
     Raises:
-        UserError: as `regular_file`, or the file is larger.
+        UserError: as `require_regular_file`, or the file is larger.
     """
     with open_regular(path, place, missing=missing) as file:
         return _bounded(file, path, most, place)
 
 
-def read_given(path: Path, most: int, place: str = "") -> bytes:
+def read_file_or_pipe(path: Path, most: int, place: str = "") -> bytes:
     """Return the bytes of a file of settings, which may also be a pipe: `-m <(command)` of a shell.
 
     Raises:

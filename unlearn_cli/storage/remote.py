@@ -14,8 +14,8 @@ from unlearn_cli import console
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.storage import atomic_files, json_text, regular_files
-from unlearn_cli.storage.filesystems import filesystem, reaching, shown
-from unlearn_cli.storage.path_patterns import shards
+from unlearn_cli.storage.filesystems import open_filesystem, redact_url, translate_remote_errors
+from unlearn_cli.storage.path_patterns import expand_range
 
 # What changes when an object does, as file systems call it: checksums first, second best the time.
 MARKS = (
@@ -36,36 +36,36 @@ MOST_STATE = 2**28  # bytes of what is noted of the files of a URL
 Version = dict[str, str] | None  # None: the file system does not tell
 
 
-def url_of(path: Path) -> str | None:
+def parse_url(path: Path) -> str | None:
     """Return the URL that was written where a path is expected: as a path, `s3://bucket/a` has lost one slash."""
     match = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.+)", path.as_posix())
     return match and f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}"
 
 
-def located(path: Path, folder: Path = Path()) -> Path:
+def locate(path: Path, folder: Path = Path()) -> Path:
     """Return where a path of a manifest or the command line lies: below the folder, or, of a URL, where its copy is.
 
     Raises:
         UserError, ResourceError: as `fetch`.
     """
-    url = url_of(path)
+    url = parse_url(path)
     if url is None:
         return folder / path
     if path.name.endswith(".index.json"):  # of a divided checkpoint, whose other files lie beside it
-        return located(path.parent) / path.name
-    for part in shards(path):
-        local(url_of(part) or url)
+        return locate(path.parent) / path.name
+    for part in expand_range(path):
+        fetch_once(parse_url(part) or url)
     return _place(url, cache_folder())
 
 
-def copies(path: Path) -> list[Path]:
+def list_copies(path: Path) -> list[Path]:
     """Return the copies that there are of what a path names: none when it is no URL."""
-    urls = [url for part in shards(path) if (url := url_of(part))]
+    urls = [url for part in expand_range(path) if (url := parse_url(part))]
     return [place for url in urls if (place := _place(url, cache_folder())).exists()]
 
 
 @functools.cache
-def local(url: str) -> Path:
+def fetch_once(url: str) -> Path:
     """Fetch a URL into the cache; once a process, so that all that it reads is of one version.
 
     Raises:
@@ -92,7 +92,7 @@ def fetch(url: str, folder: Path) -> Path:
     """
     from filelock import FileLock
 
-    system, root = filesystem(url)
+    system, root = open_filesystem(url)
     place = _place(url, folder)
     for own in (folder, place.parent):
         _make_private(own)
@@ -102,9 +102,9 @@ def fetch(url: str, folder: Path) -> Path:
         stale = [name for name, version in found.items() if version is None or kept.get(name) != version]
         stale += _changed(place, [name for name in found if name not in stale])
         if stale or kept.keys() != found.keys():
-            console.say(f"fetching {shown(url)}: {len(stale)} of {pluralize(len(found), 'file')}")
+            console.say(f"fetching {redact_url(url)}: {len(stale)} of {pluralize(len(found), 'file')}")
             if place.is_dir() == ("" in found):  # a folder became a file, or the other way
-                drop(url, folder)
+                remove_copy(url, folder)
             with atomic_files.output_file(place) if "" in found else atomic_files.new_folder(place, flush=False) as new:
                 _link(place, new, [name for name in found if name not in stale])
                 _get(system, root, url, new, stale, found)
@@ -148,7 +148,7 @@ def _is_file(path: Path) -> bool:
     return path.is_file() and not path.is_symlink()
 
 
-def drop(url: str, folder: Path) -> bool:
+def remove_copy(url: str, folder: Path) -> bool:
     """Remove the copy of a URL, which may still hold what was forgotten; say whether there was one."""
     place = _place(url, folder)
     _beside(place, "json").unlink(missing_ok=True)
@@ -171,7 +171,7 @@ def _beside(place: Path, suffix: str) -> Path:
 
 def _listed(system: Any, root: str, url: str) -> dict[str, Version]:
     """Return the version of each file by its name below the URL; a URL of a file has one, by the name ''."""
-    with reaching(url):
+    with translate_remote_errors(url):
         system.invalidate_cache()
         info = system.info(root)
         if info["type"] != "directory":
@@ -181,7 +181,7 @@ def _listed(system: Any, root: str, url: str) -> dict[str, Version]:
     outside = [name for name in names.values() if ".." in PurePosixPath(name).parts or "\\" in name]
     if outside or not names:
         what = f"the name '{outside[0]}' leads out of the folder" if outside else "the folder is empty"
-        raise UserError(f"{shown(url)}: {what}; name another")
+        raise UserError(f"{redact_url(url)}: {what}; name another")
     return {name: _version(listed[key]) for key, name in names.items()}
 
 
@@ -219,9 +219,9 @@ def _get(system: Any, root: str, url: str, new: Path, names: list[str], found: d
     """Fetch files, and make sure that they are what was listed."""
     for name in names:
         (new / name).parent.mkdir(parents=True, exist_ok=True)
-    with reaching(url):
+    with translate_remote_errors(url):
         system.get([f"{root}/{name}" if name else root for name in names], [str(new / name) for name in names])
     arrived = {name: str((new / name).stat().st_size) for name in names}
     cut = [name for name, size in arrived.items() if (found[name] or {}).get("size", size) != size]
     if cut or _listed(system, root, url) != found:
-        raise ResourceError(f"{shown(url)}: changed while it was fetched; run the same command again")
+        raise ResourceError(f"{redact_url(url)}: changed while it was fetched; run the same command again")

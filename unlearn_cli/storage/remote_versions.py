@@ -6,7 +6,7 @@ from typing import Any
 
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.storage import regular_files
-from unlearn_cli.storage.filesystems import filesystem, reaching, shown
+from unlearn_cli.storage.filesystems import open_filesystem, redact_url, translate_remote_errors
 
 POINTER = "current.json"
 
@@ -24,10 +24,10 @@ def publish(folder: Path, url: str) -> Pointer:
     """
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     pointer = {"version": folder.name, "files": {name: regular_files.sha256(folder / name) for name in names}}
-    if published(url) == pointer:
+    if read_pointer(url) == pointer:
         return pointer
-    system, root = filesystem(url)
-    with reaching(url):
+    system, root = open_filesystem(url)
+    with translate_remote_errors(url):
         _put(system, folder, f"{root}/{folder.name}", names, url)
         # A transaction, since there are file systems where a reader would see half of what is being written.
         with system.transaction, system.open(f"{root}/{POINTER}", "wb") as file:
@@ -35,16 +35,16 @@ def publish(folder: Path, url: str) -> Pointer:
     return pointer
 
 
-def published(url: str) -> Pointer | None:
+def read_pointer(url: str) -> Pointer | None:
     """Return what URL/current.json says; None when there is none.
 
     Raises:
         UserError: somebody else wrote a file of this name there, or as `publish`.
         ResourceError: as `publish`.
     """
-    system, root = filesystem(url)
+    system, root = open_filesystem(url)
     path = f"{root}/{POINTER}"
-    with reaching(url):
+    with translate_remote_errors(url):
         system.invalidate_cache()
         text = system.cat_file(path) if system.exists(path) else None
     try:
@@ -52,7 +52,9 @@ def published(url: str) -> Pointer | None:
     except ValueError:
         pointer = {}
     if pointer is not None and not (isinstance(pointer, dict) and pointer.keys() == {"version", "files"}):
-        raise UserError(f"{shown(url)}: its {POINTER} is not one of ours, so it is not replaced; choose another place")
+        raise UserError(
+            f"{redact_url(url)}: its {POINTER} is not one of ours, so it is not replaced; choose another place"
+        )
     return pointer
 
 
@@ -62,9 +64,9 @@ def withdraw(url: str, version: str) -> bool:
     Raises:
         UserError, ResourceError: as `publish`.
     """
-    assert (published(url) or {}).get("version") != version
-    system, root = filesystem(url)
-    with reaching(url):
+    assert (read_pointer(url) or {}).get("version") != version
+    system, root = open_filesystem(url)
+    with translate_remote_errors(url):
         there = system.exists(f"{root}/{version}")
         if there:
             system.rm(f"{root}/{version}", recursive=True)
@@ -81,4 +83,4 @@ def _put(system: Any, folder: Path, target: str, names: list[str], url: str) -> 
     system.invalidate_cache()
     lost = [name for name in names if system.info(f"{target}/{name}")["size"] != (folder / name).stat().st_size]
     if lost:
-        raise ResourceError(f"{shown(url)}: {lost[0]} did not arrive whole; run the same command again")
+        raise ResourceError(f"{redact_url(url)}: {lost[0]} did not arrive whole; run the same command again")

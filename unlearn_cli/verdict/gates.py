@@ -3,19 +3,19 @@
 import math
 from collections.abc import Iterable
 
-from unlearn_cli.schema.gates import Condition
+from unlearn_cli.schema.gates import GateCondition
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.results import Gate, Verdict
 
 Metrics = dict[str, dict[str, dict[str, Estimate]]]  # role -> split -> metric
 
 
-def judge(conditions: Iterable[Condition], metrics: Metrics) -> list[Gate]:
+def judge(conditions: Iterable[GateCondition], metrics: Metrics) -> list[Gate]:
     """Judge every condition; what cannot be compared (a null, a model that was not given) fails and says why."""
     return [_judge(condition, metrics) for condition in conditions]
 
 
-def _judge(condition: Condition, metrics: Metrics) -> Gate:
+def _judge(condition: GateCondition, metrics: Metrics) -> Gate:
     value = _find(condition, metrics, "subject")
     limit = _limit(condition, metrics)
     reason = None
@@ -29,7 +29,7 @@ def _judge(condition: Condition, metrics: Metrics) -> Gate:
     return Gate(condition=condition.text, verdict=verdict, value=value, limit=limit.value, reason=reason)
 
 
-def _find(condition: Condition, metrics: Metrics, role: str) -> Estimate:
+def _find(condition: GateCondition, metrics: Metrics, role: str) -> Estimate:
     """Return the metric on the split for one model, or a null that says what is missing."""
     splits = metrics.get(role)
     if splits is None:
@@ -41,7 +41,7 @@ def _find(condition: Condition, metrics: Metrics, role: str) -> Estimate:
     )
 
 
-def _limit(condition: Condition, metrics: Metrics) -> Estimate:
+def _limit(condition: GateCondition, metrics: Metrics) -> Estimate:
     """Return the right side: the number, or the other model's value (the mean over all references) plus the offset."""
     if condition.other is None:
         return Estimate(value=condition.number, n=0)

@@ -13,7 +13,7 @@ from unlearn_cli.batch.ledger import clock, keyed
 from unlearn_cli.batch.requests.reasons import format_reason
 from unlearn_cli.console import in_one_line
 from unlearn_cli.schema.forget import Groups
-from unlearn_cli.schema.manifest_errors import messages
+from unlearn_cli.schema.manifest_errors import format_errors
 from unlearn_cli.schema.sources import Condition, Section
 from unlearn_cli.schema.spelling import NAMED, Name
 from unlearn_cli.schema.strict_yaml import MAX_DEPTH, Document, Location, PlainScalar, Position
@@ -122,7 +122,7 @@ def parse_request(value: Any, document: Document | None, place: tuple[str, int],
             told = f"{name}:{line}:1: has more than {MAX_MISTAKES} mistakes; expected a deletion request"
         else:
             known = document or Document(Path(name), value, _positions(value, error, line))
-            told = "; ".join(messages(error, known, json_schema()))
+            told = "; ".join(format_errors(error, known, json_schema()))
         return make_refusal(told, raw, key, value.get("request"))
     return RequestEntry(request.request, digest_request(request, key), request)
 

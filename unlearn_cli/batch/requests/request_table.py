@@ -12,7 +12,7 @@ from unlearn_cli.batch.requests.deletion_request import (
     make_refusal,
     parse_request,
 )
-from unlearn_cli.data.tables.csv_layout import rows_of_text
+from unlearn_cli.data.tables.csv_layout import split_rows
 from unlearn_cli.errors import did_you_mean
 
 COLUMNS = ("request", "received", "due", "id", "column", "value", "class")
@@ -82,7 +82,7 @@ def _class(text: str) -> str | int:
 
 def _rows(text: str) -> Iterator[tuple[int, dict[str, str], str]]:
     """Yield line number, cells by column, and what is wrong with the number of cells."""
-    rows = rows_of_text(text, ",")
+    rows = split_rows(text, ",")
     header = _whole(*next(rows, (1, [])))
     _check_header(header)
     for line, cells in rows:

@@ -14,7 +14,7 @@ import duckdb
 
 from unlearn_cli.batch.resolve.record_table import insert
 from unlearn_cli.console import pluralize
-from unlearn_cli.data.tables.table_file import is_out_of_resources, literal
+from unlearn_cli.data.tables.table_file import is_out_of_resources, quote_literal
 from unlearn_cli.errors import UserError
 
 BLOCK = 64  # bytes, of SHA-256
@@ -190,7 +190,9 @@ def write_ids(connection: duckdb.DuckDBPyConnection, path: Path, rows: str) -> i
     All are quoted: what reads the file guesses the delimiter, and an id may hold any.
     """
     chosen = f"SELECT x0 AS id FROM source SEMI JOIN ({rows}) chosen ON source.rowid = chosen.row ORDER BY id"
-    found = connection.execute(f"COPY ({chosen}) TO {literal(path)} (FORMAT csv, HEADER, FORCE_QUOTE *)").fetchall()
+    found = connection.execute(
+        f"COPY ({chosen}) TO {quote_literal(path)} (FORMAT csv, HEADER, FORCE_QUOTE *)"
+    ).fetchall()
     return found[0][0]
 
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import duckdb
 import numpy as np
 
-from unlearn_cli.data.labels import different
+from unlearn_cli.data.labels import unique_labels
 from unlearn_cli.data.records import Records
-from unlearn_cli.data.selection import most_frequent
-from unlearn_cli.data.strings import as_strings
+from unlearn_cli.data.selection import describe_most_frequent
+from unlearn_cli.data.strings import to_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Condition
 
@@ -77,8 +77,8 @@ class TableInMemory:
 
     def load(self, wanted: SelectionColumns) -> np.ndarray:
         columns = [self.records.ids, *(self.records.column(column) for column in wanted.groups)]
-        texts = [as_strings(column).tolist() for column in columns]
-        found, numbers = different(self.records.labels) if wanted.labels else ([], np.array([]))
+        texts = [to_strings(column).tolist() for column in columns]
+        found, numbers = unique_labels(self.records.labels) if wanted.labels else ([], np.array([]))
         kinds = ", ".join(f"x{i} VARCHAR" for i in range(len(texts)))
         self.connection.execute(f"CREATE TABLE source ({kinds}, label BIGINT)")
         labels = numbers.tolist() if wanted.labels else [None] * len(self.records)
@@ -92,7 +92,7 @@ class TableInMemory:
         return "x0 IN (SELECT unnest(?))", [chosen.astype(str).tolist()]
 
     def frequent_values(self, column: str) -> str:
-        return most_frequent(column, as_strings(self.records.column(column)))
+        return describe_most_frequent(column, to_strings(self.records.column(column)))
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[list[Any]]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from unlearn_cli.batch.resolve import matching
 from unlearn_cli.batch.resolve.record_table import RecordTable, SelectionColumns
 from unlearn_cli.batch.resolve.source_connection import NAME
-from unlearn_cli.data.labels import Classes, class_list, class_numbers, label_numbers
+from unlearn_cli.data.labels import Classes, find_class_numbers, find_label_numbers, list_classes
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.forget import Groups
 from unlearn_cli.schema.manifest import Manifest
@@ -97,13 +97,13 @@ def _classes(manifest: Manifest, table: RecordTable, labels: np.ndarray) -> Clas
     if manifest.task == "regression" or not len(labels):
         return None
     count = manifest.model.arguments.get("num_classes")
-    return class_list(manifest.classes, labels, count, table.class_names, NAME)
+    return list_classes(manifest.classes, labels, count, table.class_names, NAME)
 
 
 def _labels(listed: Sequence[str | int], labels: np.ndarray, classes: Classes | None) -> tuple[list[str], list[int]]:
     """Return the names of the classes listed, and the positions in `labels` of those that belong to them."""
     if classes is None:
         raise UserError("a regression has no classes; choose what to forget with 'where'")
-    chosen = class_numbers(listed, classes, "classes")
-    numbers = label_numbers(labels.tolist(), classes)
+    chosen = find_class_numbers(listed, classes, "classes")
+    numbers = find_label_numbers(labels.tolist(), classes)
     return [str(classes[number]) for number in chosen], [i for i, number in enumerate(numbers) if number in chosen]

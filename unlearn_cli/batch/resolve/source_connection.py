@@ -14,7 +14,7 @@ from unlearn_cli.data.dataset import open_records, resolve_paths
 from unlearn_cli.data.tables.table_file import TableFile, connect, is_out_of_resources
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.schema.manifest import Manifest
-from unlearn_cli.storage.remote import located
+from unlearn_cli.storage.remote import locate
 
 MEMORY = "400MiB"  # of DuckDB's buffers; what they cannot hold it writes to the folder
 SMALL = 2**25  # bytes of a table
@@ -30,7 +30,7 @@ def connect_to_source(manifest: Manifest, folder: Path, digests: Path | None) ->
         ResourceError: memory and disk do not suffice.
     """
     source = manifest.data.train.table if manifest.data else None
-    path = located(source.path, manifest.folder) if source else None
+    path = locate(source.path, manifest.folder) if source else None
     with TemporaryDirectory(prefix=".resolve-", dir=folder) as name:
         scratch = Path(name).resolve()
         settings = {"memory_limit": MEMORY, "threads": str(THREADS), "temp_directory": str(scratch)}

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.batch.resolve.record_table import SelectionColumns, insert
-from unlearn_cli.data.selection import SHOWN, frequent_text
-from unlearn_cli.data.tables.conditions import conjunction
-from unlearn_cli.data.tables.table_file import TableFile, plain
-from unlearn_cli.data.transforms.windows import plan_windows, series_of, times_of
+from unlearn_cli.data.selection import SHOWN, describe_frequencies
+from unlearn_cli.data.tables.conditions import build_conjunction
+from unlearn_cli.data.tables.table_file import TableFile, normalise_dtype
+from unlearn_cli.data.transforms.windows import number_series, plan_windows, read_times
 from unlearn_cli.schema.sources import Condition, Rows, Table
 from unlearn_cli.schema.transform_steps import Window
 
@@ -70,15 +70,15 @@ class TableOnDisk:
         distinct = "SELECT DISTINCT label FROM source WHERE label IS NOT NULL"
         numbered = f"SELECT label, row_number() OVER (ORDER BY label) - 1 AS k FROM ({distinct})"
         self.file.run(f"CREATE TABLE labels AS {numbered}")
-        return plain(self.file.run("SELECT label FROM labels ORDER BY k").fetchnumpy()["label"])
+        return normalise_dtype(self.file.run("SELECT label FROM labels ORDER BY k").fetchnumpy()["label"])
 
     def predicate(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
-        return conjunction(conditions, self.file.comparable, self.names.__getitem__)
+        return build_conjunction(conditions, self.file.comparable, self.names.__getitem__)
 
     def frequent_values(self, column: str) -> str:
         name = self.names[column]
         cells = f"SELECT {name}::VARCHAR AS cell, count(*) AS n FROM source WHERE {name} IS NOT NULL GROUP BY cell"
-        return frequent_text(column, self.file.run(f"{cells} ORDER BY n DESC, cell LIMIT {SHOWN}").fetchall())
+        return describe_frequencies(column, self.file.run(f"{cells} ORDER BY n DESC, cell LIMIT {SHOWN}").fetchall())
 
     def _columns(self, wanted: SelectionColumns) -> Query:
         """Read the columns: text as the file has it, the others in the type that the file's reader finds."""
@@ -109,8 +109,10 @@ class TableOnDisk:
     def _in_windows(self, query: Query, window: Window) -> Query:
         """Keep the rows whose window lies within their series, as they are found in memory."""
         count = self.file.query("count(*)").fetchall()[0][0]
-        series = series_of(NAME, window.series, self.file.text(window.series)) if window.series is not None else None
-        times = window.time and times_of(NAME, window.time, self.file.text(window.time), self.file.formats)
+        series = (
+            number_series(NAME, window.series, self.file.text(window.series)) if window.series is not None else None
+        )
+        times = window.time and read_times(NAME, window.time, self.file.text(window.time), self.file.formats)
         plan = plan_windows(NAME, count, window, series, times or None)
         self.file.run("CREATE TABLE windows (n BIGINT)")
         insert(self.file.connection, "windows", [plan.own.tolist()])

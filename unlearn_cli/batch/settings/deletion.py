@@ -12,7 +12,7 @@ from unlearn_cli.errors import UserError, did_you_mean, resources
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.schema.manifest import Manifest
-from unlearn_cli.schema.manifest_errors import validated
+from unlearn_cli.schema.manifest_errors import read_model
 from unlearn_cli.schema.sources import Arrays, FilePath, ImageFolder, Section, Source, Table, Webdataset
 
 FOLDERS: tuple[Literal["requests", "models", "runs"], ...] = ("requests", "models", "runs")
@@ -101,7 +101,7 @@ def read(path: Path) -> DeletionSettings:
     Raises:
         UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
     """
-    deletion = validated(path, DeletionSettings)
+    deletion = read_model(path, DeletionSettings)
     deletion._folder = path.parent
     _check_folders(deletion, path)
     return deletion

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from unlearn_cli.checkpoints import safetensors_header
-from unlearn_cli.data.formats.npz_file import Described, NpzFile
-from unlearn_cli.data.notices import counted
-from unlearn_cli.data.records import Records, StoredInput, array_inputs, check_samples, from_arrays
+from unlearn_cli.data.formats.npz_file import ArrayHeader, NpzFile
+from unlearn_cli.data.notices import make_notices
+from unlearn_cli.data.records import Records, StoredInput, check_samples, from_arrays, make_array_inputs
 from unlearn_cli.data.strings import Values
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.sources import Arrays
@@ -41,7 +41,7 @@ class ArrayFile(Protocol):
     """Arrays that are described before they are read; `unreadable` are the others, with the reason."""
 
     kind: str
-    described: dict[str, Described]
+    described: dict[str, ArrayHeader]
     unreadable: dict[str, str]
 
     def read(self, name: str) -> np.ndarray: ...
@@ -67,7 +67,7 @@ class SafetensorsFile:
         self.kind, self.path, self.mapped = "safetensors", path, mapped
         self.entries = safetensors_header.read(path, place).entries
         self.described = {
-            name: Described(np.dtype(TYPES[entry.dtype]), entry.shape)
+            name: ArrayHeader(np.dtype(TYPES[entry.dtype]), entry.shape)
             for name, entry in self.entries.items()
             if entry.dtype in TYPES
         }
@@ -119,9 +119,9 @@ def _records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile) -> Re
         shape = list(file.described[spec.ids].shape)
         raise UserError(f"{place}: ids '{spec.ids}' have shape {shape}; expected one id per sample")
     columns = Columns(file, names, place)
-    inputs = array_inputs(place, _read(file, spec.inputs, place), input.shape, gaps=input.gaps)
+    inputs = make_array_inputs(place, _read(file, spec.inputs, place), input.shape, gaps=input.gaps)
     found = from_arrays(name, inputs, columns[spec.labels], columns[spec.ids] if spec.ids else None, columns)
-    unread = counted(name, {"arrays that are no plain numbers or text, left out": len(file.unreadable)})
+    unread = make_notices(name, {"arrays that are no plain numbers or text, left out": len(file.unreadable)})
     return replace(found, notices=unread)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearn_cli.data.records import Records, StoredInput, array_inputs, check_samples, from_arrays
+from unlearn_cli.data.records import Records, StoredInput, check_samples, from_arrays, make_array_inputs
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Idx
 from unlearn_cli.storage import regular_files
@@ -41,7 +41,9 @@ def idx(spec: Idx, name: str, input: StoredInput, task: str) -> Records:
         raise UserError(f"{name}: {counts}; take both of one set")
     check_samples(f"{name}: {spec.images}", np.dtype(np.uint8), images.shape, input.shape)
     numbers = read_idx(spec.labels, name).astype(np.int64)
-    return from_arrays(name, array_inputs(f"{name}: {spec.images}", read_idx(spec.images, name), input.shape), numbers)
+    return from_arrays(
+        name, make_array_inputs(f"{name}: {spec.images}", read_idx(spec.images, name), input.shape), numbers
+    )
 
 
 def read_idx(path: Path, name: str) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from unlearn_cli.data.formats.system_files import is_system_name
 from unlearn_cli.data.images.image_files import SUFFIXES, ImageFiles, holds_image
-from unlearn_cli.data.notices import counted
+from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.strings import pack
 from unlearn_cli.errors import UserError
@@ -47,7 +47,7 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
     names = pack(part.tolist() for part in parts)
     labels = np.repeat(np.array(classes), [len(part) for part in parts])
     records = from_arrays(name, ImageFiles(folder, names, input), labels, names)
-    return replace(records, class_names=classes, notices=counted(name, dict(left_out)))
+    return replace(records, class_names=classes, notices=make_notices(name, dict(left_out)))
 
 
 def _class_folders(folder: Path, name: str, left_out: Counter[str]) -> list[str]:

@@ -42,7 +42,7 @@ BROKEN = (
 
 
 @dataclass(frozen=True)
-class Described:
+class ArrayHeader:
     """Type and shape of an array that is not read yet."""
 
     dtype: np.dtype
@@ -54,7 +54,7 @@ class NpzFile:
 
     def __init__(self, path: Path, place: str) -> None:
         self.kind, self.path, self.place = "npz", path, place
-        self.described: dict[str, Described] = {}
+        self.described: dict[str, ArrayHeader] = {}
         self.unreadable: dict[str, str] = {}
         with self._archive() as (archive, size):
             for member in _different(archive.infolist()):
@@ -101,7 +101,7 @@ def _different(found: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     return found
 
 
-def _described(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> Described:
+def _described(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> ArrayHeader:
     """Return what the header of an array says, once the zip directory agrees."""
     if member.flag_bits & ENCRYPTED:
         raise ValueError("it is encrypted")
@@ -116,7 +116,7 @@ def _described(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> 
         raise ValueError(f"it holds {'objects' if dtype.hasobject else dtype}, not plain values")
     if math.prod(shape) * dtype.itemsize + start != member.file_size or max(shape, default=0) >= 2**63:
         raise ValueError(f"its header says {list(shape)}, which is not what its {member.file_size} bytes are")
-    return Described(dtype, shape)
+    return ArrayHeader(dtype, shape)
 
 
 def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.data.strings import Strings, Values, joined, pack
+from unlearn_cli.data.strings import Strings, Values, concatenate, pack
 
 Column = Values | list[Any]  # a list where the values are of several types
 
 
 @dataclass
-class Record:
+class ShardRecord:
     """What the index knows of one record; `place` is (shard, offset, bytes) of its image."""
 
     key: str
@@ -21,7 +21,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Index:
+class ShardIndex:
     """Records (n,) by their keys: `places` (n, 3) of the images, labels, and the fields that every record has."""
 
     keys: Strings
@@ -30,22 +30,24 @@ class Index:
     columns: dict[str, Any]
 
 
-def indexed(records: list[Record]) -> Index:
+def build_index(records: list[ShardRecord]) -> ShardIndex:
     """Return the index of one shard, whose labels and columns are still to be put together with those of others."""
     keys = pack([[record.key for record in records]])
     places = np.array([record.place for record in records], dtype=np.int64).reshape(-1, 3)
     common = set.intersection(*(set(record.columns) for record in records)) if records else set()
     columns = {name: _compact([record.columns[name] for record in records]) for name in common}
-    return Index(keys, places, _compact([record.label for record in records]), columns)
+    return ShardIndex(keys, places, _compact([record.label for record in records]), columns)
 
 
-def together(shards: list[Index]) -> Index:
+def merge_indexes(shards: list[ShardIndex]) -> ShardIndex:
     """Return the index of all shards."""
     filled = [shard for shard in shards if len(shard.keys)]
     common = set.intersection(*(set(shard.columns) for shard in filled)) if filled else set()
     columns = {name: _whole([shard.columns[name] for shard in filled]) for name in sorted(common)}
     places = np.concatenate([np.zeros((0, 3), dtype=np.int64), *(shard.places for shard in filled)])
-    return Index(joined([shard.keys for shard in filled]), places, _whole([shard.labels for shard in filled]), columns)
+    return ShardIndex(
+        concatenate([shard.keys for shard in filled]), places, _whole([shard.labels for shard in filled]), columns
+    )
 
 
 def _compact(values: list[Any]) -> Column:
@@ -62,7 +64,7 @@ def _whole(parts: list[Column]) -> Values:
     strings = [part for part in parts if isinstance(part, Strings)]
     arrays = [part for part in parts if isinstance(part, np.ndarray)]
     if len(strings) == len(parts):
-        return joined(strings)
+        return concatenate(strings)
     if len(arrays) == len(parts) and len({part.dtype for part in arrays}) == 1:
         return np.concatenate(arrays)
     return np.array([value for part in parts for value in (part if isinstance(part, list) else part.tolist())])

@@ -6,9 +6,9 @@ import numpy as np
 
 from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.images.image_paths import check_paths
-from unlearn_cli.data.notices import counted
-from unlearn_cli.data.records import Inputs, Records, StoredInput, array_inputs
-from unlearn_cli.data.strings import Strings, Values, as_strings
+from unlearn_cli.data.notices import make_notices
+from unlearn_cli.data.records import Inputs, Records, StoredInput, make_array_inputs
+from unlearn_cli.data.strings import Strings, Values, to_strings
 from unlearn_cli.data.tables.table_file import TableFile
 from unlearn_cli.data.transforms.tokens import Texts
 from unlearn_cli.errors import UserError
@@ -24,7 +24,7 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     ids = np.arange(len(labels)) if spec.id is None else file.text(spec.id)
     read = _images if spec.image else _texts if spec.text else _features
     column = partial(_any_column, file, labels, ids)
-    inputs, notices = read(spec, file, name, input), counted(name, file.counts)
+    inputs, notices = read(spec, file, name, input), make_notices(name, file.counts)
     line_of = file.layout.line_of if file.layout else None
     return Records(
         name,
@@ -70,7 +70,7 @@ def _features(spec: Table, file: TableFile, name: str, input: StoredInput) -> In
             raise UserError(f"{file.place}: column '{column}' holds text; list the columns of numbers as 'features'")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, which array_inputs refuses
         features = [values.astype(np.float32) for values in arrays]
-    return array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape, gaps=input.gaps)
+    return make_array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape, gaps=input.gaps)
 
 
 def _texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
@@ -93,6 +93,6 @@ def _images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inpu
             f"{file.place}: column '{spec.image}' holds the images themselves (bytes), not their paths; write them to "
             "files, and their paths to a column"
         )
-    names = as_strings(file.column(spec.image))
+    names = to_strings(file.column(spec.image))
     check_paths(names, root, file.place)
     return ImageFiles(root, names, input)

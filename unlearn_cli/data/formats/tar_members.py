@@ -34,7 +34,7 @@ REFUSED = {
 
 
 @dataclass(frozen=True)
-class Member:
+class TarMember:
     """A file of the archive and where its bytes lie; a folder has none."""
 
     name: str
@@ -43,11 +43,11 @@ class Member:
     is_folder: bool
 
 
-class Damage(Exception):
+class DamagedHeader(Exception):
     """What is wrong with a header."""
 
 
-def members(file: BinaryIO, path: Path, place: str) -> Iterator[Member]:
+def read_members(file: BinaryIO, path: Path, place: str) -> Iterator[TarMember]:
     """Yield the files and folders of a shard in their order; `place` is for messages.
 
     Raises:
@@ -58,7 +58,7 @@ def members(file: BinaryIO, path: Path, place: str) -> Iterator[Member]:
     while True:
         try:
             found = _next(file, offset, size)
-        except (Damage, tarfile.TarError) as error:
+        except (DamagedHeader, tarfile.TarError) as error:
             raise UserError(_message(shard, offset, str(error))) from None
         if found is None:
             break
@@ -73,7 +73,7 @@ def _message(shard: str, offset: int, reason: str) -> str:
     return f"{shard}: is damaged or truncated at byte {offset}: {reason}; {ADVICE}"
 
 
-def _next(file: BinaryIO, offset: int, size: int) -> tuple[Member, int] | None:
+def _next(file: BinaryIO, offset: int, size: int) -> tuple[TarMember, int] | None:
     """Return the member whose headers begin at the offset, and where the next begins; None at the end's first block."""
     records: dict[str, str] = {}
     file.seek(offset)
@@ -82,39 +82,39 @@ def _next(file: BinaryIO, offset: int, size: int) -> tuple[Member, int] | None:
             header = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "surrogateescape")
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the stubs lack it
             if number:
-                raise Damage("the archive ends after an extended header") from None
+                raise DamagedHeader("the archive ends after an extended header") from None
             return None
         _check_size(header, size - file.tell())
         if header.type not in EXTENDED:
             return _member(header, records, file.tell(), size)
         content = file.read(_padded(header.size))[: header.size]
         records |= _records(header.type, content)
-    raise Damage(f"more than {MOST_EXTENDED} extended headers of one member")
+    raise DamagedHeader(f"more than {MOST_EXTENDED} extended headers of one member")
 
 
 def _check_size(header: tarfile.TarInfo, left: int) -> None:
     if header.size < 0:
-        raise Damage("a negative size")
+        raise DamagedHeader("a negative size")
     if header.type in EXTENDED and header.size > min(MAX_EXTENDED, left):
-        raise Damage(f"an extended header of {header.size} bytes")
+        raise DamagedHeader(f"an extended header of {header.size} bytes")
 
 
 def _padded(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _member(header: tarfile.TarInfo, records: dict[str, str], start: int, size: int) -> tuple[Member, int]:
+def _member(header: tarfile.TarInfo, records: dict[str, str], start: int, size: int) -> tuple[TarMember, int]:
     name = records.get("path", header.name)
     if header.isdir():
-        return Member(name, start, 0, True), start
+        return TarMember(name, start, 0, True), start
     holes = any(key.startswith("GNU.sparse.") for key in records)
     if header.type not in PLAIN or holes:
         kind = tarfile.GNUTYPE_SPARSE if holes else header.type
-        raise Damage(f"the member '{name}' is {REFUSED.get(kind, f'of the unknown type {kind!r}')}")
+        raise DamagedHeader(f"the member '{name}' is {REFUSED.get(kind, f'of the unknown type {kind!r}')}")
     length = _whole_number(records["size"], "size") if "size" in records else header.size
     if start + _padded(length) > size:
-        raise Damage(f"the member '{name}' has {length} bytes, more than follow")
-    return Member(name, start, length, False), start + _padded(length)
+        raise DamagedHeader(f"the member '{name}' has {length} bytes, more than follow")
+    return TarMember(name, start, length, False), start + _padded(length)
 
 
 def _records(kind: bytes, content: bytes) -> dict[str, str]:
@@ -126,7 +126,7 @@ def _records(kind: bytes, content: bytes) -> dict[str, str]:
     records = _pax_records(content)
     if kind == tarfile.XGLTYPE:
         if any(key in ("path", "size") or key.startswith("GNU.sparse.") for key in records):
-            raise Damage("a global extended header that names or sizes members")
+            raise DamagedHeader("a global extended header that names or sizes members")
         return {}
     return records
 
@@ -140,7 +140,7 @@ def _pax_records(content: bytes) -> dict[str, str]:
         length = _whole_number(_text(digits), "length")
         key, equals, value = content[start + len(digits) + 1 : start + length - 1].partition(b"=")
         if not equals or content[start + length - 1 : start + length] != b"\n":
-            raise Damage("an extended header with a malformed record")
+            raise DamagedHeader("an extended header with a malformed record")
         records[_text(key)] = _text(value)
         start += length
     return records
@@ -148,7 +148,7 @@ def _pax_records(content: bytes) -> dict[str, str]:
 
 def _whole_number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise Damage(f"an extended header whose {name} is no number")
+        raise DamagedHeader(f"an extended header whose {name} is no number")
     return int(text)
 
 

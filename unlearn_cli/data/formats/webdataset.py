@@ -16,17 +16,17 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from unlearn_cli import console
-from unlearn_cli.data.digests import digests_of
-from unlearn_cli.data.formats.shard_index import Record, indexed, together
-from unlearn_cli.data.formats.tar_members import Member, members
+from unlearn_cli.data.digests import digest_samples
+from unlearn_cli.data.formats.shard_index import ShardRecord, build_index, merge_indexes
+from unlearn_cli.data.formats.tar_members import TarMember, read_members
 from unlearn_cli.data.images.image_files import SUFFIXES, read_images
-from unlearn_cli.data.notices import counted
+from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Webdataset
 from unlearn_cli.storage import json_text, regular_files
-from unlearn_cli.storage.path_patterns import shards
+from unlearn_cli.storage.path_patterns import expand_range
 
 SMALL = 2**20  # bytes of a label or a record's metadata
 MEND = "; write the shard again"
@@ -40,26 +40,26 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
     """
     if len(input.shape) != 3 or input.shape[0] not in (1, 3):
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
-    paths = shards(spec.path)
+    paths = expand_range(spec.path)
     unused: Counter[str] = Counter()
-    found = [indexed(list(_records(path, number, spec, name, unused))) for number, path in enumerate(paths)]
-    index = together(found)
+    found = [build_index(list(_records(path, number, spec, name, unused))) for number, path in enumerate(paths)]
+    index = merge_indexes(found)
     if not len(index.keys):
         raise UserError(f"{name}: {spec.path}: holds no records; expected files such as 0001.jpg and 0001.{spec.label}")
-    repeated = index.keys.repeated()
+    repeated = index.keys.find_duplicate()
     if repeated is not None:
         raise UserError(f"{name}: {spec.path}: the key '{repeated}' is there twice; make keys unique")
     labels = _read(index.labels, task, f"{name}: {spec.path}")
     records = from_arrays(name, TarImages(paths, index.places, index.keys, input), labels, index.keys, index.columns)
-    return replace(records, notices=counted(name, unused))
+    return replace(records, notices=make_notices(name, unused))
 
 
-def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counter[str]) -> Iterator[Record]:
+def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counter[str]) -> Iterator[ShardRecord]:
     """Go through one shard's headers; contents other than labels and metadata are skipped, and counted in `unused`."""
     missing = "there is no such file; name tar files, such as train-{000..009}.tar"
     with regular_files.open_regular(path, name, missing=missing) as file:
         reader, record = ShardReader(file, f"{name}: {path}", shard, spec), None
-        for member in members(file, path, name):
+        for member in read_members(file, path, name):
             folder, _, base = member.name.rpartition("/")
             if kind := _unused(member, folder, base):
                 unused[kind] += 1
@@ -68,13 +68,13 @@ def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counte
             key = f"{folder}/{stem}" if folder else stem
             if record is None or record.key != key:
                 yield from _whole(record, path, spec, name)
-                record, reader.noted = Record(key), set()
+                record, reader.noted = ShardRecord(key), set()
             if not reader.take(record, member, suffix.lower()):
                 unused[f"files of shards {_ending(suffix)}, left out"] += 1
         yield from _whole(record, path, spec, name)
 
 
-def _unused(member: Member, folder: str, base: str) -> str | None:
+def _unused(member: TarMember, folder: str, base: str) -> str | None:
     """Return what a member is counted as that belongs to no record."""
     if member.is_folder:
         return "folders of shards, which hold no records themselves"
@@ -100,7 +100,7 @@ class ShardReader:
     spec: Webdataset
     noted: set[str] = field(default_factory=set)
 
-    def take(self, record: Record, member: Member, suffix: str) -> bool:
+    def take(self, record: ShardRecord, member: TarMember, suffix: str) -> bool:
         """Note what one file says of its record; return whether it is used."""
         spec, wanted = self.spec, self.spec.image.lower().lstrip(".") if self.spec.image else None
         if suffix == wanted if wanted else f".{suffix}" in SUFFIXES:
@@ -119,12 +119,12 @@ class ShardReader:
                 record.label = record.columns.get(spec.label.removeprefix("json."))
         return True
 
-    def _once(self, role: str, member: Member, advice: str = "") -> None:
+    def _once(self, role: str, member: TarMember, advice: str = "") -> None:
         if role in self.noted:
             raise UserError(f"{self.place}: {member.name}: its record has two files for its {role}{advice or MEND}")
         self.noted.add(role)
 
-    def _text(self, member: Member) -> str:
+    def _text(self, member: TarMember) -> str:
         if member.size > SMALL:
             raise UserError(
                 f"{self.place}: {member.name}: has {member.size} bytes; a label or metadata has at most a MiB"
@@ -138,7 +138,7 @@ class ShardReader:
         except ValueError:
             raise UserError(f"{self.place}: {member.name}: is no UTF-8 text{MEND}") from None
 
-    def _fields(self, text: str, member: Member) -> dict[str, Any]:
+    def _fields(self, text: str, member: TarMember) -> dict[str, Any]:
         try:
             fields = json_text.read(text)
         except ValueError:
@@ -148,7 +148,7 @@ class ShardReader:
         return {key: value for key, value in fields.items() if isinstance(value, str | int | float)}
 
 
-def _whole(record: Record | None, path: Path, spec: Webdataset, name: str) -> Iterator[Record]:
+def _whole(record: ShardRecord | None, path: Path, spec: Webdataset, name: str) -> Iterator[ShardRecord]:
     if record is None:
         return
     parts = {"image": record.place, f"label ({spec.label})": record.label}
@@ -165,7 +165,7 @@ def _read(labels: Values, task: str, place: str) -> Values:
     """
     if not isinstance(labels, Strings):
         return labels
-    different, numbers = labels.numbered()
+    different, numbers = labels.factorize()
     if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", label, re.ASCII) for label in different):
         return np.array(different).astype(np.int64)[numbers]
     try:
@@ -191,7 +191,7 @@ class TarImages:
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         console.say(f"looking for copies: reading {len(rows)} images of tar files")  # it may take minutes
-        return digests_of((self._bytes(row) for row in rows), len(rows))
+        return digest_samples((self._bytes(row) for row in rows), len(rows))
 
     def _bytes(self, row: int) -> bytes:
         shard, offset, size = self.places[row].tolist()

@@ -9,9 +9,16 @@ from PIL import ExifTags, Image
 
 from unlearn_cli import console
 from unlearn_cli.data.images.image_depth import is_deep_grey
-from unlearn_cli.data.images.image_files import PILLOW_ERRORS, Images, UnreadableImage, load, opened_image, read_images
-from unlearn_cli.data.notices import counted
-from unlearn_cli.data.records import Inputs, Records, Subset, choose
+from unlearn_cli.data.images.image_files import (
+    PILLOW_ERRORS,
+    Images,
+    UnreadableImage,
+    decode_image,
+    open_image,
+    read_images,
+)
+from unlearn_cli.data.notices import make_notices
+from unlearn_cli.data.records import Inputs, Records, Subset, choose_records
 from unlearn_cli.data.transforms.enlarge import EnlargedInputs
 from unlearn_cli.errors import UserError
 
@@ -21,7 +28,7 @@ COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV
 
 
 @dataclass
-class Scan:
+class ImageScan:
     """What was seen of a source's images: what is changed when they are read, and which cannot be."""
 
     changes: Counter[str] = field(default_factory=Counter)
@@ -30,7 +37,7 @@ class Scan:
     reasons: list[UnreadableImage] = field(default_factory=list)  # of the first of these
 
 
-def images_in(inputs: Inputs) -> tuple[Images, np.ndarray] | None:
+def find_images(inputs: Inputs) -> tuple[Images, np.ndarray] | None:
     """Return the images that inputs are made of, with their rows; None if they are none."""
     rows = np.arange(len(inputs))
     while isinstance(inputs, Subset | EnlargedInputs):
@@ -39,28 +46,30 @@ def images_in(inputs: Inputs) -> tuple[Images, np.ndarray] | None:
     return (inputs, rows) if isinstance(inputs, Images) else None
 
 
-def without_unreadable(records: Records) -> Records:
+def drop_unreadable(records: Records) -> Records:
     """Decode all images and leave out those that cannot be decoded, counted as a notice.
 
     Raises:
         UserError: none can be decoded, or one is not what the manifest says, as in `read_image`.
     """
-    images = images_in(records.inputs)
+    images = find_images(records.inputs)
     if images is None:
         return records
-    scan = look_at(*images, records.name, decode=True)
+    scan = scan_images(*images, records.name, decode=True)
     if not scan.unreadable:
         return records
     _list(scan, records.name)
     if len(scan.unreadable) == len(records):
         raise UserError(f"{records.name}: none of {len(records)} images can be read; the first: {scan.reasons[0]}")
     readable = np.delete(np.arange(len(records)), scan.unreadable)
-    notice = counted(records.name, {"unreadable images, left out": len(scan.unreadable)})
-    return replace(choose(records, readable), notices=records.notices + notice)
+    notice = make_notices(records.name, {"unreadable images, left out": len(scan.unreadable)})
+    return replace(choose_records(records, readable), notices=records.notices + notice)
 
 
-def check_both(train: Records, test: Records | None, *, decode: bool = False) -> tuple[Records, Records | None]:
-    """Check the images of both sources, as `checked` does, so that one run names what is wrong with either.
+def check_train_and_test(
+    train: Records, test: Records | None, *, decode: bool = False
+) -> tuple[Records, Records | None]:
+    """Check the images of both sources, as `check_images` does, so that one run names what is wrong with either.
 
     Raises:
         UserError: something is wrong with one of them, or their depths differ.
@@ -69,7 +78,7 @@ def check_both(train: Records, test: Records | None, *, decode: bool = False) ->
     reasons: list[str] = []
     for records in (train, test) if test is not None else (train,):
         try:
-            passed.append(checked(records, decode=decode))
+            passed.append(check_images(records, decode=decode))
         except UserError as error:
             reasons.append(str(error))
     if reasons:
@@ -79,17 +88,17 @@ def check_both(train: Records, test: Records | None, *, decode: bool = False) ->
     return passed[0], passed[1] if test is not None else None
 
 
-def checked(records: Records, *, decode: bool = False) -> Records:
+def check_images(records: Records, *, decode: bool = False) -> Records:
     """Look at the headers of all images (decode all of them), and count what is changed when they are read.
 
     Raises:
         UserError: some cannot be read, are not what the manifest says, or have different depths; all that cannot be
             read are named in the log.
     """
-    images = images_in(records.inputs)
+    images = find_images(records.inputs)
     if images is None:
         return records
-    scan = look_at(*images, records.name, decode=decode)
+    scan = scan_images(*images, records.name, decode=decode)
     if scan.unreadable:
         raise _refusal(scan, records.name, len(records))
     if len(scan.first_of_depth) > 1:
@@ -98,12 +107,12 @@ def checked(records: Records, *, decode: bool = False) -> Records:
             f"{records.name}: {few} has 8 bits per pixel and {many} has more; one input.scale does not suit both: "
             "convert them to one depth"
         )
-    return replace(records, notices=records.notices + counted(records.name, dict(scan.changes)))
+    return replace(records, notices=records.notices + make_notices(records.name, dict(scan.changes)))
 
 
 def count_images(*sources: Records | None) -> int | None:
     """Count the records whose samples are images; None if there are none."""
-    counts = [len(records) for records in sources if records is not None and images_in(records.inputs) is not None]
+    counts = [len(records) for records in sources if records is not None and find_images(records.inputs) is not None]
     return sum(counts) or None
 
 
@@ -113,7 +122,7 @@ def refuse_other_depth(train: Records, test: Records) -> None:
     Raises:
         UserError: the one scale of the manifest does not suit both.
     """
-    images = [images_in(records.inputs) for records in (train, test)]
+    images = [find_images(records.inputs) for records in (train, test)]
     types = [read_images(source[0], source[1][:1]).dtype for source in images if source is not None]
     if len(set(types)) > 1:
         raise UserError(
@@ -122,7 +131,7 @@ def refuse_other_depth(train: Records, test: Records) -> None:
         )
 
 
-def look_at(images: Images, rows: np.ndarray, name: str, *, decode: bool) -> Scan:
+def scan_images(images: Images, rows: np.ndarray, name: str, *, decode: bool) -> ImageScan:
     """Open the images one after the other.
 
     Raises:
@@ -130,7 +139,7 @@ def look_at(images: Images, rows: np.ndarray, name: str, *, decode: bool) -> Sca
     """
     if len(rows) >= MANY or (decode and len(rows)):
         console.say(f"{name}: {'decoding' if decode else 'looking at the headers of'} {len(rows)} images")
-    scan = Scan()
+    scan = ImageScan()
     for position, row in enumerate(rows.tolist()):
         try:
             _look_at_one(images, row, scan, decode)
@@ -143,13 +152,13 @@ def look_at(images: Images, rows: np.ndarray, name: str, *, decode: bool) -> Sca
     return scan
 
 
-def _look_at_one(images: Images, row: int, scan: Scan, decode: bool) -> None:
+def _look_at_one(images: Images, row: int, scan: ImageScan, decode: bool) -> None:
     path = images.name(row)
-    with images.content(row) as content, opened_image(content, path, images.input) as image:
+    with images.content(row) as content, open_image(content, path, images.input) as image:
         changes = list(_changes(image, images.input.shape[0]))
         deep = is_deep_grey(image)
         if decode:
-            load(image, path)
+            decode_image(image, path)
     scan.changes.update(changes)
     scan.first_of_depth.setdefault(deep, row)
 
@@ -188,7 +197,7 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _refusal(scan: Scan, name: str, total: int) -> UserError:
+def _refusal(scan: ImageScan, name: str, total: int) -> UserError:
     if len(scan.unreadable) == 1:
         return UserError(f"{name}: {scan.reasons[0]}")
     _list(scan, name)
@@ -198,7 +207,7 @@ def _refusal(scan: Scan, name: str, total: int) -> UserError:
     )
 
 
-def _list(scan: Scan, name: str) -> None:
+def _list(scan: ImageScan, name: str) -> None:
     for error in scan.reasons:
         console.warn(f"{name}: {error.path}: cannot be read ({error.reason})")
     if len(scan.unreadable) > len(scan.reasons):

@@ -14,7 +14,7 @@ def is_deep_grey(image: Image.Image) -> bool:
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
-def bits_of(image: Image.Image) -> int:
+def count_bits(image: Image.Image) -> int:
     """Return the bits per channel that an opened file stores; 8 for fewer."""
     if is_deep_grey(image):
         return 16 if image.mode.startswith("I;16") else 32
@@ -27,7 +27,7 @@ def has_white_as_zero(image: Image.Image) -> bool:
     return getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
 
 
-def without_sign(image: Image.Image) -> np.ndarray:
+def read_unsigned(image: Image.Image) -> np.ndarray:
     """Return the pixels of a deep grey image; Pillow hands out 32 unsigned bits of a TIFF as if they had a sign."""
     pixels = np.asarray(image)
     tags = getattr(image, "tag_v2", {})

@@ -28,8 +28,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from unlearn_cli import console
-from unlearn_cli.data.digests import digests_of
-from unlearn_cli.data.images.image_depth import bits_of, has_white_as_zero, is_deep_grey, without_sign
+from unlearn_cli.data.digests import digest_samples
+from unlearn_cli.data.images.image_depth import count_bits, has_white_as_zero, is_deep_grey, read_unsigned
 from unlearn_cli.data.records import StoredInput
 from unlearn_cli.data.strings import Strings
 from unlearn_cli.errors import UserError
@@ -130,7 +130,7 @@ class ImageFiles:
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         console.say(f"looking for copies: reading {len(rows)} image files")  # it may take minutes
-        return digests_of(map(self._bytes, rows.tolist()), len(rows))
+        return digest_samples(map(self._bytes, rows.tolist()), len(rows))
 
     def name(self, row: int) -> Path:
         return self.root / self.names.text(row)
@@ -188,13 +188,13 @@ def read_image(content: BinaryIO, path: Path, input: StoredInput) -> np.ndarray:
         UnreadableImage: it cannot be decoded.
         UserError: a decompression bomb, another size than the manifest says, or more bits than it gives a scale for.
     """
-    with opened_image(content, path, input) as image:
-        load(image, path)
+    with open_image(content, path, input) as image:
+        decode_image(image, path)
         return _to_shape(image, path, input)
 
 
 @contextmanager
-def opened_image(content: BinaryIO, path: Path, input: StoredInput) -> Iterator[Image.Image]:
+def open_image(content: BinaryIO, path: Path, input: StoredInput) -> Iterator[Image.Image]:
     """Open an image and check what its header says: nothing is decoded, and nothing of its size is allocated yet.
 
     Raises:
@@ -214,7 +214,7 @@ def holds_image(path: Path) -> bool:
     try:
         with open_image_file(path) as content, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            Image.open(content, formats=formats()).close()
+            Image.open(content, formats=list_formats()).close()
     except UnreadableImage as error:
         return isinstance(error.__context__, PermissionError)
     except PILLOW_ERRORS:
@@ -224,7 +224,7 @@ def holds_image(path: Path) -> bool:
     return True
 
 
-def formats() -> list[str]:
+def list_formats() -> list[str]:
     """Return the formats that this Pillow reads of those allowed; it would load all its readers for one it lacks."""
     if not _registered:
         for name, module in PLUGINS.items():
@@ -239,7 +239,7 @@ def formats() -> list[str]:
 _registered: list[str] = []
 
 
-def load(image: Image.Image, path: Path) -> None:
+def decode_image(image: Image.Image, path: Path) -> None:
     """Decode an opened image.
 
     Raises:
@@ -269,7 +269,7 @@ def _sums_are_right(file: IO[bytes]) -> bool:
 
 def _opened(content: BinaryIO, path: Path) -> Image.Image:
     with _pillow(path):
-        return Image.open(content, formats=formats())
+        return Image.open(content, formats=list_formats())
 
 
 @contextmanager
@@ -280,7 +280,9 @@ def _pillow(path: Path) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(path) from None
     except UnidentifiedImageError:
-        raise UnreadableImage(path, f"it is not an image of a format that is read: {', '.join(formats())}") from None
+        raise UnreadableImage(
+            path, f"it is not an image of a format that is read: {', '.join(list_formats())}"
+        ) from None
     except PILLOW_ERRORS as error:
         raise UnreadableImage(path, str(error) or type(error).__name__) from None
 
@@ -292,7 +294,7 @@ def _too_large(path: Path, more: str = "") -> UserError:
 
 
 def _check_depth(image: Image.Image, path: Path, input: StoredInput) -> None:
-    bits = bits_of(image)
+    bits = count_bits(image)
     if bits <= 8:
         return
     if not is_deep_grey(image):
@@ -349,7 +351,7 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
 
 def _deep(image: Image.Image, path: Path) -> Image.Image:
     """Return a grey image of more than 8 bits in floats, its values as they are stored."""
-    pixels = without_sign(image).astype(np.float32)
+    pixels = read_unsigned(image).astype(np.float32)
     if not np.isfinite(pixels).all():
         raise UserError(f"{path}: has pixels that are NaN or infinite; fix them")
     return Image.fromarray(pixels)

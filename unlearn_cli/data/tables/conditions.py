@@ -146,7 +146,7 @@ def _of(predicate: str, sql: str) -> str:
     return predicate.replace("(x", f"({sql}")
 
 
-def conjunction(
+def build_conjunction(
     conditions: Sequence[Condition], comparable: Callable[[str], "TextColumn | TypedColumn"], cell: Callable[[str], str]
 ) -> SqlTerm:
     """Return the SQL that says whether all conditions hold (never null), and its parameters.
@@ -179,7 +179,7 @@ def _compare_text(condition: Condition, column: TextColumn, cell: str) -> SqlTer
 
 
 def _in_order(op: str, value: Any, column: TextColumn, cell: str) -> SqlTerm:
-    number = parsed_number(text_of(value))
+    number = parse_number(text_of(value))
     if column.number_facts[0] is None:
         if number is None:
             raise UserError(f"{_at(column)} holds numbers; compare it with numbers (the value is text)")
@@ -320,7 +320,7 @@ def _decimal_of(value: str | int | float | bool) -> int | float | None:
     return None if isinstance(number, bool) or not DECIMAL.fullmatch(text_of(value)) else number
 
 
-def parsed_number(text: str) -> int | float | None:
+def parse_number(text: str) -> int | float | None:
     try:
         return None if "_" in text else int(text)
     except ValueError:

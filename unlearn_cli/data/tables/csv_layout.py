@@ -34,7 +34,7 @@ class CsvLayout:
     @property
     def blanks(self) -> str:
         """What unquoted cells lose at both ends."""
-        return blanks_of(self.delimiter)
+        return stripped_blanks(self.delimiter)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the line and the cells of each row after the header.
@@ -79,7 +79,7 @@ def inspect_csv(path: Path, location: str) -> CsvLayout:
     return CsvLayout(path, location, delimiter, header, plain, bool(traits.quotes), traits.is_unended())
 
 
-def blanks_of(delimiter: str) -> str:
+def stripped_blanks(delimiter: str) -> str:
     return " " if delimiter == "\t" else " \t"
 
 
@@ -185,7 +185,7 @@ def _rows(path: Path, location: str, delimiter: str) -> Iterator[tuple[int, list
                 raise _unclosed(location, line)
 
 
-def rows_of_text(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
+def split_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
     """Yield line and cells of all rows of a text, the header's too; None for a row whose quotes do not match."""
     line, used = 1, 0
     for cells, end in _Splitter(delimiter).split(text, final=True):
@@ -214,7 +214,7 @@ class _Splitter:
     """Text into rows of cells."""
 
     def __init__(self, delimiter: str) -> None:
-        self.delimiter, self.blanks = delimiter, blanks_of(delimiter)
+        self.delimiter, self.blanks = delimiter, stripped_blanks(delimiter)
         blank, mark = f"[{self.blanks}]*+", re.escape(delimiter)
         end = rf"({mark}|\r\n|\r|\n|\Z)"
         quoted = rf'{blank}"([^"]*+(?:""[^"]*+)*+)"{blank}{end}'

@@ -15,11 +15,11 @@ import duckdb
 import numpy as np
 
 from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
-from unlearn_cli.data.tables.conditions import Facts, TextColumn, TypedColumn, conjunction, is_number
+from unlearn_cli.data.tables.conditions import Facts, TextColumn, TypedColumn, build_conjunction, is_number
 from unlearn_cli.data.tables.csv_layout import CsvLayout, inspect_csv
 from unlearn_cli.errors import ResourceError, UserError, did_you_mean
 from unlearn_cli.schema.sources import Condition
-from unlearn_cli.storage.regular_files import regular_file
+from unlearn_cli.storage.regular_files import require_regular_file
 
 READERS = {
     ".csv": "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)",
@@ -41,17 +41,17 @@ def connect(
     connection.execute("SET enable_progress_bar = false")  # DuckDB's own would go to stdout
     connection.execute("SET TimeZone = 'UTC'")
     for name, value in settings.items():
-        connection.execute(f"SET {name} = {literal(value)}")
-    paths = [text for path in files for text in {str(path.resolve()), pattern_of(path)}]
-    connection.execute(f"SET allowed_paths = [{', '.join(map(literal, paths))}]")
+        connection.execute(f"SET {name} = {quote_literal(value)}")
+    paths = [text for path in files for text in {str(path.resolve()), literal_pattern(path)}]
+    connection.execute(f"SET allowed_paths = [{', '.join(map(quote_literal, paths))}]")
     if folder:
-        connection.execute(f"SET allowed_directories = [{literal(folder.resolve())}]")
+        connection.execute(f"SET allowed_directories = [{quote_literal(folder.resolve())}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
 
-def pattern_of(path: Path) -> str:
+def literal_pattern(path: Path) -> str:
     """Return the pattern that means a file of exactly this name: DuckDB takes every path for a pattern."""
     return re.sub(r"[\[*?]", r"[\g<0>]", str(path.resolve()))
 
@@ -61,7 +61,7 @@ def is_out_of_resources(error: duckdb.Error) -> bool:
     return isinstance(error, duckdb.OutOfMemoryException) or "No space left on device" in str(error)
 
 
-def literal(value: str | Path) -> str:
+def quote_literal(value: str | Path) -> str:
     """Return text as SQL has it, where no parameter is allowed."""
     return "'" + str(value).replace("'", "''") + "'"
 
@@ -81,7 +81,7 @@ class TableFile:
             raise UserError(f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}")
         check_file(path, name)
         self.place, self.reader, self.missing = f"{name}: {path}", READERS[suffix], ["", *(missing or [])]
-        self.arguments: list[Any] = [pattern_of(path)]
+        self.arguments: list[Any] = [literal_pattern(path)]
         self.connection = connection or connect([path])
         self.counts: dict[str, int] = {}  # of what is left out, by kind
         self.layout = inspect_csv(path, self.place) if suffix == ".csv" else None
@@ -93,7 +93,7 @@ class TableFile:
 
     def _csv_types(self, layout: CsvLayout) -> dict[str, str]:
         names = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(layout.header)))
-        self.reader = f"{self.reader[:-1]}, delim={literal(layout.delimiter)}, columns={{{names}}})"
+        self.reader = f"{self.reader[:-1]}, delim={quote_literal(layout.delimiter)}, columns={{{names}}})"
         if not layout.plain:
             self._copy(layout)
         self.counts["columns without a name, left out"] = layout.header.count("")
@@ -137,7 +137,7 @@ class TableFile:
 
     @staticmethod
     def _json_reader(types: Mapping[str, str]) -> str:
-        kinds = ", ".join(f"{literal(column)}: {literal(kind)}" for column, kind in types.items())
+        kinds = ", ".join(f"{quote_literal(column)}: {quote_literal(kind)}" for column, kind in types.items())
         return f"{READERS['.jsonl'][:-1]}, columns={{{kinds}}})"
 
     def query(self, what: str, values: Sequence[Any] = (), reader: str | None = None) -> duckdb.DuckDBPyConnection:
@@ -172,8 +172,8 @@ class TableFile:
             return self.quoted(column)
         self.quoted(column)
         name = f"c{self.layout.header.index(column)}"
-        text = f"trim({name}, {literal(self.layout.blanks)})" if self.layout.plain else name
-        return f"CASE WHEN {text} NOT IN ({', '.join(map(literal, self.missing))}) THEN {text} END"
+        text = f"trim({name}, {quote_literal(self.layout.blanks)})" if self.layout.plain else name
+        return f"CASE WHEN {text} NOT IN ({', '.join(map(quote_literal, self.missing))}) THEN {text} END"
 
     def column(self, column: str, *, gaps: bool = False) -> Values:
         """Return a column; text and dates as strings, whole numbers as int64, other numbers as float64.
@@ -305,7 +305,7 @@ class TableFile:
     def where(self, conditions: Sequence[Condition], formats: Mapping[str, str] = {}) -> np.ndarray:
         """Return the mask of the rows for which all conditions hold; an empty cell fulfils none."""
         self.formats = formats
-        predicate, values = conjunction(conditions, self.comparable, self.cell)
+        predicate, values = build_conjunction(conditions, self.comparable, self.cell)
         mask = self.arrays(f"{predicate} AS c", values)["c"]
         return np.asarray(mask, dtype=bool)
 
@@ -348,7 +348,7 @@ def check_file(path: Path, name: str) -> None:
     Raises:
         UserError: says what it is.
     """
-    regular_file(path, name)
+    require_regular_file(path, name)
     if not str(path.resolve()).isprintable() and any("\ud800" <= letter <= "\udfff" for letter in str(path.resolve())):
         raise UserError(f"{name}: {str(path)!a}: the name is not UTF-8 text; rename the file or its folder")
 
@@ -369,7 +369,7 @@ def _cast(cell: str, kind: str) -> str:
     return f"TRY_CAST({cell} AS {kind})"
 
 
-def plain(values: np.ndarray) -> np.ndarray:
+def normalise_dtype(values: np.ndarray) -> np.ndarray:
     """Return text as unicode, whole numbers as int64, other numbers as float64; true and false as they are."""
     if values.dtype.kind == "b":
         return values
@@ -381,7 +381,7 @@ def plain(values: np.ndarray) -> np.ndarray:
 def _filled(values: np.ndarray) -> np.ndarray:
     given = ~np.ma.getmaskarray(values)
     if given.all():
-        return plain(np.asarray(values))
+        return normalise_dtype(np.asarray(values))
     if values.dtype.kind in "iuf":
         return np.where(given, np.ma.getdata(values).astype(np.float64), np.nan)
     if values.dtype.kind == "b":

@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.data.strings import Values, as_strings
-from unlearn_cli.data.tables.conditions import TextColumn, conjunction
+from unlearn_cli.data.strings import Values, to_strings
+from unlearn_cli.data.tables.conditions import TextColumn, build_conjunction
 from unlearn_cli.data.tables.table_file import connect
 from unlearn_cli.schema.sources import Condition
 
 
-def text_mask(location: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
+def mask_text(location: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
     """Return the mask of the cells for which a condition holds; an empty one fulfils none."""
     with _column(location, condition.column, values, pattern) as (column, select):
-        predicate, parameters = conjunction([condition], lambda name: column, lambda name: column.sql)
+        predicate, parameters = build_conjunction([condition], lambda name: column, lambda name: column.sql)
         return select(predicate, parameters).astype(bool)
 
 
-def moments(location: str, name: str, values: Values, pattern: str | None) -> tuple[np.ndarray, bool]:
+def read_moments(location: str, name: str, values: Values, pattern: str | None) -> tuple[np.ndarray, bool]:
     """Return the cells in the order of time: as microseconds (int64; True), or as numbers (float64; False).
 
     Raises:
@@ -34,7 +34,7 @@ def moments(location: str, name: str, values: Values, pattern: str | None) -> tu
 def _column(location: str, name: str, values: Values, pattern: str | None) -> Iterator[tuple[TextColumn, Any]]:
     connection = connect([])
     connection.execute("CREATE TABLE cells (cell VARCHAR)")
-    for chunk in as_strings(values).chunks():
+    for chunk in to_strings(values).chunks():
         connection.execute("INSERT INTO cells SELECT unnest(?)", [[_plain(text) for text in chunk]])
 
     def ask(expressions: str, parameters: Sequence[Any]) -> tuple[Any, ...]:

@@ -5,23 +5,23 @@ from dataclasses import replace
 
 import numpy as np
 
-from unlearn_cli.data.records import Inputs, Records, StoredInput, choose
+from unlearn_cli.data.records import Inputs, Records, StoredInput, choose_records
 from unlearn_cli.data.transforms.enlarge import EnlargedInputs
-from unlearn_cli.data.transforms.standardise import StandardisedInputs, Statistics, measure
+from unlearn_cli.data.transforms.standardise import StandardisedInputs, Statistics, measure_statistics
 from unlearn_cli.data.transforms.tokens import Texts, tokenise
 from unlearn_cli.data.transforms.windows import make_windows
 from unlearn_cli.schema.data_sections import Input
 from unlearn_cli.schema.transform_steps import Step, Tokens, find_standardise, stored_shape
 
 
-def stored_input(steps: Sequence[Step], input: Input) -> StoredInput:
+def derive_stored_input(steps: Sequence[Step], input: Input) -> StoredInput:
     """Return what sources must bring, so that the transforms make samples of input.shape of it."""
     standardise = find_standardise(steps)
     gaps = standardise is not None and standardise.missing == "mean"
     return StoredInput(stored_shape(steps, input.shape), input.resize, gaps, input.scale)
 
 
-def apply(records: Records, steps: Sequence[Step], formats: Mapping[str, str] = {}) -> Records:
+def apply_steps(records: Records, steps: Sequence[Step], formats: Mapping[str, str] = {}) -> Records:
     """Transform the samples of one source, all but standardising: that waits until it is known what is retained.
 
     Rows without a label are dropped after windows are made, which look back on them as on any other.
@@ -33,16 +33,16 @@ def apply(records: Records, steps: Sequence[Step], formats: Mapping[str, str] = 
             records = make_windows(records, step.window, formats)
         elif step.enlarge:
             records = replace(records, inputs=EnlargedInputs(records.inputs, step.enlarge))
-    return records if records.labelled is None else choose(records, np.flatnonzero(records.labelled))
+    return records if records.labelled is None else choose_records(records, np.flatnonzero(records.labelled))
 
 
-def standardiser(steps: Sequence[Step], basis: Records, rows: np.ndarray) -> Callable[[Records], Records] | None:
+def make_standardiser(steps: Sequence[Step], basis: Records, rows: np.ndarray) -> Callable[[Records], Records] | None:
     """Return what standardises records by fixed numbers, or by those of some rows of `basis`; None if not asked for."""
     asked = find_standardise(steps)
     if asked is None:
         return None
     fixed = asked.mean is not None and asked.std is not None
-    found = Statistics(np.array(asked.mean), np.array(asked.std)) if fixed else measure(basis.inputs, rows)
+    found = Statistics(np.array(asked.mean), np.array(asked.std)) if fixed else measure_statistics(basis.inputs, rows)
     return lambda records: replace(records, inputs=StandardisedInputs(records.inputs, found))
 
 

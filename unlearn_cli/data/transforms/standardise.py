@@ -38,7 +38,7 @@ class StandardisedInputs:
         return self.inputs.fingerprints(rows)
 
 
-def measure(inputs: Inputs, rows: np.ndarray) -> Statistics:
+def measure_statistics(inputs: Inputs, rows: np.ndarray) -> Statistics:
     """Return the statistics of all stored rows that the given samples are made of, each counted once.
 
     Empty cells count for nothing. The standard deviation is that of the rows themselves (divided by n).

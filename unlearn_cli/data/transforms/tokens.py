@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unlearn_cli.data.digests import digests_of
+from unlearn_cli.data.digests import digest_samples
 
 WORD = re.compile(r"\w+")
 
@@ -40,7 +40,7 @@ class TokenInputs:
         return self.numbers[rows].astype(np.float32)  # exact: there are at most 2^24 buckets
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
-        return digests_of((self.numbers[row].tobytes() for row in rows), len(rows))
+        return digest_samples((self.numbers[row].tobytes() for row in rows), len(rows))
 
 
 def tokenise(texts: Texts, length: int, buckets: int) -> TokenInputs:
@@ -49,10 +49,10 @@ def tokenise(texts: Texts, length: int, buckets: int) -> TokenInputs:
     for place, cell in np.ndenumerate(texts.cells):
         words = WORD.findall(str(cell).lower())[:length]
         if words:  # on the right, so that a network which reads from the left ends with a word
-            numbers[place][-len(words) :] = [word_number(word, buckets) for word in words]
+            numbers[place][-len(words) :] = [hash_word(word, buckets) for word in words]
     return TokenInputs(numbers)
 
 
-def word_number(word: str, buckets: int) -> int:
+def hash_word(word: str, buckets: int) -> int:
     """Return the number of a lower-cased word; different words may share one."""
     return 1 + zlib.crc32(word.encode(errors="surrogatepass")) % (buckets - 1)

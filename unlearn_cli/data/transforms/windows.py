@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from unlearn_cli.data.digests import digests_of
-from unlearn_cli.data.notices import counted
-from unlearn_cli.data.records import Inputs, Records, Subset, choose, without_gaps
-from unlearn_cli.data.strings import Values, as_strings
+from unlearn_cli.data.digests import digest_samples
+from unlearn_cli.data.notices import make_notices
+from unlearn_cli.data.records import Inputs, Records, Subset, choose_records, fill_unknown_moments
+from unlearn_cli.data.strings import Values, to_strings
 from unlearn_cli.data.tables.conditions import ISO
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.transform_steps import Window
@@ -41,12 +41,12 @@ class WindowInputs:
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         if not len(rows):
-            return digests_of((), 0)
+            return digest_samples((), 0)
         starts = self.starts[rows]
         first = int(starts.min())
         digests = self.inputs.fingerprints(np.arange(first, int(starts.max()) + self.length))
         parts = (digests[start : start + self.length].tobytes() for start in (starts - first).tolist())
-        return digests_of(parts, len(rows))
+        return digest_samples(parts, len(rows))
 
 
 def make_windows(records: Records, window: Window, formats: Mapping[str, str] = {}) -> Records:
@@ -56,7 +56,7 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
         UserError: there are too few rows for one, a row names no series, or those of one are not in the order of time.
     """
     column, line_of = window.series, records.line_of
-    series = None if column is None else series_of(records.name, column, records.column(column), line_of)
+    series = None if column is None else number_series(records.name, column, records.column(column), line_of)
     plan = plan_windows(records.name, len(records), window, series, _times(records, window, formats), records.line_of)
     if window.time is None:
         _check_dates(records, plan, formats)
@@ -66,16 +66,16 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
             f"{window.ahead} rows before its record; take a shorter one"
         )
     inputs = records.inputs if series is None else Subset(records.inputs, plan.order)
-    notices = counted(records.name, {"windows across a gap, left out": plan.across_gaps})
+    notices = make_notices(records.name, {"windows across a gap, left out": plan.across_gaps})
     return replace(
-        choose(records, plan.own),
+        choose_records(records, plan.own),
         inputs=WindowInputs(inputs, plan.starts, window.length),
         notices=records.notices + notices,
     )
 
 
 @dataclass(frozen=True)
-class Plan:
+class WindowPlan:
     """Which rows are records (ascending), and where the window of each begins in `order`: the rows series by series."""
 
     own: np.ndarray
@@ -86,7 +86,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Times:
+class RowTimes:
     """The moments (microseconds) or numbers that rows ascend by."""
 
     column: str
@@ -99,9 +99,9 @@ def plan_windows(
     count: int,
     window: Window,
     series: np.ndarray | None,
-    times: Times | None,
+    times: RowTimes | None,
     line_of: Callable[[int], int] | None = None,
-) -> Plan:
+) -> WindowPlan:
     """Cut the rows of each series into windows.
 
     Raises:
@@ -123,16 +123,16 @@ def plan_windows(
     ends, across_gaps = ends[whole], int((~whole).sum())
     in_order = np.argsort(order[ends], kind="stable")
     ends = ends[in_order]
-    return Plan(order[ends], ends - first, order, inside, across_gaps)
+    return WindowPlan(order[ends], ends - first, order, inside, across_gaps)
 
 
-def series_of(name: str, column: str, values: Values, line_of: Callable[[int], int] | None = None) -> np.ndarray:
+def number_series(name: str, column: str, values: Values, line_of: Callable[[int], int] | None = None) -> np.ndarray:
     """Return the number (n,) of each row's series; rows that name none must not be taken for one series.
 
     Raises:
         UserError: a row names none.
     """
-    names, codes = as_strings(values).numbered()
+    names, codes = to_strings(values).factorize()
     if "" in names:
         row = int(np.flatnonzero(codes == names.index(""))[0])
         line = f" (line {line_of(row)})" if line_of else ""
@@ -143,26 +143,26 @@ def series_of(name: str, column: str, values: Values, line_of: Callable[[int], i
     return codes
 
 
-def times_of(name: str, column: str, values: Values, formats: Mapping[str, str]) -> Times:
+def read_times(name: str, column: str, values: Values, formats: Mapping[str, str]) -> RowTimes:
     """Return what rows ascend by.
 
     Raises:
         UserError: a cell is empty, or the cells are neither numbers nor dates.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
-        return Times(column, values, are_moments=False)
-    from unlearn_cli.data.tables.text_arrays import moments  # DuckDB: imported only where text is read as dates
+        return RowTimes(column, values, are_moments=False)
+    from unlearn_cli.data.tables.text_arrays import read_moments  # DuckDB: imported only where text is read as dates
 
-    return Times(column, *moments(name, column, without_gaps(values), formats.get(column)))
+    return RowTimes(column, *read_moments(name, column, fill_unknown_moments(values), formats.get(column)))
 
 
-def _times(records: Records, window: Window, formats: Mapping[str, str]) -> Times | None:
+def _times(records: Records, window: Window, formats: Mapping[str, str]) -> RowTimes | None:
     if window.time is None:
         return None
-    return times_of(records.name, window.time, records.column(window.time), formats)
+    return read_times(records.name, window.time, records.column(window.time), formats)
 
 
-def _largest_gap(name: str, window: Window, times: Times) -> float:
+def _largest_gap(name: str, window: Window, times: RowTimes) -> float:
     gap = window.max_gap
     if isinstance(gap, str) != times.are_moments:
         expected = "a duration, such as 2h" if times.are_moments else "a number, in the column's unit"
@@ -191,29 +191,29 @@ def _refuse_disorder(
     )
 
 
-def _check_dates(records: Records, plan: Plan, formats: Mapping[str, str]) -> None:
+def _check_dates(records: Records, plan: WindowPlan, formats: Mapping[str, str]) -> None:
     """Where no column of time is named, all columns that look like dates must ascend."""
     for times in _date_columns(records, formats):
         steps = np.diff(times.values[plan.order])
         _refuse_disorder(records.name, times.column, steps, plan.inside, plan.order, records.line_of)
 
 
-def _date_columns(records: Records, formats: Mapping[str, str]) -> Iterator[Times]:
+def _date_columns(records: Records, formats: Mapping[str, str]) -> Iterator[RowTimes]:
     for column in records.columns:
         values = records.column(column)
         if column in formats or _starts_with_date(values) or column.lower() in STAMPS:
             with suppress(UserError):  # not all of its cells are dates
-                yield times_of(records.name, column, values, formats)
+                yield read_times(records.name, column, values, formats)
     yield from _calendar(records)
 
 
 def _starts_with_date(values: Values) -> bool:
     if isinstance(values, np.ndarray) and values.dtype.kind not in "UM":
         return False
-    return len(values) > 0 and re.fullmatch(ISO, as_strings(without_gaps(values)[:1]).text(0)) is not None
+    return len(values) > 0 and re.fullmatch(ISO, to_strings(fill_unknown_moments(values)[:1]).text(0)) is not None
 
 
-def _calendar(records: Records) -> Iterator[Times]:
+def _calendar(records: Records) -> Iterator[RowTimes]:
     """Yield what the columns year, month, day, hour, minute and second say together."""
     named = {column.lower(): column for column in records.columns}
     present = [part for part in CALENDAR if part in named]
@@ -222,8 +222,8 @@ def _calendar(records: Records) -> Iterator[Times]:
     total = np.zeros(len(records))
     try:
         for part in CALENDAR:
-            values = as_strings(records.column(named[part])).astype(str).astype(np.float64) if part in named else 0
+            values = to_strings(records.column(named[part])).astype(str).astype(np.float64) if part in named else 0
             total = total * CALENDAR[part] + values
     except ValueError:  # names of months
         return
-    yield Times(" ".join(named[part] for part in present), total, are_moments=False)
+    yield RowTimes(" ".join(named[part] for part in present), total, are_moments=False)
