@@ -190,7 +190,7 @@ def deletion_batch(folder: Path) -> DeletionSettings:
 def test_the_deletion_batch_says_every_key_there_is() -> None:
     text = (CONFIGS / "deletion" / "deletion.yaml").read_text(encoding="utf-8")
     schema = deletion.json_schema()
-    parts = [schema, *(schema["$defs"][name] for name in ("Attack", "Retention", "Options"))]
+    parts = [schema, *(schema["$defs"][name] for name in ("AttackPolicy", "Retention", "CommonOptions"))]
     for key in {key for part in parts for key in part["properties"]}:
         lines = [line for line in text.splitlines() if line.split(":")[0].strip() == key]
         assert any("#" in line for line in lines), f"{key} is not there, or has no comment"
