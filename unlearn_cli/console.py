@@ -6,10 +6,12 @@ its end; with `--log-format json` each line is a JSON object.
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 import time
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -30,6 +32,7 @@ class Settings:
 
 
 settings = Settings()
+MOST_COLUMNS = 120  # of wrapped text: longer lines are hard to read
 # Controls could clear a terminal or rewrite a line that was printed before; format characters (bidirectional overrides,
 # zero-width ones), separators of lines, surrogates and blank letters let one name pass for another.
 HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -203,16 +206,67 @@ def format_time(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def table(title: str, header: list[str], rows: list[list[str]]) -> str:
-    """Lay out rows as text with aligned columns, the first to the left and the others to the right."""
+def columns() -> int:
+    """Return the width that text is wrapped to: that of the terminal, in a pipe 80, never more than 120."""
+    return max(50, min(shutil.get_terminal_size().columns, MOST_COLUMNS))
+
+
+def two_columns(rows: Sequence[tuple[str, str]], name_width: int | None = None, indent: int = 2) -> list[str]:
+    """Lay out names and texts in lines; a name that is longer than `name_width` gets a line of its own."""
+    if name_width is None:
+        name_width = max((len(name) for name, _ in rows), default=0)
+    start = " " * (indent + name_width + 2)
+    lines = []
+    for name, text in rows:
+        first, *others = textwrap.wrap(text, columns() - len(start), break_on_hyphens=False) or [""]
+        if len(name) > name_width:
+            lines += [" " * indent + name, start + first]
+        else:
+            lines.append(f"{' ' * indent}{name:<{name_width}}  {first}".rstrip())
+        lines += [start + line for line in others]
+    return lines
+
+
+def table(title: str, header: list[str], rows: list[list[str]], *, labels: int = 1) -> str:
+    """Lay out rows as text with aligned columns, the first to the left and the others to the right.
+
+    On a terminal the columns that do not fit follow below, beside the first `labels` columns again; a cell that is
+    wider than the terminal is shortened. In a pipe the table is as wide as it needs.
+    """
     cells = [[in_one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    lines = [
-        "  ".join(_pad(cell, width, i) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in cells
-    ]
+    parts = [_lay_out(cells, widths, part) for part in _split_columns(widths, labels, terminal_width())]
+    return "\n".join([*([title] if title else []), "\n\n".join(parts)])
+
+
+def terminal_width() -> int | None:
+    """Return the number of columns of the terminal that results or notes are shown on; None where there is none."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream.isatty():
+            return shutil.get_terminal_size().columns
+    return None
+
+
+def _split_columns(widths: list[int], labels: int, limit: int | None) -> list[list[int]]:
+    """Divide the columns among tables that are at most `limit` wide, each of which begins with the labels."""
+    first = list(range(min(labels, len(widths))))
+    parts = [list(first)]
+    for column in range(len(first), len(widths)):
+        width = sum(widths[number] + 2 for number in [*parts[-1], column]) - 2
+        if limit is not None and width > limit and len(parts[-1]) > len(first):
+            parts.append(list(first))
+        parts[-1].append(column)
+    return parts
+
+
+def _lay_out(cells: list[list[str]], widths: list[int], part: list[int]) -> str:
+    """Lay out some of the columns."""
+    limit = terminal_width()
+    lines = ["  ".join(_pad(row[column], widths[column], column) for column in part).rstrip() for row in cells]
+    if limit is not None:
+        lines = [line if len(line) <= limit else f"{line[: limit - 1]}…" for line in lines]
     rule = "-" * max(len(line) for line in lines)
-    return "\n".join([*([title] if title else []), lines[0], rule, *lines[1:]])
+    return "\n".join([lines[0], rule, *lines[1:]])
 
 
 def _pad(cell: str, width: int, column: int) -> str:

@@ -12,7 +12,6 @@ from unlearn_cli.cli import options
 from unlearn_cli.cli.command import RUN_OPTIONS, add_command, set_up_console
 from unlearn_cli.cli.program_group import ProgramGroup
 from unlearn_cli.commands.result import Result
-from unlearn_cli.plugins import discovery
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.storage.version import VERSION
 
@@ -61,7 +60,7 @@ def root(
     app,
     run_options=RUN_OPTIONS,
     several_processes=True,
-    lists={"Methods": discovery.summaries("methods")},
+    kind="methods",
     examples=(
         "unlearn-cli unlearn model.safetensors -m data.yaml --method unsir --out unlearned",
         "unlearn-cli unlearn model.safetensors -m data.yaml --method finetune --set epochs=3 --out unlearned",
@@ -105,7 +104,7 @@ def unlearn(
     app,
     run_options=RUN_OPTIONS,
     several_processes=True,
-    lists={"Metrics": discovery.summaries("metrics")},
+    kind="metrics",
     examples=(
         "unlearn-cli evaluate unlearned -m data.yaml --original model.safetensors",
         "unlearn-cli evaluate unlearned -m data.yaml --require 'test_forget.accuracy <= 0.02' --junit gates.xml",
@@ -148,7 +147,7 @@ def evaluate(
     run_options=RUN_OPTIONS,
     defaults={"half": "verdict"},
     several_processes=True,
-    lists={"Attacks": discovery.summaries("attacks")},
+    kind="attacks",
     examples=(
         "unlearn-cli attack unlearned -m data.yaml --original model.safetensors --out attack",
         "unlearn-cli attack unlearned -m data.yaml --tier standard --reference reference-1 --reference reference-2",
@@ -432,3 +431,32 @@ def schema(
     from unlearn_cli.cli import schema as command
 
     return command.run(of)
+
+
+@add_command(app, name="list", examples=("unlearn-cli list methods", "unlearn-cli list attacks --json"))
+def list_names(
+    kind: Annotated[
+        Literal["methods", "metrics", "attacks", "models"], typer.Argument(metavar="KIND", help="Which names to list.")
+    ],
+) -> Result:
+    """List the methods, metrics, attacks or bundled models."""
+    from unlearn_cli.commands import catalogue
+
+    return catalogue.list_names(kind)
+
+
+@add_command(app, examples=("unlearn-cli show unsir", "unlearn-cli show train", "unlearn-cli show population --json"))
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A method, metric, attack or bundled model; train and noise show the settings of these commands.",
+            autocompletion=options.all_names,
+        ),
+    ],
+) -> Result:
+    """Describe one of them: idea, formula, source, inputs and all settings."""
+    from unlearn_cli.commands import catalogue
+
+    return catalogue.show(name)

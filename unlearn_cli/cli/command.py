@@ -27,7 +27,7 @@ def add_command(
     defaults: Mapping[str, Any] = {},
     several_processes: bool = False,
     examples: Sequence[str] = (),
-    lists: Mapping[str, dict[str, str]] = {},
+    kind: str | None = None,
     name: str | None = None,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
     """Make a function that returns a `Result` a command, with the shared options and the printing of its result.
@@ -40,7 +40,7 @@ def add_command(
         defaults: other defaults than those of `RunOptions`.
         several_processes: whether the command divides its work with --nproc, or runs in one process only.
         examples: command lines for the end of the help page.
-        lists: sections of names for the help page, such as the metrics.
+        kind: the kind of plug-ins that the help page lists: methods, metrics or attacks.
         name: the command's name, by default that of the function.
     """
     chosen = [field for field in run_options if field not in without]
@@ -63,7 +63,7 @@ def add_command(
             finish(function(**values))
 
         run_command.__signature__ = inspect.Signature([*own.values(), *shared])  # type: ignore[attr-defined]
-        command_class = type("Command", (Command,), {"examples": examples, "lists": dict(lists)})
+        command_class = type("Command", (Command,), {"examples": examples, "kind": kind})
         app.command(name, cls=command_class)(run_command)
         return function
 

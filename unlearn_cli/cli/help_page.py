@@ -5,7 +5,6 @@ Typer's own boxes need 60 columns for names and types, which leaves a third of a
 
 import os
 import re
-import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,9 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-MOST_COLUMNS = 120
+from unlearn_cli.console import columns, two_columns
+from unlearn_cli.plugins import discovery
+
 NAME_COLUMNS = 30  # a longer name gets a line of its own
 HEADING, NAME = "1", "36"  # bold; cyan
 
@@ -29,23 +30,19 @@ def style(text: str, code: str) -> str:
     return f"\033[{code}m{text}\033[0m" if is_coloured() else text
 
 
-def columns() -> int:
-    """Return the width of a page: that of the terminal, of a pipe 80."""
-    return max(50, min(shutil.get_terminal_size().columns, MOST_COLUMNS))
-
-
 def format_section(title: str, rows: Rows, name_width: int) -> str:
     """Lay out names and texts in two columns under a heading."""
-    text_start = name_width + 4
-    lines = [style(f"{title}:", HEADING)]
-    for name, text in rows:
-        wrapped = textwrap.wrap(text, columns() - text_start, break_on_hyphens=False) or [""]
-        if len(name) > name_width:
-            lines += [f"  {style(name, NAME)}", " " * text_start + wrapped[0]]
-        else:
-            lines.append(f"  {style(name, NAME)}{' ' * (name_width - len(name))}  {wrapped[0]}".rstrip())
-        lines += [" " * text_start + line for line in wrapped[1:]]
-    return "\n".join(lines)
+    lines = two_columns(rows, name_width)
+    if is_coloured():
+        starts = tuple(f"  {name}" for name, _ in rows)
+        lines = [_style_name(line, starts) for line in lines]
+    return "\n".join([style(f"{title}:", HEADING), *lines])
+
+
+def _style_name(line: str, starts: tuple[str, ...]) -> str:
+    """Colour the name that a line starts with."""
+    start = max((start for start in starts if line.startswith(start)), key=len, default="")
+    return f"  {style(start.strip(), NAME)}{line[len(start) :]}" if start else line
 
 
 def format_examples(commands: Iterable[str]) -> str:
@@ -97,14 +94,16 @@ def plain_ranges(text: str) -> str:
 
 
 class Command(TyperCommand):
-    """A command whose help page ends with examples; `lists` are sections of names, such as the metrics."""
+    """A command whose help page ends with the names of a kind of plug-ins, if it takes them, and with examples."""
 
     examples: Sequence[str] = ()
-    lists: dict[str, dict[str, str]] = {}
+    kind: str | None = None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        lists = {title: list(table.items()) for title, table in self.lists.items()}
-        formatter.write(format_page(self, ctx, parameter_sections(self, ctx) | lists, self.examples))
+        sections = parameter_sections(self, ctx)
+        if self.kind:
+            sections[self.kind.title()] = list(discovery.summaries(self.kind).items())
+        formatter.write(format_page(self, ctx, sections, self.examples))
 
 
 class CommandGroup(TyperGroup):

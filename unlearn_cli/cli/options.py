@@ -12,6 +12,26 @@ def summaries_of(kind: str) -> list[tuple[str, str]]:
     return list(discovery.summaries(kind).items())
 
 
+def all_names() -> list[tuple[str, str]]:
+    return [pair for kind in discovery.KINDS for pair in summaries_of(kind)]
+
+
+def complete_setting(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return the settings that `--set` takes, with `=`, of what the command line has named so far."""
+    from unlearn_cli.commands.catalogue import setting_names
+
+    command, given = ctx.command.name, ctx.params
+    if command in ("train", "noise"):
+        names = setting_names("command", command)
+    elif command == "evaluate":
+        names = [pair for metric in given.get("metric") or () for pair in setting_names("metrics", metric)]
+    elif command == "attack":
+        names = [pair for attack in given.get("name") or () for pair in setting_names("attacks", attack)]
+    else:
+        names = setting_names("methods", given.get("method") or "unsir")
+    return [(f"{name}=", text) for name, text in names if name.startswith(incomplete)]
+
+
 Checkpoint = Annotated[
     Path,
     typer.Argument(
@@ -30,7 +50,13 @@ OptionalOut = Annotated[
 ]
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE.yaml", help="YAML file of settings.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting; can be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="One setting; can be repeated. 'unlearn-cli show NAME' lists them.",
+        autocompletion=complete_setting,
+    ),
 ]
 Original = Annotated[Path | None, typer.Option("--original", metavar="MODEL", help="The checkpoint before unlearning.")]
 References = Annotated[

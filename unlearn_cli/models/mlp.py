@@ -1,7 +1,6 @@
 """A multi-layer perceptron for tables and flattened images."""
 
 import math
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
@@ -9,7 +8,11 @@ SUMMARY = "multi-layer perceptron for tables"
 
 
 def mlp(
-    num_classes: int, input_shape: tuple[int, ...], *, hidden: Sequence[int] = (128, 128), dropout: float = 0.0
+    num_classes: int,
+    input_shape: tuple[int, ...],
+    *,
+    hidden: list[int] | tuple[int, ...] = (128, 128),
+    dropout: float = 0.0,
 ) -> "MLP":
     """Build a perceptron over all numbers of one sample, with `hidden` layers of ReLU units."""
     return MLP(math.prod(input_shape), tuple(hidden), num_classes, dropout)

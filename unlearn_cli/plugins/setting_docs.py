@@ -41,7 +41,7 @@ def describe_settings(plugin: Plugin) -> list[Setting]:
 
 def _type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
-        return " or ".join(_type(part) for part in schema["anyOf"])
+        return " or ".join(dict.fromkeys(_type(part) for part in schema["anyOf"]))
     if _choices(schema):
         return f"one of {', '.join(_choices(schema))}"
     if schema["type"] == "array":

@@ -24,7 +24,7 @@ def metrics_table(document: Report) -> str:
         for split, of_split in measured.items()
         for metric, found in of_split.items()
     ]
-    return console.table("", ["split", "metric", "n", *roles], rows) if rows else ""
+    return console.table("", ["split", "metric", "n", *roles], rows, labels=3) if rows else ""
 
 
 def comparisons_table(document: Report) -> str:
@@ -42,7 +42,7 @@ def comparisons_table(document: Report) -> str:
         for one in document.comparisons
     ]
     header = ["split", "metric", "references", "their mean", "their SD", "off by SDs", "0: retrained, 1: original"]
-    return console.table("Beside the references", header, rows) if rows else ""
+    return console.table("Beside the references", header, rows, labels=2) if rows else ""
 
 
 def _short(value: float | None) -> str:

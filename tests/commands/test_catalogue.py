@@ -1,0 +1,87 @@
+"""`list` and `show`: all that exists is listed, with its settings, in words and as data."""
+
+import json
+
+import pytest
+
+from tests.tiny import invoke
+from unlearn_cli.commands.catalogue import KINDS, setting_names
+from unlearn_cli.plugins import discovery, plugin, suitability
+
+NAMES = [(kind, name) for kind in KINDS for name in discovery.entries(kind)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_list_names_everything_of_a_kind(kind: str) -> None:
+    document = json.loads(invoke("list", kind, "--json").stdout)
+    assert [entry["name"] for entry in document[kind]] == list(discovery.entries(kind))
+    lines = invoke("list", kind).stdout.splitlines()
+    shown = [line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("   ")]
+    assert shown == list(discovery.entries(kind))
+    assert max(map(len, lines)) <= 80
+
+
+def test_list_says_what_a_method_needs_and_what_it_forgets() -> None:
+    for entry in json.loads(invoke("list", "methods", "--json").stdout)["methods"]:
+        method = plugin.load("methods", entry["name"])
+        assert (entry["needs"], entry["suits"]) == (suitability.needs(method), suitability.suits(method))
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES)
+def test_show_has_the_docstring_and_every_setting_with_type_and_default(kind: str, name: str) -> None:
+    entries = json.loads(invoke("show", name, "--json").stdout)["entries"]
+    [entry] = [entry for entry in entries if entry["kind"] == KINDS[kind]]
+    assert entry["description"] == discovery.entries(kind)[name].docstring
+    fields = plugin.load(kind, name).settings.model_fields
+    assert [setting["name"] for setting in entry["settings"]] == list(fields)
+    assert all(setting["type"] and setting["default"] for setting in entry["settings"])
+    text = invoke("show", name).stdout
+    assert f"{name} ({KINDS[kind]}): {entry['summary']}" in text
+    assert all(f"  {field} " in text for field in fields)
+
+
+@pytest.mark.parametrize(("command", "setting"), [("train", "epochs"), ("noise", "kind")])
+def test_show_describes_the_settings_of_commands(command: str, setting: str) -> None:
+    assert f"\n  {setting} " in invoke("show", command).stdout
+
+
+def test_show_of_an_unknown_name_names_the_nearest() -> None:
+    result = invoke("show", "unsirr")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "unknown name 'unsirr'; did you mean 'unsir'?" in result.stderr
+
+
+def complete(words: str) -> list[str]:
+    """Return what the shell is offered for the last word of a command line."""
+    count = len(words.split(" ")) - 1
+    environment = {"_ROOT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(count)}
+    return invoke_with(environment)
+
+
+def invoke_with(environment: dict[str, str]) -> list[str]:
+    from typer.testing import CliRunner
+
+    from unlearn_cli.cli.app import app
+
+    return CliRunner().invoke(app, [], env=environment).stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("root unlearn --method finetune --set ", setting_names("methods", "finetune")),
+        ("root attack --attack learned_loss --set ", setting_names("attacks", "learned_loss")),
+        ("root evaluate --metric zrf --set ", setting_names("metrics", "zrf")),
+        ("root train --set ", setting_names("command", "train")),
+        ("root noise --set ", setting_names("command", "noise")),
+    ],
+)
+def test_the_names_of_settings_are_completed(words: str, names: list[tuple[str, str]]) -> None:
+    assert names
+    assert complete(words) == [f"{name}=" for name, _ in names]
+
+
+def test_methods_and_names_are_completed() -> None:
+    assert complete("root unlearn --method uns") == ["unsir"]
+    assert "allcnn" in complete("root show ")
+    assert complete("root list m") == ["methods", "metrics", "models"]

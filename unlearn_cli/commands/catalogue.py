@@ -1,0 +1,133 @@
+"""`unlearn-cli list` and `unlearn-cli show`: which methods, metrics, attacks and networks exist, and what each does."""
+
+import textwrap
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from unlearn_cli import console
+from unlearn_cli.commands.result import Result
+from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.plugins import discovery, plugin, suitability
+from unlearn_cli.plugins.plugin import Plugin
+from unlearn_cli.plugins.setting_docs import Setting, describe_settings
+
+KINDS = {"methods": "method", "metrics": "metric", "attacks": "attack", "models": "model"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A function with settings that belongs to a command and not to a folder of plug-ins."""
+
+    function: str
+    module: str
+    summary: str
+
+
+RECIPES = {
+    "train": Recipe("fit", "unlearn_cli.learning.training", "settings of 'unlearn-cli train'"),
+    "noise": Recipe("learn_noise", "unlearn_cli.learning.noise", "settings of 'unlearn-cli noise'"),
+}
+
+
+def list_names(kind: str) -> Result:
+    """Return the names of a kind, each with its summary, and for a method which data it needs and what it forgets."""
+    documents = [_describe_entry(entry) for entry in discovery.entries(kind).values()]
+    rows = [(document["name"], _one_line(document)) for document in documents]
+    text = "\n".join([*console.two_columns(rows), "", f"'unlearn-cli show NAME' describes one {KINDS[kind]}."])
+    return Result(text, {kind: documents})
+
+
+def show(name: str) -> Result:
+    """Describe everything of a name: a method, metric, attack or bundled network, or the recipe of a command.
+
+    Raises:
+        UserError: there is nothing of that name; the nearest is named.
+    """
+    entries = [entries[name] for entries in map(discovery.entries, KINDS) if name in entries]
+    documents = [_describe_entry(entry) for entry in entries]
+    settings = [describe_settings(plugin.load(entry.kind, name)) for entry in entries]
+    if name in RECIPES:
+        recipe = RECIPES[name]
+        documents.append({"name": name, "kind": "command", "summary": recipe.summary, "description": ""})
+        settings.append(describe_settings(plugin.inspect(name, recipe.function, recipe.module)))
+    if not documents:
+        known = [*(known for kind in KINDS for known in discovery.entries(kind)), *RECIPES]
+        raise UserError(f"unknown name '{name}'; {did_you_mean(name, known)}; 'unlearn-cli list methods' lists them")
+    texts = [_describe_in_text(*pair) for pair in zip(documents, settings, strict=True)]
+    described = [
+        {**document, "settings": [asdict(setting) for setting in own]}
+        for document, own in zip(documents, settings, strict=True)
+    ]
+    return Result("\n\n".join(texts), {"name": name, "entries": described})
+
+
+def _describe_entry(entry: discovery.Entry) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "name": entry.name,
+        "kind": KINDS[entry.kind],
+        "summary": entry.summary,
+        "description": entry.docstring,
+        "inputs": list(entry.inputs),
+    }
+    if entry.kind != "models":
+        document["task"] = entry.task
+    if entry.kind == "methods":
+        method = plugin.load("methods", entry.name)
+        document |= {"needs": suitability.needs(method), "suits": suitability.suits(method)}
+    if entry.kind == "attacks":
+        document["tier"] = entry.constants.get("TIER")
+    if entry.kind == "metrics":
+        document["computed_by_default"] = entry.is_default
+    return document
+
+
+def _one_line(document: dict[str, Any]) -> str:
+    """Return the summary, and what decides whether an entry can be used."""
+    if "needs" in document:
+        return f"{document['summary']}. Needs {document['needs']}; for {document['suits']}."
+    facts = [document["task"]] if document.get("task") else []
+    facts += [f"tier {document['tier']}"] if document.get("tier") else []
+    facts += ["only with --metric"] if document.get("computed_by_default") is False else []
+    return f"{document['summary']} ({'; '.join(facts)})" if facts else document["summary"]
+
+
+def _describe_in_text(document: dict[str, Any], settings: list[Setting]) -> str:
+    """Return an entry in words: what it is, its docstring, its inputs and its settings."""
+    facts = {"Inputs": ", ".join(document.get("inputs", [])), "Needs": document.get("needs")}
+    facts |= {"Suits": document.get("suits"), "Task": document.get("task"), "Tier": document.get("tier")}
+    lines = [f"{document['name']} ({document['kind']}): {document['summary']}"]
+    if document["description"]:
+        lines += ["", _wrap(document["description"])]
+    if given := [(name, text) for name, text in facts.items() if text]:
+        lines += ["", *console.two_columns(given)]
+    if settings and document["kind"] == "model":
+        lines += ["", "Arguments (model.arguments in the manifest):"]
+    elif settings:
+        lines += ["", "Settings (--set NAME=VALUE, or the file of --config):"]
+    if settings:
+        lines += console.two_columns([(setting.name, _describe_setting(setting)) for setting in settings])
+    return "\n".join(lines)
+
+
+def _wrap(docstring: str) -> str:
+    """Wrap the paragraphs of a docstring to the terminal; formulas and lists, whose lines are indented, stay."""
+    paragraphs = docstring.split("\n\n")
+    return "\n\n".join(
+        part if "\n " in f"\n{part}" else textwrap.fill(part, console.columns(), break_on_hyphens=False)
+        for part in paragraphs
+    )
+
+
+def _describe_setting(setting: Setting) -> str:
+    kind = ", ".join(filter(None, [setting.type, setting.range]))
+    return f"{setting.help}{'. ' if setting.help else ''}[{kind}; default: {setting.default}]"
+
+
+def setting_names(kind: str, name: str) -> list[tuple[str, str]]:
+    """Return the settings of a plug-in with their help, for completion; nothing where there is no such plug-in."""
+    entry: Plugin | None = None
+    if name in RECIPES and kind == "command":
+        entry = plugin.inspect(name, RECIPES[name].function, RECIPES[name].module)
+    elif kind in KINDS and name in discovery.entries(kind):
+        entry = plugin.load(kind, name)
+    return [(setting.name, setting.help) for setting in describe_settings(entry)] if entry else []
