@@ -1,5 +1,25 @@
-"""Make a saved model forget part of its training data, and show with numbers whether it did."""
+"""Make a saved model forget part of its training data, and show with numbers whether it did.
+
+The functions here are those of the command line; see `docs/guides/python.md`. They are loaded, and torch with them,
+when one is used first.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.storage.version import VERSION as __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from unlearn_cli.commands.api import attack, evaluate, noise, read_report, train, unlearn
+
+__all__ = ["__version__", "attack", "evaluate", "noise", "read_report", "train", "unlearn"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("unlearn_cli.commands.api"), name)
+    raise AttributeError(f"module 'unlearn_cli' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

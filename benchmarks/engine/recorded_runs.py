@@ -59,6 +59,8 @@ LEFT_OUT = {
     "caveats",
     "warnings",
     "reasons",
+    "file_sha256",
+    "run_time_efficiency",
 }
 KEYS = ("name", "role", "split", "metric", "condition", "phase", "kind", "fpr", "label")  # of items of lists
 

@@ -40,7 +40,7 @@ def run_claimed(options: NoiseOptions, run_options: RunOptions) -> Result:
     settings = plugin.settings(learner, options.settings.config, options.settings.assignments)
     if options.out.suffix != ".safetensors":
         raise UserError(f"--out {options.out}: noise is a .safetensors file; give it that ending")
-    described = read_manifest(options.manifest)
+    described = read_manifest(options.manifest, run_options.manifest_folder)
     if described.task == "regression":
         raise UserError(f"{options.manifest}: noise is learned for classes; a regression has none")
     check_places(described, options.manifest, run_options, (options.checkpoint,), options.out, "file")

@@ -50,7 +50,7 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     settings = plugin.settings(method, options.settings.config, options.settings.assignments)
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     training = plugin.settings(recipe, None, options.training)
-    described = read_manifest(options.manifest)
+    described = read_manifest(options.manifest, run_options.manifest_folder)
     suitability.check(method, described.sections, described.task, options.manifest)
     suitability.check(plugin.load("attacks", "population"), described.sections, described.task, options.manifest)
     opened = open_described(described, options.manifest, run_options, decode=options.dry_run)

@@ -52,7 +52,7 @@ def open_inputs(
     Raises:
         UserError: something is wrong with one of them.
     """
-    return open_described(read_manifest(path), path, common, checkpoints, out, decode=decode)
+    return open_described(read_manifest(path, common.manifest_folder), path, common, checkpoints, out, decode=decode)
 
 
 def open_described(

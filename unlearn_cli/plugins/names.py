@@ -9,13 +9,13 @@ from unlearn_cli.schema.gates import GateCondition
 from unlearn_cli.schema.manifest import Manifest
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read and check a manifest, the names of metrics and architectures in it too.
+def read_manifest(path: Path, folder: Path | None = None) -> Manifest:
+    """Read and check a manifest, the names of metrics and architectures in it too; see `manifest.read`.
 
     Raises:
         UserError: all that is wrong with it, each with file, line, column, field and the nearest known key or name.
     """
-    return manifest.read(path, PluginNames())
+    return manifest.read(path, PluginNames(), folder)
 
 
 def parse_gate(text: str, task: str) -> GateCondition:

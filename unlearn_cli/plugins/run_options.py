@@ -57,6 +57,7 @@ class RunOptions(BaseModel):
     profile: bool = Field(default=False, description="Measure where the time goes; the report has the shares.")
     overwrite: Annotated[bool, CommandLine("Output")] = Field(default=False, description="Replace the output.")
     pages: bool = True  # write report.html next to report.json
+    manifest_folder: Path | None = None  # where relative paths in the manifest start; None: its own folder
     # Of a deletion batch's ledger: the key of the digests of the records to forget. It is not an option.
     selection_key: bytes | None = Field(default=None, repr=False)
 

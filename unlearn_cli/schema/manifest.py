@@ -173,16 +173,16 @@ def _check_gate(text: str, task: Task, number: int, names: NameChecker | None) -
         raise ValidationError.from_exception_data("Manifest", [place]) from None
 
 
-def read(path: Path, names: NameChecker | None = None) -> Manifest:
+def read(path: Path, names: NameChecker | None = None, folder: Path | None = None) -> Manifest:
     """Read and check a manifest. `names` checks whether the metrics and architectures in it exist.
 
-    Relative paths in it start from its own folder, those of a pipe from the working folder.
+    Relative paths in it start from `folder`, by default its own folder, or for a pipe the working folder.
 
     Raises:
         UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
     """
     manifest = read_model(path, Manifest, names)
-    manifest._folder = path.parent if path.is_file() else Path()
+    manifest._folder = folder or (path.parent if path.is_file() else Path())
     return manifest
 
 
