@@ -51,7 +51,7 @@ def loaded_modules(*arguments: str, **environment: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "arguments",
-    "arguments",
+    [["--version"], ["--help"], ["unlearn", "--help"], ["evaluate", "-h"], ["attack", "-h"], ["train", "-h"]],
 )
 def test_help_and_version_load_nothing_that_they_do_not_need(arguments: list[str]) -> None:
     check(loaded_modules(*arguments))
