@@ -206,12 +206,12 @@ def test_the_deletion_batch_has_a_network_of_its_own_and_requests_that_are_recei
     found = status.overview(batch, now=lambda: datetime(2026, 11, 20, 23, tzinfo=UTC))
     assert (found["pending"], found["overdue"], found["next_due"]) == (5, 0, "2026-12-01T00:00:00.000000Z")
     files = inbox.read(batch.path("requests"), bytes(32))
-    assert [(file.name, len(file.items)) for file in files] == [
+    assert [(file.name, len(file.entries)) for file in files] == [
         ("export.csv", 2),
         ("person.yaml", 1),
         ("several.jsonl", 2),
     ]
-    assert not [item.reason for file in files for item in file.items if item.reason]
+    assert not [item.reason for file in files for item in file.entries if item.reason]
 
 
 def test_no_file_is_left_out() -> None:

@@ -120,7 +120,7 @@ def test_a_changed_ledger_of_the_first_version_is_not_migrated(tmp_path: Path) -
     unmigrated(where)
     rewrite(where, REASON)
     before = versions(where)
-    with pytest.raises(IntegrityError, match="its chain is to get a key, but it was changed: event 6"):
+    with pytest.raises(IntegrityError, match="cannot be migrated, because it was changed: event 6"):
         migrate(where)
     assert versions(where) == before
 
@@ -132,7 +132,7 @@ def test_a_keyed_chain_cannot_become_one_of_the_first_version(tmp_path: Path, ma
     unmigrated(where)
     if mark_is_kept:
         where.key_file.write_bytes(marked)
-        with pytest.raises(IntegrityError, match="its chain has no key, but it had one"):
+        with pytest.raises(IntegrityError, match="its chain had a key and now has none"):
             verify(where)
     else:
         assert verify(where) == []  # this needs the key, or a backup from before

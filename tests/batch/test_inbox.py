@@ -356,7 +356,7 @@ def test_a_transaction_that_fails_tells_the_ledger_of_no_file(tmp_path: Path) ->
     times = iter([MORNING, MORNING, MORNING, MORNING - timedelta(days=1), MORNING - timedelta(days=1)])
     with opened(where, now=lambda: next(times)) as (ledger, key):
         files = inbox.read(where.path("requests"), key)
-        with pytest.raises(UserError, match="set the clock right"):
+        with pytest.raises(UserError, match="correct the clock"):
             inbox.register(ledger, files, where)
         assert ledger.events() == []
 

@@ -43,7 +43,7 @@ def test_what_is_no_key_is_told(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ledger.key"
     path.write_text(text, encoding="utf-8")
     path.chmod(0o600)
-    with pytest.raises(IntegrityError, match="is no key of 32 bytes"):
+    with pytest.raises(IntegrityError, match="is not a key of 32 bytes"):
         keyed.read_key(path)
 
 

@@ -119,15 +119,15 @@ CHANGES: dict[str, tuple[Callable[[DeletionSettings], object], str]] = {
     ),
     "forgotten record taken out": (
         lambda where: rewrite(where, "DELETE FROM forgotten WHERE digest = 'd'"),
-        "R0004: the list of 2 forgotten records is not the one of 3 that it wrote",
+        "R0004: the list of 2 forgotten records is not the list of 3 that it wrote",
     ),
     "forgotten record put in": (
         lambda where: rewrite(where, "INSERT INTO forgotten VALUES ('z', 'R0002')"),
-        "R0002: the list of 2 forgotten records is not the one of 1",
+        "R0002: the list of 2 forgotten records is not the list of 1",
     ),
     "forgotten record changed": (
         lambda where: rewrite(where, "UPDATE forgotten SET digest = 'z' WHERE digest = 'a'"),
-        "R0002: the list of 1 forgotten records is not the one of 1",
+        "R0002: the list of 1 forgotten records is not the list of 1",
     ),
     "forgotten by no run": (
         lambda where: rewrite(where, "INSERT INTO forgotten VALUES ('z', 'R0099')"),
@@ -153,9 +153,9 @@ def another_key(where: DeletionSettings) -> None:
     ("change", "message"),
     [
         (lambda where: where.key_file.unlink(), "the ledger's key is gone"),
-        (lambda where: where.key_file.write_text("x"), "is no key of 32 bytes"),
-        (another_key, "the key beside it is not the one that it was written with"),
-        (lambda where: rewrite(where, "DELETE FROM key_check"), "the key beside it is not the one"),
+        (lambda where: where.key_file.write_text("x"), "is not a key of 32 bytes"),
+        (another_key, "the key beside it is not the key that it was written with"),
+        (lambda where: rewrite(where, "DELETE FROM key_check"), "the key beside it is not the key"),
     ],
 )
 def test_a_key_that_is_not_the_ledgers_stops_everything(
@@ -172,7 +172,7 @@ def test_a_corrupt_row_is_found_and_nothing_that_hangs_on_it_is_believed(tmp_pat
     where = three_versions(tmp_path)
     rewrite(where, "UPDATE event SET body = replace(body, 'v0001', 'v0000') WHERE kind = 'promoted'")
     found = verify(where)
-    assert len([line for line in found if "was changed: its hash does not follow" in line]) == 1
+    assert len([line for line in found if "was changed: its hash does not match" in line]) == 1
     assert found[-1].startswith("the files were not checked")
 
 

@@ -342,7 +342,7 @@ def test_status_fails_when_a_request_is_due_soon(project: Path) -> None:
     [
         (["--status", "--verify"], "--status and --verify"),
         (["--fail-if-due-within", "7d"], "add that"),
-        (["--status", "--fail-if-due-within", "soon"], "is no length of time"),
+        (["--status", "--fail-if-due-within", "soon"], "is not a duration"),
         (["--dry-run", "--bisect"], "leave one of the two out"),
         (["--history", "DSR-1"], "there is no ledger yet"),
         (["--rollback", "--dry-run"], "there is no ledger yet"),

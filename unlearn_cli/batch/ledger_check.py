@@ -1,4 +1,4 @@
-"""What is checked of a ledger before it is believed: its file, its chain, its lists of forgotten records."""
+"""Checks of a ledger before it is used: its file, its chain, its lists of forgotten records, its key."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,60 +11,66 @@ from unlearn_cli.errors import IntegrityError
 
 
 def check_ledger(ledger: Ledger) -> LedgerState:
-    """Return where everything stands, after the ledger was checked as a whole.
+    """Check the whole ledger and return its state.
 
     Raises:
-        IntegrityError: its file, tables, events or lists of forgotten records are not as this tool left them.
+        IntegrityError: its file, tables, events or lists of forgotten records were changed.
     """
-    damage = ledger.find_damage()
-    state = LedgerState() if damage else fold(ledger.events())
-    wrong = damage or [*check_forgotten_lists(ledger, state), *find_requests_without_outcome(state)]
-    if wrong:
-        raise IntegrityError(f"{ledger.path}: {wrong[0]}; run --verify, and bring the ledger back from a backup")
+    faults = ledger.find_damage()
+    state = LedgerState()
+    if not faults:
+        state = fold(ledger.events())
+        faults = [*check_forgotten_lists(ledger, state), *find_requests_without_outcome(state)]
+    if faults:
+        raise IntegrityError(
+            f"{ledger.path}: {faults[0]}; run 'unlearn-cli batch verify', and restore the ledger from a backup"
+        )
     return state
 
 
 def check_forgotten_lists(ledger: Ledger, state: LedgerState) -> Iterator[str]:
-    """Compare the keyed hashes of what was forgotten with what the chained events say of them."""
+    """Yield one line per run whose list of forgotten records differs from what its event `promoted` says."""
     counts = ledger.count_forgotten()
     for run in state.runs.values():
         stated = (run.forgotten, run.forgotten_digest) if run.forgotten_digest else (0, hash_digests([]))
-        found = (counts.pop(run.id, 0), hash_digests(ledger.forgotten_digests(run.id)))
-        if found != stated:
-            yield f"{run.id}: the list of {found[0]} forgotten records is not the one of {stated[0]} that it wrote"
+        stored = (counts.pop(run.id, 0), hash_digests(ledger.forgotten_digests(run.id)))
+        if stored != stated:
+            yield f"{run.id}: the list of {stored[0]} forgotten records is not the list of {stated[0]} that it wrote"
     for run in counts:
         yield f"{run}: has a list of forgotten records, but there is no such run"
 
 
 def find_requests_without_outcome(state: LedgerState) -> Iterator[str]:
-    """Look for requests whose run has ended, while nothing says what became of them: a run notes both at once."""
+    """Yield one line per request without an outcome although its run has ended: a run writes both at once."""
     for name, request in state.requests.items():
         if request.state == "running" and request.run != state.unfinished:
-            yield f"{request.run}: has ended, but nothing says what became of its request {name}: events are gone"
+            yield f"{request.run}: has ended, but no event says what became of its request {name}: events are gone"
 
 
 def migrate_ledger(ledger: Ledger, requests: Path) -> None:
-    """Give the chain of a ledger of the first version its key, which must be the one that its digests were made with.
+    """Give the chain of a ledger of the first version its key.
 
-    Such a ledger has no check of its key; but files of requests, whose digests it has, may still be there.
+    The key must be the one that the ledger's digests were made with. A ledger of the first version has no check digest
+    of its key, but files of requests may still exist, and the ledger has digests of their requests.
 
     Raises:
-        IntegrityError: no file of a request has the digest that the ledger has of it; or as `Ledger.migrate`.
+        IntegrityError: none of these requests has the ledger's digest of it; or as `Ledger.migrate`.
     """
     if not ledger.is_keyed:
-        known = [*_compare_digests(ledger, requests)]
-        if known and not any(known):
-            what = f"none of {len(known)} requests below {requests} has the digest that the ledger has of it"
-            advice = "bring the ledger's key back from a backup; if it is the right one, move these files away"
-            raise IntegrityError(f"{ledger.path}: {what}; {advice}")
+        matches = [*_compare_digests(ledger, requests)]
+        if matches and not any(matches):
+            raise IntegrityError(
+                f"{ledger.path}: none of {len(matches)} requests below {requests} has the digest that the ledger has "
+                "of it; restore the ledger's key from a backup, or move these files away if the key is the right one"
+            )
     ledger.migrate()
 
 
 def _compare_digests(ledger: Ledger, requests: Path) -> Iterator[bool]:
-    """Yield of each request that the ledger knows and whose file is there whether it has the digest of the ledger."""
+    """Yield, for each request in the ledger whose file exists, whether the file's request has the ledger's digest."""
     state = fold(ledger.events())
     for folder in (requests, requests / inbox.DONE, requests / inbox.SET_ASIDE):
         for file in inbox.read(folder, ledger.key) if folder.is_dir() else ():
-            for item in file.items:
-                if item.content and item.id in state.requests:
-                    yield item.digest == state.requests[item.id].digest
+            for entry in file.entries:
+                if entry.content and entry.id in state.requests:
+                    yield entry.digest == state.requests[entry.id].digest

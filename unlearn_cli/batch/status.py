@@ -67,7 +67,7 @@ def _refused(state: LedgerState, deletion: DeletionSettings) -> Iterator[dict[st
 def _not_read(state: LedgerState, files: list[inbox.InboxFile], deletion: DeletionSettings) -> Iterator[dict[str, Any]]:
     """Yield the requests that lie in the inbox and are new to the ledger: a batch that never runs must be noticed."""
     for file in files:
-        for item in file.items:
+        for item in file.entries:
             known, content = state.requests.get(item.id or ""), item.content
             if content and (
                 known is None or (known.state in inbox.ENDED_OTHERWISE and file.arrival not in known.arrivals)

@@ -1,4 +1,4 @@
-"""Time as the ledger has it: UTC, told in one form whose alphabetical order is that of time."""
+"""Times of the ledger: UTC, in one text form whose alphabetical order is the order of time; deadlines and durations."""
 
 import calendar
 import re
@@ -20,20 +20,20 @@ def format_time(time: datetime) -> str:
 
 
 def shorten_time(text: str) -> str:
-    """Return such a text without the fractions of a second, for people."""
+    """Return a text of `format_time` without the fraction of a second, for display."""
     return f"{text[:19]}Z"
 
 
 def parse_time(text: str) -> datetime:
-    """Return the time that `told` made a text of."""
+    """Return the time that a text of `format_time` stands for."""
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def compute_due_time(received: datetime, deadline: Deadline) -> datetime:
-    """Return when a request must have been carried out: days later, or on the same day and time of a later month.
+    """Return the end of a deadline: some days later, or the same day and time of a later month.
 
-    A month without that day ends the wait on its last day: 31 January is due on 28 or 29 February (GDPR Art. 12(3)
-    as regulation 1182/71 counts months).
+    If that month has no such day, its last day counts: what is received on 31 January is due on 28 or 29 February
+    (GDPR Art. 12(3); regulation 1182/71 defines how months are counted).
     """
     start = received.astimezone(UTC)
     if deadline.days is not None:
@@ -44,12 +44,12 @@ def compute_due_time(received: datetime, deadline: Deadline) -> datetime:
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read '7d' or '12h'.
+    """Return the duration that a text such as '7d' or '12h' stands for.
 
     Raises:
-        UserError: it is neither.
+        UserError: the text has another form.
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise UserError(f"'{text}' is no length of time; expected a number of days or hours, such as 7d or 12h")
+        raise UserError(f"'{text}' is not a duration; expected a number of days or hours, such as 7d or 12h")
     return timedelta(days=int(match[1])) if match[2] == "d" else timedelta(hours=int(match[1]))

@@ -1,6 +1,6 @@
-"""What the events of a ledger say: one strict model a kind.
+"""The bodies of the ledger's events: one strict pydantic model per kind.
 
-A ledger is read by later versions of this tool, so fields that were added after the first version have defaults.
+Later versions of unlearn-cli read older ledgers, so a field that was added after the first version has a default.
 """
 
 import json
@@ -23,13 +23,12 @@ from pydantic import (
 from unlearn_cli.batch.ledger.chain import Row
 from unlearn_cli.errors import IntegrityError, did_you_mean
 
-TIME_PATTERN = (
-    r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z$"  # as `clock.format_time` writes it
-)
+# The form of `clock.format_time`.
+TIME_PATTERN = r"^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\.[0-9]{6}Z$"
 
 
 def _check_relative_path(name: str) -> str:
-    """Refuse a name that leads out of a run's folder."""
+    """Refuse the name of a file outside the run's folder."""
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
         raise ValueError("expected the name of a file below the folder of a run")
@@ -37,7 +36,7 @@ def _check_relative_path(name: str) -> str:
 
 
 def _check_time(text: str) -> str:
-    """Refuse what is not a time as `clock.format_time` writes it."""
+    """Refuse a text that does not have the form of `clock.format_time`."""
     if not re.match(TIME_PATTERN, text):
         raise ValueError("expected a time in UTC with microseconds")
     datetime.fromisoformat(text)
@@ -52,7 +51,7 @@ Count = NonNegativeInt
 
 
 class EventBody(BaseModel):
-    """The body of an event; `needs_run`, `needs_request`: whether the event itself must name one."""
+    """The body of an event. `needs_run` and `needs_request` say whether the event must name a run or a request."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -61,7 +60,7 @@ class EventBody(BaseModel):
 
 
 class CheckpointDigests(EventBody):
-    """A checkpoint."""
+    """The two digests of a checkpoint: of its tensors and of its files."""
 
     tensor_digest: str
     file_sha256: str
@@ -72,7 +71,7 @@ class VersionDigests(CheckpointDigests):
 
 
 class RecordCounts(EventBody):
-    """What became of what a request names."""
+    """How many of the records of a request were selected, forgotten before, purged from the source, or unknown."""
 
     records: Count
     already: Count
@@ -116,7 +115,7 @@ class RunStartedBody(EventBody):
     needs_run = True
 
     requests: list[str]
-    found: dict[str, RecordCounts]
+    counts: dict[str, RecordCounts] = Field(alias="found")
     records: Count
     unknown: Count
     already: Count
@@ -129,12 +128,12 @@ class RunStartedBody(EventBody):
     tool_version: str
     gates_left_out: list[str]
     bisect: list[str] | None = None
-    files: dict[FilePath, str] | None = None  # what the run goes by, as `run_files` has it
+    files: dict[FilePath, str] | None = None  # digests of the run's input files, by `run_files.digests`
     references: dict[str, str] | None = None
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        if set(self.requests) - set(self.found):
+        if set(self.requests) - set(self.counts):
             raise ValueError("'found' must have each of 'requests'")
         return self
 
@@ -158,8 +157,8 @@ class AttemptBody(EventBody):
     judge_report: str | None
     attack_report: str | None
     subject: str | None
-    verdict: str | None = None  # of the attack
-    policy: str | None = None  # by which a verdict that is not a pass was let through
+    verdict: str | None = None  # verdict of the attack
+    policy: str | None = None  # setting that accepts a verdict other than a pass
 
 
 class RunFailedBody(EventBody):
@@ -207,9 +206,9 @@ class VacuumedBody(EventBody):
 
 
 class ClosedBody(EventBody):
-    name: str  # the request's id, or the name of a file that became no request
+    name: str  # id of the request, or name of a file without a valid request
     because: str
-    refusals: list[Annotated[list[str], Field(min_length=2, max_length=2)]]  # arrival and digest of each
+    refusals: list[Annotated[list[str], Field(min_length=2, max_length=2)]]  # arrival and digest
 
 
 BODIES: dict[str, type[EventBody]] = {
@@ -233,35 +232,35 @@ BODIES: dict[str, type[EventBody]] = {
 
 
 def check_body(kind: str, request: str | None, run: str | None, body: dict[str, Any]) -> None:
-    """Refuse the body of a new event that is not of its kind.
+    """Check the body of a new event against the model of its kind.
 
     Raises:
-        KeyError, ValueError: a bug of ours.
+        KeyError, ValueError: it does not fit, which is a bug of unlearn-cli.
     """
     model = BODIES[kind]
     model.model_validate(body)
     if (model.needs_request and not request) or (model.needs_run and not run):
-        raise ValueError(f"an event of the kind '{kind}' names its request and its run")
+        raise ValueError(f"an event of the kind '{kind}' must name its request or its run")
 
 
 def parse_body(row: Row) -> dict[str, Any]:
-    """Return the body of an event that was read, which may be anything.
+    """Return the checked body of a stored event, which may hold anything.
 
     Raises:
-        IntegrityError: it is not one that this tool writes.
+        IntegrityError: unlearn-cli does not write such an event.
     """
     seq, time, kind, request, run, text, *_ = row
     if kind not in BODIES:
-        what = "which this version of unlearn-cli does not write"
-        raise IntegrityError(f"event {seq} is of the kind {kind!r}, {what}; {did_you_mean(kind, BODIES)}")
+        problem = f"has the kind {kind!r}, which this version of unlearn-cli does not write"
+        raise IntegrityError(f"event {seq} {problem}; {did_you_mean(kind, BODIES)}")
     try:
         _check_time(time)
         body = json.loads(text)
         check_body(kind, request, run, body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "body"
-        raise IntegrityError(f"event {seq} ({kind}): {place}: {first['msg']}") from None
+        field = ".".join(map(str, first["loc"])) or "body"
+        raise IntegrityError(f"event {seq} ({kind}): {field}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(f"event {seq} ({kind}): is not an event that this tool writes ({error})") from None
+        raise IntegrityError(f"event {seq} ({kind}): is not an event that unlearn-cli writes ({error})") from None
     return body

@@ -1,4 +1,7 @@
-"""Where everything stands: what follows from the events of the ledger, and from nothing else."""
+"""The state of a batch: requests, runs and versions, computed only from the events of the ledger.
+
+`fold` applies the events in order; `HANDLERS` has one function per kind of event.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +18,7 @@ RunStatus = Literal["running", "promoting", "promoted", "failed", "rolled_back"]
 
 @dataclass
 class RequestState:
-    """One request; `arrivals` are the files that it came in, `file` the name of the first."""
+    """One request. `arrivals` are the files that it was in (see `inbox.InboxFile`), `file` is the name of the first."""
 
     id: str
     digest: str
@@ -23,26 +26,26 @@ class RequestState:
     due: datetime
     file: str
     state: RequestStatus = "pending"
-    attempts: int = 0  # failed runs that it was in
-    run: str | None = None  # the last one
-    reason: str | None = None  # of being set aside, or of the last run's failure
+    attempts: int = 0  # failed runs with this request
+    run: str | None = None  # last run with this request
+    reason: str | None = None  # why it was set aside or closed, or why the last run failed
     ended: datetime | None = None
-    counts: dict[str, int] = field(default_factory=dict)  # records, unknown, already: what `done` says
+    counts: dict[str, int] = field(default_factory=dict)  # body of the event `done`
     arrivals: set[str] = field(default_factory=set)
 
 
 @dataclass
 class RunState:
-    """One run; `before` and `after` are the checkpoints' {tensor_digest, file_sha256, version}."""
+    """One run; `before` and `after` are the digests of its two checkpoints, `before` with the version."""
 
     id: str
     started: datetime
     requests: list[str]
     before: dict[str, Any]
-    body: dict[str, Any]  # of run_started
+    body: dict[str, Any]  # body of the event `run_started`
     state: RunStatus = "running"
-    attempts: list[dict[str, Any]] = field(default_factory=list)  # bodies of `attempt`
-    steps: dict[str, dict[str, str]] = field(default_factory=dict)  # folder of an attempt -> digests of its files
+    attempts: list[dict[str, Any]] = field(default_factory=list)  # bodies of the events `attempt`
+    steps: dict[str, dict[str, str]] = field(default_factory=dict)  # folder of a step -> digests of its files
     version: str | None = None
     after: dict[str, Any] | None = None
     evidence: dict[str, str] = field(default_factory=dict)
@@ -54,24 +57,26 @@ class RunState:
 
 @dataclass
 class LedgerState:
+    """The state after the last event."""
+
     requests: dict[str, RequestState] = field(default_factory=dict)
     runs: dict[str, RunState] = field(default_factory=dict)
-    versions: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> {tensor_digest, file_sha256}, all
-    current: str | None = None  # version
-    unfinished: str | None = None  # run
-    refused: dict[tuple[str, str], Event] = field(default_factory=dict)  # (arrival, digest) of what became no request
-    answered: set[tuple[str, str]] = field(default_factory=set)  # of `refused`: came again in order, or were closed
-    published: str | None = None  # version that the remote's pointer names
-    removed: set[str] = field(default_factory=set)  # what was vacuumed
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> digests, of all versions ever
+    current: str | None = None  # current version
+    unfinished: str | None = None  # run that has started and not ended
+    refused: dict[tuple[str, str], Event] = field(default_factory=dict)  # (arrival, digest) of invalid requests
+    answered: set[tuple[str, str]] = field(default_factory=set)  # keys of `refused`: closed, or valid at a later try
+    published: str | None = None  # version that the remote pointer names
+    removed: set[str] = field(default_factory=set)  # names of the files and folders that `vacuum` has removed
     last: Event | None = None
 
     def requests_in(self, state: RequestStatus) -> list[RequestState]:
-        """Return the requests in a state, the one due first at the top."""
+        """Return the requests in a state, ordered by due time."""
         return sorted((r for r in self.requests.values() if r.state == state), key=lambda r: (r.due, r.id))
 
     @property
     def open_refusals(self) -> list[Event]:
-        """Return what became no request, and neither came again in order nor was closed."""
+        """Return the events of invalid requests that neither came again as valid ones nor were closed."""
         return [event for key, event in self.refused.items() if key not in self.answered]
 
     @property
@@ -80,20 +85,20 @@ class LedgerState:
 
     @property
     def next_version(self) -> str:
-        """Return the name of a version that never was: one that was rolled back keeps its own."""
+        """Return a name that no version has had, including versions that were rolled back."""
         return f"v{len(self.versions):04d}"
 
     @property
     def lineage(self) -> list[RunState]:
-        """Return the runs that made the current checkpoint of the first one, in their order."""
+        """Return the runs that led from the first checkpoint to the current one, in order."""
         return [run for run in self.runs.values() if run.state == "promoted"]
 
 
 def fold(events: Iterable[Event], state: LedgerState | None = None) -> LedgerState:
-    """Return what follows from the events; with `state`, from those before them, too.
+    """Return the state after these events. `state`, if given, is the state before them and is updated in place.
 
     Raises:
-        IntegrityError: one cannot have followed the others, so this tool has not written it.
+        IntegrityError: an event cannot follow the events before it, so unlearn-cli has not written it.
     """
     state = LedgerState() if state is None else state
     for event in events:
@@ -103,12 +108,14 @@ def fold(events: Iterable[Event], state: LedgerState | None = None) -> LedgerSta
 
 
 def _make_order_error(event: Event, why: str) -> IntegrityError:
-    what = f"the ledger's event {event.seq} ({event.kind}) cannot follow those before it: {why}"
-    return IntegrityError(f"{what}; bring the ledger back from a backup")
+    return IntegrityError(
+        f"the ledger's event {event.seq} ({event.kind}) cannot follow those before it: {why}; "
+        "restore the ledger from a backup"
+    )
 
 
 def _find_run(state: LedgerState, event: Event, *states: RunStatus) -> RunState:
-    """Return the run of an event, which must be in one of these states."""
+    """Return the run that an event names, which must be in one of these states."""
     run = state.runs.get(event.run or "")
     if run is None or run.state not in states:
         raise _make_order_error(event, f"{event.run} is {run.state if run else 'not a run'}")
@@ -129,23 +136,27 @@ def _check_version(state: LedgerState, event: Event, name: str) -> None:
 
 def _apply_opened(state: LedgerState, event: Event) -> None:
     if state.versions:
-        raise _make_order_error(event, "there is a checkpoint already")
+        raise _make_order_error(event, "there is already a checkpoint")
     state.current = event.body["version"]
     state.versions[event.body["version"]] = event.body["checkpoint"]
 
 
 def _apply_keyed(state: LedgerState, event: Event) -> None:
-    """The chain has a key from here on; nothing else follows."""
+    """Do nothing: the event matters only to the chain, which is keyed from here on."""
 
 
 def _apply_received(state: LedgerState, event: Event) -> None:
-    """Begin a request; one that was set aside begins anew, and so does what became none, under its id or file name."""
+    """Add a request; one that was set aside or closed starts again.
+
+    Earlier invalid requests under the same id or file name are answered by it.
+    """
     body = event.body
     name = event.request or ""
     if name in state.requests and state.requests[name].state not in ("set_aside", "closed"):
         raise _make_order_error(event, f"'{name}' is {state.requests[name].state}")
-    earlier = {key: one for key, one in state.refused.items() if key[0] != body["arrival"]}
-    state.answered.update(key for key, one in earlier.items() if one.name in (name, body["file"]))
+    for (arrival, digest), refusal in state.refused.items():
+        if arrival != body["arrival"] and refusal.name in (name, body["file"]):
+            state.answered.add((arrival, digest))
     state.requests[name] = RequestState(
         name,
         body["digest"],
@@ -161,14 +172,15 @@ def _apply_repeated(state: LedgerState, event: Event) -> None:
 
 
 def _apply_set_aside(state: LedgerState, event: Event) -> None:
-    """A request that is known, or what never became one: a bad file, a known id with other content."""
-    known, body = state.requests.get(event.request or ""), event.body
-    if known is None or body.get("digest") not in (None, known.digest):
-        if body.get("digest") is None or body.get("arrival") is None:
-            raise _make_order_error(event, f"'{event.request}' is not a request")
-        state.refused[body["arrival"], body["digest"]] = event
-        return
-    known.state, known.reason, known.ended = "set_aside", body["reason"], clock.parse_time(event.time)
+    """Set a request aside; without a request of this id and digest, note an invalid one (a bad file, a reused id)."""
+    request, body = state.requests.get(event.request or ""), event.body
+    digest, arrival = body.get("digest"), body.get("arrival")
+    if request and digest in (None, request.digest):
+        request.state, request.reason, request.ended = "set_aside", body["reason"], clock.parse_time(event.time)
+    elif digest is None or arrival is None:
+        raise _make_order_error(event, f"'{event.request}' is not a request")
+    else:
+        state.refused[arrival, digest] = event
 
 
 def _apply_run_started(state: LedgerState, event: Event) -> None:
@@ -192,16 +204,12 @@ def _apply_attempt(state: LedgerState, event: Event) -> None:
 
 
 def _apply_run_failed(state: LedgerState, event: Event) -> None:
-    run = _find_run(state, event, "running")
-    run.state, run.reason, run.ended, state.unfinished = (
-        "failed",
-        event.body["reason"],
-        clock.parse_time(event.time),
-        None,
-    )
+    run, reason = _find_run(state, event, "running"), event.body["reason"]
+    run.state, run.reason, run.ended = "failed", reason, clock.parse_time(event.time)
+    state.unfinished = None
     for name in run.requests:
         request = state.requests[name]
-        request.state, request.reason = "pending", event.body["reason"]
+        request.state, request.reason = "pending", reason
         request.attempts += event.body["counted"]
 
 
@@ -216,7 +224,7 @@ def _apply_promoting(state: LedgerState, event: Event) -> None:
 def _apply_promoted(state: LedgerState, event: Event) -> None:
     run, body = _find_run(state, event, "promoting"), event.body
     if body["version"] != run.version:
-        raise _make_order_error(event, f"{run.id} made {run.version}")
+        raise _make_order_error(event, f"the version of {run.id} is {run.version}")
     run.state, run.ended, state.unfinished = "promoted", clock.parse_time(event.time), None
     run.forgotten, run.forgotten_digest = body["forgotten"], body["forgotten_digest"]
     state.current = body["version"]
@@ -248,10 +256,10 @@ def _apply_vacuumed(state: LedgerState, event: Event) -> None:
 
 def _apply_closed(state: LedgerState, event: Event) -> None:
     if event.request is not None:
-        known = _find_request(state, event, event.request)
-        if known.state != "set_aside":
-            raise _make_order_error(event, f"'{known.id}' is {known.state}")
-        known.state, known.reason, known.ended = "closed", event.body["because"], clock.parse_time(event.time)
+        request = _find_request(state, event, event.request)
+        if request.state != "set_aside":
+            raise _make_order_error(event, f"'{request.id}' is {request.state}")
+        request.state, request.reason, request.ended = "closed", event.body["because"], clock.parse_time(event.time)
     state.answered.update((arrival, digest) for arrival, digest in event.body["refusals"])
 
 

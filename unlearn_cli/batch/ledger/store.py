@@ -1,4 +1,4 @@
-"""The ledger: one SQLite file to which events are appended, each with the hash of the one before it."""
+"""The ledger in its SQLite file: events are appended, each with the hash of the event before it, and read back."""
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -31,12 +31,12 @@ from unlearn_cli.batch.ledger.ledger_schema import (
 )
 from unlearn_cli.errors import IntegrityError, UserError
 
-BUSY_SECONDS = 5.0  # how long a write waits for another one, which takes milliseconds
-TOLERANCE = timedelta(minutes=1)  # by so much clocks are set back by those who keep them right
+BUSY_SECONDS = 5.0  # how long a write waits for another process, whose write takes milliseconds
+TOLERANCE = timedelta(minutes=1)  # by which a time service may set the clock back
 
-# A damaged row may hold anything; as text it can be compared with its hash.
+# A damaged row may hold values of any type; as text they can be compared with the row's hash.
 _TEXT_COLUMNS = ", ".join(
-    f"CAST({name} AS TEXT)" for name in ("time", "kind", "request", "run", "body", "previous", "hash")
+    f"CAST({column} AS TEXT)" for column in ("time", "kind", "request", "run", "body", "previous", "hash")
 )
 
 Clock = Callable[[], datetime]
@@ -44,7 +44,7 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened; `time` as `clock.format_time` has it."""
+    """One event of the ledger; `time` has the form of `clock.format_time`."""
 
     seq: int
     time: str
@@ -56,14 +56,15 @@ class Event:
 
     @property
     def name(self) -> str | None:
-        """The request, or where there is none the name of the file that was to hold one."""
+        """The id of the request; for a file that holds no valid request, the name of the file."""
         return self.request or self.body.get("file")
 
 
 class Ledger:
-    """What happened so far, and the only way to add to it. Made by `open_ledger`.
+    """An open ledger. `open_ledger` makes it.
 
-    `key` is that of ids and requests; `is_keyed`: whether the chain has one, too, without which nothing is appended.
+    `key` is the key of ids and requests. `is_keyed` says whether the chain is keyed, too; if not, call `migrate` before
+    the first `append`.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, now: Clock, key: bytes, is_keyed: bool) -> None:
@@ -72,7 +73,7 @@ class Ledger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make what is appended inside one: after a crash all of it is there or nothing of it."""
+        """Combine all writes inside into one transaction: after a crash the ledger has either all of them or none."""
         if self._connection.in_transaction:
             yield
             return
@@ -87,15 +88,15 @@ class Ledger:
                 raise
 
     def append(self, kind: str, *, request: str | None = None, run: str | None = None, **body: Any) -> Event:
-        """Add an event.
+        """Append an event and return it.
 
         Raises:
             UserError: the clock was set back, or the file cannot be written.
-            Busy: another process is writing all the time.
+            Busy: another process does not finish writing.
             ResourceError: the disk is full.
         """
         bodies.check_body(kind, request, run, body)
-        assert self.is_keyed, "a ledger of the first version is migrated before it is added to"
+        assert self.is_keyed, "a ledger of the first version must be migrated before an event is appended"
         with self.transaction():
             last = self._connection.execute("SELECT seq, time, hash FROM event ORDER BY seq DESC LIMIT 1").fetchone()
             seq, last_time, previous = last or (0, "", START)
@@ -106,46 +107,51 @@ class Ledger:
         return Event(seq + 1, time, kind, request, run, body, digest)
 
     def _next_time(self, last: str) -> str:
+        """Return the time of the next event, which is never before that of the last one."""
         now = clock.format_time(self.now())
         if now >= last:
             return now
         if clock.parse_time(last) - clock.parse_time(now) <= TOLERANCE:
             return last
-        raise UserError(f"{self.path}: its last event is of {last}, but it is {now} now; set the clock right")
+        raise UserError(f"{self.path}: its last event has the time {last}, but it is {now} now; correct the clock")
 
     def events(self) -> list[Event]:
-        """Return all events in their order.
+        """Return all events in order.
 
         Raises:
-            IntegrityError: one was changed, or some are gone; `batch --verify` says all that is wrong.
+            IntegrityError: an event was changed or is missing; `batch verify` lists all faults.
         """
         rows = self.rows()
-        wrong = self.find_chain_faults(rows)
-        if wrong:
-            raise IntegrityError(f"{self.path}: {wrong[0]}; run --verify, and bring the ledger back from a backup")
+        faults = self.find_chain_faults(rows)
+        if faults:
+            raise IntegrityError(
+                f"{self.path}: {faults[0]}; run 'unlearn-cli batch verify', and restore the ledger from a backup"
+            )
         try:
             return [Event(*row[:5], bodies.parse_body(row), row[7]) for row in rows]
         except IntegrityError as error:
-            raise IntegrityError(f"{self.path}: {error}; bring the ledger back from a backup") from None
+            raise IntegrityError(f"{self.path}: {error}; restore the ledger from a backup") from None
 
     def find_chain_faults(self, rows: list[Row]) -> list[str]:
-        """Return a line for each row that does not follow from the one before."""
+        """Return one line per row that does not follow from the row before."""
         return find_chain_faults(rows, derive_chain_key(self.key) if self.is_keyed else None)
 
     def migrate(self) -> None:
         """Give the chain of a ledger of the first version a key, in one transaction; do nothing if it has one.
 
         Raises:
-            IntegrityError: the ledger does not verify as it is.
+            IntegrityError: the ledger was changed or damaged before.
         """
         if self.is_keyed:
             return
         with self.transaction():
             rows = self.rows()
-            wrong = [*self.find_damage(), *self.find_chain_faults(rows)]
-            if wrong:
-                what = "its chain is to get a key, but it was changed"
-                raise IntegrityError(f"{self.path}: {what}: {wrong[0]}; bring the ledger back from a backup")
+            faults = [*self.find_damage(), *self.find_chain_faults(rows)]
+            if faults:
+                raise IntegrityError(
+                    f"{self.path}: the ledger is from an older version and cannot be migrated, because it was changed: "
+                    f"{faults[0]}; restore the ledger from a backup"
+                )
             add_key(self._connection, derive_key_check(self.key))
             self.is_keyed = True
             self.append(KEYED, **describe_heads(rows, derive_chain_key(self.key)))
@@ -153,70 +159,71 @@ class Ledger:
         fault.step("migrated")
 
     def rows(self) -> list[Row]:
-        """Return the events as they are stored, unchecked: seq, time, kind, request, run, body, previous, hash."""
+        """Return the stored events without checking them: seq, time, kind, request, run, body, previous, hash."""
         with translate_sqlite_errors(self.path):
             return self._connection.execute(f"SELECT seq, {_TEXT_COLUMNS} FROM event ORDER BY seq").fetchall()
 
     def find_damage(self) -> list[str]:
-        """Return what is wrong with the file, its tables and its triggers; the events are not looked at."""
+        """Return what is wrong with the file, its tables and its triggers, without checking the events."""
         with translate_sqlite_errors(self.path):
             return find_damage(self._connection)
 
     def add_forgotten(self, run: str, digests: Iterable[str]) -> tuple[int, str]:
-        """Note the keyed hashes of the ids that a run made the model forget; return what `promoted` says of them."""
+        """Add the keyed hashes of the ids that a run made the model forget; return their number and their digest."""
         ordered = sorted(set(digests))
         with self.transaction():
-            self._connection.executemany("INSERT INTO forgotten VALUES (?, ?)", ((one, run) for one in ordered))
+            self._connection.executemany("INSERT INTO forgotten VALUES (?, ?)", ((digest, run) for digest in ordered))
         return len(ordered), hash_digests(ordered)
 
     def forgotten_digests(self, run: str | None = None) -> Iterator[str]:
-        """Return the keyed hashes of all that is forgotten, sorted, each once; what was rolled back is not.
+        """Yield the distinct keyed hashes of all forgotten records, sorted, except those of rolled-back runs.
 
-        With `run`, those of that run, rolled back or not.
+        With `run`, yield the hashes of that run, whether it was rolled back or not.
         """
-        chosen = (
+        condition = (
             "run = ?" if run else "run NOT IN (SELECT run FROM event WHERE kind = 'rolled_back' AND run IS NOT NULL)"
         )
-        query = f"SELECT DISTINCT CAST(digest AS TEXT) AS digest FROM forgotten WHERE {chosen} ORDER BY digest"
+        query = f"SELECT DISTINCT CAST(digest AS TEXT) AS digest FROM forgotten WHERE {condition} ORDER BY digest"
         with translate_sqlite_errors(self.path):
-            for (one,) in self._connection.execute(query, (run,) if run else ()):
-                yield one
+            for (digest,) in self._connection.execute(query, (run,) if run else ()):
+                yield digest
 
     def count_forgotten(self) -> dict[str, int]:
-        """Return how many records each run made the model forget, rolled back or not."""
+        """Return the number of forgotten records per run, including rolled-back runs."""
+        query = "SELECT CAST(run AS TEXT) AS run, count(*) FROM forgotten GROUP BY 1 ORDER BY 1"
         with translate_sqlite_errors(self.path):
-            return dict(
-                self._connection.execute(
-                    "SELECT CAST(run AS TEXT) AS run, count(*) FROM forgotten GROUP BY 1 ORDER BY 1"
-                )
-            )
+            return dict(self._connection.execute(query))
 
     def export_forgotten(self, path: Path) -> int:
-        """Write the keyed hashes of all that is forgotten as a csv with the column `digest`; return how many."""
+        """Write `forgotten_digests` to a csv file with the column `digest`; return their number."""
         count = 0
         with path.open("w", encoding="ascii") as file:
             file.write("digest\n")
-            for one in self.forgotten_digests():
-                file.write(f"{one}\n")
+            for digest in self.forgotten_digests():
+                file.write(f"{digest}\n")
                 count += 1
         return count
 
 
 @contextmanager
 def open_ledger(
-    path: Path, *, now: Clock = clock.now, create_missing: bool = True, key_file: Path | None = None
+    path: Path,
+    *,
+    now: Clock = clock.now,
+    create_missing: bool = True,
+    key_file: Path | None = None,
 ) -> Iterator[Ledger]:
-    """Open the ledger with the key beside it (or in `key_file`); both are made when there are none.
+    """Open the ledger with its key, which is in `key_file` (default: beside the ledger); create them if missing.
 
     Raises:
-        UserError: it cannot be opened or made, or there is none and `create_missing` is false.
-        IntegrityError: it is no ledger, or its file is damaged, or the key is not the one that it was written with.
-        Busy: another process is writing all the time.
+        UserError: it cannot be opened or created, or it is missing and `create_missing` is false.
+        IntegrityError: the file is not a ledger or is damaged, or its key is another one or missing.
+        Busy: another process does not finish writing.
     """
     if not path.exists() and not create_missing:
-        raise UserError(f"{path}: there is no ledger yet; the first run makes it")
+        raise UserError(f"{path}: there is no ledger yet; the first run creates it")
     if not path.parent.is_dir():
-        raise UserError(f"{path}: the ledger cannot be written; choose a place you may use")
+        raise UserError(f"{path}: the ledger cannot be written; choose a folder that exists and that you may write to")
     key_file = key_file or path.with_suffix(".key")
     key = read_or_create_key(key_file, path) if create_missing else read_key(key_file)
     with translate_sqlite_errors(path):
@@ -236,13 +243,13 @@ def open_ledger(
 
 
 def _check_version(path: Path, version: int, key_file: Path) -> None:
-    """Refuse a chain without a key where it has had one: anybody could have written it.
+    """Refuse an unkeyed chain if the key file says that the chain was keyed: anybody could have written it.
 
     Raises:
-        IntegrityError: it is so.
+        IntegrityError: this is the case.
     """
     if version == UNKEYED_VERSION and has_chain_mark(key_file):
-        what = "its chain has no key, but it had one"
         raise IntegrityError(
-            f"{path}: {what}; somebody wrote it anew: bring the ledger and its key back from one backup"
+            f"{path}: its chain had a key and now has none, so somebody rewrote it; restore the ledger and its key "
+            "from one backup"
         )

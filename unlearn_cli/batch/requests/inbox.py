@@ -33,7 +33,7 @@ class InboxFile:
 
     path: Path
     arrival: str
-    items: list[RequestEntry]
+    entries: list[RequestEntry]
 
     @property
     def name(self) -> str:
@@ -102,7 +102,7 @@ def register(ledger: Ledger, files: list[InboxFile], deletion: DeletionSettings)
     with ledger.transaction():
         state = fold(ledger.events())
         for file in files:
-            for item in file.items:
+            for item in file.entries:
                 said = _register(ledger, state, file, item, deletion)
                 told += [said] if said else []
     return told
@@ -144,7 +144,7 @@ def _conflict(known: RequestState | None, item: RequestEntry) -> str | None:
 
 def find_pending(files: list[InboxFile], state: LedgerState) -> tuple[dict[str, Request], list[str]]:
     """Return the requests to carry out, the one due first at the top, and the ids of those whose file is gone."""
-    there = {item.id: item for file in files for item in file.items if item.content and _is_known(state, item)}
+    there = {item.id: item for file in files for item in file.entries if item.content and _is_known(state, item)}
     waiting = [request.id for request in (*state.requests_in("running"), *state.requests_in("pending"))]
     found = {name: content for name in waiting if name in there and (content := there[name].content)}
     return found, [name for name in waiting if name not in found]
@@ -162,7 +162,7 @@ def move_ended(folder: Path, files: list[InboxFile], state: LedgerState) -> list
     moved = []
     with resources(folder):
         for file in files:
-            fates = [_fate(state, file, item) for item in file.items]
+            fates = [_fate(state, file, item) for item in file.entries]
             if None not in fates and _is_unchanged(file):
                 aside = any(fates)
                 target, reasons = folder / (SET_ASIDE if aside else DONE), _reasons(file, fates) if aside else None
@@ -201,7 +201,7 @@ def _is_unchanged(file: InboxFile) -> bool:
 
 
 def _reasons(file: InboxFile, fates: list[str | None]) -> str:
-    told = zip(file.items, fates, strict=True)
+    told = zip(file.entries, fates, strict=True)
     return "".join(f"{item.id or 'no request'}: {f'set aside: {fate}' if fate else 'done'}\n" for item, fate in told)
 
 
@@ -211,7 +211,7 @@ def restore(folder: Path, key: bytes, ids: Iterable[str]) -> list[str]:
     with resources(folder):
         for place in (folder / DONE, folder / SET_ASIDE):
             for file in read(place, key) if place.is_dir() else ():
-                held = {item.id for item in file.items if item.content} & wanted
+                held = {item.id for item in file.entries if item.content} & wanted
                 if held:
                     move_file(file.path, folder)
                     (place / f"{file.path.name}{REASON}").unlink(missing_ok=True)
