@@ -388,7 +388,7 @@ def load_state(folder: Path) -> object:
 
 def sidecar(folder: Path) -> object:
     (folder / "copy").write_bytes(b"x")
-    found = remote._kept(folder / "copy")
+    found = remote._read_versions(folder / "copy")
     (folder / "copy").unlink()
     return found
 

@@ -80,8 +80,8 @@ def test_a_planted_link_is_neither_followed_nor_brought_back(tmp_path: Path) -> 
 
 def test_a_second_run_with_the_same_output_is_refused_and_no_lock_stays(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom unlearn_cli.storage.claims import claimed\n"
-        "with claimed(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
+        "import sys\nfrom pathlib import Path\nfrom unlearn_cli.storage.claims import claim_outputs\n"
+        "with claim_outputs(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     out = tmp_path / "out"
     with subprocess.Popen(

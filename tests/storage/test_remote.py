@@ -298,7 +298,7 @@ def test_a_range_stands_for_several_shards(memory: Any, cache: Path) -> None:
 def test_without_a_url_no_library_is_asked_for_and_nothing_is_written(tmp_path: Path, cache: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from unlearn_cli.storage import remote;"
-        "remote.located(Path('a/b'), Path('c'));"
+        "remote.locate(Path('a/b'), Path('c'));"
         "sys.exit('fsspec' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

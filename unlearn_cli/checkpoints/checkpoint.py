@@ -75,23 +75,23 @@ def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
     Raises:
         UserError: lists every tensor that is missing, unexpected or of another shape.
     """
-    expected, found = model.state_dict(), checkpoint.tensors
-    missing = sorted(name for name in set(expected) - set(found) if not name.endswith("num_batches_tracked"))
-    both = sorted(set(expected) & set(found))
+    expected, tensors = model.state_dict(), checkpoint.tensors
+    missing = sorted(name for name in set(expected) - set(tensors) if not name.endswith("num_batches_tracked"))
+    both = sorted(set(expected) & set(tensors))
     shapes = [
-        f"{name} {list(found[name].shape)} instead of {list(expected[name].shape)}"
+        f"{name} {list(tensors[name].shape)} instead of {list(expected[name].shape)}"
         for name in both
-        if found[name].shape != expected[name].shape
+        if tensors[name].shape != expected[name].shape
     ]
     types = [
-        f"{name} {found[name].dtype} instead of {expected[name].dtype}"
+        f"{name} {tensors[name].dtype} instead of {expected[name].dtype}"
         for name in both
-        if found[name].is_floating_point() != expected[name].is_floating_point()
+        if tensors[name].is_floating_point() != expected[name].is_floating_point()
     ]
-    unexpected = sorted(set(found) - set(expected))
+    unexpected = sorted(set(tensors) - set(expected))
     problems = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes, "wrong type": types}
     if any(problems.values()):
-        listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+        listed = "; ".join(f"{problem}: {', '.join(names)}" for problem, names in problems.items() if names)
         raise UserError(f"{checkpoint.path}: does not fit the architecture of the manifest; {listed}")
 
 
@@ -117,9 +117,9 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], 
     )
     if bad := find_non_finite(tensors):
         raise UserError(f"the run ended with NaN or infinite weights in {', '.join(bad[:3])}; lower the learning rate")
-    kept = {key: value for key, value in (like.metadata if like else {}).items() if not key.startswith(PREFIX)}
+    foreign = {key: value for key, value in (like.metadata if like else {}).items() if not key.startswith(PREFIX)}
     ours = {f"{PREFIX}{key}": value for key, value in metadata.items()}
-    facts = {**kept, "format": "pt", **ours, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
+    facts = {**foreign, "format": "pt", **ours, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
     path = folder / ("model.safetensors.index.json" if layout else "model.safetensors")
     if layout:
         write_shards(path, tensors, facts, layout)

@@ -31,7 +31,7 @@ def read_header(path: Path) -> Header:
     """
     path = resolve_checkpoint(path)
     if path.name.endswith(".index.json"):
-        return _sharded(path)
+        return _read_index(path)
     names, metadata = _read_file(path)
     return Header([path], dict.fromkeys(names, path.name), metadata)
 
@@ -58,26 +58,26 @@ def resolve_checkpoint(path: Path) -> Path:
     return path
 
 
-def _sharded(path: Path) -> Header:
+def _read_index(path: Path) -> Header:
     try:
         layout: Any = json_text.read(read_regular(path, MAX_INDEX))["weight_map"]
     except (ValueError, KeyError, TypeError) as error:
         reason = f" ({error})" if isinstance(error, ValueError) else ""
-        what = f"is no index of a sharded checkpoint{reason}; expected JSON with a 'weight_map'"
-        raise UserError(f"{path}: {what}") from None
+        flaw = f"is no index of a sharded checkpoint{reason}; expected JSON with a 'weight_map'"
+        raise UserError(f"{path}: {flaw}") from None
     if layout == {}:
         raise UserError(f"{path}: its weight_map names no tensors; fetch it again")
     if not isinstance(layout, dict) or not all(_is_plain_name(file) for file in layout.values()):
         raise UserError(f"{path}: its weight_map must name .safetensors files in the same folder")
-    files, found, metadata = [path.parent / file for file in sorted(set(layout.values()))], {}, {}
+    files, stored, metadata = [path.parent / file for file in sorted(set(layout.values()))], {}, {}
     for file in files:
         names, metadata = _read_file(file)
         stray = [name for name in names if layout.get(name) != file.name]
         if stray:  # a file of another checkpoint left in the folder
             raise UserError(f"{file}: holds {', '.join(stray[:3])}, unlike {path.name} says; fetch the files again")
-        found.update(dict.fromkeys(names, file.name))
-    if set(found) != set(layout):
-        lost = sorted(set(layout) - set(found))
+        stored.update(dict.fromkeys(names, file.name))
+    if set(stored) != set(layout):
+        lost = sorted(set(layout) - set(stored))
         raise UserError(f"{path}: names tensors that its files do not have: {', '.join(lost[:3])}; fetch them again")
     return Header(files, layout, metadata)
 

@@ -44,19 +44,19 @@ class TensorHeader:
     metadata: dict[str, str]
 
 
-def read(path: Path, place: str = "", *, missing: str = "there is no such file") -> TensorHeader:
+def read(path: Path, source: str = "", *, missing: str = "there is no such file") -> TensorHeader:
     """Read and check the header of a safetensors file.
 
     Raises:
         UserError: it is no regular file, no intact safetensors file, or larger than any network needs; a name is in it
             twice, bytes of it belong to no tensor, or a tensor is of a type that cannot be computed with.
     """
-    at = f"{place}: {path}" if place else f"{path}"
-    with regular_files.open_regular(path, place, missing=missing) as file:
+    at = f"{source}: {path}" if source else f"{path}"
+    with regular_files.open_regular(path, source, missing=missing) as file:
         length = int.from_bytes(file.read(8), "little")
         if MAX_HEADER < length < 2**32:
-            what = f"a header of {length} bytes; expected at most {MAX_HEADER}"
-            raise UserError(f"{at}: is no intact safetensors file ({what}); {ADVICE}")
+            flaw = f"a header of {length} bytes; expected at most {MAX_HEADER}"
+            raise UserError(f"{at}: is no intact safetensors file ({flaw}); {ADVICE}")
         content = file.read(length) if length <= MAX_HEADER else b""
     try:
         with safe_open(path, framework="numpy") as file:  # the library's own checks
@@ -65,7 +65,9 @@ def read(path: Path, place: str = "", *, missing: str = "there is no such file")
         raise UserError(f"{at}: is no intact safetensors file ({error}); {ADVICE}") from None
     try:
         described = json_text.read(content)
-        entries = {name: _entry(name, facts, 8 + length) for name, facts in described.items() if name != "__metadata__"}
+        entries = {
+            name: _check_entry(name, facts, 8 + length) for name, facts in described.items() if name != "__metadata__"
+        }
     except ValueError as error:
         raise UserError(f"{at}: {error}; the file is not to be trusted, {ADVICE}") from None
     if len(entries) > MAX_TENSORS:
@@ -73,12 +75,12 @@ def read(path: Path, place: str = "", *, missing: str = "there is no such file")
     return TensorHeader(entries, metadata)
 
 
-def _entry(name: str, facts: Any, start: int) -> Entry:
+def _check_entry(name: str, facts: Any, start: int) -> Entry:
     """Check what the header says of a tensor; the library did, except for types and numbers beyond those of a file."""
     first, last = facts["data_offsets"]
     if facts["dtype"] not in BYTES:
-        known = ", ".join(BYTES)
-        raise ValueError(f"'{name}' is of type {facts['dtype']}; expected one of {known}")
+        types = ", ".join(BYTES)
+        raise ValueError(f"'{name}' is of type {facts['dtype']}; expected one of {types}")
     if math.prod(facts["shape"]) * BYTES[facts["dtype"]] != last - first or max(facts["shape"], default=0) >= 2**63:
         raise ValueError(f"'{name}' has shape {facts['shape']}, which is not that of its {last - first} bytes")
     return Entry(facts["dtype"], tuple(facts["shape"]), start + first)

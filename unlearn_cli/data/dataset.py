@@ -81,9 +81,9 @@ class Split:
         """Return the mask (n,) of the records whose samples equal one of the other split byte for byte."""
         return are_among(self.records.fingerprints[self.rows], other.records.fingerprints[other.rows])
 
-    def take(self, kept: np.ndarray) -> "Split":
-        """Return the split with only some of its records; `kept` counts within the split."""
-        return Split(self.name, self.records, self.rows[kept], self.labels[kept])
+    def take(self, positions: np.ndarray) -> "Split":
+        """Return the split with only some of its records; `positions` counts within the split."""
+        return Split(self.name, self.records, self.rows[positions], self.labels[positions])
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class Dataset:
             UserError: the manifest does not give it.
         """
         if name not in self.splits:
-            known = ", ".join(self.splits) or "none"
-            raise UserError(f"there is no split '{name}' here; the manifest gives {known}")
+            names = ", ".join(self.splits) or "none"
+            raise UserError(f"there is no split '{name}' here; the manifest gives {names}")
         return self.splits[name]
 
 
@@ -249,20 +249,20 @@ def take_half(dataset: Dataset, half: Half) -> Dataset:
     """
     if half == "all" or "test" not in dataset.splits:
         return dataset
-    wanted = 0 if half == "selection" else 1
+    bit = 0 if half == "selection" else 1
     splits = {
-        name: _with_bit(split, wanted) if name.startswith("test") else split for name, split in dataset.splits.items()
+        name: _select_half(split, bit) if name.startswith("test") else split for name, split in dataset.splits.items()
     }
     if not len(splits["test"]):
-        what = "records" if dataset.splits["test"].groups is None else "group of records"
-        raise UserError(f"data.test: its {half} half has no {what}; give it more, or take --half all")
+        missing = "records" if dataset.splits["test"].groups is None else "group of records"
+        raise UserError(f"data.test: its {half} half has no {missing}; give it more, or take --half all")
     return replace(dataset, splits=splits)
 
 
-def _with_bit(split: Split, wanted: int) -> Split:
+def _select_half(split: Split, bit: int) -> Split:
     groups = split.groups
     bits = last_bits(split.records.fingerprints[split.rows]) if groups is None else assign_halves(groups)
-    return split.take(np.flatnonzero(bits == wanted))
+    return split.take(np.flatnonzero(bits == bit))
 
 
 def describe(dataset: Dataset) -> dict[str, dict[str, Any]]:

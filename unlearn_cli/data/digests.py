@@ -16,15 +16,15 @@ def digest_samples(samples: Iterable[bytes], count: int) -> np.ndarray:
     return np.fromiter((blake2b(sample, digest_size=16).digest() for sample in samples), dtype="S16", count=count)
 
 
-def are_among(digests: np.ndarray, known: np.ndarray) -> np.ndarray:
+def are_among(digests: np.ndarray, references: np.ndarray) -> np.ndarray:
     """Return the mask (n,) of the digests that are among the known ones; np.isin needs several copies of both."""
     mask = np.zeros(len(digests), dtype=bool)
-    if len(known):
-        known = np.sort(known)
+    if len(references):
+        references = np.sort(references)
         for start in range(0, len(digests), CHUNK):
             chunk = digests[start : start + CHUNK]
-            places = np.searchsorted(known, chunk)
-            mask[start : start + CHUNK] = known[np.minimum(places, len(known) - 1)] == chunk
+            positions = np.searchsorted(references, chunk)
+            mask[start : start + CHUNK] = references[np.minimum(positions, len(references) - 1)] == chunk
     return mask
 
 

@@ -17,7 +17,7 @@ MAX_CLASSES = 2**20  # that are not listed; larger numbers are no numbers of cla
 
 
 def list_classes(
-    listed: Classes | None, labels: Values, num_classes: int | None, names: Sequence[str] | None, place: str
+    listed: Classes | None, labels: Values, num_classes: int | None, names: Sequence[str] | None, source: str
 ) -> list[str | int]:
     """Return the classes in the order of the head's outputs; `names` are those that the source itself lists.
 
@@ -30,9 +30,9 @@ def list_classes(
     if labels.dtype.kind == "b":
         return ["false", "true"]
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
-        raise UserError(f"{place}: labels are not whole numbers; for numbers as labels say 'task: regression'")
+        raise UserError(f"{source}: labels are not whole numbers; for numbers as labels say 'task: regression'")
     if labels.max() >= MAX_CLASSES:
-        raise UserError(f"{place}: label {labels.max():.0f} is too large for a class number; list 'classes'")
+        raise UserError(f"{source}: label {labels.max():.0f} is too large for a class number; list 'classes'")
     return list(range(num_classes or int(labels.max()) + 1))
 
 

@@ -92,28 +92,28 @@ def keep_rows(records: Records, rows: Rows | None) -> Records:
     """Keep the rows that a source's `rows` asks for; ids stay what they were."""
     if rows is None:
         return records
-    kept = np.flatnonzero(records.where(rows.where)) if rows.where else _kept(len(records), rows)
-    if not len(kept):
+    positions = np.flatnonzero(records.where(rows.where)) if rows.where else _keep_part(len(records), rows)
+    if not len(positions):
         raise UserError(f"{records.name}: 'rows' keeps none of {len(records)} records; choose other rows")
-    return choose_records(records, kept)
+    return choose_records(records, positions)
 
 
-def choose_records(records: Records, kept: np.ndarray) -> Records:
+def choose_records(records: Records, positions: np.ndarray) -> Records:
     """Return some of the records, by their positions; ids stay what they were."""
-    column = partial(_kept_column, records.column, kept)
+    column = partial(_choose_from_column, records.column, positions)
     return replace(
         records,
-        inputs=Subset(records.inputs, kept),
-        labels=records.labels[kept],
-        ids=records.ids[kept],
+        inputs=Subset(records.inputs, positions),
+        labels=records.labels[positions],
+        ids=records.ids[positions],
         column=column,
-        where=lambda conditions, **formats: records.where(conditions, **formats)[kept],
-        labelled=None if records.labelled is None else records.labelled[kept],
-        groups=None if records.groups is None else records.groups[kept],
+        where=lambda conditions, **formats: records.where(conditions, **formats)[positions],
+        labelled=None if records.labelled is None else records.labelled[positions],
+        groups=None if records.groups is None else records.groups[positions],
     )
 
 
-def _kept(n: int, rows: Rows) -> np.ndarray:
+def _keep_part(n: int, rows: Rows) -> np.ndarray:
     numbers = np.arange(n)
     if rows.every:
         return numbers[:: rows.every]
@@ -167,7 +167,7 @@ class ArrayInputs:
         return digest_samples((self.array[row].tobytes() for row in rows), len(rows))
 
 
-def check_samples(name: str, dtype: np.dtype, found: tuple[int, ...], shape: list[int]) -> None:
+def check_samples(name: str, dtype: np.dtype, stored: tuple[int, ...], shape: list[int]) -> None:
     """Check type and shape (N, ...) of an array of samples, before it is read where that is possible.
 
     Raises:
@@ -175,10 +175,10 @@ def check_samples(name: str, dtype: np.dtype, found: tuple[int, ...], shape: lis
     """
     if dtype.kind not in "uif":
         raise UserError(f"{name}: samples have type {dtype}; expected numbers")
-    channels_last = [*found[2:], found[1]] if len(found) == 2 else [*found[3:], *found[1:3]]
-    if list(found[1:]) != shape and ([1, *found[1:]] != shape and channels_last != shape):
+    channels_last = [*stored[2:], stored[1]] if len(stored) == 2 else [*stored[3:], *stored[1:3]]
+    if list(stored[1:]) != shape and ([1, *stored[1:]] != shape and channels_last != shape):
         raise UserError(
-            f"{name}: samples have shape {list(found[1:])}, but input.shape and data.transform expect {shape}; "
+            f"{name}: samples have shape {list(stored[1:])}, but input.shape and data.transform expect {shape}; "
             "make them agree"
         )
 
@@ -196,9 +196,9 @@ def make_array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: b
         fine = good.reshape(len(array), math.prod(shape)).all(axis=1)
         if not fine.all():
             bad = np.flatnonzero(~fine)
-            what = "NaN, infinite or too large values"
+            values = "NaN, infinite or too large values"
             records = pluralize(len(bad), "record has", "records have")
-            raise UserError(f"{name}: {records} {what}, the first in row {bad[0]}; correct the data")
+            raise UserError(f"{name}: {records} {values}, the first in row {bad[0]}; correct the data")
     return ArrayInputs(array, tuple(shape))
 
 
@@ -269,5 +269,5 @@ def _column(name: str, columns: Mapping[str, Values], column: str) -> Values:
     return columns[column]
 
 
-def _kept_column(column: Callable[[str], Values], kept: np.ndarray, name: str) -> Values:
-    return column(name)[kept]
+def _choose_from_column(column: Callable[[str], Values], positions: np.ndarray, name: str) -> Values:
+    return column(name)[positions]

@@ -54,18 +54,18 @@ def select_by_content(forget: Forget, records: Records, labels: np.ndarray, clas
 
 
 def _by_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.ndarray:
-    wanted = {str(value) for value in ids}
-    known = to_strings(records.ids)
-    mask = known.are_among(wanted)
+    listed = {str(value) for value in ids}
+    ids_of_records = to_strings(records.ids)
+    mask = ids_of_records.are_among(listed)
     # Counts would not do: one id that two records have hides one that none has.
-    if missing := sorted(wanted.difference(known[mask].tolist())):
-        hint = nearest(missing[0], known.chunks())
+    if missing := sorted(listed.difference(ids_of_records[mask].tolist())):
+        hint = nearest(missing[0], ids_of_records.chunks())
         field = "forget.ids" if missing[0] in in_manifest else "forget.ids_file"
         several = f"{len(missing)} ids to forget do not exist in {records.name}, the first is '{missing[0]}'"
         absent = several if len(missing) > 1 else f"the id '{missing[0]}' to forget does not exist in {records.name}"
         raise UserError(f"{field}: {absent}; {hint}correct what is listed or take it out")
-    if mask.sum() > len(wanted):
-        ids_text = pluralize(len(wanted), "id names", "ids name")
+    if mask.sum() > len(listed):
+        ids_text = pluralize(len(listed), "id names", "ids name")
         raise UserError(f"{records.name}: the ids are not unique: {ids_text} {mask.sum()} records")
     return mask
 

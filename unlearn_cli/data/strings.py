@@ -56,10 +56,10 @@ class Strings:
     def factorize(self) -> tuple[list[str], np.ndarray]:
         """Return the different strings, sorted, and the number (n,) of each string among them, as np.unique does."""
         numbers: dict[str, int] = {}
-        found = (numbers.setdefault(text, len(numbers)) for chunk in self.chunks() for text in chunk)
-        codes = np.fromiter(found, dtype=np.int32, count=len(self))
-        places = {text: place for place, text in enumerate(sorted(numbers))}
-        return list(places), np.array([places[text] for text in numbers], dtype=np.int32)[codes]
+        codes_by_appearance = (numbers.setdefault(text, len(numbers)) for chunk in self.chunks() for text in chunk)
+        codes = np.fromiter(codes_by_appearance, dtype=np.int32, count=len(self))
+        ranks = {text: rank for rank, text in enumerate(sorted(numbers))}
+        return list(ranks), np.array([ranks[text] for text in numbers], dtype=np.int32)[codes]
 
     def find_duplicate(self) -> str | None:
         """Return a string that is there more than once, the most frequent one; None if there is none."""

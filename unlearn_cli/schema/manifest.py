@@ -120,8 +120,8 @@ class Manifest(Section):
     @property
     def sections(self) -> set[str]:
         """Which of the sections that plug-ins may need are there."""
-        there = {"data": self.data, "forget": self.forget, "test": self.data and self.data.test}
-        return {name for name, section in there.items() if section is not None}
+        sections = {"data": self.data, "forget": self.forget, "test": self.data and self.data.test}
+        return {name for name, section in sections.items() if section is not None}
 
     @property
     def data_sections(self) -> DataSections:
@@ -168,9 +168,9 @@ def _check_gate(text: str, task: Task, number: int, names: NameChecker | None) -
         if names is not None:
             names.check_gate(condition, task)
     except UserError as error:
-        told = PydanticCustomError("gate", "{reason}", {"reason": in_one_line(str(error))})
-        place = InitErrorDetails(type=told, loc=("gates", number), input=text)
-        raise ValidationError.from_exception_data("Manifest", [place]) from None
+        mistake = PydanticCustomError("gate", "{reason}", {"reason": in_one_line(str(error))})
+        details = InitErrorDetails(type=mistake, loc=("gates", number), input=text)
+        raise ValidationError.from_exception_data("Manifest", [details]) from None
 
 
 def read(path: Path, names: NameChecker | None = None, folder: Path | None = None) -> Manifest:

@@ -30,40 +30,40 @@ def read_model(path: Path, model: type[Model], context: object = None) -> Model:
 
 def format_errors(error: ValidationError, document: Document, schema: Schema) -> list[str]:
     """Return one line a mistake: where it is, which field, what is wrong; of several at one place, the first."""
-    found: dict[Location, str] = {}
+    sentences: dict[Location, str] = {}
     for item in error.errors(include_url=False):
-        location = _in_document(item["loc"], document)
+        location = _drop_form_names(item["loc"], document)
         if item["type"] == "missing":
             location = (*location, item["loc"][-1])
-        found.setdefault(location, _sentence(item["type"], item["msg"], location, schema))
+        sentences.setdefault(location, _format_message(item["type"], item["msg"], location, schema))
     # Of a value that may have several forms each form complains: the one that looked deepest is the one that was meant.
-    deepest = [place for place in found if not any(other[: len(place)] == place for other in found if other != place)]
-    deepest.sort(key=lambda place: document.positions.get(place, (0, 0)))
-    return [f"{document.where(place)}: {_dotted(place)}{found[place]}" for place in deepest]
+    deepest = [key for key in sentences if not any(other[: len(key)] == key for other in sentences if other != key)]
+    deepest.sort(key=lambda key: document.positions.get(key, (0, 0)))
+    return [f"{document.where(key)}: {_format_location(key)}{sentences[key]}" for key in deepest]
 
 
-def _in_document(location: Location, document: Document) -> Location:
+def _drop_form_names(location: Location, document: Document) -> Location:
     """Drop what pydantic puts into a location beside keys: the names of the forms that a value may have."""
-    kept: Location = ()
+    keys: Location = ()
     for part in location:
-        if (*kept, part) in document.positions:
-            kept = (*kept, part)
-    return kept
+        if (*keys, part) in document.positions:
+            keys = (*keys, part)
+    return keys
 
 
-def _sentence(kind: str, message: str, location: Location, schema: Schema) -> str:
+def _format_message(kind: str, message: str, location: Location, schema: Schema) -> str:
     if kind == "extra_forbidden":
-        return f"unknown key; {did_you_mean(str(location[-1]), _known_keys(location[:-1], schema))}"
+        return f"unknown key; {did_you_mean(str(location[-1]), _list_keys(location[:-1], schema))}"
     if kind == "missing":
         return "is missing"
     return message.removeprefix("Value error, ").replace("Input should be", "expected")
 
 
-def _dotted(location: Location) -> str:
+def _format_location(location: Location) -> str:
     return f"{'.'.join(str(part) for part in location)}: " if location else ""
 
 
-def _known_keys(location: Location, schema: Schema) -> list[str]:
+def _list_keys(location: Location, schema: Schema) -> list[str]:
     """Return the keys that the schema knows at a location: walk the JSON Schema along it."""
     node = schema
     for part in location:

@@ -202,8 +202,8 @@ class Source(Section):
     def check(self) -> Self:
         formats = self.model_fields_set - BESIDE_FORMATS
         if len(formats) != 1 or self.spec is None:
-            known = ", ".join(name for name in type(self).model_fields if name not in BESIDE_FORMATS)
-            raise ValueError(f"names {len(formats)} formats; expected exactly one of {known}")
+            expected = ", ".join(name for name in type(self).model_fields if name not in BESIDE_FORMATS)
+            raise ValueError(f"names {len(formats)} formats; expected exactly one of {expected}")
         return self
 
     @property

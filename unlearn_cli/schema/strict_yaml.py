@@ -82,8 +82,8 @@ def parse(data: bytes | str, path: Path) -> Document:
         raise UserError(f"{path}: is not UTF-8 text; expected a YAML file") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
-        raise UserError(f"{place}: is not valid YAML: {error.problem or error.context}") from None
+        position = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
+        raise UserError(f"{position}: is not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
     except (ValueError, OverflowError):  # PyYAML makes a letter of \UFFFFFFFF
@@ -118,14 +118,14 @@ def _check_events(text: str, path: Path) -> None:
         if tag := getattr(event, "tag", None):
             raise UserError(f"{path}:{line}:{column}: the tag {tag} is not allowed; write the plain value")
         if depth > MAX_DEPTH or aliases > MAX_ALIASES:
-            what = f"more than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_ALIASES} aliases"
-            raise UserError(f"{path}:{line}:{column}: {what}; a file of settings needs fewer")
+            excess = f"more than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_ALIASES} aliases"
+            raise UserError(f"{path}:{line}:{column}: {excess}; a file of settings needs fewer")
 
 
 def _value(node: Node, location: Location, positions: dict[Location, Position], path: Path) -> Any:
-    place = (node.start_mark.line + 1, node.start_mark.column + 1)
-    positions.setdefault(location, place)
-    at = f"{path}:{place[0]}:{place[1]}"
+    position = (node.start_mark.line + 1, node.start_mark.column + 1)
+    positions.setdefault(location, position)
+    at = f"{path}:{position[0]}:{position[1]}"
     if len(location) > MAX_DEPTH:  # an alias can nest deeper than the text does
         raise UserError(f"{at}: more than {MAX_DEPTH} levels; a file of settings needs fewer")
     if len(positions) > MAX_VALUES:  # aliases of aliases double with every line

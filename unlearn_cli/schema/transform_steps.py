@@ -101,7 +101,7 @@ def stored_shape(steps: Sequence[Step], shape: list[int]) -> list[int]:
         if len(steps) > 1 and step.tokens:
             raise ValueError("data.transform: tokens stands alone; take the other transforms out")
     for step in reversed(steps):
-        shape = _before(step, shape)
+        shape = _shape_before(step, shape)
     standardise = find_standardise(steps)
     if standardise and standardise.mean and len(standardise.mean) != shape[-1]:
         raise ValueError(
@@ -110,24 +110,24 @@ def stored_shape(steps: Sequence[Step], shape: list[int]) -> list[int]:
     return shape
 
 
-def _before(step: Step, shape: list[int]) -> list[int]:
+def _shape_before(step: Step, shape: list[int]) -> list[int]:
     """Return the shape of samples before one step."""
-    told = f"but input.shape is {shape}; make them agree"
+    advice = f"but input.shape is {shape}; make them agree"
     if step.tokens:
         if len(shape) != 2 or shape[1] != step.tokens.length:
-            raise ValueError(f"data.transform: tokens makes [columns of text, {step.tokens.length}], {told}")
+            raise ValueError(f"data.transform: tokens makes [columns of text, {step.tokens.length}], {advice}")
         return shape[:1]
     if step.window:
         if len(shape) != 2 or shape[0] != step.window.length:
-            raise ValueError(f"data.transform: window makes samples of [{step.window.length}, features], {told}")
+            raise ValueError(f"data.transform: window makes samples of [{step.window.length}, features], {advice}")
         return shape[1:]
     if step.enlarge:
         if len(shape) != 3 or any(size % step.enlarge for size in shape[1:]):
-            raise ValueError(f"data.transform: enlarge makes images with sides divisible by {step.enlarge}, {told}")
+            raise ValueError(f"data.transform: enlarge makes images with sides divisible by {step.enlarge}, {advice}")
         return [shape[0], *(size // step.enlarge for size in shape[1:])]
     if len(shape) == 3:
         raise ValueError(
-            f"data.transform: standardise is for features, {told.partition(';')[0]}: "
+            f"data.transform: standardise is for features, {advice.partition(';')[0]}: "
             "give images their statistics as input.mean and input.std"
         )
     return shape

@@ -67,22 +67,22 @@ def translate_remote_errors(url: str) -> Iterator[None]:
     except PermissionError:
         raise UserError(f"{redact_url(url)}: permission denied; check the credentials and what they allow") from None
     except Exception as error:
-        raise _known(error, redact_url(url)) from None
+        raise _translate(error, redact_url(url)) from None
 
 
-def _known(error: Exception, place: str) -> Exception:
+def _translate(error: Exception, location: str) -> Exception:
     """Return what the user is told in place of an error, or the error itself."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & REFUSED:
-        return UserError(f"{place}: no credentials that work were found; give them in the way of its file system")
+        return UserError(f"{location}: no credentials that work were found; give them in the way of its file system")
     if "ParamValidationError" in names:
-        return UserError(f"{place}: is no name that its file system allows; check the URL")
+        return UserError(f"{location}: is no name that its file system allows; check the URL")
     if isinstance(error, NotImplementedError):
-        return UserError(f"{place}: its file system cannot do that; choose another")
+        return UserError(f"{location}: its file system cannot do that; choose another")
     if names & UNREACHED or isinstance(error, (ConnectionError, TimeoutError)):
-        return ResourceError(f"{place}: the remote is not reached; run the same command again later")
+        return ResourceError(f"{location}: the remote is not reached; run the same command again later")
     if isinstance(error, OSError) and error.errno in (None, errno.EIO, errno.EINVAL):  # what s3fs makes of the rest
-        return ResourceError(f"{place}: the remote answers with an error; check the URL and the credentials")
+        return ResourceError(f"{location}: the remote answers with an error; check the URL and the credentials")
     return error
 
 

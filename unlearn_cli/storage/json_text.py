@@ -19,8 +19,8 @@ def read(text: str | bytes) -> Any:
 
 def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse a key that comes twice, of which Python keeps the last; for `object_pairs_hook`."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
         name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
         raise ValueError(f"'{name}' is in it twice")
-    return found
+    return mapping

@@ -73,24 +73,24 @@ def list_partial_states(folder: Path) -> Iterator[Leftover]:
             yield _state(path)
 
 
-def remove(found: list[Leftover]) -> list[Leftover]:
+def remove(leftovers: list[Leftover]) -> list[Leftover]:
     """Remove what nothing keeps; return what is gone."""
-    gone = [one for one in found if one.kept_because is None]
-    for one in gone:
-        shutil.rmtree(one.path) if _is_folder(one.path) else one.path.unlink(missing_ok=True)
-    return gone
+    removed = [leftover for leftover in leftovers if leftover.kept_because is None]
+    for leftover in removed:
+        shutil.rmtree(leftover.path) if _is_folder(leftover.path) else leftover.path.unlink(missing_ok=True)
+    return removed
 
 
 def _below(folder: Path) -> Iterator[Leftover]:
     for name, folders, names in os.walk(folder):
-        place = Path(name)
+        folder_path = Path(name)
         for inner in sorted(folders):
-            path = place / inner
+            path = folder_path / inner
             if path.is_symlink() or not (_is_partial(path) or HALF_WRITTEN.fullmatch(inner)):
                 continue
             folders.remove(inner)
             yield from [_state(path)] if _is_partial(path) else _half_written(path)
-        for path in (place / inner for inner in sorted(names)):
+        for path in (folder_path / inner for inner in sorted(names)):
             if not path.is_symlink() and path.is_file():
                 yield from _half_written(path)
                 yield from _lock(path)
@@ -160,22 +160,22 @@ def _is_state(path: Path) -> bool:
     if not STATE.fullmatch(path.name) or not _is_folder(path):
         return False
     return all(
-        one.is_file() and not one.is_symlink() and (one.suffix == SUFFIX or HALF_WRITTEN.fullmatch(one.name))
-        for one in path.iterdir()
+        file.is_file() and not file.is_symlink() and (file.suffix == SUFFIX or HALF_WRITTEN.fullmatch(file.name))
+        for file in path.iterdir()
     )
 
 
 def _files(path: Path) -> Iterator[os.stat_result]:
-    for one in [path, *(path.rglob("*") if _is_folder(path) else ())]:
-        yield one.lstat()
+    for file in [path, *(path.rglob("*") if _is_folder(path) else ())]:
+        yield file.lstat()
 
 
 def _size(path: Path) -> int:
-    return sum(one.st_size for one in _files(path) if not stat.S_ISDIR(one.st_mode))
+    return sum(status.st_size for status in _files(path) if not stat.S_ISDIR(status.st_mode))
 
 
 def _age(path: Path) -> float:
-    return max(0.0, time.time() - max(one.st_mtime for one in _files(path)))
+    return max(0.0, time.time() - max(status.st_mtime for status in _files(path)))
 
 
 def describe_size(size: int) -> str:

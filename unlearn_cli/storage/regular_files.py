@@ -26,60 +26,60 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def require_regular_file(path: Path, place: str = "", *, missing: str = "there is no such file") -> Path:
+def require_regular_file(path: Path, source: str = "", *, missing: str = "there is no such file") -> Path:
     """Return the path of a regular file; for libraries that open it themselves.
 
     A pipe or a device may never end, and opening it may block.
 
     Raises:
-        UserError: there is none, or it is something else; the message starts with `place`.
+        UserError: there is none, or it is something else; the message starts with `source`.
     """
-    with _readable(path, place, missing):
-        _check_regular(path, os.stat(path).st_mode, place)
+    with _readable(path, source, missing):
+        _check_regular(path, os.stat(path).st_mode, source)
     return path
 
 
-def open_regular(path: Path, place: str = "", *, missing: str = "there is no such file") -> BufferedReader:
+def open_regular(path: Path, source: str = "", *, missing: str = "there is no such file") -> BufferedReader:
     """Open a regular file for reading; opening never blocks.
 
     Raises:
         UserError: as `require_regular_file`.
     """
-    with _readable(path, place, missing):
-        return try_open(path, place)
+    with _readable(path, source, missing):
+        return try_open(path, source)
 
 
-def try_open(path: Path, place: str = "") -> BufferedReader:
+def try_open(path: Path, source: str = "") -> BufferedReader:
     """Do the same for a caller who has its own words for a file that cannot be opened.
 
     Raises:
         OSError: it cannot be opened.
         UserError: it is something other than a regular file.
     """
-    return _opened(path, lambda mode: _check_regular(path, mode, place))
+    return _opened(path, lambda mode: _check_regular(path, mode, source))
 
 
-def read_regular(path: Path, most: int, place: str = "", *, missing: str = "there is no such file") -> bytes:
+def read_regular(path: Path, most: int, source: str = "", *, missing: str = "there is no such file") -> bytes:
     """Return the bytes of a regular file of at most `most` bytes.
 
     Raises:
         UserError: as `require_regular_file`, or the file is larger.
     """
-    with open_regular(path, place, missing=missing) as file:
-        return _bounded(file, path, most, place)
+    with open_regular(path, source, missing=missing) as file:
+        return _bounded(file, path, most, source)
 
 
-def read_file_or_pipe(path: Path, most: int, place: str = "") -> bytes:
+def read_file_or_pipe(path: Path, most: int, source: str = "") -> bytes:
     """Return the bytes of a file of settings, which may also be a pipe: `-m <(command)` of a shell.
 
     Raises:
         UserError: as `read_regular`.
     """
-    with _readable(path, place, "there is no such file"):
-        file = _opened(path, lambda mode: stat.S_ISFIFO(mode) or _check_regular(path, mode, place))
+    with _readable(path, source, "there is no such file"):
+        file = _opened(path, lambda mode: stat.S_ISFIFO(mode) or _check_regular(path, mode, source))
     with file:
         os.set_blocking(file.fileno(), True)  # opened without blocking; its writer may need time
-        return _bounded(file, path, most, place)
+        return _bounded(file, path, most, source)
 
 
 def _opened(path: Path, check: Callable[[int], object]) -> BufferedReader:
@@ -92,34 +92,34 @@ def _opened(path: Path, check: Callable[[int], object]) -> BufferedReader:
     return open(descriptor, "rb")
 
 
-def _check_regular(path: Path, mode: int, place: str) -> None:
+def _check_regular(path: Path, mode: int, source: str) -> None:
     if not stat.S_ISREG(mode):
         kind = SPECIAL.get(stat.S_IFMT(mode), "something else")
-        raise UserError(f"{_at(path, place)}: is {kind}; expected a regular file")
+        raise UserError(f"{_at(path, source)}: is {kind}; expected a regular file")
 
 
-def _bounded(file: BufferedReader, path: Path, most: int, place: str) -> bytes:
-    with _readable(path, place, ""):
+def _bounded(file: BufferedReader, path: Path, most: int, source: str) -> bytes:
+    with _readable(path, source, ""):
         data = file.read(most + 1)
     if len(data) > most:
-        raise UserError(f"{_at(path, place)}: is too large; such a file has at most {most} bytes")
+        raise UserError(f"{_at(path, source)}: is too large; such a file has at most {most} bytes")
     return data
 
 
 @contextmanager
-def _readable(path: Path, place: str, missing: str) -> Iterator[None]:
+def _readable(path: Path, source: str, missing: str) -> Iterator[None]:
     """Turn what the system says of a path that cannot be read into the message of a user's mistake."""
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"{_at(path, place)}: {missing}") from None
+        raise UserError(f"{_at(path, source)}: {missing}") from None
     except OSError as error:
         if error.errno == errno.ENXIO:  # what opening a socket gives
-            raise UserError(f"{_at(path, place)}: is a socket; expected a regular file") from None
-        raise UserError(f"{_at(path, place)}: cannot be read ({error.strerror}); name another file") from None
+            raise UserError(f"{_at(path, source)}: is a socket; expected a regular file") from None
+        raise UserError(f"{_at(path, source)}: cannot be read ({error.strerror}); name another file") from None
     except ValueError:  # a NUL, or half a surrogate pair
-        raise UserError(f"{_at(path, place)}: is not the name of a file; name another file") from None
+        raise UserError(f"{_at(path, source)}: is not the name of a file; name another file") from None
 
 
-def _at(path: Path, place: str) -> str:
-    return f"{place}: {path}" if place else f"{path}"
+def _at(path: Path, source: str) -> str:
+    return f"{source}: {path}" if source else f"{path}"

@@ -55,13 +55,13 @@ def locate(path: Path, folder: Path = Path()) -> Path:
         return locate(path.parent) / path.name
     for part in expand_range(path):
         fetch_once(parse_url(part) or url)
-    return _place(url, cache_folder())
+    return _copy_path(url, cache_folder())
 
 
 def list_copies(path: Path) -> list[Path]:
     """Return the copies that there are of what a path names: none when it is no URL."""
     urls = [url for part in expand_range(path) if (url := parse_url(part))]
-    return [place for url in urls if (place := _place(url, cache_folder())).exists()]
+    return [copy for url in urls if (copy := _copy_path(url, cache_folder())).exists()]
 
 
 @functools.cache
@@ -93,26 +93,35 @@ def fetch(url: str, folder: Path) -> Path:
     from filelock import FileLock
 
     system, root = open_filesystem(url)
-    place = _place(url, folder)
-    for own in (folder, place.parent):
+    copy = _copy_path(url, folder)
+    for own in (folder, copy.parent):
         _make_private(own)
-    with FileLock(_beside(place, "lock")):
-        atomic_files.tidy_up(place)
-        found, kept = _listed(system, root, url), _kept(place)
-        stale = [name for name, version in found.items() if version is None or kept.get(name) != version]
-        stale += _changed(place, [name for name in found if name not in stale])
-        if stale or kept.keys() != found.keys():
-            console.say(f"fetching {redact_url(url)}: {len(stale)} of {pluralize(len(found), 'file')}")
-            if place.is_dir() == ("" in found):  # a folder became a file, or the other way
+    with FileLock(_beside(copy, "lock")):
+        atomic_files.tidy_up(copy)
+        remote_versions, local_versions = _list_versions(system, root, url), _read_versions(copy)
+        stale = [
+            name for name, version in remote_versions.items() if version is None or local_versions.get(name) != version
+        ]
+        stale += _list_changed(copy, [name for name in remote_versions if name not in stale])
+        if stale or local_versions.keys() != remote_versions.keys():
+            console.say(f"fetching {redact_url(url)}: {len(stale)} of {pluralize(len(remote_versions), 'file')}")
+            if copy.is_dir() == ("" in remote_versions):  # a folder became a file, or the other way
                 remove_copy(url, folder)
-            with atomic_files.output_file(place) if "" in found else atomic_files.new_folder(place, flush=False) as new:
-                _link(place, new, [name for name in found if name not in stale])
-                _get(system, root, url, new, stale, found)
-                _beside(place, "json").unlink(missing_ok=True)  # until the new copy is there, nothing is known of it
+            with (
+                atomic_files.output_file(copy)
+                if "" in remote_versions
+                else atomic_files.new_folder(copy, flush=False) as new
+            ):
+                _link(copy, new, [name for name in remote_versions if name not in stale])
+                _get(system, root, url, new, stale, remote_versions)
+                _beside(copy, "json").unlink(missing_ok=True)  # until the new copy is there, nothing is known of it
             os.sync()  # of ten thousand files it takes a second; one after the other, half a minute
-            with atomic_files.output_file(_beside(place, "json")) as state:
-                state.write_text(json.dumps({"files": found, "sha256": _digests(place, found)}), encoding="utf-8")
-    return place
+            with atomic_files.output_file(_beside(copy, "json")) as state:
+                state.write_text(
+                    json.dumps({"files": remote_versions, "sha256": _make_private_and_digest(copy, remote_versions)}),
+                    encoding="utf-8",
+                )
+    return copy
 
 
 def _make_private(folder: Path) -> None:
@@ -129,18 +138,18 @@ def _make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _digests(place: Path, names: Iterable[str]) -> dict[str, str]:
+def _make_private_and_digest(copy: Path, names: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of the files of a copy; from now on only their owner may read them."""
     for name in names:
-        (place / name).chmod(0o600)
-    return {name: regular_files.sha256(place / name) for name in names}
+        (copy / name).chmod(0o600)
+    return {name: regular_files.sha256(copy / name) for name in names}
 
 
-def _changed(place: Path, names: list[str]) -> list[str]:
+def _list_changed(copy: Path, names: list[str]) -> list[str]:
     """Return the files of a copy that are not as they were fetched."""
-    digests = _state(place)["sha256"]
+    digests = _state(copy)["sha256"]
     return [
-        name for name in names if not _is_file(place / name) or regular_files.sha256(place / name) != digests.get(name)
+        name for name in names if not _is_file(copy / name) or regular_files.sha256(copy / name) != digests.get(name)
     ]
 
 
@@ -150,26 +159,26 @@ def _is_file(path: Path) -> bool:
 
 def remove_copy(url: str, folder: Path) -> bool:
     """Remove the copy of a URL, which may still hold what was forgotten; say whether there was one."""
-    place = _place(url, folder)
-    _beside(place, "json").unlink(missing_ok=True)
-    if not place.exists():
+    copy = _copy_path(url, folder)
+    _beside(copy, "json").unlink(missing_ok=True)
+    if not copy.exists():
         return False
-    shutil.rmtree(place) if place.is_dir() else place.unlink()
+    shutil.rmtree(copy) if copy.is_dir() else copy.unlink()
     return True
 
 
-def _place(url: str, folder: Path) -> Path:
+def _copy_path(url: str, folder: Path) -> Path:
     """Return where the copy lies: those of one remote folder lie in one, so that a name with a range fits them all."""
     address, _, query = url.partition("?")
     parent, _, name = address.rstrip("/").rpartition("/")
     return folder / hashlib.sha256(f"{parent}?{query}".encode()).hexdigest()[:32] / name
 
 
-def _beside(place: Path, suffix: str) -> Path:
-    return place.with_name(f".{place.name}.{suffix}")
+def _beside(copy: Path, suffix: str) -> Path:
+    return copy.with_name(f".{copy.name}.{suffix}")
 
 
-def _listed(system: Any, root: str, url: str) -> dict[str, Version]:
+def _list_versions(system: Any, root: str, url: str) -> dict[str, Version]:
     """Return the version of each file by its name below the URL; a URL of a file has one, by the name ''."""
     with translate_remote_errors(url):
         system.invalidate_cache()
@@ -177,11 +186,11 @@ def _listed(system: Any, root: str, url: str) -> dict[str, Version]:
         if info["type"] != "directory":
             return {"": _version(info)}
         listed = system.find(root, detail=True)
-    names = {key: key[len(root) :].lstrip("/") for key, one in listed.items() if one["type"] == "file"}
+    names = {key: key[len(root) :].lstrip("/") for key, entry in listed.items() if entry["type"] == "file"}
     outside = [name for name in names.values() if ".." in PurePosixPath(name).parts or "\\" in name]
     if outside or not names:
-        what = f"the name '{outside[0]}' leads out of the folder" if outside else "the folder is empty"
-        raise UserError(f"{redact_url(url)}: {what}; name another")
+        reason = f"the name '{outside[0]}' leads out of the folder" if outside else "the folder is empty"
+        raise UserError(f"{redact_url(url)}: {reason}; name another")
     return {name: _version(listed[key]) for key, name in names.items()}
 
 
@@ -190,14 +199,14 @@ def _version(info: dict[str, Any]) -> Version:
     return None if mark is None else {key: str(info[key]) for key in ("size", mark) if info.get(key) is not None}
 
 
-def _kept(place: Path) -> dict[str, Version]:
+def _read_versions(copy: Path) -> dict[str, Version]:
     """Return the versions that the copy is of; nothing when it may not be whole."""
-    return _state(place)["files"] if place.exists() else {}
+    return _state(copy)["files"] if copy.exists() else {}
 
 
-def _state(place: Path) -> dict[str, dict[str, Any]]:
+def _state(copy: Path) -> dict[str, dict[str, Any]]:
     """Return versions and digests of the files of a copy; none where they were not written as a whole."""
-    path = _beside(place, "json")
+    path = _beside(copy, "json")
     try:
         state = json_text.read(regular_files.read_regular(path, MOST_STATE)) if _is_file(path) else None
     except (ValueError, UserError):  # damaged: all is fetched again
@@ -215,13 +224,13 @@ def _link(old: Path, new: Path, names: list[str]) -> None:
         os.link(old / name, new / name)
 
 
-def _get(system: Any, root: str, url: str, new: Path, names: list[str], found: dict[str, Version]) -> None:
+def _get(system: Any, root: str, url: str, new: Path, names: list[str], versions: dict[str, Version]) -> None:
     """Fetch files, and make sure that they are what was listed."""
     for name in names:
         (new / name).parent.mkdir(parents=True, exist_ok=True)
     with translate_remote_errors(url):
         system.get([f"{root}/{name}" if name else root for name in names], [str(new / name) for name in names])
     arrived = {name: str((new / name).stat().st_size) for name in names}
-    cut = [name for name, size in arrived.items() if (found[name] or {}).get("size", size) != size]
-    if cut or _listed(system, root, url) != found:
+    cut = [name for name, size in arrived.items() if (versions[name] or {}).get("size", size) != size]
+    if cut or _list_versions(system, root, url) != versions:
         raise ResourceError(f"{redact_url(url)}: changed while it was fetched; run the same command again")

@@ -67,10 +67,10 @@ def withdraw(url: str, version: str) -> bool:
     assert (read_pointer(url) or {}).get("version") != version
     system, root = open_filesystem(url)
     with translate_remote_errors(url):
-        there = system.exists(f"{root}/{version}")
-        if there:
+        exists = system.exists(f"{root}/{version}")
+        if exists:
             system.rm(f"{root}/{version}", recursive=True)
-    return there
+    return exists
 
 
 def _put(system: Any, folder: Path, target: str, names: list[str], url: str) -> None:

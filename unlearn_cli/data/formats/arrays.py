@@ -41,7 +41,7 @@ class ArrayFile(Protocol):
     """Arrays that are described before they are read; `unreadable` are the others, with the reason."""
 
     kind: str
-    described: dict[str, ArrayHeader]
+    headers: dict[str, ArrayHeader]
     unreadable: dict[str, str]
 
     def read(self, name: str) -> np.ndarray: ...
@@ -49,12 +49,12 @@ class ArrayFile(Protocol):
 
 def npz(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
     """Read the arrays of an npz file; other arrays with one value per record are its columns."""
-    return _records(spec, name, input, NpzFile(spec.path, name))
+    return _build_records(spec, name, input, NpzFile(spec.path, name))
 
 
 def safetensors(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
     """Read the tensors of a safetensors file; other tensors with one value per record are its columns."""
-    return _records(spec, name, input, SafetensorsFile(spec.path, name, spec.inputs))
+    return _build_records(spec, name, input, SafetensorsFile(spec.path, name, spec.inputs))
 
 
 class SafetensorsFile:
@@ -63,22 +63,22 @@ class SafetensorsFile:
     Of data that is streamed, memory holds only what is read at the moment.
     """
 
-    def __init__(self, path: Path, place: str, mapped: str) -> None:
+    def __init__(self, path: Path, source: str, mapped: str) -> None:
         self.kind, self.path, self.mapped = "safetensors", path, mapped
-        self.entries = safetensors_header.read(path, place).entries
-        self.described = {
+        self.entries = safetensors_header.read(path, source).entries
+        self.headers = {
             name: ArrayHeader(np.dtype(TYPES[entry.dtype]), entry.shape)
             for name, entry in self.entries.items()
             if entry.dtype in TYPES
         }
-        others = self.entries.keys() - self.described.keys()
+        others = self.entries.keys() - self.headers.keys()
         self.unreadable = {name: f"it is of type {self.entries[name].dtype}" for name in others}
 
     def read(self, name: str) -> np.ndarray:
-        entry, found = self.entries[name], self.described[name]
-        if not math.prod(found.shape):
-            return np.zeros(found.shape, found.dtype)
-        array = np.memmap(self.path, found.dtype, "r", entry.start, found.shape)
+        entry, header = self.entries[name], self.headers[name]
+        if not math.prod(header.shape):
+            return np.zeros(header.shape, header.dtype)
+        array = np.memmap(self.path, header.dtype, "r", entry.start, header.shape)
         return array if name == self.mapped else np.array(array)
 
 
@@ -88,12 +88,12 @@ class Columns(Mapping[str, Values]):
 
     file: ArrayFile
     names: tuple[str, ...]
-    place: str
+    source: str
 
     def __getitem__(self, name: str) -> Values:
         if name not in self.names:
             raise KeyError(name)
-        return _read(self.file, name, self.place)
+        return _read_array(self.file, name, self.source)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -102,54 +102,54 @@ class Columns(Mapping[str, Values]):
         return len(self.names)
 
 
-def _records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile) -> Records:
-    place = f"{name}: {spec.path}"
+def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile) -> Records:
+    source = f"{name}: {spec.path}"
     for key in filter(None, (spec.inputs, spec.labels, spec.ids)):
-        _check_present(file, key, place)
-    samples, labels = file.described[spec.inputs], file.described[spec.labels]
+        _check_present(file, key, source)
+    samples, labels = file.headers[spec.inputs], file.headers[spec.labels]
     if not samples.shape or labels.shape != samples.shape[:1]:
         shapes = f"samples of shape {list(samples.shape)} and labels of shape {list(labels.shape)}"
-        raise UserError(f"{place}: {shapes}; expected one label per sample")
+        raise UserError(f"{source}: {shapes}; expected one label per sample")
     if labels.dtype.kind not in "buifUS":
-        raise UserError(f"{place}: labels have type {labels.dtype}; expected numbers or text")
-    check_samples(place, samples.dtype, samples.shape, input.shape)
-    _check_depth(samples.dtype, input, place)
-    names = tuple(key for key, found in file.described.items() if found.shape == labels.shape)
+        raise UserError(f"{source}: labels have type {labels.dtype}; expected numbers or text")
+    check_samples(source, samples.dtype, samples.shape, input.shape)
+    _check_depth(samples.dtype, input, source)
+    names = tuple(key for key, records in file.headers.items() if records.shape == labels.shape)
     if spec.ids and spec.ids not in names:
-        shape = list(file.described[spec.ids].shape)
-        raise UserError(f"{place}: ids '{spec.ids}' have shape {shape}; expected one id per sample")
-    columns = Columns(file, names, place)
-    inputs = make_array_inputs(place, _read(file, spec.inputs, place), input.shape, gaps=input.gaps)
-    found = from_arrays(name, inputs, columns[spec.labels], columns[spec.ids] if spec.ids else None, columns)
+        shape = list(file.headers[spec.ids].shape)
+        raise UserError(f"{source}: ids '{spec.ids}' have shape {shape}; expected one id per sample")
+    columns = Columns(file, names, source)
+    inputs = make_array_inputs(source, _read_array(file, spec.inputs, source), input.shape, gaps=input.gaps)
+    records = from_arrays(name, inputs, columns[spec.labels], columns[spec.ids] if spec.ids else None, columns)
     unread = make_notices(name, {"arrays that are no plain numbers or text, left out": len(file.unreadable)})
-    return replace(found, notices=unread)
+    return replace(records, notices=unread)
 
 
-def _check_present(file: ArrayFile, key: str, place: str) -> None:
+def _check_present(file: ArrayFile, key: str, source: str) -> None:
     if key in file.unreadable:
-        what = f"is no {file.kind} file of plain arrays ('{key}': {file.unreadable[key]}); write it again"
-        raise UserError(f"{place}: {what}")
-    if key not in file.described:
-        raise UserError(f"{place}: there is no array '{key}'; {did_you_mean(key, file.described)}")
+        flaw = f"is no {file.kind} file of plain arrays ('{key}': {file.unreadable[key]}); write it again"
+        raise UserError(f"{source}: {flaw}")
+    if key not in file.headers:
+        raise UserError(f"{source}: there is no array '{key}'; {did_you_mean(key, file.headers)}")
 
 
-def _check_depth(dtype: np.dtype[Any], input: StoredInput, place: str) -> None:
+def _check_depth(dtype: np.dtype[Any], input: StoredInput, source: str) -> None:
     """Refuse images of unsigned numbers of more than 8 bits that no scale is given for, as of image files."""
     if dtype.kind == "u" and dtype.itemsize > 1 and len(input.shape) == 3 and input.scale is None:
         raise UserError(
-            f"{place}: images have type {dtype}, more than 8 bits; say in the manifest what pixels are divided by, "
+            f"{source}: images have type {dtype}, more than 8 bits; say in the manifest what pixels are divided by, "
             "such as input.scale: 65535 (1 if they are to stay as they are)"
         )
 
 
-def _read(file: ArrayFile, name: str, place: str) -> np.ndarray:
+def _read_array(file: ArrayFile, name: str, source: str) -> np.ndarray:
     """Return an array; bytes become text."""
     array = file.read(name)
     if array.dtype.kind == "U" and array.size:
         codes = np.ascontiguousarray(array).view(array.dtype.byteorder.replace("|", "=") + "u4")
         if codes.max() > LARGEST_CODE_POINT or np.isin(codes, SURROGATES).any():
-            raise UserError(f"{place}: '{name}' holds text that is not Unicode; write it again")
+            raise UserError(f"{source}: '{name}' holds text that is not Unicode; write it again")
     try:
         return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
     except UnicodeDecodeError:
-        raise UserError(f"{place}: '{name}' holds text that is not UTF-8; write it again") from None
+        raise UserError(f"{source}: '{name}' holds text that is not UTF-8; write it again") from None

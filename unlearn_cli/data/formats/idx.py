@@ -48,9 +48,9 @@ def idx(spec: Idx, name: str, input: StoredInput, task: str) -> Records:
 
 def read_idx(path: Path, name: str) -> np.ndarray:
     """Read one idx file of unsigned bytes; of a packed one no more is unpacked than its header says."""
-    with _opened(path, name) as (file, _):
-        shape = _shape(file, f"{name}: {path}")
-        return _array(file, shape, f"{name}: {path}")
+    with _open_unpacked(path, name) as (file, _):
+        shape = _read_shape(file, f"{name}: {path}")
+        return _read_array(file, shape, f"{name}: {path}")
 
 
 def read_header(path: Path, name: str) -> IdxHeader:
@@ -59,18 +59,20 @@ def read_header(path: Path, name: str) -> IdxHeader:
     Raises:
         UserError: it is no such file, or its size is not that of the array.
     """
-    with _opened(path, name) as (file, packed):
-        shape, place, size = _shape(file, f"{name}: {path}"), f"{name}: {path}", path.stat().st_size
+    with _open_unpacked(path, name) as (file, packed):
+        shape, source, size = _read_shape(file, f"{name}: {path}"), f"{name}: {path}", path.stat().st_size
     expected, start = math.prod(shape), 4 + 4 * len(shape)
     if packed and expected > MOST_PACKED * size:
-        raise UserError(f"{place}: {size} packed bytes are too few for an array of {list(shape)}; fetch it again")
+        raise UserError(f"{source}: {size} packed bytes are too few for an array of {list(shape)}; fetch it again")
     if not packed and size < start + expected:
-        raise UserError(f"{place}: {size - start} bytes for an array of {list(shape)}; it is truncated, fetch it again")
+        raise UserError(
+            f"{source}: {size - start} bytes for an array of {list(shape)}; it is truncated, fetch it again"
+        )
     return IdxHeader(shape, packed)
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[tuple[BufferedIOBase, bool]]:
+def _open_unpacked(path: Path, name: str) -> Iterator[tuple[BufferedIOBase, bool]]:
     """Open the file, unpacked; say whether it is packed."""
     with regular_files.open_regular(path, name) as stored:
         packed = stored.read(2) == b"\x1f\x8b"
@@ -82,29 +84,29 @@ def _opened(path: Path, name: str) -> Iterator[tuple[BufferedIOBase, bool]]:
             raise UserError(f"{name}: {path}: cannot be unpacked ({error}); fetch it again") from None
 
 
-def _shape(file: BufferedIOBase, place: str) -> tuple[int, ...]:
+def _read_shape(file: BufferedIOBase, source: str) -> tuple[int, ...]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != UNSIGNED_BYTES or magic[3] == 0:
-        raise UserError(f"{place}: is no idx file of unsigned bytes; name one of MNIST's format")
+        raise UserError(f"{source}: is no idx file of unsigned bytes; name one of MNIST's format")
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
-        raise UserError(f"{place}: it is truncated within its header; fetch it again")
+        raise UserError(f"{source}: it is truncated within its header; fetch it again")
     return struct.unpack(f">{magic[3]}I", header)
 
 
-def _array(file: BufferedIOBase, shape: tuple[int, ...], place: str) -> np.ndarray:
+def _read_array(file: BufferedIOBase, shape: tuple[int, ...], source: str) -> np.ndarray:
     """Read the array; one byte more is asked for, so that gzip comes to its checksum."""
     expected = math.prod(shape)
-    data = _read(file, expected + 1)
+    data = _read_bytes(file, expected + 1)
     if len(data) > expected:
-        raise UserError(f"{place}: more than the {expected} bytes of an array of {list(shape)}; fetch it again")
+        raise UserError(f"{source}: more than the {expected} bytes of an array of {list(shape)}; fetch it again")
     if len(data) < expected:
-        what = f"{len(data)} bytes for an array of {list(shape)}"
-        raise UserError(f"{place}: {what}; it is truncated, fetch it again")
+        shortage = f"{len(data)} bytes for an array of {list(shape)}"
+        raise UserError(f"{source}: {shortage}; it is truncated, fetch it again")
     return np.frombuffer(data, dtype=np.uint8).reshape(shape)
 
 
-def _read(file: BufferedIOBase, most: int) -> bytes:
+def _read_bytes(file: BufferedIOBase, most: int) -> bytes:
     """Read at most so many bytes."""
     data = bytearray()
     while len(data) < most and (chunk := file.read(min(CHUNK, most - len(data)))):

@@ -52,15 +52,15 @@ class ArrayHeader:
 class NpzFile:
     """The arrays of the file: `described` those that can be read, `unreadable` the others with the reason."""
 
-    def __init__(self, path: Path, place: str) -> None:
-        self.kind, self.path, self.place = "npz", path, place
-        self.described: dict[str, ArrayHeader] = {}
+    def __init__(self, path: Path, source: str) -> None:
+        self.kind, self.path, self.source = "npz", path, source
+        self.headers: dict[str, ArrayHeader] = {}
         self.unreadable: dict[str, str] = {}
         with self._archive() as (archive, size):
-            for member in _different(archive.infolist()):
+            for member in _refuse_duplicates(archive.infolist()):
                 name = member.filename.removesuffix(".npy")
                 try:
-                    self.described[name] = _described(archive, member, size)
+                    self.headers[name] = _read_checked_header(archive, member, size)
                 except BROKEN as error:
                     self.unreadable[name] = _reason(error)
 
@@ -76,8 +76,8 @@ class NpzFile:
     @contextmanager
     def _archive(self) -> Iterator[tuple[zipfile.ZipFile, int]]:
         """Open the zip; what is wrong with it while it is open is the user's to know."""
-        with regular_files.open_regular(self.path, self.place) as file:
-            _refuse_single(file, f"{self.place}: {self.path}")
+        with regular_files.open_regular(self.path, self.source) as file:
+            _refuse_single(file, f"{self.source}: {self.path}")
             size = file.seek(0, 2)
             try:
                 with zipfile.ZipFile(file) as archive:
@@ -85,8 +85,8 @@ class NpzFile:
             except UserError:
                 raise
             except BROKEN as error:
-                what = f"is no npz file of plain arrays ({_reason(error)}); write it again"
-                raise UserError(f"{self.place}: {self.path}: {what}") from None
+                flaw = f"is no npz file of plain arrays ({_reason(error)}); write it again"
+                raise UserError(f"{self.source}: {self.path}: {flaw}") from None
 
 
 def _refuse_single(file: BufferedReader, at: str) -> None:
@@ -94,14 +94,14 @@ def _refuse_single(file: BufferedReader, at: str) -> None:
         raise UserError(f"{at}: is one array; expected an .npz file of named arrays")
 
 
-def _different(found: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
-    names = [member.filename.removesuffix(".npy") for member in found]
+def _refuse_duplicates(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+    names = [member.filename.removesuffix(".npy") for member in members]
     if len(set(names)) < len(names):
         raise zipfile.BadZipFile("an array is in it twice")
-    return found
+    return members
 
 
-def _described(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> ArrayHeader:
+def _read_checked_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> ArrayHeader:
     """Return what the header of an array says, once the zip directory agrees."""
     if member.flag_bits & ENCRYPTED:
         raise ValueError("it is encrypted")
@@ -111,7 +111,7 @@ def _described(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> 
     if member.header_offset + packed > size or member.file_size > MOST_PACKED * packed:
         raise ValueError(f"{member.file_size} bytes cannot be packed in {packed}")
     with archive.open(member) as file:
-        shape, dtype, start = _header(file)
+        shape, dtype, start = _read_header(file)
     if dtype.hasobject or dtype.kind not in "biufcSUmM" or dtype.shape:
         raise ValueError(f"it holds {'objects' if dtype.hasobject else dtype}, not plain values")
     if math.prod(shape) * dtype.itemsize + start != member.file_size or max(shape, default=0) >= 2**63:
@@ -119,7 +119,7 @@ def _described(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> 
     return ArrayHeader(dtype, shape)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
     version = np.lib.format.read_magic(file)
     if version not in READERS:
         raise ValueError(f"its format is {version}")

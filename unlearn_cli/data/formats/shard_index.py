@@ -12,20 +12,20 @@ Column = Values | list[Any]  # a list where the values are of several types
 
 @dataclass
 class ShardRecord:
-    """What the index knows of one record; `place` is (shard, offset, bytes) of its image."""
+    """What the index knows of one record; `location` is (shard, offset, bytes) of its image."""
 
     key: str
-    place: tuple[int, int, int] | None = None
+    location: tuple[int, int, int] | None = None
     label: Any = None
     columns: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Records (n,) by their keys: `places` (n, 3) of the images, labels, and the fields that every record has."""
+    """Records (n,) by their keys: `locations` (n, 3) of the images, labels, and the fields that every record has."""
 
     keys: Strings
-    places: np.ndarray
+    locations: np.ndarray
     labels: Any
     columns: dict[str, Any]
 
@@ -33,20 +33,23 @@ class ShardIndex:
 def build_index(records: list[ShardRecord]) -> ShardIndex:
     """Return the index of one shard, whose labels and columns are still to be put together with those of others."""
     keys = pack([[record.key for record in records]])
-    places = np.array([record.place for record in records], dtype=np.int64).reshape(-1, 3)
+    locations = np.array([record.location for record in records], dtype=np.int64).reshape(-1, 3)
     common = set.intersection(*(set(record.columns) for record in records)) if records else set()
     columns = {name: _compact([record.columns[name] for record in records]) for name in common}
-    return ShardIndex(keys, places, _compact([record.label for record in records]), columns)
+    return ShardIndex(keys, locations, _compact([record.label for record in records]), columns)
 
 
 def merge_indexes(shards: list[ShardIndex]) -> ShardIndex:
     """Return the index of all shards."""
     filled = [shard for shard in shards if len(shard.keys)]
     common = set.intersection(*(set(shard.columns) for shard in filled)) if filled else set()
-    columns = {name: _whole([shard.columns[name] for shard in filled]) for name in sorted(common)}
-    places = np.concatenate([np.zeros((0, 3), dtype=np.int64), *(shard.places for shard in filled)])
+    columns = {name: _concatenate_column([shard.columns[name] for shard in filled]) for name in sorted(common)}
+    locations = np.concatenate([np.zeros((0, 3), dtype=np.int64), *(shard.locations for shard in filled)])
     return ShardIndex(
-        concatenate([shard.keys for shard in filled]), places, _whole([shard.labels for shard in filled]), columns
+        concatenate([shard.keys for shard in filled]),
+        locations,
+        _concatenate_column([shard.labels for shard in filled]),
+        columns,
     )
 
 
@@ -55,11 +58,11 @@ def _compact(values: list[Any]) -> Column:
     kinds = set(map(type, values))
     if kinds == {str}:
         return pack([values])
-    found = np.array(values) if len(kinds) == 1 else np.array([])
-    return found if found.dtype.kind in "bif" and len(found) else values
+    array = np.array(values) if len(kinds) == 1 else np.array([])
+    return array if array.dtype.kind in "bif" and len(array) else values
 
 
-def _whole(parts: list[Column]) -> Values:
+def _concatenate_column(parts: list[Column]) -> Values:
     """Put a column of several shards together; its type is what NumPy makes of all values."""
     strings = [part for part in parts if isinstance(part, Strings)]
     arrays = [part for part in parts if isinstance(part, np.ndarray)]

@@ -47,22 +47,22 @@ class DamagedHeader(Exception):
     """What is wrong with a header."""
 
 
-def read_members(file: BinaryIO, path: Path, place: str) -> Iterator[TarMember]:
-    """Yield the files and folders of a shard in their order; `place` is for messages.
+def read_members(file: BinaryIO, path: Path, source: str) -> Iterator[TarMember]:
+    """Yield the files and folders of a shard in their order; `source` is for messages.
 
     Raises:
         UserError: the shard is no uncompressed tar file, is damaged or truncated, or holds something else than files
             and folders; the message names the byte offset.
     """
-    shard, size, offset = f"{place}: {path}", os.fstat(file.fileno()).st_size, 0
+    shard, size, offset = f"{source}: {path}", os.fstat(file.fileno()).st_size, 0
     while True:
         try:
-            found = _next(file, offset, size)
+            step = _next(file, offset, size)
         except (DamagedHeader, tarfile.TarError) as error:
             raise UserError(_message(shard, offset, str(error))) from None
-        if found is None:
+        if step is None:
             break
-        member, offset = found
+        member, offset = step
         yield member
     _check_end(file, offset, shard)
 

@@ -42,15 +42,15 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
     paths = expand_range(spec.path)
     unused: Counter[str] = Counter()
-    found = [build_index(list(_records(path, number, spec, name, unused))) for number, path in enumerate(paths)]
-    index = merge_indexes(found)
+    indexes = [build_index(list(_records(path, number, spec, name, unused))) for number, path in enumerate(paths)]
+    index = merge_indexes(indexes)
     if not len(index.keys):
         raise UserError(f"{name}: {spec.path}: holds no records; expected files such as 0001.jpg and 0001.{spec.label}")
     repeated = index.keys.find_duplicate()
     if repeated is not None:
         raise UserError(f"{name}: {spec.path}: the key '{repeated}' is there twice; make keys unique")
-    labels = _read(index.labels, task, f"{name}: {spec.path}")
-    records = from_arrays(name, TarImages(paths, index.places, index.keys, input), labels, index.keys, index.columns)
+    labels = _read_labels(index.labels, task, f"{name}: {spec.path}")
+    records = from_arrays(name, TarImages(paths, index.locations, index.keys, input), labels, index.keys, index.columns)
     return replace(records, notices=make_notices(name, unused))
 
 
@@ -61,20 +61,20 @@ def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counte
         reader, record = ShardReader(file, f"{name}: {path}", shard, spec), None
         for member in read_members(file, path, name):
             folder, _, base = member.name.rpartition("/")
-            if kind := _unused(member, folder, base):
+            if kind := _name_unused(member, folder, base):
                 unused[kind] += 1
                 continue
             stem, _, suffix = base.partition(".")
             key = f"{folder}/{stem}" if folder else stem
             if record is None or record.key != key:
-                yield from _whole(record, path, spec, name)
-                record, reader.noted = ShardRecord(key), set()
+                yield from _check_complete(record, path, spec, name)
+                record, reader.roles = ShardRecord(key), set()
             if not reader.take(record, member, suffix.lower()):
-                unused[f"files of shards {_ending(suffix)}, left out"] += 1
-        yield from _whole(record, path, spec, name)
+                unused[f"files of shards {_name_ending(suffix)}, left out"] += 1
+        yield from _check_complete(record, path, spec, name)
 
 
-def _unused(member: TarMember, folder: str, base: str) -> str | None:
+def _name_unused(member: TarMember, folder: str, base: str) -> str | None:
     """Return what a member is counted as that belongs to no record."""
     if member.is_folder:
         return "folders of shards, which hold no records themselves"
@@ -84,7 +84,7 @@ def _unused(member: TarMember, folder: str, base: str) -> str | None:
     return None
 
 
-def _ending(suffix: str) -> str:
+def _name_ending(suffix: str) -> str:
     """Name the kind of a file without anything that could identify a record."""
     ending = suffix.lower().rpartition(".")[2]
     return f"ending in .{ending}" if re.fullmatch("[a-z][a-z0-9]{0,7}", ending) else "of another ending"
@@ -92,20 +92,20 @@ def _ending(suffix: str) -> str:
 
 @dataclass
 class ShardReader:
-    """Notes what the files of one shard say of their records; `noted` are the roles that the record's files had."""
+    """Notes what the files of one shard say of their records; `roles` are the roles that the record's files had."""
 
     file: BinaryIO
-    place: str
+    source: str
     shard: int
     spec: Webdataset
-    noted: set[str] = field(default_factory=set)
+    roles: set[str] = field(default_factory=set)
 
     def take(self, record: ShardRecord, member: TarMember, suffix: str) -> bool:
         """Note what one file says of its record; return whether it is used."""
-        spec, wanted = self.spec, self.spec.image.lower().lstrip(".") if self.spec.image else None
-        if suffix == wanted if wanted else f".{suffix}" in SUFFIXES:
-            self._once("image", member, "" if wanted else "; name the ending of one as 'image'")
-            record.place = (self.shard, member.offset, member.size)
+        spec, image_suffix = self.spec, self.spec.image.lower().lstrip(".") if self.spec.image else None
+        if suffix == image_suffix if image_suffix else f".{suffix}" in SUFFIXES:
+            self._once("image", member, "" if image_suffix else "; name the ending of one as 'image'")
+            record.location = (self.shard, member.offset, member.size)
             return True
         if suffix not in (spec.label, "json"):
             return False
@@ -120,14 +120,14 @@ class ShardReader:
         return True
 
     def _once(self, role: str, member: TarMember, advice: str = "") -> None:
-        if role in self.noted:
-            raise UserError(f"{self.place}: {member.name}: its record has two files for its {role}{advice or MEND}")
-        self.noted.add(role)
+        if role in self.roles:
+            raise UserError(f"{self.source}: {member.name}: its record has two files for its {role}{advice or MEND}")
+        self.roles.add(role)
 
     def _text(self, member: TarMember) -> str:
         if member.size > SMALL:
             raise UserError(
-                f"{self.place}: {member.name}: has {member.size} bytes; a label or metadata has at most a MiB"
+                f"{self.source}: {member.name}: has {member.size} bytes; a label or metadata has at most a MiB"
             )
         self.file.seek(member.offset)
         content = self.file.read(member.size)
@@ -136,7 +136,7 @@ class ShardReader:
                 raise ValueError
             return content.decode("utf-8").strip()
         except ValueError:
-            raise UserError(f"{self.place}: {member.name}: is no UTF-8 text{MEND}") from None
+            raise UserError(f"{self.source}: {member.name}: is no UTF-8 text{MEND}") from None
 
     def _fields(self, text: str, member: TarMember) -> dict[str, Any]:
         try:
@@ -144,21 +144,21 @@ class ShardReader:
         except ValueError:
             fields = None
         if not isinstance(fields, dict):
-            raise UserError(f"{self.place}: {member.name}: is no JSON object with each key once{MEND}")
+            raise UserError(f"{self.source}: {member.name}: is no JSON object with each key once{MEND}")
         return {key: value for key, value in fields.items() if isinstance(value, str | int | float)}
 
 
-def _whole(record: ShardRecord | None, path: Path, spec: Webdataset, name: str) -> Iterator[ShardRecord]:
+def _check_complete(record: ShardRecord | None, path: Path, spec: Webdataset, name: str) -> Iterator[ShardRecord]:
     if record is None:
         return
-    parts = {"image": record.place, f"label ({spec.label})": record.label}
-    lacking = [what for what, value in parts.items() if value is None]
+    parts = {"image": record.location, f"label ({spec.label})": record.label}
+    lacking = [part for part, value in parts.items() if value is None]
     if lacking:
         raise UserError(f"{name}: {path}: the record '{record.key}' has no {' and no '.join(lacking)}; mend the shard")
     yield record
 
 
-def _read(labels: Values, task: str, place: str) -> Values:
+def _read_labels(labels: Values, task: str, source: str) -> Values:
     """Return labels that are all written as whole numbers in their usual form (in a regression, as numbers) as such.
 
     Where one has leading zeros they are names: 07 and 7 are two classes.
@@ -171,20 +171,20 @@ def _read(labels: Values, task: str, place: str) -> Values:
     try:
         return np.array(different).astype(np.float64)[numbers] if task == "regression" else labels
     except ValueError:
-        raise UserError(f"{place}: a label is no number; a regression needs numbers") from None
+        raise UserError(f"{source}: a label is no number; a regression needs numbers") from None
 
 
 @dataclass(frozen=True)
 class TarImages:
-    """Images inside tar files: `places` (n, 3) are shard, offset and size."""
+    """Images inside tar files: `locations` (n, 3) are shard, offset and size."""
 
     paths: list[Path]
-    places: np.ndarray
+    locations: np.ndarray
     keys: Strings
     input: StoredInput
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.locations)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
         return read_images(self, rows)
@@ -194,7 +194,7 @@ class TarImages:
         return digest_samples((self._bytes(row) for row in rows), len(rows))
 
     def _bytes(self, row: int) -> bytes:
-        shard, offset, size = self.places[row].tolist()
+        shard, offset, size = self.locations[row].tolist()
         with regular_files.open_regular(self.paths[shard]) as file:
             file.seek(offset)
             return file.read(size)
@@ -204,4 +204,4 @@ class TarImages:
 
     def name(self, row: int) -> Path:
         """Return the shard and the key in it."""
-        return self.paths[int(self.places[row, 0])] / self.keys.text(row)
+        return self.paths[int(self.locations[row, 0])] / self.keys.text(row)

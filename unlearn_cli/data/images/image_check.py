@@ -58,7 +58,7 @@ def drop_unreadable(records: Records) -> Records:
     scan = scan_images(*images, records.name, decode=True)
     if not scan.unreadable:
         return records
-    _list(scan, records.name)
+    _warn_of_unreadable(scan, records.name)
     if len(scan.unreadable) == len(records):
         raise UserError(f"{records.name}: none of {len(records)} images can be read; the first: {scan.reasons[0]}")
     readable = np.delete(np.arange(len(records)), scan.unreadable)
@@ -100,7 +100,7 @@ def check_images(records: Records, *, decode: bool = False) -> Records:
         return records
     scan = scan_images(*images, records.name, decode=decode)
     if scan.unreadable:
-        raise _refusal(scan, records.name, len(records))
+        raise _describe_unreadable(scan, records.name, len(records))
     if len(scan.first_of_depth) > 1:
         few, many = (images[0].name(scan.first_of_depth[deep]) for deep in (False, True))
         raise UserError(
@@ -142,7 +142,7 @@ def scan_images(images: Images, rows: np.ndarray, name: str, *, decode: bool) ->
     scan = ImageScan()
     for position, row in enumerate(rows.tolist()):
         try:
-            _look_at_one(images, row, scan, decode)
+            _scan_image(images, row, scan, decode)
         except UnreadableImage as error:
             scan.unreadable.append(position)
             if len(scan.reasons) < LISTED:  # a new one: that which was raised keeps the opened image in its traceback
@@ -152,10 +152,10 @@ def scan_images(images: Images, rows: np.ndarray, name: str, *, decode: bool) ->
     return scan
 
 
-def _look_at_one(images: Images, row: int, scan: ImageScan, decode: bool) -> None:
+def _scan_image(images: Images, row: int, scan: ImageScan, decode: bool) -> None:
     path = images.name(row)
     with images.content(row) as content, open_image(content, path, images.input) as image:
-        changes = list(_changes(image, images.input.shape[0]))
+        changes = list(_describe_changes(image, images.input.shape[0]))
         deep = is_deep_grey(image)
         if decode:
             decode_image(image, path)
@@ -163,7 +163,7 @@ def _look_at_one(images: Images, row: int, scan: ImageScan, decode: bool) -> Non
     scan.first_of_depth.setdefault(deep, row)
 
 
-def _changes(image: Image.Image, channels: int) -> Iterator[str]:
+def _describe_changes(image: Image.Image, channels: int) -> Iterator[str]:
     """Say what of an image is not used as it is stored."""
     mode = image.mode
     if mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
@@ -178,14 +178,14 @@ def _changes(image: Image.Image, channels: int) -> Iterator[str]:
         yield "colour images, converted to grey"
     if mode not in COLOUR and channels == 3:
         yield "grey images, repeated in three channels"
-    if _orientation(image) > 1:
+    if _read_orientation(image) > 1:
         applied = "TIFF images, turned by their orientation"
         yield applied if image.format == "TIFF" else "images with an EXIF orientation, not turned by it"
     if getattr(image, "is_animated", False):
         yield "images with several frames or pages, of which only the first is read"
 
 
-def _orientation(image: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 where there is none; of a PNG only one that stands before the pixels."""
     if image.format != "TIFF" and "exif" not in image.info:
         return 1
@@ -197,17 +197,17 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _refusal(scan: ImageScan, name: str, total: int) -> UserError:
+def _describe_unreadable(scan: ImageScan, name: str, total: int) -> UserError:
     if len(scan.unreadable) == 1:
         return UserError(f"{name}: {scan.reasons[0]}")
-    _list(scan, name)
+    _warn_of_unreadable(scan, name)
     return UserError(
         f"{name}: {len(scan.unreadable)} of {total} images cannot be read, the first is {scan.reasons[0].path} "
         f"({scan.reasons[0].reason}); replace or remove them, or leave them out with 'unreadable: skip'"
     )
 
 
-def _list(scan: ImageScan, name: str) -> None:
+def _warn_of_unreadable(scan: ImageScan, name: str) -> None:
     for error in scan.reasons:
         console.warn(f"{name}: {error.path}: cannot be read ({error.reason})")
     if len(scan.unreadable) > len(scan.reasons):

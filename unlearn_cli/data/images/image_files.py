@@ -203,7 +203,7 @@ def open_image(content: BinaryIO, path: Path, input: StoredInput) -> Iterator[Im
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with _opened(content, path) as image:
+        with _open_with_pillow(content, path) as image:
             _check_depth(image, path, input)
             _check_size(image, path, input)
             yield image
@@ -246,13 +246,13 @@ def decode_image(image: Image.Image, path: Path) -> None:
         UnreadableImage: it is truncated or damaged.
     """
     file = getattr(image, "fp", None)
-    if image.format == "PNG" and file is not None and not _sums_are_right(file):
+    if image.format == "PNG" and file is not None and not _has_right_checksums(file):
         raise UnreadableImage(path, "a checksum of its pixels is wrong")
-    with _pillow(path):
+    with _translate_pillow_errors(path):
         image.load()
 
 
-def _sums_are_right(file: IO[bytes]) -> bool:
+def _has_right_checksums(file: IO[bytes]) -> bool:
     """Check the checksums of a PNG's pixels, which Pillow passes over; the file stays where it is."""
     position, right = file.tell(), True
     file.seek(8)
@@ -267,18 +267,18 @@ def _sums_are_right(file: IO[bytes]) -> bool:
     return right
 
 
-def _opened(content: BinaryIO, path: Path) -> Image.Image:
-    with _pillow(path):
+def _open_with_pillow(content: BinaryIO, path: Path) -> Image.Image:
+    with _translate_pillow_errors(path):
         return Image.open(content, formats=list_formats())
 
 
 @contextmanager
-def _pillow(path: Path) -> Iterator[None]:
+def _translate_pillow_errors(path: Path) -> Iterator[None]:
     """Turn what Pillow raises into an error of ours."""
     try:
         yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large(path) from None
+        raise _describe_bomb(path) from None
     except UnidentifiedImageError:
         raise UnreadableImage(
             path, f"it is not an image of a format that is read: {', '.join(list_formats())}"
@@ -287,7 +287,7 @@ def _pillow(path: Path) -> Iterator[None]:
         raise UnreadableImage(path, str(error) or type(error).__name__) from None
 
 
-def _too_large(path: Path, more: str = "") -> UserError:
+def _describe_bomb(path: Path, more: str = "") -> UserError:
     return UserError(
         f"{path}: has more than {MOST_PIXELS} pixels{more}, like a decompression bomb; shrink or remove it"
     )
@@ -318,10 +318,10 @@ def _check_size(image: Image.Image, path: Path, input: StoredInput) -> None:
     """Check the size that an image has when it is resized as the manifest says."""
     _, height, width = input.shape
     if image.width * image.height > MOST_PIXELS:
-        raise _too_large(path)
-    size = _resized_size(image.size, input.resize) if input.resize else image.size
+        raise _describe_bomb(path)
+    size = _scale_to_shorter_side(image.size, input.resize) if input.resize else image.size
     if size[0] * size[1] > MOST_PIXELS:
-        raise _too_large(path, f" ({size[0]}x{size[1]}) when its shorter side is resized to {input.resize}")
+        raise _describe_bomb(path, f" ({size[0]}x{size[1]}) when its shorter side is resized to {input.resize}")
     cropped = input.resize and size[0] >= width and size[1] >= height
     if size != (width, height) and not cropped:
         advice = "take a larger" if input.resize else "add"
@@ -333,23 +333,23 @@ def _check_size(image: Image.Image, path: Path, input: StoredInput) -> None:
 
 def _to_shape(image: Image.Image, path: Path, input: StoredInput) -> np.ndarray:
     channels, height, width = input.shape
-    image = _deep(image, path) if is_deep_grey(image) else _converted(image, {1: "L", 3: "RGB"}[channels])
+    image = _to_floats(image, path) if is_deep_grey(image) else _convert(image, {1: "L", 3: "RGB"}[channels])
     if input.resize:
-        image = image.resize(_resized_size(image.size, input.resize), Image.Resampling.BILINEAR)
-        image = _centre_crop(image, height, width)
+        image = image.resize(_scale_to_shorter_side(image.size, input.resize), Image.Resampling.BILINEAR)
+        image = _crop_centre(image, height, width)
     if image.size != (width, height):  # its header said otherwise
         raise UnreadableImage(path, f"it is {image.width}x{image.height} pixels when decoded")
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)) if pixels.ndim == 3 else np.stack([pixels] * channels)
 
 
-def _converted(image: Image.Image, mode: str) -> Image.Image:
+def _convert(image: Image.Image, mode: str) -> Image.Image:
     if image.mode in ("LAB", "PA", "La", "RGBa") and mode == "L":
         image = image.convert("RGB")  # Pillow has no direct way
     return image.convert(mode)
 
 
-def _deep(image: Image.Image, path: Path) -> Image.Image:
+def _to_floats(image: Image.Image, path: Path) -> Image.Image:
     """Return a grey image of more than 8 bits in floats, its values as they are stored."""
     pixels = read_unsigned(image).astype(np.float32)
     if not np.isfinite(pixels).all():
@@ -357,7 +357,7 @@ def _deep(image: Image.Image, path: Path) -> Image.Image:
     return Image.fromarray(pixels)
 
 
-def _resized_size(size: tuple[int, int], shorter: int) -> tuple[int, int]:
+def _scale_to_shorter_side(size: tuple[int, int], shorter: int) -> tuple[int, int]:
     """Return the size (width, height) with the shorter side at `shorter` pixels, as torchvision's Resize does."""
     width, height = size
     if width <= height:
@@ -365,6 +365,6 @@ def _resized_size(size: tuple[int, int], shorter: int) -> tuple[int, int]:
     return int(shorter * width / height), shorter
 
 
-def _centre_crop(image: Image.Image, height: int, width: int) -> Image.Image:
+def _crop_centre(image: Image.Image, height: int, width: int) -> Image.Image:
     left, top = round((image.width - width) / 2), round((image.height - height) / 2)
     return image.crop((left, top, left + width, top + height))

@@ -13,41 +13,41 @@ from unlearn_cli.errors import UserError
 OUTSIDE, MISSING = "outside", "missing"
 
 
-def check_paths(names: Strings, root: Path, place: str) -> None:
+def check_paths(names: Strings, root: Path, source: str) -> None:
     """See that all paths are of files below `root`, which is resolved; no symbolic link may lead out of it.
 
     A path whose folder lies there and lists it as a plain file is fine. All others, such as links, are looked at one by
     one. Files are known by 64-bit hashes of their paths: should a missing one be taken for another, reading it tells.
 
     Raises:
-        UserError: the first path that is not; `place` is the table, for the message.
+        UserError: the first path that is not; `source` is the table, for the message.
     """
-    known = _plain_files(_folders(names), root)
-    fault = lru_cache(CHUNK)(lambda name: _fault(name, root))
+    plain_files = _hash_plain_files(_list_folders(names), root)
+    fault = lru_cache(CHUNK)(lambda name: _find_fault(name, root))
     for number, chunk in enumerate(names.chunks()):
         hashes = np.fromiter(map(hash, chunk), dtype=np.int64, count=len(chunk))
-        for position in np.flatnonzero(~_are_among(hashes, known)).tolist():
-            found, row = fault(chunk[position]), number * CHUNK + position
-            if found == OUTSIDE:
-                what = f"the image of row {row} lies outside of its folder; set 'root' to where images lie"
-                raise UserError(f"{place}: {what}")
-            if found == MISSING:
-                raise UserError(f"{place}: row {row}: there is no image {PurePath(chunk[position])} below its folder")
+        for position in np.flatnonzero(~_are_among(hashes, plain_files)).tolist():
+            flaw, row = fault(chunk[position]), number * CHUNK + position
+            if flaw == OUTSIDE:
+                reason = f"the image of row {row} lies outside of its folder; set 'root' to where images lie"
+                raise UserError(f"{source}: {reason}")
+            if flaw == MISSING:
+                raise UserError(f"{source}: row {row}: there is no image {PurePath(chunk[position])} below its folder")
 
 
-def _folders(names: Strings) -> set[str]:
+def _list_folders(names: Strings) -> set[str]:
     """Return the different folders, as they are written, with their last slash."""
     return {name[: name.rfind("/") + 1] for chunk in names.chunks() for name in chunk}
 
 
-def _plain_files(folders: Iterable[str], root: Path) -> np.ndarray:
+def _hash_plain_files(folders: Iterable[str], root: Path) -> np.ndarray:
     """Return the sorted hashes of the paths, as they would be written, of all plain files in those below root."""
-    inside = (folder for folder in folders if _lies_in(_resolved(root / folder), root))
-    paths = (folder + name for folder in inside for name in _listed(root / folder))
+    inside = (folder for folder in folders if _lies_in(_resolve(root / folder), root))
+    paths = (folder + name for folder in inside for name in _list_files(root / folder))
     return np.sort(np.fromiter(map(hash, paths), dtype=np.int64))
 
 
-def _listed(folder: Path) -> Iterator[str]:
+def _list_files(folder: Path) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
             yield from (entry.name for entry in entries if entry.is_file(follow_symlinks=False))
@@ -55,14 +55,14 @@ def _listed(folder: Path) -> Iterator[str]:
         return
 
 
-def _are_among(hashes: np.ndarray, known: np.ndarray) -> np.ndarray:
-    if not len(known):
+def _are_among(hashes: np.ndarray, references: np.ndarray) -> np.ndarray:
+    if not len(references):
         return np.zeros(len(hashes), dtype=bool)
-    return known[np.minimum(np.searchsorted(known, hashes), len(known) - 1)] == hashes
+    return references[np.minimum(np.searchsorted(references, hashes), len(references) - 1)] == hashes
 
 
-def _fault(name: str, root: Path) -> str | None:
-    resolved = _resolved(root / name)
+def _find_fault(name: str, root: Path) -> str | None:
+    resolved = _resolve(root / name)
     if resolved is not None and not _lies_in(resolved, root):
         return OUTSIDE
     return None if resolved is not None and os.path.isfile(resolved) else MISSING
@@ -72,7 +72,7 @@ def _lies_in(path: Path | None, root: Path) -> bool:
     return path is not None and path.is_relative_to(root)
 
 
-def _resolved(path: Path) -> Path | None:
+def _resolve(path: Path) -> Path | None:
     """Return the path that links lead to; None where there is none: it has a NUL, or the links go in a circle."""
     try:
         return path.resolve()

@@ -80,11 +80,11 @@ class TableFile:
         if suffix not in READERS:
             raise UserError(f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}")
         check_file(path, name)
-        self.place, self.reader, self.missing = f"{name}: {path}", READERS[suffix], ["", *(missing or [])]
+        self.location, self.reader, self.missing = f"{name}: {path}", READERS[suffix], ["", *(missing or [])]
         self.arguments: list[Any] = [literal_pattern(path)]
         self.connection = connection or connect([path])
         self.counts: dict[str, int] = {}  # of what is left out, by kind
-        self.layout = inspect_csv(path, self.place) if suffix == ".csv" else None
+        self.layout = inspect_csv(path, self.location) if suffix == ".csv" else None
         self.rewrites_types = suffix == ".jsonl"
         self.types: dict[str, str] = self._csv_types(self.layout) if self.layout else self._types()
         self.formats: Mapping[str, str] = {}  # of dates, by column
@@ -124,7 +124,7 @@ class TableFile:
         for column in types:
             base, _, number = column.rpartition("_")
             if number.isdecimal() and base.lower() in lowered and self._has_twin(base):
-                raise UserError(f"{self.place}: two columns are named '{base}' but for case; rename one of them")
+                raise UserError(f"{self.location}: two columns are named '{base}' but for case; rename one of them")
 
     def _has_twin(self, base: str) -> bool:
         names = (
@@ -140,8 +140,10 @@ class TableFile:
         kinds = ", ".join(f"{quote_literal(column)}: {quote_literal(kind)}" for column, kind in types.items())
         return f"{READERS['.jsonl'][:-1]}, columns={{{kinds}}})"
 
-    def query(self, what: str, values: Sequence[Any] = (), reader: str | None = None) -> duckdb.DuckDBPyConnection:
-        return self.run(f"SELECT {what} FROM {reader or self.reader}", (*values, *self.arguments))
+    def query(
+        self, expressions: str, values: Sequence[Any] = (), reader: str | None = None
+    ) -> duckdb.DuckDBPyConnection:
+        return self.run(f"SELECT {expressions} FROM {reader or self.reader}", (*values, *self.arguments))
 
     def run(self, command: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
         with self._errors():
@@ -155,14 +157,14 @@ class TableFile:
         except duckdb.Error as error:
             if is_out_of_resources(error):
                 raise ResourceError(
-                    f"{self.place}: memory or disk are too little to read it; free some space"
+                    f"{self.location}: memory or disk are too little to read it; free some space"
                 ) from None
-            raise UserError(f"{self.place}{_reason(str(error))}; fix the file or the condition") from None
+            raise UserError(f"{self.location}{_reason(str(error))}; fix the file or the condition") from None
 
-    def arrays(self, what: str, values: Sequence[Any] = ()) -> dict[str, np.ndarray]:
+    def arrays(self, expressions: str, values: Sequence[Any] = ()) -> dict[str, np.ndarray]:
         """Return the columns of a query by their names."""
         with self._errors():
-            return self.query(what, values).fetchnumpy()
+            return self.query(expressions, values).fetchnumpy()
 
     # ------------------------------------------------------------ cells
 
@@ -235,7 +237,7 @@ class TableFile:
         cells = self._cells_of(row, columns, wrong)
         column, cell = next((column, cell) for column, (cell, bad) in cells.items() if bad)
         raise UserError(
-            f"{self.place}:{self._line(row)}: column '{column}' holds text: '{cell[:60]}' is not a number; list the "
+            f"{self.location}:{self._line(row)}: column '{column}' holds text: '{cell[:60]}' is not a number; list the "
             "columns of numbers as 'features', fix the cell, or name what stands for an empty cell as 'missing'"
         )
 
@@ -252,8 +254,8 @@ class TableFile:
         """Return a column as strings; numbers as the file has them, with all digits and leading zeros."""
         return self._strings(self.as_written(column), column, gaps=gaps, reader=self.reader_of([column]))
 
-    def _strings(self, what: str, column: str, *, gaps: bool = False, reader: str | None = None) -> Strings:
-        return pack(self._fetched(self.query(what, reader=reader), column, gaps))
+    def _strings(self, expression: str, column: str, *, gaps: bool = False, reader: str | None = None) -> Strings:
+        return pack(self._fetched(self.query(expression, reader=reader), column, gaps))
 
     def _fetched(self, result: duckdb.DuckDBPyConnection, column: str, gaps: bool) -> Iterator[list[str]]:
         """Yield the cells of one column some at a time: DuckDB reads on as they are fetched."""
@@ -271,7 +273,7 @@ class TableFile:
 
     def _empty(self, column: str, row: int) -> UserError:
         at = f" (line {self._line(row)})" if self.layout else ""
-        return UserError(f"{self.place}: column '{column}' is empty in row {row}{at}; fill it or leave the row out")
+        return UserError(f"{self.location}: column '{column}' is empty in row {row}{at}; fill it or leave the row out")
 
     def _line(self, row: int) -> int:
         assert self.layout is not None
@@ -297,7 +299,7 @@ class TableFile:
 
     def quoted(self, column: str) -> str:
         if column not in self.types:
-            raise UserError(f"{self.place}: there is no column '{column}'; {did_you_mean(column, self.types)}")
+            raise UserError(f"{self.location}: there is no column '{column}'; {did_you_mean(column, self.types)}")
         return '"' + column.replace('"', '""') + '"'
 
     # ------------------------------------------------------------ conditions
@@ -312,7 +314,7 @@ class TableFile:
     def comparable(self, column: str) -> TextColumn | TypedColumn:
         """Return what conditions need to know of a column."""
         self.quoted(column)
-        location = self.place.partition(":")[0] if self.private else self.place
+        location = self.location.partition(":")[0] if self.private else self.location
         if not self.types[column].startswith("VARCHAR"):
             return TypedColumn(location, column, self.types[column])
         # Made anew each time: a cycle with this object would have the connection collected in a forked worker.
@@ -329,11 +331,11 @@ class TableFile:
             facts=self._facts.setdefault(column, {}),
         )
 
-    def _ask(self, what: str, values: Sequence[Any]) -> tuple[Any, ...]:
-        return self.query(what, values).fetchall()[0]
+    def _ask(self, expressions: str, values: Sequence[Any]) -> tuple[Any, ...]:
+        return self.query(expressions, values).fetchall()[0]
 
-    def _compute(self, what: str, values: Sequence[Any]) -> tuple[Any, ...]:
-        return self.run(f"SELECT {what}", values).fetchall()[0]
+    def _compute(self, expressions: str, values: Sequence[Any]) -> tuple[Any, ...]:
+        return self.run(f"SELECT {expressions}", values).fetchall()[0]
 
     def _place_of(self, predicate: str, values: Sequence[Any]) -> str:
         row = self._first_row(predicate, values)

@@ -38,12 +38,14 @@ def apply_steps(records: Records, steps: Sequence[Step], formats: Mapping[str, s
 
 def make_standardiser(steps: Sequence[Step], basis: Records, rows: np.ndarray) -> Callable[[Records], Records] | None:
     """Return what standardises records by fixed numbers, or by those of some rows of `basis`; None if not asked for."""
-    asked = find_standardise(steps)
-    if asked is None:
+    step = find_standardise(steps)
+    if step is None:
         return None
-    fixed = asked.mean is not None and asked.std is not None
-    found = Statistics(np.array(asked.mean), np.array(asked.std)) if fixed else measure_statistics(basis.inputs, rows)
-    return lambda records: replace(records, inputs=StandardisedInputs(records.inputs, found))
+    fixed = step.mean is not None and step.std is not None
+    statistics = (
+        Statistics(np.array(step.mean), np.array(step.std)) if fixed else measure_statistics(basis.inputs, rows)
+    )
+    return lambda records: replace(records, inputs=StandardisedInputs(records.inputs, statistics))
 
 
 def _tokens(inputs: Inputs, tokens: Tokens) -> Inputs:

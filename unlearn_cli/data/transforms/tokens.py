@@ -46,10 +46,10 @@ class TokenInputs:
 def tokenise(texts: Texts, length: int, buckets: int) -> TokenInputs:
     """Number the first `length` words of every cell. The words themselves are not kept."""
     numbers = np.zeros((*texts.cells.shape, length), dtype=np.int32)
-    for place, cell in np.ndenumerate(texts.cells):
+    for position, cell in np.ndenumerate(texts.cells):
         words = WORD.findall(str(cell).lower())[:length]
         if words:  # on the right, so that a network which reads from the left ends with a word
-            numbers[place][-len(words) :] = [hash_word(word, buckets) for word in words]
+            numbers[position][-len(words) :] = [hash_word(word, buckets) for word in words]
     return TokenInputs(numbers)
 
 
