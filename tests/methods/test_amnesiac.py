@@ -7,7 +7,7 @@ from tests.methods.test_bad_teacher import copied
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import amnesiac as module
-from unlearn_cli.methods.amnesiac import amnesiac, wrong_labels
+from unlearn_cli.methods.amnesiac import amnesiac, draw_wrong_labels
 from unlearn_cli.runtime.seeds import Random
 
 
@@ -19,7 +19,7 @@ def weights() -> dict[str, Tensor]:
 
 def test_wrong_labels_are_never_the_true_one_and_uniform_over_the_others() -> None:
     labels = torch.arange(5).repeat(4000)
-    drawn = wrong_labels(labels, 5, Random(0, "t"))
+    drawn = draw_wrong_labels(labels, 5, Random(0, "t"))
     assert not (drawn == labels).any()
     for label in range(5):
         counts = drawn[labels == label].bincount(minlength=5)
@@ -30,13 +30,13 @@ def test_wrong_labels_are_never_the_true_one_and_uniform_over_the_others() -> No
 
 def test_wrong_labels_are_the_same_with_the_same_seed_and_others_with_another() -> None:
     labels = torch.arange(3).repeat(50)
-    first, second, other = (wrong_labels(labels, 3, Random(seed, "t")) for seed in (0, 0, 1))
+    first, second, other = (draw_wrong_labels(labels, 3, Random(seed, "t")) for seed in (0, 0, 1))
     assert torch.equal(first, second)
     assert not torch.equal(first, other)
 
 
 def test_with_two_classes_each_label_is_turned_round() -> None:
-    assert wrong_labels(torch.tensor([0, 1, 1]), 2, Random(0, "t")).tolist() == [1, 0, 0]
+    assert draw_wrong_labels(torch.tensor([0, 1, 1]), 2, Random(0, "t")).tolist() == [1, 0, 0]
 
 
 def test_each_record_keeps_the_wrong_label_that_was_drawn_once_and_retain_keeps_its_own(

@@ -44,13 +44,13 @@ def test_without_forgotten_records_the_loss_is_zero_at_the_first_step(
 ) -> None:
     teachers = Teachers(frozen(weights), frozen(), temperature, torch.zeros(4, dtype=torch.bool))
     x = next(iter(inputs([0, 1, 2, 3]).steps(1)))
-    assert float(teachers.loss(frozen(weights)(x), teachers.wanted(x, 0))) == pytest.approx(0.0, abs=1e-6)
-    assert float(teachers.loss(frozen(seed=9)(x), teachers.wanted(x, 0))) > 0.1
+    assert float(teachers.loss(frozen(weights)(x), teachers.distributions(x, 0))) == pytest.approx(0.0, abs=1e-6)
+    assert float(teachers.loss(frozen(seed=9)(x), teachers.distributions(x, 0))) > 0.1
 
 
 def test_all_forgotten_records_get_the_random_teachers_distribution(weights: dict[str, Tensor]) -> None:
     incompetent, x = frozen(), torch.randn(7, 2)
-    wanted = Teachers(frozen(weights), incompetent, 1.0, None).wanted(x, 7)
+    wanted = Teachers(frozen(weights), incompetent, 1.0, None).distributions(x, 7)
     assert torch.equal(wanted, incompetent(x).softmax(dim=1))
 
 
@@ -58,7 +58,7 @@ def test_a_mixed_batch_takes_each_part_from_its_teacher_and_temperature_divides_
     weights: dict[str, Tensor],
 ) -> None:
     original, incompetent, x = frozen(weights), frozen(), torch.randn(6, 2)
-    wanted = Teachers(original, incompetent, 3.0, None).wanted(x, 2)
+    wanted = Teachers(original, incompetent, 3.0, None).distributions(x, 2)
     torch.testing.assert_close(wanted[:2], (incompetent(x[:2]) / 3).softmax(dim=1))
     torch.testing.assert_close(wanted[2:], (original(x[2:]) / 3).softmax(dim=1))
 
@@ -66,7 +66,7 @@ def test_a_mixed_batch_takes_each_part_from_its_teacher_and_temperature_divides_
 def test_corrected_teachers_avoid_the_originals_class_and_lost_classes(weights: dict[str, Tensor]) -> None:
     original, x = frozen(weights), next(iter(inputs([0, 1, 2, 3]).steps(1)))
     lost = torch.tensor([False, True, False, False])
-    wanted = Teachers(original, frozen(), 1.0, lost).wanted(x, 30)
+    wanted = Teachers(original, frozen(), 1.0, lost).distributions(x, 30)
     assert bool((wanted[:, 1] == 0).all())
     assert bool((wanted[:30].gather(1, original(x[:30]).argmax(dim=1, keepdim=True)) == 0).all())
     torch.testing.assert_close(wanted.sum(dim=1), torch.ones(len(x)))
@@ -139,10 +139,10 @@ def test_frozen_batch_norm_keeps_its_statistics() -> None:
 
 def test_lost_classes_are_those_of_which_retain_has_hardly_a_record(weights: dict[str, Tensor]) -> None:
     original = frozen(weights)
-    lost, all_lost = module.lost_classes(original, inputs([0, 3]), inputs([1, 2]))
+    lost, all_lost = module.find_lost_classes(original, inputs([0, 3]), inputs([1, 2]))
     assert lost.tolist() == [True, False, False, True]
     assert all_lost
-    lost, all_lost = module.lost_classes(original, inputs([0], n=50), inputs([0, 1, 2], n=400))
+    lost, all_lost = module.find_lost_classes(original, inputs([0], n=50), inputs([0, 1, 2], n=400))
     assert lost.tolist() == [False] * 4
     assert not all_lost
 
@@ -166,10 +166,10 @@ def test_every_class_lost_counts_as_none() -> None:
     constant = nn.Linear(2, 4).requires_grad_(False)
     constant.weight.zero_()
     constant.bias.copy_(torch.tensor([0.0, 0.0, 1.0, 0.0]))
-    lost, _ = module.lost_classes(constant, inputs([0]), inputs([1], n=10))
+    lost, _ = module.find_lost_classes(constant, inputs([0]), inputs([1], n=10))
     assert lost.tolist() == [False, False, True, False]
     only = nn.Sequential(constant, nn.Linear(4, 1)).requires_grad_(False)
-    lost, all_lost = module.lost_classes(only, inputs([0]), inputs([1], n=10))
+    lost, all_lost = module.find_lost_classes(only, inputs([0]), inputs([1], n=10))
     assert lost.tolist() == [False]
     assert not all_lost
 
@@ -178,7 +178,7 @@ def test_with_one_class_left_every_record_is_to_get_it() -> None:
     """That is what a network retrained on that class alone would say."""
     teacher = nn.Linear(2, 2).requires_grad_(False)
     teachers = module.Teachers(teacher, nn.Linear(2, 2).requires_grad_(False), 1.0, torch.tensor([True, False]))
-    wanted = teachers.wanted(torch.randn(6, 2), 3)
+    wanted = teachers.distributions(torch.randn(6, 2), 3)
     assert wanted.tolist() == [[0.0, 1.0]] * 6
 
 
@@ -199,7 +199,7 @@ def test_teachers_asked_once_about_each_record_teach_what_they_teach_when_asked_
     students, asked = [], []
     for kept in (True, False):
         student, original = copied(weights), frozen(weights)
-        monkeypatch.setattr(module, "worth_keeping", lambda *_, kept=kept: kept)
+        monkeypatch.setattr(module, "should_store_targets", lambda *_, kept=kept: kept)
         calls: list[int] = []
         original.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         settings = {"impair_steps": 60, "repair_steps": 40, "batch_norm": "frozen"}
@@ -214,6 +214,6 @@ def test_teachers_asked_once_about_each_record_teach_what_they_teach_when_asked_
 @pytest.mark.parametrize(("steps", "kept"), [(1, False), (100, True)])
 def test_teachers_are_asked_once_if_the_steps_read_each_record_and_it_stays_the_same(steps: int, kept: bool) -> None:
     forget, retain = inputs([0]), inputs([1, 2])
-    assert module.worth_keeping(forget, retain, steps) == kept
+    assert module.should_store_targets(forget, retain, steps) == kept
     changing = UnlabelledBatches(replace(retain.batches, augmentations=(HorizontalFlip(),)))
-    assert not module.worth_keeping(forget, changing, steps)
+    assert not module.should_store_targets(forget, changing, steps)

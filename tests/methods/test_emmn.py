@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.learning.training import predict_outputs
 from unlearn_cli.methods import emmn as module
-from unlearn_cli.methods.emmn import corrected, emmn, impair
+from unlearn_cli.methods.emmn import correct_targets, emmn, impair
 from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.seeds import Random
 
@@ -73,8 +73,8 @@ def test_it_asks_for_no_data() -> None:
 
 def test_corrected_targets_equal_a_hand_computation() -> None:
     outputs = torch.tensor([[0.5, 0.2, 0.3], [0.25, 0.25, 0.5]]).log()
-    assert corrected(outputs, [0]).flatten().tolist() == pytest.approx([0, 0.4, 0.6, 0, 1 / 3, 2 / 3])
-    assert corrected(outputs, [0, 2]).flatten().tolist() == pytest.approx([0, 1, 0, 0, 1, 0])
+    assert correct_targets(outputs, [0]).flatten().tolist() == pytest.approx([0, 0.4, 0.6, 0, 1 / 3, 2 / 3])
+    assert correct_targets(outputs, [0, 2]).flatten().tolist() == pytest.approx([0, 1, 0, 0, 1, 0])
 
 
 def test_the_paper_s_noise_is_labelled_with_its_class_and_maximises_the_error_of_the_forgotten_alone(

@@ -11,7 +11,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.learning.generator import Memory
 from unlearn_cli.learning.training import predict_outputs
 from unlearn_cli.methods import gkt as module
-from unlearn_cli.methods.gkt import disagreement, gkt, mixed, passes, student_loss, unlikeness
+from unlearn_cli.methods.gkt import disagreement, gkt, mix_in_memory, pass_gate, student_loss, unlikeness
 from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.seeds import Random
 
@@ -100,18 +100,18 @@ def test_the_gate_keeps_what_is_improbable_for_every_forgotten_class(classes: li
     """The authors' gate always looks at column 0 (methods.md 3.6, G1)."""
     probabilities = np.exp(OUTPUTS.numpy()) / np.exp(OUTPUTS.numpy()).sum(axis=1, keepdims=True)
     by_hand = [i for i in range(4) if max(probabilities[i, c] for c in classes) < 0.012]
-    assert passes(OUTPUTS, classes, 0.012).nonzero().flatten().tolist() == by_hand == kept
+    assert pass_gate(OUTPUTS, classes, 0.012).nonzero().flatten().tolist() == by_hand == kept
 
 
 def test_without_gate_or_forgotten_class_all_pass() -> None:
-    assert passes(OUTPUTS, [0], None).all()
-    assert passes(OUTPUTS, [], 0.01).all()
+    assert pass_gate(OUTPUTS, [0], None).all()
+    assert pass_gate(OUTPUTS, [], 0.01).all()
 
 
 def test_a_class_just_below_the_gate_passes_and_one_at_it_does_not() -> None:
     outputs = torch.tensor([[0.5, 0.5]]).log()
-    assert not passes(outputs, [0], 0.5).any()
-    assert passes(outputs, [0], 0.5001).all()
+    assert not pass_gate(outputs, [0], 0.5).any()
+    assert pass_gate(outputs, [0], 0.5001).all()
 
 
 def test_corrected_targets_are_zero_for_the_forgotten_and_renormalised_for_the_others() -> None:
@@ -164,7 +164,7 @@ def test_a_gate_that_lets_nothing_pass_leaves_the_student_as_it_was(
     curves = {curve.name: curve.values for curve in run.curves}
     assert curves["passed"] == [0.0] * 7
     assert curves["student_loss"] == [None] * 7
-    assert capsys.readouterr().err.count("began anew") == 2
+    assert capsys.readouterr().err.count("was renewed") == 2
 
 
 def test_the_student_is_in_train_mode_and_the_teacher_in_eval_mode_at_every_step(
@@ -226,11 +226,13 @@ def test_the_steps_do_not_grow_with_the_classes(teacher: nn.Module, classes: lis
 def test_a_batch_of_the_student_has_the_share_of_earlier_samples() -> None:
     random, memory = Random(0, "t"), Memory(10, (1,), torch.device("cpu"))
     memory.add(torch.full((10, 1), -1.0))
-    batch = mixed(torch.arange(8.0)[:, None], memory, 3, random).flatten().tolist()
+    batch = mix_in_memory(torch.arange(8.0)[:, None], memory, 3, random).flatten().tolist()
     assert batch[5:] == [-1.0] * 3
     assert len(set(batch[:5])) == 5
     assert min(batch[:5]) >= 0
-    assert torch.equal(mixed(torch.ones(2, 1), Memory(0, (1,), torch.device("cpu")), 1, random), torch.ones(2, 1))
+    assert torch.equal(
+        mix_in_memory(torch.ones(2, 1), Memory(0, (1,), torch.device("cpu")), 1, random), torch.ones(2, 1)
+    )
 
 
 def test_images_and_batch_norm_work_at_the_smallest_size() -> None:
@@ -268,7 +270,7 @@ def test_attention_is_left_out_by_default_with_batch_norm_alone(
 def test_a_single_sample_that_passes_is_too_few_for_batch_norm(
     teacher: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "passes", lambda outputs, *_: torch.arange(len(outputs)) == 3)
+    monkeypatch.setattr(module, "pass_gate", lambda outputs, *_: torch.arange(len(outputs)) == 3)
     student = network()
     before = student.state_dict()["0.weight"].clone()
     taught(teacher, [0], student, gate=0.01, memory_size=0, cycles=3)

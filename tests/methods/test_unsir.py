@@ -11,6 +11,7 @@ from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
 from unlearn_cli.learning.noise import Noise
+from unlearn_cli.learning.proxies import still_recognised
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import unsir as module
 from unlearn_cli.methods.unsir import unsir
@@ -209,10 +210,10 @@ def test_proxies_are_retain_records_that_the_original_takes_for_the_class(weight
     original = network()
     original.load_state_dict(weights)
     original.requires_grad_(False)
-    proxies, labels = module.class_proxies(original, blobs([0, 1]), [2, 3], Random(0, "t"))
+    proxies, labels = module.make_proxies(original, blobs([0, 1]), [2, 3], Random(0, "t"))
     assert set(labels.tolist()) <= {2, 3}
     assert torch.equal(original(proxies).argmax(dim=1), labels)
-    assert module.still_recognised(original, proxies, labels, [2, 3]) == 1.0
+    assert still_recognised(original, proxies, labels, [2, 3], 0.3) == 1.0
 
 
 def test_a_class_without_proxies_does_not_count_as_forgotten(capsys: pytest.CaptureFixture[str]) -> None:
@@ -221,13 +222,15 @@ def test_a_class_without_proxies_does_not_count_as_forgotten(capsys: pytest.Capt
 
     model = nn.Module()
     model.forward = constant
-    proxies, labels = module.class_proxies(model, blobs([0, 1]), [2], Random(0, "t"))
+    proxies, labels = module.make_proxies(model, blobs([0, 1]), [2], Random(0, "t"))
     assert len(labels) == 0
     assert "nothing shows when it is forgotten" in capsys.readouterr().err
-    assert module.still_recognised(model, proxies, labels, [2]) == 1.0
-    assert module.still_recognised(model, proxies, torch.tensor([], dtype=torch.long), [0, 2]) == 1.0
+    assert still_recognised(model, proxies, labels, [2], 0.3) == 1.0
+    assert still_recognised(model, proxies, torch.tensor([], dtype=torch.long), [0, 2], 0.3) == 1.0
 
 
 def test_many_classes_share_noise_and_proxies() -> None:
-    sizes = {count: (module.a_class(32, count), module.a_class(64, count)) for count in (1, 2, 4, 8, 20, 1000)}
+    sizes = {
+        count: (module.size_per_class(32, count), module.size_per_class(64, count)) for count in (1, 2, 4, 8, 20, 1000)
+    }
     assert sizes == {1: (32, 64), 2: (32, 64), 4: (32, 32), 8: (16, 16), 20: (8, 8), 1000: (8, 8)}

@@ -1,21 +1,21 @@
-"""Learned noise: inputs that a network gets as wrong (or as right) as it can for a class; for `noise`, unsir and emmn.
+"""Learned noise: inputs on which a network's loss for a class is as large (or small) as possible.
 
-Idea: optimise the pixels N, never the weights, so that the network's loss for class c is largest or smallest on them.
+Used by `unlearn-cli noise`, `unsir` and `emmn`. Idea: optimise the pixels N, never the weights.
 
     maximize: J(N) = -CE(M(N), c) + lambda R(N)        minimize: J(N) = CE(M(N), c) + lambda R(N)
 
 with R the mean over the batch of 3072 times the mean square of a sample's numbers: for 3x32x32 images the sum of
-squares that the authors' code uses, and the same pull on every number for any other size.
+squares of the authors' code; for any other size every number is pulled to 0 as strongly.
 
 Source: Tarun et al., Fast Yet Effective Machine Unlearning (arXiv 2111.08947), section IV; Chundawat et al., Zero-Shot
 Machine Unlearning (arXiv 2201.05629), for the minimising kind. Needs the network and the class numbers, no data.
-Warning: the noise lies in the normalised input space and is not clamped: it is no picture of a training image.
+Warning: the noise is in the normalised input space and is not clamped: it is not a picture of a training image.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.errors import UserError
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import show_samples
 from unlearn_cli.runtime.seeds import Random
@@ -36,7 +37,7 @@ CHUNK = 256  # samples that go through the network at once; they do not influenc
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise for several classes: `samples` (K, B, *shape) in normalised space, `classes` (K,) the classes' numbers."""
+    """Noise for several classes: `samples` (K, B, *shape) in normalised space, `classes` (K,) their numbers."""
 
     samples: Tensor
     classes: list[int]
@@ -56,15 +57,21 @@ def learn_noise(
     input_shape: tuple[int, ...],
     random: Random,
     *,
-    kind: Literal["maximize", "minimize"] = "maximize",
-    steps: NonNegativeInt = 40,
-    size: PositiveInt = 256,
-    lr: PositiveFloat = 0.1,
-    regularisation: NonNegativeFloat = 0.1,
-    init: Literal["normal", "uniform"] = "normal",
-    smoothing: NonNegativeFloat = 0.0,
+    kind: Annotated[
+        Literal["maximize", "minimize"], Doc("maximise the network's loss for the class, or minimise it")
+    ] = "maximize",
+    steps: Annotated[NonNegativeInt, Doc("optimisation steps")] = 40,
+    size: Annotated[PositiveInt, Doc("noise samples per class")] = 256,
+    lr: Annotated[PositiveFloat, Doc("learning rate of Adam on the samples")] = 0.1,
+    regularisation: Annotated[NonNegativeFloat, Doc("lambda, which pulls the samples towards 0")] = 0.1,
+    init: Annotated[
+        Literal["normal", "uniform"], Doc("distribution of the first samples, of mean 0 and variance 1")
+    ] = "normal",
+    smoothing: Annotated[
+        NonNegativeFloat, Doc("standard deviation of the noise that is added to the samples in each step")
+    ] = 0.0,
 ) -> Noise:
-    """Learn `size` samples for every class, all at once: the steps do not grow in number with the classes."""
+    """Learn `size` samples for every class, all at once: the number of steps does not grow with the classes."""
     samples, labels = start_noise(forget_classes, input_shape, random, size, init)
     learned, curve = optimise_samples(
         original,
@@ -100,8 +107,8 @@ def optimise_samples(
     """Minimise J over the samples (B, *shape) with Adam; return each one's best state, and the curve of the mean of J.
 
     The network is used in eval mode with its weights frozen: they and its buffers are the same afterwards. With
-    `smoothing` the network sees the samples with normal noise of that standard deviation added, anew in each step, so
-    that what is found is a region and not an adversarial point.
+    `smoothing` normal noise of that standard deviation is added to the samples, anew in each step, so that the result
+    is a region and not an adversarial point.
     """
     samples = samples.detach().clone().requires_grad_()
     best, lowest = samples.detach().clone(), torch.full((len(samples),), torch.inf, device=samples.device)
@@ -146,7 +153,7 @@ def objective(
 
 
 def check_depends(outputs: Tensor) -> None:
-    """Refuse a frozen network whose outputs do not follow its samples smoothly: nothing can be learned on them.
+    """Refuse a frozen network whose outputs are not differentiable in its samples: no sample can be learned.
 
     Raises:
         UserError: no gradient reaches the samples.
@@ -183,7 +190,7 @@ def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
     """Read noise that `unlearn-cli noise` wrote.
 
     Raises:
-        UserError: it is no such file, or made for other inputs.
+        UserError: the file is not such noise, or it is for inputs of another shape.
     """
     facts = safetensors_header.read(path).metadata
     try:
@@ -192,7 +199,7 @@ def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
         noise = Noise(samples, json.loads(facts["classes"]), facts["kind"], json.loads(facts["curve"]), {})
         _check_noise(noise)
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError):
-        raise UserError(f"{path}: is no file of noise; 'unlearn-cli noise' makes one") from None
+        raise UserError(f"{path}: is not a file of noise; 'unlearn-cli noise' writes one") from None
     if tuple(samples.shape[2:]) != input_shape:
         shape = list(samples.shape[2:])
         raise UserError(f"{path}: is noise of shape {shape}, but input.shape is {list(input_shape)}; make new noise")

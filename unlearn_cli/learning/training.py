@@ -1,21 +1,20 @@
-"""The ordinary training loop, and the small pieces that every method which trains shares."""
+"""The ordinary training loop, and the parts that the methods that train share."""
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
+from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer, Schedule
 from unlearn_cli.runtime.processes import is_distributed
 from unlearn_cli.runtime.progress import track
 
 TaskLoss = Callable[[Tensor, Tensor], Tensor]
-BatchNorm = Literal["batch", "frozen"]
-Schedule = Literal["constant", "cosine", "one_cycle"]
 
 
 def fit(
@@ -23,12 +22,12 @@ def fit(
     train: Batches,
     task_loss: TaskLoss,
     *,
-    epochs: PositiveInt = 20,
-    optimizer: Literal["adam", "sgd"] = "adam",
-    lr: PositiveFloat = 2e-3,
-    weight_decay: NonNegativeFloat = 0.0,
-    momentum: NonNegativeFloat = 0.9,
-    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle",
+    epochs: Annotated[PositiveInt, Doc("epochs over the records")] = 20,
+    optimizer: Annotated[Optimizer, Doc("Adam, or SGD with Nesterov momentum")] = "adam",
+    lr: Annotated[PositiveFloat, Doc("highest learning rate of the schedule")] = 2e-3,
+    weight_decay: Annotated[NonNegativeFloat, Doc("weight decay; with Adam decoupled (AdamW)")] = 0.0,
+    momentum: Annotated[NonNegativeFloat, Doc("momentum of SGD; Adam ignores it")] = 0.9,
+    schedule: Annotated[Schedule, Doc("course of the learning rate over the steps")] = "one_cycle",
 ) -> nn.Module:
     """Train all weights of a network and return it. `unlearn-cli train` reads its settings from this signature."""
     stepper = make_optimizer(model, optimizer, lr, weight_decay, momentum)
@@ -45,7 +44,7 @@ def fit(
 
 
 def make_optimizer(
-    model: nn.Module, name: Literal["adam", "sgd"], lr: float, weight_decay: float = 0.0, momentum: float = 0.0
+    model: nn.Module, name: Optimizer, lr: float, weight_decay: float = 0.0, momentum: float = 0.0
 ) -> torch.optim.Optimizer:
     """Build SGD with Nesterov momentum, or Adam with decoupled weight decay (plain Adam when that is 0)."""
     if name == "sgd":
@@ -63,8 +62,8 @@ def make_optimizer(
 def lr_factor(schedule: Schedule, done: float) -> float:
     """Return the factor on the learning rate when the share `done` of the steps is done.
 
-    cosine falls from 1 to 0 along a cosine; one_cycle (Smith 2018, arXiv 1803.09820) rises linearly over the first 30 %
-    before that.
+    cosine falls from 1 to 0 along a cosine; one_cycle (Smith 2018, arXiv 1803.09820) first rises linearly over 30 % of
+    the steps.
     """
     warmup = 0.3 if schedule == "one_cycle" else 0.0
     if schedule == "constant":
@@ -80,7 +79,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def set_training_mode(model: nn.Module, batch_norm: BatchNorm) -> None:
-    """Set train mode (dropout on); with `frozen`, batch norm uses the statistics that it has and keeps them."""
+    """Set train mode (dropout on); with `frozen`, batch norm uses its running statistics and does not update them."""
     model.train()
     if batch_norm == "frozen":
         for module in model.modules():
@@ -105,7 +104,7 @@ class LabelStatistics:
 
 
 def label_statistics(targets: Tensor) -> LabelStatistics:
-    """Describe standardised targets (n,); of a single one the standard deviation is 0."""
+    """Describe standardised targets (n,); the standard deviation of a single one is 0."""
     numbers = targets.double()
     std = float(numbers.std()) if len(numbers) > 1 else 0.0
     return LabelStatistics(float(numbers.mean()), std, float(numbers.min()), float(numbers.max()))
@@ -113,6 +112,6 @@ def label_statistics(targets: Tensor) -> LabelStatistics:
 
 @torch.no_grad()
 def predict_outputs(model: nn.Module, inputs: Iterable[Tensor]) -> Tensor:
-    """Return what the network, in eval mode, says of the samples of these batches (n, K)."""
+    """Return the network's outputs (n, K) for the samples of these batches, in eval mode."""
     model.eval()
     return torch.cat([model(x).float() for x in inputs])

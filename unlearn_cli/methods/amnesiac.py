@@ -1,20 +1,20 @@
-"""Amnesiac unlearning by relabelling: train on forget with wrong labels, once drawn at random, and on retain.
+"""Amnesiac unlearning by relabelling: train on forget with wrong labels, drawn once at random, and on retain.
 
     y'(x) ~ uniform over the K - 1 classes other than y(x), for records of forget
     impair:  theta <- Adam steps on CE over {(x, y'(x))} and retain, in the same batches
-    repair:  theta <- Adam steps on CE over retain alone (a new optimizer; lr falls to 0)
+    repair:  theta <- Adam steps on CE over retain only (a new optimizer; lr falls to 0)
 
-Source: Graves, Nagisetty, Ganesh: Amnesiac Machine Learning, arXiv 2010.10981 (the variant that relabels), as the
-baseline of Chundawat et al., arXiv 2205.08096, has it. Needs labelled `forget` and `retain`.
-Warning: without repair steps the network is worse than chance on the forgotten records, which tells who was forgotten.
+Source: Graves, Nagisetty, Ganesh: Amnesiac Machine Learning, arXiv 2010.10981 (the variant that relabels), as used as
+a baseline by Chundawat et al., arXiv 2205.08096. Needs labelled `forget` and `retain`.
+Warning: without repair steps the network is worse than chance on the forgotten records, which reveals who they are.
 
-Two things differ from the source by default, as in `bad_teacher`: the repair phase (a network that never saw a record
-still gets many of its kind right; a class that retain lacks needs less impairing and less repair than single records,
-which come back with the others of their class unless the weights are shaken hard), and the forgotten records' share of
-a batch.
+Two defaults differ from the source, as in `bad_teacher`: the repair phase, and the share of forgotten records in a
+batch. A network that never saw a record still gets many of its kind right, so the accuracy on them must be repaired. A
+class that retain lacks needs fewer steps of both phases than single records: these return with the others of their
+class unless the impair phase changes the weights strongly.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.learning.training import BatchNorm, set_learning_rate, set_training_mode
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.learning.training import set_learning_rate, set_training_mode
+from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
 
@@ -39,21 +39,27 @@ def amnesiac(
     num_classes: int,
     random: Random,
     *,
-    impair_steps: PositiveInt = 60,
-    impair_lr: PositiveFloat | None = None,
-    repair_steps: NonNegativeInt | None = None,
-    repair_lr: PositiveFloat | None = None,
-    retain_share: Fraction = 1.0,
-    forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25,
-    batch_norm: Literal["batch", "frozen"] = "batch",
+    impair_steps: Annotated[PositiveInt, Doc("steps on relabelled and retain records")] = 60,
+    impair_lr: Annotated[
+        PositiveFloat | None, Doc("learning rate; null: 0.003 if retain lacks the forgotten classes, else 0.009")
+    ] = None,
+    repair_steps: Annotated[
+        NonNegativeInt | None,
+        Doc("steps on retain; null: 120 if retain lacks the forgotten classes, else 6 epochs, at least 150"),
+    ] = None,
+    repair_lr: Annotated[
+        PositiveFloat | None,
+        Doc("first learning rate of the repair; null: 0.001 if retain lacks the forgotten classes, else 0.003"),
+    ] = None,
+    retain_share: Annotated[Fraction, Doc("share of the retain records that is used")] = 1.0,
+    forget_share: Annotated[
+        Annotated[float, Field(gt=0, le=0.9)] | None,
+        Doc("share of forgotten records in an impair batch, at least their share of the data; null: that share"),
+    ] = 0.25,
+    batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
-    """Impair with the wrong labels, then repair on retain, of which `retain_share` is used.
-
-    If retain has no records of the forgotten classes, `impair_lr` is 0.003, `repair_steps` 120, `repair_lr` 0.001
-    unless given; else 0.009, 6 epochs of retain (at least 150 steps), 0.003. Forgotten records come so often that they
-    are about `forget_share` of an impair batch, never less often than the data has them; null: as often as that.
-    """
-    relabelled = forget.relabelled(wrong_labels(forget.targets, num_classes, random))
+    """Impair with the wrong labels, then repair on retain."""
+    relabelled = forget.relabelled(draw_wrong_labels(forget.targets, num_classes, random))
     all_lost = not bool(torch.isin(forget.targets, retain.targets).any())
     retain = retain.share(retain_share)
     if repair_steps is None:
@@ -63,7 +69,7 @@ def amnesiac(
     return model
 
 
-def wrong_labels(labels: Tensor, num_classes: int, random: Random) -> Tensor:
+def draw_wrong_labels(labels: Tensor, num_classes: int, random: Random) -> Tensor:
     """Return for each label another one, drawn uniformly from the other classes."""
     return (labels + 1 + random.integers(num_classes - 1, len(labels))) % num_classes
 
@@ -90,7 +96,7 @@ def impair(
 
 
 def repair(model: nn.Module, retain: Batches, num_steps: int, lr: float, batch_norm: BatchNorm) -> None:
-    """Train on retain alone, with a new optimizer and a learning rate that falls linearly to 0."""
+    """Train on retain only, with a new optimizer and a learning rate that falls linearly to 0."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     set_training_mode(model, batch_norm)
     steps = track(retain.steps(num_steps), "repair", model, optimizer)

@@ -1,7 +1,8 @@
-"""EMMN: error-minimising and error-maximising noise. Makes a network forget whole classes without any data.
+"""EMMN: error-minimising and error-maximising noise makes a network forget whole classes without any data.
 
-Idea: noise that the original is sure of stands in for the records of its class, and noise that it finds as unlike a
-class as can be marks what must be overwritten; the network is trained on both to keep the other classes and to lose F.
+Idea: noise on which the original's loss for a class is minimal stands in for the records of that class, and noise on
+which it is maximal marks what must be overwritten. The network is trained on both, to keep the other classes and to
+lose the forgotten classes F.
 
     minimising:  N_c = argmin_N  CE(M(N), c) + lambda R(N)        for each class c     (M frozen, in eval mode)
     maximising:  N_c = argmin_N -CE(M(N), c) + lambda R(N)        for each class c of F, labelled c
@@ -10,19 +11,19 @@ class as can be marks what must be overwritten; the network is trained on both t
 
 Source: Chundawat et al., Zero-Shot Machine Unlearning, arXiv 2201.05629, section III. Needs no data at all: the
 network, its input's shape and the class numbers.
-Warning: whole classes only. It changes what the network answers more than what it has learned: its features, made with
-records of F, remain, and an attack that trains on them may find much of F again.
+Warning: whole classes only. It changes the network's outputs more than its features: these were learned with records
+of F, and an attack that trains on them may recover much of F.
 
-The paper's targets are labels (`targets: labels`): there is minimising noise of the kept classes alone, labelled, and
-as much maximising noise of each class of F. Without real records to repair them that wrecks the kept classes before F
-is forgotten. Beyond the paper, by default: corrected soft targets, minimising noise for F as well and little maximising
-noise (as much as of the other: up to 3 % of F left and 7 to 20 points lost on Fashion-MNIST); noise that is still taken
-for its class when it is jittered (`smoothing`); and rounds that are repeated until the network no longer recognises
-held-out minimising noise of F, which it was not trained on.
+The paper's targets are labels (`targets: labels`): minimising noise of the retained classes only, labelled, and as much
+maximising noise of each class of F. Without real records for a repair, that destroys the retained classes before F is
+forgotten. Our defaults differ: corrected soft targets, minimising noise for F as well and little maximising noise (as
+much as of the other kind left up to 3 % of F and cost 7 to 20 points on Fashion-MNIST); noise that keeps its class when
+it is jittered (`smoothing`); and rounds that are repeated until the network no longer recognises held-out minimising
+noise of F, on which it was not trained.
 """
 
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -30,17 +31,17 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from torch import Tensor, nn
 
 from unlearn_cli.learning.noise import CHUNK, learn_noise
+from unlearn_cli.learning.proxies import still_recognised
 from unlearn_cli.learning.training import lr_factor, predict_outputs, set_learning_rate, set_training_mode
-from unlearn_cli.methods.unsir import still_recognised
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import default_batch_size, note
 from unlearn_cli.runtime.seeds import Random
 
 SUMMARY = "noise stands in for every class; no data"
 TASK = "classification"
-HELD_OUT = 64  # samples of each forgotten class that tell when it is forgotten
-RECOGNISED = 0.1  # the probability of its class above which one counts as still recognised
+HELD_OUT = 64  # samples of each forgotten class on which it is tested whether it is forgotten
+RECOGNISED = 0.1  # the probability of its class above which a sample counts as still recognised
 
 
 def emmn(
@@ -51,27 +52,30 @@ def emmn(
     input_shape: tuple[int, ...],
     random: Random,
     *,
-    targets: Literal["labels", "corrected"] = "corrected",
-    noise_steps: NonNegativeInt = 40,
-    noise_size: PositiveInt = 128,
-    maximizing_size: NonNegativeInt = 8,
-    noise_lr: PositiveFloat = 0.05,
-    regularisation: NonNegativeFloat = 1e-4,
-    smoothing: NonNegativeFloat = 0.5,
-    impair_steps: PositiveInt = 200,
-    impair_lr: PositiveFloat = 1e-3,
-    batch_size: PositiveInt | None = None,
-    schedule: Literal["constant", "cosine"] = "cosine",
-    batch_norm: Literal["batch", "frozen"] = "frozen",
-    rounds: PositiveInt = 3,
-    proxies_left: Fraction = 0.02,
+    targets: Annotated[
+        Literal["labels", "corrected"], Doc("targets of the noise: its label, or the original's outputs without F")
+    ] = "corrected",
+    noise_steps: Annotated[NonNegativeInt, Doc("optimisation steps of the noise")] = 40,
+    noise_size: Annotated[PositiveInt, Doc("minimising noise samples per class")] = 128,
+    maximizing_size: Annotated[NonNegativeInt, Doc("maximising noise samples per forgotten class")] = 8,
+    noise_lr: Annotated[PositiveFloat, Doc("learning rate of Adam on the noise")] = 0.05,
+    regularisation: Annotated[NonNegativeFloat, Doc("lambda, which pulls the noise towards 0")] = 1e-4,
+    smoothing: Annotated[
+        NonNegativeFloat, Doc("standard deviation of the jitter that is added to the noise in each of its steps")
+    ] = 0.5,
+    impair_steps: Annotated[PositiveInt, Doc("training steps per round")] = 200,
+    impair_lr: Annotated[PositiveFloat, Doc("highest learning rate of a round")] = 1e-3,
+    batch_size: Annotated[PositiveInt | None, Doc("noise samples per training step; null: --batch-size")] = None,
+    schedule: Annotated[Literal["constant", "cosine"], Doc("course of the learning rate in a round")] = "cosine",
+    batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "frozen",
+    rounds: Annotated[PositiveInt, Doc("largest number of rounds")] = 3,
+    proxies_left: Annotated[
+        Fraction, Doc("share of held-out noise of every forgotten class that may still be recognised at the end")
+    ] = 0.02,
 ) -> nn.Module:
-    """Train on `noise_size` samples a class for `impair_steps`, and again until held-out noise is not recognised.
+    """Train on the noise in rounds, until held-out noise is not recognised.
 
-    Each class of F has `maximizing_size` samples of the other noise beside them. There are at most `rounds` rounds; the
-    network is taken to have forgotten when at most `proxies_left` of the held-out noise of every class of F is still
-    recognised. `batch_norm` frozen keeps the statistics of data, which noise has not. `batch_size`
-    is that of `--batch-size` unless given.
+    `batch_norm` is frozen by default because it keeps the statistics of data, which noise does not have.
     """
     learn = partial(
         learn_noise,
@@ -86,7 +90,7 @@ def emmn(
     likeness = learn(forget_classes=list(range(num_classes)), kind="minimize", size=noise_size + HELD_OUT).samples
     held_out = likeness[forget_classes, noise_size:].flatten(0, 1)
     held_out_labels = torch.tensor(forget_classes, device=held_out.device).repeat_interleave(HELD_OUT)
-    x, y = minimising(original, likeness[:, :noise_size], forget_classes, targets)
+    x, y = select_minimising(original, likeness[:, :noise_size], forget_classes, targets)
     if maximizing_size:
         worst = learn(forget_classes=forget_classes, kind="maximize", size=maximizing_size)
         x_worst, labels = worst.labelled(x.device)
@@ -99,22 +103,23 @@ def emmn(
     return model
 
 
-def minimising(
+def select_minimising(
     original: nn.Module, likeness: Tensor, forget_classes: list[int], targets: Literal["labels", "corrected"]
 ) -> tuple[Tensor, Tensor]:
     """Return the minimising noise to train on (n, *shape), given as (K, B, *shape), and its targets (n, K).
 
-    With labels there is none of the classes to forget: it would teach them.
+    With labels there is none of the forgotten classes: it would teach them.
     """
     num_classes, size = likeness.shape[:2]
     if targets == "corrected":
         x = likeness.flatten(0, 1)
-        return x, corrected(predict_outputs(original, x.split(CHUNK)), forget_classes)
-    kept = [number for number in range(num_classes) if number not in forget_classes]
-    return likeness[kept].flatten(0, 1), torch.eye(num_classes, device=likeness.device)[kept].repeat_interleave(size, 0)
+        return x, correct_targets(predict_outputs(original, x.split(CHUNK)), forget_classes)
+    retained = [number for number in range(num_classes) if number not in forget_classes]
+    labels = torch.eye(num_classes, device=likeness.device)[retained].repeat_interleave(size, 0)
+    return likeness[retained].flatten(0, 1), labels
 
 
-def corrected(outputs: Tensor, forget_classes: list[int]) -> Tensor:
+def correct_targets(outputs: Tensor, forget_classes: list[int]) -> Tensor:
     """Return the probabilities (n, K) with the columns of the forgotten classes set to 0 and the rest renormalised."""
     columns = torch.tensor(forget_classes, dtype=torch.long, device=outputs.device)
     return outputs.index_fill(1, columns, -torch.inf).softmax(dim=1)
@@ -129,7 +134,7 @@ def impair(
     batch_size: int,
     lr: float,
     schedule: Literal["constant", "cosine"],
-    batch_norm: Literal["batch", "frozen"],
+    batch_norm: BatchNorm,
 ) -> None:
     """Train on noise (n, *shape), drawn with replacement, and its target probabilities (n, K)."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
@@ -137,8 +142,8 @@ def impair(
     steps = track(range(num_steps), "impair", model, optimizer)
     for _ in steps:
         set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
-        chosen = random.integers(len(x), batch_size)
-        loss = F.kl_div(model(x[chosen]).float().log_softmax(dim=1), y[chosen], reduction="batchmean")
+        rows = random.integers(len(x), batch_size)
+        loss = F.kl_div(model(x[rows]).float().log_softmax(dim=1), y[rows], reduction="batchmean")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

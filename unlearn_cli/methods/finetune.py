@@ -1,21 +1,22 @@
-"""Fine-tuning: go on training on retain alone and let the forgotten records fade (the plainest baseline).
+"""Fine-tuning: continue to train on retain only and let the forgotten records fade (the simplest baseline).
 
     theta <- theta - lr * grad CE(theta; retain)
 
 Source: the baseline of all four seed papers, e.g. Tarun et al., arXiv 2111.08947, section V. Needs labelled `retain`.
-Warning: what a network has learned of forget fades slowly; without an attack a good-looking number proves little.
+Warning: what a network has learned of forget fades slowly; without an attack a good number proves little.
 """
 
-from typing import Literal
+from typing import Annotated
 
 from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode
+from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
-SUMMARY = "go on training on retain alone (baseline)"
+SUMMARY = "continue training on retain only (baseline)"
 
 
 def finetune(
@@ -23,20 +24,20 @@ def finetune(
     retain: Batches,
     task_loss: TaskLoss,
     *,
-    epochs: PositiveInt = 5,
-    steps: PositiveInt | None = None,
-    optimizer: Literal["adam", "sgd"] = "adam",
-    lr: PositiveFloat = 1e-3,
-    batch_norm: Literal["batch", "frozen"] = "batch",
+    epochs: Annotated[PositiveInt, Doc("epochs over retain, unless steps are given")] = 5,
+    steps: Annotated[PositiveInt | None, Doc("number of steps instead of epochs; null: epochs decide")] = None,
+    optimizer: Annotated[Optimizer, Doc("Adam, or SGD without momentum")] = "adam",
+    lr: Annotated[PositiveFloat, Doc("constant learning rate")] = 1e-3,
+    batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
-    """Train all weights on retain for `epochs`, or for so many `steps`; with sgd, without momentum."""
-    chosen = make_optimizer(model, optimizer, lr)
+    """Train all weights on retain."""
+    stepper = make_optimizer(model, optimizer, lr)
     set_training_mode(model, batch_norm)
-    progress = track(retain.steps(steps) if steps else retain.epochs(epochs), "finetune", model, chosen)
+    progress = track(retain.steps(steps) if steps else retain.epochs(epochs), "finetune", model, stepper)
     for x, y in progress:
         loss = task_loss(model(x), y)
-        chosen.zero_grad()
+        stepper.zero_grad()
         loss.backward()
-        chosen.step()
+        stepper.step()
         progress.log(loss=loss)
     return model

@@ -1,27 +1,27 @@
-"""GKT: gated knowledge transfer. Teaches a network with new weights all but the forgotten classes, without any data.
+"""GKT: gated knowledge transfer teaches a network with new weights all but the forgotten classes, without any data.
 
-Idea: a generator makes samples on which teacher T (the original) and student S (new weights) disagree, the student
-learns the teacher's answers on them, and nothing that speaks of the forgotten classes F may reach it.
+Idea: a generator makes samples on which teacher T (the original) and student S (new weights) disagree, and the student
+learns the teacher's outputs on them, without those of the forgotten classes F.
 
     q(x) = softmax(T(x) / tau), the columns of F set to 0 and the rest renormalised      (`targets: corrected`)
     D(x) = KL(q(x) || softmax(S(x) / tau)), averaged over the samples x = G(z) that pass the gate max_F p_T(x) < epsilon
     generator: minimise -D + confidence_weight * CE(r, argmax r) - balance_weight * H(mean of r)
     student:   minimise D + attention_weight * sum over layers of the attention loss
 
-with r(x) the teacher's probabilities of the kept classes, whatever the targets. A cycle is one step of the
+with r(x) the teacher's probabilities of the retained classes, whatever the targets. A cycle is one step of the
 generator and `student_steps_per_cycle` of the student.
 
 Source: Chundawat et al., Zero-Shot Machine Unlearning, arXiv 2201.05629, section IV. Needs no data at all: the
 original, new weights and the class numbers.
-Warning: whole classes only. The student is another network, a few points worse on what it keeps, and the teacher's
-answers still tell it which kept class a record of F resembles: that it never answers F does not prove F forgotten.
+Warning: whole classes only. The student is a new network, a few points worse on the retained classes. The teacher's
+outputs still tell it which of these a record of F resembles: that it never predicts F does not prove F forgotten.
 
-The paper's gate leaks: below epsilon the teacher still tells the forgotten class apart, and in the authors' own run the
-student had 76 % of it back at the end. It starves, too: ever fewer samples pass. By default the targets are corrected
-instead, so that the student's probability of F is driven to 0 on every sample: nothing leaks or starves, and nothing
-need be stopped in time. To keep more of the rest there are, beyond the paper: terms that make the samples decisive and
-their classes equally frequent (Chen et al., arXiv 1904.01186), a memory of earlier samples (Binici et al., arXiv
-2108.05698), a falling learning rate, and a generator of fewer maps, which costs less.
+The paper's gate leaks: below epsilon the teacher still distinguishes the forgotten class, and in the authors' own run
+the student recovered 76 % of it by the end. Also, ever fewer samples pass. By default the targets are corrected
+instead, so that the student's probability of F is driven to 0 on every sample. To retain more of the rest there are,
+beyond the paper: terms that make the samples decisive and their classes equally frequent (Chen et al., arXiv
+1904.01186), a memory of earlier samples (Binici et al., arXiv 2108.05698), a falling learning rate, and a generator of
+fewer maps, which costs less.
 """
 
 import math
@@ -35,7 +35,7 @@ from unlearn_cli.learning.attention import attention_loss, choose_layers, record
 from unlearn_cli.learning.generator import Memory, make_generator
 from unlearn_cli.learning.noise import check_depends
 from unlearn_cli.learning.training import lr_factor, set_learning_rate
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import default_batch_size, note
 from unlearn_cli.runtime.seeds import Random
@@ -51,34 +51,41 @@ def gkt(
     input_shape: tuple[int, ...],
     random: Random,
     *,
-    cycles: PositiveInt = 300,
-    batch_size: Annotated[int, Field(ge=2)] | None = None,
-    student_steps_per_cycle: PositiveInt = 10,
-    code_size: PositiveInt = 128,
-    generator_width: PositiveInt = 16,
-    generator_lr: PositiveFloat = 1e-3,
-    student_lr: PositiveFloat = 5e-3,
-    schedule: Literal["constant", "cosine"] = "cosine",
-    max_grad_norm: PositiveFloat = 5.0,
-    targets: Literal["original", "corrected"] = "corrected",
-    gate: Fraction | None = None,
-    restart_after: PositiveInt = 100,
-    temperature: PositiveFloat = 1.0,
-    attention_weight: NonNegativeFloat | None = None,
-    layers: list[str] | None = None,
-    confidence_weight: NonNegativeFloat = 1.0,
-    balance_weight: NonNegativeFloat = 5.0,
-    memory_size: NonNegativeInt = 8192,
-    memory_share: Fraction = 0.5,
+    cycles: Annotated[PositiveInt, Doc("cycles of one generator step and several student steps")] = 300,
+    batch_size: Annotated[
+        Annotated[int, Field(ge=2)] | None, Doc("generated samples per cycle; null: --batch-size, at least 2")
+    ] = None,
+    student_steps_per_cycle: Annotated[PositiveInt, Doc("steps of the student per cycle")] = 10,
+    code_size: Annotated[PositiveInt, Doc("numbers of a random code, the generator's input")] = 128,
+    generator_width: Annotated[PositiveInt, Doc("channels of the generator's feature maps")] = 16,
+    generator_lr: Annotated[PositiveFloat, Doc("highest learning rate of the generator")] = 1e-3,
+    student_lr: Annotated[PositiveFloat, Doc("highest learning rate of the student")] = 5e-3,
+    schedule: Annotated[Literal["constant", "cosine"], Doc("course of both learning rates")] = "cosine",
+    max_grad_norm: Annotated[PositiveFloat, Doc("norm to which gradients are clipped")] = 5.0,
+    targets: Annotated[
+        Literal["original", "corrected"], Doc("the teacher's probabilities: all, or without the forgotten classes")
+    ] = "corrected",
+    gate: Annotated[
+        Fraction | None, Doc("epsilon: a sample passes below this probability of the forgotten classes; null: all pass")
+    ] = None,
+    restart_after: Annotated[
+        PositiveInt, Doc("cycles in a row with fewer than two passing samples after which the generator is renewed")
+    ] = 100,
+    temperature: Annotated[PositiveFloat, Doc("tau, by which all outputs are divided before the softmax")] = 1.0,
+    attention_weight: Annotated[
+        NonNegativeFloat | None, Doc("weight of the attention loss; null: 2500, or 0 for networks with batch norm")
+    ] = None,
+    layers: Annotated[list[str] | None, Doc("layers whose attention is compared; null: found automatically")] = None,
+    confidence_weight: Annotated[NonNegativeFloat, Doc("weight of the term that makes samples decisive")] = 1.0,
+    balance_weight: Annotated[NonNegativeFloat, Doc("weight of the term that makes classes equally frequent")] = 5.0,
+    memory_size: Annotated[NonNegativeInt, Doc("number of earlier samples in the memory; 0: none")] = 8192,
+    memory_share: Annotated[Fraction, Doc("share of a student batch that comes from the memory")] = 0.5,
 ) -> nn.Module:
-    """Distil the original into `fresh` over `cycles` generated batches, of `--batch-size` samples unless
-    `batch_size` is given.
+    """Distil the original into `fresh`.
 
-    `gate` is epsilon; without it every sample passes. After `restart_after` cycles in a row in which fewer than two did
-    the generator gets new weights. `memory_share` is the share of a student batch that comes from the
-    last `memory_size` samples.
-    `attention_weight` is 2500 (the paper's 250 for a KL divergence averaged over 10 classes, too), and 0 for networks
-    with batch norm: the student's runs on the statistics of the batch, and its maps cannot be those of the teacher.
+    The default `attention_weight` is 2500: the paper's 250 is for a KL divergence that is averaged over 10 classes as
+    well. It is 0 for networks with batch norm: the student's runs on the statistics of the batch, so its attention maps
+    cannot equal the teacher's.
     """
     if batch_size is None:
         batch_size = max(2, default_batch_size())  # batch norm refuses a batch of one
@@ -100,26 +107,28 @@ def gkt(
         x = generator(codes)
         teacher_outputs, student_outputs = original(x), fresh(x)
         check_depends(teacher_outputs)
-        passed = passes(teacher_outputs, forget_classes, gate)
-        parted = disagreement(teacher_outputs, student_outputs, dropped, temperature)[passed].mean()  # NaN if none did
+        passed = pass_gate(teacher_outputs, forget_classes, gate)
+        divergences = disagreement(teacher_outputs, student_outputs, dropped, temperature)
+        divergence = divergences[passed].mean()  # NaN if none passed
         if passed.any():
-            loss = -parted + unlikeness(without(teacher_outputs, forget_classes), confidence_weight, balance_weight)
+            retained_outputs = drop_classes(teacher_outputs, forget_classes)
+            loss = -divergence + unlikeness(retained_outputs, confidence_weight, balance_weight)
             step(loss, generator, generator_optimizer, max_grad_norm)
-        with torch.no_grad():  # the second and last pass of a cycle through the generator
+        with torch.no_grad():  # the second and last generator pass of a cycle
             x = generator(codes)
-            x = x[passes(original(x), forget_classes, gate)]
+            x = x[pass_gate(original(x), forget_classes, gate)]
         enough = len(x) > 1  # batch norm refuses a batch of one
         starved.copy_(torch.zeros_like(starved) if enough else starved + 1)
         if not enough and int(starved) % restart_after == 0:
-            renew(generator, generator_optimizer, input_shape, random, code_size, generator_width)
+            renew_generator(generator, generator_optimizer, input_shape, random, code_size, generator_width)
         earlier.add(x)
         loss = torch.tensor(math.nan)
         for _ in range(student_steps_per_cycle if enough else 0):
-            batch = mixed(x, earlier, round(memory_share * len(x)), random)
+            batch = mix_in_memory(x, earlier, round(memory_share * len(x)), random)
             loss = student_loss(original, fresh, batch, dropped, temperature, layers, attention_weight)
             step(loss, fresh, student_optimizer, max_grad_norm)
         leaked = student_outputs.detach().float().softmax(dim=1)[:, forget_classes].sum(dim=1).mean()
-        progress.log(disagreement=parted, passed=len(x) / batch_size, forget_probability=leaked, student_loss=loss)
+        progress.log(disagreement=divergence, passed=len(x) / batch_size, forget_probability=leaked, student_loss=loss)
     return fresh
 
 
@@ -127,14 +136,14 @@ def has_batch_norm(model: nn.Module) -> bool:
     return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
 
 
-def passes(teacher_outputs: Tensor, forget_classes: list[int], gate: float | None) -> Tensor:
-    """Say which samples (B,) the teacher gives a probability below `gate` for each of the forgotten classes."""
+def pass_gate(teacher_outputs: Tensor, forget_classes: list[int], gate: float | None) -> Tensor:
+    """Return the mask (B,) of samples for which the teacher's probability of each forgotten class is below `gate`."""
     if gate is None or not forget_classes:
         return torch.ones(len(teacher_outputs), dtype=torch.bool, device=teacher_outputs.device)
     return teacher_outputs.detach().float().softmax(dim=1)[:, forget_classes].amax(dim=1) < gate
 
 
-def without(outputs: Tensor, classes: list[int]) -> Tensor:
+def drop_classes(outputs: Tensor, classes: list[int]) -> Tensor:
     """Return the columns (B, K - n) of all other classes."""
     return outputs[:, [number for number in range(outputs.shape[1]) if number not in classes]]
 
@@ -142,15 +151,15 @@ def without(outputs: Tensor, classes: list[int]) -> Tensor:
 def disagreement(teacher_outputs: Tensor, student_outputs: Tensor, dropped: list[int], temperature: float) -> Tensor:
     """Return D of each sample (B,), the teacher's probabilities of `dropped` set to 0 and the rest renormalised.
 
-    What the student holds for probable among `dropped` it lacks in all that counts: that drives it to 0.
+    The student's probability of `dropped` classes is missing from the others, which drives it to 0.
     """
-    log_targets = without(teacher_outputs.float() / temperature, dropped).log_softmax(dim=1)
-    log_answers = without((student_outputs.float() / temperature).log_softmax(dim=1), dropped)
+    log_targets = drop_classes(teacher_outputs.float() / temperature, dropped).log_softmax(dim=1)
+    log_answers = drop_classes((student_outputs.float() / temperature).log_softmax(dim=1), dropped)
     return (log_targets.exp() * (log_targets - log_answers)).sum(dim=1)
 
 
 def unlikeness(outputs: Tensor, confidence_weight: float, balance_weight: float) -> Tensor:
-    """Return the loss of samples that are unlike data: undecided, or most of them of the same few classes."""
+    """Return the loss of samples that are unlike data: undecided, or mostly of the same few classes."""
     log_probabilities = outputs.float().log_softmax(dim=1)
     frequency = log_probabilities.exp().mean(dim=0).clamp(min=1e-12)
     return (
@@ -168,26 +177,29 @@ def student_loss(
     attention_weight: float,
 ) -> Tensor:
     """Return what the student minimises: the disagreement, and the distance of its attention from the teacher's."""
-    with record(original, layers) as seen, torch.no_grad():
-        teacher_outputs, taught = original(x), seen.take()
-    with record(fresh, layers) as seen:
-        student_outputs, own = fresh(x), seen.take()
+    with record(original, layers) as recording, torch.no_grad():
+        teacher_outputs, teacher_activations = original(x), recording.take()
+    with record(fresh, layers) as recording:
+        student_outputs, student_activations = fresh(x), recording.take()
     loss = disagreement(teacher_outputs, student_outputs, dropped, temperature).mean()
-    return loss + attention_weight * attention_loss(own, taught) if layers else loss
+    if not layers:
+        return loss
+    return loss + attention_weight * attention_loss(student_activations, teacher_activations)
 
 
-def mixed(x: Tensor, earlier: Memory, num_earlier: int, random: Random) -> Tensor:
-    """Return a batch of the size of x (B, *shape), with `num_earlier` samples of the memory in place of some of x."""
+def mix_in_memory(x: Tensor, earlier: Memory, num_earlier: int, random: Random) -> Tensor:
+    """Return a batch of the size of x (B, *shape), in which samples of the memory replace `num_earlier` of x."""
     if num_earlier == 0 or len(earlier.samples) == 0:
         return x
-    kept = random.permutation(len(x))[num_earlier:]
-    return torch.cat([x[kept], earlier.draw(num_earlier, random)])
+    rows = random.permutation(len(x))[num_earlier:]
+    return torch.cat([x[rows], earlier.draw(num_earlier, random)])
 
 
 def step(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer, max_grad_norm: float) -> None:
-    """Change this network alone. The loss may depend on the student, too, but its own step begins with zero gradients.
+    """Update only this network. The loss may depend on the student too, but its own step begins with zero gradients.
 
-    (Not `backward(inputs=...)`: the weights that a network divided among processes works with are not its parameters.)
+    (Not `backward(inputs=...)`: a network that is distributed over processes computes with other tensors than its
+    parameters.)
     """
     optimizer.zero_grad()
     loss.backward()
@@ -195,7 +207,7 @@ def step(loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer, max
     optimizer.step()
 
 
-def renew(
+def renew_generator(
     generator: nn.Module,
     optimizer: torch.optim.Optimizer,
     input_shape: tuple[int, ...],
@@ -203,8 +215,8 @@ def renew(
     code_size: int,
     width: int,
 ) -> None:
-    """Begin with a new generator: from where this one is no gradient leads back, since nothing passes."""
+    """Give the generator new weights: while no sample passes, it has no gradient."""
     other = make_generator(input_shape, random, code_size=code_size, width=width)
     generator.load_state_dict(other.state_dict())
     optimizer.state.clear()
-    note("gkt: the gate let no sample pass for long; the generator began anew")
+    note("gkt: the gate let no sample pass for many cycles; the generator was renewed")

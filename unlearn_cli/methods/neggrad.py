@@ -1,16 +1,16 @@
-"""NegGrad: go up the gradient of the loss on what must be forgotten, and, if asked for, down that on the rest.
+"""NegGrad: gradient ascent on the loss of the forgotten records and, with a weight, descent on that of the others.
 
     theta <- theta + lr * (grad L(theta; forget) - w * grad L(theta; retain))          w = `retain_weight`
 
 Source: the baseline of Tarun et al., arXiv 2111.08947, section V, with w = 0; with w > 0 the variant that Kurmanji et
 al. (Towards Unbounded Machine Unlearning, arXiv 2302.09880) call NegGrad+. Needs labelled `forget`; `retain` if w > 0.
-Warning: the loss on forget has no upper end, so more steps than needed destroy the network; with w = 0 few are enough.
+Warning: the loss on forget has no upper bound, so more steps than needed destroy the network; with w = 0 few suffice.
 
-By default a bound on the loss on forget, which the sources do not have, keeps the ascent from running away, and the
-variant with retain is taken: pure ascent destroyed the small network that it was tried on.
+Two defaults differ from the sources: a bound on the loss on forget (`max_forget_loss`), which keeps the ascent from
+diverging, and the variant with retain: pure ascent destroyed the small network on which it was tried.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode
+from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
 SUMMARY = "gradient ascent on forget (and descent on retain)"
@@ -30,28 +31,28 @@ def neggrad(
     retain: Batches,
     task_loss: TaskLoss,
     *,
-    retain_weight: NonNegativeFloat = 1.0,
-    steps: PositiveInt = 100,
-    lr: PositiveFloat = 1e-3,
-    optimizer: Literal["sgd", "adam"] = "adam",
-    forget_share: Annotated[float, Field(gt=0, le=0.9)] | None = 0.25,
-    max_forget_loss: PositiveFloat | None = 5.0,
-    batch_norm: Literal["batch", "frozen"] = "frozen",
+    retain_weight: Annotated[NonNegativeFloat, Doc("w, weight of the loss on retain; 0: retain is not read")] = 1.0,
+    steps: Annotated[PositiveInt, Doc("number of steps")] = 100,
+    lr: Annotated[PositiveFloat, Doc("constant learning rate")] = 1e-3,
+    optimizer: Annotated[Optimizer, Doc("Adam, or SGD without momentum")] = "adam",
+    forget_share: Annotated[
+        Annotated[float, Field(gt=0, le=0.9)] | None,
+        Doc("share of forgotten records in a mixed batch, at least their share of the data; null: that share"),
+    ] = 0.25,
+    max_forget_loss: Annotated[
+        PositiveFloat | None, Doc("no ascent while the loss on the batch's forgotten records is larger; null: no bound")
+    ] = 5.0,
+    batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "frozen",
 ) -> nn.Module:
-    """Take `steps` steps; with `retain_weight` 0 no record of retain is touched.
-
-    A step does not ascend while the loss on its forgotten records is above `max_forget_loss` (null: it always does).
-    With a `retain_weight` forgotten records come so often that they are about `forget_share` of a batch, never less
-    often than the data has them; null: as often as that.
-    """
-    chosen = make_optimizer(model, optimizer, lr)
+    """Ascend on forget and, unless `retain_weight` is 0, descend on retain in the same steps."""
+    stepper = make_optimizer(model, optimizer, lr)
     set_training_mode(model, batch_norm)
     if retain_weight:
         ascend_and_descend(
-            model, forget, retain, task_loss, chosen, steps, retain_weight, forget_share, max_forget_loss
+            model, forget, retain, task_loss, stepper, steps, retain_weight, forget_share, max_forget_loss
         )
     else:
-        ascend(model, forget, task_loss, chosen, steps, max_forget_loss)
+        ascend(model, forget, task_loss, stepper, steps, max_forget_loss)
     return model
 
 
@@ -68,7 +69,7 @@ def ascend(
     for x, y in progress:
         forget_loss = task_loss(model(x), y)
         optimizer.zero_grad()
-        (-bounded(forget_loss, max_forget_loss)).backward()
+        (-clamp_loss(forget_loss, max_forget_loss)).backward()
         optimizer.step()
         progress.log(forget_loss=forget_loss)
 
@@ -91,13 +92,13 @@ def ascend_and_descend(
         # A batch may lack one of the parts; the mean over none would be NaN.
         up = task_loss(outputs[is_forget], y[is_forget]) if is_forget.any() else outputs.sum() * 0
         down = task_loss(outputs[~is_forget], y[~is_forget]) if not is_forget.all() else outputs.sum() * 0
-        loss = retain_weight * down - bounded(up, max_forget_loss)
+        loss = retain_weight * down - clamp_loss(up, max_forget_loss)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         progress.log(forget_loss=up, retain_loss=down)
 
 
-def bounded(loss: Tensor, bound: float | None) -> Tensor:
-    """Return the loss, but at most the bound: where it is higher its gradient is 0."""
+def clamp_loss(loss: Tensor, bound: float | None) -> Tensor:
+    """Return the loss, but at most the bound: where it is larger its gradient is 0."""
     return loss if bound is None else loss.clamp(max=bound)

@@ -1,20 +1,21 @@
-"""Retraining: train from new random weights on retain alone, the reference ("gold") that forgetting is judged by.
+"""Retraining: train from new random weights on retain only, the reference ("gold") that forgetting is compared with.
 
     theta_r = Train(retain; new random weights)
 
 Source: the gold standard of all four seed papers, e.g. Chundawat et al., arXiv 2205.08096, section 4. Needs `fresh` and
-`retain`. Warning: it is a reference only when trained as the original was; give it that recipe with --set or --config.
+`retain`. Warning: it is a reference only when trained as the original was; pass that recipe with --set or --config.
 """
 
-from typing import Literal
+from typing import Annotated
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.training import TaskLoss, fit
+from unlearn_cli.plugins.types import Doc, Optimizer, Schedule
 
-SUMMARY = "train new random weights on retain alone: the reference"
+SUMMARY = "train new random weights on retain only: the reference"
 
 
 def retrain(
@@ -22,12 +23,12 @@ def retrain(
     retain: Batches,
     task_loss: TaskLoss,
     *,
-    epochs: PositiveInt = 20,
-    optimizer: Literal["adam", "sgd"] = "adam",
-    lr: PositiveFloat = 2e-3,
-    weight_decay: NonNegativeFloat = 0.0,
-    momentum: NonNegativeFloat = 0.9,
-    schedule: Literal["constant", "cosine", "one_cycle"] = "one_cycle",
+    epochs: Annotated[PositiveInt, Doc("epochs over the records")] = 20,
+    optimizer: Annotated[Optimizer, Doc("Adam, or SGD with Nesterov momentum")] = "adam",
+    lr: Annotated[PositiveFloat, Doc("highest learning rate of the schedule")] = 2e-3,
+    weight_decay: Annotated[NonNegativeFloat, Doc("weight decay; with Adam decoupled (AdamW)")] = 0.0,
+    momentum: Annotated[NonNegativeFloat, Doc("momentum of SGD; Adam ignores it")] = 0.9,
+    schedule: Annotated[Schedule, Doc("course of the learning rate over the steps")] = "one_cycle",
 ) -> nn.Module:
     """Train `fresh` on retain by the recipe of `unlearn-cli train`, whose settings and defaults are the same."""
     return fit(

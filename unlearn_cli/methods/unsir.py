@@ -1,7 +1,8 @@
-"""UNSIR: unlearning by selective impair and repair. Forgets whole classes without ever seeing their records.
+"""UNSIR: unlearning by selective impair and repair. Forgets whole classes without ever reading their records.
 
-Idea: learn noise that the network finds as unlike class c as can be, label it c, and train on it beside retain records
-with a high learning rate, which overwrites the weights that encode c (impair); then train on retain alone (repair).
+Idea: learn noise on which the network's loss for class c is as large as possible, label it c, and train on it together
+with retain records with a high learning rate, which overwrites the weights that encode c (impair); then train on retain
+only (repair).
 
     noise:   N_c = argmin_N -CE(M(N), c) + lambda R(N)                  (M frozen, in eval mode)
     impair:  theta <- Adam steps on CE over {(N_c[b], c)} and a retain subset, in the same batches
@@ -9,17 +10,17 @@ with a high learning rate, which overwrites the weights that encode c (impair); 
 
 Source: Tarun, Chundawat, Mandal, Kankanhalli: Fast Yet Effective Machine Unlearning, arXiv 2111.08947, section IV.
 Needs a labelled part of `retain` and the class numbers.
-Warning: whole classes only, for noise has no meaning for single records.
+Warning: whole classes only; noise has no meaning for single records.
 
-The paper's learning rate (0.02) destroys networks that are trained well, and no fixed one suits all. Without
-`impair_lr` the method goes in rounds until class proxies are no longer recognised: impair, and the first part of the
-repair; then, if that was not enough, on from there with 1.5 times the learning rate. A round that destroys the network
-is undone and followed by one with a third of it. The last round's repair is then finished. Proxies are retain records
-moved, under the original network, until it calls them c (error-minimising noise that starts from records); they stand
-in for the records of c that it never sees.
+The paper's learning rate (0.02) destroys networks that are trained well, and no fixed rate suits all. Without
+`impair_lr` the method runs in rounds until class proxies are no longer recognised: a round is the impair phase and the
+first part of the repair. If it was not enough, the next round continues from there with 1.5 times the learning rate; a
+round that destroys the network is undone, and the next has a third of the rate. At the end the repair of the last round
+is completed. Proxies stand in for the records of c, which are never read: they are retain records, moved under the
+original network until it classifies them as c (error-minimising noise that starts from records).
 """
 
-from typing import Literal
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -28,23 +29,21 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.noise import CHUNK, Noise, learn_noise, optimise_samples
+from unlearn_cli.learning.proxies import still_recognised
 from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import note, report_setting
 from unlearn_cli.runtime.seeds import Random
 
 SUMMARY = "error-maximising noise, impair, repair; whole classes only"
-
-LEARNING_RATE, HIGHER, LOWER, ROUNDS = 3e-3, 1.5, 1 / 3, 6  # of the first round, the factors, and the most rounds
-RECOGNISED = (
-    0.3  # the probability of c above which a proxy counts as still recognised; the rest of the repair lowers it
-)
-PROXIES, PROXY_STEPS = 64, 25
-NOISE, TOGETHER, FEWEST = 32, 128, 8  # noise a class; samples of all classes together; and a class, however many
+FIRST_LR, HIGHER, LOWER, MAX_ROUNDS = 3e-3, 1.5, 1 / 3, 6  # of the rounds: first rate, the factors, and their number
+RECOGNISED = 0.3  # a proxy with a larger probability of c counts as recognised; the rest of the repair lowers it
+NUM_PROXIES, PROXY_STEPS = 64, 25  # proxies per class
+NUM_NOISE, MAX_TOTAL, MIN_PER_CLASS = 32, 128, 8  # noise samples per class; of all classes; per class if they are many
 PROXY_LR, PROXY_SMOOTHING = 0.05, 0.5  # in standard deviations of the inputs
-JUDGED = 0.22  # share of the repair steps after which a round is judged
-CHECKED_RECORDS = 1000  # of retain, by which a round that destroys the network is told
+BEFORE_TEST = 0.22  # share of the repair steps after which a round is tested
+CHECKED_RECORDS = 1000  # of retain, on which the accuracy after a round is measured
 
 
 def unsir(
@@ -56,79 +55,82 @@ def unsir(
     random: Random,
     *,
     noise: Noise | None = None,
-    noise_steps: NonNegativeInt = 25,
-    noise_size: PositiveInt | None = None,
-    noise_lr: PositiveFloat = 0.1,
-    regularisation: NonNegativeFloat = 0.1,
-    noise_ratio: PositiveFloat = 0.33,
-    retain_per_class: PositiveInt = 1000,
-    impair_steps: PositiveInt = 25,
-    repair_steps: NonNegativeInt = 90,
-    impair_lr: PositiveFloat | None = None,
-    repair_lr: PositiveFloat | None = None,
-    proxies_left: Fraction = 0.05,
-    max_relative_accuracy_drop: Fraction = 0.5,
-    batch_norm: Literal["batch", "frozen"] = "batch",
+    noise_steps: Annotated[NonNegativeInt, Doc("optimisation steps of the noise")] = 25,
+    noise_size: Annotated[
+        PositiveInt | None, Doc("noise samples per class; null: 32, for many classes 128 in all, at least 8 per class")
+    ] = None,
+    noise_lr: Annotated[PositiveFloat, Doc("learning rate of Adam on the noise")] = 0.1,
+    regularisation: Annotated[NonNegativeFloat, Doc("lambda, which pulls the noise towards 0")] = 0.1,
+    noise_ratio: Annotated[PositiveFloat, Doc("noise samples per retain record in an impair batch")] = 0.33,
+    retain_per_class: Annotated[PositiveInt, Doc("retain records per class that are used")] = 1000,
+    impair_steps: Annotated[PositiveInt, Doc("steps on noise and retain records, per round")] = 25,
+    repair_steps: Annotated[NonNegativeInt, Doc("steps on retain records; 22 % of them in every round")] = 90,
+    impair_lr: Annotated[
+        PositiveFloat | None, Doc("learning rate; null: rounds from 0.003 on until proxies are not recognised")
+    ] = None,
+    repair_lr: Annotated[
+        PositiveFloat | None, Doc("first learning rate of the repair; null: half the rate of the impair phase")
+    ] = None,
+    proxies_left: Annotated[
+        Fraction, Doc("share of the proxies of every class that may still be recognised at the end")
+    ] = 0.05,
+    max_relative_accuracy_drop: Annotated[
+        Fraction, Doc("a round that loses more than this share of the accuracy on retain is undone")
+    ] = 0.5,
+    batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
-    """Impair and repair once with `impair_lr` (`repair_lr`: half of it), or in rounds until the class is forgotten.
-
-    `noise_size` is the number of noise samples a class: 32, of more than four classes 128 in all (8 or more each), so
-    that what it costs hardly grows with the classes. `noise_ratio` is their number for each retain record of an impair
-    batch. Rounds end when at most `proxies_left` of the proxies of every class are still recognised; one that loses
-    more than the share `max_relative_accuracy_drop` of the original's accuracy on the retain subset is undone.
-    """
+    """Impair and repair once with `impair_lr`, or in rounds until the class is forgotten."""
     if noise is None:
-        size = noise_size or a_class(NOISE, len(forget_classes))
         noise = learn_noise(
             original,
             forget_classes,
             input_shape,
             random,
             steps=noise_steps,
-            size=size,
+            size=noise_size or size_per_class(NUM_NOISE, len(forget_classes)),
             lr=noise_lr,
             regularisation=regularisation,
         )
     subset = retain.per_class(retain_per_class)
     x_noise, y_noise = noise.labelled(random.device)
+    first_part = round(BEFORE_TEST * repair_steps)
 
-    begun = round(JUDGED * repair_steps)
-
-    def begin(lr: float) -> torch.optim.Optimizer:
+    def begin_round(lr: float) -> torch.optim.Optimizer:
+        """Impair, and begin to repair; return the optimizer of the repair."""
         impair(model, subset, x_noise, y_noise, random, impair_steps, noise_ratio, lr, batch_norm)
         optimizer = torch.optim.Adam(model.parameters(), repair_lr or lr / 2, fused=True)
-        repair(model, subset, optimizer, 0, begun, repair_steps, batch_norm)
+        repair(model, subset, optimizer, 0, first_part, repair_steps, batch_norm)
         return optimizer
 
-    def finish(optimizer: torch.optim.Optimizer) -> None:
-        repair(model, subset, optimizer, begun, repair_steps, repair_steps, batch_norm)
+    def complete_repair(optimizer: torch.optim.Optimizer) -> None:
+        repair(model, subset, optimizer, first_part, repair_steps, repair_steps, batch_norm)
 
     if impair_lr is not None:
-        finish(begin(impair_lr))
+        complete_repair(begin_round(impair_lr))
         return model
-    proxies, labels = class_proxies(original, subset, forget_classes, random)
-    lowest = (1 - max_relative_accuracy_drop) * retain_accuracy(original, subset)
-    state, state_lr = original.state_dict(), None  # what the next round goes on from, and the rate that led there
-    lr, factor = LEARNING_RATE, 1.0
-    for _ in range(ROUNDS):
+    proxies, labels = make_proxies(original, subset, forget_classes, random)
+    min_accuracy = (1 - max_relative_accuracy_drop) * retain_accuracy(original, subset)
+    state, state_lr = original.state_dict(), None  # from which the next round continues, and the rate of its round
+    lr, factor = FIRST_LR, 1.0
+    for _ in range(MAX_ROUNDS):
         lr *= factor
-        optimizer = begin(lr)
+        optimizer = begin_round(lr)
         report_setting("impair_lr", round(lr, 6))
         accuracy = retain_accuracy(model, subset)
-        if accuracy < lowest:
+        if accuracy < min_accuracy:
             note(f"unsir: a learning rate of {lr:.2g} left {accuracy:.0%} accuracy on the retain subset; it was undone")
             model.load_state_dict(state)
             factor = LOWER
             del optimizer  # its state is twice the network
             continue
-        if still_recognised(model, proxies, labels, forget_classes) <= proxies_left:
-            finish(optimizer)
+        if still_recognised(model, proxies, labels, forget_classes, RECOGNISED) <= proxies_left:
+            complete_repair(optimizer)
             return model
         del optimizer  # as above
         state, state_lr = {name: tensor.clone() for name, tensor in model.state_dict().items()}, lr
         factor = HIGHER
     note("unsir: no round made the network lose all proxies without losing retain; it may not have forgotten")
-    finish(torch.optim.Adam(model.parameters(), repair_lr or (state_lr or lr) / 2, fused=True))
+    complete_repair(torch.optim.Adam(model.parameters(), repair_lr or (state_lr or lr) / 2, fused=True))
     return model
 
 
@@ -141,15 +143,15 @@ def impair(
     num_steps: int,
     noise_ratio: float,
     lr: float,
-    batch_norm: Literal["batch", "frozen"],
+    batch_norm: BatchNorm,
 ) -> None:
     """Train on retain records and, in the same batches, on noise that is drawn with replacement and labelled c."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     set_training_mode(model, batch_norm)
     steps = track(subset.steps(num_steps), "impair", model, optimizer)
     for x, y in steps:
-        chosen = random.integers(len(x_noise), max(1, round(noise_ratio * len(x))))
-        loss = F.cross_entropy(model(torch.cat([x, x_noise[chosen]])), torch.cat([y, y_noise[chosen]]))
+        rows = random.integers(len(x_noise), max(1, round(noise_ratio * len(x))))
+        loss = F.cross_entropy(model(torch.cat([x, x_noise[rows]])), torch.cat([y, y_noise[rows]]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -163,9 +165,9 @@ def repair(
     first: int,
     last: int,
     total: int,
-    batch_norm: Literal["batch", "frozen"],
+    batch_norm: BatchNorm,
 ) -> None:
-    """Train on retain records alone: the steps from `first` to `last` of `total`, over which the rate falls to 0."""
+    """Train on retain records only: the steps from `first` to `last` of `total`, over which the rate falls to 0."""
     highest = optimizer.defaults["lr"]
     set_training_mode(model, batch_norm)
     steps = track(subset.steps(last - first), "repair", model, optimizer)
@@ -178,18 +180,18 @@ def repair(
         steps.log(loss=loss)
 
 
-def a_class(most: int, num_classes: int) -> int:
-    """Return how many samples of a kind each class gets."""
-    return min(most, max(FEWEST, TOGETHER // num_classes))
+def size_per_class(size: int, num_classes: int) -> int:
+    """Return how many samples each class gets: `size`, fewer if the classes are many."""
+    return min(size, max(MIN_PER_CLASS, MAX_TOTAL // num_classes))
 
 
-def class_proxies(
+def make_proxies(
     original: nn.Module, subset: Batches, forget_classes: list[int], random: Random
 ) -> tuple[Tensor, Tensor]:
-    """Return proxies (n, *shape) and the class each stands for (n,): those that the original does take for it."""
-    count = a_class(PROXIES, len(forget_classes))
-    chosen = random.permutation(subset.num_samples)[:count].sort().values
-    start = torch.cat([x for x, _ in subset.take(chosen.cpu().numpy()).sequential(CHUNK)])
+    """Return proxies (n, *shape) that the original classifies as a forgotten class, and these classes (n,)."""
+    size = size_per_class(NUM_PROXIES, len(forget_classes))
+    rows = random.permutation(subset.num_samples)[:size].sort().values
+    start = torch.cat([x for x, _ in subset.take(rows.cpu().numpy()).sequential(CHUNK)])
     samples = start.repeat(len(forget_classes), *[1] * (start.dim() - 1))
     labels = torch.tensor(forget_classes, device=start.device).repeat_interleave(len(start))
     spread = float(start.std())
@@ -205,25 +207,11 @@ def class_proxies(
         smoothing=PROXY_SMOOTHING * spread,
         phase="proxies",
     )
-    taken = predict_outputs(original, proxies.split(CHUNK)).argmax(dim=1) == labels
+    succeeded = predict_outputs(original, proxies.split(CHUNK)).argmax(dim=1) == labels
     for number in forget_classes:
-        if not (labels[taken] == number).any():
+        if not (labels[succeeded] == number).any():
             note(f"unsir: no retain record becomes class number {number}; nothing shows when it is forgotten")
-    return proxies[taken], labels[taken]
-
-
-def still_recognised(
-    model: nn.Module, proxies: Tensor, labels: Tensor, forget_classes: list[int], probability: float = RECOGNISED
-) -> float:
-    """Return the largest share, over the classes, of proxies whose class is more probable than that.
-
-    A class without proxies counts as recognised: nothing shows that it is forgotten.
-    """
-    if not all((labels == number).any() for number in forget_classes):
-        return 1.0
-    probabilities = predict_outputs(model, proxies.split(CHUNK)).softmax(dim=1)
-    recognised = probabilities[torch.arange(len(labels), device=labels.device), labels] > probability
-    return max(float(recognised[labels == label].float().mean()) for label in labels.unique())
+    return proxies[succeeded], labels[succeeded]
 
 
 def retain_accuracy(model: nn.Module, subset: Batches) -> float:

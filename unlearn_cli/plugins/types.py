@@ -22,8 +22,10 @@ __all__ = [
     "Optimizer",
     "PositiveFloat",
     "PositiveInt",
+    "Schedule",
 ]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BatchNorm = Literal["batch", "frozen"]  # statistics of each batch, or those of the checkpoint
 Optimizer = Literal["adam", "sgd"]
+Schedule = Literal["constant", "cosine", "one_cycle"]  # of a learning rate, from the first step to the last
