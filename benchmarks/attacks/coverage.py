@@ -26,18 +26,18 @@ Case = tuple[Interval, Interval, float]  # before, after, the truth
 HEAD = """# Coverage of 95 % intervals
 
 Share of {repeats} simulated draws in which the interval covers the truth; the standard error of 0.95 is 0.015. "Before"
-is commit 781601d. Written by `python -m benchmarks.attacks.coverage`.
+is commit 781601d. Command: `python -m benchmarks.attacks.coverage`.
 
 | quantity | case | before | after |
 |---|---|---|---|
 """
 NOTES = """
 Recordings: {recordings} of {windows} windows each, as in EEG; the correlation is that of its windows. Without
-`data.group` these intervals are as before. The distance of two equal distributions lies at the edge of what it can be;
-the sample's distance is always larger, so the interval reaches down to 0 there.
+`data.group` these intervals are as before. The distance of two equal distributions is at the edge of the possible
+values; the sample's distance is always larger, so the interval reaches down to 0 there.
 
 Other intervals by resampling or quantiles: the range over repeats of `relearn_time` and of the bounds on epsilon of
-single runs in `canaries` is a range, as its field says, and no confidence interval.
+single runs in `canaries` is a range, as its field says, not a confidence interval.
 """
 
 

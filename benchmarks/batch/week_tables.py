@@ -58,7 +58,8 @@ def lines(found: Found) -> Iterator[str]:
                  f"{100 * found.distance(week):.1f}", percent(week.measured[-1]["class"]),
                  f"{statistics.fmean(week.seconds):.1f}"]  # fmt: skip
         yield f"| {' | '.join(cells)} |"
-    yield from ["", f"`{found.best.method}`, run by run, beside a network retrained without all of it:", ""]
+    title = f"`{found.best.method}`, run by run, compared with a network retrained without all requested records:"
+    yield from ["", title, ""]
     yield from ["| run | done | records | failed gates | kept | retrained | deleted | retrained | class | retrained |",
                 "|---|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
     week = found.best

@@ -73,7 +73,7 @@ NETWORKS = [
 RETURNED = {"MALLOC_MMAP_THRESHOLD_": "131072"}  # glibc returns every larger tensor when it is freed, and keeps none
 FINETUNE, BAD, UNSIR = (("unlearn", "--method", name) for name in ("finetune", "bad_teacher", "unsir"))
 WORKS = [
-    Work("evaluate beside the original", ("evaluate",), (), 1, "network"),
+    Work("evaluate with the original", ("evaluate",), (), 1, "network"),
     Work("finetune, SGD", FINETUNE, ("steps=3", "optimizer=sgd"), 2, "network, gradients"),
     Work("train, SGD with momentum", ("train",), ("epochs=1", "optimizer=sgd"), 3, "network, gradients, momentum"),
     Work("finetune, Adam", FINETUNE, ("steps=3",), 4, "network, gradients, two moments"),

@@ -35,7 +35,7 @@ def main() -> None:
         f"| `{name}` | {median(words, COMPLETION if name.startswith('completion') else {}):.2f} |"
         for name, words in COMMANDS.items()
     ]
-    head = f"# Start-up\n\nMedian wall seconds of {RUNS} runs. Made by `python -m benchmarks.engine.startup`.\n"
+    head = f"# Start-up\n\nMedian wall seconds of {RUNS} runs. Command: `python -m benchmarks.engine.startup`.\n"
     table = "\n".join([head, "| command | seconds |", "|---|---|", *rows]) + "\n"
     write_result("startup.md", table)
     print(table)
