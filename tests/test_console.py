@@ -67,3 +67,44 @@ def test_wrong_usage_is_one_line_of_the_same_form_as_any_error(arguments: list[s
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
     assert all(word.lower() in result.stderr.lower() for word in words)
     assert not result.stdout
+
+
+ROWS = [
+    ["forget", "accuracy", "97.9 % [89.1, 99.6]", "0.0 % [0.0, 7.4]", "x" * 30],
+    ["test", "loss", "0.1", "2.5", "y"],
+]
+HEADER = ["split", "metric", "original", "unlearned", "reference"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_a_table_that_is_wider_than_the_terminal_is_divided_by_columns(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "terminal_width", lambda: width)
+    text = console.table("", HEADER, ROWS, labels=2)
+    assert max(map(len, text.splitlines())) <= width
+    parts = [part.splitlines() for part in text.split("\n\n")]
+    assert len(parts) > 1
+    assert all(part[0].split()[:2] == ["split", "metric"] for part in parts)
+    assert all(part[2].split()[:2] == ["forget", "accuracy"] for part in parts)
+    assert [word for part in parts for word in part[0].split()[2:]] == HEADER[2:]
+
+
+def test_a_cell_that_is_wider_than_the_terminal_is_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "terminal_width", lambda: 20)
+    lines = console.table("", ["file", "size"], [["a" * 30, "1"]]).splitlines()
+    assert max(map(len, lines)) == 20
+    assert lines[-1].endswith("…")
+
+
+def test_in_a_pipe_a_table_is_as_wide_as_it_needs() -> None:
+    assert console.terminal_width() is None
+    assert len(console.table("", HEADER, ROWS).splitlines()) == 4
+
+
+def test_two_columns_wrap_the_text_and_give_a_long_name_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    lines = console.two_columns([("--a", "word " * 12), ("--a-long-name", "text")], name_width=5)
+    assert lines[0].startswith("  --a    word")
+    assert max(map(len, lines)) <= 50
+    assert lines[-2:] == ["  --a-long-name", "         text"]

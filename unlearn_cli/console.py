@@ -71,7 +71,7 @@ def result(text: str) -> None:
 
 @contextmanager
 def captured() -> Iterator[None]:
-    """Inside, results are not printed: a command that runs others has a result of its own."""
+    """Inside, results, notes and tables are not printed: a command that runs others shows its own."""
     settings.captured = True
     try:
         yield
@@ -81,13 +81,13 @@ def captured() -> Iterator[None]:
 
 def say(message: str, **fields: Any) -> None:
     """Print a note of one line to stderr, unless `--quiet`."""
-    if not settings.quiet:
+    if not settings.quiet and not settings.captured:
         _line("info", message, fields)
 
 
 def show(text: str) -> None:
     """Print several lines, such as a table, to stderr, unless `--quiet`; cells of a table hold no line breaks."""
-    if not settings.quiet:
+    if not settings.quiet and not settings.captured:
         _print("info", text, visible(text), {})
 
 

@@ -8,8 +8,10 @@ from unlearn_cli.commands import demo
 
 def test_the_demo_forgets_compares_attacks_and_can_be_run_again_by_its_script(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    result = invoke("demo", "-o", folder, "--quiet")
+    result = invoke("demo", "-o", folder)
     assert result.exit_code == 0, result.stderr
+    assert len(result.stderr.splitlines()) < 60  # one small table per step
+    assert all(f"[{number}/5] {title}" in result.stderr for number, title in enumerate(demo.STEPS, 1))
     assert "3 of 3 gates passed" in result.stdout
     names = {path.name for path in folder.iterdir()}
     assert names == {

@@ -1,4 +1,4 @@
-"""`unlearn-cli demo`: the whole story on scikit-learn's handwritten digits, by the commands that a user would type."""
+"""`unlearn-cli demo`: every step on scikit-learn's handwritten digits, with the commands that a user would type."""
 
 import contextlib
 import json
@@ -57,8 +57,8 @@ STEPS = {
 }
 
 
-class Stopped(CliError):
-    """A command of the demo did not end well; the demo ends with its exit code."""
+class StepError(CliError):
+    """A command of the demo failed; the demo ends with its exit code."""
 
     def __init__(self, exit_code: int, message: str) -> None:
         super().__init__(message)
@@ -66,7 +66,7 @@ class Stopped(CliError):
 
 
 def run(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int]) -> Result:
-    """Write the manifest, run the commands in order, and tell what came out; `execute` runs one command line."""
+    """Write the manifest, run the commands in order, and summarize the results; `execute` runs one command line."""
     with output_of(run_options.overwrite, out):
         return run_claimed(out, run_options, execute)
 
@@ -82,12 +82,15 @@ def run_claimed(out: Path, run_options: RunOptions, execute: Callable[[list[str]
         script.write_text(SCRIPT.format(commands="\n".join(commands)), encoding="utf-8")
         script.chmod(0o755)
         flags += ["--quiet"] if console.settings.quiet else []
-        with contextlib.chdir(folder), console.captured():
-            for number, (what, step) in enumerate(STEPS.items(), 1):
-                console.show(f"\n[{number}/{len(STEPS)}] {what}\n$ unlearn-cli {step}")
-                code = execute([*shlex.split(step), *flags])
-                if code not in (0, 3, 4):  # what a gate or a verdict says is told by the summary
-                    raise Stopped(code, f"demo: 'unlearn-cli {step}' ended with exit code {code}; nothing was kept")
+        flags += ["--log-format", console.settings.log_format]
+        with contextlib.chdir(folder):
+            for number, (title, step) in enumerate(STEPS.items(), 1):
+                console.show(f"\n[{number}/{len(STEPS)}] {title}\n$ unlearn-cli {step}")
+                with console.captured():
+                    code = execute([*shlex.split(step), *flags])
+                if code not in (0, 3, 4):  # the summary shows gates and verdicts
+                    raise StepError(code, f"demo: 'unlearn-cli {step}' ended with exit code {code}; nothing was kept")
+                console.show(step_table(Path(shlex.split(step)[-1])))
         unlearned = json.loads((folder / "unlearned" / "report.json").read_text(encoding="utf-8"))
         attack = json.loads((folder / "attack" / "report.json").read_text(encoding="utf-8"))
     return Result(
@@ -97,8 +100,24 @@ def run_claimed(out: Path, run_options: RunOptions, execute: Callable[[list[str]
     )
 
 
+def step_table(out: Path) -> str:
+    """Return the small table that shows what a step has written."""
+    if out.is_file():
+        return f"wrote {out}"
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    if report["command"] == "attack":
+        verdicts = {"unlearned": report["verdict"], **report["judgement"]["calibration"]}
+        return console.table("", ["network", "verdict"], [[role, verdict] for role, verdict in verdicts.items()])
+    if report["gates"]:
+        gates = [[gate["condition"], f"{gate['value']['value']:.3f}", gate["verdict"]] for gate in report["gates"]]
+        return console.table("", ["gate", "value", "verdict"], gates)
+    measured = report["metrics"]["subject"].items()
+    rows = [[split, _percent(metrics["accuracy"])] for split, metrics in measured if "accuracy" in metrics]
+    return console.table("", ["split", "accuracy"], rows)
+
+
 def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str:
-    """Tell what came out, and where to look next."""
+    """Summarize the results, and name the files to look at next."""
     roles = {"original": "original", "subject": "unlearned", "reference": "reference (never saw a 3)"}
     splits = {
         "test_forget": "test images of 3",
@@ -117,14 +136,14 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
     rows.append(["attack: AUC, 0.5 is chance", *(_interval(auc[role]) for role in roles)])
     verdicts = {"subject": attack["verdict"], **attack["judgement"]["calibration"]}
     rows.append(["verdict of the quick tier", *(verdicts[role].replace("_", " ") for role in roles)])
-    places = {
+    next_steps = {
         f"{out}/unlearned/report.html": "the report, for a browser",
         f"{out}/attack/report.html": "what the attacks found",
         f"{out}/noise.png": "the noise that did it",
         f"{out}/manifest.yaml": f"change what is forgotten, then run {out}/commands.sh again",
         "unlearn-cli unlearn --help": "the same for your own checkpoint",
     }
-    width = max(map(len, places))
+    width = max(map(len, next_steps))
     passed = sum(gate["verdict"] == "passed" for gate in unlearned["gates"])
     return "\n".join(
         [
@@ -134,7 +153,7 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
             "an attack finds nothing, so what did not fail is inconclusive, the reference too.",
             "",
             "Look at next:",
-            *(f"  {what:<{width}}   {why}" for what, why in places.items()),
+            *(f"  {path:<{width}}   {text}" for path, text in next_steps.items()),
         ]
     )
 
