@@ -8,11 +8,13 @@ runs; without canaries in them all records are taken. Warning: lower bounds; a s
 pairs of one run share a network, which the first bound ignores.
 """
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import PositiveFloat
 
 from unlearn_cli.learning.shadows import Pool
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats import Findings, missing
 from unlearn_cli.stats.audit import epsilon_lower_bound
 from unlearn_cli.stats.clusters import clustered_auc
@@ -29,9 +31,9 @@ def canaries(
     shadow_runs: Pool,
     seed: int,
     *,
-    guess_share: Fraction = 0.1,
-    confidence: Fraction = 0.95,
-    max_epsilon: PositiveFloat = 20.0,
+    guess_share: Annotated[Fraction, Doc("share of the records that is guessed at each end of the scores")] = 0.1,
+    confidence: Annotated[Fraction, Doc("confidence level of the bounds")] = 0.95,
+    max_epsilon: Annotated[PositiveFloat, Doc("largest epsilon that is reported for a single run")] = 20.0,
 ) -> Findings:
     """Return the AUC on canaries and on the other records, and both bounds; `guess_share` is the share of each end."""
     members = shadow_runs.members

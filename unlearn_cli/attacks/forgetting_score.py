@@ -6,10 +6,13 @@ and its code; attacks.md A9. Needs shadow runs. Warning: heavily biased: equal d
 and fewer runs another number. Only the ratio to `retrain_retrain`, from as many runs, can be read.
 """
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import PositiveFloat
 
 from unlearn_cli.learning.shadows import Pool, ShadowRuns
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats import Findings, missing
 from unlearn_cli.stats.competition import forgetting_quality
 from unlearn_cli.stats.intervals import mean
@@ -22,7 +25,12 @@ ORDER = 5  # within the tier, cheapest first
 LEAST = 8  # runs a side
 
 
-def forgetting_score(all_shadow_runs: ShadowRuns, shadow_runs: Pool, *, delta: PositiveFloat = 1e-5) -> Findings:
+def forgetting_score(
+    all_shadow_runs: ShadowRuns,
+    shadow_runs: Pool,
+    *,
+    delta: Annotated[PositiveFloat, Doc("delta of the epsilon that is estimated")] = 1e-5,
+) -> Findings:
     """Return F of the judged stage against half of the retrained runs, that of the other half, and their ratio."""
     retrained = all_shadow_runs.of("reference").phi
     one, other = retrained[::2], retrained[1::2]

@@ -10,13 +10,15 @@ speaks of classes, never of a record; a network that was never trained on the cl
 judge may take noise for anything. Its pictures are evidence about people (`--pictures`).
 """
 
+from typing import Annotated
+
 import numpy as np
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import show_samples
 from unlearn_cli.stats import Findings
@@ -32,10 +34,10 @@ def inversion(
     test: Batches,
     forget_classes: list[int],
     *,
-    steps: PositiveInt = 1000,
-    lr: PositiveFloat = 0.1,
-    patience: PositiveInt = 100,
-    stop: Fraction = 0.99,
+    steps: Annotated[PositiveInt, Doc("gradient steps per class")] = 1000,
+    lr: Annotated[PositiveFloat, Doc("length of a step")] = 0.1,
+    patience: Annotated[PositiveInt, Doc("steps without improvement after which a class ends")] = 100,
+    stop: Annotated[Fraction, Doc("probability of the class at which it ends")] = 0.99,
 ) -> Findings:
     """Return the confidence reached, that of the original, and how the picture lies to the classes' mean pictures."""
     low, high, means = box_and_means(forget, test)

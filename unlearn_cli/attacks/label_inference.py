@@ -6,11 +6,14 @@ Needs original and weights, no data; whole classes. Warning: it wins against a r
 longer knows the class either: no measure of forgetting, but of what showing both versions gives away.
 """
 
+from typing import Annotated
+
 import numpy as np
 import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
 from unlearn_cli.stats import Findings
@@ -30,9 +33,9 @@ def label_inference(
     input_shape: tuple[int, ...],
     random: Random,
     *,
-    probes: PositiveInt = 10,
-    steps: PositiveInt = 50,
-    lr: PositiveFloat = 0.1,
+    probes: Annotated[PositiveInt, Doc("generated inputs per class")] = 10,
+    steps: Annotated[PositiveInt, Doc("optimisation steps of the inputs")] = 50,
+    lr: Annotated[PositiveFloat, Doc("learning rate of Adam on the inputs")] = 0.1,
 ) -> Findings:
     """Return the mean fall of confidence on probes of forgotten and of other classes, and the best rank (1: first)."""
     targets = torch.arange(num_classes).repeat_interleave(probes).to(random.device)

@@ -9,12 +9,14 @@ about 1/2, not 0.
 
 from collections.abc import Iterable
 from itertools import islice
+from typing import Annotated
 
 import numpy as np
 from pydantic import PositiveInt
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats import Findings, Scores, missing
 from unlearn_cli.stats.outputs import Outputs, join_groups
 from unlearn_cli.stats.results import Estimate
@@ -28,7 +30,13 @@ CLIP = 100.0
 FOLDS, LEAST = 5, 10  # records of a kind, below which there are no tenths to hold out
 
 
-def learned_loss(forget_outputs: Outputs, holdout_outputs: Outputs, seed: int, *, splits: PositiveInt = 10) -> Findings:
+def learned_loss(
+    forget_outputs: Outputs,
+    holdout_outputs: Outputs,
+    seed: int,
+    *,
+    splits: Annotated[PositiveInt, Doc("random splits into training and held-out tenths")] = 10,
+) -> Findings:
     """Return the held-out accuracy (mean and SD over the splits) and out-of-fold scores of every drawn record."""
     # of a regression the loss has the label's unit: a bound in nats would make all large errors equal
     most = CLIP if forget_outputs.task == "classification" else np.inf

@@ -7,12 +7,15 @@ classes. Warning: features of a retrained network separate a class it never saw 
 original's: only the difference to the reference is knowledge of the forgotten class.
 """
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import PositiveInt
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats import Findings, auc, missing, share
 from unlearn_cli.stats.outputs import Outputs
 
@@ -29,7 +32,7 @@ def linear_probe(
     forget_classes: list[int],
     seed: int,
     *,
-    max_records: PositiveInt = 2000,
+    max_records: Annotated[PositiveInt, Doc("training records per side")] = 2000,
 ) -> Findings:
     """Return recall of the forgotten classes and false alarms on test, AUC, and recall of the network's own head."""
     test, random = split_outputs["test"], np.random.default_rng(seed)

@@ -8,12 +8,13 @@ Warning: it knows the average case only. No leak found means that a weak attack 
 and an easier or harder hold-out looks like a leak by itself.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from scipy.special import expit, log_softmax
 
 from unlearn_cli.errors import UserError
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats import Scores, refuse_non_finite
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import entropy, margin
@@ -36,7 +37,10 @@ def population(
     forget_outputs: Outputs,
     holdout_outputs: Outputs,
     *,
-    statistic: Literal["margin", "loss", "confidence", "entropy", "modified_entropy", "correctness"] = "margin",
+    statistic: Annotated[
+        Literal["margin", "loss", "confidence", "entropy", "modified_entropy", "correctness"],
+        Doc("the number per record that is compared with a threshold"),
+    ] = "margin",
 ) -> Scores:
     """Score the forget split (members) and the hold-out (non-members) by one statistic, higher = 'was trained on'."""
     members, others = _score(forget_outputs, statistic), _score(holdout_outputs, statistic)

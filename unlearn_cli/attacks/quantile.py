@@ -9,12 +9,13 @@ retraining is impossible; sensitive to any difference between hold-out and forge
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats import Findings, Scores, missing, share
 from unlearn_cli.stats.cluster_variance import parts
 from unlearn_cli.stats.outputs import Outputs
@@ -33,7 +34,7 @@ def quantile(
     holdout_outputs: Outputs,
     seed: int,
     *,
-    fpr: Fraction = 0.05,
+    fpr: Annotated[Fraction, Doc("nominal false-positive rate at which records are flagged")] = 0.05,
 ) -> Findings:
     """Return scores of forget and of the last third of the hold-out, and what is flagged at a nominal rate."""
     n = len(holdout_outputs)

@@ -6,6 +6,8 @@ step by step, beside those of original and references (each is attacked in turn)
 `relearn_time`: slower than a reference is no better than as slow.
 """
 
+from typing import Annotated
+
 from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
@@ -13,7 +15,7 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.relearning import make_goal, run_repeats, summarize_runs
 from unlearn_cli.learning.relearning import relearn as run
 from unlearn_cli.learning.training import TaskLoss
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats import Findings
 from unlearn_cli.stats.results import Curve, Estimate
 
@@ -29,11 +31,11 @@ def relearn(
     test: Batches,
     task_loss: TaskLoss,
     *,
-    alpha: Fraction = 0.05,
-    lr: PositiveFloat = 1e-3,
-    max_steps: PositiveInt = 50,
-    check_every: PositiveInt = 2,
-    repeats: PositiveInt = 2,
+    alpha: Annotated[Fraction, Doc("tolerance: the target is the original's value, worse by this share")] = 0.05,
+    lr: Annotated[PositiveFloat, Doc("learning rate of Adam")] = 1e-3,
+    max_steps: Annotated[PositiveInt, Doc("steps after which a repeat ends without the target")] = 50,
+    check_every: Annotated[PositiveInt, Doc("steps between two measurements")] = 2,
+    repeats: Annotated[PositiveInt, Doc("repeats, each with another order of the records")] = 2,
 ) -> Findings:
     """Return the median steps to the target, the target, and the curve of the first repeat."""
     goal = make_goal(original, forget, test, task_loss, alpha)

@@ -8,11 +8,13 @@ a hold-out: every other record (or cluster) of it is the population z, the other
 multiples of 1 / |z|, so that a true-positive rate at FPR 0.1 % needs a thousand of them.
 """
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import PositiveFloat
 from scipy.stats import norm
 
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats import Scores
 from unlearn_cli.stats.cluster_variance import clusters_of
 from unlearn_cli.stats.outputs import Outputs
@@ -30,8 +32,8 @@ def rmia(
     reference_forget_outputs: list[Outputs],
     reference_holdout_outputs: list[Outputs],
     *,
-    a: Fraction = 0.3,
-    gamma: PositiveFloat = 1.0,
+    a: Annotated[Fraction, Doc("slope of the correction for few references, as in the formula")] = 0.3,
+    gamma: Annotated[PositiveFloat, Doc("ratio from which a record dominates one of the population")] = 1.0,
 ) -> Scores:
     """Score forget (members) and half of the hold-out (non-members)."""
     spread = _spread(holdout_outputs)

@@ -8,10 +8,11 @@ records of the forgotten kind). Warning: for printed tables alone. It ignores th
 retrained network (0.37), which U-LiRA separates at 0.95 (attacks.md section 0).
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import PositiveInt
 
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats import Findings
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import entropy
@@ -27,8 +28,10 @@ def svc_entropy(
     holdout_outputs: Outputs,
     seed: int,
     *,
-    protocol: Literal["balanced", "bad_teacher"] = "balanced",
-    max_records: PositiveInt = 5000,
+    protocol: Annotated[
+        Literal["balanced", "bad_teacher"], Doc("equal numbers of both sides, or as in the paper's code")
+    ] = "balanced",
+    max_records: Annotated[PositiveInt, Doc("records per side")] = 5000,
 ) -> Findings:
     """Return the share of forget called member, and of records kept apart; `bad_teacher` does not balance the sides."""
     forget, retain, test = (entropy(one.values) for one in (forget_outputs, retain_outputs, holdout_outputs))

@@ -7,8 +7,11 @@ tables alone. The kernel's width is fixed in the label's unit, so years and mont
 there, the unit is the manifest's.
 """
 
+from typing import Annotated
+
 from pydantic import PositiveInt
 
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats import Findings
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss
@@ -24,7 +27,7 @@ def svc_l1(
     holdout_outputs: Outputs,
     seed: int,
     *,
-    max_records: PositiveInt = 2000,
+    max_records: Annotated[PositiveInt, Doc("records per side")] = 2000,
 ) -> Findings:
     """Return the share of forget called member, and of records kept apart."""
     forget, retain, test = (loss(one) for one in (forget_outputs, retain_outputs, holdout_outputs))

@@ -7,6 +7,8 @@ records in the same order, and as many times. Warning: below 1 something was lef
 Where the reference is there at once (nothing to learn), or one of them does not arrive, there is no index, not 0.
 """
 
+from typing import Annotated
+
 import numpy as np
 from pydantic import PositiveFloat, PositiveInt
 from torch import nn
@@ -14,7 +16,7 @@ from torch import nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.relearning import RelearningRun, make_goal, relearn, run_repeats
 from unlearn_cli.learning.training import TaskLoss
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats.intervals import missing, ratio
 from unlearn_cli.stats.results import Estimate
 
@@ -30,11 +32,11 @@ def anamnesis_index(
     test: Batches,
     task_loss: TaskLoss,
     *,
-    alpha: Fraction = 0.05,
-    lr: PositiveFloat = 1e-3,
-    max_steps: PositiveInt = 300,
-    check_every: PositiveInt = 1,
-    repeats: PositiveInt = 5,
+    alpha: Annotated[Fraction, Doc("tolerance: the target is the original's value, worse by this share")] = 0.05,
+    lr: Annotated[PositiveFloat, Doc("learning rate of Adam")] = 1e-3,
+    max_steps: Annotated[PositiveInt, Doc("steps after which a repeat ends without the target")] = 300,
+    check_every: Annotated[PositiveInt, Doc("steps between two measurements")] = 1,
+    repeats: Annotated[PositiveInt, Doc("repeats, each with another order of the records")] = 5,
 ) -> Estimate:
     """Return the ratio of the mean steps, with a t interval (delta method) over pairs of repeats."""
     goal = make_goal(original, forget, test, task_loss, alpha)

@@ -7,11 +7,13 @@ as an error), so compare splits of like size, and forget with a reference.
 """
 
 from collections.abc import Iterable, Iterator
+from typing import Annotated
 
 import numpy as np
 from pydantic import PositiveInt
 from scipy.special import log_softmax
 
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats.by_record import all_finite, by_record
 from unlearn_cli.stats.cluster_variance import Clusters, clusters_of, too_few
 from unlearn_cli.stats.intervals import bounded, missing, unsure
@@ -25,7 +27,9 @@ CHUNK = 2**16  # records at a time
 Part = tuple[np.ndarray, np.ndarray]  # of some records: their bins, and right - confidence
 
 
-def calibration_error(outputs: Outputs, *, bins: PositiveInt = 15) -> Estimate:
+def calibration_error(
+    outputs: Outputs, *, bins: Annotated[PositiveInt, Doc("bins of equal width of the confidence")] = 15
+) -> Estimate:
     """Return the ECE with a percentile bootstrap interval (200 resamples), widened to hold the value.
 
     It reaches down to 0 where a calibrated network would show as large an error by chance: resampling alone never does.

@@ -8,13 +8,15 @@ every network. Warning: short is knowledge left, but long alone is not forgettin
 Read it beside a reference (`anamnesis_index`).
 """
 
+from typing import Annotated
+
 from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.relearning import make_goal, relearn, run_repeats, summarize_runs
 from unlearn_cli.learning.training import TaskLoss
-from unlearn_cli.plugins.types import Fraction
+from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "steps of training until forget is known again"
@@ -28,11 +30,11 @@ def relearn_time(
     test: Batches,
     task_loss: TaskLoss,
     *,
-    alpha: Fraction = 0.05,
-    lr: PositiveFloat = 1e-3,
-    max_steps: PositiveInt = 300,
-    check_every: PositiveInt = 1,
-    repeats: PositiveInt = 5,
+    alpha: Annotated[Fraction, Doc("tolerance: the target is the original's value, worse by this share")] = 0.05,
+    lr: Annotated[PositiveFloat, Doc("learning rate of Adam")] = 1e-3,
+    max_steps: Annotated[PositiveInt, Doc("steps after which a repeat ends without the target")] = 300,
+    check_every: Annotated[PositiveInt, Doc("steps between two measurements")] = 1,
+    repeats: Annotated[PositiveInt, Doc("repeats, each with another order of the records")] = 5,
 ) -> Estimate:
     """Return the median number of steps over the repeats, with their range; null if most do not arrive."""
     goal = make_goal(original, forget, test, task_loss, alpha)

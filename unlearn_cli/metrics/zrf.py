@@ -9,10 +9,11 @@ against 0.554 in attacks.md 6.3), so nothing may be judged by it.
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
+from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats.divergences import js, published_js
 from unlearn_cli.stats.intervals import mean, missing
 from unlearn_cli.stats.outputs import Outputs
@@ -23,7 +24,14 @@ TASK = "classification"
 DEFAULT = False  # computed only on request
 
 
-def zrf(outputs: Outputs, random_outputs: list[Outputs], *, variant: Literal["true", "authors"] = "true") -> Estimate:
+def zrf(
+    outputs: Outputs,
+    random_outputs: list[Outputs],
+    *,
+    variant: Annotated[
+        Literal["true", "authors"], Doc("the true Jensen-Shannon divergence, or the formula of the authors' code")
+    ] = "true",
+) -> Estimate:
     """Return ZRF with a t interval over the records; `sd` and `runs` are over the random networks.
 
     `authors` is the formula of the published code, bugs and all: for comparison with printed tables alone.
