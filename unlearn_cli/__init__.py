@@ -1,6 +1,6 @@
 """Make a saved model forget part of its training data, and show with numbers whether it did.
 
-The functions here are those of the command line; see `docs/guides/python.md`. They are loaded, and torch with them,
+The functions here are those of the command line; see `docs/guides/python-api.md`. They are loaded, and torch with them,
 when one is used first.
 """
 
