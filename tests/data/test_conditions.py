@@ -99,13 +99,13 @@ def test_iso_dates_and_numbers_have_an_order(kind: str, tmp_path: Path) -> None:
 def test_requests_compare_as_manifests_do(kind: str, tmp_path: Path) -> None:
     where = [condition(">=", '"2003-06-01"'), condition("<", '"2003-09-01"')]
     source = source_of(kind, tmp_path, DATES)
-    refused = resolved(described(source), tmp_path, [Asked(where=where), Asked("two", ids=["r0"])]).found
+    refused = resolved(described(source), tmp_path, [Asked(where=where), Asked("two", ids=["r0"])]).requests
     problem = refused[0].problem or ""
     assert "which looks like %d-%m-%Y %H:%M" in problem
     assert str(tmp_path) not in problem
     assert "2003 00:00" not in problem or kind == "npz", "the ledger keeps it: no cell is shown"
     assert refused[1].records == 1
-    taken = resolved(described({**source, "dates": {"when": FORMAT}}), tmp_path, [Asked(where=where)]).found
+    taken = resolved(described({**source, "dates": {"when": FORMAT}}), tmp_path, [Asked(where=where)]).requests
     assert [one.records for one in taken] == [2]
 
 
@@ -214,7 +214,7 @@ def test_a_selection_of_nothing_shows_what_the_column_holds(kind: str, tmp_path:
         with pytest.raises(UserError, match=rf"no record has when = {value}; {near}.*{frequent}"):
             opened(source, [1], classes=[0, 1], forget={"groups": {"column": "when", "values": [value]}})
     asked = Asked(where=[condition("==", "mexico")])
-    result = resolved(described(source), tmp_path, [asked, Asked("two", where=[condition("==", "Cuba")])]).found
+    result = resolved(described(source), tmp_path, [asked, Asked("two", where=[condition("==", "Cuba")])]).requests
     assert "'Cuba' (2)" in result[0].examples[0]
     assert (result[0].unknown, result[0].problem, result[1].records, result[1].examples) == (0, None, 2, ())
 

@@ -15,16 +15,24 @@ CASES = ROOT.parent / "shared" / "cases"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="the cases lie beside a checkout, not in it")
 
 
-def case(folder: Path, name: str) -> Path:
+def copy_case(folder: Path, name: str) -> Path:
     return Path(shutil.copytree(CASES / name, folder / name))
+
+
+def case(folder: Path, name: str) -> Path:
+    """Copy a case, with a checkpoint of its architecture: a dry run refuses any other."""
+    copy = copy_case(folder, name)
+    result = invoke("train", "-m", copy / "data.yaml", "-o", copy / "m", "--set", "epochs=1", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    return copy
 
 
 def dry_run(folder: Path, forget: str | None = None) -> dict[str, Any]:
     manifest = folder / "data.yaml"
     if forget:
         manifest.write_text(re.sub(r"(?m)^forget:.*$", f"forget: {forget}", manifest.read_text()))
-    options = ("--method", "bad_teacher", "--out", folder / "out", "--dry-run", "--json")
-    result = invoke("unlearn", folder / "w.safetensors", "-m", manifest, *options)
+    options = ("--method", "bad_teacher", "--out", folder / "out", "--dry-run", "--json", "--force")
+    result = invoke("unlearn", folder / "m" / "model.safetensors", "-m", manifest, *options)
     if result.exit_code:
         return {"exit": result.exit_code, "error": result.stderr.splitlines()[-1]}
     return json.loads(result.stdout)["splits"]["forget"]
@@ -65,7 +73,7 @@ def test_a_hash_that_looks_like_a_number_is_an_id(tmp_path: Path) -> None:
 
 
 def test_a_request_of_007_is_about_person_007(tmp_path: Path) -> None:
-    folder = case(tmp_path, "batch_request_leading_zero")
-    result = invoke("batch", folder / "deletion.yaml", "--dry-run", "--json")
+    folder = copy_case(tmp_path, "batch_request_leading_zero")
+    result = invoke("batch", folder / "deletion.yaml", "--dry-run", "--json", "--force")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["records"] == rows(folder / "t.csv", "person", "007") == 9
