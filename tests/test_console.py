@@ -93,8 +93,8 @@ def test_a_table_that_is_wider_than_the_terminal_is_divided_by_columns(
 def test_a_cell_that_is_wider_than_the_terminal_is_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "terminal_width", lambda: 20)
     lines = console.table("", ["file", "size"], [["a" * 30, "1"]]).splitlines()
-    assert max(map(len, lines)) == 20
-    assert lines[-1].endswith("…")
+    assert max(map(len, lines)) <= 20
+    assert lines[-1] == "aaaaaaaaaaaaa…     1"
 
 
 def test_in_a_pipe_a_table_is_as_wide_as_it_needs() -> None:

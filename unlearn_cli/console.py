@@ -234,8 +234,11 @@ def table(title: str, header: list[str], rows: list[list[str]], *, labels: int =
     wider than the terminal is shortened. In a pipe the table is as wide as it needs.
     """
     cells = [[in_one_line(cell) for cell in row] for row in (header, *rows)]
+    limit = terminal_width()
+    if limit is not None:
+        cells = _shorten(cells, labels, limit)
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    parts = [_lay_out(cells, widths, part) for part in _split_columns(widths, labels, terminal_width())]
+    parts = [_lay_out(cells, widths, part) for part in _split_columns(widths, labels, limit)]
     return "\n".join([*([title] if title else []), "\n\n".join(parts)])
 
 
@@ -245,6 +248,22 @@ def terminal_width() -> int | None:
         if stream.isatty():
             return shutil.get_terminal_size().columns
     return None
+
+
+def _shorten(cells: list[list[str]], labels: int, limit: int) -> list[list[str]]:
+    """Shorten cells, where that is needed, so that the labels and any other column fit beside each other."""
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    widest = min(max(widths[labels:], default=0), limit // 2)
+    label_room = limit - widest - 2 * labels
+    if sum(widths[:labels]) > label_room:
+        widths[:labels] = [min(width, label_room // labels) for width in widths[:labels]]
+    room = limit - sum(width + 2 for width in widths[:labels])
+    limits = [width if column < labels else room for column, width in enumerate(widths)]
+    return [[_cut(cell, cell_limit) for cell, cell_limit in zip(row, limits, strict=True)] for row in cells]
+
+
+def _cut(cell: str, limit: int) -> str:
+    return cell if len(cell) <= limit else f"{cell[: limit - 1]}…"
 
 
 def _split_columns(widths: list[int], labels: int, limit: int | None) -> list[list[int]]:
@@ -261,10 +280,7 @@ def _split_columns(widths: list[int], labels: int, limit: int | None) -> list[li
 
 def _lay_out(cells: list[list[str]], widths: list[int], part: list[int]) -> str:
     """Lay out some of the columns."""
-    limit = terminal_width()
     lines = ["  ".join(_pad(row[column], widths[column], column) for column in part).rstrip() for row in cells]
-    if limit is not None:
-        lines = [line if len(line) <= limit else f"{line[: limit - 1]}…" for line in lines]
     rule = "-" * max(len(line) for line in lines)
     return "\n".join([lines[0], rule, *lines[1:]])
 

@@ -15,7 +15,8 @@ from typer.core import TyperCommand, TyperGroup
 from unlearn_cli.console import columns, two_columns
 from unlearn_cli.plugins import discovery
 
-NAME_COLUMNS = 30  # a longer name gets a line of its own
+NAME_COLUMNS = 25  # a longer name gets a line of its own
+NAME_LISTS = ("Commands", "Methods", "Metrics", "Attacks")  # sections with a first column of their own width
 HEADING, NAME = "1", "36"  # bold; cyan
 
 Rows = Sequence[tuple[str, str]]
@@ -30,8 +31,8 @@ def style(text: str, code: str) -> str:
     return f"\033[{code}m{text}\033[0m" if is_coloured() else text
 
 
-def format_section(title: str, rows: Rows, name_width: int) -> str:
-    """Lay out names and texts in two columns under a heading."""
+def format_section(title: str, rows: Rows, name_width: int | None) -> str:
+    """Lay out names and texts in two columns under a heading; without a width the names have as much as they need."""
     lines = two_columns(rows, name_width)
     if is_coloured():
         starts = tuple(f"  {name}" for name, _ in rows)
@@ -63,12 +64,16 @@ def format_page(command: Any, context: Any, sections: dict[str, Rows], examples:
     """Return the whole page of a command: usage, what it does, its sections, examples."""
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)]).translate({123: "", 125: ""})
     paragraphs = [textwrap.fill(" ".join(part.split()), columns()) for part in (command.help or "").split("\n\n")]
-    name_width = min(max(len(name) for rows in sections.values() for name, _ in rows), NAME_COLUMNS)
+    shared = [name for title, rows in sections.items() if title not in NAME_LISTS for name, _ in rows]
+    name_width = min(max(map(len, shared)), NAME_COLUMNS)
     return "\n\n".join(
         [
             f"{style('Usage:', HEADING)} {usage}",
             *filter(None, paragraphs),
-            *(format_section(title, rows, name_width) for title, rows in sections.items()),
+            *(
+                format_section(title, rows, None if title in NAME_LISTS else name_width)
+                for title, rows in sections.items()
+            ),
             *([format_examples(examples)] if examples else []),
         ]
     )
