@@ -168,10 +168,10 @@ def test_the_manifest_without_data_makes_noise(tmp_path: Path) -> None:
 def test_settings_are_accepted(name: str) -> None:
     kind, function, module = SETTINGS[name]
     found = plugin.inspect(kind, function, module) if module else plugin.load(kind, function)
-    made = plugin.settings(found, CONFIGS / f"{name}.yaml")
+    made = plugin.complete_settings(found, CONFIGS / f"{name}.yaml")
     assert made.model_dump().keys() >= read_mapping(CONFIGS / f"{name}.yaml").keys()
     if name.startswith("settings/"):
-        assert made == plugin.settings(found), "the file claims to hold the defaults"
+        assert made == plugin.complete_settings(found), "the file claims to hold the defaults"
 
 
 def deletion_batch(folder: Path) -> DeletionSettings:

@@ -117,7 +117,7 @@ def ours(manifest: Path, original: Path, device: str, method: str, settings: tup
     with start(opened) as session:
         inputs = gather(session, chosen, weights, session.load(weights), None)
         with session.run.autocast():
-            model = chosen.call(inputs, plugin.settings(chosen, None, settings))
+            model = chosen.call(inputs, plugin.complete_settings(chosen, None, settings))
         synchronize(device)
         return outcome(time.perf_counter() - begun, session, model)
 

@@ -140,14 +140,14 @@ BOTH = ("forget", "retain")
 def test_the_estimate_of_the_work_follows_the_settings(
     method: str, assignments: list[str], splits: tuple[str, ...], least: int, most: int | None
 ) -> None:
-    settings = plugin.settings(plugin.load("methods", method), None, assignments).model_dump()
+    settings = plugin.complete_settings(plugin.load("methods", method), None, assignments).model_dump()
     estimate = estimate_work(method, settings, {name: COUNTS[name] for name in splits}, 100)
     assert (estimate.least, estimate.most) == (least, most)
 
 
 def test_every_method_has_an_estimate_and_open_ends_are_said() -> None:
     for name in discovery.entries("methods"):
-        settings = plugin.settings(plugin.load("methods", name), None).model_dump()
+        settings = plugin.complete_settings(plugin.load("methods", name), None).model_dump()
         estimate = estimate_work(name, settings, COUNTS, 100)
         assert estimate.text
         assert estimate.most is not None or name in ("fisher", "gkt"), name  # gkt has cycles, and reads no records

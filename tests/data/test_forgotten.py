@@ -12,7 +12,7 @@ from unlearn_cli.data.dataset import Dataset, describe, open_dataset
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.holdout import class_matched_holdout
 from unlearn_cli.evaluation.inputs import Opened, find_copies, resume_identity, resume_key
-from unlearn_cli.plugins.plugin import load, settings
+from unlearn_cli.plugins.plugin import complete_settings, load
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.manifest import Manifest
 
@@ -158,7 +158,7 @@ def test_what_is_forgotten_decides_whether_a_run_may_go_on(tmp_path: Path) -> No
     for forgotten in (["r3"], ["r3", "r4"], ["r3"]):
         manifest = described(tmp_path, forgotten, {"ids": ["r0"]})
         given = Opened(tmp_path / "data.yaml", manifest, open_dataset(manifest.data_sections), RunOptions())
-        keys.append((resume_key(given, settings(recipe)), resume_identity(given)))
+        keys.append((resume_key(given, complete_settings(recipe)), resume_identity(given)))
     assert keys[0] == keys[2] != keys[1]
     assert len({key for key, _ in keys}) == 1, "the name of a folder says nothing of who is forgotten"
 

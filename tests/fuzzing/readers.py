@@ -323,7 +323,7 @@ def read_index(folder: Path) -> object:
 
 
 def settings(folder: Path) -> object:
-    return plugin.settings(plugin.load("methods", "unsir"), folder / "settings.yaml", ())
+    return plugin.complete_settings(plugin.load("methods", "unsir"), folder / "settings.yaml", ())
 
 
 def requests() -> dict[str, bytes]:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from unlearn_cli.cli.app import app
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins import discovery, plugin
+from unlearn_cli.plugins.requirements import OPTIONAL_INPUTS, inputs_for
 from unlearn_cli.plugins.suitability import lacking
 
 PLUGINS = [(kind, name) for kind in ("methods", "attacks") for name in discovery.entries(kind)]
@@ -91,7 +92,7 @@ def test_what_is_read_from_the_source_is_what_python_sees(kind: str, name: str) 
     read = plugin.load(kind, name)
     parameters = inspect.signature(read.function()).parameters.values()
     assert list(read.needs) == [item.name for item in parameters if item.default is item.empty]
-    assert list(read.optional) == [item.name for item in parameters if item.name in plugin.OPTIONAL_INPUTS]
+    assert list(read.optional) == [item.name for item in parameters if item.name in OPTIONAL_INPUTS]
     defaults = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
     assert read.settings().model_dump() == {key: value for key, value in defaults.items() if key not in read.optional}
 
@@ -99,7 +100,7 @@ def test_what_is_read_from_the_source_is_what_python_sees(kind: str, name: str) 
 @every_plugin
 def test_a_plugin_asks_for_known_inputs_only(kind: str, name: str) -> None:
     read = plugin.load(kind, name)
-    assert set(read.needs) <= set(plugin.INPUTS)
+    assert set(read.needs) <= set(inputs_for(kind))
     assert lacking(read, EVERYTHING) == []
     assert read.task in (None, "classification", "regression")
 
@@ -108,12 +109,12 @@ def test_a_plugin_asks_for_known_inputs_only(kind: str, name: str) -> None:
 def test_a_setting_that_is_no_number_or_unknown_is_refused(kind: str, name: str) -> None:
     read = plugin.load(kind, name)
     with pytest.raises(UserError, match=f"{name} has no setting 'nonsense'"):
-        plugin.settings(read, assignments=["nonsense=1"])
+        plugin.complete_settings(read, assignments=["nonsense=1"])
     for setting, field in read.settings.model_fields.items():
         if isinstance(field.default, float | int):
             for value in ("many", "-1", ".nan", ".inf", "[1]"):
                 with pytest.raises(UserError, match=f"{name}: {setting}="):
-                    plugin.settings(read, assignments=[f"{setting}={value}"])
+                    plugin.complete_settings(read, assignments=[f"{setting}={value}"])
 
 
 @every_plugin
@@ -130,9 +131,10 @@ def test_no_signature_needs_torch() -> None:
         "import sys\n"
         "from unlearn_cli.plugins import plugin\n"
         f"for kind, name in {PLUGINS}:\n"
-        "    plugin.settings(plugin.load(kind, name))\n"
-        "plugin.settings(plugin.inspect('training', 'fit', 'unlearn_cli.learning.training'), assignments=['lr=0.1'])\n"
-        "plugin.settings(plugin.inspect('noise', 'learn_noise', 'unlearn_cli.learning.noise'))\n"
+        "    plugin.complete_settings(plugin.load(kind, name))\n"
+        "recipe = plugin.inspect('training', 'fit', 'unlearn_cli.learning.training')\n"
+        "plugin.complete_settings(recipe, assignments=['lr=0.1'])\n"
+        "plugin.complete_settings(plugin.inspect('noise', 'learn_noise', 'unlearn_cli.learning.noise'))\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -153,7 +155,7 @@ def test_settings_are_defaults_then_the_file_then_the_command_line(tmp_path: Pat
     config = tmp_path / "settings.yaml"
     config.write_text("lr: 1e-2\nepochs: 3\n", encoding="utf-8")
     finetune = plugin.load("methods", "finetune")
-    completed = plugin.settings(finetune, config, ["lr=3e-2", "lr = 5e-2"]).model_dump()
+    completed = plugin.complete_settings(finetune, config, ["lr=3e-2", "lr = 5e-2"]).model_dump()
     assert completed == {"epochs": 3, "steps": None, "optimizer": "adam", "lr": 5e-2, "batch_norm": "batch"}
 
 
@@ -161,7 +163,7 @@ def test_a_mistake_in_the_file_of_settings_is_refused_like_one_on_the_command_li
     config = tmp_path / "settings.yaml"
     config.write_text("learning_rate: 1\nlr: -1\n", encoding="utf-8")
     with pytest.raises(UserError) as caught:
-        plugin.settings(plugin.load("methods", "finetune"), config)
+        plugin.complete_settings(plugin.load("methods", "finetune"), config)
     assert "finetune has no setting 'learning_rate'" in str(caught.value)
     assert "finetune: lr=-1: expected greater than 0" in str(caught.value)
 
@@ -169,22 +171,22 @@ def test_a_mistake_in_the_file_of_settings_is_refused_like_one_on_the_command_li
 def test_the_name_of_a_layer_may_look_like_a_number(tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text("layers: [01, true]\nstudent_epochs: 02\n")
     method = plugin.load("methods", "blindspot")
-    completed = plugin.settings(method, tmp_path / "settings.yaml").model_dump()
+    completed = plugin.complete_settings(method, tmp_path / "settings.yaml").model_dump()
     assert (completed["layers"], completed["student_epochs"]) == (["01", "true"], 2)
-    assert plugin.settings(method, None, ["layers=[0]", "student_epochs=0x3"]).model_dump()["layers"] == ["0"]
+    assert plugin.complete_settings(method, None, ["layers=[0]", "student_epochs=0x3"]).model_dump()["layers"] == ["0"]
 
 
 def test_an_assignment_without_a_value_is_told_the_settings() -> None:
     settings = "epochs=5, steps=None, optimizer=adam, lr=0.001, batch_norm=batch"
     with pytest.raises(UserError, match=f"--set lr: expected name=value; settings: {settings}"):
-        plugin.settings(plugin.load("methods", "finetune"), assignments=["lr"])
+        plugin.complete_settings(plugin.load("methods", "finetune"), assignments=["lr"])
 
 
 def test_the_nearest_name_is_told() -> None:
     with pytest.raises(UserError, match=r"unknown method 'unsri'; did you mean 'unsir'\?"):
         plugin.load("methods", "unsri")
     with pytest.raises(UserError, match=r"did you mean 'epochs'\?"):
-        plugin.settings(plugin.load("methods", "finetune"), assignments=["epoch=1"])
+        plugin.complete_settings(plugin.load("methods", "finetune"), assignments=["epoch=1"])
 
 
 def test_a_plugin_gets_what_it_asks_for_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,5 +194,5 @@ def test_a_plugin_gets_what_it_asks_for_and_nothing_else(monkeypatch: pytest.Mon
     seen: dict[str, object] = {}
     monkeypatch.setattr("unlearn_cli.attacks.population.population", lambda **given: seen.update(given))
     read = plugin.load("attacks", "population")
-    read.call(offered, plugin.settings(read))
+    read.call(offered, plugin.complete_settings(read))
     assert seen == {"forget_outputs": "f", "holdout_outputs": "h", "statistic": "margin"}

@@ -24,7 +24,7 @@ def test_an_old_name_is_refused_with_the_new_one(name: str, old: str, new: str) 
     assert new in settings
     assert old not in settings
     with pytest.raises(UserError) as error:
-        plugin.settings(load(name), None, [f"{old}=1"])
+        plugin.complete_settings(load(name), None, [f"{old}=1"])
     assert str(error.value) == f"--set: {name}: the setting '{old}' is now named '{new}'"
 
 

@@ -163,7 +163,7 @@ def check_settings(assignments: Sequence[str], names: Sequence[str]) -> None:
             raise UserError(f"--set {assignment}: no metric that is computed has a setting '{field}'; {hint}")
         for metric in found:
             if field in metric.settings.model_fields:
-                plugin.settings(metric, None, [assignment])
+                plugin.complete_settings(metric, None, [assignment])
 
 
 def load_all(options: EvaluateOptions, opened: Opened) -> "dict[str, Checkpoint]":

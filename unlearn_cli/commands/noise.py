@@ -37,7 +37,7 @@ def run(options: NoiseOptions, run_options: RunOptions) -> Result:
 def run_claimed(options: NoiseOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     learner = plugin.inspect("noise", "learn_noise", "unlearn_cli.learning.noise")
-    settings = plugin.settings(learner, options.settings.config, options.settings.assignments)
+    settings = plugin.complete_settings(learner, options.settings.config, options.settings.assignments)
     if options.out.suffix != ".safetensors":
         raise UserError(f"--out {options.out}: noise is a .safetensors file; give it that ending")
     described = read_manifest(options.manifest, run_options.manifest_folder)

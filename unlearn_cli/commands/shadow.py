@@ -47,9 +47,9 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     """Do the runs asked for that are not done yet."""
     wanted = numbers(options.cells)
     method = plugin.load("methods", options.method)
-    settings = plugin.settings(method, options.settings.config, options.settings.assignments)
+    settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
-    training = plugin.settings(recipe, None, options.training)
+    training = plugin.complete_settings(recipe, None, options.training)
     described = read_manifest(options.manifest, run_options.manifest_folder)
     suitability.check(method, described.sections, described.task, options.manifest)
     suitability.check(plugin.load("attacks", "population"), described.sections, described.task, options.manifest)

@@ -56,7 +56,7 @@ def run(options: TrainOptions, run_options: RunOptions) -> Result:
 def run_claimed(options: TrainOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
-    settings = plugin.settings(recipe, options.settings.config, options.settings.assignments)
+    settings = plugin.complete_settings(recipe, options.settings.config, options.settings.assignments)
     opened = open_inputs(options.manifest, run_options, (options.start,), options.out, decode=options.dry_run)
     if not opened.dataset.splits:
         raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to train on")

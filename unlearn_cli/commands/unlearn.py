@@ -73,7 +73,7 @@ def run(options: UnlearnOptions, run_options: RunOptions) -> Result:
 def run_claimed(options: UnlearnOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     method = plugin.load("methods", options.method)
-    settings = plugin.settings(method, options.settings.config, options.settings.assignments)
+    settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     described = read_manifest(options.manifest, run_options.manifest_folder)
     check_manifest(options, method, described)
     checkpoints = (options.checkpoint, *options.references)

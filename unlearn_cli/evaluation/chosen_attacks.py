@@ -59,7 +59,9 @@ def choose(tier: str | None, names: Sequence[str], chosen: SettingSources) -> li
         raise UserError("--config: is for one attack; name it by --attack, or give settings as --set attack.name=value")
     _check_targets(chosen.assignments, [attack for attack, _, _ in loaded])
     return [
-        Wanted(attack, plugin.settings(attack, chosen.config, _assigned(attack, fixed, chosen, len(loaded))), of)
+        Wanted(
+            attack, plugin.complete_settings(attack, chosen.config, _assigned(attack, fixed, chosen, len(loaded))), of
+        )
         for attack, fixed, of in loaded
     ]
 

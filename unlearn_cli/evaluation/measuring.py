@@ -17,7 +17,7 @@ from unlearn_cli.evaluation.holdout import class_matched_holdout
 from unlearn_cli.evaluation.inputs import Opened
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.plugins import discovery, plugin
-from unlearn_cli.plugins.plugin import INPUTS, Plugin
+from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.stats import missing
 from unlearn_cli.stats.confusion import confusion
 from unlearn_cli.stats.outputs import Outputs
@@ -51,7 +51,7 @@ def loaded(names: Iterable[str], assignments: Sequence[str] = ()) -> list[tuple[
     """Return metrics with their settings."""
     found = [plugin.load("metrics", name) for name in names]
     return [
-        (metric, plugin.settings(metric, None, [text for text in assignments if _reaches(text, metric)]))
+        (metric, plugin.complete_settings(metric, None, [text for text in assignments if _reaches(text, metric)]))
         for metric in found
     ]
 
@@ -163,7 +163,7 @@ def _on_split(evidence: Evidence, metric: Plugin, settings: BaseModel, role: str
 def _whole(evidence: Evidence, metric: Plugin, settings: BaseModel, role: str) -> Estimate:
     """Compute a metric of the whole network, over all references if it compares with them."""
     inputs = {**evidence.inputs(role).makers, **_weights(evidence, role)}
-    if not any("reference" in INPUTS[name].split() for name in metric.needs):
+    if "reference" not in metric.sections:
         return metric.call(Inputs(inputs), settings)
     found = []
     for other in evidence.references(but=role):

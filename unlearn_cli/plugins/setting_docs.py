@@ -44,22 +44,22 @@ def _type(schema: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(_type(part) for part in schema["anyOf"]))
     if _choices(schema):
         return f"one of {', '.join(_choices(schema))}"
-    if schema["type"] == "array":
-        return f"list of {_type(schema['items'])}"
-    return TYPES[schema["type"]]
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}" if "items" in schema else "list"
+    return TYPES.get(schema.get("type", ""), "any value")
 
 
 def _choices(schema: dict[str, Any]) -> list[str]:
     if "anyOf" in schema:
         return [choice for part in schema["anyOf"] for choice in _choices(part)]
-    return schema.get("enum", [schema["const"]] if "const" in schema else [])
+    return [str(value) for value in schema.get("enum", [schema["const"]] if "const" in schema else [])]
 
 
 def _range(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return next(filter(None, map(_range, schema["anyOf"])), "")
     if schema.get("type") == "array":
-        return _range(schema["items"])
+        return _range(schema.get("items", {}))
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     if above is not None and schema["type"] == "integer":

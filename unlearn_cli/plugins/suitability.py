@@ -4,7 +4,8 @@ from pathlib import Path
 
 from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.plugins import discovery, plugin
-from unlearn_cli.plugins.plugin import INPUTS, Plugin
+from unlearn_cli.plugins.plugin import Plugin
+from unlearn_cli.plugins.requirements import sections_of
 
 SPLITS = {
     "forget": "forget",
@@ -20,7 +21,7 @@ class Unsuitable(SelectionError):
 
 def lacking(wanted: Plugin, present: set[str]) -> list[str]:
     """Return the inputs that the plug-in needs and a manifest with these sections cannot give."""
-    return [name for name in wanted.needs if not set(INPUTS[name].split()) <= present]
+    return [name for name in wanted.needs if not sections_of(name) <= present]
 
 
 def fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = True) -> list[str]:
@@ -46,7 +47,7 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
     if wanted.task not in (None, task):
         hint = f"; these fit: {others}" if others else ""
         raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
-    sections = sorted({section for name in missing for section in INPUTS[name].split()} - present)
+    sections = sorted({section for name in missing for section in sections_of(name)} - present)
     hint = f", or use what needs less: {others}" if others else ""
     raise UserError(
         f"{path}: {wanted.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)};"

@@ -1,0 +1,88 @@
+"""Code of the user's own: `package.module:function`, or `path/to/file.py:function`. Imported only when it runs."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.errors import UserError
+from unlearn_cli.storage import regular_files
+
+
+@dataclass(frozen=True)
+class OutsideCode:
+    """Where a function outside of the package is defined."""
+
+    path: Path
+    module: str | None  # None: a file of its own
+    function: str
+    sha256: str  # of the file
+
+    @property
+    def label(self) -> str:
+        """How reports and messages name it: without the folder of the file."""
+        return f"{self.module or self.path.name}:{self.function}"
+
+    def load(self) -> Callable[..., Any]:
+        """Import the code and return the function.
+
+        Raises:
+            UserError: an import in the code fails.
+        """
+        try:
+            module = importlib.import_module(self.module) if self.module else self._import_file()
+        except ImportError as error:
+            raise UserError(
+                f"{self.label}: cannot be imported: {error}; set PYTHONPATH to the folder of the modules it imports"
+            ) from None
+        return getattr(module, self.function)
+
+    def _import_file(self) -> Any:
+        name = f"unlearn_cli_outside_{self.sha256[:16]}"
+        if name not in sys.modules:
+            spec = importlib.util.spec_from_file_location(name, self.path)
+            assert spec is not None and spec.loader is not None
+            sys.modules[name] = module = importlib.util.module_from_spec(spec)
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[name]
+                raise
+        return sys.modules[name]
+
+
+def is_outside(name: str) -> bool:
+    """Say whether the name of a plug-in is that of code outside of the package."""
+    return ":" in name
+
+
+def locate(name: str, *, allow_code: bool, folder: Path = Path()) -> OutsideCode:
+    """Find the file of `package.module:function` or `path/to/file.py:function`; relative paths start from `folder`.
+
+    Raises:
+        UserError: code is not allowed, the name has another form, or there is no such file or module.
+    """
+    place, _, function = name.rpartition(":")
+    is_file = place.endswith(".py")
+    if not function.isidentifier() or not (is_file or all(part.isidentifier() for part in place.split("."))):
+        raise UserError(f"'{name}' is neither package.module:function nor path/to/file.py:function")
+    if not allow_code:
+        raise UserError(f"{name}: is code of your own; --allow-code lets it run")
+    path = folder / place if is_file else _module_file(place, name)
+    return OutsideCode(path, None if is_file else place, function, regular_files.sha256(path))
+
+
+def _module_file(module: str, name: str) -> Path:
+    """Return the source file of a module; the packages around it are imported."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        raise UserError(
+            f"{name}: there is no module '{module}' with Python source; set PYTHONPATH to the folder that contains it, "
+            "or name the file: path/to/file.py:function"
+        )
+    return Path(spec.origin)

@@ -1,0 +1,88 @@
+"""The inputs that plug-ins may ask for: what a manifest must provide for each, who may ask for it, and what it is.
+
+`evaluation.plugin_inputs` makes them; a test asserts that both tables have the same names.
+"""
+
+from typing import NamedTuple
+
+
+class Requirement(NamedTuple):
+    """One input of plug-ins."""
+
+    kinds: str  # who may ask for it: methods, metrics, attacks
+    sections: str  # of the manifest, and what options name: original, reference, cost, shadows; '': always available
+    meaning: str
+
+
+ALL, MEASURES = "methods metrics attacks", "metrics attacks"
+REQUIREMENTS: dict[str, Requirement] = {
+    name: Requirement(kinds, sections, meaning)
+    for name, kinds, sections, meaning in [
+        # networks
+        ("model", ALL, "", "the network: methods change it, metrics and attacks get a frozen copy of their own"),
+        ("original", ALL, "", "the checkpoint before unlearning, frozen"),
+        ("fresh", "methods", "", "the same architecture with new random weights, trainable"),
+        ("incompetent_teacher", "methods", "", "the same architecture with new random weights, frozen"),
+        ("reference", "metrics", "reference", "a retrained reference, frozen; the metric is called once per reference"),
+        # records
+        ("forget", ALL, "data forget", "labelled batches of the forget split"),
+        ("retain", ALL, "data forget", "labelled batches of the retain split"),
+        ("test", MEASURES, "data test", "labelled batches of the test split"),
+        ("forget_inputs", "methods", "data forget", "batches of the forget split without labels"),
+        ("retain_inputs", "methods", "data forget", "batches of the retain split without labels"),
+        ("label_statistics", "methods", "data", "mean, spread and range of the labels of train"),
+        # facts
+        ("forget_classes", ALL, "forget", "numbers of the classes to forget; only whole classes can be forgotten"),
+        ("num_classes", ALL, "", "number of outputs of the network"),
+        ("input_shape", ALL, "", "shape of one sample"),
+        ("task_loss", ALL, "", "the loss that training minimises"),
+        ("random", ALL, "", "seeded source of random numbers"),
+        ("seed", ALL, "", "root seed of the run"),
+        # outputs of one split; the metric is called once per split
+        ("outputs", "metrics", "data", "outputs of the network on the split"),
+        ("reference_outputs", "metrics", "data reference", "a reference's outputs on the split"),
+        ("random_outputs", "metrics", "data", "outputs of networks with random weights; only for forget splits"),
+        # outputs of several splits
+        ("split_outputs", MEASURES, "data forget test", "outputs on every split, by its name"),
+        ("reference_split_outputs", "metrics", "data forget test reference", "a reference's outputs on every split"),
+        ("split_features", "attacks", "data forget test", "penultimate features on every split, by its name"),
+        ("forget_outputs", "attacks", "data forget", "outputs on the forget split"),
+        ("retain_outputs", "attacks", "data forget", "outputs on the retain split"),
+        ("holdout_outputs", "attacks", "data forget test", "outputs on never-seen records like those of forget"),
+        ("original_forget_outputs", "attacks", "data forget original", "the original's outputs on the forget split"),
+        ("original_holdout_outputs", "attacks", "data forget test original", "the original's outputs on the hold-out"),
+        ("reference_forget_outputs", "attacks", "data forget reference", "list: each reference's on the forget split"),
+        (
+            "reference_holdout_outputs",
+            "attacks",
+            "data forget test reference",
+            "list: each reference's on them",
+        ),
+        # of the files
+        ("weights", "metrics", "", "parameters and buffers of the checkpoint"),
+        ("original_weights", "metrics", "original", "parameters and buffers of the original"),
+        ("cost", "metrics", "cost", "time and samples that making the checkpoint took"),
+        ("reference_cost", "metrics", "reference cost", "time and samples that training a reference took"),
+        # shadow runs
+        ("shadow_runs", "attacks", "data forget shadows", "runs of the recipe: unlearned and never learned records"),
+        ("all_shadow_runs", "attacks", "data forget shadows", "the same for all checkpoints together"),
+        ("retained_shadow_runs", "attacks", "data forget shadows", "runs of the recipe: records that stay; or None"),
+        # optional: a keyword with default None
+        ("noise", "methods", "", "noise that 'unlearn-cli noise' has learned, given by --noise"),
+    ]
+}
+OPTIONAL_INPUTS = ("noise",)
+
+
+def sections_of(name: str) -> set[str]:
+    """Return what must be available for an input."""
+    return set(REQUIREMENTS[name].sections.split())
+
+
+def inputs_for(kind: str) -> list[str]:
+    """Return the inputs that plug-ins of a kind may ask for, without the optional ones."""
+    return [
+        name
+        for name, requirement in REQUIREMENTS.items()
+        if kind in requirement.kinds.split() and name not in OPTIONAL_INPUTS
+    ]
