@@ -51,7 +51,7 @@ def test_files_are_read_by_name_and_of_too_many_the_youngest_wait(
 
 
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no such folder; make it"):
+    with pytest.raises(UserError, match="there is no such folder; create it"):
         inbox.read(tmp_path / "requests", KEY)
 
 
@@ -126,7 +126,7 @@ def test_the_same_id_with_other_content_is_set_aside_and_the_first_goes_on(tmp_p
     with opened(where) as (ledger, key):
         state, told = receive(where, ledger, key)
         assert receive(where, ledger, key)[1] == []
-    assert told == ["DSR-1: set aside: another request has this id, with other content; give this one an id of its own"]
+    assert told == ["DSR-1: set aside: another request has this id and other content; give this request its own id"]
     assert kinds(where) == [("received", "DSR-1"), ("set_aside", "DSR-1")]
     assert (state.requests["DSR-1"].state, state.requests["DSR-1"].file) == ("pending", "a.yaml")
     assert there(where) == ["a.yaml", "set_aside/b.yaml", "set_aside/b.yaml.reason.txt"]
@@ -162,7 +162,7 @@ def test_a_request_from_the_future_is_set_aside(tmp_path: Path) -> None:
     drop(where, "b.yaml", request("B", received="2026-11-20T18:30:00+01:00"))  # somebody's clock, or zone, is ahead
     with opened(where) as (ledger, key):
         state, told = receive(where, ledger, key)
-    assert told == ["A: set aside: its 'received' lies in the future; correct it"]
+    assert told == ["A: set aside: its 'received' is in the future; correct it"]
     assert list(state.requests) == ["B"]
 
 
@@ -174,7 +174,9 @@ def test_a_link_out_of_the_folder_is_moved_and_not_followed(tmp_path: Path) -> N
     (where.path("requests") / "b.yaml").symlink_to(tmp_path / "nothing")
     with opened(where) as (ledger, key):
         state, told = receive(where, ledger, key)
-    assert told == [f"{name}: set aside: {name}: is a link; put the file itself there" for name in ("a.yaml", "b.yaml")]
+    assert told == [
+        f"{name}: set aside: {name}: is a link; put the file itself into the inbox" for name in ("a.yaml", "b.yaml")
+    ]
     assert not state.requests
     assert (where.path("requests") / "set_aside" / "a.yaml").is_symlink()
     assert secret.read_text() == request("SECRET")

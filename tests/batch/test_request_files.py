@@ -63,10 +63,10 @@ def test_a_bad_line_does_not_stop_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"request": "a", "request": "b"}', "a.jsonl:1:1: a key is there twice"),
-        ('{"request": NaN}', "a.jsonl:1:1: NaN is no number of JSON"),
-        ("[" * 100_000, "a.jsonl:1:1: is no JSON of a request"),
-        ('{"ids": [' + "9" * 5000 + "]}", "a.jsonl:1:1: is no JSON of a request"),
+        ('{"request": "a", "request": "b"}', "a.jsonl:1:1: a key occurs twice"),
+        ('{"request": NaN}', "a.jsonl:1:1: NaN is not a JSON number"),
+        ("[" * 100_000, "a.jsonl:1:1: is not a request in JSON"),
+        ('{"ids": [' + "9" * 5000 + "]}", "a.jsonl:1:1: is not a request in JSON"),
         ("", "a.jsonl: holds no request"), ("\n \n", "a.jsonl: holds no request"),
         (b"\xff\xfe", "a.jsonl: is not UTF-8 text"), ("3", "a.jsonl:1:1: expected a mapping"),
     ],
@@ -85,7 +85,7 @@ def test_json_that_is_no_request_is_told(tmp_path: Path, text: str | bytes, told
         (YAML + "identifiers: [a]\n", "a.yaml:4:1: identifiers: unknown key"),
         (YAML.replace("[a, 17]", "[a, [17]]"), "a.yaml:3:10: ids.1: expected a valid string"),
         (YAML + "---\n" + YAML, "a.yaml:4:1: is not valid YAML: but found another document"),
-        (YAML + "#" * strict_yaml.MAX_BYTES, "a.yaml: is larger than 1048576 bytes; write so many ids as csv"),
+        (YAML + "#" * strict_yaml.MAX_BYTES, "a.yaml: is larger than 1048576 bytes; use csv or JSON Lines"),
     ],
 )  # fmt: skip
 def test_yaml_that_is_no_request_is_told_with_line_and_column(tmp_path: Path, text: str | bytes, told: str) -> None:
@@ -107,7 +107,7 @@ def test_the_rows_of_a_request_are_put_together_wherever_they_stand(tmp_path: Pa
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        (f"A,{TIME},x\nA,2026-11-21T00:00:00Z,y", "a.csv:3:1: received: is other than in line 2 of the same request"),
+        (f"A,{TIME},x\nA,2026-11-21T00:00:00Z,y", "a.csv:3:1: received: differs from line 2 of the same request"),
         ("A,,x", "a.csv:2:1: received: is missing"),
         (f"A,{TIME},", "a.csv:2:1: names no records"),
         (f"A,{TIME},x\nA,,", "a.csv:3:1: names no records"),
@@ -133,7 +133,7 @@ def test_a_bad_row_spoils_its_own_request_alone(tmp_path: Path) -> None:
         ("due", "a.csv: has no column 'request'; its first line must name the columns"),
         ("request,id", "a.csv: has no column 'received'"),
         ("request,recieved,id", "a.csv: column 2 is unknown; did you mean 'received'?"),
-        ("request,received,id,id", "a.csv: a column is there twice"),
+        ("request,received,id,id", "a.csv: a column occurs twice"),
     ],
 )
 def test_a_table_needs_its_header(tmp_path: Path, header: str, told: str) -> None:
@@ -145,7 +145,7 @@ def test_column_and_value_go_together(tmp_path: Path) -> None:
         text = f"request,received,id,column,value\nA,{TIME},x,{cells}\n"
         assert "column and value go together" in reason(tmp_path, "a.csv", text)
     text = f"request,received,column,value\nA,{TIME},person,7\nA,,city,Rome\n"
-    assert reason(tmp_path, "a.csv", text).startswith("a.csv:3:1: column: is other than in line 2")
+    assert reason(tmp_path, "a.csv", text).startswith("a.csv:3:1: column: differs from line 2")
 
 
 def test_what_spreadsheets_would_run_is_an_id_like_any_other(tmp_path: Path) -> None:
@@ -189,13 +189,13 @@ def test_a_link_is_refused_wherever_it_leads(tmp_path: Path) -> None:
         link = tmp_path / "inside" / name
         link.symlink_to(target)
         (item,) = read_request_file(link, KEY)
-        assert item.reason == f"{name}: is a link; put the file itself there"
+        assert item.reason == f"{name}: is a link; put the file itself into the inbox"
 
 
 def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.yaml")
     (item,) = read_request_file(tmp_path / "a.yaml", KEY)
-    assert item.reason == "a.yaml: is no ordinary file"
+    assert item.reason == "a.yaml: is not a regular file"
 
 
 def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +203,7 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("a.csv")
         (item,) = read_request_file(tmp_path / "a.csv", KEY)
-    assert item.reason == "a.csv: is no ordinary file"
+    assert item.reason == "a.csv: is not a regular file"
 
 
 def test_a_file_that_is_gone_is_told_apart_from_a_bad_one(tmp_path: Path) -> None:

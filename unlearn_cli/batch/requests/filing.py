@@ -1,4 +1,4 @@
-"""Moving files of requests between folders so that none is lost or replaced, whenever the process is killed."""
+"""Moves files of requests between folders. No file is lost or replaced, whenever the process is killed."""
 
 import hashlib
 import os
@@ -8,11 +8,11 @@ from pathlib import Path
 from unlearn_cli.storage.atomic_files import fsync, output_file
 
 REASON = ".reason.txt"
-LONGEST_NAME = 200  # bytes: the file of reasons beside it has a longer one
+LONGEST_NAME = 200  # bytes; the file of reasons beside it has a longer name
 
 
 def move_file(path: Path, folder: Path, reasons: str | None = None) -> None:
-    """Move a file into a folder, under a name that is free; the reasons come first, so that a moved file has them."""
+    """Move a file into a folder under a free name. Reasons are written first, so that a moved file always has them."""
     folder.mkdir(exist_ok=True)
     target = _find_free_path(folder, path.name)
     if reasons is not None:
@@ -28,9 +28,9 @@ def _rename(path: Path, target: Path) -> None:
 
 
 def _find_free_path(folder: Path, name: str) -> Path:
-    """Return a path in the folder that no file has: NAME, else NAME with a number before its ending."""
-    stem, ending = Path(name).stem, Path(name).suffix
+    """Return a path in the folder that does not exist: NAME, or NAME with a number before its suffix."""
+    stem, suffix = Path(name).stem, Path(name).suffix
     if len(os.fsencode(name)) > LONGEST_NAME:
         stem = hashlib.sha256(os.fsencode(name)).hexdigest()
-    names = chain([f"{stem}{ending}"], (f"{stem}.{number}{ending}" for number in count(2)))
+    names = chain([f"{stem}{suffix}"], (f"{stem}.{number}{suffix}" for number in count(2)))
     return next(path for path in map(folder.joinpath, names) if not os.path.lexists(path))

@@ -1,7 +1,11 @@
-"""The folder that requests are dropped into: what is read of it, what the ledger is told, where files go in the end.
+"""The inbox: the folder that deletion requests are put into, as one file per request or many requests per file.
 
-A file stays where it is until all its requests have ended, so that a killed run loses none of them. Writers rename
-their file into the folder when it is complete; names that stand for half-written files are left alone.
+`read` returns its complete files, `register` appends what is new in them to the ledger, `find_pending` selects the
+requests to carry out, and `move_ended` moves files to done/ or set_aside/.
+
+A file stays in the inbox until all its requests have ended, so that a killed run loses none of them. Programs that
+write requests write a file under another name and rename it when it is complete; `read` ignores names of temporary
+files.
 """
 
 import contextlib
@@ -21,15 +25,19 @@ from unlearn_cli.batch.requests.request_files import READERS, printable_name, re
 from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.errors import UserError, resources
 
-MAX_FILES = 10_000  # the youngest wait for the next run
+MAX_FILES = 10_000  # the newest files wait for the next run
 DONE, SET_ASIDE = "done", "set_aside"
 ENDED_OTHERWISE = ("set_aside", "closed")  # states of a request that may come again
-AHEAD = timedelta(days=1)  # by so much the clock of who wrote a request may be ahead
+AHEAD = timedelta(days=1)  # by which the clock of the writer of a request may be ahead
 
 
 @dataclass(frozen=True)
 class InboxFile:
-    """A file of the inbox; `arrival` tells two files of one name apart, and a file from itself put in again."""
+    """A file of the inbox.
+
+    `arrival` identifies one arrival of a file: it differs between two files of the same name, and between a file and
+    the same file that was moved away and put back.
+    """
 
     path: Path
     arrival: str
@@ -41,179 +49,191 @@ class InboxFile:
 
 
 def read(folder: Path, key: bytes) -> list[InboxFile]:
-    """Return the files that are complete, by name; what changes or vanishes meanwhile waits for the next run.
+    """Return the complete files, sorted by name. A file that changes or vanishes meanwhile is left to the next run.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: there is no such folder; make it, requests are dropped there")
+        raise UserError(f"{folder}: there is no such folder; create it, requests are put there")
     with resources(folder):
-        oldest = sorted(_complete(folder))[:MAX_FILES]
-        return [file for path in sorted(path for _, path in oldest) if (file := _read(path, key))]
+        oldest = sorted(_list_complete(folder))[:MAX_FILES]
+        return [file for path in sorted(path for _, path in oldest) if (file := _read_stable(path, key))]
 
 
-def _complete(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Yield the files that are no half-written ones, with the time of their arrival."""
+def _list_complete(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Yield the complete files of requests with the time of their arrival."""
     for path in folder.iterdir():
-        half_written = path.name.startswith((".", "~")) or path.suffix.lower() not in READERS
-        if not half_written and (path.is_symlink() or not path.is_dir()):
+        is_temporary = path.name.startswith((".", "~")) or path.suffix.lower() not in READERS
+        if not is_temporary and (path.is_symlink() or not path.is_dir()):
             with contextlib.suppress(FileNotFoundError):
                 yield path.lstat().st_ctime_ns, path
 
 
 def find_ignored(folder: Path) -> list[str]:
-    """Return the names of what lies in the inbox and is no file of requests, nor a half-written one."""
-    others = [path for path in folder.iterdir() if not path.name.startswith((".", "~"))] if folder.is_dir() else []
-    read_or_own = {path for _, path in _complete(folder)} if others else set()
-    read_or_own |= {folder / DONE, folder / SET_ASIDE}
-    return sorted(console.in_one_line(printable_name(path)) for path in others if path not in read_or_own)
+    """Return the names of other files in the inbox, which hold no requests and are not temporary."""
+    if not folder.is_dir():
+        return []
+    expected = {path for _, path in _list_complete(folder)} | {folder / DONE, folder / SET_ASIDE}
+    others = [path for path in folder.iterdir() if path not in expected and not path.name.startswith((".", "~"))]
+    return sorted(console.in_one_line(printable_name(path)) for path in others)
 
 
 def describe_ignored(names: list[str]) -> str:
-    """Return what is said of them."""
+    """Return a warning that lists such files."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"requests that nobody reads: {', '.join(names[:3])}{more}; expected files in {', '.join(READERS)}"
+    return f"files in the inbox that are not read: {', '.join(names[:3])}{more}; expected {', '.join(READERS)}"
 
 
-def _read(path: Path, key: bytes) -> InboxFile | None:
+def _read_stable(path: Path, key: bytes) -> InboxFile | None:
+    """Read a file; return None if it cannot be read now, or changes or vanishes meanwhile."""
     try:
-        before = _arrival(path)
-        items = read_request_file(path, key)
-        return InboxFile(path, before, items) if _arrival(path) == before else None
+        arrival = _identify_arrival(path)
+        entries = read_request_file(path, key)
+        return InboxFile(path, arrival, entries) if _identify_arrival(path) == arrival else None
     except FileNotFoundError:
         return None
-    except OSError as error:  # of a disk or a network; whether the file is a good one nobody can say
-        console.warn(
-            f"{console.in_one_line(printable_name(path))}: cannot be read now ({error.strerror}); the next run reads it"
-        )
+    except OSError as error:  # an error of a disk or a network says nothing about the content of the file
+        name = console.in_one_line(printable_name(path))
+        console.warn(f"{name}: cannot be read now ({error.strerror}); the next run tries again")
         return None
 
 
-def _arrival(path: Path) -> str:
-    """Return what changes whenever a file is written, or moved into the folder."""
-    found = path.lstat()
-    return f"{found.st_ino}-{found.st_ctime_ns}-{found.st_size}"
+def _identify_arrival(path: Path) -> str:
+    """Return a text that changes whenever a file is written, or moved into the folder."""
+    status = path.lstat()
+    return f"{status.st_ino}-{status.st_ctime_ns}-{status.st_size}"
 
 
 def register(ledger: Ledger, files: list[InboxFile], deletion: DeletionSettings) -> list[str]:
-    """Tell the ledger what is new in the files, in one transaction; return a line for each request set aside."""
-    told: list[str] = []
+    """Append what is new in the files to the ledger, in one transaction; return a line per request set aside."""
+    lines: list[str] = []
     with ledger.transaction():
         state = fold(ledger.events())
         for file in files:
-            for item in file.entries:
-                said = _register(ledger, state, file, item, deletion)
-                told += [said] if said else []
-    return told
+            for entry in file.entries:
+                line = _register_entry(ledger, state, file, entry, deletion)
+                lines += [line] if line else []
+    return lines
 
 
-def _register(
-    ledger: Ledger, state: LedgerState, file: InboxFile, item: RequestEntry, deletion: DeletionSettings
+def _register_entry(
+    ledger: Ledger,
+    state: LedgerState,
+    file: InboxFile,
+    entry: RequestEntry,
+    deletion: DeletionSettings,
 ) -> str | None:
-    """Append the event that an item is worth, if any, and keep the state up to date."""
-    if (file.arrival, item.digest) in state.refused:
+    """Append the event for an entry, unless the ledger has it, and update the state.
+
+    Return a line for the operator if the entry is set aside.
+    """
+    if (file.arrival, entry.digest) in state.refused:
         return None
-    known = state.requests.get(item.id or "")
-    came = {"digest": item.digest, "file": file.name, "arrival": file.arrival}
-    reason = item.reason or _conflict(known, item)
-    if item.content and item.content.received > ledger.now() + AHEAD:
-        reason = "its 'received' lies in the future; correct it"
-    if reason or item.content is None:
-        event = ledger.append("set_aside", request=item.id, reason=reason, **came)
-    elif known and known.digest == item.digest and file.arrival in known.arrivals:
+    request = state.requests.get(entry.id or "")
+    body: dict[str, Any] = {"digest": entry.digest, "file": file.name, "arrival": file.arrival}
+    reason = entry.reason or _find_conflict(request, entry)
+    if entry.content and entry.content.received > ledger.now() + AHEAD:
+        reason = "its 'received' is in the future; correct it"
+    if reason or entry.content is None:
+        event = ledger.append("set_aside", request=entry.id, reason=reason, **body)
+    elif request and request.digest == entry.digest and file.arrival in request.arrivals:
         return None
-    elif known and known.state not in ENDED_OTHERWISE:
-        event = ledger.append("repeated", request=item.id, **came)
+    elif request and request.state not in ENDED_OTHERWISE:
+        event = ledger.append("repeated", request=entry.id, **body)
     else:
-        due = item.content.due or clock.compute_due_time(item.content.received, deletion.deadline)
-        times = {"received": clock.format_time(item.content.received), "due": clock.format_time(due)}
-        content: dict[str, Any] = {"content": item.content.content} if deletion.keep_ids else {}
-        body = {**came, **times, **content}
-        event = ledger.append("received", request=item.id, **body)
+        received = entry.content.received
+        due = entry.content.due or clock.compute_due_time(received, deletion.deadline)
+        body |= {"received": clock.format_time(received), "due": clock.format_time(due)}
+        body |= {"content": entry.content.content} if deletion.keep_ids else {}
+        event = ledger.append("received", request=entry.id, **body)
     fold([event], state)
-    return f"{item.id or file.name}: set aside: {reason}" if reason else None
+    return f"{entry.id or file.name}: set aside: {reason}" if reason else None
 
 
-def _conflict(known: RequestState | None, item: RequestEntry) -> str | None:
-    """Say that another request has this id already; one that was set aside may come again, corrected."""
-    if known is None or known.digest == item.digest or known.state in ENDED_OTHERWISE:
+def _find_conflict(request: RequestState | None, entry: RequestEntry) -> str | None:
+    """Return a reason if another request has this id; one that was set aside may come again with corrections."""
+    if request is None or request.digest == entry.digest or request.state in ENDED_OTHERWISE:
         return None
-    return "another request has this id, with other content; give this one an id of its own"
+    return "another request has this id and other content; give this request its own id"
 
 
 def find_pending(files: list[InboxFile], state: LedgerState) -> tuple[dict[str, Request], list[str]]:
-    """Return the requests to carry out, the one due first at the top, and the ids of those whose file is gone."""
-    there = {item.id: item for file in files for item in file.entries if item.content and _is_known(state, item)}
+    """Return the requests to carry out, ordered by due time, and the ids of pending requests whose file is gone."""
+    contents = {
+        entry.id: entry.content
+        for file in files
+        for entry in file.entries
+        if entry.content and entry.id in state.requests and state.requests[entry.id].digest == entry.digest
+    }
     waiting = [request.id for request in (*state.requests_in("running"), *state.requests_in("pending"))]
-    found = {name: content for name in waiting if name in there and (content := there[name].content)}
-    return found, [name for name in waiting if name not in found]
-
-
-def _is_known(state: LedgerState, item: RequestEntry) -> bool:
-    return item.id in state.requests and state.requests[item.id].digest == item.digest
+    requests = {name: contents[name] for name in waiting if name in contents}
+    return requests, [name for name in waiting if name not in contents]
 
 
 def move_ended(folder: Path, files: list[InboxFile], state: LedgerState) -> list[str]:
-    """Move the files whose requests have all ended, to done/ or set_aside/; return their names.
+    """Move the files whose requests have all ended to done/ or set_aside/; return their names.
 
-    Before a run it ends what a killed one had begun: every step can be done again.
+    At the start of a run this completes the moves of a killed run: every step can be repeated.
     """
     moved = []
     with resources(folder):
         for file in files:
-            fates = [_fate(state, file, item) for item in file.entries]
-            if None not in fates and _is_unchanged(file):
-                aside = any(fates)
-                target, reasons = folder / (SET_ASIDE if aside else DONE), _reasons(file, fates) if aside else None
-                moved += [file.name] if _is_moved(file, target, reasons) else []
+            outcomes = [_find_outcome(state, file, entry) for entry in file.entries]
+            if None in outcomes or not _is_unchanged(file):
+                continue
+            reasons = _format_outcomes(file, outcomes) if any(outcomes) else None
+            if _try_move(file, folder / (SET_ASIDE if reasons else DONE), reasons):
+                moved.append(file.name)
     return moved
 
 
-def _is_moved(file: InboxFile, target: Path, reasons: str | None) -> bool:
-    """Move a file; one that may not be moved (in a folder with the sticky bit, another user's) stops no other."""
+def _try_move(file: InboxFile, target: Path, reasons: str | None) -> bool:
+    """Move a file; warn if it must not be moved (another user's file in a folder with the sticky bit)."""
     try:
         move_file(file.path, target, reasons)
     except PermissionError:
-        console.warn(
-            f"{console.in_one_line(file.name)}: may not be moved to {target.name}/; it has ended and is ignored here"
-        )
+        name = console.in_one_line(file.name)
+        console.warn(f"{name}: no permission to move it to {target.name}/; its requests have ended, so it is ignored")
         return False
     return True
 
 
-def _fate(state: LedgerState, file: InboxFile, item: RequestEntry) -> str | None:
-    """Return '' for a request that is done, the reason for one that is set aside, None for one that is neither yet."""
-    refused = state.refused.get((file.arrival, item.digest))
-    if refused:
-        return refused.body["reason"]
-    known = state.requests.get(item.id or "")
-    if known is None or known.digest != item.digest or file.arrival not in known.arrivals:
+def _find_outcome(state: LedgerState, file: InboxFile, entry: RequestEntry) -> str | None:
+    """Return '' for a request that is done, the reason for one that is set aside or closed, None for an open one."""
+    refusal = state.refused.get((file.arrival, entry.digest))
+    if refusal:
+        return refusal.body["reason"]
+    request = state.requests.get(entry.id or "")
+    if request is None or request.digest != entry.digest or file.arrival not in request.arrivals:
         return None
-    return {"done": "", "set_aside": known.reason, "closed": known.reason}.get(known.state)
+    return {"done": "", "set_aside": request.reason, "closed": request.reason}.get(request.state)
 
 
 def _is_unchanged(file: InboxFile) -> bool:
     try:
-        return _arrival(file.path) == file.arrival
+        return _identify_arrival(file.path) == file.arrival
     except FileNotFoundError:
         return False
 
 
-def _reasons(file: InboxFile, fates: list[str | None]) -> str:
-    told = zip(file.entries, fates, strict=True)
-    return "".join(f"{item.id or 'no request'}: {f'set aside: {fate}' if fate else 'done'}\n" for item, fate in told)
+def _format_outcomes(file: InboxFile, outcomes: list[str | None]) -> str:
+    """Return the text of the file of reasons: one line per entry."""
+    return "".join(
+        f"{entry.id or 'no request'}: {f'set aside: {outcome}' if outcome else 'done'}\n"
+        for entry, outcome in zip(file.entries, outcomes, strict=True)
+    )
 
 
 def restore(folder: Path, key: bytes, ids: Iterable[str]) -> list[str]:
-    """Move the files that hold these requests back into the inbox; return the ids that no file holds any more."""
-    wanted = set(ids)
+    """Move the files with these requests back into the inbox; return the ids of which no file exists any more."""
+    missing = set(ids)
     with resources(folder):
-        for place in (folder / DONE, folder / SET_ASIDE):
-            for file in read(place, key) if place.is_dir() else ():
-                held = {item.id for item in file.entries if item.content} & wanted
-                if held:
+        for subfolder in (folder / DONE, folder / SET_ASIDE):
+            for file in read(subfolder, key) if subfolder.is_dir() else ():
+                contained = {entry.id for entry in file.entries if entry.content} & missing
+                if contained:
                     move_file(file.path, folder)
-                    (place / f"{file.path.name}{REASON}").unlink(missing_ok=True)
-                    wanted -= held
-    return sorted(wanted)
+                    (subfolder / f"{file.path.name}{REASON}").unlink(missing_ok=True)
+                    missing -= contained
+    return sorted(missing)

@@ -1,18 +1,19 @@
-"""Why something is set aside, as text for the ledger: on one line, printable, and without an absolute path."""
+"""Formats the reason why something is set aside for the ledger: one printable line without absolute paths."""
 
 import re
 from pathlib import Path
 
 from unlearn_cli.console import in_one_line
 
-LONGEST = 1000  # characters
-# A path from the root with a folder in it; of a URL or a relative path it is the rest, which stays.
+MAX_LENGTH = 1000  # characters
+# The folders of an absolute path, without the file name. It does not match inside a URL or a relative path.
 ABSOLUTE = re.compile(r"(?<![\w.:/~\\])/(?:[^\s:;,'\"/]+/)+(?=[^\s/])")
 
 
 def format_reason(text: str, *folders: Path) -> str:
-    """Return text on one line, with paths relative to the folders, and other absolute ones without their folders."""
+    """Return the text on one line, with paths relative to `folders`; other absolute paths keep only the file name."""
     line = " ".join(text.split())
-    for folder in sorted({str(form) for one in folders for form in (one.absolute(), one.resolve())}, key=len)[::-1]:
-        line = line.replace(f"{folder}/", "")
-    return in_one_line(ABSOLUTE.sub("", line))[:LONGEST]
+    prefixes = {str(path) for folder in folders for path in (folder.absolute(), folder.resolve())}
+    for prefix in sorted(prefixes, key=len, reverse=True):
+        line = line.replace(f"{prefix}/", "")
+    return in_one_line(ABSOLUTE.sub("", line))[:MAX_LENGTH]

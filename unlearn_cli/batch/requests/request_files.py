@@ -1,4 +1,7 @@
-"""Reading a file of requests: YAML holds one, JSON Lines one a line, csv one in all rows of the same request id."""
+"""Reads files of requests.
+
+A YAML file holds one request, a JSON Lines file one per line, and a csv file one per request id, in one or more rows.
+"""
 
 import errno
 import json
@@ -20,17 +23,17 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.schema import strict_yaml
 
 MAX_BYTES = 2**28
-NO_FILE = "is no ordinary file"
+NO_FILE = "is not a regular file"
 REFUSALS = {
-    errno.ELOOP: "is a link; put the file itself there",
-    errno.EACCES: "cannot be read; give the user of the batch the permission",
-    errno.EPERM: "cannot be read; give the user of the batch the permission",
+    errno.ELOOP: "is a link; put the file itself into the inbox",
+    errno.EACCES: "cannot be read; give the user who runs the batch read permission",
+    errno.EPERM: "cannot be read; give the user who runs the batch read permission",
     errno.ENXIO: NO_FILE,  # a socket
 }
 
 
 def read_request_file(path: Path, key: bytes) -> list[RequestEntry]:
-    """Return the requests of a file, each with its digest, or with the reason why it is none.
+    """Return the entries of a file: each is a request, or the reason why it is not a request.
 
     Raises:
         FileNotFoundError: the file is gone.
@@ -38,21 +41,21 @@ def read_request_file(path: Path, key: bytes) -> list[RequestEntry]:
     data = b""
     try:
         data = _read_bytes(path)
-        items = list(READERS[path.suffix.lower()](data, printable_name(path), key))
-        if not items:
+        entries = list(READERS[path.suffix.lower()](data, printable_name(path), key))
+        if not entries:
             raise RequestFormatError("holds no request")
     except RequestFormatError as error:
         return [make_refusal(f"{printable_name(path)}: {error}", data.decode("latin-1") or path.name, key)]
-    return items
+    return entries
 
 
 def printable_name(path: Path) -> str:
-    """Return a file's name as text that can be printed and stored, whatever its bytes."""
+    """Return the name of a file as text that can be printed and stored; bytes that are not UTF-8 are replaced."""
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Read an ordinary file of bounded size; a link could lead out of the folder, a pipe would never end."""
+    """Read a regular file of bounded size: a link could lead out of the inbox, and a pipe might never end."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
@@ -77,9 +80,7 @@ def _decode(data: bytes) -> str:
 
 def _read_yaml(data: bytes, name: str, key: bytes) -> Iterator[RequestEntry]:
     if len(data) > strict_yaml.MAX_BYTES:
-        raise RequestFormatError(
-            f"is larger than {strict_yaml.MAX_BYTES} bytes; write so many ids as csv or JSON Lines"
-        )
+        raise RequestFormatError(f"is larger than {strict_yaml.MAX_BYTES} bytes; use csv or JSON Lines for so many ids")
     try:
         document = strict_yaml.parse(data, Path(name))
     except UserError as error:
@@ -108,20 +109,20 @@ def _read_json_lines(data: bytes, name: str, key: bytes) -> Iterator[RequestEntr
             yield make_refusal(f"{name}:{number}:1: {error}", line, key)
         except json.JSONDecodeError as error:
             yield make_refusal(f"{name}:{number}:{error.colno}: is not valid JSON: {error.msg}", line, key)
-        except (RecursionError, ValueError):  # lists in lists in lists; a number of thousands of digits
-            yield make_refusal(f"{name}:{number}:1: is no JSON of a request", line, key)
+        except (RecursionError, ValueError):  # deeply nested lists; a number with thousands of digits
+            yield make_refusal(f"{name}:{number}:1: is not a request in JSON", line, key)
         else:
             yield parse_request(value, None, (name, number), line, key)
 
 
 def _refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise RequestFormatError("a key is there twice; keep one of the two")
+        raise RequestFormatError("a key occurs twice; keep one of the two")
     return dict(pairs)
 
 
 def _refuse_constant(text: str) -> None:
-    raise RequestFormatError(f"{text} is no number of JSON; quote it if it is a name")
+    raise RequestFormatError(f"{text} is not a JSON number; quote it if it is a name")
 
 
 def _parse_integer(text: str) -> strict_yaml.PlainScalar:

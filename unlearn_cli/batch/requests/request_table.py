@@ -20,78 +20,84 @@ COLUMNS = ("request", "received", "due", "id", "column", "value", "class")
 
 @dataclass
 class RequestRows:
-    """What the rows of one request say together; `once` has line and text of what may be said in any of them."""
+    """The combined rows of one request.
+
+    `line` is the line of the first row. `single` has line and text of the columns that must not differ between rows,
+    `lists` the cells of the columns that name records.
+    """
 
     line: int
-    once: dict[str, tuple[int, str]] = field(default_factory=dict)
+    single: dict[str, tuple[int, str]] = field(default_factory=dict)
     lists: dict[str, list[str]] = field(default_factory=lambda: {"id": [], "value": [], "class": []})
-    wrong: str | None = None
+    problem: str | None = None
+
+    def add(self, line: int, cells: dict[str, str]) -> str:
+        """Add a row; return what is wrong with it, or an empty text."""
+        for column in ("request", "received", "due", "column"):
+            if text := cells.get(column, "").strip():
+                first_line, first_text = self.single.setdefault(column, (line, text))
+                if text != first_text:
+                    return f"{column}: differs from line {first_line} of the same request"
+        filled = [column for column in self.lists if cells.get(column)]
+        for column in filled:
+            self.lists[column].append(cells[column])
+        if bool(cells.get("column", "").strip()) != ("value" in filled):
+            return "column and value go together; one of them is empty"
+        return "" if filled else "names no records; expected an id, a column and its value, or a class"
+
+    def to_request(self) -> dict[str, Any]:
+        """Return the content of the rows in the form of a request in JSON."""
+        value: dict[str, Any] = {column: text for column, (_, text) in self.single.items()}
+        if column := value.pop("column", None):
+            value["groups"] = {"column": column, "values": self.lists["value"]}
+        if self.lists["id"]:
+            value["ids"] = self.lists["id"]
+        if self.lists["class"]:
+            value["classes"] = [_parse_class(text) for text in self.lists["class"]]
+        return value
 
 
 def read_request_table(text: str, name: str, key: bytes) -> Iterator[RequestEntry]:
-    """Yield one item a request id, in the order of their first rows; a bad row spoils its own request alone.
+    """Yield one entry per request id, in the order of their first rows; a bad row affects only its own request.
 
     Raises:
-        Unreadable: it is no csv, or lacks a column that it needs.
+        RequestFormatError: the text is not csv, or a required column is missing.
     """
-    found: dict[str, RequestRows] = {}
-    for line, cells, width in _rows(text):
-        request = cells.get("request", "").strip()
-        gathered = found.setdefault(request, RequestRows(line))
-        check_count(len(found))
-        wrong = width or ("" if request else "request: is missing") or _gather(gathered, line, cells)
-        if wrong and not gathered.wrong:
-            gathered.wrong = f"{name}:{line}:1: {wrong}"
+    requests: dict[str, RequestRows] = {}
+    for line, cells, problem in _read_rows(text):
+        request_id = cells.get("request", "").strip()
+        rows = requests.setdefault(request_id, RequestRows(line))
+        check_count(len(requests))
+        problem = problem or ("" if request_id else "request: is missing") or rows.add(line, cells)
+        if problem and not rows.problem:
+            rows.problem = f"{name}:{line}:1: {problem}"
     digest = hashlib.sha256(text.encode()).hexdigest()
-    for request, gathered in found.items():
-        raw = f"{digest} {request}"
-        if gathered.wrong:
-            yield make_refusal(gathered.wrong, raw, key, request)
+    for request_id, rows in requests.items():
+        raw = f"{digest} {request_id}"
+        if rows.problem:
+            yield make_refusal(rows.problem, raw, key, request_id)
         else:
-            yield parse_request(_value(gathered), None, (name, gathered.line), raw, key)
+            yield parse_request(rows.to_request(), None, (name, rows.line), raw, key)
 
 
-def _gather(gathered: RequestRows, line: int, cells: dict[str, str]) -> str:
-    """Add a row to what the others of its request say; return what is wrong with it, or nothing."""
-    for column in ("request", "received", "due", "column"):
-        if text := cells.get(column, "").strip():
-            first, said = gathered.once.setdefault(column, (line, text))
-            if text != said:
-                return f"{column}: is other than in line {first} of the same request"
-    named = [column for column in gathered.lists if cells.get(column)]
-    for column in named:
-        gathered.lists[column].append(cells[column])
-    if bool(cells.get("column", "").strip()) != ("value" in named):
-        return "column and value go together; one of them is empty"
-    return "" if named else "names no records; expected an id, a column and its value, or a class"
-
-
-def _value(gathered: RequestRows) -> dict[str, Any]:
-    """Return what the rows say in the form of a request."""
-    value: dict[str, Any] = {column: text for column, (_, text) in gathered.once.items()}
-    column, lists = value.pop("column", None), gathered.lists
-    value |= {"groups": {"column": column, "values": lists["value"]}} if column else {}
-    value |= {"ids": lists["id"]} if lists["id"] else {}
-    return value | ({"classes": [_class(text) for text in lists["class"]]} if lists["class"] else {})
-
-
-def _class(text: str) -> str | int:
-    """Return a class as it was meant: a number in its usual form may be a position, too."""
+def _parse_class(text: str) -> str | int:
+    """Return a number in its usual form as an int, since it may be the position of a class; other text unchanged."""
     return int(text) if text.isdecimal() and text.isascii() and len(text) < 10 and str(int(text)) == text else text
 
 
-def _rows(text: str) -> Iterator[tuple[int, dict[str, str], str]]:
-    """Yield line number, cells by column, and what is wrong with the number of cells."""
+def _read_rows(text: str) -> Iterator[tuple[int, dict[str, str], str]]:
+    """Yield line number, cells by column, and what is wrong with the number of cells (or an empty text)."""
     rows = split_rows(text, ",")
-    header = _whole(*next(rows, (1, [])))
+    header = _check_quotes(*next(rows, (1, [])))
     _check_header(header)
     for line, cells in rows:
-        row = _whole(line, cells)
-        width = f"has {len(row)} cells; the first line has {len(header)}" if len(row) != len(header) else ""
-        yield line, dict(zip(header, row, strict=False)), width
+        row = _check_quotes(line, cells)
+        problem = f"has {len(row)} cells; the first line has {len(header)}" if len(row) != len(header) else ""
+        yield line, dict(zip(header, row, strict=False)), problem
 
 
-def _whole(line: int, cells: list[str] | None) -> list[str]:
+def _check_quotes(line: int, cells: list[str] | None) -> list[str]:
+    """Return the cells of a row; None stands for a row whose quotes are not valid."""
     if cells is None:
         raise RequestFormatError(
             f"line {line}: is not valid csv: a quote is never closed, or text follows the closing quote"
@@ -104,9 +110,8 @@ def _check_header(header: list[str]) -> None:
         if name not in COLUMNS:
             raise RequestFormatError(f"column {number} is unknown; {did_you_mean(name, COLUMNS)}")
     if len(set(header)) < len(header):
-        raise RequestFormatError("a column is there twice; keep one of the two")
+        raise RequestFormatError("a column occurs twice; keep one of the two")
     for name in ("request", "received"):
         if name not in header:
-            raise RequestFormatError(
-                f"has no column '{name}'; its first line must name the columns: {', '.join(COLUMNS)}"
-            )
+            columns = ", ".join(COLUMNS)
+            raise RequestFormatError(f"has no column '{name}'; its first line must name the columns: {columns}")
