@@ -49,7 +49,7 @@ def test_a_pipe_in_place_of_a_file_does_not_hang(option: str, tmp_path: Path, mo
     commands = {
         "MODEL": unlearn, "--config": f"{unlearn} --config pipe", "--noise": f"{unlearn} --noise pipe",
         "--reference": f"{unlearn} --reference pipe.safetensors", "convert": "convert pipe out.safetensors",
-        "batch": "batch pipe", "data": "train -m data.yaml --out out", "ids": "train -m ids.yaml --out out",
+        "batch": "batch run pipe", "data": "train -m data.yaml --out out", "ids": "train -m ids.yaml --out out",
         "shadows": "shadow -m manifest.yaml --shadows shadows --cells 0",
     }  # fmt: skip
     result = invoke(*commands[option].split())

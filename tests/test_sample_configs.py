@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.tiny import ROOT, invoke
-from unlearn_cli.batch import status
 from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.settings.deletion import DeletionSettings
+from unlearn_cli.batch.subcommands import status
 from unlearn_cli.plugins import plugin
 from unlearn_cli.schema.strict_yaml import read_mapping
 

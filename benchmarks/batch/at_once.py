@@ -35,9 +35,9 @@ def main() -> None:
             ask(folder, f"DSR-{number}", ids=[record])
             rounds.append(one_round(folder, number))
             print(number, rounds[-1], file=sys.stderr, flush=True)
-        last = batch(folder, "--verify")
+        last = batch(folder, "verify")
         text = Path(__file__).with_name("at_once_table.md").read_text(encoding="utf-8") + "\n".join(rows(rounds)) + "\n"
-        text += f"\nAfter the last round `--verify` exited with {last.exit_code}: {last.stdout}"
+        text += f"\nAfter the last round `batch verify` exited with {last.exit_code}: {last.stdout}"
     write_result("at_once.md", text)
     print(text)
 

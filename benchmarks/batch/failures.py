@@ -3,7 +3,7 @@
 python -m benchmarks.batch.failures        (as root, on Linux: it mounts small file systems in memory)
 
 The scene of the tests: a batch that has done one request and has another pending. Writes results/failures.md: the exit
-code and what was told, what `--verify` said then, what was left, and what the same command did afterwards.
+code and what was told, what `batch verify` said then, what was left, and what the same command did afterwards.
 """
 
 import json
@@ -29,7 +29,7 @@ from tests.batch.tiny import ask, batch, ledger_of, train
 from unlearn_cli.batch import lock, work
 from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.ledger.store import open_ledger
-from unlearn_cli.batch.run import run
+from unlearn_cli.batch.pipeline import carry_out_pending
 from unlearn_cli.reporting import html as page
 
 Trouble = Callable[[Path], object]  # a context manager is left before the command is run again
@@ -73,10 +73,10 @@ def row(case: Case, template: Path, disk: Path) -> str:
             if hasattr(trouble, "__exit__"):
                 stack.enter_context(trouble)  # pyright: ignore[reportArgumentType]
             result = batch(folder)
-            verified = batch(folder, "--verify")
+            verified = batch(folder, "verify")
             left = state(folder)
         case.mend(folder)
-        again, last = batch(folder), batch(folder, "--verify")
+        again, last = batch(folder), batch(folder, "verify")
         cells = [case.name, result.exit_code, told(result.stderr or result.stdout, folder), verified.exit_code, left,
                  f"{again.exit_code}; {state(folder)}", last.exit_code]  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
@@ -157,9 +157,9 @@ def ran_at(hours: int) -> Callable[[Path], object]:
     """Run the command when the clock is right again."""
 
     def mend(folder: Path) -> None:
-        setup = work.read(folder / "deletion.yaml")
-        with work.opened(setup, now=lambda: clock.now() + timedelta(hours=hours)) as opened:
-            run(opened)
+        setup = work.read_setup(folder / "deletion.yaml")
+        with work.open_batch(setup, now=lambda: clock.now() + timedelta(hours=hours)) as opened:
+            carry_out_pending(opened)
 
     return mend
 

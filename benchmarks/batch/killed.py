@@ -44,7 +44,7 @@ FIRST, COLD, AGAIN, DENSE = (
 PROMOTION = "judged"  # the last step before what a promotion is made of
 TIMED = 10  # tries after which a run is left alone and timed
 KILLED = -signal.SIGKILL
-COMMAND = (sys.executable, "-m", "unlearn_cli", "batch", "deletion.yaml", "--quiet")
+COMMAND = (sys.executable, "-m", "unlearn_cli", "batch", "run", "deletion.yaml", "--quiet")
 
 
 @dataclass
@@ -195,7 +195,7 @@ def looked_at(folder: Path, scene: Scene) -> tuple[str, list[str]]:
         load_file(model)
         current = scene.weights.get(sha256(model), "another")
     problems = ["another checkpoint was current"] if current == "another" else []
-    result = batch(folder, "--verify")
+    result = batch(folder, "verify")
     said_none = result.exit_code == 2 and "there is no ledger" in result.stderr
     return current, problems if result.exit_code == 0 or said_none else [*problems, f"verify: {result.output}"]
 

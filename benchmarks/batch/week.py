@@ -24,7 +24,7 @@ from tests.batch.tiny import ask
 from tests.tiny import invoke
 from unlearn_cli.batch import work
 from unlearn_cli.batch.ledger import clock
-from unlearn_cli.batch.run import run
+from unlearn_cli.batch.pipeline import carry_out_pending
 from unlearn_cli.reporting import html as page
 
 RECIPE = ("--set", "epochs=25", "--set", "lr=0.002")  # until it knows nearly all of its records by heart
@@ -87,7 +87,7 @@ def week(folder: Path, method: str, settings: dict[str, Any], asked: Sequence[li
         print(
             method, number + 1, found.done[-1], found.failed[-1], brief(found.measured[-1]), file=sys.stderr, flush=True
         )
-    result = invoke("batch", project / "deletion.yaml", "--verify", "--quiet")
+    result = invoke("batch", "verify", project / "deletion.yaml")
     assert result.exit_code == 0, result.stdout
     return found
 
@@ -95,10 +95,10 @@ def week(folder: Path, method: str, settings: dict[str, Any], asked: Sequence[li
 def carried_out(project: Path, now: datetime, found: Week) -> None:
     """Run the batch with the clock at this moment, which goes on by a millisecond whenever it is asked."""
     ticks = iter(range(10**9))
-    setup = work.read(project / "deletion.yaml")
-    with work.opened(setup, now=lambda: now + timedelta(milliseconds=next(ticks))) as batch:
+    setup = work.read_setup(project / "deletion.yaml")
+    with work.open_batch(setup, now=lambda: now + timedelta(milliseconds=next(ticks))) as batch:
         before = len(batch.ledger.events())
-        run(batch)
+        carry_out_pending(batch)
         events, new = batch.ledger.events(), batch.ledger.events()[before:]
         found.records.append(sum(1 for _ in batch.ledger.forgotten_digests()))
     found.done.append(sum(event.kind == "done" for event in events))

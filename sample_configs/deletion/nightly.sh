@@ -5,15 +5,15 @@ cd "$(dirname "$0")" || exit 2
 code=0
 
 batch() {
-    told=$(unlearn-cli batch deletion.yaml "$@" 2>&1)
-    found=$?
-    [ "$found" -eq 0 ] && return
-    printf 'unlearn-cli batch deletion.yaml%s: exit code %s\n%s\n' "${*:+ $*}" "$found" "$told"
-    [ "$code" -eq 0 ] && code=$found
+    output=$(unlearn-cli batch "$@" 2>&1)
+    status=$?
+    [ "$status" -eq 0 ] && return
+    printf 'unlearn-cli batch %s: exit code %s\n%s\n' "$*" "$status" "$output"
+    [ "$code" -eq 0 ] && code=$status
 }
 
-batch                                    # carry out what is pending
-batch --vacuum                           # remove what retention does not keep
-batch --verify                           # ledger, checkpoints, reports, lineage
-batch --status --fail-if-due-within 7d   # the alarm: what is due or set aside, also if no run succeeded
+batch run deletion.yaml                               # carry out what is pending
+batch vacuum deletion.yaml                            # remove what retention does not keep
+batch verify deletion.yaml                            # ledger, checkpoints, reports, lineage
+batch status deletion.yaml --fail-if-due-within 7d    # the alarm: what is due or set aside, also if no run succeeded
 exit "$code"

@@ -88,7 +88,7 @@ def final_state(folder: Path) -> dict[str, Any]:
     done = Counter(event.request for event in events if event.kind == "done")
     weights = {str(path.relative_to(folder)): _keyless(path) for path in sorted(folder.glob("models/v*/*.safetensors"))}
     reports = {str(path.relative_to(folder)): _timeless(path) for path in sorted(folder.glob("models/*/report.json"))}
-    findings = json.loads(batch(folder, "--verify", "--json").stdout)["findings"]
+    findings = json.loads(batch(folder, "verify", "--json").stdout)["findings"]
     return {
         "done": done, "weights": weights, "reports": reports, "findings": findings,
         "current": os.readlink(folder / "models" / "current"),

@@ -12,14 +12,14 @@ import pytest
 from tests.batch.killing import apart
 from tests.batch.scene import chain_anew, rewrite, unmigrated
 from tests.batch.test_verify import three_versions
-from unlearn_cli.batch import verify as module
-from unlearn_cli.batch.history import history
 from unlearn_cli.batch.ledger import fault, keyed
 from unlearn_cli.batch.ledger.chain import START, compute_head, derive_chain_key
 from unlearn_cli.batch.ledger.ledger_state import fold
 from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.settings.deletion import DeletionSettings
-from unlearn_cli.batch.status import overview
+from unlearn_cli.batch.subcommands import verify as module
+from unlearn_cli.batch.subcommands.history import history
+from unlearn_cli.batch.subcommands.status import overview
 from unlearn_cli.errors import CliError, IntegrityError
 
 PROMOTED = "UPDATE event SET body = replace(body, 'v0003', 'v0001') WHERE kind = 'promoted'"

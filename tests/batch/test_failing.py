@@ -31,7 +31,7 @@ def mislabel(project: Path, *names: str) -> None:
 def test_a_failed_gate_leaves_the_old_checkpoint_and_the_requests_pending(project: Path) -> None:
     change(project, "accuracy >= 0.5", "accuracy >= 2")
     ask(project, "DSR-1", ids=["rec-1"])
-    result = batch(project, "--json")
+    result = batch(project, "run", "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, said["pending"], said["current"]) == (3, 1, "v0000")
     assert said["runs"][0]["attempts"] == [
@@ -40,7 +40,7 @@ def test_a_failed_gate_leaves_the_old_checkpoint_and_the_requests_pending(projec
     assert report_of(project / "runs" / "R0001" / "attempt-1")["verdict"] == "failed"
     assert (project / "requests" / "DSR-1.yaml").exists()
     assert not (project / "runs" / "R0001" / "selection").exists()
-    assert batch(project, "--verify").exit_code == 0
+    assert batch(project, "verify").exit_code == 0
 
 
 def test_after_so_many_failed_runs_a_request_is_set_aside(project: Path) -> None:
@@ -82,15 +82,15 @@ def test_a_request_that_no_method_suits_is_counted_and_stops_no_other(project: P
     change(project, "gates: [test_retain.accuracy >= 0.5]", "attempts: 2")
     ask(project, "DSR-1", ids=["rec-1"])
     ask(project, "DSR-2", classes=[2], received="2025-11-21T09:30:00Z")
-    result = batch(project, "--json")
+    result = batch(project, "run", "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, said["done"], said["pending"]) == (3, ["DSR-2"], 1)
     assert "add one that forgets any records" in result.stderr
-    result = batch(project, "--json")
+    result = batch(project, "run", "--json")
     (aside,) = json.loads(result.stdout)["set_aside"]
     assert (result.exit_code, aside["request"]) == (5, "DSR-1")
     assert aside["reason"].startswith("it was in 2 runs that failed, the last because: deletion.yaml: methods: ")
-    assert (batch(project).exit_code, batch(project, "--verify").exit_code) == (0, 0)
+    assert (batch(project).exit_code, batch(project, "verify").exit_code) == (0, 0)
 
 
 @pytest.fixture
@@ -108,20 +108,20 @@ def never_unseen(project: Path) -> Path:
 
 
 def test_a_request_that_a_command_refuses_is_counted_and_stops_no_other(never_unseen: Path) -> None:
-    result = batch(never_unseen, "--json")
+    result = batch(never_unseen, "run", "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, sorted(said["done"]), said["pending"]) == (3, ["DSR-0", "DSR-2"], 1)
     assert batch(never_unseen).exit_code == 3
-    result = batch(never_unseen, "--json")
+    result = batch(never_unseen, "run", "--json")
     (aside,) = json.loads(result.stdout)["set_aside"]
     assert (result.exit_code, aside["request"]) == (5, "DSR-1")
     assert aside["reason"].startswith("it was in 3 runs that failed, the last because: ")
     assert "of test equal a forgotten one byte for byte" in aside["reason"]
-    assert batch(never_unseen, "--verify").exit_code == 0
+    assert batch(never_unseen, "verify").exit_code == 0
 
 
 def test_bisect_sets_a_request_that_a_command_refuses_aside(never_unseen: Path) -> None:
-    result = batch(never_unseen, "--bisect", "--json")
+    result = batch(never_unseen, "bisect", "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, sorted(said["done"]), said["pending"]) == (5, ["DSR-0", "DSR-2"], 0)
     assert [one["request"] for one in said["set_aside"]] == ["DSR-1"]
@@ -145,7 +145,7 @@ def test_a_class_without_unseen_records_is_forgotten_and_not_compared_with_any(
 def test_requests_that_together_select_everything_lose_the_last_of_them(project: Path) -> None:
     for number in range(3):
         ask(project, f"DSR-{number}", classes=[number], received=f"2025-11-2{number}T09:30:00Z")
-    result = batch(project, "--json")
+    result = batch(project, "run", "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, said["done"], said["pending"]) == (5, ["DSR-0", "DSR-1"], 0)
     assert [one["request"] for one in said["set_aside"]] == ["DSR-2"]
@@ -194,7 +194,7 @@ def test_a_bad_request_is_set_aside_with_a_reason_and_the_others_are_carried_out
         content = json.dumps({"request": "BAD", "received": "2025-11-20T09:30:00Z", **content})
     (project / "requests" / f"bad.{suffix}").write_text(content, encoding="utf-8")
     ask(project, "GOOD", ids=["rec-2"])
-    result = batch(project, "--json")
+    result = batch(project, "run", "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, said["done"], len(said["set_aside"])) == (5, ["GOOD"], 1), result.stderr
     assert reason in said["set_aside"][0]["reason"]
@@ -224,7 +224,7 @@ def spoiled(project: Path) -> Path:
 
 def test_bisect_sets_the_culprit_aside_and_carries_out_the_others(spoiled: Path) -> None:
     assert batch(spoiled).exit_code == 3
-    result = batch(spoiled, "--bisect", "--json")
+    result = batch(spoiled, "bisect", "--json")
     said = json.loads(result.stdout)
     assert result.exit_code == 5
     assert [one["request"] for one in said["set_aside"]] == ["DSR-3"]
@@ -233,14 +233,14 @@ def test_bisect_sets_the_culprit_aside_and_carries_out_the_others(spoiled: Path)
     assert "a run over it alone failed" in (spoiled / "requests" / "set_aside" / "DSR-3.yaml.reason.txt").read_text(
         encoding="utf-8"
     )
-    assert batch(spoiled, "--verify").exit_code == 0
+    assert batch(spoiled, "verify").exit_code == 0
 
 
 @pytest.mark.parametrize("steps", [["failed"], ["promoted"], ["unlearned", "attempted", "failed"]])
 def test_bisect_that_is_killed_goes_on_where_it_was(steps: list[str], spoiled: Path, tmp_path: Path) -> None:
     for step in steps:
-        assert killed_at_step(spoiled, step, "--bisect") == fault.KILLED
-    assert batch(spoiled, "--bisect").exit_code == 5
+        assert killed_at_step(spoiled, step, "bisect") == fault.KILLED
+    assert batch(spoiled, "bisect").exit_code == 5
     states = {event.request: event.kind for event in ledger_of(spoiled) if event.kind in ("done", "set_aside")}
     assert states == {f"DSR-{number}": "set_aside" if number == 3 else "done" for number in range(5)}
     done = [event.request for event in ledger_of(spoiled) if event.kind == "done"]
@@ -260,7 +260,7 @@ def undisturbed_bisect(killed: Path, folder: Path) -> str:
     for place in ("done", "set_aside"):
         for file in (killed / "requests" / place).glob("*.yaml"):
             (other / "requests" / file.name).write_bytes(file.read_bytes())
-    assert batch(other, "--bisect").exit_code == 5
+    assert batch(other, "bisect").exit_code == 5
     return sha256(other / "models" / "current" / "model.safetensors")
 
 
@@ -270,20 +270,20 @@ def test_a_request_that_was_set_aside_stays_open_until_it_is_closed(project: Pat
     assert batch(project).exit_code == 5
     assert batch(project).exit_code == 0  # the run has nothing to do
     for options in ((), ("--fail-if-due-within", "7d")):
-        result = batch(project, "--status", "--json", *options)
+        result = batch(project, "status", "--json", *options)
         said = json.loads(result.stdout)
         assert (result.exit_code, said["overdue"], said["set_aside"], said["refused"]) == (5, 1, 1, 1)
         assert said["next_due"] == "2025-12-20T09:30:00.000000Z"
     assert "DSR-1" in said["near"]
-    assert "odd.yaml" in batch(project, "--status").stdout
-    assert batch(project, "--close", "DSR-1").exit_code == 2
-    assert "did you mean 'DSR-1'" in batch(project, "--close", "DSR-2", "--because", "x").stderr
+    assert "odd.yaml" in batch(project, "status").stdout
+    assert batch(project, "close", "DSR-1").exit_code == 2
+    assert "did you mean 'DSR-1'" in batch(project, "close", "DSR-2", "--because", "x").stderr
     for name in ("DSR-1", "odd.yaml"):
-        assert batch(project, "--close", name, "--because", "answered by letter").exit_code == 0
-    result = batch(project, "--status", "--json")
+        assert batch(project, "close", name, "--because", "answered by letter").exit_code == 0
+    result = batch(project, "status", "--json")
     assert (result.exit_code, json.loads(result.stdout)["closed"]) == (0, 1)
-    assert "closed: answered by letter" in batch(project, "--history", "DSR-1").stdout
-    assert batch(project, "--verify").exit_code == 0
+    assert "closed: answered by letter" in batch(project, "history", "DSR-1").stdout
+    assert batch(project, "verify").exit_code == 0
     ask(project, "DSR-1", ids=["rec-1"])  # it may still come again
     assert document(project)["done"] == ["DSR-1"]
 
@@ -292,21 +292,21 @@ def test_a_request_that_waits_and_is_due_is_told_before_those_set_aside(project:
     ask(project, "DSR-1", ids=["nobody"])
     assert batch(project).exit_code == 5
     ask(project, "DSR-2", ids=["rec-1"])
-    assert batch(project, "--status", "--fail-if-due-within", "7d").exit_code == 3
-    assert batch(project, "--status").exit_code == 5
+    assert batch(project, "status", "--fail-if-due-within", "7d").exit_code == 3
+    assert batch(project, "status").exit_code == 5
 
 
 def test_a_corrected_file_answers_for_what_was_refused(project: Path) -> None:
     file = project / "requests" / "odd.yaml"
     file.write_text("x: 1\n", encoding="utf-8")
-    assert (batch(project).exit_code, batch(project, "--status").exit_code) == (5, 5)
+    assert (batch(project).exit_code, batch(project, "status").exit_code) == (5, 5)
     file.write_text('request: R\nreceived: "2025-11-20T09:30:00Z"\nids: [rec-1]\n', encoding="utf-8")
-    assert (batch(project).exit_code, batch(project, "--status").exit_code) == (0, 0)
+    assert (batch(project).exit_code, batch(project, "status").exit_code) == (0, 0)
 
 
 def test_vacuum_removes_the_state_that_an_interrupted_training_kept(project: Path) -> None:
     state = project / "original.partial" / "0123456789abcdef"
     state.mkdir(parents=True)
     (state / "train.safetensors").write_bytes(b"weights")
-    assert "original.partial" in document(project, "--vacuum")["removed"]
+    assert "original.partial" in document(project, "vacuum")["removed"]
     assert not state.parent.exists()

@@ -1,11 +1,11 @@
-"""`batch --history ID`: all that happened to one request, and nothing of the others."""
+"""`batch history ID`: all that happened to one request, and nothing of the others."""
 
 from pathlib import Path
 
 import pytest
 
 from tests.batch.scene import begin, drop, fail, make, opened, promote, receive, request, roll_back, start
-from unlearn_cli.batch import history
+from unlearn_cli.batch.subcommands import history
 from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.errors import UserError
 
@@ -94,7 +94,7 @@ def test_what_never_became_a_request_has_a_history_when_its_id_could_be_read(tmp
     with opened(where) as (ledger, key):
         receive(where, ledger, key)
         assert "names no records" in history.text(history.history(ledger.events(), "A"))
-        with pytest.raises(UserError, match="--history B: the ledger knows no such request"):
+        with pytest.raises(UserError, match="B: the ledger has no such request"):
             history.history(ledger.events(), "B")
 
 

@@ -83,7 +83,7 @@ def test_a_run_that_fails_and_is_killed_counts_once(project: Path) -> None:
 def test_a_rollback_that_is_killed_is_ended_by_the_next_run(step: str, project: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1"])
     assert batch(project).exit_code == 0
-    assert killed_at_step(project, step, "--rollback") == fault.KILLED
+    assert killed_at_step(project, step, "rollback") == fault.KILLED
     assert batch(project).exit_code == 0
     state = final_state(project)
     assert (state["current"], state["findings"], dict(state["done"])) == ("v0002", [], {"DSR-1": 2})
@@ -93,9 +93,9 @@ def test_a_vacuum_that_is_killed_is_ended_by_the_next(project: Path) -> None:
     change(project, "attack:", "retention: {versions: 0, days: 0}\nattack:")
     ask(project, "DSR-1", ids=["rec-1"])
     assert batch(project).exit_code == 0
-    assert killed_at_step(project, "vacuumed", "--vacuum") == fault.KILLED
+    assert killed_at_step(project, "vacuumed", "vacuum") == fault.KILLED
     assert final_state(project)["findings"] == []
-    assert batch(project, "--vacuum").exit_code == 0
+    assert batch(project, "vacuum").exit_code == 0
     assert sorted(path.name for path in (project / "models").iterdir()) == ["current", "v0001"]
     assert final_state(project)["findings"] == []
 

@@ -19,11 +19,11 @@ FILES = CONFIGS / "deletion"
 ROOT = CONFIGS.parent
 
 
-def options_of(command: str) -> list[str]:
-    """Return the options of a command line of ours."""
-    words = shlex.split(command.split("|")[0].split(">")[0])
-    assert words[:2] == ["unlearn-cli", "batch"]
-    return [word for word in words if word.startswith("--")]
+def parse(command: str) -> tuple[str, list[str]]:
+    """Return the sub-command and the options of a command line with `batch`."""
+    words = shlex.split(command.split("|")[0].split(">")[0], comments=True)
+    batch = words.index("batch")
+    return words[batch + 1], [word for word in words if word.startswith("--")]
 
 
 def test_a_night_carries_out_what_is_pending_and_prints_nothing(tmp_path: Path) -> None:
@@ -44,24 +44,28 @@ def test_a_night_carries_out_what_is_pending_and_prints_nothing(tmp_path: Path) 
     (batch.path("requests") / "broken.yaml").write_text("[", encoding="utf-8")
     ran = subprocess.run(night, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert ran.returncode == 5
-    assert ran.stdout.startswith("unlearn-cli batch deletion.yaml: exit code 5\n")
+    assert ran.stdout.startswith("unlearn-cli batch run deletion.yaml: exit code 5\n")
     assert "broken.yaml" in ran.stdout
 
 
-def test_the_options_that_the_files_give_exist() -> None:
-    help_page = invoke("batch", "--help").stdout
-    scripts = [(FILES / name).read_text(encoding="utf-8") for name in ("nightly.sh", "workflow.yaml")]
+def test_the_sub_commands_and_options_that_the_files_give_exist() -> None:
+    texts = [(FILES / name).read_text(encoding="utf-8") for name in ("nightly.sh", "workflow.yaml")]
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = {option for text in [*scripts, *re.findall(r"^unlearn-cli batch .*$", readme, flags=re.MULTILINE)]
-             for option in re.findall(r"(?<= )--[a-z-]+", text)}  # fmt: skip
-    assert {"--status", "--verify", "--vacuum", "--bisect", "--rollback"} <= found
-    assert not [option for option in found - {"--log-format"} if option not in help_page]
+    pattern = r"^(?: *run: | *)((?:unlearn-cli )?batch [a-z]+ .*deletion\.yaml.*)$"
+    lines = re.findall(pattern, "\n".join([*texts, readme]), flags=re.MULTILINE)
+    commands = [parse(line) for line in lines]
+    assert {name for name, _ in commands} == {
+        "run", "status", "verify", "history", "close", "rollback", "vacuum", "bisect",
+    }  # fmt: skip
+    for name, options in commands:
+        help_page = invoke("batch", name, "--help").stdout
+        assert not [option for option in options if option not in help_page], (name, options)
 
 
 def test_the_workflow_runs_commands_that_exist_and_fails_with_them() -> None:
     job = strict_yaml.read(FILES / "workflow.yaml").value["jobs"]["batch"]
     commands = [line for step in job["steps"] for line in step.get("run", "").splitlines()]
-    assert [options_of(command)[0] for command in commands] == ["--log-format", "--verify", "--status"]
+    assert [parse(command)[0] for command in commands] == ["run", "verify", "status"]
 
 
 def test_cron_runs_the_script_every_night() -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
 from unlearn_cli.batch import attempts, work
 from unlearn_cli.batch.ledger import clock
-from unlearn_cli.batch.run import run
+from unlearn_cli.batch.pipeline import carry_out_pending
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.regular_files import sha256
@@ -38,13 +38,13 @@ def test_requests_are_united_carried_out_once_and_filed(project: Path) -> None:
     assert lineage["unlearn_cli.selection_digest"] == report["manifest"]["selection_digest"]
     assert len(report["manifest"]["selection_digest"]) == 64
     assert sorted(path.name for path in (project / "requests" / "done").iterdir()) == ["DSR-1.yaml", "DSR-2.yaml"]
-    assert batch(project, "--verify").exit_code == 0
+    assert batch(project, "verify").exit_code == 0
 
 
 def test_no_id_is_left_in_the_folder_of_a_run_in_the_ledger_or_in_the_log(project: Path) -> None:
     name = ids_of(project, "digit", "0")[-1]  # long enough to be found by accident nowhere
     ask(project, "DSR-1", ids=[name])
-    result = batch(project, "--log-format", "json")
+    result = batch(project, "run", "--log-format", "json")
     assert result.exit_code == 0
     places = [project / "ledger.sqlite", *(path for path in (project / "runs").rglob("*") if path.is_file())]
     places += [path for path in (project / "models").rglob("*") if path.is_file()]
@@ -120,7 +120,7 @@ def test_what_is_forgotten_already_needs_no_run_and_purged_is_told_from_unknown(
     done = [event for event in ledger_of(project) if event.kind == "done"][-1]
     assert (done.body["already"], done.body["purged"], done.body["unknown"]) == (1, 1, 0)
     ask(project, "DSR-3", ids=["rec-1", "nobody"])
-    result = batch(project, "--json")
+    result = batch(project, "run", "--json")
     assert result.exit_code == 5
     assert json.loads(result.stdout)["set_aside"][0]["request"] == "DSR-3"
 
@@ -136,7 +136,7 @@ def test_a_bad_request_is_set_aside_and_stops_no_other(project: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1"])
     ask(project, "DSR-2", where=[{"column": "no such", "op": "==", "value": 1}])
     (project / "requests" / "broken.yaml").write_text("request: [", encoding="utf-8")
-    result = batch(project, "--json")
+    result = batch(project, "run", "--json")
     said = json.loads(result.stdout)
     assert (result.exit_code, said["done"]) == (5, ["DSR-1"])
     assert {one["request"] or one["file"] for one in said["set_aside"]} == {"DSR-2", "broken.yaml"}
@@ -189,9 +189,9 @@ def test_a_clock_that_was_set_back_is_refused(project: Path) -> None:
     document(project)
     ask(project, "DSR-1", ids=["rec-1"])
     early = clock.now() - timedelta(days=2)
-    setup = work.read(project / "deletion.yaml")
-    with work.opened(setup, now=lambda: early) as opened, pytest.raises(UserError, match="clock"):
-        run(opened)
+    setup = work.read_setup(project / "deletion.yaml")
+    with work.open_batch(setup, now=lambda: early) as opened, pytest.raises(UserError, match="clock"):
+        carry_out_pending(opened)
     assert document(project)["done"] == ["DSR-1"]
 
 

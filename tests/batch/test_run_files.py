@@ -155,15 +155,15 @@ def test_a_run_that_an_earlier_version_began_is_ended_and_verifies(
 ) -> None:
     project = Path(shutil.copytree(killed[step], tmp_path / "project", symlinks=True))
     of_first_version(project)
-    assert batch(project, "--verify").exit_code == 0
+    assert batch(project, "verify").exit_code == 0
     states = [(run["run"], run["state"]) for run in document(project)["runs"]]
     anew = [("R0002", "failed"), ("R0003", "promoted")]
     assert states == (anew if step == "attempted" else [("R0002", "promoted")])
-    for option in ("--verify", "--rollback", "--verify"):
+    for option in ("verify", "rollback", "verify"):
         result = batch(project, option)
         assert result.exit_code == 0, result.output
     assert document(project)["done"] == ["DSR-2"]
-    assert batch(project, "--verify").exit_code == 0
+    assert batch(project, "verify").exit_code == 0
 
 
 def test_what_was_written_and_not_noted_is_made_again(project: Path, tmp_path: Path) -> None:

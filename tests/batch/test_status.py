@@ -1,4 +1,4 @@
-"""`batch --status`: what waits, what is late, and that a batch which never runs is noticed."""
+"""`batch status`: what waits, what is late, and that a batch which never runs is noticed."""
 
 import json
 from datetime import timedelta
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.batch.scene import MORNING, begin, clock, drop, fail, make, opened, promote, receive, request, start
-from unlearn_cli.batch import status
 from unlearn_cli.batch.settings.deletion import DeletionSettings
+from unlearn_cli.batch.subcommands import status
 from unlearn_cli.errors import IntegrityError
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from tests.batch import scene, test_verify
 from unlearn_cli.batch.settings import deletion
-from unlearn_cli.batch import history, status, verify
+from unlearn_cli.batch.subcommands import history, status, verify
 
 where = test_verify.three_versions(Path(sys.argv[1]))
 assert status.text(status.overview(where))

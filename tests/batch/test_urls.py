@@ -53,7 +53,7 @@ def test_a_batch_works_on_what_is_behind_urls(project: Path, memory: Any) -> Non
     assert pointer["files"]["model.safetensors"] == regular_files.sha256(
         project / "models" / "current" / "model.safetensors"
     )
-    assert document(project, "--verify")["findings"] == []
+    assert document(project, "verify")["findings"] == []
     for path in (project / "runs").rglob("*.json"):
         assert str(project) not in path.read_text() and "rec-1" not in path.read_text()
 
@@ -62,10 +62,10 @@ def test_vacuum_removes_the_copies_and_the_next_run_fetches_them_again(project: 
     ask(project, "DSR-1", ids=["rec-1"])
     document(project)
     assert len(list((tmp_path / "cache").rglob("*.csv"))) == 2
-    removed = document(project, "--vacuum")["removed"]
+    removed = document(project, "vacuum")["removed"]
     assert [name for name in removed if name.startswith("copy of memory://bucket/train.csv")]
     assert list((tmp_path / "cache").rglob("*.csv")) == []
-    assert document(project, "--verify")["findings"] == []
+    assert document(project, "verify")["findings"] == []
     remote.fetch_once.cache_clear()  # another night, another process
     ask(project, "DSR-2", ids=["rec-2"])
     document(project)
@@ -77,10 +77,10 @@ def test_verify_finds_evidence_that_another_key_signed(project: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1"])
     document(project)
     write_key(project / "signing.pem", ed25519.Ed25519PrivateKey.generate())
-    found = batch(project, "--verify")
+    found = batch(project, "verify")
     assert found.exit_code == 6
     assert "R0001: provenance.dsse.json: no signature in it is of a key in signing.pem" in found.stdout
     former = write_public(project / "former.pub", KEY)
     with (project / "signing.pem").open("ab") as file:
         file.write(former.read_bytes())
-    assert document(project, "--verify")["findings"] == []
+    assert document(project, "verify")["findings"] == []

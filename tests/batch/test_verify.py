@@ -1,4 +1,4 @@
-"""`batch --verify`: an honest folder passes, and every way of changing it behind the ledger's back is found."""
+"""`batch verify`: an honest folder passes, and every way of changing it behind the ledger's back is found."""
 
 import shutil
 import sqlite3
@@ -28,13 +28,13 @@ from tests.batch.scene import (
     start,
     started,
 )
-from unlearn_cli.batch import verify as module
 from unlearn_cli.batch.ledger import keyed
 from unlearn_cli.batch.ledger.chain import derive_chain_key
 from unlearn_cli.batch.ledger.ledger_state import fold
 from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.settings.deletion import DeletionSettings
-from unlearn_cli.batch.status import overview
+from unlearn_cli.batch.subcommands import verify as module
+from unlearn_cli.batch.subcommands.status import overview
 from unlearn_cli.errors import IntegrityError, UserError
 from unlearn_cli.storage.regular_files import sha256
 

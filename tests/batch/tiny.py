@@ -94,12 +94,13 @@ def ledger_of(folder: Path) -> list[Event]:
         return ledger.events()
 
 
-def batch(folder: Path, *options: str) -> Result:
-    return invoke("batch", folder / "deletion.yaml", "--quiet", *options)
+def batch(folder: Path, subcommand: str = "run", *arguments: str) -> Result:
+    """Run a sub-command of `batch`, without notes."""
+    return invoke("batch", subcommand, folder / "deletion.yaml", "--quiet", *arguments)
 
 
-def document(folder: Path, *options: str) -> dict[str, Any]:
-    """Run a batch that must go well, and return what it says."""
-    result = batch(folder, "--json", *options)
+def document(folder: Path, subcommand: str = "run", *arguments: str) -> dict[str, Any]:
+    """Run a sub-command that must go well, and return its document."""
+    result = batch(folder, subcommand, *arguments, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)

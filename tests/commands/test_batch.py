@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -60,7 +61,7 @@ def test_nothing_pending_is_exit_code_0_and_torch_is_not_imported(project: Path)
 import sys
 from typer.testing import CliRunner
 from unlearn_cli.cli.app import app
-result = CliRunner().invoke(app, ["batch", sys.argv[1]])
+result = CliRunner().invoke(app, ["batch", "run", sys.argv[1]])
 said = result.stdout.splitlines()
 print(result.exit_code, said[0], [name for name in ("torch", "torchvision") if name in sys.modules])
 """
@@ -76,14 +77,14 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(project: Path) -> 
     ask(project, "DSR-1", ids=["rec-1", "rec-2"])
     (project / "requests" / "broken.yaml").write_text("[", encoding="utf-8")
     before = contents(project)
-    said = document(project, "--dry-run")
+    said = document(project, "run", "--dry-run")
     assert contents(project) == before  # not even a ledger
     assert (said["current"], said["records"], said["methods"]) == (None, 2, ["finetune"])
     assert (said["gates"], len(said["set_aside"])) == (["test.accuracy >= 0.5"], 1)
     assert batch(project).exit_code == 5
     ask(project, "DSR-2", ids=["rec-2", "rec-11", "nobody"])
     before = contents(project)
-    result = batch(project, "--dry-run")
+    result = batch(project, "run", "--dry-run")
     assert contents(project) == before
     assert result.stdout.splitlines()[2].split() == ["DSR-2", "1", "1", "0", "1"]
     assert "unknown: nobody" in result.stdout
@@ -96,28 +97,28 @@ def test_rollback_makes_the_version_before_current_and_the_requests_pending_agai
     ask(project, "DSR-2", ids=["rec-2"])
     document(project)  # needs no run: it was forgotten by the first
     before = contents(project)
-    assert "v0000 current again" in batch(project, "--rollback", "--dry-run").stdout
+    assert "v0000 current again" in batch(project, "rollback", "--dry-run").stdout
     assert contents(project) == before
-    result = batch(project, "--rollback")
+    result = batch(project, "rollback")
     assert (result.exit_code, os.readlink(project / "models" / "current")) == (0, "v0000")
-    assert json.loads(batch(project, "--status", "--json").stdout)["pending"] == 2
-    assert batch(project, "--verify").exit_code == 0
+    assert json.loads(batch(project, "status", "--json").stdout)["pending"] == 2
+    assert batch(project, "verify").exit_code == 0
     said = document(project)
     assert (sorted(said["done"]), said["current"], said["runs"][0]["forgotten"]) == (["DSR-1", "DSR-2"], "v0002", 0)
     first, second = (load_file(project / "models" / name / "model.safetensors") for name in ("v0001", "v0002"))
     assert all(first[name].equal(second[name]) for name in first)
-    assert batch(project, "--verify").exit_code == 0
+    assert batch(project, "verify").exit_code == 0
 
 
 def test_there_is_no_way_back_from_the_first_checkpoint_or_to_one_that_was_removed(project: Path) -> None:
-    assert "there is no run to take back" in batch(project, "--rollback").stderr
+    assert "there is no run to take back" in batch(project, "rollback").stderr
     change(project, "attack:", "retention: {versions: 0, days: 0}\nattack:")
     ask(project, "DSR-1", ids=["rec-1"])
     document(project)
-    assert batch(project, "--vacuum").exit_code == 0
-    result = batch(project, "--rollback")
+    assert batch(project, "vacuum").exit_code == 0
+    result = batch(project, "rollback")
     assert result.exit_code == 2
-    assert "was removed by --vacuum" in result.stderr
+    assert "was removed by 'batch vacuum'" in result.stderr
 
 
 def test_vacuum_removes_what_retention_does_not_keep_and_lists_what_stays(project: Path) -> None:
@@ -129,17 +130,17 @@ def test_vacuum_removes_what_retention_does_not_keep_and_lists_what_stays(projec
     ask(project, "DSR-1", ids=["rec-1"])
     document(project)
     before = contents(project)
-    said = document(project, "--vacuum", "--dry-run")
+    said = document(project, "vacuum", "--dry-run")
     assert contents(project) == before
     assert said["removed"] == ["models/v0000", "runs/R0001/attempt-1/model.safetensors"]
     assert sorted(said["stays"]) == ["models/v0001", "requests/done/DSR-0.yaml", "requests/done/DSR-1.yaml"]
-    assert document(project, "--vacuum")["removed"] == said["removed"]
+    assert document(project, "vacuum")["removed"] == said["removed"]
     assert not (project / "models" / "v0000").exists()
     assert (project / "runs" / "R0001" / "attempt-1" / "report.json").exists()
     change(project, "attack:", "retention: {versions: 1, days: 0}\nattack:")
-    assert sorted(document(project, "--vacuum")["removed"]) == sorted(said["stays"])
-    assert batch(project, "--verify").exit_code == 0
-    assert document(project, "--vacuum")["removed"] == []
+    assert sorted(document(project, "vacuum")["removed"]) == sorted(said["stays"])
+    assert batch(project, "verify").exit_code == 0
+    assert document(project, "vacuum")["removed"] == []
 
 
 def test_a_promoted_version_is_published_and_a_removed_one_withdrawn(project: Path, tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_a_promoted_version_is_published_and_a_removed_one_withdrawn(project: Pa
     assert os.readlink(project / "models" / "current") == "v0002"  # promoted, but not published
     assert document(project)["published"] == "v0002"  # by the next run, which has nothing else to do
     assert json.loads((remote / "current.json").read_text(encoding="utf-8"))["version"] == "v0002"
-    assert "models/v0001" in document(project, "--vacuum")["removed"]
+    assert "models/v0001" in document(project, "vacuum")["removed"]
     assert sorted(path.name for path in remote.iterdir()) == ["current.json", "v0002"]
 
 
@@ -288,7 +289,7 @@ def test_a_checkpoint_changed_behind_its_back_is_exit_code_6(project: Path, tamp
     before = len(ledger_of(project))
     result = batch(project)
     assert result.exit_code == 6
-    assert batch(project, "--verify").exit_code == 6
+    assert batch(project, "verify").exit_code == 6
     assert len(ledger_of(project)) == before
 
 
@@ -314,7 +315,7 @@ def test_versions_without_a_ledger_are_exit_code_6(project: Path) -> None:
 
 def test_the_log_may_be_json_lines_with_run_and_requests(project: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1"])
-    result = invoke("batch", project / "deletion.yaml", "--log-format", "json")
+    result = invoke("batch", "run", project / "deletion.yaml", "--log-format", "json")
     lines = [json.loads(line) for line in result.stderr.splitlines()]
     last = next(line for line in lines if line.get("version") == "v0001")
     assert (last["run"], last["requests"], last["level"]) == ("R0001", ["DSR-1"], "info")
@@ -328,30 +329,65 @@ def test_status_fails_when_a_request_is_due_soon(project: Path) -> None:
         due=clock.format_time(clock.now() + timedelta(days=3)),
         received="2026-01-01T00:00Z",
     )
-    assert batch(project, "--status", "--fail-if-due-within", "2d").exit_code == 0
-    result = batch(project, "--status", "--fail-if-due-within", "7d")
+    assert batch(project, "status", "--fail-if-due-within", "2d").exit_code == 0
+    result = batch(project, "status", "--fail-if-due-within", "7d")
     assert result.exit_code == 3
     assert "due within 7d: DSR-1" in result.stdout
     document(project)
-    assert batch(project, "--status", "--fail-if-due-within", "7d").exit_code == 0
-    assert "done" in batch(project, "--history", "DSR-1").stdout
+    assert batch(project, "status", "--fail-if-due-within", "7d").exit_code == 0
+    assert "done" in batch(project, "history", "DSR-1").stdout
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("arguments", "message"),
     [
-        (["--status", "--verify"], "--status and --verify"),
-        (["--fail-if-due-within", "7d"], "add that"),
-        (["--status", "--fail-if-due-within", "soon"], "is not a duration"),
-        (["--dry-run", "--bisect"], "leave one of the two out"),
-        (["--history", "DSR-1"], "there is no ledger yet"),
-        (["--rollback", "--dry-run"], "there is no ledger yet"),
+        (["status", "--verify"], "batch has sub-commands now: unlearn-cli batch verify "),
+        (["run", "--fail-if-due-within", "7d"], "No such option: --fail-if-due-within"),
+        (["status", "--fail-if-due-within", "soon"], "is not a duration"),
+        (["bisect", "--dry-run"], "No such option: --dry-run"),
+        (["history", "DSR-1"], "there is no ledger yet"),
+        (["rollback", "--dry-run"], "there is no ledger yet"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(project: Path, options: list[str], told: str) -> None:
-    result = batch(project, *options)
+def test_options_that_make_no_sense_are_refused(project: Path, arguments: list[str], message: str) -> None:
+    result = batch(project, *arguments)
     assert result.exit_code == 2
-    assert told in result.stderr
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("deletion.yaml", "run deletion.yaml"),
+        ("deletion.yaml --dry-run", "run deletion.yaml --dry-run"),
+        ("deletion.yaml --status --fail-if-due-within 7d", "status deletion.yaml --fail-if-due-within 7d"),
+        ("--status deletion.yaml", "status deletion.yaml"),
+        ("deletion.yaml --history DSR-1", "history deletion.yaml DSR-1"),
+        ("deletion.yaml --history=DSR-1", "history deletion.yaml DSR-1"),
+        ("deletion.yaml --close DSR-1 --because 'by letter'", "close deletion.yaml DSR-1 --because 'by letter'"),
+        ("night/deletion.yml --verify --expect-head 0123", "verify night/deletion.yml --expect-head 0123"),
+        ("deletion.yaml --rollback --dry-run", "rollback deletion.yaml --dry-run"),
+        ("deletion.yaml --vacuum", "vacuum deletion.yaml"),
+        ("deletion.yaml --bisect --allow-code", "bisect deletion.yaml --allow-code"),
+        ("run deletion.yaml --bisect", "bisect deletion.yaml"),
+    ],
+)
+def test_a_command_line_of_before_there_were_sub_commands_is_refused_with_its_new_form(old: str, new: str) -> None:
+    result = invoke("batch", *shlex.split(old))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"error: batch has sub-commands now: unlearn-cli batch {new}\n"
+
+
+def test_a_missing_sub_command_is_an_error() -> None:
+    result = invoke("batch")  # in a crontab, exit code 0 would pass for a night without requests
+    assert result.exit_code == 2
+    assert "Missing command" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["run", "status", "verify", "history", "close", "rollback", "vacuum", "bisect"])
+def test_each_help_page_ends_with_an_example(name: str) -> None:
+    examples = invoke("batch", name, "--help").stdout.split("Examples:\n")[1]
+    assert examples.startswith(f"  unlearn-cli batch {name} deletion.yaml")
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from unlearn_cli.runtime.progress import Steps
 from unlearn_cli.runtime.state import is_intact
 from unlearn_cli.storage.regular_files import sha256
 
-LOOKS = (["--status"], ["--dry-run"], ["--rollback", "--dry-run"], ["--vacuum", "--dry-run"], ["--verify"])
-WORKS = ([], ["--bisect"], ["--rollback"], ["--vacuum"])
+LOOKS = (["status"], ["run", "--dry-run"], ["rollback", "--dry-run"], ["vacuum", "--dry-run"], ["verify"])
+WORKS = (["run"], ["bisect"], ["rollback"], ["vacuum"])
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_an_unheard_of_event_is_an_integrity_error_of_every_command(project: Pat
     where = deletion.read(project / "deletion.yaml")
     rewrite(where, "UPDATE event SET kind = 'unheard_of' WHERE kind = 'done'")
     chain_anew(where, derive_chain_key(keyed.read_key(where.key_file)))
-    for options in (*LOOKS, *WORKS, ["--history", "DSR-1"]):
+    for options in (*LOOKS, *WORKS, ["history", "DSR-1"]):
         result = batch(project, *options)
         assert result.exit_code == 6, (options, result.output)
         assert "'unheard_of'" in result.stderr
@@ -101,7 +101,7 @@ def test_an_odd_event_ends_no_command_with_a_traceback(project: Path, kind: str,
     assert any(old in row[5] for row in rows_of(project) if row[2] == kind)
     rewrite(where, f"UPDATE event SET body = replace(body, '{old}', '{new}') WHERE kind = '{kind}'")
     chain_anew(where, derive_chain_key(keyed.read_key(where.key_file)))
-    for options in (*LOOKS, ["--rollback"], ["--vacuum"], ["--history", "DSR-1"]):
+    for options in (*LOOKS, ["rollback"], ["vacuum"], ["history", "DSR-1"]):
         assert batch(project, *options).exit_code in (0, 6), options
 
 
@@ -120,7 +120,7 @@ def test_a_state_of_a_training_is_of_use_only_to_who_has_the_key(project: Path, 
     assert not is_intact(state)  # without the key
     data = state.read_bytes()
     state.write_bytes(data[:-8] + b"\0" * 8)
-    result = batch(project, "--json")
+    result = batch(project, "run", "--json")
     assert result.exit_code == 0, result.output
     weights = [sha256(folder / "models" / "v0002" / "model.safetensors") for folder in (project, other)]
     assert weights[0] == weights[1]
@@ -134,7 +134,7 @@ def test_a_run_migrates_a_ledger_of_the_first_version(project: Path) -> None:
     assert "keyed" not in [event.kind for event in ledger_of(project)]
     assert document(project)["done"] == ["DSR-2"]
     assert [event.kind for event in ledger_of(project)].count("keyed") == 1
-    assert batch(project, "--verify").exit_code == 0
+    assert batch(project, "verify").exit_code == 0
     assert document(project)["done"] == []
 
 
@@ -143,7 +143,7 @@ def test_another_key_of_a_ledger_of_the_first_version_is_noticed_by_the_requests
     key = project / "ledger.key"
     saved = key.read_text(encoding="ascii")
     key.write_text("0a" * 32 + "\n", encoding="ascii")
-    for options in ([], ["--dry-run"], ["--vacuum"]):
+    for options in (["run"], ["run", "--dry-run"], ["vacuum"]):
         result = batch(project, *options)
         assert result.exit_code == 6, result.output
         assert "requests has the digest that the ledger has of it" in result.stderr
@@ -154,7 +154,7 @@ def test_another_key_of_a_ledger_of_the_first_version_is_noticed_by_the_requests
 
 def test_a_version_that_the_ledger_does_not_know_stops_the_batch(project: Path) -> None:
     (project / "models" / "v0002").mkdir()
-    for options in ([], ["--dry-run"], ["--bisect"], ["--vacuum"], ["--verify"]):
+    for options in (["run"], ["run", "--dry-run"], ["bisect"], ["vacuum"], ["verify"]):
         result = batch(project, *options)
         assert result.exit_code == 6, result.output
         assert "the ledger does not know this version" in result.output
@@ -164,17 +164,17 @@ def test_an_older_ledger_is_found_by_a_head_that_was_printed(project: Path) -> N
     saved = {name: (project / name).read_bytes() for name in ("ledger.sqlite", "ledger.key")}
     head = document(project)["head"]
     assert f"ledger head: {head}" in batch(project).stdout
-    assert batch(project, "--verify", "--expect-head", head[:16]).exit_code == 0
+    assert batch(project, "verify", "--expect-head", head[:16]).exit_code == 0
     for path in ("models/v0002", "runs/R0002"):
         shutil.rmtree(project / path)
     (project / "models" / "current").unlink()
     (project / "models" / "current").symlink_to("v0001")
     for name, data in saved.items():
         (project / name).write_bytes(data)
-    said = batch(project, "--verify")
+    said = batch(project, "verify")
     assert (said.exit_code, "not checked: whether an older state" in said.stdout) == (0, True)
-    assert batch(project, "--verify", "--expect-head", head).exit_code == 6
-    assert batch(project, "--expect-head", head).exit_code == 2
+    assert batch(project, "verify", "--expect-head", head).exit_code == 6
+    assert batch(project, "run", "--expect-head", head).exit_code == 2
 
 
 @pytest.mark.parametrize(("policy", "code"), [("pass", 0), ("fail", 3)])
@@ -190,7 +190,7 @@ def test_a_verdict_that_is_not_a_pass_is_said_with_the_policy_that_let_it_throug
     monkeypatch.setattr(attempts, "read_report", undecided)
     monkeypatch.setattr(finishing, "read_report", undecided)
     change(project, "tier: null", f"tier: quick, inconclusive: {policy}")
-    result = batch(project, "--json")
+    result = batch(project, "run", "--json")
     assert result.exit_code == code, result.output
     (made,) = json.loads(result.stdout)["runs"][0]["attempts"]
     told = "attack.inconclusive: pass" if policy == "pass" else None
@@ -198,12 +198,12 @@ def test_a_verdict_that_is_not_a_pass_is_said_with_the_policy_that_let_it_throug
     if policy == "fail":
         return
     words = f"the attack's verdict is nothing_to_forget, let through by {told}"
-    assert f"attempt 1 with finetune: passed; {words}" in batch(project, "--history", "DSR-2").stdout
+    assert f"attempt 1 with finetune: passed; {words}" in batch(project, "history", "DSR-2").stdout
     statement = json.loads((project / "runs" / "R0002" / "evidence" / "test-result.json").read_text(encoding="utf-8"))
     (attacked,) = [one for one in statement["predicate"]["configuration"] if "attack-1" in one["name"]]
     assert (attacked["annotations"]["verdict"], attacked["annotations"]["policy"]) == ("nothing_to_forget", told)
     assert statement["predicate"]["result"] == "WARNED"
-    assert batch(project, "--verify").exit_code == 0
+    assert batch(project, "verify").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_file_that_was_changed_or_added_in_the_folder_of_an_ended_run_is_found
 ) -> None:
     with (project / name).open("a", encoding="utf-8") as file:
         file.write(" ")
-    result = batch(project, "--verify", "--json")
+    result = batch(project, "verify", "--json")
     assert result.exit_code == 6
     (line,) = json.loads(result.stdout)["findings"]
     assert line.startswith(f"{name}: {finding}")
@@ -237,11 +237,11 @@ def test_a_checkpoint_put_back_with_a_chain_computed_without_the_key_is_found(pr
     swaps = [(after[name], checkpoint[name]) for name in ("file_sha256", "tensor_digest")]
     rewrite(where, *(f"UPDATE event SET body = replace(body, '{old}', '{new}')" for old, new in swaps))
     chain_anew(where, None)
-    result = batch(project, "--verify")
+    result = batch(project, "verify")
     assert result.exit_code == 6
     assert "event 1 was changed" in result.stdout
     chain_anew(
         where, derive_chain_key(keyed.read_key(where.key_file))
     )  # with the key, what else is there speaks against it
-    found = batch(project, "--verify", "--json")
+    found = batch(project, "verify", "--json")
     assert any("evidence/provenance.json" in line for line in json.loads(found.stdout)["findings"])

@@ -20,7 +20,6 @@ from unlearn_cli.batch.ledger.ledger_state import RunState
 from unlearn_cli.batch.verdicts import describe
 from unlearn_cli.batch.work import MANIFEST, Batch
 from unlearn_cli.errors import IntegrityError, UserError
-from unlearn_cli.evaluation.measuring import MOST_REPORT
 from unlearn_cli.plugins import suitability
 from unlearn_cli.plugins.run_options import SettingSources
 from unlearn_cli.reporting.report import Report
@@ -123,7 +122,7 @@ def read_report(folder: Path) -> Report:
     """
     path = folder / "report.json"
     try:
-        return Report.model_validate_json(regular_files.read_regular(path, MOST_REPORT))
+        return Report.model_validate_json(regular_files.read_regular(path, regular_files.MOST_REPORT))
     except (ValidationError, UserError):
         raise IntegrityError(f"{path}: is not the report that the run wrote; bring it back from a backup") from None
 

@@ -19,7 +19,7 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.storage import regular_files
 
-HINT = "; --bisect finds the request that spoils a batch"
+HINT = "; 'batch bisect' finds the request that spoils a batch"
 
 
 def announce(batch: Batch, run: RunState, made: Made) -> None:

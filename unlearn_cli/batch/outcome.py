@@ -7,9 +7,16 @@ from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.ledger.ledger_state import RunState, fold
 from unlearn_cli.batch.ledger.store import Event
 from unlearn_cli.batch.verdicts import describe_verdict
+from unlearn_cli.commands.result import Result
 from unlearn_cli.console import pluralize
 
 DONE, GATE_FAILED, SET_ASIDE = 0, 3, 5
+
+
+def to_result(events: list[Event], num_before: int) -> Result:
+    """Return the result of a sub-command that added all events after the first `num_before` to the ledger."""
+    summary = document(events, num_before, clock.format_time(clock.now()))
+    return Result(text(summary), summary, exit_code(events, num_before))
 
 
 def document(events: list[Event], before: int, now: str) -> dict[str, Any]:
@@ -53,7 +60,7 @@ def _set_aside(event: Event) -> dict[str, Any]:
 def exit_code(events: list[Event], before: int) -> int:
     """Return 3 if a run failed and its requests wait, 5 if anything was set aside, else 0.
 
-    A run that --bisect divides is no failure: what spoils it is set aside.
+    A run that `batch bisect` divides is not a failure: what spoils it is set aside.
     """
     state, new = fold(events), events[before:]
     failed = [state.runs[event.run or ""] for event in new if event.kind == "run_failed" and event.body["counted"]]

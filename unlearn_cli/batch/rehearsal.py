@@ -1,4 +1,4 @@
-"""`batch --dry-run`: what a run would do, found out on a copy of the ledger in a folder for temporary files."""
+"""`batch run --dry-run`: what a run would do, determined on a copy of the ledger in a temporary folder."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -98,7 +98,7 @@ class Batch:
         return self.setup.models / name
 
 
-def read(path: Path, *, allow_code: bool = False) -> Setup:
+def read_setup(path: Path, *, allow_code: bool = False) -> Setup:
     """Read deletion.yaml and its manifest, and check all that can be checked without the data.
 
     Raises:
@@ -121,7 +121,7 @@ def read(path: Path, *, allow_code: bool = False) -> Setup:
 
 
 @contextmanager
-def opened(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
+def open_batch(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
     """Hold the lock while something is done, with the ledger and its key open.
 
     Raises:
@@ -153,7 +153,7 @@ def read_ledger(said: DeletionSettings) -> Iterator[Ledger]:
         yield ledger
 
 
-def state(setup: Setup) -> LedgerState:
+def read_state(setup: Setup) -> LedgerState:
     """Return where everything stands, without the lock.
 
     Raises:

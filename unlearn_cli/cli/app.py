@@ -9,6 +9,7 @@ import typer
 
 from unlearn_cli import console, ranks
 from unlearn_cli.cli import options
+from unlearn_cli.cli.batch import batch_app
 from unlearn_cli.cli.command import RUN_OPTIONS, add_command, set_up_console
 from unlearn_cli.cli.program_group import ProgramGroup
 from unlearn_cli.commands.result import Result
@@ -324,52 +325,7 @@ def train(
     return run(TrainOptions(manifest, out, split, start, train_settings, dry_run), run_options)
 
 
-@add_command(app, run_options=("allow_code",))
-def batch(
-    deletion: Annotated[Path, typer.Argument(metavar="DELETION.yaml", help="What forgets, how, and by which rules.")],
-    dry_run: options.DryRun = False,
-    bisect: Annotated[
-        bool, typer.Option("--bisect", help="Find the request that spoils the batch; carry out the others.")
-    ] = False,
-    status: Annotated[bool, typer.Option("--status", help="How many requests wait, and which is due next.")] = False,
-    fail_if_due_within: Annotated[
-        str | None, typer.Option(metavar="TIME", help="With --status: exit 3 if a request is due within 7d or 12h.")
-    ] = None,
-    history: Annotated[str | None, typer.Option(metavar="ID", help="What happened to one request.")] = None,
-    close: Annotated[str | None, typer.Option(metavar="ID", help="End a request that was set aside.")] = None,
-    because: Annotated[str | None, typer.Option(metavar="TEXT", help="With --close: why; for the ledger.")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Check the ledger and the files that it knows.")] = False,
-    expect_head: Annotated[
-        str | None, typer.Option(metavar="HASH", help="With --verify: a ledger head printed before, or its start.")
-    ] = None,
-    rollback: Annotated[
-        bool, typer.Option("--rollback", help="Take the last run back; its requests are pending again.")
-    ] = False,
-    vacuum: Annotated[
-        bool, typer.Option("--vacuum", help="Remove superseded versions and old requests; list what stays.")
-    ] = False,
-    *,
-    run_options: RunOptions,
-) -> Result:
-    """Carry out deletion requests, nightly; keep a ledger."""
-    from unlearn_cli.batch import program as command
-
-    batch_options = command.Asked(
-        deletion,
-        dry_run=dry_run,
-        bisect=bisect,
-        rollback=rollback,
-        vacuum=vacuum,
-        status=status,
-        verify=verify,
-        expect_head=expect_head,
-        history=history,
-        close=close,
-        because=because,
-        fail_if_due_within=fail_if_due_within,
-        allow_code=run_options.allow_code,
-    )
-    return command.run(batch_options)
+app.add_typer(batch_app)
 
 
 @add_command(app, run_options=("device", "seed", "overwrite"), examples=("unlearn-cli demo --out unlearn-demo",))

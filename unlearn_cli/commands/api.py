@@ -29,7 +29,6 @@ from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.train import TrainOptions
 from unlearn_cli.commands.unlearn import UnlearnOptions
 from unlearn_cli.errors import CliError, UserError, did_you_mean
-from unlearn_cli.evaluation.measuring import MOST_REPORT
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.schema.literals import Half
@@ -248,7 +247,7 @@ def read_report(path: str | Path) -> Report:
         UserError: it is not a report of this schema.
     """
     file = Path(path) / "report.json" if Path(path).is_dir() else Path(path)
-    content = regular_files.read_regular(file, MOST_REPORT)
+    content = regular_files.read_regular(file, regular_files.MOST_REPORT)
     try:
         return Report.model_validate_json(content)
     except ValidationError as error:

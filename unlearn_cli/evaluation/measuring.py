@@ -27,7 +27,6 @@ from unlearn_cli.storage import regular_files
 
 Measured = dict[str, dict[str, Estimate]]  # split -> metric -> estimate
 MODEL = "model"  # the 'split' of metrics of the whole network
-MOST_REPORT = 2**28  # bytes of a report.json that is read back
 PER_RECORD = ("train",)  # splits that metrics beside a reference say nothing new of
 
 
@@ -211,7 +210,7 @@ def _written_beside(path: Path) -> Written | None:
     if not path.exists():
         return None
     try:
-        return Written.model_validate_json(regular_files.read_regular(path, MOST_REPORT))
+        return Written.model_validate_json(regular_files.read_regular(path, regular_files.MOST_REPORT))
     except (ValidationError, UserError):
         return None
 

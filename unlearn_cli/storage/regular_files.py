@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unlearn_cli.errors import UserError
 
+MOST_REPORT = 2**28  # bytes of a report.json that is read back
 SPECIAL = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",

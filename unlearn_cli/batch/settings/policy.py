@@ -39,7 +39,7 @@ class Deadline(Section):
 
 
 class Retention(Section):
-    """What `--vacuum` leaves."""
+    """What `batch vacuum` leaves."""
 
     versions: Count = Field(default=1, description="superseded versions beside the current one")
     days: Count = Field(default=30, description="age up to which superseded versions and ended request files stay")

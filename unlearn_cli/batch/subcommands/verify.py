@@ -1,9 +1,10 @@
-"""`batch --verify`: does all that the ledger says still hold? Of its own rows, of the files, of the current pointer."""
+"""`batch verify`: checks the ledger, the files that it recorded, the lineage of versions, and the current pointer."""
 
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from unlearn_cli.batch import run_files
@@ -15,28 +16,44 @@ from unlearn_cli.batch.ledger.store import Event, Ledger, open_ledger
 from unlearn_cli.batch.ledger_check import check_forgotten_lists, find_requests_without_outcome
 from unlearn_cli.batch.opening import unknown_versions
 from unlearn_cli.batch.promote import FIRST, POINTER
+from unlearn_cli.batch.settings import deletion as deletion_yaml
 from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.batch.tidying import is_unbegun, unknown_runs
 from unlearn_cli.batch.work import EVIDENCE
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import IntegrityError, UserError
 from unlearn_cli.storage.regular_files import sha256
 
 PARENT = "unlearn_cli.parent"
 SHORTEST_HEAD = 12  # digits
 CHECKED = ("report.json", "model.safetensors")  # files of a version that are compared with other digests, too
+INTEGRITY = 6  # exit code
 
 
 @dataclass(frozen=True)
-class Verified:
-    """What does not hold, a line each; the hash of the ledger's last event; and what no check of these can show."""
+class Verification:
+    """What does not hold, one line each; the hash of the ledger's last event; and what these checks cannot show."""
 
     findings: list[str]
     head: str
     limits: list[str]
 
 
-def verify(deletion: DeletionSettings, expected_head: str | None = None) -> Verified:
+def run(deletion_path: Path, expected_head: str | None = None) -> Result:
+    """Report what does not hold, with exit code 6 if there is anything.
+
+    Raises:
+        UserError, IntegrityError: as `verify`.
+    """
+    checks = verify(deletion_yaml.read(deletion_path), expected_head)
+    no_findings = ["the ledger, the files that it knows and the lineage are as they should be"]
+    text = "\n".join([*(checks.findings or no_findings), f"ledger head: {checks.head}", *checks.limits])
+    document = {"findings": checks.findings, "head": checks.head, "limits": checks.limits}
+    return Result(text, document, INTEGRITY if checks.findings else 0)
+
+
+def verify(deletion: DeletionSettings, expected_head: str | None = None) -> Verification:
     """Check the ledger and all that it says; `expected_head`: a hash that its last event once had, or the start of it.
 
     Raises:
@@ -55,7 +72,7 @@ def verify(deletion: DeletionSettings, expected_head: str | None = None) -> Veri
             wrong.append("the files were not checked: what the ledger says of them cannot be trusted")
         else:
             wrong += _findings(deletion, ledger)
-        return Verified(wrong, rows[-1][7] if rows else START, limits(deletion, ledger, expected_head))
+        return Verification(wrong, rows[-1][7] if rows else START, limits(deletion, ledger, expected_head))
 
 
 def _refuse_missing(deletion: DeletionSettings) -> None:

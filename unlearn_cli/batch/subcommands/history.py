@@ -1,12 +1,16 @@
-"""`batch --history ID`: what happened to one request, from its arrival until it was done."""
+"""`batch history ID`: everything that happened to one request, from its arrival until it ended."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
 from unlearn_cli.batch.ledger.store import Event
+from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.verdicts import describe
+from unlearn_cli.batch.work import read_ledger
+from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 
 COUNTS = "records: {records}, unknown: {unknown}, forgotten before: {already}"
@@ -25,36 +29,46 @@ TEXTS = {
 }
 
 
-def history(events: Iterable[Event], request: str) -> dict[str, Any]:
-    """Return the request's state, and what happened to it and to the runs it was in, in the order of time.
+def run(deletion_path: Path, request: str) -> Result:
+    """Report what happened to a request.
 
     Raises:
-        UserError: the ledger knows no request of that id.
+        UserError: there is no ledger yet, or as `history`.
     """
-    told, runs, known = [], set(), list(events)
-    for event in known:
-        listed = request in event.body.get("requests", ())
-        if event.kind == "run_started" and listed:
+    with read_ledger(deletion.read(deletion_path)) as ledger:
+        document = history(ledger.events(), request)
+    return Result(text(document), document)
+
+
+def history(events: Iterable[Event], request: str) -> dict[str, Any]:
+    """Return the request's state and its events, including those of the runs that it was in, in order of time.
+
+    Raises:
+        UserError: the ledger has no request of that id.
+    """
+    events, entries, runs = list(events), [], set()
+    for event in events:
+        is_listed = request in event.body.get("requests", ())
+        if event.kind == "run_started" and is_listed:
             runs.add(event.run)
-        if event.kind not in TEXTS:
-            continue
-        if request in (event.name, event.body.get("name")) or (event.request is None and (listed or event.run in runs)):
-            told.append({"time": event.time, "kind": event.kind, "run": event.run, "text": _text(event)} | event.body)
-    if not told:
-        raise UserError(f"--history {request}: the ledger knows no such request; 'batch --status --json' lists them")
-    state = fold(known)
-    return {"request": request, "state": _state(state, request), "events": told}
+        is_named = request in (event.name, event.body.get("name"))
+        if event.kind in TEXTS and (is_named or (event.request is None and (is_listed or event.run in runs))):
+            entry = {"time": event.time, "kind": event.kind, "run": event.run, "text": _text(event)}
+            entries.append(entry | event.body)
+    if not entries:
+        raise UserError(f"{request}: the ledger has no such request; 'batch status --json' lists them")
+    return {"request": request, "state": _state(fold(events), request), "events": entries}
 
 
 def _state(state: LedgerState, name: str) -> str:
     if name in state.requests:
         return state.requests[name].state
-    return "set_aside" if any(one.name == name for one in state.open_refusals) else "closed"
+    return "set_aside" if any(refusal.name == name for refusal in state.open_refusals) else "closed"
 
 
 def text(document: dict[str, Any]) -> str:
-    """Return the history for a person, one line an event."""
-    lines = [f"{clock.shorten_time(one['time'])}  {one['text']}" for one in document["events"]]
+    """Return the history for a person, one line per event."""
+    lines = [f"{clock.shorten_time(entry['time'])}  {entry['text']}" for entry in document["events"]]
     return "\n".join([f"{document['request']}: {document['state'].replace('_', ' ')}", *lines])
 
 

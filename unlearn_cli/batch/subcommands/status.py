@@ -1,7 +1,8 @@
-"""`batch --status`: how many requests wait, which is due next, what was set aside. It writes nothing."""
+"""`batch status`: how many requests wait, which is due next, which were set aside. It writes nothing."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from unlearn_cli import console
@@ -9,34 +10,58 @@ from unlearn_cli.batch.ledger import clock, keyed
 from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
 from unlearn_cli.batch.ledger.store import Clock, open_ledger
 from unlearn_cli.batch.requests import inbox
+from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.settings.deletion import DeletionSettings
+from unlearn_cli.commands.result import Result
 
 WAITING = ("not_read", "pending", "running")
 ASIDE = ("set_aside", "refused")  # refused: what never became a request
 OPEN = (*WAITING, *ASIDE)  # until it comes again or is closed, its deadline runs on
 LISTED = 20  # requests in the table; the document has all
+DUE_SOON, SET_ASIDE = 3, 5  # exit codes
 
 
-def overview(deletion: DeletionSettings, *, now: Clock = clock.now) -> dict[str, Any]:
+def run(deletion_path: Path, fail_if_due_within: str | None = None) -> Result:
+    """Report where everything stands. The exit code is 3 if a request that waits is due soon, else 5 if requests are
+    set aside, which no run will carry out.
+
+    Raises:
+        UserError: `fail_if_due_within` is not a length of time, or deletion.yaml is not valid.
+        IntegrityError: the ledger or its key is damaged.
+    """
+    settings = deletion.read(deletion_path)
+    limit = clock.parse_duration(fail_if_due_within) if fail_if_due_within else None
+    document = overview(settings)
+    due_soon = near(document, limit) if limit is not None else []
+    summary = text(document)
+    if due_soon:
+        summary += f"\n\ndue within {fail_if_due_within}: {', '.join(due_soon[:LISTED])}"
+    aside = {request["request"] for request in document["requests"] if request["state"] in ASIDE}
+    code = DUE_SOON if set(due_soon) - aside else SET_ASIDE if aside else 0
+    return Result(summary, {**document, "near": due_soon}, code)
+
+
+def overview(settings: DeletionSettings, *, now: Clock = clock.now) -> dict[str, Any]:
     """Return where everything stands; requests that no run has read yet count as pending.
 
     Raises:
         IntegrityError: the ledger or its key is damaged.
     """
     state, key = LedgerState(), bytes(keyed.KEY_BYTES)
-    if deletion.path("ledger").exists():
-        key = keyed.read_key(deletion.key_file)
-        with open_ledger(deletion.path("ledger"), now=now, create_missing=False) as ledger:
+    if settings.path("ledger").exists():
+        key = keyed.read_key(settings.key_file)
+        with open_ledger(settings.path("ledger"), now=now, create_missing=False) as ledger:
             state = fold(ledger.events())
-    files = inbox.read(deletion.path("requests"), key) if deletion.path("requests").is_dir() else []
-    waiting = [*_not_read(state, files, deletion)]
-    again = {one["request"] for one in waiting}
-    others = [one for one in (*_known(state), *_refused(state, deletion)) if one["request"] not in again]
+    files = inbox.read(settings.path("requests"), key) if settings.path("requests").is_dir() else []
+    waiting = [*_not_read(state, files, settings)]
+    repeated = {request["request"] for request in waiting}
+    registered = [*_registered(state), *_refused(state, settings)]
+    others = [request for request in registered if request["request"] not in repeated]
     document = _document(state, [*others, *waiting], now())
     return {**document, "without_file": inbox.find_pending(files, state)[1]}
 
 
-def _known(state: LedgerState) -> Iterator[dict[str, Any]]:
+def _registered(state: LedgerState) -> Iterator[dict[str, Any]]:
     for request in state.requests.values():
         yield {
             "request": request.id,
@@ -49,10 +74,10 @@ def _known(state: LedgerState) -> Iterator[dict[str, Any]]:
         }
 
 
-def _refused(state: LedgerState, deletion: DeletionSettings) -> Iterator[dict[str, Any]]:
-    """Yield what became no request, by the name of its file where it has no id; its deadline began when it was read."""
+def _refused(state: LedgerState, settings: DeletionSettings) -> Iterator[dict[str, Any]]:
+    """Yield files without a valid request, by file name where there is no id; the deadline began when it was read."""
     for event in state.open_refusals:
-        due = clock.compute_due_time(clock.parse_time(event.time), deletion.deadline)
+        due = clock.compute_due_time(clock.parse_time(event.time), settings.deadline)
         yield {
             "request": event.name,
             "state": "refused",
@@ -64,15 +89,14 @@ def _refused(state: LedgerState, deletion: DeletionSettings) -> Iterator[dict[st
         }
 
 
-def _not_read(state: LedgerState, files: list[inbox.InboxFile], deletion: DeletionSettings) -> Iterator[dict[str, Any]]:
-    """Yield the requests that lie in the inbox and are new to the ledger: a batch that never runs must be noticed."""
+def _not_read(state: LedgerState, files: list[inbox.InboxFile], settings: DeletionSettings) -> Iterator[dict[str, Any]]:
+    """Yield the requests in the inbox that are not in the ledger yet: a batch that never runs must be noticed."""
     for file in files:
         for item in file.entries:
-            known, content = state.requests.get(item.id or ""), item.content
-            if content and (
-                known is None or (known.state in inbox.ENDED_OTHERWISE and file.arrival not in known.arrivals)
-            ):
-                due = content.due or clock.compute_due_time(content.received, deletion.deadline)
+            request, content = state.requests.get(item.id or ""), item.content
+            came_again = request and request.state in inbox.ENDED_OTHERWISE and file.arrival not in request.arrivals
+            if content and (request is None or came_again):
+                due = content.due or clock.compute_due_time(content.received, settings.deadline)
                 yield {
                     "request": item.id,
                     "state": "not_read",
@@ -90,7 +114,7 @@ def _document(state: LedgerState, requests: list[dict[str, Any]], now: datetime)
         request["overdue"] = request["state"] in OPEN and request["due"] < time
     waiting = [request for request in requests if request["state"] in WAITING]
     still_open = [request for request in requests if request["state"] in OPEN]
-    counts = {name: sum(one["state"] == name for one in requests) for name in (*OPEN, "done", "closed")}
+    counts = {name: sum(request["state"] == name for request in requests) for name in (*OPEN, "done", "closed")}
     return {
         "time": time,
         "current": state.current,
@@ -98,18 +122,23 @@ def _document(state: LedgerState, requests: list[dict[str, Any]], now: datetime)
         "unfinished": state.unfinished,
         "last": state.last.time if state.last else None,
         **counts,
-        "pending": len(waiting),  # all that wait, the two other counts of WAITING among them
+        "pending": len(waiting),  # all that wait, including the two other counts of WAITING
         "overdue": sum(request["overdue"] for request in requests),
         "oldest": min((request["received"] for request in still_open), default=None),
         "next_due": min((request["due"] for request in still_open), default=None),
-        "requests": sorted(requests, key=lambda one: (one["state"] not in OPEN, one["due"], one["request"])),
+        "requests": sorted(requests, key=_urgency),
     }
+
+
+def _urgency(request: dict[str, Any]) -> tuple[bool, str, str]:
+    return request["state"] not in OPEN, request["due"], request["request"]
 
 
 def near(document: dict[str, Any], within: timedelta) -> list[str]:
     """Return the ids of the requests that wait or are set aside, and are due within that time or overdue."""
     limit = clock.format_time(clock.parse_time(document["time"]) + within)
-    return [one["request"] for one in document["requests"] if one["state"] in OPEN and one["due"] <= limit]
+    due = [request for request in document["requests"] if request["state"] in OPEN and request["due"] <= limit]
+    return [request["request"] for request in due]
 
 
 def text(document: dict[str, Any]) -> str:
@@ -128,16 +157,17 @@ def text(document: dict[str, Any]) -> str:
         ["current checkpoint", document["current"] or "-"],
         ["unfinished run", document["unfinished"] or "-"],
     ]
-    told = [console.table("", ["deletion requests", _time(document["time"])], counted)]
-    open_or_aside = [one for one in document["requests"] if one["state"] in OPEN]
+    tables = [console.table("", ["deletion requests", _time(document["time"])], counted)]
+    open_or_aside = [request for request in document["requests"] if request["state"] in OPEN]
     if open_or_aside:
         rows = [
-            [one["request"], _state(one), _time(one["due"]), str(one["attempts"])] for one in open_or_aside[:LISTED]
+            [request["request"], _state(request), _time(request["due"]), str(request["attempts"])]
+            for request in open_or_aside[:LISTED]
         ]
-        told.append(console.table("", ["request", "state", "due", "failed runs"], rows))
+        tables.append(console.table("", ["request", "state", "due", "failed runs"], rows))
     if len(open_or_aside) > LISTED:
-        told.append(f"... and {len(open_or_aside) - LISTED} more, which --json lists")
-    return "\n\n".join(told)
+        tables.append(f"... and {len(open_or_aside) - LISTED} more, which --json lists")
+    return "\n\n".join(tables)
 
 
 def _time(text: str | None) -> str:

@@ -26,30 +26,30 @@ FAILED = "no method passed"
 Ending = Literal["passed", "failed", "refused"]  # refused: a command of the run cannot work on what requests select
 
 
-def run(batch: Batch) -> None:
+def carry_out_pending(batch: Batch) -> None:
     """Do one batch; what became of it is in the ledger. A run that was killed and now fails ends it, too.
 
     Raises:
         IntegrityError: the current checkpoint is not the one that the ledger knows.
         UserError: the source cannot be read, or a command of the run refuses something else than what requests select.
     """
-    ready(batch)
-    if recover(batch) != "failed":
-        _divide(batch, list(collect(batch).values()))
+    prepare(batch)
+    if finish_interrupted_run(batch) != "failed":
+        _carry_out_by_halves(batch, list(collect_requests(batch).values()))
 
 
-def _divide(batch: Batch, requests: Sequence[Request]) -> None:
+def _carry_out_by_halves(batch: Batch, requests: Sequence[Request]) -> None:
     """Carry out requests in one run; when it is refused, each half by itself, so that only those at fault are left."""
     state = batch.state()
     waiting = [one for one in requests if state.requests[one.request].state == "pending"]
     if not waiting or carry_out(batch, waiting) != "refused" or len(waiting) == 1:
         return
     middle = len(waiting) // 2
-    _divide(batch, waiting[:middle])
-    _divide(batch, waiting[middle:])
+    _carry_out_by_halves(batch, waiting[:middle])
+    _carry_out_by_halves(batch, waiting[middle:])
 
 
-def ready(batch: Batch) -> None:
+def prepare(batch: Batch) -> None:
     """Bring everything to where the ledger says that it is.
 
     Raises:
@@ -62,7 +62,7 @@ def ready(batch: Batch) -> None:
     clean(batch, batch.state())
 
 
-def recover(batch: Batch) -> Ending:
+def finish_interrupted_run(batch: Batch) -> Ending:
     """End the run that a killed process began, if there is one; unless it failed, what is pending comes next."""
     state = batch.state()
     if state.unfinished is None:
@@ -77,7 +77,7 @@ def recover(batch: Batch) -> Ending:
                 batch.ledger.append("vacuumed", removed=[f"runs/{unfinished.id}"])
         tidy(batch)
         return "passed"
-    return finish(batch, unfinished.id)
+    return finish_run(batch, unfinished.id)
 
 
 def _changed(batch: Batch, unfinished: RunState) -> str | None:
@@ -98,7 +98,7 @@ def _changed(batch: Batch, unfinished: RunState) -> str | None:
     return None
 
 
-def collect(batch: Batch) -> dict[str, Request]:
+def collect_requests(batch: Batch) -> dict[str, Request]:
     """Read the inbox, tell the ledger what is new in it, and return the requests that are pending, by id."""
     if ignored := inbox.find_ignored(batch.setup.inbox):
         console.warn(inbox.describe_ignored(ignored), files=ignored)
@@ -127,10 +127,10 @@ def carry_out(batch: Batch, requests: Sequence[Request], bisect: Sequence[str] |
     if not start(batch, state, requests, bisect):
         tidy(batch)
         return "passed"
-    return finish(batch, state.next_run)
+    return finish_run(batch, state.next_run)
 
 
-def finish(batch: Batch, name: str) -> Ending:
+def finish_run(batch: Batch, name: str) -> Ending:
     """Bring a run from wherever it stands to its end; say how it ended.
 
     Raises:

@@ -1,0 +1,29 @@
+"""`batch run`: carries out the pending deletion requests; with --dry-run it only reports what a run would do."""
+
+from pathlib import Path
+
+from unlearn_cli.batch import outcome, pipeline, rehearsal
+from unlearn_cli.batch.ledger import clock
+from unlearn_cli.batch.publishing import publish
+from unlearn_cli.batch.signals import exit_on_signals
+from unlearn_cli.batch.work import open_batch, read_setup
+from unlearn_cli.commands.result import Result
+
+
+def run(deletion_path: Path, *, dry_run: bool = False, allow_code: bool = False) -> Result:
+    """Carry out what is pending, or report what that would mean.
+
+    Raises:
+        CliError: as `pipeline.carry_out_pending`, `publish` and `rehearse`.
+    """
+    setup = read_setup(deletion_path, allow_code=allow_code)
+    with exit_on_signals():
+        if dry_run:
+            plan = rehearsal.rehearse(setup, clock.now)
+            return Result(rehearsal.text(plan), plan)
+        with open_batch(setup) as batch:
+            num_before = len(batch.ledger.events())
+            pipeline.carry_out_pending(batch)
+            publish(batch)
+            events = batch.ledger.events()
+    return outcome.to_result(events, num_before)
