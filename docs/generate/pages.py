@@ -16,6 +16,7 @@ def generated_files() -> dict[str, bytes]:
         "reference/manifest.md": schemas.write_manifest(),
         "reference/report.md": schemas.write_report(),
         "reference/deletion.md": schemas.write_deletion(),
+        "reference/inputs.md": plugins.write_inputs(),
         "reference/methods.md": plugins.write_methods(),
         "reference/metrics.md": plugins.write_metrics(),
         "reference/attacks.md": plugins.write_attacks(),

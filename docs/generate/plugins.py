@@ -8,6 +8,7 @@ import unlearn_cli
 from docs.generate.tables import escape
 from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.plugin import Plugin
+from unlearn_cli.plugins.requirements import REQUIREMENTS
 from unlearn_cli.plugins.setting_docs import Setting, describe_settings
 
 PACKAGE = Path(unlearn_cli.__file__).parent
@@ -17,6 +18,12 @@ METHODS = """\
 Every method with its idea, source, inputs and settings. [Choose a method](../guides/choose-a-method.md) compares them;
 [the results](../results/methods.md) show how each performs. `unlearn-cli show NAME` prints the same. Settings are given with `--set NAME=VALUE`
 or in a YAML file with `--config FILE`. A method receives exactly the inputs that are listed, and the report lists them too.
+"""
+INPUTS = """\
+# Inputs of plug-ins
+
+A method, metric or attack names the inputs that it needs as parameters without a default, and receives exactly those. **needs** says what the manifest
+(`data`, `data.test`, `forget`) or an option (`--original`, `--reference`, `--shadows`) must provide, or the reports next to the checkpoints (`cost`).
 """
 METRICS = """\
 # Metrics
@@ -30,6 +37,15 @@ ATTACKS = """\
 Every attack of `unlearn-cli attack`. [Attacks and verdict](../guides/attacks.md) explains tiers and verdicts. Settings:
 `--set ATTACK.NAME=VALUE`.
 """
+
+
+def write_inputs() -> str:
+    rows = ["| input | methods | metrics | attacks | needs | meaning |", "|---|---|---|---|---|---|"]
+    for name, requirement in REQUIREMENTS.items():
+        kinds = ["yes" if kind in requirement.kinds.split() else "" for kind in ("methods", "metrics", "attacks")]
+        sections = ", ".join(requirement.sections.split())
+        rows.append("| " + " | ".join([f"`{name}`", *kinds, sections, escape(requirement.meaning)]) + " |")
+    return INPUTS + "\n" + "\n".join(rows) + "\n"
 
 
 def write_methods() -> str:
