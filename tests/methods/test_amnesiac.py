@@ -3,10 +3,10 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from tests.methods.observing import watch_targets
 from tests.methods.test_bad_teacher import copied
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.learning.training import fit
-from unlearn_cli.methods import amnesiac as module
 from unlearn_cli.methods.amnesiac import amnesiac, draw_wrong_labels
 from unlearn_cli.runtime.seeds import Random
 
@@ -40,27 +40,22 @@ def test_with_two_classes_each_label_is_turned_round() -> None:
 
 
 def test_each_record_keeps_the_wrong_label_that_was_drawn_once_and_retain_keeps_its_own(
-    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+    weights: dict[str, Tensor],
 ) -> None:
-    seen: dict[tuple[float, ...], set[int]] = {}
-    real = torch.nn.functional.cross_entropy
-    batches: list[Tensor] = []
     model = copied(weights)
-    model.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0]))
-
-    def spy(outputs: Tensor, y: Tensor) -> Tensor:
-        for x, label in zip(batches[-1], y, strict=True):
-            seen.setdefault(tuple(x.tolist()), set()).add(int(label))
-        return real(outputs, y)
-
-    monkeypatch.setattr(module.F, "cross_entropy", spy)
+    steps = watch_targets(model)
     forget, retain = blobs([0], n=60), blobs([1, 2], n=60)
     amnesiac(model, forget, retain, 4, Random(0, "t"), impair_steps=20, repair_steps=5)
-    assert all(len(labels) == 1 for labels in seen.values())
-    assert all(seen[tuple(x.tolist())] != {0} for batch, _ in forget.sequential(60) for x in batch)
+    assert len(steps) == 25
+    labels_of: dict[tuple[float, ...], set[int]] = {}
+    for step in steps:
+        for x, label in zip(step.x, step.labels, strict=True):
+            labels_of.setdefault(tuple(x.tolist()), set()).add(int(label))
+    assert all(len(labels) == 1 for labels in labels_of.values())
+    assert all(labels_of[tuple(x.tolist())] != {0} for batch, _ in forget.sequential(60) for x in batch)
     for batch, labels in retain.sequential(60):
         for x, y in zip(batch, labels, strict=True):
-            assert seen[tuple(x.tolist())] == {int(y)}
+            assert labels_of[tuple(x.tolist())] == {int(y)}
 
 
 @pytest.mark.parametrize("classes", [[0], [1, 2]])

@@ -4,7 +4,6 @@ import copy
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from scipy.stats import kstest, norm
 from torch import Tensor, nn
@@ -15,7 +14,6 @@ from unlearn_cli.data.mixed import mix
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
 from unlearn_cli.learning.training import LabelStatistics, label_statistics, regression_loss
-from unlearn_cli.methods import gaussian_amnesiac as module
 from unlearn_cli.methods.gaussian_amnesiac import draw_labels, gaussian_amnesiac
 from unlearn_cli.runtime.seeds import Random
 
@@ -121,13 +119,12 @@ def test_as_in_the_paper_it_is_fine_tuning_on_retain_and_drawn_labels() -> None:
         torch.testing.assert_close(own, other)
 
 
-def test_labels_can_be_drawn_as_those_of_retain(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[LabelStatistics] = []
-    draw = module.draw_labels
-    monkeypatch.setattr(module, "draw_labels", lambda n, s, random, clip: asked.append(s) or draw(n, s, random, clip))
-    for labels_of in ("train", "retain"):
-        forget(network(), labels_of=labels_of)
-    assert asked == [STATISTICS, label_statistics(records("retain", -1, 1).targets)]
+def test_labels_can_be_drawn_as_those_of_retain() -> None:
+    of_retain = label_statistics(records("retain", -1, 1).targets)
+    for labels_of, statistics in (("train", STATISTICS), ("retain", of_retain)):
+        x, y = (torch.cat(parts) for parts in zip(*pairs_seen(labels_of=labels_of, repair_epochs=0), strict=True))
+        expected = draw_labels(90, statistics, Random(0, "test"), clip=False)
+        assert sorted(set(y[x > 1].tolist())) == sorted(set(expected.tolist()))
 
 
 def test_a_true_label_of_a_forgotten_record_can_reach_nothing() -> None:

@@ -167,16 +167,13 @@ def test_a_gate_that_lets_nothing_pass_leaves_the_student_as_it_was(
     assert capsys.readouterr().err.count("was renewed") == 2
 
 
-def test_the_student_is_in_train_mode_and_the_teacher_in_eval_mode_at_every_step(
-    teacher: nn.Module, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_student_is_in_train_mode_and_the_teacher_in_eval_mode_at_every_step(teacher: nn.Module) -> None:
     """The authors' student is never set back from eval mode (methods.md 3.6, G2)."""
     student, modes = network(), []
-    step = module.step
-    monkeypatch.setattr(module, "step", lambda *a: modes.append((student.training, teacher.training)) or step(*a))
+    student.register_forward_hook(lambda *_: modes.append((student.training, teacher.training)))
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
     taught(teacher, [0], student, cycles=3, student_steps_per_cycle=4)
-    assert modes == [(True, False)] * 3 * 5
+    assert modes == [(True, False)] * 3 * 5  # one pass for the generator and four steps per cycle
     assert all(torch.equal(tensor, before[name]) for name, tensor in teacher.state_dict().items())
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert not torch.equal(student.state_dict()["1.running_mean"], torch.zeros(32))
@@ -201,17 +198,18 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     assert before - own.weight.item() == pytest.approx(5.0, rel=1e-4)
 
 
-def test_the_generator_is_called_twice_a_cycle(teacher: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
-    make = module.make_generator
+def test_the_generator_is_called_twice_a_cycle(teacher: nn.Module) -> None:
+    calls: list[bool] = []
 
-    def counted(*arguments: Any, **settings: Any) -> nn.Module:
-        generator = make(*arguments, **settings)
-        generator.register_forward_hook(lambda *_: calls.append(torch.is_grad_enabled()))
-        return generator
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+        if isinstance(module, nn.Sequential) and inputs[0].shape[1] == 7:  # only the generator reads codes
+            calls.append(torch.is_grad_enabled())
 
-    monkeypatch.setattr(module, "make_generator", counted)
-    taught(teacher, [0], cycles=3, student_steps_per_cycle=10)
+    handle = nn.modules.module.register_module_forward_hook(count)
+    try:
+        taught(teacher, [0], cycles=3, student_steps_per_cycle=10, code_size=7)
+    finally:
+        handle.remove()
     assert calls == [True, False] * 3
 
 
@@ -255,25 +253,32 @@ def test_images_and_batch_norm_work_at_the_smallest_size() -> None:
 
 
 @pytest.mark.parametrize(("normalised", "expected"), [(True, 0.0), (False, 2500.0)])
-def test_attention_is_left_out_by_default_with_batch_norm_alone(
-    monkeypatch: pytest.MonkeyPatch, normalised: bool, expected: float
-) -> None:
-    middle = nn.BatchNorm1d if normalised else nn.LayerNorm
-    original, student = (nn.Sequential(nn.Linear(2, 8), middle(8), nn.ReLU(), nn.Linear(8, 4)) for _ in range(2))
-    used: list[float] = []
-    real = module.student_loss
-    monkeypatch.setattr(module, "student_loss", lambda *given: used.append(given[-1]) or real(*given))
-    gkt(original.eval().requires_grad_(False), student, [0], (2,), Random(0, "t"), cycles=1, student_steps_per_cycle=2)
-    assert used == [expected] * 2
+def test_attention_is_left_out_by_default_with_batch_norm_alone(normalised: bool, expected: float) -> None:
+    def student_weight(attention_weight: float | None) -> Tensor:
+        torch.manual_seed(0)
+        middle = nn.BatchNorm1d if normalised else nn.LayerNorm
+        original, student = (nn.Sequential(nn.Linear(2, 8), middle(8), nn.ReLU(), nn.Linear(8, 4)) for _ in range(2))
+        settings: dict[str, Any] = {"cycles": 1, "student_steps_per_cycle": 2, "attention_weight": attention_weight}
+        gkt(original.eval().requires_grad_(False), student, [0], (2,), Random(0, "t"), **settings)
+        return student.state_dict()["0.weight"]
+
+    assert torch.equal(student_weight(None), student_weight(expected))
+    assert not torch.equal(student_weight(None), student_weight(2500.0 - expected))
 
 
-def test_a_single_sample_that_passes_is_too_few_for_batch_norm(
-    teacher: nn.Module, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "pass_gate", lambda outputs, *_: torch.arange(len(outputs)) == 3)
+def test_a_single_sample_that_passes_is_too_few_for_batch_norm(teacher: nn.Module) -> None:
+    class LetsOnePass(nn.Module):
+        """A teacher that is sure of class 0 for all samples of a batch but one."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            surely = torch.where(torch.arange(len(x)) == 3, -20.0, 20.0)
+            return teacher(x) * 0.01 + surely[:, None] * torch.tensor([1.0, 0.0, 0.0, 0.0])
+
     student = network()
     before = student.state_dict()["0.weight"].clone()
-    taught(teacher, [0], student, gate=0.01, memory_size=0, cycles=3)
+    with start(device="cpu") as run:
+        taught(LetsOnePass().eval(), [0], student, gate=0.01, memory_size=0, cycles=3, attention_weight=0.0)
+    assert {curve.name: curve.values for curve in run.curves}["passed"] == [pytest.approx(1 / 64)] * 3
     assert torch.equal(student.state_dict()["0.weight"], before)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.methods.observing import watch_starts, watch_targets
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
@@ -50,6 +51,12 @@ def forget(weights: dict[str, Tensor], classes: list[int], **settings: Any) -> n
     return unsir(model, original.requires_grad_(False).eval(), retain, classes, (2,), Random(0, "test"), **settings)
 
 
+def copied(weights: dict[str, Tensor]) -> nn.Module:
+    model = network()
+    model.load_state_dict(weights)
+    return model
+
+
 def accuracy(model: nn.Module, classes: list[int]) -> float:
     model.eval()
     hits = [model(x).argmax(dim=1) == y for x, y in blobs(classes).sequential(100)]
@@ -73,16 +80,16 @@ def test_a_learning_rate_that_is_given_is_used_once(weights: dict[str, Tensor]) 
 
 
 def test_rounds_with_higher_and_higher_rates_go_on_from_each_other_until_one_forgets(
-    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+    weights: dict[str, Tensor],
 ) -> None:
-    shares = iter([0.9, 0.3, 0.01])
-    monkeypatch.setattr(module, "still_recognised", lambda *_: next(shares))
+    lr = 0.003 * 1.5**5
     with start(device="cpu") as run:
-        model = forget(weights, [0])
-        assert run.phases == ["noise", "proxies", *["impair", "repair"] * 3, "repair"]
-        assert run.chosen_settings == {"impair_lr": 0.00675}  # 0.003 x 1.5 x 1.5
-        once = forget(weights, [0], impair_lr=0.00675)
-    # Three rounds lead further away from the original than the last one's rate alone does.
+        model = forget(weights, [0], impair_steps=5)
+        assert run.phases == ["noise", "proxies", *["impair", "repair"] * 6, "repair"]
+        assert run.chosen_settings == {"impair_lr": round(lr, 6)}
+        assert run.notes == []
+        once = forget(weights, [0], impair_steps=5, impair_lr=lr)
+    # Six rounds lead further away from the original than the last one's rate alone does.
     assert distance(model, weights) > distance(once, weights)
 
 
@@ -93,42 +100,38 @@ def distance(model: nn.Module, weights: dict[str, Tensor]) -> float:
 def test_a_round_that_destroys_the_network_is_undone_and_the_next_has_a_third_of_its_rate(
     weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "still_recognised", lambda *_: 0.0)
-    accuracies = iter([0.99, 0.4, 0.9])  # of the original, of the first round, and of the second
-    begun: list[dict[str, Tensor]] = []
-    real = module.impair
-
-    def impair(model: nn.Module, *others: Any) -> None:
-        begun.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        real(model, *others)
-
-    monkeypatch.setattr(module, "impair", impair)
-    monkeypatch.setattr(module, "retain_accuracy", lambda *_: next(accuracies))
+    monkeypatch.setattr(module, "FIRST_LR", 3.0)  # far too high for this network
+    model, original = copied(weights), copied(weights)
     with start(device="cpu") as run:
-        forget(weights, [0])
-    assert run.chosen_settings == {"impair_lr": 0.001}
-    assert all(torch.equal(state[name], tensor) for state in begun for name, tensor in weights.items())
-    assert "left 40% accuracy on the retain subset; it was undone" in capsys.readouterr().err
+        starts = watch_starts(model, run.phases, "impair")
+        settings = {"max_relative_accuracy_drop": 0.02}
+        unsir(model, original.requires_grad_(False).eval(), blobs([1, 2, 3]), [0], (2,), Random(0, "test"), **settings)
+    assert run.phases.count("impair") == len(starts) == 3
+    assert run.chosen_settings == {"impair_lr": round(3.0 / 9, 6)}
+    assert all(torch.equal(state[name], tensor) for state in starts for name, tensor in weights.items())
+    assert capsys.readouterr().err.count("accuracy on the retain subset; it was undone") == 2
 
 
-def test_a_class_that_stays_is_told(
-    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(module, "still_recognised", lambda *_: 0.5)
+def test_a_class_that_stays_is_told(weights: dict[str, Tensor], capsys: pytest.CaptureFixture[str]) -> None:
     forget(weights, [0], impair_steps=2, repair_steps=4)
     assert "may not have forgotten" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "lr"),
+    ("constants", "max_drop", "undone", "lr"),
     [
-        ([1.0] * 7, 0.003 * 1.5**5),  # no round is enough: the rate of the last one
-        ([1.0, *[1.0] * 5, 0.0], 0.003 * 1.5**4),  # the last one is undone: the rate of the one before
-        ([1.0, *[0.0] * 6], 0.003 / 3**5),  # all are undone: the rate of the last one
+        ({}, 0.5, 0, 0.003 * 1.5**5),  # no round is enough: the rate of the last one
+        ({"MAX_ROUNDS": 2, "HIGHER": 1e5}, 0.5, 1, 0.003),  # the last one is undone: the rate of the one before
+        ({"FIRST_LR": 1e9}, 0.02, 6, 1e9 / 3**5),  # all are undone: the rate of the last one
     ],
 )
 def test_the_last_repair_has_the_rate_of_the_round_whose_weights_it_repairs(
-    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, accuracies: list[float], lr: float
+    weights: dict[str, Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+    constants: dict[str, float],
+    max_drop: float,
+    undone: int,
+    lr: float,
 ) -> None:
     rates: list[float] = []
 
@@ -138,51 +141,49 @@ def test_the_last_repair_has_the_rate_of_the_round_whose_weights_it_repairs(
             rates.append(lr)
 
     monkeypatch.setattr(torch.optim, "Adam", Adam)
-    monkeypatch.setattr(module, "still_recognised", lambda *_: 1.0)
-    left = iter(accuracies)
-    monkeypatch.setattr(module, "retain_accuracy", lambda *_: next(left))
-    forget(weights, [0], impair_steps=1, repair_steps=2, noise_steps=0)
+    for name, value in constants.items():
+        monkeypatch.setattr(module, name, value)
+    with start(device="cpu") as run:
+        settings = {"max_relative_accuracy_drop": max_drop}
+        forget(weights, [0], impair_steps=1, repair_steps=2, noise_steps=0, **settings)
+    assert sum("undone" in text for text in run.notes) == undone
     assert rates[-1] == pytest.approx(lr / 2)
 
 
 def test_no_round_holds_the_optimizer_of_the_one_before(
     weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[weakref.ref[torch.optim.Optimizer]] = []
+    optimizers: list[weakref.ref[torch.optim.Optimizer]] = []
 
     class Adam(torch.optim.Adam):
         def __init__(self, *arguments: Any, **settings: Any) -> None:
-            assert not [one for one in made if one() is not None]
+            assert not [reference for reference in optimizers if reference() is not None]
             super().__init__(*arguments, **settings)
-            made.append(weakref.ref(self))
+            optimizers.append(weakref.ref(self))
 
     monkeypatch.setattr(torch.optim, "Adam", Adam)
-    monkeypatch.setattr(module, "still_recognised", lambda *_: 1.0)
-    for accuracies in ([1.0] * 7, [1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.0]):  # no round is enough; the third destroys
-        monkeypatch.setattr(module, "retain_accuracy", lambda *_, left=iter(accuracies): next(left))
-        forget(weights, [0], impair_steps=1, repair_steps=2, noise_steps=0)
-    assert len(made) > 8
+    for first_lr in (0.003, 3.0):  # no round is enough; the first two are undone
+        monkeypatch.setattr(module, "FIRST_LR", first_lr)
+        forget(weights, [0], impair_steps=3, repair_steps=2, noise_steps=0, max_relative_accuracy_drop=0.02)
+    assert len(optimizers) > 8
 
 
 def test_a_batch_of_the_impair_step_holds_retain_records_and_noise_with_its_own_label(
-    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+    weights: dict[str, Tensor],
 ) -> None:
     """Every noise sample can be drawn, and each carries the number of its class (methods.md 1.6, U1 and U2)."""
-    seen: list[Any] = []
-    real = nn.functional.cross_entropy
     noise = Noise(torch.stack([torch.full((8, 2), 10.0), torch.full((8, 2), 20.0)]), [2, 1], "maximize", [], {})
-    model = network()
-    model.load_state_dict(weights)
-    model.register_forward_hook(lambda _, inputs, outputs: seen.append((inputs[0].detach(), outputs)))
-    labels: list[Tensor] = []
-    monkeypatch.setattr(module.F, "cross_entropy", lambda outputs, y: labels.append(y) or real(outputs, y))
-    x_noise, y_noise = noise.labelled(torch.device("cpu"))
-    module.impair(model, blobs([0, 3]), x_noise, y_noise, Random(0, "t"), 4, 0.5, 1e-3, "batch")
-    for (x, _), y in zip(seen, labels, strict=True):
-        records = len(x) - len(x) // 3
-        assert set(y[:records].tolist()) == {0, 3}
-        assert torch.equal(y[records:] == 2, (x[records:] == 10).all(dim=1))
-        assert set(y[records:].tolist()) == {1, 2}
+    model, original = copied(weights), copied(weights).requires_grad_(False).eval()
+    steps = watch_targets(model)
+    settings: dict[str, Any] = {"noise": noise, "noise_ratio": 0.5, "impair_steps": 4, "impair_lr": 1e-3}
+    unsir(model, original, blobs([0, 3]), [2, 1], (2,), Random(0, "t"), repair_steps=0, **settings)
+    assert len(steps) == 4
+    for step in steps:
+        records = len(step.x) - len(step.x) // 3
+        noise_labels, noise_samples = step.labels[records:], step.x[records:]
+        assert set(step.labels[:records].tolist()) == {0, 3}
+        assert torch.equal(noise_labels == 2, (noise_samples == 10).all(dim=1))
+        assert set(noise_labels.tolist()) == {1, 2}
 
 
 def test_frozen_batch_norm_keeps_its_statistics_and_batch_mode_moves_them() -> None:
