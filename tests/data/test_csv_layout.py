@@ -9,7 +9,7 @@ import pytest
 
 from unlearn_cli.data.tables import csv_layout
 from unlearn_cli.data.tables.csv_layout import inspect_csv
-from unlearn_cli.data.tables.table_file import UNENDED, TableFile
+from unlearn_cli.data.tables.table_file import UNENDED, TableFile, connect
 from unlearn_cli.errors import UserError
 
 QUOTED = ["a", "b", '"', " ", ",", "\n", "é", "7", "\t", "\r\n"]
@@ -44,13 +44,15 @@ def test_cells_are_what_is_written_however_the_file_is_read(
     block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(csv_layout, "BLOCK", block)
-    path, plain = tmp_path / "t.csv", 0
-    for seed in range(80):
+    paths, plain = [tmp_path / f"{seed}.csv" for seed in range(80)], 0
+    connection = connect(paths)  # one for all files: it takes longer to open than a file to read
+    for seed, path in enumerate(paths):
         text, rows = made_up(seed)
         path.write_bytes(text.encode())
+        connection.execute("DROP TABLE IF EXISTS cells")
         layout = inspect_csv(path, "t")
         assert [cells for _, cells in layout.rows()] == rows
-        file = TableFile(path, "data.train")
+        file = TableFile(path, "data.train", connection=connection)
         stored = [file.text(column, gaps=True).tolist() for column in layout.header]
         assert [list(row) for row in zip(*stored, strict=True)] == rows, text
         plain += layout.plain

@@ -74,6 +74,6 @@ def test_a_hash_that_looks_like_a_number_is_an_id(tmp_path: Path) -> None:
 
 def test_a_request_of_007_is_about_person_007(tmp_path: Path) -> None:
     folder = copy_case(tmp_path, "batch_request_leading_zero")
-    result = invoke("batch", "run", folder / "deletion.yaml", "--dry-run", "--json", "--force")
+    result = invoke("batch", "run", folder / "deletion.yaml", "--dry-run", "--json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["records"] == rows(folder / "t.csv", "person", "007") == 9
