@@ -158,4 +158,4 @@ def test_every_method_has_an_estimate_and_open_ends_are_said() -> None:
 
 
 def test_the_bounds_of_unsir_are_those_of_its_rounds() -> None:
-    assert (UNSIR_ROUNDS, UNSIR_JUDGED) == (unsir.ROUNDS, unsir.JUDGED)
+    assert (UNSIR_ROUNDS, UNSIR_JUDGED) == (unsir.MAX_ROUNDS, unsir.BEFORE_TEST)
