@@ -15,10 +15,11 @@ from unlearn_cli.metrics.anamnesis_index import index
 from unlearn_cli.metrics.calibration_error import calibration_error
 from unlearn_cli.metrics.mae import mae
 from unlearn_cli.metrics.wasserstein import wasserstein
-from unlearn_cli.stats import auc, share
-from unlearn_cli.stats.clusters import clustered_auc, pooled_auc
+from unlearn_cli.stats.auc_over_runs import clustered_auc, pooled_auc
+from unlearn_cli.stats.intervals import share
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
+from unlearn_cli.stats.roc import auc
 
 REPEATS, RECORDINGS, WINDOWS = 200, 15, 23
 Interval = tuple[float, float]

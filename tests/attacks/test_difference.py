@@ -1,7 +1,8 @@
 import numpy as np
 
 from unlearn_cli.attacks.difference import difference
-from unlearn_cli.stats import Scores, attack_block
+from unlearn_cli.stats.attack_results import summarize_scores
+from unlearn_cli.stats.findings import Scores
 from unlearn_cli.stats.outputs import Outputs
 
 
@@ -17,7 +18,9 @@ def scores(*parts: Outputs) -> Scores:
 
 def test_a_network_left_unchanged_gives_an_auc_of_exactly_one_half_and_finds_nobody() -> None:
     forget, holdout = outputs(np.linspace(-3, 9, 200)), outputs(np.linspace(-5, 5, 300))
-    block = attack_block(scores(forget, holdout, forget, holdout), name="difference", tier="quick", settings={}, seed=0)
+    block = summarize_scores(
+        scores(forget, holdout, forget, holdout), name="difference", tier="quick", settings={}, seed=0
+    )
     assert block.auc.value == 0.5 and block.rates[1].tpr.value == 0
 
 

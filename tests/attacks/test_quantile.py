@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.attacks.quantile import _conformal, quantile
-from unlearn_cli.stats import Findings
+from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.outputs import Outputs
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from unlearn_cli.attacks.rmia import rmia
 from unlearn_cli.stats.outputs import Outputs
-from unlearn_cli.stats.rmia import log_prior, rmia_scores
+from unlearn_cli.stats.rmia_scores import log_prior, rmia_scores
 
 
 def outputs(logits: np.ndarray) -> Outputs:

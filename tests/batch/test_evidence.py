@@ -21,7 +21,7 @@ from unlearn_cli.errors import IntegrityError
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.storage import regular_files
-from unlearn_cli.verdict.results import Gate, Judgement
+from unlearn_cli.verdict.judgement import Gate, Judgement
 
 FACTS = Facts(
     run="R0001", started="2026-11-20T23:30:00.250000+01:00", finished="2026-11-20T22:31:00Z",

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.stats import norm, wasserstein_distance
 
-from unlearn_cli.metrics import weight_distance as module
+from unlearn_cli.learning import weight_distances
+from unlearn_cli.learning.weight_distances import Weights, compare_layers
 from unlearn_cli.metrics.activation_distance import activation_distance
 from unlearn_cli.metrics.agreement import agreement
 from unlearn_cli.metrics.average_gap import average_gap
@@ -16,12 +17,13 @@ from unlearn_cli.metrics.calibration_error import calibration_error
 from unlearn_cli.metrics.js_divergence import js_divergence
 from unlearn_cli.metrics.kl_divergence import kl_divergence
 from unlearn_cli.metrics.mean_absolute_difference import mean_absolute_difference
-from unlearn_cli.metrics.run_time_efficiency import Cost, run_time_efficiency
+from unlearn_cli.metrics.run_time_efficiency import run_time_efficiency
 from unlearn_cli.metrics.sample_efficiency import sample_efficiency
 from unlearn_cli.metrics.tug_of_war import tug_of_war
 from unlearn_cli.metrics.wasserstein import wasserstein
-from unlearn_cli.metrics.weight_distance import Weights, layers, weight_distance
+from unlearn_cli.metrics.weight_distance import weight_distance
 from unlearn_cli.metrics.zrf import zrf
+from unlearn_cli.stats.efficiency import TrainingCost
 from unlearn_cli.stats.outputs import Outputs
 
 RANDOM = np.random.default_rng(0)
@@ -133,7 +135,7 @@ def test_weights_moved_by_a_constant() -> None:
     after = Weights({name: tensor + 0.5 for name, tensor in before.parameters.items()}, {"mean": torch.ones(2) + 3})
     assert weight_distance(after, before).value == pytest.approx(0.5 * math.sqrt(17))
     assert buffer_distance(after, before).value == pytest.approx(3 * math.sqrt(2))
-    found = {layer.name: layer for layer in layers(after, before)}
+    found = {layer.name: layer for layer in compare_layers(after, before)}
     squares = sum(layer.distance**2 for layer in found.values() if layer.kind == "parameter")
     assert squares == pytest.approx(0.25 * 17)
     assert found["b"].relative is None  # no norm to be relative to
@@ -145,17 +147,17 @@ def test_a_large_tensor_is_looked_at_in_pieces(monkeypatch: pytest.MonkeyPatch) 
     torch.manual_seed(0)
     ours, theirs = (Weights({"w": torch.randn(7, 5).bfloat16()}, {}) for _ in range(2))
     whole = weight_distance(ours, theirs).value
-    monkeypatch.setattr(module, "PIECE", 4)
+    monkeypatch.setattr(weight_distances, "CHUNK", 4)
     assert weight_distance(ours, theirs).value == pytest.approx(whole)
     expected = (ours.parameters["w"].double() - theirs.parameters["w"].double()).norm()
     assert whole == pytest.approx(float(expected))
 
 
 def test_efficiency_is_a_ratio_or_a_null_with_a_reason() -> None:
-    assert run_time_efficiency(Cost(2.0, 10), Cost(8.0, 40)).value == 0.25
-    assert sample_efficiency(Cost(None, 10), Cost(None, 40)).value == 0.25
-    assert run_time_efficiency(Cost(None, 10), Cost(8.0, 40)).reason
-    assert run_time_efficiency(Cost(2.0, 10), Cost(None, None)).reason
+    assert run_time_efficiency(TrainingCost(2.0, 10), TrainingCost(8.0, 40)).value == 0.25
+    assert sample_efficiency(TrainingCost(None, 10), TrainingCost(None, 40)).value == 0.25
+    assert run_time_efficiency(TrainingCost(None, 10), TrainingCost(8.0, 40)).reason
+    assert run_time_efficiency(TrainingCost(2.0, 10), TrainingCost(None, None)).reason
 
 
 def test_an_error_that_a_calibrated_network_would_show_by_chance_reaches_down_to_0() -> None:

@@ -10,9 +10,9 @@ from unlearn_cli.metrics.calibration_error import calibration_error
 from unlearn_cli.metrics.js_divergence import js_divergence
 from unlearn_cli.metrics.kl_divergence import kl_divergence
 from unlearn_cli.metrics.r2 import r2
-from unlearn_cli.stats import auc
 from unlearn_cli.stats.confusion import confusion
 from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.roc import auc
 
 RANDOM = np.random.default_rng(0)
 N, CLASSES = 400, 5

@@ -8,7 +8,7 @@ from tests.reporting.test_page import bare_report as made
 from unlearn_cli.reporting.junit import junit
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.verdict.results import Gate, Judgement
+from unlearn_cli.verdict.judgement import Gate, Judgement
 
 
 def gate(condition: str, verdict: str, role: str = "subject") -> Gate:

@@ -14,7 +14,7 @@ from unlearn_cli.reporting.html.charts import MAX_POINTS, null_band, thinned
 from unlearn_cli.reporting.html.noise_grid import noise_grid
 from unlearn_cli.reporting.report import Checkpoint, Manifest, Report, Run, Split
 from unlearn_cli.stats.results import AttackResult, Cost, Curve, Estimate, Rates
-from unlearn_cli.verdict.results import Gate
+from unlearn_cli.verdict.judgement import Gate
 
 EVIL = "<script>alert(1)</script>"
 VOID = {"meta", "br", "img", "link", "hr", "input"}

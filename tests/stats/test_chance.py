@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unlearn_cli.stats.chance import better_balanced, better_than_chance, ignorance
+from unlearn_cli.stats.chance import better_balanced, better_than_chance, describe_ignorance
 from unlearn_cli.stats.outputs import Outputs
 
 N = 600
@@ -21,7 +21,7 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 def test_a_network_that_always_names_the_most_frequent_class_is_refused() -> None:
     logits = noise((N, 2))
     logits[:, 0] += 50
-    assert "the most frequent class has 95.0%" in (ignorance(classified(logits, RARE)) or "")
+    assert "the most frequent class has 95.0%" in (describe_ignorance(classified(logits, RARE)) or "")
 
 
 def test_naming_one_class_always_is_refused_whatever_the_rounding() -> None:
@@ -31,7 +31,7 @@ def test_naming_one_class_always_is_refused_whatever_the_rounding() -> None:
         labels = np.where(random.random(n) < 0.85, 0, random.integers(0, num_classes, n))
         outputs = classified(0.3 * noise((n, num_classes), seed) + 6 * np.eye(num_classes)[0], labels)
         assert not better_balanced(outputs)
-        assert "is no better than chance" in (ignorance(outputs) or ""), seed
+        assert "is no better than chance" in (describe_ignorance(outputs) or ""), seed
 
 
 @pytest.mark.parametrize("num_classes", [2, 5])
@@ -39,13 +39,13 @@ def test_outputs_that_do_not_differ_are_refused(num_classes: int) -> None:
     labels = np.arange(N) % num_classes
     constant = np.tile(np.arange(num_classes, dtype=float), (N, 1))
     for logits in (constant, constant + noise((N, 1))):  # what all logits share changes no probability
-        assert "the same outputs for all 600 records" in (ignorance(classified(logits, labels)) or "")
+        assert "the same outputs for all 600 records" in (describe_ignorance(classified(logits, labels)) or "")
 
 
 def test_a_sound_network_that_names_one_class_always_is_better_by_its_log_loss() -> None:
     weak = np.stack([np.full(N, 4.0), 1.5 * RARE + 0.2 * noise((N,))], axis=1)
     assert (weak.argmax(axis=1) == 0).all()
-    assert ignorance(classified(weak, RARE)) is None
+    assert describe_ignorance(classified(weak, RARE)) is None
 
 
 def test_a_network_trained_with_class_weights_is_better_by_its_balanced_accuracy() -> None:
@@ -53,7 +53,7 @@ def test_a_network_trained_with_class_weights_is_better_by_its_balanced_accuracy
     logits = np.stack([np.zeros(N), 2.0 * (2 * RARE - 1) + 2 * noise((N,), 1)], axis=1)
     outputs = classified(4 * logits, RARE)
     assert 0.7 < (outputs.values.argmax(axis=1) == RARE).mean() < 0.95
-    assert ignorance(outputs) is None
+    assert describe_ignorance(outputs) is None
 
 
 @pytest.mark.parametrize("num_classes", [2, 10])
@@ -62,23 +62,23 @@ def test_noise_and_a_wrong_order_of_classes_are_no_better(num_classes: int) -> N
     right = 5 * np.eye(num_classes)[labels] + noise((N, num_classes))
     assert better_than_chance(classified(right, labels))
     for logits in (noise((N, num_classes)), np.roll(right, 1, axis=1)):
-        assert "no better than chance" in (ignorance(classified(logits, labels)) or "")
+        assert "no better than chance" in (describe_ignorance(classified(logits, labels)) or "")
 
 
 def test_noise_is_refused_however_rare_a_class_is() -> None:
-    found = [ignorance(classified(noise((N, 2), seed), RARE)) for seed in range(50)]
+    found = [describe_ignorance(classified(noise((N, 2), seed), RARE)) for seed in range(50)]
     assert all(found)
 
 
 def test_records_of_one_label_cannot_show_that_outputs_should_differ() -> None:
     labels = np.zeros(N, dtype=np.int64)
-    assert ignorance(classified(np.tile([1.0, 0.0], (N, 1)), labels)) is None
-    assert ignorance(classified(np.tile([0.0, 1.0], (N, 1)), labels))
+    assert describe_ignorance(classified(np.tile([1.0, 0.0], (N, 1)), labels)) is None
+    assert describe_ignorance(classified(np.tile([0.0, 1.0], (N, 1)), labels))
 
 
 def test_a_regression_must_be_nearer_than_the_mean_and_not_constant() -> None:
     labels = 100 + 20 * noise((N,))
-    assert ignorance(Outputs(labels + noise((N,), 1), labels, "regression")) is None
-    assert ignorance(Outputs(np.full(N, labels.mean()), labels, "regression"))
-    assert ignorance(Outputs(labels / 20, labels, "regression"))
-    assert ignorance(Outputs(np.full(N, 7.0), np.full(N, 7.0), "regression")) is None  # nothing to tell apart
+    assert describe_ignorance(Outputs(labels + noise((N,), 1), labels, "regression")) is None
+    assert describe_ignorance(Outputs(np.full(N, labels.mean()), labels, "regression"))
+    assert describe_ignorance(Outputs(labels / 20, labels, "regression"))
+    assert describe_ignorance(Outputs(np.full(N, 7.0), np.full(N, 7.0), "regression")) is None  # nothing to tell apart

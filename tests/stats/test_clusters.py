@@ -11,11 +11,14 @@ from unlearn_cli.metrics.loss import loss
 from unlearn_cli.metrics.mae import mae
 from unlearn_cli.metrics.r2 import r2
 from unlearn_cli.metrics.rmse import rmse
-from unlearn_cli.stats import Scores, attack_block, auc, mean, proportion, share
-from unlearn_cli.stats.cluster_variance import clusters_of, effective_share, halves, parts
+from unlearn_cli.stats.attack_results import summarize_scores
+from unlearn_cli.stats.clusters import clusters_of, effective_share, halves, parts
+from unlearn_cli.stats.comparisons import over_references
+from unlearn_cli.stats.findings import Scores
+from unlearn_cli.stats.intervals import mean, proportion, share
 from unlearn_cli.stats.outputs import Outputs
-from unlearn_cli.stats.references import over_references
 from unlearn_cli.stats.results import AttackResult, Estimate
+from unlearn_cli.stats.roc import auc
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.checks import auc_near_half, hits_at_most, not_worse, share_at_most, share_near
 
@@ -135,7 +138,7 @@ def test_one_or_two_clusters_have_a_value_and_no_interval(metric: Any, make: Any
     found = metric(make(np.repeat([3, 8], 40)))
     assert found.value is not None
     assert (found.low, found.high, found.clusters) == (None, None, 2)
-    assert found.reason == "no interval: 2 clusters are too few, 3 are the least"
+    assert found.reason == "no interval: 2 clusters are too few, at least 3 are needed"
     whole = metric(make(np.repeat(np.arange(8), 10)))
     assert whole.low is not None and whole.low <= whole.value <= whole.high
     assert whole.clusters == 8
@@ -157,7 +160,7 @@ def estimates_of(block: AttackResult) -> dict[str, Estimate]:
 def block_of(members: int, non_members: int) -> AttackResult:
     random = np.random.default_rng(8)
     (ours, groups), (others, other_groups) = recordings(random, members), recordings(random, non_members)
-    return attack_block(Scores(ours, others, groups, other_groups), name="a", tier="quick", settings={}, seed=0)
+    return summarize_scores(Scores(ours, others, groups, other_groups), name="a", tier="quick", settings={}, seed=0)
 
 
 def test_an_attack_tells_clusters_and_design_effect() -> None:

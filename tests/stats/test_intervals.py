@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, t
 
-from unlearn_cli.stats import clopper_pearson, lower_bound, mean, missing, proportion, ratio, upper_bound
+from unlearn_cli.stats.intervals import clopper_pearson, lower_bound, mean, missing, proportion, ratio, upper_bound
 
 
 @pytest.mark.parametrize("hits, n", [(0, 1), (1, 1), (0, 7), (7, 7), (7, 50), (499, 1000)])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from unlearn_cli.stats.clusters import clustered_auc, pooled_auc
-from unlearn_cli.stats.lira_scores import fitted, folds, likelihood_ratios, one_sided
+from unlearn_cli.stats.auc_over_runs import clustered_auc, pooled_auc
+from unlearn_cli.stats.lira_scores import fit_normals, folds, likelihood_ratios, one_sided
 
 RECORDS = 400
 
@@ -61,12 +61,12 @@ def test_a_difference_of_spread_alone_is_seen_by_the_ratio() -> None:
 def test_the_fit_by_hand_and_its_pooled_spread() -> None:
     chosen = np.array([[1, 1], [1, 0], [0, 1], [1, 1]], dtype=bool)
     phi = np.array([[1.0, 10.0], [3.0, 99.0], [99.0, 14.0], [5.0, 12.0]])
-    mean, spread = fitted(chosen, phi)
+    mean, spread = fit_normals(chosen, phi)
     assert mean.tolist() == [3.0, 12.0]
     assert spread == pytest.approx(math.sqrt((4 + 0 + 4 + 4 + 4 + 0) / 4))  # two residual degrees of freedom a record
     many = np.ones((40, 1), dtype=bool)
     values = np.random.default_rng(0).normal(size=(40, 1))
-    assert fitted(many, values)[1][0] == pytest.approx(values.std(ddof=1))
+    assert fit_normals(many, values)[1][0] == pytest.approx(values.std(ddof=1))
 
 
 def test_every_run_is_a_target_once_and_no_shadow_of_itself() -> None:

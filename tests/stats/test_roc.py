@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import expon, norm
 from sklearn.metrics import roc_auc_score
 
-from unlearn_cli.stats import auc, auc_deviation, cuts, histogram, null_rate, roc_points, ties_share, tpr_at_fpr
 from unlearn_cli.stats.results import Estimate
+from unlearn_cli.stats.roc import auc, auc_deviation, cuts, histogram, null_rate, roc_points, ties_share, tpr_at_fpr
 
 N = 100_000
 NORMAL = norm.ppf((np.arange(N) + 0.5) / N)  # deterministic scores: no Monte-Carlo tolerance

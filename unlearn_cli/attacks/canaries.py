@@ -15,9 +15,10 @@ from pydantic import PositiveFloat
 
 from unlearn_cli.learning.shadows import Pool
 from unlearn_cli.plugins.types import Doc, Fraction
-from unlearn_cli.stats import Findings, missing
-from unlearn_cli.stats.audit import epsilon_lower_bound
-from unlearn_cli.stats.clusters import clustered_auc
+from unlearn_cli.stats.advantage import epsilon_lower_bound
+from unlearn_cli.stats.auc_over_runs import clustered_auc
+from unlearn_cli.stats.findings import Findings
+from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.lira_scores import likelihood_ratios
 from unlearn_cli.stats.one_run import epsilon_one_run, guesses_of
 from unlearn_cli.stats.results import Estimate

@@ -14,9 +14,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from unlearn_cli.stats import Findings, auc, missing, share
-from unlearn_cli.stats.cluster_variance import halves
+from unlearn_cli.stats.clusters import halves
+from unlearn_cli.stats.findings import Findings
+from unlearn_cli.stats.intervals import missing, share
 from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.roc import auc
 
 SUMMARY = "where the forgotten class goes among the others"
 TIER = "standard"

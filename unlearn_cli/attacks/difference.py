@@ -8,7 +8,7 @@ versions to the same people, and nothing is judged by it.
 
 import numpy as np
 
-from unlearn_cli.stats import Findings, Scores
+from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss, phi
 

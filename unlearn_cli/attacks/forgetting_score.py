@@ -13,9 +13,9 @@ from pydantic import PositiveFloat
 
 from unlearn_cli.learning.shadows import Pool, ShadowRuns
 from unlearn_cli.plugins.types import Doc
-from unlearn_cli.stats import Findings, missing
 from unlearn_cli.stats.competition import forgetting_quality
-from unlearn_cli.stats.intervals import mean
+from unlearn_cli.stats.findings import Findings
+from unlearn_cli.stats.intervals import mean, missing
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "competition score beside retraining's own"

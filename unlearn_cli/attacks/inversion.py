@@ -21,7 +21,7 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import show_samples
-from unlearn_cli.stats import Findings
+from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.intervals import mean
 
 SUMMARY = "reconstruct a forgotten class from the weights"

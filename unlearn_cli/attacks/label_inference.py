@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from unlearn_cli.plugins.types import Doc
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
-from unlearn_cli.stats import Findings
+from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.results import Estimate
 

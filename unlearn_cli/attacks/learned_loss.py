@@ -17,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupShuffleSplit, StratifiedGroupKFold, StratifiedKFold, StratifiedShuffleSplit
 
 from unlearn_cli.plugins.types import Doc
-from unlearn_cli.stats import Findings, Scores, missing
+from unlearn_cli.stats.findings import Findings, Scores
+from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.outputs import Outputs, join_groups
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.signals import loss

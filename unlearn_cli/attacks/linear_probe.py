@@ -16,8 +16,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from unlearn_cli.plugins.types import Doc
-from unlearn_cli.stats import Findings, auc, missing, share
+from unlearn_cli.stats.findings import Findings
+from unlearn_cli.stats.intervals import missing, share
 from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.roc import auc
 
 SUMMARY = "do the features still tell the forgotten class?"
 TIER = "standard"

@@ -10,8 +10,8 @@ missed (AUC 0.08 at two standard deviations, where the likelihood ratio of `ulir
 import numpy as np
 
 from unlearn_cli.learning.shadows import Pool
-from unlearn_cli.stats import Findings, Scores
-from unlearn_cli.stats.clusters import clustered_auc
+from unlearn_cli.stats.auc_over_runs import clustered_auc
+from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.lira_scores import one_sided
 
 SUMMARY = "one-sided likelihood attack over shadow runs"

@@ -15,7 +15,8 @@ from scipy.special import expit, log_softmax
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.types import Doc
-from unlearn_cli.stats import Scores, refuse_non_finite
+from unlearn_cli.stats.attack_results import refuse_non_finite
+from unlearn_cli.stats.findings import Scores
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import entropy, margin
 

@@ -16,8 +16,9 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from unlearn_cli.plugins.types import Doc, Fraction
-from unlearn_cli.stats import Findings, Scores, missing, share
-from unlearn_cli.stats.cluster_variance import parts
+from unlearn_cli.stats.clusters import parts
+from unlearn_cli.stats.findings import Findings, Scores
+from unlearn_cli.stats.intervals import missing, share
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss, phi
 

@@ -16,7 +16,7 @@ from unlearn_cli.learning.relearning import make_goal, run_repeats, summarize_ru
 from unlearn_cli.learning.relearning import relearn as run
 from unlearn_cli.learning.training import TaskLoss
 from unlearn_cli.plugins.types import Doc, Fraction
-from unlearn_cli.stats import Findings
+from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.results import Curve, Estimate
 
 SUMMARY = "how fast the forgotten is learned again"

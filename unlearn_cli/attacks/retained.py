@@ -9,7 +9,8 @@ the difference from the original's and from retraining's says something. It judg
 
 from unlearn_cli.attacks.ulira import ulira
 from unlearn_cli.learning.shadows import Pool
-from unlearn_cli.stats import Findings, missing
+from unlearn_cli.stats.findings import Findings
+from unlearn_cli.stats.intervals import missing
 
 SUMMARY = "U-LiRA on records that stay: does unlearning expose them?"
 TIER = "audit"

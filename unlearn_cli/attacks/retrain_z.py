@@ -15,14 +15,14 @@ import numpy as np
 from scipy.stats import norm, t
 
 from unlearn_cli.console import pluralize
-from unlearn_cli.stats import Findings, Scores, missing, share
-from unlearn_cli.stats.intervals import CONFIDENCE
+from unlearn_cli.stats.findings import Findings, Scores
+from unlearn_cli.stats.intervals import CONFIDENCE, missing, share
 from unlearn_cli.stats.intervals import mean as mean_of
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.stats.retrain_z import BEYOND, left_out, pooled_spread, statistics, z_scores
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.stats.signals import phi
+from unlearn_cli.stats.z_statistics import BEYOND, leave_one_out, pooled_spread, statistics, z_scores
 
 SUMMARY = "z-test against retrained references"
 TIER = "standard"
@@ -47,7 +47,7 @@ def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) 
         return Findings({"mean_z": missing("the references do not differ on these records", n)})
     candidate = phi(forget_outputs)
     z = z_scores(candidate, references, spread)
-    found, held = statistics(candidate, references, spread), left_out(references, spread)
+    found, held = statistics(candidate, references, spread), leave_one_out(references, spread)
     quantities = {name: Estimate(value=value, n=n) for name, value in found.items()}
     groups = forget_outputs.groups
     quantities["mean_z"] = mean_of(z, groups=groups)

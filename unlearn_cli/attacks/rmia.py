@@ -15,10 +15,10 @@ from pydantic import PositiveFloat
 from scipy.stats import norm
 
 from unlearn_cli.plugins.types import Doc, Fraction
-from unlearn_cli.stats import Scores
-from unlearn_cli.stats.cluster_variance import clusters_of
+from unlearn_cli.stats.clusters import clusters_of
+from unlearn_cli.stats.findings import Scores
 from unlearn_cli.stats.outputs import Outputs
-from unlearn_cli.stats.rmia import log_prior, rmia_scores
+from unlearn_cli.stats.rmia_scores import log_prior, rmia_scores
 from unlearn_cli.stats.signals import loss
 
 SUMMARY = "likelihood ratio to references, against never-seen ones"

@@ -9,7 +9,8 @@ alone; a network that is merely bad is for the gates on utility.
 
 import numpy as np
 
-from unlearn_cli.stats import Findings, share
+from unlearn_cli.stats.findings import Findings
+from unlearn_cli.stats.intervals import share
 from unlearn_cli.stats.outputs import Outputs
 
 SUMMARY = "are the outputs constant or broken?"

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import PositiveInt
 
 from unlearn_cli.plugins.types import Doc
-from unlearn_cli.stats import Findings
+from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss
 from unlearn_cli.stats.svc import svc_findings

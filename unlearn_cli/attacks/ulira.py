@@ -12,8 +12,9 @@ utility. What an attack with these many runs does not find, one with more may.
 import numpy as np
 
 from unlearn_cli.learning.shadows import Pool
-from unlearn_cli.stats import Findings, Scores, missing, proportion
-from unlearn_cli.stats.clusters import clustered_auc
+from unlearn_cli.stats.auc_over_runs import clustered_auc
+from unlearn_cli.stats.findings import Findings, Scores
+from unlearn_cli.stats.intervals import missing, proportion
 from unlearn_cli.stats.lira_scores import likelihood_ratios
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import tpr_at_fpr

@@ -26,7 +26,7 @@ from unlearn_cli.reporting.report import Report
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.storage import regular_files
 from unlearn_cli.storage.remote import locate
-from unlearn_cli.verdict.codes import exit_code
+from unlearn_cli.verdict.exit_codes import exit_code
 
 if TYPE_CHECKING:
     from unlearn_cli.commands import attack, unlearn

@@ -21,11 +21,11 @@ from unlearn_cli.learning.shadows import ShadowRuns, load_runs
 from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import tables
-from unlearn_cli.reporting.attack_text import attack_text
+from unlearn_cli.reporting.attack_tables import attack_text
 from unlearn_cli.stats.results import Skipped
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.verdict.advice import advice
-from unlearn_cli.verdict.codes import exit_code
+from unlearn_cli.verdict.exit_codes import exit_code
 
 if TYPE_CHECKING:
     from unlearn_cli.checkpoints.checkpoint import Checkpoint
@@ -229,7 +229,7 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
 def judge_all(document: "Report", evidence: "Evidence", ran: Any, options: AttackOptions, tier: str) -> None:
     """Add gates, verdict and how it came about."""
     from unlearn_cli.evaluation import attacking
-    from unlearn_cli.verdict.control import judge
+    from unlearn_cli.verdict.judging import judge
 
     candidates = {role: attacking.candidate(evidence, ran, role) for role in evidence.weights}
     controls = [candidates[role] for role in candidates if role != "subject"]

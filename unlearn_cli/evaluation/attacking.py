@@ -6,9 +6,10 @@ from unlearn_cli import console
 from unlearn_cli.evaluation.chosen_attacks import Wanted
 from unlearn_cli.evaluation.evidence import Evidence
 from unlearn_cli.evaluation.pictures import Picture, take_picture
-from unlearn_cli.stats import Findings, Scores, attack_block
+from unlearn_cli.stats.attack_results import summarize_scores
+from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.results import AttackResult, Finding, Skipped
-from unlearn_cli.verdict.policy import Candidate
+from unlearn_cli.verdict.tier_checks import Candidate
 
 SHADOW_FACTS = {  # of attacks on the recipe: their pairs of run and record, whose membership was drawn at random
     "members": "records trained on, in shadow runs",
@@ -52,7 +53,7 @@ def _run_one(evidence: Evidence, one: Wanted, role: str, ran: Ran) -> None:
     found = Findings({}, scores=result) if isinstance(result, Scores) else result
     settings, seed = one.settings.model_dump(mode="json"), evidence.session.run.seed
     if found.scores is not None:
-        block = attack_block(found.scores, name=one.label, tier=one.tier, settings=settings, seed=seed)
+        block = summarize_scores(found.scores, name=one.label, tier=one.tier, settings=settings, seed=seed)
         facts = SHADOW_FACTS if "shadow_runs" in one.attack.needs else {}
         told = {"role": role, "warnings": [*block.warnings, *found.warnings], **facts}
         ran.blocks.append(block.model_copy(update=told))
@@ -84,7 +85,7 @@ def candidate(evidence: Evidence, ran: Ran, role: str) -> Candidate:
         outputs=evidence.outputs(role),
         comparators=[evidence.outputs(other) for other in compared],
         comparator_kind=kind,
-        blocks={block.name: block for block in ran.blocks if block.role == role},
+        attack_results={result.name: result for result in ran.blocks if result.role == role},
         findings={found.name: found for found in ran.findings if found.role == role},
         control=next((one for one in ran.findings if (one.name, one.role) == ("ulira", "reference")), None),
         scores=ran.scores.get(role, {}),

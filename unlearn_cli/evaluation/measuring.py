@@ -16,12 +16,14 @@ from unlearn_cli.evaluation.evidence import Evidence, Inputs
 from unlearn_cli.evaluation.holdout import class_matched_holdout
 from unlearn_cli.evaluation.inputs import Opened
 from unlearn_cli.evaluation.session import Session
+from unlearn_cli.learning.weight_distances import Weights, compare_layers
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
-from unlearn_cli.stats import missing
+from unlearn_cli.stats.comparisons import compare, over_references
 from unlearn_cli.stats.confusion import confusion
+from unlearn_cli.stats.efficiency import TrainingCost
+from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.outputs import Outputs
-from unlearn_cli.stats.references import compare, over_references
 from unlearn_cli.stats.results import Comparison, Confusion, Cost, Estimate, Layer
 from unlearn_cli.storage import regular_files
 
@@ -183,26 +185,22 @@ def _weights(evidence: Evidence, role: str) -> dict[str, Callable[[], Any]]:
     }
 
 
-def weights_of(evidence: Evidence, role: str) -> Any:
+def weights_of(evidence: Evidence, role: str) -> Weights:
     """Return parameters and buffers of a checkpoint as they lie in its file: no network is built for them."""
-    from unlearn_cli.metrics.weight_distance import Weights
-
     tensors, names = evidence.weights[role].tensors, evidence.session.names
     parameters, buffers = ({name: tensors[name] for name in part if name in tensors} for part in names)
     return Weights(parameters, {name: tensor for name, tensor in buffers.items() if tensor.is_floating_point()})
 
 
-def cost_of(weights: Checkpoint) -> Any:
+def cost_of(weights: Checkpoint) -> TrainingCost:
     """Return what making a checkpoint cost, by the report beside it; nothing where that is another checkpoint's."""
-    from unlearn_cli.metrics.run_time_efficiency import Cost
-
     path = weights.path.parent / "report.json" if weights.path.is_file() else weights.path / "report.json"
     document = _written_beside(path)
     if document is None or document.subject.tensor_digest != weights.tensor_digest:
-        return Cost(None, None)
+        return TrainingCost(None, None)
     seconds = document.run.seconds
     spent = seconds.get("unlearn", seconds.get("train"))
-    return Cost(spent, document.cost.samples_forward + document.cost.samples_backward)
+    return TrainingCost(spent, document.cost.samples_forward + document.cost.samples_backward)
 
 
 def _written_beside(path: Path) -> Written | None:
@@ -250,8 +248,6 @@ def confusions(evidence: Evidence) -> list[Confusion]:
 
 def layers(evidence: Evidence) -> list[Layer]:
     """Return how far each tensor of the subject lies from the original's."""
-    from unlearn_cli.metrics.weight_distance import layers as distances
-
     if "original" not in evidence.weights:
         return []
-    return distances(weights_of(evidence, "subject"), weights_of(evidence, "original"))
+    return compare_layers(weights_of(evidence, "subject"), weights_of(evidence, "original"))

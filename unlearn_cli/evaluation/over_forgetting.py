@@ -5,15 +5,14 @@ import numpy as np
 from unlearn_cli.evaluation.evidence import Evidence
 from unlearn_cli.evaluation.holdout import class_matched, same_group, unseen_of_selection_half
 from unlearn_cli.evaluation.inputs import Opened
-from unlearn_cli.verdict.over_forgetting import (
-    FEWEST,
-    FEWEST_FORGOTTEN,
+from unlearn_cli.stats.margins import MIN_FORGOTTEN, MIN_NEVER_SEEN
+from unlearn_cli.verdict.judgement import OverForgetting
+from unlearn_cli.verdict.over_forgetting_checks import (
     Kind,
     compare,
-    still_known,
+    mask_retained_kinds,
     undecided,
 )
-from unlearn_cli.verdict.results import OverForgetting
 
 PREFIX = "unlearn_cli."
 
@@ -30,13 +29,13 @@ def detect(evidence: Evidence) -> OverForgetting | None:
         return None
     if retrained(evidence.weights["subject"].metadata):
         return undecided(dataset.task, "the network was trained from scratch without forget")
-    mask = still_known(dataset.split("forget").labels, dataset.split("retain").labels, dataset.task)
+    mask = mask_retained_kinds(dataset.split("forget").labels, dataset.split("retain").labels, dataset.task)
     if mask.mean() < 0.5:  # the rest of a class or a range lies at its edge
         return undecided(
             dataset.task, "'forget' takes most of its classes or label ranges: retraining would not know them"
         )
-    if mask.sum() < FEWEST_FORGOTTEN:
-        return undecided(dataset.task, f"{mask.sum()} forgotten records are too few; {FEWEST_FORGOTTEN} are needed")
+    if mask.sum() < MIN_FORGOTTEN:
+        return undecided(dataset.task, f"{mask.sum()} forgotten records are too few; {MIN_FORGOTTEN} are needed")
     forget = evidence.outputs("subject")["forget"].take(np.flatnonzero(mask))
     if evidence.references():
         levels = [evidence.outputs(role)["forget"].take(np.flatnonzero(mask)) for role in evidence.references()]
@@ -45,9 +44,9 @@ def detect(evidence: Evidence) -> OverForgetting | None:
         lacking = "the original (--original)" if "test" in dataset.splits else "data.test"
         return undecided(dataset.task, f"there is nothing to compare with: no {lacking}")
     positions, kind = never_seen(opened)
-    if len(positions) < FEWEST:
+    if len(positions) < MIN_NEVER_SEEN:
         few = f"the selection half of test has {len(positions)} never-seen records like the forgotten ones"
-        return undecided(dataset.task, f"{few}; {FEWEST} are needed")
+        return undecided(dataset.task, f"{few}; {MIN_NEVER_SEEN} are needed")
     unseen = evidence.outputs("original")["test"].take(evidence.places(positions))
     selection = opened.manifest.forget
     named = selection is not None and bool(selection.where or selection.groups)
@@ -65,7 +64,7 @@ def never_seen(opened: Opened) -> tuple[np.ndarray, Kind]:
     """Return positions of test to compare with, and what they share with forget: the group, or only the classes."""
     allowed = unseen_of_selection_half(opened)
     group = same_group(opened)
-    if group is not None and (group & allowed).sum() >= FEWEST:
+    if group is not None and (group & allowed).sum() >= MIN_NEVER_SEEN:
         return np.flatnonzero(group & allowed), "group"
     if opened.manifest.task == "regression":
         return np.flatnonzero(allowed), "test"

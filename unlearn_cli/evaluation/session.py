@@ -213,15 +213,18 @@ class Session:
         if name not in splits or self.opened.common.force:
             return
         order = torch.randperm(len(splits[name]), generator=stream_generator(self.run.seed, "fit check"))
-        from unlearn_cli.stats.chance import ignorance, other_scale  # SciPy, 0.5 s: only where statistics are made
+        from unlearn_cli.stats.chance import (  # SciPy, 0.5 s: only where statistics are made
+            describe_ignorance,
+            describe_other_scale,
+        )
 
         outputs = self.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))
-        if is_unknown(self.opened, weights.metadata) and (difference := other_scale(outputs)):
+        if is_unknown(self.opened, weights.metadata) and (difference := describe_other_scale(outputs)):
             raise UserError(
                 f"{path}: {difference}, of {name}; it was trained on scaled labels and does not record their mean and "
                 "std: set 'target: {mean: ..., std: ...}' in the manifest; --force goes on anyway"
             )
-        if flaw := ignorance(outputs):
+        if flaw := describe_ignorance(outputs):
             raise UserError(
                 f"{path}: {flaw}, of {name}; manifest and checkpoint do not belong together (input.mean, input.std, "
                 "the order of channels or classes), or the network was never trained; --force goes on anyway"

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from unlearn_cli.stats import missing, share
 from unlearn_cli.stats.by_record import all_finite
+from unlearn_cli.stats.intervals import missing, share
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
@@ -13,8 +13,6 @@ TASK = "classification"
 
 def accuracy(outputs: Outputs) -> Estimate:
     """Return mean 1[argmax z = y] with its Wilson interval; of equal largest outputs the first one counts."""
-    if outputs.task != "classification":
-        return missing(f"not defined for {outputs.task}", len(outputs))
     if not all_finite(outputs.values):
         return missing("not finite: the outputs hold NaN or infinity", len(outputs))
     hits = outputs.values.argmax(axis=1) == outputs.labels if len(outputs) else np.zeros(0)

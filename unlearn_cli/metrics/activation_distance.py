@@ -1,7 +1,7 @@
 """Activation distance: mean Euclidean distance between the softmax outputs and a reference's; in [0, sqrt 2].
 
-Source: Golatkar et al. 2021; Chundawat et al., arXiv 2205.08096, section 4. Needs a reference. Warning: its name aside,
-it reads outputs, no hidden activations; other code takes L1, or a root of mean squares.
+Source: Golatkar et al. 2021; Chundawat et al., arXiv 2205.08096, section 4. Needs a reference. Warning: despite its
+name it reads outputs, not hidden activations; other code takes L1, or a root of mean squares.
 """
 
 from unlearn_cli.stats.divergences import l2

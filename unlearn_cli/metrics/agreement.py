@@ -1,7 +1,7 @@
 """Agreement (completeness): the share of records for which the network and a reference name the same class.
 
 Source: Cao & Yang 2015 (completeness); attacks.md section 2. Needs a reference; two references agree on fewer than all.
-Warning: it sees the largest output alone.
+Warning: it reads the largest output only.
 """
 
 from unlearn_cli.stats.intervals import missing, share

@@ -1,10 +1,10 @@
-"""Anamnesis index: relearn time of the network as a multiple of a retrained reference's; 1 is like never having known.
+"""Anamnesis index: relearn time of the network as a multiple of a retrained reference's; 1: as long.
 
     AIN = r(unlearned) / r(reference)
 
 Source: Chundawat et al., arXiv 2201.05629, section 5. Needs original and reference; both are copied, see the same
 records in the same order, and as many times. Warning: below 1 something was left; far above 1 it was pushed too far.
-Where the reference is there at once (nothing to learn), or one of them does not arrive, there is no index, not 0.
+Where the reference needs no step (nothing to learn), or one of them does not reach the target, there is no index.
 """
 
 from typing import Annotated
@@ -54,17 +54,17 @@ def anamnesis_index(
 
 
 def index(ours: list[RelearningRun], theirs: list[RelearningRun], max_steps: int) -> Estimate:
-    """Return the ratio, or why there is none."""
+    """Return the ratio, or a null with the reason."""
     n = len(ours)
-    for who, runs in (("the network", ours), ("the reference", theirs)):
+    for name, runs in (("the network", ours), ("the reference", theirs)):
         late = sum(run.steps is None for run in runs)
         if late:
-            return missing(f"{who} did not arrive within {max_steps} steps in {late} of {n} repeats", n)
+            return missing(f"{name} did not reach the target within {max_steps} steps in {late} of {n} repeats", n)
     steps, others = (np.array([run.steps for run in runs], dtype=np.float64) for runs in (ours, theirs))
     if others.min() == 0:
-        return missing("the reference is there without a step: there is nothing to learn again", n)
+        return missing("the reference reaches the target without a step: there is nothing to learn again", n)
     value = float(steps.mean() / others.mean())
     if n < 2:
         return Estimate(value=value, n=n)
-    found = ratio(steps, others)  # a percentile bootstrap of five repeats covers 80 % and less
-    return found if found.low is None else found.model_copy(update={"low": max(0.0, found.low)})
+    estimate = ratio(steps, others)  # a percentile bootstrap of five repeats covers 80 % and less
+    return estimate if estimate.low is None else estimate.model_copy(update={"low": max(0.0, estimate.low)})

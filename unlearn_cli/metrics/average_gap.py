@@ -1,4 +1,4 @@
-"""Average gap: how far accuracy on forget, retain, test and an attack's success lie from a reference's, on average.
+"""Average gap: mean distance of three accuracies and of an attack's AUC from a reference's.
 
     gap = mean of |d_forget|, |d_retain|, |d_test|, |d_attack|,   as shares; the attack is the population AUC
 
@@ -8,7 +8,7 @@ averages unlike quantities; read them one by one.
 
 import numpy as np
 
-from unlearn_cli.metrics.tug_of_war import accuracy_gaps
+from unlearn_cli.stats.comparisons import accuracy_gaps
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
@@ -27,7 +27,7 @@ def average_gap(split_outputs: dict[str, Outputs], reference_split_outputs: dict
         return missing("a split has no records")
     if len(split_outputs.get("holdout", ())):
         gaps = np.append(gaps, _area(split_outputs) - _area(reference_split_outputs))
-    return Estimate(value=float(np.abs(gaps).mean()), n=sum(len(split_outputs[one]) for one in ("forget", "retain")))
+    return Estimate(value=float(np.abs(gaps).mean()), n=sum(len(split_outputs[name]) for name in ("forget", "retain")))
 
 
 def _area(outputs: dict[str, Outputs]) -> float:

@@ -1,12 +1,11 @@
-"""Expected calibration error: how far the confidence of the named class lies from how often it is right.
+"""Expected calibration error: how far the confidence of the predicted class is from its frequency of being right.
 
     ECE = sum_b n_b / n * |accuracy_b - confidence_b|     over equal bins of the confidence on [0, 1]
 
 Source: Naeini et al. 2015; Guo et al. 2017 (15 bins). Warning: biased upwards in small splits (each bin's noise counts
-as an error), so compare splits of like size, and forget with a reference.
+as an error), so compare splits of similar size, and forget with a reference.
 """
 
-from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import numpy as np
@@ -14,25 +13,27 @@ from pydantic import PositiveInt
 from scipy.special import log_softmax
 
 from unlearn_cli.plugins.types import Doc
+from unlearn_cli.stats.bootstrap import RESAMPLES, blocks_of_clusters, blocks_of_records, resample_means
 from unlearn_cli.stats.by_record import all_finite, by_record
-from unlearn_cli.stats.cluster_variance import Clusters, clusters_of, too_few
-from unlearn_cli.stats.intervals import bounded, missing, unsure
+from unlearn_cli.stats.clusters import Clusters, clusters_of, too_few
+from unlearn_cli.stats.intervals import bounded, missing, without_interval
+from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "confidence against how often it is right (ECE)"
 TASK = "classification"
-REPEATS = 200
+NULL_DRAWS = 200  # of the error of a calibrated network
 CHUNK = 2**16  # records at a time
-Part = tuple[np.ndarray, np.ndarray]  # of some records: their bins, and right - confidence
 
 
 def calibration_error(
     outputs: Outputs, *, bins: Annotated[PositiveInt, Doc("bins of equal width of the confidence")] = 15
 ) -> Estimate:
-    """Return the ECE with a percentile bootstrap interval (200 resamples), widened to hold the value.
+    """Return the ECE with a percentile bootstrap interval, widened to hold the value.
 
-    It reaches down to 0 where a calibrated network would show as large an error by chance: resampling alone never does.
+    The interval reaches down to 0 where a calibrated network would have as large an error by chance; resampling never
+    reaches 0 by itself (Broecker & Smith 2007).
     """
     n = len(outputs)
     if n == 0:
@@ -41,59 +42,61 @@ def calibration_error(
         return missing("not finite: the outputs hold NaN or infinity", n)
     confidence = by_record(lambda logits: np.exp(log_softmax(logits, axis=1)).max(axis=1), outputs.values)
     gaps = (outputs.values.argmax(axis=1) == outputs.labels) - confidence
-    # (0, 1/bins], (1/bins, 2/bins], ...: a confidence of exactly 1 lies in the last bin
-    places = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.min_scalar_type(bins - 1))
-    value = _error(((places, gaps),), bins, n)
+    # (0, 1/bins], (1/bins, 2/bins], ...: a confidence of exactly 1 is in the last bin
+    bin_of_record = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.min_scalar_type(bins - 1))
+    value = float(np.abs(np.bincount(bin_of_record, gaps, minlength=bins)).sum() / n)
+    if outputs.groups is not None:
+        clusters = clusters_of(outputs.groups)
+        reason = too_few(clusters)
+        if reason:
+            return without_interval(value, n, clusters, reason)
+        blocks = blocks_of_clusters(clusters)
+        null = _null_of_clusters(bin_of_record, gaps, bins, clusters)
+        estimate = _with_interval(value, _sums(bin_of_record, gaps, bins, blocks), blocks, null, "clusters")
+        return estimate.model_copy(update={"clusters": clusters.count})
     if n < 2:
         return Estimate(value=value, n=n)
-    if outputs.groups is not None:
-        return _clustered(value, places, gaps, bins, clusters_of(outputs.groups))
-    random = np.random.default_rng(n)
-    again = [_error(_resampled(places, gaps, random), bins, n) for _ in range(REPEATS)]
-    low, high = np.quantile(again, [0.025, 0.975])
-    # were it calibrated, would so large an error be a surprise? if not, 0 belongs to it (Broecker & Smith 2007)
-    by_chance = [_error(_calibrated(places, confidence, random), bins, n) for _ in range(REPEATS)]
-    low = 0.0 if value <= np.quantile(by_chance, 0.975) else low
-    return bounded(value, n, (min(low, value), max(high, value)), "percentile bootstrap, 200 resamples")
+    blocks = blocks_of_records(gaps, confidence)
+    null = _null_of_records(bin_of_record, confidence, bins)
+    return _with_interval(value, _sums(bin_of_record, gaps, bins, blocks), blocks, null, "records")
 
 
-def _clustered(value: float, places: np.ndarray, gaps: np.ndarray, bins: int, clusters: Clusters) -> Estimate:
-    """Return the interval of a bootstrap that draws clusters; by chance, a cluster's errors have either sign."""
-    n, reason = len(places), too_few(clusters)
-    if reason:
-        return unsure(value, n, clusters, reason)
-    sums = np.stack([clusters.totals(np.where(places == place, gaps, 0.0)) for place in range(bins)], axis=1)
-    counts = np.stack([clusters.totals((places == place).astype(np.float64)) for place in range(bins)], axis=1)
+def _sums(bin_of_record: np.ndarray, values: np.ndarray, bins: int, clusters: Clusters) -> np.ndarray:
+    """Return the sum (clusters, bins) of the values of each cluster's records in each bin."""
+    cell = clusters.codes * bins + bin_of_record
+    return np.bincount(cell, values, minlength=clusters.count * bins).reshape(clusters.count, bins)
+
+
+def _with_interval(value: float, sums: np.ndarray, blocks: Clusters, null: np.ndarray, units: str) -> Estimate:
+    """Return the value with the percentile interval of resampled blocks; `null`: errors of a calibrated network."""
+    resampled = np.abs(resample_means(sums, blocks)).sum(axis=1)
+    upper = (1 + CONFIDENCE) / 2
+    low, high = np.quantile(resampled, [1 - upper, upper])
+    low = 0.0 if value <= np.quantile(null, upper) else low
+    interval = f"percentile bootstrap of {units}, {RESAMPLES} resamples"
+    return bounded(value, len(blocks.codes), (min(low, value), max(high, value)), interval)
+
+
+def _null_of_records(bin_of_record: np.ndarray, confidence: np.ndarray, bins: int) -> np.ndarray:
+    """Return errors of networks whose confidences are the probabilities of being right."""
+    n = len(confidence)
+    order = np.lexsort((bin_of_record, confidence))  # the order of the records must not matter
+    random, errors = np.random.default_rng(n), np.empty(NULL_DRAWS)
+    for draw in range(NULL_DRAWS):
+        sums = np.zeros(bins)
+        for start in range(0, n, CHUNK):
+            rows = order[start : start + CHUNK]
+            gaps = (random.random(len(rows)) < confidence[rows]) - confidence[rows]
+            np.add.at(sums, bin_of_record[rows], gaps)  # in order: the chunks must not change the last digit
+        errors[draw] = np.abs(sums).sum() / n
+    return errors
+
+
+def _null_of_clusters(bin_of_record: np.ndarray, gaps: np.ndarray, bins: int, clusters: Clusters) -> np.ndarray:
+    """Return errors of calibrated networks, where each cluster's deviation from the mean gap has a random sign."""
+    sums = _sums(bin_of_record, gaps, bins, clusters)
+    counts = _sums(bin_of_record, np.ones(len(gaps)), bins, clusters)
     centred = sums - counts * (sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1.0))
-    random = np.random.default_rng(n)
-    picks = (random.integers(0, clusters.count, clusters.count) for _ in range(REPEATS))
-    again = [float(np.abs(sums[pick].sum(axis=0)).sum() / clusters.sizes[pick].sum()) for pick in picks]
-    signs = (random.integers(0, 2, clusters.count) * 2.0 - 1.0 for _ in range(REPEATS))
-    by_chance = [float(np.abs(sign @ centred).sum() / n) for sign in signs]
-    low, high = np.quantile(again, [0.025, 0.975])
-    low = 0.0 if value <= np.quantile(by_chance, 0.975) else low
-    found = bounded(value, n, (min(low, value), max(high, value)), "percentile bootstrap of clusters, 200 resamples")
-    return found.model_copy(update={"clusters": clusters.count})
-
-
-def _error(parts: Iterable[Part], bins: int, n: int) -> float:
-    """Return sum_b |sum of (right - confidence) in the bin| / n, which is the formula above."""
-    sums = np.zeros(bins)
-    for places, gaps in parts:
-        np.add.at(sums, places, gaps)
-    return float(np.abs(sums).sum() / n)
-
-
-def _resampled(places: np.ndarray, gaps: np.ndarray, random: np.random.Generator) -> Iterator[Part]:
-    """Draw as many records as there are, with replacement, some at a time."""
-    n = len(places)
-    for start in range(0, n, CHUNK):
-        picks = random.integers(0, n, min(CHUNK, n - start))
-        yield places[picks], gaps[picks]
-
-
-def _calibrated(places: np.ndarray, confidence: np.ndarray, random: np.random.Generator) -> Iterator[Part]:
-    """Draw which records would be right, were the confidences the chances of it."""
-    for start in range(0, len(places), CHUNK):
-        chances = confidence[start : start + CHUNK]
-        yield places[start : start + CHUNK], (random.random(len(chances)) < chances) - chances
+    random = np.random.default_rng(len(gaps))
+    signs = random.integers(0, 2, (NULL_DRAWS, clusters.count)) * 2.0 - 1.0
+    return np.abs(signs @ centred).sum(axis=1) / len(gaps)

@@ -1,4 +1,4 @@
-"""Kullback-Leibler divergence KL(reference || model), in nats: what it costs to take the model for the reference.
+"""Kullback-Leibler divergence KL(reference || model), in nats: the cost of coding the reference with the model.
 
 Source: Kullback & Leibler 1951; attacks.md section 2. Needs a reference. Warning: unbounded, and not symmetric: a few
 confident disagreements decide it.

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.special import logsumexp
 
-from unlearn_cli.stats import mean
 from unlearn_cli.stats.by_record import by_record
+from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unlearn_cli.stats import mean, missing
+from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
@@ -12,6 +12,4 @@ TASK = "regression"
 
 def mae(outputs: Outputs) -> Estimate:
     """Return mean |prediction - y| with a t interval."""
-    if outputs.task != "regression":
-        return missing(f"not defined for {outputs.task}", len(outputs))
     return mean(np.abs(outputs.values - outputs.labels), at_least=0.0, groups=outputs.groups)

@@ -1,6 +1,6 @@
 """Mean absolute difference between the predictions and a reference's for the same records, in the label's unit.
 
-Source: attacks.md section 2. Needs a reference. Warning: none of its own; unlike `wasserstein` it compares record with
+Source: attacks.md section 2. Needs a reference. Warning: none; unlike `wasserstein` it compares record with
 record.
 """
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unlearn_cli.stats import missing, ratio
+from unlearn_cli.stats.intervals import missing, ratio
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
@@ -12,8 +12,6 @@ TASK = "regression"
 
 def r2(outputs: Outputs) -> Estimate:
     """Return 1 - sum e^2 / sum (y - mean y)^2, with the mean of this very split; interval by the delta method."""
-    if outputs.task != "regression":
-        return missing(f"not defined for {outputs.task}", len(outputs))
     if len(outputs) < 2:
         return missing("R2 needs two records", len(outputs))
     if np.ptp(outputs.labels) == 0:

@@ -1,11 +1,11 @@
-"""Relearn time: steps of fine-tuning on forget until the network knows it again as well as the original did.
+"""Relearn time: steps of fine-tuning on forget until the network is as good on it as the original.
 
     r = min {t : accuracy_t >= (1 - alpha) accuracy(original)},    regression: loss_t <= (1 + alpha) loss(original)
 
 on test records of the forgotten classes, or on forget itself where it is no whole class. Source: Chundawat et al.,
 arXiv 2201.05629, section 5; Golatkar et al. 2020. Needs the original; Adam on a copy, the same order of the records for
-every network. Warning: short is knowledge left, but long alone is not forgetting: a wrecked network learns slowly, too.
-Read it beside a reference (`anamnesis_index`).
+every network. Warning: a short time is knowledge left, but a long time does not prove forgetting: a wrecked network
+learns slowly, too. Compare it with a reference (`anamnesis_index`).
 """
 
 from typing import Annotated

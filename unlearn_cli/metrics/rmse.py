@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unlearn_cli.stats import delta_method, missing
+from unlearn_cli.stats.intervals import delta_method, missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
@@ -12,8 +12,6 @@ TASK = "regression"
 
 def rmse(outputs: Outputs) -> Estimate:
     """Return sqrt(mean e^2), e = prediction - y; interval by the delta method, influence (e^2 - mse) / (2 rmse)."""
-    if outputs.task != "regression":
-        return missing(f"not defined for {outputs.task}", len(outputs))
     if len(outputs) == 0:
         return missing("no records")
     with np.errstate(over="ignore", invalid="ignore"):  # a diverged model becomes a null with a reason

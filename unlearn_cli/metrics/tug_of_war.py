@@ -1,4 +1,4 @@
-"""Tug-of-war: how near accuracy on forget, retain and test lies to a reference's, all at once; 1 is like it.
+"""Tug-of-war: closeness of the accuracies on forget, retain and test to a reference's; 1: the same.
 
     ToW = (1 - |d_forget|) (1 - |d_retain|) (1 - |d_test|),   d_S = accuracy on S minus the reference's
 
@@ -7,13 +7,13 @@ Source: Zhao et al. 2024 (RUM). Needs a reference. Warning: a product hides whic
 
 import numpy as np
 
+from unlearn_cli.stats.comparisons import SPLITS_OF_GAPS, accuracy_gaps
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "closeness of three accuracies to the reference's; 1: same"
 TASK = "classification"
-SPLITS = ("forget", "retain", "test")
 
 
 def tug_of_war(split_outputs: dict[str, Outputs], reference_split_outputs: dict[str, Outputs]) -> Estimate:
@@ -21,15 +21,4 @@ def tug_of_war(split_outputs: dict[str, Outputs], reference_split_outputs: dict[
     gaps = accuracy_gaps(split_outputs, reference_split_outputs)
     if gaps is None:
         return missing("a split has no records")
-    return Estimate(value=float(np.prod(1 - np.abs(gaps))), n=sum(len(split_outputs[name]) for name in SPLITS))
-
-
-def accuracy_gaps(ours: dict[str, Outputs], theirs: dict[str, Outputs]) -> np.ndarray | None:
-    """Return accuracy minus the reference's on forget, retain and test; None where one of them is empty."""
-    if any(not len(ours[name]) for name in SPLITS):
-        return None
-    return np.array([_accuracy(ours[name]) - _accuracy(theirs[name]) for name in SPLITS])
-
-
-def _accuracy(outputs: Outputs) -> float:
-    return float((outputs.values.argmax(axis=1) == outputs.labels).mean())
+    return Estimate(value=float(np.prod(1 - np.abs(gaps))), n=sum(len(split_outputs[name]) for name in SPLITS_OF_GAPS))

@@ -1,11 +1,11 @@
-"""Zero retrain forgetting score: how like a network of random weights the outputs on forget are.
+"""Zero retrain forgetting score: similarity of the outputs on forget to those of random networks.
 
     ZRF = 1 - mean_x JS(softmax(z(x)), softmax(z_random(x))),   JS in bits, averaged over random networks
 
 Source: Chundawat et al., arXiv 2205.08096, section 4 (JS as the paper says, not as its code computes it). Needs
-networks of new random weights, no reference. Warning: 1 means like a random network, which a retrained one is not: it
-is overshooting to pass the reference's value. It does not tell an original from a retrained network either (0.551
-against 0.554 in attacks.md 6.3), so nothing may be judged by it.
+networks with new random weights, no reference. Warning: 1 means like a random network, which a retrained one is not:
+a value above the reference's is too high. It does not tell an original from a retrained network either (0.551 and
+0.554 in attacks.md 6.3), so no gate reads it.
 """
 
 import math
@@ -34,19 +34,19 @@ def zrf(
 ) -> Estimate:
     """Return ZRF with a t interval over the records; `sd` and `runs` are over the random networks.
 
-    `authors` is the formula of the published code, bugs and all: for comparison with printed tables alone.
+    `authors` is the formula of the published code, bugs and all: for comparison with printed tables only.
     """
     if not len(outputs):
         return missing("no records")
     if variant == "authors":
         return _published(outputs, random_outputs)
     distances = np.array([js(outputs.values, other.values) for other in random_outputs])  # (networks, n)
-    found = mean(1 - distances.mean(axis=0), groups=outputs.groups)
-    if found.value is None:
-        return found
+    estimate = mean(1 - distances.mean(axis=0), groups=outputs.groups)
+    if estimate.value is None:
+        return estimate
     of_networks = 1 - distances.mean(axis=1)
     sd = float(of_networks.std(ddof=1)) if len(of_networks) > 1 else None
-    return found.model_copy(update={"sd": sd, "runs": len(of_networks)})
+    return estimate.model_copy(update={"sd": sd, "runs": len(of_networks)})
 
 
 def _published(outputs: Outputs, random_outputs: list[Outputs]) -> Estimate:

@@ -24,8 +24,8 @@ from unlearn_cli.reporting.report import Report
 from unlearn_cli.runtime import processes
 from unlearn_cli.schema.literals import Role
 from unlearn_cli.storage.version import VERSION
-from unlearn_cli.verdict import gates
-from unlearn_cli.verdict.over_forgetting import as_gate, sentence
+from unlearn_cli.verdict import metric_gates
+from unlearn_cli.verdict.over_forgetting_checks import describe_over_forgetting, over_forgetting_gate
 
 
 def format_now() -> str:
@@ -156,12 +156,12 @@ def add_gates(document: Report, conditions: Iterable[str], *, force: bool) -> No
     Over-forgetting is also added to the caveats and printed as a warning. With `force` it is no gate.
     """
     task = document.manifest.task
-    document.gates = gates.judge([parse_gate(text, task) for text in conditions], document.metrics)
+    document.gates = metric_gates.judge([parse_gate(text, task) for text in conditions], document.metrics)
     result = document.over_forgetting
     if result is not None and result.detected:
-        text = sentence(result)
+        text = describe_over_forgetting(result)
         document.caveats = [*document.caveats, text]
         console.warn(text if force else f"{text} --force accepts it")
         if not force:
-            document.gates = [*document.gates, as_gate(result)]
-    document.verdict = gates.verdict(document.gates)
+            document.gates = [*document.gates, over_forgetting_gate(result)]
+    document.verdict = metric_gates.combine_verdicts(document.gates)

@@ -5,7 +5,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from unlearn_cli.console import visible
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.verdict.results import Gate
+from unlearn_cli.verdict.judgement import Gate
 
 NOT_PASSED = {"failed": "failure", "inconclusive": "error", "error": "error", "nothing_to_forget": "error"}
 

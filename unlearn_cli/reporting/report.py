@@ -19,7 +19,7 @@ from unlearn_cli.stats.results import (
     Part,
     Skipped,
 )
-from unlearn_cli.verdict.results import Gate, Judgement, OverForgetting, Verdict
+from unlearn_cli.verdict.judgement import Gate, Judgement, OverForgetting, Verdict
 
 SCHEMA_VERSION = "2.1"
 

@@ -3,7 +3,7 @@
 from unlearn_cli import console
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.verdict.results import Gate
+from unlearn_cli.verdict.judgement import Gate
 
 
 def metrics_table(document: Report) -> str:

@@ -30,7 +30,7 @@ def save_report(document: Report, out: Path | None, *, overwrite: bool, pages: b
 
 def write_pictures(document: Report, folder: Path, pictures: dict[str, Picture]) -> None:
     """Write the reconstructions into `pictures.html`: a file of its own, because they may resemble people."""
-    from unlearn_cli.reporting.html.pictures import render_pictures
+    from unlearn_cli.reporting.html.reconstructions import render_pictures
 
     page = render_pictures(document, {role: draw_samples(picture) for role, picture in pictures.items()})
     (folder / "pictures.html").write_text(page, encoding="utf-8")

@@ -1,11 +1,11 @@
-"""Does a network know more of labelled records than the frequencies of their labels? No torch.
+"""Are the outputs better than chance: do they use more than the frequencies of the labels? No torch.
 
-Idea: with 95 % of the records in one class, a network that names it always is right in 95 % and knows nothing. So
+Idea: with 95 % of the records in one class, a network that always names it is right in 95 % and is useless. So
 accuracy is compared with the share of the most frequent class, not with 1 / K. A sound network may be no better than
 that: of records in which one class prevails it may name this class always, or, trained with class weights, the others
 more often than they occur. So a network also passes by a balanced accuracy above that of its own predictions assigned
 at random, or by a log-loss below that of the frequencies, if it is right more often than in 1 / K. Outputs that do not
-differ between records never pass, unless the records have one label only: then there is nothing to tell apart. A
+differ between records never pass, unless the records have one label only. A
 regression must be nearer than the mean.
 """
 
@@ -18,12 +18,12 @@ from scipy.stats import binomtest, norm, t
 from unlearn_cli.stats.outputs import Outputs
 
 LEVEL = 1e-3  # of each test
-KNOWS = 0.1  # squared correlation with the labels
+MIN_CORRELATION = 0.1  # squared, of outputs with the labels
 EQUAL = 1e-5  # of a logit, or of the labels' range: less is no difference
 
 
-def ignorance(outputs: Outputs) -> str | None:
-    """Say in words that a network knows nothing of these records; None where it does, or where they cannot tell."""
+def describe_ignorance(outputs: Outputs) -> str | None:
+    """Return a sentence if the outputs are no better than chance; None if they are, or if the records cannot tell."""
     n, num_labels = len(outputs), len(np.unique(outputs.labels))
     if num_labels > 1 and n > 1 and outputs_are_constant(outputs):
         return f"is no better than chance: it gives the same outputs for all {n} records"
@@ -37,7 +37,7 @@ def ignorance(outputs: Outputs) -> str | None:
 
 
 def outputs_are_constant(outputs: Outputs) -> bool:
-    """Say whether a network's outputs are the same for all records, up to rounding."""
+    """Return whether a network's outputs are the same for all records, up to rounding."""
     values = outputs.values
     if outputs.task == "classification":
         values = values - values.mean(axis=1, keepdims=True)  # what all logits share changes no probability
@@ -46,13 +46,13 @@ def outputs_are_constant(outputs: Outputs) -> bool:
 
 
 def better_than_the_mean(outputs: Outputs) -> bool:
-    """Say whether the squared error is smaller than that of the labels' mean (R² above 0)."""
+    """Return whether the squared error is smaller than that of the labels' mean (R² above 0)."""
     residual = np.square(outputs.values - outputs.labels).sum()
     return bool(residual < np.square(outputs.labels - outputs.labels.mean()).sum())
 
 
-def other_scale(outputs: Outputs) -> str | None:
-    """Say that a regression's outputs would explain much of the labels if multiplied and shifted, but not as they are.
+def describe_other_scale(outputs: Outputs) -> str | None:
+    """Return a sentence if a regression's outputs would explain the labels well after scaling and shifting only.
 
     Outputs on the labels' own scale explain as much as they could (R² is the squared correlation) but for a poor fit.
     """
@@ -61,7 +61,7 @@ def other_scale(outputs: Outputs) -> str | None:
         return None
     explained = 1 - float(np.square(values - labels).sum() / np.square(labels - labels.mean()).sum())
     possible = float(np.corrcoef(values, labels)[0, 1]) ** 2
-    if possible < KNOWS or explained >= possible / 2:
+    if possible < MIN_CORRELATION or explained >= possible / 2:
         return None
     return (
         f"its outputs (mean {values.mean():.4g}, SD {values.std():.4g}) are not on the scale of the labels "
@@ -70,9 +70,9 @@ def other_scale(outputs: Outputs) -> str | None:
 
 
 def better_than_chance(outputs: Outputs) -> bool:
-    """Say whether a classifier knows significantly more than how frequent each label is.
+    """Return whether a classifier knows significantly more than how frequent each label is.
 
-    Where all records have one label, it must only name that more often than in 1 / K.
+    Where all records have one label, it must name it more often than in 1 / K.
     """
     counts = _counts(outputs)
     if not more_often_right(outputs, 1 / outputs.values.shape[1]):
@@ -83,7 +83,7 @@ def better_than_chance(outputs: Outputs) -> bool:
 
 
 def more_often_right(outputs: Outputs, chance: float) -> bool:
-    """Say whether the accuracy is significantly above `chance`; of few records, whether it is above it."""
+    """Return whether the accuracy is significantly above `chance`; of few records, whether it is above it."""
     hits, n = int(_hits(outputs).sum()), len(outputs)
     if chance**n >= LEVEL:  # so few that even a network that is always right could not pass the test
         return hits > chance * n
@@ -91,7 +91,7 @@ def more_often_right(outputs: Outputs, chance: float) -> bool:
 
 
 def better_balanced(outputs: Outputs) -> bool:
-    """Say whether the mean recall over the classes is above that of the same predictions in random order.
+    """Return whether the mean recall over the classes is above that of the same predictions in random order.
 
     The permutation distribution of a sum of scores a(i, label of i) has a known mean and variance (Hoeffding 1951).
     Predictions of a single class have the same balanced accuracy in any order.
@@ -109,7 +109,7 @@ def better_balanced(outputs: Outputs) -> bool:
 
 
 def better_log_loss(outputs: Outputs) -> bool:
-    """Say whether the mean log-loss is significantly below that of naming each class with its frequency."""
+    """Return whether the mean log-loss is significantly below that of naming each class with its frequency."""
     labels, n = outputs.labels, len(outputs)
     frequencies = np.bincount(labels, minlength=outputs.values.shape[1]) / n
     gains = log_softmax(outputs.values, axis=1)[np.arange(n), labels] - np.log(frequencies[labels])

@@ -11,16 +11,16 @@ NARROW = 0.01  # ranges that differ more than that count as not touching
 def epsilon_at(fpr: np.ndarray, fnr: np.ndarray, delta: float) -> np.ndarray:
     """Return max(ln((1 - delta - FPR) / FNR), ln((1 - delta - FNR) / FPR), 0); CAP where both are 0, NaN for one."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        found = np.maximum(np.log((1 - delta - fpr) / fnr), np.log((1 - delta - fnr) / fpr))
-    found = np.where((fpr == 0) ^ (fnr == 0), np.nan, np.maximum(found, 0.0))
-    return np.where((fpr == 0) & (fnr == 0), CAP, np.minimum(np.nan_to_num(found, nan=-1.0, posinf=CAP), CAP))
+        epsilon = np.maximum(np.log((1 - delta - fpr) / fnr), np.log((1 - delta - fnr) / fpr))
+    epsilon = np.where((fpr == 0) ^ (fnr == 0), np.nan, np.maximum(epsilon, 0.0))
+    return np.where((fpr == 0) & (fnr == 0), CAP, np.minimum(np.nan_to_num(epsilon, nan=-1.0, posinf=CAP), CAP))
 
 
 def epsilon_of_record(ours: np.ndarray, theirs: np.ndarray, delta: float = 1e-5) -> float:
     """Return the largest epsilon between two samples of one record's phi, over two families of decisions.
 
     One threshold (above it: the sample with the larger median), or an interval about the median of the narrower sample
-    (inside it: that one). Every midpoint between values is tried, where the published code lays a grid.
+    (inside it: that one). Every midpoint between values is tried; the published code uses a grid.
     """
     widths = np.ptp(ours), np.ptp(theirs)
     if min(widths) < NARROW * max(widths):
@@ -28,11 +28,12 @@ def epsilon_of_record(ours: np.ndarray, theirs: np.ndarray, delta: float = 1e-5)
     low, high = sorted((ours, theirs), key=lambda part: float(np.median(part)))
     narrow, wide = sorted((ours, theirs), key=lambda part: float(part.std()))
     centre = np.median(narrow)
-    found = [_best(high, low, delta), _best(-np.abs(narrow - centre), -np.abs(wide - centre), delta)]
-    return max(0.0, *found)
+    one_threshold = _best_epsilon(high, low, delta)
+    interval = _best_epsilon(-np.abs(narrow - centre), -np.abs(wide - centre), delta)
+    return max(0.0, one_threshold, interval)
 
 
-def _best(positive: np.ndarray, negative: np.ndarray, delta: float) -> float:
+def _best_epsilon(positive: np.ndarray, negative: np.ndarray, delta: float) -> float:
     """Return the largest epsilon of calling what lies above a threshold positive."""
     values = np.unique(np.concatenate([positive, negative]))
     cuts = (values[1:] + values[:-1]) / 2

@@ -1,4 +1,4 @@
-"""Where the records of a split go: one class that takes them all gives the forgotten class away."""
+"""Predicted classes of a split: one class that takes all records reveals the forgotten class."""
 
 import numpy as np
 
@@ -10,6 +10,6 @@ from unlearn_cli.stats.results import Confusion
 def confusion(outputs: Outputs, names: list[str], split: str, role: str) -> Confusion:
     """Count the predicted classes of a split, and give the share of the largest with its interval."""
     counts = np.bincount(outputs.values.argmax(axis=1), minlength=len(names))
-    told = {name: int(count) for name, count in zip(names, counts, strict=True)}
+    counts_by_name = {name: int(count) for name, count in zip(names, counts, strict=True)}
     largest = share(outputs.values.argmax(axis=1) == counts.argmax(), outputs.groups)
-    return Confusion(split=split, role=role, n=len(outputs), counts=told, largest_share=largest)
+    return Confusion(split=split, role=role, n=len(outputs), counts=counts_by_name, largest_share=largest)

@@ -1,14 +1,42 @@
-"""What an attack may return instead of one score a record: numbers about the network as a whole."""
+"""What an attack returns: one score per record, or quantities of the network as a whole, or both."""
 
 from dataclasses import dataclass, field
 
-from unlearn_cli.stats.block import Scores
+import numpy as np
+
 from unlearn_cli.stats.results import Curve, Estimate
+
+Groups = tuple[np.ndarray, np.ndarray]  # the clusters of members (m,) and of non-members (n,)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One score per record, higher = 'was trained on'; and the cluster of each record, where records have clusters."""
+
+    members: np.ndarray
+    non_members: np.ndarray
+    member_groups: np.ndarray | None = None
+    non_member_groups: np.ndarray | None = None
+
+    @property
+    def groups(self) -> Groups | None:
+        """The clusters of both sides; None where the records are independent."""
+        if self.member_groups is None or self.non_member_groups is None:
+            return None
+        return self.member_groups, self.non_member_groups
+
+    def ordered(self) -> "Scores":
+        """Return them sorted, so that not even the last digit depends on the order of the records."""
+        members, non_members = (np.asarray(part, dtype=np.float64) for part in (self.members, self.non_members))
+        if self.groups is None:
+            return Scores(np.sort(members), np.sort(non_members))
+        orders = [np.lexsort(pair[::-1]) for pair in zip((members, non_members), self.groups, strict=True)]
+        return Scores(members[orders[0]], non_members[orders[1]], self.groups[0][orders[0]], self.groups[1][orders[1]])
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Named numbers, and what belongs to them; `scores` if there is one a record as well."""
+    """Named quantities with their curves and warnings; `scores` if there is also one score per record."""
 
     quantities: dict[str, Estimate]
     scores: Scores | None = None

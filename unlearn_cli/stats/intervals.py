@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, binomtest, norm, t
 
-from unlearn_cli.stats.cluster_variance import CONFIDENCE, Clusters, clusters_of, effective_share, too_few
+from unlearn_cli.stats.clusters import Clusters, clusters_of, effective_share, too_few
+from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.results import Estimate
-
-__all__ = ["CONFIDENCE"]
 
 
 def missing(reason: str, n: int = 0) -> Estimate:
-    """Return an estimate without a value, and say why."""
+    """Return an estimate without a value, with the reason."""
     return Estimate(value=None, n=n, reason=reason)
 
 
@@ -34,13 +33,13 @@ def share(hits: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
     if groups is None or len(hits) == 0:
         return proportion(int(hits.sum()), len(hits))
     clusters = clusters_of(groups)
-    known = effective_share(hits.astype(np.float64), clusters)
+    effective = effective_share(hits.astype(np.float64), clusters)
     reason = too_few(clusters)
     if reason:
-        return unsure(known.value, len(hits), clusters, reason)
-    low, high = wilson(known.value, known.n)
-    found = bounded(known.value, len(hits), (low, high), "wilson, effective sample size of the clusters")
-    return described(found, clusters, known.design_effect)
+        return without_interval(effective.value, len(hits), clusters, reason)
+    bounds = wilson(effective.value, effective.n)
+    estimate = bounded(effective.value, len(hits), bounds, "wilson, effective sample size of the clusters")
+    return add_clusters(estimate, clusters, effective.design_effect)
 
 
 def wilson(value: float, n: float) -> tuple[float, float]:
@@ -51,14 +50,14 @@ def wilson(value: float, n: float) -> tuple[float, float]:
     return max(0.0, min(low, value)), min(1.0, max(high, value))
 
 
-def unsure(value: float, n: int, clusters: Clusters, reason: str) -> Estimate:
+def without_interval(value: float, n: int, clusters: Clusters, reason: str) -> Estimate:
     """Return a value without an interval: there are too few clusters for one."""
     return Estimate(value=value, n=n, clusters=clusters.count, reason=reason)
 
 
-def described(found: Estimate, clusters: Clusters, design_effect: float | None) -> Estimate:
-    """Add to an estimate how many clusters it comes from, and what they cost."""
-    return found.model_copy(
+def add_clusters(estimate: Estimate, clusters: Clusters, design_effect: float | None) -> Estimate:
+    """Add to an estimate its number of clusters, their design effect and the degrees of freedom."""
+    return estimate.model_copy(
         update={"clusters": clusters.count, "design_effect": design_effect, "degrees_of_freedom": clusters.freedom}
     )
 
@@ -85,9 +84,9 @@ def clopper_pearson(hits: float, n: float, confidence: float = CONFIDENCE) -> tu
 def mean(
     values: Sequence[float] | np.ndarray, *, at_least: float | None = None, groups: np.ndarray | None = None
 ) -> Estimate:
-    """Return the mean with its t interval, which is cut at `at_least`, the least value that the quantity can take.
+    """Return the mean with its t interval, which is cut at `at_least`, the smallest value that the quantity can take.
 
-    `groups` (n,) says which cluster each value belongs to, if they come in clusters.
+    `groups` (n,) are the clusters that the values belong to, if they come in clusters.
     """
     values = np.asarray(values, dtype=np.float64)
     if len(values) == 0:
@@ -134,12 +133,12 @@ def _clustered(
     """Return an estimate whose standard error is that of the jackknife over clusters."""
     n, reason = len(influence), too_few(clusters)
     if reason:
-        return unsure(value, n, clusters, reason)
+        return without_interval(value, n, clusters, reason)
     with np.errstate(over="ignore", invalid="ignore"):
         variance, independent = clusters.variance(influence), float(np.var(influence, ddof=1)) / n
         half_width = t.ppf((1 + CONFIDENCE) / 2, clusters.freedom) * math.sqrt(variance)
-    found = _symmetric(value, n, float(half_width), f"{interval}, by cluster", at_least)
-    return described(found, clusters, variance / independent if independent else None)
+    estimate = _symmetric(value, n, float(half_width), f"{interval}, by cluster", at_least)
+    return add_clusters(estimate, clusters, variance / independent if independent else None)
 
 
 def _symmetric(value: float, n: int, half_width: float, interval: str, at_least: float | None) -> Estimate:

@@ -11,11 +11,13 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-MOST = 20.0  # no bound is looked for beyond
+from unlearn_cli.stats.margins import CONFIDENCE
+
+MAX_EPSILON = 20.0  # larger bounds are not searched for
 
 
 def p_value(records: int, guesses: int, right: int, epsilon: float, delta: float = 0.0) -> float:
-    """Return how probable so many right guesses are at most, were the mechanism (epsilon, delta)-DP."""
+    """Return the largest probability of so many right guesses under an (epsilon, delta)-DP mechanism."""
     q = 1 / (1 + math.exp(-epsilon))
     plain = float(binom.sf(right - 1, guesses, q))
     if delta == 0 or right == 0:
@@ -25,7 +27,9 @@ def p_value(records: int, guesses: int, right: int, epsilon: float, delta: float
     return min(1.0, plain + 2 * records * delta * float((within / steps).max()))
 
 
-def epsilon_one_run(records: int, guesses: int, right: int, *, delta: float = 0.0, confidence: float = 0.95) -> float:
+def epsilon_one_run(
+    records: int, guesses: int, right: int, *, delta: float = 0.0, confidence: float = CONFIDENCE
+) -> float:
     """Return the largest epsilon that so many right guesses refute; 0 if they refute none.
 
     The number of guesses must be fixed beforehand: the best of many numbers finds a bound in noise in 28 % of cases.
@@ -37,15 +41,15 @@ def epsilon_one_run(records: int, guesses: int, right: int, *, delta: float = 0.
 
     if not guesses or excess(0.0) >= 0:
         return 0.0
-    if excess(MOST) < 0:
-        return MOST
-    root: Any = brentq(excess, 0.0, MOST, xtol=1e-9)
+    if excess(MAX_EPSILON) < 0:
+        return MAX_EPSILON
+    root: Any = brentq(excess, 0.0, MAX_EPSILON, xtol=1e-9)
     return float(root)
 
 
 def guesses_of(scores: np.ndarray, members: np.ndarray, share: float) -> tuple[int, int]:
     """Guess 'in' for the top share of one run's records, 'out' for the bottom; return guesses and right ones."""
-    each = int(share * len(scores))
+    num_each = int(share * len(scores))
     order = np.argsort(scores, kind="stable")
-    right = int((~members[order[:each]]).sum() + members[order[len(order) - each :]].sum())
-    return 2 * each, right
+    right = int((~members[order[:num_each]]).sum() + members[order[len(order) - num_each :]].sum())
+    return 2 * num_each, right

@@ -1,4 +1,4 @@
-"""What networks say of records: the one thing that metrics, attacks and verdicts read. No torch."""
+"""The outputs of networks for records, which metrics, attacks and verdicts read. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from unlearn_cli.schema.literals import Task
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says of the records of one split, on the host.
+    """The outputs of a network for the records of one split, on the host.
 
     `values`: logits (n, K) for classification, predictions (n,) in the label's own unit for regression; float64.
     `labels`: class numbers (n,) int64, or numbers (n,) float64.
-    `groups`: which person or recording each record belongs to (n,), comparable between splits; None: independent ones.
+    `groups`: the person or recording that each record belongs to (n,), comparable between splits; None: independent.
     """
 
     values: np.ndarray
@@ -32,13 +32,13 @@ class Outputs:
 
 
 def join(parts: list[Outputs]) -> Outputs:
-    """Put the outputs of disjoint splits together."""
+    """Concatenate the outputs of disjoint splits."""
     values = np.concatenate([part.values for part in parts])
     labels = np.concatenate([part.labels for part in parts])
     return Outputs(values, labels, parts[0].task, join_groups([part.groups for part in parts]))
 
 
 def join_groups(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
-    """Put the groups of disjoint splits together; all of them have some, or none has."""
+    """Concatenate the groups of disjoint splits; None unless all splits have groups."""
     groups = [part for part in parts if part is not None]
     return np.concatenate(groups) if len(groups) == len(parts) else None

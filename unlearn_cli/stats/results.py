@@ -4,6 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from unlearn_cli.stats.margins import CONFIDENCE
+
 
 class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -38,19 +40,19 @@ class Curve(Part):
 
 
 class Rates(Part):
-    """The share of members found at a false-positive rate, by counts (attacks.md section 1.0)."""
+    """The share of members that are called members at a false-positive rate, by counts (attacks.md section 1.0)."""
 
     fpr: float
     tpr: Estimate
     tpr_mirrored: Estimate = Field(description="with the lowest scores called member")
     false_positives: int | None = Field(description="non-members above the threshold; ties may keep it under FPR x n")
     false_positives_mirrored: int | None = None
-    null: float | None = Field(description="the share expected of an attack that knows nothing: (k + 1) / (n + 1)")
+    null: float | None = Field(description="the share expected of an attack without information: (k + 1) / (n + 1)")
     low_resolution: bool = False
 
 
 class AttackResult(Part):
-    """The block of numbers that every attack yields; higher scores mean 'was trained on'."""
+    """The numbers that every attack yields; higher scores mean 'was trained on'."""
 
     name: str
     role: str = Field(default="subject", description="which checkpoint was attacked")
@@ -69,7 +71,7 @@ class AttackResult(Part):
     )
     epsilon_lower_bound: Estimate
     epsilon_kind: str = "descriptive"
-    epsilon_confidence: float = 0.95
+    epsilon_confidence: float = CONFIDENCE
     epsilon_delta: float = 0.0
     epsilon_max_attainable: float | None = Field(
         default=None, description="the bound a perfect attack reaches with so few records"
@@ -83,13 +85,13 @@ class AttackResult(Part):
         default_factory=list, description="(FPR, TPR) points, thinned for the picture"
     )
     histogram: dict[str, list[float]] = Field(
-        default_factory=dict, description="edges, members and non_members: shares a bin"
+        default_factory=dict, description="edges, members and non_members: shares per bin"
     )
     warnings: list[str] = Field(default_factory=list)
 
 
 class Finding(Part):
-    """What a probe found that scores no single record: a relearn curve, a linear probe, a test against references."""
+    """The quantities of a probe that scores no single records: relearning, a linear probe, a test with references."""
 
     name: str
     role: str = Field(default="subject", description="which checkpoint was probed")
@@ -105,14 +107,14 @@ class Finding(Part):
 
 
 class Skipped(Part):
-    """An attack or metric that was not run, and why; that is not the same as having found nothing."""
+    """An attack or metric that was not run, and why; not the same as an attack that detects nothing."""
 
     name: str
     reason: str
 
 
 class Comparison(Part):
-    """A metric beside the references: is the difference larger than that between one retraining and another?"""
+    """A metric compared with the references: is the difference larger than that between two retrainings?"""
 
     split: str
     metric: str
@@ -128,7 +130,7 @@ class Comparison(Part):
 
 
 class Confusion(Part):
-    """Where the records of a split go: counts of each predicted class. One class that takes them all is exposure."""
+    """Counts of the predicted classes of a split. One class that takes all records exposes the forgotten class."""
 
     split: str
     role: str
@@ -138,7 +140,7 @@ class Confusion(Part):
 
 
 class Layer(Part):
-    """How far one tensor lies from that of the original, and how far relative to the original's norm."""
+    """The distance of one tensor from that of the original, absolute and relative to the original's norm."""
 
     name: str
     kind: Literal["parameter", "buffer"]

@@ -1,6 +1,6 @@
 """How far the scores of members lie above those of non-members, at every threshold (attacks.md section 1.0).
 
-Everywhere: m members, n non-members, a higher score says 'was trained on', and 'above' means strictly above.
+Everywhere: m members, n non-members, a higher score means 'was trained on', and 'above' means strictly above.
 """
 
 import math
@@ -8,13 +8,13 @@ import math
 import numpy as np
 from scipy.stats import norm, rankdata, t
 
-from unlearn_cli.stats.cluster_variance import Clusters, clusters_of, effective_share, too_few
-from unlearn_cli.stats.intervals import CONFIDENCE, bounded, clopper_pearson, described, missing, unsure
+from unlearn_cli.stats.clusters import Clusters, clusters_of, effective_share, too_few
+from unlearn_cli.stats.findings import Groups
+from unlearn_cli.stats.intervals import add_clusters, bounded, clopper_pearson, missing, without_interval
+from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.results import Estimate, Rates
 
 LOW_RESOLUTION = 10  # false positives; with fewer, one non-member moves the threshold visibly
-
-Groups = tuple[np.ndarray, np.ndarray]  # the clusters of members (m,) and of non-members (n,)
 
 
 def auc(members: np.ndarray, non_members: np.ndarray, groups: Groups | None = None) -> Estimate:
@@ -49,11 +49,11 @@ def _clustered(value: float, above_members: np.ndarray, above_non_members: np.nd
     both, sides = clusters_of(np.concatenate(groups)), [clusters_of(part) for part in groups]
     reason = too_few(*sides)
     if reason:
-        return unsure(value, m + n, both, reason)
+        return without_interval(value, m + n, both, reason)
     deviations = [
         side.left_out(above - value) for side, above in zip(sides, (above_members, above_non_members), strict=True)
     ]
-    variance = _summed(deviations, both, m, sides)
+    variance = _joint_variance(deviations, both, m, sides)
     of_sides = [float(np.square(part).sum()) for part in deviations]
     independent = above_members.var(ddof=1) / m + above_non_members.var(ddof=1) / n
     effect = variance / independent if independent > 0 else None
@@ -64,11 +64,11 @@ def _clustered(value: float, above_members: np.ndarray, above_non_members: np.nd
     else:
         pairs = min(side.effective for side in sides)
         bounds, how = clopper_pearson(value * pairs, pairs), "clopper-pearson over pairs of clusters"
-    found = described(bounded(value, m + n, bounds, how), both, effect)
-    return found.model_copy(update={"degrees_of_freedom": freedom if how.startswith("delong") else None})
+    estimate = add_clusters(bounded(value, m + n, bounds, how), both, effect)
+    return estimate.model_copy(update={"degrees_of_freedom": freedom if how.startswith("delong") else None})
 
 
-def _summed(deviations: list[np.ndarray], both: Clusters, m: int, sides: list[Clusters]) -> float:
+def _joint_variance(deviations: list[np.ndarray], both: Clusters, m: int, sides: list[Clusters]) -> float:
     """Return the variance: a cluster's deviations on the two sides add up before they are squared."""
     total = np.zeros(both.count)
     for codes, side, deviation in zip((both.codes[:m], both.codes[m:]), sides, deviations, strict=True):
@@ -79,8 +79,8 @@ def _summed(deviations: list[np.ndarray], both: Clusters, m: int, sides: list[Cl
 
 def welch(variances: list[float], freedoms: list[float]) -> float:
     """Return the degrees of freedom of a sum of variances, each with its own."""
-    below = sum(one**2 / freedom for one, freedom in zip(variances, freedoms, strict=True))
-    return sum(variances) ** 2 / below if below > 0 else min(freedoms)
+    denominator = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
+    return sum(variances) ** 2 / denominator if denominator > 0 else min(freedoms)
 
 
 def _placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -114,8 +114,8 @@ def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float, groups:
     """Return the share of members found when at most k = floor(fpr n) non-members are called members, by counts."""
     n = len(non_members)
     allowed = allowed_false_positives(fpr, n)
-    tpr, false_positives = _found(members, non_members, allowed, groups)
-    mirrored, mirrored_false_positives = _found(-members, -non_members, allowed, groups)
+    tpr, false_positives = _rate_at(members, non_members, allowed, groups)
+    mirrored, mirrored_false_positives = _rate_at(-members, -non_members, allowed, groups)
     return Rates(
         fpr=fpr,
         tpr=tpr,
@@ -128,7 +128,7 @@ def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float, groups:
 
 
 def null_rate(fpr: float, n: int) -> float | None:
-    """Return the expected TPR of scores that know nothing, (k + 1) / (n + 1): with small n, well above `fpr`."""
+    """Return the expected TPR of scores without information, (k + 1) / (n + 1): with small n, well above `fpr`."""
     return (allowed_false_positives(fpr, n) + 1) / (n + 1) if n else None
 
 
@@ -137,7 +137,7 @@ def allowed_false_positives(fpr: float, n: int) -> int:
     return math.floor(fpr * n + 1e-9)
 
 
-def _found(
+def _rate_at(
     members: np.ndarray, non_members: np.ndarray, allowed: int, groups: Groups | None
 ) -> tuple[Estimate, int | None]:
     """Return the share of members above the (allowed + 1)-th largest non-member, and the non-members above it."""
@@ -160,12 +160,12 @@ def above(scores: np.ndarray, non_members: np.ndarray, allowed: int) -> np.ndarr
 
 def _clustered_rate(hits: np.ndarray, groups: Groups) -> Estimate:
     clusters, others = (clusters_of(part) for part in groups)
-    known, reason = effective_share(hits.astype(np.float64), clusters), too_few(clusters, others)
+    effective, reason = effective_share(hits.astype(np.float64), clusters), too_few(clusters, others)
     if reason:
-        return unsure(known.value, len(hits), clusters, reason)
-    bounds = clopper_pearson(known.hits, known.n)
-    found = bounded(known.value, len(hits), bounds, "clopper-pearson, effective sample size of the clusters")
-    return described(found, clusters, known.design_effect)
+        return without_interval(effective.value, len(hits), clusters, reason)
+    bounds = clopper_pearson(effective.hits, effective.n)
+    estimate = bounded(effective.value, len(hits), bounds, "clopper-pearson, effective sample size of the clusters")
+    return add_clusters(estimate, clusters, effective.design_effect)
 
 
 def ties_share(members: np.ndarray, non_members: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""The numbers about each record that attacks read: phi of a classifier, the prediction of a regression."""
+"""The signal of each record that attacks read: phi of a classifier, the prediction of a regression."""
 
 import numpy as np
 from scipy.special import entr, log_softmax, logsumexp
@@ -20,7 +20,7 @@ def _margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def phi(outputs: Outputs) -> np.ndarray:
-    """Return the logit margin of each record; of a regression the prediction, for y is the same in every network."""
+    """Return the logit margin of each record; for a regression the prediction, as y is the same for all."""
     if outputs.task == "regression":
         return outputs.values
     return margin(outputs.values, outputs.labels) if len(outputs) else np.empty(0)
@@ -28,7 +28,7 @@ def phi(outputs: Outputs) -> np.ndarray:
 
 def entropy(logits: np.ndarray) -> np.ndarray:
     """Return the entropy of the softmax of each record, in nats."""
-    return by_record(lambda some: entr(np.exp(log_softmax(some, axis=1))).sum(axis=1), logits)
+    return by_record(lambda chunk: entr(np.exp(log_softmax(chunk, axis=1))).sum(axis=1), logits)
 
 
 def loss(outputs: Outputs) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Single checks: is a quantity within a margin of what retraining gives, beyond it, or can the data not say?
+"""Single checks: is a quantity within a margin of that of retraining, beyond it, or undecided by the data?
 
 Each has two p-values. `p_passed` is that of the claim 'it is not within the margin': small, and the quantity has been
 shown to be equivalent. `p_failed` is that of 'it is within the margin': small, and it has been shown not to be. With
@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta, binom, norm, t
 
-from unlearn_cli.stats.cluster_variance import clusters_of, effective_share
+from unlearn_cli.stats.clusters import clusters_of, effective_share
+from unlearn_cli.stats.findings import Groups
 from unlearn_cli.stats.intervals import mean, share
+from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.stats.roc import Groups, auc, welch
+from unlearn_cli.stats.roc import auc, welch
 
 
 @dataclass(frozen=True)
 class Check:
-    """One gate before it is judged; `reason` says why it cannot be, then there are no p-values."""
+    """One gate before it is judged; with a `reason` it cannot be decided and has no p-values."""
 
     claim: str
     value: Estimate
@@ -42,27 +44,32 @@ def auc_near_half(
     value = auc(members, non_members, groups)
     if value.value is None or value.low is None:
         return Check(claim, value, 0.5, margin, reason=value.reason)
-    spread, errors = _spread(value), distribution(value.degrees_of_freedom)
-    passed, failed = near(value.value, 0.5, margin, lambda x: float(errors.cdf(x / spread)) if spread else float(x > 0))
+    passed, failed = auc_p_values(value, value.value, _standard_error(value), margin)
     return Check(claim, value, 0.5, margin, passed, failed)
 
 
-def distribution(freedom: float | None) -> Any:
+def auc_p_values(estimate: Estimate, area: float, sd: float, margin: float) -> tuple[float, float]:
+    """Return both p-values of |AUC - 1/2| < margin from the AUC's standard error."""
+    errors = error_distribution(estimate.degrees_of_freedom)
+    return p_values_near(area, 0.5, margin, lambda x: float(errors.cdf(x / sd)) if sd else float(x > 0))
+
+
+def error_distribution(freedom: float | None) -> Any:
     """Return the distribution of an error in units of its standard error: t over few clusters, otherwise normal."""
     return norm() if freedom is None else t(freedom)
 
 
-def _spread(value: Estimate) -> float:
+def _standard_error(value: Estimate) -> float:
     """Return the standard error that the interval stands for; of a skew one, that of its longer side."""
     assert value.value is not None and value.low is not None and value.high is not None
-    quantile = float(distribution(value.degrees_of_freedom).ppf(0.975))
+    quantile = float(error_distribution(value.degrees_of_freedom).ppf((1 + CONFIDENCE) / 2))
     return max(value.high - value.value, value.value - value.low) / quantile
 
 
-def near(value: float, centre: float, margin: float, cdf: Callable[[float], float]) -> tuple[float, float]:
+def p_values_near(value: float, centre: float, margin: float, cdf: Callable[[float], float]) -> tuple[float, float]:
     """Return both p-values of |value - centre| < margin; `cdf` is that of value less its true mean."""
     distance = abs(value - centre)
-    # passing: the worse of two one-sided tests; failing: both tails, were the truth at the nearer bound
+    # pass: the worse of two one-sided tests; fail: both tails, with the truth at the nearer bound
     passed = max(1 - cdf(margin - (value - centre)), 1 - cdf(margin + (value - centre)))
     failed = 1 - cdf(distance - margin) + cdf(-distance - margin) if distance > margin else 1.0
     return passed, failed
@@ -81,10 +88,12 @@ def hits_at_most(claim: str, hits: np.ndarray, limit: float, groups: np.ndarray 
         return share_at_most(claim, int(hits.sum()), len(hits), limit, value)
     if value.low is None:
         return Check(claim, value, limit, reason=value.reason)
-    known = effective_share(hits.astype(np.float64), clusters_of(groups))
+    effective = effective_share(hits.astype(np.float64), clusters_of(groups))
     # the binomial distribution by the incomplete beta function, which takes numbers that are not whole
-    at_most = 1 - float(beta.cdf(limit, known.hits + 1, known.n - known.hits)) if known.value < 1 else 1.0
-    at_least = float(beta.cdf(limit, known.hits, known.n - known.hits + 1)) if known.value > 0 else 1.0
+    at_most = (
+        1 - float(beta.cdf(limit, effective.hits + 1, effective.n - effective.hits)) if effective.value < 1 else 1.0
+    )
+    at_least = float(beta.cdf(limit, effective.hits, effective.n - effective.hits + 1)) if effective.value > 0 else 1.0
     return Check(claim, value, limit, 0.0, at_most, at_least)
 
 
@@ -108,21 +117,21 @@ def not_worse(
     n, runs = len(differences), len(theirs)
     if n < 2:
         return Check(claim, Estimate(value=None, n=n, reason="too few records"), -margin, reason="too few records")
-    found = mean(differences, groups=groups)
-    if found.value is None or found.low is None:
-        return Check(claim, found, -margin, margin, reason=found.reason)
-    value = found.value
+    estimate = mean(differences, groups=groups)
+    if estimate.value is None or estimate.low is None:
+        return Check(claim, estimate, -margin, margin, reason=estimate.reason)
+    value = estimate.value
     of_records, freedom = _of_records(differences, unit, groups)
     of_runs = float(theirs.mean(axis=1).var(ddof=1)) * (1 + 1 / runs) if runs > 1 else 0.0
     spread = math.sqrt(of_records + of_runs)
     if of_runs:
         freedom = welch([of_records, of_runs], [freedom, runs - 1.0])
-    half = float(t.ppf(0.975, freedom)) * spread
+    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * spread
     update: dict[str, Any] = {"low": value - half, "high": value + half, "interval": "t, paired"}
     if groups is not None:
         update |= {"interval": "t, paired, by cluster", "degrees_of_freedom": freedom}
     above = float(t.cdf((value + margin) / spread, freedom)) if spread else float(value >= -margin)
-    return Check(claim, found.model_copy(update=update), -margin, margin, 1 - above, above)
+    return Check(claim, estimate.model_copy(update=update), -margin, margin, 1 - above, above)
 
 
 def _of_records(differences: np.ndarray, unit: float, groups: np.ndarray | None) -> tuple[float, float]:
@@ -149,13 +158,13 @@ def share_near(
     if estimate.low is None:
         return Check(claim, estimate, None, margin, reason=estimate.reason)
     if runs < 2:
-        return Check(claim, estimate, None, margin, reason="two references are the least for their spread")
+        return Check(claim, estimate, None, margin, reason="the spread of the references needs at least two")
     shares = theirs.mean(axis=1)
-    moving = theirs if groups is None else np.stack([clusters_of(groups).totals(one) for one in theirs])
+    moving = theirs if groups is None else np.stack([clusters_of(groups).totals(hits) for hits in theirs])
     flips = math.sqrt(float(moving.var(axis=0, ddof=1).sum()) + 0.25) / n
     centre = float(shares.mean())
     spread = max(float(shares.std(ddof=1)), flips) * math.sqrt(1 + 1 / runs)
-    passed, failed = near(
+    passed, failed = p_values_near(
         value, centre, margin, lambda x: float(t.cdf(x / spread, runs - 1)) if spread else float(x > 0)
     )
     return Check(claim, estimate, centre, margin, passed, failed)

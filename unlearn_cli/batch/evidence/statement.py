@@ -11,7 +11,7 @@ from typing import Any
 from unlearn_cli.reporting import report
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.storage import regular_files
-from unlearn_cli.verdict.results import Gate
+from unlearn_cli.verdict.judgement import Gate
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 

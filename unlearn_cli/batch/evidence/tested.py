@@ -18,7 +18,7 @@ from unlearn_cli.batch.evidence.statement import (
     statement,
 )
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.verdict.results import Gate, Verdict
+from unlearn_cli.verdict.judgement import Gate, Verdict
 
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.verdict.results import Gate
+from unlearn_cli.verdict.judgement import Gate
 
 DASH, PERCENT = "—", "\u00a0%"
 SHARES = ("accuracy", "agreement", "completeness", "share", "tpr")

@@ -11,10 +11,10 @@ from unlearn_cli.attacks.sanity import sanity
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Finding
 from unlearn_cli.verdict.advice import advice
-from unlearn_cli.verdict.codes import exit_code
-from unlearn_cli.verdict.control import concluded, holm, judge
-from unlearn_cli.verdict.policy import Candidate
-from unlearn_cli.verdict.results import Verdict
+from unlearn_cli.verdict.exit_codes import exit_code
+from unlearn_cli.verdict.judgement import Verdict
+from unlearn_cli.verdict.judging import conclude, holm, judge
+from unlearn_cli.verdict.tier_checks import Candidate
 
 SIZES = {"forget": 800, "retain": 1500, "test": 1500}
 
@@ -98,7 +98,7 @@ def test_where_the_original_does_not_fail_there_is_nothing_to_find() -> None:
 
 def test_a_reference_that_fails_makes_the_audit_uninformative() -> None:
     calibration = cast(dict[str, Verdict], {"original": "failed", "reference": "passed", "reference_2": "failed"})
-    verdict, reasons = concluded("passed", calibration, "standard")
+    verdict, reasons = conclude("passed", calibration, "standard")
     assert verdict == "error"
     assert "reference_2" in reasons[0]
 
@@ -118,7 +118,7 @@ def test_a_reference_that_fails_makes_the_audit_uninformative() -> None:
     ],
 )
 def test_what_the_controls_allow(found: Any, calibration: Any, tier: str, verdict: str) -> None:
-    assert concluded(found, calibration, tier)[0] == verdict
+    assert conclude(found, calibration, tier)[0] == verdict
 
 
 def test_holm_by_hand() -> None:

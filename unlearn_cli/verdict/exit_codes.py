@@ -1,12 +1,12 @@
 """From a verdict to the exit code of the command (design.md 7). Neither torch nor SciPy."""
 
-from unlearn_cli.verdict.results import Verdict
+from unlearn_cli.verdict.judgement import Verdict
 
 ORDER = ("quick", "standard", "audit")
 
 
 def exit_code(verdict: Verdict | None, *, inconclusive: str, tier: str | None, require_tier: str | None) -> int:
-    """Return 0 for what passed, 3 for what failed, 4 for what is not decided or of too low a tier (design.md 7)."""
+    """Return 0 for passed, 3 for failed, 4 for undecided or of too low a tier (design.md 7)."""
     if verdict is None:
         return 0
     if verdict == "failed":
@@ -19,6 +19,6 @@ def exit_code(verdict: Verdict | None, *, inconclusive: str, tier: str | None, r
 
 
 def _suffices(verdict: Verdict, tier: str | None, required: str) -> bool:
-    """Say whether a verdict is of the tier required; a screen is of the lowest, whatever was run."""
+    """Return whether a verdict is of the required tier; a screen is of the lowest tier."""
     reached = "quick" if verdict == "passed_screen" else (tier or "quick")
     return ORDER.index(reached) >= ORDER.index(required)

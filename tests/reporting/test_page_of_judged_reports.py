@@ -8,7 +8,7 @@ import pytest
 from tests.commands.test_attack import given, references
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.reporting import html as page
-from unlearn_cli.reporting.html.pictures import render_pictures
+from unlearn_cli.reporting.html.reconstructions import render_pictures
 from unlearn_cli.reporting.report import Report
 
 __all__ = ["references"]  # the fixture

@@ -12,7 +12,7 @@ BEYOND = 2.576  # of a standard normal, 1 % lies further out
 def pooled_spread(references: np.ndarray) -> float:
     """Return s: the root of the mean over points of the variance over K references; references (K, n), K at least 2.
 
-    One number for all points, because K is small: a standard deviation of four numbers is hardly known. It is taken
+    One number for all points, because K is small: a standard deviation of four numbers is very uncertain. It is taken
     over all references, also where one of them is left out of the mean, for which it stays unbiased.
     """
     return math.sqrt(float(references.var(axis=0, ddof=1).mean()))
@@ -27,10 +27,10 @@ def z_scores(candidate: np.ndarray, references: np.ndarray, spread: float) -> np
 
 
 def statistics(candidate: np.ndarray, references: np.ndarray, spread: float) -> dict[str, float]:
-    """Return what a candidate is judged by, beside K references, K at least 2.
+    """Return the statistics of a candidate relative to K references, K at least 2.
 
-    auc_z and auc_abs_z compare the candidate with one held-out reference on the same points, and are means over which
-    one that is; both are scored by the other references alone, so that neither has had a part in the yardstick.
+    auc_z and auc_abs_z compare the candidate with one held-out reference on the same points, averaged over the choice
+    of that reference; both are scored by the other references only, so that neither is part of the yardstick.
     """
     z = z_scores(candidate, references, spread)
     areas, folded = [], []
@@ -48,6 +48,6 @@ def statistics(candidate: np.ndarray, references: np.ndarray, spread: float) -> 
     }
 
 
-def left_out(references: np.ndarray, spread: float) -> list[dict[str, float]]:
-    """Return the statistics of each reference as the candidate of the others: what retraining itself gives."""
+def leave_one_out(references: np.ndarray, spread: float) -> list[dict[str, float]]:
+    """Return the statistics of each reference as the candidate of the others: the spread of retraining itself."""
     return [statistics(references[k], np.delete(references, k, axis=0), spread) for k in range(len(references))]

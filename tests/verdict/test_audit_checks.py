@@ -1,7 +1,7 @@
 """Gates of the audit tier by hand-made findings."""
 
 from unlearn_cli.stats.results import Estimate, Finding
-from unlearn_cli.verdict.audit import audit
+from unlearn_cli.verdict.audit_checks import audit
 
 
 def finding(name: str, **values: tuple[float, float]) -> Finding:

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from unlearn_cli.stats.outputs import Outputs
-from unlearn_cli.verdict.over_forgetting import as_gate, compare, sentence, still_known
+from unlearn_cli.verdict.over_forgetting_checks import (
+    compare,
+    describe_over_forgetting,
+    mask_retained_kinds,
+    over_forgetting_gate,
+)
 
 
 def with_accuracy(right: int, n: int) -> Outputs:
@@ -30,7 +35,10 @@ def test_accuracies_must_differ_by_more_than_their_intervals_and_the_margin(
     result = compare(with_accuracy(*forget), [with_accuracy(*never_seen)], "classes")
     assert result.detected is detected
     if detected:
-        assert "accuracy on forget" in sentence(result) and as_gate(result).verdict == "failed"
+        assert (
+            "accuracy on forget" in describe_over_forgetting(result)
+            and over_forgetting_gate(result).verdict == "failed"
+        )
 
 
 @pytest.mark.parametrize(("forget", "detected"), [((49, 100), False), ((30, 100), False), ((15, 100), True)])
@@ -66,17 +74,19 @@ def test_a_forgotten_group_that_is_one_cluster_is_judged_by_its_records() -> Non
 def test_an_error_must_be_more_than_half_above() -> None:
     assert compare(with_error(1.2), [with_error(1.0)], "test").detected is False
     result = compare(with_error(3.0), [with_error(1.0)], "test")
-    assert result.detected and "above the limit" in sentence(result) and as_gate(result).limit
+    assert (
+        result.detected and "above the limit" in describe_over_forgetting(result) and over_forgetting_gate(result).limit
+    )
 
 
 def test_a_class_that_mostly_goes_is_left_out() -> None:
     forget, retain = np.repeat([0, 1, 2], [10, 60, 5]), np.repeat([0, 1], [90, 40])
-    assert still_known(forget, retain, "classification").tolist() == [True] * 10 + [False] * 65
+    assert mask_retained_kinds(forget, retain, "classification").tolist() == [True] * 10 + [False] * 65
 
 
 def test_a_range_of_labels_that_mostly_goes_is_left_out() -> None:
     labels = np.linspace(0, 100, 1001)
     for part in (labels > 80, (labels > 30) & (labels < 45), np.abs(labels - 51) < 5):
-        assert still_known(labels[part], labels[~part], "regression").mean() < 0.5
+        assert mask_retained_kinds(labels[part], labels[~part], "regression").mean() < 0.5
     random = np.random.default_rng(0).random(1001) < 0.2
-    assert still_known(labels[random], labels[~random], "regression").all()
+    assert mask_retained_kinds(labels[random], labels[~random], "regression").all()

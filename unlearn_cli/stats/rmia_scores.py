@@ -1,4 +1,4 @@
-"""The score of RMIA: how many never-seen records look less trained on, beside what references make of both (A7)."""
+"""The score of RMIA: the share of never-seen records that look less trained on, relative to references (A7)."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ import numpy as np
 def log_prior(log_p: np.ndarray, a: float) -> np.ndarray:
     """Return log P(x), P = ((1 + a) mean p_out + (1 - a)) / 2; log_p (K, n) are the references' log-probabilities.
 
-    P stands for the mean of what networks with and without x say; a guesses the former from the latter.
+    P approximates the mean over networks trained with and without x; `a` extrapolates the former from the latter.
     """
     largest = log_p.max(axis=0)  # taken out first, so that probabilities that underflow keep their ratios
     mean = largest + np.log(np.exp(log_p - largest).mean(axis=0))
-    guess = np.log((1 - a) / 2) if a < 1 else -np.inf
-    return np.logaddexp(np.log((1 + a) / 2) + mean, guess)
+    offset = np.log((1 - a) / 2) if a < 1 else -np.inf
+    return np.logaddexp(np.log((1 + a) / 2) + mean, offset)
 
 
 def rmia_scores(log_ratios: np.ndarray, population: np.ndarray, gamma: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import t
 
-from unlearn_cli.stats.references import compare, over_references
+from unlearn_cli.stats.comparisons import compare, over_references
 from unlearn_cli.stats.results import Estimate
 
 

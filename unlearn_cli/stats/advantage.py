@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import ks_2samp
 
-from unlearn_cli.stats.cluster_variance import clusters_of, effective_share, halves, too_few
-from unlearn_cli.stats.intervals import CONFIDENCE, bounded, clopper_pearson, lower_bound, missing, upper_bound
+from unlearn_cli.stats.clusters import clusters_of, effective_share, halves, too_few
+from unlearn_cli.stats.findings import Groups
+from unlearn_cli.stats.intervals import bounded, clopper_pearson, lower_bound, missing, upper_bound
+from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.stats.roc import Groups, cuts
+from unlearn_cli.stats.roc import cuts
 
 REPEATS = 5
-TOO_FEW = "two members and two non-members are the least for a threshold chosen on one half and scored on the other"
+TOO_FEW = "a threshold chosen on one half and scored on the other needs at least two members and two non-members"
 ACCURACY_INTERVAL = "newcombe's hybrid of clopper-pearson bounds on one scored half"
 
 
@@ -26,7 +28,7 @@ ACCURACY_INTERVAL = "newcombe's hybrid of clopper-pearson bounds on one scored h
 class HeldOut:
     """Rates on the scored halves, averaged over the splits; the counts are those of one scored half.
 
-    Of clustered records, `effective` are the numbers of independent members and non-members that say as much.
+    Of clustered records, `effective` are the numbers of independent members and non-members with as much information.
     """
 
     tpr: float
@@ -111,17 +113,15 @@ def advantage(rates: HeldOut | None) -> Estimate:
     fpr_low, fpr_high = clopper_pearson(rates.fpr * n, n)
     low = value - math.hypot(rates.tpr - tpr_low, fpr_high - rates.fpr)
     high = value + math.hypot(tpr_high - rates.tpr, rates.fpr - fpr_low)
-    found = bounded(value, size, (max(low, -1), min(high, 1)), ACCURACY_INTERVAL)
-    return (
-        found
-        if rates.effective is None
-        else found.model_copy(
-            update={
-                "clusters": rates.clusters,
-                "interval": f"{ACCURACY_INTERVAL}, effective sample size of the clusters",
-                "design_effect": size / (m + n),
-            }
-        )
+    estimate = bounded(value, size, (max(low, -1), min(high, 1)), ACCURACY_INTERVAL)
+    if rates.effective is None:
+        return estimate
+    return estimate.model_copy(
+        update={
+            "clusters": rates.clusters,
+            "interval": f"{ACCURACY_INTERVAL}, effective sample size of the clusters",
+            "design_effect": size / (m + n),
+        }
     )
 
 
@@ -133,7 +133,7 @@ def balanced_accuracy(rates: HeldOut | None) -> Estimate:
 
 
 def ppv_at_prior(rates: HeldOut | None, prior: float) -> float | None:
-    """Return how often 'member' is right when a share `prior` of the asked are members; null if nobody is called so."""
+    """Return how often 'member' is right when a share `prior` of the records are members; null if none is called so."""
     if rates is None:
         return None
     called = prior * rates.tpr + (1 - prior) * rates.fpr
@@ -145,7 +145,7 @@ def max_advantage(members: np.ndarray, non_members: np.ndarray) -> Estimate:
     n = len(members) + len(non_members)
     if min(len(members), len(non_members)) == 0:
         return missing("no members or no non-members", n)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of the p-value, which nobody reads, at a single record
+    with np.errstate(divide="ignore", invalid="ignore"):  # of the p-value, which is not used, at a single record
         result: Any = ks_2samp(members, non_members, method="asymp")
     return Estimate(value=float(result.statistic), n=n)
 
@@ -187,12 +187,12 @@ def epsilon_lower_bound(
     gains = np.stack([_log_ratio(*claim, confidence, delta) for claim in claims])
     claim, position = np.unravel_index(np.argmax(gains), gains.shape)
     threshold = thresholds[position]
-    found, others = scored > threshold, other_scored > threshold
-    counts: tuple[Any, float, Any, float] = (found.sum(), len(found), others.sum(), len(others))
+    hits, other_hits = scored > threshold, other_scored > threshold
+    counts: tuple[Any, float, Any, float] = (hits.sum(), len(hits), other_hits.sum(), len(other_hits))
     if groups is not None:
-        size = _effective(members > threshold, len(found), groups[0])
-        other_size = _effective(non_members > threshold, len(others), groups[1])
-        counts = (found.mean() * size, size, others.mean() * other_size, other_size)
+        size = _effective(members > threshold, len(hits), groups[0])
+        other_size = _effective(non_members > threshold, len(other_hits), groups[1])
+        counts = (hits.mean() * size, size, other_hits.mean() * other_size, other_size)
     value = epsilon_at(*_claims(*counts)[claim], confidence=confidence, delta=delta)
     interval = f"clopper-pearson, one-sided, confidence {confidence:g}"
     clusters = None if groups is None else clusters_of(np.concatenate(groups)).count
@@ -230,6 +230,6 @@ def _log_ratio(
 ) -> np.ndarray:
     """Return ln((TPR_low - delta) / FPR_high), where each bound errs with half of 1 - confidence."""
     one_sided = (1 + confidence) / 2
-    surely_found = lower_bound(hits, m, one_sided) - delta
+    tpr_low = lower_bound(hits, m, one_sided) - delta
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(surely_found > 0, np.log(surely_found / upper_bound(false_hits, n, one_sided)), -np.inf)
+        return np.where(tpr_low > 0, np.log(tpr_low / upper_bound(false_hits, n, one_sided)), -np.inf)

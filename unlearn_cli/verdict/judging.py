@@ -1,7 +1,7 @@
-"""From checks to a verdict, and the controls without which a verdict says nothing (attacks.md 3.2, G-control).
+"""From checks to a verdict, and the controls without which a verdict means nothing (attacks.md 3.2, G-control).
 
 To pass, all checks must pass, each at the level: the chance that a network beyond one of the margins does so is at most
-the level (an intersection-union test), so nothing is to be corrected for. To fail, one is enough, so these p-values are
+the level (an intersection-union test), so no correction is needed. To fail, one is enough, so these p-values are
 adjusted by Holm. Methods or settings that were tried before are more chances to pass: they divide the level of passing.
 """
 
@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from unlearn_cli.schema.literals import Half
+from unlearn_cli.stats.margins import LEVEL
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.verdict.checks import Check
-from unlearn_cli.verdict.policy import Candidate, checks_of
-from unlearn_cli.verdict.results import Gate, Judgement, Verdict
-
-LEVEL = 0.05
+from unlearn_cli.verdict.judgement import Gate, Judgement, Verdict
+from unlearn_cli.verdict.tier_checks import Candidate, checks_of
 
 
 def judge(
@@ -27,23 +26,23 @@ def judge(
     half: Half = "all",
     level: float = LEVEL,
 ) -> tuple[list[Gate], Verdict, Judgement]:
-    """Judge the subject and, by the same checks, the controls; return all gates, the verdict, and how it came about."""
+    """Judge the subject and, by the same checks, the controls; return all gates, the verdict and its judgement."""
     gates = gates_of(subject, tier, level=level, attempts=attempts)
     calibration: dict[str, Verdict] = {}
-    references = [one for one in controls if one.role != "original"]
+    num_references = sum(control.role != "original" for control in controls)
     for control in controls:
         # several references are several chances of a false alarm
-        several = len(references) if control.role != "original" else 1
-        judged = gates_of(control, tier, level=level / several, attempts=1)
-        calibration[control.role] = worst(judged)
-        gates += judged
-    verdict, reasons = concluded(worst([gate for gate in gates if gate.role == subject.role]), calibration, tier)
+        num_chances = num_references if control.role != "original" else 1
+        control_gates = gates_of(control, tier, level=level / num_chances, attempts=1)
+        calibration[control.role] = worst(control_gates)
+        gates += control_gates
+    verdict, reasons = conclude(worst([gate for gate in gates if gate.role == subject.role]), calibration, tier)
     reasons = [
         *reasons,
         *(f"{gate.condition}: {gate.reason}" for gate in gates if gate.role == subject.role and gate.reason),
     ]
-    block = subject.blocks.get("population")
-    how = Judgement(
+    population = subject.attack_results.get("population")
+    judgement = Judgement(
         tier=tier,
         level=level,
         attempts=attempts,
@@ -51,13 +50,13 @@ def judge(
         calibration=calibration,
         reasons=reasons,
         clusters=clusters_by_split(subject.outputs),
-        design_effect=block.auc.design_effect if block else None,
+        design_effect=population.auc.design_effect if population else None,
     )
-    return gates, verdict, how
+    return gates, verdict, judgement
 
 
 def clusters_by_split(outputs: Mapping[str, Outputs]) -> dict[str, int] | None:
-    """Return how many persons or recordings each split has; None where records are independent."""
+    """Return the number of persons or recordings in each split; None where records are independent."""
     groups = {name: of_split.groups for name, of_split in outputs.items()}
     counts = {name: len(np.unique(of)) for name, of in groups.items() if of is not None}
     return counts or None
@@ -72,11 +71,12 @@ def gates_of(candidate: Candidate, tier: str, *, level: float, attempts: int) ->
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted by Holm's step-down procedure (1979): the family-wise error stays under the level."""
-    order, found, largest = sorted(range(len(p_values)), key=p_values.__getitem__), [1.0] * len(p_values), 0.0
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted, largest = [1.0] * len(p_values), 0.0
     for rank, index in enumerate(order):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        found[index] = largest
-    return found
+        adjusted[index] = largest
+    return adjusted
 
 
 def _gate(check: Check, adjusted: float, role: str, level: float, attempts: int) -> Gate:
@@ -100,27 +100,32 @@ def _gate(check: Check, adjusted: float, role: str, level: float, attempts: int)
 
 def worst(gates: Sequence[Gate]) -> Verdict:
     """Return failed if one failed, passed if all passed, inconclusive otherwise."""
-    found = {gate.verdict for gate in gates}
-    return "failed" if "failed" in found else "passed" if found == {"passed"} else "inconclusive"
+    verdicts = {gate.verdict for gate in gates}
+    if "failed" in verdicts:
+        return "failed"
+    return "passed" if verdicts == {"passed"} else "inconclusive"
 
 
-def concluded(found: Verdict, calibration: dict[str, Verdict], tier: str) -> tuple[Verdict, list[str]]:
-    """Turn what came out of the subject's gates into the verdict that the controls allow, with the reasons."""
-    bad = [role for role, verdict in calibration.items() if role != "original" and verdict == "failed"]
-    if bad:
-        return "error", [f"uninformative audit: a retrained network fails the same gates ({', '.join(bad)})"]
-    if found == "failed":
+def conclude(worst_gate: Verdict, calibration: dict[str, Verdict], tier: str) -> tuple[Verdict, list[str]]:
+    """Return the verdict that the controls allow for the worst of the subject's gates, with the reasons."""
+    failed_references = [role for role, verdict in calibration.items() if role != "original" and verdict == "failed"]
+    if failed_references:
+        roles = ", ".join(failed_references)
+        return "error", [f"uninformative audit: a retrained network fails the same gates ({roles})"]
+    if worst_gate == "failed":
         return "failed", []
     original = calibration.get("original")
     if original == "passed":
         return "nothing_to_forget", ["the original passes every gate as well: these records leave no trace to find"]
     if original == "inconclusive":
-        return "inconclusive", ["the original is not shown to fail: passing the same gates would say little"]
-    if found == "inconclusive":
+        return "inconclusive", ["the original is not shown to fail: passing the same gates would mean little"]
+    if worst_gate == "inconclusive":
         return "inconclusive", ["some gates are not decided: more records, or more references, would help"]
-    given = {"original": original is not None, "references": bool(set(calibration) - {"original"})}
-    missing = [name for name, there in given.items() if not there]
+    controls = {"original": original is not None, "references": bool(set(calibration) - {"original"})}
+    missing = [name for name, is_given in controls.items() if not is_given]
     if tier == "quick" or missing:
-        why = "the quick tier's attacks are weak" if tier == "quick" else f"no control: no {' and no '.join(missing)}"
-        return "passed_screen", [f"no more than a screen: {why}"]
+        reason = (
+            "the quick tier's attacks are weak" if tier == "quick" else f"no control: no {' and no '.join(missing)}"
+        )
+        return "passed_screen", [f"only a screen: {reason}"]
     return "passed", []

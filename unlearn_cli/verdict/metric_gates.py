@@ -1,11 +1,11 @@
-"""Judging gates: is a condition on the report's metrics met?"""
+"""Judge the gates on metrics: is a condition on the report's metrics met?"""
 
 import math
 from collections.abc import Iterable
 
 from unlearn_cli.schema.gates import GateCondition
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.verdict.results import Gate, Verdict
+from unlearn_cli.verdict.judgement import Gate, Verdict
 
 Metrics = dict[str, dict[str, dict[str, Estimate]]]  # role -> split -> metric
 
@@ -47,11 +47,11 @@ def _limit(condition: GateCondition, metrics: Metrics) -> Estimate:
         return Estimate(value=condition.number, n=0)
     # 'reference', 'reference_2', ...; a null of one of them must not be left out of the mean in silence
     roles = sorted(role for role in metrics if role.startswith("reference")) if condition.other == "reference" else []
-    found = [_find(condition, metrics, role) for role in roles or [condition.other]]
-    values = [estimate.value for estimate in found if estimate.value is not None]
-    if len(values) < len(found):
-        return next(estimate for estimate in found if estimate.value is None)
-    return Estimate(value=math.fsum(values) / len(values) + condition.offset, n=found[0].n)
+    estimates = [_find(condition, metrics, role) for role in roles or [condition.other]]
+    values = [estimate.value for estimate in estimates if estimate.value is not None]
+    if len(values) < len(estimates):
+        return next(estimate for estimate in estimates if estimate.value is None)
+    return Estimate(value=math.fsum(values) / len(values) + condition.offset, n=estimates[0].n)
 
 
 def _null(reason: str) -> Estimate:
@@ -68,7 +68,7 @@ def _holds(value: float, operator: str, limit: float) -> bool:
     return not equal and (value < limit if operator == "<" else value > limit)
 
 
-def verdict(gates: Iterable[Gate]) -> Verdict | None:
+def combine_verdicts(gates: Iterable[Gate]) -> Verdict | None:
     """Return the worst verdict of all gates: failed, inconclusive, passed; None when there are none."""
-    found = {gate.verdict for gate in gates}
-    return next((worst for worst in ("failed", "inconclusive", "passed") if worst in found), None)
+    verdicts = {gate.verdict for gate in gates}
+    return next((worst for worst in ("failed", "inconclusive", "passed") if worst in verdicts), None)

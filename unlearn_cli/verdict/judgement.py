@@ -1,10 +1,11 @@
-"""What a verdict is made of, as a report holds it."""
+"""The parts of a verdict, as a report holds them."""
 
 from typing import Literal
 
 from pydantic import Field
 
 from unlearn_cli.schema.literals import Half
+from unlearn_cli.stats.margins import LEVEL
 from unlearn_cli.stats.results import Estimate, Part
 
 Verdict = Literal["passed", "passed_screen", "failed", "inconclusive", "nothing_to_forget", "error"]
@@ -23,7 +24,7 @@ class Gate(Part):
 
 
 class OverForgetting(Part):
-    """Forget compared with records never seen: a network that was never taught them does not get nearly all wrong."""
+    """Forget compared with never-seen records: a network that never saw forget does not get nearly all of it wrong."""
 
     measure: Literal["accuracy", "mae"]
     compared_with: Literal["group", "classes", "test", "references"] | None = Field(
@@ -36,15 +37,15 @@ class OverForgetting(Part):
     limit: float | None = Field(
         default=None, description="what the interval on forget must lie beyond: the level's interval and a margin"
     )
-    detected: bool | None = Field(description="null: it cannot be judged, see 'reason'")
+    detected: bool | None = Field(description="null: not decided, see 'reason'")
     reason: str | None = None
 
 
 class Judgement(Part):
-    """How a statistical verdict came about."""
+    """How a statistical verdict was reached."""
 
     tier: str
-    level: float = 0.05
+    level: float = LEVEL
     attempts: int = Field(default=1, description="methods or settings tried before this one; divides the level")
     holdout_half: Half = Field(default="all", description="which half of the hold-out judged")
     correction: str = "holm over the gates of the tier, for failing; all must pass, for passing"

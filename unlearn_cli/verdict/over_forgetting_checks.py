@@ -14,19 +14,21 @@ from typing import Literal
 
 import numpy as np
 
-from unlearn_cli.stats.cluster_variance import clusters_of, too_few
+from unlearn_cli.stats.clusters import clusters_of, too_few
 from unlearn_cli.stats.intervals import mean, missing, share
+from unlearn_cli.stats.margins import (
+    GROUP_ERROR_MARGIN,
+    GROUP_MARGIN,
+    OVER_FORGETTING_ERROR_MARGIN,
+    OVER_FORGETTING_MARGIN,
+)
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.verdict.results import Gate, OverForgetting
+from unlearn_cli.verdict.judgement import Gate, OverForgetting
 
-MARGIN, ERROR_MARGIN = 0.10, 0.5  # of an accuracy; relative, of a mean absolute error
-GROUP_MARGIN, GROUP_ERROR_MARGIN = 0.5, 1.0  # both relative: of groups that may be unlike all others
-FEWEST = 30  # never-seen records: of fewer the interval is wider than any margin
 Kind = Literal["group", "classes", "test", "references"]  # what the never-seen records share with forget
-FEWEST_FORGOTTEN = 10  # a few records that somebody chose may be unlike all others: retraining may err on them, too
-MOST_LOST = 0.5  # share of a class's training records
-RANGES, IN_A_RANGE = 200, 20  # of the labels of a regression: at most so many, of at least so many records
+MAX_LOST = 0.5  # share of a class's training records
+MAX_RANGES, MIN_IN_RANGE = 200, 20  # of the labels of a regression: number of ranges, records per range
 
 
 def undecided(task: str, reason: str) -> OverForgetting:
@@ -58,14 +60,15 @@ def _limit(level: Estimate, task: str, unlike_others: bool) -> float | None:
     if level.low is None or level.high is None:
         return None
     if task == "regression":
-        return level.high * (1 + (GROUP_ERROR_MARGIN if unlike_others else ERROR_MARGIN))
-    return min(level.low * GROUP_MARGIN, level.low - MARGIN) if unlike_others else level.low - MARGIN
+        return level.high * (1 + (GROUP_ERROR_MARGIN if unlike_others else OVER_FORGETTING_ERROR_MARGIN))
+    limit = level.low - OVER_FORGETTING_MARGIN
+    return min(level.low * GROUP_MARGIN, limit) if unlike_others else limit
 
 
 def _level(outputs: Outputs) -> Estimate:
     groups = outputs.groups
     if groups is not None and too_few(clusters_of(groups)):
-        groups = None  # of one or two persons: the harm done to their own records is to be seen, not that to others
+        groups = None  # one or two persons: the check is about their own records, not about other persons
     if outputs.task == "classification":
         return share(outputs.values.argmax(axis=1) == outputs.labels, groups)
     return mean(np.abs(outputs.values - outputs.labels), at_least=0.0, groups=groups)
@@ -75,15 +78,15 @@ def _measure(task: str) -> Literal["accuracy", "mae"]:
     return "accuracy" if task == "classification" else "mae"
 
 
-def still_known(forget: np.ndarray, retain: np.ndarray, task: str) -> np.ndarray:
+def mask_retained_kinds(forget: np.ndarray, retain: np.ndarray, task: str) -> np.ndarray:
     """Return the mask of forget, by its labels: records whose class or range of labels retraining would still know."""
     if task == "regression":
-        num_ranges = max(1, min(RANGES, (len(forget) + len(retain)) // IN_A_RANGE))
+        num_ranges = max(1, min(MAX_RANGES, (len(forget) + len(retain)) // MIN_IN_RANGE))
         edges = np.quantile(np.concatenate([forget, retain]), np.linspace(0, 1, num_ranges + 1)[1:-1])
         forget, retain = np.searchsorted(edges, forget, side="right"), np.searchsorted(edges, retain, side="right")
     size = int(max(forget.max(initial=0), retain.max(initial=0))) + 1
     lost, left = np.bincount(forget, minlength=size), np.bincount(retain, minlength=size)
-    return (lost <= MOST_LOST * (lost + left))[forget]
+    return (lost <= MAX_LOST * (lost + left))[forget]
 
 
 AGAINST = {
@@ -94,8 +97,8 @@ AGAINST = {
 }
 
 
-def sentence(result: OverForgetting) -> str:
-    """Say what was detected, with the numbers."""
+def describe_over_forgetting(result: OverForgetting) -> str:
+    """Return one sentence on the detected over-forgetting, with the numbers."""
     side = "below" if result.measure == "accuracy" else "above"
     against = AGAINST[result.compared_with or "test"]
     return (
@@ -109,8 +112,8 @@ def _numbers(level: Estimate) -> str:
     return f"{level.value:.4g} [{level.low:.4g}, {level.high:.4g}] (n {level.n})"
 
 
-def as_gate(result: OverForgetting) -> Gate:
-    """Return the failed gate that over-forgetting is, unless the user insists."""
+def over_forgetting_gate(result: OverForgetting) -> Gate:
+    """Return detected over-forgetting as a failed gate."""
     side = "below" if result.measure == "accuracy" else "above"
     return Gate(
         condition=f"forget.{result.measure} not far {side} that of never-seen records",

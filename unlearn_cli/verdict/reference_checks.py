@@ -1,25 +1,25 @@
-"""Gates that need retrained references: is this one more of them, as far as forget shows?"""
+"""Checks that need retrained references: does this network behave on forget like one more of them?"""
 
 import math
 
 import numpy as np
 from scipy.stats import t
 
+from unlearn_cli.stats.margins import FORGET_ACCURACY_MARGIN, LEVEL, MAX_AUC_FLOOR
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate, Finding
-from unlearn_cli.verdict.checks import Check, distribution, near, share_near
+from unlearn_cli.verdict.checks import Check, auc_p_values, share_near
 
-ACCURACY_MARGIN = 0.03
-FARTHEST = 0.25  # references that lie further apart than that are no yardstick
 STATISTICS = ("mean_z", "mean_z2", "auc_abs_z")
 
 
 def forget_accuracy(ours: Outputs, references: list[Outputs]) -> list[Check]:
     """Accuracy on forget lies within the margin of where one more retrained network would."""
-    claim = f"forget accuracy within {ACCURACY_MARGIN:g} of the references'"
+    claim = f"forget accuracy within {FORGET_ACCURACY_MARGIN:g} of the references'"
     if not len(ours):
         return []
-    return [share_near(claim, hits(ours), np.stack([hits(one) for one in references]), ACCURACY_MARGIN, ours.groups)]
+    of_references = np.stack([hits(reference) for reference in references])
+    return [share_near(claim, hits(ours), of_references, FORGET_ACCURACY_MARGIN, ours.groups)]
 
 
 def hits(outputs: Outputs) -> np.ndarray:
@@ -27,8 +27,8 @@ def hits(outputs: Outputs) -> np.ndarray:
     return (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)
 
 
-def retrain_z(found: Finding, margin: float) -> list[Check]:
-    """The z-test as one gate: passes when all three statistics are as a reference's and the AUC of |z| is near 1/2.
+def retrain_z(finding: Finding, margin: float) -> list[Check]:
+    """Return the z-test as one check: all three statistics as a reference's, and the AUC of |z| near 1/2, pass.
 
     How near: within `margin`, or as near as every left-out reference if these are further off. All records of a class
     that was never seen move together from one retraining to the next: on Fashion-MNIST left-out references were up to
@@ -37,18 +37,19 @@ def retrain_z(found: Finding, margin: float) -> list[Check]:
     It fails when a statistic lies outside (Holm over the three) and the AUC beyond the margin: with enough records the
     least difference from four references is significant, so significance alone must not fail a network.
     """
-    floor = found.quantities.get("auc_abs_z_floor")
-    margin = max(margin, min(FARTHEST, (floor.value if floor else None) or 0.0))
+    floor = finding.quantities.get("auc_abs_z_floor")
+    margin = max(margin, min(MAX_AUC_FLOOR, (floor.value if floor else None) or 0.0))
     claim = f"z-test: as one more reference, AUC of |z| within {margin:.2g} of 1/2"
-    area = found.quantities.get("auc_abs_z")
+    area = finding.quantities.get("auc_abs_z")
     if area is None or area.value is None or area.low is None or area.high is None:
-        reason = next((one.reason for one in found.quantities.values() if one.reason), "too few references")
+        reason = next(
+            (estimate.reason for estimate in finding.quantities.values() if estimate.reason), "too few references"
+        )
         return [Check(claim, Estimate(value=None, n=0, reason=reason), 0.5, margin, reason=reason)]
-    spread, errors = area.sd or 0.0, distribution(area.degrees_of_freedom)
-    within, beyond = near(area.value, 0.5, margin, lambda x: float(errors.cdf(x / spread)) if spread else float(x > 0))
-    least = smallest_by_holm([_outside(found.quantities, name) for name in STATISTICS])
+    within, beyond = auc_p_values(area, area.value, area.sd or 0.0, margin)
+    least = smallest_by_holm([_outside(finding.quantities, name) for name in STATISTICS])
     # all must hold to pass: the larger p-value; an outlier among references can never be shown to be one of them
-    passed = max(within, 1.0 if least <= 0.05 else 0.0)
+    passed = max(within, 1.0 if least <= LEVEL else 0.0)
     return [Check(claim, area, 0.5, margin, passed, max(beyond, least))]
 
 

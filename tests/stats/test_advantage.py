@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from unlearn_cli.stats import (
+from unlearn_cli.stats.advantage import (
     HeldOut,
     advantage,
     balanced_accuracy,

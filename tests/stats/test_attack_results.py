@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.stats import Scores, attack_block
+from unlearn_cli.stats.attack_results import summarize_scores
+from unlearn_cli.stats.findings import Scores
 from unlearn_cli.stats.results import AttackResult
 
 
 def block(members: np.ndarray, non_members: np.ndarray, seed: int = 0) -> AttackResult:
-    return attack_block(Scores(members, non_members), name="population", tier="quick", settings={"a": 1}, seed=seed)
+    return summarize_scores(Scores(members, non_members), name="population", tier="quick", settings={"a": 1}, seed=seed)
 
 
 def test_a_block_is_complete_and_survives_json() -> None:

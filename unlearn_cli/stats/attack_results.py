@@ -1,0 +1,104 @@
+"""From the scores of an attack to its result: the same numbers for every attack."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from unlearn_cli.errors import UserError
+from unlearn_cli.stats import advantage, roc
+from unlearn_cli.stats.clusters import clusters_of
+from unlearn_cli.stats.findings import Scores
+from unlearn_cli.stats.margins import AUC_MARGIN, CONFIDENCE, RECORDS_FOR_POWER_80, RECORDS_TO_PASS
+from unlearn_cli.stats.power import auc_power
+from unlearn_cli.stats.results import AttackResult, Estimate
+
+FPRS = (0.001, 0.01, 0.05)
+PRIORS = (0.5, 0.1, 0.01)
+MAX_TIES_WITHOUT_WARNING = 0.05  # share of all pairs
+
+
+def summarize_scores(scores: Scores, *, name: str, tier: str, settings: dict[str, Any], seed: int) -> AttackResult:
+    """Compute the result of an attack from its scores; the seed drives the splits into halves."""
+    scores = scores.ordered()
+    members, non_members, groups = scores.members, scores.non_members, scores.groups
+    refuse_non_finite(members, f"attack '{name}': the members' scores")
+    refuse_non_finite(non_members, f"attack '{name}': the non-members' scores")
+    # a stream each, so that a change in one estimate leaves the other as it was
+    accuracy_random, epsilon_random = np.random.default_rng(seed).spawn(2)
+    held_out = advantage.held_out(members, non_members, accuracy_random, groups)
+    area = roc.auc(members, non_members, groups)
+    ties = roc.ties_share(members, non_members)
+    return AttackResult(
+        name=name,
+        tier=tier,
+        num_members=len(members),
+        num_non_members=len(non_members),
+        auc=area,
+        auc_deviation=roc.auc_deviation(area),
+        rates=[roc.tpr_at_fpr(members, non_members, fpr, groups) for fpr in FPRS],
+        balanced_accuracy=advantage.balanced_accuracy(held_out),
+        advantage=advantage.advantage(held_out),
+        max_advantage=advantage.max_advantage(members, non_members),
+        epsilon_lower_bound=advantage.epsilon_lower_bound(members, non_members, epsilon_random, groups=groups),
+        epsilon_confidence=CONFIDENCE,
+        epsilon_max_attainable=advantage.epsilon_ceiling(*_effective_sizes(scores)),
+        ppv_at_prior={f"{prior:g}": advantage.ppv_at_prior(held_out, prior) for prior in PRIORS},
+        ties_share=ties,
+        seed=seed,
+        settings=settings,
+        roc=roc.roc_points(members, non_members),
+        histogram=roc.histogram(members, non_members),
+        warnings=_warnings(len(members), len(non_members), ties, area),
+    )
+
+
+def _effective_sizes(scores: Scores) -> tuple[int, int]:
+    """Return as how many independent records each side counts where all of them are hits: its effective clusters."""
+    if scores.groups is None:
+        return len(scores.members), len(scores.non_members)
+    members, non_members = (int(clusters_of(part).effective) for part in scores.groups)
+    return members, non_members
+
+
+def refuse_non_finite(values: np.ndarray, name: str) -> None:
+    """Refuse values that are NaN or infinite.
+
+    Raises:
+        UserError: says how many.
+    """
+    num_bad = int(values.size - np.isfinite(values).sum())
+    if num_bad:
+        raise UserError(
+            f"{name}: {num_bad} of {values.size} are not finite (NaN or infinity); a model with such outputs"
+            " cannot be attacked, and has most likely diverged"
+        )
+
+
+def _warnings(m: int, n: int, ties: float, area: Estimate) -> list[str]:
+    """Return what a reader must know before trusting the numbers."""
+    warnings = [_power_warning(m, n, area)] if min(m, n) else ["no members or no non-members: nothing was measured"]
+    unresolved = [fpr for fpr in FPRS if n * fpr < 1 - 1e-9]
+    if n and unresolved:
+        rates = ", ".join(f"{fpr:.3g}" for fpr in unresolved)
+        warnings.append(f"TPR at FPR {rates} is null: {n} non-members, needed {math.ceil(1 / min(unresolved))}")
+    if ties > MAX_TIES_WITHOUT_WARNING:
+        warnings.append(f"{ties:.1%} of all member/non-member pairs have equal scores: TPR at a low FPR is understated")
+    return [warning for warning in warnings if warning]
+
+
+def _power_warning(m: int, n: int, area: Estimate) -> str:
+    """Return a warning if an AUC of exactly 1/2 could not surely be shown to lie within the margin, else ''."""
+    sizes = f"{m} members and {n} non-members"
+    if area.clusters is not None:
+        effect = "unknown" if area.design_effect is None else f"{area.design_effect:.3g}"
+        sizes += f" of {area.clusters} clusters (design effect {effect})"
+        if area.low is None:
+            return f"{sizes}: {area.reason}"
+    power = auc_power(m, n, area.design_effect or 1.0)
+    claim = f"that the AUC lies within {AUC_MARGIN:g} of 1/2"
+    if power == "none":
+        return f"{sizes} cannot show {claim}: at least {RECORDS_TO_PASS} + {RECORDS_TO_PASS} are needed"
+    if power == "low":
+        return f"{sizes} may miss {claim}: {RECORDS_FOR_POWER_80} + {RECORDS_FOR_POWER_80} give 80 % power"
+    return ""

@@ -1,0 +1,36 @@
+"""The bootstrap of every metric that resamples: records, or whole clusters of records, are drawn with replacement.
+
+Many records are drawn together in a fixed number of random blocks, so that memory and time stay bounded; blocks do not
+depend on the order of the records.
+"""
+
+import numpy as np
+
+from unlearn_cli.stats.clusters import Clusters, clusters_of
+
+RESAMPLES = 500
+MAX_BLOCKS = 512
+
+
+def blocks_of_records(*keys: np.ndarray) -> Clusters:
+    """Return each record as a block, or more than `MAX_BLOCKS` of them in so many random blocks.
+
+    Records are numbered by their sorted keys (n,), so that their order does not matter.
+    """
+    n = len(keys[0])
+    codes = np.empty(n, dtype=np.int64)
+    codes[np.lexsort(keys)] = np.random.default_rng(n).permutation(n) % MAX_BLOCKS
+    return clusters_of(codes)
+
+
+def blocks_of_clusters(clusters: Clusters) -> Clusters:
+    """Return each cluster as a block, or more than `MAX_BLOCKS` of them in so many random blocks."""
+    order = np.random.default_rng(clusters.count).permutation(clusters.count)
+    return clusters_of(order[clusters.codes] % MAX_BLOCKS)
+
+
+def resample_means(totals: np.ndarray, blocks: Clusters) -> np.ndarray:
+    """Return means per record (RESAMPLES, k) of resampled blocks; `totals` (blocks, k) are sums over each block."""
+    n, count = len(blocks.codes), blocks.count
+    draws = np.random.default_rng(n).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
+    return draws @ totals / (draws @ blocks.sizes)[:, None]

@@ -1,0 +1,23 @@
+"""The cost of making a checkpoint, and its ratio to that of a reference."""
+
+from dataclasses import dataclass
+
+from unlearn_cli.stats.intervals import missing
+from unlearn_cli.stats.results import Estimate
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """The cost of making a checkpoint: seconds of training only, and samples forward and backward."""
+
+    seconds: float | None
+    samples: int | None
+
+
+def cost_ratio(ours: float | None, theirs: float | None) -> Estimate:
+    """Return the ratio, or a null with the reason."""
+    if ours is None:
+        return missing("no report next to the checkpoint records its cost")
+    if not theirs:
+        return missing("no report next to the reference records its cost")
+    return Estimate(value=ours / theirs, n=1)
