@@ -2,8 +2,8 @@
 
 The digest covers manifest, settings, tool version and the method's code (its file and those of METHOD_CODE that it
 imports; not the data and runtime packages), so a benchmark can be interrupted and goes on, and later ones reuse what
-earlier ones trained. The cache lies in $UNLEARN_CLI_CACHE, by default
-~/.cache/unlearn-cli-benchmarks; the data sets in $UNLEARN_CLI_DATA, by default the folder shared/data beside the
+earlier ones trained. The cache is in $UNLEARN_CLI_CACHE, by default
+~/.cache/unlearn-cli-benchmarks; the data sets in $UNLEARN_CLI_DATA, by default the folder shared/data next to the
 repository.
 """
 

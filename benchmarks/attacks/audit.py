@@ -3,7 +3,7 @@
 python -m benchmarks.attacks.audit
 
 CIFAR-10 at 16 x 16, a perceptron that memorises, 2000 records that stay and 400 that are audited (half of them
-canaries with a wrong label, in the shadow runs). For each method 32 shadow runs, and one delivered network beside four
+canaries with a wrong label, in the shadow runs). For each method 32 shadow runs, and one delivered network with four
 references. Writes results/audit.md. Shadow runs and checkpoints are kept in the benchmarks' cache, so it can be
 interrupted.
 """

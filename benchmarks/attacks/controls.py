@@ -3,7 +3,7 @@
 python -m benchmarks.attacks.controls [task ...]
 
 Trains an original, references and one more of these a task (the fresh retrain that is judged), unlearns with several
-methods, and judges each by the tiers quick and standard beside the references. Writes results/controls.md. Trained
+methods, and judges each by the tiers quick and standard with the references. Writes results/controls.md. Trained
 and unlearned checkpoints are kept by digest (see cache.py); the attacks are run again every time.
 """
 
@@ -71,7 +71,7 @@ def train(task: Task, split: str, seed: int) -> Path:
 def made(task: Task) -> tuple[Path, list[Path], dict[str, Path]]:
     """Return the original, the references, and what is judged by name."""
     with ThreadPoolExecutor(2) as pool:
-        # seeds 1, 2, ...; the fifth is the fresh retrain that is judged, beside the others
+        # seeds 1, 2, ...; the fifth is the fresh retrain that is judged, together with the others
         jobs = [("train", 0), *(("retain", seed) for seed in range(1, task.references + 2))]
         original, *references = pool.map(lambda job: train(task, *job), jobs)
         text, model = manifest_text(task.manifest, task.classes), [original / "model.safetensors"]

@@ -1,9 +1,9 @@
-"""What does a batch do when something around it goes wrong? Each case for real, then mended, then the same command.
+"""What does a batch do when something around it goes wrong? Each case for real, then fixed, then the same command.
 
 python -m benchmarks.batch.failures        (as root, on Linux: it mounts small file systems in memory)
 
 The scene of the tests: a batch that has done one request and has another pending. Writes results/failures.md: the exit
-code and what was told, what `batch verify` said then, what was left, and what the same command did afterwards.
+code and message, what `batch verify` reported, what was left, and what the same command did afterwards.
 """
 
 import json
@@ -39,7 +39,7 @@ Trouble = Callable[[Path], object]  # a context manager is left before the comma
 class Case:
     name: str
     trouble: Trouble
-    mend: Callable[[Path], object] = lambda folder: None
+    fix: Callable[[Path], object] = lambda folder: None
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def made(folder: Path) -> Path:
 
 
 def row(case: Case, template: Path, disk: Path) -> str:
-    """Make the trouble on a disk of its own, run the command, mend it, and run the command again."""
+    """Make the trouble on a disk of its own, run the command, fix it, and run the command again."""
     with mounted(disk):
         folder = Path(shutil.copytree(template, disk / "project", symlinks=True))
         with ExitStack() as stack:
@@ -75,7 +75,7 @@ def row(case: Case, template: Path, disk: Path) -> str:
             result = batch(folder)
             verified = batch(folder, "verify")
             left = state(folder)
-        case.mend(folder)
+        case.fix(folder)
         again, last = batch(folder), batch(folder, "verify")
         cells = [case.name, result.exit_code, told(result.stderr or result.stdout, folder), verified.exit_code, left,
                  f"{again.exit_code}; {state(folder)}", last.exit_code]  # fmt: skip
@@ -94,7 +94,7 @@ def mounted(place: Path) -> Iterator[None]:
 
 
 def told(text: str, folder: Path) -> str:
-    """Return the first two lines of a message, with nothing of where the folder lies."""
+    """Return the first two lines of a message, without the path of the folder."""
     lines = [" ".join(line.split()) for line in text.strip().splitlines()]
     return re.sub(r"process \d+", "process N", "<br>".join(lines[:2])).replace(f"{folder}/", "").replace("|", r"\|")
 
@@ -156,12 +156,12 @@ def clock_set_back(folder: Path) -> None:
 def ran_at(hours: int) -> Callable[[Path], object]:
     """Run the command when the clock is right again."""
 
-    def mend(folder: Path) -> None:
+    def fix(folder: Path) -> None:
         setup = work.read_setup(folder / "deletion.yaml")
         with work.open_batch(setup, now=lambda: clock.now() + timedelta(hours=hours)) as opened:
             carry_out_pending(opened)
 
-    return mend
+    return fix
 
 
 def truncated(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Does a batch that is killed at a random moment end, by the same command, as if it had been left alone?
+"""Does a batch that is killed at a random moment end, by the same command, as if undisturbed?
 
 python -m benchmarks.batch.killed
 
@@ -42,7 +42,7 @@ FIRST, COLD, AGAIN, DENSE = (
     next(how for how in KILLS if word in how) for word in ("first", "nothing", "again", "is prom")
 )
 PROMOTION = "judged"  # the last step before what a promotion is made of
-TIMED = 10  # tries after which a run is left alone and timed
+TIMED = 10  # tries after which an undisturbed run is timed
 KILLED = -signal.SIGKILL
 COMMAND = (sys.executable, "-m", "unlearn_cli", "batch", "run", "deletion.yaml", "--quiet")
 
@@ -54,7 +54,7 @@ class Scene:
     template: Path
     end: dict[str, Any]
     weights: dict[str, str]  # digest of the weights -> old or new
-    whole: float  # seconds of the run, measured anew every so often: it depends on what else the machine does
+    whole: float  # seconds of the run, measured again from time to time: it depends on other work on the machine
     promotion: float  # seconds from the judgement to the end of the run
 
 
@@ -114,7 +114,7 @@ def undisturbed(template: Path, cold: bool = False) -> Scene:
 
 
 def timed(template: Path, folder: Path) -> tuple[float, float]:
-    """Return the seconds of a run that is left alone, and of its part after the judgement."""
+    """Return the seconds of an undisturbed run, and of its part after the judgement."""
     copied(template, folder)
     begun, child = time.monotonic(), fork(lambda: batch(folder).exit_code)
     reached = {step: moment for moment, step in child.steps()}
@@ -173,7 +173,7 @@ def cold(folder: Path) -> Child:
 
 
 def kill(start: Callable[[], Child], scene: Scene, moments: random.Random, *, dense: bool) -> list[str] | None:
-    """Kill a run at a random moment; return the steps that it had told of, None if it had ended."""
+    """Kill a run at a random moment; return the steps that it had reported, None if it had ended."""
     child, steps = start(), list[str]()
     if dense:
         for _, step in child.steps():

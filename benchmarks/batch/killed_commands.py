@@ -31,7 +31,7 @@ from unlearn_cli.runtime import progress
 from unlearn_cli.storage.regular_files import sha256
 
 KILLS = 30  # of each command
-TIMED = 10  # tries after which a run is left alone and timed
+TIMED = 10  # tries after which an undisturbed run is timed
 COMMANDS = {
     "train": ["train", "-m", "manifest.yaml", "-o", "out", "--set", "epochs=4"],
     "train, over an old folder": ["train", "-m", "manifest.yaml", "-o", "out", "--set", "epochs=4", "--overwrite"],

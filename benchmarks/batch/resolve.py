@@ -133,7 +133,7 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def watch(folder: Path, highest: list[int], done: threading.Event) -> None:
-    """Note the most that lies below a folder."""
+    """Note the largest size of a folder."""
     while not done.wait(0.2):
         there = [Path(parent, file) for parent, _, files in os.walk(folder) for file in files]
         highest[0] = max(highest[0], sum(size(path) for path in there))

@@ -29,7 +29,7 @@ data:
 
 
 def write_data(folder: Path) -> None:
-    """Write the first records of both parts, each with an id and a made-up person."""
+    """Write the first records of both parts, each with an id and a synthetic person."""
     for part, prefix in {"train": "train", "test": "t10k"}.items():
         count = RECORDS[part]
         images = read_idx(f"{prefix}-images-idx3-ubyte.gz", 16)[: count * 784].reshape(count, 784)

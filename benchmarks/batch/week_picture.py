@@ -20,7 +20,7 @@ PANELS = {
 
 
 def draw(week: Any, references: Sequence[dict[str, Any]], original: dict[str, Any], path: Path) -> None:
-    """Draw the three accuracies with their 95 % intervals, beside the references retrained after each run."""
+    """Draw the three accuracies with their 95 % intervals, with the references retrained after each run."""
     figure, axes = pyplot.subplots(len(PANELS), 1, figsize=(7, 7.5), sharex=True, layout="constrained")
     for ax, (name, title) in zip(axes, PANELS.items(), strict=True):
         curve(ax, [one[name] for one in week.measured], f"unlearned ({week.method})", "C0", "o")

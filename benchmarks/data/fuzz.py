@@ -3,7 +3,7 @@
 python -m benchmarks.data.fuzz --count 10000      writes results/fuzz.md
 
 Each reader runs in a process of its own with 4 GiB of address space beyond what its imports take; a case may take 20 s.
-"Other" is any exception that is no error of the user's, a warning, a hang, or a file left behind.
+"Other" is any exception that is not a user error, a warning, a hang, or a file left behind.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def _one(name: str, file: str, content: bytes) -> str:
 
 
 def limit_memory() -> None:
-    """Allow BYTES beside what is mapped already: torch alone maps several GiB that it never uses."""
+    """Allow BYTES in addition to what is already mapped: torch maps several GiB that it never uses."""
     import torch  # noqa: F401
 
     pages = int(Path("/proc/self/statm").read_text().split()[0])

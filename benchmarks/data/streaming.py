@@ -2,7 +2,7 @@
 
 python -m benchmarks.data.streaming
 
-10^4, 10^5 and 10^6 made-up samples of 256 numbers in a safetensors file, a memory budget of 1 MiB, so that all are
+10^4, 10^5 and 10^6 synthetic samples of 256 numbers in a safetensors file, a memory budget of 1 MiB, so that all are
 streamed: `evaluate` and one epoch of `finetune` with a perceptron. Writes results/streaming.md: seconds, a sample, and
 the highest anonymous memory of the process and its workers.
 """

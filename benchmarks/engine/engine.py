@@ -7,7 +7,7 @@ what else the machine does meets them alike. Writes results/engine.md (engine_cu
 
 ours    `Batches` of a session (uint8 on the device, normalised and augmented a batch at a time), what `train` does
 bare    the same network, precision and optimizer over tensors that lie ready on the device
-usual   PIL images, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize, a DataLoader with 2 workers (beside a
+usual   PIL images, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize, a DataLoader with 2 workers (with a
         GPU also with 8), fp32, NCHW
 """
 

@@ -1,4 +1,4 @@
-"""How much memory does a command need beside what its method needs anyway? CPU, one process.
+"""How much memory does a command need in addition to what its method needs? CPU, one process.
 
 python -m benchmarks.engine.memory
 

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parents[1] / "results" / "recorded_runs.md"
+from benchmarks.output import write_result
+
 DIGITS = """\
 version: 1
 task: classification
@@ -125,7 +126,7 @@ def main() -> None:
         listed = ", ".join(different[:5]) + (f" and {len(different) - 5} more" if len(different) > 5 else "")
         lines.append(f"| {name} | {old[name]['exit code']} | {len(paths)} | {listed or 'none'} |")
         print(lines[-1])
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_result("recorded_runs.md", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

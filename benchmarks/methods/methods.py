@@ -1,9 +1,9 @@
-"""Every method on every kind of task with default settings, beside the original and retrained references.
+"""Every method on every kind of task with default settings, compared with the original and retrained references.
 
 python -m benchmarks.methods.methods [--device cuda] [task ...] [method ...]
 
 Writes results/methods.md (methods_cuda.md) after each task; what was run before is not run again. With names of tasks
-or methods it makes their rows alone anew. Two commands run at a time, each with one thread, so that seconds compare
+or methods it measures only their rows again. Two commands run at a time, each with one thread, so that seconds compare
 within a task.
 """
 
