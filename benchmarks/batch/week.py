@@ -3,7 +3,7 @@
 python -m benchmarks.batch.week
 
 8,000 records of Fashion-MNIST with synthetic ids and persons; requests for single records, persons and a class, and a
-clock that is set to each night and noon of a week. After every run everything deleted so far is measured, compared with a
+clock that is set to each night and noon of a week. After every run everything deleted so far is compared with a
 network retrained without it. Each method does the same week. Writes results/week.md and results/week.png.
 """
 

@@ -2,7 +2,7 @@
 
 python -m benchmarks.methods.classes
 
-100 synthetic classes of 16x16 images (a smooth pattern per class, noise on top), a ResNet-20 trained on them, and each of
+100 synthetic classes of 16x16 images (a smooth pattern per class, with noise), a ResNet-20 trained on them, and each of
 three methods that forgets 1, 2, 4 and 20 of them. Writes results/classes.md: optimizer steps, samples, wall time and
 its ratio to one class, and what was forgotten and kept. unsir with a fixed learning rate and with its search.
 """
