@@ -22,7 +22,7 @@ from torchvision.models import VisionTransformer
 from benchmarks.cache import HERE
 from benchmarks.engine.billion import memory
 from benchmarks.output import write_result
-from unlearn_cli.models.architectures import build
+from unlearn_cli.models.architectures import build_network
 from unlearn_cli.schema import manifest
 
 MANIFEST = """\
@@ -124,10 +124,11 @@ def write(folder: Path, network: Network, model: str) -> int:
     folder.mkdir(parents=True)
     path = folder / "manifest.yaml"
     path.write_text(MANIFEST.replace("MODEL", model), encoding="utf-8")
-    made = [build(manifest.read(path), 10) for _ in range(2)]
-    for one, name in zip(made, ("original", "subject"), strict=True):
-        save_file(one.state_dict(), folder / f"{name}.safetensors", {"format": "pt"})
-    return sum(parameter.numel() for parameter in made[0].parameters())
+    sections = manifest.read(path)
+    networks = [build_network(sections.model, sections.input.shape, 10) for _ in range(2)]
+    for built, name in zip(networks, ("original", "subject"), strict=True):
+        save_file(built.state_dict(), folder / f"{name}.safetensors", {"format": "pt"})
+    return sum(parameter.numel() for parameter in networks[0].parameters())
 
 
 def run(folder: Path, network: Network, work: Work, variables: dict[str, str] | None = None) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.models.architectures import build
+from unlearn_cli.models.architectures import build_network
 from unlearn_cli.plugins import discovery
 from unlearn_cli.runtime.run import start
 from unlearn_cli.schema.manifest import Manifest
@@ -25,11 +25,19 @@ SHAPES: dict[str, list[list[int]]] = {
 }
 
 
-def described(
-    architecture: str, shape: list[int], *, stem: str | None = None, task: str = "classification", **arguments: Any
-) -> Manifest:
+def build(
+    architecture: str,
+    shape: list[int],
+    num_outputs: int,
+    *,
+    stem: str | None = None,
+    task: str = "classification",
+    **arguments: Any,
+) -> nn.Module:
+    """Build the network of a manifest with this `model` section and input shape."""
     model = {"architecture": architecture, "arguments": arguments, **({"stem": stem} if stem else {})}
-    return Manifest.model_validate({"version": 1, "task": task, "model": model, "input": {"shape": shape}})
+    manifest = Manifest.model_validate({"version": 1, "task": task, "model": model, "input": {"shape": shape}})
+    return build_network(manifest.model, manifest.input.shape, num_outputs)
 
 
 def parameters(model: nn.Module) -> int:
@@ -45,7 +53,7 @@ def test_every_bundled_architecture_has_its_shapes_here() -> None:
 def test_a_bundled_network_gives_one_output_a_class_or_one_number(
     name: str, shape: list[int], task: str, outputs: int
 ) -> None:
-    model = build(described(name, shape, task=task), outputs)
+    model = build(name, shape, outputs, task=task)
     x = torch.randn(2, *shape)
     assert model(x).shape == (2, outputs)
     model.eval()
@@ -67,12 +75,12 @@ def test_a_bundled_network_gives_one_output_a_class_or_one_number(
 def test_the_number_of_parameters_is_the_published_one(
     name: str, shape: list[int], arguments: dict[str, Any], count: int
 ) -> None:
-    assert parameters(build(described(name, shape, **arguments), 10)) == count
+    assert parameters(build(name, shape, 10, **arguments)) == count
 
 
 def test_the_small_image_stem_keeps_32x32_maps_before_the_first_block() -> None:
     for stem, side in ((None, 8), ("cifar", 32)):
-        model = build(described("torchvision/resnet18", [3, 32, 32], stem=stem), 10)
+        model = build("torchvision/resnet18", [3, 32, 32], 10, stem=stem)
         x = torch.randn(2, 3, 32, 32)
         assert model(x).shape == (2, 10)
         before_the_blocks = nn.Sequential(*list(model.children())[:4])  # conv1, bn1, relu, maxpool
@@ -80,18 +88,18 @@ def test_the_small_image_stem_keeps_32x32_maps_before_the_first_block() -> None:
 
 
 def test_the_small_image_stem_takes_grey_images() -> None:
-    model = build(described("torchvision/resnet18", [1, 28, 28], stem="cifar"), 4)
+    model = build("torchvision/resnet18", [1, 28, 28], 4, stem="cifar")
     assert model(torch.randn(2, 1, 28, 28)).shape == (2, 4)
 
 
 @pytest.mark.parametrize("task_outputs", [7, 1])
 def test_a_network_of_torchvision_is_built_by_name(task_outputs: int) -> None:
-    model = build(described("torchvision/mobilenet_v3_small", [3, 32, 32], dropout=0.1), task_outputs)
+    model = build("torchvision/mobilenet_v3_small", [3, 32, 32], task_outputs, dropout=0.1)
     assert model(torch.randn(2, 3, 32, 32)).shape == (2, task_outputs)
 
 
 def test_a_network_with_auxiliary_outputs_gives_its_main_one_while_it_trains() -> None:
-    model = build(described("torchvision/googlenet", [3, 64, 64], init_weights=False), 5).train()
+    model = build("torchvision/googlenet", [3, 64, 64], 5, init_weights=False).train()
     outputs = model(torch.randn(2, 3, 64, 64))
     assert isinstance(outputs, Tensor)
     assert outputs.shape == (2, 5)
@@ -99,20 +107,20 @@ def test_a_network_with_auxiliary_outputs_gives_its_main_one_while_it_trains() -
 
 def test_a_name_that_torchvision_does_not_know_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"no classification model 'resnet81'; did you mean 'resnet18'\?"):
-        build(described("torchvision/resnet81", [3, 32, 32]), 10)
+        build("torchvision/resnet81", [3, 32, 32], 10)
 
 
 @pytest.mark.parametrize("name", ["raft_large", "fcn_resnet50", "fasterrcnn_resnet50_fpn", "r3d_18"])
 def test_networks_for_other_tasks_are_not_offered(name: str) -> None:
     with pytest.raises(UserError, match=f"no classification model '{name}'"):
-        build(described(f"torchvision/{name}", [3, 32, 32]), 10)
+        build(f"torchvision/{name}", [3, 32, 32], 10)
 
 
 def test_arguments_that_do_not_suit_are_told() -> None:
-    with pytest.raises(UserError, match=r"allcnn cannot be built with .*depth=3.*mend model\.arguments"):
-        build(described("allcnn", [1, 8, 8], depth=3), 10)
+    with pytest.raises(UserError, match=r"allcnn cannot be built with .*depth=3.*fix model\.arguments"):
+        build("allcnn", [1, 8, 8], 10, depth=3)
     with pytest.raises(UserError, match="lenet5 cannot be built with"):
-        build(described("lenet5", [5]), 10)
+        build("lenet5", [5], 10)
 
 
 OWN = """\
@@ -138,7 +146,7 @@ def own_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("own_code")
 def test_a_network_of_the_users_own_is_built_with_the_arguments_of_the_manifest() -> None:
-    model = build(described("own_networks:small", [2, 4], num_classes=3, scale=2), 3)
+    model = build("own_networks:small", [2, 4], 3, num_classes=3, scale=2)
     assert model(torch.randn(5, 2, 4)).shape == (5, 3)
 
 
@@ -152,16 +160,14 @@ def test_a_network_of_the_users_own_is_built_with_the_arguments_of_the_manifest(
 )  # fmt: skip
 def test_code_that_is_not_there_or_no_network_is_refused(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        build(described(name, [4], num_classes=3), 3)
+        build(name, [4], 3, num_classes=3)
 
 
 @pytest.mark.parametrize("name", discovery.entries("models"))
 def test_fresh_weights_are_a_function_of_the_seed_and_the_stream(name: str) -> None:
-    manifest = described(name, SHAPES[name][0])
-
     def weights(seed: int, stream: str) -> Tensor:
         with start(device="cpu", seed=seed) as run, run.fresh_weights(stream):
-            model = build(manifest, 4)
+            model = build(name, SHAPES[name][0], 4)
         return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
     first = weights(1, "fresh")
@@ -175,5 +181,5 @@ def test_building_fresh_weights_leaves_the_random_numbers_around_it_alone() -> N
     with start(device="cpu", seed=0) as run:
         before = torch.get_rng_state()
         with run.fresh_weights("fresh"):
-            build(described("mlp", [4]), 2)
+            build("mlp", [4], 2)
         assert torch.equal(torch.get_rng_state(), before)

@@ -14,7 +14,7 @@ from unlearn_cli.evaluation import session
 from unlearn_cli.evaluation.inputs import Opened
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.targets import target_of_checkpoint
-from unlearn_cli.models.architectures import build, try_out
+from unlearn_cli.models.architectures import build_network, check_forward
 
 
 def load_checkpoints(opened: Opened, paths: Mapping[str, Path]) -> dict[str, Checkpoint]:
@@ -44,10 +44,10 @@ def check_network(opened: Opened) -> nn.Module:
 
 
 def _build(opened: Opened) -> nn.Module:
-    num_outputs = opened.dataset.num_outputs
+    manifest, num_outputs = opened.manifest, opened.dataset.num_outputs
     try:
-        network = build(opened.manifest, num_outputs)
-        try_out(network, opened.manifest, num_outputs)
+        network = build_network(manifest.model, manifest.input.shape, num_outputs)
+        check_forward(network, manifest.model.architecture, manifest.input.shape, num_outputs, manifest.task)
     except UserError as error:
         raise UserError(f"{opened.path}: {error}") from None
     return network

@@ -23,7 +23,7 @@ from unlearn_cli.evaluation.inputs import Opened, resume_identity
 from unlearn_cli.evaluation.predict import observe, predict, room_for
 from unlearn_cli.evaluation.targets import agree, is_unknown, own_target
 from unlearn_cli.learning.training import TaskLoss, regression_loss
-from unlearn_cli.models.architectures import build, try_out
+from unlearn_cli.models.architectures import build_network, check_forward
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.run import Run, note
 from unlearn_cli.runtime.run import start as start_run
@@ -111,9 +111,10 @@ class Session:
         """Build the network of the manifest; the first time, see that it takes the manifest's samples."""
         num_outputs = self.opened.dataset.num_outputs
         try:
-            model = build(self.manifest, num_outputs)
+            model = build_network(self.manifest.model, self.manifest.input.shape, num_outputs)
             if self.built is None:
-                try_out(model, self.manifest, num_outputs)
+                section, shape = self.manifest.model, self.manifest.input.shape
+                check_forward(model, section.architecture, shape, num_outputs, self.manifest.task)
         except UserError as error:
             raise UserError(f"{self.opened.path}: {error}") from None
         self.built = Names([name for name, _ in model.named_parameters()], [name for name, _ in model.named_buffers()])

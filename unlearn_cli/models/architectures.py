@@ -1,14 +1,15 @@
-"""From the manifest's `model` section to a network: bundled, torchvision's, or the user's own."""
+"""Builds the network that the manifest's `model` section names: bundled, from torchvision, or the user's own."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.literals import Task
+from unlearn_cli.schema.manifest import Model
 
 ENDINGS = {"SoftmaxBackward0": "softmax", "SigmoidBackward0": "sigmoid", "HardsigmoidBackward0": "sigmoid"}
 VIEWS = (
@@ -29,58 +30,58 @@ VIEWS = (
 )
 
 
-def build(manifest: Manifest, num_outputs: int) -> nn.Module:
-    """Return the network with random weights. The caller has made sure that code of the user's own is allowed.
+def build_network(section: Model, input_shape: Sequence[int], num_outputs: int) -> nn.Module:
+    """Return the network with random weights. The caller has checked that the user's own code is allowed.
 
     Raises:
         UserError: there is no such architecture, or its arguments do not suit it.
     """
-    architecture, arguments = manifest.model.architecture, dict(manifest.model.arguments)
-    shape = tuple(manifest.input.shape)
+    architecture, arguments = section.architecture, dict(section.arguments)
+    shape = tuple(input_shape)
     if architecture.startswith("torchvision/"):
-        model = _torchvision(architecture.partition("/")[2], {"num_classes": num_outputs, **arguments})
-        if manifest.model.stem == "cifar":
-            _small_image_stem(model, shape[0])
+        model = _build_torchvision(architecture.partition("/")[2], {"num_classes": num_outputs, **arguments})
+        if section.stem == "cifar":
+            _replace_stem(model, shape[0])
     elif ":" in architecture:
-        model = _own_code(architecture, arguments)
+        model = _build_own(architecture, arguments)
     else:
         function = getattr(importlib.import_module(f"unlearn_cli.models.{architecture}"), architecture)
         model = _call(function, architecture, {"num_classes": num_outputs, "input_shape": shape, **arguments})
     # Inception and GoogLeNet return a tuple with auxiliary outputs while they train.
-    model.register_forward_hook(_main_output)
+    model.register_forward_hook(_select_main_output)
     return model
 
 
-def try_out(model: nn.Module, manifest: Manifest, num_outputs: int) -> None:
+def check_forward(model: nn.Module, name: str, input_shape: Sequence[int], num_outputs: int, task: Task) -> None:
     """Run one sample of zeros through a network on the CPU, in eval mode, before anything depends on it.
 
     Raises:
-        UserError: it does not take samples of the manifest's shape, gives another number of outputs or numbers that
-            are not floating-point, or ends in a softmax or a sigmoid where logits are expected.
+        UserError: it does not take samples of this shape, returns another number of outputs or numbers that are not
+            floating-point, or ends in a softmax or a sigmoid where logits are expected.
     """
-    shape, name = manifest.input.shape, manifest.model.architecture
     was_training = model.training
     try:
         with torch.enable_grad():  # the graph shows what the outputs come from
-            outputs = model.eval()(torch.zeros(1, *shape))
+            outputs = model.eval()(torch.zeros(1, *input_shape))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        told = f"{name} takes no samples of shape {shape} ({error})"
-        raise UserError(f"model: {told}; mend input.shape or the architecture") from None
+        reason = f"{name} takes no samples of shape {list(input_shape)} ({error})"
+        raise UserError(f"model: {reason}; fix input.shape or the architecture") from None
     model.train(was_training)
-    found = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-    if found != [1, num_outputs]:
-        raise UserError(f"model: {name} returns {found} for one sample; expected {[1, num_outputs]}; mend the model")
+    returned = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+    if returned != [1, num_outputs]:
+        expected = f"expected {[1, num_outputs]}; fix the model"
+        raise UserError(f"model: {name} returns {returned} for one sample; {expected}")
     if not outputs.is_floating_point():
         kind = str(outputs.dtype).removeprefix("torch.")
         raise UserError(f"model: {name} returns numbers of type {kind}; expected floating-point numbers; fix the model")
-    if manifest.task == "classification" and num_outputs > 1:
+    if task == "classification" and num_outputs > 1:
         _refuse_probabilities(outputs, name)
 
 
 def _refuse_probabilities(outputs: Tensor, name: str) -> None:
     """Refuse a network whose last operation is a softmax or a sigmoid; views and copies after it do not count.
 
-    A log-softmax is no fault: softmax(log p) = p, so that log-probabilities are logits.
+    A log-softmax is allowed: softmax(log p) = p, so log-probabilities are logits.
     """
     node = outputs.grad_fn
     while node is not None and node.name().startswith(VIEWS) and len(node.next_functions) == 1:
@@ -93,16 +94,16 @@ def _refuse_probabilities(outputs: Tensor, name: str) -> None:
         )
 
 
-def _torchvision(name: str, arguments: dict[str, Any]) -> nn.Module:
-    from torchvision import models  # seconds: imported only when one of its models is asked for
+def _build_torchvision(name: str, arguments: dict[str, Any]) -> nn.Module:
+    from torchvision import models  # takes seconds: imported only for its own models
 
-    known = models.list_models(module=models)
-    if name not in known:
+    available = models.list_models(module=models)
+    if name not in available:
         raise UserError(
-            f"model.architecture: torchvision has no classification model '{name}'; {did_you_mean(name, known)}"
+            f"model.architecture: torchvision has no classification model '{name}'; {did_you_mean(name, available)}"
         )
     if name in ("googlenet", "inception_v3"):
-        arguments.setdefault("init_weights", True)  # its own default, given to silence its warning
+        arguments.setdefault("init_weights", True)  # its own default; passing it silences a warning
     return _call(models.get_model_builder(name), f"torchvision/{name}", {**arguments, "weights": None})
 
 
@@ -112,26 +113,24 @@ def _call(function: Callable[..., nn.Module], name: str, arguments: dict[str, An
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         given = ", ".join(f"{key}={value}" for key, value in arguments.items() if key != "weights")
         raise UserError(
-            f"model: {name} cannot be built with {given}: {error}; mend model.arguments or input.shape"
+            f"model: {name} cannot be built with {given}: {error}; fix model.arguments or input.shape"
         ) from None
 
 
-def _small_image_stem(model: nn.Module, channels: int) -> None:
-    """Replace the ImageNet stem of a ResNet, which takes 32x32 images down to 8x8 before the first block."""
+def _replace_stem(model: nn.Module, channels: int) -> None:
+    """Replace the ImageNet stem of a ResNet, which reduces 32x32 images to 8x8 before the first block."""
     first = model.get_submodule("conv1")
     assert isinstance(first, nn.Conv2d)
     model.set_submodule("conv1", nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False))
     model.set_submodule("maxpool", nn.Identity())
 
 
-def _own_code(architecture: str, arguments: dict[str, Any]) -> nn.Module:
+def _build_own(architecture: str, arguments: dict[str, Any]) -> nn.Module:
     module, _, name = architecture.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"model.architecture: {architecture}: {error}; set PYTHONPATH to the folder it lies in"
-        ) from None
+        raise UserError(f"model.architecture: {architecture}: {error}; set PYTHONPATH to its folder") from None
     model = _call(function, architecture, arguments)
     if not isinstance(model, nn.Module):
         raise UserError(
@@ -140,5 +139,5 @@ def _own_code(architecture: str, arguments: dict[str, Any]) -> nn.Module:
     return model
 
 
-def _main_output(model: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> Any:
+def _select_main_output(model: nn.Module, inputs: tuple[Tensor, ...], outputs: Any) -> Any:
     return outputs.logits if hasattr(outputs, "logits") else outputs
