@@ -70,7 +70,7 @@ def result(text: str) -> None:
 
 
 @contextmanager
-def captured() -> Iterator[None]:
+def suppress_results() -> Iterator[None]:
     """Inside, results, notes and tables are not printed: a command that runs others shows its own."""
     settings.captured = True
     try:

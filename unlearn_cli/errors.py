@@ -1,13 +1,13 @@
-"""The errors that are not bugs, each with its exit code. (Gates that fail are no errors: their code is in the result.)
+"""The errors that are not bugs, each with its exit code. (Failed gates are not errors: their code is in the result.)
 
 CliError            something the user can act on; printed as one line, never as a traceback
   UserError         2   wrong usage or bad input; nothing was written
-  SelectionError    2   what is to be forgotten does not suit; with other records the same command may work
+  SelectionError    2   the records to forget do not suit; with other records the same command may work
   IntegrityError    6   a digest, the ledger's chain, a lineage or a signature does not match
   ResourceError     7   out of memory, disk full, no such device
-  Interrupted       75  stopped by a signal after saving its state; the same command goes on
+  Interrupted       75  stopped by a signal after saving its state; the same command continues
   Busy              75  another process holds the lock; the same command works once that has ended
-  LostProcess       1   another process of the run has ended, and has said why, or the launcher does
+  LostProcess       1   another process of the run has ended; it or the launcher has printed why
 """
 
 import difflib
@@ -29,7 +29,7 @@ class UserError(CliError):
 
 
 class SelectionError(UserError):
-    """What is to be forgotten does not suit the data, a method or an attack: in a batch its requests are blamed."""
+    """The records to forget do not suit the data, a method or an attack; a batch blames their requests."""
 
 
 class IntegrityError(CliError):
@@ -58,22 +58,22 @@ MOST_SEARCHED = 2**21  # names that are searched for one that differs in spellin
 
 
 @contextmanager
-def filed_under(field: str) -> Iterator[None]:
-    """Put a field of the manifest before what an error inside says: that is where to correct it."""
+def prefix_field(field: str) -> Iterator[None]:
+    """Put a field of the manifest in front of the message of an error inside: the place to correct."""
     try:
         yield
     except UserError as error:
         raise type(error)(f"{field}: {error}") from None
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return 'did you mean X?' when a known name is near, otherwise the list of the known names."""
-    known = sorted(known)
-    near = _alike(name, known) or difflib.get_close_matches(name, known, n=1)
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Return 'did you mean X?' when one of the names is near, otherwise the list of the names."""
+    names = sorted(candidates)
+    near = _spelled_alike(name, names) or difflib.get_close_matches(name, names, n=1)
     if near:
         return _question(name, near[0])
-    more = f", ... ({len(known)} in all)" if len(known) > MOST_NAMES else ""
-    return f"known: {', '.join(known[:MOST_NAMES])}{more}"
+    more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
+    return f"known: {', '.join(names[:MOST_NAMES])}{more}"
 
 
 def nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
@@ -81,7 +81,7 @@ def nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
     first: list[str] = []
     searched = 0
     for chunk in chunks:
-        if near := _alike(name, chunk):
+        if near := _spelled_alike(name, chunk):
             return f"{_question(name, near[0])}; "
         first += chunk[: MOST_COMPARED - len(first)]
         searched += len(chunk)
@@ -91,10 +91,10 @@ def nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
     return f"{_question(name, near[0])}; " if near else ""
 
 
-def _alike(name: str, known: Iterable[str]) -> list[str]:
+def _spelled_alike(name: str, names: Iterable[str]) -> list[str]:
     """Return the names that differ in case, blanks, Unicode form, or in how a number is written."""
     core = _core(name)
-    return [other for other in known if _core(other) == core] if core else []
+    return [other for other in names if _core(other) == core] if core else []
 
 
 def _core(name: str) -> str:
@@ -115,8 +115,8 @@ def _question(name: str, near: str) -> str:
 
 
 @contextmanager
-def resources(folder: Path | None = None) -> Iterator[None]:
-    """Turn 'disk full', 'not allowed' and 'out of memory' into their own exit codes: they are no bugs of ours."""
+def translate_resource_errors(folder: Path | None = None) -> Iterator[None]:
+    """Turn 'disk full', 'not allowed' and 'out of memory' into their own exit codes: they are not bugs."""
     try:
         yield
     except OSError as error:
@@ -124,18 +124,18 @@ def resources(folder: Path | None = None) -> Iterator[None]:
             where = error.filename or folder or "the output"
             raise ResourceError(f"{where}: the disk is full; free some space and run the same command again") from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise UserError(f"{error.filename or folder}: permission denied; choose a place you may use") from None
+            raise UserError(f"{error.filename or folder}: permission denied; choose another") from None
         if error.errno == errno.ENAMETOOLONG:
             raise UserError(f"{error.filename or folder}: the name is too long; choose a shorter one") from None
         raise
     except MemoryError:
         raise ResourceError("out of memory; a smaller --batch-size or a smaller model needs less") from None
     except RuntimeError as error:
-        raise _known(error) from None
+        raise _translate(error) from None
 
 
-def _known(error: RuntimeError) -> Exception:
-    """Return what the user is told in place of torch's error, or the error itself: a bug."""
+def _translate(error: RuntimeError) -> Exception:
+    """Return our own error in place of torch's, or the error itself where it is a bug."""
     if _is_lost_process(error):
         return LostProcess("another process of the run has ended")
     if _is_out_of_memory(error):

@@ -1,9 +1,9 @@
-"""Which of several processes this is, as torchrun and Slurm scripts say it in the environment. No torch."""
+"""Which of several processes this is, from the environment variables of torchrun and Slurm scripts. No torch."""
 
 import os
 import time
 
-GRACE_SECONDS = 5.0  # in which the first process tells the error that all of them met
+GRACE_SECONDS = 5.0  # in which the first process prints the error that all of them met
 
 
 def size() -> int:
@@ -16,7 +16,7 @@ def rank() -> int:
 
 
 def local_rank() -> int:
-    """Return the number of this process among those of its host, which is that of its device."""
+    """Return the number of this process on its host, which is the number of its device."""
     return int(os.environ.get("LOCAL_RANK", "0")) if size() > 1 else 0
 
 
@@ -26,19 +26,19 @@ def local_size() -> int:
 
 
 def is_first() -> bool:
-    """Say whether this is the process that prints and writes."""
+    """Return whether this is the process that prints and writes."""
     return rank() == 0
 
 
 def let_the_others_end() -> None:
-    """Wait before a process ends that has lost another: the launcher is to see that one's end first."""
+    """Wait before this process, which lost another, ends: the launcher must see the end of the other first."""
     time.sleep(GRACE_SECONDS)
 
 
 def let_the_first_end() -> None:
     """Wait before a process other than the first ends with an error: the launcher ends all as soon as one has.
 
-    Whoever is still there afterwards has met an error that the first has not.
+    A process that still runs afterwards has met an error that the first has not.
     """
     if not is_first():
         time.sleep(GRACE_SECONDS)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.attacks.retained import retained
 from unlearn_cli.commands import shadow_run
-from unlearn_cli.commands.shadow import Game, numbers
+from unlearn_cli.commands.shadow import Game, parse_cells
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.inputs import open_inputs
 from unlearn_cli.evaluation.session import Session
@@ -151,11 +151,11 @@ def test_wrong_use_is_refused(runs: Path, original: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("text", ["", "a", "3-", "-3", "5-2", "0-99999", "1.5"])
 def test_cells_that_are_no_numbers_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="--cells"):
-        numbers(text)
+        parse_cells(text)
 
 
 def test_cells_are_numbers_and_ranges() -> None:
-    assert numbers("0-2, 7,2") == [0, 1, 2, 7]
+    assert parse_cells("0-2, 7,2") == [0, 1, 2, 7]
 
 
 def test_too_few_runs_are_told(runs: Path, tmp_path: Path) -> None:

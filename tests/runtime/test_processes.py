@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli.cli.launch import without_nproc
+from unlearn_cli.cli.launch import remove_nproc
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.runtime import devices, processes
 
@@ -201,8 +201,8 @@ def test_gpus_are_one_a_process_and_other_commands_run_alone(monkeypatch: pytest
 
 
 def test_the_launched_do_not_launch() -> None:
-    assert without_nproc(["train", "--nproc", "2", "-o", "x"]) == ["train", "-o", "x"]
-    assert without_nproc(["--nproc=4", "-q"]) == ["-q"]
+    assert remove_nproc(["train", "--nproc", "2", "-o", "x"]) == ["train", "-o", "x"]
+    assert remove_nproc(["--nproc=4", "-q"]) == ["-q"]
 
 
 def test_with_one_process_nothing_is_changed() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.tiny import invoke
 from unlearn_cli.batch import lock
-from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.errors import Busy, UserError
 from unlearn_cli.storage import atomic_files, leftovers, owners
 from unlearn_cli.storage.claims import claim_outputs, lock_path
@@ -151,10 +151,10 @@ def test_the_state_of_other_runs_is_named_in_the_end_and_overwrite_removes_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = keep_state(tmp_path / "out")
-    with output_of(False, tmp_path / "out"):
+    with claim_output(False, tmp_path / "out"):
         pass
     assert f"{state}: state of another run with this --out" in capsys.readouterr().err
-    with output_of(True, tmp_path / "out"):
+    with claim_output(True, tmp_path / "out"):
         pass
     assert list(tmp_path.iterdir()) == []
 

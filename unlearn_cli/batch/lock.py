@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unlearn_cli.errors import Busy, resources
+from unlearn_cli.errors import Busy, translate_resource_errors
 from unlearn_cli.storage import owners
 from unlearn_cli.storage.atomic_files import output_file, tidy_up
 
@@ -29,7 +29,7 @@ def held(path: Path) -> Iterator[None]:
         raise Busy(f"{path}: {_told(holder)} is at this batch; try again when it has ended") from None
     try:
         tidy_up(holder)  # a process that was killed while it wrote the file would leave it half-written
-        with resources(holder), output_file(holder) as new:
+        with translate_resource_errors(holder), output_file(holder) as new:
             new.write_text(f"{owners.new_suffix()}\n", encoding="ascii")
         yield
     finally:

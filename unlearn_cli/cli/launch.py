@@ -37,7 +37,7 @@ def launch(nproc: int, arguments: Sequence[str]) -> int:
         monitor_interval=0.1,
     )
     try:
-        elastic_launch(config, sys.executable)("-m", "unlearn_cli", *without_nproc(arguments))
+        elastic_launch(config, sys.executable)("-m", "unlearn_cli", *remove_nproc(arguments))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode >= 0:
@@ -68,13 +68,13 @@ def _is_pipe(path: str) -> bool:
         return False
 
 
-def without_nproc(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments without `--nproc N` and `--nproc=N`: the launched must not launch."""
-    found: list[str] = []
+def remove_nproc(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments without `--nproc N` and `--nproc=N`: the started processes must not start others."""
+    remaining: list[str] = []
     rest = iter(arguments)
     for argument in rest:
         if argument == "--nproc":
             next(rest, None)
         elif not argument.startswith("--nproc="):
-            found.append(argument)
-    return found
+            remaining.append(argument)
+    return remaining

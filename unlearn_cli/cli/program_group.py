@@ -10,7 +10,7 @@ from typer.exceptions import TyperException
 
 from unlearn_cli import console, ranks
 from unlearn_cli.cli.help_page import CommandGroup
-from unlearn_cli.errors import CliError, LostProcess, UserError, resources
+from unlearn_cli.errors import CliError, LostProcess, UserError, translate_resource_errors
 
 
 class ProgramGroup(CommandGroup):
@@ -50,7 +50,7 @@ def check_working_folder() -> None:
 def errors_in_one_line() -> Iterator[None]:
     """Print an error inside that is not a bug, and end with its exit code."""
     try:
-        with usage_errors(), resources():
+        with usage_errors(), translate_resource_errors():
             yield
     except LostProcess as error:
         ranks.let_the_others_end()

@@ -1,4 +1,4 @@
-"""`unlearn-cli attack`: can somebody who sees the outputs tell the forgotten records from records never seen?"""
+"""`unlearn-cli attack`: can the outputs distinguish the forgotten records from records never seen?"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from unlearn_cli import console, ranks
-from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.result import Result
-from unlearn_cli.commands.shadow import facts
+from unlearn_cli.commands.shadow import describe_data
 from unlearn_cli.data.notices import notices_as_dicts
 from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.evaluation.chosen_attacks import Wanted, applicable, choose
@@ -61,7 +61,7 @@ class AttackOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is going to be run."""
+    """The attacks to run, those that cannot be run, and the records to compare with."""
 
     wanted: list[Wanted]
     skipped: list[Skipped]
@@ -71,14 +71,14 @@ class Plan:
 
 
 def run(options: AttackOptions, run_options: RunOptions) -> Result:
-    """Attack the checkpoint, and the original and references beside it, judge, and write the report if asked for."""
+    """Attack the checkpoint, the original and the references, judge, and write the report if there is a folder."""
     if options.dry_run:
-        return run_claimed(options, run_options)
-    with output_of(run_options.overwrite, options.out, options.junit):
-        return run_claimed(options, run_options)
+        return run_with_claim(options, run_options)
+    with claim_output(run_options.overwrite, options.out, options.junit):
+        return run_with_claim(options, run_options)
 
 
-def run_claimed(options: AttackOptions, run_options: RunOptions) -> Result:
+def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     tier = options.tier or (None if options.attacks else "quick")
     wanted = choose(tier, options.attacks, options.settings)
@@ -89,7 +89,7 @@ def run_claimed(options: AttackOptions, run_options: RunOptions) -> Result:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
     present = opened.manifest.sections | ({"original"} if options.original else set())
     present |= {"reference"} if options.references else set()
-    runs = load_runs(options.shadows, facts(opened)) if options.shadows else None
+    runs = load_runs(options.shadows, describe_data(opened)) if options.shadows else None
     present |= {"shadows"} if runs else set()
     base = plugin.load("attacks", "population")
     suitability.check(base, present, opened.manifest.task, options.manifest)
@@ -100,21 +100,21 @@ def run_claimed(options: AttackOptions, run_options: RunOptions) -> Result:
         console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
     caveats = check_references(options.references, opened)
     planned = Plan(runnable, skipped, holdout, caveats, runs)
-    sizes = sizes_of(opened, planned.holdout) if tier else []
+    sizes = describe_power(opened, planned.holdout) if tier else []
     for line in sizes:
         console.say(line)
     console.say(f"attack: {options.checkpoint.name}; loading torch")
     if options.dry_run:
         from unlearn_cli.commands.network_check import start_checked
 
-        with start_checked(opened, load_all(options, opened)):
+        with start_checked(opened, load_by_role(options, opened)):
             pass
         text, document = split_counts(opened)
-        names = [one.label for one in runnable]
+        names = [planned_attack.label for planned_attack in runnable]
         lines = [
             text,
             f"attacks: {', '.join(names)}",
-            *(f"not run: {one.name}: {one.reason}" for one in skipped),
+            *(f"not run: {attack.name}: {attack.reason}" for attack in skipped),
             *sizes,
         ]
         return Result(
@@ -123,7 +123,7 @@ def run_claimed(options: AttackOptions, run_options: RunOptions) -> Result:
                 "splits": document,
                 "attacks": names,
                 "advice": sizes,
-                "skipped": [one.model_dump() for one in skipped],
+                "skipped": [attack.model_dump() for attack in skipped],
                 "holdout": len(holdout.positions),
                 "notices": notices_as_dicts(opened.dataset.notices),
                 "images_decoded": opened.dataset.images_decoded,
@@ -132,13 +132,12 @@ def run_claimed(options: AttackOptions, run_options: RunOptions) -> Result:
     return carry_out(options, opened, planned, tier)
 
 
-def sizes_of(opened: Opened, holdout: Holdout) -> list[str]:
-    """Return what so many records, and clusters of them, can decide."""
+def describe_power(opened: Opened, holdout: Holdout) -> list[str]:
+    """Return sentences on what this number of records, and of clusters of them, can decide."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
-    of, others = forget.groups, test.groups
     clusters = None
-    if of is not None and others is not None:
-        clusters = len(np.unique(of)), len(np.unique(others[holdout.positions]))
+    if forget.groups is not None and test.groups is not None:
+        clusters = len(np.unique(forget.groups)), len(np.unique(test.groups[holdout.positions]))
     return advice(len(forget), len(holdout.positions), clusters=clusters)
 
 
@@ -174,7 +173,7 @@ def refuse_copies(opened: Opened) -> None:
         )
 
 
-def load_all(options: AttackOptions, opened: Opened) -> "dict[str, Checkpoint]":
+def load_by_role(options: AttackOptions, opened: Opened) -> "dict[str, Checkpoint]":
     """Load the checkpoints by role, each of which must fit the manifest's network and have weights of its own."""
     from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds
 
@@ -192,7 +191,7 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
     from unlearn_cli.reporting import composing
 
     started = composing.format_now()
-    weights = load_all(options, opened)
+    weights = load_by_role(options, opened)
     with start_checked(opened, weights) as current:
         positions = None if planned.holdout.reason else planned.holdout.positions
         evidence = Evidence(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
@@ -208,7 +207,7 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
             original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
             references=composing.describe_references([weights[role] for role in evidence.references()]),
-            inputs=sorted({name for one in planned.wanted for name in one.attack.needs}),
+            inputs=sorted({name for planned_attack in planned.wanted for name in planned_attack.attack.needs}),
             caveats=[
                 *composing.list_caveats(opened, bool(options.references), None),
                 *planned.holdout.caveats,
@@ -218,7 +217,7 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
             ],
         )
         if tier:
-            judge_all(document, evidence, ran, options, tier)
+            add_verdict(document, evidence, ran, options, tier)
     write(document, options, opened, ran.pictures)
     code = exit_code(document.verdict, inconclusive=options.inconclusive, tier=tier, require_tier=options.require_tier)
     if code:
@@ -226,8 +225,8 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
     return Result(attack_text(document), document.model_dump(mode="json"), code, options.out)
 
 
-def judge_all(document: "Report", evidence: "Evidence", ran: Any, options: AttackOptions, tier: str) -> None:
-    """Add gates, verdict and how it came about."""
+def add_verdict(document: "Report", evidence: "Evidence", ran: Any, options: AttackOptions, tier: str) -> None:
+    """Add the gates, the verdict and its reasons to the report."""
     from unlearn_cli.evaluation import attacking
     from unlearn_cli.verdict.judging import judge
 
@@ -240,7 +239,7 @@ def judge_all(document: "Report", evidence: "Evidence", ran: Any, options: Attac
 
 
 def write(document: "Report", options: AttackOptions, opened: Opened, pictures: "dict[str, Picture]") -> None:
-    """Write the report's folder and the file for CI, if they are asked for."""
+    """Write the report's folder and the file for CI, where the options name them."""
     from unlearn_cli.reporting import junit, writing
 
     if not ranks.is_first():

@@ -51,8 +51,8 @@ def show(name: str) -> Result:
         documents.append({"name": name, "kind": "command", "summary": recipe.summary, "description": ""})
         settings.append(describe_settings(plugin.inspect(name, recipe.function, recipe.module)))
     if not documents:
-        known = [*(known for kind in KINDS for known in discovery.entries(kind)), *RECIPES]
-        raise UserError(f"unknown name '{name}'; {did_you_mean(name, known)}; 'unlearn-cli list methods' lists them")
+        names = [*(entry for kind in KINDS for entry in discovery.entries(kind)), *RECIPES]
+        raise UserError(f"unknown name '{name}'; {did_you_mean(name, names)}; 'unlearn-cli list methods' lists them")
     texts = [_describe_in_text(*pair) for pair in zip(documents, settings, strict=True)]
     described = [
         {**document, "settings": [asdict(setting) for setting in own]}

@@ -10,7 +10,7 @@ from unlearn_cli.storage.claims import claim_outputs
 
 
 @contextmanager
-def output_of(overwrite: bool, *outputs: Path | None) -> Iterator[None]:
+def claim_output(overwrite: bool, *outputs: Path | None) -> Iterator[None]:
     """Let no other run write to the same places meanwhile; with `overwrite`, remove what interrupted ones have kept.
 
     Raises:

@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import atomic_files, regular_files
@@ -21,11 +21,11 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
     Raises:
         UserError: it is not a plain state dict; nothing in it is ever executed.
     """
-    with output_of(overwrite, out):
-        return run_claimed(source, out, overwrite)
+    with claim_output(overwrite, out):
+        return run_with_claim(source, out, overwrite)
 
 
-def run_claimed(source: Path, out: Path, overwrite: bool) -> Result:
+def run_with_claim(source: Path, out: Path, overwrite: bool) -> Result:
     """Do the work, while no other run writes to the same place."""
     regular_files.require_regular_file(source)
     if out.suffix != ".safetensors":
@@ -59,7 +59,7 @@ def read(source: Path) -> Any:
             warnings.simplefilter("ignore")  # torch warns in several lines; what it cannot read is told in one
             return torch.load(source, map_location="cpu", weights_only=True)
     except (MemoryError, OSError):
-        raise  # these are told by `errors.resources`: they say nothing about the file
+        raise  # these are told by `errors.translate_resource_errors`: they say nothing about the file
     except Exception:
         # The one broad `except`: torch's reader does what the bytes of the file say, and a broken file has made it
         # raise IndexError, TypeError, struct.error, AssertionError and more. Its own message advises to run the code.
@@ -75,7 +75,7 @@ def state_dict(content: Any, source: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, or one of its tensors is of a kind that safetensors does not hold.
     """
-    content = _unwrapped(content)
+    content = _unwrap(content)
     if not isinstance(content, dict) or not content or not all(map(_is_entry, content.keys(), content.values())):
         raise UserError(f"{source}: holds no state dict of plain tensors; save model.state_dict() and convert that")
     for name, tensor in content.items():
@@ -87,7 +87,7 @@ def state_dict(content: Any, source: Path) -> dict[str, Any]:
     return content
 
 
-def _unwrapped(content: Any) -> Any:
+def _unwrap(content: Any) -> Any:
     for _ in range(MOST_WRAPPERS):
         inner = [content[key] for key in WRAPPERS if isinstance(content, dict) and isinstance(content.get(key), dict)]
         if not inner:
@@ -113,4 +113,4 @@ def _unusual_kind(tensor: Any) -> str | None:
         "meta": tensor.is_meta,
         "complex": tensor.is_complex(),
     }
-    return next((kind for kind, found in kinds.items() if found), None)
+    return next((kind for kind, applies in kinds.items() if applies), None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unlearn_cli import console
-from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import CliError
 from unlearn_cli.plugins.run_options import RunOptions
@@ -67,11 +67,11 @@ class StepError(CliError):
 
 def run(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int]) -> Result:
     """Write the manifest, run the commands in order, and summarize the results; `execute` runs one command line."""
-    with output_of(run_options.overwrite, out):
-        return run_claimed(out, run_options, execute)
+    with claim_output(run_options.overwrite, out):
+        return run_with_claim(out, run_options, execute)
 
 
-def run_claimed(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int]) -> Result:
+def run_with_claim(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int]) -> Result:
     """Do the work, while no other run writes to the same place."""
     atomic_files.check_output(out, run_options.overwrite)
     flags = ["--device", run_options.device, "--seed", str(run_options.seed)]
@@ -86,7 +86,7 @@ def run_claimed(out: Path, run_options: RunOptions, execute: Callable[[list[str]
         with contextlib.chdir(folder):
             for number, (title, step) in enumerate(STEPS.items(), 1):
                 console.show(f"\n[{number}/{len(STEPS)}] {title}\n$ unlearn-cli {step}")
-                with console.captured():
+                with console.suppress_results():
                     code = execute([*shlex.split(step), *flags])
                 if code not in (0, 3, 4):  # the summary shows gates and verdicts
                     raise StepError(code, f"demo: 'unlearn-cli {step}' ended with exit code {code}; nothing was kept")

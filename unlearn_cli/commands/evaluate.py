@@ -1,4 +1,4 @@
-"""`unlearn-cli evaluate`: metrics of a checkpoint on every split, beside the original and references, and gates."""
+"""`unlearn-cli evaluate`: metrics of a checkpoint on every split, next to the original and references; gates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearn_cli import console, ranks
-from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
@@ -40,21 +40,21 @@ class EvaluateOptions:
     dry_run: bool = False
 
     @property
-    def given(self) -> set[str]:
-        """Which of the things that metrics may need come from the command line."""
-        costs = {"cost"} if cost_is_known(self.checkpoint) else set()
+    def available_inputs(self) -> set[str]:
+        """The inputs of metrics that come from the command line."""
+        costs = {"cost"} if has_cost_report(self.checkpoint) else set()
         return costs | ({"original"} if self.original else set()) | ({"reference"} if self.references else set())
 
 
 def run(options: EvaluateOptions, run_options: RunOptions) -> Result:
     """Measure, judge, and write the report if a folder is given."""
     if options.dry_run:
-        return run_claimed(options, run_options)
-    with output_of(run_options.overwrite, options.out, options.junit):
-        return run_claimed(options, run_options)
+        return run_with_claim(options, run_options)
+    with claim_output(run_options.overwrite, options.out, options.junit):
+        return run_with_claim(options, run_options)
 
 
-def run_claimed(options: EvaluateOptions, run_options: RunOptions) -> Result:
+def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
@@ -66,14 +66,14 @@ def run_claimed(options: EvaluateOptions, run_options: RunOptions) -> Result:
         check_requirement(condition, opened.manifest.task)
     conditions = [*opened.manifest.gates, *options.require]
     judged = [parse_gate(condition, opened.manifest.task).metric for condition in conditions]
-    names = chosen_metrics(options, opened, judged)
+    names = choose_metrics(options, opened, judged)
     references = check_references(options.references, opened)
     copies = find_copies(opened)
     console.say(f"evaluate: {options.checkpoint.name}; loading torch")
     if options.dry_run:
         from unlearn_cli.commands.network_check import start_checked
 
-        with start_checked(opened, load_all(options, opened)):
+        with start_checked(opened, load_by_role(options, opened)):
             pass
         text, document = split_counts(opened)
         return Result(
@@ -98,54 +98,55 @@ def check_requirement(condition: str, task: str) -> None:
         raise UserError(f"--require: {error}") from None
 
 
-def cost_is_known(checkpoint: Path) -> bool:
-    """Say whether a report lies beside a checkpoint, with what making it cost."""
+def has_cost_report(checkpoint: Path) -> bool:
+    """Return whether there is a report next to a checkpoint, which says what it cost to make."""
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     return (folder / "report.json").is_file()
 
 
-def chosen_metrics(options: EvaluateOptions, opened: Opened, judged: Sequence[str]) -> list[str]:
-    """Return the metrics asked for, or those of the task that the inputs suffice for, and those of the gates.
+def choose_metrics(options: EvaluateOptions, opened: Opened, judged: Sequence[str]) -> list[str]:
+    """Return the requested metrics, or those of the task whose inputs are available, and those of the gates.
 
     Raises:
         UserError: there is no metric of that name for the task, or what it needs is not given; or a setting is wrong.
     """
-    task, present = opened.manifest.task, opened.manifest.sections | options.given
+    task, present = opened.manifest.task, opened.manifest.sections | options.available_inputs
     for name in options.metrics:
         if name not in discovery.entries("metrics"):
             raise UserError(f"--metric: unknown metric '{name}'; {did_you_mean(name, discovery.entries('metrics'))}")
         if name not in discovery.metrics_of(task):
             defined = ", ".join(discovery.metrics_of(task))
             raise UserError(f"--metric: '{name}' is not defined for {task}; defined are {defined}")
-    wanted = dict.fromkeys([*(options.metrics or discovery.default_metrics(task)), *judged])
-    names = computable(list(wanted), present, options.metrics)
+    candidates = dict.fromkeys([*(options.metrics or discovery.default_metrics(task)), *judged])
+    names = select_computable(list(candidates), present, options.metrics)
     check_settings(options.settings, names)
     return names
 
 
-def computable(names: Sequence[str], present: set[str], asked: Sequence[str]) -> list[str]:
-    """Return those of the metrics whose inputs are there.
+def select_computable(names: Sequence[str], present: set[str], requested: Sequence[str]) -> list[str]:
+    """Return those of the metrics whose inputs are available.
 
     Raises:
-        UserError: one that was asked for lacks an input.
+        UserError: a requested metric lacks an input.
     """
-    found = []
+    computable = []
     for name in names:
         lacking = sorted(plugin.load("metrics", name).sections - present)
-        if lacking and name in asked:
-            raise UserError(f"--metric {name}: needs {' and '.join(_told(section) for section in lacking)}")
+        if lacking and name in requested:
+            raise UserError(f"--metric {name}: needs {' and '.join(_describe_input(section) for section in lacking)}")
         if not lacking:
-            found.append(name)
-    return found
+            computable.append(name)
+    return computable
 
 
-def _told(section: str) -> str:
-    told = {
+def _describe_input(section: str) -> str:
+    """Say where an input comes from."""
+    sources = {
         "original": "the original (--original)",
         "reference": "a reference (--reference)",
-        "cost": "the reports that 'unlearn' and 'train' wrote beside the checkpoints",
+        "cost": "the reports that 'unlearn' and 'train' wrote next to the checkpoints",
     }
-    return told.get(section, f"the manifest's '{section}'")
+    return sources.get(section, f"the manifest's '{section}'")
 
 
 def check_settings(assignments: Sequence[str], names: Sequence[str]) -> None:
@@ -154,19 +155,22 @@ def check_settings(assignments: Sequence[str], names: Sequence[str]) -> None:
     Raises:
         UserError: with the nearest name, or what is expected.
     """
-    found = [plugin.load("metrics", name) for name in names]
-    known = sorted({field for metric in found for field in metric.settings.model_fields})
+    loaded = [plugin.load("metrics", name) for name in names]
+    setting_names = sorted({field for metric in loaded for field in metric.settings.model_fields})
     for assignment in assignments:
         field = assignment.partition("=")[0].strip()
-        if field not in known:
-            hint = did_you_mean(field, known) if known else "they have none"
-            raise UserError(f"--set {assignment}: no metric that is computed has a setting '{field}'; {hint}")
-        for metric in found:
+        if field not in setting_names:
+            hint = did_you_mean(field, setting_names) if setting_names else "they have none"
+            raise UserError(
+                f"--set {assignment}: no metric that is computed has a setting '{field}'; {hint}; "
+                "'unlearn-cli show METRIC' lists the settings of one"
+            )
+        for metric in loaded:
             if field in metric.settings.model_fields:
                 plugin.complete_settings(metric, None, [assignment])
 
 
-def load_all(options: EvaluateOptions, opened: Opened) -> "dict[str, Checkpoint]":
+def load_by_role(options: EvaluateOptions, opened: Opened) -> "dict[str, Checkpoint]":
     """Load the checkpoints by role, each of which must fit the manifest's network."""
     from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds
 
@@ -189,7 +193,7 @@ def carry_out(
     from unlearn_cli.reporting import composing, junit, writing
 
     started = composing.format_now()
-    weights = load_all(options, opened)
+    weights = load_by_role(options, opened)
     others = [weights[reference_role(number)] for number in range(len(options.references))]
     with start_checked(opened, weights) as current:
         evidence = Evidence(current, weights, holdout=measuring.holdout(opened))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlearn_cli import console
-from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.result import Result
 from unlearn_cli.data.labels import find_class_numbers
 from unlearn_cli.errors import UserError
@@ -30,11 +30,11 @@ class NoiseOptions:
 
 def run(options: NoiseOptions, run_options: RunOptions) -> Result:
     """Learn the noise; write it as safetensors, with a picture of it beside."""
-    with output_of(run_options.overwrite, options.out):
-        return run_claimed(options, run_options)
+    with claim_output(run_options.overwrite, options.out):
+        return run_with_claim(options, run_options)
 
 
-def run_claimed(options: NoiseOptions, run_options: RunOptions) -> Result:
+def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     learner = plugin.inspect("noise", "learn_noise", "unlearn_cli.learning.noise")
     settings = plugin.complete_settings(learner, options.settings.config, options.settings.assignments)

@@ -45,7 +45,7 @@ class ShadowOptions:
 
 def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     """Do the runs asked for that are not done yet."""
-    wanted = numbers(options.cells)
+    cells = parse_cells(options.cells)
     method = plugin.load("methods", options.method)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
@@ -55,11 +55,11 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     suitability.check(plugin.load("attacks", "population"), described.sections, described.task, options.manifest)
     opened = open_described(described, options.manifest, run_options, decode=options.dry_run)
     suitability.check_selection(method, opened.dataset.forget_classes, described.sections, options.manifest)
-    game = prepared(opened, method, settings, recipe, training, options)
-    plan = {**facts(opened), **recipe_of(game, options.canaries)}
+    game = prepare_game(opened, method, settings, recipe, training, options)
+    plan = {**describe_data(opened), **recipe_of(game, options.canaries)}
     shadows.check_plan(options.folder, plan)
-    missing = [number for number in wanted if not shadows.cell_path(options.folder, number).is_file()]
-    for line in told(game, len(wanted), len(missing)):
+    missing = [number for number in cells if not shadows.cell_path(options.folder, number).is_file()]
+    for line in describe_cost(game, len(cells), len(missing)):
         console.say(line)
     if options.dry_run:
         check_with_torch(opened)
@@ -67,28 +67,28 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
         carry_out(game, options.folder, plan, missing)
     done = len(list(options.folder.glob("cell-*.safetensors")))
     runs = pluralize(done, "run")
-    return Result(f"{runs} in {options.folder}", {"folder": str(options.folder), "runs": done, "cells": wanted})
+    return Result(f"{runs} in {options.folder}", {"folder": str(options.folder), "runs": done, "cells": cells})
 
 
-def numbers(text: str) -> list[int]:
+def parse_cells(text: str) -> list[int]:
     """Read `0-31`, `7` or `0-3,8`.
 
     Raises:
         UserError: it is none of these, or more than anybody runs.
     """
-    found: list[int] = []
+    numbers: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
         if match is None:
             raise UserError(f"--cells {text}: expected numbers and ranges, such as 0-31 or 0-3,8")
         first, last = int(match[1]), int(match[2] or match[1])
-        found += range(first, last + 1)
-    if not found or max(found) >= MOST:
+        numbers += range(first, last + 1)
+    if not numbers or max(numbers) >= MOST:
         raise UserError(f"--cells {text}: expected numbers from 0 to {MOST - 1}, smaller ones first")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(numbers))
 
 
-def prepared(
+def prepare_game(
     opened: Opened, method: Plugin, settings: BaseModel, recipe: Plugin, training: BaseModel, options: ShadowOptions
 ) -> Game:
     """Choose the audited records: all of forget, the canaries among them, and a sample of retain.
@@ -101,22 +101,22 @@ def prepared(
         raise UserError("--canaries: are records with a wrong class; a regression has none")
     forget = dataset.split("forget")
     mask, labels = shadows.draw_canaries(opened.common.seed, share, forget.labels, dataset.num_outputs)
-    audited, sample = replace(forget, labels=labels), sample_of_retain(opened, options.retained)
+    audited, sample = replace(forget, labels=labels), draw_retained_sample(opened, options.retained)
     return Game(opened, method, settings, recipe, training, audited, mask, sample)
 
 
-def sample_of_retain(opened: Opened, asked: int | None) -> np.ndarray:
+def draw_retained_sample(opened: Opened, requested: int | None) -> np.ndarray:
     n = len(opened.dataset.split("retain"))
-    count = min(MOST_RETAINED, n // 10) if asked is None else asked
+    count = min(MOST_RETAINED, n // 10) if requested is None else requested
     if count > n // 2:
         raise UserError(f"--retained {count}: is more than half of the {n} records of retain; the rest is trained on")
     return shadows.draw_retained_sample(opened.common.seed, count, n)
 
 
-def facts(opened: Opened) -> dict[str, Any]:
+def describe_data(opened: Opened) -> dict[str, Any]:
     """Return by what `attack` recognises runs as those of its manifest and data."""
-    found = sha256("".join(content_digest(opened.dataset.split(name)) for name in ("forget", "retain")).encode())
-    return {"architecture": opened.manifest.model.model_dump(mode="json"), "data": found.hexdigest()}
+    digest = sha256("".join(content_digest(opened.dataset.split(name)) for name in ("forget", "retain")).encode())
+    return {"architecture": opened.manifest.model.model_dump(mode="json"), "data": digest.hexdigest()}
 
 
 def recipe_of(game: Game, share: float) -> dict[str, Any]:
@@ -135,15 +135,16 @@ def recipe_of(game: Game, share: float) -> dict[str, Any]:
     }
 
 
-def told(game: Game, wanted: int, missing: int) -> list[str]:
-    """Say before an expensive run what it costs and what so many runs can decide."""
+def describe_cost(game: Game, num_cells: int, missing: int) -> list[str]:
+    """Return sentences on what the runs cost, and what this number of runs can decide."""
     n = len(game.audited)
-    beside = f" and {len(game.retained)} of retain" if len(game.retained) else ""
+    pairs = num_cells * n // 2
+    retained = f" and {len(game.retained)} of retain" if len(game.retained) else ""
     return [
-        f"shadow: {missing} of {pluralize(wanted, 'run')} to do, each two trainings and one {game.method.name}, "
-        f"on {n} records{beside}",
-        *advice(wanted * n // 2, wanted * n // 2),
-        f"a true-positive rate at FPR 0.1 % needs 1000 pairs of run and record, better 10000; here {wanted * n // 2}",
+        f"shadow: {missing} of {pluralize(num_cells, 'run')} to do, each two trainings and one {game.method.name}, "
+        f"on {n} records{retained}",
+        *advice(pairs, pairs),
+        f"a true-positive rate at FPR 0.1 % needs 1000 pairs of run and record, better 10000; here {pairs}",
     ]
 
 
@@ -171,13 +172,13 @@ def carry_out(game: Game, folder: Path, plan: dict[str, Any], missing: list[int]
                 if not shadows.cell_path(folder, number).is_file():
                     write_cell(game, folder, number)
         except Timeout:
-            console.say(f"run {number}: another process is at it")
+            console.say(f"run {number}: another process is doing it")
         else:
             (folder / f".cell-{number:05d}.lock").unlink(missing_ok=True)
 
 
 def write_cell(game: Game, folder: Path, number: int) -> None:
-    """Play one run and write what the networks said; half a file is never seen."""
+    """Do one run and write the outputs of its networks; a file is complete or absent."""
     from unlearn_cli.commands.shadow_run import play
     from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 

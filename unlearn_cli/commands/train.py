@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unlearn_cli import console
-from unlearn_cli.commands.claiming import output_of
+from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.plan import plan_training
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
@@ -48,12 +48,12 @@ class TrainOptions:
 def run(options: TrainOptions, run_options: RunOptions) -> Result:
     """Train, measure, and write checkpoint and report together."""
     if options.dry_run:
-        return run_claimed(options, run_options)
-    with output_of(run_options.overwrite, options.out):
-        return run_claimed(options, run_options)
+        return run_with_claim(options, run_options)
+    with claim_output(run_options.overwrite, options.out):
+        return run_with_claim(options, run_options)
 
 
-def run_claimed(options: TrainOptions, run_options: RunOptions) -> Result:
+def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     settings = plugin.complete_settings(recipe, options.settings.config, options.settings.assignments)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from unlearn_cli import console
-from unlearn_cli.commands.claiming import output_of
-from unlearn_cli.commands.evaluate import computable
+from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.evaluate import select_computable
 from unlearn_cli.commands.plan import plan
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
@@ -65,12 +65,12 @@ class UnlearnOptions:
 def run(options: UnlearnOptions, run_options: RunOptions) -> Result:
     """Check all that can be checked, unlearn, measure before and after, and write checkpoint and report together."""
     if options.dry_run:
-        return run_claimed(options, run_options)
-    with output_of(run_options.overwrite, options.out):
-        return run_claimed(options, run_options)
+        return run_with_claim(options, run_options)
+    with claim_output(run_options.overwrite, options.out):
+        return run_with_claim(options, run_options)
 
 
-def run_claimed(options: UnlearnOptions, run_options: RunOptions) -> Result:
+def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     method = plugin.load("methods", options.method)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
@@ -112,9 +112,9 @@ def carry_out(
     from unlearn_cli.reporting import composing, writing
     from unlearn_cli.runtime.output import output_folder
 
-    names = measured_metrics(opened, bool(options.references))
+    names = choose_metrics(opened, bool(options.references))
     started = composing.format_now()
-    weights, *others = load_all(options, opened)
+    weights, *others = load_all_checkpoints(options, opened)
     noise = regular_files.sha256(options.noise) if options.noise else None
     key = resume_key(opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise)
     partial = partial_folder(options.out, key)
@@ -124,13 +124,13 @@ def carry_out(
         output_folder(options.out, overwrite=opened.common.overwrite) as folder,
     ):
         evaluated = options.evaluate and bool(opened.dataset.splits)
-        model, given, before = unlearned(current, options, method, settings, weights, evaluated)
+        model, given, before = run_method(current, options, method, settings, weights, evaluated)
         gc.collect()  # what the method worked with is large, and a divided network is full of cycles
         lineage = {
             "method": method.name,
             "parent": weights.tensor_digest,
             **lineage_of(opened),
-            **retrained_on(method, opened),
+            **describe_training(method, opened),
             "settings": settings_digest(settings),
             "seed": str(current.run.seed),
             "version": VERSION,
@@ -144,14 +144,14 @@ def carry_out(
             "subject": checkpoint.load(path),
             **{reference_role(number): other for number, other in enumerate(others)},
         }
-        found = measuring.measured(current, roles, before, names) if evaluated else {}
+        measurements = measuring.measured(current, roles, before, names) if evaluated else {}
         document = composing.compose_report(
             current,
             "unlearn",
             started,
             method=method.name,
             inputs=given,
-            **found,
+            **measurements,
             settings=settings.model_dump(mode="json"),
             found=current.run.chosen_settings,
             subject=composing.describe_checkpoint(roles["subject"], "subject"),
@@ -171,15 +171,15 @@ def check_with_torch(options: UnlearnOptions, opened: Opened, method: Plugin) ->
     """Make the checks of a run that need torch: of the network, its checkpoints, the device and the noise."""
     from unlearn_cli.evaluation import session
 
-    weights = load_all(options, opened)[0]
+    weights = load_all_checkpoints(options, opened)[0]
     scale = targets.target_of_checkpoint(opened, weights.metadata, options.checkpoint)
     with session.start(opened, target=scale) as current:
         load_original(current, options, method, weights)
         if options.noise:
-            given_noise(options.noise, tuple(opened.manifest.input.shape), opened.dataset.forget_classes)
+            read_noise(options.noise, tuple(opened.manifest.input.shape), opened.dataset.forget_classes)
 
 
-def load_all(options: UnlearnOptions, opened: Opened) -> "list[Checkpoint]":
+def load_all_checkpoints(options: UnlearnOptions, opened: Opened) -> "list[Checkpoint]":
     """Load the checkpoint and the references, each of which must fit the manifest's network."""
     from unlearn_cli.commands.network_check import load_checkpoints
 
@@ -195,7 +195,7 @@ def load_original(current: "Session", options: UnlearnOptions, method: Plugin, w
     return original
 
 
-def unlearned(
+def run_method(
     current: "Session",
     options: UnlearnOptions,
     method: Plugin,
@@ -214,7 +214,7 @@ def unlearned(
     if "original" not in method.needs:
         original = None
         gc.collect()  # as below
-    inputs = gather(current, method, weights, original, options.noise)
+    inputs = make_inputs(current, method, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
     with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
         model = method.call(inputs, settings)
@@ -222,7 +222,7 @@ def unlearned(
     return model, sorted(inputs), before
 
 
-def retrained_on(method: Plugin, opened: Opened) -> dict[str, str]:
+def describe_training(method: Plugin, opened: Opened) -> dict[str, str]:
     """Return what shows that a reference made by `retrain` saw only retain: it begins with new weights."""
     return {"trained_on": content_digest(opened.dataset.split("retain"))} if method.name == "retrain" else {}
 
@@ -231,15 +231,15 @@ CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to tell the forgotten 
 NETWORKS = ("model", "original", "fresh", "incompetent_teacher")
 
 
-def measured_metrics(opened: Opened, with_references: bool) -> list[str]:
+def choose_metrics(opened: Opened, with_references: bool) -> list[str]:
     """Return the metrics that the inputs suffice for: those of the task, and those of the gates."""
     task, given = opened.manifest.task, {"original", *(["reference"] if with_references else [])}
     judged = [parse_gate(condition, task).metric for condition in opened.manifest.gates]
     names = list(dict.fromkeys([*discovery.default_metrics(task), *judged]))
-    return computable(names, opened.manifest.sections | given, ())
+    return select_computable(names, opened.manifest.sections | given, ())
 
 
-def gather(
+def make_inputs(
     current: "Session", method: Plugin, weights: "Checkpoint", original: Any, noise: Path | None
 ) -> dict[str, Any]:
     """Make the inputs that the method asks for, and no other: what it did not ask for it cannot touch."""
@@ -262,7 +262,7 @@ def gather(
         "num_classes": lambda: dataset.num_outputs,
         "input_shape": lambda: shape,
         "task_loss": current.task_loss,
-        "noise": lambda: given_noise(noise, shape, dataset.forget_classes) if noise else None,
+        "noise": lambda: read_noise(noise, shape, dataset.forget_classes) if noise else None,
     }
     names = [*method.needs, *(method.optional if noise else ())]
     inputs = {name: makers[name]() for name in names}
@@ -272,7 +272,7 @@ def gather(
     return inputs
 
 
-def given_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -> "Noise":
+def read_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -> "Noise":
     """Read the noise of --noise.
 
     Raises:
@@ -284,6 +284,6 @@ def given_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -
     if noise.kind != "maximize":
         raise UserError(f"{path}: is noise of kind {noise.kind}; forgetting needs 'unlearn-cli noise --kind maximize'")
     if sorted(noise.classes) != classes:
-        what = f"is noise for the classes {noise.classes}, but 'forget' selects {classes}"
-        raise UserError(f"{path}: {what}; make new noise")
+        mismatch = f"is noise for the classes {noise.classes}, but 'forget' selects {classes}"
+        raise UserError(f"{path}: {mismatch}; make new noise")
     return noise

@@ -12,7 +12,7 @@ from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.labels import Classes, find_class_numbers
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, to_strings
-from unlearn_cli.errors import SelectionError, UserError, filed_under, nearest
+from unlearn_cli.errors import SelectionError, UserError, nearest, prefix_field
 from unlearn_cli.schema.forget import Expect, Forget, IdsFile, RandomFraction
 from unlearn_cli.schema.sources import Condition
 from unlearn_cli.schema.spelling import text_of
@@ -32,7 +32,7 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
     if ids:
         mask |= _by_ids(ids, records, set(map(str, forget.ids)))
     if forget.groups:
-        with filed_under("forget.groups"):
+        with prefix_field("forget.groups"):
             mask |= _by_group(forget.groups.column, forget.groups.values, records)
     if forget.fraction:
         mask |= _by_share(forget.fraction, len(records))
@@ -49,7 +49,7 @@ def select_by_content(forget: Forget, records: Records, labels: np.ndarray, clas
     mask = np.isin(labels, chosen) if chosen else np.zeros(len(records), dtype=bool)
     if not forget.where:
         return mask
-    with filed_under("forget.where"):
+    with prefix_field("forget.where"):
         return mask | records.where(forget.where)
 
 

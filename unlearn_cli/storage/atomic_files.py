@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from unlearn_cli import console, ranks
-from unlearn_cli.errors import UserError, resources
+from unlearn_cli.errors import UserError, translate_resource_errors
 from unlearn_cli.storage import owners
 
 REPORT_KEYS = {"schema_version", "tool_version"}  # what every report.json of ours has
@@ -113,7 +113,7 @@ def new_folder(folder: Path, *, flush: bool = True, replace: bool = True, ending
     Unless it may `replace` it, a folder that has appeared meanwhile stays. Without `flush` a power cut may leave files
     in it whose bytes are lost, as long as the caller has not flushed them.
     """
-    with resources(folder):
+    with translate_resource_errors(folder):
         new = name_new_folder(folder, ending or owners.new_suffix())
         new.mkdir()
         try:
@@ -206,7 +206,7 @@ def output_file(path: Path, *, replace: bool = True, mode: int = 0o666) -> Itera
 
     Unless it may `replace` it, a file that has appeared meanwhile stays.
     """
-    with resources(path):
+    with translate_resource_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = _sibling(path, f"new-{owners.new_suffix()}")
         try:

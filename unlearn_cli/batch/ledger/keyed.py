@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.errors import IntegrityError, UserError, resources
+from unlearn_cli.errors import IntegrityError, UserError, translate_resource_errors
 from unlearn_cli.storage import owners
 from unlearn_cli.storage.atomic_files import fsync, output_file
 
@@ -29,7 +29,7 @@ def read_or_create_key(path: Path, ledger: Path) -> bytes:
         IntegrityError: the file holds no key, or it is missing although there is a ledger.
     """
     if not path.exists() and not ledger.exists():
-        with resources(path):
+        with translate_resource_errors(path):
             _create_key(path)
     return read_key(path)
 

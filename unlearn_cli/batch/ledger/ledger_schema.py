@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unlearn_cli.batch.ledger.chain import START
-from unlearn_cli.errors import Busy, CliError, IntegrityError, ResourceError, UserError, resources
+from unlearn_cli.errors import Busy, CliError, IntegrityError, ResourceError, UserError, translate_resource_errors
 
 APPLICATION_ID, SCHEMA_VERSION = 0x756E6C64, 2  # 'unld', in the file's header; version of the tables
 UNKEYED_VERSION = 1  # version whose chain has no key
@@ -127,7 +127,7 @@ def find_damage(connection: sqlite3.Connection) -> list[str]:
 def translate_sqlite_errors(path: Path) -> Iterator[None]:
     """Raise SQLite's errors that are not bugs (busy, disk full, read-only, damaged) as errors with an exit code."""
     try:
-        with resources(path):
+        with translate_resource_errors(path):
             yield
     except sqlite3.Error as error:
         raise _to_cli_error(error, path) from None

@@ -23,7 +23,7 @@ from unlearn_cli.batch.requests.deletion_request import Request, RequestEntry
 from unlearn_cli.batch.requests.filing import REASON, move_file
 from unlearn_cli.batch.requests.request_files import READERS, printable_name, read_request_file
 from unlearn_cli.batch.settings.deletion import DeletionSettings
-from unlearn_cli.errors import UserError, resources
+from unlearn_cli.errors import UserError, translate_resource_errors
 
 MAX_FILES = 10_000  # the newest files wait for the next run
 DONE, SET_ASIDE = "done", "set_aside"
@@ -56,7 +56,7 @@ def read(folder: Path, key: bytes) -> list[InboxFile]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; create it, requests are put there")
-    with resources(folder):
+    with translate_resource_errors(folder):
         oldest = sorted(_list_complete(folder))[:MAX_FILES]
         return [file for path in sorted(path for _, path in oldest) if (file := _read_stable(path, key))]
 
@@ -177,7 +177,7 @@ def move_ended(folder: Path, files: list[InboxFile], state: LedgerState) -> list
     At the start of a run this completes the moves of a killed run: every step can be repeated.
     """
     moved = []
-    with resources(folder):
+    with translate_resource_errors(folder):
         for file in files:
             outcomes = [_find_outcome(state, file, entry) for entry in file.entries]
             if None in outcomes or not _is_unchanged(file):
@@ -228,7 +228,7 @@ def _format_outcomes(file: InboxFile, outcomes: list[str | None]) -> str:
 def restore(folder: Path, key: bytes, ids: Iterable[str]) -> list[str]:
     """Move the files with these requests back into the inbox; return the ids of which no file exists any more."""
     missing = set(ids)
-    with resources(folder):
+    with translate_resource_errors(folder):
         for subfolder in (folder / DONE, folder / SET_ASIDE):
             for file in read(subfolder, key) if subfolder.is_dir() else ():
                 contained = {entry.id for entry in file.entries if entry.content} & missing

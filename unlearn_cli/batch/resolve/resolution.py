@@ -12,7 +12,7 @@ from unlearn_cli.batch.resolve.record_table import RecordTable
 from unlearn_cli.batch.resolve.request_selections import Selection
 from unlearn_cli.batch.resolve.source_connection import NAME, connect_to_source, open_table
 from unlearn_cli.batch.settings.deletion import check_batch_manifest
-from unlearn_cli.errors import UserError, resources
+from unlearn_cli.errors import UserError, translate_resource_errors
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage.atomic_files import output_file
 
@@ -81,7 +81,7 @@ def resolve(
     """
     check_batch_manifest(manifest, path)
     try:
-        with resources(folder), connect_to_source(manifest, folder, digests) as connection:
+        with translate_resource_errors(folder), connect_to_source(manifest, folder, digests) as connection:
             found, classes = _match(manifest, connection, requests, digests, key)
             refused = [one.problem or (one.unknown and unknown_ids == "set_aside") for one in found]
             accepted = [n for n, no in enumerate(refused) if not no]

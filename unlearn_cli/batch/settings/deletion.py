@@ -8,7 +8,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli.batch.settings.policy import AttackPolicy, CommonOptions, Deadline, Retention
 from unlearn_cli.console import in_one_line
-from unlearn_cli.errors import UserError, did_you_mean, resources
+from unlearn_cli.errors import UserError, did_you_mean, translate_resource_errors
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.schema.manifest import Manifest
@@ -125,7 +125,7 @@ def make_folders(deletion: DeletionSettings) -> None:
         UserError: a file has the name of one, or the place is not writable.
     """
     for folder in (*(deletion.path(name) for name in FOLDERS), deletion.path("ledger").parent):
-        with resources(folder):
+        with translate_resource_errors(folder):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError):
