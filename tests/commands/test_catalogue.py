@@ -1,6 +1,7 @@
 """`list` and `show`: all that exists is listed, with its settings, in words and as data."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +86,40 @@ def test_methods_and_names_are_completed() -> None:
     assert complete("root unlearn --method uns") == ["unsir"]
     assert "allcnn" in complete("root show ")
     assert complete("root list m") == ["methods", "metrics", "models"]
+
+
+METHOD = '''"""Trains on retain. Source: nobody."""
+
+SUMMARY = "mine"
+
+
+def mine(model, retain, *, steps: Annotated[PositiveInt, Doc("how many steps")] = 3):
+    return model
+'''
+
+
+def test_show_describes_a_function_outside_of_the_package(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(METHOD)
+    name = f"{tmp_path / 'mine.py'}:mine"
+    text = invoke("show", name, "--allow-code").stdout
+    assert "mine (method): mine" in text
+    assert "steps  how many steps. [integer, at least 1; default: 3]" in text
+    refused = invoke("show", name)
+    assert (refused.exit_code, "--allow-code" in refused.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("unlearn", "x", "-o", "y", "--method", "finetune"), "finetune"),
+        (("train", "-o", "y"), "train"),
+        (("noise", "x", "-o", "y.safetensors"), "noise"),
+        (("shadow", "--shadows", "y", "--method", "finetune"), "finetune"),
+        (("attack", "x", "--attack", "learned_loss"), "learned_loss"),
+    ],
+)
+def test_an_unknown_setting_points_to_show(command: tuple[str, ...], name: str) -> None:
+    result = invoke(*command, "-m", "z", "--set", "nonsense=1")
+    assert result.exit_code == 2
+    assert f"{name} has no setting 'nonsense'" in result.stderr
+    assert f"'unlearn-cli show {name}' lists its settings" in result.stderr

@@ -401,18 +401,30 @@ def list_names(
     return catalogue.list_names(kind)
 
 
-@add_command(app, examples=("unlearn-cli show unsir", "unlearn-cli show train", "unlearn-cli show population --json"))
+@add_command(
+    app,
+    run_options=("allow_code",),
+    examples=(
+        "unlearn-cli show unsir",
+        "unlearn-cli show train",
+        "unlearn-cli show population --json",
+        "unlearn-cli show mine.py:my_method --allow-code",
+    ),
+)
 def show(
     name: Annotated[
         str,
         typer.Argument(
             metavar="NAME",
-            help="A method, metric, attack or bundled model; train and noise show the settings of these commands.",
+            help="A method, metric, attack or bundled model, or file.py:function; train and noise show the settings "
+            "of these commands.",
             autocompletion=options.all_names,
         ),
     ],
+    *,
+    run_options: RunOptions,
 ) -> Result:
     """Describe one of them: idea, formula, source, inputs and all settings."""
     from unlearn_cli.commands import catalogue
 
-    return catalogue.show(name)
+    return catalogue.show(name, allow_code=run_options.allow_code)

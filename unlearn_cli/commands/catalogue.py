@@ -7,9 +7,10 @@ from typing import Any
 from unlearn_cli import console
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.plugins import discovery, plugin, suitability
+from unlearn_cli.plugins import discovery, outside, plugin, suitability
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.setting_docs import Setting, describe_settings
+from unlearn_cli.plugins.signature import parse_file
 
 KINDS = {"methods": "method", "metrics": "metric", "attacks": "attack", "models": "model"}
 
@@ -37,12 +38,16 @@ def list_names(kind: str) -> Result:
     return Result(text, {kind: documents})
 
 
-def show(name: str) -> Result:
-    """Describe everything of a name: a method, metric, attack or bundled network, or the recipe of a command.
+def show(name: str, *, allow_code: bool = False) -> Result:
+    """Describe everything of a name: a method, metric, attack or bundled network, or the settings of a command.
+
+    A plug-in outside of the package is `file.py:function` or `module:function`.
 
     Raises:
         UserError: there is nothing of that name; the nearest is named.
     """
+    if outside.is_outside(name):
+        return _show_outside(name, allow_code)
     entries = [entries[name] for entries in map(discovery.entries, KINDS) if name in entries]
     documents = [_describe_entry(entry) for entry in entries]
     settings = [describe_settings(plugin.load(entry.kind, name)) for entry in entries]
@@ -61,7 +66,25 @@ def show(name: str) -> Result:
     return Result("\n\n".join(texts), {"name": name, "entries": described})
 
 
-def _describe_entry(entry: discovery.Entry) -> dict[str, Any]:
+def _show_outside(name: str, allow_code: bool) -> Result:
+    """Describe a function outside of the package, as the first kind of plug-in whose inputs it asks for."""
+    mistakes = []
+    for kind in ("methods", "metrics", "attacks"):
+        try:
+            loaded = plugin.load(kind, name, allow_code=allow_code)
+        except UserError as error:
+            mistakes.append(error)
+            continue
+        assert loaded.code is not None
+        entry = discovery.read_entry(kind, loaded.name, parse_file(loaded.code.path))
+        assert entry is not None
+        document, settings = _describe_entry(entry, loaded), describe_settings(loaded)
+        described = {**document, "settings": [asdict(setting) for setting in settings]}
+        return Result(_describe_in_text(document, settings), {"name": name, "entries": [described]})
+    raise mistakes[0]
+
+
+def _describe_entry(entry: discovery.Entry, loaded: Plugin | None = None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "name": entry.name,
         "kind": KINDS[entry.kind],
@@ -72,7 +95,7 @@ def _describe_entry(entry: discovery.Entry) -> dict[str, Any]:
     if entry.kind != "models":
         document["task"] = entry.task
     if entry.kind == "methods":
-        method = plugin.load("methods", entry.name)
+        method = loaded or plugin.load("methods", entry.name)
         document |= {"needs": suitability.needs(method), "suits": suitability.suits(method)}
     if entry.kind == "attacks":
         document["tier"] = entry.constants.get("TIER")

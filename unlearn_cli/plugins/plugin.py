@@ -22,6 +22,7 @@ from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.spelling import fit_scalars
 from unlearn_cli.schema.strict_yaml import parse_setting, read_mapping
 
+COMMANDS = {"fit": "train", "learn_noise": "noise"}  # functions whose settings are those of a command
 LARGEST = 10**9  # of a number among the settings: more steps, samples or records than any run has
 
 
@@ -163,7 +164,9 @@ def _describe_unknown(plugin: Plugin, name: str, source: str) -> str:
     new_name = RENAMED.get(plugin.name, {}).get(name)
     if new_name:
         return f"{source}: {plugin.name}: the setting '{name}' is now named '{new_name}'"
-    return f"{source}: {plugin.name} has no setting '{name}'; {did_you_mean(name, fields) if fields else 'it has none'}"
+    hint = did_you_mean(name, fields) if fields else "it has none"
+    shown = plugin.code.label if plugin.code else COMMANDS.get(plugin.name, plugin.name)
+    return f"{source}: {shown} has no setting '{name}'; {hint}; 'unlearn-cli show {shown}' lists its settings"
 
 
 def _describe_mistake(plugin: Plugin, item: dict[str, Any], sources: dict[str, str]) -> str:

@@ -49,7 +49,9 @@ class RunOptions(BaseModel):
     memory_budget: int = Field(
         default=2048, ge=1, description="MiB of records of all splits to keep on the device; more are streamed."
     )
-    allow_code: bool = Field(default=False, description="Allow the manifest to name code of your own.")
+    allow_code: bool = Field(
+        default=False, description="Allow code of your own: in the manifest, or as a method, metric or attack."
+    )
     shard: bool = Field(default=False, description="Also divide the weights among the processes.")
     compiled: Annotated[bool, CommandLine(flag="--compile")] = Field(
         default=False, description="Use torch.compile; it pays for runs longer than some minutes."

@@ -90,7 +90,8 @@ def _check_settings(name: str, values: dict[str, Any]) -> None:
         found.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        unknown = f"{name} has no such setting; {did_you_mean(str(first['loc'][0]), found.model_fields)}"
+        hint = did_you_mean(str(first["loc"][0]), found.model_fields)
+        unknown = f"{name} has no such setting; {hint}; 'unlearn-cli show {name}' lists its settings"
         reason = unknown if first["type"] == "extra_forbidden" else first["msg"].replace("Input should be", "expected")
         _refuse(reason, ("settings", name, *first["loc"]))
 
