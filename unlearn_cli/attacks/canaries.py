@@ -1,11 +1,11 @@
-"""Canaries: records with a random wrong label betray most; beside them, a lower bound on epsilon of the pipeline.
+"""Canaries: U-LiRA on records with a random wrong label, and a lower bound on epsilon of the pipeline.
 
-Idea: a wrong label can be known only from having been trained on, so U-LiRA on canaries is the strictest stratum. As
-their membership was drawn at random in every run, epsilon bounds say something about training and unlearning
-together: by a threshold chosen on one half of the runs and counted on the other (Clopper-Pearson), and by the guesses
-of single runs. Source: Jagielski et al. 2020; Steinke et al. 2023, arXiv 2305.08846; attacks.md A14. Needs shadow
-runs; without canaries in them all records are taken. Warning: lower bounds; a small one proves no privacy, and the
-pairs of one run share a network, which the first bound ignores.
+Idea: a wrong label can only come from training, so U-LiRA on canaries is the strictest stratum. As their membership was
+drawn at random in every run, epsilon bounds say something about training and unlearning together: by a threshold chosen
+on one half of the runs and counted on the other (Clopper-Pearson), and by the guesses of single runs. Source: Jagielski
+et al. 2020; Steinke et al. 2023, arXiv 2305.08846; attacks.md A14. Needs shadow runs; without canaries in them all
+records are taken. Warning: these are lower bounds; a small one does not prove privacy, and the pairs of one run share a
+network, which the first bound ignores.
 """
 
 from typing import Annotated
@@ -40,34 +40,35 @@ def canaries(
     members = shadow_runs.members
     scores = likelihood_ratios(members, shadow_runs.phi)
     chosen = shadow_runs.canaries if shadow_runs.canaries.any() else np.ones(members.shape[1], dtype=bool)
-    known = chosen & ~np.isnan(scores).any(axis=0)
-    if not known.any():
+    scored = chosen & ~np.isnan(scores).any(axis=0)
+    if not scored.any():
         return Findings({"auc": missing("no record was in enough runs")})
-    quantities = {"auc": clustered_auc(members[:, known], scores[:, known])}
+    quantities = {"auc": clustered_auc(members[:, scored], scores[:, scored])}
     if not chosen.all():
         quantities["auc_others"] = clustered_auc(members[:, ~chosen], scores[:, ~chosen])
-    inside, outside = scores[:, known][members[:, known]], scores[:, known][~members[:, known]]
+    inside, outside = scores[:, scored][members[:, scored]], scores[:, scored][~members[:, scored]]
     random = np.random.default_rng(seed)
     bound = epsilon_lower_bound(inside, outside, random, confidence=confidence)
     single = [
-        _of_run(scores[k, known], members[k, known], guess_share, confidence, max_epsilon) for k in range(len(members))
+        _epsilon_of_run(scores[k, scored], members[k, scored], guess_share, confidence, max_epsilon)
+        for k in range(len(members))
     ]
     quantities["epsilon"] = bound
     quantities["epsilon_one_run"] = Estimate(
         value=float(np.median(single)),
-        n=int(known.sum()),
+        n=int(scored.sum()),
         low=min(single),
         high=max(single),
         runs=len(single),
         interval="range over runs, median first",
     )
-    told = ["epsilon is a lower bound, of training and unlearning together (pipeline_unlearning)"]
+    warnings = ["epsilon is a lower bound, of training and unlearning together (pipeline_unlearning)"]
     if not shadow_runs.canaries.any():
-        told.append("the shadow runs hold no canaries; all audited records were taken")
-    return Findings(quantities, warnings=told)
+        warnings.append("the shadow runs hold no canaries; all audited records were taken")
+    return Findings(quantities, warnings=warnings)
 
 
-def _of_run(
+def _epsilon_of_run(
     scores: np.ndarray, members: np.ndarray, guess_share: float, confidence: float, max_epsilon: float
 ) -> float:
     guesses, right = guesses_of(scores, members, guess_share)

@@ -1,11 +1,11 @@
-"""Class geometry: is the forgotten class betrayed by where its records go among the classes that are left?
+"""Class geometry: do the predictions for its records among the retained classes reveal the forgotten class?
 
 Idea: the head no longer names the class, but its records may share a pattern of probabilities over the others (one
 neighbour takes nearly all, or all are unusually even) that no retained class has. The softmax is taken over the
-retained classes alone, so that the silenced output gives nothing away by itself; a logistic regression on these
-log-probabilities is fitted on half of the test records and tells forgotten from retained ones in the other half.
+retained classes only, so that the silenced output reveals nothing by itself; a logistic regression on these
+log-probabilities is fitted on half of the test records and separates forgotten from retained ones in the other half.
 Source: attacks on class unlearning by neighbouring-class probabilities (methods.md section 8); the statistic is ours.
-Needs outputs on test; whole classes. Warning: a retrained network has a geometry, too: read it beside the reference's.
+Needs outputs on test; whole classes. Warning: a retrained network has a geometry, too: compare with the reference's.
 """
 
 import numpy as np
@@ -24,24 +24,28 @@ SUMMARY = "where the forgotten class goes among the others"
 TIER = "standard"
 ORDER = 6  # within the tier, cheapest first
 
-LEAST = 10  # records of a side
+MIN_RECORDS = 10  # per side
 
 
 def class_geometry(split_outputs: dict[str, Outputs], forget_classes: list[int], seed: int) -> Findings:
     """Return the AUC of the regression and of the entropy alone, and the share of the class that most of them go to."""
     test = split_outputs["test"]
     forgotten = np.isin(test.labels, forget_classes)
-    kept = np.setdiff1d(np.arange(test.values.shape[1]), forget_classes)
-    if min(forgotten.sum(), (~forgotten).sum()) < LEAST or len(kept) < 2:
-        return Findings({"auc": missing(f"{LEAST} records a side and two classes left are the least", len(test))})
-    log_p = log_softmax(test.values[:, kept], axis=1)  # (n, classes left)
+    retained = np.setdiff1d(np.arange(test.values.shape[1]), forget_classes)
+    if min(forgotten.sum(), (~forgotten).sum()) < MIN_RECORDS or len(retained) < 2:
+        return Findings(
+            {"auc": missing(f"at least {MIN_RECORDS} records per side and two retained classes are needed", len(test))}
+        )
+    log_p = log_softmax(test.values[:, retained], axis=1)  # (n, retained classes)
     uncertainty = entr(np.exp(log_p)).sum(axis=1)
     half = _half(test, forgotten, seed)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced"))
     scores = model.fit(log_p[half], forgotten[half]).decision_function(log_p)
     nearest = log_p[forgotten].argmax(axis=1)
     parts = [(forgotten & ~half, ~forgotten & ~half), (forgotten, ~forgotten)]
-    held, whole = (None if test.groups is None else (test.groups[one], test.groups[other]) for one, other in parts)
+    held, whole = (
+        None if test.groups is None else (test.groups[mask], test.groups[other_mask]) for mask, other_mask in parts
+    )
     return Findings(
         {
             "auc": auc(scores[forgotten & ~half], scores[~forgotten & ~half], held),

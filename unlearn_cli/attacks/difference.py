@@ -1,9 +1,9 @@
-"""Prediction difference: who holds both the original and the unlearned network compares what they say of a record.
+"""Prediction difference: an attacker with both the original and the unlearned network compares their outputs.
 
 Score: phi under the original minus phi under this network (regression: the residual's growth). Source: Chen et al.
 2021, arXiv 2005.02205, in the cheap form of attacks.md A10. Needs the original's outputs. Warning: retraining scores
-highest of all, a network that was left unchanged 1/2. So it is no measure of forgetting: it warns of showing both
-versions to the same people, and nothing is judged by it.
+highest of all, a network that was left unchanged 1/2. So it does not measure forgetting: it warns against showing both
+versions to the same people, and no gate reads it.
 """
 
 import numpy as np

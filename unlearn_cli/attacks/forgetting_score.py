@@ -1,4 +1,4 @@
-"""Forgetting quality of the NeurIPS 2023 unlearning competition, beside that of retraining with itself.
+"""Forgetting quality of the NeurIPS 2023 unlearning competition, compared with that of retraining with itself.
 
 Each record's phi over unlearned runs is compared with its phi over retrained runs: epsilon of the best threshold or
 interval, 2^-floor(2 epsilon) points, averaged over the records. Source: Triantafillou et al. 2024, arXiv 2406.09073,
@@ -22,7 +22,7 @@ SUMMARY = "competition score beside retraining's own"
 TIER = "audit"
 ORDER = 5  # within the tier, cheapest first
 
-LEAST = 8  # runs a side
+MIN_RUNS = 8  # per side
 
 
 def forgetting_score(
@@ -33,22 +33,24 @@ def forgetting_score(
 ) -> Findings:
     """Return F of the judged stage against half of the retrained runs, that of the other half, and their ratio."""
     retrained = all_shadow_runs.of("reference").phi
-    one, other = retrained[::2], retrained[1::2]
-    runs = min(len(one), len(other))
-    if runs < LEAST:
-        return Findings({"quality": missing(f"{2 * LEAST} shadow runs are the least; there are {len(retrained)}")})
-    ours, kept = _of_members(shadow_runs, runs)
-    if not kept.any():
+    first_half, second_half = retrained[::2], retrained[1::2]
+    runs = min(len(first_half), len(second_half))
+    if runs < MIN_RUNS:
+        return Findings(
+            {"quality": missing(f"at least {2 * MIN_RUNS} shadow runs are needed; there are {len(retrained)}")}
+        )
+    ours, chosen = _phi_of_members(shadow_runs, runs)
+    if not chosen.any():
         return Findings({"quality": missing(f"no record was forgotten in {runs} runs; more runs are needed")})
-    quality = mean(forgetting_quality(ours, one[:runs, kept], delta), at_least=0.0)
-    floor = mean(forgetting_quality(other[:runs, kept], one[:runs, kept], delta), at_least=0.0)
+    quality = mean(forgetting_quality(ours, first_half[:runs, chosen], delta), at_least=0.0)
+    floor = mean(forgetting_quality(second_half[:runs, chosen], first_half[:runs, chosen], delta), at_least=0.0)
     ratio = quality.value / floor.value if quality.value is not None and floor.value else None
-    told = Estimate(value=ratio, n=quality.n, reason=None if ratio is not None else "retraining itself scores 0")
-    return Findings({"quality": quality, "retrain_retrain": floor, "ratio": told})
+    relative = Estimate(value=ratio, n=quality.n, reason=None if ratio is not None else "retraining itself scores 0")
+    return Findings({"quality": quality, "retrain_retrain": floor, "ratio": relative})
 
 
-def _of_members(pool: Pool, runs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return phi (runs, kept) of runs in which the record was a member, for the records that have so many."""
-    kept = pool.members.sum(axis=0) >= runs
-    columns = [pool.phi[pool.members[:, i], i][:runs] for i in np.flatnonzero(kept)]
-    return np.column_stack(columns) if columns else np.empty((runs, 0)), kept
+def _phi_of_members(pool: Pool, runs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return phi (runs, chosen) of runs with the record as a member, and the mask of records with so many runs."""
+    chosen = pool.members.sum(axis=0) >= runs
+    columns = [pool.phi[pool.members[:, i], i][:runs] for i in np.flatnonzero(chosen)]
+    return np.column_stack(columns) if columns else np.empty((runs, 0)), chosen

@@ -3,11 +3,11 @@
     minimise 1 - p_c(x) by projected gradient steps from the middle of the box of inputs; stop at p_c >= 0.99, or when
     nothing has improved for `patience` steps
 
-Idea: what a network knows of a class can be drawn out of it as a picture. Source: Fredrikson et al. 2015 (MI-Face);
-Chundawat et al., arXiv 2201.05629, section 5, show pictures; the numbers are those of attacks.md A12. Needs the
-original as an independent judge; whole classes; the box is the range of the forgotten records' inputs. Warning: it
-speaks of classes, never of a record; a network that was never trained on the class must be looked at beside it, for a
-judge may take noise for anything. Its pictures are evidence about people (`--pictures`).
+Idea: an input that maximises the probability of a class shows what the network learned of it. Source: Fredrikson et al.
+2015 (MI-Face); Chundawat et al., arXiv 2201.05629, section 5, show pictures; the numbers are those of attacks.md A12.
+Needs the original as an independent judge; whole classes; the box is the range of the forgotten records' inputs.
+Warning: it describes classes, not records; compare with a network that was never trained on the class, because a judge
+may accept noise as any class. Its pictures are evidence about people (`--pictures`).
 """
 
 from typing import Annotated
@@ -69,7 +69,7 @@ def invert(
     model.eval()
     for _ in track(range(steps), f"invert {target}"):
         if least <= 1 - stop or since > patience:
-            continue  # there, or stuck: the remaining steps change nothing
+            continue  # reached, or stuck: the remaining steps change nothing
         cost = 1 - model(x).float().softmax(1)[0, target]
         since += 1
         if float(cost.detach()) < least:
@@ -102,5 +102,5 @@ def box_and_means(forget: Batches, test: Batches) -> tuple[Tensor, Tensor, dict[
 
 def distance_rank(picture: Tensor, means: dict[int, Tensor], target: int) -> float:
     """Return the rank of the target among the classes by the distance of their mean inputs; 1 is the nearest."""
-    distances = {number: float((picture - one).norm()) for number, one in means.items()}
+    distances = {number: float((picture - mean_input).norm()) for number, mean_input in means.items()}
     return 1.0 + sum(distance < distances[target] for distance in distances.values())

@@ -1,9 +1,9 @@
-"""Label inference: which class was forgotten? Told from the network before and after, without a single record.
+"""Label inference: which class was forgotten? Inferred from the network before and after, without a single record.
 
 Idea: for each class, inputs that the original is sure of are made by gradient ascent; the class whose confidence falls
 most after unlearning is the forgotten one. Source: Hu et al. 2024, arXiv 2404.03233, section 5 (10 probes a class).
-Needs original and weights, no data; whole classes. Warning: it wins against a retrained network as well, for that no
-longer knows the class either: no measure of forgetting, but of what showing both versions gives away.
+Needs original and weights, no data; whole classes. Warning: it succeeds against a retrained network as well, which does
+not know the class either: it does not measure forgetting, but what showing both versions reveals.
 """
 
 from typing import Annotated

@@ -1,10 +1,10 @@
-"""Learned loss attack: a logistic regression on the loss tells forgotten records from those never seen.
+"""Learned loss attack: a logistic regression on the loss separates forgotten records from never-seen ones.
 
 Idea: what an evaluator without references tries first. Loss of each record, equal numbers of both kinds, accuracy on
 held-out tenths. Source: the starting kit of the NeurIPS 2023 unlearning competition (10 splits); Kurmanji et al. 2023,
 SCRUB (5 splits, losses clipped to 100). Needs outputs on forget and hold-out. Warning: on one number a logistic
-regression is a threshold, so it sees no leak on both sides at once; and the ideal is that of a retrained network,
-about 1/2, not 0.
+regression is a threshold, so it sees no leak on both sides at once; and the ideal is that of a retrained network, about
+1/2, not 0.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ TIER = "quick"
 ORDER = 3  # within the tier, cheapest first
 
 CLIP = 100.0
-FOLDS, LEAST = 5, 10  # records of a kind, below which there are no tenths to hold out
+FOLDS, MIN_RECORDS = 5, 10  # records per side: with fewer, no tenth can be held out
 
 
 def learned_loss(
@@ -41,21 +41,22 @@ def learned_loss(
     """Return the held-out accuracy (mean and SD over the splits) and out-of-fold scores of every drawn record."""
     # of a regression the loss has the label's unit: a bound in nats would make all large errors equal
     most = CLIP if forget_outputs.task == "classification" else np.inf
-    members, others = (np.clip(loss(one), 0, most) for one in (forget_outputs, holdout_outputs))
+    members, others = (np.clip(loss(outputs), 0, most) for outputs in (forget_outputs, holdout_outputs))
     size = min(len(members), len(others))
-    if size < LEAST:
-        return Findings({"accuracy": missing(f"{LEAST} records of each kind are the least", size)})
+    if size < MIN_RECORDS:
+        return Findings({"accuracy": missing(f"at least {MIN_RECORDS} records per side are needed", size)})
     random = np.random.default_rng(seed)
     sides = [
-        _drawn(part, one.groups, size, random) for part, one in ((members, forget_outputs), (others, holdout_outputs))
+        _draw(losses, outputs.groups, size, random)
+        for losses, outputs in ((members, forget_outputs), (others, holdout_outputs))
     ]
     x, y = np.concatenate([part for part, _ in sides])[:, None], np.repeat([1, 0], size)
     groups = join_groups([of for _, of in sides])
     if groups is not None and min(len(np.unique(of)) for _, of in sides if of is not None) < FOLDS:
-        return Findings({"accuracy": missing(f"{FOLDS} clusters of each kind are the least", size)})
-    scale = float(x.std()) or 1.0  # the regularisation of the regression is not made for a unit of its own
+        return Findings({"accuracy": missing(f"at least {FOLDS} clusters per side are needed", size)})
+    scale = float(x.std()) or 1.0  # the regularisation of the regression depends on the unit
     accuracies = [
-        _fitted(x[fit] / scale, y[fit]).score(x[held] / scale, y[held])
+        _fit(x[fit] / scale, y[fit]).score(x[held] / scale, y[held])
         for fit, held in _shuffled(x, y, groups, splits, seed)
     ]
     sd = float(np.std(accuracies, ddof=1)) if splits > 1 else None
@@ -63,7 +64,7 @@ def learned_loss(
     return Findings({"accuracy": accuracy}, scores=_out_of_fold(x / scale, y, seed, groups))
 
 
-def _drawn(
+def _draw(
     values: np.ndarray, groups: np.ndarray | None, size: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw some of the records, whatever their order; return their losses and clusters."""
@@ -83,17 +84,17 @@ def _shuffled(
     return islice((pair for pair in drawn if len(np.unique(y[pair[0]])) == 2), splits)
 
 
-def _fitted(x: np.ndarray, y: np.ndarray) -> LogisticRegression:
+def _fit(x: np.ndarray, y: np.ndarray) -> LogisticRegression:
     return LogisticRegression().fit(x, y)
 
 
 def _out_of_fold(x: np.ndarray, y: np.ndarray, seed: int, groups: np.ndarray | None) -> Scores:
-    """Return what a regression fitted on the other four fifths says of each record."""
+    """Return the score of each record by a regression fitted on the other four fifths."""
     scores = np.empty(len(y))
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     for fit, held in kind(FOLDS, shuffle=True, random_state=seed).split(x, y, groups):
-        model = _fitted(x[fit], y[fit])
-        # a slope fitted to noise may have either sign; the direction is known beforehand: members have the lower loss
+        model = _fit(x[fit], y[fit])
+        # a slope fitted to noise may have either sign; the direction is fixed beforehand: members have the lower loss
         scores[held] = -x[held, 0] * abs(float(np.ravel(model.coef_)[0])) + float(np.ravel(model.intercept_)[0])
     if groups is None:
         return Scores(scores[y == 1], scores[y == 0])

@@ -1,10 +1,10 @@
-"""Linear probe: do the penultimate features still tell the forgotten class apart, though the head no longer names it?
+"""Linear probe: do the penultimate features still separate the forgotten class, though the head does not name it?
 
 Idea: a head can be silenced by its bias alone. A logistic regression is fitted on the features of training records (the
-forgotten classes against a sample of retain) and asked about test records. Source: Alain & Bengio 2016, arXiv
+forgotten classes against a sample of retain) and applied to test records. Source: Alain & Bengio 2016, arXiv
 1610.01644; attacks.md (the seed papers look at outputs alone). Needs features on forget, retain and test; whole
 classes. Warning: features of a retrained network separate a class it never saw as well, often nearly as well as the
-original's: only the difference to the reference is knowledge of the forgotten class.
+original's: only the difference from the reference is knowledge of the forgotten class.
 """
 
 from typing import Annotated
@@ -25,7 +25,7 @@ SUMMARY = "do the features still tell the forgotten class?"
 TIER = "standard"
 ORDER = 5  # within the tier, cheapest first
 
-LEAST = 10  # records of a side
+MIN_RECORDS = 10  # per side
 
 
 def linear_probe(
@@ -41,8 +41,8 @@ def linear_probe(
     forgotten = np.isin(test.labels, forget_classes)
     parts = [random.permutation(split_features[name])[:max_records] for name in ("forget", "retain")]
     size = min(len(part) for part in parts)
-    if size < LEAST or forgotten.sum() < 1 or forgotten.all():
-        return Findings({"recall_forgotten": missing(f"{LEAST} records a side are the least", size)})
+    if size < MIN_RECORDS or forgotten.sum() < 1 or forgotten.all():
+        return Findings({"recall_forgotten": missing(f"at least {MIN_RECORDS} records per side are needed", size)})
     x = np.concatenate([part[:size] for part in parts])
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(x, np.repeat([1, 0], size))
     scores = probe.decision_function(split_features["test"])

@@ -1,10 +1,10 @@
-"""LiRA, offline: is a record better known than networks that never saw it would know it? One-sided.
+"""LiRA, offline: is the output for a record higher than that of networks that never saw it? One-sided.
 
     score = Phi((phi - mean_out) / sd_out),   mean and SD of the record over shadow runs without it
 
-Source: Carlini et al. 2022, arXiv 2112.03570, section VI (offline). Needs shadow runs. On the original it says how
-exposed the records were before. Warning: one-sided: records pushed below what was never seen score low, and are
-missed (AUC 0.08 at two standard deviations, where the likelihood ratio of `ulira` has 0.92).
+Source: Carlini et al. 2022, arXiv 2112.03570, section VI (offline). Needs shadow runs. On the original it shows how
+exposed the records were before. Warning: one-sided: records pushed below what was never seen score low, and are missed
+(AUC 0.08 at two standard deviations, where the likelihood ratio of `ulira` has 0.92).
 """
 
 import numpy as np
@@ -22,6 +22,6 @@ ORDER = 1  # within the tier, cheapest first
 def lira(shadow_runs: Pool) -> Findings:
     """Return the AUC over all pairs of run and record, with an interval over runs."""
     scores = one_sided(shadow_runs.members, shadow_runs.phi)
-    seen = ~np.isnan(scores)
-    pooled = Scores(scores[seen & shadow_runs.members], scores[seen & ~shadow_runs.members])
+    scored = ~np.isnan(scores)
+    pooled = Scores(scores[scored & shadow_runs.members], scores[scored & ~shadow_runs.members])
     return Findings({"auc": clustered_auc(shadow_runs.members, scores)}, scores=pooled)

@@ -2,10 +2,10 @@
 
 Idea: a model fits the records it was trained on better than others; what was forgotten must look like the hold-out.
 Score: the margin phi = z_y - logsumexp_{k != y} z_k, equal to log p_y / (1 - p_y); for a regression -|prediction - y|.
-Source: Yeom et al. 2018 (loss); Song & Mittal 2021 (modified entropy); Carlini et al. 2022 (phi).
-Needs: outputs on the forget split and on records never trained on with the same mix of classes (or range of labels).
-Warning: it knows the average case only. No leak found means that a weak attack found none, never that there is none;
-and an easier or harder hold-out looks like a leak by itself.
+Source: Yeom et al. 2018 (loss); Song & Mittal 2021 (modified entropy); Carlini et al. 2022 (phi). Needs: outputs on the
+forget split and on records never trained on with the same mix of classes (or range of labels). Warning: it sees the
+average case only. A weak attack that detects nothing does not prove that there is no leak; and an easier or harder
+hold-out looks like a leak by itself.
 """
 
 from typing import Annotated, Literal

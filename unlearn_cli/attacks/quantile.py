@@ -1,8 +1,8 @@
-"""Quantile attack: how well should a network know a record like this one, had it never seen it? No reference needed.
+"""Quantile attack: compare phi of a record with the phi expected of a never-seen record like it. No reference needed.
 
 Idea: a regressor learns, on records never seen, mean and spread of phi from the penultimate features and the label; a
 forgotten record whose phi lies far above its own prediction was trained on. Score (phi - mu(x)) / sigma(x); thresholds
-for a false-positive rate come from records kept apart (split conformal), because the regressor's own are too low (2.9 %
+for a false-positive rate come from held-out records (split conformal), because the regressor's own are too low (2.9 %
 for a nominal 1 %). Source: Bertran et al. 2023, arXiv 2307.03694 (Gaussian head); attacks.md A8. Needs outputs and
 features on forget and hold-out, a third of which (of its clusters) each fits, corrects and is scored. Warning: for when
 retraining is impossible; sensitive to any difference between hold-out and forget other than having been trained on.
@@ -26,7 +26,8 @@ SUMMARY = "quantile regression on never-seen records"
 TIER = "standard"
 ORDER = 3  # within the tier, cheapest first
 
-LEAST, WIDTH, FOLDED = 60, 16, 0.1  # records of the hold-out; features kept; the least spread, in units of the mean one
+MIN_HOLDOUT, MAX_FEATURES = 60, 16  # records; features
+MIN_SPREAD = 0.1  # in units of the mean spread
 
 
 def quantile(
@@ -39,15 +40,15 @@ def quantile(
 ) -> Findings:
     """Return scores of forget and of the last third of the hold-out, and what is flagged at a nominal rate."""
     n = len(holdout_outputs)
-    if n < LEAST or not len(forget_outputs):
-        reason = f"{LEAST} records of the hold-out are the least, and one forgotten; there are {n}"
+    if n < MIN_HOLDOUT or not len(forget_outputs):
+        reason = f"at least {MIN_HOLDOUT} records of the hold-out and one forgotten record are needed; there are {n}"
         return Findings({"flagged_forget": missing(reason, n)})
-    signal = [_signal(one) for one in (forget_outputs, holdout_outputs)]
+    signal = [_signal(outputs) for outputs in (forget_outputs, holdout_outputs)]
     inputs = _inputs(split_features, forget_outputs, holdout_outputs, seed)
     groups, random = holdout_outputs.groups, np.random.default_rng(seed)
     fit, correct, scored = np.array_split(random.permutation(n), 3) if groups is None else parts(groups, 3, random)
     if not min(len(fit), len(correct), len(scored)):
-        return Findings({"flagged_forget": missing("3 clusters of the hold-out are the least: a third each", n)})
+        return Findings({"flagged_forget": missing("at least 3 clusters of the hold-out are needed: a third each", n)})
     standard = _head(inputs[1][fit], signal[1][fit], seed)
     members, conformal, others = (
         standard(inputs[which][rows], signal[which][rows])
@@ -59,7 +60,7 @@ def quantile(
     quantities = {
         name: share(part > threshold, of)
         if np.isfinite(threshold)
-        else missing(f"{len(conformal)} records kept apart cannot hold a rate of {fpr:g}", len(part))
+        else missing(f"{len(conformal)} held-out records cannot hold a rate of {fpr:g}", len(part))
         for name, (part, of) in sides.items()
     }
     return Findings(quantities, scores=Scores(members, others, forget_outputs.groups, of_scored))
@@ -72,23 +73,23 @@ def _signal(outputs: Outputs) -> np.ndarray:
 def _inputs(features: dict[str, np.ndarray], forget: Outputs, holdout: Outputs, seed: int) -> list[np.ndarray]:
     """Return features and label of forget and of the hold-out; wide features by their main directions."""
     parts = [features["forget"], features["holdout"]]
-    if parts[1].shape[1] > WIDTH:
-        axes = PCA(WIDTH, random_state=seed).fit(parts[1])
+    if parts[1].shape[1] > MAX_FEATURES:
+        axes = PCA(MAX_FEATURES, random_state=seed).fit(parts[1])
         parts = [axes.transform(part) for part in parts]
-    return [np.column_stack([part, one.labels]) for part, one in zip(parts, (forget, holdout), strict=True)]
+    return [np.column_stack([part, outputs.labels]) for part, outputs in zip(parts, (forget, holdout), strict=True)]
 
 
 def _head(x: np.ndarray, signal: np.ndarray, seed: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Fit mean, then absolute deviation from it; return what standardises a signal by both."""
+    """Fit mean, then absolute deviation from it; return a function that standardises a signal by both."""
     options = {"max_iter": 50, "min_samples_leaf": 10, "early_stopping": False, "random_state": seed}
     mean = HistGradientBoostingRegressor(**options).fit(x, signal)
     deviations = np.abs(signal - mean.predict(x))
     spread = HistGradientBoostingRegressor(**options).fit(x, deviations)
-    least = FOLDED * float(deviations.mean()) or 1.0
+    least = MIN_SPREAD * float(deviations.mean()) or 1.0
     return lambda y, value: (value - mean.predict(y)) / np.maximum(spread.predict(y), least)
 
 
 def _conformal(scores: np.ndarray, fpr: float) -> float:
-    """Return the threshold that a further record exceeds with at most this probability: a rank among the kept ones."""
+    """Return the threshold that a new record exceeds with at most this probability: a rank among the held-out ones."""
     rank = int(np.ceil((1 - fpr) * (len(scores) + 1)))
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else np.inf

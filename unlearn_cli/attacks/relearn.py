@@ -1,8 +1,8 @@
-"""Relearning attack: whoever has some of the forgotten records trains the network on them and sees how fast it knows.
+"""Relearning attack: somebody with some of the forgotten records trains the network on them and counts the steps.
 
-Idea: what is only hidden comes back in a few steps. The curve is the value on held-out records of the forgotten kind,
-step by step, beside those of original and references (each is attacked in turn). Source: Chundawat et al., arXiv
-2201.05629 (relearn time); Golatkar et al. 2020. Needs the original, which sets the target. Warning: as for the metric
+Idea: knowledge that is only hidden comes back in a few steps. The curve is the value on held-out records of the
+forgotten kind, step by step; original and references are attacked in turn. Source: Chundawat et al., arXiv 2201.05629
+(relearn time); Golatkar et al. 2020. Needs the original, which sets the target. Warning: as for the metric
 `relearn_time`: slower than a reference is no better than as slow.
 """
 
@@ -12,8 +12,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.relearning import make_goal, run_repeats, summarize_runs
-from unlearn_cli.learning.relearning import relearn as run
+from unlearn_cli.learning import relearning
 from unlearn_cli.learning.training import TaskLoss
 from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats.findings import Findings
@@ -38,14 +37,14 @@ def relearn(
     repeats: Annotated[PositiveInt, Doc("repeats, each with another order of the records")] = 2,
 ) -> Findings:
     """Return the median steps to the target, the target, and the curve of the first repeat."""
-    goal = make_goal(original, forget, test, task_loss, alpha)
-    runs = run_repeats(
+    goal = relearning.make_goal(original, forget, test, task_loss, alpha)
+    runs = relearning.run_repeats(
         repeats,
         "relearn",
-        lambda repeat: run(
+        lambda repeat: relearning.relearn(
             model, forget, goal, task_loss, lr=lr, max_steps=max_steps, check_every=check_every, repeat=repeat
         ),
     )
     target = Estimate(value=goal.target, n=goal.validation.num_samples)
     curve = Curve(phase="relearn", name="accuracy" if goal.larger else "loss", values=list(runs[0].values))
-    return Findings({"steps": summarize_runs(runs, max_steps), "target": target}, curves=[curve])
+    return Findings({"steps": relearning.summarize_runs(runs, max_steps), "target": target}, curves=[curve])

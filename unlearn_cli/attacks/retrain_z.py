@@ -2,9 +2,9 @@
 
     z_i = (phi_i - mean_k phi_i(k)) / (s sqrt(1 + 1/K)),   s^2 = mean over records of the variance over K references
 
-Idea: references retrained without forget say how each forgotten record should look and how much that varies. Mean z
-above 0 is knowledge left, below 0 pushed too far (both give a record away); mean z^2 and AUC of |z| see both sides at
-once. Source: attacks.md A5b (an offline form of U-LiRA against the delivered file, Hayes et al. 2024). Needs three
+Idea: references retrained without forget show the phi of each forgotten record and how much it varies. Mean z above 0
+is knowledge left, below 0 pushed too far (both give a record away); mean z^2 and AUC of |z| see both sides at once.
+Source: attacks.md A5b (an offline form of U-LiRA against the delivered file, Hayes et al. 2024). Needs three
 references, better four to eight; regression: the prediction takes the place of phi. Warning: 'like retraining' holds in
 this one number of these records; and the interval of so few references is wide.
 """
@@ -28,42 +28,46 @@ SUMMARY = "z-test against retrained references"
 TIER = "standard"
 ORDER = 1  # within the tier, cheapest first
 
-LEAST, ADVISED = 3, 4
+MIN_REFERENCES, ADVISED_REFERENCES = 3, 4
 
 
 def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) -> Findings:
-    """Return the statistics, and under *_null what references give when left out: mean, SD, 95 % prediction interval.
+    """Return the statistics, and under *_null those of left-out references: mean, SD, 95 % prediction interval.
 
     auc_abs_z_floor is how far from 1/2 the AUC of |z| of a left-out reference was at most.
 
     `scores` are |z| of this network and of a held-out reference, on the same records.
     """
     count, n = len(reference_forget_outputs), len(forget_outputs)
-    if count < LEAST:
-        return Findings({"mean_z": missing(f"{LEAST} references are the least, not {count}", n)})
-    references = np.stack([phi(one) for one in reference_forget_outputs])  # (K, n)
+    if count < MIN_REFERENCES:
+        return Findings({"mean_z": missing(f"at least {MIN_REFERENCES} references are needed, not {count}", n)})
+    references = np.stack([phi(outputs) for outputs in reference_forget_outputs])  # (K, n)
     spread = pooled_spread(references) if n else 0.0
     if spread == 0:
         return Findings({"mean_z": missing("the references do not differ on these records", n)})
     candidate = phi(forget_outputs)
     z = z_scores(candidate, references, spread)
-    found, held = statistics(candidate, references, spread), leave_one_out(references, spread)
-    quantities = {name: Estimate(value=value, n=n) for name, value in found.items()}
+    ours, left_out = statistics(candidate, references, spread), leave_one_out(references, spread)
+    quantities = {name: Estimate(value=value, n=n) for name, value in ours.items()}
     groups = forget_outputs.groups
     quantities["mean_z"] = mean_of(z, groups=groups)
     quantities["mean_z2"] = mean_of(np.square(z), at_least=0.0, groups=groups)
     quantities["share_beyond"] = share(np.abs(z) > BEYOND, groups)
     others = references[1:]
     pair = np.abs(z_scores(candidate, others, spread)), np.abs(z_scores(references[0], others, spread))
-    quantities["auc_abs_z"] = _centred(found["auc_abs_z"], auc(*pair, None if groups is None else (groups, groups)))
-    floor = max(abs(one["auc_abs_z"] - 0.5) for one in held)
+    quantities["auc_abs_z"] = _recentre(ours["auc_abs_z"], auc(*pair, None if groups is None else (groups, groups)))
+    floor = max(abs(values["auc_abs_z"] - 0.5) for values in left_out)
     quantities["auc_abs_z_floor"] = Estimate(value=floor, n=n, runs=count)
-    quantities |= {f"{name}_null": _prediction([one[name] for one in held], n) for name in found}
-    few = f"{pluralize(count, 'reference')}; {ADVISED} to 8 make the interval of a retrained network narrower"
-    return Findings(quantities, scores=Scores(*pair, groups, groups), warnings=[few] if count < ADVISED else [])
+    quantities |= {f"{name}_null": _prediction([values[name] for values in left_out], n) for name in ours}
+    few = (
+        f"{pluralize(count, 'reference')}; {ADVISED_REFERENCES} to 8 make the interval of a retrained network narrower"
+    )
+    return Findings(
+        quantities, scores=Scores(*pair, groups, groups), warnings=[few] if count < ADVISED_REFERENCES else []
+    )
 
 
-def _centred(value: float, like: Estimate) -> Estimate:
+def _recentre(value: float, like: Estimate) -> Estimate:
     """Return the mean over held-out references with the half-width that one of them has."""
     if like.low is None or like.high is None:
         return like.model_copy(update={"value": value})

@@ -1,4 +1,4 @@
-"""RMIA, offline: is a forgotten record more probable than references make it, more so than records never seen?
+"""RMIA, offline: is a forgotten record more probable than under references, compared with never-seen records?
 
     r(x) = p(x) / P(x),  P(x) = ((1 + a) mean_k p_k(x) + (1 - a)) / 2;   score(x) = share of z with r(x) / r(z) >= gamma
 
@@ -60,7 +60,7 @@ def _population(holdout: Outputs) -> np.ndarray:
 
 
 def _log_ratio(outputs: Outputs, references: list[Outputs], a: float, spread: float) -> np.ndarray:
-    log_p = np.stack([_log_probability(one, spread) for one in references])
+    log_p = np.stack([_log_probability(reference, spread) for reference in references])
     ratios = _log_probability(outputs, spread) - log_prior(log_p, a)
     # rounded, because log(mean(exp)) of equal numbers leaves 1e-16, which would decide what are ties
     return np.round(np.nan_to_num(ratios, posinf=1e300, neginf=-1e300), 12)

@@ -1,10 +1,10 @@
-"""Sanity: are the outputs those of a working network at all? Constant or broken ones pass every attack on them.
+"""Sanity: are the outputs those of a working network? Constant or broken ones pass every attack.
 
-Idea: a network that says the same of everything has nothing to leak, and has been destroyed, not made to forget.
-Measures: the share of test that goes to the class named most often; the share of its records whose output equals that
-of the first one. Of test only the classes that retain has: of two classes one may be forgotten, and naming the other
-always is right then. Source: attacks.md section 0 (5). Needs outputs on test. Warning: it catches the plain wrecks
-alone; a network that is merely bad is for the gates on utility.
+Idea: a network with the same output for every record cannot leak, but it was destroyed, not made to forget. Measures:
+the share of test that goes to the class named most often; the share of its records whose output equals that of the
+first one. Of test only the classes that retain has: of two classes one may be forgotten, and naming the other always is
+right then. Source: attacks.md section 0 (5). Needs outputs on test. Warning: it detects only broken networks; a network
+that is merely bad is for the gates on utility.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ def sanity(split_outputs: dict[str, Outputs]) -> Findings:
     """Return both shares; `informative` is false for a broken network."""
     test = _remaining(split_outputs["test"], split_outputs.get("retain"))
     n = len(test)
-    # beside the spread of what should be said: neither a large offset nor a small unit makes outputs equal
+    # relative to the spread of the labels: neither a large offset nor a small unit makes outputs equal
     scale = float(np.ptp(test.labels)) if test.task == "regression" and n else 1.0
     same = np.isclose(test.values, test.values[:1], rtol=0, atol=EQUAL * scale).reshape(n, -1).all(axis=1)
     quantities = {"equal_outputs": share(np.asarray(same), test.groups)}
@@ -36,8 +36,8 @@ def sanity(split_outputs: dict[str, Outputs]) -> Findings:
         quantities["most_named_class"] = share(named == np.bincount(named, minlength=1).argmax(), test.groups)
         # where one class holds nearly all records, a good network names it as often
         suspect += [quantities["most_named_class"]] * (_largest_share(test) <= CONSTANT)
-    broken = several and n > 1 and max(found.value or 0.0 for found in suspect) > CONSTANT
-    warnings = ["the outputs hardly differ between records: this network is broken, whatever attacks say"]
+    broken = several and n > 1 and max(estimate.value or 0.0 for estimate in suspect) > CONSTANT
+    warnings = ["the outputs hardly differ between records: this network is broken, whatever the attacks report"]
     return Findings(quantities, informative=not broken, warnings=warnings if broken else [])
 
 

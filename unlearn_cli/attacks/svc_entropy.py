@@ -3,8 +3,8 @@
     h(x) = -sum_k p_k log p_k;   SVC(C=3, RBF) on retain (1) against test (0);   result: the share of forget called 1
 
 Source: Chundawat et al., arXiv 2205.08096 and 2201.05629, code. Needs outputs on forget, retain and the hold-out (test
-records of the forgotten kind). Warning: for printed tables alone. It ignores the label, so a confident mistake is a
-'member'; without balancing it calls everything one; it cannot tell ascent with two epochs of repair (0.40) from a
+records of the forgotten kind). Warning: for printed tables only. It ignores the label, so a confident mistake is a
+'member'; without balancing it calls every record one; it cannot tell ascent with two epochs of repair (0.40) from a
 retrained network (0.37), which U-LiRA separates at 0.95 (attacks.md section 0).
 """
 
@@ -33,9 +33,9 @@ def svc_entropy(
     ] = "balanced",
     max_records: Annotated[PositiveInt, Doc("records per side")] = 5000,
 ) -> Findings:
-    """Return the share of forget called member, and of records kept apart; `bad_teacher` does not balance the sides."""
-    forget, retain, test = (entropy(one.values) for one in (forget_outputs, retain_outputs, holdout_outputs))
-    groups = [one.groups for one in (forget_outputs, retain_outputs, holdout_outputs)]
+    """Return the share of forget called member, and of held-out records; `bad_teacher` does not balance the sides."""
+    forget, retain, test = (entropy(outputs.values) for outputs in (forget_outputs, retain_outputs, holdout_outputs))
+    groups = [outputs.groups for outputs in (forget_outputs, retain_outputs, holdout_outputs)]
     return svc_findings(
         forget, retain, test, cap=max_records, balanced=protocol == "balanced", seed=seed, groups=groups
     )

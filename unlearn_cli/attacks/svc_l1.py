@@ -3,7 +3,7 @@
     e(x) = |prediction - y|;   SVC(C=3, RBF) on retain (1) against test (0);   result: the share of forget called 1
 
 Source: Tarun et al., arXiv 2210.08196, code. Needs outputs on forget, retain and the hold-out. Warning: for printed
-tables alone. The kernel's width is fixed in the label's unit, so years and months give different attacks; here, as
+tables only. The kernel's width is fixed in the label's unit, so years and months give different attacks; here, as
 there, the unit is the manifest's.
 """
 
@@ -29,7 +29,7 @@ def svc_l1(
     *,
     max_records: Annotated[PositiveInt, Doc("records per side")] = 2000,
 ) -> Findings:
-    """Return the share of forget called member, and of records kept apart."""
-    forget, retain, test = (loss(one) for one in (forget_outputs, retain_outputs, holdout_outputs))
-    groups = [one.groups for one in (forget_outputs, retain_outputs, holdout_outputs)]
+    """Return the share of forget called member, and of held-out records."""
+    forget, retain, test = (loss(outputs) for outputs in (forget_outputs, retain_outputs, holdout_outputs))
+    groups = [outputs.groups for outputs in (forget_outputs, retain_outputs, holdout_outputs)]
     return svc_findings(forget, retain, test, cap=max_records, balanced=True, seed=seed, groups=groups)

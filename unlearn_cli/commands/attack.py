@@ -21,7 +21,7 @@ from unlearn_cli.learning.shadows import ShadowRuns, load_runs
 from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import tables
-from unlearn_cli.reporting.attack_tables import attack_text
+from unlearn_cli.reporting.attack_tables import format_attack_report
 from unlearn_cli.stats.results import Skipped
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.verdict.advice import advice
@@ -221,8 +221,8 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
     write(document, options, opened, ran.pictures)
     code = exit_code(document.verdict, inconclusive=options.inconclusive, tier=tier, require_tier=options.require_tier)
     if code:
-        tables.warn_of_gates(document)
-    return Result(attack_text(document), document.model_dump(mode="json"), code, options.out)
+        tables.warn_about_gates(document)
+    return Result(format_attack_report(document), document.model_dump(mode="json"), code, options.out)
 
 
 def add_verdict(document: "Report", evidence: "Evidence", ran: Any, options: AttackOptions, tier: str) -> None:
@@ -251,4 +251,4 @@ def write(document: "Report", options: AttackOptions, opened: Opened, pictures: 
                 writing.write_pictures(document, folder, pictures)
     if options.junit is not None:
         with atomic_files.output_file(options.junit, replace=opened.common.overwrite) as path:
-            path.write_text(junit.junit(document), encoding="utf-8")
+            path.write_text(junit.format_junit(document), encoding="utf-8")

@@ -216,6 +216,6 @@ def carry_out(
     writing.save_report(document, options.out, overwrite=opened.common.overwrite, pages=opened.common.pages)
     if options.junit and ranks.is_first():
         with atomic_files.output_file(options.junit, replace=opened.common.overwrite) as file:
-            file.write_text(junit.junit(document), encoding="utf-8")
+            file.write_text(junit.format_junit(document), encoding="utf-8")
     text = [tables.metrics_table(document), tables.comparisons_table(document), tables.gates_table(document)]
     return to_result(document, "\n\n".join(filter(None, text)), options.out)

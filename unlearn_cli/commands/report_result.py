@@ -16,5 +16,5 @@ def to_result(report: "Report", text: str, folder: Path | None = None) -> Result
     """Turn a report into the command's result; a failed gate is exit code 3, an undecided one 4."""
     code = EXIT_CODES.get(report.verdict or "", 0)
     if code:
-        tables.warn_of_gates(report)
+        tables.warn_about_gates(report)
     return Result(text, report.model_dump(mode="json"), code, folder)

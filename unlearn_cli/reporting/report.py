@@ -1,4 +1,4 @@
-"""The report: its only definition and its only writer. All that varies between two equal runs lies under `run`."""
+"""The report: its only definition and its only writer. All that varies between two equal runs is under `run`."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ SCHEMA_VERSION = "2.1"
 
 
 class Checkpoint(Part):
-    """One model: what it is, told so that its bytes can be recognised."""
+    """One checkpoint, with the digests that identify its bytes."""
 
     role: Role
     name: str = Field(description="the file's name, without folders")
@@ -38,17 +38,17 @@ class Checkpoint(Part):
 
 
 class Split(Part):
-    """What a split held, without naming a single record."""
+    """The contents of a split, without the id of any record."""
 
     n: int
     ids_digest: str = Field(
         description="keyed SHA-256 over the sorted record ids; the key is computed from the samples of train"
     )
-    classes: dict[str, int] | None = Field(default=None, description="records a class")
+    classes: dict[str, int] | None = Field(default=None, description="records per class")
 
 
 class Notice(Part):
-    """What a source leaves out or changes: nothing in a named place is passed over without being counted."""
+    """What a source leaves out or changes, counted."""
 
     source: str = Field(description="as the manifest names it: data.train")
     kind: str = Field(description="what is left out or changed, in words")
@@ -89,8 +89,8 @@ class Run(Part):
     id: str
     started: str
     finished: str
-    seconds: dict[str, float] = Field(default_factory=dict, description="wall time a phase")
-    shares: dict[str, float] = Field(default_factory=dict, description="of the time a part, with --profile")
+    seconds: dict[str, float] = Field(default_factory=dict, description="wall time per phase")
+    shares: dict[str, float] = Field(default_factory=dict, description="of the time, per part, with --profile")
     peak_memory_bytes: int | None = None
     resumed: bool = False
 
@@ -105,9 +105,9 @@ class Report(Part):
     original: Checkpoint | None = None
     references: list[Checkpoint] = Field(default_factory=list)
     method: str | None = None
-    inputs: list[str] = Field(default_factory=list, description="what the method was given, and nothing else")
+    inputs: list[str] = Field(default_factory=list, description="the inputs of the method; it gets nothing else")
     settings: dict[str, Any] = Field(default_factory=dict)
-    found: dict[str, float] = Field(default_factory=dict, description="settings that the method found by itself")
+    found: dict[str, float] = Field(default_factory=dict, description="settings that the method chose by itself")
     seed: int
     environment: dict[str, Any]
     metrics: dict[str, dict[str, dict[str, Estimate]]] = Field(
@@ -115,13 +115,13 @@ class Report(Part):
     )
     comparisons: list[Comparison] = Field(default_factory=list)
     confusions: list[Confusion] = Field(default_factory=list)
-    layers: list[Layer] = Field(default_factory=list, description="of the subject, beside the original")
+    layers: list[Layer] = Field(default_factory=list, description="of the subject, compared with the original")
     attacks: list[AttackResult] = Field(default_factory=list)
     findings: list[Finding] = Field(default_factory=list)
     skipped: list[Skipped] = Field(default_factory=list)
     curves: list[Curve] = Field(default_factory=list)
     gates: list[Gate] = Field(default_factory=list)
-    verdict: Verdict | None = Field(default=None, description="of the gates; null when none was asked")
+    verdict: Verdict | None = Field(default=None, description="of the gates; null without gates")
     judgement: Judgement | None = None
     over_forgetting: OverForgetting | None = Field(
         default=None, description="of 'unlearn' and 'evaluate': is forget far worse than records never seen?"

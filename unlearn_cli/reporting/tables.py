@@ -1,4 +1,4 @@
-"""The tables people read: metrics beside each other, distances to the references, gates."""
+"""The tables of metrics, of comparisons with the references, and of gates."""
 
 from unlearn_cli import console
 from unlearn_cli.reporting.report import Report
@@ -7,49 +7,49 @@ from unlearn_cli.verdict.judgement import Gate
 
 
 def metrics_table(document: Report) -> str:
-    """Lay out the metrics: a row for each split and metric, a column for each checkpoint."""
+    """Return one row per split and metric, one column per checkpoint."""
     roles = [name for name in ("original", "subject") if name in document.metrics]
     roles += [name for name in document.metrics if name.startswith("reference")]
-    measured: dict[str, dict[str, Estimate]] = {}  # split -> metric -> estimate
+    rows_of: dict[str, dict[str, Estimate]] = {}  # split -> metric -> estimate
     for name in roles:  # a distance to the references has no row at the original, another has none at the subject
         for split, of_split in document.metrics[name].items():
-            measured[split] = {**of_split, **measured.get(split, {})}
+            rows_of[split] = {**of_split, **rows_of.get(split, {})}
     rows = [
         [
             split,
             metric,
-            str(found.n),
-            *(_cell(metric, document.metrics[name].get(split, {}).get(metric)) for name in roles),
+            str(estimate.n),
+            *(_format_estimate(metric, document.metrics[name].get(split, {}).get(metric)) for name in roles),
         ]
-        for split, of_split in measured.items()
-        for metric, found in of_split.items()
+        for split, of_split in rows_of.items()
+        for metric, estimate in of_split.items()
     ]
     return console.table("", ["split", "metric", "n", *roles], rows, labels=3) if rows else ""
 
 
 def comparisons_table(document: Report) -> str:
-    """Lay out the metrics beside the references: the mean over them, and how far off the subject is."""
+    """Return the metrics compared with the references: their mean and SD, and the distance of the subject."""
     rows = [
         [
-            one.split,
-            one.metric,
-            str(one.n_references),
-            _short(one.reference),
-            _short(one.reference_sd),
-            _short(one.units_of_sd),
-            _short(one.normalised),
+            comparison.split,
+            comparison.metric,
+            str(comparison.n_references),
+            _format_number(comparison.reference),
+            _format_number(comparison.reference_sd),
+            _format_number(comparison.units_of_sd),
+            _format_number(comparison.normalised),
         ]
-        for one in document.comparisons
+        for comparison in document.comparisons
     ]
     header = ["split", "metric", "references", "their mean", "their SD", "off by SDs", "0: retrained, 1: original"]
-    return console.table("Beside the references", header, rows, labels=2) if rows else ""
+    return console.table("Compared with the references", header, rows, labels=2) if rows else ""
 
 
-def _short(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _cell(metric: str, estimate: Estimate | None) -> str:
+def _format_estimate(metric: str, estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     if estimate.value is None:
@@ -75,10 +75,10 @@ def gates_table(document: Report) -> str:
     return console.table("", ["gate", "value", "n", "limit", "verdict"], rows) if rows else ""
 
 
-def warn_of_gates(document: Report) -> None:
-    """Name on stderr what the exit code stands for: each gate that did not pass, or what else decided the verdict.
+def warn_about_gates(document: Report) -> None:
+    """Print on stderr the reason for the exit code: each gate that did not pass, or the reasons of the verdict.
 
-    With `--json` or `--quiet` nothing else says it; a log that holds stderr only must say why a build failed.
+    With `--json` or `--quiet` nothing else prints it; a log of stderr only must show why a build failed.
     """
     gates = [gate for gate in document.gates if gate.role == "subject" and gate.verdict != "passed"]
     for gate in gates:

@@ -1,4 +1,4 @@
-"""The report as one self-contained web page: no script, no request, nothing but `report.json` told to a person."""
+"""The report as one self-contained web page: no script, no request, only the content of `report.json`."""
 
 import base64
 from collections.abc import Iterable
@@ -18,6 +18,7 @@ ROLES = {"original": "Before", "subject": "After", "reference": "Reference"}
 
 def render(report: Report, noise_png: bytes | None = None) -> str:
     """Return the whole text of `report.html`; `noise_png` is the picture made by `noise_grid`."""
+    checkpoints = (report.subject, report.original, *report.references)
     page = (
         environment()
         .get_template("report.html.j2")
@@ -29,7 +30,7 @@ def render(report: Report, noise_png: bytes | None = None) -> str:
             class_names=class_names(report),
             forgotten=forgotten(report),
             phases=phases(report),
-            checkpoints=[made for made in (report.subject, report.original, *report.references) if made],
+            checkpoints=[checkpoint for checkpoint in checkpoints if checkpoint],
             **{name: group(report) for name, group in GROUPS.items()},
             noise=base64.b64encode(noise_png).decode() if noise_png else None,
         )
@@ -38,39 +39,39 @@ def render(report: Report, noise_png: bytes | None = None) -> str:
 
 
 def environment() -> Environment:
-    """Build the template environment; every string is escaped unless a chart made it."""
-    built = Environment(
+    """Return the template environment; every string except charts is escaped."""
+    templates = Environment(
         loader=PackageLoader("unlearn_cli.reporting.html", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    built.filters.update(words.FILTERS)
-    built.globals.update(
+    templates.filters.update(words.FILTERS)
+    templates.globals.update(
         charts=charts,
         checkpoint_words=checkpoint_words,
         verdict_words=words.verdict_words,
         verdict_mark=words.VERDICT_MARKS,
     )
-    return built
+    return templates
 
 
 def checkpoint_words(role: str) -> str:
-    """Say which checkpoint a role means, within a sentence."""
+    """Return the name of a role within a sentence."""
     return {"subject": "the checkpoint under test", "original": "the original"}.get(role, f"the {words.spaced(role)}")
 
 
 def roles(report: Report) -> dict[str, str]:
-    """Name the measured checkpoints, in reading order; a lone subject was not changed, so it is no 'after'."""
-    known = [role for role in ROLES if role in report.metrics]
+    """Return the titles of the measured checkpoints in reading order; a subject without original is not 'after'."""
+    first = [role for role in ROLES if role in report.metrics]
     others = sorted(set(report.metrics) - set(ROLES))
-    titles = {role: ROLES.get(role, words.spaced(role).capitalize()) for role in known + others}
+    titles = {role: ROLES.get(role, words.spaced(role).capitalize()) for role in first + others}
     return titles if "original" in titles or "subject" not in titles else {**titles, "subject": "Model"}
 
 
 def metric_rows(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Turn checkpoint -> split -> metric into metric -> split -> checkpoint: one block of the table a metric."""
+    """Turn checkpoint -> split -> metric into metric -> split -> checkpoint: one part of the table per metric."""
     rows: dict[str, dict[str, dict[str, Estimate]]] = {}
     for role, splits in report.metrics.items():
         for split in in_order(splits, SPLITS):
@@ -89,7 +90,7 @@ def in_order(names: Iterable[str], first: tuple[str, ...]) -> list[str]:
 
 
 def interval_kinds(report: Report) -> list[str]:
-    """Name the ways in which the intervals of the metrics were computed."""
+    """Return how the intervals of the metrics were computed."""
     estimates = (e for splits in report.metrics.values() for metrics in splits.values() for e in metrics.values())
     return sorted({estimate.interval for estimate in estimates if estimate.interval})
 
@@ -101,11 +102,11 @@ def class_names(report: Report) -> list[str]:
 
 
 def forgotten(report: Report) -> str:
-    """Say what was to be forgotten, as far as the report knows."""
+    """Return what was to be forgotten, if the report names it."""
     if report.manifest.forget_classes:
         return ", ".join(report.manifest.forget_classes)
     split = report.manifest.splits.get("forget")
-    return f"{split.n:,} selected records" if split else "not said in the report"
+    return f"{split.n:,} selected records" if split else "not in the report"
 
 
 def phases(report: Report) -> dict[str, list[Curve]]:

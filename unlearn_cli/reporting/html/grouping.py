@@ -1,4 +1,4 @@
-"""How the parts of a report are grouped for the page: beside each other what belongs beside each other."""
+"""Group the parts of a report for the page: by attack, probe, phase and split, with checkpoints in one order."""
 
 from unlearn_cli.reporting.html.words import spaced
 from unlearn_cli.reporting.report import Report
@@ -9,8 +9,8 @@ FIRST = ("subject", "original", "reference")
 
 def in_role_order(roles: list[str]) -> list[str]:
     """Return the checkpoint under test first, then the original, then the references."""
-    known = [role for role in FIRST if role in roles]
-    return known + sorted(set(roles) - set(known))
+    first = [role for role in FIRST if role in roles]
+    return first + sorted(set(roles) - set(first))
 
 
 def attacked(report: Report) -> list[str]:
@@ -18,46 +18,45 @@ def attacked(report: Report) -> list[str]:
 
 
 def overview(report: Report) -> dict[str, dict[str, AttackResult]]:
-    """Return attack -> checkpoint -> block."""
-    found: dict[str, dict[str, AttackResult]] = {}
+    """Return attack -> checkpoint -> result."""
+    results: dict[str, dict[str, AttackResult]] = {}
     for attack in report.attacks:
-        found.setdefault(attack.name, {})[attack.role] = attack
-    return found
+        results.setdefault(attack.name, {})[attack.role] = attack
+    return results
 
 
 def probed(report: Report) -> list[str]:
-    return in_role_order([found.role for found in report.findings])
+    return in_role_order([finding.role for finding in report.findings])
 
 
 def probes(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Return probe -> quantity -> checkpoint -> estimate."""
     tables: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for found in report.findings:
-        for name, estimate in found.quantities.items():
-            tables.setdefault(found.name, {}).setdefault(name, {})[found.role] = estimate
+    for finding in report.findings:
+        for name, estimate in finding.quantities.items():
+            tables.setdefault(finding.name, {}).setdefault(name, {})[finding.role] = estimate
     return tables
 
 
 def probe_curves(report: Report) -> dict[str, list[Curve]]:
-    """Return phase -> a curve a checkpoint, named after it."""
+    """Return phase -> one curve per checkpoint, named after it."""
     phases: dict[str, list[Curve]] = {}
     for role in probed(report):
-        for found in report.findings:
-            if found.role == role:
-                for curve in found.curves:
-                    name = f"{spaced(role)}: {curve.name}"
-                    phases.setdefault(curve.phase, []).append(curve.model_copy(update={"name": name}))
+        curves = [curve for finding in report.findings if finding.role == role for curve in finding.curves]
+        for curve in curves:
+            name = f"{spaced(role)}: {curve.name}"
+            phases.setdefault(curve.phase, []).append(curve.model_copy(update={"name": name}))
     return phases
 
 
 def confusions(report: Report) -> dict[str, list[Confusion]]:
-    """Return split -> a confusion a checkpoint."""
-    found: dict[str, list[Confusion]] = {}
-    for one in report.confusions:
-        found.setdefault(one.split, []).append(one)
+    """Return split -> one confusion per checkpoint."""
+    by_split: dict[str, list[Confusion]] = {}
+    for confusion in report.confusions:
+        by_split.setdefault(confusion.split, []).append(confusion)
     return {
         split: sorted(rows, key=lambda row: in_role_order([r.role for r in rows]).index(row.role))
-        for split, rows in found.items()
+        for split, rows in by_split.items()
     }
 
 
