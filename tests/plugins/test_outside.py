@@ -95,6 +95,14 @@ def test_an_import_that_fails_is_one_line(tmp_path: Path) -> None:
         method.function()
 
 
+def test_a_name_that_is_not_imported_is_one_line(tmp_path: Path) -> None:
+    method = load(
+        write(tmp_path, "import math\n\n\ndef gentle(model, *, lr: PositiveFloat = 1.0):\n    return model\n")
+    )
+    with pytest.raises(UserError, match=r"mine\.py:4: cannot be imported: name 'PositiveFloat' is not defined"):
+        method.function()
+
+
 def test_the_name_of_a_built_in_plugin_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, "def retrain(model):\n    return model\n")
     with pytest.raises(UserError, match="a built-in method has the name 'retrain'; rename the function"):

@@ -69,14 +69,19 @@ References = Annotated[
 ]
 Method = Annotated[
     str,
-    typer.Option("--method", metavar="NAME", help="How to unlearn.", autocompletion=lambda: summaries_of("methods")),
+    typer.Option(
+        "--method",
+        metavar="NAME",
+        help="How to unlearn; or file.py:function of your own.",
+        autocompletion=lambda: summaries_of("methods"),
+    ),
 ]
 Metrics = Annotated[
     list[str] | None,
     typer.Option(
         "--metric",
         metavar="NAME",
-        help="Metric to compute; can be repeated.",
+        help="Metric to compute, or file.py:function; can be repeated.",
         autocompletion=lambda: summaries_of("metrics"),
     ),
 ]
@@ -85,7 +90,7 @@ Attacks = Annotated[
     typer.Option(
         "--attack",
         metavar="NAME",
-        help="Attack to run; can be repeated.",
+        help="Attack to run, or file.py:function; can be repeated.",
         autocompletion=lambda: summaries_of("attacks"),
     ),
 ]

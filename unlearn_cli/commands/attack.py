@@ -81,7 +81,7 @@ def run(options: AttackOptions, run_options: RunOptions) -> Result:
 def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
     tier = options.tier or (None if options.attacks else "quick")
-    wanted = choose(tier, options.attacks, options.settings)
+    wanted = choose(tier, options.attacks, options.settings, allow_code=run_options.allow_code)
     check_options(options, tier)
     checkpoints = (options.checkpoint, options.original, *options.references)
     opened = open_inputs(options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
@@ -204,6 +204,7 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
             findings=ran.findings,
             skipped=[*planned.skipped, *ran.skipped],
             confusions=measuring.confusions(evidence),
+            code=composing.describe_code(one.attack for one in planned.wanted),
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
             original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
             references=composing.describe_references([weights[role] for role in evidence.references()]),

@@ -1,6 +1,6 @@
 """`unlearn-cli evaluate`: metrics of a checkpoint on every split, next to the original and references; gates."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,13 @@ from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.data.notices import notices_as_dicts
-from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.errors import UserError, did_you_mean, prefix_field
 from unlearn_cli.evaluation.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.evaluation.lineage import check_references, reference_role
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.names import parse_gate
+from unlearn_cli.plugins.outside import is_outside
+from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.reporting import tables
 from unlearn_cli.storage import atomic_files
@@ -62,11 +64,12 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
     opened = open_inputs(options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
     if not opened.dataset.splits:
         raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to evaluate on")
+    own_metrics = load_own_metrics(options.metrics, allow_code=run_options.allow_code)
     for condition in options.require:
-        check_requirement(condition, opened.manifest.task)
+        check_requirement(condition, opened.manifest.task, own_metrics)
     conditions = [*opened.manifest.gates, *options.require]
-    judged = [parse_gate(condition, opened.manifest.task).metric for condition in conditions]
-    names = choose_metrics(options, opened, judged)
+    judged = [parse_gate(condition, opened.manifest.task, own_metrics).metric for condition in conditions]
+    names = choose_metrics(options, opened, [own_metrics.get(name, name) for name in judged])
     references = check_references(options.references, opened)
     copies = find_copies(opened)
     console.say(f"evaluate: {options.checkpoint.name}; loading torch")
@@ -91,9 +94,21 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
     return carry_out(options, opened, names, conditions, copies, references)
 
 
-def check_requirement(condition: str, task: str) -> None:
+def load_own_metrics(names: Sequence[str], *, allow_code: bool) -> dict[str, str]:
+    """Import the metrics outside of the package; return their names, as gates use them, with the names given."""
+    own = {}
+    for name in filter(is_outside, names):
+        metric = plugin.load("metrics", name, allow_code=allow_code)
+        metric.function()
+        if metric.name in own:
+            raise UserError(f"--metric {name}: {own[metric.name]} has the same function name; rename one of them")
+        own[metric.name] = name
+    return own
+
+
+def check_requirement(condition: str, task: str, own_metrics: Collection[str] = ()) -> None:
     try:
-        parse_gate(condition, task)
+        parse_gate(condition, task, own_metrics)
     except UserError as error:
         raise UserError(f"--require: {error}") from None
 
@@ -112,18 +127,21 @@ def choose_metrics(options: EvaluateOptions, opened: Opened, judged: Sequence[st
     """
     task, present = opened.manifest.task, opened.manifest.sections | options.available_inputs
     for name in options.metrics:
-        if name not in discovery.entries("metrics"):
-            raise UserError(f"--metric: unknown metric '{name}'; {did_you_mean(name, discovery.entries('metrics'))}")
-        if name not in discovery.metrics_of(task):
+        with prefix_field("--metric"):
+            metric = plugin.load("metrics", name, allow_code=opened.common.allow_code)
+        if metric.task not in (None, task):
             defined = ", ".join(discovery.metrics_of(task))
             raise UserError(f"--metric: '{name}' is not defined for {task}; defined are {defined}")
+    allow_code = opened.common.allow_code
     candidates = dict.fromkeys([*(options.metrics or discovery.default_metrics(task)), *judged])
-    names = select_computable(list(candidates), present, options.metrics)
-    check_settings(options.settings, names)
+    names = select_computable(list(candidates), present, options.metrics, allow_code=allow_code)
+    check_settings(options.settings, [plugin.load("metrics", name, allow_code=allow_code) for name in names])
     return names
 
 
-def select_computable(names: Sequence[str], present: set[str], requested: Sequence[str]) -> list[str]:
+def select_computable(
+    names: Sequence[str], present: set[str], requested: Sequence[str], *, allow_code: bool = False
+) -> list[str]:
     """Return those of the metrics whose inputs are available.
 
     Raises:
@@ -131,7 +149,7 @@ def select_computable(names: Sequence[str], present: set[str], requested: Sequen
     """
     computable = []
     for name in names:
-        lacking = sorted(plugin.load("metrics", name).sections - present)
+        lacking = sorted(plugin.load("metrics", name, allow_code=allow_code).sections - present)
         if lacking and name in requested:
             raise UserError(f"--metric {name}: needs {' and '.join(_describe_input(section) for section in lacking)}")
         if not lacking:
@@ -149,14 +167,13 @@ def _describe_input(section: str) -> str:
     return sources.get(section, f"the manifest's '{section}'")
 
 
-def check_settings(assignments: Sequence[str], names: Sequence[str]) -> None:
+def check_settings(assignments: Sequence[str], metrics: Sequence[Plugin]) -> None:
     """Refuse a setting that none of the metrics has, or a value that is not allowed.
 
     Raises:
         UserError: with the nearest name, or what is expected.
     """
-    loaded = [plugin.load("metrics", name) for name in names]
-    setting_names = sorted({field for metric in loaded for field in metric.settings.model_fields})
+    setting_names = sorted({field for metric in metrics for field in metric.settings.model_fields})
     for assignment in assignments:
         field = assignment.partition("=")[0].strip()
         if field not in setting_names:
@@ -165,7 +182,7 @@ def check_settings(assignments: Sequence[str], names: Sequence[str]) -> None:
                 f"--set {assignment}: no metric that is computed has a setting '{field}'; {hint}; "
                 "'unlearn-cli show METRIC' lists the settings of one"
             )
-        for metric in loaded:
+        for metric in metrics:
             if field in metric.settings.model_fields:
                 plugin.complete_settings(metric, None, [assignment])
 
@@ -197,16 +214,18 @@ def carry_out(
     others = [weights[reference_role(number)] for number in range(len(options.references))]
     with start_checked(opened, weights) as current:
         evidence = Evidence(current, weights, holdout=measuring.holdout(opened))
-        measured = measuring.measure_all(evidence, names, options.settings)
+        metrics = measuring.load_metrics(names, options.settings, allow_code=opened.common.allow_code)
+        measured = measuring.measure_all(evidence, metrics)
         document = composing.compose_report(
             current,
             "evaluate",
             started,
             metrics=measured,
+            code=composing.describe_code(metric for metric, _ in metrics),
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
             original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
             references=composing.describe_references(others),
-            comparisons=measuring.comparisons(measured),
+            comparisons=measuring.comparisons(measured, metrics),
             confusions=measuring.confusions(evidence),
             layers=measuring.layers(evidence),
             over_forgetting=over_forgetting.detect(evidence),

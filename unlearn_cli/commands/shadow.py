@@ -46,7 +46,7 @@ class ShadowOptions:
 def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     """Do the runs asked for that are not done yet."""
     cells = parse_cells(options.cells)
-    method = plugin.load("methods", options.method)
+    method = plugin.load("methods", options.method, allow_code=run_options.allow_code)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     training = plugin.complete_settings(recipe, None, options.training)
@@ -124,6 +124,7 @@ def recipe_of(game: Game, share: float) -> dict[str, Any]:
     run_options = game.opened.common
     return {
         "method": game.method.name,
+        **({"code": game.method.code.sha256} if game.method.code else {}),
         "settings": game.settings.model_dump(mode="json"),
         "training": game.training.model_dump(mode="json"),
         "canaries": share,

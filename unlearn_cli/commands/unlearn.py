@@ -72,7 +72,7 @@ def run(options: UnlearnOptions, run_options: RunOptions) -> Result:
 
 def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same place."""
-    method = plugin.load("methods", options.method)
+    method = plugin.load("methods", options.method, allow_code=run_options.allow_code)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     described = read_manifest(options.manifest, run_options.manifest_folder)
     check_manifest(options, method, described)
@@ -84,6 +84,7 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
         console.warn(constant)
     copies, unverified = find_copies(opened), check_references(options.references, opened)
     console.say(f"unlearn: {method.name} on {options.checkpoint.name}; loading torch")
+    method.function()  # code outside of the package that cannot be imported is refused here
     if options.dry_run:
         check_with_torch(options, opened, method)
         return plan(opened, method, settings, copies.in_retain)
@@ -116,7 +117,9 @@ def carry_out(
     started = composing.format_now()
     weights, *others = load_all_checkpoints(options, opened)
     noise = regular_files.sha256(options.noise) if options.noise else None
-    key = resume_key(opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise)
+    key = resume_key(
+        opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise, **code_digest(method)
+    )
     partial = partial_folder(options.out, key)
     scale = targets.target_of_checkpoint(opened, weights.metadata, options.checkpoint)
     with (
@@ -128,6 +131,7 @@ def carry_out(
         gc.collect()  # what the method worked with is large, and a divided network is full of cycles
         lineage = {
             "method": method.name,
+            **code_digest(method),
             "parent": weights.tensor_digest,
             **lineage_of(opened),
             **describe_training(method, opened),
@@ -151,6 +155,7 @@ def carry_out(
             started,
             method=method.name,
             inputs=given,
+            code=composing.describe_code([method]),
             **measurements,
             settings=settings.model_dump(mode="json"),
             found=current.run.chosen_settings,
@@ -207,6 +212,8 @@ def run_method(
 
     All other networks end with this: nothing may hold them while the result is written and measured.
     """
+    from torch import nn
+
     from unlearn_cli.evaluation.measuring import predict_splits
 
     original: Any = load_original(current, options, method, weights)
@@ -217,9 +224,14 @@ def run_method(
     inputs = make_inputs(current, method, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
     with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
-        model = method.call(inputs, settings)
+        model = method.call(inputs, settings, (nn.Module,))
     current.settle(model, weights)
     return model, sorted(inputs), before
+
+
+def code_digest(method: Plugin) -> dict[str, str]:
+    """Return the digest of the file of a method outside of the package."""
+    return {"code": method.code.sha256} if method.code else {}
 
 
 def describe_training(method: Plugin, opened: Opened) -> dict[str, str]:

@@ -49,7 +49,7 @@ def run_all(evidence: Evidence, wanted: list[Wanted]) -> Ran:
 
 def _run_one(evidence: Evidence, one: Wanted, role: str, ran: Ran) -> None:
     """Run one attack on one checkpoint, and keep its block, its finding, or both."""
-    result = one.attack.call(evidence.inputs(role), one.settings)
+    result = one.attack.call(evidence.inputs(role), one.settings, (Scores, Findings))
     found = Findings({}, scores=result) if isinstance(result, Scores) else result
     settings, seed = one.settings.model_dump(mode="json"), evidence.session.run.seed
     if found.scores is not None:

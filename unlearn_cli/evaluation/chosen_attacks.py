@@ -42,7 +42,7 @@ class Wanted:
         return not (role.startswith("reference") and references < 2 and needs & set(OF_REFERENCES))
 
 
-def choose(tier: str | None, names: Sequence[str], chosen: SettingSources) -> list[Wanted]:
+def choose(tier: str | None, names: Sequence[str], chosen: SettingSources, *, allow_code: bool = False) -> list[Wanted]:
     """Return the attacks of the tier, and those asked for by name, with their settings.
 
     `--set name=value` reaches every chosen attack that has the setting, `--set attack.name=value` that one alone.
@@ -52,9 +52,10 @@ def choose(tier: str | None, names: Sequence[str], chosen: SettingSources) -> li
     """
     if tier is not None and tier not in discovery.TIERS:
         raise UserError(f"--tier {tier}: there is no such tier; {did_you_mean(tier, discovery.TIERS)}")
-    entries = [(entry, tier or "") for entry in (discovery.attacks_of(tier) if tier else ())]
-    entries += [(name, "named") for name in names if name not in dict(entries)]
-    loaded = [(plugin.load("attacks", entry.partition(":")[0]), entry.partition(":")[2], of) for entry, of in entries]
+    entries = [(*entry.partition(":")[::2], tier or "") for entry in (discovery.attacks_of(tier) if tier else ())]
+    in_tier = {name for name, _, _ in entries}
+    entries += [(name, "", "named") for name in names if name not in in_tier]
+    loaded = [(plugin.load("attacks", name, allow_code=allow_code), fixed, of) for name, fixed, of in entries]
     if chosen.config and len(loaded) > 1:
         raise UserError("--config: is for one attack; name it by --attack, or give settings as --set attack.name=value")
     _check_targets(chosen.assignments, [attack for attack, _, _ in loaded])

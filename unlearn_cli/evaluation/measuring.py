@@ -27,6 +27,7 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Comparison, Confusion, Cost, Estimate, Layer
 from unlearn_cli.storage import regular_files
 
+Metrics = Sequence[tuple[Plugin, BaseModel]]
 Measured = dict[str, dict[str, Estimate]]  # split -> metric -> estimate
 MODEL = "model"  # the 'split' of metrics of the whole network
 PER_RECORD = ("train",)  # splits that metrics beside a reference say nothing new of
@@ -48,12 +49,12 @@ class Written(BaseModel):
     cost: Cost = Cost()
 
 
-def loaded(names: Iterable[str], assignments: Sequence[str] = ()) -> list[tuple[Plugin, BaseModel]]:
-    """Return metrics with their settings."""
-    found = [plugin.load("metrics", name) for name in names]
+def load_metrics(names: Iterable[str], assignments: Sequence[str] = (), *, allow_code: bool = False) -> Metrics:
+    """Return metrics with their settings; an assignment reaches every metric that has the setting."""
+    metrics = [plugin.load("metrics", name, allow_code=allow_code) for name in names]
     return [
         (metric, plugin.complete_settings(metric, None, [text for text in assignments if _reaches(text, metric)]))
-        for metric in found
+        for metric in metrics
     ]
 
 
@@ -69,14 +70,14 @@ def holdout(opened: Opened) -> np.ndarray | None:
     return positions if len(positions) else None
 
 
-def measure_all(evidence: Evidence, names: Sequence[str], assignments: Sequence[str] = ()) -> dict[str, Measured]:
+def measure_all(evidence: Evidence, metrics: Metrics) -> dict[str, Measured]:
     """Compute these metrics of every checkpoint; each goes once over the data."""
-    chosen, found = loaded(names, assignments), {}
+    measured = {}
     for role in evidence.weights:
         with evidence.session.run.measure_time("evaluate"):
             console.say(f"evaluate: {role}")
-            found[role] = measure_role(evidence, chosen, role)
-    return found
+            measured[role] = measure_role(evidence, metrics, role)
+    return measured
 
 
 def measured(
@@ -86,11 +87,12 @@ def measured(
     evidence = Evidence(session, weights, holdout=holdout(session.opened))
     evidence.remember("original", before)
     spent = session.run.cost.model_copy()
-    found = measure_all(evidence, names)
+    metrics = load_metrics(names)
+    found = measure_all(evidence, metrics)
     session.run.cost = spent  # that of unlearning, which is what is compared with the cost of retraining
     return {
         "metrics": found,
-        "comparisons": comparisons(found),
+        "comparisons": comparisons(found, metrics),
         "confusions": confusions(evidence),
         "layers": layers(evidence),
         "over_forgetting": over_forgetting.detect(evidence),
@@ -108,13 +110,13 @@ def measure_network(session: Session, model: nn.Module, label: str) -> Measured:
     """Run a network in memory over all splits, and compute the metrics of its task that need only its outputs."""
     evidence = Evidence(session, {})
     evidence.remember("subject", predict_splits(session, model, label))
-    defaults = loaded(discovery.default_metrics(session.manifest.task))
+    defaults = load_metrics(discovery.default_metrics(session.manifest.task))
     with session.run.measure_time("evaluate"):
         chosen = [(metric, settings) for metric, settings in defaults if metric.needs == ("outputs",)]
         return measure_role(evidence, chosen, "subject")
 
 
-def measure_role(evidence: Evidence, chosen: Sequence[tuple[Plugin, BaseModel]], role: str) -> Measured:
+def measure_role(evidence: Evidence, chosen: Metrics, role: str) -> Measured:
     """Compute the metrics of one checkpoint that have a meaning for it."""
     found: Measured = {}
     outputs = evidence.outputs(role)
@@ -147,15 +149,17 @@ def _on_split(evidence: Evidence, metric: Plugin, settings: BaseModel, role: str
     beside = "reference_outputs"
     if "random_outputs" in metric.needs:
         inputs["random_outputs"] = lambda: evidence.random_outputs(split)
-        return metric.call(Inputs(inputs), settings) if "forget" in split else None
+        return metric.call(Inputs(inputs), settings, (Estimate,)) if "forget" in split else None
     if beside not in metric.needs:
-        return metric.call(Inputs(inputs), settings)
+        return metric.call(Inputs(inputs), settings, (Estimate,))
     others = evidence.references(but=role)
     if not others or split in PER_RECORD:
         return None
     return over_references(
         [
-            metric.call(Inputs({**inputs, beside: lambda other=other: evidence.outputs(other)[split]}), settings)
+            metric.call(
+                Inputs({**inputs, beside: lambda other=other: evidence.outputs(other)[split]}), settings, (Estimate,)
+            )
             for other in others
         ]
     )
@@ -165,7 +169,7 @@ def _whole(evidence: Evidence, metric: Plugin, settings: BaseModel, role: str) -
     """Compute a metric of the whole network, over all references if it compares with them."""
     inputs = {**evidence.inputs(role).makers, **_weights(evidence, role)}
     if "reference" not in metric.sections:
-        return metric.call(Inputs(inputs), settings)
+        return metric.call(Inputs(inputs), settings, (Estimate,))
     found = []
     for other in evidence.references(but=role):
         beside: dict[str, Callable[[], Any]] = {
@@ -173,7 +177,7 @@ def _whole(evidence: Evidence, metric: Plugin, settings: BaseModel, role: str) -
             "reference_split_outputs": lambda other=other: evidence.outputs(other),
             "reference_cost": lambda other=other: cost_of(evidence.weights[other]),
         }
-        found.append(metric.call(Inputs({**inputs, **beside}), settings))
+        found.append(metric.call(Inputs({**inputs, **beside}), settings, (Estimate,)))
     return over_references(found) if found else missing("there is no reference")
 
 
@@ -213,8 +217,9 @@ def _written_beside(path: Path) -> Written | None:
         return None
 
 
-def comparisons(measured: dict[str, Measured]) -> list[Comparison]:
-    """Set every metric of the subject beside the references: is it further off than they are from each other?"""
+def comparisons(measured: dict[str, Measured], metrics: Metrics) -> list[Comparison]:
+    """Compare every metric of the subject with the references: is it further off than they are from each other?"""
+    distances = {metric.name for metric, _ in metrics if metric.is_distance}
     roles = [role for role in measured if role.startswith("reference")]
     if not roles:
         return []
@@ -225,7 +230,7 @@ def comparisons(measured: dict[str, Measured]) -> list[Comparison]:
             measured.get("original", {}).get(split, {}).get(name),
             split=split,
             metric=name,
-            distance=discovery.entries("metrics")[name].is_distance,
+            distance=name in distances,
         )
         for split, of_split in measured["subject"].items()
         for name, estimate in of_split.items()

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ class OutsideCode:
         """Import the code and return the function.
 
         Raises:
-            UserError: an import in the code fails.
+            UserError: an import in the code fails, or it uses a name that it does not define.
         """
         try:
             module = importlib.import_module(self.module) if self.module else self._import_file()
@@ -37,7 +38,14 @@ class OutsideCode:
             raise UserError(
                 f"{self.label}: cannot be imported: {error}; set PYTHONPATH to the folder of the modules it imports"
             ) from None
+        except NameError as error:
+            raise UserError(f"{self.path}:{self._line_of(error)}: cannot be imported: {error}") from None
         return getattr(module, self.function)
+
+    def _line_of(self, error: BaseException) -> int:
+        """Return the line of the file at which an error was raised."""
+        frames = traceback.extract_tb(error.__traceback__)
+        return next((frame.lineno or 1 for frame in reversed(frames) if Path(frame.filename) == self.path), 1)
 
     def _import_file(self) -> Any:
         name = f"unlearn_cli_outside_{self.sha256[:16]}"

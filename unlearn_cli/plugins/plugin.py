@@ -68,11 +68,19 @@ class Plugin:
         """
         return self.code.load() if self.code else getattr(importlib.import_module(self.module), self.name)
 
-    def call(self, inputs: Mapping[str, Any], settings: BaseModel) -> Any:
-        """Call the function with the inputs that it asks for, and with its settings."""
+    def call(self, inputs: Mapping[str, Any], settings: BaseModel, returns: tuple[type, ...] = (object,)) -> Any:
+        """Call the function with the inputs that it asks for, and with its settings.
+
+        Raises:
+            UserError: code outside of the package returned something else than `returns`.
+        """
         needed = {name: inputs[name] for name in self.needs}
         optional = {name: inputs[name] for name in self.optional if name in inputs}
-        return self.function()(**needed, **optional, **settings.model_dump())
+        result = self.function()(**needed, **optional, **settings.model_dump())
+        if self.code and not isinstance(result, returns):
+            expected = " or ".join(f"{item.__module__}.{item.__name__}" for item in returns)
+            raise UserError(f"{self.code.label}: returned a {type(result).__name__}; expected {expected}")
+        return result
 
 
 def load(kind: str, name: str, *, allow_code: bool = False, folder: Path = Path()) -> Plugin:

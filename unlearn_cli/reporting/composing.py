@@ -19,6 +19,7 @@ from unlearn_cli.evaluation.inputs import Copies, Opened, constant_network, reco
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.split_checks import check_splits
 from unlearn_cli.plugins.names import parse_gate
+from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.reporting import report
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.runtime import processes
@@ -150,13 +151,22 @@ def list_caveats(opened: Opened, with_reference: bool, copies: Copies | None) ->
     return caveats
 
 
+def describe_code(plugins: Iterable[Plugin]) -> list[report.OutsideFunction]:
+    """Name the plug-ins that are outside of the package, with the digest of their files."""
+    return [
+        report.OutsideFunction(name=plugin.name, source=plugin.code.label, sha256=plugin.code.sha256)
+        for plugin in plugins
+        if plugin.code
+    ]
+
+
 def add_gates(document: Report, conditions: Iterable[str], *, force: bool) -> None:
     """Judge the gates and add them with their verdict; detected over-forgetting is one more failed gate.
 
     Over-forgetting is also added to the caveats and printed as a warning. With `force` it is no gate.
     """
-    task = document.manifest.task
-    document.gates = metric_gates.judge([parse_gate(text, task) for text in conditions], document.metrics)
+    task, own_metrics = document.manifest.task, [function.name for function in document.code]
+    document.gates = metric_gates.judge([parse_gate(text, task, own_metrics) for text in conditions], document.metrics)
     result = document.over_forgetting
     if result is not None and result.detected:
         text = describe_over_forgetting(result)

@@ -95,6 +95,14 @@ class Run(Part):
     resumed: bool = False
 
 
+class OutsideFunction(Part):
+    """Code outside of the package that was run: a method, metric or attack of the user's own."""
+
+    name: str
+    source: str = Field(description="file.py:function without its folder, or package.module:function")
+    sha256: str = Field(description="of the file")
+
+
 class Report(Part):
     schema_version: str = SCHEMA_VERSION
     tool_version: str
@@ -106,6 +114,7 @@ class Report(Part):
     references: list[Checkpoint] = Field(default_factory=list)
     method: str | None = None
     inputs: list[str] = Field(default_factory=list, description="the inputs of the method; it gets nothing else")
+    code: list[OutsideFunction] = Field(default_factory=list, description="plug-ins outside of the package")
     settings: dict[str, Any] = Field(default_factory=dict)
     found: dict[str, float] = Field(default_factory=dict, description="settings that the method chose by itself")
     seed: int
