@@ -27,7 +27,8 @@ def sanity(split_outputs: dict[str, Outputs]) -> Findings:
     n = len(test)
     # relative to the spread of the labels: neither a large offset nor a small unit makes outputs equal
     scale = float(np.ptp(test.labels)) if test.task == "regression" and n else 1.0
-    same = np.isclose(test.values, test.values[:1], rtol=0, atol=EQUAL * scale).reshape(n, -1).all(axis=1)
+    close = np.asarray(np.isclose(test.values, test.values[:1], rtol=0, atol=EQUAL * scale))  # (n, K) or (n,)
+    same = close.all(axis=tuple(range(1, close.ndim)))
     quantities = {"equal_outputs": share(np.asarray(same), test.groups)}
     several = len(np.unique(test.labels)) > 1
     suspect = [quantities["equal_outputs"]]
