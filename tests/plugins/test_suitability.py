@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_readme import README
-from tests.tiny import MANIFEST, invoke, write_manifest
+from tests.tiny import MANIFEST, ROOT, invoke, write_manifest
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins import discovery, plugin, suitability
 
 DATA = Path("data.yaml")
 METHODS = discovery.summaries("methods")
+GUIDE = (ROOT / "docs/guides/choose-a-method.md").read_text(encoding="utf-8")
 CLASSIFICATION = {"data", "forget", "test"}
 
 
@@ -64,8 +64,8 @@ def test_the_command_refuses_before_anything_is_written(original: Path, tmp_path
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_the_help_page_and_the_readme_say_what_a_method_needs_and_suits(name: str) -> None:
+def test_the_help_page_and_the_guide_say_what_a_method_needs_and_suits(name: str) -> None:
     method = plugin.load("methods", name)
     assert f"{name} {METHODS[name]} " in " ".join(invoke("unlearn", "--help").stdout.split())
     needs, suits = suitability.needs(method), suitability.suits(method)
-    assert re.search(rf"^\| `{name}` \| {re.escape(needs)} \| {re.escape(suits)} \| ", README, flags=re.MULTILINE)
+    assert re.search(rf"^\| `{name}` \| {re.escape(needs)} \| {re.escape(suits)} \| ", GUIDE, flags=re.MULTILINE)

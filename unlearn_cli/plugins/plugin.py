@@ -120,7 +120,7 @@ def read_source(kind: str, name: str, path: Path, module: str, code: OutsideCode
         UserError: the file or the signature has mistakes, each named with its line.
     """
     tree = parse_file(path)
-    signature = read_signature(path, tree, name, inputs_for(kind) if kind in discovery.KINDS else None)
+    signature = read_signature(path, tree, name, inputs_for(kind))
     entry = discovery.read_entry(kind, name, tree)
     assert entry is not None
     return Plugin(

@@ -79,8 +79,10 @@ def sections_of(name: str) -> set[str]:
     return set(REQUIREMENTS[name].sections.split())
 
 
-def inputs_for(kind: str) -> list[str]:
-    """Return the inputs that plug-ins of a kind may ask for, without the optional ones."""
+def inputs_for(kind: str) -> list[str] | None:
+    """Return the inputs that plug-ins of a kind may ask for, without the optional ones; None: any (of a network)."""
+    if kind not in ALL.split():
+        return None
     return [
         name
         for name, requirement in REQUIREMENTS.items()

@@ -78,7 +78,7 @@ def suits(method: Plugin) -> str:
     """Return in words what a method can forget."""
     if method.whole_classes:
         return "whole classes"
-    return f"any records; {method.task or 'classification and regression'}"
+    return f"any records; {method.task or 'both tasks'}"
 
 
 def method_lines() -> list[str]:
