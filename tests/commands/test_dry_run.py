@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": ["evaluate", "MODEL"],
     "attack": ["attack", "MODEL"],
     "train": ["train", "--from", "MODEL", "--out", "out"],
+    "noise": ["noise", "MODEL", "--out", "noise.safetensors"],
     "shadow": ["shadow", "--shadows", "shadows", "--method", "finetune", "--cells", "0"],
 }
 MANIFESTS = {  # name: text of the manifest, words of the error
@@ -102,6 +103,13 @@ def test_a_dry_run_refuses_checkpoints_that_the_run_refuses(
     assert len(errors) == 1
     assert words in errors.pop()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_of_noise_names_the_classes_and_writes_nothing(original: Path, tmp_path: Path) -> None:
+    arguments = ("noise", original, "-m", write_manifest(tmp_path), "-o", tmp_path / "n.safetensors", "--dry-run")
+    assert json.loads(invoke(*arguments, "--json").stdout)["classes"] == [3]
+    assert "classes: 3\nsettings: kind=maximize" in invoke(*arguments).stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.yaml"]
 
 
 def test_a_dry_run_of_train_says_what_it_would_train_on_and_writes_nothing(tmp_path: Path) -> None:

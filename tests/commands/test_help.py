@@ -7,8 +7,16 @@ import pytest
 from tests.tiny import invoke
 from unlearn_cli.cli import help_page
 from unlearn_cli.cli.app import app
+from unlearn_cli.cli.batch import batch_app
 
-COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+COMMANDS = [
+    *(command.name or command.callback.__name__ for command in app.registered_commands if command.callback),
+    *(
+        f"batch {command.name or command.callback.__name__}"
+        for command in batch_app.registered_commands
+        if command.callback
+    ),
+]
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -17,21 +25,22 @@ def test_a_page_fits_the_terminal_and_ends_with_examples(
     command: str, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(width))
-    page = invoke(command, "--help").stdout
+    page = invoke(*command.split(), "--help").stdout
     assert max(map(len, page.splitlines())) <= width
     assert "…" not in page
-    examples = page.partition("\nExamples:\n")[2] if command != "batch" else "  unlearn-cli batch"
+    examples = page.partition("\nExamples:\n")[2]
     assert all(line.startswith(("  unlearn-cli ", "      ")) for line in examples.splitlines())
     assert examples
-    assert page == invoke(command, "-h").stdout
+    assert page == invoke(*command.split(), "-h").stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_options_of_the_examples_exist(command: str) -> None:
-    page = invoke(command, "--help").stdout
+    page = invoke(*command.split(), "--help").stdout
     examples = page.partition("\nExamples:\n")[2].replace("\\\n", " ")
     for line in examples.splitlines():
-        other = invoke(line.split()[1], "--help").stdout
+        words = line.split()[1:]
+        other = invoke(*words[: 1 + (words[0] == "batch")], "--help").stdout
         assert all(option in other for option in re.findall(r"(?<= )--?[a-z][a-z-]*", line)), line
 
 

@@ -280,6 +280,7 @@ def noise(
     ] = None,
     config: options.Config = None,
     settings: options.Settings = None,
+    dry_run: options.DryRun = False,
     *,
     run_options: RunOptions,
 ) -> Result:
@@ -289,7 +290,8 @@ def noise(
     # An option that is not given must leave what the file of --config says.
     assignments = [f"{name}={value}" for name, value in (("kind", kind), ("init", init)) if value]
     noise_settings = SettingSources(config, (*assignments, *(settings or ())))
-    return run(NoiseOptions(checkpoint, manifest, out, tuple(classes or ()), noise_settings), run_options)
+    noise_options = NoiseOptions(checkpoint, manifest, out, tuple(classes or ()), noise_settings, dry_run)
+    return run(noise_options, run_options)
 
 
 @add_command(

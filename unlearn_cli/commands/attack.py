@@ -204,7 +204,7 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
             findings=ran.findings,
             skipped=[*planned.skipped, *ran.skipped],
             confusions=measuring.confusions(evidence),
-            code=composing.describe_code(one.attack for one in planned.wanted),
+            code=composing.describe_code(planned_attack.attack for planned_attack in planned.wanted),
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
             original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
             references=composing.describe_references([weights[role] for role in evidence.references()]),

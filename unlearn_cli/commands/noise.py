@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.result import Result
@@ -26,10 +28,13 @@ class NoiseOptions:
     out: Path
     classes: tuple[str, ...] = ()
     settings: SettingSources = field(default_factory=SettingSources)
+    dry_run: bool = False
 
 
 def run(options: NoiseOptions, run_options: RunOptions) -> Result:
-    """Learn the noise; write it as safetensors, with a picture of it beside."""
+    """Learn the noise; write it as safetensors, with a picture of it next to it."""
+    if options.dry_run:
+        return run_with_claim(options, run_options)
     with claim_output(run_options.overwrite, options.out):
         return run_with_claim(options, run_options)
 
@@ -47,21 +52,21 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     picture_path = options.out.with_suffix(".png")
     atomic_files.check_output(picture_path, run_options.overwrite, "file")
     opened = open_data(described, options.manifest, run_options)
-    classes = chosen_classes(options.classes, opened)
+    classes = choose_classes(options.classes, opened)
 
     console.say(f"noise: {options.checkpoint.name}; loading torch")
-    from unlearn_cli.checkpoints import (
-        checkpoint,
-    )  # torch comes with it: seconds, only after all that can be checked without
+    from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds, after other checks
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.pictures import take_picture
     from unlearn_cli.learning.noise import save_noise
     from unlearn_cli.reporting.writing import draw_samples
 
-    weights = checkpoint.load(options.checkpoint)
+    weights = load_checkpoints(opened, {"original": options.checkpoint})["original"]
     with session.start(opened) as current, current.run.autocast():
         original = current.load(weights)
         current.check_logits(original)
+        if options.dry_run:
+            return plan_noise(classes, opened, settings)
         inputs = {
             "original": original,
             "forget_classes": classes,
@@ -90,7 +95,16 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     return Result(str(options.out), document)
 
 
-def chosen_classes(names: tuple[str, ...], opened: Opened) -> list[int]:
+def plan_noise(classes: list[int], opened: Opened, settings: BaseModel) -> Result:
+    """Return what the noise would be learned for, and with which settings."""
+    names = opened.dataset.classes or []
+    shown = ", ".join(names[number] if names else str(number) for number in classes)
+    values = settings.model_dump(mode="json")
+    lines = [f"classes: {shown}", f"settings: {', '.join(f'{name}={value}' for name, value in values.items())}"]
+    return Result("\n".join(lines), {"classes": classes, "settings": values})
+
+
+def choose_classes(names: tuple[str, ...], opened: Opened) -> list[int]:
     """Return the class numbers of --class, by default those that the manifest forgets.
 
     Raises:
