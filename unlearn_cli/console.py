@@ -22,7 +22,7 @@ SECONDS_BETWEEN_LINES = 30.0  # of a phase in a pipe
 
 @dataclass
 class Settings:
-    """How this run talks. Set once by the command line; only the first of several processes speaks."""
+    """What this run prints. Set once by the command line; only the first of several processes prints."""
 
     json: bool = False
     quiet: bool = False
@@ -51,7 +51,7 @@ def visible(text: str) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """Escape what cannot be seen, line breaks and tabs among it: a name must not pass for a line of ours."""
+    """Escape what cannot be seen, also line breaks and tabs: a name must not look like a line of the program."""
     return visible(text.translate({letter: _escaped(chr(letter)) for letter in b"\n\t"}))
 
 
@@ -97,7 +97,7 @@ def warn(message: str, **fields: Any) -> None:
 
 
 def error(message: str, exit_code: int) -> None:
-    """Print the one line that says why the command stops."""
+    """Print the line that says why the command stops."""
     _line("error", message, {"exit_code": exit_code})
 
 
@@ -230,8 +230,8 @@ def two_columns(rows: Sequence[tuple[str, str]], name_width: int | None = None, 
 def table(title: str, header: list[str], rows: list[list[str]], *, labels: int = 1) -> str:
     """Lay out rows as text with aligned columns, the first to the left and the others to the right.
 
-    On a terminal the columns that do not fit follow below, beside the first `labels` columns again; a cell that is
-    wider than the terminal is shortened. In a pipe the table is as wide as it needs.
+    On a terminal, columns that do not fit are printed below, next to the first `labels` columns again, and a cell that
+    is wider than the terminal is shortened. In a pipe the table has its full width.
     """
     cells = [[in_one_line(cell) for cell in row] for row in (header, *rows)]
     limit = terminal_width()
@@ -251,7 +251,7 @@ def terminal_width() -> int | None:
 
 
 def _shorten(cells: list[list[str]], labels: int, limit: int) -> list[list[str]]:
-    """Shorten cells, where that is needed, so that the labels and any other column fit beside each other."""
+    """Shorten cells, where that is needed, so that the labels and any other column fit next to each other."""
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     widest = min(max(widths[labels:], default=0), limit // 2)
     label_room = limit - widest - 2 * labels

@@ -287,7 +287,7 @@ def noise(
     """Learn error-maximizing or error-minimizing noise, without data."""
     from unlearn_cli.commands.noise import NoiseOptions, run
 
-    # An option that is not given must leave what the file of --config says.
+    # An option that is not given must not replace the value in the file of --config.
     assignments = [f"{name}={value}" for name, value in (("kind", kind), ("init", init)) if value]
     noise_settings = SettingSources(config, (*assignments, *(settings or ())))
     noise_options = NoiseOptions(checkpoint, manifest, out, tuple(classes or ()), noise_settings, dry_run)

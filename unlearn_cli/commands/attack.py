@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from unlearn_cli.evaluation.pictures import Picture
     from unlearn_cli.reporting.report import Report
 
-CAPS = {"quick": {"forget": 1000, "retain": 1000}}  # records that forward passes take no more than seconds for
+CAPS = {"quick": {"forget": 1000, "retain": 1000}}  # records per split: forward passes take seconds
 OTHER_CAPS = {"retain": 2000}
 CAVEATS = ["An attack that finds nothing shows that this attack finds nothing; a stronger one may find more."]
 
@@ -79,7 +79,7 @@ def run(options: AttackOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
-    """Do the work, while no other run writes to the same place."""
+    """Do the work, while no other run writes to the same outputs."""
     tier = options.tier or (None if options.attacks else "quick")
     wanted = choose(tier, options.attacks, options.settings, allow_code=run_options.allow_code)
     check_options(options, tier)

@@ -1,4 +1,4 @@
-"""What every command does that writes an output: hold its lock, and say in the end what other runs left beside it."""
+"""What every command that writes does: hold the lock of its output, and report what other runs left there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from unlearn_cli.storage.claims import claim_outputs
 
 @contextmanager
 def claim_output(overwrite: bool, *outputs: Path | None) -> Iterator[None]:
-    """Let no other run write to the same places meanwhile; with `overwrite`, remove what interrupted ones have kept.
+    """Let no other run write to these outputs inside; with `overwrite`, remove the state that interrupted runs left.
 
     Raises:
         Busy: another run is writing there.

@@ -1,4 +1,4 @@
-"""`unlearn-cli convert`: a `.pth` state dict, read without running code, becomes safetensors."""
+"""`unlearn-cli convert`: a `.pth` state dict, read without running code, is written as safetensors."""
 
 import warnings
 from pathlib import Path
@@ -26,7 +26,7 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
 
 
 def run_with_claim(source: Path, out: Path, overwrite: bool) -> Result:
-    """Do the work, while no other run writes to the same place."""
+    """Do the work, while no other run writes to the same outputs."""
     regular_files.require_regular_file(source)
     if out.suffix != ".safetensors":
         raise UserError(f"{out}: the result is a .safetensors file; give it that ending")
@@ -56,10 +56,10 @@ def read(source: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns in several lines; what it cannot read is told in one
+            warnings.simplefilter("ignore")  # torch warns in several lines; our error is one line
             return torch.load(source, map_location="cpu", weights_only=True)
     except (MemoryError, OSError):
-        raise  # these are told by `errors.translate_resource_errors`: they say nothing about the file
+        raise  # `errors.translate_resource_errors` reports these: they are not about the file
     except Exception:
         # The one broad `except`: torch's reader does what the bytes of the file say, and a broken file has made it
         # raise IndexError, TypeError, struct.error, AssertionError and more. Its own message advises to run the code.

@@ -72,7 +72,7 @@ def run(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int])
 
 
 def run_with_claim(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int]) -> Result:
-    """Do the work, while no other run writes to the same place."""
+    """Do the work, while no other run writes to the same outputs."""
     atomic_files.check_output(out, run_options.overwrite)
     flags = ["--device", run_options.device, "--seed", str(run_options.seed)]
     with atomic_files.output_folder(out, overwrite=run_options.overwrite) as folder:

@@ -57,7 +57,7 @@ def run(options: EvaluateOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
-    """Do the work, while no other run writes to the same place."""
+    """Evaluate, while no other run writes to the same outputs."""
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
     checkpoints = (options.checkpoint, options.original, *options.references)

@@ -1,4 +1,4 @@
-"""`unlearn-cli noise`: learn error-maximising or error-minimising noise for classes, from the checkpoint alone."""
+"""`unlearn-cli noise`: learn error-maximising or error-minimising noise for classes, from the checkpoint only."""
 
 import re
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ def run(options: NoiseOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
-    """Do the work, while no other run writes to the same place."""
+    """Do the work, while no other run writes to the same outputs."""
     learner = plugin.inspect("noise", "learn_noise", "unlearn_cli.learning.noise")
     settings = plugin.complete_settings(learner, options.settings.config, options.settings.assignments)
     if options.out.suffix != ".safetensors":

@@ -1,4 +1,4 @@
-"""One shadow run: train with half of the records, unlearn them, retrain without any; ask all three about everyone."""
+"""One shadow run: train with half of the records, unlearn them, retrain without any; record all three outputs."""
 
 import tempfile
 from dataclasses import replace
@@ -51,7 +51,7 @@ def train_and_unlearn(
 
 
 def retrain(game: Game, retained_members: np.ndarray, number: int) -> dict[str, np.ndarray]:
-    """Train on retain alone, from other random weights and in another order."""
+    """Train on retain only, from other random weights and in another order."""
     nobody = np.zeros(len(game.audited), dtype=bool)
     opened = prepare_stage(game, nobody, retained_members, number, "retrain")
     with start(opened, target=target_to_train_with(opened, None, None)) as current:

@@ -1,4 +1,4 @@
-"""`unlearn-cli train`: train a network from scratch or a checkpoint, on train or on retain alone (the reference)."""
+"""`unlearn-cli train`: train a network from scratch or a checkpoint, on train or on retain only (the reference)."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +54,7 @@ def run(options: TrainOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
-    """Do the work, while no other run writes to the same place."""
+    """Do the work, while no other run writes to the same outputs."""
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     settings = plugin.complete_settings(recipe, options.settings.config, options.settings.assignments)
     opened = open_inputs(options.manifest, run_options, (options.start,), options.out, decode=options.dry_run)

@@ -71,7 +71,7 @@ def run(options: UnlearnOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
-    """Do the work, while no other run writes to the same place."""
+    """Do the work, while no other run writes to the same outputs."""
     method = plugin.load("methods", options.method, allow_code=run_options.allow_code)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     described = read_manifest(options.manifest, run_options.manifest_folder)
@@ -208,9 +208,9 @@ def run_method(
     weights: "Checkpoint",
     evaluated: bool,
 ) -> "tuple[nn.Module, list[str], dict[str, Outputs]]":
-    """Return the network that the method made, the names of what it was given, and what the original says.
+    """Return the network that the method made, the names of its inputs, and the outputs of the original.
 
-    All other networks end with this: nothing may hold them while the result is written and measured.
+    All other networks are freed here: nothing may hold them while the result is written and measured.
     """
     from torch import nn
 
@@ -235,7 +235,7 @@ def code_digest(method: Plugin) -> dict[str, str]:
 
 
 def describe_training(method: Plugin, opened: Opened) -> dict[str, str]:
-    """Return what shows that a reference made by `retrain` saw only retain: it begins with new weights."""
+    """Return the entry of the lineage that shows that a reference made by `retrain` saw only retain."""
     return {"trained_on": content_digest(opened.dataset.split("retain"))} if method.name == "retrain" else {}
 
 
@@ -254,7 +254,7 @@ def choose_metrics(opened: Opened, with_references: bool) -> list[str]:
 def make_inputs(
     current: "Session", method: Plugin, weights: "Checkpoint", original: Any, noise: Path | None
 ) -> dict[str, Any]:
-    """Make the inputs that the method asks for, and no other: what it did not ask for it cannot touch."""
+    """Make the inputs that the method asks for, and no others, so that it cannot touch any other."""
     from unlearn_cli.data.batches import without_labels
     from unlearn_cli.learning.training import label_statistics
 
@@ -288,7 +288,7 @@ def read_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) ->
     """Read the noise of --noise.
 
     Raises:
-        UserError: it was learned for other inputs or other classes, or is of the kind that a class is recognised in.
+        UserError: it was learned for other inputs or other classes, or it is error-minimizing noise.
     """
     from unlearn_cli.learning.noise import load_noise
 
