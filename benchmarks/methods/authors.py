@@ -32,8 +32,8 @@ from torchvision import transforms
 from benchmarks.cache import DATA, manifest_text, report, run
 from benchmarks.output import write_result
 from unlearn_cli.checkpoints import checkpoint
-from unlearn_cli.commands.unlearn import make_inputs
 from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
 from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.run_options import RunOptions
@@ -115,7 +115,7 @@ def ours(manifest: Path, original: Path, device: str, method: str, settings: tup
     weights = checkpoint.load(original / "model.safetensors")
     chosen = plugin.load("methods", method)
     with start(opened) as session:
-        inputs = make_inputs(session, chosen, weights, session.load(weights), None)
+        inputs = make_method_inputs(session, chosen, weights, session.load(weights), None)
         with session.run.autocast():
             model = chosen.call(inputs, plugin.complete_settings(chosen, None, settings))
         synchronize(device)

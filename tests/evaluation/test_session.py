@@ -10,7 +10,7 @@ from tests.tiny import write_manifest
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.data.stores import MemoryStore, StreamedStore
 from unlearn_cli.evaluation import session
-from unlearn_cli.evaluation.evidence import Evidence
+from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
 from unlearn_cli.evaluation.inputs import open_inputs
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.stats.outputs import Outputs, join
@@ -33,8 +33,8 @@ def test_the_outputs_of_parts_are_those_of_the_whole(
 def test_the_holdout_is_found_among_the_outputs_of_test(original: Path, tmp_path: Path) -> None:
     holdout = np.array([0, 5, 17, 100])
     with session.start(open_inputs(write_manifest(tmp_path), RunOptions(device="cpu"))) as current:
-        evidence = Evidence(current, {"subject": checkpoint.load(original)}, holdout=holdout)
-        found: Outputs = evidence.outputs("subject")["holdout"]
+        checkpoints = CheckpointOutputs(current, {"subject": checkpoint.load(original)}, holdout=holdout)
+        found: Outputs = checkpoints.outputs("subject")["holdout"]
         model = current.load(checkpoint.load(original))
         expected = current.outputs(model, "test", holdout)
         assert np.array_equal(found.labels, current.opened.dataset.split("test").labels[holdout])

@@ -362,9 +362,9 @@ def report() -> dict[str, bytes]:
 
 def read_report(folder: Path) -> object:
     from unlearn_cli.batch.attempts import read_report
-    from unlearn_cli.evaluation.measuring import _written_beside
+    from unlearn_cli.evaluation.training_cost import read_excerpt
 
-    return _written_beside(folder / "report.json"), read_report(folder)
+    return read_excerpt(folder / "report.json"), read_report(folder)
 
 
 def state() -> dict[str, bytes]:

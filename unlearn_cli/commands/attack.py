@@ -29,7 +29,7 @@ from unlearn_cli.verdict.exit_codes import exit_code
 
 if TYPE_CHECKING:
     from unlearn_cli.checkpoints.checkpoint import Checkpoint
-    from unlearn_cli.evaluation.evidence import Evidence
+    from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
     from unlearn_cli.evaluation.pictures import Picture
     from unlearn_cli.reporting.report import Report
 
@@ -187,15 +187,15 @@ def load_by_role(options: AttackOptions, opened: Opened) -> "dict[str, Checkpoin
 def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str | None) -> Result:
     from unlearn_cli.commands.network_check import start_checked
     from unlearn_cli.evaluation import attacking, measuring
-    from unlearn_cli.evaluation.evidence import Evidence
+    from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
     from unlearn_cli.reporting import composing
 
     started = composing.format_now()
     weights = load_by_role(options, opened)
     with start_checked(opened, weights) as current:
         positions = None if planned.holdout.reason else planned.holdout.positions
-        evidence = Evidence(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
-        ran = attacking.run_all(evidence, planned.wanted)
+        checkpoints = CheckpointOutputs(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
+        ran = attacking.run_all(checkpoints, planned.wanted)
         document = composing.compose_report(
             current,
             "attack",
@@ -203,11 +203,11 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
             attacks=ran.blocks,
             findings=ran.findings,
             skipped=[*planned.skipped, *ran.skipped],
-            confusions=measuring.confusions(evidence),
+            confusions=measuring.confusions(checkpoints),
             code=composing.describe_code(planned_attack.attack for planned_attack in planned.wanted),
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
             original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
-            references=composing.describe_references([weights[role] for role in evidence.references()]),
+            references=composing.describe_references([weights[role] for role in checkpoints.references()]),
             inputs=sorted({name for planned_attack in planned.wanted for name in planned_attack.attack.needs}),
             caveats=[
                 *composing.list_caveats(opened, bool(options.references), None),
@@ -218,7 +218,7 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
             ],
         )
         if tier:
-            add_verdict(document, evidence, ran, options, tier)
+            add_verdict(document, checkpoints, ran, options, tier)
     write(document, options, opened, ran.pictures)
     code = exit_code(document.verdict, inconclusive=options.inconclusive, tier=tier, require_tier=options.require_tier)
     if code:
@@ -226,14 +226,16 @@ def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str |
     return Result(format_attack_report(document), document.model_dump(mode="json"), code, options.out)
 
 
-def add_verdict(document: "Report", evidence: "Evidence", ran: Any, options: AttackOptions, tier: str) -> None:
+def add_verdict(
+    document: "Report", checkpoints: "CheckpointOutputs", ran: Any, options: AttackOptions, tier: str
+) -> None:
     """Add the gates, the verdict and its reasons to the report."""
     from unlearn_cli.evaluation import attacking
     from unlearn_cli.verdict.judging import judge
 
-    candidates = {role: attacking.candidate(evidence, ran, role) for role in evidence.weights}
+    candidates = {role: attacking.candidate(checkpoints, ran, role) for role in checkpoints.weights}
     controls = [candidates[role] for role in candidates if role != "subject"]
-    half = evidence.session.opened.common.half
+    half = checkpoints.session.opened.common.half
     document.gates, document.verdict, document.judgement = judge(
         candidates["subject"], controls, tier, attempts=options.attempts, half=half
     )

@@ -206,16 +206,16 @@ def carry_out(
 ) -> Result:
     from unlearn_cli.commands.network_check import start_checked
     from unlearn_cli.evaluation import measuring, over_forgetting
-    from unlearn_cli.evaluation.evidence import Evidence
+    from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
     from unlearn_cli.reporting import composing, junit, writing
 
     started = composing.format_now()
     weights = load_by_role(options, opened)
     others = [weights[reference_role(number)] for number in range(len(options.references))]
     with start_checked(opened, weights) as current:
-        evidence = Evidence(current, weights, holdout=measuring.holdout(opened))
+        checkpoints = CheckpointOutputs(current, weights, holdout=measuring.holdout(opened))
         metrics = measuring.load_metrics(names, options.settings, allow_code=opened.common.allow_code)
-        measured = measuring.measure_all(evidence, metrics)
+        measured = measuring.measure_all(checkpoints, metrics)
         document = composing.compose_report(
             current,
             "evaluate",
@@ -226,9 +226,9 @@ def carry_out(
             original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
             references=composing.describe_references(others),
             comparisons=measuring.comparisons(measured, metrics),
-            confusions=measuring.confusions(evidence),
-            layers=measuring.layers(evidence),
-            over_forgetting=over_forgetting.detect(evidence),
+            confusions=measuring.confusions(checkpoints),
+            layers=measuring.layers(checkpoints),
+            over_forgetting=over_forgetting.detect(checkpoints),
             caveats=[*composing.list_caveats(opened, bool(others), copies), *unverified],
         )
     composing.add_gates(document, conditions, force=opened.common.force)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.commands.shadow_game import Game
-from unlearn_cli.commands.unlearn import make_inputs
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
 from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.evaluation.targets import as_lineage, target_to_train_with
 from unlearn_cli.learning.shadows import RETAINED_PREFIX, draw_membership
@@ -44,7 +44,7 @@ def train_and_unlearn(
         trained = fit(game, current, "train")
         before = compute_signals(current, trained, "before")
         weights = pass_through_file(current, trained)
-        inputs = make_inputs(current, game.method, weights, current.load(weights), None)
+        inputs = make_method_inputs(current, game.method, weights, current.load(weights), None)
         with current.run.autocast():
             unlearned = game.method.call(inputs, game.settings)
         return before | compute_signals(current, unlearned, "after")

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from unlearn_cli.checkpoints.checkpoint import Checkpoint
     from unlearn_cli.evaluation.predict import Outputs
     from unlearn_cli.evaluation.session import Session
-    from unlearn_cli.learning.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -175,13 +174,14 @@ def carry_out(
 def check_with_torch(options: UnlearnOptions, opened: Opened, method: Plugin) -> None:
     """Make the checks of a run that need torch: of the network, its checkpoints, the device and the noise."""
     from unlearn_cli.evaluation import session
+    from unlearn_cli.evaluation.plugin_inputs import check_noise
 
     weights = load_all_checkpoints(options, opened)[0]
     scale = targets.target_of_checkpoint(opened, weights.metadata, options.checkpoint)
     with session.start(opened, target=scale) as current:
         load_original(current, options, method, weights)
         if options.noise:
-            read_noise(options.noise, tuple(opened.manifest.input.shape), opened.dataset.forget_classes)
+            check_noise(options.noise, tuple(opened.manifest.input.shape), opened.dataset.forget_classes)
 
 
 def load_all_checkpoints(options: UnlearnOptions, opened: Opened) -> "list[Checkpoint]":
@@ -215,13 +215,14 @@ def run_method(
     from torch import nn
 
     from unlearn_cli.evaluation.measuring import predict_splits
+    from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
 
     original: Any = load_original(current, options, method, weights)
     before = predict_splits(current, original, "original") if evaluated else {}
     if "original" not in method.needs:
         original = None
         gc.collect()  # as below
-    inputs = make_inputs(current, method, weights, original, options.noise)
+    inputs = make_method_inputs(current, method, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
     with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
         model = method.call(inputs, settings, (nn.Module,))
@@ -249,53 +250,3 @@ def choose_metrics(opened: Opened, with_references: bool) -> list[str]:
     judged = [parse_gate(condition, task).metric for condition in opened.manifest.gates]
     names = list(dict.fromkeys([*discovery.default_metrics(task), *judged]))
     return select_computable(names, opened.manifest.sections | given, ())
-
-
-def make_inputs(
-    current: "Session", method: Plugin, weights: "Checkpoint", original: Any, noise: Path | None
-) -> dict[str, Any]:
-    """Make the inputs that the method asks for, and no others, so that it cannot touch any other."""
-    from unlearn_cli.data.batches import without_labels
-    from unlearn_cli.learning.training import label_statistics
-
-    dataset, shape = current.opened.dataset, tuple(current.manifest.input.shape)
-    makers: dict[str, Any] = {
-        "model": lambda: current.load(weights, frozen=False, whole=method.whole),
-        "original": lambda: original,
-        "fresh": lambda: current.fresh("fresh"),
-        "incompetent_teacher": lambda: current.fresh("incompetent_teacher").eval().requires_grad_(False),
-        "retain": lambda: current.batches("retain", augmented=True),
-        "forget": lambda: current.batches("forget", augmented=True),
-        "forget_inputs": lambda: without_labels(current.batches("forget", augmented=True)),
-        "retain_inputs": lambda: without_labels(current.batches("retain", augmented=True)),
-        "label_statistics": lambda: label_statistics(current.batches("train").targets),
-        "random": lambda: current.run.random,
-        "forget_classes": lambda: dataset.forget_classes,
-        "num_classes": lambda: dataset.num_outputs,
-        "input_shape": lambda: shape,
-        "task_loss": current.task_loss,
-        "noise": lambda: read_noise(noise, shape, dataset.forget_classes) if noise else None,
-    }
-    names = [*method.needs, *(method.optional if noise else ())]
-    inputs = {name: makers[name]() for name in names}
-    for name in ("model", "fresh"):  # what methods train
-        if name in inputs:
-            current.note_auxiliary_heads(inputs[name])
-    return inputs
-
-
-def read_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -> "Noise":
-    """Read the noise of --noise.
-
-    Raises:
-        UserError: it was learned for other inputs or other classes, or it is error-minimizing noise.
-    """
-    from unlearn_cli.learning.noise import load_noise
-
-    noise = load_noise(path, shape)
-    if noise.kind != "maximize":
-        raise UserError(f"{path}: is noise of kind {noise.kind}; forgetting needs 'unlearn-cli noise --kind maximize'")
-    if sorted(noise.classes) != classes:
-        mismatch = f"is noise for the classes {noise.classes}, but 'forget' selects {classes}"
-        raise UserError(f"{path}: {mismatch}; make new noise")
-    return noise

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 
 from unlearn_cli import console
+from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
 from unlearn_cli.evaluation.chosen_attacks import Wanted
-from unlearn_cli.evaluation.evidence import Evidence
 from unlearn_cli.evaluation.pictures import Picture, take_picture
+from unlearn_cli.evaluation.plugin_inputs import MeasuringContext, make_measuring_inputs
 from unlearn_cli.stats.attack_results import summarize_scores
 from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.results import AttackResult, Finding, Skipped
@@ -29,29 +30,31 @@ class Ran:
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # role -> attack
 
 
-def run_all(evidence: Evidence, wanted: list[Wanted]) -> Ran:
+def run_all(checkpoints: CheckpointOutputs, wanted: list[Wanted]) -> Ran:
     """Run every attack on every checkpoint that it suits."""
     ran = Ran()
-    run = evidence.session.run
-    for role in evidence.weights:
+    run = checkpoints.session.run
+    for role in checkpoints.weights:
         console.say(f"attack: {role}")
         for one in wanted:
-            if one.suits(role, len(evidence.references())):
+            if one.suits(role, len(checkpoints.references())):
                 with run.measure_time(f"attack {one.attack.name}"):
-                    _run_one(evidence, one, role, ran)
+                    _run_one(checkpoints, one, role, ran)
             elif role == "subject":
                 ran.skipped.append(Skipped(name=one.label, reason="it needs references other than the one judged"))
-        picture = take_picture(evidence.session, "inversion")
+        picture = take_picture(checkpoints.session, "inversion")
         if picture:
             ran.pictures[role] = picture
     return ran
 
 
-def _run_one(evidence: Evidence, one: Wanted, role: str, ran: Ran) -> None:
+def _run_one(checkpoints: CheckpointOutputs, one: Wanted, role: str, ran: Ran) -> None:
     """Run one attack on one checkpoint, and keep its block, its finding, or both."""
-    result = one.attack.call(evidence.inputs(role), one.settings, (Scores, Findings))
+    result = one.attack.call(
+        make_measuring_inputs(MeasuringContext(checkpoints, role)), one.settings, (Scores, Findings)
+    )
     found = Findings({}, scores=result) if isinstance(result, Scores) else result
-    settings, seed = one.settings.model_dump(mode="json"), evidence.session.run.seed
+    settings, seed = one.settings.model_dump(mode="json"), checkpoints.session.run.seed
     if found.scores is not None:
         block = summarize_scores(found.scores, name=one.label, tier=one.tier, settings=settings, seed=seed)
         facts = SHADOW_FACTS if "shadow_runs" in one.attack.needs else {}
@@ -74,16 +77,16 @@ def _run_one(evidence: Evidence, one: Wanted, role: str, ran: Ran) -> None:
         )
 
 
-def candidate(evidence: Evidence, ran: Ran, role: str) -> Candidate:
+def candidate(checkpoints: CheckpointOutputs, ran: Ran, role: str) -> Candidate:
     """Collect what the gates read of one checkpoint; a reference is compared with the others."""
-    others = evidence.references(but=role)
-    kind = "reference" if others else "original" if "original" in evidence.weights and role != "original" else None
+    others = checkpoints.references(but=role)
+    kind = "reference" if others else "original" if "original" in checkpoints.weights and role != "original" else None
     compared = others or (["original"] if kind else [])
-    dataset = evidence.session.opened.dataset
+    dataset = checkpoints.session.opened.dataset
     return Candidate(
         role=role,
-        outputs=evidence.outputs(role),
-        comparators=[evidence.outputs(other) for other in compared],
+        outputs=checkpoints.outputs(role),
+        comparators=[checkpoints.outputs(other) for other in compared],
         comparator_kind=kind,
         attack_results={result.name: result for result in ran.blocks if result.role == role},
         findings={found.name: found for found in ran.findings if found.role == role},

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unlearn_cli.evaluation.evidence import Evidence
+from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
 from unlearn_cli.evaluation.holdout import class_matched, same_group, unseen_of_selection_half
 from unlearn_cli.evaluation.inputs import Opened
 from unlearn_cli.stats.margins import MIN_FORGOTTEN, MIN_NEVER_SEEN
@@ -17,17 +17,17 @@ from unlearn_cli.verdict.over_forgetting_checks import (
 PREFIX = "unlearn_cli."
 
 
-def detect(evidence: Evidence) -> OverForgetting | None:
+def detect(checkpoints: CheckpointOutputs) -> OverForgetting | None:
     """Compare the subject on forget with references, or with the original on never-seen records like those of forget.
 
     Never-seen records are of the selection half of test only, for the other half must not choose a method. None:
     nothing is forgotten.
     """
-    opened = evidence.session.opened
+    opened = checkpoints.session.opened
     dataset = opened.dataset
     if "forget" not in dataset.splits:
         return None
-    if retrained(evidence.weights["subject"].metadata):
+    if retrained(checkpoints.weights["subject"].metadata):
         return undecided(dataset.task, "the network was trained from scratch without forget")
     mask = mask_retained_kinds(dataset.split("forget").labels, dataset.split("retain").labels, dataset.task)
     if mask.mean() < 0.5:  # the rest of a class or a range lies at its edge
@@ -36,18 +36,18 @@ def detect(evidence: Evidence) -> OverForgetting | None:
         )
     if mask.sum() < MIN_FORGOTTEN:
         return undecided(dataset.task, f"{mask.sum()} forgotten records are too few; {MIN_FORGOTTEN} are needed")
-    forget = evidence.outputs("subject")["forget"].take(np.flatnonzero(mask))
-    if evidence.references():
-        levels = [evidence.outputs(role)["forget"].take(np.flatnonzero(mask)) for role in evidence.references()]
+    forget = checkpoints.outputs("subject")["forget"].take(np.flatnonzero(mask))
+    if checkpoints.references():
+        levels = [checkpoints.outputs(role)["forget"].take(np.flatnonzero(mask)) for role in checkpoints.references()]
         return compare(forget, levels, "references")
-    if "original" not in evidence.weights or "test" not in dataset.splits:
+    if "original" not in checkpoints.weights or "test" not in dataset.splits:
         lacking = "the original (--original)" if "test" in dataset.splits else "data.test"
         return undecided(dataset.task, f"there is nothing to compare with: no {lacking}")
     positions, kind = never_seen(opened)
     if len(positions) < MIN_NEVER_SEEN:
         few = f"the selection half of test has {len(positions)} never-seen records like the forgotten ones"
         return undecided(dataset.task, f"{few}; {MIN_NEVER_SEEN} are needed")
-    unseen = evidence.outputs("original")["test"].take(evidence.places(positions))
+    unseen = checkpoints.outputs("original")["test"].take(checkpoints.locate_in_test(positions))
     selection = opened.manifest.forget
     named = selection is not None and bool(selection.where or selection.groups)
     return compare(forget, [unseen], kind, unlike_others=named)

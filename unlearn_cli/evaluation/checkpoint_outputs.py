@@ -1,0 +1,133 @@
+"""The outputs of all checkpoints of a command, computed when they are needed, once per checkpoint."""
+
+import numpy as np
+from torch import nn
+
+from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.predict import join
+from unlearn_cli.evaluation.session import Session
+from unlearn_cli.learning.shadows import ShadowRuns
+from unlearn_cli.learning.weight_distances import Weights
+from unlearn_cli.stats.outputs import Outputs
+
+RANDOM_NETWORKS = 5
+PARTS = ("forget", "retain", "test_forget", "test_retain", "test")
+
+
+class CheckpointOutputs:
+    """All checkpoints of a command by role (subject, original, reference, reference_2, ...), and their outputs.
+
+    `caps` bounds how many records of a split are used, `holdout` has the positions of the hold-out in test.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        weights: dict[str, Checkpoint],
+        caps: dict[str, int] | None = None,
+        holdout: np.ndarray | None = None,
+        shadows: ShadowRuns | None = None,
+    ) -> None:
+        self.session, self.weights, self.caps, self.holdout = session, weights, caps or {}, holdout
+        self.shadows = shadows
+        self._outputs: dict[str, dict[str, Outputs]] = {}
+        self._features: dict[str, dict[str, np.ndarray]] = {}
+        self._random: dict[str, list[Outputs]] = {}
+
+    def references(self, but: str = "") -> list[str]:
+        """Return the roles of the references, without the one that is judged itself."""
+        return [role for role in self.weights if role.startswith("reference") and role != but]
+
+    def model(self, role: str) -> nn.Module:
+        """Return the network of a role, frozen and in eval mode; a new copy each time, which may be copied itself."""
+        return self.session.load(self.weights[role], whole=True)
+
+    def batches(self, name: str) -> Batches:
+        """Return the batches of a split; of at most as many records as `caps` allows, drawn with the seed."""
+        batches = self.session.batches(name)
+        cap = self.caps.get(name, batches.num_samples)
+        if batches.num_samples <= cap:
+            return batches
+        order = np.random.default_rng(self.session.run.seed).permutation(batches.num_samples)
+        return batches.take(np.sort(order[:cap]))
+
+    def outputs(self, role: str) -> dict[str, Outputs]:
+        """Return the outputs on every split, on train where no cap bounds it, and on the hold-out."""
+        if role not in self._outputs:
+            self._outputs[role] = self._predict(role)
+        return self._outputs[role]
+
+    def remember(self, role: str, outputs: dict[str, Outputs]) -> None:
+        """Keep outputs of all splits that were computed before, instead of computing them again."""
+        self._outputs[role] = self._with_holdout(outputs)
+
+    def _with_holdout(self, outputs: dict[str, Outputs]) -> dict[str, Outputs]:
+        if self.holdout is None:
+            return outputs
+        return {**outputs, "holdout": outputs["test"].take(self.locate_in_test(self.holdout))}
+
+    def _predict(self, role: str) -> dict[str, Outputs]:
+        """Go over the data once; with caps, as attacks have, the features are kept, too."""
+        session, splits = self.session, self.session.opened.dataset.splits
+        model = session.load(self.weights[role])
+        with session.run.count_samples(model):
+            if not self.caps:
+                return self._with_holdout(session.all_outputs(model))
+            parts = [name for name in PARTS if name in splits and not (name == "test" and "test_forget" in splits)]
+            observed = {name: session.observe(model, self.batches(name)) for name in parts}
+        outputs = {name: of_split for name, (of_split, _) in observed.items()}
+        features = {name: of_split for name, (_, of_split) in observed.items() if of_split is not None}
+        if "test_forget" in outputs:
+            outputs["test"] = join([outputs["test_forget"], outputs["test_retain"]])
+            of_test = [features[name] for name in ("test_forget", "test_retain") if name in features]
+            features |= {"test": np.concatenate(of_test)} if of_test else {}  # a part without records has none
+        self._features[role] = features
+        return self._with_holdout(outputs)
+
+    def features(self, role: str) -> dict[str, np.ndarray]:
+        """Return the penultimate features (n, width) of every split but train, in the order of `outputs`.
+
+        Raises:
+            UserError: the network has no linear layer.
+        """
+        self.outputs(role)
+        features = self._features[role]
+        if not features:
+            raise UserError("the network has no linear layer: its penultimate features are not defined; name attacks")
+        if self.holdout is None:
+            return features
+        return {**features, "holdout": features["test"][self.locate_in_test(self.holdout)]}
+
+    def random_outputs(self, split: str) -> list[Outputs]:
+        """Return the outputs of networks with new random weights on a split, which ZRF compares with."""
+        if split not in self._random:
+            self._random[split] = [self._random_network_outputs(number, split) for number in range(RANDOM_NETWORKS)]
+        return self._random[split]
+
+    def _random_network_outputs(self, number: int, split: str) -> Outputs:
+        """Return the outputs of one of them; it is freed afterwards, so that memory holds one at a time."""
+        network = self.session.fresh(f"random {number}").eval()
+        with self.session.run.count_samples(network):
+            return self.session.outputs(network, split)
+
+    def locate_in_test(self, positions: np.ndarray) -> np.ndarray:
+        """Return the indices of records of test in its outputs, which join those of its two parts."""
+        splits = self.session.opened.dataset.splits
+        if "test_forget" not in splits:
+            return positions
+        rows = np.concatenate([splits["test_forget"].rows, splits["test_retain"].rows])
+        order = np.argsort(rows)
+        return order[np.searchsorted(rows, splits["test"].rows[positions], sorter=order)]
+
+    def weights_of(self, role: str) -> Weights:
+        """Return parameters and buffers of a checkpoint as its file has them: no network is built for them."""
+        tensors, names = self.weights[role].tensors, self.session.names
+        parameters, buffers = ({name: tensors[name] for name in part if name in tensors} for part in names)
+        return Weights(parameters, {name: tensor for name, tensor in buffers.items() if tensor.is_floating_point()})
+
+    @property
+    def shadow_runs(self) -> ShadowRuns:
+        assert self.shadows is not None
+        return self.shadows
