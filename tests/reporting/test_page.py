@@ -10,8 +10,8 @@ from PIL import Image
 
 from unlearn_cli.console import visible
 from unlearn_cli.reporting.html import render
-from unlearn_cli.reporting.html.charts import MAX_POINTS, null_band, thinned
-from unlearn_cli.reporting.html.noise_grid import noise_grid
+from unlearn_cli.reporting.html.charts import MAX_POINTS, null_band, thin_points
+from unlearn_cli.reporting.html.noise_grid import draw_noise_grid
 from unlearn_cli.reporting.report import Checkpoint, Manifest, Report, Run, Split
 from unlearn_cli.stats.results import AttackResult, Cost, Curve, Estimate, Rates
 from unlearn_cli.verdict.judgement import Gate
@@ -21,7 +21,7 @@ VOID = {"meta", "br", "img", "link", "hr", "input"}
 
 
 def test_the_page_is_well_formed_and_says_what_the_report_says() -> None:
-    page = render(full_report(), noise_grid(noise(), ["airplane", "cat"]))
+    page = render(full_report(), draw_noise_grid(noise(), ["airplane", "cat"]))
     assert balanced(page) == []
     for text in (
         "93.4",
@@ -38,7 +38,7 @@ def test_the_page_is_well_formed_and_says_what_the_report_says() -> None:
 
 
 def test_the_page_asks_for_nothing_from_outside_and_runs_nothing() -> None:
-    page = render(full_report(), noise_grid(noise(), ["airplane", "cat"]))
+    page = render(full_report(), draw_noise_grid(noise(), ["airplane", "cat"]))
     without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.search(r"https?://|<script|<link|@import|<iframe|javascript:| on\w+=", without_namespaces)
     assert set(re.findall(r"url\((.)", page)) <= {"#"}
@@ -52,7 +52,7 @@ def test_every_id_is_there_once() -> None:
 
 def test_names_are_text_everywhere_also_in_pictures() -> None:
     report = full_report(name=EVIL)
-    page = render(report, noise_grid(noise(), [EVIL, "$x$"]))
+    page = render(report, draw_noise_grid(noise(), [EVIL, "$x$"]))
     assert "<script" not in page
     svgs = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in svgs
@@ -62,7 +62,7 @@ def test_names_are_text_everywhere_also_in_pictures() -> None:
 
 @pytest.mark.parametrize("name", ["\x1b[31mred", "a\x00b", "c\x9bd", "\r\x7f", "two\nlines"])
 def test_control_characters_in_names_are_question_marks(name: str) -> None:
-    page = render(full_report(name=name), noise_grid(noise(), [name, "x"]))
+    page = render(full_report(name=name), draw_noise_grid(noise(), [name, "x"]))
     assert {letter for letter in page if not letter.isprintable()} <= {"\n", "\t", "\xa0"}
     assert visible(name) in page
 
@@ -73,13 +73,13 @@ def test_ties_are_counted_in_pairs() -> None:
 
 
 def test_letters_that_the_font_lacks_are_no_warning() -> None:
-    assert "猫" in render(full_report(name="猫 $x_1$"), noise_grid(noise(), ["猫", "собака"]))
+    assert "猫" in render(full_report(name="猫 $x_1$"), draw_noise_grid(noise(), ["猫", "собака"]))
 
 
 def test_a_report_with_nothing_optional_still_makes_a_page() -> None:
     page = render(bare_report())
     assert balanced(page) == []
-    assert "No gate was asked for" in page
+    assert "There is no gate" in page
     assert "<svg" not in page
 
 
@@ -115,7 +115,7 @@ def test_a_regression_is_drawn_by_its_error() -> None:
     test = {"test": {"mae": Estimate(value=3.14159, n=80, low=2.9, high=3.4)}}
     page = render(bare_report(metrics={"original": test, "subject": test}, task="regression"))
     assert "3.142" in page
-    assert "mae a split" in page
+    assert "mae per split" in page
 
 
 @pytest.mark.parametrize("verdict", ["passed", "failed", "inconclusive", None])
@@ -129,7 +129,7 @@ def test_the_same_report_gives_the_same_bytes() -> None:
 
 
 def test_long_curves_are_thinned_and_keep_their_end_and_their_gaps() -> None:
-    steps, values = thinned([None, *[float(step) for step in range(100_000)]])
+    steps, values = thin_points([None, *[float(step) for step in range(100_000)]])
     assert len(steps) <= MAX_POINTS + 1
     assert (steps[-1], values[-1]) == (100_001, 99_999.0)
     assert np.isnan(values[0])
@@ -153,8 +153,8 @@ def test_the_null_band_holds_nine_tenths_of_guessing_attacks() -> None:
 
 def test_the_noise_grid_is_the_same_every_time_and_has_a_row_a_class() -> None:
     labels = ["airplane", "a class with a very long name, too long for a margin"]
-    assert noise_grid(noise(), labels) == noise_grid(noise(), labels)
-    one, two = (Image.open(BytesIO(noise_grid(noise()[:k], labels[:k]))) for k in (1, 2))
+    assert draw_noise_grid(noise(), labels) == draw_noise_grid(noise(), labels)
+    one, two = (Image.open(BytesIO(draw_noise_grid(noise()[:k], labels[:k]))) for k in (1, 2))
     assert two.height > 1.9 * one.height
     assert not two.info
 
@@ -162,7 +162,7 @@ def test_the_noise_grid_is_the_same_every_time_and_has_a_row_a_class() -> None:
 @pytest.mark.parametrize("shape", [(2, 3, 1, 28, 28), (1, 12, 3, 224, 224), (2, 5, 13), (1, 2, 4, 8, 8), (1, 1, 30000)])
 def test_noise_of_any_shape_is_drawn(shape: tuple[int, ...]) -> None:
     values = np.full(shape, np.nan)
-    assert noise_grid(values, ["x"] * shape[0]).startswith(b"\x89PNG")
+    assert draw_noise_grid(values, ["x"] * shape[0]).startswith(b"\x89PNG")
 
 
 def balanced(page: str) -> list[str]:

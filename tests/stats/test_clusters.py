@@ -20,7 +20,13 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import AttackResult, Estimate
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.verdict.advice import advice
-from unlearn_cli.verdict.checks import auc_near_half, hits_at_most, not_worse, share_at_most, share_near
+from unlearn_cli.verdict.checks import (
+    check_auc_near_half,
+    check_hits_at_most,
+    check_not_worse,
+    check_share_at_most,
+    check_share_near,
+)
 
 RECORDINGS, WINDOWS = 15, 23
 GROUPS = np.repeat(np.arange(RECORDINGS), WINDOWS)
@@ -180,7 +186,7 @@ def test_an_attack_on_one_or_two_clusters_has_no_interval(sizes: tuple[int, int]
         assert found.reason, name
     random = np.random.default_rng(9)
     (ours, groups), (others, other_groups) = (recordings(random, size) for size in sizes)
-    check = auc_near_half("claim", ours, others, 0.5, (groups, other_groups))
+    check = check_auc_near_half("claim", ours, others, 0.5, (groups, other_groups))
     assert (check.p_passed, check.p_failed) == (None, None)
     assert check.reason and "too few" in check.reason
 
@@ -192,26 +198,26 @@ def test_equivalence_is_not_shown_by_many_records_of_few_clusters() -> None:
         (ours, groups), (others, other_groups) = recordings(random, 15), recordings(random, 15)
         ours = ours + 0.9062  # AUC 0.7392 = Phi(0.9062 / sqrt(2)), the edge of the margin
         both = (groups, other_groups)
-        passed += (auc_near_half("", ours, others, 0.2392, both).p_passed or 0.0) <= 0.05
-        by_record += (auc_near_half("", ours, others, 0.2392).p_passed or 0.0) <= 0.05
+        passed += (check_auc_near_half("", ours, others, 0.2392, both).p_passed or 0.0) <= 0.05
+        by_record += (check_auc_near_half("", ours, others, 0.2392).p_passed or 0.0) <= 0.05
     assert passed <= 0.09 * 200
     assert by_record > 0.2 * 200
 
 
 def test_gates_on_shares_and_means_go_by_cluster() -> None:
     hits = np.zeros(len(GROUPS), dtype=bool)
-    plain = share_at_most("", 0, len(hits), 0.05, share(hits))
-    assert hits_at_most("", hits, 0.05, None, share(hits)) == plain
+    plain = check_share_at_most("", 0, len(hits), 0.05, share(hits))
+    assert check_hits_at_most("", hits, 0.05, None, share(hits)) == plain
     assert plain.p_passed is not None and plain.p_passed < 1e-6
-    clustered = hits_at_most("", hits, 0.05, GROUPS, share(hits, GROUPS))
+    clustered = check_hits_at_most("", hits, 0.05, GROUPS, share(hits, GROUPS))
     assert clustered.p_passed == pytest.approx(0.95**RECORDINGS)  # as many as 15 records, none of them a hit
     right = np.ones(len(GROUPS))
-    assert (not_worse("", right, right[None], 0.02, unit=1.0).p_passed or 0) < 0.001
-    assert (not_worse("", right, right[None], 0.02, unit=1.0, groups=GROUPS).p_passed or 0) > 0.05
+    assert (check_not_worse("", right, right[None], 0.02, unit=1.0).p_passed or 0) < 0.001
+    assert (check_not_worse("", right, right[None], 0.02, unit=1.0, groups=GROUPS).p_passed or 0) > 0.05
     few = np.repeat([0, 1], [300, 45])
-    assert not_worse("", right, right[None], 0.02, groups=few).p_passed is None
-    assert share_near("", right, np.stack([right, right]), 0.02, few).p_passed is None
-    assert hits_at_most("", hits, 0.05, few, share(hits, few)).p_passed is None
+    assert check_not_worse("", right, right[None], 0.02, groups=few).p_passed is None
+    assert check_share_near("", right, np.stack([right, right]), 0.02, few).p_passed is None
+    assert check_hits_at_most("", hits, 0.05, few, share(hits, few)).p_passed is None
 
 
 def test_a_test_of_means_holds_its_level_with_clusters() -> None:
@@ -219,8 +225,8 @@ def test_a_test_of_means_holds_its_level_with_clusters() -> None:
     for _ in range(300):
         worse = np.repeat(random.normal(-0.5, 1, RECORDINGS), WINDOWS) + random.normal(size=len(GROUPS))
         nothing = np.zeros((1, len(GROUPS)))
-        passed += (not_worse("", worse, nothing, 0.5, groups=GROUPS).p_passed or 0.0) <= 0.05
-        by_record += (not_worse("", worse, nothing, 0.5).p_passed or 0.0) <= 0.05
+        passed += (check_not_worse("", worse, nothing, 0.5, groups=GROUPS).p_passed or 0.0) <= 0.05
+        by_record += (check_not_worse("", worse, nothing, 0.5).p_passed or 0.0) <= 0.05
     assert passed <= 0.08 * 300
     assert by_record > 0.15 * 300
 

@@ -1,7 +1,7 @@
 """Gates of the audit tier by hand-made findings."""
 
 from unlearn_cli.stats.results import Estimate, Finding
-from unlearn_cli.verdict.audit_checks import audit
+from unlearn_cli.verdict.audit_checks import check_audit
 
 
 def finding(name: str, **values: tuple[float, float]) -> Finding:
@@ -16,7 +16,7 @@ def judged(auc: float, epsilon: float, worst: float, rate: float = 0.001) -> dic
         "canaries": finding("canaries", auc=(auc, 0.01), epsilon=(epsilon, 0.0)),
     }
     control = finding("ulira", worst_decile=(0.7, 0.0))
-    return {check.claim: (check.p_passed or 0.0) <= 0.05 for check in audit(found, control)}
+    return {check.claim: (check.p_passed or 0.0) <= 0.05 for check in check_audit(found, control)}
 
 
 def test_what_is_like_retraining_passes_every_gate() -> None:
@@ -41,6 +41,6 @@ def test_a_bound_above_the_policy_fails_and_one_below_only_does_not() -> None:
         "ulira": finding("ulira", auc=(0.5, 0.01)),
         "canaries": finding("canaries", auc=(0.5, 0.01), epsilon=(2, 0)),
     }
-    checks = {check.claim: check for check in audit(found)}
+    checks = {check.claim: check for check in check_audit(found)}
     assert checks["lower bound on epsilon at most 0.5"].p_failed == 0.0
     assert not any("worst tenth" in claim for claim in checks)  # without the control it says nothing

@@ -6,7 +6,7 @@ from scipy.stats import binomtest, norm
 
 from unlearn_cli.stats.intervals import proportion
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.verdict.checks import auc_near_half, not_worse, share_at_most, share_near
+from unlearn_cli.verdict.checks import check_auc_near_half, check_not_worse, check_share_at_most, check_share_near
 
 LEVEL = 0.05
 
@@ -24,7 +24,7 @@ def shift_of(auc: float) -> float:
 def test_at_the_margin_an_auc_passes_in_at_most_five_of_a_hundred(truth: float) -> None:
     random, passed = np.random.default_rng(0), 0
     for _ in range(400):
-        check = auc_near_half("", random.normal(shift_of(truth), 1, 600), random.normal(0, 1, 600), 0.05)
+        check = check_auc_near_half("", random.normal(shift_of(truth), 1, 600), random.normal(0, 1, 600), 0.05)
         passed += (check.p_passed or 0.0) <= LEVEL
     assert passed / 400 <= 0.075  # 0.05, and two standard errors of the simulation
 
@@ -32,7 +32,7 @@ def test_at_the_margin_an_auc_passes_in_at_most_five_of_a_hundred(truth: float) 
 def test_with_572_records_a_side_scores_that_know_nothing_pass_in_four_of_five() -> None:
     random, passed, failed = np.random.default_rng(1), 0, 0
     for _ in range(400):
-        check = auc_near_half("", random.normal(0, 1, 572), random.normal(0, 1, 572), 0.05)
+        check = check_auc_near_half("", random.normal(0, 1, 572), random.normal(0, 1, 572), 0.05)
         assert check.p_passed is not None and check.p_failed is not None
         passed += check.p_passed <= LEVEL
         failed += check.p_failed <= LEVEL
@@ -43,44 +43,44 @@ def test_with_572_records_a_side_scores_that_know_nothing_pass_in_four_of_five()
 @pytest.mark.parametrize(("n", "can_pass"), [(170, False), (195, True)])
 def test_181_records_a_side_are_the_least_that_can_pass(n: int, can_pass: bool) -> None:
     interleaved = np.arange(2.0 * n)
-    check = auc_near_half("", interleaved[::2] + np.where(np.arange(n) % 2, 1.5, 0.0), interleaved[1::2], 0.05)
+    check = check_auc_near_half("", interleaved[::2] + np.where(np.arange(n) % 2, 1.5, 0.0), interleaved[1::2], 0.05)
     assert check.value.value == pytest.approx(0.5, abs=0.01)
     assert ((check.p_passed or 0.0) <= LEVEL) is can_pass
 
 
 def test_scores_far_too_low_fail_like_scores_far_too_high() -> None:
-    high, low = (auc_near_half("", normal_scores(300, shift), normal_scores(300), 0.05) for shift in (1.0, -1.0))
+    high, low = (check_auc_near_half("", normal_scores(300, shift), normal_scores(300), 0.05) for shift in (1.0, -1.0))
     assert high.p_failed is not None and high.p_failed < 1e-6
     assert low.p_failed == pytest.approx(high.p_failed, rel=1e-6)
-    separated = auc_near_half("", np.arange(300.0), np.arange(300.0) + 1000, 0.05)
+    separated = check_auc_near_half("", np.arange(300.0), np.arange(300.0) + 1000, 0.05)
     assert separated.p_failed is not None and separated.p_failed < 1e-3
 
 
 def test_a_single_record_decides_nothing_and_none_has_a_reason() -> None:
-    one = auc_near_half("", np.array([0.3]), normal_scores(100), 0.05)
+    one = check_auc_near_half("", np.array([0.3]), normal_scores(100), 0.05)
     assert (one.p_passed or 0) > LEVEL
     assert (one.p_failed or 0) > LEVEL
-    assert auc_near_half("", np.empty(0), normal_scores(100), 0.05).reason
+    assert check_auc_near_half("", np.empty(0), normal_scores(100), 0.05).reason
 
 
 @pytest.mark.parametrize(("hits", "n", "limit"), [(0, 100, 0.05), (3, 60, 0.05), (12, 60, 0.05), (60, 60, 0.05)])
 def test_a_share_is_tested_by_the_exact_binomial(hits: int, n: int, limit: float) -> None:
-    check = share_at_most("", hits, n, limit, proportion(hits, n))
+    check = check_share_at_most("", hits, n, limit, proportion(hits, n))
     assert check.p_passed == pytest.approx(binomtest(hits, n, limit, alternative="less").pvalue)
     assert check.p_failed == pytest.approx(binomtest(hits, n, limit, alternative="greater").pvalue)
-    assert share_at_most("", 0, 0, limit, Estimate(value=None, n=0, reason="none")).reason
+    assert check_share_at_most("", 0, 0, limit, Estimate(value=None, n=0, reason="none")).reason
 
 
 def test_paired_records_need_not_be_many_to_show_that_nothing_was_lost() -> None:
     theirs = np.random.default_rng(0).integers(0, 2, (1, 2000)).astype(np.float64)
-    same = not_worse("", theirs[0], theirs, 0.02, unit=1.0)
+    same = check_not_worse("", theirs[0], theirs, 0.02, unit=1.0)
     assert same.p_passed is not None and same.p_passed < 1e-12
     assert same.p_failed == pytest.approx(1)
-    few = not_worse("", np.ones(3), np.ones((1, 3)), 0.02, unit=1.0)
+    few = check_not_worse("", np.ones(3), np.ones((1, 3)), 0.02, unit=1.0)
     assert (few.p_passed or 0) > 0.3  # three records that agree prove nothing
     worse = theirs[0].copy()
     worse[:200] = 0
-    lost = not_worse("", worse, theirs, 0.02)
+    lost = check_not_worse("", worse, theirs, 0.02)
     assert lost.p_failed is not None and lost.p_failed < LEVEL
     assert lost.value.value == pytest.approx(-theirs[0, :200].sum() / 2000)
 
@@ -91,7 +91,7 @@ def test_references_that_differ_widen_the_doubt() -> None:
     alike = np.stack([ours] * 4)
     apart = alike.copy()
     apart[:2, :400] = 0
-    sure, unsure = (not_worse("", ours, theirs, 0.02) for theirs in (alike, apart))
+    sure, unsure = (check_not_worse("", ours, theirs, 0.02) for theirs in (alike, apart))
     assert (sure.p_passed or 0) < (unsure.p_passed or 0)
 
 
@@ -103,7 +103,7 @@ def test_few_references_make_passing_at_the_margin_no_likelier(runs: int, most: 
         shares = 0.8 + 0.01 * random.normal(size=runs + 1)
         shares[0] -= 0.02  # at the margin
         drawn = (random.random((runs + 1, 2000)) < shares[:, None]).astype(np.float64)
-        passed += (not_worse("", drawn[0], drawn[1:], 0.02, unit=1.0).p_passed or 0.0) <= LEVEL
+        passed += (check_not_worse("", drawn[0], drawn[1:], 0.02, unit=1.0).p_passed or 0.0) <= LEVEL
     assert passed / 500 <= most
 
 
@@ -115,19 +115,22 @@ def flipped(share: float, n: int, seed: int) -> np.ndarray:
 
 def test_a_share_is_compared_with_where_one_more_reference_would_lie() -> None:
     references = np.stack([flipped(0.6, 4000, seed) for seed in range(4)])
-    near, far = share_near("", flipped(0.6, 4000, 9), references, 0.03), share_near("", np.ones(4000), references, 0.03)
+    near, far = (
+        check_share_near("", flipped(0.6, 4000, 9), references, 0.03),
+        check_share_near("", np.ones(4000), references, 0.03),
+    )
     assert near.p_passed is not None and near.p_passed < LEVEL
     assert far.p_failed is not None and far.p_failed < LEVEL
-    assert share_near("", references[0], references[:1], 0.03).reason
-    exact = share_near("", np.zeros(500), np.zeros((4, 500)), 0.03)
+    assert check_share_near("", references[0], references[:1], 0.03).reason
+    exact = check_share_near("", np.zeros(500), np.zeros((4, 500)), 0.03)
     assert exact.p_passed is not None and exact.p_passed < 0.001
 
 
 def test_few_records_on_which_references_agree_fail_nobody() -> None:
-    single = share_near("", np.zeros(1), np.ones((4, 1)), 0.03)
+    single = check_share_near("", np.zeros(1), np.ones((4, 1)), 0.03)
     assert (single.p_failed or 0) > 0.1
     random, failed = np.random.default_rng(0), 0
     for _ in range(300):
         drawn = (random.random((5, 20)) < np.linspace(0.1, 1.0, 20)).astype(np.float64)
-        failed += (share_near("", drawn[0], drawn[1:], 0.03).p_failed or 0.0) <= LEVEL / 4 / 6
+        failed += (check_share_near("", drawn[0], drawn[1:], 0.03).p_failed or 0.0) <= LEVEL / 4 / 6
     assert failed / 300 <= 0.02

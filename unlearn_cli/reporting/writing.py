@@ -38,6 +38,6 @@ def write_pictures(document: Report, folder: Path, pictures: dict[str, Picture])
 
 def draw_samples(picture: Picture) -> bytes:
     """Draw samples as a PNG, one row per class."""
-    from unlearn_cli.reporting.html.noise_grid import noise_grid
+    from unlearn_cli.reporting.html.noise_grid import draw_noise_grid
 
-    return noise_grid(picture.samples, picture.classes)
+    return draw_noise_grid(picture.samples, picture.classes)

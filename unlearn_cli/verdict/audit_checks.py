@@ -2,12 +2,12 @@
 
 from unlearn_cli.stats.margins import AUC_MARGIN, AUDIT_FPR, AUDIT_TPR_LIMIT, EPSILON_LIMIT, WORST_DECILE_MARGIN
 from unlearn_cli.stats.results import Estimate, Finding
-from unlearn_cli.verdict.checks import Check, auc_p_values, share_at_most
+from unlearn_cli.verdict.checks import Check, auc_p_values, check_share_at_most
 
 STRATA = ("ulira", "canaries")
 
 
-def audit(findings: dict[str, Finding], control: Finding | None = None) -> list[Check]:
+def check_audit(findings: dict[str, Finding], control: Finding | None = None) -> list[Check]:
     """Return the gates on U-LiRA (all records, canaries, a low rate, the worst records) and on epsilon."""
     checks = [
         _check_auc(f"{name} AUC within {AUC_MARGIN:g} of 1/2", findings[name]) for name in STRATA if name in findings
@@ -15,10 +15,10 @@ def audit(findings: dict[str, Finding], control: Finding | None = None) -> list[
     rate = findings["ulira"].quantities.get("tpr_001")
     claim = f"ulira TPR at FPR {100 * AUDIT_FPR:g} % at most {AUDIT_TPR_LIMIT:.0%}"
     if rate is not None and rate.value is not None:
-        checks.append(share_at_most(claim, round(rate.value * rate.n), rate.n, AUDIT_TPR_LIMIT, rate))
+        checks.append(check_share_at_most(claim, round(rate.value * rate.n), rate.n, AUDIT_TPR_LIMIT, rate))
     else:
         checks.append(_undecided(claim, "needs 1000 pairs of run and record never trained on"))
-    checks += worst_records(findings["ulira"], control)
+    checks += check_worst_records(findings["ulira"], control)
     bound = findings["canaries"].quantities.get("epsilon") if "canaries" in findings else None
     if bound is not None and bound.value is not None:
         # a lower bound at 95 %: above the limit it fails; below the limit it only does not fail
@@ -34,7 +34,7 @@ def _undecided(claim: str, reason: str) -> Check:
     return Check(claim, Estimate(value=None, n=0, reason=reason), reason=reason)
 
 
-def worst_records(finding: Finding, control: Finding | None) -> list[Check]:
+def check_worst_records(finding: Finding, control: Finding | None) -> list[Check]:
     """Compare the worst tenth of the records with that of retrained networks, where it is above 1/2 by selection.
 
     How far two such tenths differ by chance is unknown, so beyond the margin it does not fail, it only does not pass.

@@ -34,7 +34,7 @@ class Check:
     reason: str | None = None
 
 
-def auc_near_half(
+def check_auc_near_half(
     claim: str, members: np.ndarray, non_members: np.ndarray, margin: float, groups: Groups | None = None
 ) -> Check:
     """Test |AUC - 1/2| < margin by two one-sided tests with the spread of the AUC's interval (DeLong).
@@ -75,17 +75,17 @@ def p_values_near(value: float, centre: float, margin: float, cdf: Callable[[flo
     return passed, failed
 
 
-def share_at_most(claim: str, hits: int, n: int, limit: float, value: Estimate) -> Check:
+def check_share_at_most(claim: str, hits: int, n: int, limit: float, value: Estimate) -> Check:
     """Test that a share is at most `limit`, by the exact binomial distribution."""
     if n == 0:
         return Check(claim, value, limit, reason="no records")
     return Check(claim, value, limit, 0.0, float(binom.cdf(hits, n, limit)), float(binom.sf(hits - 1, n, limit)))
 
 
-def hits_at_most(claim: str, hits: np.ndarray, limit: float, groups: np.ndarray | None, value: Estimate) -> Check:
+def check_hits_at_most(claim: str, hits: np.ndarray, limit: float, groups: np.ndarray | None, value: Estimate) -> Check:
     """Test that the share of records that are hits (n,) is at most `limit`; clusters count at their effective n."""
     if groups is None or len(hits) == 0:
-        return share_at_most(claim, int(hits.sum()), len(hits), limit, value)
+        return check_share_at_most(claim, int(hits.sum()), len(hits), limit, value)
     if value.low is None:
         return Check(claim, value, limit, reason=value.reason)
     effective = effective_share(hits.astype(np.float64), clusters_of(groups))
@@ -97,7 +97,7 @@ def hits_at_most(claim: str, hits: np.ndarray, limit: float, groups: np.ndarray 
     return Check(claim, value, limit, 0.0, at_most, at_least)
 
 
-def not_worse(
+def check_not_worse(
     claim: str,
     ours: np.ndarray,
     theirs: np.ndarray,
@@ -144,7 +144,7 @@ def _of_records(differences: np.ndarray, unit: float, groups: np.ndarray | None)
     return variance + (0.5 * unit / (n if variance else clusters.effective)) ** 2, clusters.freedom
 
 
-def share_near(
+def check_share_near(
     claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float, groups: np.ndarray | None = None
 ) -> Check:
     """Test that a share of hits lies within `margin` of where that of one more of K references would.

@@ -14,7 +14,7 @@ from unlearn_cli.stats.margins import LEVEL
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.verdict.checks import Check
 from unlearn_cli.verdict.judgement import Gate, Judgement, Verdict
-from unlearn_cli.verdict.tier_checks import Candidate, checks_of
+from unlearn_cli.verdict.tier_checks import Candidate, list_checks
 
 
 def judge(
@@ -27,16 +27,16 @@ def judge(
     level: float = LEVEL,
 ) -> tuple[list[Gate], Verdict, Judgement]:
     """Judge the subject and, by the same checks, the controls; return all gates, the verdict and its judgement."""
-    gates = gates_of(subject, tier, level=level, attempts=attempts)
+    gates = judge_checks(subject, tier, level=level, attempts=attempts)
     calibration: dict[str, Verdict] = {}
     num_references = sum(control.role != "original" for control in controls)
     for control in controls:
         # several references are several chances of a false alarm
         num_chances = num_references if control.role != "original" else 1
-        control_gates = gates_of(control, tier, level=level / num_chances, attempts=1)
-        calibration[control.role] = worst(control_gates)
+        control_gates = judge_checks(control, tier, level=level / num_chances, attempts=1)
+        calibration[control.role] = find_worst(control_gates)
         gates += control_gates
-    verdict, reasons = conclude(worst([gate for gate in gates if gate.role == subject.role]), calibration, tier)
+    verdict, reasons = conclude(find_worst([gate for gate in gates if gate.role == subject.role]), calibration, tier)
     reasons = [
         *reasons,
         *(f"{gate.condition}: {gate.reason}" for gate in gates if gate.role == subject.role and gate.reason),
@@ -49,22 +49,22 @@ def judge(
         holdout_half=half,
         calibration=calibration,
         reasons=reasons,
-        clusters=clusters_by_split(subject.outputs),
+        clusters=count_clusters(subject.outputs),
         design_effect=population.auc.design_effect if population else None,
     )
     return gates, verdict, judgement
 
 
-def clusters_by_split(outputs: Mapping[str, Outputs]) -> dict[str, int] | None:
+def count_clusters(outputs: Mapping[str, Outputs]) -> dict[str, int] | None:
     """Return the number of persons or recordings in each split; None where records are independent."""
     groups = {name: of_split.groups for name, of_split in outputs.items()}
     counts = {name: len(np.unique(of)) for name, of in groups.items() if of is not None}
     return counts or None
 
 
-def gates_of(candidate: Candidate, tier: str, *, level: float, attempts: int) -> list[Gate]:
+def judge_checks(candidate: Candidate, tier: str, *, level: float, attempts: int) -> list[Gate]:
     """Judge every check of a candidate."""
-    checks = checks_of(candidate, tier)
+    checks = list_checks(candidate, tier)
     adjusted = holm([1.0 if check.p_failed is None else check.p_failed for check in checks])
     return [_gate(check, p, candidate.role, level, attempts) for check, p in zip(checks, adjusted, strict=True)]
 
@@ -98,7 +98,7 @@ def _gate(check: Check, adjusted: float, role: str, level: float, attempts: int)
     )
 
 
-def worst(gates: Sequence[Gate]) -> Verdict:
+def find_worst(gates: Sequence[Gate]) -> Verdict:
     """Return failed if one failed, passed if all passed, inconclusive otherwise."""
     verdicts = {gate.verdict for gate in gates}
     if "failed" in verdicts:

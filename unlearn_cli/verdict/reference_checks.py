@@ -8,18 +8,18 @@ from scipy.stats import t
 from unlearn_cli.stats.margins import FORGET_ACCURACY_MARGIN, LEVEL, MAX_AUC_FLOOR
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate, Finding
-from unlearn_cli.verdict.checks import Check, auc_p_values, share_near
+from unlearn_cli.verdict.checks import Check, auc_p_values, check_share_near
 
 STATISTICS = ("mean_z", "mean_z2", "auc_abs_z")
 
 
-def forget_accuracy(ours: Outputs, references: list[Outputs]) -> list[Check]:
+def check_forget_accuracy(ours: Outputs, references: list[Outputs]) -> list[Check]:
     """Accuracy on forget lies within the margin of where one more retrained network would."""
     claim = f"forget accuracy within {FORGET_ACCURACY_MARGIN:g} of the references'"
     if not len(ours):
         return []
     of_references = np.stack([hits(reference) for reference in references])
-    return [share_near(claim, hits(ours), of_references, FORGET_ACCURACY_MARGIN, ours.groups)]
+    return [check_share_near(claim, hits(ours), of_references, FORGET_ACCURACY_MARGIN, ours.groups)]
 
 
 def hits(outputs: Outputs) -> np.ndarray:
@@ -27,7 +27,7 @@ def hits(outputs: Outputs) -> np.ndarray:
     return (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)
 
 
-def retrain_z(finding: Finding, margin: float) -> list[Check]:
+def check_retrain_z(finding: Finding, margin: float) -> list[Check]:
     """Return the z-test as one check: all three statistics as a reference's, and the AUC of |z| near 1/2, pass.
 
     How near: within `margin`, or as near as every left-out reference if these are further off. All records of a class

@@ -22,9 +22,9 @@ from unlearn_cli.stats.margins import (
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import AttackResult, Estimate, Finding
 from unlearn_cli.stats.roc import above, allowed_false_positives, tpr_at_fpr
-from unlearn_cli.verdict.audit_checks import audit
-from unlearn_cli.verdict.checks import Check, auc_near_half, hits_at_most, not_worse
-from unlearn_cli.verdict.reference_checks import forget_accuracy, hits, retrain_z
+from unlearn_cli.verdict.audit_checks import check_audit
+from unlearn_cli.verdict.checks import Check, check_auc_near_half, check_hits_at_most, check_not_worse
+from unlearn_cli.verdict.reference_checks import check_forget_accuracy, check_retrain_z, hits
 
 
 @dataclass(frozen=True)
@@ -43,21 +43,24 @@ class Candidate:
     control: Finding | None = None  # U-LiRA on the retrained shadow networks
 
 
-def checks_of(candidate: Candidate, tier: str) -> list[Check]:
+def list_checks(candidate: Candidate, tier: str) -> list[Check]:
     """Return the checks of a tier; a check that cannot be made has a reason instead of p-values."""
-    checks = [*sanity(candidate), *population(candidate), *utility(candidate)]
+    checks = [*check_sanity(candidate), *check_population(candidate), *check_utility(candidate)]
     has_references = candidate.comparator_kind == "reference"
     if candidate.task == "classification" and candidate.whole_classes:
-        checks += class_forgotten(candidate)
+        checks += check_class_forgotten(candidate)
     if has_references and candidate.task == "classification" and (len(candidate.comparators) > 1 or tier != "quick"):
         of_references = [outputs["forget"] for outputs in candidate.comparators]
-        checks += forget_accuracy(candidate.outputs["forget"], of_references)
+        checks += check_forget_accuracy(candidate.outputs["forget"], of_references)
     if tier != "quick" and has_references:
-        z = candidate.findings.get("retrain_z")
-        checks += retrain_z(z, AUC_MARGIN) if z else [undecided_check("z-test against the references", "retrain_z")]
+        finding = candidate.findings.get("retrain_z")
+        if finding:
+            checks += check_retrain_z(finding, AUC_MARGIN)
+        else:
+            checks.append(undecided_check("z-test against the references", "retrain_z"))
     if tier == "audit" and not candidate.role.startswith("reference_"):
         if "ulira" in candidate.findings:
-            checks += audit(candidate.findings, candidate.control)
+            checks += check_audit(candidate.findings, candidate.control)
         else:
             checks.append(undecided_check("U-LiRA", "ulira"))
     return checks
@@ -69,7 +72,7 @@ def undecided_check(claim: str, attack: str) -> Check:
     return Check(claim, Estimate(value=None, n=0, reason=reason), reason=reason)
 
 
-def sanity(candidate: Candidate) -> list[Check]:
+def check_sanity(candidate: Candidate) -> list[Check]:
     """Return the check that the outputs are not constant: otherwise no other number means anything."""
     finding = candidate.findings.get("sanity")
     if finding is None:
@@ -79,17 +82,17 @@ def sanity(candidate: Candidate) -> list[Check]:
     return [Check("the outputs differ between records and classes", value, None, None, broken, 1 - broken)]
 
 
-def population(candidate: Candidate) -> list[Check]:
+def check_population(candidate: Candidate) -> list[Check]:
     """Return the checks on the threshold attack on phi only: the best of six statistics would fit noise."""
     scores = candidate.scores.get("population")
     if scores is None:
         return [undecided_check(f"population AUC within {AUC_MARGIN:g} of 1/2", "population")]
     claim = f"population AUC within {AUC_MARGIN:g} of 1/2"
-    area = auc_near_half(claim, scores.members, scores.non_members, AUC_MARGIN, scores.groups)
-    return [area, *low_rates(scores)]
+    area = check_auc_near_half(claim, scores.members, scores.non_members, AUC_MARGIN, scores.groups)
+    return [area, *check_low_rates(scores)]
 
 
-def low_rates(scores: Scores) -> list[Check]:
+def check_low_rates(scores: Scores) -> list[Check]:
     """Return the checks that few forgotten records are called members at a low false-positive rate, from either end."""
     scores = scores.ordered()
     groups, allowed = scores.groups, allowed_false_positives(LOW_FPR, len(scores.non_members))
@@ -102,33 +105,33 @@ def low_rates(scores: Scores) -> list[Check]:
             checks.append(Check(claim, value, TPR_LIMIT, reason=needed))
         else:
             hits = above(sign * scores.members, sign * scores.non_members, allowed)
-            checks.append(hits_at_most(claim, hits, TPR_LIMIT, scores.member_groups, value))
+            checks.append(check_hits_at_most(claim, hits, TPR_LIMIT, scores.member_groups, value))
     return checks
 
 
-def utility(candidate: Candidate) -> list[Check]:
+def check_utility(candidate: Candidate) -> list[Check]:
     """Return the checks that retained and other test records are predicted no worse than by the comparators."""
     test = "test_retain" if "test_retain" in candidate.outputs else "test"
     if not candidate.comparators:
         return []
-    return [_check_utility(candidate, split) for split in (test, "retain") if len(candidate.outputs[split])]
+    return [_check_utility_on(candidate, split) for split in (test, "retain") if len(candidate.outputs[split])]
 
 
-def _check_utility(candidate: Candidate, split: str) -> Check:
+def _check_utility_on(candidate: Candidate, split: str) -> Check:
     ours = candidate.outputs[split]
     theirs = [outputs[split] for outputs in candidate.comparators]
     whose = "references'" if candidate.comparator_kind == "reference" else "original's"
     if candidate.task == "classification":
         claim = f"{split} accuracy at most {UTILITY_MARGIN:g} below the {whose}"
         right = np.stack([hits(outputs) for outputs in theirs])
-        return not_worse(claim, hits(ours), right, UTILITY_MARGIN, unit=1.0, groups=ours.groups)
+        return check_not_worse(claim, hits(ours), right, UTILITY_MARGIN, unit=1.0, groups=ours.groups)
     errors = np.stack([np.abs(outputs.values - outputs.labels) for outputs in theirs])
     margin = UTILITY_ERROR_MARGIN * float(errors.mean())
     claim = f"{split} mean error at most {UTILITY_ERROR_MARGIN:.0%} above the {whose}"
-    return not_worse(claim, -np.abs(ours.values - ours.labels), -errors, margin, groups=ours.groups)
+    return check_not_worse(claim, -np.abs(ours.values - ours.labels), -errors, margin, groups=ours.groups)
 
 
-def class_forgotten(candidate: Candidate) -> list[Check]:
+def check_class_forgotten(candidate: Candidate) -> list[Check]:
     """Return the checks that a forgotten class is hardly named any more; the untouched original fails them."""
     checks = []
     for split in ("forget", "test_forget"):
@@ -136,5 +139,5 @@ def class_forgotten(candidate: Candidate) -> list[Check]:
         if outputs is not None and len(outputs):
             right, claim = hits(outputs), f"{split} accuracy at most {RECOGNISED_LIMIT:g}"
             value = share(right, outputs.groups)
-            checks.append(hits_at_most(claim, right, RECOGNISED_LIMIT, outputs.groups, value))
+            checks.append(check_hits_at_most(claim, right, RECOGNISED_LIMIT, outputs.groups, value))
     return checks

@@ -51,7 +51,7 @@ def environment() -> Environment:
     templates.globals.update(
         charts=charts,
         checkpoint_words=checkpoint_words,
-        verdict_words=words.verdict_words,
+        verdict_words=words.describe_verdict,
         verdict_mark=words.VERDICT_MARKS,
     )
     return templates
@@ -59,14 +59,15 @@ def environment() -> Environment:
 
 def checkpoint_words(role: str) -> str:
     """Return the name of a role within a sentence."""
-    return {"subject": "the checkpoint under test", "original": "the original"}.get(role, f"the {words.spaced(role)}")
+    names = {"subject": "the checkpoint under test", "original": "the original"}
+    return names.get(role, f"the {words.replace_underscores(role)}")
 
 
 def roles(report: Report) -> dict[str, str]:
     """Return the titles of the measured checkpoints in reading order; a subject without original is not 'after'."""
     first = [role for role in ROLES if role in report.metrics]
     others = sorted(set(report.metrics) - set(ROLES))
-    titles = {role: ROLES.get(role, words.spaced(role).capitalize()) for role in first + others}
+    titles = {role: ROLES.get(role, words.replace_underscores(role).capitalize()) for role in first + others}
     return titles if "original" in titles or "subject" not in titles else {**titles, "subject": "Model"}
 
 

@@ -1,4 +1,4 @@
-"""The charts of the page: metrics a split, curves a phase, score histogram and ROC of an attack."""
+"""The charts of the page: metrics per split, curves per phase, score histogram and ROC of an attack."""
 
 from functools import cache, partial
 
@@ -7,22 +7,22 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from unlearn_cli.reporting.html.drawing import BLUE, GREEN, INK, LINES, ORANGE, QUIET, legend_above, picture
-from unlearn_cli.reporting.html.words import is_share, level, spaced
+from unlearn_cli.reporting.html.drawing import BLUE, GREEN, INK, LINES, ORANGE, QUIET, draw_svg, place_legend
+from unlearn_cli.reporting.html.words import format_level, is_share, replace_underscores
 from unlearn_cli.stats.results import AttackResult, Confusion, Curve, Estimate
 
 MARKERS = {"original": ("o", QUIET), "reference": ("s", GREEN), "subject": ("D", BLUE)}
 MAX_POINTS = 400
 MAX_ROWS = 4  # checkpoints in one chart of classes
-PERCENT = FuncFormatter(lambda value, _: level(round(value, 12)))
+PERCENT = FuncFormatter(lambda value, _: format_level(round(value, 12)))
 
 
 def metric(name: str, splits: dict[str, dict[str, Estimate]], titles: dict[str, str]) -> Markup | None:
-    """Draw one metric of every checkpoint on every split, with its interval; none without any value."""
+    """Draw one metric of every checkpoint on every split, with its interval; None without any value."""
     if all(estimate.value is None for roles in splits.values() for estimate in roles.values()):
         return None
     paint = partial(paint_metric, name=name, splits=splits, titles=titles)
-    return picture(f"{name} a split, with 95 % intervals", paint, height=1.3 + 0.5 * len(splits))
+    return draw_svg(f"{name} per split, with 95 % intervals", paint, height=1.3 + 0.5 * len(splits))
 
 
 def paint_metric(axes: Axes, name: str, splits: dict[str, dict[str, Estimate]], titles: dict[str, str]) -> None:
@@ -36,21 +36,22 @@ def paint_metric(axes: Axes, name: str, splits: dict[str, dict[str, Estimate]], 
             axes.hlines(row, value if low is None else low, value if high is None else high, color=color, linewidth=2)
         y, x = [point[0] for point in points], [point[1] for point in points]
         axes.plot(x, y, marker, color=color, label=title, clip_on=False, zorder=3)
-    axes.set_yticks(range(len(splits)), [spaced(split) for split in splits])
+    axes.set_yticks(range(len(splits)), [replace_underscores(split) for split in splits])
     axes.set_ylim(len(splits) - 0.5, -0.5)
     axes.set_xlabel(name)
     axes.grid(visible=False, axis="y")
     if is_share(name):
         axes.set_xlim(0, 1)
         axes.xaxis.set_major_formatter(PERCENT)
-    legend_above(axes)
+    place_legend(axes)
 
 
 def confusion(split: str, rows: list[Confusion]) -> Markup:
-    """Draw the share of a split that each checkpoint puts into each class: a row a class, a bar a checkpoint."""
+    """Draw the share of each predicted class of a split: one row per class, one bar per checkpoint."""
     shown = rows[:MAX_ROWS]
     height = 1.2 + 0.16 * len(shown[0].counts) * (len(shown) + 1)
-    return picture(f"Predicted classes of {spaced(split)}", partial(paint_confusion, rows=shown), height=height)
+    title = f"Predicted classes of {replace_underscores(split)}"
+    return draw_svg(title, partial(paint_confusion, rows=shown), height=height)
 
 
 def paint_confusion(axes: Axes, rows: list[Confusion]) -> None:
@@ -60,20 +61,20 @@ def paint_confusion(axes: Axes, rows: list[Confusion]) -> None:
         places = np.arange(len(names)) - 0.4 + thickness * (index + 0.5)
         shares = [row.counts[name] / max(1, row.n) for name in names]
         color = MARKERS.get(row.role.split("_")[0], ("^", ORANGE))[1]
-        label = f"{spaced(row.role)}, n = {row.n:,}"
+        label = f"{replace_underscores(row.role)}, n = {row.n:,}"
         axes.barh(places, shares, thickness, color=color, alpha=1 if "_" not in row.role else 0.6, label=label)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PERCENT)
     axes.grid(visible=False, axis="y")
-    legend_above(axes)
+    place_legend(axes)
 
 
 def curves(phase: str, lines: list[Curve]) -> Markup | None:
-    """Draw the curves of one phase over its steps; none when no value is finite."""
+    """Draw the curves of one phase over its steps; None when no value is finite."""
     lines = [line for line in lines if any(value is not None for value in line.values)]
-    return picture(f"Curves of the phase {phase}", partial(paint_curves, lines=lines)) if lines else None
+    return draw_svg(f"Curves of the phase {phase}", partial(paint_curves, lines=lines)) if lines else None
 
 
 def paint_curves(axes: Axes, lines: list[Curve]) -> None:
@@ -82,7 +83,7 @@ def paint_curves(axes: Axes, lines: list[Curve]) -> None:
     for index, line in enumerate(lines):
         color, order = (LINES[index], 3) if index < len(LINES) else ("#cccccc", 2)
         label = labels[index] if index <= len(LINES) else None
-        steps, values = thinned(line.values)
+        steps, values = thin_points(line.values)
         axes.plot(steps, values, ".-" if len(values) < 30 else "-", color=color, label=label, zorder=order)
     finite = [value for line in lines for value in line.values if value is not None]
     if min(finite) > 0 and max(finite) > 100 * min(finite):
@@ -93,10 +94,10 @@ def paint_curves(axes: Axes, lines: list[Curve]) -> None:
     if all(len(line.values) == 1 for line in lines):
         axes.set_xticks([1])
     axes.set_xlabel("step")
-    legend_above(axes)
+    place_legend(axes)
 
 
-def thinned(values: list[float | None]) -> tuple[list[int], list[float]]:
+def thin_points(values: list[float | None]) -> tuple[list[int], list[float]]:
     """Return at most `MAX_POINTS` steps and values, the last one always among them; a gap stays a gap."""
     stride = -(-len(values) // MAX_POINTS)
     steps = sorted({*range(0, len(values), stride), len(values) - 1})
@@ -108,7 +109,7 @@ def histogram(attack: AttackResult) -> Markup | None:
     """Draw the scores of members and non-members."""
     if not attack.histogram.get("edges"):
         return None
-    return picture(f"Scores of the attack {attack.name}", partial(paint_histogram, attack=attack))
+    return draw_svg(f"Scores of the attack {attack.name}", partial(paint_histogram, attack=attack))
 
 
 def paint_histogram(axes: Axes, attack: AttackResult) -> None:
@@ -124,18 +125,18 @@ def paint_histogram(axes: Axes, attack: AttackResult) -> None:
     axes.yaxis.set_major_formatter(PERCENT)
     axes.set_xlabel("score (higher: more like a record trained on)")
     axes.set_ylabel("share of the records")
-    legend_above(axes)
+    place_legend(axes)
 
 
 def roc(attack: AttackResult) -> Markup | None:
-    """Draw the ROC curve with both axes logarithmic, where the few records that stand out can be seen."""
+    """Draw the ROC curve with both axes logarithmic, where few outstanding records are visible."""
     if not attack.roc or not attack.num_members or not attack.num_non_members:
         return None
-    return picture(f"ROC curve of the attack {attack.name}", partial(paint_roc, attack=attack))
+    return draw_svg(f"ROC curve of the attack {attack.name}", partial(paint_roc, attack=attack))
 
 
 def paint_roc(axes: Axes, attack: AttackResult) -> None:
-    """Draw curve, chance and the band of chance; a rate of 0 is drawn at half of what one record would be."""
+    """Draw curve, chance and the band of chance; a rate of 0 is drawn at half the rate of one record."""
     floor_x, floor_y = 0.5 / attack.num_non_members, 0.5 / attack.num_members
     x, low, high = null_band(attack.num_members, attack.num_non_members)
     x, low, high = np.maximum(x, floor_x), np.maximum(low, floor_y), np.maximum(high, floor_y)
@@ -153,12 +154,12 @@ def paint_roc(axes: Axes, attack: AttackResult) -> None:
         axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"{attack.non_members} called member (false positives)")
     axes.set_ylabel(f"{attack.members} found")
-    legend_above(axes)
+    place_legend(axes)
 
 
 @cache
 def null_band(num_members: int, num_non_members: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return false-positive rates and the 5th and 95th percentile of the share found by an attack that knows nothing.
+    """Return false-positive rates and the 5th and 95th percentile of the TPR of an attack without information.
 
     Above the (k + 1)-th largest of n exchangeable scores lies a Beta(k + 1, n - k) share; m members sample it.
     """

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 WIDTH = 6.0
 LONGEST_LABEL, LETTERS_A_LINE = 22, 45
 INK, QUIET = "#222222", "#8a8a8a"
-BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # told apart by colour-blind people, and dark enough on white
+BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # distinct for colour-blind people, and dark enough on white
 LINES = (BLUE, ORANGE, GREEN, "#cc79a7", "#7a5c00", "#56b4e9", INK, "#6a51a3")
 
 STYLE = {
@@ -39,8 +39,8 @@ STYLE = {
 }
 
 
-def picture(title: str, paint: Callable[[Axes], object], height: float = 3.6) -> Markup:
-    """Return what `paint` draws as an SVG element, with a title for those who cannot see it."""
+def draw_svg(title: str, paint: Callable[[Axes], object], height: float = 3.6) -> Markup:
+    """Return the drawing of `paint` as an SVG element with a title for screen readers."""
     text = StringIO()
     with style.context(["default", STYLE]), warnings.catch_warnings():
         # The font used for measuring lacks some scripts; the browser, which draws, has them.
@@ -48,11 +48,11 @@ def picture(title: str, paint: Callable[[Axes], object], height: float = 3.6) ->
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         paint(figure.subplots())
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Markup(inlined(text.getvalue(), title))
+    return Markup(inline_svg(text.getvalue(), title))
 
 
-def inlined(svg: str, title: str) -> str:
-    """Make a file's SVG fit into a page: no prolog, no fixed size, a title, and ids that no other figure has."""
+def inline_svg(svg: str, title: str) -> str:
+    """Prepare a file's SVG for a page: no prolog, no fixed size, a title, and ids that no other figure has."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', ' role="img"', svg, count=1)
     svg = svg.replace(">", f">\n <title>{html.escape(title)}</title>", 1)
@@ -60,16 +60,16 @@ def inlined(svg: str, title: str) -> str:
     return re.sub(r'( id="|url\(#|xlink:href="#)', rf"\1f{prefix}-", svg)
 
 
-def legend_above(axes: Axes) -> None:
-    """Put the legend over the axes, where it hides no data, in as many columns as its words leave room for."""
+def place_legend(axes: Axes) -> None:
+    """Place the legend above the axes, where it hides no data, in as many columns as fit."""
     handles, names = axes.get_legend_handles_labels()
     labels = [name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…" for name in names]
-    columns = max(number for number in range(1, len(labels) + 1) if number == 1 or fits(labels, number))
+    columns = max(number for number in range(1, len(labels) + 1) if number == 1 or legend_fits(labels, number))
     axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
 
 
-def fits(labels: list[str], columns: int) -> bool:
-    """Say whether a legend of so many columns is no wider than the picture; a line's sample takes six letters."""
+def legend_fits(labels: list[str], columns: int) -> bool:
+    """Return whether a legend of so many columns is at most as wide as the figure; a line sample takes six letters."""
     rows = -(-len(labels) // columns)
     widest = [max(map(len, labels[first : first + rows])) + 6 for first in range(0, len(labels), rows)]
     return sum(widest) <= LETTERS_A_LINE

@@ -1,6 +1,6 @@
 """Group the parts of a report for the page: by attack, probe, phase and split, with checkpoints in one order."""
 
-from unlearn_cli.reporting.html.words import spaced
+from unlearn_cli.reporting.html.words import replace_underscores
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import AttackResult, Confusion, Curve, Estimate
 
@@ -44,7 +44,7 @@ def probe_curves(report: Report) -> dict[str, list[Curve]]:
     for role in probed(report):
         curves = [curve for finding in report.findings if finding.role == role for curve in finding.curves]
         for curve in curves:
-            name = f"{spaced(role)}: {curve.name}"
+            name = f"{replace_underscores(role)}: {curve.name}"
             phases.setdefault(curve.phase, []).append(curve.model_copy(update={"name": name}))
     return phases
 

@@ -1,4 +1,4 @@
-"""Learned noise as one PNG: a row a class, its name at the left; each picture uses its own range of brightness."""
+"""Learned noise as one PNG: one row per class, its name at the left; each picture has its own brightness range."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -11,28 +11,28 @@ from PIL import Image, ImageDraw, ImageFont
 from unlearn_cli.console import visible
 
 PER_CLASS, MAX_CLASSES = 8, 50
-SMALLEST, LARGEST = 64, 128  # pixels a side of a picture
-WIDEST = 800  # pixels a heat map
+SMALLEST, LARGEST = 64, 128  # pixels per side of a picture
+WIDEST = 800  # pixels per heat map
 GAP, FONT_SIZE, MAX_LETTERS = 6, 14, 28
 
 
-def noise_grid(images: np.ndarray, labels: Sequence[str]) -> bytes:
+def draw_noise_grid(images: np.ndarray, labels: Sequence[str]) -> bytes:
     """Draw images (K, B, C, H, W), or rows of numbers (K, B, F) as heat maps, and return the bytes of a PNG."""
     if len(images) != len(labels):
         raise ValueError(f"{len(images)} classes of noise, but {len(labels)} labels")
-    rows = [class_row(samples[:PER_CLASS]) for samples in images[:MAX_CLASSES]]
+    rows = [draw_class(samples[:PER_CLASS]) for samples in images[:MAX_CLASSES]]
     labels = [visible(" ".join(label.split())) for label in labels]  # Pillow draws neither line breaks nor controls
     names = [label if len(label) <= MAX_LETTERS else label[: MAX_LETTERS - 1] + "…" for label in labels[:MAX_CLASSES]]
     if len(labels) > MAX_CLASSES:
         names[-1] += f" (and {len(labels) - MAX_CLASSES} more)"
     buffer = BytesIO()
-    drawn(rows, names).save(buffer, format="PNG", optimize=False)
+    draw_rows(rows, names).save(buffer, format="PNG", optimize=False)
     return buffer.getvalue()
 
 
-def drawn(rows: list[np.ndarray], names: list[str]) -> Image.Image:
-    """Put the rows below each other on white, each beside its name."""
-    # Matplotlib's own font file: on every machine the same, and it has more scripts than Pillow's.
+def draw_rows(rows: list[np.ndarray], names: list[str]) -> Image.Image:
+    """Draw the rows below each other on white, each next to its name."""
+    # Matplotlib's own font file: the same on every machine, and with more scripts than Pillow's.
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), FONT_SIZE)
     margin = round(max((font.getlength(name) for name in names), default=0)) + 2 * GAP
     height = sum(row.shape[0] + GAP for row in rows) + GAP
@@ -46,36 +46,36 @@ def drawn(rows: list[np.ndarray], names: list[str]) -> Image.Image:
     return sheet
 
 
-def class_row(samples: np.ndarray) -> np.ndarray:
-    """Return the pictures of one class side by side; rows of numbers become one heat map, a line a sample."""
+def draw_class(samples: np.ndarray) -> np.ndarray:
+    """Return the pictures of one class side by side; rows of numbers become one heat map, one line per sample."""
     if samples.ndim != 4 or samples.shape[1] not in (1, 3):
-        return heat_map(samples.reshape(len(samples), -1))
-    pictures = [enlarged(grey_or_color(sample)) for sample in samples]
+        return draw_heat_map(samples.reshape(len(samples), -1))
+    pictures = [enlarge(to_rgb(sample)) for sample in samples]
     gap = np.full((pictures[0].shape[0], GAP, 3), 255, np.uint8)
     return np.concatenate([part for picture in pictures for part in (picture, gap)][:-1], axis=1)
 
 
-def grey_or_color(sample: np.ndarray) -> np.ndarray:
+def to_rgb(sample: np.ndarray) -> np.ndarray:
     """Turn (C, H, W) with one or three channels into (H, W, 3) bytes."""
-    return np.broadcast_to(to_bytes(sample).transpose(1, 2, 0), (*sample.shape[1:], 3))
+    return np.broadcast_to(stretch_to_bytes(sample).transpose(1, 2, 0), (*sample.shape[1:], 3))
 
 
-def heat_map(samples: np.ndarray) -> np.ndarray:
-    """Turn (B, F) into colours: one line of cells a sample, 8 pixels high."""
-    cells = np.stack([to_bytes(sample) for sample in samples])
+def draw_heat_map(samples: np.ndarray) -> np.ndarray:
+    """Turn (B, F) into colours: one line of cells per sample, 8 pixels high."""
+    cells = np.stack([stretch_to_bytes(sample) for sample in samples])
     cells = cells[:, :: -(-cells.shape[1] // WIDEST)]
     cells = cells.repeat(8, axis=0).repeat(max(1, WIDEST // 2 // cells.shape[1]), axis=1)
     return matplotlib.colormaps["viridis"](cells, bytes=True)[..., :3]
 
 
-def to_bytes(sample: np.ndarray) -> np.ndarray:
-    """Stretch a sample's own range to 0..255; what is not finite counts as zero."""
+def stretch_to_bytes(sample: np.ndarray) -> np.ndarray:
+    """Stretch a sample's own range to 0..255; values that are not finite count as 0."""
     sample = np.nan_to_num(sample.astype(np.float64), posinf=0.0, neginf=0.0)
     spread = sample.max() - sample.min()
     return np.round((sample - sample.min()) / (spread or 1.0) * 255).astype(np.uint8)
 
 
-def enlarged(picture: np.ndarray) -> np.ndarray:
+def enlarge(picture: np.ndarray) -> np.ndarray:
     """Repeat the pixels of a small picture, and leave out pixels of a large one: noise must not be smoothed."""
     longest = max(picture.shape[:2])
     times, step = max(1, -(-SMALLEST // longest)), -(-longest // LARGEST)

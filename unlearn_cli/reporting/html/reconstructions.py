@@ -1,4 +1,4 @@
-"""The page of reconstructions, apart from the report: pictures of classes may be pictures of people."""
+"""The page of reconstructions, separate from the report: pictures of classes may be pictures of people."""
 
 import base64
 from html import escape
@@ -13,8 +13,8 @@ PAGE = """<!DOCTYPE html>
 <style>body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
 img {{ image-rendering: pixelated; max-width: 100%; border: 1px solid #bbb; }}</style></head><body>
 <h1>Reconstructions of the forgotten classes</h1>
-<p>What model inversion drew out of each network, a row a class. Keep this file as you keep the data: a picture of a
-class may resemble a person. Look at the reference first: what it shows was never learned from these records.</p>
+<p>The result of model inversion of each network, one row per class. Protect this file like the data: a picture of a
+class may resemble a person. Look at the reference first: it never learned from these records.</p>
 {figures}
 </body></html>
 """
