@@ -98,6 +98,6 @@ def test_two_recordings_can_pass_nothing(project: Path) -> None:
     assert (gate.verdict, gate.value.low) == ("inconclusive", None)
     assert gate.value.value is not None
     assert gate.reason and "2 clusters are too few" in gate.reason
-    dry = invoke("attack", project / "one", "-m", project / "two.yaml", "--dry-run", "--json")
+    dry = invoke("attack", project / "one", "-m", project / "two.yaml", "--dry-run", "--json", "--force")
     told: dict[str, Any] = json.loads(dry.stdout)
     assert any("nothing can pass" in line for line in told["advice"])
