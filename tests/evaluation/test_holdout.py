@@ -1,6 +1,7 @@
 """What test lacks costs the attacks that need it, not the command: the others run, and the report says why."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from tests.tiny import invoke, write_manifest
-from unlearn_cli.evaluation.holdout import class_matched_holdout
-from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.holdout import class_matched_holdout, same_group, unseen_of_selection_half
+from unlearn_cli.evaluation.inputs import Opened, open_inputs
 from unlearn_cli.plugins.run_options import RunOptions
 
 REGRESSION = """\
@@ -130,3 +132,45 @@ def test_a_constant_network_passes_where_one_of_two_classes_remains(tmp_path: Pa
     assert sentence in plan.stderr and sentence in invoke(*arguments, "--dry-run").stdout
     assert sentence in invoke(*arguments).stderr
     assert sentence in (tmp_path / "o" / "report.json").read_text()
+
+
+GROUPS = CLASSES.replace("{classes: [rare]}", "{groups: {column: person, values: [anna]}}")
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Opened:
+    """Train and test by two people; the data is opened without a network."""
+    for part in ("train", "test"):
+        rows = [f"{part}{i},{i % 7},{i % 5},{'ab'[i % 2]},{('anna', 'bert')[i % 3 == 0]}" for i in range(40)]
+        (tmp_path / f"{part}.csv").write_text("id,a,b,kind,person\n" + "\n".join(rows) + "\n")
+    return open_inputs(write_manifest(tmp_path, GROUPS), RunOptions(device="cpu"))
+
+
+def with_test_records(opened: Opened, **changes: Any) -> Opened:
+    """Return the inputs with other records of test."""
+    test = opened.dataset.split("test")
+    splits = {**opened.dataset.splits, "test": replace(test, records=replace(test.records, **changes))}
+    return replace(opened, dataset=replace(opened.dataset, splits=splits))
+
+
+def refuse(*arguments: object) -> Any:
+    raise UserError("test.csv: cannot be read")
+
+
+def test_test_need_not_have_the_column_of_groups(people: Opened) -> None:
+    members = same_group(people)
+    assert members is not None and members.sum() == 26
+    assert same_group(with_test_records(people, columns=("a", "b"))) is None
+
+
+def test_a_column_that_cannot_be_read_is_an_error_and_no_missing_column(people: Opened) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        same_group(with_test_records(people, column=refuse))
+
+
+def test_samples_that_cannot_be_read_are_an_error_and_no_empty_half(people: Opened) -> None:
+    class Damaged:
+        fingerprints = staticmethod(refuse)
+
+    with pytest.raises(UserError, match="cannot be read"):
+        unseen_of_selection_half(with_test_records(people, inputs=Damaged()))

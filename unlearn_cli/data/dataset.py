@@ -249,9 +249,8 @@ def take_half(dataset: Dataset, half: Half) -> Dataset:
     """
     if half == "all" or "test" not in dataset.splits:
         return dataset
-    bit = 0 if half == "selection" else 1
     splits = {
-        name: _select_half(split, bit) if name.startswith("test") else split for name, split in dataset.splits.items()
+        name: select_half(split, half) if name.startswith("test") else split for name, split in dataset.splits.items()
     }
     if not len(splits["test"]):
         missing = "records" if dataset.splits["test"].groups is None else "group of records"
@@ -259,8 +258,9 @@ def take_half(dataset: Dataset, half: Half) -> Dataset:
     return replace(dataset, splits=splits)
 
 
-def _select_half(split: Split, bit: int) -> Split:
-    groups = split.groups
+def select_half(split: Split, half: Half) -> Split:
+    """Return the records of a split that belong to one half of the hold-out; there may be none."""
+    groups, bit = split.groups, 0 if half == "selection" else 1
     bits = last_bits(split.records.fingerprints[split.rows]) if groups is None else assign_halves(groups)
     return split.take(np.flatnonzero(bits == bit))
 

@@ -6,9 +6,8 @@ import numpy as np
 
 from unlearn_cli import console
 from unlearn_cli.console import pluralize
-from unlearn_cli.data.dataset import take_half
+from unlearn_cli.data.dataset import select_half
 from unlearn_cli.data.strings import to_strings
-from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.inputs import Opened
 
 UNMATCHED = 0.05  # share of forget without counterparts that moves an AUC by at most half of that: 0.025
@@ -123,10 +122,7 @@ def class_matched(opened: Opened, allowed: np.ndarray) -> np.ndarray:
 def unseen_of_selection_half(opened: Opened) -> np.ndarray:
     """Return the mask of test: records never trained on, of the half that chooses a method and never judges it."""
     test = opened.dataset.split("test")
-    try:
-        half = take_half(opened.dataset, "selection").split("test")
-    except UserError:  # the verdict half has none
-        return np.zeros(len(test), dtype=bool)
+    half = select_half(test, "selection")  # empty where test is the verdict half
     return np.isin(test.rows, half.rows) & ~_trained_on(opened)
 
 
@@ -142,9 +138,8 @@ def same_group(opened: Opened) -> np.ndarray | None:
     if forget.where:
         mask |= test.records.where(forget.where)[test.rows]
     if forget.groups:
-        try:
-            members = to_strings(test.records.column(forget.groups.column))
-        except UserError:
+        if forget.groups.column not in (*test.records.columns, "label", "id"):
             return mask if mask.any() else None
+        members = to_strings(test.records.column(forget.groups.column))
         mask |= members.are_among([str(value) for value in forget.groups.values])[test.rows]
     return mask
