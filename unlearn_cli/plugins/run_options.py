@@ -19,19 +19,11 @@ class CommandLine:
     flag: str | None = None  # None: the field's name
 
 
-class RunOptions(BaseModel):
-    """How a command runs: device, seed, which files it may replace.
-
-    The command line, the Python API and deletion batches share this class. The command line makes an option of every
-    field that has a description, so a new option is one more field here.
-    """
+class SharedOptions(BaseModel):
+    """The options that a deletion batch sets in deletion.yaml, too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    half: Annotated[Half, CommandLine("Options")] = Field(
-        default="all",
-        description="Half of the hold-out: one to choose methods and settings by, one to judge with.",
-    )
     force: Annotated[bool, CommandLine("Options")] = Field(
         default=False,
         description="Go on with an original that is no better than chance; accept over-forgetting.",
@@ -49,13 +41,26 @@ class RunOptions(BaseModel):
     memory_budget: int = Field(
         default=2048, ge=1, description="MiB of records of all splits to keep on the device; more are streamed."
     )
+    compiled: Annotated[bool, CommandLine(flag="--compile")] = Field(
+        default=False, description="Use torch.compile; it pays for runs longer than some minutes."
+    )
+
+
+class RunOptions(SharedOptions):
+    """How a command runs: device, seed, which files it may replace.
+
+    The command line makes an option of every field that has a description, so a new option is one more field here; one
+    more of `SharedOptions` if it is also for deletion batches.
+    """
+
+    half: Annotated[Half, CommandLine("Options")] = Field(
+        default="all",
+        description="Half of the hold-out: one to choose methods and settings by, one to judge with.",
+    )
     allow_code: bool = Field(
         default=False, description="Allow code of your own: in the manifest, or as a method, metric or attack."
     )
     shard: bool = Field(default=False, description="Also divide the weights among the processes.")
-    compiled: Annotated[bool, CommandLine(flag="--compile")] = Field(
-        default=False, description="Use torch.compile; it pays for runs longer than some minutes."
-    )
     profile: bool = Field(default=False, description="Measure where the time goes; the report has the shares.")
     overwrite: Annotated[bool, CommandLine("Output")] = Field(default=False, description="Replace the output.")
     pages: bool = True  # write report.html next to report.json

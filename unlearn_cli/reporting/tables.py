@@ -24,7 +24,7 @@ def metrics_table(document: Report) -> str:
         for split, of_split in rows_of.items()
         for metric, estimate in of_split.items()
     ]
-    return console.table("", ["split", "metric", "n", *roles], rows, labels=3) if rows else ""
+    return console.table("", ["split", "metric", "n", *roles], rows, labels=2) if rows else ""
 
 
 def comparisons_table(document: Report) -> str:

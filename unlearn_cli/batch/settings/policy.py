@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 from pydantic import NonNegativeInt as Count
 
+from unlearn_cli.plugins.run_options import SharedOptions
 from unlearn_cli.schema.sources import FilePath, Section
 
 
@@ -45,16 +46,5 @@ class Retention(Section):
     days: Count = Field(default=30, description="age up to which superseded versions and ended request files stay")
 
 
-class CommonOptions(Section):
-    """What the command line says of other commands, by the same names."""
-
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    seed: Count = 0
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    memory_budget: PositiveInt = Field(default=2048, description="MiB of records to keep on the device")
-    force: bool = Field(
-        default=False, description="go on with an original that is no better than chance; accept over-forgetting"
-    )
-    forget_duplicates: bool = Field(default=False, description="forget records of retain that equal a forgotten one")
-    compiled: bool = False
+class CommonOptions(SharedOptions, Section):
+    """The options of the commands that a run is made of, under the names of the command line."""
