@@ -29,7 +29,7 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.records import Inputs
 from unlearn_cli.data.stores import StreamedStore
 from unlearn_cli.evaluation import session
-from unlearn_cli.evaluation.inputs import Opened, open_inputs
+from unlearn_cli.evaluation.run_inputs import RunInputs, open_inputs
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.runtime.processes import shard_rows
 
@@ -112,7 +112,7 @@ def child(folder: Path, size: int) -> None:
         (folder / "told.json").write_text(json.dumps(told), encoding="utf-8")
 
 
-def open_table(folder: Path, size: int) -> Opened:
+def open_table(folder: Path, size: int) -> RunInputs:
     return open_inputs(folder / f"{size}.yaml", RunOptions(device="cpu", memory_budget=0))
 
 

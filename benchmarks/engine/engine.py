@@ -30,7 +30,7 @@ from torchvision import transforms
 from benchmarks.cache import DATA, HERE, manifest_text
 from benchmarks.engine.ceilings import Ceilings, Work, measured
 from benchmarks.output import write_result
-from unlearn_cli.evaluation.inputs import open_inputs
+from unlearn_cli.evaluation.run_inputs import open_inputs
 from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.learning.training import make_optimizer
 from unlearn_cli.plugins.run_options import Precision, RunOptions

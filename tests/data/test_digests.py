@@ -11,7 +11,7 @@ from unlearn_cli.data import digests
 from unlearn_cli.data.dataset import Dataset, take_half
 from unlearn_cli.data.digests import are_among, digest_samples, last_bits
 from unlearn_cli.data.selection import find_duplicates
-from unlearn_cli.evaluation.inputs import content_digest
+from unlearn_cli.evaluation.run_inputs import content_digest
 
 
 def plain(samples: list[bytes]) -> list[bytes]:

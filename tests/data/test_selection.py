@@ -11,7 +11,7 @@ from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.labels import find_class_numbers, find_label_numbers
 from unlearn_cli.data.tables.ids_file import read_ids
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.inputs import Opened, count_duplicates, find_copies
+from unlearn_cli.evaluation.run_inputs import RunInputs, count_duplicates, find_copies
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema import strict_yaml
 from unlearn_cli.schema.manifest import Manifest
@@ -399,7 +399,8 @@ def test_duplicates_of_forgotten_records_in_retain_are_counted(
 ) -> None:
     described = manifest(repeated, {"ids": [0, 9, 20]})
     assert (
-        count_duplicates(Opened(Path("data.yaml"), described, open_dataset(described.data_sections), RunOptions())) == 1
+        count_duplicates(RunInputs(Path("data.yaml"), described, open_dataset(described.data_sections), RunOptions()))
+        == 1
     )
     assert "1 record of retain equals a forgotten one byte for byte; --forget-duplicates" in capsys.readouterr().err
 
@@ -411,7 +412,7 @@ def test_copies_of_forgotten_records_in_test_are_counted(
     described = manifest(repeated, {"ids": [0, 20]})
     data = {"train": repeated, "test": {"npz": str(tmp_path / "test.npz")}}
     described = Manifest.model_validate({**described.model_dump(exclude_unset=True), "data": data})
-    found = find_copies(Opened(Path("data.yaml"), described, open_dataset(described.data_sections), RunOptions()))
+    found = find_copies(RunInputs(Path("data.yaml"), described, open_dataset(described.data_sections), RunOptions()))
     assert (found.in_retain, found.in_test) == (2, 2)
     assert "2 records of test equal a forgotten one byte for byte" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.holdout import class_matched_holdout, same_group, unseen_of_selection_half
-from unlearn_cli.evaluation.inputs import Opened, open_inputs
+from unlearn_cli.evaluation.run_inputs import RunInputs, open_inputs
 from unlearn_cli.plugins.run_options import RunOptions
 
 REGRESSION = """\
@@ -138,7 +138,7 @@ GROUPS = CLASSES.replace("{classes: [rare]}", "{groups: {column: person, values:
 
 
 @pytest.fixture
-def people(tmp_path: Path) -> Opened:
+def people(tmp_path: Path) -> RunInputs:
     """Train and test by two people; the data is opened without a network."""
     for part in ("train", "test"):
         rows = [f"{part}{i},{i % 7},{i % 5},{'ab'[i % 2]},{('anna', 'bert')[i % 3 == 0]}" for i in range(40)]
@@ -146,7 +146,7 @@ def people(tmp_path: Path) -> Opened:
     return open_inputs(write_manifest(tmp_path, GROUPS), RunOptions(device="cpu"))
 
 
-def with_test_records(opened: Opened, **changes: Any) -> Opened:
+def with_test_records(opened: RunInputs, **changes: Any) -> RunInputs:
     """Return the inputs with other records of test."""
     test = opened.dataset.split("test")
     splits = {**opened.dataset.splits, "test": replace(test, records=replace(test.records, **changes))}
@@ -157,18 +157,18 @@ def refuse(*arguments: object) -> Any:
     raise UserError("test.csv: cannot be read")
 
 
-def test_test_need_not_have_the_column_of_groups(people: Opened) -> None:
+def test_test_need_not_have_the_column_of_groups(people: RunInputs) -> None:
     members = same_group(people)
     assert members is not None and members.sum() == 26
     assert same_group(with_test_records(people, columns=("a", "b"))) is None
 
 
-def test_a_column_that_cannot_be_read_is_an_error_and_no_missing_column(people: Opened) -> None:
+def test_a_column_that_cannot_be_read_is_an_error_and_no_missing_column(people: RunInputs) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         same_group(with_test_records(people, column=refuse))
 
 
-def test_samples_that_cannot_be_read_are_an_error_and_no_empty_half(people: Opened) -> None:
+def test_samples_that_cannot_be_read_are_an_error_and_no_empty_half(people: RunInputs) -> None:
     class Damaged:
         fingerprints = staticmethod(refuse)
 

@@ -49,7 +49,7 @@ def first_that_passes(batch: Batch, run: RunState) -> Made | None:
             return made[number]
     if not any(map(_was_tried, made.values())):
         what = "the requests name parts of classes, and these methods forget whole classes alone"
-        raise suitability.Unsuitable(
+        raise suitability.UnsuitableSelection(
             f"{batch.setup.path}: methods: {what}; add one that forgets any records, such as bad_teacher"
         )
     return None
@@ -65,7 +65,7 @@ def _tried(batch: Batch, run: RunState, number: int, method: str, tried_before: 
     several = len(batch.setup.deletion.methods) > 1
     try:
         unlearned = _unlearned(batch, run, number, method, "selection" if several else "all")
-    except suitability.Unsuitable:
+    except suitability.UnsuitableSelection:
         return _tell(batch, run, method, number, failed=["it forgets whole classes alone"])
     failed = failed_gates(unlearned)
     judged = several and not failed and bool(unlearned.gates)

@@ -9,7 +9,7 @@ from unlearn_cli.batch.ledger.ledger_state import RunState
 from unlearn_cli.batch.work import CONTROL, MANIFEST, Batch
 from unlearn_cli.commands import attack, unlearn
 from unlearn_cli.errors import SelectionError, UserError
-from unlearn_cli.plugins.suitability import Unsuitable
+from unlearn_cli.plugins.suitability import UnsuitableSelection
 from unlearn_cli.storage import atomic_files
 
 SHARE = 0.1  # of the training records, drawn at random: what no request has named
@@ -48,16 +48,16 @@ def _check(batch: Batch, run: RunState, control: Path) -> None:
         UserError: as they do.
     """
     from unlearn_cli.checkpoints import checkpoint
-    from unlearn_cli.evaluation import inputs, session
+    from unlearn_cli.evaluation import run_inputs, session
 
     before = batch.version(run.before["version"])
     console.say(f"{run.id}: refused; the same is tried with other records", run=run.id)
     for number, method in enumerate(batch.setup.deletion.methods, start=1):
         try:
             unlearn.run(unlearning_of(batch, run, number, method, control, dry_run=True), batch.setup.common())
-        except Unsuitable:  # a random share is no whole class
+        except UnsuitableSelection:  # a random share is no whole class
             continue
-    with session.start(inputs.open_inputs(control, batch.setup.common(), [before])) as current:
+    with session.start(run_inputs.open_inputs(control, batch.setup.common(), [before])) as current:
         weights = checkpoint.load(before)
         current.check_fits(current.load(weights), weights, before, "train")
     if batch.setup.deletion.attack.tier:

@@ -16,7 +16,7 @@ from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.inputs import check_places
+from unlearn_cli.evaluation.run_inputs import check_places
 from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.literals import Half

@@ -13,10 +13,10 @@ from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow import describe_data
 from unlearn_cli.data.notices import notices_as_dicts
 from unlearn_cli.errors import SelectionError, UserError
-from unlearn_cli.evaluation.chosen_attacks import Wanted, applicable, choose
 from unlearn_cli.evaluation.holdout import Holdout, class_matched_holdout
-from unlearn_cli.evaluation.inputs import Opened, find_copies, open_inputs, records_equal
 from unlearn_cli.evaluation.lineage import check_references, reference_role, refuse_same_weights
+from unlearn_cli.evaluation.planned_attacks import PlannedAttack, applicable, choose
+from unlearn_cli.evaluation.run_inputs import RunInputs, find_copies, open_inputs, records_equal
 from unlearn_cli.learning.shadows import ShadowRuns, load_runs
 from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
@@ -63,7 +63,7 @@ class AttackOptions:
 class Plan:
     """The attacks to run, those that cannot be run, and the records to compare with."""
 
-    wanted: list[Wanted]
+    wanted: list[PlannedAttack]
     skipped: list[Skipped]
     holdout: Holdout
     caveats: list[str]
@@ -132,7 +132,7 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     return carry_out(options, opened, planned, tier)
 
 
-def describe_power(opened: Opened, holdout: Holdout) -> list[str]:
+def describe_power(opened: RunInputs, holdout: Holdout) -> list[str]:
     """Return sentences on what this number of records, and of clusters of them, can decide."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
     clusters = None
@@ -159,7 +159,7 @@ def check_options(options: AttackOptions, tier: str | None) -> None:
         raise UserError("--reference: a checkpoint is given twice; each must come from a training of its own")
 
 
-def refuse_copies(opened: Opened) -> None:
+def refuse_copies(opened: RunInputs) -> None:
     """Refuse a test split that holds a forgotten record: it would be attacked as one never seen.
 
     Raises:
@@ -173,7 +173,7 @@ def refuse_copies(opened: Opened) -> None:
         )
 
 
-def load_by_role(options: AttackOptions, opened: Opened) -> "dict[str, Checkpoint]":
+def load_by_role(options: AttackOptions, opened: RunInputs) -> "dict[str, Checkpoint]":
     """Load the checkpoints by role, each of which must fit the manifest's network and have weights of its own."""
     from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds
 
@@ -184,7 +184,7 @@ def load_by_role(options: AttackOptions, opened: Opened) -> "dict[str, Checkpoin
     return checkpoints
 
 
-def carry_out(options: AttackOptions, opened: Opened, planned: Plan, tier: str | None) -> Result:
+def carry_out(options: AttackOptions, opened: RunInputs, planned: Plan, tier: str | None) -> Result:
     from unlearn_cli.commands.network_check import start_checked
     from unlearn_cli.evaluation import attacking, measuring
     from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
@@ -241,7 +241,7 @@ def add_verdict(
     )
 
 
-def write(document: "Report", options: AttackOptions, opened: Opened, pictures: "dict[str, Picture]") -> None:
+def write(document: "Report", options: AttackOptions, opened: RunInputs, pictures: "dict[str, Picture]") -> None:
     """Write the report's folder and the file for CI, where the options name them."""
     from unlearn_cli.reporting import junit, writing
 

@@ -12,8 +12,8 @@ from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.data.notices import notices_as_dicts
 from unlearn_cli.errors import UserError, did_you_mean, prefix_field
-from unlearn_cli.evaluation.inputs import Copies, Opened, find_copies, open_inputs
 from unlearn_cli.evaluation.lineage import check_references, reference_role
+from unlearn_cli.evaluation.run_inputs import Copies, RunInputs, find_copies, open_inputs
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.names import parse_gate
 from unlearn_cli.plugins.outside import is_outside
@@ -119,7 +119,7 @@ def has_cost_report(checkpoint: Path) -> bool:
     return (folder / "report.json").is_file()
 
 
-def choose_metrics(options: EvaluateOptions, opened: Opened, judged: Sequence[str]) -> list[str]:
+def choose_metrics(options: EvaluateOptions, opened: RunInputs, judged: Sequence[str]) -> list[str]:
     """Return the requested metrics, or those of the task whose inputs are available, and those of the gates.
 
     Raises:
@@ -187,7 +187,7 @@ def check_settings(assignments: Sequence[str], metrics: Sequence[Plugin]) -> Non
                 plugin.complete_settings(metric, None, [assignment])
 
 
-def load_by_role(options: EvaluateOptions, opened: Opened) -> "dict[str, Checkpoint]":
+def load_by_role(options: EvaluateOptions, opened: RunInputs) -> "dict[str, Checkpoint]":
     """Load the checkpoints by role, each of which must fit the manifest's network."""
     from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds
 
@@ -198,7 +198,7 @@ def load_by_role(options: EvaluateOptions, opened: Opened) -> "dict[str, Checkpo
 
 def carry_out(
     options: EvaluateOptions,
-    opened: Opened,
+    opened: RunInputs,
     names: list[str],
     conditions: list[str],
     copies: Copies,

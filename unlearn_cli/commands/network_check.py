@@ -11,13 +11,13 @@ from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import session
-from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.targets import target_of_checkpoint
 from unlearn_cli.models.architectures import build_network, check_forward
 
 
-def load_checkpoints(opened: Opened, paths: Mapping[str, Path]) -> dict[str, Checkpoint]:
+def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, Checkpoint]:
     """Load checkpoints by role; all of them must fit the manifest's network, and that the manifest's samples.
 
     Raises:
@@ -30,7 +30,7 @@ def load_checkpoints(opened: Opened, paths: Mapping[str, Path]) -> dict[str, Che
     return checkpoints
 
 
-def check_network(opened: Opened) -> nn.Module:
+def check_network(opened: RunInputs) -> nn.Module:
     """Build the manifest's network without weights, and see that it takes a sample of the manifest's shape.
 
     Raises:
@@ -43,7 +43,7 @@ def check_network(opened: Opened) -> nn.Module:
         return _build(opened)
 
 
-def _build(opened: Opened) -> nn.Module:
+def _build(opened: RunInputs) -> nn.Module:
     manifest, num_outputs = opened.manifest, opened.dataset.num_outputs
     try:
         network = build_network(manifest.model, manifest.input.shape, num_outputs)
@@ -54,7 +54,7 @@ def _build(opened: Opened) -> nn.Module:
 
 
 @contextmanager
-def start_checked(opened: Opened, checkpoints: Mapping[str, Checkpoint]) -> Iterator[Session]:
+def start_checked(opened: RunInputs, checkpoints: Mapping[str, Checkpoint]) -> Iterator[Session]:
     """Start a session whose first network is better than chance on what it should know.
 
     That is the original on train. Without an original it is the subject, which may have forgotten, on retain.

@@ -11,7 +11,7 @@ from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.result import Result
 from unlearn_cli.data.labels import find_class_numbers
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.inputs import Opened, check_places, open_data
+from unlearn_cli.evaluation.run_inputs import RunInputs, check_places, open_data
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
@@ -95,7 +95,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     return Result(str(options.out), document)
 
 
-def plan_noise(classes: list[int], opened: Opened, settings: BaseModel) -> Result:
+def plan_noise(classes: list[int], opened: RunInputs, settings: BaseModel) -> Result:
     """Return what the noise would be learned for, and with which settings."""
     names = opened.dataset.classes or []
     shown = ", ".join(names[number] if names else str(number) for number in classes)
@@ -104,7 +104,7 @@ def plan_noise(classes: list[int], opened: Opened, settings: BaseModel) -> Resul
     return Result("\n".join(lines), {"classes": classes, "settings": values})
 
 
-def choose_classes(names: tuple[str, ...], opened: Opened) -> list[int]:
+def choose_classes(names: tuple[str, ...], opened: RunInputs) -> list[int]:
     """Return the class numbers of --class, by default those that the manifest forgets.
 
     Raises:

@@ -8,11 +8,11 @@ from unlearn_cli import console
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.work_estimate import estimate_work
 from unlearn_cli.data.notices import format_notices, notices_as_dicts
-from unlearn_cli.evaluation.inputs import Opened, constant_network, remaining_class
+from unlearn_cli.evaluation.run_inputs import RunInputs, constant_network, remaining_class
 from unlearn_cli.plugins.plugin import Plugin
 
 
-def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | None) -> Result:
+def plan(opened: RunInputs, method: Plugin, settings: BaseModel, duplicates: int | None) -> Result:
     """Say what the method would get and how much it would work on, and stop."""
     counts_text, counts = split_counts(opened)
     values = settings.model_dump(mode="json")
@@ -40,7 +40,7 @@ def plan(opened: Opened, method: Plugin, settings: BaseModel, duplicates: int | 
     return Result("\n".join(text), document)
 
 
-def plan_training(opened: Opened, split: str, settings: BaseModel) -> Result:
+def plan_training(opened: RunInputs, split: str, settings: BaseModel) -> Result:
     """Return what `train` would train on, and for how long."""
     counts_text, counts = split_counts(opened)
     values = settings.model_dump(mode="json")
@@ -59,7 +59,7 @@ def plan_training(opened: Opened, split: str, settings: BaseModel) -> Result:
     )
 
 
-def split_counts(opened: Opened) -> tuple[str, dict[str, Any]]:
+def split_counts(opened: RunInputs) -> tuple[str, dict[str, Any]]:
     """Count the records of every split and class, as a table with a row for each class, and as data.
 
     Below the table stands how many of the ids that the manifest's `forgotten` lists are no records of train, and what

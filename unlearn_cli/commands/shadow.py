@@ -15,7 +15,7 @@ from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow_game import MOST_RETAINED, Game
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.inputs import Opened, content_digest, open_described
+from unlearn_cli.evaluation.run_inputs import RunInputs, content_digest, open_described
 from unlearn_cli.learning import shadows
 from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.names import read_manifest
@@ -89,7 +89,7 @@ def parse_cells(text: str) -> list[int]:
 
 
 def prepare_game(
-    opened: Opened, method: Plugin, settings: BaseModel, recipe: Plugin, training: BaseModel, options: ShadowOptions
+    opened: RunInputs, method: Plugin, settings: BaseModel, recipe: Plugin, training: BaseModel, options: ShadowOptions
 ) -> Game:
     """Choose the audited records: all of forget, the canaries among them, and a sample of retain.
 
@@ -105,7 +105,7 @@ def prepare_game(
     return Game(opened, method, settings, recipe, training, audited, mask, sample)
 
 
-def draw_retained_sample(opened: Opened, requested: int | None) -> np.ndarray:
+def draw_retained_sample(opened: RunInputs, requested: int | None) -> np.ndarray:
     n = len(opened.dataset.split("retain"))
     count = min(MOST_RETAINED, n // 10) if requested is None else requested
     if count > n // 2:
@@ -113,7 +113,7 @@ def draw_retained_sample(opened: Opened, requested: int | None) -> np.ndarray:
     return shadows.draw_retained_sample(opened.common.seed, count, n)
 
 
-def describe_data(opened: Opened) -> dict[str, Any]:
+def describe_data(opened: RunInputs) -> dict[str, Any]:
     """Return by what `attack` recognises runs as those of its manifest and data."""
     digest = sha256("".join(content_digest(opened.dataset.split(name)) for name in ("forget", "retain")).encode())
     return {"architecture": opened.manifest.model.model_dump(mode="json"), "data": digest.hexdigest()}
@@ -149,7 +149,7 @@ def describe_cost(game: Game, num_cells: int, missing: int) -> list[str]:
     ]
 
 
-def check_with_torch(opened: Opened) -> None:
+def check_with_torch(opened: RunInputs) -> None:
     """Make the checks of a run that need torch: of the network and the device."""
     from unlearn_cli.commands.network_check import check_network
     from unlearn_cli.evaluation import session

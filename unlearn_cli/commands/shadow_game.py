@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from unlearn_cli.data.dataset import Split
-from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins.plugin import Plugin
 
 MOST_RETAINED = 200  # records of retain whose membership is drawn, too, if nothing is said; at most a tenth of retain
@@ -16,7 +16,7 @@ MOST_RETAINED = 200  # records of retain whose membership is drawn, too, if noth
 class Game:
     """What every run shares: the audited records with their labels, and how networks are trained and unlearned."""
 
-    opened: Opened
+    opened: RunInputs
     method: Plugin
     settings: BaseModel
     recipe: Plugin

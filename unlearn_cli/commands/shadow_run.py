@@ -13,8 +13,8 @@ from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.commands.shadow_game import Game
 from unlearn_cli.data.dataset import Split
-from unlearn_cli.evaluation.inputs import Opened
 from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.evaluation.targets import as_lineage, target_to_train_with
 from unlearn_cli.learning.shadows import RETAINED_PREFIX, draw_membership
@@ -73,7 +73,7 @@ def compute_signals(current: Session, model: nn.Module, stage: str) -> dict[str,
     return {prefix + stage: phi(current.outputs(model, name)) for prefix, name in present.items()}
 
 
-def prepare_stage(game: Game, members: np.ndarray, retained_members: np.ndarray, number: int, stage: str) -> Opened:
+def prepare_stage(game: Game, members: np.ndarray, retained_members: np.ndarray, number: int, stage: str) -> RunInputs:
     """Return the inputs of one stage: the members are forget, they and retain are train; its own seed.
 
     Of the sample of retain only the members `retained_members` are in retain.

@@ -11,8 +11,8 @@ from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
-from unlearn_cli.evaluation.inputs import (
-    Opened,
+from unlearn_cli.evaluation.run_inputs import (
+    RunInputs,
     content_digest,
     forget_state,
     lineage_of,
@@ -121,7 +121,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     return to_result(document, str(options.out), options.out)
 
 
-def check_with_torch(options: TrainOptions, opened: Opened) -> None:
+def check_with_torch(options: TrainOptions, opened: RunInputs) -> None:
     """Make the checks of a run that need torch: of the network, the checkpoint to start from and the device."""
     from unlearn_cli.evaluation import session
 
@@ -131,7 +131,7 @@ def check_with_torch(options: TrainOptions, opened: Opened) -> None:
         build_network(current, weights)
 
 
-def load_start(options: TrainOptions, opened: Opened) -> "Checkpoint | None":
+def load_start(options: TrainOptions, opened: RunInputs) -> "Checkpoint | None":
     """Load the checkpoint of --from, which must fit the manifest's network."""
     from unlearn_cli.commands.network_check import load_checkpoints
 

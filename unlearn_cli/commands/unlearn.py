@@ -15,9 +15,10 @@ from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
-from unlearn_cli.evaluation.inputs import (
+from unlearn_cli.evaluation.lineage import check_references, reference_role
+from unlearn_cli.evaluation.run_inputs import (
     Copies,
-    Opened,
+    RunInputs,
     constant_network,
     content_digest,
     find_copies,
@@ -28,7 +29,6 @@ from unlearn_cli.evaluation.inputs import (
     resume_key,
     settings_digest,
 )
-from unlearn_cli.evaluation.lineage import check_references, reference_role
 from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.plugins.plugin import Plugin
@@ -104,7 +104,12 @@ def check_manifest(options: UnlearnOptions, method: Plugin, described: Manifest)
 
 
 def carry_out(
-    options: UnlearnOptions, opened: Opened, method: Plugin, settings: BaseModel, copies: Copies, unverified: list[str]
+    options: UnlearnOptions,
+    opened: RunInputs,
+    method: Plugin,
+    settings: BaseModel,
+    copies: Copies,
+    unverified: list[str],
 ) -> Result:
     from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
     from unlearn_cli.evaluation import measuring, session
@@ -171,7 +176,7 @@ def carry_out(
     return to_result(document, str(options.out), options.out)
 
 
-def check_with_torch(options: UnlearnOptions, opened: Opened, method: Plugin) -> None:
+def check_with_torch(options: UnlearnOptions, opened: RunInputs, method: Plugin) -> None:
     """Make the checks of a run that need torch: of the network, its checkpoints, the device and the noise."""
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.plugin_inputs import check_noise
@@ -184,7 +189,7 @@ def check_with_torch(options: UnlearnOptions, opened: Opened, method: Plugin) ->
             check_noise(options.noise, tuple(opened.manifest.input.shape), opened.dataset.forget_classes)
 
 
-def load_all_checkpoints(options: UnlearnOptions, opened: Opened) -> "list[Checkpoint]":
+def load_all_checkpoints(options: UnlearnOptions, opened: RunInputs) -> "list[Checkpoint]":
     """Load the checkpoint and the references, each of which must fit the manifest's network."""
     from unlearn_cli.commands.network_check import load_checkpoints
 
@@ -235,7 +240,7 @@ def code_digest(method: Plugin) -> dict[str, str]:
     return {"code": method.code.sha256} if method.code else {}
 
 
-def describe_training(method: Plugin, opened: Opened) -> dict[str, str]:
+def describe_training(method: Plugin, opened: RunInputs) -> dict[str, str]:
     """Return the entry of the lineage that shows that a reference made by `retrain` saw only retain."""
     return {"trained_on": content_digest(opened.dataset.split("retain"))} if method.name == "retrain" else {}
 
@@ -244,7 +249,7 @@ CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to tell the forgotten 
 NETWORKS = ("model", "original", "fresh", "incompetent_teacher")
 
 
-def choose_metrics(opened: Opened, with_references: bool) -> list[str]:
+def choose_metrics(opened: RunInputs, with_references: bool) -> list[str]:
     """Return the metrics that the inputs suffice for: those of the task, and those of the gates."""
     task, given = opened.manifest.task, {"original", *(["reference"] if with_references else [])}
     judged = [parse_gate(condition, task).metric for condition in opened.manifest.gates]

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from unlearn_cli import console
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
-from unlearn_cli.evaluation.chosen_attacks import Wanted
 from unlearn_cli.evaluation.pictures import Picture, take_picture
+from unlearn_cli.evaluation.planned_attacks import PlannedAttack
 from unlearn_cli.evaluation.plugin_inputs import MeasuringContext, make_measuring_inputs
 from unlearn_cli.stats.attack_results import summarize_scores
 from unlearn_cli.stats.findings import Findings, Scores
@@ -20,7 +20,7 @@ SHADOW_FACTS = {  # of attacks on the recipe: their pairs of run and record, who
 
 
 @dataclass
-class Ran:
+class AttackResults:
     """What the attacks found, of all checkpoints."""
 
     blocks: list[AttackResult] = field(default_factory=list)
@@ -30,9 +30,9 @@ class Ran:
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # role -> attack
 
 
-def run_all(checkpoints: CheckpointOutputs, wanted: list[Wanted]) -> Ran:
+def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> AttackResults:
     """Run every attack on every checkpoint that it suits."""
-    ran = Ran()
+    ran = AttackResults()
     run = checkpoints.session.run
     for role in checkpoints.weights:
         console.say(f"attack: {role}")
@@ -48,7 +48,7 @@ def run_all(checkpoints: CheckpointOutputs, wanted: list[Wanted]) -> Ran:
     return ran
 
 
-def _run_one(checkpoints: CheckpointOutputs, one: Wanted, role: str, ran: Ran) -> None:
+def _run_one(checkpoints: CheckpointOutputs, one: PlannedAttack, role: str, ran: AttackResults) -> None:
     """Run one attack on one checkpoint, and keep its block, its finding, or both."""
     result = one.attack.call(
         make_measuring_inputs(MeasuringContext(checkpoints, role)), one.settings, (Scores, Findings)
@@ -77,7 +77,7 @@ def _run_one(checkpoints: CheckpointOutputs, one: Wanted, role: str, ran: Ran) -
         )
 
 
-def candidate(checkpoints: CheckpointOutputs, ran: Ran, role: str) -> Candidate:
+def candidate(checkpoints: CheckpointOutputs, ran: AttackResults, role: str) -> Candidate:
     """Collect what the gates read of one checkpoint; a reference is compared with the others."""
     others = checkpoints.references(but=role)
     kind = "reference" if others else "original" if "original" in checkpoints.weights and role != "original" else None

@@ -8,7 +8,7 @@ from unlearn_cli import console
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import select_half
 from unlearn_cli.data.strings import to_strings
-from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.evaluation.run_inputs import RunInputs
 
 UNMATCHED = 0.05  # share of forget without counterparts that moves an AUC by at most half of that: 0.025
 
@@ -38,7 +38,7 @@ def _copies(count: int) -> str:
     return f"{equal} one of train byte for byte; the hold-out leaves out what does"
 
 
-def class_matched_holdout(opened: Opened) -> Holdout:
+def class_matched_holdout(opened: RunInputs) -> Holdout:
     """Choose the records of test to compare with, less those that equal one of train byte for byte; warn of these.
 
     In a classification they have the class mix of forget, because a never-trained but easier class would look like
@@ -75,14 +75,14 @@ def _empty(dropped: int, reason: str) -> Holdout:
     return Holdout(np.empty(0, dtype=np.int64), dropped, reason=reason)
 
 
-def _trained_on(opened: Opened) -> np.ndarray:
+def _trained_on(opened: RunInputs) -> np.ndarray:
     """Return the mask of test: copies of what the network is trained on, or was before it was made to forget it."""
     test, splits = opened.dataset.split("test"), opened.dataset.splits
     mask = test.copies_of(splits["train"])
     return mask | test.copies_of(splits["forgotten"]) if "forgotten" in splits else mask
 
 
-def _candidates(opened: Opened, unseen: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the mask of test: records like those to forget, if the manifest tells them apart; and what they lack."""
     dataset, test = opened.dataset, opened.dataset.split("test")
     if opened.manifest.task == "classification":
@@ -99,7 +99,7 @@ def _candidates(opened: Opened, unseen: np.ndarray) -> tuple[np.ndarray, tuple[s
     return np.ones(len(test), dtype=bool), (note,)
 
 
-def _lacking(opened: Opened, unseen: np.ndarray) -> tuple[list[str], float]:
+def _lacking(opened: RunInputs, unseen: np.ndarray) -> tuple[list[str], float]:
     """Return the names of the forgotten classes without an unseen record in test, and their share of forget."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
     lacking = np.setdiff1d(forget.labels, test.labels[unseen])
@@ -107,7 +107,7 @@ def _lacking(opened: Opened, unseen: np.ndarray) -> tuple[list[str], float]:
     return [names[number] for number in lacking], float(np.isin(forget.labels, lacking).mean())
 
 
-def class_matched(opened: Opened, allowed: np.ndarray) -> np.ndarray:
+def class_matched(opened: RunInputs, allowed: np.ndarray) -> np.ndarray:
     """Draw positions of test, of those allowed, with the class mix of forget as far as test has its classes."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
     numbers, counts = np.unique(forget.labels, return_counts=True)
@@ -119,14 +119,14 @@ def class_matched(opened: Opened, allowed: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *drawn]))
 
 
-def unseen_of_selection_half(opened: Opened) -> np.ndarray:
+def unseen_of_selection_half(opened: RunInputs) -> np.ndarray:
     """Return the mask of test: records never trained on, of the half that chooses a method and never judges it."""
     test = opened.dataset.split("test")
     half = select_half(test, "selection")  # empty where test is the verdict half
     return np.isin(test.rows, half.rows) & ~_trained_on(opened)
 
 
-def same_group(opened: Opened) -> np.ndarray | None:
+def same_group(opened: RunInputs) -> np.ndarray | None:
     """Return the mask of test: records of the group that 'forget' names by a column or by conditions; None: neither.
 
     Test need not have the column that groups are named by.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.inputs import Opened, content_digest, selection_digest
+from unlearn_cli.evaluation.run_inputs import RunInputs, content_digest, selection_digest
 from unlearn_cli.schema.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def refuse_same_weights(checkpoints: "Mapping[str, Checkpoint]") -> None:
                 )
 
 
-def check_references(references: tuple[Path, ...], opened: Opened) -> list[str]:
+def check_references(references: tuple[Path, ...], opened: RunInputs) -> list[str]:
     """Refuse references that were trained on forget; return caveats on those of which nothing is known.
 
     Raises:
@@ -72,7 +72,7 @@ def _refuse(path: Path, known: dict[str, str], train: str, manifest: Manifest) -
         raise UserError(f"--reference {path}: was made by {method} from a checkpoint that knew forget; {advice}")
 
 
-def _verified(known: dict[str, str], retain: str, opened: Opened) -> bool:
+def _verified(known: dict[str, str], retain: str, opened: RunInputs) -> bool:
     """Say whether the lineage shows that only retain was trained on: by its content, or by a comparable selection."""
     from_scratch = known.get("method") == "retrain" or "parent" not in known
     if "trained_on" in known:

@@ -12,8 +12,8 @@ from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.evaluation import over_forgetting
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
 from unlearn_cli.evaluation.holdout import class_matched_holdout
-from unlearn_cli.evaluation.inputs import Opened
 from unlearn_cli.evaluation.plugin_inputs import MeasuringContext, make_measuring_inputs
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.learning.weight_distances import compare_layers
 from unlearn_cli.plugins import discovery, plugin
@@ -43,7 +43,7 @@ def _reaches(assignment: str, metric: Plugin) -> bool:
     return assignment.partition("=")[0].strip() in metric.settings.model_fields
 
 
-def holdout(opened: Opened) -> np.ndarray | None:
+def holdout(opened: RunInputs) -> np.ndarray | None:
     """Return the records of test that forget is compared with; None where there are none, or nothing is forgotten."""
     if not {"forget", "test"} <= opened.dataset.splits.keys():
         return None

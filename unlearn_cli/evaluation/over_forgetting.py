@@ -4,7 +4,7 @@ import numpy as np
 
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
 from unlearn_cli.evaluation.holdout import class_matched, same_group, unseen_of_selection_half
-from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.stats.margins import MIN_FORGOTTEN, MIN_NEVER_SEEN
 from unlearn_cli.verdict.judgement import OverForgetting
 from unlearn_cli.verdict.over_forgetting_checks import (
@@ -60,7 +60,7 @@ def retrained(metadata: dict[str, str]) -> bool:
     return method == "retrain" or (method == "train" and of_retain)
 
 
-def never_seen(opened: Opened) -> tuple[np.ndarray, Kind]:
+def never_seen(opened: RunInputs) -> tuple[np.ndarray, Kind]:
     """Return positions of test to compare with, and what they share with forget: the group, or only the classes."""
     allowed = unseen_of_selection_half(opened)
     group = same_group(opened)

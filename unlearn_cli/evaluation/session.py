@@ -19,8 +19,8 @@ from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.stores import Store, StreamedStore, open_store
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.inputs import Opened, resume_identity
 from unlearn_cli.evaluation.predict import observe, predict, room_for
+from unlearn_cli.evaluation.run_inputs import RunInputs, resume_identity
 from unlearn_cli.evaluation.targets import agree, is_unknown, own_target
 from unlearn_cli.learning.training import TaskLoss, regression_loss
 from unlearn_cli.models.architectures import build_network, check_forward
@@ -47,7 +47,7 @@ class Names(NamedTuple):
 class Session:
     """One run of a command over one manifest."""
 
-    opened: Opened
+    opened: RunInputs
     run: Run
     target: Target = field(default_factory=Target)  # the scale of targets and outputs: that of the first network
     stores: dict[int, Store] = field(default_factory=dict)
@@ -273,7 +273,7 @@ class Session:
 
 
 @contextmanager
-def start(opened: Opened, partial: Path | None = None, target: Target | None = None) -> Iterator[Session]:
+def start(opened: RunInputs, partial: Path | None = None, target: Target | None = None) -> Iterator[Session]:
     """Begin a run over opened inputs; `target` is the scale of the first network, for a regression."""
     common = opened.common
     options: dict[str, Any] = {"device": common.device, "precision": common.precision, "seed": common.seed}

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.schema.manifest import Manifest, Target
 
 KEYS = ("unlearn_cli.target_mean", "unlearn_cli.target_std")  # of a checkpoint's metadata
@@ -23,7 +23,7 @@ def given_target(manifest: Manifest) -> Target | None:
     return manifest.target if "target" in manifest.model_fields_set else None
 
 
-def target_of_labels(opened: Opened) -> Target:
+def target_of_labels(opened: RunInputs) -> Target:
     """Return mean and standard deviation of the retained labels; of equal labels the deviation is taken as 1."""
     splits = opened.dataset.splits
     labels = splits["retain" if "retain" in splits else "train"].labels
@@ -31,7 +31,7 @@ def target_of_labels(opened: Opened) -> Target:
     return Target(mean=float(np.mean(labels)), std=std if std > 0 and math.isfinite(std) else 1.0)
 
 
-def target_to_train_with(opened: Opened, start: Mapping[str, str] | None, path: Path | None) -> Target:
+def target_to_train_with(opened: RunInputs, start: Mapping[str, str] | None, path: Path | None) -> Target:
     """Return the scale for a training: the manifest's, or that of the checkpoint it starts from, or the labels'.
 
     Raises:
@@ -44,7 +44,7 @@ def target_to_train_with(opened: Opened, start: Mapping[str, str] | None, path: 
     return given_target(opened.manifest) or target_of_labels(opened)
 
 
-def target_of_checkpoint(opened: Opened, metadata: Mapping[str, str], path: Path) -> Target:
+def target_of_checkpoint(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
     """Return the scale of the checkpoint that a command is about, as `own_target`.
 
     Raises:
@@ -59,7 +59,7 @@ def target_of_checkpoint(opened: Opened, metadata: Mapping[str, str], path: Path
     )
 
 
-def own_target(opened: Opened, metadata: Mapping[str, str], path: Path) -> Target:
+def own_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
     """Return the scale of any checkpoint: what its metadata records, else the manifest's, else mean 0 and std 1.
 
     Raises:
@@ -70,7 +70,7 @@ def own_target(opened: Opened, metadata: Mapping[str, str], path: Path) -> Targe
     return recorded_target(metadata, path) or given_target(opened.manifest) or Target()
 
 
-def is_unknown(opened: Opened, metadata: Mapping[str, str]) -> bool:
+def is_unknown(opened: RunInputs, metadata: Mapping[str, str]) -> bool:
     """Say whether nothing says which scale the outputs of a regression have."""
     return opened.manifest.task == "regression" and KEYS[0] not in metadata and given_target(opened.manifest) is None
 

@@ -15,7 +15,7 @@ SPLITS = {
 }
 
 
-class Unsuitable(SelectionError):
+class UnsuitableSelection(SelectionError):
     """A method for whole classes was asked to forget other records."""
 
 
@@ -59,11 +59,11 @@ def check_selection(wanted: Plugin, forget_classes: list[int] | None, present: s
     """Refuse a method for whole classes unless the selection is exactly whole classes.
 
     Raises:
-        Unsuitable: names the methods that forget any records.
+        UnsuitableSelection: names the methods that forget any records.
     """
     if wanted.whole_classes and forget_classes is None:
         others = ", ".join(fitting(wanted.kind, present, "classification", whole_classes=False))
-        raise Unsuitable(
+        raise UnsuitableSelection(
             f"{path}: {wanted.name} forgets whole classes, but 'forget' selects only part of one; "
             f"these methods forget any records: {others}"
         )

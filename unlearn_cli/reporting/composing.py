@@ -15,7 +15,7 @@ from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import describe
 from unlearn_cli.data.notices import notices_as_dicts
-from unlearn_cli.evaluation.inputs import Copies, Opened, constant_network, records_equal, selection_digest
+from unlearn_cli.evaluation.run_inputs import Copies, RunInputs, constant_network, records_equal, selection_digest
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.split_checks import check_splits
 from unlearn_cli.plugins.names import parse_gate
@@ -89,7 +89,7 @@ def measure_peak_memory(session: Session) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def describe_manifest(opened: Opened) -> report.Manifest:
+def describe_manifest(opened: RunInputs) -> report.Manifest:
     """Return digests, task, classes and splits of a manifest, and the checks of its splits."""
     dataset, manifest = opened.dataset, opened.manifest
     numbers = dataset.forget_classes
@@ -118,7 +118,7 @@ def describe_references(checkpoints: list[Checkpoint]) -> list[report.Checkpoint
     return [describe_checkpoint(checkpoint, "reference") for checkpoint in checkpoints]
 
 
-def list_caveats(opened: Opened, with_reference: bool, copies: Copies | None) -> list[str]:
+def list_caveats(opened: RunInputs, with_reference: bool, copies: Copies | None) -> list[str]:
     """Return one sentence for each limit of what the numbers show."""
     caveats = [
         "The numbers describe these checkpoints on these records; they do not prove that nothing is left.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.evaluation.inputs import Opened
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import SettingSources
@@ -18,7 +18,7 @@ OF_REFERENCES = ("reference_forget_outputs", "reference_holdout_outputs", "refer
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PlannedAttack:
     """One attack with its completed settings."""
 
     attack: Plugin
@@ -42,7 +42,9 @@ class Wanted:
         return not (role.startswith("reference") and references < 2 and needs & set(OF_REFERENCES))
 
 
-def choose(tier: str | None, names: Sequence[str], chosen: SettingSources, *, allow_code: bool = False) -> list[Wanted]:
+def choose(
+    tier: str | None, names: Sequence[str], chosen: SettingSources, *, allow_code: bool = False
+) -> list[PlannedAttack]:
     """Return the attacks of the tier, and those asked for by name, with their settings.
 
     `--set name=value` reaches every chosen attack that has the setting, `--set attack.name=value` that one alone.
@@ -60,7 +62,7 @@ def choose(tier: str | None, names: Sequence[str], chosen: SettingSources, *, al
         raise UserError("--config: is for one attack; name it by --attack, or give settings as --set attack.name=value")
     _check_targets(chosen.assignments, [attack for attack, _, _ in loaded])
     return [
-        Wanted(
+        PlannedAttack(
             attack, plugin.complete_settings(attack, chosen.config, _assigned(attack, fixed, chosen, len(loaded))), of
         )
         for attack, fixed, of in loaded
@@ -100,8 +102,8 @@ def _split(assignment: str) -> tuple[str, str]:
 
 
 def applicable(
-    wanted: Sequence[Wanted], opened: Opened, present: set[str], no_holdout: str | None = None
-) -> tuple[list[Wanted], list[Skipped]]:
+    wanted: Sequence[PlannedAttack], opened: RunInputs, present: set[str], no_holdout: str | None = None
+) -> tuple[list[PlannedAttack], list[Skipped]]:
     """Divide attacks into those that can be run, and those that cannot, with the reason.
 
     `no_holdout` says why there are no never-seen records to compare with, if there are none.
@@ -109,7 +111,7 @@ def applicable(
     Raises:
         UserError: one that was asked for by name cannot be run.
     """
-    found: list[Wanted] = []
+    found: list[PlannedAttack] = []
     skipped: list[Skipped] = []
     for one in wanted:
         reason = _obstacle(one.attack, opened, present)
@@ -128,12 +130,12 @@ def applicable(
     return found, skipped
 
 
-def _reads_classes(one: Wanted) -> bool:
+def _reads_classes(one: PlannedAttack) -> bool:
     """Say whether a tier's variant of the threshold attack reads what a regression does not have."""
     return getattr(one.settings, "statistic", "loss") not in ("margin", "loss")
 
 
-def _obstacle(attack: Plugin, opened: Opened, present: set[str]) -> str | None:
+def _obstacle(attack: Plugin, opened: RunInputs, present: set[str]) -> str | None:
     if attack.task not in (None, opened.manifest.task):
         return f"it is for {attack.task}"
     if attack.whole_classes and opened.dataset.forget_classes is None:

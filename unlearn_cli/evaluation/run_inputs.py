@@ -30,7 +30,7 @@ from unlearn_cli.storage.version import VERSION
 
 
 @dataclass(frozen=True)
-class Opened:
+class RunInputs:
     """A manifest with its data, and the options of the command."""
 
     path: Path
@@ -46,7 +46,7 @@ def open_inputs(
     out: Path | None = None,
     *,
     decode: bool = False,
-) -> Opened:
+) -> RunInputs:
     """Read the manifest, check output and checkpoint headers, open the data; with `decode`, decode all images.
 
     Raises:
@@ -63,7 +63,7 @@ def open_described(
     out: Path | None = None,
     *,
     decode: bool = False,
-) -> Opened:
+) -> RunInputs:
     """Do the same for a manifest that has been read: one that comes from a pipe can be read only once.
 
     Raises:
@@ -73,7 +73,7 @@ def open_described(
     return open_data(described, path, common, decode=decode)
 
 
-def open_data(described: Manifest, path: Path, common: RunOptions, *, decode: bool = False) -> Opened:
+def open_data(described: Manifest, path: Path, common: RunOptions, *, decode: bool = False) -> RunInputs:
     """Open the data and warn of what is left out or changed; messages name the manifest.
 
     Raises:
@@ -86,7 +86,7 @@ def open_data(described: Manifest, path: Path, common: RunOptions, *, decode: bo
         raise UserError(f"{path}: {error}") from None
     for line in format_notices(dataset.notices):
         console.warn(line)
-    return Opened(path, described, dataset, common)
+    return RunInputs(path, described, dataset, common)
 
 
 def check_places(
@@ -132,7 +132,7 @@ class Copies:
     of_forgotten: int = 0
 
 
-def find_copies(opened: Opened) -> Copies:
+def find_copies(opened: RunInputs) -> Copies:
     """Count the copies of forgotten records in retain and in test, and warn of them."""
     splits = opened.dataset.splits
     in_test = int(splits["test"].copies_of(splits["forget"]).sum()) if {"test", "forget"} <= splits.keys() else 0
@@ -148,7 +148,7 @@ def records_equal(count: int, split: str) -> str:
     return pluralize(count, f"record of {split} equals", f"records of {split} equal")
 
 
-def count_relearned(opened: Opened) -> int:
+def count_relearned(opened: RunInputs) -> int:
     """Count the records of train that equal one which earlier runs made the network forget, and warn."""
     splits = opened.dataset.splits
     count = int(splits["train"].copies_of(splits["forgotten"]).sum()) if "forgotten" in splits else 0
@@ -159,7 +159,7 @@ def count_relearned(opened: Opened) -> int:
     return count
 
 
-def count_duplicates(opened: Opened) -> int | None:
+def count_duplicates(opened: RunInputs) -> int | None:
     """Count the records of retain that equal a forgotten one, and warn: they would teach it again."""
     splits = opened.dataset.splits
     if "forget" not in splits:
@@ -175,7 +175,7 @@ def count_duplicates(opened: Opened) -> int | None:
     return count
 
 
-def remaining_class(opened: Opened) -> str | None:
+def remaining_class(opened: RunInputs) -> str | None:
     """Return the name of the only class that is left when forget is gone; None where several are, or none is lost."""
     dataset = opened.dataset
     names = dataset.classes or []
@@ -188,7 +188,7 @@ def remaining_class(opened: Opened) -> str | None:
     return names[left[0]] if len(left) == 1 else None
 
 
-def constant_network(opened: Opened) -> str | None:
+def constant_network(opened: RunInputs) -> str | None:
     """Say that nothing but a constant network can result, where only one class remains."""
     name = remaining_class(opened)
     if name is None:
@@ -196,7 +196,7 @@ def constant_network(opened: Opened) -> str | None:
     return f"Only class '{name}' remains: the result can only be a constant network, which names it for every record."
 
 
-def resume_key(opened: Opened, settings: BaseModel, **facts: Any) -> str:
+def resume_key(opened: RunInputs, settings: BaseModel, **facts: Any) -> str:
     """Return a digest of what decides a run's result, but for the records and what is to be forgotten.
 
     It names the folder of a run's state, where whoever lists folders sees it. See `resume_identity` for the rest.
@@ -219,7 +219,7 @@ def resume_key(opened: Opened, settings: BaseModel, **facts: Any) -> str:
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
-def resume_identity(opened: Opened) -> str:
+def resume_identity(opened: RunInputs) -> str:
     """Return a digest of the records and the selection, which only a salted digest of may be written.
 
     A run goes on only from the state of one with the same identity. The data counts with its content: a file of ids to
@@ -233,7 +233,7 @@ def resume_identity(opened: Opened) -> str:
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
 
-def selection_digest(opened: Opened) -> str | None:
+def selection_digest(opened: RunInputs) -> str | None:
     """Return the HMAC-SHA256 with the ledger's key over the ids to forget, sorted; None outside of a deletion batch.
 
     Without a key, or with one that the report or the data gives away, the ids could be found by trying.
@@ -249,7 +249,7 @@ def selection_digest(opened: Opened) -> str | None:
     return digest.hexdigest()
 
 
-def lineage_of(opened: Opened) -> dict[str, str]:
+def lineage_of(opened: RunInputs) -> dict[str, str]:
     """Return what a checkpoint's metadata says of the manifest and the selection that it was made by."""
     selection = selection_digest(opened)
     return {"manifest_digest": opened.manifest.digest, **({"selection_digest": selection} if selection else {})}
