@@ -25,7 +25,7 @@ ACCURACY_INTERVAL = "newcombe's hybrid of clopper-pearson bounds on one scored h
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutRates:
     """Rates on the scored halves, averaged over the splits; the counts are those of one scored half.
 
     Of clustered records, `effective` are the numbers of independent members and non-members with as much information.
@@ -40,9 +40,9 @@ class HeldOut:
     reason: str | None = None  # why there is no interval
 
 
-def held_out(
+def held_out_rates(
     members: np.ndarray, non_members: np.ndarray, random: np.random.Generator, groups: Groups | None = None
-) -> HeldOut | None:
+) -> HeldOutRates | None:
     """Choose the threshold with the largest TPR - FPR on one half, score the other, and average over five splits."""
     m, n = len(members), len(non_members)
     if min(m, n) < 2:
@@ -50,7 +50,7 @@ def held_out(
     if groups is not None:
         return _held_out_clusters(members, non_members, random, groups)
     tpr, fpr = np.mean([_split_once(members, non_members, random) for _ in range(REPEATS)], axis=0)
-    return HeldOut(float(tpr), float(fpr), m - m // 2, n - n // 2)
+    return HeldOutRates(float(tpr), float(fpr), m - m // 2, n - n // 2)
 
 
 def _split_once(members: np.ndarray, non_members: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
@@ -62,7 +62,7 @@ def _split_once(members: np.ndarray, non_members: np.ndarray, random: np.random.
 
 def _held_out_clusters(
     members: np.ndarray, non_members: np.ndarray, random: np.random.Generator, groups: Groups
-) -> HeldOut | None:
+) -> HeldOutRates | None:
     """Do the same with whole clusters on one side of each split."""
     if min(clusters_of(part).count for part in groups) < 2:
         return None
@@ -70,7 +70,7 @@ def _held_out_clusters(
     tpr, fpr, m, n, scored, others = np.mean(splits, axis=0)
     both = clusters_of(np.concatenate(groups)).count
     reason = too_few(*(clusters_of(part) for part in groups))
-    return HeldOut(float(tpr), float(fpr), round(scored), round(others), (float(m), float(n)), both, reason)
+    return HeldOutRates(float(tpr), float(fpr), round(scored), round(others), (float(m), float(n)), both, reason)
 
 
 def _split_clusters(
@@ -101,7 +101,7 @@ def _halves(scores: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray
     return shuffled[: len(scores) // 2], shuffled[len(scores) // 2 :]
 
 
-def advantage(rates: HeldOut | None) -> Estimate:
+def advantage(rates: HeldOutRates | None) -> Estimate:
     """Return TPR - FPR at the held-out threshold (Yeom 2018); interval by Newcombe 1998, method 10."""
     if rates is None:
         return missing(TOO_FEW)
@@ -125,14 +125,14 @@ def advantage(rates: HeldOut | None) -> Estimate:
     )
 
 
-def balanced_accuracy(rates: HeldOut | None) -> Estimate:
+def balanced_accuracy(rates: HeldOutRates | None) -> Estimate:
     """Return (TPR + TNR) / 2 = (1 + advantage) / 2 at the held-out threshold."""
     gain = advantage(rates)
     halved = {name: None if (of := getattr(gain, name)) is None else (1 + of) / 2 for name in ("value", "low", "high")}
     return gain.model_copy(update=halved)
 
 
-def ppv_at_prior(rates: HeldOut | None, prior: float) -> float | None:
+def ppv_at_prior(rates: HeldOutRates | None, prior: float) -> float | None:
     """Return how often 'member' is right when a share `prior` of the records are members; null if none is called so."""
     if rates is None:
         return None

@@ -20,13 +20,13 @@ MAX_TIES_WITHOUT_WARNING = 0.05  # share of all pairs
 
 def summarize_scores(scores: Scores, *, name: str, tier: str, settings: dict[str, Any], seed: int) -> AttackResult:
     """Compute the result of an attack from its scores; the seed drives the splits into halves."""
-    scores = scores.ordered()
+    scores = scores.sort()
     members, non_members, groups = scores.members, scores.non_members, scores.groups
     refuse_non_finite(members, f"attack '{name}': the members' scores")
     refuse_non_finite(non_members, f"attack '{name}': the non-members' scores")
     # a stream each, so that a change in one estimate leaves the other as it was
     accuracy_random, epsilon_random = np.random.default_rng(seed).spawn(2)
-    held_out = advantage.held_out(members, non_members, accuracy_random, groups)
+    held_out = advantage.held_out_rates(members, non_members, accuracy_random, groups)
     area = roc.auc(members, non_members, groups)
     ties = roc.ties_share(members, non_members)
     return AttackResult(

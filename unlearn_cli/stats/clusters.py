@@ -41,14 +41,14 @@ class Clusters:
         """Return the sum (clusters,) of the values of each cluster's records."""
         return np.bincount(self.codes, values, minlength=self.count)
 
-    def left_out(self, influence: np.ndarray) -> np.ndarray:
+    def jackknife_deviations(self, influence: np.ndarray) -> np.ndarray:
         """Return the jackknife's deviations (clusters,), scaled so that the sum of their squares is the variance."""
         scale = math.sqrt((self.count - 1) / self.count)
         return scale * self.totals(influence) / (len(self.codes) - self.sizes)
 
     def variance(self, influence: np.ndarray) -> float:
         """Return the variance of a mean from the influence (n,) of each record, which adds up to 0."""
-        return float(np.square(self.left_out(influence)).sum())
+        return float(np.square(self.jackknife_deviations(influence)).sum())
 
 
 def clusters_of(groups: np.ndarray) -> Clusters:

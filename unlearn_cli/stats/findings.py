@@ -25,7 +25,7 @@ class Scores:
             return None
         return self.member_groups, self.non_member_groups
 
-    def ordered(self) -> "Scores":
+    def sort(self) -> "Scores":
         """Return them sorted, so that not even the last digit depends on the order of the records."""
         members, non_members = (np.asarray(part, dtype=np.float64) for part in (self.members, self.non_members))
         if self.groups is None:

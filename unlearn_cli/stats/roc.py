@@ -50,9 +50,8 @@ def _clustered(value: float, above_members: np.ndarray, above_non_members: np.nd
     reason = too_few(*sides)
     if reason:
         return without_interval(value, m + n, both, reason)
-    deviations = [
-        side.left_out(above - value) for side, above in zip(sides, (above_members, above_non_members), strict=True)
-    ]
+    shares = (above_members, above_non_members)
+    deviations = [side.jackknife_deviations(above - value) for side, above in zip(sides, shares, strict=True)]
     variance = _joint_variance(deviations, both, m, sides)
     of_sides = [float(np.square(part).sum()) for part in deviations]
     independent = above_members.var(ddof=1) / m + above_non_members.var(ddof=1) / n

@@ -94,7 +94,7 @@ def check_population(candidate: Candidate) -> list[Check]:
 
 def check_low_rates(scores: Scores) -> list[Check]:
     """Return the checks that few forgotten records are called members at a low false-positive rate, from either end."""
-    scores = scores.ordered()
+    scores = scores.sort()
     groups, allowed = scores.groups, allowed_false_positives(LOW_FPR, len(scores.non_members))
     rates = tpr_at_fpr(scores.members, scores.non_members, LOW_FPR, groups)
     checks = []
