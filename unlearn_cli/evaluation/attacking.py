@@ -32,52 +32,54 @@ class AttackResults:
 
 def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> AttackResults:
     """Run every attack on every checkpoint that it suits."""
-    ran = AttackResults()
+    results = AttackResults()
     run = checkpoints.session.run
     for role in checkpoints.weights:
         console.say(f"attack: {role}")
-        for one in wanted:
-            if one.suits(role, len(checkpoints.references())):
-                with run.measure_time(f"attack {one.attack.name}"):
-                    _run_one(checkpoints, one, role, ran)
+        for planned in wanted:
+            if planned.suits(role, len(checkpoints.references())):
+                with run.measure_time(f"attack {planned.attack.name}"):
+                    _run_one(checkpoints, planned, role, results)
             elif role == "subject":
-                ran.skipped.append(Skipped(name=one.label, reason="it needs references other than the one judged"))
+                results.skipped.append(
+                    Skipped(name=planned.label, reason="it needs references other than the one judged")
+                )
         picture = take_picture(checkpoints.session, "inversion")
         if picture:
-            ran.pictures[role] = picture
-    return ran
+            results.pictures[role] = picture
+    return results
 
 
-def _run_one(checkpoints: CheckpointOutputs, one: PlannedAttack, role: str, ran: AttackResults) -> None:
+def _run_one(checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, results: AttackResults) -> None:
     """Run one attack on one checkpoint, and keep its block, its finding, or both."""
-    result = one.attack.call(
-        make_measuring_inputs(MeasuringContext(checkpoints, role)), one.settings, (Scores, Findings)
+    result = planned.attack.call(
+        make_measuring_inputs(MeasuringContext(checkpoints, role)), planned.settings, (Scores, Findings)
     )
-    found = Findings({}, scores=result) if isinstance(result, Scores) else result
-    settings, seed = one.settings.model_dump(mode="json"), checkpoints.session.run.seed
-    if found.scores is not None:
-        block = summarize_scores(found.scores, name=one.label, tier=one.tier, settings=settings, seed=seed)
-        facts = SHADOW_FACTS if "shadow_runs" in one.attack.needs else {}
-        told = {"role": role, "warnings": [*block.warnings, *found.warnings], **facts}
-        ran.blocks.append(block.model_copy(update=told))
-        ran.scores.setdefault(role, {})[one.label] = found.scores
-    if found.quantities or found.curves:
-        ran.findings.append(
+    findings = Findings({}, scores=result) if isinstance(result, Scores) else result
+    settings, seed = planned.settings.model_dump(mode="json"), checkpoints.session.run.seed
+    if findings.scores is not None:
+        block = summarize_scores(findings.scores, name=planned.label, tier=planned.tier, settings=settings, seed=seed)
+        facts = SHADOW_FACTS if "shadow_runs" in planned.attack.needs else {}
+        changes = {"role": role, "warnings": [*block.warnings, *findings.warnings], **facts}
+        results.blocks.append(block.model_copy(update=changes))
+        results.scores.setdefault(role, {})[planned.label] = findings.scores
+    if findings.quantities or findings.curves:
+        results.findings.append(
             Finding(
-                name=one.label,
+                name=planned.label,
                 role=role,
-                tier=one.tier,
-                quantities=found.quantities,
-                informative=found.informative,
-                curves=found.curves,
+                tier=planned.tier,
+                quantities=findings.quantities,
+                informative=findings.informative,
+                curves=findings.curves,
                 settings=settings,
                 seed=seed,
-                warnings=found.warnings,
+                warnings=findings.warnings,
             )
         )
 
 
-def candidate(checkpoints: CheckpointOutputs, ran: AttackResults, role: str) -> Candidate:
+def candidate(checkpoints: CheckpointOutputs, results: AttackResults, role: str) -> Candidate:
     """Collect what the gates read of one checkpoint; a reference is compared with the others."""
     others = checkpoints.references(but=role)
     kind = "reference" if others else "original" if "original" in checkpoints.weights and role != "original" else None
@@ -88,10 +90,12 @@ def candidate(checkpoints: CheckpointOutputs, ran: AttackResults, role: str) -> 
         outputs=checkpoints.outputs(role),
         comparators=[checkpoints.outputs(other) for other in compared],
         comparator_kind=kind,
-        attack_results={result.name: result for result in ran.blocks if result.role == role},
-        findings={found.name: found for found in ran.findings if found.role == role},
-        control=next((one for one in ran.findings if (one.name, one.role) == ("ulira", "reference")), None),
-        scores=ran.scores.get(role, {}),
+        attack_results={result.name: result for result in results.blocks if result.role == role},
+        findings={finding.name: finding for finding in results.findings if finding.role == role},
+        control=next(
+            (finding for finding in results.findings if (finding.name, finding.role) == ("ulira", "reference")), None
+        ),
+        scores=results.scores.get(role, {}),
         whole_classes=dataset.forget_classes is not None,
         task=dataset.task,
     )

@@ -62,8 +62,8 @@ def class_matched_holdout(opened: RunInputs) -> Holdout:
         return Holdout(np.flatnonzero(candidates & unseen), dropped, notes)
     lacking, share = _lacking(opened, unseen)
     if lacking and share > UNMATCHED:
-        what = f"classes {', '.join(lacking)} hold {share:.1%} of forget, and data.test has no record of them"
-        return _empty(dropped, f"{what} to compare with that was not trained on")
+        unmatched = f"classes {', '.join(lacking)} hold {share:.1%} of forget, and data.test has no record of them"
+        return _empty(dropped, f"{unmatched} to compare with that was not trained on")
     if lacking:
         notes += (
             f"The hold-out has no record of {', '.join(lacking)}: test has none. They hold {share:.1%} of forget.",

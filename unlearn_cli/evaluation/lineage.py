@@ -49,34 +49,35 @@ def check_references(references: tuple[Path, ...], opened: RunInputs) -> list[st
     unknown = 0
     for path in references:
         metadata = read_header(path).metadata
-        known = {key.removeprefix(PREFIX): text for key, text in metadata.items() if key.startswith(PREFIX)}
-        _refuse(path, known, train, opened.manifest)
-        unknown += not _verified(known, retain, opened)
+        lineage = {key.removeprefix(PREFIX): text for key, text in metadata.items() if key.startswith(PREFIX)}
+        _refuse(path, lineage, train, opened.manifest)
+        unknown += not _verified(lineage, retain, opened)
     if not unknown:
         return []
     of = pluralize(len(references), "reference")
     return [f"That {unknown} of {of} never saw forget is the user's word: no lineage shows it."]
 
 
-def _refuse(path: Path, known: dict[str, str], train: str, manifest: Manifest) -> None:
+def _refuse(path: Path, lineage: dict[str, str], train: str, manifest: Manifest) -> None:
     advice = "'unlearn-cli train --split retain' makes a reference"
-    of_manifest = (known.get("manifest_digest"), known.get("manifest")) in (
+    of_manifest = (lineage.get("manifest_digest"), lineage.get("manifest")) in (
         (manifest.digest, None),
         (None, manifest.digest_with_forget),
     )
-    on_train = known.get("split") == "train" and of_manifest and "trained_on" not in known
-    if on_train or known.get("trained_on") == train:
+    on_train = lineage.get("split") == "train" and of_manifest and "trained_on" not in lineage
+    if on_train or lineage.get("trained_on") == train:
         raise UserError(f"--reference {path}: was trained on train, which holds what is to be forgotten; {advice}")
-    method = known.get("method", "train")
+    method = lineage.get("method", "train")
     if method not in ("train", "retrain"):
         raise UserError(f"--reference {path}: was made by {method} from a checkpoint that knew forget; {advice}")
 
 
-def _verified(known: dict[str, str], retain: str, opened: RunInputs) -> bool:
+def _verified(lineage: dict[str, str], retain: str, opened: RunInputs) -> bool:
     """Say whether the lineage shows that only retain was trained on: by its content, or by a comparable selection."""
-    from_scratch = known.get("method") == "retrain" or "parent" not in known
-    if "trained_on" in known:
-        return from_scratch and known["trained_on"] == retain
-    selection, on_retain = selection_digest(opened), known.get("method") == "retrain" or known.get("split") == "retain"
-    same = (known.get("manifest_digest"), known.get("selection_digest")) == (opened.manifest.digest, selection)
+    from_scratch = lineage.get("method") == "retrain" or "parent" not in lineage
+    if "trained_on" in lineage:
+        return from_scratch and lineage["trained_on"] == retain
+    selection = selection_digest(opened)
+    on_retain = lineage.get("method") == "retrain" or lineage.get("split") == "retain"
+    same = (lineage.get("manifest_digest"), lineage.get("selection_digest")) == (opened.manifest.digest, selection)
     return from_scratch and on_retain and selection is not None and same

@@ -69,11 +69,11 @@ def measured(
     checkpoints.remember("original", before)
     spent = session.run.cost.model_copy()
     metrics = load_metrics(names)
-    found = measure_all(checkpoints, metrics)
+    measurements = measure_all(checkpoints, metrics)
     session.run.cost = spent  # that of unlearning, which is what is compared with the cost of retraining
     return {
-        "metrics": found,
-        "comparisons": comparisons(found, metrics),
+        "metrics": measurements,
+        "comparisons": comparisons(measurements, metrics),
         "confusions": confusions(checkpoints),
         "layers": layers(checkpoints),
         "over_forgetting": over_forgetting.detect(checkpoints),

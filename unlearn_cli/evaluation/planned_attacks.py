@@ -29,8 +29,8 @@ class PlannedAttack:
     def label(self) -> str:
         """The name, with the settings that differ from the defaults."""
         fields = type(self.settings).model_fields
-        told = [f"{name}={value}" for name, value in self.settings if value != fields[name].default]
-        return self.attack.name + (f" ({', '.join(told)})" if told else "")
+        changes = [f"{name}={value}" for name, value in self.settings if value != fields[name].default]
+        return self.attack.name + (f" ({', '.join(changes)})" if changes else "")
 
     def suits(self, role: str, references: int) -> bool:
         """Say whether it can be run on a role: the original does not differ from itself, one reference has no other."""
@@ -71,13 +71,13 @@ def choose(
 
 def _assigned(attack: Plugin, fixed: str, chosen: SettingSources, count: int) -> list[str]:
     """Return the assignments for one attack, without its name; what the tier fixes stays as it is."""
-    found = []
+    assigned = []
     for assignment in chosen.assignments:
         target, name = _split(assignment)
         has_it = name.partition("=")[0].strip() in attack.settings.model_fields
         if target == attack.name or (not target and (has_it or count == 1)):
-            found.append(name)
-    return [*found, *([fixed] if fixed else [])]
+            assigned.append(name)
+    return [*assigned, *([fixed] if fixed else [])]
 
 
 def _check_targets(assignments: Sequence[str], loaded: Sequence[Plugin]) -> None:
@@ -111,28 +111,28 @@ def applicable(
     Raises:
         UserError: one that was asked for by name cannot be run.
     """
-    found: list[PlannedAttack] = []
+    runnable: list[PlannedAttack] = []
     skipped: list[Skipped] = []
-    for one in wanted:
-        reason = _obstacle(one.attack, opened, present)
-        if reason is None and opened.manifest.task == "regression" and _reads_classes(one):
+    for planned in wanted:
+        reason = _obstacle(planned.attack, opened, present)
+        if reason is None and opened.manifest.task == "regression" and _reads_classes(planned):
             reason = "it is for classification"
-        if reason is None and no_holdout and any("holdout" in name for name in one.attack.needs):
+        if reason is None and no_holdout and any("holdout" in name for name in planned.attack.needs):
             reason = no_holdout
-        if reason is None and one.tier != "named" and one.attack.name == "quantile" and "reference" in present:
+        if reason is None and planned.tier != "named" and planned.attack.name == "quantile" and "reference" in present:
             reason = "references are given: rmia, which uses them, is run instead"
         if reason is None:
-            found.append(one)
-        elif one.tier == "named":
-            raise UserError(f"--attack {one.attack.name}: {reason}")
+            runnable.append(planned)
+        elif planned.tier == "named":
+            raise UserError(f"--attack {planned.attack.name}: {reason}")
         else:
-            skipped.append(Skipped(name=one.label, reason=reason))
-    return found, skipped
+            skipped.append(Skipped(name=planned.label, reason=reason))
+    return runnable, skipped
 
 
-def _reads_classes(one: PlannedAttack) -> bool:
+def _reads_classes(planned: PlannedAttack) -> bool:
     """Say whether a tier's variant of the threshold attack reads what a regression does not have."""
-    return getattr(one.settings, "statistic", "loss") not in ("margin", "loss")
+    return getattr(planned.settings, "statistic", "loss") not in ("margin", "loss")
 
 
 def _obstacle(attack: Plugin, opened: RunInputs, present: set[str]) -> str | None:
@@ -141,9 +141,9 @@ def _obstacle(attack: Plugin, opened: RunInputs, present: set[str]) -> str | Non
     if attack.whole_classes and opened.dataset.forget_classes is None:
         return "it is for the forgetting of whole classes"
     missing = attack.sections - present
-    told = {
+    reasons = {
         "original": "it needs the original (--original)",
         "reference": "it needs references (--reference)",
         "shadows": "it needs shadow runs (--shadows; 'unlearn-cli shadow' makes them)",
     }
-    return "; ".join(told.get(section, f"it needs '{section}'") for section in sorted(missing)) or None
+    return "; ".join(reasons.get(section, f"it needs '{section}'") for section in sorted(missing)) or None

@@ -42,13 +42,13 @@ def predict(
     model.eval()
     with inference():
         for x, _ in batches.sequential(batch_size):
-            found = model(x).double().cpu().numpy()
-            _check(found, batches)
-            if task == "classification" and are_probabilities(found):
+            outputs = model(x).double().cpu().numpy()
+            _check(outputs, batches)
+            if task == "classification" and are_probabilities(outputs):
                 raise UserError(PROBABILITIES)
-            some = values[first : first + len(found)]
-            some[:] = found[:, 0] * target_std + target_mean if task == "regression" else found
-            first += len(found)
+            some = values[first : first + len(outputs)]
+            some[:] = outputs[:, 0] * target_std + target_mean if task == "regression" else outputs
+            first += len(outputs)
     model.train(was_training)
     return Outputs(values, batches.split.labels, task, batches.split.groups)
 
@@ -58,11 +58,11 @@ def room_for(num_records: int, num_outputs: int, task: Task) -> np.ndarray:
     return np.empty(num_records if task == "regression" else (num_records, num_outputs))
 
 
-def _check(found: np.ndarray, batches: Batches) -> None:
-    if found.shape[1:] != (batches.num_outputs,):
+def _check(outputs: np.ndarray, batches: Batches) -> None:
+    if outputs.shape[1:] != (batches.num_outputs,):
         expected = f"{batches.num_outputs} a record"
-        raise UserError(f"the model returns outputs of shape {list(found.shape[1:])}; the manifest says {expected}")
-    if not np.isfinite(found).all():
+        raise UserError(f"the model returns outputs of shape {list(outputs.shape[1:])}; the manifest says {expected}")
+    if not np.isfinite(outputs).all():
         raise UserError(
             f"the model returns NaN or infinite outputs on '{batches.split.name}'; check input.mean and input.std"
         )

@@ -105,7 +105,7 @@ def check_places(
         raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
     given = [weights for weights in checkpoints if weights]
     if out is not None:
-        inside = [place for place in (*given, path, *_data_paths(described)) if _lies_in(place, out)]
+        inside = [input_path for input_path in (*given, path, *_data_paths(described)) if _lies_in(input_path, out)]
         if inside:
             raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
         atomic_files.check_output(out, common.overwrite, kind)
@@ -262,12 +262,12 @@ def partial_folder(out: Path, key: str) -> Path:
 
 def content_digest(split: Split) -> str:
     """Return a digest of a split's rows, labels and samples."""
-    found = sha256()
+    digest = sha256()
     for numbers in (split.rows, split.labels):
-        found.update(np.ascontiguousarray(numbers).data)
+        digest.update(np.ascontiguousarray(numbers).data)
     for start in range(0, len(split), CHUNK):
-        found.update(split.records.fingerprints[split.rows[start : start + CHUNK]].tobytes())
-    return found.hexdigest()
+        digest.update(split.records.fingerprints[split.rows[start : start + CHUNK]].tobytes())
+    return digest.hexdigest()
 
 
 def forget_state(partial: Path) -> None:

@@ -88,10 +88,12 @@ class Session:
         with torch.device("meta"):
             model = self.build()
         checkpoint.check_fits(model, weights)
-        kept = model.state_dict().keys()
-        lost = [name for name, _ in model.named_buffers() if name not in kept]
-        if lost:
-            raise UserError(f"--shard: the network computes {lost[0]} itself, and no file has it; leave --shard out")
+        stored_names = model.state_dict().keys()
+        computed_names = [name for name, _ in model.named_buffers() if name not in stored_names]
+        if computed_names:
+            raise UserError(
+                f"--shard: the network computes {computed_names[0]} itself, and no file has it; leave --shard out"
+            )
         model = processes.distribute(model).to_empty(device=self.run.device)
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
@@ -178,15 +180,15 @@ class Session:
 
     def all_outputs(self, model: nn.Module) -> dict[str, Outputs]:
         """Return what a network says of every split; what it says of a part is seen in what it says of the whole."""
-        found: dict[str, Outputs] = {}
+        outputs: dict[str, Outputs] = {}
         for whole, parts in PARTS.items():
             if all(part in self.opened.dataset.splits for part in parts):
-                found.update(self._parts_and_whole(model, parts, whole))
+                outputs.update(self._parts_and_whole(model, parts, whole))
             elif whole in self.opened.dataset.splits:
-                found[whole] = self.outputs(model, whole)
+                outputs[whole] = self.outputs(model, whole)
         if "forgotten" in self.opened.dataset.splits:
-            found["forgotten"] = self.outputs(model, "forgotten")
-        return found
+            outputs["forgotten"] = self.outputs(model, "forgotten")
+        return outputs
 
     def _parts_and_whole(self, model: nn.Module, parts: tuple[str, ...], whole: str) -> dict[str, Outputs]:
         """Predict each part once, all of them into the outputs of the whole."""
@@ -194,10 +196,13 @@ class Session:
         sizes, task = [part.num_samples for part in batches], self.manifest.task
         values = room_for(sum(sizes), self.opened.dataset.num_outputs, task)
         places = np.split(values, np.cumsum(sizes)[:-1])
-        found = [self.predict(model, part, into) for part, into in zip(batches, places, strict=True)]
-        labels, groups = np.concatenate([part.labels for part in found]), join_groups([part.groups for part in found])
+        part_outputs = [self.predict(model, part, into) for part, into in zip(batches, places, strict=True)]
+        labels, groups = (
+            np.concatenate([part.labels for part in part_outputs]),
+            join_groups([part.groups for part in part_outputs]),
+        )
         together = Outputs(values, labels, task, groups)
-        return {**dict(zip(parts, found, strict=True)), whole: together}
+        return {**dict(zip(parts, part_outputs, strict=True)), whole: together}
 
     def check_fits(self, model: nn.Module, weights: Checkpoint, path: Path, name: str = "train") -> None:
         """Refuse a network that is no better than chance on what it should know: train, or retain where there is one.

@@ -100,8 +100,8 @@ def as_lineage(task: str, target: Target) -> dict[str, str]:
     return {key.partition(".")[2]: repr(float(value)) for key, value in zip(KEYS, values, strict=True)}
 
 
-def agree(one: Target, other: Target) -> bool:
+def agree(first: Target, second: Target) -> bool:
     """Say whether two scales are the same up to rounding."""
-    return math.isclose(one.std, other.std, rel_tol=1e-9) and math.isclose(
-        one.mean, other.mean, rel_tol=1e-9, abs_tol=1e-9 * one.std
+    return math.isclose(first.std, second.std, rel_tol=1e-9) and math.isclose(
+        first.mean, second.mean, rel_tol=1e-9, abs_tol=1e-9 * first.std
     )

@@ -72,14 +72,14 @@ def locate(name: str, *, allow_code: bool, folder: Path = Path()) -> OutsideCode
     Raises:
         UserError: code is not allowed, the name has another form, or there is no such file or module.
     """
-    place, _, function = name.rpartition(":")
-    is_file = place.endswith(".py")
-    if not function.isidentifier() or not (is_file or all(part.isidentifier() for part in place.split("."))):
+    location, _, function = name.rpartition(":")
+    is_file = location.endswith(".py")
+    if not function.isidentifier() or not (is_file or all(part.isidentifier() for part in location.split("."))):
         raise UserError(f"'{name}' is neither package.module:function nor path/to/file.py:function")
     if not allow_code:
         raise UserError(f"{name}: is code of your own; --allow-code lets it run")
-    path = folder / place if is_file else _module_file(place, name)
-    return OutsideCode(path, None if is_file else place, function, regular_files.sha256(path))
+    path = folder / location if is_file else _module_file(location, name)
+    return OutsideCode(path, None if is_file else location, function, regular_files.sha256(path))
 
 
 def _module_file(module: str, name: str) -> Path:

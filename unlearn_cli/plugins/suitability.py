@@ -28,9 +28,11 @@ def fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = Tr
     """Return the names of the plug-ins of a kind that such a manifest suffices for."""
     loaded = [plugin.load(kind, name) for name in discovery.entries(kind)]
     return [
-        one.name
-        for one in loaded
-        if one.task in (None, task) and not lacking(one, present) and (whole_classes or not one.whole_classes)
+        candidate.name
+        for candidate in loaded
+        if candidate.task in (None, task)
+        and not lacking(candidate, present)
+        and (whole_classes or not candidate.whole_classes)
     ]
 
 
@@ -79,10 +81,3 @@ def suits(method: Plugin) -> str:
     if method.whole_classes:
         return "whole classes"
     return f"any records; {method.task or 'both tasks'}"
-
-
-def method_lines() -> list[str]:
-    """Return what the help page says of each method: its summary, which data it needs, what it suits."""
-    summaries = discovery.summaries("methods")
-    loaded = [plugin.load("methods", name) for name in summaries]
-    return [f"{one.name}: {summaries[one.name]}. Needs {needs(one)}; for {suits(one)}." for one in loaded]
