@@ -382,7 +382,8 @@ def clean(
 @add_command(app, examples=("unlearn-cli schema report > report.schema.json",))
 def schema(
     of: Annotated[
-        Literal["manifest", "report", "deletion", "request"], typer.Argument(help="Which file's schema.")
+        Literal["manifest", "report", "deletion", "request"],
+        typer.Argument(metavar="FILE", help="manifest, report, deletion or request."),
     ] = "manifest",
 ) -> Result:
     """Print the JSON Schema of the manifest, the report, deletion.yaml or a deletion request."""
@@ -394,7 +395,8 @@ def schema(
 @add_command(app, name="list", examples=("unlearn-cli list methods", "unlearn-cli list attacks --json"))
 def list_names(
     kind: Annotated[
-        Literal["methods", "metrics", "attacks", "models"], typer.Argument(metavar="KIND", help="Which names to list.")
+        Literal["methods", "metrics", "attacks", "models"],
+        typer.Argument(metavar="KIND", help="methods, metrics, attacks or models."),
     ],
 ) -> Result:
     """List the methods, metrics, attacks or bundled models."""

@@ -24,9 +24,11 @@ def complete_setting(ctx: typer.Context, incomplete: str) -> list[tuple[str, str
     if command in ("train", "noise"):
         names = setting_names("command", command)
     elif command == "evaluate":
-        names = [pair for metric in given.get("metric") or () for pair in setting_names("metrics", metric)]
+        requested = given.get("metric") or discovery.entries("metrics")
+        names = sorted({pair for metric in requested for pair in setting_names("metrics", metric)})
     elif command == "attack":
-        names = [pair for attack in given.get("name") or () for pair in setting_names("attacks", attack)]
+        requested = given.get("name") or discovery.entries("attacks")
+        names = sorted({pair for attack in requested for pair in setting_names("attacks", attack)})
     else:
         names = setting_names("methods", given.get("method") or "unsir")
     return [(f"{name}=", text) for name, text in names if name.startswith(incomplete)]
