@@ -168,7 +168,7 @@ def test_a_large_network_is_written_in_files_and_read_again(
     from unlearn_cli.checkpoints import checkpoint, shard_files
 
     monkeypatch.setattr(shard_files, "FILE_BYTES", 40_000)
-    monkeypatch.setattr(checkpoint, "sharded", lambda: True)
+    monkeypatch.setattr(checkpoint, "is_sharded", lambda: True)
     weights = load_file(project / "original" / "model.safetensors")
     path = checkpoint.save(tmp_path, weights, {"method": "none"})
     assert path.name == "model.safetensors.index.json"
