@@ -104,7 +104,7 @@ def test_a_round_that_destroys_the_network_is_undone_and_the_next_has_a_third_of
     model, original = copied(weights), copied(weights)
     with start(device="cpu") as run:
         starts = watch_starts(model, run.phases, "impair")
-        settings = {"max_relative_accuracy_drop": 0.02}
+        settings: dict[str, Any] = {"max_relative_accuracy_drop": 0.02}
         unsir(model, original.requires_grad_(False).eval(), blobs([1, 2, 3]), [0], (2,), Random(0, "test"), **settings)
     assert run.phases.count("impair") == len(starts) == 3
     assert run.chosen_settings == {"impair_lr": round(3.0 / 9, 6)}
