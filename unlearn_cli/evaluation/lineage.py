@@ -8,12 +8,12 @@ from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.run_inputs import RunInputs, content_digest, selection_digest
-from unlearn_cli.schema.manifest import Manifest
 
 if TYPE_CHECKING:
     from unlearn_cli.checkpoints.checkpoint import Checkpoint
 
 PREFIX = "unlearn_cli."
+ManifestKeys = tuple[tuple[str | None, str | None], ...]  # 'manifest_digest' and, of old checkpoints, 'manifest'
 
 
 def reference_role(number: int) -> str:
@@ -46,11 +46,12 @@ def check_references(references: tuple[Path, ...], opened: RunInputs) -> list[st
     if "forget" not in opened.dataset.splits:
         return []
     train, retain = (content_digest(opened.dataset.split(name)) for name in ("train", "retain"))
+    manifest_keys = ((opened.manifest.digest, None), (None, opened.manifest.digest_with_forget))
     unknown = 0
     for path in references:
         metadata = read_header(path).metadata
         lineage = {key.removeprefix(PREFIX): text for key, text in metadata.items() if key.startswith(PREFIX)}
-        _refuse(path, lineage, train, opened.manifest)
+        _refuse(path, lineage, train, manifest_keys)
         unknown += not _verified(lineage, retain, opened)
     if not unknown:
         return []
@@ -58,12 +59,9 @@ def check_references(references: tuple[Path, ...], opened: RunInputs) -> list[st
     return [f"That {unknown} of {of} never saw forget is the user's word: no lineage shows it."]
 
 
-def _refuse(path: Path, lineage: dict[str, str], train: str, manifest: Manifest) -> None:
+def _refuse(path: Path, lineage: dict[str, str], train: str, manifest_keys: ManifestKeys) -> None:
     advice = "'unlearn-cli train --split retain' makes a reference"
-    of_manifest = (lineage.get("manifest_digest"), lineage.get("manifest")) in (
-        (manifest.digest, None),
-        (None, manifest.digest_with_forget),
-    )
+    of_manifest = (lineage.get("manifest_digest"), lineage.get("manifest")) in manifest_keys
     on_train = lineage.get("split") == "train" and of_manifest and "trained_on" not in lineage
     if on_train or lineage.get("trained_on") == train:
         raise UserError(f"--reference {path}: was trained on train, which holds what is to be forgotten; {advice}")

@@ -24,7 +24,7 @@ from unlearn_cli.data.notices import format_notices
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions
-from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.manifest import Data, Manifest, Target
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.version import VERSION
 
@@ -37,6 +37,11 @@ class RunInputs:
     manifest: Manifest
     dataset: Dataset
     common: RunOptions
+
+    @property
+    def target(self) -> Target | None:
+        """The manifest's target, or None where it leaves it to the data or the checkpoint."""
+        return self.manifest.target if "target" in self.manifest.model_fields_set else None
 
 
 def open_inputs(
@@ -105,7 +110,8 @@ def check_places(
         raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
     given = [weights for weights in checkpoints if weights]
     if out is not None:
-        inside = [input_path for input_path in (*given, path, *_data_paths(described)) if _lies_in(input_path, out)]
+        input_paths = [*given, path, *_data_paths(described.data, described.folder)]
+        inside = [input_path for input_path in input_paths if _lies_in(input_path, out)]
         if inside:
             raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
         atomic_files.check_output(out, common.overwrite, kind)
@@ -113,10 +119,10 @@ def check_places(
         read_header(weights)
 
 
-def _data_paths(described: Manifest) -> list[Path]:
-    sources = [described.data.train, described.data.test] if described.data else []
+def _data_paths(data: Data | None, folder: Path) -> list[Path]:
+    sources = [data.train, data.test] if data else []
     specs = [source.spec for source in sources if source and source.spec]
-    return [described.folder / value for spec in specs for _, value in spec if isinstance(value, Path)]
+    return [folder / value for spec in specs for _, value in spec if isinstance(value, Path)]
 
 
 def _lies_in(path: Path, folder: Path) -> bool:

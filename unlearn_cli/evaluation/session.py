@@ -28,7 +28,7 @@ from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.run import Run, note
 from unlearn_cli.runtime.run import start as start_run
 from unlearn_cli.runtime.seeds import stream_generator
-from unlearn_cli.schema.manifest import Manifest, Target
+from unlearn_cli.schema.manifest import Data, Manifest, Target
 from unlearn_cli.stats.outputs import Outputs, join_groups
 
 PARTS = {"train": ("forget", "retain"), "test": ("test_forget", "test_retain")}  # disjoint parts, each predicted once
@@ -141,7 +141,7 @@ class Session:
             store = open_store(split.records.inputs, shape, self.run.device, budget)
             self.stores[id(split.records)] = store
         store = self.stores[id(split.records)]
-        augmentations = _augmentations(self.manifest) if augmented else ()
+        augmentations = _augmentations(self.manifest.data) if augmented else ()
         return Batches(
             split,
             store,
@@ -299,8 +299,8 @@ def _on_scale(own: Target, wanted: Target, model: nn.Module, inputs: Any, output
     return outputs * (own.std / wanted.std) + (own.mean - wanted.mean) / wanted.std
 
 
-def _augmentations(manifest: Manifest) -> tuple[Augmentation, ...]:
-    listed = manifest.data.augment if manifest.data else []
+def _augmentations(data: Data | None) -> tuple[Augmentation, ...]:
+    listed = data.augment if data else []
     return tuple(HorizontalFlip() if item == "horizontal_flip" else RandomCrop(item.random_crop) for item in listed)
 
 

@@ -13,14 +13,9 @@ import numpy as np
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.run_inputs import RunInputs
-from unlearn_cli.schema.manifest import Manifest, Target
+from unlearn_cli.schema.manifest import Target
 
 KEYS = ("unlearn_cli.target_mean", "unlearn_cli.target_std")  # of a checkpoint's metadata
-
-
-def given_target(manifest: Manifest) -> Target | None:
-    """Return the manifest's target, or None where it leaves it to the data or the checkpoint."""
-    return manifest.target if "target" in manifest.model_fields_set else None
 
 
 def target_of_labels(opened: RunInputs) -> Target:
@@ -41,7 +36,7 @@ def target_to_train_with(opened: RunInputs, start: Mapping[str, str] | None, pat
         return Target()
     if start is not None and path is not None:
         return target_of_checkpoint(opened, start, path)
-    return given_target(opened.manifest) or target_of_labels(opened)
+    return opened.target or target_of_labels(opened)
 
 
 def target_of_checkpoint(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
@@ -50,7 +45,7 @@ def target_of_checkpoint(opened: RunInputs, metadata: Mapping[str, str], path: P
     Raises:
         UserError: the manifest's target contradicts the one that the checkpoint records, or that is damaged.
     """
-    own, given = own_target(opened, metadata, path), given_target(opened.manifest)
+    own, given = own_target(opened, metadata, path), opened.target
     if given is None or opened.manifest.task == "classification" or agree(own, given):
         return own
     raise UserError(
@@ -67,12 +62,12 @@ def own_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Ta
     """
     if opened.manifest.task == "classification":
         return Target()
-    return recorded_target(metadata, path) or given_target(opened.manifest) or Target()
+    return recorded_target(metadata, path) or opened.target or Target()
 
 
 def is_unknown(opened: RunInputs, metadata: Mapping[str, str]) -> bool:
     """Say whether nothing says which scale the outputs of a regression have."""
-    return opened.manifest.task == "regression" and KEYS[0] not in metadata and given_target(opened.manifest) is None
+    return opened.manifest.task == "regression" and KEYS[0] not in metadata and opened.target is None
 
 
 def recorded_target(metadata: Mapping[str, str], path: Path) -> Target | None:
