@@ -97,6 +97,7 @@ def test_a_method_of_the_users_own_unlearns(original: Path, code: Path) -> None:
     assert report["settings"] == {"epochs": 1, "lr": 1e-4}
     assert report["code"] == described(code / "methods.py", "gentle")
     assert str(code) not in json.dumps(report)
+    assert any("methods.py:gentle (sha256 " in caveat for caveat in report["caveats"])
 
 
 def test_a_metric_of_the_users_own_is_measured_and_judged(original: Path, code: Path) -> None:

@@ -37,7 +37,7 @@ def format_now() -> str:
 def compose_report(session: Session, command: str, started: str, **fields: Any) -> Report:
     """Return the report of a command: what every report has, and the fields that the command adds."""
     run = session.run
-    return Report(
+    document = Report(
         tool_version=VERSION,
         command=command,
         seed=run.seed,
@@ -56,6 +56,11 @@ def compose_report(session: Session, command: str, started: str, **fields: Any) 
         cost=run.cost,
         **fields,
     )
+    document.caveats += [
+        f"Code outside of unlearn_cli was run: {function.source} (sha256 {function.sha256[:12]})."
+        for function in document.code
+    ]
+    return document
 
 
 def describe_environment(session: Session) -> dict[str, Any]:
