@@ -203,7 +203,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: Plan, tier: st
             attacks=ran.blocks,
             findings=ran.findings,
             skipped=[*planned.skipped, *ran.skipped],
-            confusions=measuring.confusions(checkpoints),
+            confusions=measuring.count_confusions(checkpoints),
             code=composing.describe_code(planned_attack.attack for planned_attack in planned.wanted),
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
             original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
@@ -233,7 +233,7 @@ def add_verdict(
     from unlearn_cli.evaluation import attacking
     from unlearn_cli.verdict.judging import judge
 
-    candidates = {role: attacking.candidate(checkpoints, ran, role) for role in checkpoints.weights}
+    candidates = {role: attacking.collect_candidate(checkpoints, ran, role) for role in checkpoints.weights}
     controls = [candidates[role] for role in candidates if role != "subject"]
     half = checkpoints.session.opened.common.half
     document.gates, document.verdict, document.judgement = judge(

@@ -213,7 +213,7 @@ def carry_out(
     weights = load_by_role(options, opened)
     others = [weights[reference_role(number)] for number in range(len(options.references))]
     with start_checked(opened, weights) as current:
-        checkpoints = CheckpointOutputs(current, weights, holdout=measuring.holdout(opened))
+        checkpoints = CheckpointOutputs(current, weights, holdout=measuring.select_holdout(opened))
         metrics = measuring.load_metrics(names, options.settings, allow_code=opened.common.allow_code)
         measured = measuring.measure_all(checkpoints, metrics)
         document = composing.compose_report(
@@ -225,9 +225,9 @@ def carry_out(
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
             original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
             references=composing.describe_references(others),
-            comparisons=measuring.comparisons(measured, metrics),
-            confusions=measuring.confusions(checkpoints),
-            layers=measuring.layers(checkpoints),
+            comparisons=measuring.compare_with_references(measured, metrics),
+            confusions=measuring.count_confusions(checkpoints),
+            layers=measuring.measure_layers(checkpoints),
             over_forgetting=over_forgetting.detect(checkpoints),
             caveats=[*composing.list_caveats(opened, bool(others), copies), *unverified],
         )

@@ -152,7 +152,7 @@ def carry_out(
             "subject": checkpoint.load(path),
             **{reference_role(number): other for number, other in enumerate(others)},
         }
-        measurements = measuring.measured(current, roles, before, names) if evaluated else {}
+        measurements = measuring.measure_checkpoints(current, roles, before, names) if evaluated else {}
         document = composing.compose_report(
             current,
             "unlearn",

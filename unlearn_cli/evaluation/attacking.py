@@ -79,7 +79,7 @@ def _run_one(checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, 
         )
 
 
-def candidate(checkpoints: CheckpointOutputs, results: AttackResults, role: str) -> Candidate:
+def collect_candidate(checkpoints: CheckpointOutputs, results: AttackResults, role: str) -> Candidate:
     """Collect what the gates read of one checkpoint; a reference is compared with the others."""
     others = checkpoints.references(but=role)
     kind = "reference" if others else "original" if "original" in checkpoints.weights and role != "original" else None

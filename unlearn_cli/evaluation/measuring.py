@@ -43,7 +43,7 @@ def _reaches(assignment: str, metric: Plugin) -> bool:
     return assignment.partition("=")[0].strip() in metric.settings.model_fields
 
 
-def holdout(opened: RunInputs) -> np.ndarray | None:
+def select_holdout(opened: RunInputs) -> np.ndarray | None:
     """Return the records of test that forget is compared with; None where there are none, or nothing is forgotten."""
     if not {"forget", "test"} <= opened.dataset.splits.keys():
         return None
@@ -61,11 +61,11 @@ def measure_all(checkpoints: CheckpointOutputs, metrics: Metrics) -> dict[str, M
     return measured
 
 
-def measured(
+def measure_checkpoints(
     session: Session, weights: dict[str, Checkpoint], before: dict[str, Outputs], names: Sequence[str]
 ) -> dict[str, Any]:
     """Return the fields of a report that measure these checkpoints; `before` is what the original was seen to say."""
-    checkpoints = CheckpointOutputs(session, weights, holdout=holdout(session.opened))
+    checkpoints = CheckpointOutputs(session, weights, holdout=select_holdout(session.opened))
     checkpoints.remember("original", before)
     spent = session.run.cost.model_copy()
     metrics = load_metrics(names)
@@ -73,9 +73,9 @@ def measured(
     session.run.cost = spent  # that of unlearning, which is what is compared with the cost of retraining
     return {
         "metrics": measurements,
-        "comparisons": comparisons(measurements, metrics),
-        "confusions": confusions(checkpoints),
-        "layers": layers(checkpoints),
+        "comparisons": compare_with_references(measurements, metrics),
+        "confusions": count_confusions(checkpoints),
+        "layers": measure_layers(checkpoints),
         "over_forgetting": over_forgetting.detect(checkpoints),
     }
 
@@ -140,7 +140,7 @@ def _is_defined_on(metric: Plugin, split: str, references: Sequence[str]) -> boo
     return "reference" not in metric.sections or (bool(references) and split not in PER_RECORD)
 
 
-def comparisons(measured: dict[str, Measured], metrics: Metrics) -> list[Comparison]:
+def compare_with_references(measured: dict[str, Measured], metrics: Metrics) -> list[Comparison]:
     """Compare every metric of the subject with the references: is it further off than they are from each other?"""
     distances = {metric.name for metric, _ in metrics if metric.is_distance}
     roles = [role for role in measured if role.startswith("reference")]
@@ -161,7 +161,7 @@ def comparisons(measured: dict[str, Measured], metrics: Metrics) -> list[Compari
     ]
 
 
-def confusions(checkpoints: CheckpointOutputs) -> list[Confusion]:
+def count_confusions(checkpoints: CheckpointOutputs) -> list[Confusion]:
     """Count where each checkpoint puts the forgotten records, and those of test of the forgotten kind."""
     names = checkpoints.session.opened.dataset.classes
     if names is None:
@@ -174,7 +174,7 @@ def confusions(checkpoints: CheckpointOutputs) -> list[Confusion]:
     ]
 
 
-def layers(checkpoints: CheckpointOutputs) -> list[Layer]:
+def measure_layers(checkpoints: CheckpointOutputs) -> list[Layer]:
     """Return how far each tensor of the subject lies from the original's."""
     if "original" not in checkpoints.weights:
         return []
