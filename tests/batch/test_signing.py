@@ -184,9 +184,9 @@ def test_without_a_key_the_library_is_not_asked_for(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
-def test_the_readmes_lines_make_keys_that_sign_and_verify(tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^openssl .*$", readme, flags=re.MULTILINE)
+def test_the_guides_lines_make_keys_that_sign_and_verify(tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "guides" / "evidence.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^openssl .*$", guide, flags=re.MULTILINE)
     assert len(lines) == 2
     for line in lines:
         subprocess.run(line, shell=True, cwd=tmp_path, check=True)

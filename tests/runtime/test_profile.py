@@ -61,6 +61,6 @@ def test_the_report_has_the_shares(original: Path, tmp_path: Path) -> None:
     assert shares.keys() == set(PARTS)
     assert sum(shares.values()) == pytest.approx(1)
     assert min(shares[part] for part in ("data", "forward", "backward", "optimizer", "evaluation", "files")) > 0
-    assert "Share of the time: backward" in (tmp_path / "profiled" / "report.html").read_text(encoding="utf-8")
+    assert "Share of time: backward" in (tmp_path / "profiled" / "report.html").read_text(encoding="utf-8")
     weights = [(tmp_path / out / "model.safetensors").read_bytes() for out in ("plain", "profiled")]
     assert weights[0] == weights[1]

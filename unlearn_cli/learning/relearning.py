@@ -116,12 +116,12 @@ def run_repeats(count: int, what: str, once: Callable[[int], RelearningRun]) -> 
 
 
 def summarize_runs(runs: list[RelearningRun], max_steps: int) -> Estimate:
-    """Return the median of the steps; those that did not arrive count as later than the cap, and are told."""
+    """Return the median of the steps; repeats without the target count as later than the cap, and are reported."""
     late = sum(run.steps is None for run in runs)
     steps = np.array([np.inf if run.steps is None else run.steps for run in runs])
     median = float(np.median(steps))
     if not np.isfinite(median):
-        return missing(f"{late} of {len(runs)} repeats did not arrive within {max_steps} steps", len(runs))
+        return missing(f"{late} of {len(runs)} repeats did not reach the target within {max_steps} steps", len(runs))
     high = float(steps.max()) if not late else None
     told = f", {late} not within {max_steps} steps" if late else ""
     sd = float(steps.std(ddof=1)) if len(runs) > 1 and not late else None
