@@ -30,10 +30,14 @@ CHUNK = 2**16  # records at a time
 def calibration_error(
     outputs: Outputs, *, bins: Annotated[PositiveInt, Doc("bins of equal width of the confidence")] = 15
 ) -> Estimate:
-    """Return the ECE with a percentile bootstrap interval, widened to hold the value.
+    """Return the ECE with a bootstrap interval: q is the 97.5 % quantile of resampled errors.
 
-    The interval reaches down to 0 where a calibrated network would have as large an error by chance; resampling never
-    reaches 0 by itself (Broecker & Smith 2007).
+        [2 ECE - q, q],   widened to hold the value, cut at 0
+
+    Resampling adds the noise of each bin a second time, so resampled errors lie above the ECE as the ECE lies above the
+    error of the whole population: q bounds it from above, and the lower bound mirrors q (basic bootstrap). The lower
+    bound is 0 where a calibrated network would have as large an error by chance; resampling never reaches 0 by itself
+    (Broecker & Smith 2007).
     """
     n = len(outputs)
     if n == 0:
@@ -45,20 +49,21 @@ def calibration_error(
     # (0, 1/bins], (1/bins, 2/bins], ...: a confidence of exactly 1 is in the last bin
     bin_of_record = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.min_scalar_type(bins - 1))
     value = float(np.abs(np.bincount(bin_of_record, gaps, minlength=bins)).sum() / n)
+    by_chance = _upper(_null_of_records(bin_of_record, confidence, bins))
     if outputs.groups is not None:
         clusters = clusters_of(outputs.groups)
         reason = too_few(clusters)
         if reason:
             return without_interval(value, n, clusters, reason)
         blocks = blocks_of_clusters(clusters)
-        null = _null_of_clusters(bin_of_record, gaps, bins, clusters)
-        estimate = _with_interval(value, _sums(bin_of_record, gaps, bins, blocks), blocks, null, "clusters")
+        # deviations between few clusters miss rare errors; independent records miss what clusters have in common
+        chance = max(by_chance, _upper(_null_of_clusters(bin_of_record, gaps, bins, clusters)))
+        estimate = _with_interval(value, _sums(bin_of_record, gaps, bins, blocks), blocks, chance, "clusters")
         return estimate.model_copy(update={"clusters": clusters.count})
     if n < 2:
         return Estimate(value=value, n=n)
     blocks = blocks_of_records(gaps, confidence)
-    null = _null_of_records(bin_of_record, confidence, bins)
-    return _with_interval(value, _sums(bin_of_record, gaps, bins, blocks), blocks, null, "records")
+    return _with_interval(value, _sums(bin_of_record, gaps, bins, blocks), blocks, by_chance, "records")
 
 
 def _sums(bin_of_record: np.ndarray, values: np.ndarray, bins: int, clusters: Clusters) -> np.ndarray:
@@ -67,14 +72,17 @@ def _sums(bin_of_record: np.ndarray, values: np.ndarray, bins: int, clusters: Cl
     return np.bincount(cell, values, minlength=clusters.count * bins).reshape(clusters.count, bins)
 
 
-def _with_interval(value: float, sums: np.ndarray, blocks: Clusters, null: np.ndarray, units: str) -> Estimate:
-    """Return the value with the percentile interval of resampled blocks; `null`: errors of a calibrated network."""
-    resampled = np.abs(resample_means(sums, blocks)).sum(axis=1)
-    upper = (1 + CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [1 - upper, upper])
-    low = 0.0 if value <= np.quantile(null, upper) else low
-    interval = f"percentile bootstrap of {units}, {RESAMPLES} resamples"
-    return bounded(value, len(blocks.codes), (min(low, value), max(high, value)), interval)
+def _with_interval(value: float, sums: np.ndarray, blocks: Clusters, by_chance: float, units: str) -> Estimate:
+    """Return the value with the interval from resampled blocks; `by_chance`: what calibrated networks reach."""
+    high = max(value, _upper(np.abs(resample_means(sums, blocks)).sum(axis=1)))
+    low = 0.0 if value <= by_chance else max(0.0, 2 * value - high)
+    interval = f"bootstrap of {units}, {RESAMPLES} resamples: basic lower, percentile upper bound"
+    return bounded(value, len(blocks.codes), (low, high), interval)
+
+
+def _upper(errors: np.ndarray) -> float:
+    """Return the upper quantile of a two-sided interval."""
+    return float(np.quantile(errors, (1 + CONFIDENCE) / 2))
 
 
 def _null_of_records(bin_of_record: np.ndarray, confidence: np.ndarray, bins: int) -> np.ndarray:
@@ -93,10 +101,16 @@ def _null_of_records(bin_of_record: np.ndarray, confidence: np.ndarray, bins: in
 
 
 def _null_of_clusters(bin_of_record: np.ndarray, gaps: np.ndarray, bins: int, clusters: Clusters) -> np.ndarray:
-    """Return errors of calibrated networks, where each cluster's deviation from the mean gap has a random sign."""
+    """Return errors of calibrated networks, where each cluster's deviation from the mean gap has a random sign.
+
+    A deviation is measured from a mean that the cluster is part of, which makes it too small: m clusters in a bin
+    give them the factor sqrt(m / (m - 1)). The gap of a cluster that is the only one in its bin is its deviation.
+    """
     sums = _sums(bin_of_record, gaps, bins, clusters)
     counts = _sums(bin_of_record, np.ones(len(gaps)), bins, clusters)
-    centred = sums - counts * (sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1.0))
+    several = np.count_nonzero(counts, axis=0)
+    means = np.where(several > 1, sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1.0), 0.0)
+    factor = np.sqrt(several / np.maximum(several - 1, 1))
     random = np.random.default_rng(len(gaps))
     signs = random.integers(0, 2, (NULL_DRAWS, clusters.count)) * 2.0 - 1.0
-    return np.abs(signs @ centred).sum(axis=1) / len(gaps)
+    return np.abs(signs @ ((sums - counts * means) * factor)).sum(axis=1) / len(gaps)
