@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.data.records import ArrayInputs
 from unlearn_cli.data.stores import MemoryStore, StreamedStore, open_store
-from unlearn_cli.evaluation.run_inputs import open_inputs
 from unlearn_cli.evaluation.session import start
 from unlearn_cli.plugins.run_options import RunOptions
 

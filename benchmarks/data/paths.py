@@ -25,11 +25,12 @@ from benchmarks.cache import HERE
 from benchmarks.engine.billion import children
 from benchmarks.output import write_result
 from unlearn_cli import ranks
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.records import Inputs
 from unlearn_cli.data.stores import StreamedStore
 from unlearn_cli.evaluation import session
-from unlearn_cli.evaluation.run_inputs import RunInputs, open_inputs
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.runtime.processes import shard_rows
 

@@ -125,7 +125,7 @@ def compared(manifest: Path, precision: Precision) -> list[str]:
 def work(manifest: str, precision: Precision, shard: bool) -> None:
     """Be one process of a group: train for as many steps as each line of stdin says, and tell how long it took."""
     from benchmarks.engine.engine import ours, train_loop
-    from unlearn_cli.evaluation.run_inputs import open_inputs
+    from unlearn_cli.commands.manifest_inputs import open_inputs
     from unlearn_cli.evaluation.session import start
     from unlearn_cli.runtime.processes import barrier
 

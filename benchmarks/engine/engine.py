@@ -30,7 +30,7 @@ from torchvision import transforms
 from benchmarks.cache import DATA, HERE, manifest_text
 from benchmarks.engine.ceilings import Ceilings, Work, measured
 from benchmarks.output import write_result
-from unlearn_cli.evaluation.run_inputs import open_inputs
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.learning.training import make_optimizer
 from unlearn_cli.plugins.run_options import Precision, RunOptions
@@ -128,7 +128,7 @@ def measure(name: str, device: str, precision: Precision, ceilings: Ceilings) ->
     rows = []
     with start(opened) as session:
         on_gpu = session.run.device.type == "cuda"
-        work = Work.of(session.fresh("a"), tuple(session.manifest.input.shape), session.run.device)
+        work = Work.of(session.fresh("a"), tuple(session.sections.input.shape), session.run.device)
         for what, count in zip(("training", "inference"), ROUNDS[name], strict=True):
             train = what == "training"
             make, autocast = train_loop if train else inference_loop, session.run.autocast

@@ -32,8 +32,8 @@ from torchvision import transforms
 from benchmarks.cache import DATA, manifest_text, report, run
 from benchmarks.output import write_result
 from unlearn_cli.checkpoints import checkpoint
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
-from unlearn_cli.evaluation.run_inputs import open_inputs
 from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.run_options import RunOptions

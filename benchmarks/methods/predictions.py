@@ -7,8 +7,8 @@ import numpy as np
 
 from benchmarks.cache import CACHE
 from unlearn_cli.checkpoints import checkpoint
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.evaluation import session
-from unlearn_cli.evaluation.run_inputs import open_inputs
 from unlearn_cli.plugins.run_options import RunOptions
 
 

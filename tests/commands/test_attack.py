@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
 from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.planned_attacks import choose
-from unlearn_cli.evaluation.run_inputs import open_inputs
 from unlearn_cli.plugins import discovery
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import report

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
 from tests.tiny import MANIFEST, ROOT, invoke, same, write_manifest
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.evaluation.holdout import class_matched_holdout
-from unlearn_cli.evaluation.run_inputs import open_inputs
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.stats.outputs import Outputs
 

@@ -13,9 +13,9 @@ from safetensors.numpy import load_file
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.attacks.retained import retained
 from unlearn_cli.commands import shadow_run
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.commands.shadow import Game, parse_cells
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.run_inputs import open_inputs
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.learning.shadows import LEAST, draw_canaries, draw_membership, load_runs
 from unlearn_cli.plugins.run_options import RunOptions

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.commands.manifest_inputs import open_data
 from unlearn_cli.data.dataset import Dataset, describe, open_dataset
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.holdout import class_matched_holdout
-from unlearn_cli.evaluation.run_inputs import RunInputs, find_copies, resume_identity, resume_key
+from unlearn_cli.evaluation.run_inputs import find_copies, resume_identity, resume_key
 from unlearn_cli.plugins.plugin import complete_settings, load
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.manifest import Manifest
@@ -145,7 +146,7 @@ def test_copies_of_forgotten_records_are_told_and_leave_the_hold_out(
     source = {"npz": {"path": str(tmp_path / "more.npz"), "ids": "ids"}}
     test = {"npz": {"path": str(tmp_path / "test.npz")}}
     manifest = described(tmp_path, ["r3", "r6"], {"ids": ["r0"]}, data={"train": source, "test": test})
-    given = RunInputs(tmp_path / "data.yaml", manifest, open_dataset(manifest.data_sections), RunOptions())
+    given = open_data(manifest, tmp_path / "data.yaml", RunOptions())
     assert find_copies(given).of_forgotten == 1
     assert "1 record of train equals one of 'forgotten' byte for byte" in capsys.readouterr().err
     holdout = class_matched_holdout(given)
@@ -157,7 +158,7 @@ def test_what_is_forgotten_decides_whether_a_run_may_go_on(tmp_path: Path) -> No
     recipe, keys = load("methods", "finetune"), []
     for forgotten in (["r3"], ["r3", "r4"], ["r3"]):
         manifest = described(tmp_path, forgotten, {"ids": ["r0"]})
-        given = RunInputs(tmp_path / "data.yaml", manifest, open_dataset(manifest.data_sections), RunOptions())
+        given = open_data(manifest, tmp_path / "data.yaml", RunOptions())
         keys.append((resume_key(given, complete_settings(recipe)), resume_identity(given)))
     assert keys[0] == keys[2] != keys[1]
     assert len({key for key, _ in keys}) == 1, "the name of a folder says nothing of who is forgotten"

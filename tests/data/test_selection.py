@@ -7,11 +7,12 @@ import duckdb
 import numpy as np
 import pytest
 
+from unlearn_cli.commands.manifest_inputs import open_data
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.labels import find_class_numbers, find_label_numbers
 from unlearn_cli.data.tables.ids_file import read_ids
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.run_inputs import RunInputs, count_duplicates, find_copies
+from unlearn_cli.evaluation.run_inputs import count_duplicates, find_copies
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema import strict_yaml
 from unlearn_cli.schema.manifest import Manifest
@@ -398,10 +399,7 @@ def test_duplicates_of_forgotten_records_in_retain_are_counted(
     repeated: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     described = manifest(repeated, {"ids": [0, 9, 20]})
-    assert (
-        count_duplicates(RunInputs(Path("data.yaml"), described, open_dataset(described.data_sections), RunOptions()))
-        == 1
-    )
+    assert count_duplicates(open_data(described, Path("data.yaml"), RunOptions())) == 1
     assert "1 record of retain equals a forgotten one byte for byte; --forget-duplicates" in capsys.readouterr().err
 
 
@@ -412,7 +410,7 @@ def test_copies_of_forgotten_records_in_test_are_counted(
     described = manifest(repeated, {"ids": [0, 20]})
     data = {"train": repeated, "test": {"npz": str(tmp_path / "test.npz")}}
     described = Manifest.model_validate({**described.model_dump(exclude_unset=True), "data": data})
-    found = find_copies(RunInputs(Path("data.yaml"), described, open_dataset(described.data_sections), RunOptions()))
+    found = find_copies(open_data(described, Path("data.yaml"), RunOptions()))
     assert (found.in_retain, found.in_test) == (2, 2)
     assert "2 records of test equal a forgotten one byte for byte" in capsys.readouterr().err
 

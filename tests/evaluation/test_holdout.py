@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from tests.tiny import invoke, write_manifest
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.holdout import class_matched_holdout, same_group, unseen_of_selection_half
-from unlearn_cli.evaluation.run_inputs import RunInputs, open_inputs
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins.run_options import RunOptions
 
 REGRESSION = """\

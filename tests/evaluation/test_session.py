@@ -8,10 +8,10 @@ import torch
 
 from tests.tiny import write_manifest
 from unlearn_cli.checkpoints import checkpoint
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.data.stores import MemoryStore, StreamedStore
 from unlearn_cli.evaluation import session
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
-from unlearn_cli.evaluation.run_inputs import open_inputs
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.stats.outputs import Outputs, join
 

@@ -8,6 +8,7 @@ from unlearn_cli.batch.attempts import attack_of, unlearning_of
 from unlearn_cli.batch.ledger.ledger_state import RunState
 from unlearn_cli.batch.work import CONTROL, MANIFEST, Batch
 from unlearn_cli.commands import attack, unlearn
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.plugins.suitability import UnsuitableSelection
 from unlearn_cli.storage import atomic_files
@@ -48,7 +49,7 @@ def _check(batch: Batch, run: RunState, control: Path) -> None:
         UserError: as they do.
     """
     from unlearn_cli.checkpoints import checkpoint
-    from unlearn_cli.evaluation import run_inputs, session
+    from unlearn_cli.evaluation import session
 
     before = batch.version(run.before["version"])
     console.say(f"{run.id}: refused; the same is tried with other records", run=run.id)
@@ -57,7 +58,7 @@ def _check(batch: Batch, run: RunState, control: Path) -> None:
             unlearn.run(unlearning_of(batch, run, number, method, control, dry_run=True), batch.setup.common())
         except UnsuitableSelection:  # a random share is no whole class
             continue
-    with session.start(run_inputs.open_inputs(control, batch.setup.common(), [before])) as current:
+    with session.start(open_inputs(control, batch.setup.common(), [before])) as current:
         weights = checkpoint.load(before)
         current.check_fits(current.load(weights), weights, before, "train")
     if batch.setup.deletion.attack.tier:

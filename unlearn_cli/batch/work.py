@@ -15,8 +15,8 @@ from unlearn_cli.batch.requests.reasons import format_reason
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.checkpoints.checkpoint_header import read_header
+from unlearn_cli.commands.manifest_inputs import check_device_and_code
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.run_inputs import check_places
 from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.literals import Half
@@ -107,7 +107,7 @@ def read_setup(path: Path, *, allow_code: bool = False) -> Setup:
     said = deletion.read(path)
     setup = Setup(path, said, deletion.read_batch_manifest(said), allow_code)
     manifest, place = setup.manifest, said.path("manifest")
-    check_places(manifest, place, setup.common(), [], None)
+    check_device_and_code(place, manifest.model.architecture, setup.common())
     for name in said.methods:
         suitability.check(plugin.load("methods", name), manifest.sections | {"forget"}, manifest.task, place)
     if said.attack.tier and "test" not in manifest.sections:

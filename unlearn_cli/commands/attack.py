@@ -8,6 +8,7 @@ import numpy as np
 
 from unlearn_cli import console, ranks
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow import describe_data
@@ -16,9 +17,10 @@ from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.evaluation.holdout import Holdout, class_matched_holdout
 from unlearn_cli.evaluation.lineage import check_references, reference_role, refuse_same_weights
 from unlearn_cli.evaluation.planned_attacks import PlannedAttack, applicable, choose
-from unlearn_cli.evaluation.run_inputs import RunInputs, find_copies, open_inputs, records_equal
+from unlearn_cli.evaluation.run_inputs import RunInputs, find_copies, records_equal
 from unlearn_cli.learning.shadows import ShadowRuns, load_runs
 from unlearn_cli.plugins import discovery, plugin, suitability
+from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import tables
 from unlearn_cli.reporting.attack_tables import format_attack_report
@@ -84,15 +86,16 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     wanted = choose(tier, options.attacks, options.settings, allow_code=run_options.allow_code)
     check_options(options, tier)
     checkpoints = (options.checkpoint, options.original, *options.references)
-    opened = open_inputs(options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
+    manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    opened = open_manifest(manifest, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
-    present = opened.manifest.sections | ({"original"} if options.original else set())
+    present = manifest.sections | ({"original"} if options.original else set())
     present |= {"reference"} if options.references else set()
     runs = load_runs(options.shadows, describe_data(opened)) if options.shadows else None
     present |= {"shadows"} if runs else set()
     base = plugin.load("attacks", "population")
-    suitability.check(base, present, opened.manifest.task, options.manifest)
+    suitability.check(base, present, manifest.task, options.manifest)
     refuse_copies(opened)
     holdout = class_matched_holdout(opened)
     runnable, skipped = applicable(wanted, opened, present, holdout.reason)

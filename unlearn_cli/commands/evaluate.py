@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING
 
 from unlearn_cli import console, ranks
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.data.notices import notices_as_dicts
 from unlearn_cli.errors import UserError, did_you_mean, prefix_field
 from unlearn_cli.evaluation.lineage import check_references, reference_role
-from unlearn_cli.evaluation.run_inputs import Copies, RunInputs, find_copies, open_inputs
+from unlearn_cli.evaluation.run_inputs import Copies, RunInputs, find_copies
 from unlearn_cli.plugins import discovery, plugin
-from unlearn_cli.plugins.names import parse_gate
+from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.plugins.outside import is_outside
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.reporting import tables
+from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage import atomic_files
 
 if TYPE_CHECKING:
@@ -61,15 +63,17 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
     checkpoints = (options.checkpoint, options.original, *options.references)
-    opened = open_inputs(options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
+    manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    opened = open_manifest(manifest, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
     if not opened.dataset.splits:
         raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to evaluate on")
     own_metrics = load_own_metrics(options.metrics, allow_code=run_options.allow_code)
     for condition in options.require:
-        check_requirement(condition, opened.manifest.task, own_metrics)
-    conditions = [*opened.manifest.gates, *options.require]
-    judged = [parse_gate(condition, opened.manifest.task, own_metrics).metric for condition in conditions]
-    names = choose_metrics(options, opened, [own_metrics.get(name, name) for name in judged])
+        check_requirement(condition, manifest.task, own_metrics)
+    conditions = [*manifest.gates, *options.require]
+    judged = [parse_gate(condition, manifest.task, own_metrics).metric for condition in conditions]
+    judged = [own_metrics.get(name, name) for name in judged]
+    names = choose_metrics(options, manifest, judged, allow_code=run_options.allow_code)
     references = check_references(options.references, opened)
     copies = find_copies(opened)
     console.say(f"evaluate: {options.checkpoint.name}; loading torch")
@@ -86,7 +90,7 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
                 "metrics": names,
                 "gates": conditions,
                 "duplicates_in_retain": copies.in_retain,
-                "forgotten_unresolved": opened.dataset.unresolved,
+                "forgotten_unresolved": opened.dataset.unresolved or 0,
                 "notices": notices_as_dicts(opened.dataset.notices),
                 "images_decoded": opened.dataset.images_decoded,
             },
@@ -119,20 +123,21 @@ def has_cost_report(checkpoint: Path) -> bool:
     return (folder / "report.json").is_file()
 
 
-def choose_metrics(options: EvaluateOptions, opened: RunInputs, judged: Sequence[str]) -> list[str]:
+def choose_metrics(
+    options: EvaluateOptions, manifest: Manifest, judged: Sequence[str], *, allow_code: bool
+) -> list[str]:
     """Return the requested metrics, or those of the task whose inputs are available, and those of the gates.
 
     Raises:
         UserError: there is no metric of that name for the task, or what it needs is not given; or a setting is wrong.
     """
-    task, present = opened.manifest.task, opened.manifest.sections | options.available_inputs
+    task, present = manifest.task, manifest.sections | options.available_inputs
     for name in options.metrics:
         with prefix_field("--metric"):
-            metric = plugin.load("metrics", name, allow_code=opened.common.allow_code)
+            metric = plugin.load("metrics", name, allow_code=allow_code)
         if metric.task not in (None, task):
             defined = ", ".join(discovery.metrics_of(task))
             raise UserError(f"--metric: '{name}' is not defined for {task}; defined are {defined}")
-    allow_code = opened.common.allow_code
     candidates = dict.fromkeys([*(options.metrics or discovery.default_metrics(task)), *judged])
     names = select_computable(list(candidates), present, options.metrics, allow_code=allow_code)
     check_settings(options.settings, [plugin.load("metrics", name, allow_code=allow_code) for name in names])

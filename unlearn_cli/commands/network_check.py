@@ -44,10 +44,10 @@ def check_network(opened: RunInputs) -> nn.Module:
 
 
 def _build(opened: RunInputs) -> nn.Module:
-    manifest, num_outputs = opened.manifest, opened.dataset.num_outputs
+    section, shape, dataset = opened.network.model, opened.network.input.shape, opened.dataset
     try:
-        network = build_network(manifest.model, manifest.input.shape, num_outputs)
-        check_forward(network, manifest.model.architecture, manifest.input.shape, num_outputs, manifest.task)
+        network = build_network(section, shape, dataset.num_outputs)
+        check_forward(network, section.architecture, shape, dataset.num_outputs, dataset.task)
     except UserError as error:
         raise UserError(f"{opened.path}: {error}") from None
     return network

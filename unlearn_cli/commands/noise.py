@@ -8,10 +8,11 @@ from pydantic import BaseModel
 
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.manifest_inputs import check_device_and_code, check_files, open_data
 from unlearn_cli.commands.result import Result
 from unlearn_cli.data.labels import find_class_numbers
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.run_inputs import RunInputs, check_places, open_data
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
@@ -45,13 +46,14 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     settings = plugin.complete_settings(learner, options.settings.config, options.settings.assignments)
     if options.out.suffix != ".safetensors":
         raise UserError(f"--out {options.out}: noise is a .safetensors file; give it that ending")
-    described = read_manifest(options.manifest, run_options.manifest_folder)
-    if described.task == "regression":
+    manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    if manifest.task == "regression":
         raise UserError(f"{options.manifest}: noise is learned for classes; a regression has none")
-    check_places(described, options.manifest, run_options, (options.checkpoint,), options.out, "file")
+    check_device_and_code(options.manifest, manifest.model.architecture, run_options)
+    check_files(options.manifest, manifest.data_sections, run_options, (options.checkpoint,), options.out, "file")
     picture_path = options.out.with_suffix(".png")
     atomic_files.check_output(picture_path, run_options.overwrite, "file")
-    opened = open_data(described, options.manifest, run_options)
+    opened = open_data(manifest, options.manifest, run_options)
     classes = choose_classes(options.classes, opened)
 
     console.say(f"noise: {options.checkpoint.name}; loading torch")
@@ -71,7 +73,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
             "original": original,
             "forget_classes": classes,
             "random": current.run.random,
-            "input_shape": tuple(described.input.shape),
+            "input_shape": tuple(manifest.input.shape),
         }
         noise = learner.call(inputs, settings)
         picture = take_picture(current, "noise")

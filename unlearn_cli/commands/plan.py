@@ -12,7 +12,7 @@ from unlearn_cli.evaluation.run_inputs import RunInputs, constant_network, remai
 from unlearn_cli.plugins.plugin import Plugin
 
 
-def plan(opened: RunInputs, method: Plugin, settings: BaseModel, duplicates: int | None) -> Result:
+def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, duplicates: int | None) -> Result:
     """Say what the method would get and how much it would work on, and stop."""
     counts_text, counts = split_counts(opened)
     values = settings.model_dump(mode="json")
@@ -25,7 +25,7 @@ def plan(opened: RunInputs, method: Plugin, settings: BaseModel, duplicates: int
         "settings": values,
         **work.as_data(),
         "duplicates_in_retain": duplicates,
-        "forgotten_unresolved": opened.dataset.unresolved,
+        "forgotten_unresolved": opened.dataset.unresolved or 0,
         "remaining_class": remaining_class(opened),
         "notices": notices_as_dicts(opened.dataset.notices),
         "images_decoded": opened.dataset.images_decoded,
@@ -79,7 +79,7 @@ def split_counts(opened: RunInputs) -> tuple[str, dict[str, Any]]:
         *([name, *(str(count["classes"][name]) for count in counts.values())] for name in names),
     ]
     text = console.table("", ["class" if names else "", *counts], rows) if counts else ""
-    if opened.manifest.forgotten:
+    if dataset.unresolved is not None:
         text += f"\nids of 'forgotten' that are no records of train (any more), ignored: {dataset.unresolved}"
     text += "".join(f"\n{line}" for line in format_notices(dataset.notices))
     if dataset.images_decoded is not None:

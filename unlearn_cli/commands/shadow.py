@@ -11,11 +11,12 @@ import numpy as np
 from pydantic import BaseModel
 
 from unlearn_cli import console
+from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow_game import MOST_RETAINED, Game
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.run_inputs import RunInputs, content_digest, open_described
+from unlearn_cli.evaluation.run_inputs import RunInputs, content_digest
 from unlearn_cli.learning import shadows
 from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.names import read_manifest
@@ -50,11 +51,11 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     training = plugin.complete_settings(recipe, None, options.training)
-    described = read_manifest(options.manifest, run_options.manifest_folder)
-    suitability.check(method, described.sections, described.task, options.manifest)
-    suitability.check(plugin.load("attacks", "population"), described.sections, described.task, options.manifest)
-    opened = open_described(described, options.manifest, run_options, decode=options.dry_run)
-    suitability.check_selection(method, opened.dataset.forget_classes, described.sections, options.manifest)
+    manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    suitability.check(method, manifest.sections, manifest.task, options.manifest)
+    suitability.check(plugin.load("attacks", "population"), manifest.sections, manifest.task, options.manifest)
+    opened = open_manifest(manifest, options.manifest, run_options, decode=options.dry_run)
+    suitability.check_selection(method, opened.dataset.forget_classes, manifest.sections, options.manifest)
     game = prepare_game(opened, method, settings, recipe, training, options)
     plan = {**describe_data(opened), **recipe_of(game, options.canaries)}
     shadows.check_plan(options.folder, plan)
@@ -116,7 +117,7 @@ def draw_retained_sample(opened: RunInputs, requested: int | None) -> np.ndarray
 def describe_data(opened: RunInputs) -> dict[str, Any]:
     """Return by what `attack` recognises runs as those of its manifest and data."""
     digest = sha256("".join(content_digest(opened.dataset.split(name)) for name in ("forget", "retain")).encode())
-    return {"architecture": opened.manifest.model.model_dump(mode="json"), "data": digest.hexdigest()}
+    return {"architecture": opened.network.model.model_dump(mode="json"), "data": digest.hexdigest()}
 
 
 def recipe_of(game: Game, share: float) -> dict[str, Any]:

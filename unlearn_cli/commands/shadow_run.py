@@ -102,7 +102,7 @@ def join_splits(name: str, first: Split, second: Split) -> Split:
 
 def pass_through_file(current: Session, model: nn.Module) -> Checkpoint:
     """Pass a network through a file, as a user would: methods are given checkpoints."""
-    scale = as_lineage(current.manifest.task, current.target)
+    scale = as_lineage(current.task, current.target)
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as folder:
         loaded = checkpoint.load(checkpoint.save(Path(folder), model.state_dict(), scale))
         return replace(loaded, tensors={name: tensor.clone() for name, tensor in loaded.tensors.items()})

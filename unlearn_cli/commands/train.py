@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.commands.plan import plan_training
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
@@ -16,7 +17,6 @@ from unlearn_cli.evaluation.run_inputs import (
     content_digest,
     forget_state,
     lineage_of,
-    open_inputs,
     partial_folder,
     resume_key,
     settings_digest,
@@ -60,12 +60,12 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     opened = open_inputs(options.manifest, run_options, (options.start,), options.out, decode=options.dry_run)
     if not opened.dataset.splits:
         raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to train on")
-    if options.split == "retain" and opened.manifest.forget is None:
+    if options.split == "retain" and opened.forget is None:
         raise UserError(
             f"{options.manifest}: has no 'forget' section, so there is no 'retain'; add one, or train on 'train'"
         )
 
-    console.say(f"train: {opened.manifest.model.architecture} on {options.split}; loading torch")
+    console.say(f"train: {opened.network.model.architecture} on {options.split}; loading torch")
     if options.dry_run:
         check_with_torch(options, opened)
         return plan_training(opened, options.split, settings)
@@ -100,7 +100,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             "settings": settings_digest(settings),
             "seed": str(run_options.seed),
             "version": VERSION,
-            **targets.as_lineage(opened.manifest.task, scale),
+            **targets.as_lineage(opened.dataset.task, scale),
             **({"parent": weights.tensor_digest} if weights else {}),
         }
         with current.run.measure_time("files"):

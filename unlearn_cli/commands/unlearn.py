@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.evaluate import select_computable
-from unlearn_cli.commands.plan import plan
+from unlearn_cli.commands.manifest_inputs import open_manifest
+from unlearn_cli.commands.plan import plan_unlearning
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
@@ -24,7 +25,6 @@ from unlearn_cli.evaluation.run_inputs import (
     find_copies,
     forget_state,
     lineage_of,
-    open_described,
     partial_folder,
     resume_key,
     settings_digest,
@@ -61,6 +61,18 @@ class UnlearnOptions:
     dry_run: bool = False
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is done with the inputs: the method with its settings, and what is measured and judged afterwards."""
+
+    method: Plugin
+    settings: BaseModel
+    metrics: list[str]
+    gates: list[str]
+    copies: Copies
+    unverified: list[str]  # caveats on references
+
+
 def run(options: UnlearnOptions, run_options: RunOptions) -> Result:
     """Check all that can be checked, unlearn, measure before and after, and write checkpoint and report together."""
     if options.dry_run:
@@ -73,28 +85,34 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     """Do the work, while no other run writes to the same outputs."""
     method = plugin.load("methods", options.method, allow_code=run_options.allow_code)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
-    described = read_manifest(options.manifest, run_options.manifest_folder)
-    check_manifest(options, method, described)
+    manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    check_manifest(options, method, manifest)
     checkpoints = (options.checkpoint, *options.references)
-    opened = open_described(described, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
-    present = opened.manifest.sections
-    suitability.check_selection(method, opened.dataset.forget_classes, present, options.manifest)
+    opened = open_manifest(manifest, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
+    suitability.check_selection(method, opened.dataset.forget_classes, manifest.sections, options.manifest)
     if constant := constant_network(opened):
         console.warn(constant)
-    copies, unverified = find_copies(opened), check_references(options.references, opened)
+    plan = Plan(
+        method,
+        settings,
+        metrics=choose_metrics(manifest, bool(options.references)),
+        gates=manifest.gates,
+        copies=find_copies(opened),
+        unverified=check_references(options.references, opened),
+    )
     console.say(f"unlearn: {method.name} on {options.checkpoint.name}; loading torch")
     method.function()  # code outside of the package that cannot be imported is refused here
     if options.dry_run:
         check_with_torch(options, opened, method)
-        return plan(opened, method, settings, copies.in_retain)
-    return carry_out(options, opened, method, settings, copies, unverified)
+        return plan_unlearning(opened, method, settings, plan.copies.in_retain)
+    return carry_out(options, opened, plan)
 
 
-def check_manifest(options: UnlearnOptions, method: Plugin, described: Manifest) -> None:
+def check_manifest(options: UnlearnOptions, method: Plugin, manifest: Manifest) -> None:
     """Refuse, before any data is read, a manifest that lacks what the method needs."""
-    if described.forget is None:
+    if manifest.forget is None:
         raise UserError(f"{options.manifest}: has no 'forget' section; say there what must be forgotten")
-    suitability.check(method, described.sections, described.task, options.manifest)
+    suitability.check(method, manifest.sections, manifest.task, options.manifest)
     if options.noise and "noise" not in method.optional:
         raise UserError(f"--noise: {method.name} takes no noise; leave it out")
     if options.noise:
@@ -103,21 +121,14 @@ def check_manifest(options: UnlearnOptions, method: Plugin, described: Manifest)
         )
 
 
-def carry_out(
-    options: UnlearnOptions,
-    opened: RunInputs,
-    method: Plugin,
-    settings: BaseModel,
-    copies: Copies,
-    unverified: list[str],
-) -> Result:
+def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
     from unlearn_cli.evaluation import measuring, session
     from unlearn_cli.evaluation.pictures import take_picture
     from unlearn_cli.reporting import composing, writing
     from unlearn_cli.runtime.output import output_folder
 
-    names = choose_metrics(opened, bool(options.references))
+    method, settings = plan.method, plan.settings
     started = composing.format_now()
     weights, *others = load_all_checkpoints(options, opened)
     noise = regular_files.sha256(options.noise) if options.noise else None
@@ -142,7 +153,7 @@ def carry_out(
             "settings": settings_digest(settings),
             "seed": str(current.run.seed),
             "version": VERSION,
-            **({} if targets.is_unknown(opened, weights.metadata) else targets.as_lineage(opened.manifest.task, scale)),
+            **({} if targets.is_unknown(opened, weights.metadata) else targets.as_lineage(opened.dataset.task, scale)),
         }
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
@@ -152,7 +163,7 @@ def carry_out(
             "subject": checkpoint.load(path),
             **{reference_role(number): other for number, other in enumerate(others)},
         }
-        measurements = measuring.measure_checkpoints(current, roles, before, names) if evaluated else {}
+        measurements = measuring.measure_checkpoints(current, roles, before, plan.metrics) if evaluated else {}
         document = composing.compose_report(
             current,
             "unlearn",
@@ -166,9 +177,14 @@ def carry_out(
             subject=composing.describe_checkpoint(roles["subject"], "subject"),
             original=composing.describe_checkpoint(weights, "original"),
             references=composing.describe_references(others),
-            caveats=[*composing.list_caveats(opened, bool(others), copies), *unverified, *CAVEATS, *current.run.notes],
+            caveats=[
+                *composing.list_caveats(opened, bool(others), plan.copies),
+                *plan.unverified,
+                *CAVEATS,
+                *current.run.notes,
+            ],
         )
-        composing.add_gates(document, opened.manifest.gates, force=opened.common.force)
+        composing.add_gates(document, plan.gates, force=opened.common.force)
         writing.write_report(document, folder, take_picture(current, "noise"), pages=opened.common.pages)
     forget_state(partial)
     for table in filter(None, (tables.metrics_table(document), tables.gates_table(document))):
@@ -186,7 +202,7 @@ def check_with_torch(options: UnlearnOptions, opened: RunInputs, method: Plugin)
     with session.start(opened, target=scale) as current:
         load_original(current, options, method, weights)
         if options.noise:
-            check_noise(options.noise, tuple(opened.manifest.input.shape), opened.dataset.forget_classes)
+            check_noise(options.noise, tuple(opened.network.input.shape), opened.dataset.forget_classes)
 
 
 def load_all_checkpoints(options: UnlearnOptions, opened: RunInputs) -> "list[Checkpoint]":
@@ -249,9 +265,9 @@ CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to tell the forgotten 
 NETWORKS = ("model", "original", "fresh", "incompetent_teacher")
 
 
-def choose_metrics(opened: RunInputs, with_references: bool) -> list[str]:
+def choose_metrics(manifest: Manifest, with_references: bool) -> list[str]:
     """Return the metrics that the inputs suffice for: those of the task, and those of the gates."""
-    task, given = opened.manifest.task, {"original", *(["reference"] if with_references else [])}
-    judged = [parse_gate(condition, task).metric for condition in opened.manifest.gates]
+    task, given = manifest.task, {"original", *(["reference"] if with_references else [])}
+    judged = [parse_gate(condition, task).metric for condition in manifest.gates]
     names = list(dict.fromkeys([*discovery.default_metrics(task), *judged]))
-    return select_computable(names, opened.manifest.sections | given, ())
+    return select_computable(names, manifest.sections | given, ())

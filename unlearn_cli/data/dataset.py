@@ -24,7 +24,7 @@ from unlearn_cli.data.transforms import pipeline
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.data_sections import DataSections
 from unlearn_cli.schema.forget import Forget
-from unlearn_cli.schema.literals import Half
+from unlearn_cli.schema.literals import Half, Task
 from unlearn_cli.schema.sources import ImageSection, Section, Source
 from unlearn_cli.schema.transform_steps import Step
 from unlearn_cli.storage.remote import locate
@@ -90,12 +90,12 @@ class Split:
 class Dataset:
     """All splits that a manifest gives, and the facts of it that networks and methods need."""
 
-    task: str
+    task: Task
     classes: list[str] | None
     num_outputs: int
     splits: dict[str, Split]
     forget_classes: list[int] | None  # numbers, when the selection is exactly whole classes
-    unresolved: int = 0  # ids of the manifest's `forgotten` that no record of train has
+    unresolved: int | None = None  # ids of the manifest's `forgotten` that no record of train has; None: it has none
     notices: tuple[Notice, ...] = ()  # what train and test leave out or change
     images_decoded: int | None = None  # to see that they can be; None if this was not asked for, or there are none
 

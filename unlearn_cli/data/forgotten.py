@@ -19,7 +19,7 @@ class TrainDivision:
 
     remaining: Records
     forgotten: Records | None
-    unresolved: int = 0  # ids that no record has any more
+    unresolved: int | None = None  # ids that no record has any more; None: no ids are listed
 
 
 def divide(train: Records, forgotten: Forgotten | None, forget: Forget | None, folder: Path) -> TrainDivision:

@@ -58,7 +58,7 @@ def class_matched_holdout(opened: RunInputs) -> Holdout:
     if not (candidates & unseen).any():
         but = " but copies of those of train" if dropped else ""
         return _empty(dropped, f"data.test has no records like the forgotten ones{but} to compare with")
-    if opened.manifest.task == "regression":
+    if opened.dataset.task == "regression":
         return Holdout(np.flatnonzero(candidates & unseen), dropped, notes)
     lacking, share = _lacking(opened, unseen)
     if lacking and share > UNMATCHED:
@@ -85,7 +85,7 @@ def _trained_on(opened: RunInputs) -> np.ndarray:
 def _candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the mask of test: records like those to forget, if the manifest tells them apart; and what they lack."""
     dataset, test = opened.dataset, opened.dataset.split("test")
-    if opened.manifest.task == "classification":
+    if opened.dataset.task == "classification":
         return np.isin(test.labels, dataset.split("forget").labels), ()
     if "test_forget" not in dataset.splits:
         return np.ones(len(test), dtype=bool), ()
@@ -131,7 +131,7 @@ def same_group(opened: RunInputs) -> np.ndarray | None:
 
     Test need not have the column that groups are named by.
     """
-    forget, test = opened.manifest.forget, opened.dataset.split("test")
+    forget, test = opened.forget, opened.dataset.split("test")
     if forget is None or not (forget.where or forget.groups):
         return None
     mask = np.zeros(len(test), dtype=bool)

@@ -46,7 +46,7 @@ def check_references(references: tuple[Path, ...], opened: RunInputs) -> list[st
     if "forget" not in opened.dataset.splits:
         return []
     train, retain = (content_digest(opened.dataset.split(name)) for name in ("train", "retain"))
-    manifest_keys = ((opened.manifest.digest, None), (None, opened.manifest.digest_with_forget))
+    manifest_keys = ((opened.digests.content, None), (None, opened.digests.with_forget))
     unknown = 0
     for path in references:
         metadata = read_header(path).metadata
@@ -77,5 +77,5 @@ def _verified(lineage: dict[str, str], retain: str, opened: RunInputs) -> bool:
         return from_scratch and lineage["trained_on"] == retain
     selection = selection_digest(opened)
     on_retain = lineage.get("method") == "retrain" or lineage.get("split") == "retain"
-    same = (lineage.get("manifest_digest"), lineage.get("selection_digest")) == (opened.manifest.digest, selection)
+    same = (lineage.get("manifest_digest"), lineage.get("selection_digest")) == (opened.digests.content, selection)
     return from_scratch and on_retain and selection is not None and same

@@ -91,7 +91,7 @@ def measure_network(session: Session, model: nn.Module, label: str) -> Measured:
     """Run a network in memory over all splits, and compute the metrics of its task that need only its outputs."""
     checkpoints = CheckpointOutputs(session, {})
     checkpoints.remember("subject", predict_splits(session, model, label))
-    defaults = load_metrics(discovery.default_metrics(session.manifest.task))
+    defaults = load_metrics(discovery.default_metrics(session.task))
     with session.run.measure_time("evaluate"):
         chosen = [(metric, settings) for metric, settings in defaults if metric.needs == ("outputs",)]
         return measure_role(checkpoints, chosen, "subject")

@@ -48,7 +48,7 @@ def detect(checkpoints: CheckpointOutputs) -> OverForgetting | None:
         few = f"the selection half of test has {len(positions)} never-seen records like the forgotten ones"
         return undecided(dataset.task, f"{few}; {MIN_NEVER_SEEN} are needed")
     unseen = checkpoints.outputs("original")["test"].take(checkpoints.locate_in_test(positions))
-    selection = opened.manifest.forget
+    selection = opened.forget
     named = selection is not None and bool(selection.where or selection.groups)
     return compare(forget, [unseen], kind, unlike_others=named)
 
@@ -66,6 +66,6 @@ def never_seen(opened: RunInputs) -> tuple[np.ndarray, Kind]:
     group = same_group(opened)
     if group is not None and (group & allowed).sum() >= MIN_NEVER_SEEN:
         return np.flatnonzero(group & allowed), "group"
-    if opened.manifest.task == "regression":
+    if opened.dataset.task == "regression":
         return np.flatnonzero(allowed), "test"
     return class_matched(opened, allowed), "classes"

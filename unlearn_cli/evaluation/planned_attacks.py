@@ -115,7 +115,7 @@ def applicable(
     skipped: list[Skipped] = []
     for planned in wanted:
         reason = _obstacle(planned.attack, opened, present)
-        if reason is None and opened.manifest.task == "regression" and _reads_classes(planned):
+        if reason is None and opened.dataset.task == "regression" and _reads_classes(planned):
             reason = "it is for classification"
         if reason is None and no_holdout and any("holdout" in name for name in planned.attack.needs):
             reason = no_holdout
@@ -136,7 +136,7 @@ def _reads_classes(planned: PlannedAttack) -> bool:
 
 
 def _obstacle(attack: Plugin, opened: RunInputs, present: set[str]) -> str | None:
-    if attack.task not in (None, opened.manifest.task):
+    if attack.task not in (None, opened.dataset.task):
         return f"it is for {attack.task}"
     if attack.whole_classes and opened.dataset.forget_classes is None:
         return "it is for the forgetting of whole classes"

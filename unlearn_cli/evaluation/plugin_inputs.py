@@ -57,7 +57,7 @@ class MeasuringContext:
 FACTS: dict[str, Callable[[Session], Any]] = {
     "forget_classes": lambda session: session.opened.dataset.forget_classes,
     "num_classes": lambda session: session.opened.dataset.num_outputs,
-    "input_shape": lambda session: tuple(session.manifest.input.shape),
+    "input_shape": lambda session: tuple(session.sections.input.shape),
     "task_loss": lambda session: session.task_loss(),
     "random": lambda session: session.run.random,
     "seed": lambda session: session.run.seed,
@@ -165,7 +165,7 @@ def read_noise(context: MethodContext) -> Noise | None:
     if context.noise is None:
         return None
     session = context.session
-    return check_noise(context.noise, tuple(session.manifest.input.shape), session.opened.dataset.forget_classes)
+    return check_noise(context.noise, tuple(session.sections.input.shape), session.opened.dataset.forget_classes)
 
 
 def check_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -> Noise:

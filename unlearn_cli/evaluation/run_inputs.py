@@ -1,132 +1,39 @@
-"""What can be opened and checked before torch is imported: manifest, data, checkpoint headers, settings, the output."""
+"""The inputs of a run, and what follows from them before torch is imported: copies of records, keys, digests."""
 
 import contextlib
 import hmac
 import json
-import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
 
 from unlearn_cli import console
-from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.console import pluralize
 from unlearn_cli.data import selection
-from unlearn_cli.data.dataset import Dataset, Split, open_dataset, take_half
+from unlearn_cli.data.dataset import Dataset, Split
 from unlearn_cli.data.digests import CHUNK
-from unlearn_cli.data.notices import format_notices
-from unlearn_cli.errors import UserError
-from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions
-from unlearn_cli.schema.manifest import Data, Manifest, Target
-from unlearn_cli.storage import atomic_files
+from unlearn_cli.schema.forget import Forget
+from unlearn_cli.schema.manifest import ManifestDigests
+from unlearn_cli.schema.network_sections import NetworkSections
 from unlearn_cli.storage.version import VERSION
 
 
 @dataclass(frozen=True)
 class RunInputs:
-    """A manifest with its data, and the options of the command."""
+    """What a command works on: the sections of the manifest that are used, the data, and the command's options."""
 
-    path: Path
-    manifest: Manifest
+    path: Path  # of the manifest, for messages
+    network: NetworkSections
+    forget: Forget | None
+    digests: ManifestDigests
     dataset: Dataset
     common: RunOptions
-
-    @property
-    def target(self) -> Target | None:
-        """The manifest's target, or None where it leaves it to the data or the checkpoint."""
-        return self.manifest.target if "target" in self.manifest.model_fields_set else None
-
-
-def open_inputs(
-    path: Path,
-    common: RunOptions,
-    checkpoints: Sequence[Path | None] = (),
-    out: Path | None = None,
-    *,
-    decode: bool = False,
-) -> RunInputs:
-    """Read the manifest, check output and checkpoint headers, open the data; with `decode`, decode all images.
-
-    Raises:
-        UserError: something is wrong with one of them.
-    """
-    return open_described(read_manifest(path, common.manifest_folder), path, common, checkpoints, out, decode=decode)
-
-
-def open_described(
-    described: Manifest,
-    path: Path,
-    common: RunOptions,
-    checkpoints: Sequence[Path | None] = (),
-    out: Path | None = None,
-    *,
-    decode: bool = False,
-) -> RunInputs:
-    """Do the same for a manifest that has been read: one that comes from a pipe can be read only once.
-
-    Raises:
-        UserError: as `open_inputs`.
-    """
-    check_places(described, path, common, checkpoints, out)
-    return open_data(described, path, common, decode=decode)
-
-
-def open_data(described: Manifest, path: Path, common: RunOptions, *, decode: bool = False) -> RunInputs:
-    """Open the data and warn of what is left out or changed; messages name the manifest.
-
-    Raises:
-        UserError: as `open_dataset`.
-    """
-    try:
-        dataset = open_dataset(described.data_sections, forget_duplicates=common.forget_duplicates, decode=decode)
-        dataset = take_half(dataset, common.half)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    for line in format_notices(dataset.notices):
-        console.warn(line)
-    return RunInputs(path, described, dataset, common)
-
-
-def check_places(
-    described: Manifest,
-    path: Path,
-    common: RunOptions,
-    checkpoints: Sequence[Path | None],
-    out: Path | None,
-    kind: Literal["folder", "file"] = "folder",
-) -> None:
-    """Check the output, the checkpoints' headers, the device's name, and that code of the user's own is allowed."""
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", common.device):
-        raise UserError(f"--device {common.device}: expected auto, cpu, cuda, cuda:N or mps")
-    architecture = described.model.architecture
-    if ":" in architecture and not common.allow_code:
-        raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
-    given = [weights for weights in checkpoints if weights]
-    if out is not None:
-        input_paths = [*given, path, *_data_paths(described.data, described.folder)]
-        inside = [input_path for input_path in input_paths if _lies_in(input_path, out)]
-        if inside:
-            raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
-        atomic_files.check_output(out, common.overwrite, kind)
-    for weights in given:  # last, for those behind a URL are fetched
-        read_header(weights)
-
-
-def _data_paths(data: Data | None, folder: Path) -> list[Path]:
-    sources = [data.train, data.test] if data else []
-    specs = [source.spec for source in sources if source and source.spec]
-    return [folder / value for spec in specs for _, value in spec if isinstance(value, Path)]
-
-
-def _lies_in(path: Path, folder: Path) -> bool:
-    return folder.resolve() in (path.resolve(), *path.resolve().parents)
 
 
 @dataclass(frozen=True)
@@ -209,7 +116,7 @@ def resume_key(opened: RunInputs, settings: BaseModel, **facts: Any) -> str:
     """
     common = opened.common
     decides: dict[str, Any] = {
-        "manifest": opened.manifest.digest,
+        "manifest": opened.digests.content,
         "settings": settings.model_dump(mode="json"),
         "options": [
             common.device,
@@ -231,9 +138,8 @@ def resume_identity(opened: RunInputs) -> str:
     A run goes on only from the state of one with the same identity. The data counts with its content: a file of ids to
     forget may have grown since the run was interrupted.
     """
-    forget = opened.manifest.forget
     decides = {
-        "forget": forget.model_dump(mode="json") if forget else None,
+        "forget": opened.forget.model_dump(mode="json") if opened.forget else None,
         "data": [content_digest(split) for split in opened.dataset.splits.values()],
     }
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
@@ -258,7 +164,7 @@ def selection_digest(opened: RunInputs) -> str | None:
 def lineage_of(opened: RunInputs) -> dict[str, str]:
     """Return what a checkpoint's metadata says of the manifest and the selection that it was made by."""
     selection = selection_digest(opened)
-    return {"manifest_digest": opened.manifest.digest, **({"selection_digest": selection} if selection else {})}
+    return {"manifest_digest": opened.digests.content, **({"selection_digest": selection} if selection else {})}
 
 
 def partial_folder(out: Path, key: str) -> Path:

@@ -1,7 +1,7 @@
 """What several commands share: a manifest with its data, networks with weights, and what they say of each split."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,7 +28,9 @@ from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.run import Run, note
 from unlearn_cli.runtime.run import start as start_run
 from unlearn_cli.runtime.seeds import stream_generator
-from unlearn_cli.schema.manifest import Data, Manifest, Target
+from unlearn_cli.schema.data_sections import AugmentEntry
+from unlearn_cli.schema.literals import Task
+from unlearn_cli.schema.network_sections import NetworkSections, Target
 from unlearn_cli.stats.outputs import Outputs, join_groups
 
 PARTS = {"train": ("forget", "retain"), "test": ("test_forget", "test_retain")}  # disjoint parts, each predicted once
@@ -54,8 +56,13 @@ class Session:
     built: Names | None = None
 
     @property
-    def manifest(self) -> Manifest:
-        return self.opened.manifest
+    def task(self) -> Task:
+        return self.opened.dataset.task
+
+    @property
+    def sections(self) -> NetworkSections:
+        """The sections of the manifest that say how the network is built, fed and trained."""
+        return self.opened.network
 
     def fresh(self, stream: str) -> nn.Module:
         """Build the network with new random weights from a named stream, on the device."""
@@ -111,16 +118,15 @@ class Session:
 
     def build(self) -> nn.Module:
         """Build the network of the manifest; the first time, see that it takes the manifest's samples."""
-        num_outputs = self.opened.dataset.num_outputs
+        section, shape, num_outputs = self.sections.model, self.sections.input.shape, self.opened.dataset.num_outputs
         try:
-            model = build_network(self.manifest.model, self.manifest.input.shape, num_outputs)
+            model = build_network(section, shape, num_outputs)
             if self.built is None:
-                section, shape = self.manifest.model, self.manifest.input.shape
-                check_forward(model, section.architecture, shape, num_outputs, self.manifest.task)
+                check_forward(model, section.architecture, shape, num_outputs, self.task)
         except UserError as error:
             raise UserError(f"{self.opened.path}: {error}") from None
         self.built = Names([name for name, _ in model.named_parameters()], [name for name, _ in model.named_buffers()])
-        self.run.limit_threads(model, math.prod(self.manifest.input.shape))
+        self.run.limit_threads(model, math.prod(shape))
         return model
 
     @property
@@ -134,14 +140,14 @@ class Session:
     def batches(self, name: str, *, augmented: bool = False) -> Batches:
         """Return the batches of a split."""
         split = self.opened.dataset.split(name)
-        shape = tuple(self.manifest.input.shape)
+        shape = tuple(self.sections.input.shape)
         if id(split.records) not in self.stores:
             # All sources share the budget. The one that is read first, usually train, is the first to be held.
             budget = self.run.memory_budget - sum(store.num_bytes for store in self.stores.values())
             store = open_store(split.records.inputs, shape, self.run.device, budget)
             self.stores[id(split.records)] = store
         store = self.stores[id(split.records)]
-        augmentations = _augmentations(self.manifest.data) if augmented else ()
+        augmentations = _augmentations(self.sections.augment) if augmented else ()
         return Batches(
             split,
             store,
@@ -171,12 +177,12 @@ class Session:
     def predict(self, model: nn.Module, batches: Batches, into: np.ndarray | None = None) -> Outputs:
         """Return what a network says of these batches, in the labels' own unit."""
         target = self.target
-        return predict(model, batches, self.manifest.task, target.mean, target.std, into)
+        return predict(model, batches, self.task, target.mean, target.std, into)
 
     def observe(self, model: nn.Module, batches: Batches) -> tuple[Outputs, np.ndarray | None]:
         """Return what a network says of these batches, and the features that it says it by."""
         target = self.target
-        return observe(model, batches, self.manifest.task, target.mean, target.std)
+        return observe(model, batches, self.task, target.mean, target.std)
 
     def all_outputs(self, model: nn.Module) -> dict[str, Outputs]:
         """Return what a network says of every split; what it says of a part is seen in what it says of the whole."""
@@ -193,7 +199,7 @@ class Session:
     def _parts_and_whole(self, model: nn.Module, parts: tuple[str, ...], whole: str) -> dict[str, Outputs]:
         """Predict each part once, all of them into the outputs of the whole."""
         batches = [self.batches(part) for part in parts]
-        sizes, task = [part.num_samples for part in batches], self.manifest.task
+        sizes, task = [part.num_samples for part in batches], self.task
         values = room_for(sum(sizes), self.opened.dataset.num_outputs, task)
         places = np.split(values, np.cumsum(sizes)[:-1])
         part_outputs = [self.predict(model, part, into) for part, into in zip(batches, places, strict=True)]
@@ -243,7 +249,7 @@ class Session:
             UserError: as `predict`.
         """
         splits = [name for name in ("retain", "train") if name in self.opened.dataset.splits]
-        if splits and ":" in self.manifest.model.architecture:
+        if splits and ":" in self.sections.model.architecture:
             self.outputs(model, splits[0], np.arange(min(LOGITS_SAMPLE, len(self.opened.dataset.split(splits[0])))))
 
     def note_auxiliary_heads(self, model: nn.Module) -> None:
@@ -257,22 +263,18 @@ class Session:
 
     def task_loss(self) -> TaskLoss:
         """Return the loss that training minimises, on the network's own scale."""
-        return (
-            nn.functional.cross_entropy
-            if self.manifest.task == "classification"
-            else regression_loss(self.manifest.loss)
-        )
+        return nn.functional.cross_entropy if self.task == "classification" else regression_loss(self.sections.loss)
 
     def _scaling(self, split: Split) -> Scaling:
-        described = self.manifest.input
+        section = self.sections.input
         stored_as_bytes = split.records.inputs.take(split.rows[:1]).dtype == np.uint8 if len(split) else False
-        scale = described.scale or (255.0 if stored_as_bytes else 1.0)
-        per_channel = partial(_per_channel, dimensions=len(described.shape), device=self.run.device)
-        return Scaling(scale, per_channel(described.mean), per_channel(described.std))
+        scale = section.scale or (255.0 if stored_as_bytes else 1.0)
+        per_channel = partial(_per_channel, dimensions=len(section.shape), device=self.run.device)
+        return Scaling(scale, per_channel(section.mean), per_channel(section.std))
 
     def _targets(self, split: Split) -> torch.Tensor:
         labels = torch.from_numpy(split.labels)
-        if self.manifest.task == "regression":
+        if self.task == "regression":
             labels = ((labels - self.target.mean) / self.target.std).float()
         return labels.to(self.run.device)
 
@@ -292,16 +294,15 @@ def start(opened: RunInputs, partial: Path | None = None, target: Target | None 
         compiled=common.compiled,
         profiled=common.profile,
     ) as run:
-        yield Session(opened, run, target or opened.manifest.target)
+        yield Session(opened, run, target or opened.network.target or Target())
 
 
 def _on_scale(own: Target, wanted: Target, model: nn.Module, inputs: Any, outputs: torch.Tensor) -> torch.Tensor:
     return outputs * (own.std / wanted.std) + (own.mean - wanted.mean) / wanted.std
 
 
-def _augmentations(data: Data | None) -> tuple[Augmentation, ...]:
-    listed = data.augment if data else []
-    return tuple(HorizontalFlip() if item == "horizontal_flip" else RandomCrop(item.random_crop) for item in listed)
+def _augmentations(entries: Sequence[AugmentEntry]) -> tuple[Augmentation, ...]:
+    return tuple(HorizontalFlip() if entry == "horizontal_flip" else RandomCrop(entry.random_crop) for entry in entries)
 
 
 def _per_channel(value: float | list[float], dimensions: int, device: torch.device) -> torch.Tensor:

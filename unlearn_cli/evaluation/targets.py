@@ -13,7 +13,7 @@ import numpy as np
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.run_inputs import RunInputs
-from unlearn_cli.schema.manifest import Target
+from unlearn_cli.schema.network_sections import Target
 
 KEYS = ("unlearn_cli.target_mean", "unlearn_cli.target_std")  # of a checkpoint's metadata
 
@@ -32,11 +32,11 @@ def target_to_train_with(opened: RunInputs, start: Mapping[str, str] | None, pat
     Raises:
         UserError: as `target_of_checkpoint`.
     """
-    if opened.manifest.task == "classification":
+    if opened.dataset.task == "classification":
         return Target()
     if start is not None and path is not None:
         return target_of_checkpoint(opened, start, path)
-    return opened.target or target_of_labels(opened)
+    return opened.network.target or target_of_labels(opened)
 
 
 def target_of_checkpoint(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
@@ -45,8 +45,8 @@ def target_of_checkpoint(opened: RunInputs, metadata: Mapping[str, str], path: P
     Raises:
         UserError: the manifest's target contradicts the one that the checkpoint records, or that is damaged.
     """
-    own, given = own_target(opened, metadata, path), opened.target
-    if given is None or opened.manifest.task == "classification" or agree(own, given):
+    own, given = own_target(opened, metadata, path), opened.network.target
+    if given is None or opened.dataset.task == "classification" or agree(own, given):
         return own
     raise UserError(
         f"{path}: was trained with target mean {own.mean:g} and std {own.std:g}, but the manifest says mean "
@@ -60,14 +60,14 @@ def own_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Ta
     Raises:
         UserError: as `recorded_target`.
     """
-    if opened.manifest.task == "classification":
+    if opened.dataset.task == "classification":
         return Target()
-    return recorded_target(metadata, path) or opened.target or Target()
+    return recorded_target(metadata, path) or opened.network.target or Target()
 
 
 def is_unknown(opened: RunInputs, metadata: Mapping[str, str]) -> bool:
     """Say whether nothing says which scale the outputs of a regression have."""
-    return opened.manifest.task == "regression" and KEYS[0] not in metadata and opened.target is None
+    return opened.dataset.task == "regression" and KEYS[0] not in metadata and opened.network.target is None
 
 
 def recorded_target(metadata: Mapping[str, str], path: Path) -> Target | None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.literals import Task
-from unlearn_cli.schema.manifest import Model
+from unlearn_cli.schema.network_sections import Model
 
 ENDINGS = {"SoftmaxBackward0": "softmax", "SigmoidBackward0": "sigmoid", "HardsigmoidBackward0": "sigmoid"}
 VIEWS = (

@@ -8,6 +8,7 @@ from unlearn_cli.plugins import discovery
 from unlearn_cli.schema import gates, manifest
 from unlearn_cli.schema.gates import GateCondition
 from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.name_checker import NameChecker
 
 
 def read_manifest(path: Path, folder: Path | None = None) -> Manifest:
@@ -33,7 +34,7 @@ def parse_gate(text: str, task: str, own_metrics: Collection[str] = ()) -> GateC
     return condition
 
 
-class PluginNames(manifest.NameChecker):
+class PluginNames(NameChecker):
     """The names of metrics and architectures that exist."""
 
     def check_architecture(self, name: str) -> None:

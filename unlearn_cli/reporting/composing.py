@@ -96,19 +96,19 @@ def measure_peak_memory(session: Session) -> int:
 
 def describe_manifest(opened: RunInputs) -> report.Manifest:
     """Return digests, task, classes and splits of a manifest, and the checks of its splits."""
-    dataset, manifest = opened.dataset, opened.manifest
+    dataset = opened.dataset
     numbers = dataset.forget_classes
     names = [dataset.classes[number] for number in numbers] if dataset.classes and numbers else None
     return report.Manifest(
-        manifest_digest=manifest.digest,
+        manifest_digest=opened.digests.content,
         selection_digest=selection_digest(opened),
-        task=manifest.task,
-        architecture=manifest.model.architecture,
+        task=dataset.task,
+        architecture=opened.network.model.architecture,
         classes=dataset.classes,
         forget_classes=names,
         splits={name: report.Split(**split) for name, split in describe(dataset).items()},
         checks=check_splits(dataset),
-        forgotten_unresolved=dataset.unresolved if manifest.forgotten else None,
+        forgotten_unresolved=dataset.unresolved,
         notices=[report.Notice(**notice) for notice in notices_as_dicts(dataset.notices)],
     )
 

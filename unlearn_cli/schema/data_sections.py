@@ -56,6 +56,9 @@ class RandomCrop(Section):
     random_crop: PositiveInt = Field(description="pixels of zero padding on each side before the crop")
 
 
+AugmentEntry = Literal["horizontal_flip"] | RandomCrop
+
+
 class Data(Section):
     """Where the records lie."""
 
@@ -70,7 +73,7 @@ class Data(Section):
     transform: list[Step] = Field(
         default_factory=list, description="what becomes of stored samples; input.shape is the shape after it"
     )
-    augment: list[Literal["horizontal_flip"] | RandomCrop] = Field(default_factory=list)
+    augment: list[AugmentEntry] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def _check_label(table: Table, name: str, steps: list[Step]) -> None:
         )
 
 
-def check_augmentation(augmentations: Sequence[Literal["horizontal_flip"] | RandomCrop], shape: list[int]) -> None:
+def check_augmentation(augmentations: Sequence[AugmentEntry], shape: list[int]) -> None:
     """Check that samples of this shape can be augmented.
 
     Raises:

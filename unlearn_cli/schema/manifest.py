@@ -2,18 +2,12 @@
 
 import hashlib
 import json
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    Field,
-    PositiveFloat,
-    PrivateAttr,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli.console import in_one_line
@@ -21,62 +15,20 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.schema import gates
 from unlearn_cli.schema.data_sections import Data, DataSections, Input, check_augmentation, check_transforms
 from unlearn_cli.schema.forget import Forget, Forgotten
-from unlearn_cli.schema.gates import GateCondition
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.manifest_errors import read_model
+from unlearn_cli.schema.name_checker import NameChecker
+from unlearn_cli.schema.network_sections import Loss, Model, NetworkSections, Target
 from unlearn_cli.schema.sources import Section
 from unlearn_cli.schema.spelling import Name
 
 
-class NameChecker(Protocol):
-    """Checks whether what a manifest names exists; each check raises `UserError` if not."""
+@dataclass(frozen=True)
+class ManifestDigests:
+    """What the lineage of a checkpoint records of its manifest: see the properties of `Manifest`."""
 
-    def check_architecture(self, name: str) -> None: ...
-
-    def check_gate(self, condition: GateCondition, task: str) -> None: ...
-
-
-class Model(Section):
-    """Which network the checkpoint's weights belong to."""
-
-    architecture: str = Field(description="torchvision/<name>, a bundled name, or package.module:function")
-    arguments: dict[str, Any] = Field(
-        default_factory=dict, description="what the architecture's function is called with"
-    )
-    stem: Literal["cifar"] | None = Field(
-        default=None, description="torchvision ResNets: 3x3 first convolution and no pooling"
-    )
-
-    @model_validator(mode="after")
-    def check(self, info: ValidationInfo) -> Self:
-        library, slash, name = self.architecture.partition("/")
-        if slash and (library != "torchvision" or not name.isidentifier()):
-            raise ValueError(f"'{self.architecture}' is no torchvision/<name>; 'torchvision/resnet18' is one")
-        code = ":" in self.architecture
-        if code and not all(part.isidentifier() for part in self.architecture.replace(":", ".", 1).split(".")):
-            raise ValueError(f"'{self.architecture}' is no package.module:function")
-        if not slash and not code:
-            _check_architecture(self.architecture, info.context)
-        downloads = {"weights", "weights_backbone", "pretrained"} & set(self.arguments)
-        if downloads:
-            raise ValueError(f"the argument '{min(downloads)}' would download weights; the checkpoint brings its own")
-        count = self.arguments.get("num_classes", 1)
-        if type(count) is not int or count < 1:
-            raise ValueError(f"the argument 'num_classes' is {count}; expected a number of classes, 1 or more")
-        if self.stem and not (library == "torchvision" and "res" in name):
-            raise ValueError("a stem is for torchvision's ResNets alone; leave 'stem' out")
-        return self
-
-
-class Target(Section):
-    """Regression: the model's output times std plus mean is the prediction in the label's unit.
-
-    Left out, `train` takes mean and standard deviation of the labels of retain (of train, if nothing is forgotten) and
-    records them in the checkpoint; every command reads them from there.
-    """
-
-    mean: float = 0.0
-    std: PositiveFloat = 1.0
+    content: str
+    with_forget: str
 
 
 class Manifest(Section):
@@ -85,7 +37,7 @@ class Manifest(Section):
     model: Model
     input: Input
     target: Target = Field(default_factory=Target)
-    loss: Literal["mse", "l1"] = Field(default="mse", description="regression: what training minimises")
+    loss: Loss = Field(default="mse", description="regression: what training minimises")
     classes: Annotated[list[Name], Field(min_length=1)] | None = Field(
         None, description="the order of the head's outputs; default: the sorted names of train"
     )
@@ -137,6 +89,22 @@ class Manifest(Section):
             num_classes=self.model.arguments.get("num_classes"),
         )
 
+    @property
+    def network_sections(self) -> NetworkSections:
+        """The sections that building, feeding and training the network needs."""
+        return NetworkSections(
+            model=self.model,
+            input=self.input,
+            target=self.target if "target" in self.model_fields_set else None,
+            loss=self.loss,
+            augment=self.data.augment if self.data else [],
+        )
+
+    @property
+    def digests(self) -> ManifestDigests:
+        """The digests by which runs and checkpoints of the manifest are recognised."""
+        return ManifestDigests(self.digest, self.digest_with_forget)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the manifest's content without `forget`: who is named there could be found by trying names."""
@@ -150,15 +118,6 @@ class Manifest(Section):
 
 def _digest(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _check_architecture(name: str, names: NameChecker | None) -> None:
-    if names is None:
-        return
-    try:
-        names.check_architecture(name)
-    except UserError as error:
-        raise ValueError(str(error)) from None
 
 
 def _check_gate(text: str, task: Task, number: int, names: NameChecker | None) -> None:

@@ -1,0 +1,114 @@
+"""Opens what a manifest names, before torch is imported: its data, and the headers of the checkpoints given with it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from unlearn_cli import console
+from unlearn_cli.checkpoints.checkpoint_header import read_header
+from unlearn_cli.data.dataset import open_dataset, take_half
+from unlearn_cli.data.notices import format_notices
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.run_inputs import RunInputs
+from unlearn_cli.plugins.names import read_manifest
+from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.schema.data_sections import DataSections
+from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.storage import atomic_files
+
+
+def open_inputs(
+    path: Path,
+    common: RunOptions,
+    checkpoints: Sequence[Path | None] = (),
+    out: Path | None = None,
+    *,
+    decode: bool = False,
+) -> RunInputs:
+    """Read the manifest, check output and checkpoint headers, open the data; with `decode`, decode all images.
+
+    Raises:
+        UserError: something is wrong with one of them.
+    """
+    return open_manifest(read_manifest(path, common.manifest_folder), path, common, checkpoints, out, decode=decode)
+
+
+def open_manifest(
+    manifest: Manifest,
+    path: Path,
+    common: RunOptions,
+    checkpoints: Sequence[Path | None] = (),
+    out: Path | None = None,
+    *,
+    decode: bool = False,
+) -> RunInputs:
+    """Do the same for a manifest that has been read: one that comes from a pipe can be read only once.
+
+    Raises:
+        UserError: as `open_inputs`.
+    """
+    check_device_and_code(path, manifest.model.architecture, common)
+    check_files(path, manifest.data_sections, common, checkpoints, out)
+    return open_data(manifest, path, common, decode=decode)
+
+
+def open_data(manifest: Manifest, path: Path, common: RunOptions, *, decode: bool = False) -> RunInputs:
+    """Open the data and warn of what is left out or changed; messages name the manifest.
+
+    Raises:
+        UserError: as `open_dataset`.
+    """
+    try:
+        dataset = open_dataset(manifest.data_sections, forget_duplicates=common.forget_duplicates, decode=decode)
+        dataset = take_half(dataset, common.half)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    for line in format_notices(dataset.notices):
+        console.warn(line)
+    return RunInputs(path, manifest.network_sections, manifest.forget, manifest.digests, dataset, common)
+
+
+def check_device_and_code(path: Path, architecture: str, common: RunOptions) -> None:
+    """Check the device's name, and that code of the user's own is allowed where the manifest names some.
+
+    Raises:
+        UserError: says what to write instead.
+    """
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", common.device):
+        raise UserError(f"--device {common.device}: expected auto, cpu, cuda, cuda:N or mps")
+    if ":" in architecture and not common.allow_code:
+        raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
+
+
+def check_files(
+    path: Path,
+    sections: DataSections,
+    common: RunOptions,
+    checkpoints: Sequence[Path | None],
+    out: Path | None,
+    kind: Literal["folder", "file"] = "folder",
+) -> None:
+    """Check the output, which must not replace an input, and the checkpoints' headers.
+
+    Raises:
+        UserError: says which file is wrong.
+    """
+    given = [weights for weights in checkpoints if weights]
+    if out is not None:
+        inside = [file for file in (*given, path, *_data_paths(sections)) if _lies_in(file, out)]
+        if inside:
+            raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
+        atomic_files.check_output(out, common.overwrite, kind)
+    for weights in given:  # last, for those behind a URL are fetched
+        read_header(weights)
+
+
+def _data_paths(sections: DataSections) -> Iterator[Path]:
+    sources = [sections.data.train, sections.data.test] if sections.data else []
+    specs = [source.spec for source in sources if source and source.spec]
+    return (sections.folder / value for spec in specs for _, value in spec if isinstance(value, Path))
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return folder.resolve() in (path.resolve(), *path.resolve().parents)

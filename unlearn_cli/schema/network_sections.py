@@ -1,0 +1,77 @@
+"""The sections of the manifest that say how the network is built, fed and trained: `model`, `target`, `loss`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from pydantic import Field, PositiveFloat, ValidationInfo, model_validator
+
+from unlearn_cli.errors import UserError
+from unlearn_cli.schema.data_sections import AugmentEntry, Input
+from unlearn_cli.schema.name_checker import NameChecker
+from unlearn_cli.schema.sources import Section
+
+Loss = Literal["mse", "l1"]
+
+
+class Model(Section):
+    """Which network the checkpoint's weights belong to."""
+
+    architecture: str = Field(description="torchvision/<name>, a bundled name, or package.module:function")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="what the architecture's function is called with"
+    )
+    stem: Literal["cifar"] | None = Field(
+        default=None, description="torchvision ResNets: 3x3 first convolution and no pooling"
+    )
+
+    @model_validator(mode="after")
+    def check(self, info: ValidationInfo) -> Self:
+        library, slash, name = self.architecture.partition("/")
+        if slash and (library != "torchvision" or not name.isidentifier()):
+            raise ValueError(f"'{self.architecture}' is no torchvision/<name>; 'torchvision/resnet18' is one")
+        code = ":" in self.architecture
+        if code and not all(part.isidentifier() for part in self.architecture.replace(":", ".", 1).split(".")):
+            raise ValueError(f"'{self.architecture}' is no package.module:function")
+        if not slash and not code:
+            _check_architecture(self.architecture, info.context)
+        downloads = {"weights", "weights_backbone", "pretrained"} & set(self.arguments)
+        if downloads:
+            raise ValueError(f"the argument '{min(downloads)}' would download weights; the checkpoint brings its own")
+        count = self.arguments.get("num_classes", 1)
+        if type(count) is not int or count < 1:
+            raise ValueError(f"the argument 'num_classes' is {count}; expected a number of classes, 1 or more")
+        if self.stem and not (library == "torchvision" and "res" in name):
+            raise ValueError("a stem is for torchvision's ResNets alone; leave 'stem' out")
+        return self
+
+
+class Target(Section):
+    """Regression: the model's output times std plus mean is the prediction in the label's unit.
+
+    Left out, `train` takes mean and standard deviation of the labels of retain (of train, if nothing is forgotten) and
+    records them in the checkpoint; every command reads them from there.
+    """
+
+    mean: float = 0.0
+    std: PositiveFloat = 1.0
+
+
+@dataclass(frozen=True)
+class NetworkSections:
+    """What building, feeding and training a network needs from a manifest."""
+
+    model: Model
+    input: Input
+    target: Target | None  # None where the manifest leaves it to the data or the checkpoint
+    loss: Loss
+    augment: Sequence[AugmentEntry]
+
+
+def _check_architecture(name: str, names: NameChecker | None) -> None:
+    if names is None:
+        return
+    try:
+        names.check_architecture(name)
+    except UserError as error:
+        raise ValueError(str(error)) from None
