@@ -9,7 +9,8 @@ import pytest
 
 from unlearn_cli.data.tables import csv_layout
 from unlearn_cli.data.tables.csv_layout import inspect_csv
-from unlearn_cli.data.tables.table_file import UNENDED, TableFile, connect
+from unlearn_cli.data.tables.locked_connection import connect
+from unlearn_cli.data.tables.table_file import UNENDED, TableFile
 from unlearn_cli.errors import UserError
 
 QUOTED = ["a", "b", '"', " ", ",", "\n", "é", "7", "\t", "\r\n"]

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 from tests.tiny import invoke
 from unlearn_cli.batch.resolve.source_connection import open_table
 from unlearn_cli.data.dataset import Dataset, open_dataset
-from unlearn_cli.data.images import image_files
+from unlearn_cli.data.images import pillow_images
 from unlearn_cli.data.images.image_check import scan_images
 from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.records import StoredInput
@@ -95,7 +95,7 @@ def train_folder(path: Path) -> Path:
     ("x.gif", "GIF"), ("x.pgm", "PPM"), ("x.ppm", "PPM"), ("x.png", "JPEG"), ("x.jp2", "JPEG2000"), ("x.avif", "AVIF"),
 ])  # fmt: skip
 def test_the_content_decides_whether_a_file_is_an_image(name: str, format: str, tmp_path: Path) -> None:
-    if format not in image_files.list_formats() or (format == "AVIF" and not features.check("avif")):
+    if format not in pillow_images.list_formats() or (format == "AVIF" and not features.check("avif")):
         pytest.skip("this Pillow does not read it")
     (tmp_path / "a").mkdir()
     grey().save(tmp_path / "a" / name, format)
@@ -117,10 +117,10 @@ def test_an_eps_file_that_is_called_png_starts_no_program(tmp_path: Path, monkey
 
 
 def test_only_one_module_opens_images() -> None:
-    package = Path(image_files.__file__).parents[2]
+    package = Path(pillow_images.__file__).parents[2]
     opening = [path.name for path in package.rglob("*.py") if "Image.open(" in path.read_text(encoding="utf-8")]
-    assert opening == ["image_files.py"]
-    assert not {"EPS", "FPX", "MIC", "WMF", "PDF", "ICO", "PSD"} & set(image_files.list_formats())
+    assert opening == ["pillow_images.py"]
+    assert not {"EPS", "FPX", "MIC", "WMF", "PDF", "ICO", "PSD"} & set(pillow_images.list_formats())
 
 
 # What is left out.
@@ -600,7 +600,7 @@ def test_unreadable_is_for_images() -> None:
 def test_damaged_images_of_every_format_are_refused_and_nothing_else(tmp_path: Path) -> None:
     """Bytes are changed at random: what comes back is an image or an error of ours."""
     random = np.random.default_rng(7)
-    for format in image_files.list_formats():
+    for format in pillow_images.list_formats():
         if format in ("DIB", "AVIF") and not features.check("avif"):
             continue
         stored = BytesIO()

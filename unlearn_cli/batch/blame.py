@@ -50,6 +50,7 @@ def _check(batch: Batch, run: RunState, control: Path) -> None:
     """
     from unlearn_cli.checkpoints import checkpoint
     from unlearn_cli.evaluation import session
+    from unlearn_cli.evaluation.fit_checks import check_fits
 
     before = batch.version(run.before["version"])
     console.say(f"{run.id}: refused; the same is tried with other records", run=run.id)
@@ -60,6 +61,6 @@ def _check(batch: Batch, run: RunState, control: Path) -> None:
             continue
     with session.start(open_inputs(control, batch.setup.common(), [before])) as current:
         weights = checkpoint.load(before)
-        current.check_fits(current.load(weights), weights, before, "train")
+        check_fits(current, current.load(weights), weights, before, "train")
     if batch.setup.deletion.attack.tier:
         attack.run(attack_of(batch, run, 0, before, control, dry_run=True), batch.setup.common("verdict"))

@@ -4,61 +4,35 @@
 """
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from unlearn_cli import console
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.commands import attack as attack_command
 from unlearn_cli.commands import evaluate as evaluate_command
 from unlearn_cli.commands import noise as noise_command
 from unlearn_cli.commands import train as train_command
 from unlearn_cli.commands import unlearn as unlearn_command
+from unlearn_cli.commands.api_workspace import ManifestSource, Model, Options, Workspace
 from unlearn_cli.commands.attack import AttackOptions
 from unlearn_cli.commands.evaluate import EvaluateOptions
 from unlearn_cli.commands.noise import NoiseOptions
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.train import TrainOptions
 from unlearn_cli.commands.unlearn import UnlearnOptions
-from unlearn_cli.errors import CliError, UserError, did_you_mean
-from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.errors import UserError
+from unlearn_cli.plugins.run_options import SettingSources
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.schema.literals import Half
 from unlearn_cli.storage import regular_files
 
-Model = str | Path | nn.Module | Mapping[str, Tensor]
-"""A checkpoint: its path, a network, or a state dict. The manifest says which architecture the weights belong to."""
-ManifestSource = str | Path | Mapping[str, Any]
-"""A manifest: its path, or its content; relative paths in a mapping start from the working folder."""
 Settings = str | Path | Mapping[str, Any]
 """Settings of a plug-in: the path of a YAML file, or a mapping."""
-
-
-class Options(TypedDict, total=False):
-    """The keyword arguments that all functions share: the fields of `RunOptions`, as on the command line."""
-
-    half: Half
-    force: bool
-    forget_duplicates: bool
-    device: str
-    precision: str
-    seed: int
-    batch_size: int
-    memory_budget: int
-    allow_code: bool
-    compiled: bool
-    profile: bool
-    overwrite: bool
-    pages: bool
-    verbose: bool
 
 
 @dataclass(frozen=True)
@@ -110,7 +84,7 @@ def unlearn(
         UserError: bad input; the message says where, what is wrong, and what to do.
         CliError: any other end that the command line has an exit code for.
     """
-    with _Workspace(options) as workspace:
+    with Workspace(options) as workspace:
         folder = workspace.output(out)
         command = UnlearnOptions(
             workspace.checkpoint(model),
@@ -141,7 +115,7 @@ def train(
     """
     if split not in ("train", "retain"):
         raise UserError(f"split '{split}': expected 'train' or 'retain'")
-    with _Workspace(options) as workspace:
+    with Workspace(options) as workspace:
         folder = workspace.output(out)
         first = workspace.checkpoint(start) if start is not None else None
         command = TrainOptions(workspace.manifest(manifest), folder, split, first, _sources(settings))
@@ -165,7 +139,7 @@ def evaluate(
     Raises:
         UserError, CliError: as `unlearn`.
     """
-    with _Workspace(options) as workspace:
+    with Workspace(options) as workspace:
         command = EvaluateOptions(
             workspace.checkpoint(model),
             workspace.manifest(manifest),
@@ -201,7 +175,7 @@ def attack(
         UserError, CliError: as `unlearn`.
     """
     half: Options = {"half": "verdict"}
-    with _Workspace({**half, **options}) as workspace:
+    with Workspace({**half, **options}) as workspace:
         command = AttackOptions(
             workspace.checkpoint(model),
             workspace.manifest(manifest),
@@ -231,7 +205,7 @@ def noise(
     Raises:
         UserError, CliError: as `unlearn`.
     """
-    with _Workspace(options) as workspace:
+    with Workspace(options) as workspace:
         path = _path(out) or workspace.folder / "noise.safetensors"
         command = NoiseOptions(
             workspace.checkpoint(model), workspace.manifest(manifest), path, tuple(classes), _sources(settings)
@@ -254,73 +228,6 @@ def read_report(path: str | Path) -> Report:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{file}: is not a report of this version: {field}: {first['msg']}") from None
-
-
-class _Workspace:
-    """A temporary folder for what is in memory, and the options of the run."""
-
-    def __init__(self, options: Options) -> None:
-        self.verbose = options.get("verbose", False)
-        self.options = _run_options({name: value for name, value in options.items() if name != "verbose"})
-        self.temporary = tempfile.TemporaryDirectory(prefix="unlearn-cli-")
-        self.folder = Path(self.temporary.name)
-        self.models = 0
-
-    def __enter__(self) -> "_Workspace":
-        self.console = _speaking(self.verbose)
-        self.console.__enter__()
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        self.console.__exit__(kind, error, traceback)
-        self.temporary.cleanup()
-        if isinstance(error, CliError) and error.args and str(self.folder) in str(error.args[0]):
-            error.args = (str(error.args[0]).replace(f"{self.folder}/", ""), *error.args[1:])
-
-    def checkpoint(self, model: Model) -> Path:
-        """Return the path of a checkpoint; weights in memory are written to a file."""
-        if isinstance(model, (str, Path)):
-            return Path(model)
-        weights = model.state_dict() if isinstance(model, nn.Module) else model
-        self.models += 1
-        folder = self.folder / f"model-{self.models}"
-        folder.mkdir()
-        return checkpoint.save(folder, {name: tensor.detach().cpu() for name, tensor in weights.items()}, {})
-
-    def manifest(self, manifest: ManifestSource) -> Path:
-        """Return the path of a manifest; a mapping is written to a file, as JSON, which is YAML."""
-        if isinstance(manifest, (str, Path)):
-            return Path(manifest)
-        path = self.folder / "manifest.yaml"
-        path.write_text(json.dumps(manifest, indent=1, default=str, ensure_ascii=False), encoding="utf-8")
-        self.options = self.options.model_copy(update={"manifest_folder": Path()})
-        return path
-
-    def output(self, out: str | Path | None) -> Path:
-        return self.folder / "out" if out is None else Path(out)
-
-
-def _run_options(options: Mapping[str, Any]) -> RunOptions:
-    unknown = sorted(options.keys() - RunOptions.model_fields.keys())
-    if unknown:
-        raise UserError(f"unknown argument '{unknown[0]}'; {did_you_mean(unknown[0], RunOptions.model_fields)}")
-    try:
-        return RunOptions(**options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].replace("Input should be", "expected")
-        raise UserError(f"{first['loc'][0]}={first['input']!r}: {message}") from None
-
-
-@contextmanager
-def _speaking(verbose: bool) -> Iterator[None]:
-    """Print notes and warnings only if asked; they are in the report, too."""
-    before = console.settings.speaks
-    console.settings.speaks = verbose
-    try:
-        yield
-    finally:
-        console.settings.speaks = before
 
 
 def _sources(settings: Settings | None) -> SettingSources:

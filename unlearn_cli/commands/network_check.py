@@ -11,6 +11,7 @@ from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import session
+from unlearn_cli.evaluation.fit_checks import check_fits
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.targets import target_of_checkpoint
@@ -60,11 +61,11 @@ def start_checked(opened: RunInputs, checkpoints: Mapping[str, Checkpoint]) -> I
     That is the original on train. Without an original it is the subject, which may have forgotten, on retain.
 
     Raises:
-        UserError: as `target_of_checkpoint` and `Session.check_fits`.
+        UserError: as `target_of_checkpoint` and `check_fits`.
     """
     subject = checkpoints["subject"]
     weights, split = (checkpoints["original"], "train") if "original" in checkpoints else (subject, "retain")
     scale = target_of_checkpoint(opened, subject.metadata, subject.path)
     with session.start(opened, target=scale) as current:
-        current.check_fits(current.load(weights), weights, weights.path, split)
+        check_fits(current, current.load(weights), weights, weights.path, split)
         yield current

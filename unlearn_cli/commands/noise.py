@@ -59,6 +59,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     console.say(f"noise: {options.checkpoint.name}; loading torch")
     from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds, after other checks
     from unlearn_cli.evaluation import session
+    from unlearn_cli.evaluation.fit_checks import check_logits
     from unlearn_cli.evaluation.pictures import take_picture
     from unlearn_cli.learning.noise import save_noise
     from unlearn_cli.reporting.writing import draw_samples
@@ -66,7 +67,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     weights = load_checkpoints(opened, {"original": options.checkpoint})["original"]
     with session.start(opened) as current, current.run.autocast():
         original = current.load(weights)
-        current.check_logits(original)
+        check_logits(current, original)
         if options.dry_run:
             return plan_noise(classes, opened, settings)
         inputs = {

@@ -154,10 +154,11 @@ def check_with_torch(opened: RunInputs) -> None:
     """Make the checks of a run that need torch: of the network and the device."""
     from unlearn_cli.commands.network_check import check_network
     from unlearn_cli.evaluation import session
+    from unlearn_cli.evaluation.fit_checks import check_logits
 
     check_network(opened)
     with session.start(opened) as current:
-        current.check_logits(current.fresh("fresh"))
+        check_logits(current, current.fresh("fresh"))
 
 
 def carry_out(game: Game, folder: Path, plan: dict[str, Any], missing: list[int]) -> None:

@@ -13,6 +13,7 @@ from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.commands.shadow_game import Game
 from unlearn_cli.data.dataset import Split
+from unlearn_cli.evaluation.fit_checks import check_logits
 from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session, start
@@ -60,7 +61,7 @@ def retrain(game: Game, retained_members: np.ndarray, number: int) -> dict[str, 
 
 def fit(game: Game, current: Session, split: str) -> nn.Module:
     model = current.fresh("fresh")
-    current.check_logits(model)
+    check_logits(current, model)
     inputs = {"model": model, "train": current.batches(split, augmented=True), "task_loss": current.task_loss()}
     with current.run.autocast():
         return game.recipe.call(inputs, game.training)

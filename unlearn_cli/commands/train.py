@@ -141,5 +141,7 @@ def load_start(options: TrainOptions, opened: RunInputs) -> "Checkpoint | None":
 def build_network(current: "Session", weights: "Checkpoint | None") -> "nn.Module":
     """Build the network to train: with the weights of a checkpoint, or with new ones."""
     model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
-    current.check_logits(model)
+    from unlearn_cli.evaluation.fit_checks import check_logits
+
+    check_logits(current, model)
     return model

@@ -215,9 +215,11 @@ def load_all_checkpoints(options: UnlearnOptions, opened: RunInputs) -> "list[Ch
 
 def load_original(current: "Session", options: UnlearnOptions, method: Plugin, weights: "Checkpoint") -> "nn.Module":
     """Build the original, which must be better than chance on train."""
+    from unlearn_cli.evaluation.fit_checks import check_fits
+
     original = current.load(weights, whole=method.whole)
     if current.opened.dataset.splits:
-        current.check_fits(original, weights, options.checkpoint)
+        check_fits(current, original, weights, options.checkpoint)
     return original
 
 

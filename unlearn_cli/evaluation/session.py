@@ -21,13 +21,12 @@ from unlearn_cli.data.stores import Store, StreamedStore, open_store
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.predict import observe, predict, room_for
 from unlearn_cli.evaluation.run_inputs import RunInputs, resume_identity
-from unlearn_cli.evaluation.targets import agree, is_unknown, own_target
+from unlearn_cli.evaluation.targets import agree, own_target
 from unlearn_cli.learning.training import TaskLoss, regression_loss
 from unlearn_cli.models.architectures import build_network, check_forward
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.run import Run, note
 from unlearn_cli.runtime.run import start as start_run
-from unlearn_cli.runtime.seeds import stream_generator
 from unlearn_cli.schema.data_sections import AugmentEntry
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.network_sections import NetworkSections, Target
@@ -35,7 +34,6 @@ from unlearn_cli.stats.outputs import Outputs, join_groups
 
 PARTS = {"train": ("forget", "retain"), "test": ("test_forget", "test_retain")}  # disjoint parts, each predicted once
 AUXILIARY_HEADS = ("AuxLogits", "aux1", "aux2")  # torchvision's names for them
-FIT_SAMPLE, LOGITS_SAMPLE = 1000, 64  # records that tell whether model and manifest belong together
 
 
 class Names(NamedTuple):
@@ -209,48 +207,6 @@ class Session:
         )
         together = Outputs(values, labels, task, groups)
         return {**dict(zip(parts, part_outputs, strict=True)), whole: together}
-
-    def check_fits(self, model: nn.Module, weights: Checkpoint, path: Path, name: str = "train") -> None:
-        """Refuse a network that is no better than chance on what it should know: train, or retain where there is one.
-
-        With a wrong mean or class order, forgetting would look perfect.
-
-        Raises:
-            UserError: of a sample of it the network knows no more than how frequent each label is; or the outputs of a
-                regression are far from the labels, and nothing says how they are scaled.
-        """
-        splits = self.opened.dataset.splits
-        name = name if name in splits else "train"
-        self.check_logits(model)
-        if name not in splits or self.opened.common.force:
-            return
-        order = torch.randperm(len(splits[name]), generator=stream_generator(self.run.seed, "fit check"))
-        from unlearn_cli.stats.chance import (  # SciPy, 0.5 s: only where statistics are made
-            describe_ignorance,
-            describe_other_scale,
-        )
-
-        outputs = self.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))
-        if is_unknown(self.opened, weights.metadata) and (difference := describe_other_scale(outputs)):
-            raise UserError(
-                f"{path}: {difference}, of {name}; it was trained on scaled labels and does not record their mean and "
-                "std: set 'target: {mean: ..., std: ...}' in the manifest; --force goes on anyway"
-            )
-        if flaw := describe_ignorance(outputs):
-            raise UserError(
-                f"{path}: {flaw}, of {name}; manifest and checkpoint do not belong together (input.mean, input.std, "
-                "the order of channels or classes), or the network was never trained; --force goes on anyway"
-            )
-
-    def check_logits(self, model: nn.Module) -> None:
-        """Refuse a network of the user's own whose outputs are probabilities, on a few records, before it is trained.
-
-        Raises:
-            UserError: as `predict`.
-        """
-        splits = [name for name in ("retain", "train") if name in self.opened.dataset.splits]
-        if splits and ":" in self.sections.model.architecture:
-            self.outputs(model, splits[0], np.arange(min(LOGITS_SAMPLE, len(self.opened.dataset.split(splits[0])))))
 
     def note_auxiliary_heads(self, model: nn.Module) -> None:
         """Say that the heads which GoogLeNet and Inception have for training alone are not trained here."""

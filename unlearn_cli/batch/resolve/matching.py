@@ -14,7 +14,7 @@ import duckdb
 
 from unlearn_cli.batch.resolve.record_table import insert
 from unlearn_cli.console import pluralize
-from unlearn_cli.data.tables.table_file import is_out_of_resources, quote_literal
+from unlearn_cli.data.tables.locked_connection import is_out_of_resources, quote_literal
 from unlearn_cli.errors import UserError
 
 BLOCK = 64  # bytes, of SHA-256

@@ -11,7 +11,8 @@ import duckdb
 from unlearn_cli.batch.resolve.record_table import RecordTable, TableInMemory
 from unlearn_cli.batch.resolve.table_on_disk import TableOnDisk
 from unlearn_cli.data.dataset import open_records, resolve_paths
-from unlearn_cli.data.tables.table_file import TableFile, connect, is_out_of_resources
+from unlearn_cli.data.tables.locked_connection import connect, is_out_of_resources
+from unlearn_cli.data.tables.table_file import TableFile
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage.remote import locate

@@ -13,8 +13,9 @@ import numpy as np
 
 from unlearn_cli.batch.resolve.record_table import SelectionColumns, insert
 from unlearn_cli.data.selection import SHOWN, describe_frequencies
+from unlearn_cli.data.tables.column_arrays import normalise_dtype
 from unlearn_cli.data.tables.conditions import build_conjunction
-from unlearn_cli.data.tables.table_file import TableFile, normalise_dtype
+from unlearn_cli.data.tables.table_file import TableFile
 from unlearn_cli.data.transforms.windows import number_series, plan_windows, read_times
 from unlearn_cli.schema.sources import Condition, Rows, Table
 from unlearn_cli.schema.transform_steps import Window

@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 
 from unlearn_cli.data.formats.system_files import is_system_name
-from unlearn_cli.data.images.image_files import SUFFIXES, ImageFiles, holds_image
+from unlearn_cli.data.images.image_files import ImageFiles
+from unlearn_cli.data.images.pillow_images import SUFFIXES, holds_image
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.strings import pack

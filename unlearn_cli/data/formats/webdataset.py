@@ -19,7 +19,8 @@ from unlearn_cli import console
 from unlearn_cli.data.digests import digest_samples
 from unlearn_cli.data.formats.shard_index import ShardRecord, build_index, merge_indexes
 from unlearn_cli.data.formats.tar_members import TarMember, read_members
-from unlearn_cli.data.images.image_files import SUFFIXES, read_images
+from unlearn_cli.data.images.image_files import read_images
+from unlearn_cli.data.images.pillow_images import SUFFIXES
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.strings import Strings, Values

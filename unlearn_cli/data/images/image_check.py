@@ -9,14 +9,9 @@ from PIL import ExifTags, Image
 
 from unlearn_cli import console
 from unlearn_cli.data.images.image_depth import is_deep_grey
-from unlearn_cli.data.images.image_files import (
-    PILLOW_ERRORS,
-    Images,
-    UnreadableImage,
-    decode_image,
-    open_image,
-    read_images,
-)
+from unlearn_cli.data.images.image_files import Images, read_images
+from unlearn_cli.data.images.image_pixels import open_image
+from unlearn_cli.data.images.pillow_images import PILLOW_ERRORS, UnreadableImage, decode_image
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Inputs, Records, Subset, choose_records
 from unlearn_cli.data.transforms.enlarge import EnlargedInputs

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli import console
-from unlearn_cli.data.tables.table_file import UNENDED, TableFile, check_file
+from unlearn_cli.data.tables.locked_connection import check_file
+from unlearn_cli.data.tables.table_file import UNENDED, TableFile
 from unlearn_cli.errors import UserError
 
 LISTS = (".txt", ".json")

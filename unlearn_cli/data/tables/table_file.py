@@ -4,9 +4,7 @@ The connection cannot be reconfigured; names of columns are quoted, and conditio
 csv are text (see `csv_layout`), and numbers only where numbers are needed; jsonl and parquet have types of their own.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,19 @@ import duckdb
 import numpy as np
 
 from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
-from unlearn_cli.data.tables.conditions import Facts, TextColumn, TypedColumn, build_conjunction, is_number
+from unlearn_cli.data.tables.column_arrays import fill_gaps
+from unlearn_cli.data.tables.comparable_columns import Facts, TextColumn, TypedColumn, cast_text, is_number
+from unlearn_cli.data.tables.conditions import build_conjunction
 from unlearn_cli.data.tables.csv_layout import CsvLayout, inspect_csv
-from unlearn_cli.errors import ResourceError, UserError, did_you_mean
+from unlearn_cli.data.tables.locked_connection import (
+    check_file,
+    connect,
+    literal_pattern,
+    quote_literal,
+    translate_duckdb_errors,
+)
+from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.sources import Condition
-from unlearn_cli.storage.regular_files import require_regular_file
 
 READERS = {
     ".csv": "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)",
@@ -31,39 +37,6 @@ TEXT = ("VARCHAR", *DATES)  # how types begin whose cells are text; the others o
 GUESSED = ("DATE", "TIME", "UUID", "JSON")  # how types begin that DuckDB finds in the text of a jsonl
 UNENDED = "last line without a line end (where the file was cut, its last cell is cut, too)"
 CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
-
-
-def connect(
-    files: Sequence[Path], folder: Path | None = None, settings: Mapping[str, str] = {}, database: str = ":memory:"
-) -> duckdb.DuckDBPyConnection:
-    """Return a connection that reads these files, and writes below `folder` alone; nobody can change that later."""
-    connection = duckdb.connect(database)
-    connection.execute("SET enable_progress_bar = false")  # DuckDB's own would go to stdout
-    connection.execute("SET TimeZone = 'UTC'")
-    for name, value in settings.items():
-        connection.execute(f"SET {name} = {quote_literal(value)}")
-    paths = [text for path in files for text in {str(path.resolve()), literal_pattern(path)}]
-    connection.execute(f"SET allowed_paths = [{', '.join(map(quote_literal, paths))}]")
-    if folder:
-        connection.execute(f"SET allowed_directories = [{quote_literal(folder.resolve())}]")
-    connection.execute("SET enable_external_access = false")
-    connection.execute("SET lock_configuration = true")
-    return connection
-
-
-def literal_pattern(path: Path) -> str:
-    """Return the pattern that means a file of exactly this name: DuckDB takes every path for a pattern."""
-    return re.sub(r"[\[*?]", r"[\g<0>]", str(path.resolve()))
-
-
-def is_out_of_resources(error: duckdb.Error) -> bool:
-    """Recognise what DuckDB raises when memory, or the disk that it spills to, is full."""
-    return isinstance(error, duckdb.OutOfMemoryException) or "No space left on device" in str(error)
-
-
-def quote_literal(value: str | Path) -> str:
-    """Return text as SQL has it, where no parameter is allowed."""
-    return "'" + str(value).replace("'", "''") + "'"
 
 
 class TableFile:
@@ -146,24 +119,12 @@ class TableFile:
         return self.run(f"SELECT {expressions} FROM {reader or self.reader}", (*values, *self.arguments))
 
     def run(self, command: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        with self._errors():
+        with translate_duckdb_errors(self.location):
             return self.connection.execute(command, values)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Tell what DuckDB finds wrong; of a large file it may find it only while the cells are fetched."""
-        try:
-            yield
-        except duckdb.Error as error:
-            if is_out_of_resources(error):
-                raise ResourceError(
-                    f"{self.location}: memory or disk are too little to read it; free some space"
-                ) from None
-            raise UserError(f"{self.location}{_reason(str(error))}; fix the file or the condition") from None
 
     def arrays(self, expressions: str, values: Sequence[Any] = ()) -> dict[str, np.ndarray]:
         """Return the columns of a query by their names."""
-        with self._errors():
+        with translate_duckdb_errors(self.location):
             return self.query(expressions, values).fetchnumpy()
 
     # ------------------------------------------------------------ cells
@@ -212,9 +173,12 @@ class TableFile:
             UserError: a cell of a csv is not a number; or it is empty.
         """
         if self.layout:
-            names = [_cast(self.cell(column), kind) for column in columns]
+            names = [cast_text(self.cell(column), kind) for column in columns]
         else:
-            names = [f"{self.quoted(column)}{'::VARCHAR' if self._is_date(column) else ''}" for column in columns]
+            names = [
+                f"{self.quoted(column)}{'::VARCHAR' if self.types[column].startswith(DATES) else ''}"
+                for column in columns
+            ]
         arrays = self.arrays(", ".join(f"{name} AS v{i}" for i, name in enumerate(names)))
         stored = [arrays[f"v{i}"] for i in range(len(columns))]
         masked = [column for column, values in zip(columns, stored, strict=True) if np.ma.is_masked(values)]
@@ -223,10 +187,7 @@ class TableFile:
         if masked and not gaps:
             values = stored[columns.index(masked[0])]
             raise self._empty(masked[0], int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
-        return [_filled(values) for values in stored]
-
-    def _is_date(self, column: str) -> bool:
-        return self.types.get(column, "").startswith(DATES)
+        return [fill_gaps(values) for values in stored]
 
     def _refuse_text(self, columns: Sequence[str]) -> None:
         """Refuse the first cell that is not a number."""
@@ -234,8 +195,9 @@ class TableFile:
         row = self._first_row(" OR ".join(wrong))
         if row is None:
             return
-        cells = self._cells_of(row, columns, wrong)
-        column, cell = next((column, cell) for column, (cell, bad) in cells.items() if bad)
+        parts = [f"{self.cell(column)}, {bad}" for column, bad in zip(columns, wrong, strict=True)]
+        values = self.query(", ".join(parts), reader=f"{self.reader} LIMIT 1 OFFSET {row}").fetchall()[0]
+        column, cell = next((column, values[2 * i]) for i, column in enumerate(columns) if values[2 * i + 1])
         raise UserError(
             f"{self.location}:{self._line(row)}: column '{column}' holds text: '{cell[:60]}' is not a number; list the "
             "columns of numbers as 'features', fix the cell, or name what stands for an empty cell as 'missing'"
@@ -244,11 +206,6 @@ class TableFile:
     def _first_row(self, predicate: str, values: Sequence[Any] = ()) -> int | None:
         numbered = f"SELECT row_number() OVER () - 1 AS n, coalesce({predicate}, false) AS bad FROM {self.reader}"
         return self.run(f"SELECT min(n) FROM ({numbered}) WHERE bad", [*values, *self.arguments]).fetchall()[0][0]
-
-    def _cells_of(self, row: int, columns: Sequence[str], wrong: Sequence[str]) -> dict[str, tuple[str, bool]]:
-        parts = [f"{self.cell(column)}, {bad}" for column, bad in zip(columns, wrong, strict=True)]
-        values = self.query(f"{', '.join(parts)}", reader=f"{self.reader} LIMIT 1 OFFSET {row}").fetchall()[0]
-        return {column: (values[2 * i], values[2 * i + 1]) for i, column in enumerate(columns)}
 
     def text(self, column: str, *, gaps: bool = False) -> Strings:
         """Return a column as strings; numbers as the file has them, with all digits and leading zeros."""
@@ -260,16 +217,15 @@ class TableFile:
     def _fetched(self, result: duckdb.DuckDBPyConnection, column: str, gaps: bool) -> Iterator[list[str]]:
         """Yield the cells of one column some at a time: DuckDB reads on as they are fetched."""
         row = 0
-        while rows := self._next(result):
-            cells = [cell for (cell,) in rows]
+        while True:
+            with translate_duckdb_errors(self.location):
+                cells = [cell for (cell,) in result.fetchmany(CHUNK)]
+            if not cells:
+                return
             if not gaps and None in cells:
                 raise self._empty(column, row + cells.index(None))
             row += len(cells)
             yield [cell or "" for cell in cells]
-
-    def _next(self, result: duckdb.DuckDBPyConnection) -> list[Any]:
-        with self._errors():
-            return result.fetchmany(CHUNK)
 
     def _empty(self, column: str, row: int) -> UserError:
         at = f" (line {self._line(row)})" if self.layout else ""
@@ -342,50 +298,3 @@ class TableFile:
         if row is None:
             return ""
         return f" (line {self._line(row)})" if self.layout else f" (row {row})"
-
-
-def check_file(path: Path, name: str) -> None:
-    """Refuse what is no regular file, or has a name that DuckDB cannot be given.
-
-    Raises:
-        UserError: says what it is.
-    """
-    require_regular_file(path, name)
-    if not str(path.resolve()).isprintable() and any("\ud800" <= letter <= "\udfff" for letter in str(path.resolve())):
-        raise UserError(f"{name}: {str(path)!a}: the name is not UTF-8 text; rename the file or its folder")
-
-
-def _reason(text: str) -> str:
-    """Return DuckDB's message in one line, that of a csv with the number of the line."""
-    lines = text.splitlines()
-    if match := re.search(r"CSV Error on Line: (\d+)", lines[0]):
-        rest = [line for line in lines[1:] if line.strip() and not line.startswith(("Original Line", "Possible"))]
-        return f":{match[1]}: {rest[0].strip() if rest else 'the row cannot be read'}"
-    return f": {lines[0]}"
-
-
-def _cast(cell: str, kind: str) -> str:
-    """Return the SQL of text as numbers, null where it is none."""
-    if kind == "DOUBLE":
-        return f"CASE WHEN NOT contains({cell}, '_') THEN TRY_CAST({cell} AS DOUBLE) END"
-    return f"TRY_CAST({cell} AS {kind})"
-
-
-def normalise_dtype(values: np.ndarray) -> np.ndarray:
-    """Return text as unicode, whole numbers as int64, other numbers as float64; true and false as they are."""
-    if values.dtype.kind == "b":
-        return values
-    if values.dtype.kind in "OMmU":
-        return values.astype(str)
-    return values.astype(np.int64 if values.dtype.kind in "iu" else np.float64)
-
-
-def _filled(values: np.ndarray) -> np.ndarray:
-    given = ~np.ma.getmaskarray(values)
-    if given.all():
-        return normalise_dtype(np.asarray(values))
-    if values.dtype.kind in "iuf":
-        return np.where(given, np.ma.getdata(values).astype(np.float64), np.nan)
-    if values.dtype.kind == "b":
-        return np.where(given, np.where(np.ma.getdata(values), "true", "false"), "")
-    return np.where(given, np.ma.getdata(values).astype(str), "")

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.data.strings import Values, to_strings
-from unlearn_cli.data.tables.conditions import TextColumn, build_conjunction
-from unlearn_cli.data.tables.table_file import connect
+from unlearn_cli.data.tables.comparable_columns import TextColumn
+from unlearn_cli.data.tables.conditions import build_conjunction
+from unlearn_cli.data.tables.locked_connection import connect
 from unlearn_cli.schema.sources import Condition
 
 

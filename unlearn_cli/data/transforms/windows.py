@@ -11,7 +11,7 @@ from unlearn_cli.data.digests import digest_samples
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Inputs, Records, Subset, choose_records, fill_unknown_moments
 from unlearn_cli.data.strings import Values, to_strings
-from unlearn_cli.data.tables.conditions import ISO
+from unlearn_cli.data.tables.comparable_columns import ISO
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.transform_steps import Window
 

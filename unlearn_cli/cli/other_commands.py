@@ -1,0 +1,119 @@
+"""The commands about files and about what there is to choose from, and the demo: parse, one call, print. No torch."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from unlearn_cli import console
+from unlearn_cli.cli import options
+from unlearn_cli.cli.command import add_command, set_up_console
+from unlearn_cli.commands.result import Result
+from unlearn_cli.plugins.run_options import RunOptions
+
+other_app = typer.Typer()
+
+
+@add_command(other_app, run_options=("device", "seed", "overwrite"), examples=("unlearn-cli demo --out unlearn-demo",))
+def demo(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write everything into.")] = Path(
+        "unlearn-demo"
+    ),
+    *,
+    run_options: RunOptions,
+) -> Result:
+    """Run every step on real digits, in a minute."""
+    from unlearn_cli.commands import demo as command
+
+    console_options = console.settings.json, console.settings.quiet, console.settings.log_format
+
+    def execute(arguments: list[str]) -> int:
+        return context.find_root().command(arguments, standalone_mode=False) or 0
+
+    result = command.run(out, run_options, execute)
+    set_up_console(*console_options)  # the commands of the demo have set up their own
+    return result
+
+
+@add_command(
+    other_app,
+    run_options=("overwrite",),
+    examples=("unlearn-cli convert checkpoint.pth model.safetensors",),
+)
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="MODEL.pth", help="State dict that torch.save wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="MODEL.safetensors", help="Checkpoint to write.")],
+    *,
+    run_options: RunOptions,
+) -> Result:
+    """Convert a .pth state dict to safetensors; runs no code."""
+    from unlearn_cli.commands import convert as command
+
+    return command.run(source, out, run_options.overwrite)
+
+
+@add_command(other_app, examples=("unlearn-cli clean results", "unlearn-cli clean results --remove"))
+def clean(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that runs have written in.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed, unless a run is using it.")] = False,
+) -> Result:
+    """List the files that interrupted and killed runs left."""
+    from unlearn_cli.commands import clean as command
+
+    return command.run(folder, remove=remove)
+
+
+@add_command(other_app, examples=("unlearn-cli schema report > report.schema.json",))
+def schema(
+    of: Annotated[
+        Literal["manifest", "report", "deletion", "request"],
+        typer.Argument(metavar="FILE", help="manifest, report, deletion or request."),
+    ] = "manifest",
+) -> Result:
+    """Print the JSON Schema of the manifest, the report, deletion.yaml or a deletion request."""
+    from unlearn_cli.cli import schema as command
+
+    return command.run(of)
+
+
+@add_command(other_app, name="list", examples=("unlearn-cli list methods", "unlearn-cli list attacks --json"))
+def list_names(
+    kind: Annotated[
+        Literal["methods", "metrics", "attacks", "models"],
+        typer.Argument(metavar="KIND", help="methods, metrics, attacks or models."),
+    ],
+) -> Result:
+    """List the methods, metrics, attacks or bundled models."""
+    from unlearn_cli.commands import catalogue
+
+    return catalogue.list_names(kind)
+
+
+@add_command(
+    other_app,
+    run_options=("allow_code",),
+    examples=(
+        "unlearn-cli show unsir",
+        "unlearn-cli show train",
+        "unlearn-cli show population --json",
+        "unlearn-cli show mine.py:my_method --allow-code",
+    ),
+)
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A method, metric, attack or bundled model, or file.py:function; train and noise show the settings "
+            "of these commands.",
+            autocompletion=options.all_names,
+        ),
+    ],
+    *,
+    run_options: RunOptions,
+) -> Result:
+    """Describe one of them: idea, formula, source, inputs and all settings."""
+    from unlearn_cli.commands import catalogue
+
+    return catalogue.show(name, allow_code=run_options.allow_code)

@@ -1,0 +1,181 @@
+"""Columns as conditions compare them: the SQL of their cells, and what has to be known of all cells of one."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from unlearn_cli.errors import UserError
+
+ISO = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
+ZONE = r".*:.*(Z|[+-]\d\d(:?\d\d)?)"
+WHOLE = r"[+-]?\d{1,37}"
+PADDED = r"[+-]?0\d+.*"
+DAYS = (
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d.%m.%Y",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%d %b %Y",
+    "%d-%b-%Y",
+    "%b %d, %Y",
+    "%d %B %Y",
+    "%d-%m-%y",
+    "%d/%m/%y",
+    "%m/%d/%y",
+    "%d.%m.%y",
+    "%Y-%m-%d",
+)
+TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S")
+FORMATS = tuple(day + time for day in DAYS for time in TIMES)
+SqlTerm = tuple[str, list[Any]]
+Facts = dict[str, tuple[str | None, str | None, str | None]]
+Ask = Callable[[str, Sequence[Any]], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class TextColumn:
+    """A column of text: the SQL of its cells, null where empty, and how to ask all of them for something."""
+
+    location: str  # for messages
+    name: str
+    sql: str
+    ask: Ask  # the expressions of one SELECT over all cells, and their parameters
+    compute: Ask  # expressions that no cell is in
+    format: str | None = None  # of the manifest's `dates`
+    private: bool = False  # messages show the form of a cell only
+    untyped: bool = False  # of a csv: what looks like a number may be one
+    line_of: Callable[[str, Sequence[Any]], str] = lambda predicate, values: ""  # " (line 7)" of the first such cell
+
+    facts: Facts = field(default_factory=dict)  # answers to earlier queries
+
+    @property
+    def label(self) -> str:
+        """The column as messages name it."""
+        return f"{self.location}: column '{self.name}'"
+
+    @property
+    def number_facts(self) -> tuple[str | None, str | None, str | None]:
+        """The lowest cell that is not a number, that is not a whole number, and that has leading zeros."""
+        whole, padded = f"NOT regexp_full_match(x, '{WHOLE}')", f"regexp_full_match(x, '{PADDED}')"
+        return self._asked_once("number", f"NOT {is_number('x')}", whole, padded)
+
+    @property
+    def moment_facts(self) -> tuple[str | None, str | None, str | None]:
+        """The lowest cell that is no ISO 8601 date or time, that has a zone, and that has none."""
+        zoned = f"regexp_full_match(x, '{ZONE}')"
+        return self._asked_once("moment", f"NOT {is_moment('x')}", zoned, f"NOT {zoned}")
+
+    def _asked_once(self, fact: str, *predicates: str) -> tuple[str | None, str | None, str | None]:
+        """Return the lowest cell for which each of three predicates holds; x is the cell."""
+        if fact not in self.facts:
+            query = ", ".join(f"min({self.sql}) FILTER (WHERE {_of(text, self.sql)})" for text in predicates)
+            first, second, third = self.ask(query, [])
+            self.facts[fact] = first, second, third
+        return self.facts[fact]
+
+    def formats(self, cell: str) -> list[str]:
+        """Return the formats of dates, of the usual ones, that one cell and then all cells have."""
+        query = ", ".join("try_strptime(?, ?) IS NOT NULL" for _ in FORMATS)
+        answers = self.compute(query, [text for pattern in FORMATS for text in (cell, pattern)])
+        likely = [pattern for pattern, fits in zip(FORMATS, answers, strict=True) if fits]
+        if not likely:
+            return []
+        query = ", ".join(f"bool_and(try_strptime({self.sql}, ?) IS NOT NULL)" for _ in likely)
+        return [pattern for pattern, fits in zip(likely, self.ask(query, [*likely]), strict=True) if fits]
+
+    def shown(self, cell: str) -> str:
+        """Return a cell as messages may show it: of private ones digits and letters as 9 and a."""
+        return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", cell))[:60] if self.private else cell[:60]
+
+    def moments(self, cell: str) -> SqlTerm:
+        """Return the SQL of a cell of a column with a format as a moment.
+
+        Raises:
+            UserError: a cell does not have the format.
+        """
+        assert self.format is not None
+        wrong = f"{self.sql} IS NOT NULL AND try_strptime({self.sql}, ?) IS NULL"
+        bad = self.ask(f"min({self.sql}) FILTER (WHERE {wrong})", [self.format])[0]
+        if bad is not None:
+            at = self.line_of(wrong, [self.format])
+            raise UserError(
+                f"{self.label}{at}: '{self.shown(bad)}' does not have the format '{self.format}' that 'dates' gives; "
+                "fix the cell or the format"
+            )
+        return f"CAST(try_strptime({cell}, ?) AS TIMESTAMPTZ)", [self.format]
+
+    def ordered(self) -> tuple[str, list[Any], bool]:
+        """Return the SQL of the cells as moments (True) or numbers (False), and its parameters.
+
+        Raises:
+            UserError: a cell is empty, or the cells have no order.
+        """
+        empty = f"{self.sql} IS NULL"
+        if self.ask(f"count(*) FILTER (WHERE {empty})", [])[0]:
+            raise UserError(f"{self.label}{self.line_of(empty, [])} is empty; fill it or leave the row out")
+        if self.format:
+            return *self.moments(self.sql), True
+        if self.number_facts[0] is None:
+            return f"TRY_CAST({self.sql} AS DOUBLE)", [], False
+        check_order(self)
+        return f"CAST({self.sql} AS TIMESTAMPTZ)", [], True
+
+
+@dataclass(frozen=True)
+class TypedColumn:
+    """A column that has a type of its own: of jsonl or parquet."""
+
+    location: str
+    name: str
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """The column as messages name it."""
+        return f"{self.location}: column '{self.name}'"
+
+
+def check_order(column: TextColumn) -> None:
+    """Refuse cells that are not ISO 8601 dates or times, all of them with a zone or all without."""
+    no_moment, with_zone, without = column.moment_facts
+    if no_moment is not None:
+        looks = column.formats(no_moment)
+        raise _no_order(column, no_moment if looks else column.number_facts[0] or no_moment, looks)
+    if with_zone and without:
+        examples = f"('{column.shown(with_zone)}', '{column.shown(without)}')"
+        raise UserError(f"{column.label} has cells with and without a time zone {examples}; write all of them alike")
+
+
+def _no_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserError:
+    seen = f", which looks like {' or '.join(looks[:2])}" if looks else ""
+    example = looks[0] if looks else "%d-%m-%Y %H:%M"
+    source = column.location.partition(":")[0]
+    return UserError(
+        f"{column.label} holds text such as '{column.shown(cell)}'{seen}; an order needs numbers or ISO 8601 "
+        f'dates in every cell; if it holds dates, give their format: {source}.dates: {{{column.name}: "{example}"}}'
+    )
+
+
+def is_number(sql: str) -> str:
+    """Return the SQL that says whether text is a number; DuckDB would read 1_000 as one, too."""
+    return f"(TRY_CAST({sql} AS DOUBLE) IS NOT NULL AND NOT contains({sql}, '_'))"
+
+
+def cast_text(cell: str, kind: str) -> str:
+    """Return the SQL of text as numbers, null where it is none."""
+    if kind == "DOUBLE":
+        return f"CASE WHEN NOT contains({cell}, '_') THEN TRY_CAST({cell} AS DOUBLE) END"
+    return f"TRY_CAST({cell} AS {kind})"
+
+
+def is_moment(sql: str) -> str:
+    """Return the SQL that says whether text is an ISO 8601 date, or date and time."""
+    return f"(regexp_full_match({sql}, '{ISO}') AND TRY_CAST({sql} AS TIMESTAMPTZ) IS NOT NULL)"
+
+
+def _of(predicate: str, sql: str) -> str:
+    return predicate.replace("(x", f"({sql}")

@@ -1,0 +1,60 @@
+"""Do a network and a manifest belong together? Seen from the outputs on a few records, before anything is trained."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.session import Session
+from unlearn_cli.evaluation.targets import is_unknown
+from unlearn_cli.runtime.seeds import stream_generator
+
+FIT_SAMPLE, LOGITS_SAMPLE = 1000, 64  # records
+
+
+def check_fits(session: Session, model: nn.Module, weights: Checkpoint, path: Path, name: str = "train") -> None:
+    """Refuse a network that is no better than chance on what it should know: train, or retain where there is one.
+
+    With a wrong mean or class order, forgetting would look perfect.
+
+    Raises:
+        UserError: of a sample of it the network knows no more than how frequent each label is; or the outputs of a
+            regression are far from the labels, and nothing says how they are scaled.
+    """
+    opened, splits = session.opened, session.opened.dataset.splits
+    name = name if name in splits else "train"
+    check_logits(session, model)
+    if name not in splits or opened.common.force:
+        return
+    order = torch.randperm(len(splits[name]), generator=stream_generator(session.run.seed, "fit check"))
+    from unlearn_cli.stats.chance import (  # SciPy, 0.5 s: only where statistics are made
+        describe_ignorance,
+        describe_other_scale,
+    )
+
+    outputs = session.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))
+    if is_unknown(opened, weights.metadata) and (difference := describe_other_scale(outputs)):
+        raise UserError(
+            f"{path}: {difference}, of {name}; it was trained on scaled labels and does not record their mean and "
+            "std: set 'target: {mean: ..., std: ...}' in the manifest; --force goes on anyway"
+        )
+    if flaw := describe_ignorance(outputs):
+        raise UserError(
+            f"{path}: {flaw}, of {name}; manifest and checkpoint do not belong together (input.mean, input.std, "
+            "the order of channels or classes), or the network was never trained; --force goes on anyway"
+        )
+
+
+def check_logits(session: Session, model: nn.Module) -> None:
+    """Refuse a network of the user's own whose outputs are probabilities, on a few records, before it is trained.
+
+    Raises:
+        UserError: as `predict`.
+    """
+    splits = session.opened.dataset.splits
+    names = [name for name in ("retain", "train") if name in splits]
+    if names and ":" in session.sections.model.architecture:
+        session.outputs(model, names[0], np.arange(min(LOGITS_SAMPLE, len(splits[names[0]]))))
