@@ -8,8 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.tiny import MANIFEST, invoke, write_manifest
-from unlearn_cli.commands.work_estimate import UNSIR_JUDGED, UNSIR_ROUNDS, estimate_work
-from unlearn_cli.methods import unsir
+from unlearn_cli.commands.work_estimate import estimate_work
 from unlearn_cli.plugins import discovery, plugin
 
 ARCHITECTURE = "{architecture: allcnn, arguments: {width: 8}}"
@@ -139,7 +138,7 @@ BOTH = ("forget", "retain")
         ("bad_teacher", [], BOTH, 4000 + 6000, 7500 + 15000),
         ("bad_teacher", ["impair_steps=1", "repair_steps=0"], BOTH, 100, 100),
         ("unsir", ["impair_lr=0.01"], RETAIN, 2500 + 9000, 2500 + 9000),
-        ("unsir", [], RETAIN, 11500, 6 * 2500 + 6 * 1980 + 9000 - 1980),
+        ("unsir", [], RETAIN, 11500, 6 * 2500 + 6 * 2000 + 9000 - 2000),
         ("fisher", ["max_records=300"], RETAIN, 300, None),
         ("emmn", [], (), 0, 0),
         ("gkt", [], (), 0, 0),
@@ -148,22 +147,31 @@ BOTH = ("forget", "retain")
 def test_the_estimate_of_the_work_follows_the_settings(
     method: str, assignments: list[str], splits: tuple[str, ...], least: int, most: int | None
 ) -> None:
-    settings = plugin.complete_settings(plugin.load("methods", method), None, assignments).model_dump()
-    estimate = estimate_work(method, settings, {name: COUNTS[name] for name in splits}, 100)
+    loaded = plugin.load("methods", method)
+    settings = plugin.complete_settings(loaded, None, assignments).model_dump()
+    estimate = estimate_work(settings, {name: COUNTS[name] for name in splits}, 100, loaded.companion("bound_steps"))
     assert (estimate.least, estimate.most) == (least, most)
 
 
 def test_every_method_has_an_estimate_and_open_ends_are_said() -> None:
     for name in discovery.entries("methods"):
-        settings = plugin.complete_settings(plugin.load("methods", name), None).model_dump()
-        estimate = estimate_work(name, settings, COUNTS, 100)
+        method = plugin.load("methods", name)
+        settings = plugin.complete_settings(method, None).model_dump()
+        estimate = estimate_work(settings, COUNTS, 100, method.companion("bound_steps"))
         assert estimate.text
         assert estimate.most is not None or name in ("fisher", "gkt"), name  # gkt has cycles, and reads no records
-    unknown = estimate_work("somebody's", {"steps": None}, COUNTS, 100)
+    unknown = estimate_work({"steps": None}, COUNTS, 100)
     assert (
         unknown.text == "at least about 100 samples of forget and retain forward and backward; the method chooses steps"
     )
 
 
-def test_the_bounds_of_unsir_are_those_of_its_rounds() -> None:
-    assert (UNSIR_ROUNDS, UNSIR_JUDGED) == (unsir.MAX_ROUNDS, unsir.BEFORE_TEST)
+@pytest.mark.parametrize("name", ["amnesiac", "bad_teacher", "unsir"])
+def test_bounds_of_steps_are_sorted_and_of_settings_of_the_method(name: str) -> None:
+    method = plugin.load("methods", name)
+    bound_steps = method.companion("bound_steps")
+    assert bound_steps is not None
+    for epoch in (1, 20, 1000):
+        bounds = bound_steps(plugin.complete_settings(method, None).model_dump(), epoch)
+        assert bounds.keys() <= method.settings.model_fields.keys()
+        assert all(0 < least <= most for least, most in bounds.values())

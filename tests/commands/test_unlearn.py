@@ -169,7 +169,8 @@ def test_a_dry_run_counts_and_writes_nothing(original: Path, tmp_path: Path) -> 
     assert "forget" not in plan["inputs"]
     impair, repair = round(25 * 1302 / 11), round(90 * 1302 / 11)  # an epoch has 11 equal batches
     assert plan["samples_at_least"] == impair + repair
-    assert plan["samples_at_most"] == 6 * impair + 6 * round(0.22 * repair) + repair - round(0.22 * repair)
+    most_repair = round((6 * 20 + 90 - 20) * 1302 / 11)  # 6 rounds with 22 % of the steps, 20, and the rest of one
+    assert plan["samples_at_most"] == round(6 * 25 * 1302 / 11) + most_repair
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.yaml"]
     told = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--dry-run").stdout
     assert "unsir gets" in told

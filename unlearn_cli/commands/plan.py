@@ -17,7 +17,8 @@ def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, dupl
     counts_text, counts = split_counts(opened)
     values = settings.model_dump(mode="json")
     read = [name for name in ("forget", "retain") if {name, f"{name}_inputs"} & set(method.needs) and name in counts]
-    work = estimate_work(method.name, values, {name: counts[name] for name in read}, opened.common.batch_size)
+    read_counts = {name: counts[name] for name in read}
+    work = estimate_work(values, read_counts, opened.common.batch_size, method.companion("bound_steps"))
     document = {
         "splits": counts,
         "method": method.name,
@@ -44,7 +45,7 @@ def plan_training(opened: RunInputs, split: str, settings: BaseModel) -> Result:
     """Return what `train` would train on, and for how long."""
     counts_text, counts = split_counts(opened)
     values = settings.model_dump(mode="json")
-    work = estimate_work("train", values, {split: counts[split]}, opened.common.batch_size)
+    work = estimate_work(values, {split: counts[split]}, opened.common.batch_size)
     settings_text = ", ".join(f"{name}={value}" for name, value in values.items())
     return Result(
         "\n".join([counts_text, f"settings: {settings_text}", f"work: {work.text}"]),

@@ -2,7 +2,7 @@
 
 The names of settings say what they count: `epochs` and `steps`, with the phase in front where a method has several.
 `steps` that are given take the place of the phase's `epochs`; noise is learned from no record, so `noise_steps` do not
-count. Where null means that a method chooses the number, STEPS_CHOSEN has the bounds; those of other methods are open.
+count. Where a method chooses the number, its file may have a function `bound_steps`; otherwise the number is open.
 """
 
 import math
@@ -12,18 +12,10 @@ from typing import Any
 
 RETAIN_PHASES = ("repair_", "blindspot_")  # phases on retain only; all others take every split that the method asks for
 NO_RECORDS = "none on records of the data, only on noise or generated samples"
-UNSIR_ROUNDS, UNSIR_JUDGED = 6, 0.22  # most rounds, and the share of the repair steps that each of them takes
 
 Bounds = tuple[int, int | None]  # least and most; None: not known
-
-# method: setting that may be null: bounds of the steps, by the number of steps in an epoch of retain
-STEPS_CHOSEN: dict[str, dict[str, Callable[[int], Bounds]]] = {
-    "amnesiac": {"repair_steps": lambda epoch: _sorted_bounds(120, max(150, 6 * epoch))},
-    "bad_teacher": {
-        "impair_steps": lambda epoch: (40, 75),
-        "repair_steps": lambda epoch: _sorted_bounds(60, max(150, 6 * epoch)),
-    },
-}
+# From the settings and the number of steps in an epoch of retain: by a setting's name the bounds of the steps.
+BoundSteps = Callable[[Mapping[str, Any], int], Mapping[str, Bounds]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +53,10 @@ class Records:
 
 
 def estimate_work(
-    method: str, settings: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]], batch_size: int
+    settings: Mapping[str, Any],
+    counts: Mapping[str, Mapping[str, Any]],
+    batch_size: int,
+    bound_steps: BoundSteps | None = None,
 ) -> WorkEstimate:
     """Estimate the work of a method on splits; `counts` has for each split it reads `n` and the count per class."""
     if not counts:
@@ -73,9 +68,8 @@ def estimate_work(
         total = sum(records.splits.values())
         count = min(total, settings.get("max_records", total))
         return WorkEstimate(count, None, f"{count} records of {names}, once or once per class")
-    bounds = [_phase_bounds(method, settings, phase, records) for phase in phases]
-    if method == "unsir" and settings.get("impair_lr") is None:
-        bounds = _unsir_bounds(bounds)
+    step_bounds = bound_steps(settings, records.steps_per_epoch("repair_")) if bound_steps else {}
+    bounds = [_phase_bounds(settings, phase, records, step_bounds) for phase in phases]
     least = sum(low for low, _ in bounds)
     most = None if any(high is None for _, high in bounds) else sum(high or 0 for _, high in bounds)
     chosen = [f"{phase}steps" for phase in phases if _is_chosen(settings, phase)]
@@ -104,8 +98,13 @@ def _is_chosen(settings: Mapping[str, Any], phase: str) -> bool:
     return settings.get(f"{phase}steps") is None and settings.get(f"{phase}epochs") is None
 
 
-def _phase_bounds(method: str, settings: Mapping[str, Any], phase: str, records: Records) -> Bounds:
+def _phase_bounds(
+    settings: Mapping[str, Any], phase: str, records: Records, step_bounds: Mapping[str, Bounds]
+) -> Bounds:
     """Return the least and the most samples of one phase."""
+    if f"{phase}steps" in step_bounds:
+        least, most = step_bounds[f"{phase}steps"]
+        return records.samples(least, phase), None if most is None else records.samples(most, phase)
     steps, epochs = settings.get(f"{phase}steps"), settings.get(f"{phase}epochs")
     if steps is not None:
         samples = records.samples(steps, phase)
@@ -113,17 +112,4 @@ def _phase_bounds(method: str, settings: Mapping[str, Any], phase: str, records:
     if epochs is not None:
         samples = epochs * records.count(phase)
         return samples, samples
-    choose = STEPS_CHOSEN.get(method, {}).get(f"{phase}steps")
-    least, most = choose(records.steps_per_epoch("repair_")) if choose else (1, None)
-    return records.samples(least, phase), None if most is None else records.samples(most, phase)
-
-
-def _unsir_bounds(bounds: list[Bounds]) -> list[Bounds]:
-    """Without `impair_lr` unsir goes in rounds of an impair phase and a part of the repair; one at least."""
-    (impair, _), (repair, _) = bounds
-    begun = round(UNSIR_JUDGED * repair)
-    return [(impair, UNSIR_ROUNDS * impair), (repair, UNSIR_ROUNDS * begun + repair - begun)]
-
-
-def _sorted_bounds(one_value: int, other_value: int) -> Bounds:
-    return min(one_value, other_value), max(one_value, other_value)
+    return records.samples(1, phase), None

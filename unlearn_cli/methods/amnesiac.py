@@ -14,7 +14,8 @@ class that retain lacks needs fewer steps of both phases than single records: th
 class unless the impair phase changes the weights strongly.
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -63,10 +64,21 @@ def amnesiac(
     all_lost = not bool(torch.isin(forget.targets, retain.targets).any())
     retain = retain.share(retain_share)
     if repair_steps is None:
-        repair_steps = 120 if all_lost else max(150, 6 * len(retain))
+        repair_steps = count_repair_steps(all_lost, len(retain))
     impair(model, relabelled, retain, impair_steps, impair_lr or (3e-3 if all_lost else 9e-3), forget_share, batch_norm)
     repair(model, retain, repair_steps, repair_lr or (1e-3 if all_lost else 3e-3), batch_norm)
     return model
+
+
+def count_repair_steps(all_lost: bool, epoch: int) -> int:
+    """Return the default number of steps; an epoch of retain has `epoch` of them."""
+    return 120 if all_lost else max(150, 6 * epoch)
+
+
+def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
+    """Return the least and the most steps of a repair whose number is not given."""
+    numbers = [count_repair_steps(all_lost, epoch) for all_lost in (False, True)]
+    return {"repair_steps": (min(numbers), max(numbers))} if settings["repair_steps"] is None else {}
 
 
 def draw_wrong_labels(labels: Tensor, num_classes: int, random: Random) -> Tensor:

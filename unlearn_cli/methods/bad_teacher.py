@@ -22,8 +22,9 @@ Three defaults differ from the paper; each is a setting.
 3. Forgotten records make up `forget_share` of a batch, not their share of the data: 85 of 1700 would have no effect.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -84,9 +85,9 @@ def bad_teacher(
     lost, all_lost = find_lost_classes(original, forget_inputs, retain_inputs)
     retain = retain_inputs.share(retain_share)
     teachers = Teachers(original, incompetent_teacher, temperature, lost if correct_teachers else None)
-    if repair_steps is None:
-        repair_steps = 60 if all_lost else max(150, 6 * len(retain))
-    impair_steps = impair_steps or (40 if all_lost else 75)
+    default_steps = count_steps(all_lost, len(retain))
+    impair_steps = impair_steps or default_steps["impair_steps"]
+    repair_steps = default_steps["repair_steps"] if repair_steps is None else repair_steps
     impair_lr = impair_lr or (3e-3 if all_lost else 1e-2)
     parts = Parts(forget_inputs.batches, retain.batches)
     if should_store_targets(forget_inputs, retain, impair_steps + repair_steps):
@@ -94,6 +95,17 @@ def bad_teacher(
     impair(model, teachers, parts, impair_steps, impair_lr, forget_share, batch_norm)
     repair(model, teachers, parts.retain, repair_steps, repair_lr or (1e-3 if all_lost else 2e-3), batch_norm)
     return model
+
+
+def count_steps(all_lost: bool, epoch: int) -> dict[str, int]:
+    """Return the default numbers of steps; an epoch of retain has `epoch` of them."""
+    return {"impair_steps": 40 if all_lost else 75, "repair_steps": 60 if all_lost else max(150, 6 * epoch)}
+
+
+def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
+    """Return the least and the most steps of the phases whose number is not given."""
+    lost, others = count_steps(True, epoch), count_steps(False, epoch)
+    return {name: (lost[name], others[name]) for name in lost if settings[name] is None}
 
 
 class Parts(NamedTuple):

@@ -20,7 +20,8 @@ is completed. Proxies stand in for the records of c, which are never read: they 
 original network until it classifies them as c (error-minimising noise that starts from records).
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -93,7 +94,7 @@ def unsir(
         )
     subset = retain.per_class(retain_per_class)
     x_noise, y_noise = noise.labelled(random.device)
-    first_part = round(BEFORE_TEST * repair_steps)
+    first_part = count_first_part(repair_steps)
 
     def begin_round(lr: float) -> torch.optim.Optimizer:
         """Impair, and begin to repair; return the optimizer of the repair."""
@@ -132,6 +133,20 @@ def unsir(
     note("unsir: no round made the network lose all proxies without losing retain; it may not have forgotten")
     complete_repair(torch.optim.Adam(model.parameters(), repair_lr or (state_lr or lr) / 2, fused=True))
     return model
+
+
+def count_first_part(repair_steps: int) -> int:
+    """Return how many of the repair steps every round takes."""
+    return round(BEFORE_TEST * repair_steps)
+
+
+def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
+    """Return the least and the most steps: without `impair_lr` there are 1 to MAX_ROUNDS rounds."""
+    if settings["impair_lr"] is not None:
+        return {}
+    impair_steps, repair_steps = settings["impair_steps"], settings["repair_steps"]
+    most_repair = repair_steps + (MAX_ROUNDS - 1) * count_first_part(repair_steps)
+    return {"impair_steps": (impair_steps, MAX_ROUNDS * impair_steps), "repair_steps": (repair_steps, most_repair)}
 
 
 def impair(

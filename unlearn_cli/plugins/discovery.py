@@ -11,6 +11,8 @@ file. Constants at the top of the file describe it:
     ORDER      attacks: its place within the tier
     VARIANTS   attacks: settings ('name=value') with which the tier runs it again
 
+The file of a method may also have a function `bound_steps`, for the estimate of the work in `--dry-run`.
+
 Neither torch nor pydantic is imported: `--help` and completion read these.
 """
 

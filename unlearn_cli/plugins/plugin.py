@@ -68,6 +68,14 @@ class Plugin:
         """
         return self.code.load() if self.code else getattr(importlib.import_module(self.module), self.name)
 
+    def companion(self, name: str) -> Callable[..., Any] | None:
+        """Return another function of the file, if it defines it; the module is imported.
+
+        Raises:
+            UserError: as `function`.
+        """
+        return self.function().__globals__.get(name)
+
     def call(self, inputs: Mapping[str, Any], settings: BaseModel, returns: tuple[type, ...] = (object,)) -> Any:
         """Call the function with the inputs that it asks for, and with its settings.
 
