@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,7 @@ def pages(no_pages: None) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    gc.freeze()  # no garbage collection walks through torch and all modules of tests again: most of a tiny run's time
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):
