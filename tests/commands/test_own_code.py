@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import invoke, write_manifest
+from tests.tiny import MANIFEST, invoke, write_manifest
 
 METHOD = '''"""Fine-tune on retain with a smaller and smaller step. Source: ... Needs retain. Warning: ..."""
 
@@ -110,6 +110,24 @@ def test_a_metric_of_the_users_own_is_measured_and_judged(original: Path, code: 
     assert report["metrics"]["subject"]["forget"]["largest"]["value"] > 0
     assert report["code"] == described(code / "metrics.py", "largest")
     assert [gate["verdict"] for gate in report["gates"]] == ["passed", "passed"]
+
+
+def test_a_gate_of_the_manifest_may_name_a_metric_of_the_users_own_that_is_measured(original: Path, code: Path) -> None:
+    manifest = write_manifest(code, MANIFEST + "gates: [forget.largest <= 0]\n")
+    flags = ("-m", manifest, "--metric", "metrics.py:largest", "--allow-code")
+    result = invoke("evaluate", original, *flags, "--json")
+    assert result.exit_code == 3, result.stderr
+    assert [gate["verdict"] for gate in json.loads(result.stdout)["gates"]] == ["failed"]
+    plan = invoke("evaluate", original, *flags, "--dry-run", "--json")
+    assert json.loads(plan.stdout)["gates"] == ["forget.largest <= 0"]
+    for command in ("evaluate", "unlearn", "attack"):
+        out = () if command != "unlearn" else ("--out", "out")
+        result = invoke(command, original, "-m", manifest, *out)
+        assert result.exit_code == 2
+        advice = "gates on a metric of your own are for 'evaluate --metric FILE.py:FUNCTION'"
+        assert "manifest.yaml:" in result.stderr
+        assert "no metric 'largest'; known: " in result.stderr
+        assert advice in result.stderr
 
 
 def test_an_attack_of_the_users_own_is_run(original: Path, code: Path) -> None:

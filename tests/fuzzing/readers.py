@@ -278,7 +278,7 @@ def plan() -> dict[str, bytes]:
 
 def load_shadows(folder: Path) -> object:
     runs = shadows.load_runs(folder / "shadows", PLAN)
-    return runs.after_and_retrained
+    return runs.of("subject"), runs.of("reference")
 
 
 MANIFEST = {

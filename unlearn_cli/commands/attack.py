@@ -74,9 +74,8 @@ class Plan:
 
 def run(options: AttackOptions, run_options: RunOptions) -> Result:
     """Attack the checkpoint, the original and the references, judge, and write the report if there is a folder."""
-    if options.dry_run:
-        return run_with_claim(options, run_options)
-    with claim_output(run_options.overwrite, options.out, options.junit):
+    outputs = () if options.dry_run else (options.out, options.junit)
+    with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)
 
 

@@ -1,6 +1,6 @@
 """`unlearn-cli evaluate`: metrics of a checkpoint on every split, next to the original and references; gates."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,9 +52,8 @@ class EvaluateOptions:
 
 def run(options: EvaluateOptions, run_options: RunOptions) -> Result:
     """Measure, judge, and write the report if a folder is given."""
-    if options.dry_run:
-        return run_with_claim(options, run_options)
-    with claim_output(run_options.overwrite, options.out, options.junit):
+    outputs = () if options.dry_run else (options.out, options.junit)
+    with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)
 
 
@@ -63,20 +62,21 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
     checkpoints = (options.checkpoint, options.original, *options.references)
-    manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    own_metrics = load_own_metrics(options.metrics, allow_code=run_options.allow_code)
+    manifest = read_manifest(options.manifest, run_options.manifest_folder, own_metrics)
     opened = open_manifest(manifest, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
     if not opened.dataset.splits:
         raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to evaluate on")
-    own_metrics = load_own_metrics(options.metrics, allow_code=run_options.allow_code)
-    for condition in options.require:
-        check_requirement(condition, manifest.task, own_metrics)
     conditions = [*manifest.gates, *options.require]
-    judged = [parse_gate(condition, manifest.task, own_metrics).metric for condition in conditions]
+    with prefix_field("--require"):  # gates of the manifest were checked when it was read
+        judged = [parse_gate(condition, manifest.task, own_metrics).metric for condition in conditions]
     judged = [own_metrics.get(name, name) for name in judged]
     names = choose_metrics(options, manifest, judged, allow_code=run_options.allow_code)
     references = check_references(options.references, opened)
     copies = find_copies(opened)
     console.say(f"evaluate: {options.checkpoint.name}; loading torch")
+    for name in own_metrics.values():
+        plugin.load("metrics", name, allow_code=run_options.allow_code).function()  # refused if it cannot be imported
     if options.dry_run:
         from unlearn_cli.commands.network_check import start_checked
 
@@ -99,22 +99,14 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
 
 
 def load_own_metrics(names: Sequence[str], *, allow_code: bool) -> dict[str, str]:
-    """Import the metrics outside of the package; return their names, as gates use them, with the names given."""
+    """Return the names of the metrics outside of the package, as gates use them, with the names given."""
     own = {}
     for name in filter(is_outside, names):
         metric = plugin.load("metrics", name, allow_code=allow_code)
-        metric.function()
         if metric.name in own:
             raise UserError(f"--metric {name}: {own[metric.name]} has the same function name; rename one of them")
         own[metric.name] = name
     return own
-
-
-def check_requirement(condition: str, task: str, own_metrics: Collection[str] = ()) -> None:
-    try:
-        parse_gate(condition, task, own_metrics)
-    except UserError as error:
-        raise UserError(f"--require: {error}") from None
 
 
 def has_cost_report(checkpoint: Path) -> bool:

@@ -34,9 +34,8 @@ class NoiseOptions:
 
 def run(options: NoiseOptions, run_options: RunOptions) -> Result:
     """Learn the noise; write it as safetensors, with a picture of it next to it."""
-    if options.dry_run:
-        return run_with_claim(options, run_options)
-    with claim_output(run_options.overwrite, options.out):
+    outputs = () if options.dry_run else (options.out,)
+    with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)
 
 

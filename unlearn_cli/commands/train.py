@@ -47,9 +47,8 @@ class TrainOptions:
 
 def run(options: TrainOptions, run_options: RunOptions) -> Result:
     """Train, measure, and write checkpoint and report together."""
-    if options.dry_run:
-        return run_with_claim(options, run_options)
-    with claim_output(run_options.overwrite, options.out):
+    outputs = () if options.dry_run else (options.out,)
+    with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)
 
 

@@ -70,12 +70,8 @@ class Split:
         return iterate_sorted(self.records.ids[self.rows])
 
     def num_batches(self, batch_size: int) -> int:
-        """Return the number of batches of an epoch of training.
-
-        Batch norm refuses a batch of one, so no batch has fewer than two records, unless the split has but one; a batch
-        may have one record more than `batch_size` for it.
-        """
-        return min(len(self), max(1, min(-(-len(self) // batch_size), len(self) // 2)))
+        """Return the number of batches of an epoch of training."""
+        return count_batches(len(self), batch_size)
 
     def copies_of(self, other: "Split") -> np.ndarray:
         """Return the mask (n,) of the records whose samples equal one of the other split byte for byte."""
@@ -84,6 +80,15 @@ class Split:
     def take(self, positions: np.ndarray) -> "Split":
         """Return the split with only some of its records; `positions` counts within the split."""
         return Split(self.name, self.records, self.rows[positions], self.labels[positions])
+
+
+def count_batches(num_records: int, batch_size: int) -> int:
+    """Return the number of batches of an epoch of training.
+
+    Batch norm refuses a batch of one, so no batch has fewer than two records, unless there is only one; a batch may
+    have one record more than `batch_size` for it.
+    """
+    return min(num_records, max(1, min(-(-num_records // batch_size), num_records // 2)))
 
 
 @dataclass(frozen=True)

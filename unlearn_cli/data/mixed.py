@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from unlearn_cli.data.batches import Batches, BatchSequence, UnlabelledBatches
+from unlearn_cli.data.dataset import count_batches
 from unlearn_cli.runtime.seeds import stream_generator, to_device
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -43,9 +44,7 @@ class MixedBatches(BatchSequence[Batch]):
         return self.repeats * self.forget.num_samples + self.retain.num_samples
 
     def __len__(self) -> int:
-        """Return the number of batches of an epoch; as in a split, none has fewer than two records."""
-        count = self.num_samples
-        return min(count, max(1, min(-(-count // self.retain.batch_size), count // 2)))
+        return count_batches(self.num_samples, self.retain.batch_size)
 
     def order(self, phase: str, epoch: int) -> list[np.ndarray]:
         """Return the positions of each batch of an epoch, at random; those of `retain` follow those of `forget`."""

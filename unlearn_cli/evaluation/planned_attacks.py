@@ -12,9 +12,8 @@ from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import SettingSources
 from unlearn_cli.stats.results import Skipped
 
-OF_THE_ORIGINAL = ("original_forget_outputs", "original_holdout_outputs", "original")
 OF_SHADOWS = {"shadow_runs", "retained_shadow_runs"}  # of one stage
-OF_REFERENCES = ("reference_forget_outputs", "reference_holdout_outputs", "references")
+OF_REFERENCES = {"reference_forget_outputs", "reference_holdout_outputs"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class PlannedAttack:
             return False
         if needs & OF_SHADOWS and role.startswith("reference_"):
             return False  # the retrained runs are one control, whatever the number of references
-        return not (role.startswith("reference") and references < 2 and needs & set(OF_REFERENCES))
+        return not (role.startswith("reference") and references < 2 and needs & OF_REFERENCES)
 
 
 def choose(

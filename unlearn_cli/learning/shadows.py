@@ -47,10 +47,6 @@ class ShadowRuns:
         """Return what a role means here: the subject is what unlearning makes, the original what it is given."""
         return Pool(self.members, self.stages[STAGES[role.split("_")[0]]], self.canaries)
 
-    @property
-    def after_and_retrained(self) -> tuple[Pool, Pool]:
-        return self.of("subject"), self.of("reference")
-
 
 def draw_membership(seed: int, run: int, n: int, group: int = 0) -> np.ndarray:
     """Return who of a group is trained on in a run (n,): fair coins, the same for everybody who asks."""

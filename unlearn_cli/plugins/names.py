@@ -1,6 +1,7 @@
 """Do the names in a manifest exist? Its metrics and architectures are looked up here, for `schema` knows none."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from unlearn_cli.errors import UserError, did_you_mean
@@ -11,31 +12,35 @@ from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.name_checker import NameChecker
 
 
-def read_manifest(path: Path, folder: Path | None = None) -> Manifest:
+def read_manifest(path: Path, folder: Path | None = None, own_metrics: Collection[str] = ()) -> Manifest:
     """Read and check a manifest, the names of metrics and architectures in it too; see `manifest.read`.
+
+    `own_metrics` names the functions outside of the package that are computed as well: gates may name them.
 
     Raises:
         UserError: all that is wrong with it, each with file, line, column, field and the nearest known key or name.
     """
-    return manifest.read(path, PluginNames(), folder)
+    return manifest.read(path, PluginNames(own_metrics), folder)
 
 
 def parse_gate(text: str, task: str, own_metrics: Collection[str] = ()) -> GateCondition:
     """Read a condition, and refuse a metric that does not exist or is not defined for the task.
 
-    `own_metrics` names the functions outside of the package that are computed as well.
+    `own_metrics`: as for `read_manifest`.
 
     Raises:
         UserError: says what is wrong with the condition.
     """
     condition = gates.parse_condition(text)
-    if condition.metric not in own_metrics:
-        PluginNames().check_gate(condition, task)
+    PluginNames(own_metrics).check_gate(condition, task)
     return condition
 
 
+@dataclass(frozen=True)
 class PluginNames(NameChecker):
     """The names of metrics and architectures that exist."""
+
+    own_metrics: Collection[str] = ()
 
     def check_architecture(self, name: str) -> None:
         bundled = discovery.entries("models")
@@ -46,9 +51,14 @@ class PluginNames(NameChecker):
 
     def check_gate(self, condition: GateCondition, task: str) -> None:
         text, metric = condition.text, condition.metric
+        if metric in self.own_metrics:
+            return
         if metric not in discovery.entries("metrics"):
             hint = did_you_mean(metric, discovery.entries("metrics"))
-            raise UserError(f"condition '{text}': no metric '{metric}'; {hint}")
+            raise UserError(
+                f"condition '{text}': no metric '{metric}'; {hint}; gates on a metric of your own are for 'evaluate "
+                "--metric FILE.py:FUNCTION'"
+            )
         allowed = discovery.metrics_of(task)
         if metric not in allowed:
             raise UserError(

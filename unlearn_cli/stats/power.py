@@ -8,19 +8,18 @@ from unlearn_cli.stats.margins import AUC_MARGIN, Z_PASS, Z_POWER_80
 Power = Literal["none", "low", "enough"]
 
 
-def auc_sd(num_members: int, num_non_members: int) -> float:
-    """Return the SD of the AUC of scores that carry no information: sqrt((m + n + 1) / (12 m n))."""
+def auc_sd(num_members: int, num_non_members: int, design_effect: float = 1.0) -> float:
+    """Return the SD of the AUC of scores that carry no information: sqrt((m + n + 1) / (12 m n)).
+
+    The design effect of clusters, 1 or more, multiplies the variance.
+    """
     m, n = num_members, num_non_members
-    return math.sqrt((m + n + 1) / (12 * m * n))
+    return math.sqrt((m + n + 1) / (12 * m * n) * max(design_effect, 1.0))
 
 
 def auc_power(num_members: int, num_non_members: int, design_effect: float = 1.0, margin: float = AUC_MARGIN) -> Power:
-    """Return whether an AUC of exactly 1/2 can be shown to lie within the margin: never, below 80 %, or in 80 %.
-
-    The design effect of clusters multiplies the variance.
-    """
-    m, n = num_members, num_non_members
-    sd = math.sqrt((m + n + 1) / (12 * m * n) * max(design_effect, 1.0))
+    """Return whether an AUC of exactly 1/2 can be shown to lie within the margin: never, below 80 %, or in 80 %."""
+    sd = auc_sd(num_members, num_non_members, design_effect)
     if Z_PASS * sd > margin:
         return "none"
     return "low" if (Z_PASS + Z_POWER_80) * sd > margin else "enough"
