@@ -29,7 +29,7 @@ def test_a_working_folder_that_was_removed_is_reported(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 2
-    assert result.stderr.splitlines() == ["error: the folder that you are in was removed; change to another"]
+    assert result.stderr.splitlines() == ["error: the working directory was removed; change to another"]
 
 
 @pytest.mark.parametrize(

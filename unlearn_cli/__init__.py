@@ -1,7 +1,6 @@
 """Make a saved model forget part of its training data, and show with numbers whether it did.
 
-The functions here are those of the command line; see `docs/guides/python-api.md`. They are loaded, and torch with them,
-when one is used first.
+The functions correspond to the commands; see `docs/guides/python-api.md`. They and torch are imported on first use.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
 """All printing: the result goes to stdout, everything else to stderr.
 
-Bars are drawn only on a terminal. In a pipe a long phase prints a plain line every 30 seconds, and every phase one at
-its end; with `--log-format json` each line is a JSON object.
+Progress bars are drawn only on a terminal. In a pipe, a phase prints a line every 30 seconds and one at its end. With
+`--log-format json` each line is a JSON object.
 """
 
 import json
@@ -22,7 +22,7 @@ SECONDS_BETWEEN_LINES = 30.0  # of a phase in a pipe
 
 @dataclass
 class Settings:
-    """What this run prints. Set once by the command line; only the first of several processes prints."""
+    """What this process prints. Set once by the command line; of several processes, only the first one prints."""
 
     json: bool = False
     quiet: bool = False
@@ -33,8 +33,8 @@ class Settings:
 
 settings = Settings()
 MOST_COLUMNS = 120  # of wrapped text: longer lines are hard to read
-# Controls could clear a terminal or rewrite a line that was printed before; format characters (bidirectional overrides,
-# zero-width ones), separators of lines, surrogates and blank letters let one name pass for another.
+# Control characters could clear a terminal or overwrite earlier lines. Format characters (bidirectional overrides,
+# zero-width characters), line separators, surrogates and blank letters could make one name look like another.
 HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufffe\uffff")
 
@@ -44,14 +44,14 @@ class Bar(Protocol):
 
 
 def visible(text: str) -> str:
-    r"""Escape what cannot be seen, other than line breaks and tabs, as Python does: U+202E becomes `\u202e`."""
+    r"""Escape invisible characters, except line breaks and tabs, as Python does: U+202E becomes `\u202e`."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(letter) if _is_hidden(letter) else letter for letter in text)
 
 
 def in_one_line(text: str) -> str:
-    """Escape what cannot be seen, also line breaks and tabs: a name must not look like a line of the program."""
+    """Escape invisible characters, line breaks and tabs, so that a name cannot look like a message of the program."""
     return visible(text.translate({letter: _escaped(chr(letter)) for letter in b"\n\t"}))
 
 
@@ -71,7 +71,7 @@ def result(text: str) -> None:
 
 @contextmanager
 def suppress_results() -> Iterator[None]:
-    """Inside, results, notes and tables are not printed: a command that runs others shows its own."""
+    """Print no results, notes and tables inside: a command that runs other commands shows its own."""
     settings.captured = True
     try:
         yield
@@ -97,7 +97,7 @@ def warn(message: str, **fields: Any) -> None:
 
 
 def error(message: str, exit_code: int) -> None:
-    """Print the line that says why the command stops."""
+    """Print the error that ends the command."""
     _line("error", message, {"exit_code": exit_code})
 
 
@@ -107,7 +107,7 @@ def _line(level: str, message: str, fields: dict[str, Any]) -> None:
 
 
 def _print(level: str, message: str, text: str, fields: dict[str, Any]) -> None:
-    """Print a note: as the text, or with `--log-format json` as an object with the message, where JSON escapes."""
+    """Print `text`; with `--log-format json` an object with the message, which JSON escapes."""
     if not settings.speaks:
         return
     if settings.log_format == "json":
@@ -133,9 +133,9 @@ def bar(
     done: int = 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Bar]:
-    """Show the progress of a phase of `total` steps, of which `done` were done before.
+    """Show the progress of a phase of `total` steps, of which `done` were finished earlier.
 
-    On a terminal this is a bar, in a pipe a line every `SECONDS_BETWEEN_LINES` and one at the end, with `--quiet`
+    On a terminal this is a bar; in a pipe, a line every `SECONDS_BETWEEN_LINES` and one at the end; with `--quiet`,
     nothing. `clock` returns seconds.
     """
     if settings.quiet or not settings.speaks:
@@ -156,7 +156,7 @@ class _Silent:
 
 
 class _ProgressLines:
-    """Prints a line about a phase when the last one is `SECONDS_BETWEEN_LINES` old."""
+    """Prints a line about a phase every `SECONDS_BETWEEN_LINES`."""
 
     def __init__(self, label: str, total: int, done: int, clock: Callable[[], float]) -> None:
         self.label, self.total, self.clock = label, total, clock
@@ -184,7 +184,7 @@ class _ProgressLines:
 
 @contextmanager
 def _rich_bar(label: str, total: int) -> Iterator[Bar]:
-    from rich.console import Console  # imported only when a bar is drawn: it costs 60 ms
+    from rich.console import Console  # imported only when a bar is drawn, because it takes 60 ms
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -199,7 +199,7 @@ def _rich_bar(label: str, total: int) -> Iterator[Bar]:
 
 
 def format_time(seconds: float) -> str:
-    """Return a duration in words: '45 s', '3 min 5 s', '2 h 5 min'."""
+    """Format a duration: '45 s', '3 min 5 s', '2 h 5 min'."""
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{rest} s"
@@ -207,12 +207,12 @@ def format_time(seconds: float) -> str:
 
 
 def columns() -> int:
-    """Return the width that text is wrapped to: that of the terminal, in a pipe 80, never more than 120."""
+    """Return the width for wrapped text: the terminal's (80 in a pipe), at least 50 and at most 120."""
     return max(50, min(shutil.get_terminal_size().columns, MOST_COLUMNS))
 
 
 def two_columns(rows: Sequence[tuple[str, str]], name_width: int | None = None, indent: int = 2) -> list[str]:
-    """Lay out names and texts in lines; a name that is longer than `name_width` gets a line of its own."""
+    """Lay out names and texts in two columns; a name longer than `name_width` gets a separate line."""
     if name_width is None:
         name_width = max((len(name) for name, _ in rows), default=0)
     start = " " * (indent + name_width + 2)
@@ -228,10 +228,10 @@ def two_columns(rows: Sequence[tuple[str, str]], name_width: int | None = None, 
 
 
 def table(title: str, header: list[str], rows: list[list[str]], *, labels: int = 1) -> str:
-    """Lay out rows as text with aligned columns, the first to the left and the others to the right.
+    """Lay out rows as text: the first column is aligned to the left, the others to the right.
 
-    On a terminal, columns that do not fit are printed below, next to the first `labels` columns again, and a cell that
-    is wider than the terminal is shortened. In a pipe the table has its full width.
+    On a terminal, columns that do not fit are printed below, with the first `labels` columns repeated, and cells wider
+    than the terminal are shortened. In a pipe, the table has its full width.
     """
     cells = [[in_one_line(cell) for cell in row] for row in (header, *rows)]
     limit = terminal_width()
@@ -243,7 +243,7 @@ def table(title: str, header: list[str], rows: list[list[str]], *, labels: int =
 
 
 def terminal_width() -> int | None:
-    """Return the number of columns of the terminal that results or notes are shown on; None where there is none."""
+    """Return the number of columns of the terminal; None if neither stdout nor stderr is a terminal."""
     for stream in (sys.stdout, sys.stderr):
         if stream.isatty():
             return shutil.get_terminal_size().columns
@@ -251,7 +251,7 @@ def terminal_width() -> int | None:
 
 
 def _shorten(cells: list[list[str]], labels: int, limit: int) -> list[list[str]]:
-    """Shorten cells, where that is needed, so that the labels and any other column fit next to each other."""
+    """Shorten cells where necessary, so that the labels and any other column fit next to each other."""
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     widest = min(max(widths[labels:], default=0), limit // 2)
     label_room = limit - widest - 2 * labels
@@ -267,7 +267,7 @@ def _cut(cell: str, limit: int) -> str:
 
 
 def _split_columns(widths: list[int], labels: int, limit: int | None) -> list[list[int]]:
-    """Divide the columns among tables that are at most `limit` wide, each of which begins with the labels."""
+    """Divide the columns among tables of at most `limit` characters; each table begins with the labels."""
     first = list(range(min(labels, len(widths))))
     parts = [list(first)]
     for column in range(len(first), len(widths)):
@@ -290,5 +290,5 @@ def _pad(cell: str, width: int, column: int) -> str:
 
 
 def pluralize(n: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with its noun, and its verb if there is one: '1 record', '2 records'."""
+    """Return a number with its noun (and verb) in singular or plural: '1 record', '2 records'."""
     return f"{n} {singular if n == 1 else plural or f'{singular}s'}"

@@ -1,13 +1,13 @@
-"""The errors that are not bugs, each with its exit code. (Failed gates are not errors: their code is in the result.)
+"""The errors that are not bugs, with their exit codes. (A failed gate is not an error: its code is in the result.)
 
-CliError            something the user can act on; printed as one line, never as a traceback
+CliError            an error that the user can act on; printed as one line, never as a traceback
   UserError         2   wrong usage or bad input; nothing was written
-  SelectionError    2   the records to forget do not suit; with other records the same command may work
+  SelectionError    2   the records to forget are unsuitable; with other records the same command may work
   IntegrityError    6   a digest, the ledger's chain, a lineage or a signature does not match
   ResourceError     7   out of memory, disk full, no such device
   Interrupted       75  stopped by a signal after saving its state; the same command continues
-  Busy              75  another process holds the lock; the same command works once that has ended
-  LostProcess       1   another process of the run has ended; it or the launcher has printed why
+  Busy              75  another process holds the lock; run the same command again when it has ended
+  LostProcess       1   another process of the run has ended; it or the launcher has printed the reason
 """
 
 import difflib
@@ -19,7 +19,7 @@ from pathlib import Path
 
 
 class CliError(Exception):
-    """An error the user can act on: one line that says what is wrong, what was expected and what to do."""
+    """An error that the user can act on: one line with the location, the problem, the expected input and the fix."""
 
     exit_code = 1
 
@@ -29,7 +29,7 @@ class UserError(CliError):
 
 
 class SelectionError(UserError):
-    """The records to forget do not suit the data, a method or an attack; a batch blames their requests."""
+    """The records to forget do not suit the data, a method or an attack; a batch sets their requests aside."""
 
 
 class IntegrityError(CliError):
@@ -53,13 +53,13 @@ class LostProcess(CliError):
 
 
 MOST_NAMES = 30  # that a message lists
-MOST_COMPARED = 10_000  # names that are compared letter by letter, which takes a while
-MOST_SEARCHED = 2**21  # names that are searched for one that differs in spelling only: some seconds
+MOST_COMPARED = 10_000  # names that are compared letter by letter, which is slow
+MOST_SEARCHED = 2**21  # names that are searched for one that differs only in spelling, which takes some seconds
 
 
 @contextmanager
 def prefix_field(field: str) -> Iterator[None]:
-    """Put a field of the manifest in front of the message of an error inside: the place to correct."""
+    """Prefix the messages of errors inside with the field of the manifest, or the option, that is wrong."""
     try:
         yield
     except UserError as error:
@@ -67,7 +67,7 @@ def prefix_field(field: str) -> Iterator[None]:
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Return 'did you mean X?' when one of the names is near, otherwise the list of the names."""
+    """Return 'did you mean X?' if one of the names is similar, otherwise the list of names."""
     names = sorted(candidates)
     near = _spelled_alike(name, names) or difflib.get_close_matches(name, names, n=1)
     if near:
@@ -77,7 +77,7 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
 
 
 def nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
-    """Return "did you mean 'X'?; " for the nearest of a great many names, such as ids, or nothing when none is near."""
+    """Return "did you mean 'X'?; " for the most similar of many names, such as ids; '' if none is similar."""
     first: list[str] = []
     searched = 0
     for chunk in chunks:
@@ -92,13 +92,13 @@ def nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
 
 
 def _spelled_alike(name: str, names: Iterable[str]) -> list[str]:
-    """Return the names that differ in case, blanks, Unicode form, or in how a number is written."""
+    """Return the names that differ only in case, blanks, Unicode form, or the notation of a number."""
     core = _core(name)
     return [other for other in names if _core(other) == core] if core else []
 
 
 def _core(name: str) -> str:
-    """Return what is left of a name without its spelling."""
+    """Return a name without differences of case, blanks, Unicode form and number notation."""
     letters = "".join(unicodedata.normalize("NFKC", name).casefold().split())
     try:
         return f"{float(int(letters, 16) if letters.startswith('0x') else letters):.17g}"
@@ -107,7 +107,7 @@ def _core(name: str) -> str:
 
 
 def _question(name: str, near: str) -> str:
-    """Ask; where both look alike the letters are written out."""
+    """Return 'did you mean X?'; names that look alike are shown with escaped letters."""
     looks_alike = "".join(unicodedata.normalize("NFC", near).split()) == "".join(
         unicodedata.normalize("NFC", name).split()
     )
@@ -116,7 +116,7 @@ def _question(name: str, near: str) -> str:
 
 @contextmanager
 def translate_resource_errors(folder: Path | None = None) -> Iterator[None]:
-    """Turn 'disk full', 'not allowed' and 'out of memory' into their own exit codes: they are not bugs."""
+    """Translate errors of a full disk, of missing permissions and of full memory, which are not bugs."""
     try:
         yield
     except OSError as error:
@@ -129,22 +129,22 @@ def translate_resource_errors(folder: Path | None = None) -> Iterator[None]:
             raise UserError(f"{error.filename or folder}: the name is too long; choose a shorter one") from None
         raise
     except MemoryError:
-        raise ResourceError("out of memory; a smaller --batch-size or a smaller model needs less") from None
+        raise ResourceError("out of memory; use a smaller --batch-size or a smaller model") from None
     except RuntimeError as error:
         raise _translate(error) from None
 
 
 def _translate(error: RuntimeError) -> Exception:
-    """Return our own error in place of torch's, or the error itself where it is a bug."""
+    """Return the CliError for an error of torch, or the error itself if it is a bug."""
     if _is_lost_process(error):
         return LostProcess("another process of the run has ended")
     if _is_out_of_memory(error):
-        return ResourceError("out of memory on the device; a smaller --batch-size or --device cpu needs less of it")
+        return ResourceError("out of memory on the device; use a smaller --batch-size or --device cpu")
     return error
 
 
 def _is_lost_process(error: RuntimeError) -> bool:
-    """Recognise what gloo and NCCL raise when a process is gone."""
+    """Recognise the errors of gloo and NCCL for a process that has ended."""
     lost = ("Connection closed by peer", "Connection reset by peer", "Broken pipe")
     return type(error).__name__ in ("DistBackendError", "DistNetworkError") or (
         "gloo" in str(error) and any(words in str(error) for words in lost)

@@ -3,7 +3,7 @@
 import os
 import time
 
-GRACE_SECONDS = 5.0  # in which the first process prints the error that all of them met
+GRACE_SECONDS = 5.0  # time for the first process to print an error that occurs in all processes
 
 
 def size() -> int:
@@ -31,14 +31,14 @@ def is_first() -> bool:
 
 
 def let_the_others_end() -> None:
-    """Wait before this process, which lost another, ends: the launcher must see the end of the other first."""
+    """Wait before this process, which lost another one, ends: the launcher must see the other one end first."""
     time.sleep(GRACE_SECONDS)
 
 
 def let_the_first_end() -> None:
-    """Wait before a process other than the first ends with an error: the launcher ends all as soon as one has.
+    """Wait before a process other than the first ends with an error: the launcher then ends all processes.
 
-    A process that still runs afterwards has met an error that the first has not.
+    If this process still runs afterwards, the error has not occurred in the first process.
     """
     if not is_first():
         time.sleep(GRACE_SECONDS)

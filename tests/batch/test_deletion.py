@@ -117,7 +117,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "- a\n", "3\n"])
 def test_what_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(UserError, match="expected a mapping with 'version: 1'"):
+    with pytest.raises(UserError, match="expected a mapping that begins with 'version: 1'"):
         deletion.read(write(tmp_path, text))
 
 

@@ -182,7 +182,7 @@ BAD = {
     "all classes": ("jsonl", {"classes": [0, 1, 2]}, "it selects all 358 records"),
     "deep": ("jsonl", {"ids": json.loads("[" * 50 + "]" * 50)}, "more than 32 levels"),
     "bidi": ("jsonl", {"x\u202ey\x1b[2J": 1}, r"x\u202ey\x1b[2J: unknown key"),
-    "escape beyond Unicode": ("yaml", 'request: BAD\nids: ["\\UFFFFFFFF"]\n', "names no character"),
+    "escape beyond Unicode": ("yaml", 'request: BAD\nids: ["\\UFFFFFFFF"]\n', "is not a character"),
     "6000 digits": ("yaml", f"request: BAD\nreceived: 2025-11-20T09:30:00Z\nids: [0x{'f' * 6000}]\n", ""),
 }
 

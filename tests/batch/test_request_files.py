@@ -80,7 +80,7 @@ def test_json_that_is_no_request_is_told(tmp_path: Path, text: str | bytes, told
     [
         ("", "a.yaml:1:1: expected a mapping"), ("- a\n", "a.yaml:1:1: expected a mapping"),
         ("request: [", "a.yaml:1:11: is not valid YAML"), (b"\xff", "a.yaml: is not UTF-8"),
-        (YAML + "request: DSR-2\n", "a.yaml:4:1: the key 'request' is there twice"),
+        (YAML + "request: DSR-2\n", "a.yaml:4:1: duplicate key 'request'"),
         (YAML + "note: !!python/object:os.system x\n", "a.yaml:4:7: the tag"),
         (YAML + "identifiers: [a]\n", "a.yaml:4:1: identifiers: unknown key"),
         (YAML.replace("[a, 17]", "[a, [17]]"), "a.yaml:3:10: ids.1: expected a valid string"),

@@ -51,7 +51,7 @@ def accepted(**changes: Any) -> Request:
         ({"due": "2026-11-19T00:00:00Z"}, "'due' is before 'received'"),
         ({"ids": ["a"] * 2_000_001}, "ids: List should have at most 2000000 items"),
         ({"ids": ["a", ["b"]]}, "ids.1: expected a valid string"),
-        ({"ids": ["a", None]}, "ids.1: is empty; quote it if '~', 'null' or nothing at all is the name"),
+        ({"ids": ["a", None]}, "ids.1: is empty; quote it if '~', 'null' or the empty text is the name"),
         ({"ids": ["a", 1.5]}, "ids.1: expected a valid string"),
         ({"ids": [""]}, "ids.0: String should have at least 1 character"),
         ({"ids": ["x" * 4097]}, "ids.0: String should have at most 4096 characters"),

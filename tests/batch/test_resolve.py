@@ -507,7 +507,7 @@ def test_an_empty_list_of_keyed_hashes_is_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "there is no such file"), ('{"y": 1}\n', "there is no column 'id'"),
+        (None, "no such file"), ('{"y": 1}\n', "there is no column 'id'"),
         ('{"id": 1, "y": 1}\n' * 3000 + '{"id": 1, ', "fix the file"),
     ],
 )  # fmt: skip
@@ -522,7 +522,7 @@ def test_a_source_that_cannot_be_read_is_told(text: str | None, message: str, tm
 def test_too_little_memory_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = described(write_csv(tmp_path, Records(["a", "b"], ["ant", "bee"], ["p", "q"], [1, 2])))
     monkeypatch.setattr(source_connection, "MEMORY", "10KiB")
-    with pytest.raises(ResourceError, match="memory or disk are too little"):
+    with pytest.raises(ResourceError, match="not enough memory or disk space"):
         resolve(manifest, PATH, [Asked(ids=["a"])], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
 

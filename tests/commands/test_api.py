@@ -85,7 +85,7 @@ def test_relative_paths_of_a_mapping_start_from_the_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     manifest = {**mapping(), "data": {"train": {"npz": "nowhere.npz"}}}
-    with pytest.raises(UserError, match=r"^manifest\.yaml: data\.train: nowhere\.npz: there is no such file"):
+    with pytest.raises(UserError, match=r"^manifest\.yaml: data\.train: nowhere\.npz: no such file"):
         unlearn_cli.evaluate(original, manifest, **OPTIONS)
 
 

@@ -139,7 +139,7 @@ def test_a_setting_reaches_those_that_have_it_or_the_one_named() -> None:
 
 @pytest.mark.parametrize(
     ("assignment", "told"),
-    [("statistik=loss", "did you mean 'statistic'"), ("populaton.statistic=loss", "no attack 'populaton'")],
+    [("statistik=loss", "did you mean 'statistic'"), ("populaton.statistic=loss", "'populaton' is not one of")],
 )
 def test_a_setting_that_reaches_none_is_refused(assignment: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
@@ -172,7 +172,7 @@ def test_the_verdict_is_reached_on_the_verdict_half(original: Path, tmp_path: Pa
 def test_a_reference_that_was_trained_on_forget_is_refused(original: Path, tmp_path: Path) -> None:
     manifest, out = write_manifest(tmp_path), tmp_path / "tuned"
     assert invoke("unlearn", original, "-m", manifest, "--method", "finetune", "-o", out, "--set", "epochs=1")
-    for reference, told in ((original, "trained on train"), (out / "model.safetensors", "made by finetune")):
+    for reference, told in ((original, "trained on train"), (out / "model.safetensors", "unlearned by finetune")):
         for command in ("attack", "evaluate", "unlearn"):
             flags = ["-o", tmp_path / "new"] if command == "unlearn" else []
             result = invoke(command, original, "-m", manifest, "--reference", reference, *flags)
@@ -189,9 +189,9 @@ def test_a_reference_without_lineage_is_the_users_word(references: list[Path], t
     manifest = write_manifest(tmp_path)
     save_file(load_file(references[0]), tmp_path / "plain.safetensors")
     told = attacked(references[1], "-m", manifest, "--reference", tmp_path / "plain.safetensors")["caveats"]
-    assert any("the user's word" in caveat for caveat in told)
+    assert any("an assertion of the user" in caveat for caveat in told)
     told = attacked(references[1], "-m", manifest, "--reference", references[0])["caveats"]
-    assert not any("the user's word" in caveat for caveat in told)
+    assert not any("an assertion of the user" in caveat for caveat in told)
 
 
 def test_a_forgotten_record_in_test_is_refused(original: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ CASES = [
     wrong("audit without shadow runs", f"{ATTACK} --tier audit", "--shadows", "unlearn-cli shadow"),
     wrong("shadow runs missing", f"{ATTACK} --shadows nowhere", "--shadows nowhere", "there are no shadow runs"),
     wrong("pictures without a folder", f"{ATTACK} --attack population --pictures", "--pictures", "--out"),
-    wrong("setting of an attack that is not run", f"{ATTACK} --set rmia.a=1", "--set rmia.a=1", "no attack 'rmia'"),
+    wrong("setting of an attack that is not run", f"{ATTACK} --set rmia.a=1", "--set rmia.a=1", "'rmia' is not one of"),
     wrong("setting of no attack", f"{ATTACK} --set statistik=loss", "--set", "did you mean 'statistic'?"),
     wrong("attack that needs references", f"{ATTACK} --attack rmia", "--attack rmia", "--reference"),
     wrong("attack of another task", f"{ATTACK} --attack svc_l1", "--attack svc_l1", "regression"),

@@ -34,7 +34,7 @@ CASES = [
         "no column", command=TABLE),
     wrong("evaluating without data", EVALUATE.replace(M, "zero.yaml"), "zero.yaml", "'data'"),
     case("text without tokens", text_table("note"), T, "data.train has columns of text; add tokens", command=TABLE),
-    case("text beside features", text_table("note", features=["a"]), T, "columns of text, or features", command=TABLE),
+    case("text beside features", text_table("note", features=["a"]), T, "'text' excludes 'image'", command=TABLE),
     case("tokens of another number of columns", both(text_table("note"), steps(TOKENS, shape=[2, 5], file=T)), T,
          "train.csv", "1 columns of text", "asks for 2", command=TABLE),
     case("tokens scaled like quantities", both(text_table("note"), steps(TOKENS, shape=[1, 5], file=T),
@@ -47,7 +47,7 @@ CASES = [
     case("empty cell that nothing fills", both(added("r30,,1,2,3,4,n,cat\n", "train.csv"), steps(
         {"standardise": {}}, file=T)), T, "'a' is empty in row 30", command=TABLE),
     case("what is missing in a parquet file", field("data.train", {"table": {
-        "path": "train.parquet", "label": "y", "missing": ["NA"]}}, T), T, "'missing' is for csv", command=TABLE),
+        "path": "train.parquet", "label": "y", "missing": ["NA"]}}, T), T, "'missing' is only for csv", command=TABLE),
     case("table missing", removed("train.csv"), "table.yaml", "train.csv", "no such file", command=TABLE),
     case("table is no csv", text(b"\x00\xff\xfe,,\n\"", "train.csv"), "table.yaml", "train.csv", command=TABLE),
     case("table without the label", field("data.train.table.label", "lable", "table.yaml"), "train.csv",
@@ -65,7 +65,7 @@ CASES = [
     case("table with a huge number", added("r99,1e300,2,3,4,5,note,cat\n", "train.csv"), "train.csv", "row 30",
          command=TABLE),
     case("table with images and features", field("data.train.table.image", "note", "table.yaml"), "table.yaml",
-         "not both", command=TABLE),
+         "'image' excludes 'features' and 'ignore'", command=TABLE),
     case("label text unknown", added("r99,1,2,3,4,5,note,cow\n", "train.csv"), "label 'cow'", "'classes'",
          command=TABLE),
     case("original missing", field("version", 1), "before.safetensors", "no such checkpoint",

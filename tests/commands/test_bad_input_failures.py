@@ -165,7 +165,7 @@ def test_a_folder_that_turns_out_unwritable_is_told(project: Path, monkeypatch: 
 
     monkeypatch.setattr(Path, "mkdir", denied)
     check(
-        Case("denied", ("out", "nothing can be made", "Permission denied"), command=TRAIN_IMAGES, torch=True),
+        Case("denied", ("out", "cannot write in", "Permission denied"), command=TRAIN_IMAGES, torch=True),
         project.parent,
     )
 
@@ -212,7 +212,7 @@ def test_with_overwrite_only_folders_of_ours_are_replaced(project: Path) -> None
     assert run(f"{TRAIN_IMAGES} --overwrite").exit_code == 0
     (project / "other" / "precious").mkdir(parents=True)
     command = f"{TRAIN_IMAGES.replace('--out out', '--out other')} --overwrite"
-    check(wrong("precious", command, "other", "no folder that unlearn-cli wrote"), project.parent)
+    check(wrong("precious", command, "other", "was not written by unlearn-cli"), project.parent)
 
 
 @pytest.mark.parametrize("command", ["schema", "--help", "--version"])

@@ -28,7 +28,7 @@ CASES = [
     case("noise would replace a picture", text("", "n.png"), "n.png", "--overwrite",
          command=f"noise {C} --manifest {M} --out n.safetensors"),
     wrong("output file replaces a folder", f"noise {C} --manifest {M} --out {C} --overwrite", C),
-    case("output is a folder", folder_of("n.safetensors"), "n.safetensors", "is no file",
+    case("output is a folder", folder_of("n.safetensors"), "n.safetensors", "is not a file",
          command=f"noise {C} --manifest {M} --out n.safetensors --overwrite"),
 ]  # fmt: skip
 

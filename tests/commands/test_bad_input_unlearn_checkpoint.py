@@ -48,7 +48,7 @@ CASES = [
          command=UNLEARN.replace(C, "model.pth")),
     case("checkpoint with a tensor twice", header(
         '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
-        bytes(4)), C, "'a' is in it twice"),
+        bytes(4)), C, "duplicate key 'a'"),
     case("index missing its file", index({"a": "x.safetensors"}), "x.safetensors", "no such file", command=SHARDED),
     case("index missing a tensor", index({**dict.fromkeys(NAMES, "a.safetensors"), "extra": "a.safetensors"}, a=NAMES),
          "index.json", "extra", command=SHARDED),
@@ -62,7 +62,7 @@ CASES = [
     case("index that is a list", index("[]"), "index.json", "weight_map", command=SHARDED),
     case("index too deep", index("[" * 200_000), "index.json", "weight_map", command=SHARDED),
     case("index with a tensor twice", index('{"weight_map": {"a": "a.safetensors", "a": "b.safetensors"}}'),
-         "index.json", "twice", command=SHARDED),
+         "index.json", "duplicate key", command=SHARDED),
     case("index beside a stale tensor", index(dict(zip(NAMES, ["a.safetensors"] * 3 + ["b.safetensors"], strict=True)),
                                               a=NAMES, b=NAMES[3:]), "index.json", "head.bias", command=SHARDED),
     case("reference missing", field("version", 1), "gold.safetensors", "no such checkpoint",

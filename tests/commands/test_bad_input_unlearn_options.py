@@ -49,7 +49,7 @@ CASES = [
     wrong("device without a number", f"{UNLEARN} --device cuda:x", "--device cuda:x", "cuda:N"),
     late("device not there", field("version", 1), "--device cuda:99", "no such device",
          command=f"{UNLEARN} --device cuda:99", code=7),
-    wrong("noise for a method that takes none", f"{UNLEARN} --noise noise.safetensors", "--noise", "takes no noise"),
+    wrong("noise for another method", f"{UNLEARN} --noise noise.safetensors", "--noise", "does not use noise"),
     wrong("noise missing", f"{UNLEARN.replace('finetune', 'unsir')} --noise x.safetensors", "--noise: x.safetensors"),
     late("noise is a checkpoint", field("version", 1), "train.safetensors", "not a file of noise",
          command=f"{UNLEARN.replace('finetune', 'unsir')} --noise train.safetensors --force"),

@@ -341,7 +341,7 @@ def test_status_fails_when_a_request_is_due_soon(project: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["status", "--verify"], "batch has sub-commands now: unlearn-cli batch verify "),
+        (["status", "--verify"], "batch has sub-commands now; use: unlearn-cli batch verify "),
         (["run", "--fail-if-due-within", "7d"], "No such option: --fail-if-due-within"),
         (["status", "--fail-if-due-within", "soon"], "is not a duration"),
         (["bisect", "--dry-run"], "No such option: --dry-run"),
@@ -375,7 +375,7 @@ def test_options_that_make_no_sense_are_refused(project: Path, arguments: list[s
 def test_a_command_line_of_before_there_were_sub_commands_is_refused_with_its_new_form(old: str, new: str) -> None:
     result = invoke("batch", *shlex.split(old))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr == f"error: batch has sub-commands now: unlearn-cli batch {new}\n"
+    assert result.stderr == f"error: batch has sub-commands now; use: unlearn-cli batch {new}\n"
 
 
 def test_a_missing_sub_command_is_an_error() -> None:
@@ -398,7 +398,7 @@ def test_each_help_page_ends_with_an_example(name: str) -> None:
         ("tier: null", "tier: quick", "deletion.yaml", "has no data.test"),
         ("methods: [finetune]", "methods: [finetune, blindspot]", "deletion.yaml", "blindspot is for regression"),
         ("accuracy >= 0.5", "acuracy >= 0.5", "deletion.yaml", "did you mean 'accuracy'"),
-        ("architecture: mlp", "architecture: 'my.net:build'", "data.yaml", "--allow-code lets it run"),
+        ("architecture: mlp", "architecture: 'my.net:build'", "data.yaml", "allow it with --allow-code"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_is_written(

@@ -150,7 +150,7 @@ def test_an_attack_of_the_users_own_is_run(original: Path, code: Path) -> None:
 def test_without_allow_code_nothing_runs(arguments: tuple[str, ...], original: Path, code: Path) -> None:
     result = invoke(arguments[0], original, "-m", "manifest.yaml", *arguments[1:])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"{arguments[2]}: is code of your own; --allow-code lets it run" in result.stderr
+    assert f"{arguments[2]}: is code of your own; allow it with --allow-code" in result.stderr
     assert not (code / "out").exists()
 
 

@@ -168,5 +168,5 @@ def test_a_dry_run_says_what_it_would_cost(tmp_path: Path) -> None:
     manifest, folder = write_manifest(tmp_path, SMALL), tmp_path / "cells"
     result = invoke("shadow", "-m", manifest, "--shadows", folder, "--dry-run", *FAST)
     assert result.exit_code == 0
-    assert "32 of 32 runs to do, each two trainings and one finetune" in result.stderr
+    assert "32 of 32 runs left, each two trainings and one finetune" in result.stderr
     assert not folder.exists()

@@ -173,7 +173,7 @@ def test_a_dry_run_counts_and_writes_nothing(original: Path, tmp_path: Path) -> 
     assert plan["samples_at_most"] == round(6 * 25 * 1302 / 11) + most_repair
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.yaml"]
     told = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", "--dry-run").stdout
-    assert "unsir gets" in told
+    assert "inputs of unsir: " in told
     assert f"work: about {impair + repair} to {plan['samples_at_most']} samples of retain forward and backward" in told
 
 

@@ -119,7 +119,7 @@ def test_columns_that_differ_in_case_only_are_two(tmp_path: Path) -> None:
     file = TableFile(tmp_path / "t.csv", "data.train")
     assert [file.text(column).tolist() for column in ("a", "A", "a_1")] == [["1"], ["2"], ["3"]]
     (tmp_path / "t.jsonl").write_text('{"a": 1}\n{"A": 2}\n')
-    with pytest.raises(UserError, match=r"two columns are named '[aA]' but for case"):
+    with pytest.raises(UserError, match=r"two columns '[aA]' differ only in case"):
         TableFile(tmp_path / "t.jsonl", "data.train")
 
 

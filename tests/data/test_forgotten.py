@@ -148,7 +148,7 @@ def test_copies_of_forgotten_records_are_told_and_leave_the_hold_out(
     manifest = described(tmp_path, ["r3", "r6"], {"ids": ["r0"]}, data={"train": source, "test": test})
     given = open_data(manifest, tmp_path / "data.yaml", RunOptions())
     assert find_copies(given).of_forgotten == 1
-    assert "1 record of train equals one of 'forgotten' byte for byte" in capsys.readouterr().err
+    assert "1 record of train equals a record of 'forgotten' byte for byte" in capsys.readouterr().err
     holdout = class_matched_holdout(given)
     assert holdout.num_trained_on == 1
     assert 0 not in holdout.positions
@@ -204,7 +204,7 @@ def test_a_dry_run_counts_the_forgotten(command: str, original: Path, tmp_path: 
     rows = [line.split() for line in result.stdout.splitlines()]
     header = next(row for row in rows if "forgotten" in row)
     assert rows[rows.index(header) + 2][header.index("forgotten")] == "2"
-    assert "ids of 'forgotten' that are no records of train (any more), ignored: 1" in result.stdout
+    assert "ids of 'forgotten' that are not (or no longer) in train, ignored: 1" in result.stdout
 
 
 def test_training_on_train_leaves_the_forgotten_out(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_key_that_is_there_twice_is_told(tmp_path: Path) -> None:
 
 
 def test_no_tar_and_compressed_ones_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no such file"):
+    with pytest.raises(UserError, match="no such file"):
         opened({"webdataset": str(tmp_path / "no.tar")}, SHAPE)
     (tmp_path / "a.tar").write_bytes(b"x" * 2000)
     with pytest.raises(UserError, match="no uncompressed tar"):

@@ -125,7 +125,7 @@ def test_a_constant_network_passes_where_one_of_two_classes_remains(tmp_path: Pa
     gates = {one["condition"]: one["verdict"] for one in document["gates"] if one["role"] == "subject"}
     assert gates["the outputs differ between records and classes"] == "passed"
     assert "failed" not in gates.values()
-    sentence = "Only class 'common' remains: the result can only be a constant network"
+    sentence = "Only class 'common' remains: the result can only be a network that predicts it"
     assert any(caveat.startswith(sentence) for caveat in document["caveats"])
     arguments = ["unlearn", original, "-m", manifest, "--method", "finetune", "--set", "epochs=1", "-o", tmp_path / "o"]
     plan = invoke(*arguments, "--dry-run", "--json")

@@ -97,7 +97,7 @@ def test_with_references_their_level_decides(project: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "flags", "reason"),
     [
-        (("groups: {column: country, values: [Mexico]}", "classes: ['1']"), [], "takes most of its classes"),
+        (("groups: {column: country, values: [Mexico]}", "classes: ['1']"), [], "selects most of its classes"),
         (("test.csv, label: income, id: id,", "few.csv, label: income, id: id,"), [], "30 are needed"),
         (("", ""), ["--half", "verdict"], "30 are needed"),
     ],

@@ -118,7 +118,7 @@ def test_a_manifest_that_contradicts_the_checkpoint_is_refused(project: Path) ->
         result = invoke(command[0], model, "-m", manifest, *command[1:])
         assert (result.exit_code, "was trained with target mean 1000 and std 50" in result.stderr) == (2, True)
     result = invoke("train", "--from", model, "-m", manifest, "-o", project / "o")
-    assert (result.exit_code, "take 'target' out of the manifest" in result.stderr) == (2, True)
+    assert (result.exit_code, "remove 'target' from the manifest" in result.stderr) == (2, True)
     run("evaluate", model, "-m", write_manifest(project, MANIFEST + TARGET))
 
 

@@ -114,7 +114,7 @@ def test_a_pipe_is_refused_for_several_processes(project: Path, tmp_path: Path) 
     for given in (("-m", pipe), (f"--manifest={pipe}",)):
         code, out, err = run("evaluate", project / "no.safetensors", *given, "--nproc", "2")
         assert (code, out) == (2, "")
-        assert err == f"error: {pipe}: is a pipe, but with --nproc every process reads it; save it in a file\n"
+        assert err == f"error: {pipe}: is a pipe, which only one of several processes can read; save it in a file\n"
 
 
 def test_errors_are_told_once_with_their_exit_code(project: Path) -> None:
@@ -124,7 +124,7 @@ def test_errors_are_told_once_with_their_exit_code(project: Path) -> None:
     code, _, err = run("evaluate", model, "-m", manifest, "--require", "test.accuracy >= 2", "--nproc", "2", "--quiet")
     assert (code, err.count("\n")) == (3, 1) and err.startswith("warning: gate failed: test.accuracy >= 2: "), err
     code, _, err = run("evaluate", model, "-m", manifest, "--shard")
-    assert code == 2 and "there is one process" in err
+    assert code == 2 and "needs several processes" in err
 
 
 def test_a_signal_leaves_a_state_from_which_the_same_command_goes_on(project: Path) -> None:
@@ -197,7 +197,7 @@ def test_gpus_are_one_a_process_and_other_commands_run_alone(monkeypatch: pytest
     with pytest.raises(ResourceError, match="4 processes on this machine, but 2 GPUs"):
         devices.local_gpu("cuda")
     refused = invoke("demo")
-    assert (refused.exit_code, "in one process" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "only one process" in refused.stderr) == (2, True)
 
 
 def test_the_launched_do_not_launch() -> None:

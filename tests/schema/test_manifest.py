@@ -88,7 +88,7 @@ def test_data_may_be_left_out(tmp_path: Path) -> None:
         ("  shape: [4]", "  shape: [4]\n  scale: .inf", "data.yaml:8:3: input.scale: expected a finite number"),
         ("  shape: [4]", "  shape: [4]\n  scale: .nan", "data.yaml:8:3: input.scale: expected a finite number"),
         ("mlp", "mpl", "data.yaml:3:1: model: 'mpl' is no bundled architecture; did you mean 'mlp'?"),
-        ("mlp", "timm/x", "data.yaml:3:1: model: 'timm/x' is no torchvision/<name>"),
+        ("mlp", "timm/x", "data.yaml:3:1: model: 'timm/x': expected torchvision/<name>"),
         ("{hidden: [8]}", "{weights: DEFAULT}", "data.yaml:3:1: model: the argument 'weights' would download weights"),
         ("[cat, 3]", "[cat, cat]", "data.yaml:11:1: forget: a class is listed twice"),
         ("gates:", "forgotten: {ids: [3]}\ngates:", "data.yaml:13:1: forgotten.ids_file: is missing; data"),
@@ -99,7 +99,7 @@ def test_data_may_be_left_out(tmp_path: Path) -> None:
         ("{npz: train.npz}", "{npz: {path: a, lables: y}}", "data.yaml:9:26: data.train.npz.lables: unknown key; did"),
         ("{npz: train.npz}", "{npz: {labels: y}}", "data.yaml:9:11: data.train.npz.path: is missing"),
         ("{npz: train.npz}", "{npz: a.npz, rows: {every: 1}}", "data.yaml:9:30: data.train.rows.every: expected"),
-        ("{npz: train.npz}", "{npz: a.npz, rows: {every: 2, first: 0.5}}", "data.yaml:9:23: data.train.rows: keep"),
+        ("{npz: train.npz}", "{npz: a.npz, rows: {every: 2, first: 0.5}}", "data.yaml:9:23: data.train.rows: expected"),
         ("test_forget.accuracy <= 0.02", "test_forget.acuracy <= 0.02", "data.yaml:14:5: gates.0: condition"),
     ],
 )  # fmt: skip
@@ -112,7 +112,7 @@ def test_a_mistake_is_told_with_file_line_column_field_and_what_to_do(
 def test_forgotten_records_without_data_are_refused(tmp_path: Path) -> None:
     data = "data:\n  train: {npz: train.npz}\n  test: {npz: test.npz}\n"
     text = changed(data, "forgotten: {ids_file: {path: x.csv}}\n")
-    assert "'forgotten' names records of data.train, but there is no 'data'" in refusal(tmp_path, text)
+    assert "'forgotten' names records of data.train, but 'data' is missing" in refusal(tmp_path, text)
 
 
 def test_all_mistakes_are_told_at_once_from_top_to_bottom(tmp_path: Path) -> None:

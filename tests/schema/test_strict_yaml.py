@@ -109,7 +109,7 @@ def test_a_location_that_is_not_there_is_told_by_what_is_around_it() -> None:
 
 
 def test_a_key_that_is_there_twice_is_refused_at_its_second_place() -> None:
-    assert refusal("a: 1\nb: 2\na: 3\n").startswith("settings.yaml:3:1: the key 'a' is there twice")
+    assert refusal("a: 1\nb: 2\na: 3\n").startswith("settings.yaml:3:1: duplicate key 'a'")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_file_of_more_than_a_mebibyte_is_refused(tmp_path: Path) -> None:
         read(path)
 
 
-@pytest.mark.parametrize(("name", "says"), [("missing.yaml", "there is no such file"), (".", "is a folder")])
+@pytest.mark.parametrize(("name", "says"), [("missing.yaml", "no such file"), (".", "is a folder")])
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         read(tmp_path / name)

@@ -196,7 +196,7 @@ def test_a_file_that_a_killed_run_left_is_removed(tmp_path: Path, dead: int) -> 
 def test_a_folder_of_somebody_else_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_text("x")
-    with pytest.raises(UserError, match="is no folder that unlearn-cli wrote"):
+    with pytest.raises(UserError, match="was not written by unlearn-cli"):
         atomic_files.check_output(tmp_path / "photos", overwrite=True)
 
 
@@ -213,7 +213,7 @@ def test_a_folder_of_somebody_else_with_files_named_like_ours_is_not_replaced(
 ) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(UserError, match="is no folder that unlearn-cli wrote"):
+    with pytest.raises(UserError, match="was not written by unlearn-cli"):
         atomic_files.check_output(tmp_path / "out", overwrite=True)
 
 

@@ -130,7 +130,7 @@ def test_a_dropped_copy_is_gone_with_all_that_was_known_of_it(memory: Any, tmp_p
 
 def test_a_name_that_leads_out_of_the_folder_is_refused(memory: Any, tmp_path: Path) -> None:
     memory.store["/b/d/../../evil"] = memory.open("/b/d/x", "wb")
-    with pytest.raises(UserError, match="leads out of the folder"):
+    with pytest.raises(UserError, match="is outside of the folder"):
         remote.fetch("memory://b/d", tmp_path / "cache")
     assert not (tmp_path / "evil").exists()
 
@@ -164,11 +164,11 @@ def refuse_with(error: Exception) -> Callable[..., Any]:
     ("error", "kind", "told"),
     [
         (PermissionError("KEY-123"), UserError, "permission denied"),
-        (NoCredentialsError("KEY-123"), UserError, "no credentials"),
+        (NoCredentialsError("KEY-123"), UserError, "no valid credentials"),
         (FileNotFoundError("KEY-123"), UserError, "no such object"),
-        (ConnectionRefusedError("KEY-123"), ResourceError, "is not reached"),
-        (TimeoutError("KEY-123"), ResourceError, "is not reached"),
-        (OSError("KEY-123"), ResourceError, "answers with an error"),
+        (ConnectionRefusedError("KEY-123"), ResourceError, "cannot be reached"),
+        (TimeoutError("KEY-123"), ResourceError, "cannot be reached"),
+        (OSError("KEY-123"), ResourceError, "returned an error"),
     ],
 )
 def test_what_a_file_system_says_is_told_without_its_words(
@@ -202,7 +202,7 @@ def test_secrets_in_a_url_are_not_shown() -> None:
 
 @pytest.mark.parametrize(
     ("url", "told"),
-    [("memory://b/none", "no such object"), ("nothing://b/a", "knows no such file system"), ("memory://", "empty")],
+    [("memory://b/none", "no such object"), ("nothing://b/a", "unknown kind of URL"), ("memory://", "empty")],
 )
 def test_what_is_not_there_is_told(memory: Any, tmp_path: Path, url: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
@@ -276,7 +276,7 @@ def test_a_checkpoint_that_is_not_there_is_told_with_its_url(memory: Any, tmp_pa
     put_tables(memory)
     result = invoke("unlearn", "memory://bucket/none", "-m", write_manifest(tmp_path, MANIFEST), "-o", tmp_path / "new")
     assert result.exit_code == 2
-    assert "memory://bucket/none: there is no such object" in result.stderr
+    assert "memory://bucket/none: no such object" in result.stderr
 
 
 def test_a_divided_checkpoint_is_fetched_with_all_its_files(memory: Any, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_condition_is_read_into_its_parts(text: str, expected: tuple[object, .
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("forgot.accuracy <= 1", "no split 'forgot'; did you mean 'forget'"),
+        ("forgot.accuracy <= 1", "unknown split 'forgot'; did you mean 'forget'"),
         ("forget.acuracy <= 1", "no metric 'acuracy'; did you mean 'accuracy'"),
         ("forget.mae <= 1", "'mae' is not defined for classification; defined are accuracy, "),
         ("forget.accuracy <= nan", "expected SPLIT.METRIC OP NUMBER"),

@@ -88,7 +88,7 @@ def _is_plain_name(file: Any) -> bool:
 
 def _read_file(path: Path) -> tuple[list[str], dict[str, str]]:
     """Return the tensor names and the metadata of one file, after all checks of its header."""
-    header = safetensors_header.read(path, missing="there is no such file; the index beside it names it")
+    header = safetensors_header.read(path, missing="no such file, but the index next to it lists it")
     if not header.entries:
         raise UserError(f"{path}: holds no tensors; name another checkpoint")
     return list(header.entries), header.metadata

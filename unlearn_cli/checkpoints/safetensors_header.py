@@ -44,7 +44,7 @@ class TensorHeader:
     metadata: dict[str, str]
 
 
-def read(path: Path, source: str = "", *, missing: str = "there is no such file") -> TensorHeader:
+def read(path: Path, source: str = "", *, missing: str = "no such file") -> TensorHeader:
     """Read and check the header of a safetensors file.
 
     Raises:

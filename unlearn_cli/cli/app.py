@@ -27,10 +27,10 @@ app.add_typer(batch_app)
 
 
 def main() -> None:
-    # torch's OpenMP reads this when it is loaded: waiting threads sleep after some microseconds. By default they spin,
-    # and on a shared machine take the time that others need. 120 small training steps: by default up to 55 s while
-    # another job runs; so, 1.6 s with two busy loops and 12 s with a two-thread training; on a quiet machine 0.7 s
-    # either way.
+    # torch's OpenMP runtime reads this variable when it is loaded: waiting threads then sleep after some microseconds.
+    # By default they spin, which takes processor time from other jobs. Measured with 120 small training steps: up to
+    # 55 s by default while another job runs; with this value 1.6 s next to two busy loops and 12 s next to a two-thread
+    # training. On a quiet machine 0.7 s with both.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         app(prog_name="unlearn-cli")
@@ -39,7 +39,7 @@ def main() -> None:
             raise
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(end.code if isinstance(end.code, int) else 0)  # threads of the process group abort some orderly exits
+        os._exit(end.code if isinstance(end.code, int) else 0)  # in sys.exit, the process group's threads may abort
 
 
 def show_version(requested: bool) -> None:

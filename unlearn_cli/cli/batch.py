@@ -16,19 +16,21 @@ from unlearn_cli.plugins.run_options import RunOptions
 
 DeletionYaml = Annotated[
     Path,
-    typer.Argument(metavar="deletion.yaml", show_default=False, help="Settings: what forgets, how, by which rules."),
+    typer.Argument(
+        metavar="deletion.yaml", show_default=False, help="Settings of the batch: manifest, methods, gates."
+    ),
 ]
 OLD_FLAGS = ("status", "verify", "history", "close", "rollback", "vacuum", "bisect")
 
 
 class BatchGroup(CommandGroup):
-    """Refuses command lines from before there were sub-commands, and names their new form."""
+    """Refuses command lines from before batch had sub-commands, and names their new form."""
 
     examples = ("unlearn-cli batch run deletion.yaml --dry-run", "unlearn-cli batch status deletion.yaml")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if new_form := translate_old_form(args, self.commands):
-            raise UserError(f"batch has sub-commands now: unlearn-cli batch {new_form}")
+            raise UserError(f"batch has sub-commands now; use: unlearn-cli batch {new_form}")
         return super().parse_args(ctx, args)
 
 
@@ -48,7 +50,7 @@ def is_yaml(word: str) -> bool:
     return Path(word).suffix in (".yaml", ".yml")
 
 
-batch_app = typer.Typer(cls=BatchGroup, name="batch", help="Carry out deletion requests, nightly; keep a ledger.")
+batch_app = typer.Typer(cls=BatchGroup, name="batch", help="Carry out deletion requests and keep a ledger of them.")
 
 
 @add_command(
@@ -76,7 +78,7 @@ def status(
         str | None, typer.Option(metavar="TIME", help="Exit with code 3 if a request is due within 7d, 12h, ...")
     ] = None,
 ) -> Result:
-    """Show how many requests wait, and which is due next."""
+    """Show how many requests are pending, and which is due next."""
     from unlearn_cli.batch.subcommands.status import run
 
     return run(deletion_yaml, fail_if_due_within)
@@ -93,7 +95,7 @@ def verify(
     deletion_yaml: DeletionYaml,
     expect_head: Annotated[
         str | None,
-        typer.Option(metavar="HASH", help="Ledger head that was printed before, or its first 12 digits or more."),
+        typer.Option(metavar="HASH", help="Ledger head of an earlier run, or at least its first 12 digits."),
     ] = None,
 ) -> Result:
     """Check the ledger, the recorded files, lineage and signatures."""
@@ -144,7 +146,7 @@ def close(
     examples=("unlearn-cli batch rollback deletion.yaml --dry-run", "unlearn-cli batch rollback deletion.yaml"),
 )
 def rollback(deletion_yaml: DeletionYaml, dry_run: options.DryRun = False, *, run_options: RunOptions) -> Result:
-    """Take the last run back; its requests are pending again."""
+    """Undo the last run; its requests are pending again."""
     from unlearn_cli.batch.subcommands.rollback import run
 
     return run(deletion_yaml, dry_run=dry_run, allow_code=run_options.allow_code)
@@ -156,7 +158,7 @@ def rollback(deletion_yaml: DeletionYaml, dry_run: options.DryRun = False, *, ru
     examples=("unlearn-cli batch vacuum deletion.yaml --dry-run", "unlearn-cli batch vacuum deletion.yaml"),
 )
 def vacuum(deletion_yaml: DeletionYaml, dry_run: options.DryRun = False, *, run_options: RunOptions) -> Result:
-    """Remove superseded versions and old requests; list what stays."""
+    """Remove superseded versions and files of old requests; list the rest."""
     from unlearn_cli.batch.subcommands.vacuum import run
 
     return run(deletion_yaml, dry_run=dry_run, allow_code=run_options.allow_code)
@@ -164,7 +166,7 @@ def vacuum(deletion_yaml: DeletionYaml, dry_run: options.DryRun = False, *, run_
 
 @add_command(batch_app, run_options=("allow_code",), examples=("unlearn-cli batch bisect deletion.yaml",))
 def bisect(deletion_yaml: DeletionYaml, *, run_options: RunOptions) -> Result:
-    """Find the request that spoils the batch; carry out the others."""
+    """Find the request that makes a batch fail; carry out the others."""
     from unlearn_cli.batch.subcommands.bisect import run
 
     return run(deletion_yaml, allow_code=run_options.allow_code)

@@ -1,4 +1,4 @@
-"""A command of the command line: a function with its own parameters, to which the shared options are added."""
+"""Makes a function a command: adds the shared options to its parameters, and prints its result."""
 
 import functools
 import inspect
@@ -30,18 +30,18 @@ def add_command(
     kind: str | None = None,
     name: str | None = None,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
-    """Make a function that returns a `Result` a command, with the shared options and the printing of its result.
+    """Register a function that returns a `Result` as a command with the shared options.
 
     A function with a parameter `run_options` receives the `RunOptions` of the command line.
 
     Args:
         run_options: the fields of `RunOptions` that are options of the command.
-        without: fields of `run_options` that are not.
-        defaults: other defaults than those of `RunOptions`.
-        several_processes: whether the command divides its work with --nproc, or runs in one process only.
+        without: fields to exclude from `run_options`.
+        defaults: defaults that differ from those of `RunOptions`.
+        several_processes: whether the command supports --nproc and torchrun.
         examples: command lines for the end of the help page.
         kind: the kind of plug-ins that the help page lists: methods, metrics or attacks.
-        name: the command's name, by default that of the function.
+        name: the command's name; default: the name of the function.
     """
     chosen = [field for field in run_options if field not in without]
     shared = [*run_parameters(chosen, defaults), *(PROCESSES if several_processes else ()), *OUTPUT]
@@ -57,7 +57,7 @@ def add_command(
             if several_processes:
                 start_processes(values.pop("nproc"), shard=given["shard"])
             elif ranks.size() > 1:
-                raise UserError("this command runs in one process; start it without torchrun")
+                raise UserError("this command supports only one process; start it without torchrun")
             if takes_run_options:
                 values["run_options"] = RunOptions(**given)
             finish(function(**values))
@@ -83,7 +83,7 @@ PROCESSES = (parameter("nproc", options.Nproc, 1),)
 
 
 def run_parameters(names: Sequence[str], defaults: Mapping[str, Any]) -> list[inspect.Parameter]:
-    """Return the fields of `RunOptions` as parameters that Typer makes options of."""
+    """Return fields of `RunOptions` as function parameters, from which Typer makes options."""
     parameters = []
     for name in names:
         field = RunOptions.model_fields[name]
@@ -105,25 +105,25 @@ def set_up_console(as_json: bool, quiet: bool, log_format: console.LogFormat) ->
 
 
 def start_processes(nproc: int, *, shard: bool) -> None:
-    """Start the same command in several processes and end as they end, unless this is one of them.
+    """With --nproc, start the same command in several processes and exit with their exit code.
 
     Raises:
-        UserError: the options do not agree with the number of processes.
+        UserError: the options contradict the number of processes.
     """
     if nproc > 1 and ranks.size() > 1:
-        raise UserError("--nproc: the launcher has started several processes already; leave it out")
+        raise UserError("--nproc: a launcher has already started several processes; omit --nproc")
     if nproc > 1:
         from unlearn_cli.cli.launch import launch, refuse_pipes
 
         refuse_pipes(sys.argv[1:])
         raise typer.Exit(launch(nproc, sys.argv[1:]))
     if shard and ranks.size() == 1:
-        raise UserError("--shard: there is one process; give --nproc, or start several with torchrun")
+        raise UserError("--shard: needs several processes; add --nproc N, or use torchrun")
     console.settings.speaks = ranks.is_first()
 
 
 def finish(result: Result) -> None:
-    """Print the result of a command and end with its exit code."""
+    """Print the result of a command and exit with its exit code."""
     document = json.dumps(result.document, sort_keys=True, allow_nan=False)
     console.result(document if console.settings.json else result.text)
     if result.exit_code:

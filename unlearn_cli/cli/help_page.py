@@ -1,6 +1,6 @@
-"""The layout of help pages: sections of names and texts in two columns, examples at the end.
+"""The layout of help pages: sections of names and texts in two columns, then examples.
 
-Typer's own boxes need 60 columns for names and types, which leaves a third of a terminal for the text.
+Typer's boxes use 60 columns for names and types, and leave a third of an 80-column terminal for the text.
 """
 
 import os
@@ -15,15 +15,15 @@ from typer.core import TyperCommand, TyperGroup
 from unlearn_cli.console import columns, two_columns
 from unlearn_cli.plugins import discovery
 
-NAME_COLUMNS = 25  # a longer name gets a line of its own
-NAME_LISTS = ("Commands", "Methods", "Metrics", "Attacks")  # sections with a first column of their own width
+NAME_COLUMNS = 25  # a longer name gets a separate line
+NAME_LISTS = ("Commands", "Methods", "Metrics", "Attacks")  # sections whose first column is as wide as its names
 HEADING, NAME = "1", "36"  # bold; cyan
 
 Rows = Sequence[tuple[str, str]]
 
 
 def is_coloured() -> bool:
-    """Return whether stdout, which help is printed to, shows colours."""
+    """Return whether stdout, to which help is printed, supports colours."""
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
@@ -32,7 +32,7 @@ def style(text: str, code: str) -> str:
 
 
 def format_section(title: str, rows: Rows, name_width: int | None) -> str:
-    """Lay out names and texts in two columns under a heading; without a width the names have as much as they need."""
+    """Lay out names and texts in two columns under a heading; without `name_width`, the longest name decides."""
     lines = two_columns(rows, name_width)
     if is_coloured():
         starts = tuple(f"  {name}" for name, _ in rows)
@@ -47,7 +47,7 @@ def _style_name(line: str, starts: tuple[str, ...]) -> str:
 
 
 def format_examples(commands: Iterable[str]) -> str:
-    """Show command lines; a long one is continued on the next line, as a shell reads it."""
+    """Format command lines; a long one continues on the next line after a backslash."""
     lines = [style("Examples:", HEADING)]
     for command in commands:
         line = " "
@@ -61,7 +61,7 @@ def format_examples(commands: Iterable[str]) -> str:
 
 
 def format_page(command: Any, context: Any, sections: dict[str, Rows], examples: Sequence[str]) -> str:
-    """Return the whole page of a command: usage, what it does, its sections, examples."""
+    """Format the help page of a command: usage, description, sections, examples."""
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)]).translate({123: "", 125: ""})
     paragraphs = [textwrap.fill(" ".join(part.split()), columns()) for part in (command.help or "").split("\n\n")]
     shared = [name for title, rows in sections.items() if title not in NAME_LISTS for name, _ in rows]
@@ -80,7 +80,7 @@ def format_page(command: Any, context: Any, sections: dict[str, Rows], examples:
 
 
 def parameter_sections(command: Any, context: Any) -> dict[str, Rows]:
-    """Return the arguments and options of a command, in the sections that they belong to."""
+    """Return the arguments and options of a command by section."""
     sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for parameter in command.get_params(context):
         record = parameter.get_help_record(context)
@@ -93,13 +93,13 @@ def parameter_sections(command: Any, context: Any) -> dict[str, Rows]:
 
 
 def plain_ranges(text: str) -> str:
-    """Write the range of a number in words."""
+    """Replace the notation of ranges by words."""
     text = re.sub(r"(\d+)<=x<=(\d+)", r"\1 to \2", text)
     return text.replace("x>=", "at least ")
 
 
 class Command(TyperCommand):
-    """A command whose help page ends with the names of a kind of plug-ins, if it takes them, and with examples."""
+    """A command whose help page ends with the names of its kind of plug-ins, if any, and with examples."""
 
     examples: Sequence[str] = ()
     kind: str | None = None
@@ -112,7 +112,7 @@ class Command(TyperCommand):
 
 
 class CommandGroup(TyperGroup):
-    """A group of commands: its help page lists them."""
+    """A group of commands; its help page lists them."""
 
     examples: Sequence[str] = ()
 

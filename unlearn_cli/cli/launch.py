@@ -1,6 +1,6 @@
-"""`--nproc N`: the same command again in N processes of this machine, by torch's own launcher.
+"""`--nproc N`: runs the same command in N processes on this machine, with torch's launcher.
 
-Not torchrun itself: that turns every exit code of a process into 1.
+torchrun itself is not used, because it turns every exit code of a process into 1.
 """
 
 import logging
@@ -14,18 +14,18 @@ from collections.abc import Sequence
 from unlearn_cli import console
 from unlearn_cli.errors import UserError
 
-SIGNALLED = 128  # what shells add to the number of the signal that ended a process
+SIGNALLED = 128  # shells add this to the number of the signal that ended a process
 
 
 def launch(nproc: int, arguments: Sequence[str]) -> int:
-    """Run the command in `nproc` processes; return the exit code of the first that failed, or 0."""
+    """Run the command in `nproc` processes; return the exit code of the first one that failed, or 0."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the process has said what is wrong
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes print their errors
     threads = max(1, len(os.sched_getaffinity(0)) // nproc) if hasattr(os, "sched_getaffinity") else 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # else every process would take all cores
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))  # by default every process would use all cores
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -41,7 +41,7 @@ def launch(nproc: int, arguments: Sequence[str]) -> int:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode >= 0:
-            return failure.exitcode  # the process has said why
+            return failure.exitcode  # the process has printed its error
         code = SIGNALLED - failure.exitcode
         console.error(f"process {rank} was ended by signal {-failure.exitcode}; the run is over", code)
         return code
@@ -51,14 +51,14 @@ def launch(nproc: int, arguments: Sequence[str]) -> int:
 
 
 def refuse_pipes(arguments: Sequence[str]) -> None:
-    """Refuse a pipe, which is empty after the first process has read it: `-m <(command)` of a shell.
+    """Refuse a pipe such as a shell's `-m <(command)`: only the first process could read it.
 
     Raises:
-        UserError: an argument, or what follows its '=', is the path of one.
+        UserError: an argument, or its part after '=', is the path of a pipe.
     """
     for path in (argument.partition("=")[2] or argument for argument in arguments):
         if _is_pipe(path):
-            raise UserError(f"{path}: is a pipe, but with --nproc every process reads it; save it in a file")
+            raise UserError(f"{path}: is a pipe, which only one of several processes can read; save it in a file")
 
 
 def _is_pipe(path: str) -> bool:

@@ -220,19 +220,19 @@ def noise(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", metavar="NOISE.safetensors", help="File to write; a .png of it is written next to it."
+            "--out", "-o", metavar="NOISE.safetensors", help="File to write; its picture is saved next to it as .png."
         ),
     ],
     kind: Annotated[
         Literal["maximize", "minimize"] | None,
-        typer.Option(help="What is done to the network's error on the noise; default: maximize."),
+        typer.Option(help="Maximize or minimize the network's error on the noise; default: maximize."),
     ] = None,
     classes: Annotated[
         list[str] | None, typer.Option("--class", metavar="CLASS", help="Class name or number; can be repeated.")
     ] = None,
     init: Annotated[
         Literal["normal", "uniform"] | None,
-        typer.Option(help="What the noise starts from; default: normal."),
+        typer.Option(help="Distribution of the initial noise; default: normal."),
     ] = None,
     config: options.Config = None,
     settings: options.Settings = None,
@@ -265,7 +265,7 @@ def train(
     manifest: options.Manifest,
     out: options.Out,
     split: Annotated[
-        Literal["train", "retain"], typer.Option(help="What to train on; retain makes the retrained reference.")
+        Literal["train", "retain"], typer.Option(help="Split to train on; retain makes a retrained reference.")
     ] = "train",
     start: Annotated[
         Path | None, typer.Option("--from", metavar="MODEL", help="Checkpoint to continue training.")

@@ -1,4 +1,4 @@
-"""The arguments and options that commands have in common, except those of `RunOptions`. No torch."""
+"""The arguments and options that several commands share, except those of `RunOptions`. No torch."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ def all_names() -> list[tuple[str, str]]:
 
 
 def complete_setting(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
-    """Return the settings that `--set` takes, with `=`, of what the command line has named so far."""
+    """Complete the names of settings after `--set`, for the plug-ins on the command line so far."""
     from unlearn_cli.commands.catalogue import setting_names
 
     command, given = ctx.command.name, ctx.params
@@ -99,14 +99,14 @@ Attacks = Annotated[
 Attempts = Annotated[
     int,
     typer.Option(
-        metavar="N", min=1, help="How many methods or settings were judged so far, this one included; lowers the level."
+        metavar="N", min=1, help="Number of methods or settings judged so far, including this one; lowers the level."
     ),
 ]
 Tier = Annotated[
     str | None,
     typer.Option(
         metavar="TIER",
-        help="quick: forward passes; standard: also compares with references; audit: shadow runs. Default: quick.",
+        help="quick: forward passes; standard: also references; audit: also shadow runs. Default: quick.",
         autocompletion=lambda: list(discovery.TIERS),
     ),
 ]
@@ -117,7 +117,7 @@ RequireTier = Annotated[
     str | None, typer.Option(metavar="TIER", help="Exit with code 4 when the verdict is of a lower tier.")
 ]
 Inconclusive = Annotated[
-    Literal["fail", "pass"], typer.Option(help="How an undecided verdict counts for the exit code.")
+    Literal["fail", "pass"], typer.Option(help="fail: an undecided verdict exits with code 4; pass: with 0.")
 ]
 Requirements = Annotated[
     list[str] | None,
@@ -127,14 +127,14 @@ Requirements = Annotated[
 ]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE.xml", help="JUnit XML of the gates, for CI.")]
 Pictures = Annotated[
-    bool, typer.Option("--pictures", help="Write reconstructions into pictures.html; they may show people.")
+    bool, typer.Option("--pictures", help="Write reconstructed images to pictures.html; they may show persons.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, say what would be done, and stop.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show what would be done, and stop.")]
 Nproc = Annotated[
     int, typer.Option(metavar="N", min=1, help="Processes on this machine: one per GPU.", rich_help_panel="Runtime")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.", rich_help_panel="Output")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes, no progress bars.", rich_help_panel="Output")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.", rich_help_panel="Output")]
 LogFormat = Annotated[
     Literal["text", "json"],
     typer.Option("--log-format", help="Format of the notes on stderr.", rich_help_panel="Output"),

@@ -17,13 +17,13 @@ other_app = typer.Typer()
 @add_command(other_app, run_options=("device", "seed", "overwrite"), examples=("unlearn-cli demo --out unlearn-demo",))
 def demo(
     context: typer.Context,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder to write everything into.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for all files of the demo.")] = Path(
         "unlearn-demo"
     ),
     *,
     run_options: RunOptions,
 ) -> Result:
-    """Run every step on real digits, in a minute."""
+    """Run every step on handwritten digits, in a minute."""
     from unlearn_cli.commands import demo as command
 
     console_options = console.settings.json, console.settings.quiet, console.settings.log_format
@@ -47,7 +47,7 @@ def convert(
     *,
     run_options: RunOptions,
 ) -> Result:
-    """Convert a .pth state dict to safetensors; runs no code."""
+    """Convert a .pth state dict to safetensors, without running code from it."""
     from unlearn_cli.commands import convert as command
 
     return command.run(source, out, run_options.overwrite)
@@ -58,7 +58,7 @@ def clean(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that runs have written in.")],
     remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed, unless a run is using it.")] = False,
 ) -> Result:
-    """List the files that interrupted and killed runs left."""
+    """List the files that interrupted and killed runs have left."""
     from unlearn_cli.commands import clean as command
 
     return command.run(folder, remove=remove)
@@ -105,15 +105,15 @@ def show(
         str,
         typer.Argument(
             metavar="NAME",
-            help="A method, metric, attack or bundled model, or file.py:function; train and noise show the settings "
-            "of these commands.",
+            help="A method, metric, attack or bundled model, or file.py:function. 'train' and 'noise' show the "
+            "settings of these commands.",
             autocompletion=options.all_names,
         ),
     ],
     *,
     run_options: RunOptions,
 ) -> Result:
-    """Describe one of them: idea, formula, source, inputs and all settings."""
+    """Describe a method, metric or attack: idea, formula, source, inputs and all settings."""
     from unlearn_cli.commands import catalogue
 
     return catalogue.show(name, allow_code=run_options.allow_code)

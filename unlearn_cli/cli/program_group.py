@@ -1,4 +1,4 @@
-"""The program's group of commands: it reports errors that are not bugs in one line."""
+"""The program's group of commands: reports errors that are not bugs in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from unlearn_cli.errors import CliError, LostProcess, UserError, translate_resou
 
 
 class ProgramGroup(CommandGroup):
-    """Reports errors that are not bugs, wrong usage among them, in one line; a bug keeps its traceback."""
+    """Reports errors that are not bugs, including wrong usage, in one line; a bug keeps its traceback."""
 
     examples = (
         "unlearn-cli demo",
@@ -35,20 +35,20 @@ class ProgramGroup(CommandGroup):
 
 
 def check_working_folder() -> None:
-    """Refuse to start in a folder that was removed: relative paths lead nowhere.
+    """Refuse to start in a removed folder, where relative paths do not work.
 
     Raises:
-        UserError: it was removed.
+        UserError: the working directory was removed.
     """
     try:
         Path.cwd()
     except FileNotFoundError:
-        raise UserError("the folder that you are in was removed; change to another") from None
+        raise UserError("the working directory was removed; change to another") from None
 
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Print an error inside that is not a bug, and end with its exit code."""
+    """Print errors that are not bugs, and exit with their exit codes."""
     try:
         with usage_errors(), translate_resource_errors():
             yield
@@ -64,10 +64,10 @@ def errors_in_one_line() -> Iterator[None]:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """Give Typer's own errors the form of all others."""
+    """Translate Typer's errors to UserError."""
     try:
         yield
     except TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "unlearn-cli")
         message = error.format_message().replace("Value error, ", "").rstrip(".")
-        raise UserError(f"{message}; '{command} --help' lists what is expected") from None
+        raise UserError(f"{message}; see '{command} --help'") from None

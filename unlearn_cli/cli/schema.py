@@ -1,4 +1,4 @@
-"""`unlearn-cli schema`: the JSON Schema of what people write, and of the report."""
+"""`unlearn-cli schema`: print the JSON Schema of the manifest, deletion.yaml, a request or the report."""
 
 import json
 from typing import Any

@@ -1,6 +1,6 @@
-"""The Python API: the programs of the command line as plain functions.
+"""The Python API: the commands as plain functions.
 
-`import unlearn_cli` makes these functions available and loads this module, and torch, on first use.
+`import unlearn_cli` makes these functions available; this module and torch are loaded on first use.
 """
 
 import json
@@ -41,16 +41,16 @@ class ModelResult:
 
     report: Report
     state_dict: dict[str, Tensor]
-    exit_code: int  # as of the command: 0, or 3 where a gate failed, 4 where a verdict is not decided
-    folder: Path | None  # with model.safetensors and report.json; None: no `out` was given
+    exit_code: int  # of the command: 0; 3: a gate failed; 4: a verdict is not decided
+    folder: Path | None  # holds model.safetensors and report.json; None without `out`
 
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What was measured of a checkpoint."""
+    """The report on a checkpoint."""
 
     report: Report
-    exit_code: int  # as of the command: 0, or 3 where a gate failed, 4 where a verdict is not decided
+    exit_code: int  # of the command: 0; 3: a gate failed; 4: a verdict is not decided
     folder: Path | None
 
 
@@ -78,11 +78,11 @@ def unlearn(
 ) -> ModelResult:
     """Make a model forget what the manifest selects, and measure it before and after.
 
-    Nothing is printed unless `verbose=True`. Without `out` nothing is left on disk.
+    Nothing is printed unless `verbose=True`. Without `out`, no files remain on disk.
 
     Raises:
-        UserError: bad input; the message says where, what is wrong, and what to do.
-        CliError: any other end that the command line has an exit code for.
+        UserError: bad input; the message names the location, the problem and the fix.
+        CliError: any other error for which the command line has an exit code.
     """
     with Workspace(options) as workspace:
         folder = workspace.output(out)
@@ -108,7 +108,7 @@ def train(
     out: str | Path | None = None,
     **options: Unpack[Options],
 ) -> ModelResult:
-    """Train the manifest's network: on `train` an original, on `retain` a retrained reference.
+    """Train the manifest's network: an original on `train`, or a retrained reference on `retain`.
 
     Raises:
         UserError, CliError: as `unlearn`.
@@ -134,7 +134,7 @@ def evaluate(
     out: str | Path | None = None,
     **options: Unpack[Options],
 ) -> ReportResult:
-    """Measure a model on every split and judge the gates of the manifest and of `require`.
+    """Measure a model on every split and check the gates of the manifest and of `require`.
 
     Raises:
         UserError, CliError: as `unlearn`.
@@ -167,9 +167,9 @@ def attack(
     out: str | Path | None = None,
     **options: Unpack[Options],
 ) -> ReportResult:
-    """Try to tell forgotten records from never-seen ones; with a tier, judge.
+    """Try to distinguish forgotten records from never-seen ones; with a tier, return a verdict.
 
-    The verdict half of the test split is used unless `half` says otherwise.
+    `half` chooses the half of the test split; default: the verdict half.
 
     Raises:
         UserError, CliError: as `unlearn`.
@@ -215,7 +215,7 @@ def noise(
 
 
 def read_report(path: str | Path) -> Report:
-    """Read a `report.json`, or that of a folder.
+    """Read a `report.json`, given its path or its folder.
 
     Raises:
         UserError: it is not a report of this schema.
@@ -243,7 +243,7 @@ def _path(path: str | Path | None) -> Path | None:
 
 
 def _model_result(result: Result, folder: Path, out: str | Path | None) -> ModelResult:
-    """Load the new weights; those of a temporary folder are copied before it is removed."""
+    """Load the new weights and copy them, because a temporary folder is removed afterwards."""
     loaded = checkpoint.load(folder)
     weights = {name: tensor.clone() for name, tensor in loaded.tensors.items()}
     return ModelResult(Report.model_validate(result.document), weights, result.exit_code, _path(out))

@@ -17,13 +17,13 @@ from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.literals import Half
 
 Model = str | Path | nn.Module | Mapping[str, Tensor]
-"""A checkpoint: its path, a network, or a state dict. The manifest says which architecture the weights belong to."""
+"""A checkpoint: its path, a network, or a state dict. The manifest names the architecture of the weights."""
 ManifestSource = str | Path | Mapping[str, Any]
-"""A manifest: its path, or its content; relative paths in a mapping start from the working folder."""
+"""A manifest: its path, or its content; relative paths in a mapping are relative to the working directory."""
 
 
 class Options(TypedDict, total=False):
-    """The keyword arguments that all functions share: the fields of `RunOptions`, as on the command line."""
+    """The keyword arguments that all functions accept: the fields of `RunOptions`, as on the command line."""
 
     half: Half
     force: bool
@@ -42,7 +42,7 @@ class Options(TypedDict, total=False):
 
 
 class Workspace:
-    """A temporary folder for what is in memory, and the options of the run."""
+    """A temporary folder for models and manifests that are passed in memory, and the options of the run."""
 
     def __init__(self, options: Options) -> None:
         self.verbose = options.get("verbose", False)
@@ -99,7 +99,7 @@ def read_run_options(options: Mapping[str, Any]) -> RunOptions:
 
 @contextmanager
 def print_if_asked(verbose: bool) -> Iterator[None]:
-    """Print notes and warnings only if asked; they are in the report, too."""
+    """Print notes and warnings only if `verbose`; the report has them, too."""
     before = console.settings.speaks
     console.settings.speaks = verbose
     try:

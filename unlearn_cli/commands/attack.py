@@ -1,4 +1,4 @@
-"""`unlearn-cli attack`: can the outputs distinguish the forgotten records from records never seen?"""
+"""`unlearn-cli attack`: try to distinguish forgotten records from never-seen ones by the network's outputs."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,7 @@ CAVEATS = ["An attack that finds nothing shows that this attack finds nothing; a
 
 @dataclass(frozen=True)
 class AttackOptions:
-    """What `attack` works on and does, besides the `RunOptions`."""
+    """The arguments of `attack`, in addition to the `RunOptions`."""
 
     checkpoint: Path
     manifest: Path
@@ -63,7 +63,7 @@ class AttackOptions:
 
 @dataclass(frozen=True)
 class Plan:
-    """The attacks to run, those that cannot be run, and the records to compare with."""
+    """The attacks to run, the skipped ones, and the hold-out to compare with."""
 
     wanted: list[PlannedAttack]
     skipped: list[Skipped]
@@ -80,7 +80,7 @@ def run(options: AttackOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
-    """Do the work, while no other run writes to the same outputs."""
+    """Run `attack` while this process holds the claim on its outputs."""
     tier = options.tier or (None if options.attacks else "quick")
     wanted = choose(tier, options.attacks, options.settings, allow_code=run_options.allow_code)
     check_options(options, tier)
@@ -135,7 +135,7 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
 
 
 def describe_power(opened: RunInputs, holdout: Holdout) -> list[str]:
-    """Return sentences on what this number of records, and of clusters of them, can decide."""
+    """Return sentences on what this number of records, and of clusters, can decide."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
     clusters = None
     if forget.groups is not None and test.groups is not None:
@@ -147,37 +147,37 @@ def check_options(options: AttackOptions, tier: str | None) -> None:
     """Refuse options that contradict each other.
 
     Raises:
-        UserError: says which.
+        UserError: an option lacks another one that it needs, or a reference is given twice.
     """
     if options.require_tier and options.require_tier not in discovery.TIERS:
         raise UserError(f"--require-tier {options.require_tier}: expected one of {', '.join(discovery.TIERS)}")
     if options.require_tier and tier is None:
-        raise UserError("--require-tier: attacks by name give no verdict; ask for a --tier")
+        raise UserError("--require-tier: attacks by name give no verdict; use --tier")
     if tier == "audit" and options.shadows is None:
-        raise UserError("--tier audit: needs --shadows, a folder that 'unlearn-cli shadow' has filled")
+        raise UserError("--tier audit: needs --shadows, a folder with runs of 'unlearn-cli shadow'")
     if options.pictures and options.out is None:
-        raise UserError("--pictures: pictures go into the report's folder; give --out")
+        raise UserError("--pictures: pictures are written to the report's folder; add --out")
     if len(options.references) != len({path.resolve() for path in options.references}):
-        raise UserError("--reference: a checkpoint is given twice; each must come from a training of its own")
+        raise UserError("--reference: a checkpoint is given twice; each must come from a separate training")
 
 
 def refuse_copies(opened: RunInputs) -> None:
-    """Refuse a test split that holds a forgotten record: it would be attacked as one never seen.
+    """Refuse a test split that contains copies of forgotten records: they would count as never-seen.
 
     Raises:
-        SelectionError: says how many; `--force` leaves them out instead.
+        SelectionError: with their number; `--force` excludes them from the hold-out instead.
     """
     copies = find_copies(opened).in_test
     if copies and not opened.common.force:
         raise SelectionError(
-            f"{records_equal(copies, 'test')} a forgotten one byte for byte, so it is not never-seen; take such "
-            "records out of data.test, or leave them out of the hold-out with --force"
+            f"{records_equal(copies, 'test')} a forgotten one byte for byte, and can therefore not stand for "
+            "never-seen records; remove such records from data.test, or exclude them from the hold-out with --force"
         )
 
 
 def load_by_role(options: AttackOptions, opened: RunInputs) -> "dict[str, Checkpoint]":
-    """Load the checkpoints by role, each of which must fit the manifest's network and have weights of its own."""
-    from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds
+    """Load the checkpoints by role; each must fit the manifest's network, and no two may have equal weights."""
+    from unlearn_cli.commands.network_check import load_checkpoints  # imports torch: seconds
 
     original = {"original": options.original} if options.original else {}
     references = {reference_role(number): path for number, path in enumerate(options.references)}
@@ -244,7 +244,7 @@ def add_verdict(
 
 
 def write(document: "Report", options: AttackOptions, opened: RunInputs, pictures: "dict[str, Picture]") -> None:
-    """Write the report's folder and the file for CI, where the options name them."""
+    """Write the report's folder and the JUnit file, if the options name them."""
     from unlearn_cli.reporting import junit, writing
 
     if not ranks.is_first():

@@ -1,4 +1,4 @@
-"""`unlearn-cli list` and `unlearn-cli show`: which methods, metrics, attacks and networks exist, and what each does."""
+"""`unlearn-cli list` and `unlearn-cli show`: the methods, metrics, attacks and networks, and a description of each."""
 
 import textwrap
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ KINDS = {"methods": "method", "metrics": "metric", "attacks": "attack", "models"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A function with settings that belongs to a command and not to a folder of plug-ins."""
+    """A function with settings that belongs to a command instead of a folder of plug-ins."""
 
     function: str
     module: str
@@ -31,7 +31,7 @@ RECIPES = {
 
 
 def list_names(kind: str) -> Result:
-    """Return the names of a kind, each with its summary, and for a method which data it needs and what it forgets."""
+    """List the names of a kind with their summaries; for methods, also with the data they need and what they suit."""
     documents = [_describe_entry(entry) for entry in discovery.entries(kind).values()]
     rows = [(document["name"], _one_line(document)) for document in documents]
     text = "\n".join([*console.two_columns(rows), "", f"'unlearn-cli show NAME' describes one {KINDS[kind]}."])
@@ -39,12 +39,12 @@ def list_names(kind: str) -> Result:
 
 
 def show(name: str, *, allow_code: bool = False) -> Result:
-    """Describe everything of a name: a method, metric, attack or bundled network, or the settings of a command.
+    """Describe a method, metric, attack or bundled network, or the settings of a command, by name.
 
     A plug-in outside of the package is `file.py:function` or `module:function`.
 
     Raises:
-        UserError: there is nothing of that name; the nearest is named.
+        UserError: the name is unknown; the message suggests the nearest one.
     """
     if outside.is_outside(name):
         return _show_outside(name, allow_code)
@@ -67,7 +67,7 @@ def show(name: str, *, allow_code: bool = False) -> Result:
 
 
 def _show_outside(name: str, allow_code: bool) -> Result:
-    """Describe a function outside of the package, as the first kind of plug-in whose inputs it asks for."""
+    """Describe a function outside of the package as the first kind of plug-in that has all its inputs."""
     mistakes = []
     for kind in ("methods", "metrics", "attacks"):
         try:
@@ -105,7 +105,7 @@ def _describe_entry(entry: discovery.Entry, loaded: Plugin | None = None) -> dic
 
 
 def _one_line(document: dict[str, Any]) -> str:
-    """Return the summary, and what decides whether an entry can be used."""
+    """Return the summary and the requirements of an entry in one line."""
     if "needs" in document:
         return f"{document['summary']}. Needs {document['needs']}; for {document['suits']}."
     facts = [document["task"]] if document.get("task") else []
@@ -115,7 +115,7 @@ def _one_line(document: dict[str, Any]) -> str:
 
 
 def _describe_in_text(document: dict[str, Any], settings: list[Setting]) -> str:
-    """Return an entry in words: what it is, its docstring, its inputs and its settings."""
+    """Format an entry as text: summary, docstring, inputs and settings."""
     facts = {"Inputs": ", ".join(document.get("inputs", [])), "Needs": document.get("needs")}
     facts |= {"Suits": document.get("suits"), "Task": document.get("task"), "Tier": document.get("tier")}
     lines = [f"{document['name']} ({document['kind']}): {document['summary']}"]
@@ -133,7 +133,7 @@ def _describe_in_text(document: dict[str, Any], settings: list[Setting]) -> str:
 
 
 def _wrap(docstring: str) -> str:
-    """Wrap the paragraphs of a docstring to the terminal; formulas and lists, whose lines are indented, stay."""
+    """Wrap the paragraphs of a docstring to the terminal; indented formulas and lists stay unchanged."""
     paragraphs = docstring.split("\n\n")
     return "\n\n".join(
         part if "\n " in f"\n{part}" else textwrap.fill(part, console.columns(), break_on_hyphens=False)
@@ -147,7 +147,7 @@ def _describe_setting(setting: Setting) -> str:
 
 
 def setting_names(kind: str, name: str) -> list[tuple[str, str]]:
-    """Return the settings of a plug-in with their help, for completion; nothing where there is no such plug-in."""
+    """Return the settings of a plug-in with their help, for completion; empty for an unknown plug-in."""
     entry: Plugin | None = None
     if name in RECIPES and kind == "command":
         entry = plugin.inspect(name, RECIPES[name].function, RECIPES[name].module)

@@ -1,4 +1,4 @@
-"""What every command that writes does: hold the lock of its output, and report what other runs left there."""
+"""Holds the lock of a command's outputs, and reports saved state that other runs have left there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from unlearn_cli.storage.claims import claim_outputs
 
 @contextmanager
 def claim_output(overwrite: bool, *outputs: Path | None) -> Iterator[None]:
-    """Let no other run write to these outputs inside; with `overwrite`, remove the state that interrupted runs left.
+    """Prevent other runs from writing to these outputs; with `overwrite`, remove the state of interrupted runs.
 
     Raises:
         Busy: another run is writing there.

@@ -1,4 +1,4 @@
-"""`unlearn-cli clean`: what interrupted and killed runs left, which may still contain forgotten records."""
+"""`unlearn-cli clean`: list or remove files of interrupted and killed runs, which may contain forgotten records."""
 
 from pathlib import Path
 
@@ -10,19 +10,19 @@ from unlearn_cli.storage.leftovers import Leftover
 
 
 def run(folder: Path, *, remove: bool) -> Result:
-    """List what was left, or remove it.
+    """List the leftover files, or remove them.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: there is no such folder; name one that runs have written in")
+        raise UserError(f"{folder}: no such folder; name a folder that runs have written to")
     with translate_resource_errors(folder):
         listed = leftovers.scan(folder)
         gone = leftovers.remove(listed) if remove else []
     rows = [_row(leftover, folder, remove) for leftover in listed]
-    header = ["path", "what", "size", "age", ""]
-    text = console.table("", header, rows) if rows else "nothing was left"
+    header = ["path", "kind", "size", "age", ""]
+    text = console.table("", header, rows) if rows else "no leftover files"
     return Result(
         text,
         {

@@ -1,4 +1,4 @@
-"""`unlearn-cli convert`: a `.pth` state dict, read without running code, is written as safetensors."""
+"""`unlearn-cli convert`: read a `.pth` state dict without running code, and write it as safetensors."""
 
 import warnings
 from pathlib import Path
@@ -12,7 +12,7 @@ from unlearn_cli.storage.version import VERSION
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts put the state dict
 PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
-MOST_WRAPPERS = 10  # a bound, because a pickled dictionary can hold itself
+MOST_WRAPPERS = 10  # a bound, because a pickled dictionary can contain itself
 
 
 def run(source: Path, out: Path, overwrite: bool) -> Result:
@@ -26,17 +26,14 @@ def run(source: Path, out: Path, overwrite: bool) -> Result:
 
 
 def run_with_claim(source: Path, out: Path, overwrite: bool) -> Result:
-    """Do the work, while no other run writes to the same outputs."""
+    """Run `convert` while this process holds the claim on its output."""
     regular_files.require_regular_file(source)
     if out.suffix != ".safetensors":
-        raise UserError(f"{out}: the result is a .safetensors file; give it that ending")
+        raise UserError(f"{out}: the output is a .safetensors file; use that suffix")
     if source.resolve() == out.resolve():
-        raise UserError(f"{out}: is the input itself; choose another name")
+        raise UserError(f"{out}: is the input; choose another name")
     atomic_files.check_output(out, overwrite, "file")
-    from unlearn_cli.checkpoints.checkpoint import (
-        PREFIX,
-        tensor_digest,
-    )  # torch comes with it: only after what needs none
+    from unlearn_cli.checkpoints.checkpoint import PREFIX, tensor_digest  # imports torch: only after the other checks
     from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 
     tensors = LazyTensors(state_dict(read(source), source))
@@ -47,37 +44,37 @@ def run_with_claim(source: Path, out: Path, overwrite: bool) -> Result:
 
 
 def read(source: Path) -> Any:
-    """Load what torch.save wrote, without running code in it.
+    """Load a file of torch.save without running code from it.
 
     Raises:
-        UserError: it is broken, or holds more than tensors.
+        UserError: the file is broken, or contains more than tensors.
     """
     import torch
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns in several lines; our error is one line
+            warnings.simplefilter("ignore")  # torch's warnings have several lines
             return torch.load(source, map_location="cpu", weights_only=True)
     except (MemoryError, OSError):
-        raise  # `errors.translate_resource_errors` reports these: they are not about the file
+        raise  # reported by `errors.translate_resource_errors`: the file is not the cause
     except Exception:
-        # The one broad `except`: torch's reader does what the bytes of the file say, and a broken file has made it
-        # raise IndexError, TypeError, struct.error, AssertionError and more. Its own message advises to run the code.
+        # The only broad `except`: for broken files, torch's reader raises IndexError, TypeError, struct.error,
+        # AssertionError and more. Its own message advises to load the file with code execution.
         raise UserError(
-            f"{source}: is broken, or holds more than tensors (a whole model, say), which could run code when it is "
-            "read; save model.state_dict() and convert that"
+            f"{source}: is broken, or contains more than tensors (such as a whole model), which could run code when it "
+            "is read; save model.state_dict() and convert that"
         ) from None
 
 
 def state_dict(content: Any, source: Path) -> dict[str, Any]:
-    """Find the state dict in what was loaded, and strip the prefixes that wrappers add to every name.
+    """Find the state dict in the loaded content, and strip the prefixes that wrappers add to every name.
 
     Raises:
-        UserError: there is none, or one of its tensors is of a kind that safetensors does not hold.
+        UserError: there is none, or safetensors cannot store one of its tensors.
     """
     content = _unwrap(content)
     if not isinstance(content, dict) or not content or not all(map(_is_entry, content.keys(), content.values())):
-        raise UserError(f"{source}: holds no state dict of plain tensors; save model.state_dict() and convert that")
+        raise UserError(f"{source}: contains no state dict of plain tensors; save model.state_dict() and convert that")
     for name, tensor in content.items():
         if kind := _unusual_kind(tensor):
             raise UserError(f"{source}: {name} is a {kind} tensor; save a state dict of plain tensors and convert that")
@@ -99,7 +96,7 @@ def _unwrap(content: Any) -> Any:
 def _is_entry(name: Any, item: Any) -> bool:
     import torch
 
-    # Names must be text that a safetensors header can hold, and not the key under which it keeps its metadata.
+    # Names must be text that a safetensors header can store, and must differ from the key of its metadata.
     return isinstance(name, str) and name.isprintable() and name != "__metadata__" and isinstance(item, torch.Tensor)
 
 

@@ -1,4 +1,4 @@
-"""`unlearn-cli demo`: every step on scikit-learn's handwritten digits, with the commands that a user would type."""
+"""`unlearn-cli demo`: run every step on scikit-learn's handwritten digits, with the commands that a user would type."""
 
 import contextlib
 import json
@@ -15,23 +15,23 @@ from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.storage import atomic_files
 
 MANIFEST = """\
-# What `unlearn-cli demo` ran on. Change it and run commands.sh again.
+# The manifest of `unlearn-cli demo`. Change it and run commands.sh again.
 version: 1
 task: classification
 model:
-  architecture: allcnn           # a bundled network; torchvision/resnet18 would be another
+  architecture: allcnn           # a bundled network; another example: torchvision/resnet18
   arguments: {width: 24}
-input:                           # how a stored image becomes what the network sees
+input:                           # how a stored image becomes the network's input
   shape: [1, 8, 8]
   scale: 16                      # these images have values from 0 to 16
   mean: 0.305
   std: 0.376
-data:                            # real digits that scikit-learn brings along; every fifth one is for testing
+data:                            # real digits, bundled with scikit-learn; every fifth one is for testing
   train: {sklearn: {name: digits, part: train}}
   test: {sklearn: {name: digits, part: test}}
 forget:
   classes: [3]                   # forget every 3
-gates:                           # what must hold, or the exit code is 3
+gates:                           # conditions; the exit code is 3 if one does not hold
   - test_forget.accuracy <= 0.02
   - forget.accuracy <= 0.02
   - test_retain.accuracy >= original - 0.03
@@ -39,7 +39,7 @@ gates:                           # what must hold, or the exit code is 3
 
 SCRIPT = """\
 #!/bin/sh
-# The commands that `unlearn-cli demo` ran, in its folder. --overwrite replaces what they wrote.
+# The commands that `unlearn-cli demo` ran in this folder. --overwrite replaces their earlier outputs.
 cd "$(dirname "$0")" || exit 1
 {commands}
 """
@@ -48,8 +48,8 @@ STEPS = {
     "train a network on all digits": "train --manifest manifest.yaml --out original",
     "train the reference: the same, but it never sees a 3": "train --manifest manifest.yaml --split retain "
     "--out reference",
-    "learn noise that the network cannot take for a 3": "noise original/model.safetensors --manifest manifest.yaml "
-    "--out noise.safetensors",
+    "learn noise that the network does not recognise as a 3": "noise original/model.safetensors "
+    "--manifest manifest.yaml --out noise.safetensors",
     "forget every 3": "unlearn original/model.safetensors --manifest manifest.yaml --method unsir "
     "--noise noise.safetensors --reference reference/model.safetensors --out unlearned",
     "attack all three networks": "attack unlearned/model.safetensors --manifest manifest.yaml "
@@ -72,7 +72,7 @@ def run(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int])
 
 
 def run_with_claim(out: Path, run_options: RunOptions, execute: Callable[[list[str]], int]) -> Result:
-    """Do the work, while no other run writes to the same outputs."""
+    """Run the demo while this process holds the claim on its output."""
     atomic_files.check_output(out, run_options.overwrite)
     flags = ["--device", run_options.device, "--seed", str(run_options.seed)]
     with atomic_files.output_folder(out, overwrite=run_options.overwrite) as folder:
@@ -89,7 +89,7 @@ def run_with_claim(out: Path, run_options: RunOptions, execute: Callable[[list[s
                 with console.suppress_results():
                     code = execute([*shlex.split(step), *flags])
                 if code not in (0, 3, 4):  # the summary shows gates and verdicts
-                    raise StepError(code, f"demo: 'unlearn-cli {step}' ended with exit code {code}; nothing was kept")
+                    raise StepError(code, f"demo: 'unlearn-cli {step}' ended with exit code {code}; nothing was saved")
                 console.show(step_table(Path(shlex.split(step)[-1])))
         unlearned = json.loads((folder / "unlearned" / "report.json").read_text(encoding="utf-8"))
         attack = json.loads((folder / "attack" / "report.json").read_text(encoding="utf-8"))
@@ -101,7 +101,7 @@ def run_with_claim(out: Path, run_options: RunOptions, execute: Callable[[list[s
 
 
 def step_table(out: Path) -> str:
-    """Return the small table that shows what a step has written."""
+    """Return a small table of a step's results."""
     if out.is_file():
         return f"wrote {out}"
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
@@ -117,7 +117,7 @@ def step_table(out: Path) -> str:
 
 
 def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str:
-    """Summarize the results, and name the files to look at next."""
+    """Summarize the results, and list the files to open next."""
     roles = {"original": "original", "subject": "unlearned", "reference": "reference (never saw a 3)"}
     splits = {
         "test_forget": "test images of 3",
@@ -138,10 +138,10 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
     rows.append(["verdict of the quick tier", *(verdicts[role].replace("_", " ") for role in roles)])
     next_steps = {
         f"{out}/unlearned/report.html": "the report, for a browser",
-        f"{out}/attack/report.html": "what the attacks found",
-        f"{out}/noise.png": "the noise that did it",
-        f"{out}/manifest.yaml": f"change what is forgotten, then run {out}/commands.sh again",
-        "unlearn-cli unlearn --help": "the same for your own checkpoint",
+        f"{out}/attack/report.html": "the results of the attacks",
+        f"{out}/noise.png": "the learned noise",
+        f"{out}/manifest.yaml": f"change 'forget', then run {out}/commands.sh again",
+        "unlearn-cli unlearn --help": "how to unlearn your own checkpoint",
     }
     width = max(map(len, next_steps))
     passed = sum(gate["verdict"] == "passed" for gate in unlearned["gates"])
@@ -149,10 +149,10 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
         [
             console.table("", ["", *roles.values()], rows),
             "",
-            f"{passed} of {len(unlearned['gates'])} gates passed; intervals are 95 %. So few records cannot show that",
-            "an attack finds nothing, so what did not fail is inconclusive, the reference too.",
+            f"{passed} of {len(unlearned['gates'])} gates passed; intervals are 95 %. The records are too few to show",
+            "that an attack finds nothing: a verdict that is not 'failed' is inconclusive, also for the reference.",
             "",
-            "Look at next:",
+            "Next:",
             *(f"  {path:<{width}}   {text}" for path, text in next_steps.items()),
         ]
     )

@@ -1,4 +1,4 @@
-"""`unlearn-cli evaluate`: metrics of a checkpoint on every split, next to the original and references; gates."""
+"""`unlearn-cli evaluate`: measure a checkpoint on every split, compare it with original and references, check gates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What `evaluate` works on and does, besides the `RunOptions`."""
+    """The arguments of `evaluate`, in addition to the `RunOptions`."""
 
     checkpoint: Path
     manifest: Path
@@ -45,7 +45,7 @@ class EvaluateOptions:
 
     @property
     def available_inputs(self) -> set[str]:
-        """The inputs of metrics that come from the command line."""
+        """The inputs of metrics that the command line provides."""
         costs = {"cost"} if has_cost_report(self.checkpoint) else set()
         return costs | ({"original"} if self.original else set()) | ({"reference"} if self.references else set())
 
@@ -58,7 +58,7 @@ def run(options: EvaluateOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
-    """Evaluate, while no other run writes to the same outputs."""
+    """Run `evaluate` while this process holds the claim on its outputs."""
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
     checkpoints = (options.checkpoint, options.original, *options.references)
@@ -110,7 +110,7 @@ def load_own_metrics(names: Sequence[str], *, allow_code: bool) -> dict[str, str
 
 
 def has_cost_report(checkpoint: Path) -> bool:
-    """Return whether there is a report next to a checkpoint, which says what it cost to make."""
+    """Return whether a report with the training cost lies next to a checkpoint."""
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     return (folder / "report.json").is_file()
 
@@ -118,10 +118,10 @@ def has_cost_report(checkpoint: Path) -> bool:
 def choose_metrics(
     options: EvaluateOptions, manifest: Manifest, judged: Sequence[str], *, allow_code: bool
 ) -> list[str]:
-    """Return the requested metrics, or those of the task whose inputs are available, and those of the gates.
+    """Return the requested metrics (default: those of the task whose inputs are available) and those of the gates.
 
     Raises:
-        UserError: there is no metric of that name for the task, or what it needs is not given; or a setting is wrong.
+        UserError: a metric is unknown or not defined for the task, an input of it is missing, or a setting is wrong.
     """
     task, present = manifest.task, manifest.sections | options.available_inputs
     for name in options.metrics:
@@ -129,7 +129,7 @@ def choose_metrics(
             metric = plugin.load("metrics", name, allow_code=allow_code)
         if metric.task not in (None, task):
             defined = ", ".join(discovery.metrics_of(task))
-            raise UserError(f"--metric: '{name}' is not defined for {task}; defined are {defined}")
+            raise UserError(f"--metric: '{name}' is not defined for {task}; choose from {defined}")
     candidates = dict.fromkeys([*(options.metrics or discovery.default_metrics(task)), *judged])
     names = select_computable(list(candidates), present, options.metrics, allow_code=allow_code)
     check_settings(options.settings, [plugin.load("metrics", name, allow_code=allow_code) for name in names])
@@ -139,7 +139,7 @@ def choose_metrics(
 def select_computable(
     names: Sequence[str], present: set[str], requested: Sequence[str], *, allow_code: bool = False
 ) -> list[str]:
-    """Return those of the metrics whose inputs are available.
+    """Return the metrics whose inputs are available.
 
     Raises:
         UserError: a requested metric lacks an input.
@@ -155,7 +155,7 @@ def select_computable(
 
 
 def _describe_input(section: str) -> str:
-    """Say where an input comes from."""
+    """Return the name of an input and the option or section that provides it."""
     sources = {
         "original": "the original (--original)",
         "reference": "a reference (--reference)",
@@ -165,10 +165,10 @@ def _describe_input(section: str) -> str:
 
 
 def check_settings(assignments: Sequence[str], metrics: Sequence[Plugin]) -> None:
-    """Refuse a setting that none of the metrics has, or a value that is not allowed.
+    """Check that at least one of the metrics has each setting and accepts its value.
 
     Raises:
-        UserError: with the nearest name, or what is expected.
+        UserError: with the nearest name, or the expected values.
     """
     setting_names = sorted({field for metric in metrics for field in metric.settings.model_fields})
     for assignment in assignments:
@@ -176,8 +176,8 @@ def check_settings(assignments: Sequence[str], metrics: Sequence[Plugin]) -> Non
         if field not in setting_names:
             hint = did_you_mean(field, setting_names) if setting_names else "they have none"
             raise UserError(
-                f"--set {assignment}: no metric that is computed has a setting '{field}'; {hint}; "
-                "'unlearn-cli show METRIC' lists the settings of one"
+                f"--set {assignment}: none of the computed metrics has a setting '{field}'; {hint}; "
+                "'unlearn-cli show METRIC' lists the settings of a metric"
             )
         for metric in metrics:
             if field in metric.settings.model_fields:
@@ -185,8 +185,8 @@ def check_settings(assignments: Sequence[str], metrics: Sequence[Plugin]) -> Non
 
 
 def load_by_role(options: EvaluateOptions, opened: RunInputs) -> "dict[str, Checkpoint]":
-    """Load the checkpoints by role, each of which must fit the manifest's network."""
-    from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds
+    """Load the checkpoints by role; each must fit the manifest's network."""
+    from unlearn_cli.commands.network_check import load_checkpoints  # imports torch: seconds
 
     original = {"original": options.original} if options.original else {}
     references = {reference_role(number): path for number, path in enumerate(options.references)}

@@ -1,4 +1,4 @@
-"""Opens what a manifest names, before torch is imported: its data, and the headers of the checkpoints given with it."""
+"""Opens the data of a manifest and checks the headers of the checkpoints, before torch is imported."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ def open_manifest(
     *,
     decode: bool = False,
 ) -> RunInputs:
-    """Do the same for a manifest that has been read: one that comes from a pipe can be read only once.
+    """Do the same as `open_inputs` for a manifest that has been read: a pipe can be read only once.
 
     Raises:
         UserError: as `open_inputs`.
@@ -54,7 +54,7 @@ def open_manifest(
 
 
 def open_data(manifest: Manifest, path: Path, common: RunOptions, *, decode: bool = False) -> RunInputs:
-    """Open the data and warn of what is left out or changed; messages name the manifest.
+    """Open the data and warn about rows that are left out or changed; messages name the manifest.
 
     Raises:
         UserError: as `open_dataset`.
@@ -70,15 +70,15 @@ def open_data(manifest: Manifest, path: Path, common: RunOptions, *, decode: boo
 
 
 def check_device_and_code(path: Path, architecture: str, common: RunOptions) -> None:
-    """Check the device's name, and that code of the user's own is allowed where the manifest names some.
+    """Check the name of the device, and that the user's own code is allowed if the manifest names some.
 
     Raises:
-        UserError: says what to write instead.
+        UserError: the name is wrong, or the code is not allowed.
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", common.device):
         raise UserError(f"--device {common.device}: expected auto, cpu, cuda, cuda:N or mps")
     if ":" in architecture and not common.allow_code:
-        raise UserError(f"{path}: model.architecture: {architecture} is code of your own; --allow-code lets it run")
+        raise UserError(f"{path}: model.architecture: {architecture} is code of your own; allow it with --allow-code")
 
 
 def check_files(
@@ -89,10 +89,10 @@ def check_files(
     out: Path | None,
     kind: Literal["folder", "file"] = "folder",
 ) -> None:
-    """Check the output, which must not replace an input, and the checkpoints' headers.
+    """Check that the output replaces no input, and check the checkpoints' headers.
 
     Raises:
-        UserError: says which file is wrong.
+        UserError: a file is wrong.
     """
     given = [weights for weights in checkpoints if weights]
     if out is not None:
@@ -100,7 +100,7 @@ def check_files(
         if inside:
             raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
         atomic_files.check_output(out, common.overwrite, kind)
-    for weights in given:  # last, for those behind a URL are fetched
+    for weights in given:  # last, because those behind a URL are downloaded
         read_header(weights)
 
 

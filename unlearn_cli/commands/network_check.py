@@ -1,4 +1,4 @@
-"""Checks of the network and its checkpoints, which a run makes before it trains and `--dry-run` makes, too."""
+"""Checks of the network and its checkpoints, before a run trains anything and with `--dry-run`."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,10 +19,10 @@ from unlearn_cli.models.architectures import build_network, check_forward
 
 
 def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, Checkpoint]:
-    """Load checkpoints by role; all of them must fit the manifest's network, and that the manifest's samples.
+    """Load checkpoints by role; each must fit the manifest's network.
 
     Raises:
-        UserError: a checkpoint is broken or of another network, or as `check_network`.
+        UserError: a checkpoint is broken or belongs to another network, or as `check_network`.
     """
     checkpoints = {role: checkpoint.load(path) for role, path in paths.items()}
     network = check_network(opened)
@@ -32,15 +32,15 @@ def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, 
 
 
 def check_network(opened: RunInputs) -> nn.Module:
-    """Build the manifest's network without weights, and see that it takes a sample of the manifest's shape.
+    """Build the manifest's network without weights, and check that it accepts a sample of `input.shape`.
 
     Raises:
-        UserError: there is no such network, or it does not take such samples or returns something else than logits.
+        UserError: the network is unknown, does not accept such samples, or does not return logits.
     """
     try:
         with torch.device("meta"):
             return _build(opened)
-    except UserError:  # a network of the user's own may read the values of its weights, which are not there
+    except UserError:  # the user's own code may read the values of weights, which do not exist on the meta device
         return _build(opened)
 
 
@@ -56,9 +56,10 @@ def _build(opened: RunInputs) -> nn.Module:
 
 @contextmanager
 def start_checked(opened: RunInputs, checkpoints: Mapping[str, Checkpoint]) -> Iterator[Session]:
-    """Start a session whose first network is better than chance on what it should know.
+    """Start a session after checking that its first network is better than chance.
 
-    That is the original on train. Without an original it is the subject, which may have forgotten, on retain.
+    The original is checked on train. Without an original, the subject is checked on retain, because it may have
+    forgotten the rest.
 
     Raises:
         UserError: as `target_of_checkpoint` and `check_fits`.

@@ -1,4 +1,4 @@
-"""`unlearn-cli noise`: learn error-maximising or error-minimising noise for classes, from the checkpoint only."""
+"""`unlearn-cli noise`: learn error-maximising or error-minimising noise for classes, without data."""
 
 import re
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from unlearn_cli.storage.version import VERSION
 
 @dataclass(frozen=True)
 class NoiseOptions:
-    """What `noise` works on and does, besides the `RunOptions`."""
+    """The arguments of `noise`, in addition to the `RunOptions`."""
 
     checkpoint: Path
     manifest: Path
@@ -40,11 +40,11 @@ def run(options: NoiseOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
-    """Do the work, while no other run writes to the same outputs."""
+    """Run `noise` while this process holds the claim on its output."""
     learner = plugin.inspect("noise", "learn_noise", "unlearn_cli.learning.noise")
     settings = plugin.complete_settings(learner, options.settings.config, options.settings.assignments)
     if options.out.suffix != ".safetensors":
-        raise UserError(f"--out {options.out}: noise is a .safetensors file; give it that ending")
+        raise UserError(f"--out {options.out}: noise is written as a .safetensors file; use that suffix")
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
     if manifest.task == "regression":
         raise UserError(f"{options.manifest}: noise is learned for classes; a regression has none")
@@ -56,7 +56,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     classes = choose_classes(options.classes, opened)
 
     console.say(f"noise: {options.checkpoint.name}; loading torch")
-    from unlearn_cli.commands.network_check import load_checkpoints  # torch comes with it: seconds, after other checks
+    from unlearn_cli.commands.network_check import load_checkpoints  # imports torch: seconds, after all other checks
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.fit_checks import check_logits
     from unlearn_cli.evaluation.pictures import take_picture
@@ -98,7 +98,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
 
 
 def plan_noise(classes: list[int], opened: RunInputs, settings: BaseModel) -> Result:
-    """Return what the noise would be learned for, and with which settings."""
+    """Return the classes and the settings that the run would use, without learning."""
     names = opened.dataset.classes or []
     shown = ", ".join(names[number] if names else str(number) for number in classes)
     values = settings.model_dump(mode="json")
@@ -107,14 +107,14 @@ def plan_noise(classes: list[int], opened: RunInputs, settings: BaseModel) -> Re
 
 
 def choose_classes(names: tuple[str, ...], opened: RunInputs) -> list[int]:
-    """Return the class numbers of --class, by default those that the manifest forgets.
+    """Return the class numbers of --class; default: the classes that the manifest forgets.
 
     Raises:
-        UserError: there is no such class, one is named twice, or none is named anywhere.
+        UserError: a class is unknown or named twice, or neither --class nor the manifest names one.
     """
     classes = opened.dataset.classes or []
     if names:
-        # Only a number in its usual form can be a position: 03 is a name, and so is '²', which int does not read.
+        # Only a number in its usual form is a position: 03 is a name, and so is '²', which int() refuses.
         values = [int(name) if re.fullmatch("0|[1-9][0-9]{0,8}", name) else name for name in names]
         for value in values:
             if values.count(value) > 1:

@@ -1,4 +1,4 @@
-"""`--dry-run`: what would be done, in words and as data."""
+"""`--dry-run`: describes a run as text and as data, without doing it."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from unlearn_cli.plugins.plugin import Plugin
 
 
 def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, duplicates: int | None) -> Result:
-    """Say what the method would get and how much it would work on, and stop."""
+    """Describe the inputs, settings and amount of work of a method."""
     counts_text, counts = split_counts(opened)
     values = settings.model_dump(mode="json")
     read = [name for name in ("forget", "retain") if {name, f"{name}_inputs"} & set(method.needs) and name in counts]
@@ -33,7 +33,7 @@ def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, dupl
     }
     text = [
         *([counts_text] if counts_text else []),
-        f"{method.name} gets: {', '.join(method.needs)}",
+        f"inputs of {method.name}: {', '.join(method.needs)}",
         f"settings: {', '.join(f'{name}={value}' for name, value in values.items())}",
         f"work: {work.text}",
         *filter(None, [constant_network(opened)]),
@@ -42,7 +42,7 @@ def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, dupl
 
 
 def plan_training(opened: RunInputs, split: str, settings: BaseModel) -> Result:
-    """Return what `train` would train on, and for how long."""
+    """Describe the records, settings and amount of work of `train`."""
     counts_text, counts = split_counts(opened)
     values = settings.model_dump(mode="json")
     work = estimate_work(values, {split: counts[split]}, opened.common.batch_size)
@@ -61,10 +61,10 @@ def plan_training(opened: RunInputs, split: str, settings: BaseModel) -> Result:
 
 
 def split_counts(opened: RunInputs) -> tuple[str, dict[str, Any]]:
-    """Count the records of every split and class, as a table with a row for each class, and as data.
+    """Count the records of every split and class, as a table with a row per class, and as data.
 
-    Below the table stands how many of the ids that the manifest's `forgotten` lists are no records of train, and what
-    the sources leave out or change.
+    The text below the table has the number of ids in the manifest's `forgotten` that are not in train, and the notices
+    of the sources.
     """
     dataset, names = opened.dataset, opened.dataset.classes or []
     counts = {
@@ -81,7 +81,7 @@ def split_counts(opened: RunInputs) -> tuple[str, dict[str, Any]]:
     ]
     text = console.table("", ["class" if names else "", *counts], rows) if counts else ""
     if dataset.unresolved is not None:
-        text += f"\nids of 'forgotten' that are no records of train (any more), ignored: {dataset.unresolved}"
+        text += f"\nids of 'forgotten' that are not (or no longer) in train, ignored: {dataset.unresolved}"
     text += "".join(f"\n{line}" for line in format_notices(dataset.notices))
     if dataset.images_decoded is not None:
         text += f"\nimages decoded without an error: all {dataset.images_decoded}"

@@ -1,4 +1,4 @@
-"""From a report to the result of a command."""
+"""Converts a report to the result of a command."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ EXIT_CODES = {"failed": 3, "inconclusive": 4}
 
 
 def to_result(report: "Report", text: str, folder: Path | None = None) -> Result:
-    """Turn a report into the command's result; a failed gate is exit code 3, an undecided one 4."""
+    """Convert a report to the command's result: exit code 3 for a failed gate, 4 for an undecided one."""
     code = EXIT_CODES.get(report.verdict or "", 0)
     if code:
         tables.warn_about_gates(report)

@@ -1,4 +1,4 @@
-"""What a command returns: text for a person, a document for a program, and the exit code."""
+"""The result of a command: text for a person, a document for a program, and the exit code."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Result:
-    """What a command returns to the command line."""
+    """The result that a command returns to the command line."""
 
     text: str  # for a person
     document: dict[str, object]  # for a program

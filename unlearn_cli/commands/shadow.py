@@ -1,4 +1,4 @@
-"""`unlearn-cli shadow`: runs of the audit's game; each is one independent job, to be shared out and interrupted."""
+"""`unlearn-cli shadow`: shadow runs for the audit tier. Each run is an independent job, which may be interrupted."""
 
 import json
 import re
@@ -31,7 +31,7 @@ MOST = 10_000  # runs
 
 @dataclass(frozen=True)
 class ShadowOptions:
-    """What `shadow` works on and does, besides the `RunOptions`."""
+    """The arguments of `shadow`, in addition to the `RunOptions`."""
 
     manifest: Path
     method: str
@@ -45,7 +45,7 @@ class ShadowOptions:
 
 
 def run(options: ShadowOptions, run_options: RunOptions) -> Result:
-    """Do the runs asked for that are not done yet."""
+    """Carry out the requested runs that are not finished yet."""
     cells = parse_cells(options.cells)
     method = plugin.load("methods", options.method, allow_code=run_options.allow_code)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
@@ -72,10 +72,10 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
 
 
 def parse_cells(text: str) -> list[int]:
-    """Read `0-31`, `7` or `0-3,8`.
+    """Parse `0-31`, `7` or `0-3,8`.
 
     Raises:
-        UserError: it is none of these, or more than anybody runs.
+        UserError: the text has another form, or a number is too large.
     """
     numbers: list[int] = []
     for part in text.split(","):
@@ -92,14 +92,14 @@ def parse_cells(text: str) -> list[int]:
 def prepare_game(
     opened: RunInputs, method: Plugin, settings: BaseModel, recipe: Plugin, training: BaseModel, options: ShadowOptions
 ) -> Game:
-    """Choose the audited records: all of forget, the canaries among them, and a sample of retain.
+    """Choose the audited records: all of forget, some of them as canaries, and a sample of retain.
 
     Raises:
-        UserError: canaries are asked for in a regression, or more of retain than half of it.
+        UserError: canaries are requested for a regression, or the sample is more than half of retain.
     """
     dataset, share = opened.dataset, options.canaries
     if share and dataset.task == "regression":
-        raise UserError("--canaries: are records with a wrong class; a regression has none")
+        raise UserError("--canaries: canaries are records with a wrong class, which a regression does not have")
     forget = dataset.split("forget")
     mask, labels = shadows.draw_canaries(opened.common.seed, share, forget.labels, dataset.num_outputs)
     audited, sample = replace(forget, labels=labels), draw_retained_sample(opened, options.retained)
@@ -110,18 +110,18 @@ def draw_retained_sample(opened: RunInputs, requested: int | None) -> np.ndarray
     n = len(opened.dataset.split("retain"))
     count = min(MOST_RETAINED, n // 10) if requested is None else requested
     if count > n // 2:
-        raise UserError(f"--retained {count}: is more than half of the {n} records of retain; the rest is trained on")
+        raise UserError(f"--retained {count}: is more than half of the {n} records of retain; choose fewer")
     return shadows.draw_retained_sample(opened.common.seed, count, n)
 
 
 def describe_data(opened: RunInputs) -> dict[str, Any]:
-    """Return by what `attack` recognises runs as those of its manifest and data."""
+    """Return the architecture and the digest of the data, by which `attack` recognises runs of its manifest."""
     digest = sha256("".join(content_digest(opened.dataset.split(name)) for name in ("forget", "retain")).encode())
     return {"architecture": opened.network.model.model_dump(mode="json"), "data": digest.hexdigest()}
 
 
 def recipe_of(game: Game, share: float) -> dict[str, Any]:
-    """Return what else two runs must share to be pooled."""
+    """Return the other facts that two runs must share to be pooled."""
     run_options = game.opened.common
     return {
         "method": game.method.name,
@@ -138,12 +138,12 @@ def recipe_of(game: Game, share: float) -> dict[str, Any]:
 
 
 def describe_cost(game: Game, num_cells: int, missing: int) -> list[str]:
-    """Return sentences on what the runs cost, and what this number of runs can decide."""
+    """Return sentences on the cost of the runs, and on what this number of runs can decide."""
     n = len(game.audited)
     pairs = num_cells * n // 2
     retained = f" and {len(game.retained)} of retain" if len(game.retained) else ""
     return [
-        f"shadow: {missing} of {pluralize(num_cells, 'run')} to do, each two trainings and one {game.method.name}, "
+        f"shadow: {missing} of {pluralize(num_cells, 'run')} left, each two trainings and one {game.method.name}, "
         f"on {n} records{retained}",
         *advice(pairs, pairs),
         f"a true-positive rate at FPR 0.1 % needs 1000 pairs of run and record, better 10000; here {pairs}",
@@ -151,7 +151,7 @@ def describe_cost(game: Game, num_cells: int, missing: int) -> list[str]:
 
 
 def check_with_torch(opened: RunInputs) -> None:
-    """Make the checks of a run that need torch: of the network and the device."""
+    """Check the network and the device, which needs torch."""
     from unlearn_cli.commands.network_check import check_network
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.fit_checks import check_logits
@@ -175,13 +175,13 @@ def carry_out(game: Game, folder: Path, plan: dict[str, Any], missing: list[int]
                 if not shadows.cell_path(folder, number).is_file():
                     write_cell(game, folder, number)
         except Timeout:
-            console.say(f"run {number}: another process is doing it")
+            console.say(f"run {number}: another process is working on it")
         else:
             (folder / f".cell-{number:05d}.lock").unlink(missing_ok=True)
 
 
 def write_cell(game: Game, folder: Path, number: int) -> None:
-    """Do one run and write the outputs of its networks; a file is complete or absent."""
+    """Carry out one run and write the outputs of its networks; the file is complete or absent."""
     from unlearn_cli.commands.shadow_run import play
     from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 

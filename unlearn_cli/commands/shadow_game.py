@@ -1,4 +1,4 @@
-"""The game of the audit: which records its runs share, and how their networks are trained and unlearned. No torch."""
+"""The game of the audit: the records of its runs, and how their networks are trained and unlearned. No torch."""
 
 from dataclasses import dataclass
 
@@ -9,12 +9,12 @@ from unlearn_cli.data.dataset import Split
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins.plugin import Plugin
 
-MOST_RETAINED = 200  # records of retain whose membership is drawn, too, if nothing is said; at most a tenth of retain
+MOST_RETAINED = 200  # default for the records of retain whose membership is drawn, too; at most a tenth of retain
 
 
 @dataclass(frozen=True)
 class Game:
-    """What every run shares: the audited records with their labels, and how networks are trained and unlearned."""
+    """Shared by all runs: the audited records with their labels, and how networks are trained and unlearned."""
 
     opened: RunInputs
     method: Plugin
@@ -23,4 +23,4 @@ class Game:
     training: BaseModel
     audited: Split
     canaries: np.ndarray
-    retained: np.ndarray  # places in retain of the records whose membership is drawn, too
+    retained: np.ndarray  # positions in retain of the records whose membership is drawn, too

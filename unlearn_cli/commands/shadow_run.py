@@ -1,4 +1,4 @@
-"""One shadow run: train with half of the records, unlearn them, retrain without any; record all three outputs."""
+"""One shadow run: train with half of the records, unlearn them, retrain without any; save the outputs of all three."""
 
 import tempfile
 from dataclasses import replace
@@ -26,7 +26,7 @@ from unlearn_cli.storage.leftovers import TEMPORARY
 
 
 def play(game: Game, number: int) -> dict[str, Tensor]:
-    """Return membership (n,) and phi (n,) before, after and retrained, in the order of forget; the same of retain's."""
+    """Return membership (n,) and phi (n,) before, after and retrained, in the order of forget; the same for retain."""
     seed = game.opened.common.seed
     members = draw_membership(seed, number, len(game.audited))
     retained_members = draw_membership(seed, number, len(game.retained), group=1)
@@ -68,16 +68,16 @@ def fit(game: Game, current: Session, split: str) -> nn.Module:
 
 
 def compute_signals(current: Session, model: nn.Module, stage: str) -> dict[str, np.ndarray]:
-    """Return phi of all audited records under a network, those of forget and those of retain, by its name in a cell."""
+    """Return phi of all audited records (of forget, and of retain) under a network, by the name of the array."""
     groups = {"": "audited", RETAINED_PREFIX: "retained"}
     present = {prefix: name for prefix, name in groups.items() if name in current.opened.dataset.splits}
     return {prefix + stage: phi(current.outputs(model, name)) for prefix, name in present.items()}
 
 
 def prepare_stage(game: Game, members: np.ndarray, retained_members: np.ndarray, number: int, stage: str) -> RunInputs:
-    """Return the inputs of one stage: the members are forget, they and retain are train; its own seed.
+    """Return the inputs of one stage: forget is the members, train is retain and the members; with a derived seed.
 
-    Of the sample of retain only the members `retained_members` are in retain.
+    From the audited sample of retain, only `retained_members` stay in retain.
     """
     opened, audited = game.opened, game.audited
     splits = dict(opened.dataset.splits)
@@ -95,14 +95,14 @@ def prepare_stage(game: Game, members: np.ndarray, retained_members: np.ndarray,
 
 
 def join_splits(name: str, first: Split, second: Split) -> Split:
-    """Put two splits of one source together, in the order of its rows."""
+    """Join two splits of one source, in the order of its rows."""
     rows, labels = (np.concatenate(pair) for pair in ((first.rows, second.rows), (first.labels, second.labels)))
     order: Any = np.argsort(rows, kind="stable")
     return Split(name, first.records, rows[order], labels[order])
 
 
 def pass_through_file(current: Session, model: nn.Module) -> Checkpoint:
-    """Pass a network through a file, as a user would: methods are given checkpoints."""
+    """Save a network and load it again, because methods receive checkpoints."""
     scale = as_lineage(current.task, current.target)
     with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as folder:
         loaded = checkpoint.load(checkpoint.save(Path(folder), model.state_dict(), scale))

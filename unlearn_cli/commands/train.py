@@ -1,4 +1,4 @@
-"""`unlearn-cli train`: train a network from scratch or a checkpoint, on train or on retain only (the reference)."""
+"""`unlearn-cli train`: train a network from scratch or from a checkpoint, on train or on retain (the reference)."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What `train` works on and does, besides the `RunOptions`."""
+    """The arguments of `train`, in addition to the `RunOptions`."""
 
     manifest: Path
     out: Path
@@ -53,7 +53,7 @@ def run(options: TrainOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
-    """Do the work, while no other run writes to the same outputs."""
+    """Run `train` while this process holds the claim on its output."""
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     settings = plugin.complete_settings(recipe, options.settings.config, options.settings.assignments)
     opened = open_inputs(options.manifest, run_options, (options.start,), options.out, decode=options.dry_run)
@@ -68,7 +68,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     if options.dry_run:
         check_with_torch(options, opened)
         return plan_training(opened, options.split, settings)
-    from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
+    from unlearn_cli.checkpoints import checkpoint  # imports torch: seconds, after all other checks
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.measuring import measure_network
     from unlearn_cli.reporting import composing, writing
@@ -121,7 +121,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
 
 
 def check_with_torch(options: TrainOptions, opened: RunInputs) -> None:
-    """Make the checks of a run that need torch: of the network, the checkpoint to start from and the device."""
+    """Check the network, the checkpoint of --from and the device, which needs torch."""
     from unlearn_cli.evaluation import session
 
     weights = load_start(options, opened)
@@ -131,14 +131,14 @@ def check_with_torch(options: TrainOptions, opened: RunInputs) -> None:
 
 
 def load_start(options: TrainOptions, opened: RunInputs) -> "Checkpoint | None":
-    """Load the checkpoint of --from, which must fit the manifest's network."""
+    """Load the checkpoint of --from; it must fit the manifest's network."""
     from unlearn_cli.commands.network_check import load_checkpoints
 
     return load_checkpoints(opened, {"start": options.start} if options.start else {}).get("start")
 
 
 def build_network(current: "Session", weights: "Checkpoint | None") -> "nn.Module":
-    """Build the network to train: with the weights of a checkpoint, or with new ones."""
+    """Build the network to train, with a checkpoint's weights or with new ones."""
     model = current.load(weights, frozen=False) if weights else current.fresh("fresh")
     from unlearn_cli.evaluation.fit_checks import check_logits
 

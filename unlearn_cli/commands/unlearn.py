@@ -1,4 +1,4 @@
-"""`unlearn-cli unlearn`: checkpoint and manifest in, unlearned checkpoint and report out."""
+"""`unlearn-cli unlearn`: make a checkpoint forget what a manifest selects; write a new checkpoint and a report."""
 
 import gc
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnlearnOptions:
-    """What `unlearn` works on and does, besides the `RunOptions`."""
+    """The arguments of `unlearn`, in addition to the `RunOptions`."""
 
     checkpoint: Path
     manifest: Path
@@ -81,7 +81,7 @@ def run(options: UnlearnOptions, run_options: RunOptions) -> Result:
 
 
 def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
-    """Do the work, while no other run writes to the same outputs."""
+    """Run `unlearn` while this process holds the claim on its output."""
     method = plugin.load("methods", options.method, allow_code=run_options.allow_code)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
@@ -100,7 +100,7 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
         unverified=check_references(options.references, opened),
     )
     console.say(f"unlearn: {method.name} on {options.checkpoint.name}; loading torch")
-    method.function()  # code outside of the package that cannot be imported is refused here
+    method.function()  # refuses code outside of the package that cannot be imported
     if options.dry_run:
         check_with_torch(options, opened, method)
         return plan_unlearning(opened, method, settings, plan.copies.in_retain)
@@ -108,15 +108,15 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
 
 
 def check_manifest(options: UnlearnOptions, method: Plugin, manifest: Manifest) -> None:
-    """Refuse, before any data is read, a manifest that lacks what the method needs."""
+    """Refuse, before any data is read, a manifest that does not provide the inputs of the method."""
     if manifest.forget is None:
-        raise UserError(f"{options.manifest}: has no 'forget' section; say there what must be forgotten")
+        raise UserError(f"{options.manifest}: has no 'forget' section; add one that selects the records to forget")
     suitability.check(method, manifest.sections, manifest.task, options.manifest)
     if options.noise and "noise" not in method.optional:
-        raise UserError(f"--noise: {method.name} takes no noise; leave it out")
+        raise UserError(f"--noise: {method.name} does not use noise; omit --noise")
     if options.noise:
         regular_files.require_regular_file(
-            options.noise, "--noise", missing="there is no such file; 'unlearn-cli noise' makes one"
+            options.noise, "--noise", missing="no such file; 'unlearn-cli noise' creates one"
         )
 
 
@@ -142,7 +142,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     ):
         evaluated = options.evaluate and bool(opened.dataset.splits)
         model, given, before = run_method(current, options, method, settings, weights, evaluated)
-        gc.collect()  # what the method worked with is large, and a divided network is full of cycles
+        gc.collect()  # frees the method's networks: those that are sharded contain reference cycles
         lineage = {
             "method": method.name,
             **code_digest(method),
@@ -156,7 +156,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         }
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
-        del model  # from here on it is read from its file, as all others are
+        del model  # from here on it is loaded from its file, like the other checkpoints
         roles = {
             "original": weights,
             "subject": checkpoint.load(path),
@@ -192,7 +192,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
 
 
 def check_with_torch(options: UnlearnOptions, opened: RunInputs, method: Plugin) -> None:
-    """Make the checks of a run that need torch: of the network, its checkpoints, the device and the noise."""
+    """Check the network, its checkpoints, the device and the noise, which needs torch."""
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.plugin_inputs import check_noise
 
@@ -205,7 +205,7 @@ def check_with_torch(options: UnlearnOptions, opened: RunInputs, method: Plugin)
 
 
 def load_all_checkpoints(options: UnlearnOptions, opened: RunInputs) -> "list[Checkpoint]":
-    """Load the checkpoint and the references, each of which must fit the manifest's network."""
+    """Load the checkpoint and the references; each must fit the manifest's network."""
     from unlearn_cli.commands.network_check import load_checkpoints
 
     references = {reference_role(number): path for number, path in enumerate(options.references)}
@@ -213,7 +213,7 @@ def load_all_checkpoints(options: UnlearnOptions, opened: RunInputs) -> "list[Ch
 
 
 def load_original(current: "Session", options: UnlearnOptions, method: Plugin, weights: "Checkpoint") -> "nn.Module":
-    """Build the original, which must be better than chance on train."""
+    """Load the original and check that it is better than chance on train."""
     from unlearn_cli.evaluation.fit_checks import check_fits
 
     original = current.load(weights, whole=method.whole)
@@ -230,9 +230,9 @@ def run_method(
     weights: "Checkpoint",
     evaluated: bool,
 ) -> "tuple[nn.Module, list[str], dict[str, Outputs]]":
-    """Return the network that the method made, the names of its inputs, and the outputs of the original.
+    """Return the unlearned network, the names of the method's inputs, and the outputs of the original.
 
-    All other networks are freed here: nothing may hold them while the result is written and measured.
+    All other networks are freed on return, so that none of them is in memory while the result is written and measured.
     """
     from torch import nn
 
@@ -243,7 +243,7 @@ def run_method(
     before = predict_splits(current, original, "original") if evaluated else {}
     if "original" not in method.needs:
         original = None
-        gc.collect()  # as below
+        gc.collect()  # as in `carry_out`
     inputs = make_method_inputs(current, method, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
     with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
@@ -258,16 +258,16 @@ def code_digest(method: Plugin) -> dict[str, str]:
 
 
 def describe_training(method: Plugin, opened: RunInputs) -> dict[str, str]:
-    """Return the entry of the lineage that shows that a reference made by `retrain` saw only retain."""
+    """Return the lineage's digest of the training data for the method `retrain`, which makes a reference."""
     return {"trained_on": content_digest(opened.dataset.split("retain"))} if method.name == "retrain" else {}
 
 
-CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to tell the forgotten records from records never seen."]
+CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to distinguish forgotten records from never-seen ones."]
 NETWORKS = ("model", "original", "fresh", "incompetent_teacher")
 
 
 def choose_metrics(manifest: Manifest, with_references: bool) -> list[str]:
-    """Return the metrics that the inputs suffice for: those of the task, and those of the gates."""
+    """Return the metrics of the task and of the gates whose inputs are available."""
     task, given = manifest.task, {"original", *(["reference"] if with_references else [])}
     judged = [parse_gate(condition, task).metric for condition in manifest.gates]
     names = list(dict.fromkeys([*discovery.default_metrics(task), *judged]))

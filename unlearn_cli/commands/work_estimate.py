@@ -1,8 +1,8 @@
-"""How many samples a method takes forward and backward, estimated from its settings before it runs.
+"""Estimates how many samples a method takes forward and backward, from its settings before it runs.
 
-The names of settings say what they count: `epochs` and `steps`, with the phase in front where a method has several.
-`steps` that are given take the place of the phase's `epochs`; noise is learned from no record, so `noise_steps` do not
-count. Where a method chooses the number, its file may have a function `bound_steps`; otherwise the number is open.
+Settings whose names end in `steps` or `epochs` count steps or epochs of a phase; the prefix is the phase. `steps`
+replace the phase's `epochs` if both are given. `noise_steps` do not count, because noise is learned without records.
+If a method chooses a number itself (null), its file may have a function `bound_steps`; otherwise there is no bound.
 """
 
 import math
@@ -10,20 +10,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-RETAIN_PHASES = ("repair_", "blindspot_")  # phases on retain only; all others take every split that the method asks for
+RETAIN_PHASES = ("repair_", "blindspot_")  # phases on retain only; all others use every split among the inputs
 NO_RECORDS = "none on records of the data, only on noise or generated samples"
 
-Bounds = tuple[int, int | None]  # least and most; None: not known
-# From the settings and the number of steps in an epoch of retain: by a setting's name the bounds of the steps.
+Bounds = tuple[int, int | None]  # minimum and maximum; None: unknown
+# Returns bounds of the steps by setting, from the settings and the number of steps in an epoch of retain.
 BoundSteps = Callable[[Mapping[str, Any], int], Mapping[str, Bounds]]
 
 
 @dataclass(frozen=True)
 class WorkEstimate:
-    """Samples forward and backward through the network that is trained, in numbers and in words."""
+    """Samples forward and backward through the trained network, as numbers and as text."""
 
     least: int
-    most: int | None  # None: the method chooses without a bound
+    most: int | None  # None: the method's choice has no bound
     text: str
 
     def as_data(self) -> dict[str, Any]:
@@ -38,13 +38,13 @@ class Records:
     batch_size: int
 
     def count(self, phase: str) -> int:
-        """Return the number of records that a phase goes over."""
+        """Return the number of records in an epoch of a phase."""
         if phase.startswith(RETAIN_PHASES) and "retain" in self.splits:
             return self.splits["retain"]
         return sum(self.splits.values())
 
     def samples(self, steps: int, phase: str) -> int:
-        """Return the samples of a number of steps; the batches of an epoch are equally large."""
+        """Return the number of samples in some steps; the batches of an epoch have equal sizes."""
         count = self.count(phase)
         return round(steps * count / self.steps_per_epoch(phase))
 
@@ -58,7 +58,7 @@ def estimate_work(
     batch_size: int,
     bound_steps: BoundSteps | None = None,
 ) -> WorkEstimate:
-    """Estimate the work of a method on splits; `counts` has for each split it reads `n` and the count per class."""
+    """Estimate the work of a method; `counts` has `n` and the counts per class of each split that it reads."""
     if not counts:
         return WorkEstimate(0, 0, NO_RECORDS)
     records = Records(_numbers_read(settings, counts), batch_size)
@@ -79,7 +79,7 @@ def estimate_work(
 
 
 def _numbers_read(settings: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Return how many records of each split are read, of which a setting may take a part."""
+    """Return how many records of each split are read; some settings limit them."""
     numbers = {split: int(count["n"]) for split, count in counts.items()}
     if "retain" in numbers and "retain_share" in settings:
         numbers["retain"] = max(1, round(settings["retain_share"] * numbers["retain"]))
@@ -89,7 +89,7 @@ def _numbers_read(settings: Mapping[str, Any], counts: Mapping[str, Mapping[str,
 
 
 def _phases(settings: Mapping[str, Any]) -> list[str]:
-    """Return the phases that go over records, by the part of the settings' names before `steps` or `epochs`."""
+    """Return the phases that train on records: the prefixes of the settings that end in `steps` or `epochs`."""
     named = [name.removesuffix(unit) for name in settings for unit in ("steps", "epochs") if name.endswith(unit)]
     return [phase for phase in dict.fromkeys(named) if not phase.startswith("noise")]
 
@@ -101,7 +101,7 @@ def _is_chosen(settings: Mapping[str, Any], phase: str) -> bool:
 def _phase_bounds(
     settings: Mapping[str, Any], phase: str, records: Records, step_bounds: Mapping[str, Bounds]
 ) -> Bounds:
-    """Return the least and the most samples of one phase."""
+    """Return the minimum and maximum number of samples of one phase."""
     if f"{phase}steps" in step_bounds:
         least, most = step_bounds[f"{phase}steps"]
         return records.samples(least, phase), None if most is None else records.samples(most, phase)

@@ -1,4 +1,4 @@
-"""Running attacks on every checkpoint, and what the verdict is made of."""
+"""Runs attacks on every checkpoint, and collects the inputs of the verdict."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.results import AttackResult, Finding, Skipped
 from unlearn_cli.verdict.tier_checks import Candidate
 
-SHADOW_FACTS = {  # of attacks on the recipe: their pairs of run and record, whose membership was drawn at random
+SHADOW_FACTS = {  # for attacks on the recipe, whose scores belong to pairs of run and record with drawn membership
     "members": "records trained on, in shadow runs",
     "non_members": "records never seen, in shadow runs",
     "epsilon_kind": "pipeline_unlearning",
@@ -21,7 +21,7 @@ SHADOW_FACTS = {  # of attacks on the recipe: their pairs of run and record, who
 
 @dataclass
 class AttackResults:
-    """What the attacks found, of all checkpoints."""
+    """The results of the attacks on all checkpoints."""
 
     blocks: list[AttackResult] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -31,7 +31,7 @@ class AttackResults:
 
 
 def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> AttackResults:
-    """Run every attack on every checkpoint that it suits."""
+    """Run every attack on every checkpoint for which it is defined."""
     results = AttackResults()
     run = checkpoints.session.run
     for role in checkpoints.weights:
@@ -42,7 +42,7 @@ def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> Atta
                     _run_one(checkpoints, planned, role, results)
             elif role == "subject":
                 results.skipped.append(
-                    Skipped(name=planned.label, reason="it needs references other than the one judged")
+                    Skipped(name=planned.label, reason="it needs other references than the judged one")
                 )
         picture = take_picture(checkpoints.session, "inversion")
         if picture:
@@ -51,7 +51,7 @@ def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> Atta
 
 
 def _run_one(checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, results: AttackResults) -> None:
-    """Run one attack on one checkpoint, and keep its block, its finding, or both."""
+    """Run one attack on one checkpoint, and store its block, its finding, or both."""
     result = planned.attack.call(
         make_measuring_inputs(MeasuringContext(checkpoints, role)), planned.settings, (Scores, Findings)
     )
@@ -80,7 +80,7 @@ def _run_one(checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, 
 
 
 def collect_candidate(checkpoints: CheckpointOutputs, results: AttackResults, role: str) -> Candidate:
-    """Collect what the gates read of one checkpoint; a reference is compared with the others."""
+    """Collect the inputs of the gates for one checkpoint; a reference is compared with the other references."""
     others = checkpoints.references(but=role)
     kind = "reference" if others else "original" if "original" in checkpoints.weights and role != "original" else None
     compared = others or (["original"] if kind else [])

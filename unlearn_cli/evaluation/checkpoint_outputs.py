@@ -1,4 +1,4 @@
-"""The outputs of all checkpoints of a command, computed when they are needed, once per checkpoint."""
+"""The outputs of all checkpoints of a command, computed on first use, once per checkpoint."""
 
 import numpy as np
 from torch import nn
@@ -19,7 +19,7 @@ PARTS = ("forget", "retain", "test_forget", "test_retain", "test")
 class CheckpointOutputs:
     """All checkpoints of a command by role (subject, original, reference, reference_2, ...), and their outputs.
 
-    `caps` bounds how many records of a split are used, `holdout` has the positions of the hold-out in test.
+    `caps` limits the number of records per split; `holdout` has the positions of the hold-out in test.
     """
 
     def __init__(
@@ -37,15 +37,15 @@ class CheckpointOutputs:
         self._random: dict[str, list[Outputs]] = {}
 
     def references(self, but: str = "") -> list[str]:
-        """Return the roles of the references, without the one that is judged itself."""
+        """Return the roles of the references, except `but`."""
         return [role for role in self.weights if role.startswith("reference") and role != but]
 
     def model(self, role: str) -> nn.Module:
-        """Return the network of a role, frozen and in eval mode; a new copy each time, which may be copied itself."""
+        """Return a new copy of the network of a role, frozen and in eval mode; it may be deep-copied."""
         return self.session.load(self.weights[role], whole=True)
 
     def batches(self, name: str) -> Batches:
-        """Return the batches of a split; of at most as many records as `caps` allows, drawn with the seed."""
+        """Return the batches of a split, or of a seeded sample if `caps` limits it."""
         batches = self.session.batches(name)
         cap = self.caps.get(name, batches.num_samples)
         if batches.num_samples <= cap:
@@ -54,13 +54,13 @@ class CheckpointOutputs:
         return batches.take(np.sort(order[:cap]))
 
     def outputs(self, role: str) -> dict[str, Outputs]:
-        """Return the outputs on every split, on train where no cap bounds it, and on the hold-out."""
+        """Return the outputs on every split and on the hold-out; with `caps`, without train."""
         if role not in self._outputs:
             self._outputs[role] = self._predict(role)
         return self._outputs[role]
 
     def remember(self, role: str, outputs: dict[str, Outputs]) -> None:
-        """Keep outputs of all splits that were computed before, instead of computing them again."""
+        """Store outputs that were computed earlier, instead of computing them again."""
         self._outputs[role] = self._with_holdout(outputs)
 
     def _with_holdout(self, outputs: dict[str, Outputs]) -> dict[str, Outputs]:
@@ -69,7 +69,7 @@ class CheckpointOutputs:
         return {**outputs, "holdout": outputs["test"].take(self.locate_in_test(self.holdout))}
 
     def _predict(self, role: str) -> dict[str, Outputs]:
-        """Go over the data once; with caps, as attacks have, the features are kept, too."""
+        """Run the network over the splits once; with `caps`, as for attacks, also store the features."""
         session, splits = self.session, self.session.opened.dataset.splits
         model = session.load(self.weights[role])
         with session.run.count_samples(model):
@@ -82,12 +82,12 @@ class CheckpointOutputs:
         if "test_forget" in outputs:
             outputs["test"] = join([outputs["test_forget"], outputs["test_retain"]])
             of_test = [features[name] for name in ("test_forget", "test_retain") if name in features]
-            features |= {"test": np.concatenate(of_test)} if of_test else {}  # a part without records has none
+            features |= {"test": np.concatenate(of_test)} if of_test else {}  # a part without records has no features
         self._features[role] = features
         return self._with_holdout(outputs)
 
     def features(self, role: str) -> dict[str, np.ndarray]:
-        """Return the penultimate features (n, width) of every split but train, in the order of `outputs`.
+        """Return the penultimate features (n, width) of every split except train, in the order of `outputs`.
 
         Raises:
             UserError: the network has no linear layer.
@@ -95,25 +95,28 @@ class CheckpointOutputs:
         self.outputs(role)
         features = self._features[role]
         if not features:
-            raise UserError("the network has no linear layer: its penultimate features are not defined; name attacks")
+            raise UserError(
+                "the network has no linear layer, so its penultimate features are not defined; choose other attacks "
+                "with --attack"
+            )
         if self.holdout is None:
             return features
         return {**features, "holdout": features["test"][self.locate_in_test(self.holdout)]}
 
     def random_outputs(self, split: str) -> list[Outputs]:
-        """Return the outputs of networks with new random weights on a split, which ZRF compares with."""
+        """Return the outputs of networks with new random weights on a split, for the metric zrf."""
         if split not in self._random:
             self._random[split] = [self._random_network_outputs(number, split) for number in range(RANDOM_NETWORKS)]
         return self._random[split]
 
     def _random_network_outputs(self, number: int, split: str) -> Outputs:
-        """Return the outputs of one of them; it is freed afterwards, so that memory holds one at a time."""
+        """Return the outputs of one random network, which is freed afterwards: only one is in memory at a time."""
         network = self.session.fresh(f"random {number}").eval()
         with self.session.run.count_samples(network):
             return self.session.outputs(network, split)
 
     def locate_in_test(self, positions: np.ndarray) -> np.ndarray:
-        """Return the indices of records of test in its outputs, which join those of its two parts."""
+        """Return the indices of test records in the outputs of test, which are ordered by its two parts."""
         splits = self.session.opened.dataset.splits
         if "test_forget" not in splits:
             return positions
@@ -122,7 +125,7 @@ class CheckpointOutputs:
         return order[np.searchsorted(rows, splits["test"].rows[positions], sorter=order)]
 
     def weights_of(self, role: str) -> Weights:
-        """Return parameters and buffers of a checkpoint as its file has them: no network is built for them."""
+        """Return parameters and buffers of a checkpoint as stored in its file; no network is built."""
         tensors, names = self.weights[role].tensors, self.session.names
         parameters, buffers = ({name: tensors[name] for name in part if name in tensors} for part in names)
         return Weights(parameters, {name: tensor for name, tensor in buffers.items() if tensor.is_floating_point()})

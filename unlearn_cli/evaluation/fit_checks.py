@@ -1,4 +1,4 @@
-"""Do a network and a manifest belong together? Seen from the outputs on a few records, before anything is trained."""
+"""Checks that a network and a manifest belong together, by the outputs on a few records, before any training."""
 
 from pathlib import Path
 
@@ -12,17 +12,17 @@ from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.targets import is_unknown
 from unlearn_cli.runtime.seeds import stream_generator
 
-FIT_SAMPLE, LOGITS_SAMPLE = 1000, 64  # records
+FIT_SAMPLE, LOGITS_SAMPLE = 1000, 64  # records to check
 
 
 def check_fits(session: Session, model: nn.Module, weights: Checkpoint, path: Path, name: str = "train") -> None:
-    """Refuse a network that is no better than chance on what it should know: train, or retain where there is one.
+    """Refuse a network that is no better than chance on its training data (`name`, or train where it is absent).
 
-    With a wrong mean or class order, forgetting would look perfect.
+    With a wrong input mean or class order, forgetting would look perfect.
 
     Raises:
-        UserError: of a sample of it the network knows no more than how frequent each label is; or the outputs of a
-            regression are far from the labels, and nothing says how they are scaled.
+        UserError: on a sample of the split, the network is no better than the frequencies of the labels; or the
+            outputs of a regression are far from the labels and their scale is not recorded.
     """
     opened, splits = session.opened, session.opened.dataset.splits
     name = name if name in splits else "train"
@@ -30,26 +30,23 @@ def check_fits(session: Session, model: nn.Module, weights: Checkpoint, path: Pa
     if name not in splits or opened.common.force:
         return
     order = torch.randperm(len(splits[name]), generator=stream_generator(session.run.seed, "fit check"))
-    from unlearn_cli.stats.chance import (  # SciPy, 0.5 s: only where statistics are made
-        describe_ignorance,
-        describe_other_scale,
-    )
+    from unlearn_cli.stats.chance import describe_ignorance, describe_other_scale  # imports SciPy: 0.5 s
 
     outputs = session.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))
     if is_unknown(opened, weights.metadata) and (difference := describe_other_scale(outputs)):
         raise UserError(
             f"{path}: {difference}, of {name}; it was trained on scaled labels and does not record their mean and "
-            "std: set 'target: {mean: ..., std: ...}' in the manifest; --force goes on anyway"
+            "std: set 'target: {mean: ..., std: ...}' in the manifest; --force skips this check"
         )
     if flaw := describe_ignorance(outputs):
         raise UserError(
             f"{path}: {flaw}, of {name}; manifest and checkpoint do not belong together (input.mean, input.std, "
-            "the order of channels or classes), or the network was never trained; --force goes on anyway"
+            "the order of channels or classes), or the network was never trained; --force skips this check"
         )
 
 
 def check_logits(session: Session, model: nn.Module) -> None:
-    """Refuse a network of the user's own whose outputs are probabilities, on a few records, before it is trained.
+    """Refuse a network of the user's own code that returns probabilities, on a few records, before training.
 
     Raises:
         UserError: as `predict`.

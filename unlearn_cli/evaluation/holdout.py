@@ -1,4 +1,4 @@
-"""What the forgotten records are compared with: records of test that the network never saw."""
+"""The hold-out: never-seen records of test that the forgotten records are compared with."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from unlearn_cli.data.dataset import select_half
 from unlearn_cli.data.strings import to_strings
 from unlearn_cli.evaluation.run_inputs import RunInputs
 
-UNMATCHED = 0.05  # share of forget without counterparts that moves an AUC by at most half of that: 0.025
+UNMATCHED = 0.05  # share of forget that may lack counterparts; it changes an AUC by at most half of it, 0.025
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """The positions in test of records never trained on, and how many were left out because they were.
+    """The positions in test of never-seen records, and the number of excluded records that were trained on.
 
-    Where nothing can be compared there are none, and `reason` says why; `notes` say in which way they are not like the
-    forgotten records.
+    If no comparison is possible, `positions` is empty and `reason` explains it. `notes` explain in which way the
+    records differ from the forgotten ones.
     """
 
     positions: np.ndarray
@@ -35,20 +35,20 @@ class Holdout:
 
 def _copies(count: int) -> str:
     equal = pluralize(count, "record of test equals", "records of test equal")
-    return f"{equal} one of train byte for byte; the hold-out leaves out what does"
+    return f"{equal} a record of train byte for byte; the hold-out excludes {'it' if count == 1 else 'them'}"
 
 
 def class_matched_holdout(opened: RunInputs) -> Holdout:
-    """Choose the records of test to compare with, less those that equal one of train byte for byte; warn of these.
+    """Choose the records of test to compare with; exclude copies of training records, with a warning.
 
-    In a classification they have the class mix of forget, because a never-trained but easier class would look like
-    forgotten records (attacks.md, A1): of each forgotten class the same multiple of its number in forget, drawn with
-    the seed, and the multiple is the largest that test allows. So there may be more of them than of forget, or fewer.
-    (At least one of each class: the mix is not exact where test has very few of one.) Forgotten classes of which test
-    has no record are left out while they hold at most 5 % of forget; otherwise nothing can be compared.
+    Classification: the hold-out has the class mix of forget, because a never-trained but easier class would look like
+    forgotten records. It has a constant multiple of the number of forgotten records of each class, drawn with the seed;
+    the multiple is the largest that test allows, so the hold-out may be larger or smaller than forget. (It has at least
+    one record per class, so the mix is not exact if test has very few records of a class.) Forgotten classes without a
+    record in test are ignored while they hold at most 5 % of forget; otherwise no comparison is possible.
 
-    In a regression they are those that the conditions of 'forget' select in test, or, where these select none (a
-    period that ends before test begins), all of test.
+    Regression: the hold-out is the records of test that the conditions of 'forget' select, or all of test if they
+    select none (such as a period that ends before test begins).
     """
     unseen = ~_trained_on(opened)
     candidates, notes = _candidates(opened, unseen)
@@ -56,17 +56,18 @@ def class_matched_holdout(opened: RunInputs) -> Holdout:
     if dropped:
         console.warn(_copies(dropped))
     if not (candidates & unseen).any():
-        but = " but copies of those of train" if dropped else ""
+        but = " other than copies of training records" if dropped else ""
         return _empty(dropped, f"data.test has no records like the forgotten ones{but} to compare with")
     if opened.dataset.task == "regression":
         return Holdout(np.flatnonzero(candidates & unseen), dropped, notes)
     lacking, share = _lacking(opened, unseen)
     if lacking and share > UNMATCHED:
-        unmatched = f"classes {', '.join(lacking)} hold {share:.1%} of forget, and data.test has no record of them"
-        return _empty(dropped, f"{unmatched} to compare with that was not trained on")
+        unmatched = f"classes {', '.join(lacking)} hold {share:.1%} of forget"
+        return _empty(dropped, f"{unmatched}, but data.test has no record of them that was not trained on")
     if lacking:
         notes += (
-            f"The hold-out has no record of {', '.join(lacking)}: test has none. They hold {share:.1%} of forget.",
+            f"The hold-out has no record of {', '.join(lacking)}, because test has none; they hold {share:.1%} of "
+            "forget.",
         )
     return Holdout(class_matched(opened, unseen), dropped, notes)
 
@@ -76,14 +77,14 @@ def _empty(dropped: int, reason: str) -> Holdout:
 
 
 def _trained_on(opened: RunInputs) -> np.ndarray:
-    """Return the mask of test: copies of what the network is trained on, or was before it was made to forget it."""
+    """Return the mask of test records that equal a record which the network was trained on, forgotten ones included."""
     test, splits = opened.dataset.split("test"), opened.dataset.splits
     mask = test.copies_of(splits["train"])
     return mask | test.copies_of(splits["forgotten"]) if "forgotten" in splits else mask
 
 
 def _candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the mask of test: records like those to forget, if the manifest tells them apart; and what they lack."""
+    """Return the mask of test records like the forgotten ones, and notes on how they may differ."""
     dataset, test = opened.dataset, opened.dataset.split("test")
     if opened.dataset.task == "classification":
         return np.isin(test.labels, dataset.split("forget").labels), ()
@@ -93,8 +94,8 @@ def _candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray, tupl
     if (selected & unseen).any():
         return selected, ()
     note = (
-        "The hold-out is all of test: 'forget' selects no record of test that was not trained on. Forgotten records "
-        "may differ from it in their kind and not only in having been trained on."
+        "The hold-out is all of test, because 'forget' selects no never-seen record of test. The forgotten records may "
+        "differ from it not only in having been trained on."
     )
     return np.ones(len(test), dtype=bool), (note,)
 
@@ -108,7 +109,7 @@ def _lacking(opened: RunInputs, unseen: np.ndarray) -> tuple[list[str], float]:
 
 
 def class_matched(opened: RunInputs, allowed: np.ndarray) -> np.ndarray:
-    """Draw positions of test, of those allowed, with the class mix of forget as far as test has its classes."""
+    """Draw allowed positions of test with the class mix of forget, for the classes that test has."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
     numbers, counts = np.unique(forget.labels, return_counts=True)
     places = {number: np.flatnonzero((test.labels == number) & allowed) for number in numbers.tolist()}
@@ -120,16 +121,16 @@ def class_matched(opened: RunInputs, allowed: np.ndarray) -> np.ndarray:
 
 
 def unseen_of_selection_half(opened: RunInputs) -> np.ndarray:
-    """Return the mask of test: records never trained on, of the half that chooses a method and never judges it."""
+    """Return the mask of never-seen test records in the selection half, which chooses methods but never judges them."""
     test = opened.dataset.split("test")
     half = select_half(test, "selection")  # empty where test is the verdict half
     return np.isin(test.rows, half.rows) & ~_trained_on(opened)
 
 
 def same_group(opened: RunInputs) -> np.ndarray | None:
-    """Return the mask of test: records of the group that 'forget' names by a column or by conditions; None: neither.
+    """Return the mask of test records in the group that 'forget' names by a column or by conditions.
 
-    Test need not have the column that groups are named by.
+    None if 'forget' names no group, or if test does not have the column of the groups.
     """
     forget, test = opened.forget, opened.dataset.split("test")
     if forget is None or not (forget.where or forget.groups):

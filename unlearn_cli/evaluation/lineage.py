@@ -1,4 +1,4 @@
-"""Is a reference one? What its metadata says it was trained on, against the splits of the manifest. No torch."""
+"""Checks references: compares the training data in their metadata with the splits of the manifest. No torch."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,15 +17,15 @@ ManifestKeys = tuple[tuple[str | None, str | None], ...]  # 'manifest_digest' an
 
 
 def reference_role(number: int) -> str:
-    """Return the role of the n-th reference, counted from 0: reference, reference_2, ..."""
+    """Return the role of the reference with this number, from 0: reference, reference_2, ..."""
     return "reference" if number == 0 else f"reference_{number + 1}"
 
 
 def refuse_same_weights(checkpoints: "Mapping[str, Checkpoint]") -> None:
-    """Refuse a reference with the weights of the checkpoint under test or of another reference.
+    """Refuse a reference with the weights of the subject or of another reference.
 
     Raises:
-        UserError: names both files.
+        UserError: with the names of both files.
     """
     by_digest = {checkpoints["subject"].tensor_digest: checkpoints["subject"]}
     for role, checkpoint in checkpoints.items():
@@ -33,15 +33,16 @@ def refuse_same_weights(checkpoints: "Mapping[str, Checkpoint]") -> None:
             other = by_digest.setdefault(checkpoint.tensor_digest, checkpoint)
             if other is not checkpoint:
                 raise UserError(
-                    f"--reference {checkpoint.path}: has the same weights as {other.path}; train it by itself"
+                    f"--reference {checkpoint.path}: has the same weights as {other.path}; use one from a separate "
+                    "training"
                 )
 
 
 def check_references(references: tuple[Path, ...], opened: RunInputs) -> list[str]:
-    """Refuse references that were trained on forget; return caveats on those of which nothing is known.
+    """Refuse references that were trained on forget; return caveats on those without a lineage.
 
     Raises:
-        UserError: the lineage of one says that it was trained on train, or unlearned from a checkpoint.
+        UserError: the lineage of a reference shows that it was trained on train, or unlearned from a checkpoint.
     """
     if "forget" not in opened.dataset.splits:
         return []
@@ -56,22 +57,24 @@ def check_references(references: tuple[Path, ...], opened: RunInputs) -> list[st
     if not unknown:
         return []
     of = pluralize(len(references), "reference")
-    return [f"That {unknown} of {of} never saw forget is the user's word: no lineage shows it."]
+    return [f"No lineage shows that {unknown} of {of} never saw forget: this is an assertion of the user."]
 
 
 def _refuse(path: Path, lineage: dict[str, str], train: str, manifest_keys: ManifestKeys) -> None:
-    advice = "'unlearn-cli train --split retain' makes a reference"
+    advice = "train a reference with 'unlearn-cli train --split retain'"
     of_manifest = (lineage.get("manifest_digest"), lineage.get("manifest")) in manifest_keys
     on_train = lineage.get("split") == "train" and of_manifest and "trained_on" not in lineage
     if on_train or lineage.get("trained_on") == train:
-        raise UserError(f"--reference {path}: was trained on train, which holds what is to be forgotten; {advice}")
+        raise UserError(f"--reference {path}: was trained on train, which contains the forget split; {advice}")
     method = lineage.get("method", "train")
     if method not in ("train", "retrain"):
-        raise UserError(f"--reference {path}: was made by {method} from a checkpoint that knew forget; {advice}")
+        raise UserError(
+            f"--reference {path}: was unlearned by {method} from a checkpoint that was trained on forget; {advice}"
+        )
 
 
 def _verified(lineage: dict[str, str], retain: str, opened: RunInputs) -> bool:
-    """Say whether the lineage shows that only retain was trained on: by its content, or by a comparable selection."""
+    """Return whether the lineage shows a training on only retain: by the digest of its content or of the selection."""
     from_scratch = lineage.get("method") == "retrain" or "parent" not in lineage
     if "trained_on" in lineage:
         return from_scratch and lineage["trained_on"] == retain

@@ -1,4 +1,4 @@
-"""Metrics of every checkpoint: on each split, beside each reference, and of the network as a whole."""
+"""Computes metrics of every checkpoint: per split, per reference, and of the whole network."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -27,11 +27,11 @@ from unlearn_cli.stats.results import Comparison, Confusion, Estimate, Layer
 Metrics = Sequence[tuple[Plugin, BaseModel]]
 Measured = dict[str, dict[str, Estimate]]  # split -> metric -> estimate
 MODEL = "model"  # the 'split' of metrics of the whole network
-PER_RECORD = ("train",)  # splits that metrics beside a reference say nothing new of
+PER_RECORD = ("train",)  # splits without comparisons with a reference: their parts are compared
 
 
 def load_metrics(names: Iterable[str], assignments: Sequence[str] = (), *, allow_code: bool = False) -> Metrics:
-    """Return metrics with their settings; an assignment reaches every metric that has the setting."""
+    """Return metrics with their settings; an assignment applies to every metric that has the setting."""
     metrics = [plugin.load("metrics", name, allow_code=allow_code) for name in names]
     return [
         (metric, plugin.complete_settings(metric, None, [text for text in assignments if _reaches(text, metric)]))
@@ -44,7 +44,7 @@ def _reaches(assignment: str, metric: Plugin) -> bool:
 
 
 def select_holdout(opened: RunInputs) -> np.ndarray | None:
-    """Return the records of test that forget is compared with; None where there are none, or nothing is forgotten."""
+    """Return the positions of the hold-out in test; None if it is empty or nothing is forgotten."""
     if not {"forget", "test"} <= opened.dataset.splits.keys():
         return None
     positions = class_matched_holdout(opened).positions
@@ -52,7 +52,7 @@ def select_holdout(opened: RunInputs) -> np.ndarray | None:
 
 
 def measure_all(checkpoints: CheckpointOutputs, metrics: Metrics) -> dict[str, Measured]:
-    """Compute these metrics of every checkpoint; each goes once over the data."""
+    """Compute these metrics of every checkpoint; each network predicts the data once."""
     measured = {}
     for role in checkpoints.weights:
         with checkpoints.session.run.measure_time("evaluate"):
@@ -64,13 +64,13 @@ def measure_all(checkpoints: CheckpointOutputs, metrics: Metrics) -> dict[str, M
 def measure_checkpoints(
     session: Session, weights: dict[str, Checkpoint], before: dict[str, Outputs], names: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the fields of a report that measure these checkpoints; `before` is what the original was seen to say."""
+    """Return the report's fields with measurements of these checkpoints; `before` has the original's outputs."""
     checkpoints = CheckpointOutputs(session, weights, holdout=select_holdout(session.opened))
     checkpoints.remember("original", before)
     spent = session.run.cost.model_copy()
     metrics = load_metrics(names)
     measurements = measure_all(checkpoints, metrics)
-    session.run.cost = spent  # that of unlearning, which is what is compared with the cost of retraining
+    session.run.cost = spent  # only the cost of unlearning is compared with the cost of retraining
     return {
         "metrics": measurements,
         "comparisons": compare_with_references(measurements, metrics),
@@ -81,14 +81,14 @@ def measure_checkpoints(
 
 
 def predict_splits(session: Session, model: nn.Module, label: str) -> dict[str, Outputs]:
-    """Run a network over all splits; `label` names it in the log."""
+    """Predict all splits with a network; `label` names it in the log."""
     with session.run.measure_time("evaluate"):
         console.say(f"evaluate: {label}")
         return session.all_outputs(model)
 
 
 def measure_network(session: Session, model: nn.Module, label: str) -> Measured:
-    """Run a network in memory over all splits, and compute the metrics of its task that need only its outputs."""
+    """Predict all splits with a network in memory, and compute the metrics of its task that need only its outputs."""
     checkpoints = CheckpointOutputs(session, {})
     checkpoints.remember("subject", predict_splits(session, model, label))
     defaults = load_metrics(discovery.default_metrics(session.task))
@@ -98,7 +98,7 @@ def measure_network(session: Session, model: nn.Module, label: str) -> Measured:
 
 
 def measure_role(checkpoints: CheckpointOutputs, chosen: Metrics, role: str) -> Measured:
-    """Compute the metrics of one checkpoint that have a meaning for it."""
+    """Compute the metrics that are defined for one checkpoint."""
     measured: Measured = {}
     outputs, references = checkpoints.outputs(role), checkpoints.references(but=role)
     for metric, settings in chosen:
@@ -112,36 +112,38 @@ def measure_role(checkpoints: CheckpointOutputs, chosen: Metrics, role: str) -> 
 
 
 def _has_meaning(checkpoints: CheckpointOutputs, metric: Plugin, role: str) -> bool:
-    """Say whether a checkpoint may be measured by it: the original not beside itself, a reference beside others."""
+    """Return whether a metric of the whole network is defined for a role: no network is compared with itself."""
     needs = set(metric.needs)
     if role == "original":
         return not needs & {"original_weights", "cost", "original"}
     if role.startswith("reference"):
-        beside_others = "reference_split_outputs" in needs
-        return bool(checkpoints.references(but=role)) if beside_others else not needs & {"weights", "cost", "reference"}
+        compares_outputs = "reference_split_outputs" in needs
+        if compares_outputs:
+            return bool(checkpoints.references(but=role))
+        return not needs & {"weights", "cost", "reference"}
     return True
 
 
 def _measure(checkpoints: CheckpointOutputs, metric: Plugin, settings: BaseModel, role: str, split: str) -> Estimate:
-    """Compute one metric; one that compares with a reference, over all of them but the checkpoint itself."""
+    """Compute one metric; if it compares with a reference, combine it over all references except the checkpoint."""
     if "reference" not in metric.sections:
         inputs = make_measuring_inputs(MeasuringContext(checkpoints, role, split))
         return metric.call(inputs, settings, (Estimate,))
     others = checkpoints.references(but=role)
     contexts = [MeasuringContext(checkpoints, role, split, other) for other in others]
     estimates = [metric.call(make_measuring_inputs(context), settings, (Estimate,)) for context in contexts]
-    return over_references(estimates) if estimates else missing("there is no reference")
+    return over_references(estimates) if estimates else missing("no reference was given")
 
 
 def _is_defined_on(metric: Plugin, split: str, references: Sequence[str]) -> bool:
-    """Say whether a metric is computed on a split."""
+    """Return whether a metric is computed on a split."""
     if "random_outputs" in metric.needs:
         return "forget" in split
     return "reference" not in metric.sections or (bool(references) and split not in PER_RECORD)
 
 
 def compare_with_references(measured: dict[str, Measured], metrics: Metrics) -> list[Comparison]:
-    """Compare every metric of the subject with the references: is it further off than they are from each other?"""
+    """Compare every metric of the subject with the references, relative to the differences among the references."""
     distances = {metric.name for metric, _ in metrics if metric.is_distance}
     roles = [role for role in measured if role.startswith("reference")]
     if not roles:
@@ -162,7 +164,7 @@ def compare_with_references(measured: dict[str, Measured], metrics: Metrics) -> 
 
 
 def count_confusions(checkpoints: CheckpointOutputs) -> list[Confusion]:
-    """Count where each checkpoint puts the forgotten records, and those of test of the forgotten kind."""
+    """Count the predictions of each checkpoint on forget and test_forget by class."""
     names = checkpoints.session.opened.dataset.classes
     if names is None:
         return []
@@ -175,7 +177,7 @@ def count_confusions(checkpoints: CheckpointOutputs) -> list[Confusion]:
 
 
 def measure_layers(checkpoints: CheckpointOutputs) -> list[Layer]:
-    """Return how far each tensor of the subject lies from the original's."""
+    """Return the distance of each tensor of the subject from the original's."""
     if "original" not in checkpoints.weights:
         return []
     return compare_layers(checkpoints.weights_of("subject"), checkpoints.weights_of("original"))

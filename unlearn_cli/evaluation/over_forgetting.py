@@ -1,4 +1,4 @@
-"""Over-forgetting, detected after a method has run: which records it is judged on, and what follows from it."""
+"""Detects over-forgetting after a method has run: chooses the records to compare, and compares them."""
 
 import numpy as np
 
@@ -20,8 +20,8 @@ PREFIX = "unlearn_cli."
 def detect(checkpoints: CheckpointOutputs) -> OverForgetting | None:
     """Compare the subject on forget with references, or with the original on never-seen records like those of forget.
 
-    Never-seen records are of the selection half of test only, for the other half must not choose a method. None:
-    nothing is forgotten.
+    The never-seen records are from the selection half of test, because the other half must not choose a method.
+    Returns None if nothing is forgotten.
     """
     opened = checkpoints.session.opened
     dataset = opened.dataset
@@ -30,9 +30,10 @@ def detect(checkpoints: CheckpointOutputs) -> OverForgetting | None:
     if retrained(checkpoints.weights["subject"].metadata):
         return undecided(dataset.task, "the network was trained from scratch without forget")
     mask = mask_retained_kinds(dataset.split("forget").labels, dataset.split("retain").labels, dataset.task)
-    if mask.mean() < 0.5:  # the rest of a class or a range lies at its edge
+    if mask.mean() < 0.5:  # the retained records of such a class or range are not typical of it
         return undecided(
-            dataset.task, "'forget' takes most of its classes or label ranges: retraining would not know them"
+            dataset.task,
+            "'forget' selects most of its classes or label ranges, which a retrained network would not predict well",
         )
     if mask.sum() < MIN_FORGOTTEN:
         return undecided(dataset.task, f"{mask.sum()} forgotten records are too few; {MIN_FORGOTTEN} are needed")
@@ -42,7 +43,7 @@ def detect(checkpoints: CheckpointOutputs) -> OverForgetting | None:
         return compare(forget, levels, "references")
     if "original" not in checkpoints.weights or "test" not in dataset.splits:
         lacking = "the original (--original)" if "test" in dataset.splits else "data.test"
-        return undecided(dataset.task, f"there is nothing to compare with: no {lacking}")
+        return undecided(dataset.task, f"the comparison needs {lacking}")
     positions, kind = never_seen(opened)
     if len(positions) < MIN_NEVER_SEEN:
         few = f"the selection half of test has {len(positions)} never-seen records like the forgotten ones"
@@ -54,14 +55,14 @@ def detect(checkpoints: CheckpointOutputs) -> OverForgetting | None:
 
 
 def retrained(metadata: dict[str, str]) -> bool:
-    """Say whether a checkpoint's lineage shows a training from scratch without forget."""
+    """Return whether a checkpoint's lineage shows a training from scratch without forget."""
     method = metadata.get(f"{PREFIX}method")
     of_retain = metadata.get(f"{PREFIX}split") == "retain" and f"{PREFIX}parent" not in metadata
     return method == "retrain" or (method == "train" and of_retain)
 
 
 def never_seen(opened: RunInputs) -> tuple[np.ndarray, Kind]:
-    """Return positions of test to compare with, and what they share with forget: the group, or only the classes."""
+    """Return positions of test to compare with, and what they share with forget: group, classes or nothing (test)."""
     allowed = unseen_of_selection_half(opened)
     group = same_group(opened)
     if group is not None and (group & allowed).sum() >= MIN_NEVER_SEEN:

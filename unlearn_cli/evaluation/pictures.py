@@ -1,4 +1,4 @@
-"""Samples that a method or an attack shows, as arrays; drawing them belongs to `reporting`."""
+"""Samples that a method or an attack shows, as arrays; `reporting` draws them."""
 
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ class Picture(NamedTuple):
 
 
 def take_picture(session: Session, name: str) -> Picture | None:
-    """Return what was shown under a name since the last time; None where nothing was."""
+    """Return and remove the samples shown under a name; None if there are none."""
     if name not in session.run.shown_samples:
         return None
     samples, classes = session.run.shown_samples.pop(name)

@@ -1,4 +1,4 @@
-"""Which attacks to run with which settings: those of a tier or those named, as far as the inputs allow. No torch."""
+"""Chooses the attacks to run and their settings: those of a tier or those named, if their inputs exist. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class PlannedAttack:
         return self.attack.name + (f" ({', '.join(changes)})" if changes else "")
 
     def suits(self, role: str, references: int) -> bool:
-        """Say whether it can be run on a role: the original does not differ from itself, one reference has no other."""
+        """Return whether it is defined for a role: no network is compared with itself."""
         needs = set(self.attack.needs)
         if role == "original" and (needs & {"original_forget_outputs"} or self.attack.name == "label_inference"):
             return False
@@ -44,21 +44,23 @@ class PlannedAttack:
 def choose(
     tier: str | None, names: Sequence[str], chosen: SettingSources, *, allow_code: bool = False
 ) -> list[PlannedAttack]:
-    """Return the attacks of the tier, and those asked for by name, with their settings.
+    """Return the attacks of the tier, and those requested by name, with their settings.
 
-    `--set name=value` reaches every chosen attack that has the setting, `--set attack.name=value` that one alone.
+    `--set name=value` applies to every chosen attack that has the setting, `--set attack.name=value` only to that one.
 
     Raises:
-        UserError: there is no such tier or attack, or a setting is wrong or reaches none.
+        UserError: a tier or attack is unknown, or a setting is wrong or applies to no attack.
     """
     if tier is not None and tier not in discovery.TIERS:
-        raise UserError(f"--tier {tier}: there is no such tier; {did_you_mean(tier, discovery.TIERS)}")
+        raise UserError(f"--tier {tier}: unknown tier; {did_you_mean(tier, discovery.TIERS)}")
     entries = [(*entry.partition(":")[::2], tier or "") for entry in (discovery.attacks_of(tier) if tier else ())]
     in_tier = {name for name, _, _ in entries}
     entries += [(name, "", "named") for name in names if name not in in_tier]
     loaded = [(plugin.load("attacks", name, allow_code=allow_code), fixed, of) for name, fixed, of in entries]
     if chosen.config and len(loaded) > 1:
-        raise UserError("--config: is for one attack; name it by --attack, or give settings as --set attack.name=value")
+        raise UserError(
+            "--config: holds the settings of one attack; choose it with --attack, or use --set ATTACK.NAME=VALUE"
+        )
     _check_targets(chosen.assignments, [attack for attack, _, _ in loaded])
     return [
         PlannedAttack(
@@ -69,7 +71,7 @@ def choose(
 
 
 def _assigned(attack: Plugin, fixed: str, chosen: SettingSources, count: int) -> list[str]:
-    """Return the assignments for one attack, without its name; what the tier fixes stays as it is."""
+    """Return the assignments for one attack, without its name; settings that the tier fixes come last and win."""
     assigned = []
     for assignment in chosen.assignments:
         target, name = _split(assignment)
@@ -85,16 +87,16 @@ def _check_targets(assignments: Sequence[str], loaded: Sequence[Plugin]) -> None
     for assignment in assignments:
         target, name = _split(assignment)
         if target and target not in names:
-            raise UserError(f"--set {assignment}: no attack '{target}' is run; {did_you_mean(target, names)}")
+            raise UserError(f"--set {assignment}: '{target}' is not one of the attacks; {did_you_mean(target, names)}")
         field = name.partition("=")[0].strip()
         if not target and len(names) > 1 and field not in settings:
             raise UserError(
-                f"--set {assignment}: no attack that is run has a setting '{field}'; {did_you_mean(field, settings)}"
+                f"--set {assignment}: none of the attacks has a setting '{field}'; {did_you_mean(field, settings)}"
             )
 
 
 def _split(assignment: str) -> tuple[str, str]:
-    """Return ('attack', 'name=value'), or ('', ...) where no attack is named."""
+    """Split into ('attack', 'name=value'), or ('', ...) if no attack is named."""
     name, _, value = assignment.partition("=")
     target, dot, setting = name.strip().rpartition(".")
     return (target, f"{setting}={value}") if dot else ("", assignment)
@@ -103,12 +105,12 @@ def _split(assignment: str) -> tuple[str, str]:
 def applicable(
     wanted: Sequence[PlannedAttack], opened: RunInputs, present: set[str], no_holdout: str | None = None
 ) -> tuple[list[PlannedAttack], list[Skipped]]:
-    """Divide attacks into those that can be run, and those that cannot, with the reason.
+    """Divide attacks into those that can be run and skipped ones with the reason.
 
-    `no_holdout` says why there are no never-seen records to compare with, if there are none.
+    `no_holdout` is the reason why the hold-out is empty, if it is.
 
     Raises:
-        UserError: one that was asked for by name cannot be run.
+        UserError: an attack that was requested by name cannot be run.
     """
     runnable: list[PlannedAttack] = []
     skipped: list[Skipped] = []
@@ -130,7 +132,7 @@ def applicable(
 
 
 def _reads_classes(planned: PlannedAttack) -> bool:
-    """Say whether a tier's variant of the threshold attack reads what a regression does not have."""
+    """Return whether the threshold attack's statistic needs class probabilities, which a regression does not have."""
     return getattr(planned.settings, "statistic", "loss") not in ("margin", "loss")
 
 
@@ -138,11 +140,11 @@ def _obstacle(attack: Plugin, opened: RunInputs, present: set[str]) -> str | Non
     if attack.task not in (None, opened.dataset.task):
         return f"it is for {attack.task}"
     if attack.whole_classes and opened.dataset.forget_classes is None:
-        return "it is for the forgetting of whole classes"
+        return "it is only for whole classes"
     missing = attack.sections - present
     reasons = {
         "original": "it needs the original (--original)",
         "reference": "it needs references (--reference)",
-        "shadows": "it needs shadow runs (--shadows; 'unlearn-cli shadow' makes them)",
+        "shadows": "it needs shadow runs (--shadows; 'unlearn-cli shadow' creates them)",
     }
     return "; ".join(reasons.get(section, f"it needs '{section}'") for section in sorted(missing)) or None

@@ -1,6 +1,6 @@
-"""Makes the inputs of plug-ins. `plugins.requirements` says for the same names what a manifest must provide.
+"""Makes the inputs of plug-ins. `plugins.requirements` has the parts of the manifest that each input requires.
 
-An input is made when a plug-in asks for it: what it does not ask for is never computed, and it cannot touch it.
+An input is made only for a plug-in whose signature names it: a plug-in cannot access any other input.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,18 +26,18 @@ TRAINED = ("model", "fresh")  # the networks that methods train
 
 @dataclass(frozen=True)
 class MethodContext:
-    """What the inputs of a method are made from."""
+    """The sources of a method's inputs."""
 
     session: Session
     method: Plugin
     weights: Checkpoint
-    original: nn.Module | None  # None where the method does not ask for it
+    original: nn.Module | None  # None if it is not an input of the method
     noise: Path | None = None
 
 
 @dataclass(frozen=True)
 class MeasuringContext:
-    """What the inputs of a metric or an attack are made from: the role that is measured, and what it is called for."""
+    """The sources of the inputs of a metric or an attack: the measured role, and the split or reference of the call."""
 
     checkpoints: CheckpointOutputs
     role: str
@@ -105,7 +105,7 @@ FOR_MEASURING: dict[str, Callable[[MeasuringContext], Any]] = {
 
 
 class Inputs(Mapping[str, Any]):
-    """Inputs by name, each made when it is asked for."""
+    """Inputs by name; each is made on access."""
 
     def __init__(self, makers: Mapping[str, Callable[[Any], Any]], context: MeasuringContext) -> None:
         self.makers, self.context = makers, context
@@ -121,17 +121,17 @@ class Inputs(Mapping[str, Any]):
 
 
 def make_measuring_inputs(context: MeasuringContext) -> Inputs:
-    """Return the inputs that metrics and attacks may ask for."""
+    """Return the inputs of metrics and attacks."""
     return Inputs(FOR_MEASURING, context)
 
 
 def make_method_inputs(
     session: Session, method: Plugin, weights: Checkpoint, original: nn.Module | None, noise: Path | None = None
 ) -> dict[str, Any]:
-    """Make the inputs that the method asks for, and no others, in the order of its signature.
+    """Make the inputs that the method's signature names, and no others, in its order.
 
     Raises:
-        UserError: the file of noise does not suit.
+        UserError: as `check_noise`.
     """
     context = MethodContext(session, method, weights, original, noise)
     names = [*method.needs, *(method.optional if noise else ())]
@@ -169,15 +169,15 @@ def read_noise(context: MethodContext) -> Noise | None:
 
 
 def check_noise(path: Path, shape: tuple[int, ...], classes: list[int] | None) -> Noise:
-    """Read a file of noise and check that it suits.
+    """Read a file of noise and check that it fits the inputs and classes.
 
     Raises:
         UserError: it was learned for other inputs or other classes, or it is error-minimizing noise.
     """
     noise = load_noise(path, shape)
     if noise.kind != "maximize":
-        raise UserError(f"{path}: is noise of kind {noise.kind}; forgetting needs 'unlearn-cli noise --kind maximize'")
+        raise UserError(f"{path}: contains noise of kind {noise.kind}; use 'unlearn-cli noise --kind maximize'")
     if sorted(noise.classes) != classes:
-        mismatch = f"is noise for the classes {noise.classes}, but 'forget' selects {classes}"
-        raise UserError(f"{path}: {mismatch}; make new noise")
+        mismatch = f"contains noise for the classes {noise.classes}, but 'forget' selects {classes}"
+        raise UserError(f"{path}: {mismatch}; learn new noise with 'unlearn-cli noise'")
     return noise

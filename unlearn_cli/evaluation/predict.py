@@ -1,4 +1,4 @@
-"""One forward pass a split; every metric and every attack reads its result."""
+"""Predicts the outputs of a network on a split, from which all metrics and attacks are computed."""
 
 import math
 
@@ -15,8 +15,9 @@ from unlearn_cli.stats.outputs import Outputs, join
 
 __all__ = ["Outputs", "join", "observe", "predict"]
 
-MAX_BATCH, MAX_NUMBERS = 512, 2**24  # records, and numbers in them, that go through the network at once
-SUM_TOLERANCE, EQUAL = 5e-3, 1e-5  # softmax outputs in bf16 sum to 1 so nearly; a smaller difference is none
+MAX_BATCH, MAX_NUMBERS = 512, 2**24  # records per batch, and numbers in them
+SUM_TOLERANCE = 5e-3  # how far the sum of softmax outputs in bf16 may lie from 1
+EQUAL = 1e-5  # outputs with a smaller difference count as equal
 FEWEST = 4  # records: the logits of fewer could sum to 1 by chance
 
 
@@ -28,13 +29,14 @@ def predict(
     target_std: float = 1.0,
     into: np.ndarray | None = None,
 ) -> Outputs:
-    """Run a network over a split in its own order, in eval mode, and leave the network as it was.
+    """Predict a split in its own order, in eval mode; restores the network's mode.
 
-    The outputs are written `into` an array as `room_for` makes it, part of a larger one perhaps, or into a new one.
+    The outputs are written `into` an array of the shape of `room_for` (which may be part of a larger one), or into a
+    new one.
 
     Raises:
-        UserError: an output is not finite, there is not one output a class (one number, for a regression), or the
-            outputs are probabilities instead of logits.
+        UserError: an output is not finite, the number of outputs is not the number of classes (1 for a regression), or
+            the outputs are probabilities instead of logits.
     """
     batch_size = max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))
     values = room_for(batches.num_samples, batches.num_outputs, task) if into is None else into
@@ -54,14 +56,16 @@ def predict(
 
 
 def room_for(num_records: int, num_outputs: int, task: Task) -> np.ndarray:
-    """Return an array for the outputs of so many records: (n, K), or (n,) for a regression."""
+    """Allocate an array for the outputs of `num_records` records: (n, K), or (n,) for a regression."""
     return np.empty(num_records if task == "regression" else (num_records, num_outputs))
 
 
 def _check(outputs: np.ndarray, batches: Batches) -> None:
     if outputs.shape[1:] != (batches.num_outputs,):
-        expected = f"{batches.num_outputs} a record"
-        raise UserError(f"the model returns outputs of shape {list(outputs.shape[1:])}; the manifest says {expected}")
+        expected = f"{batches.num_outputs} per record"
+        raise UserError(
+            f"the model returns outputs of shape {list(outputs.shape[1:])}; the manifest expects {expected}"
+        )
     if not np.isfinite(outputs).all():
         raise UserError(
             f"the model returns NaN or infinite outputs on '{batches.split.name}'; check input.mean and input.std"
@@ -69,16 +73,16 @@ def _check(outputs: np.ndarray, batches: Batches) -> None:
 
 
 PROBABILITIES = (
-    "the model returns probabilities (the outputs of every record are at least 0 and sum to 1), but logits are expected"
-    "; remove the softmax at the end of the model"
+    "the model returns probabilities (the outputs of every record are at least 0 and sum to 1), but logits are "
+    "expected; remove the softmax at the end of the model"
 )
 
 
 def are_probabilities(values: np.ndarray) -> bool:
-    """Say whether outputs (n, K) are those of a softmax: at least 0, with sum 1 for every record.
+    """Return whether outputs (n, K) look like those of a softmax: at least 0, with sum 1 for every record.
 
-    A constant network may put out such numbers by its biases; equal outputs count only if all are 1 / K, which are
-    those of a softmax over zeros.
+    The biases of a constant network may have such values. Constant outputs therefore count only if all are 1 / K,
+    which is the softmax of zeros.
     """
     n, num_outputs = values.shape
     if num_outputs < 2 or n < FEWEST or values.min() < 0 or np.abs(values.sum(axis=1) - 1).max() > SUM_TOLERANCE:
@@ -90,9 +94,9 @@ def are_probabilities(values: np.ndarray) -> bool:
 def observe(
     model: nn.Module, batches: Batches, task: Task, target_mean: float = 0.0, target_std: float = 1.0
 ) -> tuple[Outputs, np.ndarray | None]:
-    """Predict, and return with the outputs the features (n, width), float64, that enter the last linear layer.
+    """Return the outputs, and the features (n, width), float64, that enter the last linear or convolutional layer.
 
-    One forward pass gives both. None stands for a network without a linear layer, whose features are not defined.
+    One forward pass computes both. The features are None if the network has no such layer.
     """
     heads = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     seen: list[np.ndarray] = []
@@ -106,6 +110,6 @@ def observe(
 
 
 def _pooled(features: torch.Tensor) -> np.ndarray:
-    """Return features (B, width); maps (B, C, H, W), which enter a convolution, are averaged over their places."""
+    """Return features (B, width); feature maps (B, C, H, W) are averaged over their positions."""
     flat = features if features.dim() == 2 else features.flatten(2).mean(2)
     return gather_output(flat).double().cpu().numpy()

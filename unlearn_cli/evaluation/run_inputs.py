@@ -1,4 +1,4 @@
-"""The inputs of a run, and what follows from them before torch is imported: copies of records, keys, digests."""
+"""The inputs of a run, and facts about them that need no torch: copies of records, keys, digests."""
 
 import contextlib
 import hmac
@@ -26,7 +26,7 @@ from unlearn_cli.storage.version import VERSION
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What a command works on: the sections of the manifest that are used, the data, and the command's options."""
+    """The inputs of a command: the used sections of the manifest, the data, and the command's options."""
 
     path: Path  # of the manifest, for messages
     network: NetworkSections
@@ -38,7 +38,7 @@ class RunInputs:
 
 @dataclass(frozen=True)
 class Copies:
-    """How many records equal one to forget byte for byte, and how many of train one that is forgotten already."""
+    """Counts of records that equal a forgotten one byte for byte; `of_forgotten`: one that earlier runs forgot."""
 
     in_retain: int | None
     in_test: int
@@ -51,8 +51,8 @@ def find_copies(opened: RunInputs) -> Copies:
     in_test = int(splits["test"].copies_of(splits["forget"]).sum()) if {"test", "forget"} <= splits.keys() else 0
     if in_test:
         console.warn(
-            f"{records_equal(in_test, 'test')} a forgotten one byte for byte: what is measured there is not of records "
-            "never seen; take such records out of data.test"
+            f"{records_equal(in_test, 'test')} a forgotten one byte for byte, so they are not never-seen records; "
+            "remove them from data.test"
         )
     return Copies(count_duplicates(opened), in_test, count_relearned(opened))
 
@@ -62,12 +62,13 @@ def records_equal(count: int, split: str) -> str:
 
 
 def count_relearned(opened: RunInputs) -> int:
-    """Count the records of train that equal one which earlier runs made the network forget, and warn."""
+    """Count the records of train that equal a record which earlier runs forgot, and warn."""
     splits = opened.dataset.splits
     count = int(splits["train"].copies_of(splits["forgotten"]).sum()) if "forgotten" in splits else 0
     if count:
         console.warn(
-            f"{records_equal(count, 'train')} one of 'forgotten' byte for byte and may teach it again; forget it, too"
+            f"{records_equal(count, 'train')} a record of 'forgotten' byte for byte and may teach it again; forget "
+            f"{'this record' if count == 1 else 'these records'}, too"
         )
     return count
 
@@ -83,13 +84,14 @@ def count_duplicates(opened: RunInputs) -> int | None:
     count = len(selection.find_duplicates(train.records, mask))
     if count:
         console.warn(
-            f"{records_equal(count, 'retain')} a forgotten one byte for byte; --forget-duplicates forgets it, too"
+            f"{records_equal(count, 'retain')} a forgotten one byte for byte; --forget-duplicates forgets "
+            f"{'it' if count == 1 else 'them'}, too"
         )
     return count
 
 
 def remaining_class(opened: RunInputs) -> str | None:
-    """Return the name of the only class that is left when forget is gone; None where several are, or none is lost."""
+    """Return the name of the only class that remains without forget; None if several remain or none is forgotten."""
     dataset = opened.dataset
     names = dataset.classes or []
     if dataset.forget_classes is None or len(names) < 2:
@@ -102,17 +104,18 @@ def remaining_class(opened: RunInputs) -> str | None:
 
 
 def constant_network(opened: RunInputs) -> str | None:
-    """Say that nothing but a constant network can result, where only one class remains."""
+    """Return a caveat where only one class remains: the result can only be a constant network."""
     name = remaining_class(opened)
     if name is None:
         return None
-    return f"Only class '{name}' remains: the result can only be a constant network, which names it for every record."
+    return f"Only class '{name}' remains: the result can only be a network that predicts it for every record."
 
 
 def resume_key(opened: RunInputs, settings: BaseModel, **facts: Any) -> str:
-    """Return a digest of what decides a run's result, but for the records and what is to be forgotten.
+    """Return a digest of the manifest, settings, options and version, without the records and the selection.
 
-    It names the folder of a run's state, where whoever lists folders sees it. See `resume_identity` for the rest.
+    It names the folder of a run's state, and everyone who can list folders can read that name. `resume_identity`
+    covers the rest.
     """
     common = opened.common
     decides: dict[str, Any] = {
@@ -133,10 +136,10 @@ def resume_key(opened: RunInputs, settings: BaseModel, **facts: Any) -> str:
 
 
 def resume_identity(opened: RunInputs) -> str:
-    """Return a digest of the records and the selection, which only a salted digest of may be written.
+    """Return a digest of the records and the selection; only a salted digest of it may be written to a file.
 
-    A run goes on only from the state of one with the same identity. The data counts with its content: a file of ids to
-    forget may have grown since the run was interrupted.
+    A run resumes only from a state with the same identity. The content of the data is part of it, because a file of
+    ids to forget may have grown since the run was interrupted.
     """
     decides = {
         "forget": opened.forget.model_dump(mode="json") if opened.forget else None,
@@ -146,9 +149,9 @@ def resume_identity(opened: RunInputs) -> str:
 
 
 def selection_digest(opened: RunInputs) -> str | None:
-    """Return the HMAC-SHA256 with the ledger's key over the ids to forget, sorted; None outside of a deletion batch.
+    """Return the HMAC-SHA256 of the sorted ids to forget with the ledger's key; None outside of a deletion batch.
 
-    Without a key, or with one that the report or the data gives away, the ids could be found by trying.
+    Without a secret key, the ids could be guessed and verified against the digest.
     """
     key, splits = opened.common.selection_key, opened.dataset.splits
     if key is None or "forget" not in splits:
@@ -162,13 +165,13 @@ def selection_digest(opened: RunInputs) -> str | None:
 
 
 def lineage_of(opened: RunInputs) -> dict[str, str]:
-    """Return what a checkpoint's metadata says of the manifest and the selection that it was made by."""
+    """Return the metadata of a new checkpoint: the digests of the manifest and the selection."""
     selection = selection_digest(opened)
     return {"manifest_digest": opened.digests.content, **({"selection_digest": selection} if selection else {})}
 
 
 def partial_folder(out: Path, key: str) -> Path:
-    """Return where a run keeps its state: below a sibling of the output, in a folder made when there is some."""
+    """Return the folder for a run's state, below a sibling of the output; it is created with the first state."""
     return out.parent / f"{out.name}.partial" / key[:16]
 
 
@@ -183,9 +186,9 @@ def content_digest(split: Split) -> str:
 
 
 def forget_state(partial: Path) -> None:
-    """Remove the state of a run that is done, and its folder when nothing else is in it."""
+    """Remove the state of a finished run, and the folder above it when it is empty."""
     shutil.rmtree(partial, ignore_errors=True)
-    with contextlib.suppress(OSError):  # not there, or not empty: somebody else's
+    with contextlib.suppress(OSError):  # absent, or it holds the state of another run
         partial.parent.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""What several commands share: a manifest with its data, networks with weights, and what they say of each split."""
+"""One run of a command: builds and loads networks, opens the batches of a split, and predicts."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ AUXILIARY_HEADS = ("AuxLogits", "aux1", "aux2")  # torchvision's names for them
 
 
 class Names(NamedTuple):
-    """What a network calls its tensors."""
+    """The names of a network's tensors."""
 
     parameters: list[str]
     buffers: list[str]
@@ -59,7 +59,7 @@ class Session:
 
     @property
     def sections(self) -> NetworkSections:
-        """The sections of the manifest that say how the network is built, fed and trained."""
+        """The sections of the manifest on how the network is built, fed and trained."""
         return self.opened.network
 
     def fresh(self, stream: str) -> nn.Module:
@@ -69,16 +69,16 @@ class Session:
         return self.run.to_device(model)
 
     def load(self, weights: Checkpoint, *, frozen: bool = True, whole: bool = False) -> nn.Module:
-        """Build the network and give it a checkpoint's weights; frozen ones take no gradient and are in eval mode.
+        """Build the network and load a checkpoint's weights.
 
-        A `whole` one is not divided among processes.
+        A `frozen` network is in eval mode and has no gradients; a `whole` one is not divided among processes.
         """
         model = self._load_shares(weights) if processes.is_sharded() and not whole else self._load(weights, whole)
         self._rescale(model, weights)
         return model.eval().requires_grad_(False) if frozen else model
 
     def _rescale(self, model: nn.Module, weights: Checkpoint) -> None:
-        """Let a network that was trained with another mean and std of the labels put out numbers on this scale."""
+        """Convert the outputs of a network that was trained with another mean and std of the labels to this scale."""
         own = own_target(self.opened, weights.metadata, weights.path)
         if not agree(own, self.target):
             model.register_forward_hook(partial(_on_scale, own, self.target))
@@ -89,7 +89,7 @@ class Session:
         return self.run.to_device(model, whole=whole)
 
     def _load_shares(self, weights: Checkpoint) -> nn.Module:
-        """Give every process its share of the weights, which are never in memory as a whole."""
+        """Load each process's share of the weights, so that no process holds all of them."""
         with torch.device("meta"):
             model = self.build()
         checkpoint.check_fits(model, weights)
@@ -97,25 +97,26 @@ class Session:
         computed_names = [name for name, _ in model.named_buffers() if name not in stored_names]
         if computed_names:
             raise UserError(
-                f"--shard: the network computes {computed_names[0]} itself, and no file has it; leave --shard out"
+                f"--shard: the network computes the buffer {computed_names[0]} itself, so no checkpoint contains it; "
+                "omit --shard"
             )
         model = processes.distribute(model).to_empty(device=self.run.device)
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
                 if name in weights.tensors:
                     tensor.copy_(processes.distribute_like(weights.tensors[name].to(tensor.dtype), tensor))
-                else:  # num_batches_tracked, which old files lack
+                else:  # num_batches_tracked, which old checkpoints do not contain
                     tensor.zero_()
         return model
 
     def settle(self, model: nn.Module, like: Checkpoint | None) -> None:
-        """Make a network what will be written: the same in all processes, in the dtypes of the file it came from."""
-        model.zero_grad()  # as large as the weights, and of no use any more
+        """Prepare a network for writing: equal in all processes, and in the dtypes of the checkpoint `like`."""
+        model.zero_grad()  # the gradients are as large as the weights and no longer needed
         processes.average_buffers(model)
         checkpoint.round_like(model, like)
 
     def build(self) -> nn.Module:
-        """Build the network of the manifest; the first time, see that it takes the manifest's samples."""
+        """Build the network of the manifest; the first time, check that it accepts the manifest's samples."""
         section, shape, num_outputs = self.sections.model, self.sections.input.shape, self.opened.dataset.num_outputs
         try:
             model = build_network(section, shape, num_outputs)
@@ -140,7 +141,7 @@ class Session:
         split = self.opened.dataset.split(name)
         shape = tuple(self.sections.input.shape)
         if id(split.records) not in self.stores:
-            # All sources share the budget. The one that is read first, usually train, is the first to be held.
+            # All sources share the budget. The first source that is read, usually train, is held in memory first.
             budget = self.run.memory_budget - sum(store.num_bytes for store in self.stores.values())
             store = open_store(split.records.inputs, shape, self.run.device, budget)
             self.stores[id(split.records)] = store
@@ -161,29 +162,29 @@ class Session:
 
     @property
     def samples_are(self) -> str:
-        """Say where the samples that were read are kept."""
+        """Where the samples that were read are held: on the device, streamed, or both."""
         kinds = {"streamed" if isinstance(store, StreamedStore) else "on the device" for store in self.stores.values()}
         return " and ".join(sorted(kinds)) or "not read"
 
     def outputs(self, model: nn.Module, name: str, sample: np.ndarray | None = None) -> Outputs:
-        """Return what a network says of a split (of some of its records)."""
+        """Return a network's outputs on a split, or on a sample of its records."""
         batches = self.batches(name)
         if sample is not None:
             batches = batches.take(sample)
         return self.predict(model, batches)
 
     def predict(self, model: nn.Module, batches: Batches, into: np.ndarray | None = None) -> Outputs:
-        """Return what a network says of these batches, in the labels' own unit."""
+        """Return a network's outputs on these batches, in the unit of the labels."""
         target = self.target
         return predict(model, batches, self.task, target.mean, target.std, into)
 
     def observe(self, model: nn.Module, batches: Batches) -> tuple[Outputs, np.ndarray | None]:
-        """Return what a network says of these batches, and the features that it says it by."""
+        """Return a network's outputs on these batches, and the features before its last layer."""
         target = self.target
         return observe(model, batches, self.task, target.mean, target.std)
 
     def all_outputs(self, model: nn.Module) -> dict[str, Outputs]:
-        """Return what a network says of every split; what it says of a part is seen in what it says of the whole."""
+        """Return a network's outputs on every split; outputs on a part are views of those on the whole split."""
         outputs: dict[str, Outputs] = {}
         for whole, parts in PARTS.items():
             if all(part in self.opened.dataset.splits for part in parts):
@@ -195,7 +196,7 @@ class Session:
         return outputs
 
     def _parts_and_whole(self, model: nn.Module, parts: tuple[str, ...], whole: str) -> dict[str, Outputs]:
-        """Predict each part once, all of them into the outputs of the whole."""
+        """Predict each part once, into the array of the whole split's outputs."""
         batches = [self.batches(part) for part in parts]
         sizes, task = [part.num_samples for part in batches], self.task
         values = room_for(sum(sizes), self.opened.dataset.num_outputs, task)
@@ -209,16 +210,16 @@ class Session:
         return {**dict(zip(parts, part_outputs, strict=True)), whole: together}
 
     def note_auxiliary_heads(self, model: nn.Module) -> None:
-        """Say that the heads which GoogLeNet and Inception have for training alone are not trained here."""
+        """Note that auxiliary heads, which GoogLeNet and Inception have only for training, are not trained here."""
         heads = [name for name, _ in model.named_children() if name in AUXILIARY_HEADS]
         if heads:
             note(
-                f"The auxiliary heads {' and '.join(heads)} get no gradient and are left as they were, with all that "
-                "they knew before; take them out before you hand the checkpoint on."
+                f"The auxiliary heads {' and '.join(heads)} get no gradient: they stay unchanged and may still contain "
+                "the forgotten records; remove them before you pass the checkpoint on."
             )
 
     def task_loss(self) -> TaskLoss:
-        """Return the loss that training minimises, on the network's own scale."""
+        """Return the loss that training minimises, on the scale of the network's outputs."""
         return nn.functional.cross_entropy if self.task == "classification" else regression_loss(self.sections.loss)
 
     def _scaling(self, split: Split) -> Scaling:
@@ -237,7 +238,7 @@ class Session:
 
 @contextmanager
 def start(opened: RunInputs, partial: Path | None = None, target: Target | None = None) -> Iterator[Session]:
-    """Begin a run over opened inputs; `target` is the scale of the first network, for a regression."""
+    """Start a run over opened inputs; for a regression, `target` is the scale of the first network."""
     common = opened.common
     options: dict[str, Any] = {"device": common.device, "precision": common.precision, "seed": common.seed}
     with start_run(

@@ -1,4 +1,4 @@
-"""Checks of the splits that every measured number rests on. No torch."""
+"""Checks of the splits, on which every measured number depends. No torch."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from unlearn_cli.data.strings import to_strings
 
 
 def check_splits(dataset: Dataset) -> dict[str, bool]:
-    """Return for each check whether it holds: train without forgotten records, forget and retain a partition of it."""
+    """Check that train has no forgotten record and that forget and retain partition it; return the result by name."""
     splits = dataset.splits
     checks: dict[str, bool] = {}
     if "forgotten" in splits:
@@ -16,7 +16,7 @@ def check_splits(dataset: Dataset) -> dict[str, bool]:
     if "forget" not in splits:
         return checks
     rows = np.concatenate([splits["forget"].rows, splits["retain"].rows])
-    counts = np.bincount(rows, minlength=len(splits["train"]))  # in how many of the two each training record is
+    counts = np.bincount(rows, minlength=len(splits["train"]))  # number of these splits that contain each record
     checks["forget_and_retain_are_disjoint"] = bool((counts <= 1).all())
     checks["forget_and_retain_make_train"] = bool((counts >= 1).all())
     if "test" in splits:

@@ -1,8 +1,8 @@
 """The scale of a regression: a network's output times std plus mean is its prediction in the labels' unit.
 
-A network that is trained on labels of any other mean and spread than 0 and 1 learns badly, so `train` standardises them
-by the labels that it may keep. Mean and std belong to the weights: they lie in the checkpoint's metadata, and each
-network is read with its own. What the manifest's `target` says must agree with it.
+Networks learn badly from labels whose mean and standard deviation are far from 0 and 1, so `train` standardises the
+labels with the statistics of retain. Mean and std belong to the weights: they are stored in the checkpoint's metadata,
+and each network uses its own. A `target` in the manifest must agree with them.
 """
 
 import math
@@ -19,7 +19,7 @@ KEYS = ("unlearn_cli.target_mean", "unlearn_cli.target_std")  # of a checkpoint'
 
 
 def target_of_labels(opened: RunInputs) -> Target:
-    """Return mean and standard deviation of the retained labels; of equal labels the deviation is taken as 1."""
+    """Return mean and standard deviation of the labels of retain; for equal labels, the standard deviation is 1."""
     splits = opened.dataset.splits
     labels = splits["retain" if "retain" in splits else "train"].labels
     std = float(np.std(labels))
@@ -27,7 +27,7 @@ def target_of_labels(opened: RunInputs) -> Target:
 
 
 def target_to_train_with(opened: RunInputs, start: Mapping[str, str] | None, path: Path | None) -> Target:
-    """Return the scale for a training: the manifest's, or that of the checkpoint it starts from, or the labels'.
+    """Return the scale for a training: of the checkpoint that it starts from, else of the manifest, else of the labels.
 
     Raises:
         UserError: as `target_of_checkpoint`.
@@ -40,22 +40,22 @@ def target_to_train_with(opened: RunInputs, start: Mapping[str, str] | None, pat
 
 
 def target_of_checkpoint(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
-    """Return the scale of the checkpoint that a command is about, as `own_target`.
+    """Return the scale of a command's main checkpoint, as `own_target`, and check it against the manifest.
 
     Raises:
-        UserError: the manifest's target contradicts the one that the checkpoint records, or that is damaged.
+        UserError: the manifest's target contradicts the recorded one, or the recorded one is damaged.
     """
     own, given = own_target(opened, metadata, path), opened.network.target
     if given is None or opened.dataset.task == "classification" or agree(own, given):
         return own
     raise UserError(
-        f"{path}: was trained with target mean {own.mean:g} and std {own.std:g}, but the manifest says mean "
-        f"{given.mean:g} and std {given.std:g}; take 'target' out of the manifest"
+        f"{path}: was trained with target mean {own.mean:g} and std {own.std:g}, but the manifest has mean "
+        f"{given.mean:g} and std {given.std:g}; remove 'target' from the manifest"
     )
 
 
 def own_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
-    """Return the scale of any checkpoint: what its metadata records, else the manifest's, else mean 0 and std 1.
+    """Return the scale of a checkpoint: the one in its metadata, else the manifest's, else mean 0 and std 1.
 
     Raises:
         UserError: as `recorded_target`.
@@ -66,12 +66,12 @@ def own_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Ta
 
 
 def is_unknown(opened: RunInputs, metadata: Mapping[str, str]) -> bool:
-    """Say whether nothing says which scale the outputs of a regression have."""
+    """Return whether the scale of a regression's outputs is given neither by the checkpoint nor by the manifest."""
     return opened.dataset.task == "regression" and KEYS[0] not in metadata and opened.network.target is None
 
 
 def recorded_target(metadata: Mapping[str, str], path: Path) -> Target | None:
-    """Return the scale that a checkpoint's metadata records, if it does.
+    """Return the scale in a checkpoint's metadata, or None.
 
     Raises:
         UserError: it is not two finite numbers, the second above 0.
@@ -88,7 +88,7 @@ def recorded_target(metadata: Mapping[str, str], path: Path) -> Target | None:
 
 
 def as_lineage(task: str, target: Target) -> dict[str, str]:
-    """Return what a checkpoint's metadata says of the scale, without the prefix of its keys."""
+    """Return the scale as entries of a checkpoint's metadata, without the prefix of the keys."""
     if task == "classification":
         return {}
     values = (target.mean, target.std)
@@ -96,7 +96,7 @@ def as_lineage(task: str, target: Target) -> dict[str, str]:
 
 
 def agree(first: Target, second: Target) -> bool:
-    """Say whether two scales are the same up to rounding."""
+    """Return whether two scales are equal up to rounding."""
     return math.isclose(first.std, second.std, rel_tol=1e-9) and math.isclose(
         first.mean, second.mean, rel_tol=1e-9, abs_tol=1e-9 * first.std
     )

@@ -1,4 +1,4 @@
-"""What making a checkpoint cost, read from the report beside it."""
+"""The cost of training or unlearning a checkpoint, read from the report next to it."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class ReportRun(BaseModel):
 
 
 class ReportExcerpt(BaseModel):
-    """What is read of a report that another run, perhaps of another version, wrote beside its checkpoint."""
+    """The fields that are read from a report of another run, perhaps of another version."""
 
     subject: ReportSubject
     run: ReportRun
@@ -30,7 +30,7 @@ class ReportExcerpt(BaseModel):
 
 
 def read_cost(weights: Checkpoint) -> TrainingCost:
-    """Return time and samples from the report beside a checkpoint; nothing where it is another checkpoint's."""
+    """Return time and samples from the report next to a checkpoint; None if it belongs to another checkpoint."""
     path = weights.path.parent / "report.json" if weights.path.is_file() else weights.path / "report.json"
     document = read_excerpt(path)
     if document is None or document.subject.tensor_digest != weights.tensor_digest:
@@ -41,7 +41,7 @@ def read_cost(weights: Checkpoint) -> TrainingCost:
 
 
 def read_excerpt(path: Path) -> ReportExcerpt | None:
-    """Return a report of this tool; None where there is none, or another file."""
+    """Read a report of this tool; None if the file does not exist or is another document."""
     if not path.exists():
         return None
     try:

@@ -1,1 +1,1 @@
-"""What users write: strict YAML, the manifest and its sections."""
+"""The files that users write: strict YAML, the manifest and its sections."""

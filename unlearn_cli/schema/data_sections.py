@@ -1,4 +1,4 @@
-"""The sections of the manifest that say where records are stored and how they become tensors: `data` and `input`."""
+"""The sections `data` and `input` of the manifest: where records are stored, and how they become tensors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Spread = Annotated[float, Field(gt=0)]
 
 
 class Input(Section):
-    """How a stored sample becomes a tensor; it must be what the model was trained with."""
+    """How a stored sample becomes a tensor; must equal what the model was trained with."""
 
     shape: Annotated[list[Annotated[int, Field(ge=1, lt=2**31)]], Field(min_length=1, max_length=3)] = Field(
         description="[channels, height, width] of images, [features] of tables, after all of data.transform"
@@ -26,10 +26,12 @@ class Input(Section):
     scale: PositiveFloat | None = Field(
         default=None, description="stored values are divided by it first; 255 for uint8, else 1"
     )
-    mean: float | list[float] = Field(default=0.0, description="subtracted after scaling: one number, or one a channel")
-    std: Spread | list[Spread] = Field(default=1.0, description="divided by after that")
+    mean: float | list[float] = Field(
+        default=0.0, description="subtracted after scaling: one number, or one per channel"
+    )
+    std: Spread | list[Spread] = Field(default=1.0, description="the result is divided by this")
     resize: PositiveInt | None = Field(
-        default=None, description="image files: shorter side to this, then the centre crop"
+        default=None, description="image files: the shorter side is resized to this, then the centre is cropped"
     )
 
     @field_validator("resize", mode="before")
@@ -37,8 +39,8 @@ class Input(Section):
     def check_resize(cls, value: Any) -> Any:
         if isinstance(value, list):
             raise ValueError(
-                f"{value} gives both sides; only the shorter side can be given, as one number, and the centre crop to "
-                "shape follows; for other ways resize the files themselves"
+                f"{value}: expected one number, the length of the shorter side; the centre crop to shape follows. For "
+                "any other resizing, resize the files"
             )
         return value
 
@@ -48,7 +50,7 @@ class Input(Section):
             if isinstance(value, list) and len(value) != self.shape[0]:
                 raise ValueError(f"{name} has {len(value)} numbers; expected one, or {self.shape[0]} as in shape")
         if self.resize and self.resize < min(self.shape[1:], default=1):
-            raise ValueError(f"resize to {self.resize} makes images smaller than shape; resize to more")
+            raise ValueError(f"resize to {self.resize} makes images smaller than shape; use a larger number")
         return self
 
 
@@ -60,34 +62,34 @@ AugmentEntry = Literal["horizontal_flip"] | RandomCrop
 
 
 class Data(Section):
-    """Where the records lie."""
+    """Where the records are stored."""
 
     train: Source
     test: Source | None = None
     group: str | None = Field(
         default=None,
         min_length=1,
-        description="column (of arrays: key) of train and test that says which person or recording a record belongs "
-        "to; intervals, tests and halves go by it. Default: forget.groups.column, or the series of windows",
+        description="column (of arrays: key) of train and test with the person or recording of a record; intervals, "
+        "tests and halves use it as the cluster. Default: forget.groups.column, or the series of windows",
     )
     transform: list[Step] = Field(
-        default_factory=list, description="what becomes of stored samples; input.shape is the shape after it"
+        default_factory=list, description="transforms of stored samples; input.shape is the shape after them"
     )
     augment: list[AugmentEntry] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class DataSections:
-    """What opening a data set needs from a manifest."""
+    """The parts of a manifest that are needed to open a data set."""
 
-    folder: Path  # relative paths start from it
+    folder: Path  # relative paths are relative to it
     task: Task
     input: Input
     data: Data | None
     forget: Forget | None
     forgotten: Forgotten | None
     classes: Sequence[Name] | None
-    num_classes: int | None  # as model.arguments has it
+    num_classes: int | None  # of model.arguments
 
     @property
     def transform(self) -> list[Step]:
@@ -96,7 +98,7 @@ class DataSections:
 
 
 def check_transforms(data: Data, input: Input) -> None:
-    """Check that the transforms make samples of `input.shape` of what the sources give.
+    """Check that the transforms turn the samples of the sources into samples of `input.shape`.
 
     Raises:
         ValueError: they do not.
@@ -106,20 +108,22 @@ def check_transforms(data: Data, input: Input) -> None:
     for name, source in (("train", data.train), ("test", data.test)):
         has_text = source is not None and isinstance(source.spec, Table) and source.spec.text is not None
         if source and has_text != tokens:
-            advice = "add tokens to data.transform" if has_text else "name its columns of text, or take tokens out"
+            advice = "add tokens to data.transform" if has_text else "set `text` to its columns, or remove tokens"
             raise ValueError(f"data.{name} has {'' if has_text else 'no '}columns of text; {advice}")
         if source and isinstance(source.spec, Table):
             _check_label(source.spec, name, data.transform)
     if tokens and {"scale", "mean", "std"} & input.model_fields_set:
-        raise ValueError("numbers of words are no quantities; leave input.scale, input.mean and input.std out")
+        raise ValueError(
+            "numbers of words are not quantities and cannot be scaled; omit input.scale, input.mean and input.std"
+        )
 
 
 def _check_label(table: Table, name: str, steps: list[Step]) -> None:
     past = any(step.window and step.window.ahead for step in steps)
     if table.label in (table.features or []) and not past:
         raise ValueError(
-            f"data.{name} lists its label '{table.label}' as a feature, too; that is for windows that end before "
-            "the record's own row (ahead: 1 or more)"
+            f"data.{name} lists its label '{table.label}' as a feature, too; only windows that end before the record's "
+            "own row (ahead: 1 or more) may use it; remove it from 'features'"
         )
 
 
@@ -130,7 +134,7 @@ def check_augmentation(augmentations: Sequence[AugmentEntry], shape: list[int]) 
         ValueError: they cannot.
     """
     if len(shape) < 3:
-        raise ValueError(f"data.augment is for images, but input.shape is {shape}; leave it out")
+        raise ValueError(f"data.augment is only for images, but input.shape is {shape}; omit it")
     padding = max((item.random_crop for item in augmentations if isinstance(item, RandomCrop)), default=0)
     if padding > min(shape[1:]):
-        raise ValueError(f"random_crop pads {padding} pixels, but images have only {min(shape[1:])}; take fewer")
+        raise ValueError(f"random_crop pads {padding} pixels, but images have only {min(shape[1:])}; use fewer")

@@ -1,4 +1,4 @@
-"""The parts of the manifest that say what must be forgotten, and what has been."""
+"""The sections `forget` and `forgotten` of the manifest: the records to forget, and those that earlier runs forgot."""
 
 from typing import Annotated, Self
 
@@ -17,7 +17,7 @@ class IdsFile(Section):
 
 
 class Groups(Section):
-    """All records of a person: those with one of the values in a column."""
+    """All records of a person: the rows with one of the values in a column."""
 
     column: str
     values: Annotated[list[Name], Field(min_length=1)]
@@ -29,7 +29,7 @@ class RandomFraction(Section):
 
 
 class Expect(Section):
-    """Refuse to run when the selection looks wrong."""
+    """Limits for the number of selected records; a run is refused outside of them."""
 
     min: Count | None = None
     max: Count | None = None
@@ -37,15 +37,15 @@ class Expect(Section):
 
 
 class Forgotten(Section):
-    """What earlier runs made the network forget: no split holds it but one of its own, which is measured alone."""
+    """The records that earlier runs forgot. They are only in the split `forgotten`, which is measured."""
 
-    ids_file: IdsFile = Field(description="ids of train; those that are not there any more are ignored")
+    ids_file: IdsFile = Field(description="ids of train; ids that are no longer in train are ignored")
 
 
 class Forget(Section):
-    """What must be forgotten: the union of what is listed."""
+    """The records to forget: the union of all entries."""
 
-    classes: list[Name] = Field(default_factory=list, description="by name; or by position, if no name is a number")
+    classes: list[Name] = Field(default_factory=list, description="names; or positions, if no name is a number")
     ids: list[Name] = Field(default_factory=list)
     ids_file: IdsFile | None = None
     groups: Groups | None = None
@@ -56,7 +56,7 @@ class Forget(Section):
     @model_validator(mode="after")
     def check(self) -> Self:
         if not any((self.classes, self.ids, self.ids_file, self.groups, self.where, self.fraction)):
-            raise ValueError("selects nothing; name classes, ids, ids_file, groups, where or fraction")
+            raise ValueError("selects nothing; add classes, ids, ids_file, groups, where or fraction")
         if len({str(name) for name in self.classes}) < len(self.classes):
             raise ValueError("a class is listed twice")
         return self

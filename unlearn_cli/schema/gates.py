@@ -1,4 +1,4 @@
-"""Conditions on a report that must hold: `split.metric OP number`, or `OP original|reference [+|- number]`."""
+"""Gates, the conditions on a report: `SPLIT.METRIC OP NUMBER`, or `SPLIT.METRIC OP original|reference [+|- NUMBER]`."""
 
 import math
 import re
@@ -19,7 +19,7 @@ _GRAMMAR = re.compile(
 
 @dataclass(frozen=True)
 class GateCondition:
-    """A gate as it was asked for: compare one metric with a number, or with the same metric of another model."""
+    """A parsed gate: one metric compared with a number, or with the same metric of another model."""
 
     text: str
     split: str
@@ -31,7 +31,7 @@ class GateCondition:
 
 
 def parse_condition(text: str) -> GateCondition:
-    """Read one condition, and refuse a form that can never be judged: an unknown split, a number that is not finite."""
+    """Parse one condition; refuse an unknown form, an unknown split and a number that is not finite."""
     match = _GRAMMAR.fullmatch(text)
     if match is None:
         raise UserError(
@@ -53,11 +53,11 @@ def parse_condition(text: str) -> GateCondition:
 
 def _check_split(text: str, split: str) -> None:
     if split not in SPLITS:
-        raise UserError(f"condition '{text}': no split '{split}'; {did_you_mean(split, SPLITS)}")
+        raise UserError(f"condition '{text}': unknown split '{split}'; {did_you_mean(split, SPLITS)}")
 
 
 def _finite(text: str, digits: str) -> float:
-    """Return the number; `1e999` has the form of one and is infinite all the same."""
+    """Parse a number and check that it is finite, which `1e999` is not."""
     number = float(re.sub(r"\s", "", digits))
     if not math.isfinite(number):
         raise UserError(f"condition '{text}': '{digits}' is not a finite number")

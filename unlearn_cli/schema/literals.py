@@ -1,4 +1,4 @@
-"""Words with a fixed meaning that manifests, options and reports share."""
+"""Literals that manifests, options and reports share."""
 
 from typing import Literal
 

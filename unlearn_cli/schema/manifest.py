@@ -1,4 +1,4 @@
-"""The manifest: the YAML file that says which architecture, which data, and what to forget."""
+"""The manifest: the YAML file that names the architecture, the data, and what to forget."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ class Manifest(Section):
     target: Target = Field(default_factory=Target)
     loss: Loss = Field(default="mse", description="regression: what training minimises")
     classes: Annotated[list[Name], Field(min_length=1)] | None = Field(
-        None, description="the order of the head's outputs; default: the sorted names of train"
+        None, description="the order of the network's outputs; default: the sorted names of train"
     )
     data: Data | None = None
     forget: Forget | None = None
@@ -51,9 +51,11 @@ class Manifest(Section):
         if self.classes is not None and len({str(name) for name in self.classes}) < len(self.classes):
             raise ValueError("'classes' lists a name twice")
         if self.task == "regression" and (self.classes or (self.forget and self.forget.classes)):
-            raise ValueError("a regression has no classes; leave 'classes' out, and choose what to forget with 'where'")
+            raise ValueError("a regression has no classes; omit 'classes', and select records to forget with 'where'")
         if self.forgotten and not self.data:
-            raise ValueError("'forgotten' names records of data.train, but there is no 'data'; leave it out")
+            raise ValueError(
+                "'forgotten' names records of data.train, but 'data' is missing; add it or omit 'forgotten'"
+            )
         for number, condition in enumerate(self.gates):
             _check_gate(condition, self.task, number, info.context)
         if self.data:
@@ -66,18 +68,18 @@ class Manifest(Section):
 
     @property
     def folder(self) -> Path:
-        """Where relative paths in the manifest start: its own folder."""
+        """The folder to which paths in the manifest are relative: its own."""
         return self._folder
 
     @property
     def sections(self) -> set[str]:
-        """Which of the sections that plug-ins may need are there."""
+        """The names of the sections that the manifest has, of those that plug-ins may need."""
         sections = {"data": self.data, "forget": self.forget, "test": self.data and self.data.test}
         return {name for name, section in sections.items() if section is not None}
 
     @property
     def data_sections(self) -> DataSections:
-        """The sections that opening the data needs."""
+        """The sections that are needed to open the data."""
         return DataSections(
             folder=self.folder,
             task=self.task,
@@ -107,12 +109,12 @@ class Manifest(Section):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the manifest's content without `forget`: who is named there could be found by trying names."""
+        """SHA-256 of the manifest's content without `forget`, whose names could be guessed and verified with it."""
         return _digest({**self.model_dump(mode="json"), "forget": None})
 
     @cached_property
     def digest_with_forget(self) -> str:
-        """The digest that old checkpoints carry, to recognise them by; never written any more."""
+        """The digest in the metadata of old checkpoints; it is only compared, never written."""
         return _digest(self.model_dump(mode="json"))
 
 
@@ -121,7 +123,7 @@ def _digest(content: dict[str, Any]) -> str:
 
 
 def _check_gate(text: str, task: Task, number: int, names: NameChecker | None) -> None:
-    """Refuse a condition that can never be judged, with its place in the list as the place of the mistake."""
+    """Check a condition; an error has its position in the list of gates."""
     try:
         condition = gates.parse_condition(text)
         if names is not None:
@@ -133,12 +135,12 @@ def _check_gate(text: str, task: Task, number: int, names: NameChecker | None) -
 
 
 def read(path: Path, names: NameChecker | None = None, folder: Path | None = None) -> Manifest:
-    """Read and check a manifest. `names` checks whether the metrics and architectures in it exist.
+    """Read and check a manifest. `names` checks that its metrics and architectures exist.
 
-    Relative paths in it start from `folder`, by default its own folder, or for a pipe the working folder.
+    Its paths are relative to `folder`; default: the manifest's folder, or for a pipe the working directory.
 
     Raises:
-        UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
+        UserError: with all mistakes, each with file, line, column, field and the nearest known key.
     """
     manifest = read_model(path, Manifest, names)
     manifest._folder = folder or (path.parent if path.is_file() else Path())

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a manifest, told with file, line, column, field and the nearest known key."""
+"""Formats pydantic's errors of a manifest with file, line, column, field and the nearest known key."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,11 +17,11 @@ def read_model(path: Path, model: type[Model], context: object = None) -> Model:
     """Read a YAML file as a model; its validators receive the context.
 
     Raises:
-        UserError: all that is wrong with it.
+        UserError: with all mistakes.
     """
     document = strict_yaml.read(path)
     if not isinstance(document.value, dict):
-        raise UserError(f"{path}: expected a mapping with 'version: 1' at its top")
+        raise UserError(f"{path}: expected a mapping that begins with 'version: 1'")
     try:
         return model.model_validate(document.raw, context=context)
     except ValidationError as error:
@@ -29,21 +29,21 @@ def read_model(path: Path, model: type[Model], context: object = None) -> Model:
 
 
 def format_errors(error: ValidationError, document: Document, schema: Schema) -> list[str]:
-    """Return one line a mistake: where it is, which field, what is wrong; of several at one place, the first."""
+    """Return one line per mistake with position, field and reason; of several mistakes at one position, the first."""
     sentences: dict[Location, str] = {}
     for item in error.errors(include_url=False):
         location = _drop_form_names(item["loc"], document)
         if item["type"] == "missing":
             location = (*location, item["loc"][-1])
         sentences.setdefault(location, _format_message(item["type"], item["msg"], location, schema))
-    # Of a value that may have several forms each form complains: the one that looked deepest is the one that was meant.
+    # Pydantic reports errors for every form that a value may have. The form with the deepest location was intended.
     deepest = [key for key in sentences if not any(other[: len(key)] == key for other in sentences if other != key)]
     deepest.sort(key=lambda key: document.positions.get(key, (0, 0)))
     return [f"{document.where(key)}: {_format_location(key)}{sentences[key]}" for key in deepest]
 
 
 def _drop_form_names(location: Location, document: Document) -> Location:
-    """Drop what pydantic puts into a location beside keys: the names of the forms that a value may have."""
+    """Drop the names of forms, which pydantic adds to a location for values with several forms."""
     keys: Location = ()
     for part in location:
         if (*keys, part) in document.positions:
@@ -64,7 +64,7 @@ def _format_location(location: Location) -> str:
 
 
 def _list_keys(location: Location, schema: Schema) -> list[str]:
-    """Return the keys that the schema knows at a location: walk the JSON Schema along it."""
+    """Return the keys that the JSON Schema allows at a location."""
     node = schema
     for part in location:
         candidates = _forms(node, schema)
@@ -75,7 +75,7 @@ def _list_keys(location: Location, schema: Schema) -> list[str]:
 
 
 def _forms(node: Schema, schema: Schema) -> list[Schema]:
-    """Return the forms that a value may have, with references to definitions followed."""
+    """Return the forms that a value may have; references to definitions are resolved."""
     if reference := node.get("$ref", "").rpartition("/")[2]:
         return _forms(schema["$defs"][reference], schema)
     return [node, *(form for item in node.get("anyOf", []) for form in _forms(item, schema))]

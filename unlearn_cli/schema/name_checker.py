@@ -1,4 +1,4 @@
-"""The check of names in a manifest, which `plugins` makes: this package does not know which plug-ins exist."""
+"""The protocol of checking names in a manifest; `plugins` implements it, because `schema` does not import plug-ins."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from unlearn_cli.schema.gates import GateCondition
 
 
 class NameChecker(Protocol):
-    """Checks whether what a manifest names exists; each check raises `UserError` if not."""
+    """Checks that the names in a manifest exist; each check raises `UserError` if not."""
 
     def check_architecture(self, name: str) -> None: ...
 

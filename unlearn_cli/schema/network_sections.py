@@ -1,4 +1,4 @@
-"""The sections of the manifest that say how the network is built, fed and trained: `model`, `target`, `loss`."""
+"""The sections of the manifest on how the network is built, fed and trained: `model`, `target`, `loss`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,10 @@ Loss = Literal["mse", "l1"]
 
 
 class Model(Section):
-    """Which network the checkpoint's weights belong to."""
+    """The network of the checkpoint's weights."""
 
     architecture: str = Field(description="torchvision/<name>, a bundled name, or package.module:function")
-    arguments: dict[str, Any] = Field(
-        default_factory=dict, description="what the architecture's function is called with"
-    )
+    arguments: dict[str, Any] = Field(default_factory=dict, description="arguments of the architecture's function")
     stem: Literal["cifar"] | None = Field(
         default=None, description="torchvision ResNets: 3x3 first convolution and no pooling"
     )
@@ -29,28 +27,30 @@ class Model(Section):
     def check(self, info: ValidationInfo) -> Self:
         library, slash, name = self.architecture.partition("/")
         if slash and (library != "torchvision" or not name.isidentifier()):
-            raise ValueError(f"'{self.architecture}' is no torchvision/<name>; 'torchvision/resnet18' is one")
+            raise ValueError(f"'{self.architecture}': expected torchvision/<name>, such as torchvision/resnet18")
         code = ":" in self.architecture
         if code and not all(part.isidentifier() for part in self.architecture.replace(":", ".", 1).split(".")):
-            raise ValueError(f"'{self.architecture}' is no package.module:function")
+            raise ValueError(f"'{self.architecture}': expected package.module:function")
         if not slash and not code:
             _check_architecture(self.architecture, info.context)
         downloads = {"weights", "weights_backbone", "pretrained"} & set(self.arguments)
         if downloads:
-            raise ValueError(f"the argument '{min(downloads)}' would download weights; the checkpoint brings its own")
+            raise ValueError(
+                f"the argument '{min(downloads)}' would download weights, which come from the checkpoint; omit it"
+            )
         count = self.arguments.get("num_classes", 1)
         if type(count) is not int or count < 1:
             raise ValueError(f"the argument 'num_classes' is {count}; expected a number of classes, 1 or more")
         if self.stem and not (library == "torchvision" and "res" in name):
-            raise ValueError("a stem is for torchvision's ResNets alone; leave 'stem' out")
+            raise ValueError("'stem' is only for torchvision's ResNets; omit it")
         return self
 
 
 class Target(Section):
     """Regression: the model's output times std plus mean is the prediction in the label's unit.
 
-    Left out, `train` takes mean and standard deviation of the labels of retain (of train, if nothing is forgotten) and
-    records them in the checkpoint; every command reads them from there.
+    By default, `train` computes mean and standard deviation of the labels of retain (of train, if nothing is forgotten)
+    and records them in the checkpoint, where every command reads them.
     """
 
     mean: float = 0.0

@@ -1,4 +1,4 @@
-"""The part of the manifest that says where records lie: one section a format, each with a short form for its path."""
+"""The sources of records in the manifest: one section per format; some have a short form with only the path."""
 
 from datetime import datetime
 from pathlib import Path
@@ -14,18 +14,18 @@ FilePath = Annotated[Path, Field(strict=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-BESIDE_FORMATS = {"rows", "dates"}  # the keys of a source that name no format
+BESIDE_FORMATS = {"rows", "dates"}  # the keys of a source that are not formats
 
 
 def _date_format(text: str) -> str:
-    """Check that a format reads a date as it would write it."""
+    """Check that text is a date format: it can read the dates that it writes."""
     moment = datetime(2013, 1, 31, 14, 45, 59)
     try:
         datetime.strptime(moment.strftime(text), text)
     except ValueError:
-        raise ValueError("is not a format of dates; expected one as of strptime, such as '%d-%m-%Y %H:%M'") from None
+        raise ValueError("is not a date format; expected a format of strptime, such as '%d-%m-%Y %H:%M'") from None
     if "%" not in text:
-        raise ValueError("names no part of a date; expected a format as of strptime, such as '%d-%m-%Y %H:%M'")
+        raise ValueError("has no part of a date; expected a format of strptime, such as '%d-%m-%Y %H:%M'")
     return text
 
 
@@ -38,12 +38,12 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def fit_scalars(cls, value: Any) -> Any:
-        """Give each field of an unquoted scalar what it takes: the text where it is a name, else the number."""
+        """Convert unquoted scalars as each field needs them: the text for a name, otherwise the number."""
         return fit_scalars(cls, value) if isinstance(value, dict) else value
 
 
 class ShortSection(Section):
-    """A section that may be written as its first field alone."""
+    """A section that may be written as only the value of its first field."""
 
     @model_validator(mode="before")
     @classmethod
@@ -52,7 +52,7 @@ class ShortSection(Section):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Let editors know of the short form, too."""
+        """Add the short form to the JSON Schema."""
         return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core_schema))]}
 
 
@@ -65,58 +65,60 @@ class ImageSection(PathSection):
 
     unreadable: Literal["refuse", "skip"] = Field(
         default="refuse",
-        description="images that cannot be decoded; skip: left out and counted (decodes all at the start)",
+        description="images that cannot be decoded; skip: omit and count them (decodes all images at the start)",
     )
 
 
 class ImageFolder(ImageSection):
-    """A folder with one folder of images a class; a record's id is its path below the folder."""
+    """A folder with one folder of images per class; a record's id is its path below the folder."""
 
 
 class Webdataset(ImageSection):
-    """Tar files in WebDataset's way: the files of a record share the name up to the first dot, which is its id."""
+    """Tar files in WebDataset's format: files of a record have the same name up to the first dot, which is its id."""
 
     path: FilePath = Field(description="one tar file, or several: train-{000..009}.tar")
     label: str = Field(default="cls", description="the label's file, by its suffix; or json.NAME, a field of a .json")
-    image: str | None = Field(default=None, description="the suffix of the image; default: the first that is one")
+    image: str | None = Field(default=None, description="the suffix of the image; default: the first image")
 
 
 class Table(ImageSection):
-    """A csv, jsonl or parquet file: one record a row, with a column of image paths, or columns of features or text."""
+    """A csv, jsonl or parquet file with one record per row: a column of image paths, or columns of features or text."""
 
     label: str = Field(description="the column of labels")
     id: str | None = Field(default=None, description="the column of record ids; default: the row's number")
     image: str | None = Field(default=None, description="the column of image paths, below `root`")
-    root: FilePath | None = Field(default=None, description="where the image paths start; default: the table's folder")
-    features: list[str] | None = Field(
-        default=None, description="columns of numbers; default: all but label, id and `ignore`"
+    root: FilePath | None = Field(
+        default=None, description="the folder of the image paths; default: the table's folder"
     )
-    ignore: list[str] = Field(default_factory=list, description="columns that are no features")
+    features: list[str] | None = Field(
+        default=None, description="columns of numbers; default: all except label, id and `ignore`"
+    )
+    ignore: list[str] = Field(default_factory=list, description="columns that are not features")
     text: Annotated[list[str], Field(min_length=1)] | None = Field(
-        default=None, description="columns of text in place of features; data.transform makes tokens of them"
+        default=None, description="columns of text instead of features; needs tokens in data.transform"
     )
     missing: Annotated[list[str], Field(min_length=1)] | None = Field(
-        default=None, description="csv: what stands for an empty cell beside nothing at all, such as NA"
+        default=None, description="csv: values that stand for an empty cell, such as NA"
     )
     unlabelled: Literal["refuse", "drop"] = Field(
-        default="refuse", description="rows without a label; windows may still look back on dropped ones"
+        default="refuse", description="rows without a label; windows may still include dropped rows"
     )
 
     @model_validator(mode="after")
     def check(self) -> Self:
         if self.image and (self.features or self.ignore):
-            raise ValueError("has either a column of image paths or features, not both")
+            raise ValueError("'image' excludes 'features' and 'ignore'; omit one of them")
         if self.text and (self.image or self.features or self.ignore):
-            raise ValueError("has either columns of text, or features or a column of image paths; leave one out")
+            raise ValueError("'text' excludes 'image', 'features' and 'ignore'; omit one of them")
         if self.unreadable != "refuse" and not self.image:
-            raise ValueError("'unreadable' is for a column of image paths; leave it out")
+            raise ValueError("'unreadable' is only for a column of image paths; omit it")
         if self.missing and self.path.suffix.lower() != ".csv":
-            raise ValueError("'missing' is for csv; the other formats have empty cells of their own")
+            raise ValueError("'missing' is only for csv, because the other formats have empty cells; omit it")
         return self
 
 
 class Arrays(PathSection):
-    """A file of named arrays with one row a record (npz without pickle, or safetensors)."""
+    """A file of named arrays with one row per record (npz without pickle, or safetensors)."""
 
     inputs: str = Field(default="x", description="the array of samples")
     labels: str = Field(default="y", description="the array of labels")
@@ -124,14 +126,14 @@ class Arrays(PathSection):
 
 
 class Idx(Section):
-    """MNIST's format, gzipped or not."""
+    """MNIST's format, gzipped or plain."""
 
     images: FilePath
     labels: FilePath
 
 
 class Torchvision(Section):
-    """A torchvision dataset that lies on disk already; nothing is downloaded."""
+    """A torchvision dataset that is already on disk; nothing is downloaded."""
 
     name: Literal["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100"]
     root: FilePath
@@ -139,7 +141,7 @@ class Torchvision(Section):
 
 
 class Sklearn(ShortSection):
-    """A real data set that scikit-learn brings along; every fifth row is the test part."""
+    """A real data set that is bundled with scikit-learn; every fifth row is the test part."""
 
     name: Literal["digits", "diabetes", "breast_cancer"]
     part: Literal["train", "test", "all"] = "all"
@@ -158,11 +160,11 @@ class Condition(Section):
 
 
 class Rows(Section):
-    """Keep some rows of the source, in their order: one of the five."""
+    """The rows of the source to use, in their order; exactly one of the keys."""
 
     every: Annotated[PositiveInt, Field(ge=2)] | None = Field(default=None, description="rows 0, n, 2n, ...")
     not_every: Annotated[PositiveInt, Field(ge=2)] | None = Field(
-        default=None, description="all rows but 0, n, 2n, ..."
+        default=None, description="all rows except 0, n, 2n, ..."
     )
     first: Share | None = Field(default=None, description="this share from the start")
     last: Share | None = Field(default=None, description="this share from the end")
@@ -173,17 +175,17 @@ class Rows(Section):
     @model_validator(mode="after")
     def check(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise ValueError("keep rows by one of every, not_every, first, last, where")
+            raise ValueError("expected exactly one of every, not_every, first, last, where")
         return self
 
     def cut(self, count: int) -> int:
-        """Return the row where `first` ends, or `last` begins: the same for `first: s` and `last: 1 - s`."""
+        """Return the row where `first` ends or `last` begins; it is equal for `first: s` and `last: 1 - s`."""
         share = self.first or 1 - (self.last or 0)
         return round(count * round(share, 12))  # 1 - 0.9 is 0.09999999999999998
 
 
 class Source(Section):
-    """One source of records: exactly one format, and perhaps only some of its rows."""
+    """One source of records: exactly one format, and optionally the rows to use."""
 
     imagefolder: ImageFolder | None = None
     webdataset: Webdataset | None = None
@@ -195,7 +197,7 @@ class Source(Section):
     sklearn: Sklearn | None = None
     rows: Rows | None = None
     dates: dict[str, DateFormat] = Field(
-        default_factory=dict, description="columns of dates that are not ISO 8601: their format, '%d-%m-%Y %H:%M'"
+        default_factory=dict, description="formats of columns of dates that are not ISO 8601, such as '%d-%m-%Y %H:%M'"
     )
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
-"""Which fields take the text of an unquoted scalar, and which its value: `02` is a name to some, and 2 to others.
+"""Converts an unquoted scalar to its text or its value, depending on the field: `02` is a name for some, 2 for others.
 
-A name is an int only if that has the same text (3, not 03), so that `str` gives what was written in every case.
+A name is an int only if the int has the same text (3, not 03), so that `str` always returns the text as written.
 """
 
 import math
@@ -20,12 +20,12 @@ from pydantic import (
 
 from unlearn_cli.schema.strict_yaml import PlainScalar, to_python
 
-EMPTY = "is empty; quote it if '~', 'null' or nothing at all is the name"
-SPELLING = "spelling"  # the key of a serializer's context whose value marks what must not be quoted
+EMPTY = "is empty; quote it if '~', 'null' or the empty text is the name"
+SPELLING = "spelling"  # the key of a serializer's context with the mark around text that must not be quoted
 
 
 def _named(value: Any) -> Any:
-    """Return the text of a scalar as it was written, or the int that has this text."""
+    """Return the text of a scalar as written, or the int with this text."""
     if value is None:
         raise ValueError(EMPTY)
     if not isinstance(value, PlainScalar):
@@ -38,7 +38,7 @@ Name = Annotated[str | int, NAMED]
 
 
 def _compared(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """Keep the text of a scalar beside its value where Python would write that in another way."""
+    """Keep the text of a scalar with its value if Python would write the value differently."""
     if value is None:
         raise ValueError(EMPTY)
     if not isinstance(value, PlainScalar):
@@ -47,7 +47,7 @@ def _compared(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 
 
 def _write(value: Any, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
-    """Write the text; for a reader that tells quoted from unquoted ones, between the marks of the context."""
+    """Write the text; for a reader that distinguishes quoted from unquoted text, between the marks of the context."""
     if not isinstance(value, PlainScalar):
         return handler(value)
     if info.mode == "python":
@@ -61,23 +61,23 @@ Scalar = Annotated[str | int | float | bool, COMPARED, WrapSerializer(_write)]
 
 
 def text_of(value: str | int | float | bool) -> str:
-    """Return a scalar as it was written, to be compared with text."""
+    """Return a scalar as written, for comparisons with text."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def number_of(value: str | int | float | bool) -> int | float | bool | None:
-    """Return the value of an unquoted scalar; None for text and for what is not finite: no number compares with it."""
+    """Return the value of an unquoted scalar; None for text and for values that are not finite."""
     number = value.value if isinstance(value, PlainScalar) else value
     return number if isinstance(number, int | float) and math.isfinite(number) else None
 
 
 def _leaves(annotation: Any) -> frozenset[Any]:
-    """Return the types that an annotation is made of, and the validators that keep a text."""
+    """Return the types in an annotation, and its validators that keep the text."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         validators = {item for item in annotation.__metadata__ if item in (NAMED, COMPARED)}
         return frozenset(validators) | _leaves(arguments[0])
-    if origin is Union or isinstance(origin, type):  # that of int | str, or list, dict and the like
+    if origin is Union or isinstance(origin, type):  # int | str, or list, dict and similar types
         return frozenset().union(*map(_leaves, arguments))
     return frozenset([annotation])
 
@@ -91,13 +91,13 @@ def _fields(model: type[BaseModel]) -> dict[str, frozenset[Any]]:
 
 
 def fit_scalars(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of a model's fields with each unquoted scalar as its field takes it; sections fit their own."""
+    """Convert each unquoted scalar as its field needs it; nested sections convert their own values."""
     leaves = _fields(model)
     return {name: _fit(value, leaves.get(name, frozenset())) for name, value in values.items()}
 
 
 def _fit(value: Any, leaves: frozenset[Any]) -> Any:
-    if isinstance(value, bool):  # of JSON, which has no other spelling of them
+    if isinstance(value, bool):  # from JSON, which has only one spelling of booleans
         value = PlainScalar(text_of(value), value)
     if isinstance(value, PlainScalar):
         return _as_taken(value, leaves)

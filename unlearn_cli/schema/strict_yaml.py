@@ -1,7 +1,7 @@
-"""YAML as people expect it: YAML-1.2 scalars, no tags, no duplicate keys, bounded size, a line number for every value.
+"""Strict YAML: YAML-1.2 scalars, no tags, no duplicate keys, bounded size, a line number for every value.
 
-PyYAML's own loader reads `1e-4` as a string, `no` as False and `012` as 10, and lets the last of two equal keys win.
-A scalar that is not quoted keeps its text beside its value: `02` may be the name of a class, which 2 is not.
+PyYAML's loader reads `1e-4` as a string, `no` as False and `012` as 10, and uses the last of two equal keys. Here, an
+unquoted scalar keeps its text in addition to its value: `02` may be the name of a class that is not `2`.
 """
 
 import re
@@ -22,7 +22,7 @@ Location = tuple[str | int, ...]  # the keys and indices that lead to a value
 
 
 class PlainScalar(str):
-    """A number or boolean that stands in a file without quotes: its text as written, and its value."""
+    """An unquoted number or boolean of a file: its text as written, and its value."""
 
     value: int | float | bool
 
@@ -36,7 +36,7 @@ class PlainScalar(str):
 
 
 def to_python(value: Any) -> Any:
-    """Replace each `PlainScalar` by its value, in lists and mappings, too."""
+    """Replace each `PlainScalar` by its value, also in lists and mappings."""
     if isinstance(value, PlainScalar):
         return value.value
     if isinstance(value, dict):
@@ -51,7 +51,7 @@ class Document:
     path: Path
     value: Any  # plain Python objects
     positions: dict[Location, Position]
-    raw: Any = None  # the same with each unquoted number and boolean as `PlainScalar`
+    raw: Any = None  # as `value`, with each unquoted number and boolean as `PlainScalar`
 
     def where(self, location: Location) -> str:
         """Return 'file:line:column' of the value at `location`, or of the nearest value around it."""
@@ -62,16 +62,16 @@ class Document:
 
 
 def read(path: Path) -> Document:
-    """Read a YAML file, or what a pipe gives.
+    """Read a YAML file or a pipe.
 
     Raises:
-        UserError: it cannot be read or is no such YAML; the message starts with file, line and column.
+        UserError: it cannot be read or is not strict YAML; the message starts with file, line and column.
     """
     return parse(read_file_or_pipe(path, MAX_BYTES), path)
 
 
 def parse(data: bytes | str, path: Path) -> Document:
-    """Parse YAML text; `path` is for the messages alone."""
+    """Parse YAML text; `path` is only used in messages."""
     positions: dict[Location, Position] = {}
     try:
         text = data.decode() if isinstance(data, bytes) else data
@@ -86,13 +86,13 @@ def parse(data: bytes | str, path: Path) -> Document:
         raise UserError(f"{position}: is not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
-    except (ValueError, OverflowError):  # PyYAML makes a letter of \UFFFFFFFF
-        raise UserError(f"{path}: is not valid YAML: an escape such as \\U00110000 names no character") from None
+    except (ValueError, OverflowError):  # raised by PyYAML for \UFFFFFFFF
+        raise UserError(f"{path}: is not valid YAML: an escape such as \\U00110000 is not a character") from None
     return Document(path, to_python(raw), positions, raw)
 
 
 class _Loader(yaml.SafeLoader):
-    """Knows the scalars of YAML 1.2's core schema and nothing else."""
+    """Resolves only the scalars of YAML 1.2's core schema."""
 
     yaml_implicit_resolvers: dict[str, Any] = {}
 
@@ -108,7 +108,7 @@ for _tag, _pattern, _first in (
 
 
 def _check_events(text: str, path: Path) -> None:
-    """Refuse tags, and bound depth and aliases, on the event stream, before anything is built or expanded."""
+    """Refuse tags, deep nesting and many aliases in the event stream, before anything is built or expanded."""
     depth = aliases = 0
     for event in yaml.parse(text, Loader=_Loader):
         depth += isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent))
@@ -119,17 +119,17 @@ def _check_events(text: str, path: Path) -> None:
             raise UserError(f"{path}:{line}:{column}: the tag {tag} is not allowed; write the plain value")
         if depth > MAX_DEPTH or aliases > MAX_ALIASES:
             excess = f"more than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_ALIASES} aliases"
-            raise UserError(f"{path}:{line}:{column}: {excess}; a file of settings needs fewer")
+            raise UserError(f"{path}:{line}:{column}: {excess}; use fewer")
 
 
 def _value(node: Node, location: Location, positions: dict[Location, Position], path: Path) -> Any:
     position = (node.start_mark.line + 1, node.start_mark.column + 1)
     positions.setdefault(location, position)
     at = f"{path}:{position[0]}:{position[1]}"
-    if len(location) > MAX_DEPTH:  # an alias can nest deeper than the text does
-        raise UserError(f"{at}: more than {MAX_DEPTH} levels; a file of settings needs fewer")
+    if len(location) > MAX_DEPTH:  # aliases can nest deeper than the text
+        raise UserError(f"{at}: more than {MAX_DEPTH} levels; use fewer")
     if len(positions) > MAX_VALUES:  # aliases of aliases double with every line
-        raise UserError(f"{at}: more than {MAX_VALUES} values; a file of settings needs fewer")
+        raise UserError(f"{at}: more than {MAX_VALUES} values; use fewer")
     if isinstance(node, MappingNode):
         return _mapping(node, location, positions, path)
     if isinstance(node, SequenceNode):
@@ -146,7 +146,7 @@ def _mapping(node: MappingNode, location: Location, positions: dict[Location, Po
             raise UserError(f"{at}: a key must be a plain word")
         key = key_node.value
         if key in result:
-            raise UserError(f"{at}: the key '{key}' is there twice; keep one of the two")
+            raise UserError(f"{at}: duplicate key '{key}'; remove one of the two")
         positions[*location, key] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
         result[key] = _value(value_node, (*location, key), positions, path)
     return result
@@ -169,15 +169,15 @@ def _scalar(node: ScalarNode, at: str) -> Any:
 def _whole_number(text: str, at: str) -> int:
     try:
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
-    except ValueError:  # Python reads no number of more than 4300 digits
-        raise UserError(f"{at}: a number of {len(text)} digits; no setting needs so many; quote a name") from None
+    except ValueError:  # Python refuses numbers of more than 4300 digits
+        raise UserError(f"{at}: a number of {len(text)} digits is too large; quote it if it is a name") from None
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
     """Read a YAML mapping, such as a file of settings, with unquoted numbers and booleans as `PlainScalar`.
 
     Raises:
-        UserError: as `read`, or the file holds something else.
+        UserError: as `read`, or the content is not a mapping.
     """
     value = read(path).raw
     if not isinstance(value, dict):
@@ -186,7 +186,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 def parse_setting(text: str) -> Any:
-    """Parse the value of a `--set name=value` by the same rules; text that is not YAML is a string."""
+    """Parse the value of `--set name=value` by the same rules; text that is not YAML is a string."""
     try:
         return parse(text, Path("--set")).raw
     except UserError:

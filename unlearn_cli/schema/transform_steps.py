@@ -1,4 +1,4 @@
-"""The part of the manifest that says what becomes of stored samples before the network sees them: `data.transform`."""
+"""The section `data.transform` of the manifest: transforms of stored samples before they enter the network."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from unlearn_cli.schema.sources import Section
 
-Buckets = Annotated[PositiveInt, Field(ge=2, le=2**24)]  # beyond that, float32 no longer holds every whole number
+Buckets = Annotated[PositiveInt, Field(ge=2, le=2**24)]  # float32 represents all integers up to 2**24
 Factor = Annotated[PositiveInt, Field(ge=2)]
 
 
@@ -17,52 +17,56 @@ GAP = rf"(\d+(?:\.\d+)?)({'|'.join(SECONDS)})"
 
 
 class Tokens(Section):
-    """Columns of text become numbers of words: lower-cased, hashed (CRC-32) to 1 .. buckets - 1; 0 pads on the left."""
+    """Converts columns of text to numbers of words: lower-cased, hashed (CRC-32) to 1 .. buckets - 1; 0 pads left."""
 
-    length: PositiveInt = Field(description="words of each column that are kept, from its start")
-    buckets: Buckets = Field(description="how many numbers there are, 0 among them")
+    length: PositiveInt = Field(description="number of words of each column to keep, from its start")
+    buckets: Buckets = Field(description="number of different values, including 0")
 
 
 class Window(Section):
-    """Rows in the order of time become series: a record sees the `length` rows that end `ahead` rows before its own."""
+    """Converts rows in the order of time to series: a record has the `length` rows that end `ahead` rows before it."""
 
     length: PositiveInt
     ahead: NonNegativeInt = Field(default=1, description="0: the window ends with the record's own row")
-    every: PositiveInt = Field(default=1, description="keep each nth row as a record; all rows are seen by windows")
-    time: str | None = Field(default=None, description="the column that rows of a series ascend by: numbers or dates")
-    series: str | None = Field(default=None, description="the column that names a row's series; none crosses another")
+    every: PositiveInt = Field(default=1, description="keep each nth row as a record; windows use all rows")
+    time: str | None = Field(
+        default=None, description="the column by which rows of a series must ascend: numbers or dates"
+    )
+    series: str | None = Field(
+        default=None, description="the column with the series of a row; windows do not cross series"
+    )
     max_gap: PositiveFloat | Annotated[str, Field(pattern=rf"^{GAP}$")] | None = Field(
-        default=None, description="windows with a larger step in time are left out: a number, or 30s, 15min, 2h, 1d, 1w"
+        default=None, description="omit windows with a larger step in time: a number, or 30s, 15min, 2h, 1d, 1w"
     )
 
     @model_validator(mode="after")
     def check(self) -> Self:
         if self.max_gap is not None and self.time is None:
-            raise ValueError("max_gap needs the column of time; add time: COLUMN")
+            raise ValueError("max_gap needs a column of times; add time: COLUMN")
         return self
 
     @property
     def gap_seconds(self) -> float:
-        """The largest gap, where it is a duration."""
+        """The largest gap in seconds, if it is a duration."""
         number, unit = re.fullmatch(GAP, str(self.max_gap)).groups()  # type: ignore[union-attr]
         return float(number) * SECONDS[unit]
 
 
 class Standardise(Section):
-    """(x - mean) / std, feature by feature: statistics of the retain split (of train when nothing is forgotten)."""
+    """(x - mean) / std per feature, with the statistics of the retain split (of train if nothing is forgotten)."""
 
     missing: Literal["refuse", "mean"] = Field(default="refuse", description="mean: an empty cell becomes 0")
     mean: Annotated[list[float], Field(min_length=1)] | None = Field(
-        default=None, description="fixed numbers in place of the statistics"
+        default=None, description="fixed numbers instead of the statistics"
     )
     std: Annotated[list[NonNegativeFloat], Field(min_length=1)] | None = Field(
-        default=None, description="as mean; a feature with 0 becomes 0"
+        default=None, description="as mean; a feature with std 0 becomes 0"
     )
 
     @model_validator(mode="after")
     def check(self) -> Self:
         if (self.mean is None) != (self.std is None) or len(self.mean or []) != len(self.std or []):
-            raise ValueError("give mean and std together, a number a feature each, or neither")
+            raise ValueError("mean and std must be given together, each with one number per feature")
         return self
 
 
@@ -72,7 +76,7 @@ class Step(Section):
     tokens: Tokens | None = None
     window: Window | None = None
     standardise: Standardise | None = None
-    enlarge: Factor | None = Field(default=None, description="images: every pixel becomes so many by so many")
+    enlarge: Factor | None = Field(default=None, description="images: every pixel becomes a square with this side")
 
     @model_validator(mode="after")
     def check(self) -> Self:
@@ -90,16 +94,16 @@ def find_standardise(steps: Sequence[Step]) -> Standardise | None:
 
 
 def stored_shape(steps: Sequence[Step], shape: list[int]) -> list[int]:
-    """Return the shape of stored samples that the steps make into samples of `shape`, the manifest's input.shape.
+    """Return the shape of stored samples that the steps transform to `shape`, the manifest's input.shape.
 
     Raises:
-        ValueError: no samples become that.
+        ValueError: the steps cannot produce this shape.
     """
     for number, step in enumerate(steps):
         if step.name in [other.name for other in steps[:number]]:
-            raise ValueError(f"data.transform: {step.name} is there twice; take one out")
+            raise ValueError(f"data.transform: duplicate {step.name}; remove one of the two")
         if len(steps) > 1 and step.tokens:
-            raise ValueError("data.transform: tokens stands alone; take the other transforms out")
+            raise ValueError("data.transform: tokens cannot be combined with other transforms; remove them")
     for step in reversed(steps):
         shape = _shape_before(step, shape)
     standardise = find_standardise(steps)
@@ -127,7 +131,7 @@ def _shape_before(step: Step, shape: list[int]) -> list[int]:
         return [shape[0], *(size // step.enlarge for size in shape[1:])]
     if len(shape) == 3:
         raise ValueError(
-            f"data.transform: standardise is for features, {advice.partition(';')[0]}: "
-            "give images their statistics as input.mean and input.std"
+            f"data.transform: standardise is only for features, {advice.partition(';')[0]}; for images, set "
+            "input.mean and input.std"
         )
     return shape

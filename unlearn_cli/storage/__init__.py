@@ -1,1 +1,1 @@
-"""Files: atomic writing, owners of half-written ones, remote copies."""
+"""Files: atomic writing, owners of half-written files, copies of remote files."""

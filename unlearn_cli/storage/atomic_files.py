@@ -1,4 +1,4 @@
-"""Writes files and folders so that a reader sees the old ones or the new ones, never half."""
+"""Writes files and folders atomically: a reader finds the complete old ones or the complete new ones."""
 
 import errno
 import json
@@ -15,30 +15,30 @@ from unlearn_cli import console, ranks
 from unlearn_cli.errors import UserError, translate_resource_errors
 from unlearn_cli.storage import owners
 
-REPORT_KEYS = {"schema_version", "tool_version"}  # what every report.json of ours has
-SCRIPT_MARK = "unlearn-cli demo"  # what a comment of the demo's commands.sh says
+REPORT_KEYS = {"schema_version", "tool_version"}  # keys of every report.json of this tool
+SCRIPT_MARK = "unlearn-cli demo"  # text in a comment of the demo's commands.sh
 
 
 def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = "folder") -> None:
     """Refuse an output that exists (unless `--overwrite`) or cannot be written, before any work.
 
-    What a killed run left is tidied up first, so that the folder it had moved aside counts as existing.
+    First cleans up after a killed run, so that a folder that it had moved aside counts as existing.
 
     Raises:
-        UserError: it exists and must not be replaced, a parent is a file, or the folder to write in is not writable.
+        UserError: it exists and must not be replaced, a parent is a file, or its folder is not writable.
     """
     if ranks.is_first():
         tidy_up(path)
     if path.is_symlink() and not path.exists():
-        raise UserError(f"{path}: is a link that leads nowhere, so it is not replaced; choose another --out")
+        raise UserError(f"{path}: is a broken link, which is not replaced; choose another --out")
     if path.exists() and not overwrite:
         raise UserError(f"{path}: exists already; choose another --out, or --overwrite to replace it")
     if path.exists() and path.is_dir() != (kind == "folder"):
-        raise UserError(f"{path}: is no {kind}, so it is not replaced by one; choose another --out")
+        raise UserError(f"{path}: exists and is not a {kind}, so it is not replaced; choose another --out")
     if path.is_dir() and any(path.iterdir()) and not _is_ours(path):
-        raise UserError(f"{path}: is no folder that unlearn-cli wrote, so it is not replaced; choose another --out")
+        raise UserError(f"{path}: was not written by unlearn-cli, so it is not replaced; choose another --out")
     if Path.cwd().is_relative_to(path.resolve()):
-        raise UserError(f"{path}: is the folder that you are in; choose another --out")
+        raise UserError(f"{path}: contains the working directory; choose another --out")
     parent = nearest_existing_parent(path)
     if not parent.is_dir():
         raise UserError(f"{path}: {parent} is a file, not a folder; choose another --out")
@@ -49,32 +49,32 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
 
 
 def _check_creation(path: Path, parent: Path) -> None:
-    """Make something where the output will be, and remove it: below /proc, say, permissions tell nothing.
+    """Create and remove a folder next to the output: permissions are not sufficient, for example below /proc.
 
-    It has a name by which `tidy_up` removes it if the process is killed in between.
+    `tidy_up` recognises its name and removes it if the process is killed in between.
     """
     probe = _sibling(parent / path.name, f"new-{owners.new_suffix()}")
     try:
         probe.mkdir()
         probe.rmdir()
     except OSError as error:
-        raise UserError(f"{path}: nothing can be made in {parent} ({error.strerror}); choose another --out") from None
+        raise UserError(f"{path}: cannot write in {parent} ({error.strerror}); choose another --out") from None
 
 
 def _is_ours(folder: Path) -> bool:
-    """Say whether a command of ours wrote the folder, by what is in it: others have files of these names, too."""
+    """Return whether this tool wrote the folder, by the content of its files: their names are not unique."""
     script = _text(folder / "commands.sh").splitlines()
     if any(line.startswith("#") and SCRIPT_MARK in line for line in script):
         return True
     try:
         report = json.loads(_text(folder / "report.json"))
-    except (ValueError, RecursionError):  # no JSON, or lists in lists in lists
+    except (ValueError, RecursionError):  # not JSON, or nested too deeply
         return False
     return isinstance(report, dict) and report.keys() >= REPORT_KEYS
 
 
 def _text(path: Path) -> str:
-    """Return the text of a file, and nothing where there is none that can be read."""
+    """Return the text of a file, or '' if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -82,7 +82,7 @@ def _text(path: Path) -> str:
 
 
 def nearest_existing_parent(path: Path) -> Path:
-    """Return the nearest folder above `path` that is there."""
+    """Return the nearest existing folder above `path`."""
     parent = path.absolute().parent
     while not parent.exists():
         parent = parent.parent
@@ -91,10 +91,11 @@ def nearest_existing_parent(path: Path) -> Path:
 
 @contextmanager
 def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a new sibling folder to write in; when all went well, fsync it and rename it to `folder` as a whole.
+    """Yield a new sibling folder to write in; without an exception, fsync it and rename it to `folder`.
 
-    With `overwrite` the old folder is moved aside first and removed last, so that a crash leaves one of the two.
-    Missing parents are made at the end, so that a failure leaves none; the new folder is made in the nearest one.
+    With `overwrite`, the old folder is moved aside first and removed last, so that a crash leaves one of the two.
+    Missing parents are created at the end, so that a failure leaves none; until then, the new folder is in the nearest
+    existing one.
     """
     check_output(folder, overwrite)
     with new_folder(folder, replace=overwrite) as new:
@@ -102,16 +103,16 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def name_new_folder(folder: Path, ending: str) -> Path:
-    """Return the path of the sibling folder that is written in before it becomes `folder`."""
+    """Return the path of the sibling folder that is renamed to `folder` when it is complete."""
     return _sibling(nearest_existing_parent(folder) / folder.name, f"new-{ending}")
 
 
 @contextmanager
 def new_folder(folder: Path, *, flush: bool = True, replace: bool = True, ending: str | None = None) -> Iterator[Path]:
-    """Yield a new sibling folder, and put it in the place of a folder, whoever wrote that: see `output_folder`.
+    """Yield a new sibling folder, and rename it to `folder` as `output_folder`, but without checking `folder` first.
 
-    Unless it may `replace` it, a folder that has appeared meanwhile stays. Without `flush` a power cut may leave files
-    in it whose bytes are lost, as long as the caller has not flushed them.
+    Without `replace`, a folder that has appeared in the meantime is an error. Without `flush`, files may lose their
+    content in a power cut unless the caller flushes them.
     """
     with translate_resource_errors(folder):
         new = name_new_folder(folder, ending or owners.new_suffix())
@@ -129,7 +130,7 @@ def new_folder(folder: Path, *, flush: bool = True, replace: bool = True, ending
 
 @contextmanager
 def ignore_signals() -> Iterator[None]:
-    """Ignore the signals that stop a run: what is inside takes moments, and half of it would pass for nothing."""
+    """Ignore the signals that stop a run during a short block of code that must not be interrupted."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
@@ -142,10 +143,10 @@ def ignore_signals() -> Iterator[None]:
 
 
 def _swap(new: Path, folder: Path, replace: bool) -> None:
-    """Put a new folder in the place of another, which is moved aside before and removed after.
+    """Replace a folder by a new one; the old one is moved aside before and removed afterwards.
 
     Raises:
-        UserError: it must not be replaced, but is there now; an empty folder is no loss.
+        UserError: it must not be replaced, but exists now; an empty folder is replaced.
     """
     old = _sibling(folder, f"old-{owners.new_suffix()}")
     if os.path.lexists(folder):
@@ -154,7 +155,7 @@ def _swap(new: Path, folder: Path, replace: bool) -> None:
         folder.rename(old)
     try:
         new.rename(folder)
-    except OSError as error:  # it appeared at this moment
+    except OSError as error:  # it has just appeared
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
         raise _appeared(folder) from None
@@ -166,13 +167,13 @@ def _swap(new: Path, folder: Path, replace: bool) -> None:
 
 
 def _appeared(path: Path) -> UserError:
-    return UserError(f"{path}: another run has written it meanwhile, and it is not replaced; choose another --out")
+    return UserError(f"{path}: another run has written it in the meantime, so it is not replaced; choose another --out")
 
 
 def tidy_up(output: Path) -> None:
-    """Tidy up what a killed run left beside an output: bring the old one back if no new one came, drop the rest.
+    """Clean up after a killed run next to an output: restore the old output if there is no new one, remove the rest.
 
-    What a run on another host may still be writing is left and reported.
+    Files that a run on another host may still be writing are kept and reported.
     """
     left = _left(output, "old")
     if left and not output.exists():
@@ -185,7 +186,7 @@ def tidy_up(output: Path) -> None:
 
 
 def _left(output: Path, kind: Literal["old", "new"]) -> list[Path]:
-    """Return what processes that are no more left beside an output; this tool makes no links of such names."""
+    """Return the files and folders that ended processes left next to an output; links are not from this tool."""
     start, parent = f".{output.name}.{kind}-", nearest_existing_parent(output)
     named = [path for path in (parent.iterdir() if parent.is_dir() else ()) if path.name.startswith(start)]
     left = []
@@ -194,7 +195,7 @@ def _left(output: Path, kind: Literal["old", "new"]) -> list[Path]:
         if owner is None or path.is_symlink():
             continue
         if not owner.is_here:
-            console.warn(f"{path}: left by a run on another host; remove it if that has ended")
+            console.warn(f"{path}: left by a run on another host; remove it if that run has ended")
         elif owner.has_ended:
             left.append(path)
     return left
@@ -202,9 +203,9 @@ def _left(output: Path, kind: Literal["old", "new"]) -> list[Path]:
 
 @contextmanager
 def output_file(path: Path, *, replace: bool = True, mode: int = 0o666) -> Iterator[Path]:
-    """Yield a new sibling to write to; when all went well, fsync it and rename it to `path`.
+    """Yield a new sibling to write to; without an exception, fsync it and rename it to `path`.
 
-    Unless it may `replace` it, a file that has appeared meanwhile stays.
+    Without `replace`, a file that has appeared in the meantime is an error.
     """
     with translate_resource_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,10 +221,10 @@ def output_file(path: Path, *, replace: bool = True, mode: int = 0o666) -> Itera
 
 
 def _put(new: Path, path: Path, replace: bool) -> None:
-    """Put a new file in its place.
+    """Move a new file to its path.
 
     Raises:
-        UserError: it must not replace another, but there is one now.
+        UserError: it must not replace a file, but one exists now.
     """
     if replace:
         os.replace(new, path)
@@ -232,7 +233,7 @@ def _put(new: Path, path: Path, replace: bool) -> None:
         os.link(new, path)  # unlike a rename, it never replaces
     except FileExistsError:
         raise _appeared(path) from None
-    except OSError:  # a file system without links
+    except OSError:  # the file system has no links
         if os.path.lexists(path):
             raise _appeared(path) from None
         os.replace(new, path)
@@ -243,7 +244,7 @@ def _sibling(path: Path, suffix: str) -> Path:
 
 
 def fsync(path: Path) -> None:
-    """Make sure that a file, or the entries of a folder, would survive a power cut."""
+    """Flush a file, or the entries of a folder, so that they survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""One run at a time per output: a lock file beside it, which the system gives up as soon as its holder has ended."""
+"""One run at a time per output: a lock file next to it, which the system releases when its holder ends."""
 
 import fcntl
 import os
@@ -12,18 +12,18 @@ from unlearn_cli.errors import Busy
 from unlearn_cli.storage import owners
 from unlearn_cli.storage.atomic_files import nearest_existing_parent
 
-MOST_BYTES = 200  # of what names an owner
+MOST_BYTES = 200  # of the name of an owner
 
 
 @contextmanager
 def claim_outputs(*outputs: Path | None) -> Iterator[None]:
-    """Hold the locks of outputs meanwhile, so that no other run writes there; no file is left behind.
+    """Hold the locks of outputs, so that no other run writes to them; the lock files are removed at the end.
 
-    Where no lock can be made (a folder that is not writable, a file system without locks) none is held: an output that
-    appears meanwhile is not replaced, either way.
+    If a lock cannot be made (a folder that is not writable, a file system without locks), the run continues without it:
+    an output that appears in the meantime is not replaced in any case.
 
     Raises:
-        Busy: another run holds one; says which.
+        Busy: another run holds a lock; the message names it.
     """
     given = [path for path in dict.fromkeys(outputs) if path is not None] if ranks.is_first() else []
     locks: dict[Path, int] = {}
@@ -34,17 +34,17 @@ def claim_outputs(*outputs: Path | None) -> Iterator[None]:
         yield
     finally:
         for path, descriptor in locks.items():
-            path.unlink(missing_ok=True)  # while it is held: whoever has opened it sees that it is gone
+            path.unlink(missing_ok=True)  # while it is held, so that a process that has opened it notices the removal
             os.close(descriptor)
 
 
 def lock_path(output: Path) -> Path:
-    """Return where the lock of an output lies."""
+    """Return the path of the lock of an output."""
     return nearest_existing_parent(output) / f".{output.name}.lock"
 
 
 def is_held(lock: Path) -> bool:
-    """Say whether a run holds a lock file."""
+    """Return whether a run holds a lock file."""
     try:
         descriptor = os.open(lock, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -59,12 +59,12 @@ def is_held(lock: Path) -> bool:
 
 
 def _lock(output: Path) -> int | None:
-    """Return the descriptor that holds the lock of an output, until it is closed or the process has ended."""
+    """Lock an output; return the descriptor that holds the lock until it is closed or the process ends."""
     path = lock_path(output)
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-        except OSError:  # what is wrong with the place is told by `check_output`
+        except OSError:  # reported by `check_output`
             return None
         if not _is_lock(descriptor) or not _is_taken(descriptor, output):
             os.close(descriptor)
@@ -73,11 +73,11 @@ def _lock(output: Path) -> int | None:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, owners.new_suffix().encode(), 0)
             return descriptor
-        os.close(descriptor)  # its holder had removed it
+        os.close(descriptor)  # its holder has removed the file
 
 
 def _is_lock(descriptor: int) -> bool:
-    """Say whether an opened file can be a lock: one of that name with something else in it is somebody's own."""
+    """Return whether an opened file is a lock: it is empty or contains the name of an owner."""
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         return False
     content = os.pread(descriptor, MOST_BYTES, 0)
@@ -86,7 +86,7 @@ def _is_lock(descriptor: int) -> bool:
 
 
 def _is_taken(descriptor: int, output: Path) -> bool:
-    """Take the lock; say whether it was taken, which a file system without locks refuses.
+    """Take the lock; return False if the file system does not support locks.
 
     Raises:
         Busy: another run holds it.
@@ -96,7 +96,7 @@ def _is_taken(descriptor: int, output: Path) -> bool:
     except BlockingIOError:
         holder = owners.parse(os.read(descriptor, MOST_BYTES).decode("ascii", "replace"))
         os.close(descriptor)
-        raise Busy(f"{output}: {_described(holder)} is writing it; try again when that has ended") from None
+        raise Busy(f"{output}: {_described(holder)} is writing it; try again when it has ended") from None
     except OSError:
         return False
     return True

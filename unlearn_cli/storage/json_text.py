@@ -1,4 +1,4 @@
-"""JSON from outside, read strictly: a key that comes twice is refused, and so is nesting beyond what Python reads."""
+"""Strict JSON: duplicate keys are refused, and so is nesting that is too deep for Python."""
 
 import json
 from collections import Counter
@@ -6,21 +6,21 @@ from typing import Any
 
 
 def read(text: str | bytes) -> Any:
-    """Return the value of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: it is none, or a key is in an object twice.
+        ValueError: it is not JSON, is nested too deeply, or has a duplicate key.
     """
     try:
         return json.loads(text, object_pairs_hook=refuse_duplicate_keys)
     except RecursionError:
-        raise ValueError("lists in lists in lists") from None
+        raise ValueError("it is nested too deeply") from None
 
 
 def refuse_duplicate_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a key that comes twice, of which Python keeps the last; for `object_pairs_hook`."""
+    """Refuse duplicate keys, of which Python keeps the last; for `object_pairs_hook`."""
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"'{name}' is in it twice")
+        raise ValueError(f"duplicate key '{name}'")
     return mapping

@@ -1,6 +1,6 @@
-"""What interrupted and killed runs leave behind: kept state, half-written outputs, locks, temporary folders, copies.
+"""Finds files of interrupted and killed runs: saved state, half-written outputs, locks, temporary folders, copies.
 
-Only what is recognisably this tool's own is listed, by its name and what is in it. Links are never followed.
+Only files of this tool are listed, recognised by name and content. Links are never followed.
 """
 
 import os
@@ -22,7 +22,7 @@ from unlearn_cli.storage.remote import cache_folder
 PARTIAL, STATE, SUFFIX = ".partial", re.compile("[0-9a-f]{16}"), ".safetensors"
 COPIES = re.compile("[0-9a-f]{32}")
 HALF_WRITTEN = re.compile(r"\.(.+)\.(new|old)-([0-9a-f]+(?:-[0-9a-f]+){4})", re.DOTALL)
-TEMPORARY = "unlearn-cli-"  # begins the names of folders for temporary files, with their owner behind it
+TEMPORARY = "unlearn-cli-"  # prefix of folders for temporary files; the name of their owner follows
 DAY = 86_400.0
 
 Kind = Literal["state", "half-written", "lock", "temporary", "copies"]
@@ -30,7 +30,7 @@ Kind = Literal["state", "half-written", "lock", "temporary", "copies"]
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something that was left: what it is, its size and age, and why it is not removed if it is not."""
+    """A leftover file or folder: kind, size, age, and the reason if it must be kept."""
 
     path: Path
     kind: Kind
@@ -40,13 +40,13 @@ class Leftover:
 
 
 def list_states(output: Path) -> list[Path]:
-    """Return the folders of state that interrupted runs with this output have kept; each is that of one run."""
+    """Return the folders of state of interrupted runs with this output, one per run."""
     folder = output.parent / f"{output.name}{PARTIAL}"
     return sorted(path for path in folder.iterdir() if _is_state(path)) if _is_folder(folder) else []
 
 
 def report_states(output: Path, *, remove: bool) -> None:
-    """Name what other runs with this output have kept, or remove it: it may have been trained on what is forgotten."""
+    """Warn about the saved state of other runs with this output, or remove it: it may contain forgotten records."""
     for path in list_states(output):
         size, age = _size(path), _age(path)
         if remove:
@@ -54,7 +54,7 @@ def report_states(output: Path, *, remove: bool) -> None:
         else:
             console.warn(
                 f"{path}: state of another run with this --out, {describe_size(size)}, {describe_age(age)} old; it may "
-                "hold what was to be forgotten; --overwrite or 'unlearn-cli clean' removes it"
+                "contain records to forget; remove it with --overwrite or 'unlearn-cli clean'"
             )
     folder = output.parent / f"{output.name}{PARTIAL}"
     if remove and _is_folder(folder) and not any(folder.iterdir()):
@@ -62,19 +62,19 @@ def report_states(output: Path, *, remove: bool) -> None:
 
 
 def scan(folder: Path) -> list[Leftover]:
-    """Return what was left in a folder and below, in the folder for temporary files, and in the cache of URLs."""
+    """Find leftovers in a folder and below, in the folder for temporary files, and in the cache of URLs."""
     return [*_below(folder), *_temporary(), *_copies()]
 
 
 def list_partial_states(folder: Path) -> Iterator[Leftover]:
-    """Yield the kept state that lies in a folder itself."""
+    """Yield the saved states directly in a folder."""
     for path in sorted(folder.iterdir()) if _is_folder(folder) else ():
         if _is_partial(path):
             yield _state(path)
 
 
 def remove(leftovers: list[Leftover]) -> list[Leftover]:
-    """Remove what nothing keeps; return what is gone."""
+    """Remove the leftovers without a reason to keep them; return the removed ones."""
     removed = [leftover for leftover in leftovers if leftover.kept_because is None]
     for leftover in removed:
         shutil.rmtree(leftover.path) if _is_folder(leftover.path) else leftover.path.unlink(missing_ok=True)
@@ -106,12 +106,12 @@ def _half_written(path: Path) -> Iterator[Leftover]:
     owner = owners.parse(match[3]) if match else None
     if match and owner:
         moved_aside = match[2] == "old" and not os.path.lexists(path.with_name(match[1]))
-        because = "the next run with this --out brings it back" if moved_aside else _owned(owner)
+        because = "the next run with this --out restores it" if moved_aside else _owned(owner)
         yield _leftover(path, "half-written", because)
 
 
 def _lock(path: Path) -> Iterator[Leftover]:
-    """Yield a lock file that holds the name of its owner, as those of outputs do."""
+    """Yield a lock file of an output, which contains the name of its owner."""
     if not (path.name.startswith(".") and path.name.endswith(".lock") and path.stat().st_size < 200):
         return
     owner = owners.parse(path.read_bytes().decode("ascii", "replace"))
@@ -136,7 +136,7 @@ def _copies() -> Iterator[Leftover]:
 
 def _owned(owner: owners.Owner) -> str | None:
     if not owner.is_here:
-        return "a run on another host left it; remove it yourself if that has ended"
+        return "left by a run on another host; remove it yourself if that run has ended"
     return None if owner.has_ended else "a run is using it"
 
 
@@ -149,7 +149,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_partial(path: Path) -> bool:
-    """Recognise OUT.partial: in it is nothing but folders of state."""
+    """Recognise OUT.partial, which contains only folders of state."""
     if not path.name.endswith(PARTIAL) or not _is_folder(path):
         return False
     inner = [*path.iterdir()]
@@ -179,10 +179,10 @@ def _age(path: Path) -> float:
 
 
 def describe_size(size: int) -> str:
-    """Return a number of bytes for a person."""
+    """Format a number of bytes."""
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
 
 
 def describe_age(seconds: float) -> str:
-    """Return an age for a person."""
+    """Format an age."""
     return f"{seconds / DAY:.0f} days" if seconds >= 2 * DAY else f"{seconds / 3600:.1f} hours"

@@ -1,6 +1,7 @@
-"""Which process made a file or folder, and does it live? On a shared folder a number may be that of another host.
+"""Owners of files and folders: which process wrote them, and whether it still runs.
 
-The name of what is half-written ends in its maker: number and start time of the process, its host, the host's boot.
+The names of half-written files end in their owner: number and start time of the process, its host and the host's boot.
+The host is needed because the same process number may exist on several hosts that share a folder.
 """
 
 import functools
@@ -11,7 +12,7 @@ import secrets
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-# A process by itself is the form of earlier versions, which is taken for one of this host.
+# Earlier versions wrote only the process number; such a process counts as one of this host.
 PATTERN = "([0-9]{1,9})(?:-([0-9a-f]{1,16})-([0-9a-f]{8})-([0-9a-f]{8})-[0-9a-f]{8})?"
 
 
@@ -26,15 +27,15 @@ class Owner:
 
     @property
     def is_here(self) -> bool:
-        """Say whether this host can tell if the process lives."""
+        """Whether the process belongs to this host, so that its end can be detected."""
         return self.host in (None, host_digest())
 
     @property
     def has_ended(self) -> bool:
-        """Say whether the process was one of this host and lives no more."""
+        """Whether the process belonged to this host and has ended."""
         if not self.is_here:
             return False
-        if self.start is None and self.process == os.getpid():  # an earlier process, which had this one's number
+        if self.start is None and self.process == os.getpid():  # an earlier process with the number of this one
             return True
         if self.boot not in (None, boot_digest()) or not _is_running(self.process):
             return True
@@ -42,18 +43,18 @@ class Owner:
 
 
 def format_suffix(owner: Owner, number: int) -> str:
-    """Return the end of a name: the owner, and a number that nobody can guess."""
+    """Return the suffix of a name: the owner and a random number."""
     process, start, machine, session = astuple(owner)
     return f"{process}-{start or 0:x}-{machine:08x}-{session:08x}-{number:08x}"
 
 
 def new_suffix() -> str:
-    """Return the end of a name of this process that nobody can guess."""
+    """Return a new suffix of this process, which cannot be guessed."""
     return format_suffix(current_owner(), secrets.randbits(32))
 
 
 def parse(text: str) -> Owner | None:
-    """Return the owner that the end of a name tells; None when it is no such end."""
+    """Parse the owner in the suffix of a name; None if it is not such a suffix."""
     match = re.fullmatch(PATTERN, text)
     if match is None:
         return None
@@ -61,13 +62,13 @@ def parse(text: str) -> Owner | None:
 
 
 def current_owner() -> Owner:
-    """Return this process."""
+    """Return this process as an owner."""
     return Owner(os.getpid(), start_time(os.getpid()) or 0, host_digest(), boot_digest())
 
 
 @functools.cache
 def host_digest() -> int:
-    """Return a digest of the host's names, and of the space of process numbers: each container has its own."""
+    """Return a digest of the host's names and of its process-number namespace, which each container has."""
     try:
         space = os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -81,7 +82,7 @@ def boot_digest() -> int:
 
 
 def start_time(process: int) -> int | None:
-    """Return when a process of this host began, in ticks since the boot; None where nothing tells."""
+    """Return the start time of a process of this host, in ticks since the boot; None if it is unknown."""
     fields = _read(f"/proc/{process}/stat").rpartition(")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None
 
@@ -91,7 +92,7 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's process: it lives
+    except PermissionError:  # a running process of another user
         return True
     return True
 

@@ -9,10 +9,10 @@ MAX_SHARDS = 100_000
 
 
 def expand_range(pattern: Path) -> list[Path]:
-    """Return the files that a path with a range such as {000..009} stands for.
+    """Return the paths that a path with a range such as {000..009} stands for.
 
     Raises:
-        UserError: the range is empty, or stands for more than MAX_SHARDS files; nothing is expanded then.
+        UserError: the range is empty or has more than MAX_SHARDS files.
     """
     match = re.search(r"\{(\d{1,18})\.\.(\d{1,18})\}", str(pattern))
     if match is None:
@@ -20,5 +20,5 @@ def expand_range(pattern: Path) -> list[Path]:
     first, last, width = int(match[1]), int(match[2]), len(match[1])
     if not 0 <= last - first < MAX_SHARDS:
         count = max(last - first + 1, 0)
-        raise UserError(f"{pattern}: the range stands for {count} files; expected from 1 to {MAX_SHARDS}")
+        raise UserError(f"{pattern}: the range has {count} files; expected from 1 to {MAX_SHARDS}")
     return [Path(str(pattern).replace(match[0], f"{number:0{width}d}")) for number in range(first, last + 1)]

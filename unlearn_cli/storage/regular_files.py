@@ -1,4 +1,4 @@
-"""Reads regular files only: a pipe or a device may never end, and opening one may block."""
+"""Reads only regular files: a pipe or a device may never end, and opening it may block."""
 
 import errno
 import hashlib
@@ -27,20 +27,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def require_regular_file(path: Path, source: str = "", *, missing: str = "there is no such file") -> Path:
-    """Return the path of a regular file; for libraries that open it themselves.
-
-    A pipe or a device may never end, and opening it may block.
+def require_regular_file(path: Path, source: str = "", *, missing: str = "no such file") -> Path:
+    """Check that a path is a regular file, for libraries that open it themselves; return the path.
 
     Raises:
-        UserError: there is none, or it is something else; the message starts with `source`.
+        UserError: it does not exist or is not a regular file; the message starts with `source`.
     """
     with _readable(path, source, missing):
         _check_regular(path, os.stat(path).st_mode, source)
     return path
 
 
-def open_regular(path: Path, source: str = "", *, missing: str = "there is no such file") -> BufferedReader:
+def open_regular(path: Path, source: str = "", *, missing: str = "no such file") -> BufferedReader:
     """Open a regular file for reading; opening never blocks.
 
     Raises:
@@ -51,16 +49,16 @@ def open_regular(path: Path, source: str = "", *, missing: str = "there is no su
 
 
 def try_open(path: Path, source: str = "") -> BufferedReader:
-    """Do the same for a caller who has its own words for a file that cannot be opened.
+    """Do the same as `open_regular` for a caller that translates errors of opening itself.
 
     Raises:
         OSError: it cannot be opened.
-        UserError: it is something other than a regular file.
+        UserError: it is not a regular file.
     """
     return _opened(path, lambda mode: _check_regular(path, mode, source))
 
 
-def read_regular(path: Path, most: int, source: str = "", *, missing: str = "there is no such file") -> bytes:
+def read_regular(path: Path, most: int, source: str = "", *, missing: str = "no such file") -> bytes:
     """Return the bytes of a regular file of at most `most` bytes.
 
     Raises:
@@ -71,15 +69,15 @@ def read_regular(path: Path, most: int, source: str = "", *, missing: str = "the
 
 
 def read_file_or_pipe(path: Path, most: int, source: str = "") -> bytes:
-    """Return the bytes of a file of settings, which may also be a pipe: `-m <(command)` of a shell.
+    """Return the bytes of a file of settings, which may also be a pipe such as a shell's `-m <(command)`.
 
     Raises:
         UserError: as `read_regular`.
     """
-    with _readable(path, source, "there is no such file"):
+    with _readable(path, source, "no such file"):
         file = _opened(path, lambda mode: stat.S_ISFIFO(mode) or _check_regular(path, mode, source))
     with file:
-        os.set_blocking(file.fileno(), True)  # opened without blocking; its writer may need time
+        os.set_blocking(file.fileno(), True)  # it was opened without blocking, but its writer may need time
         return _bounded(file, path, most, source)
 
 
@@ -103,23 +101,23 @@ def _bounded(file: BufferedReader, path: Path, most: int, source: str) -> bytes:
     with _readable(path, source, ""):
         data = file.read(most + 1)
     if len(data) > most:
-        raise UserError(f"{_at(path, source)}: is too large; such a file has at most {most} bytes")
+        raise UserError(f"{_at(path, source)}: is too large; expected at most {most} bytes")
     return data
 
 
 @contextmanager
 def _readable(path: Path, source: str, missing: str) -> Iterator[None]:
-    """Turn what the system says of a path that cannot be read into the message of a user's mistake."""
+    """Translate the system's errors for a path that cannot be read."""
     try:
         yield
     except FileNotFoundError:
         raise UserError(f"{_at(path, source)}: {missing}") from None
     except OSError as error:
-        if error.errno == errno.ENXIO:  # what opening a socket gives
+        if error.errno == errno.ENXIO:  # from opening a socket
             raise UserError(f"{_at(path, source)}: is a socket; expected a regular file") from None
         raise UserError(f"{_at(path, source)}: cannot be read ({error.strerror}); name another file") from None
     except ValueError:  # a NUL, or half a surrogate pair
-        raise UserError(f"{_at(path, source)}: is not the name of a file; name another file") from None
+        raise UserError(f"{_at(path, source)}: is not a valid file name; name another file") from None
 
 
 def _at(path: Path, source: str) -> str:

@@ -1,4 +1,4 @@
-"""Files and folders behind URLs (`s3://`, `gs://`, ...): copies here, fetched again when the remote has changed."""
+"""Files and folders behind URLs (`s3://`, `gs://`, ...): local copies, fetched again when the remote has changed."""
 
 import functools
 import hashlib
@@ -17,7 +17,7 @@ from unlearn_cli.storage import atomic_files, json_text, regular_files
 from unlearn_cli.storage.filesystems import open_filesystem, redact_url, translate_remote_errors
 from unlearn_cli.storage.path_patterns import expand_range
 
-# What changes when an object does, as file systems call it: checksums first, second best the time.
+# Fields of file systems that change with an object: checksums first, then times.
 MARKS = (
     "ETag",
     "etag",
@@ -31,19 +31,19 @@ MARKS = (
     "created",
 )
 
-MOST_STATE = 2**28  # bytes of what is noted of the files of a URL
+MOST_STATE = 2**28  # bytes of the file with versions and digests of a copy
 
-Version = dict[str, str] | None  # None: the file system does not tell
+Version = dict[str, str] | None  # None: the file system has no such field
 
 
 def parse_url(path: Path) -> str | None:
-    """Return the URL that was written where a path is expected: as a path, `s3://bucket/a` has lost one slash."""
+    """Return the URL of a path that is one; as a Path, `s3://bucket/a` has lost one slash."""
     match = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.+)", path.as_posix())
     return match and f"{match[1]}://{'/' if match[1] == 'file' else ''}{match[2]}"
 
 
 def locate(path: Path, folder: Path = Path()) -> Path:
-    """Return where a path of a manifest or the command line lies: below the folder, or, of a URL, where its copy is.
+    """Return a local path for a path of a manifest or the command line: below `folder`, or the copy of a URL.
 
     Raises:
         UserError, ResourceError: as `fetch`.
@@ -51,7 +51,7 @@ def locate(path: Path, folder: Path = Path()) -> Path:
     url = parse_url(path)
     if url is None:
         return folder / path
-    if path.name.endswith(".index.json"):  # of a divided checkpoint, whose other files lie beside it
+    if path.name.endswith(".index.json"):  # of a sharded checkpoint, whose other files lie next to it
         return locate(path.parent) / path.name
     for part in expand_range(path):
         fetch_once(parse_url(part) or url)
@@ -59,14 +59,14 @@ def locate(path: Path, folder: Path = Path()) -> Path:
 
 
 def list_copies(path: Path) -> list[Path]:
-    """Return the copies that there are of what a path names: none when it is no URL."""
+    """Return the existing copies of a path; none if it is not a URL."""
     urls = [url for part in expand_range(path) if (url := parse_url(part))]
     return [copy for url in urls if (copy := _copy_path(url, cache_folder())).exists()]
 
 
 @functools.cache
 def fetch_once(url: str) -> Path:
-    """Fetch a URL into the cache; once a process, so that all that it reads is of one version.
+    """Fetch a URL into the cache, once per process, so that it reads only one version.
 
     Raises:
         UserError, ResourceError: as `fetch`.
@@ -75,20 +75,20 @@ def fetch_once(url: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """Return where copies are kept: UNLEARN_CLI_CACHE, or a folder in the user's own for caches."""
+    """Return the folder of copies: UNLEARN_CLI_CACHE, or a folder in the user's cache folder."""
     if given := os.environ.get("UNLEARN_CLI_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unlearn_cli"
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """Return the copy, below a folder, of the file or folder that a URL names; files that are unchanged are kept.
+    """Copy the file or folder of a URL below `folder` and return the copy; unchanged files are not fetched again.
 
-    The new copy takes the place of the old one as a whole.
+    The new copy replaces the old one atomically.
 
     Raises:
-        UserError: there is no such object, it may not be read, or what reads such URLs is not installed.
-        ResourceError: the remote is not reached, or the object changed meanwhile.
+        UserError: the object does not exist, access is denied, or the library for such URLs is not installed.
+        ResourceError: the remote cannot be reached, or the object changed in the meantime.
     """
     from filelock import FileLock
 
@@ -105,7 +105,7 @@ def fetch(url: str, folder: Path) -> Path:
         stale += _list_changed(copy, [name for name in remote_versions if name not in stale])
         if stale or local_versions.keys() != remote_versions.keys():
             console.say(f"fetching {redact_url(url)}: {len(stale)} of {pluralize(len(remote_versions), 'file')}")
-            if copy.is_dir() == ("" in remote_versions):  # a folder became a file, or the other way
+            if copy.is_dir() == ("" in remote_versions):  # a folder became a file, or the reverse
                 remove_copy(url, folder)
             with (
                 atomic_files.output_file(copy)
@@ -114,8 +114,8 @@ def fetch(url: str, folder: Path) -> Path:
             ):
                 _link(copy, new, [name for name in remote_versions if name not in stale])
                 _get(system, root, url, new, stale, remote_versions)
-                _beside(copy, "json").unlink(missing_ok=True)  # until the new copy is there, nothing is known of it
-            os.sync()  # of ten thousand files it takes a second; one after the other, half a minute
+                _beside(copy, "json").unlink(missing_ok=True)  # written again when the new copy is complete
+            os.sync()  # takes a second for ten thousand files; fsync of each file takes half a minute
             with atomic_files.output_file(_beside(copy, "json")) as state:
                 state.write_text(
                     json.dumps({"files": remote_versions, "sha256": _make_private_and_digest(copy, remote_versions)}),
@@ -125,28 +125,30 @@ def fetch(url: str, folder: Path) -> Path:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder that its owner alone may use: the copies are data about people, and what is read is believed.
+    """Create a folder that only its owner may use: copies contain personal data and must not be changed by others.
 
     Raises:
-        UserError: it is of another user.
+        UserError: it belongs to another user.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = folder.stat()
     if status.st_uid != os.getuid():
-        raise UserError(f"{folder}: belongs to another user, who could change what is read; set UNLEARN_CLI_CACHE")
+        raise UserError(
+            f"{folder}: belongs to another user, who could change its files; set UNLEARN_CLI_CACHE to another folder"
+        )
     if status.st_mode & 0o077:
         folder.chmod(0o700)
 
 
 def _make_private_and_digest(copy: Path, names: Iterable[str]) -> dict[str, str]:
-    """Return the SHA-256 of the files of a copy; from now on only their owner may read them."""
+    """Make the files of a copy readable only by their owner; return their SHA-256."""
     for name in names:
         (copy / name).chmod(0o600)
     return {name: regular_files.sha256(copy / name) for name in names}
 
 
 def _list_changed(copy: Path, names: list[str]) -> list[str]:
-    """Return the files of a copy that are not as they were fetched."""
+    """Return the files of a copy that have changed since they were fetched."""
     digests = _state(copy)["sha256"]
     return [
         name for name in names if not _is_file(copy / name) or regular_files.sha256(copy / name) != digests.get(name)
@@ -158,7 +160,7 @@ def _is_file(path: Path) -> bool:
 
 
 def remove_copy(url: str, folder: Path) -> bool:
-    """Remove the copy of a URL, which may still hold what was forgotten; say whether there was one."""
+    """Remove the copy of a URL, which may contain forgotten records; return whether it existed."""
     copy = _copy_path(url, folder)
     _beside(copy, "json").unlink(missing_ok=True)
     if not copy.exists():
@@ -168,7 +170,7 @@ def remove_copy(url: str, folder: Path) -> bool:
 
 
 def _copy_path(url: str, folder: Path) -> Path:
-    """Return where the copy lies: those of one remote folder lie in one, so that a name with a range fits them all."""
+    """Return the path of a URL's copy; copies of one remote folder share a folder, as a name with a range needs."""
     address, _, query = url.partition("?")
     parent, _, name = address.rstrip("/").rpartition("/")
     return folder / hashlib.sha256(f"{parent}?{query}".encode()).hexdigest()[:32] / name
@@ -179,7 +181,7 @@ def _beside(copy: Path, suffix: str) -> Path:
 
 
 def _list_versions(system: Any, root: str, url: str) -> dict[str, Version]:
-    """Return the version of each file by its name below the URL; a URL of a file has one, by the name ''."""
+    """Return the version of each file by its name below the URL; if the URL is a file, its name is ''."""
     with translate_remote_errors(url):
         system.invalidate_cache()
         info = system.info(root)
@@ -189,8 +191,8 @@ def _list_versions(system: Any, root: str, url: str) -> dict[str, Version]:
     names = {key: key[len(root) :].lstrip("/") for key, entry in listed.items() if entry["type"] == "file"}
     outside = [name for name in names.values() if ".." in PurePosixPath(name).parts or "\\" in name]
     if outside or not names:
-        reason = f"the name '{outside[0]}' leads out of the folder" if outside else "the folder is empty"
-        raise UserError(f"{redact_url(url)}: {reason}; name another")
+        reason = f"the name '{outside[0]}' is outside of the folder" if outside else "the folder is empty"
+        raise UserError(f"{redact_url(url)}: {reason}; name another URL")
     return {name: _version(listed[key]) for key, name in names.items()}
 
 
@@ -200,12 +202,12 @@ def _version(info: dict[str, Any]) -> Version:
 
 
 def _read_versions(copy: Path) -> dict[str, Version]:
-    """Return the versions that the copy is of; nothing when it may not be whole."""
+    """Return the recorded versions of the copy's files; empty if the copy may be incomplete."""
     return _state(copy)["files"] if copy.exists() else {}
 
 
 def _state(copy: Path) -> dict[str, dict[str, Any]]:
-    """Return versions and digests of the files of a copy; none where they were not written as a whole."""
+    """Return versions and digests of the files of a copy; empty if they are missing or damaged."""
     path = _beside(copy, "json")
     try:
         state = json_text.read(regular_files.read_regular(path, MOST_STATE)) if _is_file(path) else None
@@ -218,14 +220,14 @@ def _state(copy: Path) -> dict[str, dict[str, Any]]:
 
 
 def _link(old: Path, new: Path, names: list[str]) -> None:
-    """Take unchanged files over from the old copy."""
+    """Link unchanged files of the old copy into the new one."""
     for name in names:
         (new / name).parent.mkdir(parents=True, exist_ok=True)
         os.link(old / name, new / name)
 
 
 def _get(system: Any, root: str, url: str, new: Path, names: list[str], versions: dict[str, Version]) -> None:
-    """Fetch files, and make sure that they are what was listed."""
+    """Fetch files, and check that they have the listed versions."""
     for name in names:
         (new / name).parent.mkdir(parents=True, exist_ok=True)
     with translate_remote_errors(url):

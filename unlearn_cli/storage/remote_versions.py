@@ -1,4 +1,4 @@
-"""Versions of a model behind a URL: a folder a version, and `current.json`, which says which one to take."""
+"""Versions of a model behind a URL: a folder per version, and `current.json`, which names the current one."""
 
 import json
 from pathlib import Path
@@ -14,13 +14,13 @@ Pointer = dict[str, Any]  # version: name of its folder; files: name -> SHA-256
 
 
 def publish(folder: Path, url: str) -> Pointer:
-    """Copy a version's folder to URL/NAME, then write URL/current.json; nothing is copied when that names it already.
+    """Copy a version's folder to URL/NAME, then write URL/current.json, unless it already names this version.
 
-    Whoever follows the pointer finds all of a version, the old or the new one, and can check the digests in it.
+    A reader of current.json always finds a complete version, the old or the new one, and its digests.
 
     Raises:
-        UserError: the place may not be written, or what writes there is not installed.
-        ResourceError: the remote is not reached, or what arrived is not what was sent.
+        UserError: access is denied, or the library for such URLs is not installed.
+        ResourceError: the remote cannot be reached, or a copied file is incomplete.
     """
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     pointer = {"version": folder.name, "files": {name: regular_files.sha256(folder / name) for name in names}}
@@ -29,17 +29,17 @@ def publish(folder: Path, url: str) -> Pointer:
     system, root = open_filesystem(url)
     with translate_remote_errors(url):
         _put(system, folder, f"{root}/{folder.name}", names, url)
-        # A transaction, since there are file systems where a reader would see half of what is being written.
+        # A transaction, because on some file systems readers can see half-written files.
         with system.transaction, system.open(f"{root}/{POINTER}", "wb") as file:
             file.write((json.dumps(pointer, sort_keys=True, indent=2) + "\n").encode())
     return pointer
 
 
 def read_pointer(url: str) -> Pointer | None:
-    """Return what URL/current.json says; None when there is none.
+    """Read URL/current.json; None if it does not exist.
 
     Raises:
-        UserError: somebody else wrote a file of this name there, or as `publish`.
+        UserError: a file of this name was not written by this tool, or as `publish`.
         ResourceError: as `publish`.
     """
     system, root = open_filesystem(url)
@@ -53,13 +53,13 @@ def read_pointer(url: str) -> Pointer | None:
         pointer = {}
     if pointer is not None and not (isinstance(pointer, dict) and pointer.keys() == {"version", "files"}):
         raise UserError(
-            f"{redact_url(url)}: its {POINTER} is not one of ours, so it is not replaced; choose another place"
+            f"{redact_url(url)}: {POINTER} was not written by unlearn-cli, so it is not replaced; choose another URL"
         )
     return pointer
 
 
 def withdraw(url: str, version: str) -> bool:
-    """Remove a version that the pointer does not name, and so what it still holds; say whether there was one.
+    """Remove a version that is not current; return whether it existed.
 
     Raises:
         UserError, ResourceError: as `publish`.
@@ -76,11 +76,11 @@ def withdraw(url: str, version: str) -> bool:
 def _put(system: Any, folder: Path, target: str, names: list[str], url: str) -> None:
     from fsspec.implementations.local import LocalFileSystem
 
-    if isinstance(system, LocalFileSystem):  # the others make folders themselves, or have none
+    if isinstance(system, LocalFileSystem):  # other file systems create folders themselves, or have none
         for name in names:
             system.makedirs(f"{target}/{name}".rpartition("/")[0], exist_ok=True)
     system.put([str(folder / name) for name in names], [f"{target}/{name}" for name in names])
     system.invalidate_cache()
     lost = [name for name in names if system.info(f"{target}/{name}")["size"] != (folder / name).stat().st_size]
     if lost:
-        raise ResourceError(f"{redact_url(url)}: {lost[0]} did not arrive whole; run the same command again")
+        raise ResourceError(f"{redact_url(url)}: {lost[0]} was copied incompletely; run the same command again")

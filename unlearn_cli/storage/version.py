@@ -1,3 +1,3 @@
-"""The version that is shown, and written into checkpoints and reports."""
+"""The version of this tool, which is also written into checkpoints and reports."""
 
 VERSION = "0.1.0"

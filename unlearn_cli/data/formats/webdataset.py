@@ -57,7 +57,7 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
 
 def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counter[str]) -> Iterator[ShardRecord]:
     """Go through one shard's headers; contents other than labels and metadata are skipped, and counted in `unused`."""
-    missing = "there is no such file; name tar files, such as train-{000..009}.tar"
+    missing = "no such file; name tar files, such as train-{000..009}.tar"
     with regular_files.open_regular(path, name, missing=missing) as file:
         reader, record = ShardReader(file, f"{name}: {path}", shard, spec), None
         for member in read_members(file, path, name):

@@ -1,4 +1,4 @@
-"""Image files as samples, read when they are asked for."""
+"""Image files as samples, which are read on access."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ from unlearn_cli.errors import UserError
 
 @runtime_checkable
 class Images(Protocol):
-    """Samples that are image files, or lie as such in other files."""
+    """Samples that are image files, or images inside other files."""
 
     @property
     def input(self) -> StoredInput: ...
 
     def name(self, row: int) -> Path:
-        """Return the path of an image, or what stands for it, for messages."""
+        """Return the path of an image for messages, or a path that stands for it."""
         ...
 
     def content(self, row: int) -> BinaryIO:
@@ -46,7 +46,7 @@ class ImageFiles:
         return read_images(self, rows)
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
-        console.say(f"looking for copies: reading {len(rows)} image files")  # it may take minutes
+        console.say(f"searching for copies: reading {len(rows)} image files")  # this may take minutes
         return digest_samples(map(self._bytes, rows.tolist()), len(rows))
 
     def name(self, row: int) -> Path:
@@ -61,10 +61,10 @@ class ImageFiles:
 
 
 def read_images(images: Images, rows: np.ndarray) -> np.ndarray:
-    """Read some of the images as (n, C, H, W): uint8, or float32 where they store more than 8 bits.
+    """Read the images of these rows as (n, C, H, W): uint8, or float32 where they store more than 8 bits.
 
     Raises:
-        UserError: as `read_image`; or their depths differ, so that no one scale suits them.
+        UserError: as `read_image`; or their depths differ, so that no single scale fits.
     """
     if not len(rows):
         return np.zeros((0, *images.input.shape), dtype=np.uint8)
@@ -73,5 +73,8 @@ def read_images(images: Images, rows: np.ndarray) -> np.ndarray:
         with images.content(row) as content:
             pixels.append(read_image(content, images.name(row), images.input))
     if len({image.dtype for image in pixels}) > 1:
-        raise UserError(f"{images.name(int(rows[0]))}: and others have different depths; convert them to one")
+        raise UserError(
+            f"{images.name(int(rows[0]))}: this image and others store different numbers of bits per channel; convert "
+            "all of them to the same"
+        )
     return np.stack(pixels)

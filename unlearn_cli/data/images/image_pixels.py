@@ -1,6 +1,6 @@
-"""One image as a sample: checked by its header, decoded, brought to the right shape.
+"""One image as a sample: checks its header, decodes it, converts it to (C, H, W).
 
-What becomes of an image, by what it stores (C channels asked for):
+How an image is converted, by what it stores (C: the channels in `input.shape`):
 
 grey, 8 bits              as stored; repeated in all channels where C is 3
 colour, 8 bits            as stored; ITU-R 601 luma where C is 1
@@ -40,7 +40,7 @@ def read_image(content: BinaryIO, path: Path, input: StoredInput) -> np.ndarray:
 
     Raises:
         UnreadableImage: it cannot be decoded.
-        UserError: a decompression bomb, another size than the manifest says, or more bits than it gives a scale for.
+        UserError: a decompression bomb, another size than `input.shape`, or more than 8 bits without `input.scale`.
     """
     with open_image(content, path, input) as image:
         decode_image(image, path)
@@ -49,7 +49,7 @@ def read_image(content: BinaryIO, path: Path, input: StoredInput) -> np.ndarray:
 
 @contextmanager
 def open_image(content: BinaryIO, path: Path, input: StoredInput) -> Iterator[Image.Image]:
-    """Open an image and check what its header says: nothing is decoded, and nothing of its size is allocated yet.
+    """Open an image and check its header; nothing is decoded, and no memory for its pixels is allocated yet.
 
     Raises:
         UnreadableImage, UserError: as `read_image`.
@@ -69,8 +69,8 @@ def _check_depth(image: Image.Image, path: Path, input: StoredInput) -> None:
         return
     if not is_deep_grey(image):
         raise UserError(
-            f"{path}: has {bits} bits per channel ({image.format}, {image.mode}), of which only 8 would be read; "
-            "convert it to 8 bits, or store the samples as an npz file"
+            f"{path}: has {bits} bits per channel ({image.format}, {image.mode}), but only 8 can be read; convert it "
+            "to 8 bits, or store the samples as an npz file"
         )
     if has_white_as_zero(image):
         raise UserError(
@@ -79,13 +79,13 @@ def _check_depth(image: Image.Image, path: Path, input: StoredInput) -> None:
     if input.scale is None:
         example = "65535" if bits == 16 else "the largest value that pixels can have"
         raise UserError(
-            f"{path}: has {bits} bits per pixel ({image.format}, mode {image.mode}); say in the manifest what pixels "
-            f"are divided by, such as input.scale: {example}, or convert it to 8 bits"
+            f"{path}: has {bits} bits per pixel ({image.format}, mode {image.mode}); set the divisor of the pixels in "
+            f"the manifest, such as input.scale: {example}, or convert it to 8 bits"
         )
 
 
 def _check_size(image: Image.Image, path: Path, input: StoredInput) -> None:
-    """Check the size that an image has when it is resized as the manifest says."""
+    """Check the size that an image has after `input.resize`."""
     _, height, width = input.shape
     if image.width * image.height > MOST_PIXELS:
         raise describe_bomb(path)
@@ -96,7 +96,7 @@ def _check_size(image: Image.Image, path: Path, input: StoredInput) -> None:
     if size != (width, height) and not cropped:
         advice = "take a larger" if input.resize else "add"
         raise UserError(
-            f"{path}: is {size[0]}x{size[1]} pixels, but input.shape says {width}x{height}; {advice} input.resize in "
+            f"{path}: is {size[0]}x{size[1]} pixels, but input.shape is {width}x{height}; {advice} input.resize in "
             "the manifest"
         )
 
@@ -107,7 +107,7 @@ def _to_shape(image: Image.Image, path: Path, input: StoredInput) -> np.ndarray:
     if input.resize:
         image = image.resize(_scale_to_shorter_side(image.size, input.resize), Image.Resampling.BILINEAR)
         image = _crop_centre(image, height, width)
-    if image.size != (width, height):  # its header said otherwise
+    if image.size != (width, height):  # the header was wrong
         raise UnreadableImage(path, f"it is {image.width}x{image.height} pixels when decoded")
     pixels = np.asarray(image)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)) if pixels.ndim == 3 else np.stack([pixels] * channels)
@@ -115,12 +115,12 @@ def _to_shape(image: Image.Image, path: Path, input: StoredInput) -> np.ndarray:
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:
     if image.mode in ("LAB", "PA", "La", "RGBa") and mode == "L":
-        image = image.convert("RGB")  # Pillow has no direct way
+        image = image.convert("RGB")  # Pillow has no direct conversion
     return image.convert(mode)
 
 
 def _to_floats(image: Image.Image, path: Path) -> Image.Image:
-    """Return a grey image of more than 8 bits in floats, its values as they are stored."""
+    """Convert a grey image of more than 8 bits to floats with the stored values."""
     pixels = read_unsigned(image).astype(np.float32)
     if not np.isfinite(pixels).all():
         raise UserError(f"{path}: has pixels that are NaN or infinite; fix them")

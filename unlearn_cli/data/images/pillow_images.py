@@ -1,4 +1,4 @@
-"""Opens and decodes images with Pillow: of a fixed list of formats, with errors of ours.
+"""Opens and decodes images with Pillow: only a fixed list of formats, with translated errors.
 
 The content decides the format, never the suffix.
 """
@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import regular_files
 
-# Formats whose readers run no other program (as EPS does) and load no plug-in by what a file says (as FPX does).
+# Only formats whose readers start no other program (as EPS does) and load no plug-in named in the file (as FPX does).
 PLUGINS = {
     "PNG": "Png",
     "JPEG": "Jpeg",
@@ -54,8 +54,8 @@ SUFFIXES = frozenset(
     )
 )
 MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB in 24 bits
-MOST_BYTES = 2**30  # of one file: what so many pixels take in any of these formats, and room to spare
-REMEDY = "replace or remove it, or leave it out with 'unreadable: skip'; --dry-run names all such files"
+MOST_BYTES = 2**30  # of one file: more than MOST_PIXELS need in any of these formats
+REMEDY = "replace or remove it, or leave it out with 'unreadable: skip'; --dry-run lists all such files"
 PILLOW_ERRORS = (
     OSError,
     SyntaxError,
@@ -66,14 +66,14 @@ PILLOW_ERRORS = (
     ArithmeticError,
     struct.error,
     zlib.error,
-)  # what its readers raise for damaged files
+)  # raised by Pillow's readers for damaged files
 
 
 class UnreadableImage(UserError):
-    """A file that holds no image which can be decoded; `unreadable: skip` leaves it out."""
+    """A file that is not an image or cannot be decoded; `unreadable: skip` leaves it out."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)  # the arguments, so that a reading process can send it
+        super().__init__(path, reason)  # all arguments, so that a worker process can pickle the exception
         self.path, self.reason = path, reason
 
     def __str__(self) -> str:
@@ -84,13 +84,13 @@ def open_image_file(path: Path) -> BinaryIO:
     """Open a file that should be an image.
 
     Raises:
-        UnreadableImage: it is not there, may not be opened, is empty, or too large.
+        UnreadableImage: it is absent, may not be opened, is empty, or too large.
         UserError: it is not a regular file.
     """
     try:
         file = regular_files.try_open(path)
     except FileNotFoundError:
-        raise UnreadableImage(path, "there is no such image") from None
+        raise UnreadableImage(path, "no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UnreadableImage(path, (getattr(error, "strerror", None) or str(error)).lower()) from None
     size = file.seek(0, 2)
@@ -102,7 +102,7 @@ def open_image_file(path: Path) -> BinaryIO:
 
 
 def holds_image(path: Path) -> bool:
-    """Say whether a file's content is an image, whatever its name; one that may not be opened may well be."""
+    """Return whether a file's content is an image, independent of its name; True if it may not be opened."""
     try:
         with open_image_file(path) as content, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -122,7 +122,7 @@ def open_with_pillow(content: BinaryIO, path: Path) -> Image.Image:
 
 
 def list_formats() -> list[str]:
-    """Return the formats that this Pillow reads of those allowed; it would load all its readers for one it lacks."""
+    """Return the allowed formats that this Pillow can read; a format that it lacks would make it load all readers."""
     if not _registered:
         for name, module in PLUGINS.items():
             try:
@@ -150,14 +150,14 @@ def decode_image(image: Image.Image, path: Path) -> None:
 
 
 def _has_right_checksums(file: IO[bytes]) -> bool:
-    """Check the checksums of a PNG's pixels, which Pillow passes over; the file stays where it is."""
+    """Check the checksums of a PNG's pixels, which Pillow skips; the position in the file is restored."""
     position, right = file.tell(), True
     file.seek(8)
     while right and len(head := file.read(8)) == 8:
         size, name = struct.unpack(">I4s", head)
         if name == b"IDAT":
             data, stored = file.read(size), file.read(4)
-            right = len(stored) < 4 or zlib.crc32(name + data) == int.from_bytes(stored)  # else truncated: Pillow tells
+            right = len(stored) < 4 or zlib.crc32(name + data) == int.from_bytes(stored)  # Pillow refuses truncation
         else:
             file.seek(size + 4, 1)
     file.seek(position)
@@ -166,14 +166,14 @@ def _has_right_checksums(file: IO[bytes]) -> bool:
 
 @contextmanager
 def translate_pillow_errors(path: Path) -> Iterator[None]:
-    """Turn what Pillow raises into an error of ours."""
+    """Translate Pillow's exceptions."""
     try:
         yield
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise describe_bomb(path) from None
     except UnidentifiedImageError:
         raise UnreadableImage(
-            path, f"it is not an image of a format that is read: {', '.join(list_formats())}"
+            path, f"not an image, or not in one of the supported formats: {', '.join(list_formats())}"
         ) from None
     except PILLOW_ERRORS as error:
         raise UnreadableImage(path, str(error) or type(error).__name__) from None

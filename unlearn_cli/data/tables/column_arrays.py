@@ -1,10 +1,10 @@
-"""Columns as DuckDB returns them, brought to the few dtypes that records have; gaps are masked values."""
+"""Converts columns of DuckDB to the dtypes of records; gaps are masked values."""
 
 import numpy as np
 
 
 def normalise_dtype(values: np.ndarray) -> np.ndarray:
-    """Return text as unicode, whole numbers as int64, other numbers as float64; true and false as they are."""
+    """Return text as unicode, integers as int64, other numbers as float64; booleans unchanged."""
     if values.dtype.kind == "b":
         return values
     if values.dtype.kind in "OMmU":
@@ -13,7 +13,7 @@ def normalise_dtype(values: np.ndarray) -> np.ndarray:
 
 
 def fill_gaps(values: np.ndarray) -> np.ndarray:
-    """Return a masked column without its mask: gaps are NaN among numbers, else ''."""
+    """Return a masked column without its mask: gaps are NaN in a column of numbers, otherwise ''."""
     given = ~np.ma.getmaskarray(values)
     if given.all():
         return normalise_dtype(np.asarray(values))

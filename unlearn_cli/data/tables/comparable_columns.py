@@ -1,4 +1,4 @@
-"""Columns as conditions compare them: the SQL of their cells, and what has to be known of all cells of one."""
+"""Columns for conditions: the SQL of their cells, and facts about all cells of a column."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -38,16 +38,16 @@ Ask = Callable[[str, Sequence[Any]], tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class TextColumn:
-    """A column of text: the SQL of its cells, null where empty, and how to ask all of them for something."""
+    """A column of text: the SQL of its cells (null where empty) and functions that query all of them."""
 
     location: str  # for messages
     name: str
     sql: str
-    ask: Ask  # the expressions of one SELECT over all cells, and their parameters
-    compute: Ask  # expressions that no cell is in
+    ask: Ask  # runs one SELECT over all cells: its expressions and their parameters
+    compute: Ask  # evaluates expressions without cells
     format: str | None = None  # of the manifest's `dates`
-    private: bool = False  # messages show the form of a cell only
-    untyped: bool = False  # of a csv: what looks like a number may be one
+    private: bool = False  # messages show only the pattern of a cell
+    untyped: bool = False  # in a csv: cells that look like numbers may be compared as numbers
     line_of: Callable[[str, Sequence[Any]], str] = lambda predicate, values: ""  # " (line 7)" of the first such cell
 
     facts: Facts = field(default_factory=dict)  # answers to earlier queries
@@ -59,13 +59,13 @@ class TextColumn:
 
     @property
     def number_facts(self) -> tuple[str | None, str | None, str | None]:
-        """The lowest cell that is not a number, that is not a whole number, and that has leading zeros."""
+        """The lowest cell that is not a number, that is not an integer, and that has leading zeros."""
         whole, padded = f"NOT regexp_full_match(x, '{WHOLE}')", f"regexp_full_match(x, '{PADDED}')"
         return self._asked_once("number", f"NOT {is_number('x')}", whole, padded)
 
     @property
     def moment_facts(self) -> tuple[str | None, str | None, str | None]:
-        """The lowest cell that is no ISO 8601 date or time, that has a zone, and that has none."""
+        """The lowest cell that is not an ISO 8601 date or time, that has a time zone, and that has none."""
         zoned = f"regexp_full_match(x, '{ZONE}')"
         return self._asked_once("moment", f"NOT {is_moment('x')}", zoned, f"NOT {zoned}")
 
@@ -78,7 +78,7 @@ class TextColumn:
         return self.facts[fact]
 
     def formats(self, cell: str) -> list[str]:
-        """Return the formats of dates, of the usual ones, that one cell and then all cells have."""
+        """Return the common date formats that fit this cell and all other cells."""
         query = ", ".join("try_strptime(?, ?) IS NOT NULL" for _ in FORMATS)
         answers = self.compute(query, [text for pattern in FORMATS for text in (cell, pattern)])
         likely = [pattern for pattern, fits in zip(FORMATS, answers, strict=True) if fits]
@@ -88,11 +88,11 @@ class TextColumn:
         return [pattern for pattern, fits in zip(likely, self.ask(query, [*likely]), strict=True) if fits]
 
     def shown(self, cell: str) -> str:
-        """Return a cell as messages may show it: of private ones digits and letters as 9 and a."""
+        """Return a cell for messages, shortened; in a private column with 9 for each digit and a for each letter."""
         return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", cell))[:60] if self.private else cell[:60]
 
     def moments(self, cell: str) -> SqlTerm:
-        """Return the SQL of a cell of a column with a format as a moment.
+        """Return the SQL that converts a cell to a moment by the column's format.
 
         Raises:
             UserError: a cell does not have the format.
@@ -127,7 +127,7 @@ class TextColumn:
 
 @dataclass(frozen=True)
 class TypedColumn:
-    """A column that has a type of its own: of jsonl or parquet."""
+    """A typed column of a jsonl or parquet file."""
 
     location: str
     name: str
@@ -147,7 +147,7 @@ def check_order(column: TextColumn) -> None:
         raise _no_order(column, no_moment if looks else column.number_facts[0] or no_moment, looks)
     if with_zone and without:
         examples = f"('{column.shown(with_zone)}', '{column.shown(without)}')"
-        raise UserError(f"{column.label} has cells with and without a time zone {examples}; write all of them alike")
+        raise UserError(f"{column.label} has cells with and without a time zone {examples}; use the same form in all")
 
 
 def _no_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserError:
@@ -161,19 +161,19 @@ def _no_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserError:
 
 
 def is_number(sql: str) -> str:
-    """Return the SQL that says whether text is a number; DuckDB would read 1_000 as one, too."""
+    """Return the SQL predicate that text is a number; unlike DuckDB, it refuses 1_000."""
     return f"(TRY_CAST({sql} AS DOUBLE) IS NOT NULL AND NOT contains({sql}, '_'))"
 
 
 def cast_text(cell: str, kind: str) -> str:
-    """Return the SQL of text as numbers, null where it is none."""
+    """Return the SQL that converts text to numbers, null where it is not a number."""
     if kind == "DOUBLE":
         return f"CASE WHEN NOT contains({cell}, '_') THEN TRY_CAST({cell} AS DOUBLE) END"
     return f"TRY_CAST({cell} AS {kind})"
 
 
 def is_moment(sql: str) -> str:
-    """Return the SQL that says whether text is an ISO 8601 date, or date and time."""
+    """Return the SQL predicate that text is an ISO 8601 date, or date and time."""
     return f"(regexp_full_match({sql}, '{ISO}') AND TRY_CAST({sql} AS TIMESTAMPTZ) IS NOT NULL)"
 
 

@@ -1,10 +1,11 @@
 """Conditions on columns as SQL, so that every format compares by the same rules.
 
-`==`, `!=`, `in` and `not in` compare text as it is written. They compare numbers in a column that has numbers, and in a
-csv, where every cell is a number without leading zeros and the manifest's value is an unquoted number. `<`, `<=`, `>`
-and `>=` have an order only on numbers and on moments: every cell is a number, or every cell is an ISO 8601 date or
-time, with a zone everywhere or nowhere. Columns of another type, such as TIME in parquet, have no order. A column with
-a format in `dates` holds moments for all operators. An empty cell fulfils no condition.
+* `==`, `!=`, `in` and `not in` compare text as written. They compare numbers in a column of a numeric type, and in a
+  csv if every cell is a number without leading zeros and the manifest's value is an unquoted number.
+* `<`, `<=`, `>` and `>=` compare only numbers and moments: every cell is a number, or every cell is an ISO 8601 date or
+  date and time, with a time zone in all cells or in none. Other types, such as TIME in parquet, are refused.
+* A column with a format in `dates` is compared as moments by all operators.
+* An empty cell fulfils no condition.
 """
 
 import re
@@ -32,9 +33,9 @@ DECIMAL = re.compile(r"[+-]?(0|[1-9]\d*)?(\.\d*)?([eE][+-]?\d+)?")  # without le
 def build_conjunction(
     conditions: Sequence[Condition], comparable: Callable[[str], "TextColumn | TypedColumn"], cell: Callable[[str], str]
 ) -> SqlTerm:
-    """Return the SQL that says whether all conditions hold (never null), and its parameters.
+    """Return the SQL predicate that all conditions hold (never null), and its parameters.
 
-    `cell` gives the SQL of a column's cell in the rows to choose from.
+    `cell` returns the SQL of a column's cell in the rows to choose from.
 
     Raises:
         UserError: a column has no order, or a value cannot be compared with it.
@@ -92,7 +93,10 @@ def _moment(value: Any, column: TextColumn, *, zoned: bool | None) -> str:
         more = f", or one of the format '{column.format}'" if column.format else ""
         raise UserError(f"{column.label} holds dates; compare it with an ISO 8601 date, such as 2013-01-31{more}")
     if zoned is not None and bool(with_zone) != zoned:
-        raise UserError(f"{column.label} has {'a' if zoned else 'no'} time zone in its cells; write the value alike")
+        raise UserError(
+            f"{column.label} has {'a' if zoned else 'no'} time zone in its cells; write the value "
+            f"{'with' if zoned else 'without'} one"
+        )
     return text
 
 
@@ -101,7 +105,7 @@ def _as_numbers(op: str, numbers: Sequence[Any], column: TextColumn, cell: str) 
     whole = column.number_facts[1] is None and all(isinstance(number, int) for number in numbers)
     kind = "HUGEINT" if whole else "DOUBLE"
     cells = f"TRY_CAST({cell} AS {kind})"
-    not_nan = "" if whole else f" AND NOT isnan({cells})"  # DuckDB takes NaN for the largest number
+    not_nan = "" if whole else f" AND NOT isnan({cells})"  # for DuckDB, NaN is the largest number
     return f"({_joined(cells, op, ['?'] * len(numbers))}{not_nan})", list(numbers)
 
 
@@ -141,7 +145,7 @@ NUMERIC = (
 
 
 def _check_equality(op: str, column: TypedColumn) -> None:
-    """Refuse an order on values such as TIME or INTERVAL, which would be that of their text: '15 days' < '9 days'."""
+    """Refuse an order on types such as TIME or INTERVAL, which are compared as text: '15 days' < '9 days'."""
     if op not in EQUALITY:
         raise UserError(
             f"{column.label} holds values of type {column.kind[:60]}, which '{op}' does not compare; an order "
@@ -155,7 +159,10 @@ def _check_moments(texts: Sequence[str], column: TypedColumn) -> None:
         if not re.fullmatch(ISO, text):
             raise UserError(f"{column.label} holds dates; compare it with an ISO 8601 date, such as 2013-01-31")
         if bool(re.fullmatch(ZONE, text)) != zoned:
-            raise UserError(f"{column.label} has {'a' if zoned else 'no'} time zone; write the value alike")
+            raise UserError(
+                f"{column.label} has {'a' if zoned else 'no'} time zone; write the value "
+                f"{'with' if zoned else 'without'} one"
+            )
 
 
 def _refuse_large(numbers: Sequence[Any], column: "TextColumn | TypedColumn") -> None:
@@ -168,7 +175,7 @@ def _joined(cells: str, op: str, terms: Sequence[str]) -> str:
 
 
 def _decimal_of(value: str | int | float | bool) -> int | float | None:
-    """Return an unquoted decimal number; None for text, and for what has leading zeros or is hexadecimal: a name."""
+    """Return an unquoted decimal number; None for text, leading zeros and hexadecimal numbers, which are names."""
     number = number_of(value)
     return None if isinstance(number, bool) or not DECIMAL.fullmatch(text_of(value)) else number
 

@@ -1,4 +1,4 @@
-"""A DuckDB connection that sees certain files and nothing else, and cannot be reconfigured."""
+"""A DuckDB connection that can open only certain files, and cannot be reconfigured."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ from unlearn_cli.storage.regular_files import require_regular_file
 def connect(
     files: Sequence[Path], folder: Path | None = None, settings: Mapping[str, str] = {}, database: str = ":memory:"
 ) -> duckdb.DuckDBPyConnection:
-    """Return a connection that reads these files, and writes below `folder` alone; nobody can change that later."""
+    """Return a connection that can only read these files and write below `folder`; its configuration is locked."""
     connection = duckdb.connect(database)
-    connection.execute("SET enable_progress_bar = false")  # DuckDB's own would go to stdout
+    connection.execute("SET enable_progress_bar = false")  # DuckDB would write its bar to stdout
     connection.execute("SET TimeZone = 'UTC'")
     for name, value in settings.items():
         connection.execute(f"SET {name} = {quote_literal(value)}")
@@ -30,25 +30,25 @@ def connect(
 
 
 def literal_pattern(path: Path) -> str:
-    """Return the pattern that means a file of exactly this name: DuckDB takes every path for a pattern."""
+    """Return the glob pattern that matches only this path: DuckDB treats every path as a pattern."""
     return re.sub(r"[\[*?]", r"[\g<0>]", str(path.resolve()))
 
 
 def is_out_of_resources(error: duckdb.Error) -> bool:
-    """Recognise what DuckDB raises when memory, or the disk that it spills to, is full."""
+    """Check for DuckDB's errors of full memory, or of a full disk that it spills to."""
     return isinstance(error, duckdb.OutOfMemoryException) or "No space left on device" in str(error)
 
 
 def quote_literal(value: str | Path) -> str:
-    """Return text as SQL has it, where no parameter is allowed."""
+    """Quote text as an SQL literal, for statements that take no parameters."""
     return "'" + str(value).replace("'", "''") + "'"
 
 
 def check_file(path: Path, name: str) -> None:
-    """Refuse what is no regular file, or has a name that DuckDB cannot be given.
+    """Refuse a path that is not a regular file, or whose name is not UTF-8, which DuckDB needs.
 
     Raises:
-        UserError: says what it is.
+        UserError: it is one of these.
     """
     require_regular_file(path, name)
     if not str(path.resolve()).isprintable() and any("\ud800" <= letter <= "\udfff" for letter in str(path.resolve())):
@@ -57,17 +57,17 @@ def check_file(path: Path, name: str) -> None:
 
 @contextmanager
 def translate_duckdb_errors(location: str) -> Iterator[None]:
-    """Turn what DuckDB raises into an error of ours; of a large file it may raise it while the cells are fetched."""
+    """Translate DuckDB's errors; in a large file, DuckDB may raise them only while cells are fetched."""
     try:
         yield
     except duckdb.Error as error:
         if is_out_of_resources(error):
-            raise ResourceError(f"{location}: memory or disk are too little to read it; free some space") from None
+            raise ResourceError(f"{location}: not enough memory or disk space to read it; free some space") from None
         raise UserError(f"{location}{_reason(str(error))}; fix the file or the condition") from None
 
 
 def _reason(text: str) -> str:
-    """Return DuckDB's message in one line, that of a csv with the number of the line."""
+    """Return DuckDB's message as one line; for a csv, with the line number."""
     lines = text.splitlines()
     if match := re.search(r"CSV Error on Line: (\d+)", lines[0]):
         rest = [line for line in lines[1:] if line.strip() and not line.startswith(("Original Line", "Possible"))]

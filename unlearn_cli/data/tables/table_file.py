@@ -1,7 +1,8 @@
-"""One csv, jsonl or parquet file behind a locked DuckDB connection, which sees this file and nothing else.
+"""One csv, jsonl or parquet file, read through a locked DuckDB connection that can open only this file.
 
-The connection cannot be reconfigured; names of columns are quoted, and conditions reach it as parameters. Cells of a
-csv are text (see `csv_layout`), and numbers only where numbers are needed; jsonl and parquet have types of their own.
+The connection cannot be reconfigured; names of columns are quoted, and values of conditions are passed as parameters.
+The cells of a csv are text (see `csv_layout`) and are converted only where numbers are needed; jsonl and parquet files
+have typed columns.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,9 +34,9 @@ READERS = {
     ".parquet": "read_parquet(?, hive_partitioning=false)",
 }
 DATES = ("DATE", "TIME")
-TEXT = ("VARCHAR", *DATES)  # how types begin whose cells are text; the others of a jsonl may have rounded them
-GUESSED = ("DATE", "TIME", "UUID", "JSON")  # how types begin that DuckDB finds in the text of a jsonl
-UNENDED = "last line without a line end (where the file was cut, its last cell is cut, too)"
+TEXT = ("VARCHAR", *DATES)  # prefixes of types with text cells; DuckDB may round the cells of other types in a jsonl
+GUESSED = ("DATE", "TIME", "UUID", "JSON")  # prefixes of types that DuckDB infers from the text of a jsonl
+UNENDED = "last line without a line end (if the file was truncated, its last cell is, too)"
 CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
 
 
@@ -56,7 +57,7 @@ class TableFile:
         self.location, self.reader, self.missing = f"{name}: {path}", READERS[suffix], ["", *(missing or [])]
         self.arguments: list[Any] = [literal_pattern(path)]
         self.connection = connection or connect([path])
-        self.counts: dict[str, int] = {}  # of what is left out, by kind
+        self.counts: dict[str, int] = {}  # of columns and lines with a problem, by kind
         self.layout = inspect_csv(path, self.location) if suffix == ".csv" else None
         self.rewrites_types = suffix == ".jsonl"
         self.types: dict[str, str] = self._csv_types(self.layout) if self.layout else self._types()
@@ -74,7 +75,7 @@ class TableFile:
         return {name: "VARCHAR" for name in layout.header if name}
 
     def _copy(self, layout: CsvLayout) -> None:
-        """Put the rows into a table of the connection: DuckDB would not read them from the file by our rule."""
+        """Copy the rows into a table of the connection: DuckDB's csv reader does not follow the rules of CsvLayout."""
         self.run(f"CREATE TABLE cells ({', '.join(f'c{i} VARCHAR' for i in range(len(layout.header)))})")
         marks = ", ".join("unnest(?)" for _ in layout.header)
         rows = layout.rows()
@@ -92,12 +93,12 @@ class TableFile:
         return types
 
     def _refuse_equal_names(self, types: Mapping[str, str]) -> None:
-        """Refuse names that differ in case only: DuckDB adds a number to the second, which no jsonl has."""
+        """Refuse column names that differ only in case: DuckDB adds a number to the second one."""
         lowered = {column.lower() for column in types}
         for column in types:
             base, _, number = column.rpartition("_")
             if number.isdecimal() and base.lower() in lowered and self._has_twin(base):
-                raise UserError(f"{self.location}: two columns are named '{base}' but for case; rename one of them")
+                raise UserError(f"{self.location}: two columns '{base}' differ only in case; rename one of them")
 
     def _has_twin(self, base: str) -> bool:
         names = (
@@ -130,7 +131,7 @@ class TableFile:
     # ------------------------------------------------------------ cells
 
     def cell(self, column: str) -> str:
-        """Return the SQL of a column: of a csv the text of its cells, null where one is empty; else of its own type."""
+        """Return the SQL of a column: in a csv the text of its cells, null for an empty cell; otherwise typed."""
         if self.layout is None:
             return self.quoted(column)
         self.quoted(column)
@@ -139,9 +140,9 @@ class TableFile:
         return f"CASE WHEN {text} NOT IN ({', '.join(map(quote_literal, self.missing))}) THEN {text} END"
 
     def column(self, column: str, *, gaps: bool = False) -> Values:
-        """Return a column; text and dates as strings, whole numbers as int64, other numbers as float64.
+        """Return a column: text and dates as strings, integers as int64, other numbers as float64.
 
-        It is complete, unless gaps are allowed: those are NaN in a column of numbers, else ''.
+        With `gaps`, empty cells are NaN in a column of numbers and '' in a column of text; otherwise they are refused.
         """
         self.quoted(column)
         if self.types[column].startswith(TEXT):
@@ -149,14 +150,14 @@ class TableFile:
         return self.columns([column], gaps=gaps)[0]
 
     def labels(self, column: str, *, numeric: bool, gaps: bool = False) -> Values:
-        """Return a column of labels: numbers where they are numeric, else text; class numbers of a csv as int64."""
+        """Return a column of labels: numbers if `numeric`, int64 for class numbers in a csv, otherwise text."""
         if self.layout is None:
             return self.column(column, gaps=gaps)
         kind = "DOUBLE" if numeric else self.label_kind(column)
         return self.column(column, gaps=gaps) if kind == "VARCHAR" else self.columns([column], gaps=gaps, kind=kind)[0]
 
     def label_kind(self, column: str) -> str:
-        """Return the type of a column of labels: text of a csv is class numbers if each is written as one."""
+        """Return the type of a column of labels: in a csv BIGINT if every cell is an integer, otherwise VARCHAR."""
         if self.layout is None:
             self.quoted(column)
             return self.types[column]
@@ -165,12 +166,12 @@ class TableFile:
         return "BIGINT" if self.query(numbers).fetchall()[0][0] else "VARCHAR"
 
     def columns(self, columns: Sequence[str], *, gaps: bool = False, kind: str = "DOUBLE") -> list[np.ndarray]:
-        """Return several columns, but read the file once: numbers of a csv, else as stored, with text as unicode.
+        """Return several columns in one pass over the file: a csv's as numbers, others as stored, text as unicode.
 
-        They are complete, unless gaps are allowed: those are NaN in a column of numbers, else ''.
+        With `gaps`, empty cells are NaN in a column of numbers and '' in a column of text.
 
         Raises:
-            UserError: a cell of a csv is not a number; or it is empty.
+            UserError: a cell of a csv is not a number; or a cell is empty and `gaps` is false.
         """
         if self.layout:
             names = [cast_text(self.cell(column), kind) for column in columns]
@@ -199,8 +200,8 @@ class TableFile:
         values = self.query(", ".join(parts), reader=f"{self.reader} LIMIT 1 OFFSET {row}").fetchall()[0]
         column, cell = next((column, values[2 * i]) for i, column in enumerate(columns) if values[2 * i + 1])
         raise UserError(
-            f"{self.location}:{self._line(row)}: column '{column}' holds text: '{cell[:60]}' is not a number; list the "
-            "columns of numbers as 'features', fix the cell, or name what stands for an empty cell as 'missing'"
+            f"{self.location}:{self._line(row)}: column '{column}' holds text: '{cell[:60]}' is not a number; fix the "
+            "cell, list only columns of numbers in 'features', or list the text of empty cells in 'missing'"
         )
 
     def _first_row(self, predicate: str, values: Sequence[Any] = ()) -> int | None:
@@ -208,14 +209,14 @@ class TableFile:
         return self.run(f"SELECT min(n) FROM ({numbered}) WHERE bad", [*values, *self.arguments]).fetchall()[0][0]
 
     def text(self, column: str, *, gaps: bool = False) -> Strings:
-        """Return a column as strings; numbers as the file has them, with all digits and leading zeros."""
+        """Return a column as strings; numbers as written in the file, with all digits and leading zeros."""
         return self._strings(self.as_written(column), column, gaps=gaps, reader=self.reader_of([column]))
 
     def _strings(self, expression: str, column: str, *, gaps: bool = False, reader: str | None = None) -> Strings:
         return pack(self._fetched(self.query(expression, reader=reader), column, gaps))
 
     def _fetched(self, result: duckdb.DuckDBPyConnection, column: str, gaps: bool) -> Iterator[list[str]]:
-        """Yield the cells of one column some at a time: DuckDB reads on as they are fetched."""
+        """Yield the cells of one column in chunks; DuckDB reads the file while they are fetched."""
         row = 0
         while True:
             with translate_duckdb_errors(self.location):
@@ -236,18 +237,18 @@ class TableFile:
         return self.layout.line_of(row)
 
     def as_written(self, column: str) -> str:
-        """Return the SQL for a column as text, where it is read by `reader_of` it."""
+        """Return the SQL of a column as text, for a query on `reader_of([column])`."""
         text = f"{self.cell(column)}::VARCHAR"
         return text if self.types[column].startswith(TEXT) else f"trim({text})"
 
     def as_typed(self, column: str, text: Sequence[str]) -> str:
-        """Return the SQL for a column in its own type, where it is read by `reader_of` columns of text."""
+        """Return the SQL of a column in its inferred type, for a query on `reader_of(text)`."""
         cell, kind = self.cell(column), self.types[column]
         guessed = column in text and self.rewrites_types and not kind.startswith(TEXT)
         return f"TRY_CAST({cell} AS {kind})" if guessed else cell
 
     def reader_of(self, text: Sequence[str], others: Sequence[str] = ()) -> str:
-        """Return the reader that leaves columns of `text` as the file has them; `others` are read beside them."""
+        """Return the reader that keeps the columns of `text` as written in the file; `others` are read, too."""
         if not self.rewrites_types or all(self.types[column].startswith(TEXT) for column in text):
             return self.reader
         others_too = {column: self.types[column] for column in others}
@@ -261,19 +262,19 @@ class TableFile:
     # ------------------------------------------------------------ conditions
 
     def where(self, conditions: Sequence[Condition], formats: Mapping[str, str] = {}) -> np.ndarray:
-        """Return the mask of the rows for which all conditions hold; an empty cell fulfils none."""
+        """Return the mask of the rows for which all conditions hold; an empty cell fulfils no condition."""
         self.formats = formats
         predicate, values = build_conjunction(conditions, self.comparable, self.cell)
         mask = self.arrays(f"{predicate} AS c", values)["c"]
         return np.asarray(mask, dtype=bool)
 
     def comparable(self, column: str) -> TextColumn | TypedColumn:
-        """Return what conditions need to know of a column."""
+        """Describe a column for `conditions`."""
         self.quoted(column)
         location = self.location.partition(":")[0] if self.private else self.location
         if not self.types[column].startswith("VARCHAR"):
             return TypedColumn(location, column, self.types[column])
-        # Made anew each time: a cycle with this object would have the connection collected in a forked worker.
+        # Created on each call: a reference cycle would let a forked worker's garbage collector close the connection.
         return TextColumn(
             location,
             column,

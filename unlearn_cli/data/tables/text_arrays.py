@@ -1,4 +1,4 @@
-"""Text in memory behind a DuckDB connection of its own, so that conditions on arrays follow the rules of tables."""
+"""Text in memory, read through a DuckDB connection, so that conditions on arrays follow the rules of tables."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ from unlearn_cli.schema.sources import Condition
 
 
 def mask_text(location: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
-    """Return the mask of the cells for which a condition holds; an empty one fulfils none."""
+    """Return the mask of the cells for which a condition holds; an empty cell fulfils no condition."""
     with _column(location, condition.column, values, pattern) as (column, select):
         predicate, parameters = build_conjunction([condition], lambda name: column, lambda name: column.sql)
         return select(predicate, parameters).astype(bool)
 
 
 def read_moments(location: str, name: str, values: Values, pattern: str | None) -> tuple[np.ndarray, bool]:
-    """Return the cells in the order of time: as microseconds (int64; True), or as numbers (float64; False).
+    """Return the cells as moments in microseconds (int64; True), or as numbers (float64; False).
 
     Raises:
         UserError: they are neither ISO 8601 dates nor numbers, do not have the format, or one is empty.
@@ -58,5 +58,5 @@ def _column(location: str, name: str, values: Values, pattern: str | None) -> It
 
 
 def _plain(text: str) -> str:
-    """Return text that DuckDB takes: names of files may hold bytes that are no UTF-8."""
+    """Escape text for DuckDB, because file names may contain bytes that are not UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
