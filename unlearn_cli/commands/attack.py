@@ -73,7 +73,7 @@ class Plan:
 
 
 def run(options: AttackOptions, run_options: RunOptions) -> Result:
-    """Attack the checkpoint, the original and the references, judge, and write the report if there is a folder."""
+    """Attack the checkpoint, the original and the references, compute the verdict, and write the report to `out`."""
     outputs = () if options.dry_run else (options.out, options.junit)
     with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)

@@ -51,7 +51,7 @@ class EvaluateOptions:
 
 
 def run(options: EvaluateOptions, run_options: RunOptions) -> Result:
-    """Measure, judge, and write the report if a folder is given."""
+    """Measure the checkpoint, check the gates, and write the report to `out`."""
     outputs = () if options.dry_run else (options.out, options.junit)
     with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)

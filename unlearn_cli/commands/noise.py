@@ -33,7 +33,7 @@ class NoiseOptions:
 
 
 def run(options: NoiseOptions, run_options: RunOptions) -> Result:
-    """Learn the noise; write it as safetensors, with a picture of it next to it."""
+    """Learn the noise; write it as safetensors, and a picture of it next to that file."""
     outputs = () if options.dry_run else (options.out,)
     with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)

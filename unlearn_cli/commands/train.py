@@ -46,7 +46,7 @@ class TrainOptions:
 
 
 def run(options: TrainOptions, run_options: RunOptions) -> Result:
-    """Train, measure, and write checkpoint and report together."""
+    """Train a network, measure it, and write checkpoint and report together."""
     outputs = () if options.dry_run else (options.out,)
     with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)

@@ -74,7 +74,7 @@ class Plan:
 
 
 def run(options: UnlearnOptions, run_options: RunOptions) -> Result:
-    """Check all that can be checked, unlearn, measure before and after, and write checkpoint and report together."""
+    """Check all inputs, unlearn, measure before and after, and write checkpoint and report together."""
     outputs = () if options.dry_run else (options.out,)
     with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)

@@ -37,7 +37,7 @@ class PlannedAttack:
         if role == "original" and (needs & {"original_forget_outputs"} or self.attack.name == "label_inference"):
             return False
         if needs & OF_SHADOWS and role.startswith("reference_"):
-            return False  # the retrained runs are one control, whatever the number of references
+            return False  # the retrained runs are one control, independent of the number of references
         return not (role.startswith("reference") and references < 2 and needs & OF_REFERENCES)
 
 
