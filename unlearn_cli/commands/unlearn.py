@@ -142,7 +142,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     ):
         evaluated = options.evaluate and bool(opened.dataset.splits)
         model, given, before = run_method(current, options, method, settings, weights, evaluated)
-        gc.collect()  # frees the method's networks: those that are sharded contain reference cycles
+        collect_networks(weights)  # those of the method; a sharded network contains reference cycles
         lineage = {
             "method": method.name,
             **code_digest(method),
@@ -243,13 +243,19 @@ def run_method(
     before = predict_splits(current, original, "original") if evaluated else {}
     if "original" not in method.needs:
         original = None
-        gc.collect()  # as in `carry_out`
+        collect_networks(weights)
     inputs = make_method_inputs(current, method, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
     with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
         model = method.call(inputs, settings, (nn.Module,))
     current.settle(model, weights)
     return model, sorted(inputs), before
+
+
+def collect_networks(weights: "Checkpoint") -> None:
+    """Free unused networks that contain reference cycles; for small networks a collection costs more than it gains."""
+    if sum(tensor.numel() for tensor in weights.tensors.values()) > SMALL_NETWORK:
+        gc.collect()
 
 
 def code_digest(method: Plugin) -> dict[str, str]:
@@ -263,6 +269,7 @@ def describe_training(method: Plugin, opened: RunInputs) -> dict[str, str]:
 
 
 CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to distinguish forgotten records from never-seen ones."]
+SMALL_NETWORK = 10**6  # parameters
 NETWORKS = ("model", "original", "fresh", "incompetent_teacher")
 
 
