@@ -2,16 +2,18 @@
 
 import json
 import os
+import subprocess
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from tests.batch.tiny import batch
 from unlearn_cli.batch.ledger import fault
 from unlearn_cli.batch.ledger.store import open_ledger
+from unlearn_cli.batch.requests import inbox
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.checkpoints.file_digests import tensor_digest
 
@@ -54,20 +56,59 @@ def killed_at_step(folder: Path, step: str, *options: str) -> int:
 
 def killed_before_change(folder: Path, number: int, *options: str) -> int:
     """Run a batch that ends right before its n-th change of a file below the folder, counted from 0."""
+
+    def work() -> int:
+        watch_changes(folder, lambda count: os._exit(fault.KILLED) if count == number else None)
+        return batch(folder, *options).exit_code
+
+    return apart(work)
+
+
+def record(
+    folder: Path, snapshots: Path, *options: str, steps: Collection[str] = (), changes: Collection[int] = ()
+) -> int:
+    """Run a batch to its end in a child process, and copy its folder at the moments at which it may be killed.
+
+    These are the first time that it comes to each of `steps`, and the moments before its n-th change of a file below
+    the folder, counted from 0, with n in `changes`. The copies are in `snapshots`, under the step's name or the number.
+    What goes on in a copy must recognise the requests: see `identify_copy`.
+    """
+
+    def reach(moment: str | int) -> None:
+        if moment in (*steps, *changes) and not (snapshots / str(moment)).exists():
+            copy_folder(folder, snapshots / str(moment))
+
+    def work() -> int:
+        fault.step, inbox._identify_arrival = reach, identify_copy
+        watch_changes(folder, reach)
+        return batch(folder, *options).exit_code
+
+    return apart(work)
+
+
+def watch_changes(folder: Path, reach: Callable[[int], object]) -> None:
+    """Call a function with the number of each change of a file below a folder, until this process ends."""
     count = 0
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal count
         if _is_change(event, arguments, str(folder)):
-            if count == number:
-                os._exit(fault.KILLED)
+            reach(count)
             count += 1
 
-    def work() -> int:
-        sys.addaudithook(watch)
-        return batch(folder, *options).exit_code
+    sys.addaudithook(watch)
 
-    return apart(work)
+
+def identify_copy(path: Path) -> str:
+    """Return what identifies one arrival of a request file and of its copies, which have inodes of their own."""
+    status = path.lstat()
+    return f"{status.st_mtime_ns}-{status.st_size}"
+
+
+def copy_folder(folder: Path, copy: Path) -> Path:
+    """Copy a folder with its links, hard ones too; in another process, for locks of this one end with any reading."""
+    subprocess.run(["cp", "-a", folder, copy], check=True)
+    return copy
 
 
 def _is_change(event: str, arguments: tuple[Any, ...], folder: str) -> bool:

@@ -1,14 +1,22 @@
 """A batch that is killed at any moment ends, by the same command, as if it had been left alone."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.batch.killing import final_state, killed_at_step, killed_before_change
+from tests.batch.killing import (
+    copy_folder,
+    final_state,
+    identify_copy,
+    killed_at_step,
+    killed_before_change,
+    record,
+)
 from tests.batch.tiny import ask, batch, change
+from tests.shared import make_once
 from unlearn_cli.batch.ledger import fault
+from unlearn_cli.batch.requests import inbox
 
 SELDOM = {  # in other kinds of runs
     "migrating", "migrated", "failed", "rolled_back", "pointed_back", "vacuumed", "sent", "attacked",
@@ -16,52 +24,75 @@ SELDOM = {  # in other kinds of runs
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def template(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A batch whose first method wrecks the network, so that the second is tried, too."""
-    folder = copied(trained_project, tmp_path_factory.mktemp("template"))
-    change(folder, "methods: [finetune]", "methods: [neggrad, finetune]")
-    change(folder, "settings: {", "settings: {neggrad: {lr: 100.0}, ")
-    ask(folder, "DSR-1", ids=["rec-1", "rec-2"])
-    ask(folder, "DSR-2", groups={"column": "person", "values": ["person-7"]})
-    ask(folder, "DSR-3", ids=["nobody"])
-    return folder
+STEPS = [step for step in fault.STEPS if step not in SELDOM]
+CHANGES = range(0, 80, 8)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def recorded(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a batch at each moment at which it may be killed; `begin`: before it; `end`: when it was left alone.
+
+    Its first method wrecks the network, so that the second is tried, too.
+    """
+
+    def fill(snapshots: Path) -> None:
+        folder = copy_folder(trained_project, snapshots / "end")
+        change(folder, "methods: [finetune]", "methods: [neggrad, finetune]")
+        change(folder, "settings: {", "settings: {neggrad: {lr: 100.0}, ")
+        ask(folder, "DSR-1", ids=["rec-1", "rec-2"])
+        ask(folder, "DSR-2", groups={"column": "person", "values": ["person-7"]})
+        ask(folder, "DSR-3", ids=["nobody"])
+        copy_folder(folder, snapshots / "begin")
+        # One request names a record that is nowhere, so it is exit code 5.
+        assert record(folder, snapshots, steps=STEPS, changes=CHANGES) == 5
+
+    return make_once(tmp_path_factory, "killed-batch", fill)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a batch that nobody kills ends in."""
-    folder = copied(template, tmp_path_factory.mktemp("undisturbed"))
-    assert batch(folder).exit_code == 5  # one names a record that is nowhere
-    return final_state(folder)
+    return final_state(copy_folder(recorded / "end", tmp_path_factory.mktemp("undisturbed") / "project"))
 
 
-def copied(template: Path, folder: Path) -> Path:
-    return Path(shutil.copytree(template, folder / "project"))
-
-
-@pytest.mark.parametrize("step", [step for step in fault.STEPS if step not in SELDOM])
+@pytest.mark.parametrize("step", STEPS)
 def test_killed_at_a_step_it_ends_the_same(
-    step: str, template: Path, undisturbed: dict[str, Any], tmp_path: Path
+    step: str, recorded: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
-    folder = copied(template, tmp_path)
-    assert killed_at_step(folder, step) == fault.KILLED
-    assert batch(folder).exit_code in (0, 5)  # what is set aside is told by the command that did so
-    assert final_state(folder) == undisturbed
+    assert end_state(recorded / step, tmp_path) == undisturbed
 
 
-@pytest.mark.parametrize("number", range(0, 80, 8))
+@pytest.mark.parametrize("number", CHANGES)
 def test_killed_before_any_change_of_a_file_it_ends_the_same(
-    number: int, template: Path, undisturbed: dict[str, Any], tmp_path: Path
+    number: int, recorded: Path, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
-    folder = copied(template, tmp_path)
-    assert killed_before_change(folder, number) == fault.KILLED
-    assert batch(folder).exit_code in (0, 5)
-    assert final_state(folder) == undisturbed
+    assert end_state(recorded / str(number), tmp_path) == undisturbed
 
 
-def test_killed_again_and_again_it_ends_the_same(template: Path, undisturbed: dict[str, Any], tmp_path: Path) -> None:
-    folder = copied(template, tmp_path)
+def end_state(killed: Path, folder: Path) -> dict[str, Any]:
+    """Return what a copy of a killed batch ends in."""
+    copy = copy_folder(killed, folder / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inbox, "_identify_arrival", identify_copy)
+        assert batch(copy).exit_code in (0, 5)  # what is set aside is told by the command that did so
+    return final_state(copy)
+
+
+def test_a_killed_process_leaves_the_files_that_were_recorded(recorded: Path, tmp_path: Path) -> None:
+    for moment, kill in (("recorded", killed_at_step), (CHANGES[5], killed_before_change)):
+        folder = copy_folder(recorded / "begin", tmp_path / str(moment))
+        assert kill(folder, moment) == fault.KILLED  # type: ignore[operator]
+        assert files_of(folder) == files_of(recorded / str(moment))
+
+
+def files_of(folder: Path) -> list[tuple[str, int]]:
+    """Return the names of all files, without the process that writes them, and the number of links to each."""
+    names = {path: str(path.relative_to(folder)).partition(".new-")[0] for path in folder.rglob("*")}
+    return sorted((name, path.lstat().st_nlink) for path, name in names.items())
+
+
+def test_killed_again_and_again_it_ends_the_same(recorded: Path, undisturbed: dict[str, Any], tmp_path: Path) -> None:
+    folder = copy_folder(recorded / "begin", tmp_path / "project")
     for step in ("selected", "unlearned", "attempted", "promoting", "linked", "recorded"):
         assert killed_at_step(folder, step) == fault.KILLED
     batch(folder)
