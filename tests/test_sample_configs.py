@@ -203,7 +203,7 @@ def test_the_deletion_batch_has_a_network_of_its_own_and_requests_that_are_recei
     assert result.exit_code == 0, result.stderr
     assert batch.path("initial").is_file()
     assert deletion.read_batch_manifest(batch).gates == batch.gates
-    found = status.overview(batch, now=lambda: datetime(2026, 11, 20, 23, tzinfo=UTC))
+    found = status.build_overview(batch, now=lambda: datetime(2026, 11, 20, 23, tzinfo=UTC))
     assert (found["pending"], found["overdue"], found["next_due"]) == (5, 0, "2026-12-01T00:00:00.000000Z")
     files = inbox.read(batch.path("requests"), bytes(32))
     assert [(file.name, len(file.entries)) for file in files] == [

@@ -26,10 +26,12 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.output import write_result
 from tests.batch.tiny import ask, batch, ledger_of, train
-from unlearn_cli.batch import lock, work
 from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.ledger.store import open_ledger
+from unlearn_cli.batch.lock import hold_lock
+from unlearn_cli.batch.open_batch import open_batch
 from unlearn_cli.batch.pipeline import carry_out_pending
+from unlearn_cli.batch.setup import read_setup
 from unlearn_cli.reporting import html as page
 
 Trouble = Callable[[Path], object]  # a context manager is left before the command is run again
@@ -144,7 +146,7 @@ def ledger_locked(folder: Path) -> Iterator[None]:
 
 
 def batch_locked(folder: Path) -> object:
-    return lock.held(folder / "ledger.lock")
+    return hold_lock(folder / "ledger.lock")
 
 
 def clock_set_back(folder: Path) -> None:
@@ -157,8 +159,8 @@ def ran_at(hours: int) -> Callable[[Path], object]:
     """Run the command when the clock is right again."""
 
     def fix(folder: Path) -> None:
-        setup = work.read_setup(folder / "deletion.yaml")
-        with work.open_batch(setup, now=lambda: clock.now() + timedelta(hours=hours)) as opened:
+        setup = read_setup(folder / "deletion.yaml")
+        with open_batch(setup, now=lambda: clock.now() + timedelta(hours=hours)) as opened:
             carry_out_pending(opened)
 
     return fix

@@ -22,9 +22,10 @@ from benchmarks.cache import HERE
 from benchmarks.output import write_result
 from tests.batch.tiny import ask
 from tests.tiny import invoke
-from unlearn_cli.batch import work
 from unlearn_cli.batch.ledger import clock
+from unlearn_cli.batch.open_batch import open_batch
 from unlearn_cli.batch.pipeline import carry_out_pending
+from unlearn_cli.batch.setup import read_setup
 from unlearn_cli.reporting import html as page
 
 RECIPE = ("--set", "epochs=25", "--set", "lr=0.002")  # until it knows nearly all of its records by heart
@@ -95,8 +96,8 @@ def week(folder: Path, method: str, settings: dict[str, Any], asked: Sequence[li
 def carried_out(project: Path, now: datetime, found: Week) -> None:
     """Run the batch with the clock at this moment, which goes on by a millisecond whenever it is asked."""
     ticks = iter(range(10**9))
-    setup = work.read_setup(project / "deletion.yaml")
-    with work.open_batch(setup, now=lambda: now + timedelta(milliseconds=next(ticks))) as batch:
+    setup = read_setup(project / "deletion.yaml")
+    with open_batch(setup, now=lambda: now + timedelta(milliseconds=next(ticks))) as batch:
         before = len(batch.ledger.events())
         carry_out_pending(batch)
         events, new = batch.ledger.events(), batch.ledger.events()[before:]

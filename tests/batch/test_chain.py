@@ -18,8 +18,8 @@ from unlearn_cli.batch.ledger.ledger_state import fold
 from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.batch.subcommands import verify as module
-from unlearn_cli.batch.subcommands.history import history
-from unlearn_cli.batch.subcommands.status import overview
+from unlearn_cli.batch.subcommands.history import build_history
+from unlearn_cli.batch.subcommands.status import build_overview
 from unlearn_cli.errors import CliError, IntegrityError
 
 PROMOTED = "UPDATE event SET body = replace(body, 'v0003', 'v0001') WHERE kind = 'promoted'"
@@ -72,9 +72,9 @@ def test_a_ledger_of_the_first_version_is_read_and_not_written(tmp_path: Path) -
     unmigrated(where)
     before = where.path("ledger").read_bytes(), where.key_file.read_bytes()
     assert verify(where) == []
-    assert overview(where)["current"] == "v0003"
+    assert build_overview(where)["current"] == "v0003"
     with open_ledger(where.path("ledger"), create_missing=False) as ledger:
-        assert history(ledger.events(), "A")["state"] == "done"
+        assert build_history(ledger.events(), "A")["state"] == "done"
     rewrite(where, REASON)
     assert "was changed" in verify(where)[0]
     rewrite(where, REASON.replace("'<= 0.1', '<= 0.2'", "'<= 0.2', '<= 0.1'"))
@@ -184,7 +184,7 @@ def test_an_event_that_this_tool_does_not_write_is_an_integrity_error(tmp_path: 
         chosen = f"kind = '{kind}'" if body else "seq = (SELECT max(seq) FROM event)"
     rewrite(where, f"UPDATE event SET kind = '{kind}', body = '{odd}' WHERE {chosen}")
     chain_anew(where, derive_chain_key(keyed.read_key(where.key_file)))
-    for look in (verify, overview):
+    for look in (verify, build_overview):
         try:
             found = look(where)
         except IntegrityError as error:
@@ -202,5 +202,5 @@ def test_events_of_another_time_form_or_without_a_run_are_integrity_errors(tmp_p
         rewrite(where, f"UPDATE event SET {change} WHERE kind = '{kind}' AND seq > 20")
         chain_anew(where, derive_chain_key(keyed.read_key(where.key_file)))
         with pytest.raises(CliError) as caught:
-            overview(where)
+            build_overview(where)
         assert caught.value.exit_code == 6

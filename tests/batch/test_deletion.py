@@ -76,13 +76,13 @@ def test_a_month_is_the_deadline_when_none_is_said(tmp_path: Path) -> None:
         ("manifest: data.yaml\n", "", "deletion.yaml:1:1: manifest: is missing"),
         ("deadline", "dedline", "deletion.yaml:10:1: dedline: unknown key; did you mean 'deadline'?"),
         ("{days: 28}", "{day: 28}", "deletion.yaml:10:12: deadline.day: unknown key; did you mean 'days'?"),
-        ("{days: 28}", "{days: 28, months: 1}", "deletion.yaml:10:1: deadline: say either months or days"),
-        ("{days: 28}", "{}", "deletion.yaml:10:1: deadline: say either months or days"),
+        ("{days: 28}", "{days: 28, months: 1}", "deletion.yaml:10:1: deadline: expected either months or days"),
+        ("{days: 28}", "{}", "deletion.yaml:10:1: deadline: expected either months or days"),
         ("{days: 28}", "{days: 0}", "deletion.yaml:10:12: deadline.days: expected greater than 0"),
         ("[bad_teacher, retrain]", "[]", "deletion.yaml:4:1: methods: List should have at least 1 item"),
         ("retrain]", "retrian]", "deletion.yaml:4:24: methods.1: unknown method; did you mean 'retrain'?"),
         ("retrain]", "bad_teacher]", "deletion.yaml:4:24: methods.1: a method is listed twice"),
-        ("  bad_teacher:", "  unsir:", "deletion.yaml:6:3: settings.unsir: is none of 'methods'"),
+        ("  bad_teacher:", "  unsir:", "deletion.yaml:6:3: settings.unsir: is not one of 'methods'"),
         ("impair_steps: 75", "impair_step: 75",
          "deletion.yaml:6:17: settings.bad_teacher.impair_step: bad_teacher has no such setting; did you mean"),
         ("impair_steps: 75", "impair_steps: many", "settings.bad_teacher.impair_steps: expected a valid integer"),
@@ -90,11 +90,11 @@ def test_a_month_is_the_deadline_when_none_is_said(tmp_path: Path) -> None:
         ("standard", "audit", "deletion.yaml:9:1: attack: the audit tier needs 'shadows'"),
         ("device: cpu", "allow_code: true", "deletion.yaml:11:10: common.allow_code: unknown key"),
         ("batch_size: 64", "batch_size: 1", "common.batch_size: expected greater than or equal to 2"),
-        ("methods:", "ledger: ledger.key\nmethods:", "deletion.yaml:4:1: ledger: this ending is for the file beside"),
-        ("methods:", "requests: .\nmethods:", "deletion.yaml: 'models' lies in 'requests'"),
-        ("methods:", "models: requests/models\nmethods:", "deletion.yaml: 'models' lies in 'requests'"),
-        ("methods:", "models: runs\nmethods:", "deletion.yaml: 'runs' lies in 'models'"),
-        ("methods:", "models: a/../runs/x\nmethods:", "deletion.yaml: 'models' lies in 'runs'"),
+        ("methods:", "ledger: ledger.key\nmethods:", "deletion.yaml:4:1: ledger: this suffix is for a file next to"),
+        ("methods:", "requests: .\nmethods:", "deletion.yaml: 'models' is inside 'requests'"),
+        ("methods:", "models: requests/models\nmethods:", "deletion.yaml: 'models' is inside 'requests'"),
+        ("methods:", "models: runs\nmethods:", "deletion.yaml: 'runs' is inside 'models'"),
+        ("methods:", "models: a/../runs/x\nmethods:", "deletion.yaml: 'models' is inside 'runs'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -130,11 +130,11 @@ def test_the_manifest_comes_with_the_gates_of_both(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("gates:", "forget: {ids: [a]}\ngates:", "data.yaml: has a 'forget' section; leave it out"),
+        ("gates:", "forget: {ids: [a]}\ngates:", "data.yaml: has a 'forget' section; remove it"),
         ("data:\n  train: {table: {path: train.csv, label: y, id: record}}\n", "", "data.yaml: has no 'data' section"),
-        (", id: record", "", "data.yaml: data.train: its records have row numbers for ids"),
-        ("{table: {path: train.csv, label: y, id: record}}", "{npz: train.npz}", "row numbers for ids"),
-        ("{table: {path: train.csv, label: y, id: record}}", "{sklearn: digits}", "row numbers for ids"),
+        (", id: record", "", "data.yaml: data.train: its records have row numbers as ids"),
+        ("{table: {path: train.csv, label: y, id: record}}", "{npz: train.npz}", "row numbers as ids"),
+        ("{table: {path: train.csv, label: y, id: record}}", "{sklearn: digits}", "row numbers as ids"),
     ],
 )
 def test_a_manifest_that_is_none_for_a_batch_is_refused(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -167,7 +167,7 @@ def test_folders_are_made_and_a_file_in_the_way_is_told(tmp_path: Path) -> None:
     deletion.make_folders(found)
     assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"requests", "models", "runs", "state"}
     found = deletion.read(write(tmp_path, f"models: data.yaml\n{PLAIN}"))
-    with pytest.raises(UserError, match=r"data\.yaml: a file is in the way"):
+    with pytest.raises(UserError, match=r"data\.yaml: a file has this path"):
         deletion.make_folders(found)
 
 

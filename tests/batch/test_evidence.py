@@ -16,7 +16,7 @@ from in_toto_attestation.v1.statement import Statement
 from tests.reporting.test_page import bare_report, checkpoint
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.batch.evidence import evidence
-from unlearn_cli.batch.evidence.statement import Artifact, Facts, artifacts
+from unlearn_cli.batch.evidence.statement import Artifact, Facts, list_artifacts
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
@@ -62,11 +62,11 @@ def checked(statement: dict[str, Any], predicate: Any) -> Any:
 
 
 def provenance(*reports: Any) -> Any:
-    return checked(evidence.statements(FACTS, *reports)["provenance"], Provenance())
+    return checked(evidence.build_statements(FACTS, *reports)["provenance"], Provenance())
 
 
 def results(*reports: Any, facts: Facts = FACTS) -> Any:
-    return checked(evidence.statements(facts, *reports)["test-result"], ResultOfTests())
+    return checked(evidence.build_statements(facts, *reports)["test-result"], ResultOfTests())
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, original: Path) -> Path:
 def facts_of(run: Path, original: Path) -> tuple[Facts, Report, Report]:
     reports = [run / name / "report.json" for name in ("new", "attack")]
     digests = [Artifact(f"runs/R0001/{path.parent.name}/report.json", regular_files.sha256(path)) for path in reports]
-    before, after = artifacts(original.parent, "models/v0000"), artifacts(run / "new", "models/v0001")
+    before, after = list_artifacts(original.parent, "models/v0000"), list_artifacts(run / "new", "models/v0001")
     facts = dataclasses.replace(FACTS, before=before, after=after, unlearned=digests[0], attacked=digests[1])
     unlearned, attacked = (Report.model_validate_json(path.read_text(encoding="utf-8")) for path in reports)
     return facts, unlearned, attacked
@@ -92,7 +92,7 @@ def test_the_statements_of_a_real_run_name_its_files_by_their_digests_and_no_fol
     run: Path, original: Path, tmp_path: Path
 ) -> None:
     facts, report, attack = facts_of(run, original)
-    written = evidence.write(tmp_path, facts, report, attack)
+    written = evidence.write_evidence(tmp_path, facts, report, attack)
     assert written == {path.name: regular_files.sha256(path) for path in tmp_path.iterdir()}
     made, result = (json.loads((tmp_path / name).read_text()) for name in ("provenance.json", "test-result.json"))
     checked(made, Provenance())
@@ -108,7 +108,9 @@ def test_the_statements_of_a_real_run_name_its_files_by_their_digests_and_no_fol
 
 
 def test_the_same_facts_give_the_same_bytes(run: Path, original: Path, tmp_path: Path) -> None:
-    assert evidence.write(tmp_path, *facts_of(run, original)) == evidence.write(tmp_path, *facts_of(run, original))
+    assert evidence.write_evidence(tmp_path, *facts_of(run, original)) == evidence.write_evidence(
+        tmp_path, *facts_of(run, original)
+    )
 
 
 def test_provenance_says_what_was_asked_for_and_what_it_was_made_of() -> None:
@@ -180,7 +182,7 @@ def test_what_was_measured_stands_with_its_n_and_interval() -> None:
 def test_a_divided_checkpoint_is_named_by_all_its_files(tmp_path: Path) -> None:
     for name in ("model-00001-of-00002.safetensors", "model.safetensors.index.json", "report.json"):
         (tmp_path / name).write_bytes(name.encode())
-    found = artifacts(tmp_path, "models/v0002")
+    found = list_artifacts(tmp_path, "models/v0002")
     assert [one.name for one in found] == [
         "models/v0002/model-00001-of-00002.safetensors", "models/v0002/model.safetensors.index.json",
     ]  # fmt: skip
@@ -190,6 +192,6 @@ def test_a_divided_checkpoint_is_named_by_all_its_files(tmp_path: Path) -> None:
 def test_reports_of_two_checkpoints_are_no_evidence(tmp_path: Path) -> None:
     other = attacked("passed")
     other.subject = checkpoint("subject").model_copy(update={"tensor_digest": "ff" * 32})
-    with pytest.raises(IntegrityError, match="not of the same checkpoint"):
-        evidence.write(tmp_path, FACTS, unlearned(), other)
+    with pytest.raises(IntegrityError, match="are about different checkpoints"):
+        evidence.write_evidence(tmp_path, FACTS, unlearned(), other)
     assert list(tmp_path.iterdir()) == []

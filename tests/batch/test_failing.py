@@ -68,7 +68,7 @@ def test_methods_are_tried_in_turn_and_judged_by_records_that_chose_none(project
     run = project / "runs" / "R0001"
     chosen, judged = report_of(project / "models" / "v0001"), report_of(run / "judged-3")
     attacked = report_of(run / "attack-3")
-    assert attacked["judgement"]["attempts"] == 2  # unsir was tried on nothing: it forgets whole classes alone
+    assert attacked["judgement"]["attempts"] == 2  # unsir was tried on nothing: it forgets only whole classes
     assert (attacked["judgement"]["holdout_half"], attacked["manifest"]["splits"]["test"]["n"]) == (
         "verdict", judged["manifest"]["splits"]["test"]["n"],
     )  # fmt: skip
@@ -131,7 +131,7 @@ def test_bisect_sets_a_request_that_a_command_refuses_aside(never_unseen: Path) 
 def test_a_class_without_unseen_records_is_forgotten_and_not_compared_with_any(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "failed_attack", lambda *arguments: [])
+    monkeypatch.setattr(attempts, "list_attack_failures", lambda *arguments: [])
     change(project, "attack: {tier: null}", "attack: {tier: quick, inconclusive: pass}")
     header, *rows = (project / "test.csv").read_text(encoding="utf-8").splitlines()
     others = [row for row in rows if row.split(",")[2] != "2"]
@@ -230,9 +230,9 @@ def test_bisect_sets_the_culprit_aside_and_carries_out_the_others(spoiled: Path)
     assert [one["request"] for one in said["set_aside"]] == ["DSR-3"]
     assert sorted(said["done"]) == ["DSR-0", "DSR-1", "DSR-2", "DSR-4"]
     assert (said["pending"], said["runs"][0]["run"]) == (0, "R0002")  # all of them had failed in R0001
-    assert "a run over it alone failed" in (spoiled / "requests" / "set_aside" / "DSR-3.yaml.reason.txt").read_text(
-        encoding="utf-8"
-    )
+    assert "a run with only this request failed" in (
+        spoiled / "requests" / "set_aside" / "DSR-3.yaml.reason.txt"
+    ).read_text(encoding="utf-8")
     assert batch(spoiled, "verify").exit_code == 0
 
 

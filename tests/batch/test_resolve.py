@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.data.test_webdataset import tar
 from unlearn_cli.batch.resolve import source_connection
-from unlearn_cli.batch.resolve.matching import hmac_parameters, hmac_sql
+from unlearn_cli.batch.resolve.matching import format_hmac, hmac_parameters
 from unlearn_cli.batch.resolve.resolution import Resolution, ResolvedRequest, resolve
 from unlearn_cli.batch.resolve.source_connection import connect_to_source
 from unlearn_cli.batch.settings.deletion import check_batch_manifest
@@ -383,7 +383,7 @@ def test_keyed_hashes_in_the_database_are_those_of_hmac(length: int) -> None:
     texts = [*AWKWARD, "", "x" * 1000, *("".join(map(chr, random.integers(1, 0xD7FF, 20))) for _ in range(200))]
     connection = duckdb.connect()
     connection.execute("CREATE TABLE t AS SELECT unnest(?) AS x0", [texts])
-    found = connection.execute(f"SELECT x0, {hmac_sql('x0')} FROM t", hmac_parameters(key)).fetchall()
+    found = connection.execute(f"SELECT x0, {format_hmac('x0')} FROM t", hmac_parameters(key)).fetchall()
     assert len(found) == len(texts)
     for text, digest in found:
         assert digest == hmac.digest(key, text.encode(), "sha256")
@@ -401,7 +401,7 @@ def test_keyed_hashes_in_the_database_are_those_of_hmac(length: int) -> None:
     ],
 )  # fmt: skip
 def test_row_numbers_are_no_ids(train: dict[str, Any]) -> None:
-    with pytest.raises(UserError, match=r"data\.yaml: data\.train: its records have row numbers for ids, which move"):
+    with pytest.raises(UserError, match=r"data\.yaml: data\.train: its records have row numbers as ids, which change"):
         check_batch_manifest(described(train), PATH)
 
 
@@ -493,7 +493,7 @@ def test_requests_for_what_is_forgotten_or_purged_leave_nothing_to_do(tmp_path: 
 def test_what_is_no_list_of_keyed_hashes_is_refused(text: str, tmp_path: Path) -> None:
     manifest = described(write_csv(tmp_path, Records(["a", "b"], ["ant", "bee"], ["p", "q"], [1, 2])))
     (tmp_path / "digests.csv").write_text(text)
-    with pytest.raises(UserError, match="is no list of keyed hashes"):
+    with pytest.raises(UserError, match="is not a list of keyed hashes"):
         resolve(manifest, PATH, [Asked(ids=["a"])], tmp_path, digests=tmp_path / "digests.csv", key=KEY)
 
 

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
-from unlearn_cli.batch import attempts, work
+from unlearn_cli.batch import attempts
 from unlearn_cli.batch.ledger import clock
+from unlearn_cli.batch.open_batch import open_batch
 from unlearn_cli.batch.pipeline import carry_out_pending
+from unlearn_cli.batch.setup import read_setup
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.regular_files import sha256
@@ -72,14 +74,14 @@ def test_the_same_requests_give_the_same_checkpoint_wherever_the_batch_lies(proj
 
 
 def test_a_request_that_comes_during_a_run_waits_for_the_next(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    unlearned = attempts._unlearned
+    unlearned = attempts._unlearn
 
     def while_it_runs(*arguments: Any) -> Any:
         ask(project, "DSR-2", ids=["rec-2"])
         return unlearned(*arguments)
 
     ask(project, "DSR-1", ids=["rec-1"])
-    monkeypatch.setattr(attempts, "_unlearned", while_it_runs)
+    monkeypatch.setattr(attempts, "_unlearn", while_it_runs)
     assert document(project)["done"] == ["DSR-1"]
     monkeypatch.undo()
     assert (project / "requests" / "DSR-2.yaml").exists()
@@ -189,8 +191,8 @@ def test_a_clock_that_was_set_back_is_refused(project: Path) -> None:
     document(project)
     ask(project, "DSR-1", ids=["rec-1"])
     early = clock.now() - timedelta(days=2)
-    setup = work.read_setup(project / "deletion.yaml")
-    with work.open_batch(setup, now=lambda: early) as opened, pytest.raises(UserError, match="clock"):
+    setup = read_setup(project / "deletion.yaml")
+    with open_batch(setup, now=lambda: early) as opened, pytest.raises(UserError, match="clock"):
         carry_out_pending(opened)
     assert document(project)["done"] == ["DSR-1"]
 
@@ -198,7 +200,7 @@ def test_a_clock_that_was_set_back_is_refused(project: Path) -> None:
 def test_a_changed_configuration_begins_an_unfinished_run_anew(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(project, "DSR-1", ids=["rec-1"])
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="a bug"):
-        patch.setattr(attempts, "_unlearned", broken)
+        patch.setattr(attempts, "_unlearn", broken)
         batch(project)
     change(project, "epochs: 1", "epochs: 2")
     said = document(project)
@@ -240,6 +242,6 @@ def test_runs_of_another_ledger_are_not_written_over(started: bool, project: Pat
     ask(project, "DSR-1", ids=["rec-1"])
     result = batch(project)
     assert result.exit_code == 6, result.output
-    assert "R0001: holds a run that the ledger knows nothing of" in result.output
+    assert "R0001: holds a run that is not in the ledger" in result.output
     assert report.exists()
     assert (project / "models").exists() == started

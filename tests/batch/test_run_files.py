@@ -84,23 +84,23 @@ TAMPERING: list[tuple[str, Tamper, str]] = [
     ("attempted", removed(f"{RUN}/attempt-1/report.html"), "report.html: is gone"),
     ("attempted", linked(f"{RUN}/attempt-1/model.safetensors"), "model.safetensors: was changed"),
     ("attempted", linked(f"{RUN}/manifest.yaml"), "manifest.yaml: was changed"),
-    ("attempted", added(f"{RUN}/attempt-1/model.safetensors.index.json"), "index.json: R0002 has not written"),
-    ("attempted", added(f"{RUN}/selection/more.csv"), "more.csv: R0002 has not written"),
-    ("attempted", added(f"{RUN}/notes.txt"), "notes.txt: R0002 has not written"),
-    ("attempted", linked(f"{RUN}/attempt-1"), "attempt-1: R0002 has not written"),
-    ("attempted", linked(f"{RUN}/selection"), "selection: R0002 has not written"),
-    ("attempted", added_link(f"{RUN}/attack-1"), "attack-1: R0002 has not written"),
-    ("attempted", added(f"{RUN}/attempt-9"), "attempt-9: R0002 has not written"),
+    ("attempted", added(f"{RUN}/attempt-1/model.safetensors.index.json"), "index.json: R0002 did not write"),
+    ("attempted", added(f"{RUN}/selection/more.csv"), "more.csv: R0002 did not write"),
+    ("attempted", added(f"{RUN}/notes.txt"), "notes.txt: R0002 did not write"),
+    ("attempted", linked(f"{RUN}/attempt-1"), "attempt-1: R0002 did not write"),
+    ("attempted", linked(f"{RUN}/selection"), "selection: R0002 did not write"),
+    ("attempted", added_link(f"{RUN}/attack-1"), "attack-1: R0002 did not write"),
+    ("attempted", added(f"{RUN}/attempt-9"), "attempt-9: R0002 did not write"),
     ("promoting", edited(f"{RUN}/evidence/provenance.json", "R0002", "R0001"), "provenance.json: was changed"),
-    ("promoting", added(f"{RUN}/evidence/more.json"), "more.json: R0002 has not written"),
+    ("promoting", added(f"{RUN}/evidence/more.json"), "more.json: R0002 did not write"),
     ("promoting", edited(f"{RUN}/selection/forget.csv", '"rec-11"', ""), "forget.csv: was changed"),
-    ("promoting", added(f"{RUN}/attempt-1/more.json"), "more.json: R0002 has not written"),
+    ("promoting", added(f"{RUN}/attempt-1/more.json"), "more.json: R0002 did not write"),
     ("moved", edited("models/v0002/report.json", "passed", "PASSED"), "v0002/report.json: was changed"),
-    ("moved", added("models/v0002/more.json"), "more.json: R0002 has not written"),
+    ("moved", added("models/v0002/more.json"), "more.json: R0002 did not write"),
     ("moved", edited("models/v0001/report.json", "passed", "PASSED"), "v0001/report.json: "),
     ("moved", edited("models/v0001/report.html", "html", "HTML"), "v0001/report.html: is not the file that"),
     ("moved", removed("models/v0001/report.html"), "v0001/report.html: is gone"),
-    ("moved", added("models/v0001/.DS_Store"), ".DS_Store: is not a file that the ledger knows; move it away"),
+    ("moved", added("models/v0001/.DS_Store"), ".DS_Store: is not a file that the ledger recorded; move it away"),
 ]  # fmt: skip
 
 
@@ -197,6 +197,6 @@ def test_a_run_whose_reference_was_changed_begins_anew(project: Path) -> None:
     change(project, "references: []", "references: [reference]")
     result = batch(project)
     failed = [event.body["reason"] for event in ledger_of(project) if event.kind == "run_failed"]
-    assert failed[0] == "a checkpoint that attacks compare with was changed since it began; it begins anew", (
+    assert failed[0] == "a checkpoint that attacks compare with was changed since it started; a new run starts", (
         result.output
     )

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import write_manifest
-from unlearn_cli.batch.run_manifest import applicable, run_manifest
+from unlearn_cli.batch.run_manifest import format_run_manifest, split_gates
 from unlearn_cli.schema import manifest
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.sources import Table
@@ -29,7 +29,7 @@ def made(folder: Path, test: str, runs: Path) -> Manifest:
     quoted = '"' + NAME.replace('"', '\\"').replace("\x7f", "\\x7f").replace("\x85", "\\x85") + '"'
     text = MANIFEST.replace("NAME", quoted).replace("TEST", test)
     original = manifest.read(write_manifest(folder, text))
-    text, _ = run_manifest(original, runs, selection="selection", classes=[NAME], forgotten=True)
+    text, _ = format_run_manifest(original, runs, selection="selection", classes=[NAME], forgotten=True)
     return manifest.read(write_manifest(runs, text))
 
 
@@ -77,7 +77,7 @@ def test_gates_apply_where_their_records_are(classes: bool, forgotten: bool, kep
         "test_forget.accuracy <= 0.1", "forgotten.accuracy <= 0.1", "test_retain.accuracy >= 0.5",
         "retain.accuracy >= 0.5",
     ]  # fmt: skip
-    found, left_out = applicable(gates, classes, forgotten)
+    found, left_out = split_gates(gates, classes, forgotten)
     assert found == kept
     assert len(found) + len(left_out) == len(gates)
 
@@ -87,7 +87,7 @@ def test_values_of_conditions_are_quoted_as_they_were(tmp_path: Path) -> None:
     listed = '[007, \'007\', 1e3, 0x1f, 7, 2.50, true, True, "a\\"b"]'
     text = MANIFEST.replace("NAME", "a").replace("TEST", "t.csv").replace("value: [1, 2]", f"value: {listed}")
     original = manifest.read(write_manifest(tmp_path, text))
-    text, _ = run_manifest(original, tmp_path / "runs", selection="selection", classes=[], forgotten=False)
+    text, _ = format_run_manifest(original, tmp_path / "runs", selection="selection", classes=[], forgotten=False)
     found = manifest.read(write_manifest(tmp_path / "runs", text))
     first, second = (one.data.train.rows.where[0].value for one in (original, found))  # type: ignore[union-attr]
     assert isinstance(first, list) and isinstance(second, list)

@@ -55,14 +55,14 @@ def public(tmp_path: Path, private: ed25519.Ed25519PrivateKey) -> Path:
 
 
 def test_the_encoding_is_that_of_the_test_vector_of_dsse() -> None:
-    found = signing.pae("http://example.com/HelloWorld", b"hello world")
+    found = signing.encode_pae("http://example.com/HelloWorld", b"hello world")
     assert found == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
 
 
 def test_another_implementation_accepts_our_signature(key: Path, private: ed25519.Ed25519PrivateKey) -> None:
     made = signing.sign(STATEMENT, key)
     theirs = Envelope.from_dict(json.loads(json.dumps(made)))
-    assert theirs.pae() == signing.pae(signing.PAYLOAD_TYPE, theirs.payload)
+    assert theirs.pae() == signing.encode_pae(signing.PAYLOAD_TYPE, theirs.payload)
     assert json.loads(theirs.payload) == STATEMENT
     known = SSlibKey.from_crypto(private.public_key(), keyid=made["signatures"][0]["keyid"])
     assert theirs.verify([known], 1)
@@ -109,11 +109,11 @@ def changed_signature(made: dict[str, Any]) -> None:
         (changed_payload, "no signature in it is of a key in signing.pub"),
         (changed_signature, "no signature in it is of a key in signing.pub"),
         (lambda made: made.update(signatures=[]), "no signature in it"),
-        (lambda made: made.update(payloadType="application/json"), "holds 'application/json'"),
-        (lambda made: made.update(payload="%%%"), "is no DSSE envelope"),
-        (lambda made: made.update(payload=3), "is no DSSE envelope"),
-        (lambda made: made.update(signatures=["x"]), "is no DSSE envelope"),
-        (lambda made: made.pop("payload"), "is no DSSE envelope"),
+        (lambda made: made.update(payloadType="application/json"), "has the payload type 'application/json'"),
+        (lambda made: made.update(payload="%%%"), "is not a complete DSSE envelope"),
+        (lambda made: made.update(payload=3), "is not a complete DSSE envelope"),
+        (lambda made: made.update(signatures=["x"]), "is not a complete DSSE envelope"),
+        (lambda made: made.pop("payload"), "is not a complete DSSE envelope"),
     ],
 )
 def test_what_was_tampered_with_is_found_out(
@@ -127,7 +127,7 @@ def test_what_was_tampered_with_is_found_out(
 
 @pytest.mark.parametrize("envelope", [None, [], "x", 3])
 def test_what_is_no_envelope_is_told_as_that(public: Path, envelope: Any) -> None:
-    with pytest.raises(IntegrityError, match="is no DSSE envelope"):
+    with pytest.raises(IntegrityError, match="is not a complete DSSE envelope"):
         signing.verify(envelope, public)
 
 
@@ -154,9 +154,9 @@ def test_keys_that_cannot_sign_are_told_before_any_work(tmp_path: Path, private:
     locked = write_key(tmp_path / "locked.pem", private, serialization.BestAvailableEncryption(b"secret"))
     curve = write_key(tmp_path / "curve.pem", ec.generate_private_key(ec.SECP256R1()))
     told = {
-        junk: "begins with no private key in PEM", folder: "is a folder", missing: "cannot be read",
-        locked: "has a passphrase", curve: "is no Ed25519 key",
-        write_public(tmp_path / "p.pub", private): "begins with no private key",
+        junk: "does not start with a private key in PEM", folder: "is a folder", missing: "cannot be read",
+        locked: "has a passphrase", curve: "is not an Ed25519 key",
+        write_public(tmp_path / "p.pub", private): "does not start with a private key",
     }  # fmt: skip
     for path, what in told.items():
         with pytest.raises(UserError, match=what):
@@ -166,9 +166,9 @@ def test_keys_that_cannot_sign_are_told_before_any_work(tmp_path: Path, private:
 def test_keys_that_cannot_verify_are_told(key: Path, tmp_path: Path) -> None:
     made, junk = signing.sign(STATEMENT, key), tmp_path / "junk.pub"
     junk.write_text("no key")
-    with pytest.raises(UserError, match="is no key in PEM"):
+    with pytest.raises(UserError, match="is not a key in PEM"):
         signing.verify(made, junk)
-    with pytest.raises(UserError, match="is no Ed25519 key"):
+    with pytest.raises(UserError, match="is not an Ed25519 key"):
         signing.verify(made, write_public(tmp_path / "curve.pub", ec.generate_private_key(ec.SECP256R1())))
 
 
@@ -180,7 +180,7 @@ def test_a_missing_library_is_told_with_the_extra_that_brings_it(key: Path, monk
 
 def test_without_a_key_the_library_is_not_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    assert set(evidence.write(tmp_path, FACTS, unlearned(), None)) == {"provenance.json", "test-result.json"}
+    assert set(evidence.write_evidence(tmp_path, FACTS, unlearned(), None)) == {"provenance.json", "test-result.json"}
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
@@ -195,28 +195,28 @@ def test_the_guides_lines_make_keys_that_sign_and_verify(tmp_path: Path) -> None
 
 
 def signed(folder: Path, key: Path) -> Path:
-    evidence.write(folder, FACTS, unlearned(), None, key)
+    evidence.write_evidence(folder, FACTS, unlearned(), None, key)
     return folder
 
 
 def test_every_statement_of_a_run_is_signed_and_checked(tmp_path: Path, key: Path, public: Path) -> None:
     folder = signed(tmp_path / "evidence", key)
-    assert evidence.verify(folder, public) == ["provenance.dsse.json", "test-result.dsse.json"]
+    assert evidence.verify_signatures(folder, public) == ["provenance.dsse.json", "test-result.dsse.json"]
 
 
 def test_a_statement_that_was_changed_beside_its_envelope_is_named(tmp_path: Path, key: Path, public: Path) -> None:
     folder = signed(tmp_path / "evidence", key)
     statement = folder / "test-result.json"
     statement.write_text(statement.read_text().replace("WARNED", "PASSED"))
-    with pytest.raises(IntegrityError, match=r"^test-result\.json: says something else than what was signed"):
-        evidence.verify(folder, public)
+    with pytest.raises(IntegrityError, match=r"^test-result\.json: differs from the statement that was signed"):
+        evidence.verify_signatures(folder, public)
 
 
 def test_half_an_envelope_is_named(tmp_path: Path, key: Path, public: Path) -> None:
     folder = signed(tmp_path / "evidence", key)
     (folder / "provenance.dsse.json").write_text('{"payload": ')
-    with pytest.raises(IntegrityError, match=r"^provenance\.dsse\.json: is no JSON"):
-        evidence.verify(folder, public)
+    with pytest.raises(IntegrityError, match=r"^provenance\.dsse\.json: is not valid JSON"):
+        evidence.verify_signatures(folder, public)
 
 
 @pytest.mark.parametrize("name", ["provenance.json", "provenance.dsse.json"])
@@ -224,4 +224,4 @@ def test_a_statement_or_an_envelope_that_is_gone_is_named(tmp_path: Path, key: P
     folder = signed(tmp_path / "evidence", key)
     (folder / name).unlink()
     with pytest.raises(IntegrityError, match=f"^{name}: is missing"):
-        evidence.verify(folder, public)
+        evidence.verify_signatures(folder, public)

@@ -14,7 +14,7 @@ from unlearn_cli.errors import IntegrityError
 
 
 def overview(where: DeletionSettings, days: float = 0) -> dict[str, Any]:
-    return status.overview(where, now=lambda: MORNING + timedelta(days=days))
+    return status.build_overview(where, now=lambda: MORNING + timedelta(days=days))
 
 
 def test_before_the_first_run_what_lies_in_the_inbox_counts_and_nothing_is_written(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_what_is_due_within_a_time_is_named_whether_a_run_has_read_it_or_not(
     with opened(where) as (ledger, key):
         receive(where, ledger, key)
     drop(where, "b.yaml", request("B"))
-    assert status.near(overview(where, days), timedelta(days=7)) == near
+    assert status.list_due(overview(where, days), timedelta(days=7)) == near
 
 
 def test_a_request_that_was_set_aside_and_put_back_waits_again(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_the_table_lists_what_waits_and_is_cut_when_it_is_long(tmp_path: Path) -
         drop(where, f"{number}.yaml", request(f"R-{number:02}"))
     with opened(where, now=clock(step=0)) as (ledger, key):
         receive(where, ledger, key)
-    told = status.text(overview(where, days=40)).splitlines()
+    told = status.format_text(overview(where, days=40)).splitlines()
     assert "pending" in told[2]
     assert told[2].endswith("22")
     assert sum(line.startswith("R-") for line in told) == 20

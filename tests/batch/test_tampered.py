@@ -7,11 +7,11 @@ import pytest
 
 from tests.batch.scene import rewrite
 from tests.batch.test_verify import three_versions, verify
+from unlearn_cli.batch.cleanup import remove_paths
 from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.ledger_check import check_ledger
+from unlearn_cli.batch.open_batch import read_ledger
 from unlearn_cli.batch.settings.deletion import DeletionSettings
-from unlearn_cli.batch.tidying import _remove
-from unlearn_cli.batch.work import read_ledger
 from unlearn_cli.errors import IntegrityError
 
 
@@ -55,7 +55,7 @@ def test_a_file_of_a_version_that_became_a_link_to_the_same_bytes_is_found(tmp_p
     path = where.path("models") / "v0003" / name
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
-    assert verify(where) == [f"models/v0003/{name}: is a link; bring the file itself back"]
+    assert verify(where) == [f"models/v0003/{name}: is a link; restore the file itself"]
 
 
 def test_a_link_among_what_a_killed_run_left_is_removed_and_not_followed(tmp_path: Path) -> None:
@@ -64,6 +64,6 @@ def test_a_link_among_what_a_killed_run_left_is_removed_and_not_followed(tmp_pat
     (tmp_path / "run").mkdir()
     link = tmp_path / "run" / "attempt-1.partial"
     link.symlink_to(tmp_path / "own")
-    _remove(tmp_path / "run", [link])
+    remove_paths(tmp_path / "run", [link])
     assert not link.is_symlink()
     assert (tmp_path / "own" / "file").exists()

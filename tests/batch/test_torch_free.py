@@ -14,9 +14,9 @@ from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.subcommands import history, status, verify
 
 where = test_verify.three_versions(Path(sys.argv[1]))
-assert status.text(status.overview(where))
+assert status.format_text(status.build_overview(where))
 with scene.opened(where) as (ledger, _):
-    assert history.text(history.history(ledger.events(), "A"))
+    assert history.format_text(history.build_history(ledger.events(), "A"))
 assert verify.verify(where).findings == []
 assert deletion.json_schema()
 print([name for name in ("torch", "torchvision", "duckdb", "matplotlib") if name in sys.modules])

@@ -34,7 +34,7 @@ from unlearn_cli.batch.ledger.ledger_state import fold
 from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.batch.subcommands import verify as module
-from unlearn_cli.batch.subcommands.status import overview
+from unlearn_cli.batch.subcommands.status import build_overview
 from unlearn_cli.errors import IntegrityError, UserError
 from unlearn_cli.storage.regular_files import sha256
 
@@ -82,11 +82,11 @@ def test_an_empty_ledger_beside_versions_is_found(tmp_path: Path) -> None:
 CHANGES: dict[str, tuple[Callable[[DeletionSettings], object], str]] = {
     "checkpoint replaced": (
         lambda where: write_checkpoint(where.path("models") / "v0003" / "model.safetensors", 9, "tensors of v0001"),
-        "v0003: the checkpoint is not the one that the ledger knows",
+        "v0003: the checkpoint is not the recorded one",
     ),
     "old checkpoint replaced": (
         lambda where: write_checkpoint(where.path("models") / "v0000" / "model.safetensors", 9, ""),
-        "v0000: the checkpoint is not the one that the ledger knows",
+        "v0000: the checkpoint is not the recorded one",
     ),
     "checkpoint truncated": (
         lambda where: (where.path("models") / "v0001" / "model.safetensors").write_bytes(b"xx"),
@@ -98,7 +98,7 @@ CHANGES: dict[str, tuple[Callable[[DeletionSettings], object], str]] = {
     ),
     "report changed": (
         lambda where: (where.path("models") / "v0001" / "report.json").write_text("{}"),
-        "models/v0001/report.json: is not the file that the ledger knows",
+        "models/v0001/report.json: is not the file that the ledger recorded",
     ),
     "attack report gone": (
         lambda where: (where.path("runs") / "R0004" / "attack-1" / "report.json").unlink(),
@@ -106,16 +106,19 @@ CHANGES: dict[str, tuple[Callable[[DeletionSettings], object], str]] = {
     ),
     "report of the other half changed": (
         lambda where: (where.path("runs") / "R0003" / "judged-1" / "report.json").write_text("{}"),
-        "runs/R0003/judged-1/report.json: is not the file that the ledger knows",
+        "runs/R0003/judged-1/report.json: is not the file that the ledger recorded",
     ),
     "evidence changed": (
         lambda where: (where.path("runs") / "R0002" / "evidence" / "provenance.json").write_text("{}"),
-        "runs/R0002/evidence/provenance.json: is not the file that the ledger knows",
+        "runs/R0002/evidence/provenance.json: is not the file that the ledger recorded",
     ),
-    "pointer moved": (lambda where: point(where, "v0000"), "current: points to v0000; the ledger says v0003"),
+    "pointer moved": (
+        lambda where: point(where, "v0000"),
+        "current: points to v0000, but v0003 is the ledger's current version",
+    ),
     "pointer gone": (
         lambda where: (where.path("models") / "current").unlink(),
-        "current: points to no version; the ledger says v0003",
+        "current: points to no version, but v0003 is the ledger's current version",
     ),
     "forgotten record taken out": (
         lambda where: rewrite(where, "DELETE FROM forgotten WHERE digest = 'd'"),
@@ -163,7 +166,7 @@ def test_a_key_that_is_not_the_ledgers_stops_everything(
 ) -> None:
     where = three_versions(tmp_path)
     change(where)
-    for look in (verify, overview):
+    for look in (verify, build_overview):
         with pytest.raises(IntegrityError, match=message):
             look(where)
 
@@ -181,9 +184,9 @@ def test_rows_cut_off_at_the_end_are_found_by_the_pointer_and_the_forgotten(tmp_
     rewrite(where, "DELETE FROM event WHERE seq > (SELECT max(seq) FROM event WHERE kind = 'rolled_back')")
     assert verify(where) == [
         "R0004: has a list of forgotten records, but there is no such run",
-        "current: points to v0003; the ledger says v0001",
-        "models/v0003: the ledger does not know this version",
-        "runs/R0004: the ledger does not know this run",
+        "current: points to v0003, but v0001 is the ledger's current version",
+        "models/v0003: the ledger has no such version",
+        "runs/R0004: the ledger has no such run",
     ]
 
 
@@ -208,7 +211,7 @@ def test_a_checkpoint_of_another_parent_is_found_even_when_the_ledger_knows_its_
         before = {**state.versions["v0000"], "tensor_digest": "of somebody else", "version": "v0000"}
         ledger.append("run_started", run="R0001", **started(["A"], before))
         ledger.append("run_failed", run="R0001", reason="x", counted=True)
-    assert verify(where) == ["R0001: did not begin with the checkpoint that was current, v0000"]
+    assert verify(where) == ["R0001: did not start with the checkpoint that was current, v0000"]
 
 
 def test_a_version_that_names_another_parent_in_its_own_metadata_is_found(tmp_path: Path) -> None:
@@ -225,7 +228,7 @@ def test_a_version_that_names_another_parent_in_its_own_metadata_is_found(tmp_pa
         ledger.append("promoted", run=run, version="v0001", forgotten=0, forgotten_digest=digest)
         point(where, "v0001")
     assert verify(where) == [
-        "v0001: the checkpoint says that it was made of another one than the ledger says",
+        "v0001: the checkpoint's metadata names another parent than the ledger",
         "R0001: was promoted without provenance.json",
         "R0001: was promoted without test-result.json",
     ]
@@ -250,7 +253,7 @@ def test_a_rollback_that_was_killed_before_the_pointer_followed_is_no_finding(tm
         point(where, target)
         assert verify(where) == []
     point(where, "v0002")
-    assert verify(where) == ["current: points to v0002; the ledger says v0001"]
+    assert verify(where) == ["current: points to v0002, but v0001 is the ledger's current version"]
 
 
 def test_an_attempt_with_a_method_that_does_not_suit_has_no_reports(tmp_path: Path) -> None:
@@ -316,7 +319,7 @@ def test_statements_that_say_something_else_than_the_ledger_are_found(
     where = three_versions(tmp_path)
     rewritten(where, "R0004", name, old, new)
     found = verify(where)
-    assert any(f"R0004: evidence/{name} says something else than the ledger of: {what}" in line for line in found)
+    assert any(f"R0004: evidence/{name} differs from the ledger in: {what}" in line for line in found)
 
 
 def test_a_head_of_yesterday_must_still_be_an_event(tmp_path: Path) -> None:
@@ -332,7 +335,9 @@ def test_a_head_of_yesterday_must_still_be_an_event(tmp_path: Path) -> None:
     for path, data in saved.items():
         path.write_bytes(data)
     assert verify(where, head) == []
-    assert verify(where, new) == [f"no event has the hash {new}: an older ledger was put back, or another one"]
+    assert verify(where, new) == [
+        f"no event has the hash {new}: the ledger was replaced by an older one or another one"
+    ]
     for odd in ("", "abc", head[:11], head.upper(), f"{head}0", "%"):
         with pytest.raises(UserError, match="--expect-head: expected a ledger's hash"):
             verify(where, odd)
@@ -343,9 +348,9 @@ def test_versions_and_runs_that_the_ledger_does_not_know_are_found(tmp_path: Pat
     (where.path("models") / "v0004").mkdir()
     run = where.path("runs") / "R0005"
     (run / "selection").mkdir(parents=True)
-    assert verify(where) == ["models/v0004: the ledger does not know this version"]
+    assert verify(where) == ["models/v0004: the ledger has no such version"]
     (run / "attempt-1").mkdir()
-    assert verify(where)[1:] == ["runs/R0005: the ledger does not know this run"]
+    assert verify(where)[1:] == ["runs/R0005: the ledger has no such run"]
 
 
 def test_what_cannot_be_shown_is_said(tmp_path: Path) -> None:

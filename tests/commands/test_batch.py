@@ -19,8 +19,9 @@ from tests.batch.killing import apart, final_state, killed_at_step
 from tests.batch.tiny import ask, batch, change, document, ledger_of, train
 from tests.shared import make_once
 from tests.tiny import ROOT, invoke
-from unlearn_cli.batch import lock, promote
+from unlearn_cli.batch import versions
 from unlearn_cli.batch.ledger import clock, fault
+from unlearn_cli.batch.lock import hold_lock
 from unlearn_cli.errors import ResourceError
 from unlearn_cli.runtime.progress import Steps
 from unlearn_cli.storage import atomic_files
@@ -165,7 +166,7 @@ def unreachable(folder: Path, url: str) -> None:
 
 
 def test_a_second_batch_at_the_same_time_is_told_who_holds_the_lock(project: Path) -> None:
-    with lock.held(project / "ledger.lock"):
+    with hold_lock(project / "ledger.lock"):
         child = apart(lambda: batch(project).exit_code)
         assert child == 75
         assert f"process {os.getpid()}" in batch(project).stderr
@@ -184,7 +185,7 @@ def test_a_disk_too_full_for_the_lock_is_told(project: Path, monkeypatch: pytest
 
 def test_the_lock_of_a_dead_process_is_free(project: Path) -> None:
     def die() -> int:
-        with lock.held(project / "ledger.lock"):
+        with hold_lock(project / "ledger.lock"):
             os._exit(9)
 
     assert apart(die) == 9
@@ -223,7 +224,7 @@ def stopping_at(step: int) -> Any:
 def test_a_signal_between_two_stages_is_exit_code_75_as_well(project: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(promote, "pointed", lambda models: signal.raise_signal(signal.SIGINT))
+        patch.setattr(versions, "read_pointer", lambda models: signal.raise_signal(signal.SIGINT))
         result = batch(project)
     assert result.exit_code == 75
     document(project)
@@ -236,7 +237,7 @@ def test_a_full_disk_is_exit_code_7_and_the_same_command_goes_on(project: Path, 
     document(other)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(atomic_files, "fsync", failing(atomic_files.fsync, number, errno.ENOSPC))
-        patch.setattr(promote.atomic_files, "fsync", atomic_files.fsync)
+        patch.setattr(versions.atomic_files, "fsync", atomic_files.fsync)
         result = batch(project)
     assert result.exit_code == 7
     assert "the disk is full" in result.stderr
@@ -310,7 +311,7 @@ def test_versions_without_a_ledger_are_exit_code_6(project: Path) -> None:
     (project / "ledger.sqlite").unlink()
     result = batch(project)
     assert result.exit_code == 6
-    assert "bring the ledger back from a backup" in result.stderr
+    assert "restore the ledger from a backup" in result.stderr
 
 
 def test_the_log_may_be_json_lines_with_run_and_requests(project: Path) -> None:

@@ -10,7 +10,7 @@ from tests.batch.scene import chain_anew, rewrite, unmigrated
 from tests.batch.tiny import ask, batch, change, document, ledger_of, train
 from tests.commands.test_batch import stopping_at
 from tests.shared import make_once
-from unlearn_cli.batch import attempts, finishing
+from unlearn_cli.batch import attempts, run_end
 from unlearn_cli.batch.ledger import keyed
 from unlearn_cli.batch.ledger.chain import Row, derive_chain_key
 from unlearn_cli.batch.ledger.store import open_ledger
@@ -157,7 +157,7 @@ def test_a_version_that_the_ledger_does_not_know_stops_the_batch(project: Path) 
     for options in (["run"], ["run", "--dry-run"], ["bisect"], ["vacuum"], ["verify"]):
         result = batch(project, *options)
         assert result.exit_code == 6, result.output
-        assert "the ledger does not know this version" in result.output
+        assert "the ledger has no such version" in result.output
 
 
 def test_an_older_ledger_is_found_by_a_head_that_was_printed(project: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_verdict_that_is_not_a_pass_is_said_with_the_policy_that_let_it_throug
         return report.model_copy(update={"verdict": "nothing_to_forget"}) if "attack" in folder.name else report
 
     monkeypatch.setattr(attempts, "read_report", undecided)
-    monkeypatch.setattr(finishing, "read_report", undecided)
+    monkeypatch.setattr(run_end, "read_report", undecided)
     change(project, "tier: null", f"tier: quick, inconclusive: {policy}")
     result = batch(project, "run", "--json")
     assert result.exit_code == code, result.output
@@ -197,7 +197,7 @@ def test_a_verdict_that_is_not_a_pass_is_said_with_the_policy_that_let_it_throug
     assert (made["verdict"], made["policy"]) == ("nothing_to_forget", told)
     if policy == "fail":
         return
-    words = f"the attack's verdict is nothing_to_forget, let through by {told}"
+    words = f"the attack's verdict is nothing_to_forget, accepted by {told}"
     assert f"attempt 1 with finetune: passed; {words}" in batch(project, "history", "DSR-2").stdout
     statement = json.loads((project / "runs" / "R0002" / "evidence" / "test-result.json").read_text(encoding="utf-8"))
     (attacked,) = [one for one in statement["predicate"]["configuration"] if "attack-1" in one["name"]]
@@ -209,12 +209,12 @@ def test_a_verdict_that_is_not_a_pass_is_said_with_the_policy_that_let_it_throug
 @pytest.mark.parametrize(
     ("name", "finding"),
     [
-        ("runs/R0001/manifest.yaml", "is not the file that the ledger knows"),
-        ("runs/R0001/notes.txt", "is not a file that the ledger knows"),
-        ("runs/R0001/evidence/more.json", "is not a file that the ledger knows"),
-        ("models/v0001/report.html", "is not the file that the ledger knows"),
-        ("models/v0001/report.json", "is not the file that the ledger knows"),
-        ("models/v0001/more.json", "is not a file that the ledger knows"),
+        ("runs/R0001/manifest.yaml", "is not the file that the ledger recorded"),
+        ("runs/R0001/notes.txt", "is not a file that the ledger recorded"),
+        ("runs/R0001/evidence/more.json", "is not a file that the ledger recorded"),
+        ("models/v0001/report.html", "is not the file that the ledger recorded"),
+        ("models/v0001/report.json", "is not the file that the ledger recorded"),
+        ("models/v0001/more.json", "is not a file that the ledger recorded"),
     ],
 )
 def test_a_file_that_was_changed_or_added_in_the_folder_of_an_ended_run_is_found(

@@ -144,8 +144,8 @@ def test_unlearn_detects_what_the_method_did(project: Path) -> None:
 
 
 def test_for_a_batch_it_is_a_gate_that_failed(project: Path) -> None:
-    from unlearn_cli.batch.attempts import failed_gates
+    from unlearn_cli.batch.attempts import list_failed_gates
     from unlearn_cli.reporting.report import Report
 
     document = Report.model_validate(evaluated(project, "--original", project / "sound.safetensors"))
-    assert failed_gates(document) == ["forget.accuracy not far below that of never-seen records"]
+    assert list_failed_gates(document) == ["forget.accuracy not far below that of never-seen records"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import invoke
-from unlearn_cli.batch import lock
+from unlearn_cli.batch.lock import hold_lock
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.errors import Busy, UserError
 from unlearn_cli.storage import atomic_files, leftovers, owners
@@ -199,6 +199,6 @@ def test_clean_of_no_folder_is_refused(tmp_path: Path) -> None:
 def test_a_holder_of_the_lock_of_a_batch_that_was_half_written_is_removed(tmp_path: Path) -> None:
     left = tmp_path / f".ledger.lock.pid.new-{owners.format_suffix(EARLIER_BOOT, 7)}"
     left.write_text("", encoding="ascii")
-    with lock.held(tmp_path / "ledger.lock"):
+    with hold_lock(tmp_path / "ledger.lock"):
         assert not left.exists()
         assert (tmp_path / "ledger.lock.pid").is_file()

@@ -1,9 +1,10 @@
-"""The methods of a run, tried in turn until one passes its gates and the attack.
+"""The attempts of a run: the methods are tried in turn until one passes its gates and the attack.
 
-With one method, gates are judged on the whole hold-out. With several, one half chooses the method and the other judges
-it: gates once more, and the attack, which is told how many were tried. Each step leaves a folder that is there as a
-whole or not at all, and the digests of its files in the ledger; a run that goes on after it was killed takes what is
-noted there.
+With one method, the gates are judged on the whole hold-out. With several, one half of the hold-out chooses the method
+and the other half judges it: by the gates again, and by the attack, which corrects for the number of methods tried.
+
+Each step writes a complete folder or none, and its files' digests go into the ledger. A run that continues after it was
+killed uses the steps that are in the ledger.
 """
 
 import json
@@ -15,13 +16,14 @@ from pydantic import ValidationError
 
 from unlearn_cli import console
 from unlearn_cli.batch import run_files
+from unlearn_cli.batch.attempt_text import describe_attempt
 from unlearn_cli.batch.ledger import fault, keyed
 from unlearn_cli.batch.ledger.ledger_state import RunState
-from unlearn_cli.batch.verdicts import describe
-from unlearn_cli.batch.work import MANIFEST, Batch
+from unlearn_cli.batch.open_batch import Batch
+from unlearn_cli.batch.run_files import MANIFEST
 from unlearn_cli.errors import IntegrityError, UserError
-from unlearn_cli.plugins import suitability
 from unlearn_cli.plugins.run_options import SettingSources
+from unlearn_cli.plugins.suitability import UnsuitableSelection
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.storage import regular_files
@@ -31,104 +33,92 @@ from unlearn_cli.verdict.exit_codes import exit_code
 if TYPE_CHECKING:
     from unlearn_cli.commands import attack, unlearn
 
-Made = dict[str, Any]  # the body of an `attempt` event
+Attempt = dict[str, Any]  # the body of an event `attempt`
 UNDECIDED = ("inconclusive", "nothing_to_forget")
 
 
-def first_that_passes(batch: Batch, run: RunState) -> Made | None:
-    """Try the methods in turn, tell the ledger how each went, and return the attempt that passed, if one did.
+def try_methods(batch: Batch, run: RunState) -> Attempt | None:
+    """Try the methods in turn, record each attempt, and return the first one that passes; None if none passes.
 
     Raises:
-        UserError: none of the methods suits the selection, or what a command of the run refuses.
+        UserError: no method suits the selection, or a command of the run refuses its input.
     """
-    made = {one["number"]: one for one in run.attempts}
+    attempts = {attempt["number"]: attempt for attempt in run.attempts}
     for number, method in enumerate(batch.setup.deletion.methods, start=1):
-        if number not in made:
-            made[number] = _tried(batch, run, number, method, tried_before=sum(map(_was_tried, made.values())))
-        if made[number]["passed"]:
-            return made[number]
-    if not any(map(_was_tried, made.values())):
-        what = "the requests name parts of classes, and these methods forget whole classes alone"
-        raise suitability.UnsuitableSelection(
-            f"{batch.setup.path}: methods: {what}; add one that forgets any records, such as bad_teacher"
+        if number not in attempts:
+            num_before = sum(map(_has_checkpoint, attempts.values()))
+            attempts[number] = _try_method(batch, run, number, method, num_before)
+        if attempts[number]["passed"]:
+            return attempts[number]
+    if not any(map(_has_checkpoint, attempts.values())):
+        raise UnsuitableSelection(
+            f"{batch.setup.path}: methods: the requests name parts of classes, and these methods forget only whole "
+            "classes; add one that forgets any records, such as bad_teacher"
         )
     return None
 
 
-def _was_tried(made: Made) -> bool:
-    return made["unlearn_report"] is not None
+def _has_checkpoint(attempt: Attempt) -> bool:
+    return attempt["unlearn_report"] is not None
 
 
-def _tried(batch: Batch, run: RunState, number: int, method: str, tried_before: int) -> Made:
+def _try_method(batch: Batch, run: RunState, number: int, method: str, num_before: int) -> Attempt:
+    """Unlearn, judge and attack; `num_before` is the number of methods that gave a checkpoint before this one."""
     console.say(f"{run.id}: {method}", run=run.id, method=method)
-    folder = batch.folder(run.id)
-    several = len(batch.setup.deletion.methods) > 1
+    folder, settings = batch.run_folder(run.id), batch.setup.deletion
+    several = len(settings.methods) > 1
     try:
-        unlearned = _unlearned(batch, run, number, method, "selection" if several else "all")
-    except suitability.UnsuitableSelection:
-        return _tell(batch, run, method, number, failed=["it forgets whole classes alone"])
-    failed = failed_gates(unlearned)
-    judged = several and not failed and bool(unlearned.gates)
-    if judged:
-        failed = failed_gates(_judged(batch, run, number))
-    verdict: dict[str, str | None] = {}
-    attacked = bool(batch.setup.deletion.attack.tier) and not failed
-    if attacked:
-        report = _attacked(batch, run, number, tried_before + 1)
-        failed = failed_attack(batch, report)
-        verdict = {"verdict": report.verdict, "policy": policy_of(batch, report)}
+        unlearned = _unlearn(batch, run, number, method, "selection" if several else "all")
+    except UnsuitableSelection:
+        return _record_attempt(batch, run, method, number, ["it forgets only whole classes"])
+    failed = list_failed_gates(unlearned)
     assert unlearned.subject is not None
-    return _tell(
-        batch,
-        run,
-        method,
-        number,
-        failed,
-        unlearn_report=_digest(folder / f"attempt-{number}"),
-        judge_report=_digest(folder / f"judged-{number}") if judged else None,
-        attack_report=_digest(folder / f"attack-{number}") if attacked else None,
-        subject=unlearned.subject.tensor_digest,
-        **verdict,
-    )
+    results: dict[str, str | None] = {
+        "unlearn_report": _digest_report(folder / f"attempt-{number}"),
+        "subject": unlearned.subject.tensor_digest,
+    }
+    if several and not failed and unlearned.gates:
+        failed = list_failed_gates(_judge(batch, run, number))
+        results["judge_report"] = _digest_report(folder / f"judged-{number}")
+    if settings.attack.tier and not failed:
+        attacked = _attack(batch, run, number, num_before + 1)
+        failed = list_attack_failures(batch, attacked)
+        results["attack_report"] = _digest_report(folder / f"attack-{number}")
+        results |= {"verdict": attacked.verdict, "policy": find_policy(batch, attacked)}
+    return _record_attempt(batch, run, method, number, failed, **results)
 
 
-def _tell(batch: Batch, run: RunState, method: str, number: int, failed: list[str], **digests: str | None) -> Made:
-    facts = ("unlearn_report", "judge_report", "attack_report", "subject", "verdict", "policy")
-    nothing = dict.fromkeys(facts)
-    made = {**nothing, "method": method, "number": number, "passed": not failed, "failed": failed, **digests}
-    batch.ledger.append("attempt", run=run.id, **made)
+def _record_attempt(
+    batch: Batch, run: RunState, method: str, number: int, failed: list[str], **results: str | None
+) -> Attempt:
+    missing = dict.fromkeys(("unlearn_report", "judge_report", "attack_report", "subject", "verdict", "policy"))
+    attempt = {**missing, "method": method, "number": number, "passed": not failed, "failed": failed, **results}
+    batch.ledger.append("attempt", run=run.id, **attempt)
     fault.step("attempted")
-    console.say(
-        f"{run.id}: {method} {describe(made)}",
-        run=run.id,
-        method=method,
-        passed=not failed,
-        failed=failed,
-        verdict=made["verdict"],
-        policy=made["policy"],
-    )
-    return made
+    shown = {name: attempt[name] for name in ("passed", "failed", "verdict", "policy")}
+    console.say(f"{run.id}: {method} {describe_attempt(attempt)}", run=run.id, method=method, **shown)
+    return attempt
 
 
-def _digest(folder: Path) -> str:
+def _digest_report(folder: Path) -> str:
     return regular_files.sha256(folder / "report.json")
 
 
 def read_report(folder: Path) -> Report:
-    """Return the report that a step of the run left.
+    """Return the report that a step of the run wrote.
 
     Raises:
-        IntegrityError: it is gone, or no report.
+        IntegrityError: it is gone, or is not a report.
     """
     path = folder / "report.json"
     try:
         return Report.model_validate_json(regular_files.read_regular(path, regular_files.MOST_REPORT))
     except (ValidationError, UserError):
-        raise IntegrityError(f"{path}: is not the report that the run wrote; bring it back from a backup") from None
+        raise IntegrityError(f"{path}: is not the report that the run wrote; restore it from a backup") from None
 
 
-def _is_to_do(run: RunState, out: Path) -> bool:
-    """Say whether a step is still to be done; what is there and was not noted is removed, for it may be anything."""
+def _is_to_run(run: RunState, out: Path) -> bool:
+    """Return whether a step is still to be run. A folder that is not in the ledger is removed: it may hold anything."""
     if out.name in run.steps:
         return False
     if out.exists():
@@ -136,87 +126,90 @@ def _is_to_do(run: RunState, out: Path) -> bool:
     return True
 
 
-def _noted(batch: Batch, run: RunState, number: int, out: Path, step: str) -> Report:
-    """Tell the ledger the digests of what a step has written, unless it knows them, and return the step's report."""
+def _record_step(batch: Batch, run: RunState, number: int, out: Path, step: str) -> Report:
+    """Record the digests of the files that a step wrote, unless the ledger has them; return the step's report."""
     if out.name not in run.steps:
         fault.step(step)
-        run.steps[out.name] = run_files.digests(out, batch.key)
+        run.steps[out.name] = run_files.digest_files(out, batch.key)
         batch.ledger.append("step_ended", run=run.id, number=number, folder=out.name, files=run.steps[out.name])
         fault.step(f"{step}_noted")
     return read_report(out)
 
 
-def _unlearned(batch: Batch, run: RunState, number: int, method: str, half: Half) -> Report:
-    """Return the report of the attempt's new checkpoint, which is made unless it is there."""
+def _unlearn(batch: Batch, run: RunState, number: int, method: str, half: Half) -> Report:
+    """Write the attempt's new checkpoint, unless it exists, and return its report."""
     from unlearn_cli.commands import unlearn
     from unlearn_cli.runtime.state import seal_with
 
-    folder = batch.folder(run.id)
+    folder = batch.run_folder(run.id)
     out = folder / f"attempt-{number}"
-    if _is_to_do(run, out):
+    if _is_to_run(run, out):
         with seal_with(keyed.derive_key(batch.key, "saved state")):
-            unlearn.run(unlearning_of(batch, run, number, method, folder / MANIFEST), batch.common(half))
-    return _noted(batch, run, number, out, "unlearned")
+            options = unlearn_options(batch, run, number, method, folder / MANIFEST)
+            unlearn.run(options, batch.run_options(half))
+    return _record_step(batch, run, number, out, "unlearned")
 
 
-def unlearning_of(
+def unlearn_options(
     batch: Batch, run: RunState, number: int, method: str, manifest: Path, *, dry_run: bool = False
 ) -> "unlearn.UnlearnOptions":
-    """Return what an attempt asks of `unlearn`."""
+    """Return the options of an attempt's `unlearn`."""
     from unlearn_cli.commands import unlearn
 
+    settings = batch.setup.deletion.settings.get(method, {})
+    assignments = tuple(f"{name}={json.dumps(value)}" for name, value in settings.items())
     return unlearn.UnlearnOptions(
-        batch.version(run.before["version"]),
+        batch.version_folder(run.before["version"]),
         manifest,
         method,
-        batch.folder(run.id) / f"attempt-{number}",
-        settings=SettingSources(None, _assignments(batch.setup.deletion.settings.get(method, {}))),
-        references=_references(batch),
+        batch.run_folder(run.id) / f"attempt-{number}",
+        settings=SettingSources(None, assignments),
+        references=_list_references(batch),
         dry_run=dry_run,
     )
 
 
-def _judged(batch: Batch, run: RunState, number: int) -> Report:
-    """Return the report of the gates on the half of the hold-out that chose nothing."""
+def _judge(batch: Batch, run: RunState, number: int) -> Report:
+    """Return the report of the gates on the half of the hold-out that did not choose the method."""
     from unlearn_cli.commands import evaluate
 
-    folder = batch.folder(run.id)
+    folder = batch.run_folder(run.id)
     out = folder / f"judged-{number}"
-    if _is_to_do(run, out):
-        asked = evaluate.EvaluateOptions(
+    if _is_to_run(run, out):
+        options = evaluate.EvaluateOptions(
             folder / f"attempt-{number}",
             folder / MANIFEST,
-            original=batch.version(run.before["version"]),
-            references=_references(batch),
+            original=batch.version_folder(run.before["version"]),
+            references=_list_references(batch),
             out=out,
         )
-        evaluate.run(asked, batch.common("verdict"))
-    return _noted(batch, run, number, out, "judged")
+        evaluate.run(options, batch.run_options("verdict"))
+    return _record_step(batch, run, number, out, "judged")
 
 
-def _attacked(batch: Batch, run: RunState, number: int, tried: int) -> Report:
+def _attack(batch: Batch, run: RunState, number: int, num_tried: int) -> Report:
     """Return the report of the attack on the attempt's checkpoint."""
     from unlearn_cli.commands import attack
 
-    folder = batch.folder(run.id)
+    folder = batch.run_folder(run.id)
     out = folder / f"attack-{number}"
-    if _is_to_do(run, out):
-        asked = attack_of(batch, run, tried, folder / f"attempt-{number}", folder / MANIFEST, out)
-        attack.run(asked, batch.common("verdict"))
-    return _noted(batch, run, number, out, "attacked")
+    if _is_to_run(run, out):
+        options = attack_options(batch, run, num_tried, folder / f"attempt-{number}", folder / MANIFEST, out)
+        attack.run(options, batch.run_options("verdict"))
+    return _record_step(batch, run, number, out, "attacked")
 
 
-def attack_of(
+def attack_options(
     batch: Batch,
     run: RunState,
-    tried: int,
+    num_tried: int,
     checkpoint: Path,
     manifest: Path,
     out: Path | None = None,
     *,
     dry_run: bool = False,
 ) -> "attack.AttackOptions":
-    """Return what an attempt asks of `attack`."""
+    """Return the options of an attempt's `attack`."""
     from unlearn_cli.commands import attack
 
     policy = batch.setup.deletion.attack
@@ -224,40 +217,37 @@ def attack_of(
         checkpoint,
         manifest,
         tier=policy.tier,
-        original=batch.version(run.before["version"]),
-        references=_references(batch),
+        original=batch.version_folder(run.before["version"]),
+        references=_list_references(batch),
         shadows=batch.setup.deletion.folder / policy.shadows if policy.shadows else None,
         out=out,
-        attempts=tried,
+        attempts=num_tried,
         inconclusive=policy.inconclusive,
         dry_run=dry_run,
     )
 
 
-def _references(batch: Batch) -> tuple[Path, ...]:
-    said = batch.setup.deletion
-    return tuple(locate(path, said.folder) for path in said.attack.references)
+def _list_references(batch: Batch) -> tuple[Path, ...]:
+    settings = batch.setup.deletion
+    return tuple(locate(path, settings.folder) for path in settings.attack.references)
 
 
-def _assignments(settings: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(f"{name}={json.dumps(value)}" for name, value in settings.items())
+def list_failed_gates(report: Report) -> list[str]:
+    """Return the conditions of the gates that the new checkpoint did not pass."""
+    return [gate.condition for gate in report.gates if gate.role == "subject" and gate.verdict != "passed"]
 
 
-def failed_gates(document: Report) -> list[str]:
-    return [gate.condition for gate in document.gates if gate.role == "subject" and gate.verdict != "passed"]
-
-
-def failed_attack(batch: Batch, document: Report) -> list[str]:
-    """Return what failed in an attack: its gates, or at least its verdict."""
+def list_attack_failures(batch: Batch, report: Report) -> list[str]:
+    """Return the gates that failed in an attack, or its verdict if no single gate failed; empty if it passed."""
     policy = batch.setup.deletion.attack
-    if not exit_code(document.verdict, inconclusive=policy.inconclusive, tier=policy.tier, require_tier=None):
+    if not exit_code(report.verdict, inconclusive=policy.inconclusive, tier=policy.tier, require_tier=None):
         return []
-    failed = [gate.condition for gate in document.gates if gate.role == "subject" and gate.verdict == "failed"]
-    return [f"attack: {condition}" for condition in failed] or [f"attack: {document.verdict}"]
+    failed = [gate.condition for gate in report.gates if gate.role == "subject" and gate.verdict == "failed"]
+    return [f"attack: {condition}" for condition in failed] or [f"attack: {report.verdict}"]
 
 
-def policy_of(batch: Batch, document: Report) -> str | None:
-    """Return the rule of deletion.yaml that lets a verdict through which is not decided; None where none was needed."""
-    if document.verdict not in UNDECIDED or failed_attack(batch, document):
+def find_policy(batch: Batch, report: Report) -> str | None:
+    """Return the setting of deletion.yaml that accepts an undecided verdict; None if none was needed."""
+    if report.verdict not in UNDECIDED or list_attack_failures(batch, report):
         return None
     return f"attack.inconclusive: {batch.setup.deletion.attack.inconclusive}"

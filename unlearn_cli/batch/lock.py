@@ -1,4 +1,4 @@
-"""One batch at a time: a lock on the ledger, which the system gives up as soon as its holder has ended, however."""
+"""The lock of a batch: only one process works on it. The system releases the lock of a process that ends in any way."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,24 +11,24 @@ from unlearn_cli.storage.atomic_files import output_file, tidy_up
 
 
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold the lock file `path` while something is done.
+def hold_lock(path: Path) -> Iterator[None]:
+    """Hold the lock file `path` inside the block.
 
-    Who holds it is written beside it: opening a lock file may empty it.
+    The holder's process id is in a second file next to it, because opening a lock file may empty it.
 
     Raises:
-        Busy: another process holds it; says which.
+        Busy: another process has the lock; the message names it.
     """
     from filelock import FileLock, Timeout
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock, holder = FileLock(path, blocking=False), _holder(path)
+    lock, holder = FileLock(path, blocking=False), path.with_name(f"{path.name}.pid")
     try:
         lock.acquire()
     except Timeout:
-        raise Busy(f"{path}: {_told(holder)} is at this batch; try again when it has ended") from None
+        raise Busy(f"{path}: {_describe_holder(holder)} works on this batch; try again when it has ended") from None
     try:
-        tidy_up(holder)  # a process that was killed while it wrote the file would leave it half-written
+        tidy_up(holder)  # a process that was killed while it wrote the file would leave a temporary file
         with translate_resource_errors(holder), output_file(holder) as new:
             new.write_text(f"{owners.new_suffix()}\n", encoding="ascii")
         yield
@@ -37,12 +37,8 @@ def held(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _holder(path: Path) -> Path:
-    return path.with_name(f"{path.name}.pid")
-
-
-def _told(holder: Path) -> str:
-    """Name the process that holds the lock, unless it has not got round to saying so."""
+def _describe_holder(holder: Path) -> str:
+    """Describe the process that holds the lock; it may not have written the file yet."""
     with contextlib.suppress(OSError):
         owner = owners.parse(holder.read_text(encoding="ascii").strip())
         if owner:

@@ -1,7 +1,7 @@
-"""One batch: end what a killed run began, read the inbox, and carry out what is pending in one run.
+"""The pipeline of a batch: completes an interrupted run, reads the inbox, and carries out all pending requests.
 
-Where a run stands is in the ledger alone; each stage looks there, and can be done again. So a run that was killed at
-any moment ends, by the same command, as if it had not been.
+Only the ledger has the state of a run. Each stage reads it from there and can be repeated, so a run that was killed at
+any moment ends, by the same command, with the same result.
 """
 
 from collections.abc import Sequence
@@ -9,29 +9,29 @@ from typing import Literal
 
 from unlearn_cli import console
 from unlearn_cli.batch import run_files
-from unlearn_cli.batch.attempts import first_that_passes
-from unlearn_cli.batch.finishing import announce, fail, promote
+from unlearn_cli.batch.attempts import try_methods
+from unlearn_cli.batch.cleanup import remove_leftovers, remove_unstarted_run, tidy_up
 from unlearn_cli.batch.ledger import fault
 from unlearn_cli.batch.ledger.ledger_state import RunState
-from unlearn_cli.batch.opening import begin, check_current, refuse_unknown
+from unlearn_cli.batch.open_batch import Batch
 from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.requests.deletion_request import Request
-from unlearn_cli.batch.selecting import start
-from unlearn_cli.batch.tidying import clean, remove_unbegun, tidy
-from unlearn_cli.batch.work import Batch
+from unlearn_cli.batch.run_end import announce_promotion, fail_run, promote
+from unlearn_cli.batch.run_start import start_run
+from unlearn_cli.batch.version_checks import add_first_version, check_current_version, refuse_unknown_versions
 from unlearn_cli.errors import UserError
 
 FAILED = "no method passed"
 
-Ending = Literal["passed", "failed", "refused"]  # refused: a command of the run cannot work on what requests select
+Ending = Literal["passed", "failed", "refused"]  # refused: a command of the run cannot work on the selection
 
 
 def carry_out_pending(batch: Batch) -> None:
-    """Do one batch; what became of it is in the ledger. A run that was killed and now fails ends it, too.
+    """Carry out all pending requests; the outcome is in the ledger. If an interrupted run now fails, stop there.
 
     Raises:
-        IntegrityError: the current checkpoint is not the one that the ledger knows.
-        UserError: the source cannot be read, or a command of the run refuses something else than what requests select.
+        IntegrityError: the current checkpoint is not the one in the ledger.
+        UserError: the source cannot be read, or a command of the run refuses something other than the selection.
     """
     prepare(batch)
     if finish_interrupted_run(batch) != "failed":
@@ -39,128 +39,135 @@ def carry_out_pending(batch: Batch) -> None:
 
 
 def _carry_out_by_halves(batch: Batch, requests: Sequence[Request]) -> None:
-    """Carry out requests in one run; when it is refused, each half by itself, so that only those at fault are left."""
+    """Carry out requests in one run; if it is refused, carry out each half, until only the cause is left."""
     state = batch.state()
-    waiting = [one for one in requests if state.requests[one.request].state == "pending"]
-    if not waiting or carry_out(batch, waiting) != "refused" or len(waiting) == 1:
+    pending = [request for request in requests if state.requests[request.request].state == "pending"]
+    if not pending or carry_out(batch, pending) != "refused" or len(pending) == 1:
         return
-    middle = len(waiting) // 2
-    _carry_out_by_halves(batch, waiting[:middle])
-    _carry_out_by_halves(batch, waiting[middle:])
+    middle = len(pending) // 2
+    _carry_out_by_halves(batch, pending[:middle])
+    _carry_out_by_halves(batch, pending[middle:])
 
 
 def prepare(batch: Batch) -> None:
-    """Bring everything to where the ledger says that it is.
+    """Bring the files into the state that the ledger describes.
 
     Raises:
-        IntegrityError: the current checkpoint is not the one that the ledger knows, or a run's folder is not.
+        IntegrityError: the current checkpoint or the folder of a run differs from the ledger.
     """
-    remove_unbegun(batch, batch.state())
-    begin(batch)
-    refuse_unknown(batch.setup.models, batch.state())
-    check_current(batch, batch.state())
-    clean(batch, batch.state())
+    remove_unstarted_run(batch, batch.state())
+    add_first_version(batch)
+    refuse_unknown_versions(batch.setup.models, batch.state())
+    check_current_version(batch, batch.state())
+    remove_leftovers(batch, batch.state())
 
 
 def finish_interrupted_run(batch: Batch) -> Ending:
-    """End the run that a killed process began, if there is one; unless it failed, what is pending comes next."""
+    """End the run that a killed process started, and return how; without such a run, "passed".
+
+    A run whose inputs were changed meanwhile is ended as not counted, and its requests are pending again.
+    """
     state = batch.state()
     if state.unfinished is None:
         return "passed"
-    unfinished = state.runs[state.unfinished]
-    console.say(f"{unfinished.id}: goes on where it was stopped", run=unfinished.id)
-    changed = _changed(batch, unfinished) if unfinished.state == "running" else None
-    if changed:
-        with batch.ledger.transaction():
-            fail(batch, unfinished, f"{changed} since it began; it begins anew", counted=False)
-            if not batch.folder(unfinished.id).exists():
-                batch.ledger.append("vacuumed", removed=[f"runs/{unfinished.id}"])
-        tidy(batch)
-        return "passed"
-    return finish_run(batch, unfinished.id)
+    run = state.runs[state.unfinished]
+    console.say(f"{run.id}: continues where it was stopped", run=run.id)
+    change = _find_changed_input(batch, run) if run.state == "running" else None
+    if change is None:
+        return finish_run(batch, run.id)
+    with batch.ledger.transaction():
+        fail_run(batch, run, f"{change} since it started; a new run starts", counted=False)
+        if not batch.run_folder(run.id).exists():
+            batch.ledger.append("vacuumed", removed=[f"runs/{run.id}"])
+    tidy_up(batch)
+    return "passed"
 
 
-def _changed(batch: Batch, unfinished: RunState) -> str | None:
-    """Say what was changed since a run began, so that it cannot end as it would have.
+def _find_changed_input(batch: Batch, run: RunState) -> str | None:
+    """Return which input was changed since a run started, so that it cannot end with the same result.
 
     Raises:
-        IntegrityError: a file in its folder was changed, which nothing but the run itself should do.
+        IntegrityError: a file in its folder was changed, which only the run itself may change.
     """
-    if not batch.folder(unfinished.id).exists():
+    if not batch.run_folder(run.id).exists():
         return "its folder was removed"
-    if unfinished.body.get("files") is None:
-        return "the tool was changed"
-    run_files.check(batch, unfinished)
-    if batch.setup.digest != unfinished.body["config"]:
-        return "deletion.yaml, the manifest or the tool was changed"
-    if run_files.references(batch.setup) != unfinished.body["references"]:
+    if run.body.get("files") is None:
+        return "the version of unlearn-cli was changed"
+    run_files.check_run(batch, run)
+    if batch.setup.digest != run.body["config"]:
+        return "deletion.yaml, the manifest or the version of unlearn-cli was changed"
+    if run_files.digest_references(batch.setup) != run.body["references"]:
         return "a checkpoint that attacks compare with was changed"
     return None
 
 
 def collect_requests(batch: Batch) -> dict[str, Request]:
-    """Read the inbox, tell the ledger what is new in it, and return the requests that are pending, by id."""
+    """Read the inbox, record what is new in it, and return the pending requests by id."""
     if ignored := inbox.find_ignored(batch.setup.inbox):
         console.warn(inbox.describe_ignored(ignored), files=ignored)
-    found = inbox.read(batch.setup.inbox, batch.key)
-    for line in inbox.register(batch.ledger, found, batch.setup.deletion):
+    files = inbox.read(batch.setup.inbox, batch.key)
+    for line in inbox.register(batch.ledger, files, batch.setup.deletion):
         console.warn(line)
     fault.step("listed")
-    requests, gone = inbox.find_pending(found, batch.state())
-    if gone:
-        inbox.restore(batch.setup.inbox, batch.key, gone)  # what a rollback that was killed left undone
-        found = inbox.read(batch.setup.inbox, batch.key)
-        requests, gone = inbox.find_pending(found, batch.state())
-    state = batch.state()
-    with batch.ledger.transaction():
-        for name in gone:
-            reason = "its file is gone; drop it into the inbox again"
-            batch.ledger.append("set_aside", request=name, reason=reason, file=state.requests[name].file)
-            console.warn(f"{name}: set aside: {reason}", request=name)
-    inbox.move_ended(batch.setup.inbox, found, batch.state())
+    requests, missing = inbox.find_pending(files, batch.state())
+    if missing:
+        inbox.restore(batch.setup.inbox, batch.key, missing)  # completes a rollback that was killed
+        files = inbox.read(batch.setup.inbox, batch.key)
+        requests, missing = inbox.find_pending(files, batch.state())
+    _set_aside_missing(batch, missing)
+    inbox.move_ended(batch.setup.inbox, files, batch.state())
     return requests
 
 
+def _set_aside_missing(batch: Batch, names: Sequence[str]) -> None:
+    """Set pending requests aside whose file is gone."""
+    state, reason = batch.state(), "its file is gone; drop it into the inbox again"
+    with batch.ledger.transaction():
+        for name in names:
+            batch.ledger.append("set_aside", request=name, reason=reason, file=state.requests[name].file)
+            console.warn(f"{name}: set aside: {reason}", request=name)
+
+
 def carry_out(batch: Batch, requests: Sequence[Request], bisect: Sequence[str] | None = None) -> Ending:
-    """Do one run over these requests; say how it ended; it passed, too, if none was needed."""
+    """Carry out these requests in one run, and return how it ended; "passed" also if no run was needed."""
     state = batch.state()
-    if not start(batch, state, requests, bisect):
-        tidy(batch)
+    if not start_run(batch, state, requests, bisect):
+        tidy_up(batch)
         return "passed"
     return finish_run(batch, state.next_run)
 
 
 def finish_run(batch: Batch, name: str) -> Ending:
-    """Bring a run from wherever it stands to its end; say how it ended.
+    """Continue a run from its last recorded step to its end, and return how it ended.
 
     Raises:
-        UserError: a command of the run refuses something else than what the requests select; the run is ended, and its
-            requests are pending.
+        UserError: a command of the run refuses something other than the selection; the run is ended, and its requests
+            are pending again.
     """
     run = batch.state().runs[name]
     if run.state == "running":
         try:
-            made = first_that_passes(batch, run)
+            attempt = try_methods(batch, run)
         except UserError as error:
-            return _refuse(batch, run, error)
-        if made is None:
-            fail(batch, run, FAILED, counted="bisect" not in run.body)
-            tidy(batch)
+            return _end_refused_run(batch, run, error)
+        if attempt is None:
+            fail_run(batch, run, FAILED, counted="bisect" not in run.body)
+            tidy_up(batch)
             return "failed"
-        announce(batch, run, made)
+        announce_promotion(batch, run, attempt)
     promote(batch, batch.state().runs[name])
-    tidy(batch)
+    tidy_up(batch)
     return "passed"
 
 
-def _refuse(batch: Batch, run: RunState, error: UserError) -> Ending:
-    """End a run that a command refused. It counts against a request only if that was the only one in the run."""
-    from unlearn_cli.batch import blame
+def _end_refused_run(batch: Batch, run: RunState, error: UserError) -> Ending:
+    """End a run that a command refused. The failure counts against a request only if the run had no other request."""
+    from unlearn_cli.batch.control_check import is_caused_by_requests
 
-    blamed = blame.is_of_requests(batch, run, error)
-    reason = batch.setup.reason(str(error)) if blamed else "something must be fixed before it can be run"
-    fail(batch, run, reason, counted=blamed and len(run.requests) == 1 and "bisect" not in run.body)
-    tidy(batch)
-    if not blamed:
+    caused = is_caused_by_requests(batch, run, error)
+    reason = batch.setup.format_reason(str(error)) if caused else "something must be fixed before it can be run"
+    fail_run(batch, run, reason, counted=caused and len(run.requests) == 1 and "bisect" not in run.body)
+    tidy_up(batch)
+    if not caused:
         raise error
     return "refused"

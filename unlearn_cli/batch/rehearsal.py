@@ -1,4 +1,4 @@
-"""`batch run --dry-run`: what a run would do, determined on a copy of the ledger in a temporary folder."""
+"""The rehearsal of a run, for `batch run --dry-run`: works on a copy of the ledger in a temporary folder."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,48 +13,49 @@ from unlearn_cli.batch.ledger.ledger_schema import translate_sqlite_errors
 from unlearn_cli.batch.ledger.ledger_state import LedgerState
 from unlearn_cli.batch.ledger.store import Clock, open_ledger
 from unlearn_cli.batch.ledger_check import check_ledger, migrate_ledger
-from unlearn_cli.batch.opening import check_version, refuse_unknown
+from unlearn_cli.batch.open_batch import Batch
 from unlearn_cli.batch.requests import inbox
-from unlearn_cli.batch.run_manifest import applicable
-from unlearn_cli.batch.selecting import Selected, select
-from unlearn_cli.batch.work import Batch, Setup
+from unlearn_cli.batch.run_manifest import split_gates
+from unlearn_cli.batch.setup import Setup
+from unlearn_cli.batch.triage import Triage, triage
+from unlearn_cli.batch.version_checks import check_version, refuse_unknown_versions
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.storage import owners
 from unlearn_cli.storage.leftovers import TEMPORARY
 
 
 def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
-    """Return which requests a run would carry out, how many records they mean, and by what they would be judged.
+    """Return which requests a run would carry out, how many records they select, and which gates would judge it.
 
     Raises:
-        UserError: as a run would.
+        UserError: as a run.
     """
     with (
         TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as name,
-        _copied(setup, Path(name), now) as batch,
+        _open_ledger_copy(setup, Path(name), now) as batch,
     ):
         state = check_ledger(batch.ledger)
-        refuse_unknown(setup.models, state)
+        refuse_unknown_versions(setup.models, state)
         if state.current:
             check_version(batch, state, state.current)
         else:
             read_header(setup.initial)
         files = inbox.read(setup.inbox, batch.key) if setup.inbox.is_dir() else []
         aside = inbox.register(batch.ledger, files, setup.deletion)
-        requests, gone = inbox.find_pending(files, batch.state())
-        aside += [f"{request}: would be set aside: its file is gone" for request in gone]
-        selected = None
+        requests, missing = inbox.find_pending(files, batch.state())
+        aside += [f"{request}: would be set aside: its file is gone" for request in missing]
+        triaged = None
         if requests:
             digests = Path(name) / "digests.csv"
             batch.ledger.export_forgotten(digests)
-            selected = select(setup, list(requests.values()), Path(name), digests, batch.key)
-            aside += [f"{request}: would be set aside: {reason}" for request, reason in selected.refused.items()]
-        return _document(setup, state, selected, aside)
+            triaged = triage(setup, list(requests.values()), Path(name), digests, batch.key)
+            aside += [f"{request}: would be set aside: {reason}" for request, reason in triaged.refused.items()]
+        return _build_document(setup, state, triaged, aside)
 
 
 @contextmanager
-def _copied(setup: Setup, folder: Path, now: Clock) -> Iterator[Batch]:
-    """Open a copy of the ledger; an empty one where there is none yet."""
+def _open_ledger_copy(setup: Setup, folder: Path, now: Clock) -> Iterator[Batch]:
+    """Open a copy of the ledger, or an empty ledger if there is none yet."""
     path, key_file = setup.deletion.path("ledger"), None
     copy = folder / "ledger.sqlite"
     if path.exists():
@@ -67,19 +68,18 @@ def _copied(setup: Setup, folder: Path, now: Clock) -> Iterator[Batch]:
         yield Batch(setup, ledger, ledger.key)
 
 
-def _document(setup: Setup, state: LedgerState, selected: Selected | None, aside: list[str]) -> dict[str, Any]:
-    classes = any(request.classes for request in selected.wanted) if selected else False
-    forgotten = selected.resolution.forgotten if selected else 0
-    gates, left_out = applicable(setup.manifest.gates, classes, bool(forgotten))
-    found = [] if selected is None else [asdict(one) for one in selected.found.values()]
+def _build_document(setup: Setup, state: LedgerState, triaged: Triage | None, aside: list[str]) -> dict[str, Any]:
+    classes = any(request.classes for request in triaged.to_carry_out) if triaged else False
+    forgotten = triaged.resolution.forgotten if triaged else 0
+    gates, left_out = split_gates(setup.manifest.gates, classes, bool(forgotten))
     return {
         "current": state.current,
         "unfinished": state.unfinished,
-        "requests": found,
-        "records": selected.resolution.records if selected else 0,
-        "source": selected.resolution.source if selected else None,
+        "requests": [asdict(request) for request in triaged.resolved.values()] if triaged else [],
+        "records": triaged.resolution.records if triaged else 0,
+        "source": triaged.resolution.source if triaged else None,
         "forgotten_before": forgotten,
-        "nothing_left": [request.request for request in selected.nothing_left] if selected else [],
+        "nothing_left": [request.request for request in triaged.without_records] if triaged else [],
         "set_aside": aside,
         "methods": setup.deletion.methods,
         "gates": gates,
@@ -88,28 +88,22 @@ def _document(setup: Setup, state: LedgerState, selected: Selected | None, aside
     }
 
 
-def text(found: dict[str, Any]) -> str:
-    """Return the same for a person; of ids that are nowhere it shows some, so do not keep it."""
+def format_text(document: dict[str, Any]) -> str:
+    """Return the document for a person. It shows some unknown ids, so do not store it."""
+    requests = document["requests"]
+    columns = ("records", "already", "purged", "unknown")
     header = ["request", "records", "forgotten before", "purged", "unknown"]
-    rows = [
-        [one["request"], *(str(one[name]) for name in ("records", "already", "purged", "unknown"))]
-        for one in found["requests"]
-    ]
+    rows = [[request["request"], *(str(request[name]) for name in columns)] for request in requests]
     lines = [console.table("", header, rows)] if rows else []
-    lines += [
-        f"{one['request']}: unknown: {', '.join(one['examples'])}" for one in found["requests"] if one["examples"]
-    ]
-    lines += found["set_aside"]
-    if found["unfinished"]:
-        lines.append(f"{found['unfinished']} was interrupted and would be ended first")
-    if not found["records"]:
+    unknown = [request for request in requests if request["examples"]]
+    lines += [f"{request['request']}: unknown: {', '.join(request['examples'])}" for request in unknown]
+    lines += document["set_aside"]
+    if document["unfinished"]:
+        lines.append(f"{document['unfinished']} was interrupted and would be finished first")
+    if not document["records"]:
         return "\n".join([*lines, "no run is needed"])
-    return "\n".join(
-        [
-            *lines,
-            f"would forget {found['records']} of {found['source']} records by {', else '.join(found['methods'])}",
-            *(f"gate: {gate}" for gate in found["gates"]),
-            *(f"no gate in this run: {gate}" for gate in found["gates_left_out"]),
-            f"attack: {found['attack'] or 'none'}",
-        ]
-    )
+    methods = ", else ".join(document["methods"])
+    lines.append(f"would forget {document['records']} of {document['source']} records by {methods}")
+    lines += [f"gate: {gate}" for gate in document["gates"]]
+    lines += [f"no gate in this run: {gate}" for gate in document["gates_left_out"]]
+    return "\n".join([*lines, f"attack: {document['attack'] or 'none'}"])

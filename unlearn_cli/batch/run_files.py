@@ -1,7 +1,8 @@
-"""The files that a run goes by: their digests in the ledger, and whether they are still the same.
+"""The files of a run: their names, their digests in the ledger, and checks that they are unchanged.
 
-A run may be killed at any moment, and go on hours later. What it has noted in the ledger must be as it was; what it had
-written and not yet noted is made again. Digests are keyed, because lists of ids could be tried out.
+A run may be killed at any moment and continue hours later. Files that it recorded in the ledger must be unchanged;
+files that it wrote but did not record are written again. Digests are keyed, because a plain digest of a list of ids can
+be found by trying.
 """
 
 import hashlib
@@ -12,174 +13,181 @@ from pathlib import Path
 from unlearn_cli import console
 from unlearn_cli.batch.ledger import keyed
 from unlearn_cli.batch.ledger.ledger_state import LedgerState, RunState
-from unlearn_cli.batch.work import CONTROL, EVIDENCE, SELECTION, Batch, Setup
+from unlearn_cli.batch.open_batch import Batch
+from unlearn_cli.batch.setup import Setup
 from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.storage import atomic_files, regular_files
 from unlearn_cli.storage.remote import locate
 
-STEPS = ("attempt", "judged", "attack")  # each number of an attempt has a folder of such a name
-HALF_WRITTEN = ".*.new-*"  # as `files` names what it has not renamed yet; nobody else writes while the lock is held
+# In a run's folder. The selection is removed when the run ends; the control exists only while `control_check` works.
+MANIFEST, SELECTION, FORGET, EVIDENCE = "manifest.yaml", "selection", "selection/forget.csv", "evidence"
+CONTROL = "control.yaml"
+STEPS = ("attempt", "judged", "attack")  # each attempt has folders with these names and its number
+TEMPORARY = ".*.new-*"  # names of `atomic_files` before the rename; no other process writes while the lock is held
 NO_FILE = "is not a file"  # the digest of a link, a pipe and so on
 
 
-def digests(folder: Path, key: bytes) -> dict[str, str]:
-    """Return the keyed digest of each file below a folder, by its name below it."""
-    found = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
-    return {path.relative_to(folder).as_posix(): digest(path, key) for path in found}
+def digest_files(folder: Path, key: bytes) -> dict[str, str]:
+    """Return the keyed digest of each file below a folder, by its relative name."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
+    return {path.relative_to(folder).as_posix(): digest_file(path, key) for path in paths}
 
 
-def digest(path: Path, key: bytes) -> str:
+def digest_file(path: Path, key: bytes) -> str:
     """Return the keyed digest of a file."""
     is_file = path.is_file() and not path.is_symlink()
     return keyed.digest(key, regular_files.sha256(path)) if is_file else NO_FILE
 
 
-def references(setup: Setup) -> dict[str, str]:
-    """Return the digests of what attacks compare with: the references, and the shadow runs.
+def digest_references(setup: Setup) -> dict[str, str]:
+    """Return the digests of the references and of the shadow runs, which attacks compare with.
 
     Raises:
         UserError: a reference is not an intact checkpoint.
     """
     policy, folder = setup.deletion.attack, setup.deletion.folder
     paths = {f"reference {number}": locate(path, folder) for number, path in enumerate(policy.references, start=1)}
-    found = {name: files_digest(read_header(path)) for name, path in paths.items()}
+    digests = {name: files_digest(read_header(path)) for name, path in paths.items()}
     if policy.shadows:
-        found["shadows"] = _tree_digest(folder / policy.shadows)
-    return found
+        digests["shadows"] = _digest_tree(folder / policy.shadows)
+    return digests
 
 
-def _tree_digest(folder: Path) -> str:
+def _digest_tree(folder: Path) -> str:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    found = {path.relative_to(folder).as_posix(): regular_files.sha256(path) for path in paths}
-    return hashlib.sha256(keyed.to_canonical_json(found).encode()).hexdigest()
+    digests = {path.relative_to(folder).as_posix(): regular_files.sha256(path) for path in paths}
+    return hashlib.sha256(keyed.to_canonical_json(digests).encode()).hexdigest()
 
 
-def noted(run: RunState) -> dict[str, str]:
-    """Return the digests that the ledger has of the files in a run's folder, by their names below it."""
-    steps = {f"{folder}/{name}": found for folder, names in run.steps.items() for name, found in names.items()}
+def list_recorded_digests(run: RunState) -> dict[str, str]:
+    """Return the digests in the ledger of the files in a run's folder, by their relative names."""
+    steps = {f"{folder}/{name}": digest for folder, names in run.steps.items() for name, digest in names.items()}
     return {**(run.body.get("files") or {}), **steps}
 
 
-def passed_folder(run: RunState) -> str | None:
+def name_passed_folder(run: RunState) -> str | None:
     """Return the name of the folder of the attempt that passed, which becomes a version."""
-    return next((f"attempt-{one['number']}" for one in run.attempts if one["passed"]), None)
+    return next((f"attempt-{attempt['number']}" for attempt in run.attempts if attempt["passed"]), None)
 
 
-def check(batch: Batch, run: RunState) -> None:
-    """Check that everything in the folder of an unfinished run is as the run has noted it.
+def check_run(batch: Batch, run: RunState) -> None:
+    """Check that the folder of an unfinished run holds exactly the recorded files, unchanged.
 
-    What it was killed over before it could be noted is removed, to be made again.
+    Files that it wrote but did not record before it was killed are removed, and written again later.
 
     Raises:
-        IntegrityError: names the first file that was changed, is gone, or that the run has not written.
+        IntegrityError: a file was changed, is gone, or was not written by the run; the message names the first one.
     """
-    folder = batch.folder(run.id)
+    folder = batch.run_folder(run.id)
     if run.state == "running":
-        drop_unnoted(batch, run)
-    expected = noted(run)
-    for name in expected:
-        path = _place(batch, run, name)
-        if digest(path, batch.key) != expected[name]:
-            state = "was changed" if path.exists() else "is gone"
-            raise IntegrityError(f"{path}: {state} since {run.id} wrote it; {_advice(run, folder)}")
-    for path in _strange(batch, run, expected):
-        raise IntegrityError(f"{path}: {run.id} has not written this file; move it away, or {_advice(run, folder)}")
+        remove_unrecorded(batch, run)
+    digests = list_recorded_digests(run)
+    for name, digest in digests.items():
+        path = _locate(batch, run, name)
+        if digest_file(path, batch.key) != digest:
+            change = "was changed" if path.exists() else "is gone"
+            raise IntegrityError(f"{path}: {change} since {run.id} wrote it; {_advise(run, folder)}")
+    for path in _find_foreign_files(batch, run, digests):
+        raise IntegrityError(f"{path}: {run.id} did not write this file; move it away, or {_advise(run, folder)}")
 
 
-def _advice(run: RunState, folder: Path) -> str:
-    back = "bring the folder back from a backup"
-    return f"{back}, or remove {folder}: a new run then begins" if run.state == "running" else back
+def _advise(run: RunState, folder: Path) -> str:
+    restore = "restore the folder from a backup"
+    return f"{restore}, or remove {folder} to start a new run" if run.state == "running" else restore
 
 
-def drop_unnoted(batch: Batch, run: RunState) -> None:
-    """Remove what the ledger does not know of: folders of steps, evidence before it has digests, and the control."""
-    folder = batch.folder(run.id)
+def remove_unrecorded(batch: Batch, run: RunState) -> None:
+    """Remove files that are not in the ledger: folders of steps, evidence without digests, and the control."""
+    folder = batch.run_folder(run.id)
     (folder / CONTROL).unlink(missing_ok=True)
-    known = {*run.steps, *_reported(run)}
-    names = [path.name for kind in STEPS for path in sorted(folder.glob(f"{kind}-[0-9]*"))]
-    unnoted = [name for name in names if name not in known and not name.endswith(".partial")]
-    for name in [*unnoted, EVIDENCE]:
-        if (folder / name).is_dir() and not (folder / name).is_symlink():  # a link is none of the run's own
-            console.say(f"{run.id}: {name} was not finished and is made again", run=run.id)
+    recorded = {*run.steps, *_list_folders_with_reports(run)}
+    names = [path.name for step in STEPS for path in sorted(folder.glob(f"{step}-[0-9]*"))]
+    unrecorded = [name for name in names if name not in recorded and not name.endswith(".partial")]
+    for name in [*unrecorded, EVIDENCE]:
+        if (folder / name).is_dir() and not (folder / name).is_symlink():  # a run writes no links
+            console.say(f"{run.id}: {name} is incomplete and is written again", run=run.id)
             shutil.rmtree(folder / name)
             atomic_files.fsync(folder)
 
 
-def _reported(run: RunState) -> Iterator[str]:
-    """Yield the folders whose reports the ledger has digests of; earlier versions of this tool noted nothing else."""
-    for made in run.attempts:
+def _list_folders_with_reports(run: RunState) -> Iterator[str]:
+    """Yield the folders whose reports have digests in the ledger; earlier versions recorded only these."""
+    for attempt in run.attempts:
         for step, report in zip(STEPS, ("unlearn_report", "judge_report", "attack_report"), strict=True):
-            if made[report] is not None:
-                yield f"{step}-{made['number']}"
+            if attempt[report] is not None:
+                yield f"{step}-{attempt['number']}"
 
 
-def _place(batch: Batch, run: RunState, name: str) -> Path:
-    """Return where a file of a run lies: that of the attempt that passed may have moved to its version."""
+def _locate(batch: Batch, run: RunState, name: str) -> Path:
+    """Return the path of a run's file: the folder of the attempt that passed may have become a version."""
     first, _, rest = name.partition("/")
-    if run.version and first == passed_folder(run) and batch.version(run.version).exists():
-        return batch.version(run.version) / rest
-    return batch.folder(run.id) / name
+    if run.version and first == name_passed_folder(run) and batch.version_folder(run.version).exists():
+        return batch.version_folder(run.version) / rest
+    return batch.run_folder(run.id) / name
 
 
-def _strange(batch: Batch, run: RunState, expected: dict[str, str]) -> Iterator[Path]:
-    """Yield the files in the folder of a run, and in the version that it made, that the run has not written."""
-    folder, passed = batch.folder(run.id), passed_folder(run)
-    known = {_place(batch, run, name) for name in expected} | {folder / EVIDENCE / name for name in run.evidence}
-    version = batch.version(run.version) if run.version else None
-    for path in [*written(folder), *(written(version) if version and version.exists() else ())]:
-        left_over = version and version.exists() and path.is_relative_to(folder / (passed or "."))
-        if path not in known and not left_over:
+def _find_foreign_files(batch: Batch, run: RunState, digests: dict[str, str]) -> Iterator[Path]:
+    """Yield the files in a run's folder and in its version that the run did not write."""
+    folder, passed = batch.run_folder(run.id), name_passed_folder(run)
+    expected = {_locate(batch, run, name) for name in digests} | {folder / EVIDENCE / name for name in run.evidence}
+    version = batch.version_folder(run.version) if run.version else None
+    for path in [*list_files(folder), *(list_files(version) if version and version.exists() else ())]:
+        was_copied = version and version.exists() and path.is_relative_to(folder / (passed or "."))
+        if path not in expected and not was_copied:
             yield path
 
 
-def written(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder but those that no run reads: half-written ones, saved states, hidden ones."""
+def list_files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, except those that no run reads: temporary and hidden files, saved states."""
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        ignored = parts[0].startswith(".") or parts[0].endswith(".partial") or path.match(HALF_WRITTEN)
+        ignored = parts[0].startswith(".") or parts[0].endswith(".partial") or path.match(TEMPORARY)
         if not ignored and (path.is_symlink() or not path.is_dir()):
             yield path
 
 
-def check_version(batch: Batch, state: LedgerState, name: str) -> None:
-    """Check all files of a version that a run has made: they are published as they lie there.
+def check_version_files(batch: Batch, state: LedgerState, name: str) -> None:
+    """Check all files of a version, because all of them are published.
 
     Raises:
-        IntegrityError: names the first file that was changed, is gone, or that the run has not written.
+        IntegrityError: a file was changed, is gone, or was not written by the run; the message names the first one.
     """
-    for path, what in changes_of_version(batch.version(name), state, name, batch.key):
-        raise IntegrityError(f"{path}: {what}")
+    for path, change in find_version_changes(batch.version_folder(name), state, name, batch.key):
+        raise IntegrityError(f"{path}: {change}")
 
 
-def changes_of_version(version: Path, state: LedgerState, name: str, key: bytes) -> Iterator[tuple[Path, str]]:
-    """Yield the files of a version that are not as its run has written them, and what is wrong with each."""
-    run = next((one for one in state.runs.values() if one.version == name), None)
-    expected = run.steps.get(passed_folder(run) or "") if run else None
-    if expected is None:  # the first version, or one of a run that has noted no digests
+def find_version_changes(version: Path, state: LedgerState, name: str, key: bytes) -> Iterator[tuple[Path, str]]:
+    """Yield the files of a version that differ from those that its run recorded, and how each differs."""
+    run = next((run for run in state.runs.values() if run.version == name), None)
+    recorded = run.steps.get(name_passed_folder(run) or "") if run else None
+    if recorded is None:  # the first version, or the version of a run that recorded no digests
         return
-    found = digests(version, key)
-    for file in sorted(expected.keys() | found.keys()):
-        if file not in found:
-            yield version / file, "is gone; bring it back from a backup"
-        elif file not in expected:
-            yield version / file, "is not a file that the ledger knows; move it away"
-        elif found[file] != expected[file]:
-            yield version / file, "is not the file that the ledger knows; find out by whom, and bring it back"
+    digests = digest_files(version, key)
+    for file in sorted(recorded.keys() | digests.keys()):
+        if file not in digests:
+            yield version / file, "is gone; restore it from a backup"
+        elif file not in recorded:
+            yield version / file, "is not a file that the ledger recorded; move it away"
+        elif digests[file] != recorded[file]:
+            yield (
+                version / file,
+                "is not the file that the ledger recorded; find out who changed it, and restore it from a backup",
+            )
 
 
 def check_evidence(batch: Batch, run: RunState) -> None:
-    """Check that the evidence of a run that is promoted is what the ledger says.
+    """Check that the evidence of a run that is being promoted has the recorded digests.
 
     Raises:
-        IntegrityError: names the file that was changed or is gone.
+        IntegrityError: a file was changed or is gone; the message names it.
     """
-    for name, stated in run.evidence.items():
-        path = batch.folder(run.id) / EVIDENCE / name
-        if not path.is_file() or path.is_symlink() or regular_files.sha256(path) != stated:
-            raise IntegrityError(f"{path}: was changed since {run.id} wrote it; bring it back from a backup")
+    for name, recorded in run.evidence.items():
+        path = batch.run_folder(run.id) / EVIDENCE / name
+        if not path.is_file() or path.is_symlink() or regular_files.sha256(path) != recorded:
+            raise IntegrityError(f"{path}: was changed since {run.id} wrote it; restore it from a backup")
 
 
-def is_selection(name: str) -> bool:
-    """Say whether a file is one of the lists of records, which are removed when the run ends."""
+def is_record_list(name: str) -> bool:
+    """Return whether a file is one of the lists of records, which are removed when the run ends."""
     return name.startswith(f"{SELECTION}/")

@@ -1,6 +1,6 @@
-"""The manifest of one run: that of the batch, with what to forget, what was forgotten, and the gates that apply.
+"""The manifest of a run: that of the batch, with the records to forget, those forgotten before, and applicable gates.
 
-Its paths are relative to the run's folder, so that neither it nor its digest tells where the batch lies.
+Its paths are relative to the run's folder, so that neither the manifest nor its digest shows where the batch is.
 """
 
 import json
@@ -15,66 +15,64 @@ from unlearn_cli.schema.sources import Source
 from unlearn_cli.schema.spelling import SPELLING
 from unlearn_cli.storage.remote import parse_url
 
-# JSON is YAML but for these: YAML does not join \\uD83D\\uDE00 to one letter, and takes none of the others as they are.
+# JSON is YAML except for these: YAML does not join \\uD83D\\uDE00 to one letter, and the others must be escaped.
 UNPRINTABLE = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 
-def run_manifest(
+def format_run_manifest(
     manifest: Manifest, folder: Path, *, selection: str, classes: Sequence[str], forgotten: bool
 ) -> tuple[str, list[str]]:
-    """Return the text of a run's manifest, to be written into `folder`, and the gates that have no meaning in this run.
+    """Return the text of a run's manifest, to be written into `folder`, and the gates that do not apply in this run.
 
-    `selection`: the folder below it with forget.csv and forgotten.csv; `classes`: those that requests name, which the
-    test split can be divided by; `forgotten`: whether any record of the source was forgotten before.
+    `selection` is the folder below it with forget.csv and forgotten.csv; `classes` are the classes that requests name,
+    by which the test split can be divided; `forgotten` says whether records of the source were forgotten before.
     """
-    gates, left_out = applicable(manifest.gates, bool(classes), forgotten)
+    gates, left_out = split_gates(manifest.gates, bool(classes), forgotten)
     assert manifest.data is not None
-    parts = {
-        part: _relocated(source, manifest.folder, folder)
+    sources = {
+        part: _relocate(source, manifest.folder, folder)
         for part in ("train", "test")
         if (source := getattr(manifest.data, part))
     }
-    moved = manifest.model_copy(update={"data": manifest.data.model_copy(update=parts)})
+    relocated = manifest.model_copy(update={"data": manifest.data.model_copy(update=sources)})
     mark = secrets.token_hex()
-    said = moved.model_dump(mode="json", exclude_unset=True, context={SPELLING: mark})
-    said["forget"] = {"ids_file": {"path": f"{selection}/forget.csv"}, **_listed(classes)}
+    content = relocated.model_dump(mode="json", exclude_unset=True, context={SPELLING: mark})
+    named_classes = {"classes": list(classes)} if classes else {}
+    content["forget"] = {"ids_file": {"path": f"{selection}/forget.csv"}, **named_classes}
     if forgotten:
-        said["forgotten"] = {"ids_file": {"path": f"{selection}/forgotten.csv"}}
-    said["gates"] = gates
-    # What was not quoted must not be quoted now: 1e3 is a number to a column of numbers, and its text to one of text.
-    text = re.sub(f'"{mark}(.*?){mark}"', r"\1", json.dumps(said, indent=2, ensure_ascii=False))
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n", left_out
+        content["forgotten"] = {"ids_file": {"path": f"{selection}/forgotten.csv"}}
+    content["gates"] = gates
+    # A scalar without quotes stays so: 1e3 is a number to a column of numbers, and its text to a column of text.
+    text = re.sub(f'"{mark}(.*?){mark}"', r"\1", json.dumps(content, indent=2, ensure_ascii=False))
+    return UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n", left_out
 
 
-def _listed(classes: Sequence[str]) -> dict[str, list[str]]:
-    return {"classes": list(classes)} if classes else {}
+def split_gates(gates: Iterable[str], classes: bool, forgotten: bool) -> tuple[list[str], list[str]]:
+    """Return the gates that apply in a run, and those that do not.
 
-
-def applicable(gates: Iterable[str], classes: bool, forgotten: bool) -> tuple[list[str], list[str]]:
-    """Return the gates that a run can be judged by, and those that it cannot.
-
-    Where no class is to be forgotten, test is not divided: all of it is to be kept, so `test_retain` is `test`.
+    If no class is forgotten, the test split is not divided: all of it is retained, so `test_retain` is `test`.
     """
-    kept, left_out = [], []
+    applicable, left_out = [], []
     for gate in gates:
         split = gate.strip().partition(".")[0]
         if (split == "test_forget" and not classes) or (split == "forgotten" and not forgotten):
             left_out.append(gate)
         elif split == "test_retain" and not classes:
-            kept.append(gate.replace("test_retain", "test", 1))
+            applicable.append(gate.replace("test_retain", "test", 1))
         else:
-            kept.append(gate)
-    return list(dict.fromkeys(kept)), left_out
+            applicable.append(gate)
+    return list(dict.fromkeys(applicable)), left_out
 
 
-def _relocated(source: Source, old: Path, new: Path) -> Source:
-    """Return a source with its relative paths starting from another folder."""
+def _relocate(source: Source, old: Path, new: Path) -> Source:
+    """Return a source whose relative paths start from another folder.
+
+    Links are resolved first: `..` after a link leads to the parent of its target.
+    """
     assert source.spec is not None
-    places = {key: value for key, value in source.spec if isinstance(value, Path)}
-    paths = {key: _from(old / path, new) for key, path in places.items() if not (path.is_absolute() or parse_url(path))}
+    paths = {
+        key: Path(os.path.relpath((old / path).resolve(), new.resolve()))
+        for key, path in source.spec
+        if isinstance(path, Path) and not (path.is_absolute() or parse_url(path))
+    }
     return source.model_copy(update={source.format: source.spec.model_copy(update=paths)})
-
-
-def _from(path: Path, folder: Path) -> Path:
-    """Return the way to a path; links are followed first, since `..` leads out of where a link leads to."""
-    return Path(os.path.relpath(path.resolve(), folder.resolve()))

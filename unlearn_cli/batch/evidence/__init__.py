@@ -1,1 +1,1 @@
-"""Signed statements on what a run did, and their verification."""
+"""Signed statements about what a run did, and their verification."""

@@ -1,4 +1,4 @@
-"""Do the statements of each run say what the ledger says? Their signatures are another matter."""
+"""Compares the statements of each run with the ledger. Their signatures are checked elsewhere."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,71 +15,69 @@ from unlearn_cli.storage.regular_files import sha256
 PROVENANCE, RESULT = "provenance.json", "test-result.json"
 
 
-class Described(BaseModel):
-    """A ResourceDescriptor."""
-
+class ResourceDescriptor(BaseModel):
     name: str
     digest: dict[str, str]
 
 
-class Build(BaseModel):
-    resolvedDependencies: list[Described]
+class BuildDefinition(BaseModel):
+    resolvedDependencies: list[ResourceDescriptor]
 
 
-class Metadata(BaseModel):
+class BuildMetadata(BaseModel):
     invocationId: str
 
 
-class Details(BaseModel):
-    metadata: Metadata
+class RunDetails(BaseModel):
+    metadata: BuildMetadata
 
 
-class Predicate(BaseModel):
-    buildDefinition: Build
-    runDetails: Details
+class ProvenancePredicate(BaseModel):
+    buildDefinition: BuildDefinition
+    runDetails: RunDetails
 
 
-class Provenance(BaseModel):
-    subject: list[Described]
-    predicate: Predicate
+class ProvenanceStatement(BaseModel):
+    subject: list[ResourceDescriptor]
+    predicate: ProvenancePredicate
 
 
-class Tests(BaseModel):
+class ResultPredicate(BaseModel):
     result: str
-    configuration: list[Described]
+    configuration: list[ResourceDescriptor]
 
 
-class Result(BaseModel):
-    subject: list[Described]
-    predicate: Tests
+class ResultStatement(BaseModel):
+    subject: list[ResourceDescriptor]
+    predicate: ResultPredicate
 
 
-def differing(runs: Path, events: list[Event], removed: set[str]) -> Iterator[str]:
-    """Yield what the statements of promoted runs say otherwise than the ledger; `removed` is what was vacuumed."""
+def find_differences(runs: Path, events: list[Event], removed: set[str]) -> Iterator[str]:
+    """Yield how the statements of promoted runs differ from the ledger; `removed` is what `vacuum` removed."""
     state = LedgerState()
     for event in events:
         if event.kind == "promoting" and f"runs/{event.run}" not in removed:
-            yield from _differing(runs, state, event)
+            yield from _compare_run(runs, state, event)
         fold([event], state)
 
 
-def _differing(runs: Path, before: LedgerState, event: Event) -> Iterator[str]:
+def _compare_run(runs: Path, before: LedgerState, event: Event) -> Iterator[str]:
     run = before.runs[event.run or ""]
     for name in (PROVENANCE, RESULT):
         path = runs / run.id / "evidence" / name
         if name not in event.body["evidence"]:
             yield f"{run.id}: was promoted without {name}"
-        elif path.is_file() and sha256(path) == event.body["evidence"][name]:  # else that is a finding of its own
-            expected, found = _expected(before, run, event, name), _found(path, run, event, name)
-            wrong = [what for what in expected if found.get(what) != expected[what]]
-            if wrong:
-                yield f"{run.id}: evidence/{name} says something else than the ledger of: {', '.join(wrong)}"
+        elif path.is_file() and sha256(path) == event.body["evidence"][name]:  # otherwise another check reports it
+            expected, stated = _collect_expected(before, run, event, name), _collect_stated(path, run, event, name)
+            different = [fact for fact in expected if stated.get(fact) != expected[fact]]
+            if different:
+                yield f"{run.id}: evidence/{name} differs from the ledger in: {', '.join(different)}"
 
 
-def _expected(before: LedgerState, run: RunState, event: Event, name: str) -> dict[str, Any]:
-    """Return what the ledger says of a run that is about to be promoted; `before` is where everything stood then."""
-    after, attempt = event.body["after"], next((one for one in run.attempts if one["passed"]), {})
-    reports = sorted(attempt[kind] for kind in ("unlearn_report", "attack_report") if attempt.get(kind))
+def _collect_expected(before: LedgerState, run: RunState, event: Event, name: str) -> dict[str, Any]:
+    """Return the facts in the ledger about a run that is about to be promoted; `before` is the state at that time."""
+    after, passed = event.body["after"], next((attempt for attempt in run.attempts if attempt["passed"]), {})
+    reports = sorted(passed[kind] for kind in ("unlearn_report", "attack_report") if passed.get(kind))
     assert before.last is not None
     common = {"new weights": after["tensor_digest"], "new files": after["file_sha256"], "reports": reports}
     if name == RESULT:
@@ -90,56 +88,59 @@ def _expected(before: LedgerState, run: RunState, event: Event, name: str) -> di
         "weights before": run.before["tensor_digest"],
         "files before": run.before["file_sha256"],
         "selection": run.body["selection_digest"],
-        "requests": sorted(before.requests[one].digest for one in run.requests),
+        "requests": sorted(before.requests[request].digest for request in run.requests),
         "ledger": before.last.hash,
     }
 
 
-def _found(path: Path, run: RunState, event: Event, name: str) -> dict[str, Any]:
-    """Return the same of a statement."""
+def _collect_stated(path: Path, run: RunState, event: Event, name: str) -> dict[str, Any]:
+    """Return the same facts from a statement; none if it is not valid."""
     try:
         if name == RESULT:
-            result = Result.model_validate_json(path.read_bytes())
+            result = ResultStatement.model_validate_json(path.read_bytes())
             return {
-                **_checkpoint(result.subject, event.body["version"], "new"),
-                "reports": _reports(result.predicate.configuration),
+                **_describe_checkpoint(result.subject, event.body["version"], "new"),
+                "reports": _list_report_digests(result.predicate.configuration),
                 "result": result.predicate.result in ("PASSED", "WARNED"),
             }
-        made = Provenance.model_validate_json(path.read_bytes())
+        provenance = ProvenanceStatement.model_validate_json(path.read_bytes())
     except ValidationError:
         return {}
-    used = made.predicate.buildDefinition.resolvedDependencies
+    dependencies = provenance.predicate.buildDefinition.resolvedDependencies
+    requests = [resource for resource in dependencies if resource.name == "request"]
     return {
-        **_checkpoint(made.subject, event.body["version"], "new"),
-        "reports": _reports(made.subject),
-        **_checkpoint(used, run.before["version"], "before"),
-        "run": made.predicate.runDetails.metadata.invocationId,
-        "selection": _digest(used, "selection", KEYED),
-        "ledger": _digest(used, "ledger", CHAIN),
-        "requests": sorted(one.digest.get(CANONICAL, "") for one in used if one.name == "request"),
+        **_describe_checkpoint(provenance.subject, event.body["version"], "new"),
+        "reports": _list_report_digests(provenance.subject),
+        **_describe_checkpoint(dependencies, run.before["version"], "before"),
+        "run": provenance.predicate.runDetails.metadata.invocationId,
+        "selection": _find_digest(dependencies, "selection", KEYED),
+        "ledger": _find_digest(dependencies, "ledger", CHAIN),
+        "requests": sorted(resource.digest.get(CANONICAL, "") for resource in requests),
     }
 
 
-def _checkpoint(described: list[Described], version: str, when: str) -> dict[str, Any]:
+def _describe_checkpoint(resources: list[ResourceDescriptor], version: str, when: str) -> dict[str, Any]:
     names = ("weights before", "files before") if when == "before" else ("new weights", "new files")
-    return dict(zip(names, (_digest(described, "weights", TENSORS), _files(described, version)), strict=True))
+    digests = (_find_digest(resources, "weights", TENSORS), _digest_files(resources, version))
+    return dict(zip(names, digests, strict=True))
 
 
-def _digest(described: list[Described], name: str, kind: str) -> str | None:
-    return next((one.digest.get(kind) for one in described if one.name == name), None)
+def _find_digest(resources: list[ResourceDescriptor], name: str, kind: str) -> str | None:
+    return next((resource.digest.get(kind) for resource in resources if resource.name == name), None)
 
 
-def _files(described: list[Described], version: str) -> str:
-    """Return the digest of a version's files, as `checkpoint_header.files_digest` makes it of the files themselves."""
-    found = sorted(
-        (PurePosixPath(one.name).name, one.digest.get("sha256", ""))
-        for one in described
-        if one.name.endswith(".safetensors") and PurePosixPath(one.name).parent.name == version
+def _digest_files(resources: list[ResourceDescriptor], version: str) -> str:
+    """Return the digest of a version's files, computed as by `checkpoint_header.files_digest` from the files."""
+    paths = [(PurePosixPath(resource.name), resource.digest.get("sha256", "")) for resource in resources]
+    digests = sorted(
+        (path.name, digest)
+        for path, digest in paths
+        if path.name.endswith(".safetensors") and path.parent.name == version
     )
-    if len(found) == 1:
-        return found[0][1]
-    return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in found).encode()).hexdigest()
+    if len(digests) == 1:
+        return digests[0][1]
+    return hashlib.sha256("\n".join(f"{name} {digest}" for name, digest in digests).encode()).hexdigest()
 
 
-def _reports(described: list[Described]) -> list[str]:
-    return sorted(one.digest.get("sha256", "") for one in described if one.name.endswith("/report.json"))
+def _list_report_digests(resources: list[ResourceDescriptor]) -> list[str]:
+    return sorted(resource.digest.get("sha256", "") for resource in resources if resource.name.endswith("/report.json"))

@@ -1,4 +1,4 @@
-"""Which checkpoint a batch run made of which, how, and for which requests: SLSA Provenance.
+"""The statement about how a batch run made a checkpoint, from which one and for which requests: SLSA Provenance.
 
 Source: https://slsa.dev/spec/v1.0/provenance.
 """
@@ -13,12 +13,12 @@ from unlearn_cli.batch.evidence.statement import (
     Descriptor,
     Facts,
     Statement,
-    attack,
-    checkpoint,
-    file,
-    manifest,
-    of_subject,
-    statement,
+    build_statement,
+    describe_attack,
+    describe_checkpoint,
+    describe_file,
+    describe_manifest,
+    select_subject_gates,
 )
 from unlearn_cli.reporting.report import Report
 
@@ -27,52 +27,53 @@ BUILDER = "pkg:pypi/unlearn-cli"
 BUILD_TYPE = f"{BUILDER}#batch-run/v1"
 
 
-def provenance(facts: Facts, unlearned: Report, attacked: Report | None) -> Statement:
+def build_provenance(facts: Facts, unlearned: Report, attacked: Report | None) -> Statement:
     """Return the statement; its subjects are the new checkpoint and the reports."""
     reports = [facts.unlearned, *([facts.attacked] if facts.attacked else [])]
     predicate = {
         "buildDefinition": {
             "buildType": BUILD_TYPE,
-            "externalParameters": _asked(unlearned, attacked),
+            "externalParameters": _list_parameters(unlearned, attacked),
             "internalParameters": {
                 "inputs": unlearned.inputs,
                 "found": unlearned.found,
                 "environment": unlearned.environment,
             },
-            "resolvedDependencies": _dependencies(facts, unlearned),
+            "resolvedDependencies": _list_dependencies(facts, unlearned),
         },
         "runDetails": {
             "builder": {"id": BUILDER, "version": {"unlearn-cli": unlearned.tool_version}},
             "metadata": {
                 "invocationId": facts.run,
-                "startedOn": _utc(facts.started),
-                "finishedOn": _utc(facts.finished),
+                "startedOn": _format_utc(facts.started),
+                "finishedOn": _format_utc(facts.finished),
             },
         },
     }
-    return statement([*checkpoint(facts.after, unlearned.subject), *map(file, reports)], PREDICATE_TYPE, predicate)
+    subjects = [*describe_checkpoint(facts.after, unlearned.subject), *map(describe_file, reports)]
+    return build_statement(subjects, PREDICATE_TYPE, predicate)
 
 
-def _asked(unlearned: Report, attacked: Report | None) -> dict[str, Any]:
+def _list_parameters(unlearned: Report, attacked: Report | None) -> dict[str, Any]:
     return {
         "method": unlearned.method,
         "settings": unlearned.settings,
         "seed": unlearned.seed,
-        "gates": [gate.condition for gate in of_subject(unlearned)],
-        "attack": attack(attacked),
+        "gates": [gate.condition for gate in select_subject_gates(unlearned)],
+        "attack": describe_attack(attacked),
     }
 
 
-def _dependencies(facts: Facts, unlearned: Report) -> list[Descriptor]:
+def _list_dependencies(facts: Facts, unlearned: Report) -> list[Descriptor]:
     return [
-        *checkpoint(facts.before, unlearned.original),
-        manifest(unlearned),
+        *describe_checkpoint(facts.before, unlearned.original),
+        describe_manifest(unlearned),
         {"name": "selection", "digest": {KEYED: facts.selection}},
         *({"name": "request", "digest": {CANONICAL: digest}} for digest in facts.requests),
         {"name": "ledger", "digest": {CHAIN: facts.ledger}},
     ]
 
 
-def _utc(time: str) -> str:
-    """Write a time as RFC 3339 has it, in UTC."""
+def _format_utc(time: str) -> str:
+    """Return a time in UTC in the form of RFC 3339."""
     return datetime.fromisoformat(time).astimezone(UTC).isoformat().replace("+00:00", "Z")

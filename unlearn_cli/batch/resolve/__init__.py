@@ -1,1 +1,1 @@
-"""From what requests name to records of the training data."""
+"""Resolution of requests to records of the training data."""

@@ -1,10 +1,10 @@
-"""The records of a manifest's train source as a table `source` of DuckDB, with the columns that requests ask for alone.
+"""The records of a manifest's train source as a table `source` of DuckDB, with only the columns that requests name.
 
-x0 is the record's id, x1, x2, ... are other columns as text (a person's key), t0, t1, ... those of conditions in their
-own type; `label` refers to the table `labels`, where each label has its number k.
+x0 is the record's id; x1, x2, ... are columns of groups as text (a person's key); t0, t1, ... are columns of conditions
+in their own type; `label` refers to the table `labels`, where each label has its number k.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,12 +18,12 @@ from unlearn_cli.data.strings import to_strings
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Condition
 
-CHUNK = 50_000  # values that are handed to DuckDB at once
+CHUNK = 50_000  # values per statement
 
 
 @dataclass(frozen=True)
 class SelectionColumns:
-    """Which columns requests ask for: those of groups, in the order of x1, x2, ..., those of conditions, and labels."""
+    """The columns that requests name: those of groups, in the order of x1, x2, ..., those of conditions, and labels."""
 
     groups: list[str] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
@@ -31,7 +31,7 @@ class SelectionColumns:
 
 
 class RecordTable(Protocol):
-    """A source that has been opened."""
+    """An open source."""
 
     @property
     def class_names(self) -> Sequence[str] | None:
@@ -42,26 +42,29 @@ class RecordTable(Protocol):
         """Refuse columns that the source does not have.
 
         Raises:
-            UserError: names the nearest one.
+            UserError: there is such a column; the message has the nearest one.
         """
         ...
 
-    def load(self, wanted: SelectionColumns) -> np.ndarray:
-        """Make the tables `source` and `labels`; return the labels (m,), each once, in the order of their numbers k."""
+    def load(self, columns: SelectionColumns) -> np.ndarray:
+        """Create the tables `source` and `labels`; return the distinct labels (m,) in the order of their numbers k."""
         ...
 
     def predicate(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
-        """Return the SQL that chooses rows of `source`, and its parameters."""
+        """Return the SQL predicate of conditions on rows of `source`, and its parameters."""
         ...
 
     def frequent_values(self, column: str) -> str:
-        """Return the most frequent values of a column of conditions, for the operator's console only."""
+        """Return the most frequent values of a column of conditions.
+
+        They may be personal data: show them to the operator, do not store them.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class TableInMemory:
-    """A source of another format than a table: its ids, labels and columns are arrays."""
+    """A source in another format than a table file: its ids, labels and columns are arrays."""
 
     records: Records
     connection: duckdb.DuckDBPyConnection
@@ -75,17 +78,19 @@ class TableInMemory:
             self.records.column(column)
         self.records.where(list(conditions))
 
-    def load(self, wanted: SelectionColumns) -> np.ndarray:
-        columns = [self.records.ids, *(self.records.column(column) for column in wanted.groups)]
-        texts = [to_strings(column).tolist() for column in columns]
-        found, numbers = unique_labels(self.records.labels) if wanted.labels else ([], np.array([]))
+    def load(self, columns: SelectionColumns) -> np.ndarray:
+        values = [self.records.ids, *(self.records.column(column) for column in columns.groups)]
+        texts = [to_strings(column).tolist() for column in values]
+        distinct, numbers = unique_labels(self.records.labels) if columns.labels else ([], np.array([]))
         kinds = ", ".join(f"x{i} VARCHAR" for i in range(len(texts)))
         self.connection.execute(f"CREATE TABLE source ({kinds}, label BIGINT)")
-        labels = numbers.tolist() if wanted.labels else [None] * len(self.records)
-        _refuse_bytes(texts[0], self.records.name)
+        labels = numbers.tolist() if columns.labels else [None] * len(self.records)
+        _refuse_undecodable_ids(texts[0], self.records.name)
         insert(self.connection, "source", [*texts, labels])
-        self.connection.execute("CREATE TABLE labels AS SELECT range AS label, range AS k FROM range(?)", [len(found)])
-        return np.array(found)
+        self.connection.execute(
+            "CREATE TABLE labels AS SELECT range AS label, range AS k FROM range(?)", [len(distinct)]
+        )
+        return np.array(distinct)
 
     def predicate(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         chosen = self.records.ids[self.records.where(list(conditions))]
@@ -96,18 +101,17 @@ class TableInMemory:
 
 
 def insert(connection: duckdb.DuckDBPyConnection, table: str, columns: Sequence[list[Any]]) -> None:
-    """Add rows to a table, given as columns."""
+    """Insert rows into a table, given as columns."""
     marks = ", ".join("unnest(?)" for _ in columns)
-    for part in _parts(columns):
-        connection.execute(f"INSERT INTO {table} SELECT {marks}", part)
-
-
-def _parts(columns: Sequence[list[Any]]) -> Iterator[list[list[Any]]]:
     for start in range(0, len(columns[0]), CHUNK):
-        yield [column[start : start + CHUNK] for column in columns]
+        chunk = [column[start : start + CHUNK] for column in columns]
+        connection.execute(f"INSERT INTO {table} SELECT {marks}", chunk)
 
 
-def _refuse_bytes(ids: list[str], name: str) -> None:
-    for one in ids:
-        if not one.isascii() and any("\ud800" <= letter <= "\udfff" for letter in one):
-            raise UserError(f"{name}: the name of {one!a} is no UTF-8 text; rename it, so that a request can name it")
+def _refuse_undecodable_ids(ids: list[str], name: str) -> None:
+    """Refuse ids from file names that are not UTF-8: a request could not name them."""
+    for record_id in ids:
+        if not record_id.isascii() and any("\ud800" <= letter <= "\udfff" for letter in record_id):
+            raise UserError(
+                f"{name}: the name of {record_id!a} is not UTF-8 text; rename it, so that a request can name it"
+            )

@@ -1,4 +1,4 @@
-"""What requests ask of the source: columns, values, conditions, classes; and why some cannot be resolved."""
+"""The selections of requests: their columns, values, conditions and classes; and why some cannot be resolved."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from unlearn_cli.schema.sources import Condition
 
 
 class Selection(Protocol):
-    """What a request asks to forget: the union of what it lists."""
+    """The selection of a request: the union of the records that it lists."""
 
     @property
     def request(self) -> str: ...
@@ -31,38 +31,40 @@ class Selection(Protocol):
     def where(self) -> Sequence[Condition]: ...
 
 
-NumberedSelections = dict[int, Selection]  # by their place among all requests
+NumberedSelections = dict[int, Selection]  # by position among all requests
 
 
 def find_unknown_columns(table: RecordTable, selections: Sequence[Selection]) -> dict[int, str]:
-    """Return the problems of requests that name columns which are not there."""
+    """Return the problems of requests that name columns which the source does not have."""
     problems = {}
-    for number, one in enumerate(selections):
+    for number, selection in enumerate(selections):
         try:
-            table.check([one.groups.column] if one.groups else [], one.where)
+            table.check([selection.groups.column] if selection.groups else [], selection.where)
         except UserError as error:
             problems[number] = str(error)
     return problems
 
 
-def collect_columns(asked: NumberedSelections) -> SelectionColumns:
-    """Return the columns that are needed."""
-    groups = dict.fromkeys(one.groups.column for one in asked.values() if one.groups)
-    conditions = dict.fromkeys(condition.column for one in asked.values() for condition in one.where)
-    return SelectionColumns([*groups], [*conditions], any(one.classes for one in asked.values()))
+def collect_columns(selections: NumberedSelections) -> SelectionColumns:
+    """Return the columns that the selections name."""
+    groups = dict.fromkeys(selection.groups.column for selection in selections.values() if selection.groups)
+    conditions = dict.fromkeys(condition.column for selection in selections.values() for condition in selection.where)
+    return SelectionColumns([*groups], [*conditions], any(selection.classes for selection in selections.values()))
 
 
-def collect_values(asked: NumberedSelections, groups: list[str]) -> list[list[Any]]:
+def collect_values(selections: NumberedSelections, groups: list[str]) -> list[list[Any]]:
     """Return the ids and the values of groups as three columns: request, slot (see `matching`) and value."""
     requests: list[int] = []
     slots: list[int] = []
     texts: list[str] = []
-    for number, one in asked.items():
-        listed = [(0, one.ids), *([(1 + groups.index(one.groups.column), one.groups.values)] if one.groups else [])]
-        for slot, named in listed:
-            requests += [number] * len(named)
-            slots += [slot] * len(named)
-            texts += map(str, named)
+    for number, selection in selections.items():
+        listed: list[tuple[int, Sequence[Any]]] = [(0, selection.ids)]
+        if selection.groups:
+            listed.append((1 + groups.index(selection.groups.column), selection.groups.values))
+        for slot, values in listed:
+            requests += [number] * len(values)
+            slots += [slot] * len(values)
+            texts += map(str, values)
     return [requests, slots, texts]
 
 
@@ -70,38 +72,40 @@ def match_conditions_and_classes(
     manifest: Manifest,
     connection: duckdb.DuckDBPyConnection,
     table: RecordTable,
-    asked: NumberedSelections,
+    selections: NumberedSelections,
     labels: np.ndarray,
 ) -> tuple[dict[int, str], dict[int, list[str]]]:
     """Find the records that conditions and classes select.
 
-    Return the problems of requests that cannot be compared, and the names of the classes of the others.
+    Return the problems of requests whose values cannot be compared, and the class names of the others.
     """
     problems: dict[int, str] = {}
     names: dict[int, list[str]] = {}
-    classes = _classes(manifest, table, labels)
-    for number, one in asked.items():
+    classes = _list_classes(manifest, table, labels)
+    for number, selection in selections.items():
         try:
-            if one.classes:
-                names[number], chosen = _labels(one.classes, labels, classes)
+            if selection.classes:
+                names[number], chosen = _find_labels(selection.classes, labels, classes)
                 matching.match_labels(connection, number, chosen)
-            if one.where:
-                matching.match_rows(connection, number, *table.predicate(one.where))
+            if selection.where:
+                matching.match_rows(connection, number, *table.predicate(selection.where))
         except UserError as error:
             problems[number] = str(error)
     return problems, names
 
 
-def _classes(manifest: Manifest, table: RecordTable, labels: np.ndarray) -> Classes | None:
-    """Return the classes of the manifest; None in a regression, and where no request names one."""
+def _list_classes(manifest: Manifest, table: RecordTable, labels: np.ndarray) -> Classes | None:
+    """Return the classes of the manifest; None for a regression, or if no request names a class."""
     if manifest.task == "regression" or not len(labels):
         return None
     count = manifest.model.arguments.get("num_classes")
     return list_classes(manifest.classes, labels, count, table.class_names, NAME)
 
 
-def _labels(listed: Sequence[str | int], labels: np.ndarray, classes: Classes | None) -> tuple[list[str], list[int]]:
-    """Return the names of the classes listed, and the positions in `labels` of those that belong to them."""
+def _find_labels(
+    listed: Sequence[str | int], labels: np.ndarray, classes: Classes | None
+) -> tuple[list[str], list[int]]:
+    """Return the names of the listed classes, and the positions in `labels` of their labels."""
     if classes is None:
         raise UserError("a regression has no classes; choose what to forget with 'where'")
     chosen = find_class_numbers(listed, classes, "classes")

@@ -1,4 +1,7 @@
-"""Which records of the source do requests mean? The lists of their ids; a table is never in memory as a whole."""
+"""Resolves requests to the records of the source that they select, as lists of ids.
+
+A table file is never in memory as a whole.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,17 +21,17 @@ from unlearn_cli.storage.atomic_files import output_file
 
 __all__ = ["Resolution", "ResolvedRequest", "Selection", "resolve"]
 
-HINTS = 10  # unknown ids for which a near one is looked up: each takes a look at all records
+HINTS = 10  # number of unknown ids for which a similar one is looked up: each look-up reads all records
 
 
 @dataclass(frozen=True)
 class ResolvedRequest:
-    """What was found of one request.
+    """The number of records of a request, or the problem because of which it cannot be resolved (then all are 0).
 
-    `records` are to be forgotten; `already` are in the source, but known to the ledger; of its ids `purged` are not in
-    the source, but known to the ledger. `unknown` counts ids that neither knows, and values of groups that no record
-    has; `examples` of these, or of what the columns hold whose conditions no record fulfils, are personal data, for the
-    operator's console alone. With a `problem`, which says why it cannot be resolved, all of these are zero.
+    `records` are to be forgotten; `already` are in the source and were forgotten before; `purged` ids were forgotten
+    before and are no longer in the source; `unknown` counts ids that are neither, and values of groups that no record
+    has. `examples` are some of the unknown values, or frequent values of the columns whose conditions no record
+    fulfils. They are personal data: show them to the operator, do not store them.
     """
 
     request: str
@@ -42,9 +45,9 @@ class ResolvedRequest:
 
 @dataclass(frozen=True)
 class Resolution:
-    """How many records the source has, how many of them are to be forgotten and are forgotten already, and where.
+    """The number of records of the source, of those to forget, and of those forgotten before; and their lists.
 
-    `classes` has, by request, the names of the classes that it lists by name or position.
+    `classes` has, per request, the names of the classes that it lists by name or position.
     """
 
     source: int
@@ -69,100 +72,110 @@ def resolve(
 ) -> Resolution:
     """Find the records that requests select, and write the lists of ids that sections of a manifest refer to.
 
-    `folder` gets forget.csv, the union of what requests select without what is forgotten already, and forgotten.csv,
-    the records of the source that have one of the keyed hashes in `digests` (a csv with that one column): HMAC-SHA256
-    under `key` of the id as UTF-8. A request with a problem adds nothing to the union, and with `set_aside` neither
-    does one with something unknown. With `leave_some`, a request that would make the union all that is not forgotten
-    yet has that problem. Nobody knows to whom an empty cell in a column of groups belongs: to no group.
+    `folder` receives forget.csv, the union of the selections without the records forgotten before, and forgotten.csv,
+    the records of the source whose id has one of the keyed hashes in `digests` (a csv with this column): HMAC-SHA256
+    with `key` of the id as UTF-8. A request with a problem adds nothing to the union; with `set_aside`, neither does a
+    request with unknown values. With `leave_some`, a request that would extend the union to all remaining records has
+    this as its problem. An empty cell in a column of groups belongs to no group.
 
     Raises:
-        UserError: as `check_source`; the source cannot be read; an id is empty or there twice.
+        UserError: as `check_batch_manifest`; the source cannot be read; an id is empty or occurs twice.
         ResourceError: the disk is full.
     """
     check_batch_manifest(manifest, path)
     try:
         with translate_resource_errors(folder), connect_to_source(manifest, folder, digests) as connection:
-            found, classes = _match(manifest, connection, requests, digests, key)
-            refused = [one.problem or (one.unknown and unknown_ids == "set_aside") for one in found]
-            accepted = [n for n, no in enumerate(refused) if not no]
+            resolved, classes = _match_requests(manifest, connection, requests, digests, key)
+            strict = unknown_ids == "set_aside"
+            accepted = [n for n, item in enumerate(resolved) if not (item.problem or (item.unknown and strict))]
             for n in matching.find_exhausting(connection, accepted) if leave_some else ():
                 accepted.remove(n)
-                found[n] = ResolvedRequest(found[n].request, problem=_all(connection, found[n]))
-            return _write(connection, folder, found, accepted, classes)
+                problem = _describe_exhaustion(connection, resolved[n])
+                resolved[n] = ResolvedRequest(resolved[n].request, problem=problem)
+            return _write_lists(connection, folder, resolved, accepted, classes)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def _match(
+def _match_requests(
     manifest: Manifest,
     connection: duckdb.DuckDBPyConnection,
     requests: Sequence[Selection],
     digests: Path | None,
     key: bytes,
 ) -> tuple[list[ResolvedRequest], dict[str, list[str]]]:
+    """Return the resolved requests, and the names of the classes that they list."""
     table = open_table(manifest, connection)
     problems = request_selections.find_unknown_columns(table, requests)
-    asked = {number: one for number, one in enumerate(requests) if number not in problems}
-    wanted = request_selections.collect_columns(asked)
-    labels = table.load(wanted)
+    selections = {number: request for number, request in enumerate(requests) if number not in problems}
+    columns = request_selections.collect_columns(selections)
+    labels = table.load(columns)
     matching.check_ids(connection, NAME)
     matching.load_forgotten(connection, digests, key)
-    matching.match_values(
-        connection, request_selections.collect_values(asked, wanted.groups), 1 + len(wanted.groups), key
+    values = request_selections.collect_values(selections, columns.groups)
+    matching.match_values(connection, values, 1 + len(columns.groups), key)
+    incomparable, classes = request_selections.match_conditions_and_classes(
+        manifest, connection, table, selections, labels
     )
-    incomparable, classes = request_selections.match_conditions_and_classes(manifest, connection, table, asked, labels)
-    found = _found(connection, requests, problems | incomparable, wanted.groups)
-    found = [_with_hints(one, table, request) for one, request in zip(found, requests, strict=True)]
-    return found, {requests[number].request: names for number, names in classes.items()}
+    resolved = _count_matches(connection, requests, problems | incomparable, columns.groups)
+    resolved = [_add_hints(item, table, request) for item, request in zip(resolved, requests, strict=True)]
+    return resolved, {requests[number].request: names for number, names in classes.items()}
 
 
-def _with_hints(found: ResolvedRequest, table: RecordTable, request: Selection) -> ResolvedRequest:
-    """Show what the columns of conditions hold, if a request selects nothing and nothing unknown is the reason."""
-    if found.problem or found.records or found.already or found.purged or found.unknown:
-        return found
+def _add_hints(resolved: ResolvedRequest, table: RecordTable, request: Selection) -> ResolvedRequest:
+    """Add frequent values of the columns of conditions, if a request selects nothing and has no unknown values."""
+    if resolved.problem or resolved.records or resolved.already or resolved.purged or resolved.unknown:
+        return resolved
     columns = [*dict.fromkeys(condition.column for condition in request.where)][: matching.EXAMPLES]
     hints = (f"no record fulfils 'where': {table.frequent_values(column)}" for column in columns)
-    return replace(found, examples=tuple(hints))
+    return replace(resolved, examples=tuple(hints))
 
 
-def _found(
+def _count_matches(
     connection: duckdb.DuckDBPyConnection, requests: Sequence[Selection], problems: dict[int, str], groups: list[str]
 ) -> list[ResolvedRequest]:
     records, missing = matching.count_records(connection), matching.count_missing(connection)
-    examples: dict[int, list[str]] = {}
-    for number, slot, value in matching.list_unknown(connection):
-        alike = matching.find_similar(connection, slot, value) if sum(map(len, examples.values())) < HINTS else None
-        hint = f" (did you mean '{alike}'?)" if alike is not None else ""
-        examples.setdefault(number, []).append((f"{groups[slot - 1]} = {value}" if slot else value) + hint)
+    examples = _collect_examples(connection, groups)
     none = (0, 0)
     return [
-        ResolvedRequest(one.request, problem=problems[n])
+        ResolvedRequest(request.request, problem=problems[n])
         if n in problems
-        else ResolvedRequest(one.request, *records.get(n, none), *missing.get(n, none), tuple(examples.get(n, ())))
-        for n, one in enumerate(requests)
+        else ResolvedRequest(request.request, *records.get(n, none), *missing.get(n, none), tuple(examples.get(n, ())))
+        for n, request in enumerate(requests)
     ]
 
 
-def _all(connection: duckdb.DuckDBPyConnection, one: ResolvedRequest) -> str:
-    """Say why a request would leave nothing: by itself, or with those that are due before it."""
-    left = matching.count_remaining(connection)
-    by = "it" if one.records == left else "with the requests that are due before it, it"
+def _collect_examples(connection: duckdb.DuckDBPyConnection, groups: list[str]) -> dict[int, list[str]]:
+    """Return some unknown values per request, each with a similar value if there is one."""
+    examples: dict[int, list[str]] = {}
+    for count, (number, slot, value) in enumerate(matching.list_unknown(connection)):
+        similar = matching.find_similar(connection, slot, value) if count < HINTS else None
+        hint = f" (did you mean '{similar}'?)" if similar is not None else ""
+        examples.setdefault(number, []).append((f"{groups[slot - 1]} = {value}" if slot else value) + hint)
+    return examples
+
+
+def _describe_exhaustion(connection: duckdb.DuckDBPyConnection, resolved: ResolvedRequest) -> str:
+    """Return why a request would leave no record: by itself, or together with those that are due before it."""
+    remaining = matching.count_remaining(connection)
+    subject = "it" if resolved.records == remaining else "with the requests that are due before it, it"
     return (
-        f"{by} selects all {left} records that are not forgotten yet, and nothing would be left to retain; correct it"
+        f"{subject} selects all {remaining} records that are not forgotten yet, and nothing would be left to retain; "
+        "correct it"
     )
 
 
-def _write(
+def _write_lists(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,
-    found: list[ResolvedRequest],
-    left: list[int],
+    resolved: list[ResolvedRequest],
+    accepted: list[int],
     classes: dict[str, list[str]],
 ) -> Resolution:
     forget, forgotten = folder / "forget.csv", folder / "forgotten.csv"
     with output_file(forget) as new:
-        records = matching.write_ids(connection, new, matching.select_to_forget(connection, left))
+        num_records = matching.write_ids(connection, new, matching.select_to_forget(connection, accepted))
     with output_file(forgotten) as new:
-        known = matching.write_ids(connection, new, "SELECT row FROM forgotten")
+        num_forgotten = matching.write_ids(connection, new, "SELECT row FROM forgotten")
     source = matching.count_source(connection)
-    return Resolution(source, records, known, tuple(found), forget, forgotten, classes)
+    return Resolution(source, num_records, num_forgotten, tuple(resolved), forget, forgotten, classes)

@@ -1,4 +1,4 @@
-"""Opening the train source of a batch's manifest; the connection sees it and the ledger's list alone."""
+"""Opens the train source of a batch's manifest. The connection can read only it and the ledger's list of digests."""
 
 import os
 from collections.abc import Iterator
@@ -17,28 +17,28 @@ from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage.remote import locate
 
-MEMORY = "400MiB"  # of DuckDB's buffers; what they cannot hold it writes to the folder
+MEMORY = "400MiB"  # of DuckDB's buffers; it writes larger data to the folder
 SMALL = 2**25  # bytes of a table
-THREADS = min(4, os.cpu_count() or 1)  # each takes memory of its own
+THREADS = min(4, os.cpu_count() or 1)  # each uses its own memory
 NAME = "data.train"
 
 
 @contextmanager
 def connect_to_source(manifest: Manifest, folder: Path, digests: Path | None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a connection that writes below `folder` and nowhere else; what memory cannot hold lies there meanwhile.
+    """Open a connection that writes only below `folder`, where it stores data that does not fit into memory.
 
     Raises:
-        ResourceError: memory and disk do not suffice.
+        ResourceError: memory and disk are too small.
     """
     source = manifest.data.train.table if manifest.data else None
     path = locate(source.path, manifest.folder) if source else None
     with TemporaryDirectory(prefix=".resolve-", dir=folder) as name:
         scratch = Path(name).resolve()
         settings = {"memory_limit": MEMORY, "threads": str(THREADS), "temp_directory": str(scratch)}
-        # A database in memory is quicker, but what it spills it writes again and again.
+        # A database in memory is faster, but writes spilled data repeatedly.
         large = path is not None and path.is_file() and path.stat().st_size > SMALL
         database = str(scratch / "records.duckdb") if large else ":memory:"
-        connection = connect([one for one in (path, digests) if one], folder, settings, database)
+        connection = connect([file for file in (path, digests) if file], folder, settings, database)
         try:
             yield connection
         except duckdb.Error as error:
@@ -64,8 +64,8 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
         return TableInMemory(open_records(source, NAME, manifest.data_sections), connection)
     if source.table.unreadable == "skip":
         raise UserError(
-            f"{NAME}: 'unreadable: skip' does not go with a batch: a request may name a record that training leaves "
-            "out; take the rows of unreadable images out of the table"
+            f"{NAME}: 'unreadable: skip' cannot be used in a batch: a request may name a record that training "
+            "skips; remove the rows of unreadable images from the table"
         )
     spec = resolve_paths(source.table, manifest.folder)
     window = next((step.window for step in manifest.data.transform if step.window), None)

@@ -1,7 +1,7 @@
-"""A csv, jsonl or parquet source as the table `source`: read once, by DuckDB, and of it the columns asked for alone.
+"""A csv, jsonl or parquet source as the table `source`: read once by DuckDB, and only the columns that are needed.
 
-Which rows are records is decided as `unlearn_cli.data` does in memory: windows first, then rows without a label are
-dropped, then the source's `rows`.
+The rows that are records are selected as `unlearn_cli.data` selects them in memory: windows first, then rows without a
+label are dropped, then the source's `rows` apply.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Query:
         return Query(f"SELECT * FROM ({self.text}) WHERE {predicate}", [*self.values, *values])
 
     def numbered(self) -> "Query":
-        """Add the column n: the row's number, in the file's order."""
+        """Add the column n: the row's number, in the order of the file."""
         return Query(f"SELECT *, row_number() OVER () - 1 AS n FROM ({self.text})", self.values)
 
     def unnumbered(self) -> "Query":
@@ -43,7 +43,7 @@ class Query:
 
 @dataclass(frozen=True)
 class TableOnDisk:
-    """The file, what the manifest says of it, and the names in `source` of the columns of conditions."""
+    """A table file, its section of the manifest, and the names in `source` of the columns of conditions."""
 
     file: TableFile
     spec: Table
@@ -53,20 +53,20 @@ class TableOnDisk:
     names: dict[str, str] = field(default_factory=dict)
 
     def check(self, groups: Sequence[str], conditions: Sequence[Condition]) -> None:
-        for column in (*map(self._stored, groups), *(condition.column for condition in conditions)):
+        for column in (*map(self._resolve_alias, groups), *(condition.column for condition in conditions)):
             self.file.quoted(column)
 
-    def _stored(self, column: str) -> str:
-        """Follow the two names that every source knows."""
-        known = {"id": self.spec.id or "", "label": self.spec.label}
-        return column if column in self.file.types else known.get(column, column)
+    def _resolve_alias(self, column: str) -> str:
+        """Return the stored column of the names `id` and `label`, which every source has."""
+        aliases = {"id": self.spec.id or "", "label": self.spec.label}
+        return column if column in self.file.types else aliases.get(column, column)
 
-    def load(self, wanted: SelectionColumns) -> np.ndarray:
+    def load(self, columns: SelectionColumns) -> np.ndarray:
         own = [condition.column for condition in (self.rows and self.rows.where) or []]
-        self.names.update({column: f"t{i}" for i, column in enumerate(dict.fromkeys([*own, *wanted.conditions]))})
-        query = self._records(self._columns(wanted))
+        self.names.update({column: f"t{i}" for i, column in enumerate(dict.fromkeys([*own, *columns.conditions]))})
+        query = self._select_records(self._read_columns(columns))
         self.file.run(f"CREATE TABLE source AS {query.text}", query.values)
-        if not wanted.labels:
+        if not columns.labels:
             return np.array([])
         distinct = "SELECT DISTINCT label FROM source WHERE label IS NOT NULL"
         numbered = f"SELECT label, row_number() OVER (ORDER BY label) - 1 AS k FROM ({distinct})"
@@ -81,34 +81,34 @@ class TableOnDisk:
         cells = f"SELECT {name}::VARCHAR AS cell, count(*) AS n FROM source WHERE {name} IS NOT NULL GROUP BY cell"
         return describe_frequencies(column, self.file.run(f"{cells} ORDER BY n DESC, cell LIMIT {SHOWN}").fetchall())
 
-    def _columns(self, wanted: SelectionColumns) -> Query:
-        """Read the columns: text as the file has it, the others in the type that the file's reader finds."""
-        texts = [self.spec.id or "", *map(self._stored, wanted.groups)]
-        labels = [self.spec.label] if wanted.labels or self.spec.unlabelled == "drop" else []
-        columns = [f"{self.file.as_written(column)} AS x{i}" for i, column in enumerate(texts)]
-        columns += [f"{self.file.as_typed(column, texts)} AS {name}" for column, name in self.names.items()]
-        columns += [f"{self._label(self.file.as_typed(column, texts))} AS label" for column in labels]
+    def _read_columns(self, columns: SelectionColumns) -> Query:
+        """Return the query of the columns: texts as written in the file, others in the type that the reader detects."""
+        texts = [self.spec.id or "", *map(self._resolve_alias, columns.groups)]
+        labels = [self.spec.label] if columns.labels or self.spec.unlabelled == "drop" else []
+        expressions = [f"{self.file.as_written(column)} AS x{i}" for i, column in enumerate(texts)]
+        expressions += [f"{self.file.as_typed(column, texts)} AS {name}" for column, name in self.names.items()]
+        expressions += [f"{self._cast_label(self.file.as_typed(column, texts))} AS label" for column in labels]
         reader = self.file.reader_of(texts, [*self.names, *labels])
-        return Query(f"SELECT {', '.join(columns)} FROM {reader}", self.file.arguments)
+        return Query(f"SELECT {', '.join(expressions)} FROM {reader}", self.file.arguments)
 
-    def _records(self, query: Query) -> Query:
-        """Leave the rows that are records."""
+    def _select_records(self, query: Query) -> Query:
+        """Return the query of the rows that are records."""
         if self.window and (self.window.series or self.window.time):
-            query = self._in_windows(query, self.window)
+            query = self._select_windows(query, self.window)
         elif self.window:
             first = self.window.length + self.window.ahead - 1
             own = "n >= ? AND (n - ?) % ? = 0"
             query = query.numbered().where(own, (first, first, self.window.every)).unnumbered()
         if self.spec.unlabelled == "drop":
-            query = query.where(self._labelled())
+            query = query.where(self._format_has_label())
         if self.rows is None:
             return query
         if self.rows.where:
             return query.where(*self.predicate(self.rows.where))
-        return query.numbered().where(*self._kept(self.rows, query)).unnumbered()
+        return query.numbered().where(*self._format_rows(self.rows, query)).unnumbered()
 
-    def _in_windows(self, query: Query, window: Window) -> Query:
-        """Keep the rows whose window lies within their series, as they are found in memory."""
+    def _select_windows(self, query: Query, window: Window) -> Query:
+        """Return the query of the rows whose window is inside their series."""
         count = self.file.query("count(*)").fetchall()[0][0]
         series = (
             number_series(NAME, window.series, self.file.text(window.series)) if window.series is not None else None
@@ -123,16 +123,16 @@ class TableOnDisk:
     def _label_kind(self) -> str:
         return self.file.label_kind(self.spec.label)
 
-    def _label(self, cell: str) -> str:
-        """Return the SQL of the label as it is in memory: class numbers of a csv are numbers."""
+    def _cast_label(self, cell: str) -> str:
+        """Return the SQL of the label in its type in memory: class numbers of a csv are numbers."""
         return f"TRY_CAST({cell} AS BIGINT)" if self.file.layout and self._label_kind == "BIGINT" else cell
 
-    def _labelled(self) -> str:
+    def _format_has_label(self) -> str:
         kind = self._label_kind
-        known = {"VARCHAR": "label <> ''", "FLOAT": "NOT isnan(label)", "DOUBLE": "NOT isnan(label)"}
-        return f"label IS NOT NULL AND {known.get(kind, 'true')}"
+        conditions = {"VARCHAR": "label <> ''", "FLOAT": "NOT isnan(label)", "DOUBLE": "NOT isnan(label)"}
+        return f"label IS NOT NULL AND {conditions.get(kind, 'true')}"
 
-    def _kept(self, rows: Rows, query: Query) -> tuple[str, list[int]]:
+    def _format_rows(self, rows: Rows, query: Query) -> tuple[str, list[int]]:
         if rows.every:
             return "n % ? = 0", [rows.every]
         if rows.not_every:

@@ -1,4 +1,4 @@
-"""deletion.yaml: which checkpoint forgets nightly what its requests name, how, and by which rules."""
+"""deletion.yaml: the checkpoint, the folder of requests, the methods, and the rules of a deletion batch."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,20 +20,20 @@ FOLDERS: tuple[Literal["requests", "models", "runs"], ...] = ("requests", "model
 
 class DeletionSettings(Section):
     version: Literal[1]
-    manifest: FilePath = Field(description="architecture and data, without 'forget': the requests say that")
+    manifest: FilePath = Field(description="architecture and data, without 'forget', which the requests provide")
     initial: FilePath = Field(description="the checkpoint that the first run starts from; it is copied, never changed")
-    requests: FilePath = Field(default=Path("requests"), description="folder that requests are dropped into")
+    requests: FilePath = Field(default=Path("requests"), description="folder into which requests are put")
     models: FilePath = Field(default=Path("models"), description="folder of the versions and of 'current'")
-    runs: FilePath = Field(default=Path("runs"), description="folder of what runs leave: reports and evidence")
-    ledger: FilePath = Field(default=Path("ledger.sqlite"), description="its key and its lock lie beside it")
-    methods: Annotated[list[str], Field(min_length=1)] = Field(description="tried in turn: the next when gates fail")
+    runs: FilePath = Field(default=Path("runs"), description="folder of the reports and evidence of runs")
+    ledger: FilePath = Field(default=Path("ledger.sqlite"), description="its key and its lock are next to it")
+    methods: Annotated[list[str], Field(min_length=1)] = Field(description="tried in turn: the next one if gates fail")
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict, description="a method's name: its settings")
-    gates: list[str] = Field(default_factory=list, description="beside the manifest's")
+    gates: list[str] = Field(default_factory=list, description="in addition to the manifest's")
     attack: AttackPolicy = Field(default_factory=AttackPolicy)
     deadline: Deadline = Field(default_factory=lambda: Deadline(months=1))
     attempts: PositiveInt = Field(default=3, description="failed runs after which a request is set aside")
     unknown_ids: Literal["set_aside", "ignore"] = Field(
-        default="set_aside", description="ignore: forget those that are known"
+        default="set_aside", description="ignore: forget the records of the other ids"
     )
     keep_ids: bool = Field(default=False, description="true: ledger and done requests keep the record ids")
     retention: Retention = Field(default_factory=Retention)
@@ -52,19 +52,19 @@ class DeletionSettings(Section):
                 _refuse("a method is listed twice", ("methods", number))
         for name, values in self.settings.items():
             if name not in self.methods:
-                _refuse(f"is none of 'methods'; {did_you_mean(name, self.methods)}", ("settings", name))
+                _refuse(f"is not one of 'methods'; {did_you_mean(name, self.methods)}", ("settings", name))
             _check_settings(name, values)
         if self.ledger.suffix in (".key", ".lock"):
-            _refuse("this ending is for the file beside the ledger; 'ledger.sqlite' is a name", ("ledger",))
+            _refuse("this suffix is for a file next to the ledger; use another one, such as ledger.sqlite", ("ledger",))
         return self
 
     @property
     def folder(self) -> Path:
-        """Where relative paths in the file start: its own folder."""
+        """The folder of the file, where its relative paths start."""
         return self._folder
 
     def path(self, name: Literal["manifest", "initial", "requests", "models", "runs", "ledger"]) -> Path:
-        """Return where one of its files or folders lies."""
+        """Return the path of one of its files or folders."""
         return self._folder / getattr(self, name)
 
     @property
@@ -76,31 +76,31 @@ class DeletionSettings(Section):
         return self.path("ledger").with_suffix(".lock")
 
 
-def _refuse(reason: str, place: tuple[str | int, ...]) -> None:
-    """Refuse a value, with its place in the file as the place of the mistake."""
-    told = PydanticCustomError("deletion", "{reason}", {"reason": in_one_line(reason)})
-    detail = InitErrorDetails(type=told, loc=place, input=None)
+def _refuse(reason: str, location: tuple[str | int, ...]) -> None:
+    """Raise a validation error at this location of the file."""
+    error = PydanticCustomError("deletion", "{reason}", {"reason": in_one_line(reason)})
+    detail = InitErrorDetails(type=error, loc=location, input=None)
     raise ValidationError.from_exception_data("Deletion", [detail])
 
 
 def _check_settings(name: str, values: dict[str, Any]) -> None:
-    """Refuse settings that the method does not have, or of a kind that it does not take."""
-    found = plugin.load("methods", name).settings
+    """Refuse settings that the method does not have, and values that are not valid."""
+    model = plugin.load("methods", name).settings
     try:
-        found.model_validate(values)
+        model.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        hint = did_you_mean(str(first["loc"][0]), found.model_fields)
+        hint = did_you_mean(str(first["loc"][0]), model.model_fields)
         unknown = f"{name} has no such setting; {hint}; 'unlearn-cli show {name}' lists its settings"
         reason = unknown if first["type"] == "extra_forbidden" else first["msg"].replace("Input should be", "expected")
         _refuse(reason, ("settings", name, *first["loc"]))
 
 
 def read(path: Path) -> DeletionSettings:
-    """Read and check deletion.yaml; relative paths in it start from its own folder.
+    """Read and check deletion.yaml. Relative paths in it start from its folder.
 
     Raises:
-        UserError: all that is wrong with it, each with file, line, column, field and the nearest known key.
+        UserError: it is not valid; the message lists all errors, with file, line, column, field and the nearest key.
     """
     deletion = read_model(path, DeletionSettings)
     deletion._folder = path.parent
@@ -109,66 +109,66 @@ def read(path: Path) -> DeletionSettings:
 
 
 def _check_folders(deletion: DeletionSettings, path: Path) -> None:
-    """Refuse folders that lie in each other: what one part of a run removes, another must not need."""
-    places = {name: deletion.path(name).resolve() for name in FOLDERS}
-    for name, place in places.items():
-        for other, inner in places.items():
-            if name != other and inner.is_relative_to(place):
-                raise UserError(f"{path}: '{other}' lies in '{name}'; choose folders beside each other")
-        if path.resolve().is_relative_to(place):
-            raise UserError(f"{path}: '{name}' is the folder of this file or above it; choose one below it")
+    """Refuse folders inside each other: one part of a run may remove files that another part needs."""
+    folders = {name: deletion.path(name).resolve() for name in FOLDERS}
+    for name, folder in folders.items():
+        for other, inner in folders.items():
+            if name != other and inner.is_relative_to(folder):
+                raise UserError(f"{path}: '{other}' is inside '{name}'; choose folders next to each other")
+        if path.resolve().is_relative_to(folder):
+            raise UserError(f"{path}: '{name}' is the folder of this file or above it; choose a folder below it")
 
 
 def make_folders(deletion: DeletionSettings) -> None:
-    """Make the folders that a run writes in, where they are missing.
+    """Create the folders that a run writes to, if they are missing.
 
     Raises:
-        UserError: a file has the name of one, or the place is not writable.
+        UserError: a file has the name of a folder, or the parent is not writable.
     """
     for folder in (*(deletion.path(name) for name in FOLDERS), deletion.path("ledger").parent):
         with translate_resource_errors(folder):
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except (FileExistsError, NotADirectoryError):
-                raise UserError(f"{folder}: a file is in the way; name a folder, or move the file") from None
+                raise UserError(f"{folder}: a file has this path; name another folder, or move the file") from None
 
 
 def read_batch_manifest(deletion: DeletionSettings) -> Manifest:
-    """Read the manifest that the file names, with the gates of both.
+    """Read the manifest that deletion.yaml names, and add the gates of deletion.yaml.
 
     Raises:
-        UserError: as `check_source`, or a gate is none.
+        UserError: as `check_batch_manifest`, or a gate is not valid.
     """
     path = deletion.path("manifest")
-    found = read_manifest(path)
-    check_batch_manifest(found, path)
+    manifest = read_manifest(path)
+    check_batch_manifest(manifest, path)
     for condition in deletion.gates:
-        parse_gate(condition, found.task)
-    both = found.model_copy(update={"gates": [*found.gates, *deletion.gates]})
-    both._folder = found.folder
-    return both
+        parse_gate(condition, manifest.task)
+    combined = manifest.model_copy(update={"gates": [*manifest.gates, *deletion.gates]})
+    combined._folder = manifest.folder
+    return combined
 
 
-def check_batch_manifest(described: Manifest, path: Path) -> None:
-    """Refuse what is no manifest for a batch.
+def check_batch_manifest(manifest: Manifest, path: Path) -> None:
+    """Refuse a manifest that cannot be used in a batch.
 
     Raises:
-        UserError: it says itself what to forget, has no data, or its records are known by row numbers alone.
+        UserError: it has a selection to forget, or no data, or its records have only row numbers as ids.
     """
-    if described.forget or described.forgotten:
-        section = "forget" if described.forget else "forgotten"
-        raise UserError(f"{path}: has a '{section}' section; leave it out, requests and ledger say what it would")
-    if described.data is None:
-        raise UserError(f"{path}: has no 'data' section; requests are looked up there")
-    if not has_stable_ids(described.data.train):
+    if manifest.forget or manifest.forgotten:
+        section = "forget" if manifest.forget else "forgotten"
+        raise UserError(f"{path}: has a '{section}' section; remove it, requests and ledger provide its content")
+    if manifest.data is None:
+        raise UserError(f"{path}: has no 'data' section; add it, requests are looked up there")
+    if not has_stable_ids(manifest.data.train):
         raise UserError(
-            f"{path}: data.train: its records have row numbers for ids, which move when rows are deleted; "
-            "take a source with an id column, or with paths or keys"
+            f"{path}: data.train: its records have row numbers as ids, which change when rows are deleted; "
+            "use a source with an id column, or with paths or keys"
         )
 
 
 def has_stable_ids(source: Source) -> bool:
-    """Say whether a record keeps its id when others are taken out of the source."""
+    """Return whether a record keeps its id when other records are removed from the source."""
     match source.spec:
         case ImageFolder() | Webdataset():
             return True

@@ -1,4 +1,4 @@
-"""The rules of a deletion batch that deletion.yaml sets: how to attack, by when to be done, what to keep."""
+"""The rules of a deletion batch in deletion.yaml: the attack, the deadline, and what to keep."""
 
 from typing import Annotated, Literal, Self
 
@@ -14,7 +14,7 @@ class AttackPolicy(Section):
 
     tier: Literal["quick", "standard", "audit"] | None = Field(default="quick", description="null: no attack")
     inconclusive: Literal["fail", "pass"] = Field(
-        default="pass", description="what a verdict that is not decided is; a few records can never decide one"
+        default="pass", description="how an undecided verdict counts; a few records can never decide one"
     )
     references: list[FilePath] = Field(default_factory=list, description="checkpoints retrained without forget")
     shadows: FilePath | None = Field(default=None, description="folder of shadow runs, for the audit tier")
@@ -22,12 +22,12 @@ class AttackPolicy(Section):
     @model_validator(mode="after")
     def check(self) -> Self:
         if self.tier == "audit" and self.shadows is None:
-            raise ValueError("the audit tier needs 'shadows', a folder that 'unlearn-cli shadow' has filled")
+            raise ValueError("the audit tier needs 'shadows', a folder that 'unlearn-cli shadow' wrote")
         return self
 
 
 class Deadline(Section):
-    """By when a request must have been carried out, counted from when it was received."""
+    """The time within which a request must be carried out, from its receipt."""
 
     months: Annotated[PositiveInt, Field(le=120)] | None = None
     days: Annotated[PositiveInt, Field(le=3660)] | None = None
@@ -35,16 +35,16 @@ class Deadline(Section):
     @model_validator(mode="after")
     def check(self) -> Self:
         if (self.months is None) == (self.days is None):
-            raise ValueError("say either months or days")
+            raise ValueError("expected either months or days")
         return self
 
 
 class Retention(Section):
-    """What `batch vacuum` leaves."""
+    """The files that `batch vacuum` keeps."""
 
-    versions: Count = Field(default=1, description="superseded versions beside the current one")
-    days: Count = Field(default=30, description="age up to which superseded versions and ended request files stay")
+    versions: Count = Field(default=1, description="superseded versions to keep, in addition to the current one")
+    days: Count = Field(default=30, description="age up to which these and the files of ended requests are kept")
 
 
 class CommonOptions(SharedOptions, Section):
-    """The options of the commands that a run is made of, under the names of the command line."""
+    """The options of the commands that a run calls, with the names of the command line."""

@@ -1,4 +1,4 @@
-"""`batch bisect`: finds the request that spoils the batch and sets it aside; the others are carried out.
+"""`batch bisect`: finds the request that makes the batch fail and sets it aside; carries out the others.
 
 A batch that fails is halved. Each half is a run of its own, the second on the checkpoint of the first; a request that
 fails as the only one of a run is the culprit. Every run records in the ledger which requests were being divided, so the
@@ -10,19 +10,20 @@ from pathlib import Path
 from unlearn_cli import console
 from unlearn_cli.batch import outcome
 from unlearn_cli.batch.ledger.ledger_state import LedgerState
+from unlearn_cli.batch.open_batch import Batch, open_batch
 from unlearn_cli.batch.pipeline import carry_out, collect_requests, finish_interrupted_run, prepare
 from unlearn_cli.batch.publishing import publish
 from unlearn_cli.batch.requests.deletion_request import Request
+from unlearn_cli.batch.setup import read_setup
 from unlearn_cli.batch.signals import exit_on_signals
-from unlearn_cli.batch.work import Batch, open_batch, read_setup
 from unlearn_cli.commands.result import Result
 from unlearn_cli.console import pluralize
 
-CULPRIT = "a run over it alone failed ({why}): it spoils every batch that it is in"
+CULPRIT = "a run with only this request failed ({reason}): every batch with it would fail"
 
 
 def run(deletion_path: Path, *, allow_code: bool = False) -> Result:
-    """Bisect what is pending, and report it as `batch run` does.
+    """Bisect the pending requests, and report the outcome as `batch run` does.
 
     Raises:
         CliError: as `pipeline.carry_out_pending` and `publish`.
@@ -45,11 +46,11 @@ def bisect(batch: Batch) -> None:
     prepare(batch)
     finish_interrupted_run(batch)
     requests = collect_requests(batch)
-    root = _root(batch.state(), requests)
+    root = _find_root(batch.state(), requests)
     _divide(batch, requests, root, root)
 
 
-def _root(state: LedgerState, requests: dict[str, Request]) -> list[str]:
+def _find_root(state: LedgerState, requests: dict[str, Request]) -> list[str]:
     """Return the requests to divide: those of an interrupted bisect, otherwise all that are pending."""
     interrupted = [*state.runs.values()][-1].body.get("bisect", []) if state.runs else []
     return interrupted if any(name in requests for name in interrupted) else list(requests)
@@ -68,7 +69,7 @@ def _divide(batch: Batch, requests: dict[str, Request], group: list[str], root: 
         return
     if len(group) == 1:
         culprit = batch.state().requests[group[0]]
-        reason = CULPRIT.format(why=culprit.reason)
+        reason = CULPRIT.format(reason=culprit.reason)
         batch.ledger.append("set_aside", request=culprit.id, reason=reason, file=culprit.file)
         console.warn(f"{culprit.id}: set aside: {reason}", request=culprit.id)
         return

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from unlearn_cli import console
 from unlearn_cli.batch.ledger.ledger_state import LedgerState
+from unlearn_cli.batch.open_batch import Batch, open_batch
 from unlearn_cli.batch.requests.reasons import format_reason
+from unlearn_cli.batch.setup import read_setup
 from unlearn_cli.batch.signals import exit_on_signals
-from unlearn_cli.batch.work import Batch, open_batch, read_setup
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError, did_you_mean
 
@@ -30,16 +31,16 @@ def close(batch: Batch, name: str, because: str) -> None:
     Raises:
         UserError: nothing of that name is set aside, or no reason is given.
     """
-    state, why = batch.state(), format_reason(because)
-    if not why:
-        raise UserError("--because: is empty; say why the request is not going to be carried out")
+    state, reason = batch.state(), format_reason(because)
+    if not reason:
+        raise UserError("--because: is empty; give the reason why the request will not be carried out")
     request, refusals = state.requests.get(name), [refusal for refusal in state.open_refusals if refusal.name == name]
     is_set_aside = request is not None and request.state == "set_aside"
     if not is_set_aside and not refusals:
         raise UserError(f"{name}: {_explain(state, name)}")
     keys = [[refusal.body["arrival"], refusal.body["digest"]] for refusal in refusals]
-    batch.ledger.append("closed", request=name if is_set_aside else None, name=name, because=why, refusals=keys)
-    console.say(f"{name}: closed: {why}", request=name)
+    batch.ledger.append("closed", request=name if is_set_aside else None, name=name, because=reason, refusals=keys)
+    console.say(f"{name}: closed: {reason}", request=name)
 
 
 def _explain(state: LedgerState, name: str) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from unlearn_cli.batch.attempt_text import describe_attempt
 from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
 from unlearn_cli.batch.ledger.store import Event
+from unlearn_cli.batch.open_batch import read_ledger
 from unlearn_cli.batch.settings import deletion
-from unlearn_cli.batch.verdicts import describe
-from unlearn_cli.batch.work import read_ledger
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 
@@ -33,14 +33,14 @@ def run(deletion_path: Path, request: str) -> Result:
     """Report what happened to a request.
 
     Raises:
-        UserError: there is no ledger yet, or as `history`.
+        UserError: there is no ledger yet, or as `build_history`.
     """
     with read_ledger(deletion.read(deletion_path)) as ledger:
-        document = history(ledger.events(), request)
-    return Result(text(document), document)
+        document = build_history(ledger.events(), request)
+    return Result(format_text(document), document)
 
 
-def history(events: Iterable[Event], request: str) -> dict[str, Any]:
+def build_history(events: Iterable[Event], request: str) -> dict[str, Any]:
     """Return the request's state and its events, including those of the runs that it was in, in order of time.
 
     Raises:
@@ -53,26 +53,26 @@ def history(events: Iterable[Event], request: str) -> dict[str, Any]:
             runs.add(event.run)
         is_named = request in (event.name, event.body.get("name"))
         if event.kind in TEXTS and (is_named or (event.request is None and (is_listed or event.run in runs))):
-            entry = {"time": event.time, "kind": event.kind, "run": event.run, "text": _text(event)}
+            entry = {"time": event.time, "kind": event.kind, "run": event.run, "text": _format_event(event)}
             entries.append(entry | event.body)
     if not entries:
         raise UserError(f"{request}: the ledger has no such request; 'batch status --json' lists them")
-    return {"request": request, "state": _state(fold(events), request), "events": entries}
+    return {"request": request, "state": _find_state(fold(events), request), "events": entries}
 
 
-def _state(state: LedgerState, name: str) -> str:
+def _find_state(state: LedgerState, name: str) -> str:
     if name in state.requests:
         return state.requests[name].state
     return "set_aside" if any(refusal.name == name for refusal in state.open_refusals) else "closed"
 
 
-def text(document: dict[str, Any]) -> str:
+def format_text(document: dict[str, Any]) -> str:
     """Return the history for a person, one line per event."""
     lines = [f"{clock.shorten_time(entry['time'])}  {entry['text']}" for entry in document["events"]]
     return "\n".join([f"{document['request']}: {document['state'].replace('_', ' ')}", *lines])
 
 
-def _text(event: Event) -> str:
+def _format_event(event: Event) -> str:
     facts = event.body | {"run": event.run}
     if event.kind == "received":
         facts["due"] = clock.shorten_time(event.body["due"])
@@ -81,5 +81,5 @@ def _text(event: Event) -> str:
     if event.kind == "done":
         facts["how"] = f"by {event.run}" if event.run else "without a run, nothing of it was left"
     if event.kind == "attempt":
-        facts["how"] = describe(event.body)
+        facts["how"] = describe_attempt(event.body)
     return TEXTS[event.kind].format_map(facts)

@@ -9,13 +9,14 @@ from unlearn_cli import console
 from unlearn_cli.batch import outcome
 from unlearn_cli.batch.ledger import fault
 from unlearn_cli.batch.ledger.ledger_state import LedgerState, RunState
-from unlearn_cli.batch.opening import check_version
+from unlearn_cli.batch.open_batch import Batch, open_batch, read_state
 from unlearn_cli.batch.pipeline import prepare
-from unlearn_cli.batch.promote import point
 from unlearn_cli.batch.publishing import publish
 from unlearn_cli.batch.requests import inbox
+from unlearn_cli.batch.setup import read_setup
 from unlearn_cli.batch.signals import exit_on_signals
-from unlearn_cli.batch.work import Batch, open_batch, read_setup, read_state
+from unlearn_cli.batch.version_checks import check_version
+from unlearn_cli.batch.versions import set_pointer
 from unlearn_cli.commands.result import Result
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError
@@ -53,10 +54,10 @@ def rollback(batch: Batch) -> None:
     state = batch.state()
     last_run, target = find_target(batch.setup.path, state)
     check_version(batch, state, target)
-    names = requests_to_repeat(state, last_run)
+    names = list_requests_to_repeat(state, last_run)
     batch.ledger.append("rolled_back", run=last_run.id, requests=names, to=target, **{"from": last_run.version})
     fault.step("rolled_back")
-    point(batch.setup.models, target)
+    set_pointer(batch.setup.models, target)
     fault.step("pointed_back")
     for name in inbox.restore(batch.setup.inbox, batch.key, names):
         console.warn(f"{name}: is pending again, but its file is gone; drop it into the inbox again", request=name)
@@ -76,11 +77,11 @@ def find_target(deletion_path: Path, state: LedgerState) -> tuple[RunState, str]
     target = last_run.before["version"]
     if f"models/{target}" in state.removed:
         removed = f"{target}, which {last_run.id} began with, was removed by 'batch vacuum'"
-        raise UserError(f"{deletion_path}: {removed}; there is no way back")
+        raise UserError(f"{deletion_path}: {removed}; a rollback is not possible")
     return last_run, target
 
 
-def requests_to_repeat(state: LedgerState, run: RunState) -> list[str]:
+def list_requests_to_repeat(state: LedgerState, run: RunState) -> list[str]:
     """Return the requests that become pending again: those of the run, and those that it made unnecessary."""
     without_a_run = [
         request.id

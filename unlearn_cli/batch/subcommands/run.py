@@ -4,14 +4,15 @@ from pathlib import Path
 
 from unlearn_cli.batch import outcome, pipeline, rehearsal
 from unlearn_cli.batch.ledger import clock
+from unlearn_cli.batch.open_batch import open_batch
 from unlearn_cli.batch.publishing import publish
+from unlearn_cli.batch.setup import read_setup
 from unlearn_cli.batch.signals import exit_on_signals
-from unlearn_cli.batch.work import open_batch, read_setup
 from unlearn_cli.commands.result import Result
 
 
 def run(deletion_path: Path, *, dry_run: bool = False, allow_code: bool = False) -> Result:
-    """Carry out what is pending, or report what that would mean.
+    """Carry out the pending requests, or report what a run would do.
 
     Raises:
         CliError: as `pipeline.carry_out_pending`, `publish` and `rehearse`.
@@ -20,7 +21,7 @@ def run(deletion_path: Path, *, dry_run: bool = False, allow_code: bool = False)
     with exit_on_signals():
         if dry_run:
             plan = rehearsal.rehearse(setup, clock.now)
-            return Result(rehearsal.text(plan), plan)
+            return Result(rehearsal.format_text(plan), plan)
         with open_batch(setup) as batch:
             num_before = len(batch.ledger.events())
             pipeline.carry_out_pending(batch)

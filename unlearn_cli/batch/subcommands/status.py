@@ -31,9 +31,9 @@ def run(deletion_path: Path, fail_if_due_within: str | None = None) -> Result:
     """
     settings = deletion.read(deletion_path)
     limit = clock.parse_duration(fail_if_due_within) if fail_if_due_within else None
-    document = overview(settings)
-    due_soon = near(document, limit) if limit is not None else []
-    summary = text(document)
+    document = build_overview(settings)
+    due_soon = list_due(document, limit) if limit is not None else []
+    summary = format_text(document)
     if due_soon:
         summary += f"\n\ndue within {fail_if_due_within}: {', '.join(due_soon[:LISTED])}"
     aside = {request["request"] for request in document["requests"] if request["state"] in ASIDE}
@@ -41,7 +41,7 @@ def run(deletion_path: Path, fail_if_due_within: str | None = None) -> Result:
     return Result(summary, {**document, "near": due_soon}, code)
 
 
-def overview(settings: DeletionSettings, *, now: Clock = clock.now) -> dict[str, Any]:
+def build_overview(settings: DeletionSettings, *, now: Clock = clock.now) -> dict[str, Any]:
     """Return where everything stands; requests that no run has read yet count as pending.
 
     Raises:
@@ -53,15 +53,15 @@ def overview(settings: DeletionSettings, *, now: Clock = clock.now) -> dict[str,
         with open_ledger(settings.path("ledger"), now=now, create_missing=False) as ledger:
             state = fold(ledger.events())
     files = inbox.read(settings.path("requests"), key) if settings.path("requests").is_dir() else []
-    waiting = [*_not_read(state, files, settings)]
+    waiting = [*_list_unread(state, files, settings)]
     repeated = {request["request"] for request in waiting}
-    registered = [*_registered(state), *_refused(state, settings)]
+    registered = [*_list_registered(state), *_list_refused(state, settings)]
     others = [request for request in registered if request["request"] not in repeated]
-    document = _document(state, [*others, *waiting], now())
+    document = _build_document(state, [*others, *waiting], now())
     return {**document, "without_file": inbox.find_pending(files, state)[1]}
 
 
-def _registered(state: LedgerState) -> Iterator[dict[str, Any]]:
+def _list_registered(state: LedgerState) -> Iterator[dict[str, Any]]:
     for request in state.requests.values():
         yield {
             "request": request.id,
@@ -74,7 +74,7 @@ def _registered(state: LedgerState) -> Iterator[dict[str, Any]]:
         }
 
 
-def _refused(state: LedgerState, settings: DeletionSettings) -> Iterator[dict[str, Any]]:
+def _list_refused(state: LedgerState, settings: DeletionSettings) -> Iterator[dict[str, Any]]:
     """Yield files without a valid request, by file name where there is no id; the deadline began when it was read."""
     for event in state.open_refusals:
         due = clock.compute_due_time(clock.parse_time(event.time), settings.deadline)
@@ -89,7 +89,9 @@ def _refused(state: LedgerState, settings: DeletionSettings) -> Iterator[dict[st
         }
 
 
-def _not_read(state: LedgerState, files: list[inbox.InboxFile], settings: DeletionSettings) -> Iterator[dict[str, Any]]:
+def _list_unread(
+    state: LedgerState, files: list[inbox.InboxFile], settings: DeletionSettings
+) -> Iterator[dict[str, Any]]:
     """Yield the requests in the inbox that are not in the ledger yet: a batch that never runs must be noticed."""
     for file in files:
         for item in file.entries:
@@ -108,7 +110,7 @@ def _not_read(state: LedgerState, files: list[inbox.InboxFile], settings: Deleti
                 }
 
 
-def _document(state: LedgerState, requests: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
+def _build_document(state: LedgerState, requests: list[dict[str, Any]], now: datetime) -> dict[str, Any]:
     time = clock.format_time(now)
     for request in requests:
         request["overdue"] = request["state"] in OPEN and request["due"] < time
@@ -126,22 +128,22 @@ def _document(state: LedgerState, requests: list[dict[str, Any]], now: datetime)
         "overdue": sum(request["overdue"] for request in requests),
         "oldest": min((request["received"] for request in still_open), default=None),
         "next_due": min((request["due"] for request in still_open), default=None),
-        "requests": sorted(requests, key=_urgency),
+        "requests": sorted(requests, key=_rank_urgency),
     }
 
 
-def _urgency(request: dict[str, Any]) -> tuple[bool, str, str]:
+def _rank_urgency(request: dict[str, Any]) -> tuple[bool, str, str]:
     return request["state"] not in OPEN, request["due"], request["request"]
 
 
-def near(document: dict[str, Any], within: timedelta) -> list[str]:
+def list_due(document: dict[str, Any], within: timedelta) -> list[str]:
     """Return the ids of the requests that wait or are set aside, and are due within that time or overdue."""
     limit = clock.format_time(clock.parse_time(document["time"]) + within)
     due = [request for request in document["requests"] if request["state"] in OPEN and request["due"] <= limit]
     return [request["request"] for request in due]
 
 
-def text(document: dict[str, Any]) -> str:
+def format_text(document: dict[str, Any]) -> str:
     """Return the table for a person: counts, then the requests that wait, then those that were set aside."""
     counted = [
         ["pending", str(document["pending"])],
@@ -152,16 +154,16 @@ def text(document: dict[str, Any]) -> str:
         ["  of these: files without a request", str(document["refused"])],
         ["closed", str(document["closed"])],
         ["overdue, set aside or not", str(document["overdue"])],
-        ["oldest received", _time(document["oldest"])],
-        ["next due", _time(document["next_due"])],
+        ["oldest received", _shorten_time(document["oldest"])],
+        ["next due", _shorten_time(document["next_due"])],
         ["current checkpoint", document["current"] or "-"],
         ["unfinished run", document["unfinished"] or "-"],
     ]
-    tables = [console.table("", ["deletion requests", _time(document["time"])], counted)]
+    tables = [console.table("", ["deletion requests", _shorten_time(document["time"])], counted)]
     open_or_aside = [request for request in document["requests"] if request["state"] in OPEN]
     if open_or_aside:
         rows = [
-            [request["request"], _state(request), _time(request["due"]), str(request["attempts"])]
+            [request["request"], _describe_state(request), _shorten_time(request["due"]), str(request["attempts"])]
             for request in open_or_aside[:LISTED]
         ]
         tables.append(console.table("", ["request", "state", "due", "failed runs"], rows))
@@ -170,11 +172,11 @@ def text(document: dict[str, Any]) -> str:
     return "\n\n".join(tables)
 
 
-def _time(text: str | None) -> str:
+def _shorten_time(text: str | None) -> str:
     return clock.shorten_time(text) if text else "-"
 
 
-def _state(request: dict[str, Any]) -> str:
+def _describe_state(request: dict[str, Any]) -> str:
     if request["state"] in ASIDE:
         return "set aside, overdue" if request["overdue"] else "set aside"
     return "overdue" if request["overdue"] else request["state"].replace("_", " ")

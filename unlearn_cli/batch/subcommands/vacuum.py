@@ -1,4 +1,4 @@
-"""`batch vacuum`: removes what still holds forgotten data: superseded versions, failed attempts, old requests."""
+"""`batch vacuum`: removes files that still hold forgotten data: superseded versions, failed attempts, old requests."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,11 +9,12 @@ from pathlib import Path
 from unlearn_cli import console
 from unlearn_cli.batch.ledger import clock, fault
 from unlearn_cli.batch.ledger.ledger_state import LedgerState
+from unlearn_cli.batch.open_batch import Batch, open_batch, read_state
 from unlearn_cli.batch.pipeline import prepare
 from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.requests.request_files import printable_name
+from unlearn_cli.batch.setup import Setup, read_setup
 from unlearn_cli.batch.signals import exit_on_signals
-from unlearn_cli.batch.work import Batch, Setup, open_batch, read_setup, read_state
 from unlearn_cli.commands.result import Result
 from unlearn_cli.storage import leftovers
 from unlearn_cli.storage.filesystems import redact_url
@@ -28,7 +29,7 @@ class Leftover:
 
     name: str
     path: Path
-    why: str
+    reason: str
     keep: bool
 
 
@@ -52,20 +53,20 @@ def run(deletion_path: Path, *, dry_run: bool = False, allow_code: bool = False)
 
 def _to_result(leftover: list[Leftover], head: str | None, dry_run: bool) -> Result:
     removal = "would go" if dry_run else "removed"
-    rows = [[entry.name, "stays" if entry.keep else removal, entry.why] for entry in leftover]
-    table = console.table("", ["what still holds or names what was forgotten", "", "why"], rows) if rows else "nothing"
-    initial = "the checkpoint that 'initial' names, the source and every backup are yours to remove"
-    stays = {entry.name: entry.why for entry in leftover if entry.keep}
+    rows = [[entry.name, "stays" if entry.keep else removal, entry.reason] for entry in leftover]
+    table = console.table("", ["holds or names forgotten data", "", "reason"], rows) if rows else "nothing"
+    others = "the initial checkpoint, the source and all backups are not removed: remove them yourself"
+    stays = {entry.name: entry.reason for entry in leftover if entry.keep}
     removed = [entry.name for entry in leftover if not entry.keep]
     return Result(
-        f"{table}\n{initial}" + (f"\nledger head: {head}" if head else ""),
+        f"{table}\n{others}" + (f"\nledger head: {head}" if head else ""),
         {"removed": removed, "stays": stays, "dry_run": dry_run, "head": head},
     )
 
 
 def vacuum(batch: Batch, now: datetime) -> list[Leftover]:
-    """Remove what retention does not keep, and return all that there was. The ledger is told first, so that the next
-    vacuum removes what a killed one left.
+    """Remove what retention does not keep, and return all that there was. The ledger records it first, so
+    that the next vacuum removes what a killed one left.
 
     Raises:
         IntegrityError: the current checkpoint is not the one that the ledger recorded.
@@ -95,11 +96,11 @@ def _remove(setup: Setup, entry: Leftover) -> None:
 
 def find_leftovers(setup: Setup, state: LedgerState, now: datetime) -> list[Leftover]:
     """Return everything but the current version that holds or names forgotten data. Nothing is written."""
-    weights = [*_versions(setup, state, now), *_attempts(setup, state), *_states(setup)]
-    return [*weights, *_requests(setup, now), *_copies(setup)]
+    weights = [*_list_versions(setup, state, now), *_list_attempts(setup, state), *_list_states(setup)]
+    return [*weights, *_list_requests(setup, now), *_list_copies(setup)]
 
 
-def _versions(setup: Setup, state: LedgerState, now: datetime) -> Iterator[Leftover]:
+def _list_versions(setup: Setup, state: LedgerState, now: datetime) -> Iterator[Leftover]:
     """Yield the versions but the current one, youngest first: retention keeps some, and only for some days."""
     superseded = {run.before["version"]: run.ended for run in state.lineage}
     coming = state.runs[state.unfinished].version if state.unfinished else None
@@ -110,18 +111,18 @@ def _versions(setup: Setup, state: LedgerState, now: datetime) -> Iterator[Lefto
             continue
         keep = left > 0 and since is not None and _is_young(setup, since, now)
         left -= keep
-        yield Leftover(f"models/{version}", path, f"superseded {_day(since)}" if since else "rolled back", keep)
+        yield Leftover(f"models/{version}", path, f"superseded {_format_day(since)}" if since else "rolled back", keep)
 
 
 def _is_young(setup: Setup, since: datetime, now: datetime) -> bool:
     return now - since < timedelta(days=setup.deletion.retention.days)
 
 
-def _day(time: datetime) -> str:
+def _format_day(time: datetime) -> str:
     return clock.format_time(time)[:10]
 
 
-def _attempts(setup: Setup, state: LedgerState) -> Iterator[Leftover]:
+def _list_attempts(setup: Setup, state: LedgerState) -> Iterator[Leftover]:
     """Yield the weights of failed attempts; their reports stay."""
     runs = setup.deletion.path("runs")
     for run in state.runs.values():
@@ -130,26 +131,26 @@ def _attempts(setup: Setup, state: LedgerState) -> Iterator[Leftover]:
                 yield Leftover(f"runs/{path.relative_to(runs).as_posix()}", path, "an attempt that failed", False)
 
 
-def _states(setup: Setup) -> Iterator[Leftover]:
+def _list_states(setup: Setup) -> Iterator[Leftover]:
     """Yield the saved states of interrupted trainings next to deletion.yaml, the first checkpoint and the versions."""
     initial = setup.deletion.path("initial")
     folders = [setup.deletion.folder, initial.parent, initial.parent.parent, setup.models]
     for folder in {path.resolve(): path for path in folders if path.is_dir()}.values():
         for partial in leftovers.list_partial_states(folder):
-            why = partial.kept_because or f"state of an interrupted run, {leftovers.describe_size(partial.bytes)}"
-            yield Leftover(setup.told(partial.path), partial.path, why, partial.kept_because is not None)
+            reason = partial.kept_because or f"state of an interrupted run, {leftovers.describe_size(partial.bytes)}"
+            yield Leftover(setup.relative_name(partial.path), partial.path, reason, partial.kept_because is not None)
 
 
-def _requests(setup: Setup, now: datetime) -> Iterator[Leftover]:
+def _list_requests(setup: Setup, now: datetime) -> Iterator[Leftover]:
     """Yield the files of ended requests, which name records; their age counts from when they were moved there."""
     for folder in (inbox.DONE, inbox.SET_ASIDE):
         for path in sorted((setup.inbox / folder).glob("*")):
             since = datetime.fromtimestamp(path.lstat().st_ctime, UTC)
             keep = setup.deletion.keep_ids or _is_young(setup, since, now)
-            yield Leftover(f"requests/{folder}/{printable_name(path)}", path, f"ended {_day(since)}", keep)
+            yield Leftover(f"requests/{folder}/{printable_name(path)}", path, f"ended {_format_day(since)}", keep)
 
 
-def _copies(setup: Setup) -> Iterator[Leftover]:
+def _list_copies(setup: Setup) -> Iterator[Leftover]:
     """Yield the local copies of files behind URLs; the next run fetches again what it needs."""
     data = setup.manifest.data
     specs = [source.spec for source in (data.train, data.test) if source] if data else []

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from unlearn_cli.batch.promote import copy_first, place, point, pointed
+from unlearn_cli.batch.versions import copy_initial, move_to_version, read_pointer, set_pointer
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.storage.regular_files import sha256
 
@@ -22,10 +22,10 @@ def version(folder: Path) -> Path:
 def test_the_pointer_is_relative_and_can_be_opened_at_any_time(tmp_path: Path) -> None:
     for name in ("v0000", "v0001"):
         version(tmp_path / name)
-    assert pointed(tmp_path) is None
+    assert read_pointer(tmp_path) is None
     for name in ("v0000", "v0001", "v0001"):
-        point(tmp_path, name)
-        assert (pointed(tmp_path), os.readlink(tmp_path / "current")) == (name, name)
+        set_pointer(tmp_path, name)
+        assert (read_pointer(tmp_path), os.readlink(tmp_path / "current")) == (name, name)
         assert (tmp_path / "current" / "report.json").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "v0000", "v0001"]
 
@@ -33,20 +33,20 @@ def test_the_pointer_is_relative_and_can_be_opened_at_any_time(tmp_path: Path) -
 def test_a_link_that_a_killed_run_left_is_no_obstacle(tmp_path: Path) -> None:
     version(tmp_path / "v0000")
     (tmp_path / ".current.new").symlink_to("v0007")
-    point(tmp_path, "v0000")
-    assert pointed(tmp_path) == "v0000"
+    set_pointer(tmp_path, "v0000")
+    assert read_pointer(tmp_path) == "v0000"
     assert not (tmp_path / ".current.new").is_symlink()
 
 
 def test_a_version_is_moved_to_its_place_once(tmp_path: Path) -> None:
     made, models = version(tmp_path / "runs" / "attempt-1"), tmp_path / "models"
     models.mkdir()
-    place(made, models / "v0001")
+    move_to_version(made, models / "v0001")
     assert not made.exists()
-    place(made, models / "v0001")
+    move_to_version(made, models / "v0001")
     assert sorted(path.name for path in (models / "v0001").iterdir()) == ["model.safetensors", "report.json"]
     with pytest.raises(IntegrityError, match="is gone"):
-        place(made, models / "v0002")
+        move_to_version(made, models / "v0002")
 
 
 @pytest.mark.skipif(not os.access(SHARED, os.W_OK), reason="needs a second file system")
@@ -55,13 +55,13 @@ def test_a_version_reaches_another_file_system_as_well(tmp_path: Path) -> None:
     with TemporaryDirectory(dir=SHARED) as name:
         if os.stat(name).st_dev == tmp_path.stat().st_dev:
             pytest.skip("it is the same file system")
-        place(made, Path(name) / "v0001")
+        move_to_version(made, Path(name) / "v0001")
         assert [path.name for path in Path(name).iterdir()] == ["v0001"]
         assert (Path(name) / "v0001" / "report.json").exists()
 
 
 def test_the_first_checkpoint_is_copied_under_the_usual_name(original: Path, tmp_path: Path) -> None:
     source = Path(shutil.copy(original, tmp_path / "trained.safetensors"))
-    copy_first(source, tmp_path)
+    copy_initial(source, tmp_path)
     assert [path.name for path in (tmp_path / "v0000").iterdir()] == ["model.safetensors"]
     assert sha256(tmp_path / "v0000" / "model.safetensors") == sha256(original)

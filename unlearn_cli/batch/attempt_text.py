@@ -1,10 +1,10 @@
-"""How an attempt ended, in words: with the attack's verdict, and the policy that let it through."""
+"""Texts on how an attempt ended: with the attack's verdict, and the setting that accepts it if it is not a pass."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
-def describe(attempt: Mapping[str, Any]) -> str:
+def describe_attempt(attempt: Mapping[str, Any]) -> str:
     """Return how an attempt ended; `attempt` is the body of its event."""
     if not attempt["passed"]:
         return f"failed: {'; '.join(attempt['failed'])}"
@@ -13,9 +13,9 @@ def describe(attempt: Mapping[str, Any]) -> str:
 
 
 def describe_verdict(attempt: Mapping[str, Any]) -> str:
-    """Return the attack's verdict of an attempt that passed, unless that is a pass: it might have let nothing pass."""
+    """Return the attack's verdict of an attempt that passed; an empty text for a pass, or without an attack."""
     verdict, policy = attempt.get("verdict"), attempt.get("policy")
     if verdict in (None, "passed"):
         return ""
-    let_through = f", let through by {policy}" if policy else ""
-    return f"the attack's verdict is {verdict}{let_through}"
+    accepted = f", accepted by {policy}" if policy else ""
+    return f"the attack's verdict is {verdict}{accepted}"
