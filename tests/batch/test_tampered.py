@@ -10,7 +10,6 @@ from tests.batch.test_verify import three_versions, verify
 from unlearn_cli.batch.cleanup import remove_paths
 from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.ledger_check import check_ledger
-from unlearn_cli.batch.open_batch import read_ledger
 from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.errors import IntegrityError
 
@@ -29,7 +28,7 @@ def test_a_ledger_without_one_of_its_tables_is_refused(tmp_path: Path, statement
     change_tables(where, statement)
     with pytest.raises(IntegrityError):
         verify(where)
-    with pytest.raises(IntegrityError), read_ledger(where) as ledger:
+    with pytest.raises(IntegrityError), open_ledger(where.path("ledger"), create_missing=False) as ledger:
         ledger.events()
 
 

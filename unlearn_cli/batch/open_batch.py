@@ -10,7 +10,6 @@ from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
 from unlearn_cli.batch.ledger.store import Clock, Ledger, open_ledger
 from unlearn_cli.batch.ledger_check import check_ledger, migrate_ledger
 from unlearn_cli.batch.lock import hold_lock
-from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.batch.setup import Setup
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.plugins.run_options import RunOptions
@@ -65,22 +64,12 @@ def open_batch(setup: Setup, now: Clock = clock.now) -> Iterator[Batch]:
             yield Batch(setup, ledger, ledger.key)
 
 
-@contextmanager
-def read_ledger(settings: DeletionSettings) -> Iterator[Ledger]:
-    """Open an existing ledger for reading, without the lock.
-
-    Raises:
-        UserError: there is no ledger yet.
-    """
-    with open_ledger(settings.path("ledger"), create_missing=False, key_file=settings.key_file) as ledger:
-        yield ledger
-
-
 def read_state(setup: Setup) -> LedgerState:
     """Return the state of the ledger, without the lock.
 
     Raises:
         UserError: there is no ledger yet.
     """
-    with read_ledger(setup.deletion) as ledger:
+    settings = setup.deletion
+    with open_ledger(settings.path("ledger"), create_missing=False, key_file=settings.key_file) as ledger:
         return check_ledger(ledger)

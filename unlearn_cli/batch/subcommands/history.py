@@ -7,8 +7,7 @@ from typing import Any
 from unlearn_cli.batch.attempt_text import describe_attempt
 from unlearn_cli.batch.ledger import clock
 from unlearn_cli.batch.ledger.ledger_state import LedgerState, fold
-from unlearn_cli.batch.ledger.store import Event
-from unlearn_cli.batch.open_batch import read_ledger
+from unlearn_cli.batch.ledger.store import Event, open_ledger
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
@@ -35,7 +34,8 @@ def run(deletion_path: Path, request: str) -> Result:
     Raises:
         UserError: there is no ledger yet, or as `build_history`.
     """
-    with read_ledger(deletion.read(deletion_path)) as ledger:
+    settings = deletion.read(deletion_path)
+    with open_ledger(settings.path("ledger"), create_missing=False, key_file=settings.key_file) as ledger:
         document = build_history(ledger.events(), request)
     return Result(format_text(document), document)
 
