@@ -2,20 +2,17 @@
 
 import json
 import os
-import socket
-import subprocess
-import sys
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.forked import Finished, start_ranks
 from unlearn_cli.learning.attention import record
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.run import start
-
-SCRIPT = "import sys; from tests.runtime.test_activations import gradients; gradients(*sys.argv[1:])"
 
 
 class Residual(nn.Module):
@@ -50,30 +47,23 @@ def norms(model: nn.Module) -> dict[str, float | None]:
     return {name: None if grad is None else float(processes.full_tensor(grad).norm()) for name, grad in found.items()}
 
 
-def gradients(layer: str, shard: str, out: str) -> None:
+def gradients(layer: str, shard: bool, out: Path) -> int:
     """Be one of two processes; write the gradients of the loss."""
-    with start(device="cpu", precision="fp32", shard=shard == "True") as run:
+    warnings.simplefilter("error", UserWarning)
+    with start(device="cpu", precision="fp32", shard=shard) as run:
         model = run.to_device(network())
         assert len(processes.find_units(model)) == 1
         for _ in range(2):  # a second time, for nothing of the first may be left
             model.zero_grad()
             loss(model, layer).backward()
-        Path(out, f"{run.seed}-{os.environ['RANK']}.json").write_text(json.dumps(norms(model)))
+        (out / f"{run.seed}-{os.environ['RANK']}.json").write_text(json.dumps(norms(model)))
+    return 0
 
 
 @pytest.mark.parametrize("layer, shard", [("1.inner", True), ("3", False)])
 def test_a_loss_of_activations_alone_has_the_gradients_of_one_process(layer: str, shard: bool, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error::UserWarning", "-c", SCRIPT, layer, str(shard), str(tmp_path)],
-            env={**os.environ, "RANK": rank, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
-        )
-        for rank in "01"
-    ]
-    assert [process.wait(timeout=240) for process in started] == [0, 0]
+    started = start_ranks(lambda: gradients(layer, shard, tmp_path))
+    assert [process.wait() for process in started] == [Finished(0, "", "")] * 2
     model = network()
     loss(model, layer).backward()
     expected = norms(model)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from tests.forked import Finished, run_ranks
 from tests.tiny import MANIFEST, invoke, write_manifest
 
 PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
@@ -27,26 +28,20 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def on_two_hosts(*words: object, launched: bool) -> list[tuple[int, str, str]]:
-    """Run a command as two hosts would; return exit code, stdout and stderr of each.
-
-    Either torchrun is `launched` on both, or its place is taken by the variables that it would set: that costs half.
-    """
+def launch_on_two_hosts(*words: object) -> list[Finished]:
+    """Run a command as torchrun does on two hosts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     hosts = []
     for rank in ("0", "1"):
-        place = ["--nnodes", "2", "--nproc-per-node", "1", "--node-rank", rank, "--master-addr", "127.0.0.1"]
-        launcher = ["-m", "torch.distributed.run", *place, "--master-port", port] if launched else []
-        told = {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1",
-                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
+        options = ["--nnodes", "2", "--nproc-per-node", "1", "--node-rank", rank, "--master-addr", "127.0.0.1"]
+        launcher = ["-m", "torch.distributed.run", *options, "--master-port", port]
         line = [sys.executable, *launcher, "-m", "unlearn_cli", *words]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **({} if launched else told)}
         pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        hosts.append(subprocess.Popen(list(map(str, line)), env=environment, **pipes))
+        hosts.append(subprocess.Popen(list(map(str, line)), env={**os.environ, "OMP_NUM_THREADS": "1"}, **pipes))
     texts = [host.communicate(timeout=240) for host in hosts]
-    return [(host.returncode, *told) for host, told in zip(hosts, texts, strict=True)]
+    return [Finished(host.returncode, *printed) for host, printed in zip(hosts, texts, strict=True)]
 
 
 def numbers(node: Any) -> list[float]:
@@ -72,11 +67,13 @@ def test_two_hosts_do_what_one_process_does_and_one_of_them_speaks_and_writes(
     words = [word.replace("ORIGINAL", str(project / "original")) for word in words]
     words += ["-m", str(project / "manifest.yaml"), *EXACT, "-o"]
     done = invoke(*(word for word in words if word != "--shard"), tmp_path / "one")
-    (code, out, err), other = on_two_hosts(*words, tmp_path / "two", launched="--shard" in words)
-    assert (code, other) == (done.exit_code, (done.exit_code, "", "")), err + other[2]
-    one, two = json.loads(done.stdout), json.loads(out)
-    assert two["environment"]["processes"] == 2
-    assert numbers(two[measured]) == pytest.approx(numbers(one[measured]), rel=1e-4, abs=1e-5)
+    words = [*words, str(tmp_path / "two")]
+    first, second = launch_on_two_hosts(*words) if "--shard" in words else run_ranks(*words, hosts=2)
+    assert second == Finished(done.exit_code, "", "")
+    assert first.exit_code == done.exit_code, first.stderr
+    expected, document = json.loads(done.stdout), json.loads(first.stdout)
+    assert document["environment"]["processes"] == 2
+    assert numbers(document[measured]) == pytest.approx(numbers(expected[measured]), rel=1e-4, abs=1e-5)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]  # nothing is left beside them
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(
         path.name for path in (tmp_path / "two").iterdir()

@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from typer.testing import Result
 
+from tests.forked import Finished, run_ranks, start
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.cli.launch import remove_nproc
 from unlearn_cli.errors import ResourceError, UserError
@@ -43,58 +47,78 @@ def under_way(*words: object) -> subprocess.Popen[str]:
     return process
 
 
-def run(*words: object) -> tuple[int, str, str]:
+def launch(*words: object) -> Finished:
+    """Run a command as users do, in new interpreters."""
     process = command(*words)
     out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+    return Finished(process.returncode, out, err)
+
+
+def on_two_ranks(*words: object) -> Finished:
+    """Run a command in two processes; return how the first ended, which is the one that prints."""
+    first, second = run_ranks(*words)
+    assert second == Finished(first.exit_code, "", "")
+    return first
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A perceptron, which has no batch norm, with its manifest."""
     folder = tmp_path_factory.mktemp("processes")
-    manifest = write_manifest(folder, PERCEPTRON)
-    code, _, err = run("train", "-m", manifest, "-o", folder / "original", "--set", "epochs=4", "--precision", "fp32")
-    assert code == 0, err
+    words = ["train", "-m", write_manifest(folder, PERCEPTRON), "-o", folder / "original", "--set", "epochs=4"]
+    trained = invoke(*words, "--precision", "fp32", "--device", "cpu")
+    assert trained.exit_code == 0, trained.stderr
     return folder
 
 
-def unlearn(project: Path, out: str, method: str, *more: str) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+def unlearn(
+    project: Path, out: str, method: str, run: Callable[..., Finished | Result], *more: str
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     settings = [word for setting in FAST[method] for word in ("--set", setting)]
-    code, out_text, err = run(
-        "unlearn", project / "original" / "model.safetensors", "-m", project / "manifest.yaml", "-o", project / out,
-        "--method", method, *settings, "--precision", "fp32", "--device", "cpu", "--json", "--quiet", *more,
-    )  # fmt: skip
-    assert code == 0 and not err, err
-    return load_file(project / out / "model.safetensors"), json.loads(out_text)
+    done = run(
+        *("unlearn", project / "original" / "model.safetensors", "-m", project / "manifest.yaml", "-o", project / out),
+        *("--method", method, *settings, "--precision", "fp32", "--device", "cpu", "--json", "--quiet", *more),
+    )
+    assert done.exit_code == 0 and not done.stderr, done.stderr
+    return load_file(project / out / "model.safetensors"), json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("method, more", [("unsir", ()), ("bad_teacher", ("--shard",)), ("gkt", ()), ("finetune", ())])
-def test_two_processes_agree_with_one(method: str, more: tuple[str, ...], project: Path) -> None:
-    one, report = unlearn(project, f"{method}-one", method)
-    two, other = unlearn(project, f"{method}-two", method, "--nproc", "2", *more)
-    assert one.keys() == two.keys()
-    assert max(float((one[name] - two[name]).abs().max()) for name in one) < 1e-5
-    for split, metrics in report["metrics"]["subject"].items():  # type: ignore[index]
+@pytest.mark.parametrize(
+    ("method", "run", "more"),
+    [
+        ("unsir", launch, ("--nproc", "2")),
+        ("bad_teacher", on_two_ranks, ("--shard",)),
+        ("gkt", on_two_ranks, ()),
+        ("finetune", on_two_ranks, ()),
+    ],
+)
+def test_two_processes_agree_with_one(
+    method: str, run: Callable[..., Finished], more: tuple[str, ...], project: Path
+) -> None:
+    weights, report = unlearn(project, f"{method}-one", method, invoke)
+    others, other = unlearn(project, f"{method}-two", method, run, *more)
+    assert other["environment"]["processes"] == 2
+    assert weights.keys() == others.keys()
+    assert max(float((weights[name] - others[name]).abs().max()) for name in weights) < 1e-5
+    for split, metrics in report["metrics"]["subject"].items():
         for name in metrics.keys() & {"accuracy", "loss"}:
-            found = other["metrics"]["subject"][split][name]  # type: ignore[index]
-            assert found["n"] == metrics[name]["n"]
-            assert found["value"] == pytest.approx(metrics[name]["value"], abs=1e-4)
+            estimate = other["metrics"]["subject"][split][name]
+            assert estimate["n"] == metrics[name]["n"]
+            assert estimate["value"] == pytest.approx(metrics[name]["value"], abs=1e-4)
     assert other["cost"] == report["cost"]  # each sample is counted once
 
 
 def test_two_processes_measure_and_attack_as_one(project: Path) -> None:
-    model = project / "original" / "model.safetensors"
+    model, flags = project / "original" / "model.safetensors", ("--device", "cpu", "--json", "--quiet")
     for words in (("evaluate",), ("attack", "--attack", "population", "--attack", "linear_probe")):
-        found = []
-        for nproc in ("1", "2"):
-            flags = ("--device", "cpu", "--json", "--quiet", "--nproc", nproc)
-            code, out, err = run(words[0], model, "-m", project / "manifest.yaml", *words[1:], *flags)
-            assert code in (0, 4) and not err, err
-            found.append(json.loads(out))
+        documents = []
+        for run in (invoke, on_two_ranks):
+            done = run(words[0], model, "-m", project / "manifest.yaml", *words[1:], *flags)
+            assert done.exit_code in (0, 4) and not done.stderr, done.stderr
+            documents.append(json.loads(done.stdout))
         key = "metrics" if words[0] == "evaluate" else "findings"
-        one, two = (json.dumps(document[key], sort_keys=True) for document in found)
-        assert numbers(two) == pytest.approx(numbers(one), rel=1e-3, abs=1e-4)
+        expected, measured = (json.dumps(document[key], sort_keys=True) for document in documents)
+        assert numbers(measured) == pytest.approx(numbers(expected), rel=1e-3, abs=1e-4)
 
 
 def numbers(text: str) -> list[float]:
@@ -112,19 +136,21 @@ def test_a_pipe_is_refused_for_several_processes(project: Path, tmp_path: Path) 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for given in (("-m", pipe), (f"--manifest={pipe}",)):
-        code, out, err = run("evaluate", project / "no.safetensors", *given, "--nproc", "2")
-        assert (code, out) == (2, "")
-        assert err == f"error: {pipe}: is a pipe, which only one of several processes can read; save it in a file\n"
+        message = f"error: {pipe}: is a pipe, which only one of several processes can read; save it in a file\n"
+        refused = start("evaluate", project / "no.safetensors", *given, "--nproc", "2").wait()
+        assert refused == Finished(2, "", message)
 
 
 def test_errors_are_told_once_with_their_exit_code(project: Path) -> None:
     model, manifest = project / "original" / "model.safetensors", project / "manifest.yaml"
-    code, out, err = run("evaluate", model, "-m", project / "no.yaml", "--nproc", "2")
-    assert (code, out, len(err.splitlines())) == (2, "", 1), err
-    code, _, err = run("evaluate", model, "-m", manifest, "--require", "test.accuracy >= 2", "--nproc", "2", "--quiet")
-    assert (code, err.count("\n")) == (3, 1) and err.startswith("warning: gate failed: test.accuracy >= 2: "), err
-    code, _, err = run("evaluate", model, "-m", manifest, "--shard")
-    assert code == 2 and "needs several processes" in err
+    missing = launch("evaluate", model, "-m", project / "no.yaml", "--nproc", "2")
+    assert (missing.exit_code, missing.stdout, len(missing.stderr.splitlines())) == (2, "", 1), missing.stderr
+    gate = ("--require", "test.accuracy >= 2")
+    failed = launch("evaluate", model, "-m", manifest, *gate, "--nproc", "2", "--quiet", "--device", "cpu")
+    assert (failed.exit_code, failed.stderr.count("\n")) == (3, 1), failed.stderr
+    assert failed.stderr.startswith("warning: gate failed: test.accuracy >= 2: ")
+    single = start("evaluate", model, "-m", manifest, "--shard").wait()
+    assert single.exit_code == 2 and "needs several processes" in single.stderr
 
 
 def test_a_signal_leaves_a_state_from_which_the_same_command_goes_on(project: Path) -> None:

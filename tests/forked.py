@@ -1,0 +1,106 @@
+"""Command lines in processes of their own, forked from the one that runs the tests: torch is imported already.
+
+For what needs a process: signals, exit codes, several ranks. A few tests start a new interpreter in the same way as
+users do; the others would spend most of their time on imports.
+"""
+
+import os
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from unlearn_cli.cli.app import main
+
+BROKEN = 99  # the exit code of a child that raised what the command line does not turn into one of its own
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command line ended: its exit code (of one ended by a signal: minus the signal), and what it printed."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """A command line at work in a child process, which writes into the files `out` and `err` of the folder."""
+
+    pid: int
+    folder: tempfile.TemporaryDirectory[str]
+
+    def read(self, name: str) -> str:
+        return Path(self.folder.name, name).read_text(encoding="utf-8")
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self) -> Finished:
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        with self.folder:
+            return Finished(code, self.read("out"), self.read("err"))
+
+
+def start(*words: object, environment: Mapping[str, str] | None = None) -> Started:
+    """Start a command line in a child process, with more variables in its environment."""
+    return start_function(lambda: run([str(word) for word in words]), environment)
+
+
+def start_function(function: Callable[[], int], environment: Mapping[str, str] | None = None) -> Started:
+    """Call a function, which returns an exit code, in a child process."""
+    folder = tempfile.TemporaryDirectory()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which the child does not use
+        pid = os.fork()
+    if pid == 0:
+        code = BROKEN
+        try:
+            os.environ.update(environment or {})
+            redirect(Path(folder.name))
+            code = function()
+        except BaseException:  # a child must never go on as a second test session
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return Started(pid, folder)
+
+
+def start_ranks(function: Callable[[], int], *, hosts: int = 1) -> list[Started]:
+    """Call a function in two processes, of one host or of two, that find each other as if torchrun had started them."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": str(2 // hosts), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    local_ranks = ("0", "1") if hosts == 1 else ("0", "0")
+    variables = [{**common, "RANK": str(rank), "LOCAL_RANK": local_ranks[rank]} for rank in range(2)]
+    return [start_function(function, environment) for environment in variables]
+
+
+def run_ranks(*words: object, hosts: int = 1) -> list[Finished]:
+    """Run a command line in two processes, of one host or of two."""
+    return [process.wait() for process in start_ranks(lambda: run([str(word) for word in words]), hosts=hosts)]
+
+
+def redirect(folder: Path) -> None:
+    """Write what this process prints from here on into two files."""
+    for number, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o600), number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8", closefd=False) for number in (1, 2))
+
+
+def run(words: list[str]) -> int:
+    """Run the command line as the program does; return its exit code."""
+    sys.argv = ["unlearn-cli", *words]
+    try:
+        main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
