@@ -1,8 +1,6 @@
 """Shadow runs: independent, repeatable, in any order and side by side; what the audit reads of them."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from tests.forked import start
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.attacks.retained import retained
 from unlearn_cli.commands import shadow_run
@@ -50,10 +49,9 @@ def test_runs_are_the_same_in_any_order_and_are_not_done_twice(tmp_path: Path) -
 
 def test_two_processes_share_a_folder(tmp_path: Path) -> None:
     manifest, folder = write_manifest(tmp_path, SMALL), tmp_path / "cells"
-    command = [sys.executable, "-m", "unlearn_cli", "shadow", "-m", manifest, "--shadows", folder, *FAST]
-    both = [subprocess.Popen([*command, "--cells", "0-2"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-            for _ in range(2)]  # fmt: skip
-    assert [process.wait() for process in both] == [0, 0]
+    words = ("shadow", "-m", manifest, "--shadows", folder, *FAST, "--cells", "0-2")
+    both = [start(*words) for _ in range(2)]
+    assert [process.wait().exit_code for process in both] == [0, 0]
     assert sorted(path.name for path in folder.glob("cell-*")) == [f"cell-0000{i}.safetensors" for i in range(3)]
     assert load_file(folder / "cell-00000.safetensors").keys() == {
         "members", "canaries", "before", "after", "retrain",

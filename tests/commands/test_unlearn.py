@@ -1,9 +1,8 @@
 import json
 import os
 import re
+import signal
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +11,27 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from tests.forked import Finished, run, start_function
 from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.runtime.progress import Steps
 
 FAST = ["--method", "finetune", "--set", "epochs=1", "--device", "cpu"]
 
 
-SIGNAL_AT_STEP = """
-import signal
-from unlearn_cli.cli.app import app
-from unlearn_cli.runtime.progress import Steps
-log = Steps.log
-def stop(self, **values):
-    if self.done == {step} - 1:
-        signal.raise_signal(signal.SIGTERM)
-    log(self, **values)
-Steps.log = stop
-app({arguments})
-"""
+def stop_at_step(step: int, *words: object) -> Finished:
+    """Run a command in a process that a signal stops before a step is logged."""
+    log = Steps.log
+
+    def log_or_stop(self: Steps[Any], **values: Any) -> None:
+        if self.done == step - 1:
+            signal.raise_signal(signal.SIGTERM)
+        log(self, **values)
+
+    def stop() -> int:
+        Steps.log = log_or_stop  # type: ignore[method-assign]
+        return run([str(word) for word in words])
+
+    return start_function(stop).wait()
 
 
 def report_of(folder: Path) -> dict[str, Any]:
@@ -228,9 +231,8 @@ def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(original: Pat
     settings = ["--method", "finetune", "--set", "epochs=40", "--device", "cpu", "--precision", "fp32", "--no-evaluate"]
     command = ["unlearn", original, "-m", manifest, *settings]
     assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "whole", *settings).exit_code == 0
-    script = SIGNAL_AT_STEP.format(step=60, arguments=[*map(str, command), "-o", str(tmp_path / "out")])
-    stopped = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
-    assert stopped.returncode == 75, stopped.stderr
+    stopped = stop_at_step(60, *command, "-o", tmp_path / "out")
+    assert stopped.exit_code == 75, stopped.stderr
     assert "stopped by a signal after step 60 of finetune" in stopped.stderr
     assert "the same command goes on" in stopped.stderr
     assert not (tmp_path / "out").exists()
@@ -247,8 +249,7 @@ def test_state_of_a_run_on_other_data_is_not_gone_on_from(original: Path, tmp_pa
     (tmp_path / "ids.csv").write_text("id\n6\n7\n")
     settings = ["--method", "finetune", "--set", "epochs=9", "--device", "cpu", "--no-evaluate"]
     arguments = ["unlearn", str(original), "-m", str(manifest), *settings, "-o", str(tmp_path / "out")]
-    script = SIGNAL_AT_STEP.format(step=60, arguments=arguments)
-    assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 75
+    assert stop_at_step(60, *arguments).exit_code == 75
     (tmp_path / "out.partial" / "mine").mkdir()
     (tmp_path / "ids.csv").write_text("id\n6\n7\n101\n102\n")
     result = invoke(*arguments)
@@ -264,8 +265,7 @@ def test_state_of_another_selection_is_discarded_and_names_nobody(original: Path
     states = []
     for number, ids in enumerate(([6, 7], [6, 7], [7, 8])):
         write_manifest(tmp_path, MANIFEST.replace("{classes: [3]}", f"{{ids: {ids}}}"))
-        script = SIGNAL_AT_STEP.format(step=60, arguments=[*arguments, "-o", str(tmp_path / f"out{number}")])
-        assert subprocess.run([sys.executable, "-c", script], check=False, capture_output=True).returncode == 75
+        assert stop_at_step(60, *arguments, "-o", tmp_path / f"out{number}").exit_code == 75
         states += (tmp_path / f"out{number}.partial").glob("*/*")
     assert len({(state.parent.name, state.name) for state in states}) == 1
     assert {stat.S_IMODE(state.stat().st_mode) for state in states} == {0o600}

@@ -2,8 +2,10 @@
 
 import json
 import signal
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.shared import make_once
 from tests.tiny import invoke, same, write_manifest
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.plugins import discovery, plugin, suitability
@@ -45,13 +48,10 @@ METHODS = list(discovery.entries("methods"))
 CLASSIFICATION = [name for name in METHODS if plugin.load("methods", name).task in (None, "classification")]
 
 
-@pytest.fixture(scope="session")
-def regression(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The checkpoint of a small regression network on scikit-learn's diabetes table, trained once."""
-    folder = tmp_path_factory.mktemp("regression")
+def train_regression(folder: Path) -> None:
+    """Train a small regression network on scikit-learn's diabetes table into `original`."""
     manifest = write_manifest(folder, REGRESSION)
     assert invoke("train", "-m", manifest, "-o", folder / "original", "--set", "epochs=30").exit_code == 0
-    return folder / "original" / "model.safetensors"
 
 
 def command(method: str, originals: dict[str, Path], folder: Path, settings: list[str]) -> list[object]:
@@ -63,36 +63,65 @@ def command(method: str, originals: dict[str, Path], folder: Path, settings: lis
 
 
 @pytest.fixture(scope="module")
-def originals(original: Path, regression: Path) -> dict[str, Path]:
-    return {"classification": original, "regression": regression}
+def originals(original: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    regression = make_once(tmp_path_factory, "regression", train_regression)
+    return {"classification": original, "regression": regression / "original" / "model.safetensors"}
 
 
 @pytest.fixture(scope="module")
-def unlearned(
-    originals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Path]:  # fmt: skip
+def unlearned(originals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Run a method, once for all tests, and return the folder that it wrote."""
 
-    @cache
-    def run(method: str) -> Path:
-        folder = tmp_path_factory.mktemp(method)
+    def run(method: str, folder: Path) -> None:
         result = invoke(*command(method, originals, folder, FAST.get(method, [])), "-o", folder / "out")
         assert result.exit_code == 0, result.stderr
-        return folder / "out"
 
-    return run
+    return lambda method: make_once(tmp_path_factory, method, partial(run, method)) / "out"
+
+
+@pytest.fixture(scope="module")
+def shortened(originals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Run a method for a few steps, once for all tests, without measuring; the file `logged` counts its steps."""
+
+    def run(method: str, folder: Path) -> None:
+        with counted_steps() as steps:
+            words = command(method, originals, folder, SHORT.get(method, []))
+            assert invoke(*words, "--no-evaluate", "-o", folder / "out").exit_code == 0
+        (folder / "logged").write_text(str(steps.logged))
+
+    return lambda method: make_once(tmp_path_factory, f"{method}-short", partial(run, method))
+
+
+@dataclass
+class CountedSteps:
+    """Steps that methods have logged; at one of them a signal is raised."""
+
+    stop_at: int | None = None
+    logged: int = 0
+
+
+@contextmanager
+def counted_steps(stop_at: int | None = None) -> Iterator[CountedSteps]:
+    steps, log = CountedSteps(stop_at), Steps.log
+
+    def log_and_count(self: Steps[Any], **values: Tensor | float) -> None:
+        steps.logged += 1
+        if steps.logged == steps.stop_at:
+            signal.raise_signal(signal.SIGTERM)
+        log(self, **values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Steps, "log", log_and_count)
+        yield steps
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_it_changes_the_weights_the_same_way_each_time_and_says_what_it_did(
-    method: str, unlearned: Callable[[str], Path], originals: dict[str, Path], tmp_path: Path
+def test_it_changes_the_weights_and_reports_inputs_curves_and_cost(
+    method: str, unlearned: Callable[[str], Path], originals: dict[str, Path]
 ) -> None:
-    first, second = unlearned(method) / "model.safetensors", tmp_path / "out" / "model.safetensors"
-    assert invoke(*command(method, originals, tmp_path, FAST.get(method, [])), "-o", tmp_path / "out").exit_code == 0
-    assert first.read_bytes() == second.read_bytes()
-    report = json.loads((first.parent / "report.json").read_text())
+    report = json.loads((unlearned(method) / "report.json").read_text())
     task = plugin.load("methods", method).task or "classification"
-    before, after = load_file(originals[task]), load_file(first)
+    before, after = load_file(originals[task]), load_file(unlearned(method) / "model.safetensors")
     assert not same(before, after)
     assert {name: tensor.shape for name, tensor in before.items()} == {
         name: tensor.shape for name, tensor in after.items()
@@ -100,6 +129,16 @@ def test_it_changes_the_weights_the_same_way_each_time_and_says_what_it_did(
     assert report["inputs"] == sorted(plugin.load("methods", method).needs)
     assert report["curves"]
     assert report["cost"]["samples_forward"] > 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_changes_the_weights_the_same_way_each_time(
+    method: str, shortened: Callable[[str], Path], originals: dict[str, Path], tmp_path: Path
+) -> None:
+    words = command(method, originals, tmp_path, SHORT.get(method, []))
+    assert invoke(*words, "--no-evaluate", "-o", tmp_path / "out").exit_code == 0
+    first, second = (folder / "out" / "model.safetensors" for folder in (shortened(method), tmp_path))
+    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -127,31 +166,20 @@ def test_a_class_is_no_longer_recognised_and_the_others_still_are(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(
-    method: str, originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, shortened: Callable[[str], Path], originals: dict[str, Path], tmp_path: Path
 ) -> None:
     words = [*command(method, originals, tmp_path, SHORT.get(method, [])), "--no-evaluate"]
-    log, logged, stop_at = Steps.log, 0, 0
-
-    def counted(self: Steps[Any], **values: Tensor | float) -> None:
-        nonlocal logged
-        logged += 1
-        if logged == stop_at:
-            signal.raise_signal(signal.SIGTERM)
-        log(self, **values)
-
-    monkeypatch.setattr(Steps, "log", counted)
-    assert invoke(*words, "-o", tmp_path / "whole").exit_code == 0
-    total = logged
+    words += ["-o", tmp_path / "out", "--overwrite"]
+    total = int((shortened(method) / "logged").read_text())
     for share in (0.3, 0.9):
-        logged, stop_at = 0, max(1, int(share * total))
-        stopped = invoke(*words, "-o", tmp_path / "out", "--overwrite")
+        with counted_steps(stop_at=max(1, int(share * total))):
+            stopped = invoke(*words)
         assert stopped.exit_code == 75, stopped.stderr
-        stop_at = 0
-        result = invoke(*words, "-o", tmp_path / "out", "--overwrite")
+        result = invoke(*words)
         assert result.exit_code == 0
         assert "goes on after step" in result.stderr
-        whole, resumed = ((tmp_path / out / "model.safetensors").read_bytes() for out in ("whole", "out"))
-        assert whole == resumed
+        whole, resumed = (folder / "out" / "model.safetensors" for folder in (shortened(method), tmp_path))
+        assert whole.read_bytes() == resumed.read_bytes()
 
 
 @pytest.mark.parametrize(
