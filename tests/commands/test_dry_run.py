@@ -149,7 +149,7 @@ def test_the_estimate_of_the_work_follows_the_settings(
 ) -> None:
     loaded = plugin.load("methods", method)
     settings = plugin.complete_settings(loaded, None, assignments).model_dump()
-    estimate = estimate_work(settings, {name: COUNTS[name] for name in splits}, 100, loaded.companion("bound_steps"))
+    estimate = estimate_work(settings, {name: COUNTS[name] for name in splits}, 100, loaded)
     assert (estimate.least, estimate.most) == (least, most)
 
 
@@ -157,7 +157,7 @@ def test_every_method_has_an_estimate_and_open_ends_are_said() -> None:
     for name in discovery.entries("methods"):
         method = plugin.load("methods", name)
         settings = plugin.complete_settings(method, None).model_dump()
-        estimate = estimate_work(settings, COUNTS, 100, method.companion("bound_steps"))
+        estimate = estimate_work(settings, COUNTS, 100, method)
         assert estimate.text
         assert estimate.most is not None or name in ("fisher", "gkt"), name  # gkt has cycles, and reads no records
     unknown = estimate_work({"steps": None}, COUNTS, 100)

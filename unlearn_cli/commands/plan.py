@@ -18,7 +18,7 @@ def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, dupl
     values = settings.model_dump(mode="json")
     read = [name for name in ("forget", "retain") if {name, f"{name}_inputs"} & set(method.needs) and name in counts]
     read_counts = {name: counts[name] for name in read}
-    work = estimate_work(values, read_counts, opened.common.batch_size, method.companion("bound_steps"))
+    work = estimate_work(values, read_counts, opened.common.batch_size, method)
     document = {
         "splits": counts,
         "method": method.name,

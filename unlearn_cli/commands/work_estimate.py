@@ -3,6 +3,7 @@
 Settings whose names end in `steps` or `epochs` count steps or epochs of a phase; the prefix is the phase. `steps`
 replace the phase's `epochs` if both are given. `noise_steps` do not count, because noise is learned without records.
 If a method chooses a number itself (null), its file may have a function `bound_steps`; otherwise there is no bound.
+A phase uses every split among the inputs; `repair`, and RETAIN_PHASES of the method's file, use retain only.
 """
 
 import math
@@ -10,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-RETAIN_PHASES = ("repair_", "blindspot_")  # phases on retain only; all others use every split among the inputs
+from unlearn_cli.plugins.plugin import Plugin
+
 NO_RECORDS = "none on records of the data, only on noise or generated samples"
 
 Bounds = tuple[int, int | None]  # minimum and maximum; None: unknown
@@ -36,10 +38,11 @@ class Records:
 
     splits: Mapping[str, int]
     batch_size: int
+    retain_phases: tuple[str, ...]
 
     def count(self, phase: str) -> int:
         """Return the number of records in an epoch of a phase."""
-        if phase.startswith(RETAIN_PHASES) and "retain" in self.splits:
+        if phase.removesuffix("_") in self.retain_phases and "retain" in self.splits:
             return self.splits["retain"]
         return sum(self.splits.values())
 
@@ -56,18 +59,20 @@ def estimate_work(
     settings: Mapping[str, Any],
     counts: Mapping[str, Mapping[str, Any]],
     batch_size: int,
-    bound_steps: BoundSteps | None = None,
+    method: Plugin | None = None,
 ) -> WorkEstimate:
     """Estimate the work of a method; `counts` has `n` and the counts per class of each split that it reads."""
     if not counts:
         return WorkEstimate(0, 0, NO_RECORDS)
-    records = Records(_numbers_read(settings, counts), batch_size)
+    retain_phases = ("repair", *(method.companion("RETAIN_PHASES") or () if method else ()))
+    records = Records(_numbers_read(settings, counts), batch_size, retain_phases)
     names = " and ".join(records.splits)
     phases = _phases(settings)
     if not phases:  # one pass, such as that of `fisher`
         total = sum(records.splits.values())
         count = min(total, settings.get("max_records", total))
         return WorkEstimate(count, None, f"{count} records of {names}, once or once per class")
+    bound_steps: BoundSteps | None = method.companion("bound_steps") if method else None
     step_bounds = bound_steps(settings, records.steps_per_epoch("repair_")) if bound_steps else {}
     bounds = [_phase_bounds(settings, phase, records, step_bounds) for phase in phases]
     least = sum(low for low, _ in bounds)

@@ -43,6 +43,7 @@ from unlearn_cli.runtime.progress import track
 
 SUMMARY = "outputs of a network blind to forget; no forget labels"
 TASK = "regression"
+RETAIN_PHASES = ("blindspot",)  # phases over retain only, other than `repair`; for --dry-run
 
 
 def blindspot(

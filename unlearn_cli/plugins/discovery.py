@@ -11,7 +11,8 @@ file. Constants at the top of the file describe it:
     ORDER      attacks: its place within the tier
     VARIANTS   attacks: settings ('name=value') with which the tier runs it again
 
-The file of a method may also have a function `bound_steps`, for the estimate of the work in `--dry-run`.
+The file of a method may also have a function `bound_steps` and a tuple RETAIN_PHASES, from which `--dry-run` estimates
+the work; see `commands.work_estimate`.
 
 Neither torch nor pydantic is imported: `--help` and completion read these.
 """

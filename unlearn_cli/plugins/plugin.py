@@ -68,8 +68,8 @@ class Plugin:
         """
         return self.code.load() if self.code else getattr(importlib.import_module(self.module), self.name)
 
-    def companion(self, name: str) -> Callable[..., Any] | None:
-        """Return another function of the file, if it defines it; the module is imported.
+    def companion(self, name: str) -> Any:
+        """Return what the file defines under another name, None if nothing; the module is imported.
 
         Raises:
             UserError: as `function`.
