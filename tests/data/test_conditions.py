@@ -7,9 +7,11 @@ import duckdb
 import numpy as np
 import pytest
 
+from tests.batch.killing import apart
 from tests.batch.test_resolve import Asked, described, resolved
 from tests.data.test_sources import opened
 from unlearn_cli.data.dataset import open_dataset, open_records
+from unlearn_cli.data.tables.locked_connection import connect
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema import strict_yaml
 from unlearn_cli.schema.manifest import Manifest
@@ -249,6 +251,20 @@ def test_moments_of_an_array_are_compared_as_moments(tmp_path: Path) -> None:
         assert chosen(source, condition("!=", value)) == [0, 2]
         assert chosen(source, condition("in", f"[{value}]")) == [1]
         assert chosen(source, condition(">=", value)) == [1, 2]
+
+
+def test_text_of_an_array_is_compared_in_a_forked_process_too(tmp_path: Path) -> None:
+    source = source_of("npz", tmp_path, ISO)
+    before = condition("<", '"2003-06-15"')
+    assert chosen(source, before) == [0, 1]  # in a database whose threads a child process does not have
+    assert apart(lambda: len(chosen(source, before))) == 2
+
+
+def test_moments_are_utc_in_every_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    connection = connect([])
+    for session in (connection, connection.cursor()):
+        assert session.execute("SELECT '2020-01-01'::TIMESTAMPTZ::VARCHAR").fetchall() == [("2020-01-01 00:00:00+00",)]
 
 
 def test_complex_numbers_are_not_compared(tmp_path: Path) -> None:

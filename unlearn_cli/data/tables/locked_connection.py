@@ -17,7 +17,7 @@ def connect(
     """Return a connection that can only read these files and write below `folder`; its configuration is locked."""
     connection = duckdb.connect(database)
     connection.execute("SET enable_progress_bar = false")  # DuckDB would write its bar to stdout
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of its cursors, too
     for name, value in settings.items():
         connection.execute(f"SET {name} = {quote_literal(value)}")
     paths = [text for path in files for text in {str(path.resolve()), literal_pattern(path)}]

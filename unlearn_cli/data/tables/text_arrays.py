@@ -1,9 +1,12 @@
 """Text in memory, read through a DuckDB connection, so that conditions on arrays follow the rules of tables."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
+import duckdb
 import numpy as np
 
 from unlearn_cli.data.strings import Values, to_strings
@@ -33,8 +36,8 @@ def read_moments(location: str, name: str, values: Values, pattern: str | None) 
 
 @contextmanager
 def _column(location: str, name: str, values: Values, pattern: str | None) -> Iterator[tuple[TextColumn, Any]]:
-    connection = connect([])
-    connection.execute("CREATE TABLE cells (cell VARCHAR)")
+    connection = _open_database(os.getpid()).cursor()
+    connection.execute("CREATE TEMP TABLE cells (cell VARCHAR)")  # of this cursor
     for chunk in to_strings(values).chunks():
         connection.execute("INSERT INTO cells SELECT unnest(?)", [[_plain(text) for text in chunk]])
 
@@ -55,6 +58,12 @@ def _column(location: str, name: str, values: Values, pattern: str | None) -> It
         yield TextColumn(location, name, "nullif(cell, '')", ask, compute, pattern, line_of=row_of), select
     finally:
         connection.close()
+
+
+@cache
+def _open_database(process: int) -> duckdb.DuckDBPyConnection:
+    """Return the process's database in memory: a forked process cannot use its parent's, whose threads it lacks."""
+    return connect([])
 
 
 def _plain(text: str) -> str:
