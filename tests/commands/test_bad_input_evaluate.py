@@ -36,7 +36,7 @@ CASES = [
     case("text without tokens", text_table("note"), T, "data.train has columns of text; add tokens", command=TABLE),
     case("text beside features", text_table("note", features=["a"]), T, "'text' excludes 'image'", command=TABLE),
     case("tokens of another number of columns", both(text_table("note"), steps(TOKENS, shape=[2, 5], file=T)), T,
-         "train.csv", "1 columns of text", "asks for 2", command=TABLE),
+         "train.csv", "1 columns of text", "expects 2", command=TABLE),
     case("tokens scaled like quantities", both(text_table("note"), steps(TOKENS, shape=[1, 5], file=T),
                                                field("input.std", 2, T)), T, "input.std", command=TABLE),
     case("tokens of an unknown column", both(text_table("nte"), steps(TOKENS, shape=[1, 5], file=T)), T, "train.csv",

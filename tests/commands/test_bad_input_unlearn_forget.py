@@ -63,7 +63,7 @@ CASES = [
     wrong("method that needs data without any", UNLEARN.replace(M, "zero.yaml").replace("finetune", "unsir"),
           "zero.yaml", "unsir needs retain", "no data"),
     case("forgetting every class without data", field("forget", {"classes": MANIFEST["classes"]}, "zero.yaml"),
-         "zero.yaml", "nothing would be left", command=UNLEARN.replace(M, "zero.yaml").replace("finetune", "emmn")),
+         "zero.yaml", "nothing remains to retain", command=UNLEARN.replace(M, "zero.yaml").replace("finetune", "emmn")),
 ]  # fmt: skip
 
 

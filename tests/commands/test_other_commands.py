@@ -258,8 +258,8 @@ def test_noise_takes_kind_and_init_from_its_file_unless_they_are_given(original:
     [
         (["3", "3"], "--class 3: the class is named twice"),
         (["x", "x"], "--class x: the class is named twice"),
-        (["²"], "--class: there is no class '²'"),
-        (["9" * 5000], "--class: there is no class '999"),
+        (["²"], "--class: no class '²'"),
+        (["9" * 5000], "--class: no class '999"),
     ],
 )
 def test_a_class_of_noise_that_is_named_twice_or_is_none_is_refused(

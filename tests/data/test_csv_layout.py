@@ -91,7 +91,7 @@ def test_a_cell_keeps_what_is_written(line: bytes, cells: list[str], tmp_path: P
         (b'a,b\n1, "x\n', r":2: a quote is never closed"),
         (b"a,a\n1,2\n", r":1: two columns are named 'a'"),
         (b"a,b\n1,\xe9\n", r":2: is not UTF-8 text \(byte 0xE9\)"),
-        (b"a,b\n1,x\0\n", r":2: holds a NUL"),
+        (b"a,b\n1,x\0\n", r":2: contains a NUL"),
         ("a,b\n1,2\n".encode("utf-16"), "is UTF-16 text"),
         (b"", "is empty; expected a first line"),
     ],

@@ -66,10 +66,10 @@ def test_the_column_of_forget_groups_is_the_default(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("group", "forget", "told"),
     [
-        ("person", None, "data.group: data.test: .*no column 'person'.*'persn'.*one cluster: give it that column"),
+        ("person", None, "data.group: data.test: .*no column 'person'.*'persn'.*one cluster: add that column"),
         ("perso", None, "data.group: data.train: .*no column 'perso'; did you mean 'person'"),
         (None, {"groups": {"column": "person", "values": ["p01"]}},
-         "forget.groups.column: data.test: .*no column 'person'.*name another one as data.group"),
+         "forget.groups.column: data.test: .*no column 'person'.*set data.group to another one"),
         (None, {"groups": {"column": "perso", "values": ["p01"]}}, "^data.train: .*did you mean 'person'"),
     ],
 )  # fmt: skip
@@ -129,7 +129,7 @@ def test_one_person_cannot_be_halved(tmp_path: Path) -> None:
     data = {"train": write_table(tmp_path / "train.csv", range(3)), "group": "person",
             "test": write_table(tmp_path / "test.csv", range(7, 8))}  # fmt: skip
     dataset = open_dataset(manifest(data).data_sections)
-    with pytest.raises(UserError, match="half has no group of records; give it more, or take --half all"):
+    with pytest.raises(UserError, match="half has no group of records; add more, or use --half all"):
         for half in ("selection", "verdict"):
             take_half(dataset, half)
 

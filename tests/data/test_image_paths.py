@@ -40,13 +40,13 @@ def test_files_below_the_root_are_fine_however_they_are_written(name: str, root:
     "name", ["a/out.png", "out/1.png", "../secret/1.png", "a/../../secret/1.png", "/etc/passwd", "..", "../nowhere.png"]
 )
 def test_no_path_leaves_the_root_by_dots_or_links(name: str, root: Path) -> None:
-    with pytest.raises(UserError, match=r"table: the image of row 1 lies outside of its folder; set 'root'"):
+    with pytest.raises(UserError, match=r"table: the image of row 1 is outside of the root folder; set 'root'"):
         check_paths(pack([["a/1.png", name]]), root, "table")
 
 
 @pytest.mark.parametrize("name", ["a/2.png", "d/1.png", "a", "a/", "", "a/1.png/x", "circle", "circle/1.png", "a\0b/1"])
 def test_what_is_no_file_is_missed(name: str, root: Path) -> None:
-    with pytest.raises(UserError, match=r"table: row 1: there is no image .* below its folder"):
+    with pytest.raises(UserError, match=r"table: row 1: no image .* below the root folder"):
         check_paths(pack([["a/1.png", name]]), root, "table")
 
 
@@ -54,7 +54,7 @@ def test_the_first_bad_row_of_many_is_told(root: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(strings, "CHUNK", 4)
     monkeypatch.setattr("unlearn_cli.data.images.image_paths.CHUNK", 4)
     names = ["a/1.png", "b/c/1.png", "a/inside.png"] * 3 + ["a/no.png", "a/out.png"]
-    with pytest.raises(UserError, match=r"row 9: there is no image a/no\.png"):
+    with pytest.raises(UserError, match=r"row 9: no image a/no\.png"):
         check_paths(pack([names]), root, "table")
 
 

@@ -142,7 +142,7 @@ def test_what_is_no_data_is_left_out_and_counted(tmp_path: Path) -> None:
     assert dataset.split("train").ids == ["a/0.png"]
     assert kinds(dataset) == {
         "hidden and system folders, left out": 5, "hidden and system files, left out": 4,
-        "files that are not images of a format that is read, left out": 2,
+        "files that are not images of a supported format, left out": 2,
         "files outside of the class folders, left out": 1, "neither files nor folders, left out": 1,
     }  # fmt: skip
 
@@ -161,7 +161,7 @@ def test_links_to_folders_are_followed_within_the_source_or_counted(tmp_path: Pa
     dataset = opened(source)
     assert dataset.split("train").ids == ["a/0.png", "a/again/9.png", "b/inner/9.png"]
     assert kinds(dataset) == {
-        "links to folders that are read already, left out": 3, "links to folders outside of the source, left out": 1,
+        "links to folders that are already read, left out": 3, "links to folders outside of the source, left out": 1,
         "broken links, left out": 2,
     }  # fmt: skip
 
@@ -268,7 +268,7 @@ def test_colours_of_16_bits_are_refused_with_or_without_a_scale(content: bytes, 
 
 def test_one_source_has_one_depth_and_so_have_train_and_test(tmp_path: Path) -> None:
     mixed = folder(tmp_path / "mixed", grey(), Image.fromarray(DEEP))
-    with pytest.raises(UserError, match=r"0\.png has 8 bits per pixel and .*1\.png has more; one input\.scale"):
+    with pytest.raises(UserError, match=r"0\.png has 8 bits per pixel and .*1\.png has more, so one input\.scale"):
         opened(mixed, input={"scale": 65535})
     deep, plain = folder(tmp_path / "deep", Image.fromarray(DEEP)), folder(tmp_path / "plain", grey())
     with pytest.raises(UserError, match=r"data\.test: images have 8 bits per pixel, unlike those of data\.train"):
@@ -582,7 +582,7 @@ def test_images_within_a_parquet_file_are_named_and_their_bytes_not_shown(tmp_pa
     path = tmp_path / "t.parquet"
     for value in ("'abc'::BLOB", "{'bytes': 'abc'::BLOB, 'path': 'x.png'}"):
         duckdb.execute(f"COPY (SELECT {value} AS image, 1 AS y) TO '{path}' (FORMAT parquet)")
-        with pytest.raises(UserError, match=r"column 'image' holds the images themselves \(bytes\)") as raised:
+        with pytest.raises(UserError, match=r"column 'image' contains images \(bytes\)") as raised:
             opened({"table": {"path": str(path), "label": "y", "image": "image"}})
         assert "abc" not in str(raised.value)
 

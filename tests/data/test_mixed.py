@@ -78,7 +78,7 @@ def test_who_asks_for_inputs_alone_cannot_see_a_label() -> None:
     assert (hidden.batches.targets == -100).all()
     assert not hidden.batches.split.labels.any()
     assert not np.asarray(hidden.batches.split.records.labels).any()
-    with pytest.raises(AssertionError, match="looked for a label"):
+    with pytest.raises(AssertionError, match="tried to read a label"):
         hidden.batches.split.records.column("label")
     for _, y, is_forget in epoch(mix(hidden, retain)):
         assert (y[is_forget] == -100).all()

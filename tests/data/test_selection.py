@@ -88,7 +88,7 @@ def test_classes_that_are_numbers_are_looked_up_and_not_counted(sources: dict[st
     assert forgotten(dataset) == np.flatnonzero(CLASS == 0).tolist()
     assert dataset.forget_classes == [0]
     assert dataset.classes == ["1", "2", "3", "4"]
-    with pytest.raises(UserError, match="there is no class '0'"):
+    with pytest.raises(UserError, match="no class '0'"):
         opened(sources["from_one"], {"classes": [0]}, classes=[1, 2, 3, 4])
 
 
@@ -111,7 +111,7 @@ def test_a_class_without_records_keeps_its_place(sources: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("name", ["bea", 4, "9"])
 def test_a_class_that_does_not_exist_is_named(sources: dict[str, Any], name: str | int) -> None:
-    with pytest.raises(UserError, match=f"there is no class '{name}'"):
+    with pytest.raises(UserError, match=f"no class '{name}'"):
         opened(sources["npz"], {"classes": [name]})
 
 
@@ -133,16 +133,16 @@ def test_a_class_is_the_one_that_is_written_so(listed: list[Any], classes: list[
 @pytest.mark.parametrize(
     ("listed", "classes", "message"),
     [
-        ([2], PADDED, "no class '2'; did you mean '02'?; a number is a position only where no class is named by one"),
+        ([2], PADDED, "no class '2'; did you mean '02'?; a number is a position only if no class name is a number"),
         (["2"], PADDED, "no class '2'; did you mean '02'?"),
         (["3"], ANIMALS, "no class '3'; known: cat, dog, eel, fox"),
         (["03"], ANIMALS, "no class '03'; known"), (["0x1"], ANIMALS, "no class '0x1'"), ([4], ANIMALS, "no class '4'"),
         ([-1], ANIMALS, "no class '-1'"), (["02"], NUMBERS, "no class '02'; did you mean '2'?"),
         ([2], ["one", "two", "3"], "no class '2'; known"), ([2], ["-1", "+1", "x"], "no class '2'"),
         ([0], ["1.5", "cat"], "no class '0'"), ([1], ["²", "٣", "x"], "no class '1'"),
-        (["cat", 3], ANIMALS, "'cat' is a name and 3 the position of 'fox'; list names only"),
-        ([1, "cat"], ANIMALS, "'cat' is a name and 1 the position of 'dog'; list names only"),
-        ([3, 3], ANIMALS, "the class 'fox' is named twice"), (["3", 3], NUMBERS, "the class '3' is named twice"),
+        (["cat", 3], ANIMALS, "'cat' is a name, but 3 is the position of 'fox'; list only names"),
+        ([1, "cat"], ANIMALS, "'cat' is a name, but 1 is the position of 'dog'; list only names"),
+        ([3, 3], ANIMALS, "the class 'fox' is listed twice"), (["3", 3], NUMBERS, "the class '3' is listed twice"),
         (["Cat"], ANIMALS, "did you mean 'cat'?"), (["cat "], ANIMALS, "did you mean 'cat'?"),
         (["caf\u00e9"], ["cafe\u0301", "tea"], "no class 'caf\u00e9'; did you mean"),
     ],
@@ -306,7 +306,7 @@ def test_a_condition_that_looks_like_sql_is_a_value(sources: dict[str, Any]) -> 
     where = [{"column": "city", "op": "==", "value": "Oslo' OR '1'='1"}]
     with pytest.raises(UserError, match="selects none"):
         opened(sources["csv"], {"where": where})
-    with pytest.raises(UserError, match="there is no column"):
+    with pytest.raises(UserError, match="no column"):
         opened(sources["csv"], {"where": [{"column": 'age" OR 1=1 --', "op": "==", "value": 1}]})
 
 
@@ -479,7 +479,7 @@ def test_a_group_of_true_and_false_is_written_as_in_yaml(tmp_path: Path) -> None
         ("007", "did you mean '7'?"),
         ("1.0", "did you mean '1'?"),
         (" 7", "did you mean '7'?"),
-        ("x", "correct what is listed"),
+        ("x", "correct or remove what does not exist"),
     ],
 )
 def test_an_id_that_does_not_exist_is_refused_with_the_nearest_one(tmp_path: Path, wanted: str, hint: str) -> None:
@@ -501,4 +501,4 @@ def test_a_list_of_ids_that_may_be_cut_is_warned_of(
     for text, warned in (("r1\nr23\n", False), ("r1\nr2", True)):  # r2 is another record than r23
         (tmp_path / name).write_text(head + text)
         assert read_ids(tmp_path / name, "id", "forget.ids_file").tolist() == text.split()
-        assert ("the last line has no line end; if the file was cut" in capsys.readouterr().err) == warned
+        assert ("the last line has no line end; if the file is truncated" in capsys.readouterr().err) == warned

@@ -322,7 +322,7 @@ def test_cifar_with_another_digest_is_refused_before_it_is_unpickled(name: str, 
 def test_an_npz_of_pickled_objects_is_refused_before_it_is_unpickled(tmp_path: Path) -> None:
     objects = np.array([Bomb(tmp_path / "exploded")] * N, dtype=object)
     np.savez(tmp_path / "data.npz", x=NUMBERS, y=objects)
-    with pytest.raises(UserError, match="is no npz file of plain arrays"):
+    with pytest.raises(UserError, match="is not a plain npz file"):
         opened({"npz": str(tmp_path / "data.npz")}, [4])
     assert not (tmp_path / "exploded").exists()
 
@@ -344,7 +344,7 @@ def test_resizing_and_cropping_are_those_of_torchvision(
 
 
 def test_an_image_larger_than_the_shape_is_refused_without_resize(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=re.escape("is 4x3 pixels, but input.shape says 3x3; add input.resize")):
+    with pytest.raises(UserError, match=re.escape("is 4x3 pixels, but input.shape is 3x3; add input.resize")):
         opened(image_folder(tmp_path, IMAGES), [3, HEIGHT, WIDTH - 1])
 
 
@@ -384,7 +384,7 @@ def test_files_are_read_once_to_find_copies_and_it_is_said(tmp_path: Path, capsy
     dataset = opened(image_folder(tmp_path, GREY), [1, HEIGHT, WIDTH], forget={"classes": [2]})
     assert not dataset.split("retain").copies_of(dataset.split("forget")).any()
     describe(dataset)
-    assert capsys.readouterr().err == "looking for copies: reading 6 image files\n"
+    assert capsys.readouterr().err == "searching for copies: reading 6 image files\n"
 
 
 def test_equal_samples_have_equal_fingerprints(tmp_path: Path) -> None:

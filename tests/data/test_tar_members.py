@@ -91,8 +91,8 @@ def test_a_flipped_bit_of_the_second_block_of_the_end_is_refused(tmp_path: Path)
 
 def test_joined_archives_and_other_data_after_the_end_are_refused(tmp_path: Path) -> None:
     first, second = shard(*records(2)), shard(*records(2, first=2))
-    assert f"data after the end of the archive, at byte {len(first)}" in refusal(tmp_path, first + second)
-    assert "data after the end" in refusal(tmp_path, first + b"\n")
+    assert f"data follows after the end of the archive, at byte {len(first)}" in refusal(tmp_path, first + second)
+    assert "data follows after the end" in refusal(tmp_path, first + b"\n")
     assert len(train(tmp_path, first + bytes(12345))) == 2
 
 
@@ -162,10 +162,10 @@ def test_what_belongs_to_no_record_is_counted(tmp_path: Path) -> None:
 
 def test_two_files_for_one_role_are_refused(tmp_path: Path) -> None:
     two = [*records(1), ("000.jpg", PNG)]
-    assert "two files for its image; name the ending of one" in refusal(tmp_path, shard(*two))
+    assert "two files for its image; set 'image' to the suffix of one" in refusal(tmp_path, shard(*two))
     assert len(train(tmp_path, shard(*two), image="png")) == 1
     assert "two files for its cls" in refusal(tmp_path, shard(*records(1), ("000.cls", b"1")))
-    assert "each key once" in refusal(tmp_path, shard(*records(1), ("000.json", b'{"a": 1, "a": 2}')))
+    assert "unique keys" in refusal(tmp_path, shard(*records(1), ("000.json", b'{"a": 1, "a": 2}')))
 
 
 @pytest.mark.parametrize("label", [b"", b" \n", b"1\0", b"0" * (2**20 + 1)])
@@ -176,7 +176,7 @@ def test_a_label_that_is_none_is_refused(label: bytes, tmp_path: Path) -> None:
 def test_a_range_is_bounded_before_it_is_expanded() -> None:
     with pytest.raises(UserError, match=f"1000000000 files; expected from 1 to {MAX_SHARDS}"):
         expand_range(Path("train-{000000000..999999999}.tar"))
-    with pytest.raises(UserError, match="stands for 0 files"):
+    with pytest.raises(UserError, match="has 0 files"):
         expand_range(Path("train-{3..2}.tar"))
     assert len(expand_range(Path("train-{0..9}.tar"))) == 10
 

@@ -90,9 +90,9 @@ def test_windows_across_a_gap_are_left_out_and_counted(kind: str, tmp_path: Path
     assert len(windows(train, time="when", max_gap="0.2d").notices) == 0
     numbers = source(tmp_path, {"t": [0, 1, 2, 9, 10, 11]}, kind)
     assert seen(windows(numbers, time="t", max_gap=1, ahead=0)) == [[1, 0, 1], [2, 1, 2], [4, 3, 4], [5, 4, 5]]
-    with pytest.raises(UserError, match="max_gap is 1h, but the gaps of column 't' need a number"):
+    with pytest.raises(UserError, match="max_gap is 1h, but column 't' needs a number"):
         windows(numbers, time="t", max_gap="1h")
-    with pytest.raises(UserError, match=r"max_gap is 1\.0, but the gaps of column 'when' need a duration, such as 2h"):
+    with pytest.raises(UserError, match=r"max_gap is 1\.0, but column 'when' needs a duration, such as 2h"):
         windows(source(tmp_path, {"when": HOURS}, kind), time="when", max_gap=1.0)
 
 

@@ -1,1 +1,1 @@
-"""Where records come from, which of them must be forgotten, and how methods iterate over them."""
+"""Data: reading records, selecting those to forget, and iterating over them in batches."""

@@ -1,4 +1,4 @@
-"""Label-preserving augmentation: what a sample becomes depends only on seed, phase, epoch, its row and its repeat."""
+"""Label-preserving augmentation; its random numbers depend only on seed, phase, epoch, row and repeat of a sample."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from unlearn_cli.runtime.seeds import stream_generator, to_device
 
 @dataclass(frozen=True)
 class HorizontalFlip:
-    """Mirror every second image, at random."""
+    """Mirror an image with probability 1/2."""
 
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """Pad with zeros (black), then cut the original size out at a random position."""
+    """Pad with zeros (black), then crop to the original size at a random position."""
 
     padding: int
 
@@ -25,12 +25,12 @@ Augmentation = HorizontalFlip | RandomCrop
 
 
 def draw(count: int, key: tuple[int, str, int] | tuple[int, str, int, str]) -> Tensor:
-    """Return the random numbers (3: flip, down, right; count) of an epoch; `key` is (seed, phase, epoch, ...)."""
+    """Draw the random numbers (3, count) of an epoch: flip, down, right; `key` is (seed, phase, epoch, ...)."""
     return torch.rand(3, count, generator=stream_generator(key[0], "augment", *key[1:]))
 
 
 def augment(x: Tensor, draws: Tensor, augmentations: tuple[Augmentation, ...]) -> Tensor:
-    """Augment the stored images x (B, C, H, W) by their random numbers (3, B)."""
+    """Augment the stored images x (B, C, H, W) with their random numbers (3, B)."""
     flip, down, right = to_device(draws, x.device)
     for augmentation in augmentations:
         if isinstance(augmentation, HorizontalFlip):

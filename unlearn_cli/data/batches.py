@@ -1,4 +1,4 @@
-"""What methods iterate over: batches of one split, normalised, in an order that seed, phase and epoch decide."""
+"""Batches of one split, over which methods iterate: normalised, in an order that depends on seed, phase and epoch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Scaling:
-    """How stored values become inputs of the network: (x / scale - mean) / std, one number or one per channel."""
+    """Converts stored values to inputs of the network: (x / scale - mean) / std, one number or one per channel."""
 
     scale: float
     mean: Tensor
@@ -30,7 +30,7 @@ class Scaling:
 
 
 class BatchSequence(ABC, Generic[T]):
-    """Batches in an order that phase and epoch decide, which can be read from any of them on."""
+    """Batches in an order that depends on phase and epoch; reading can start at any batch."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -38,24 +38,24 @@ class BatchSequence(ABC, Generic[T]):
 
     @abstractmethod
     def order(self, phase: str, epoch: int) -> list[np.ndarray]:
-        """Return the positions of each batch of an epoch, at random; the sizes of batches differ by one at most."""
+        """Return the positions of each batch of an epoch, in random order; batch sizes differ by at most one."""
 
     @abstractmethod
     def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[T]:
         """Yield the batches at the given positions."""
 
     def epochs(self, count: int) -> "Epochs[T]":
-        """Return the batches of several epochs, each in its own random order, as one sequence of steps for `track`."""
+        """Return the batches of several epochs, each in another random order, as one sequence of steps for `track`."""
         return Epochs(self, count)
 
     def steps(self, count: int) -> "Epochs[T]":
-        """Return a given number of batches: as many epochs as they take, the last one cut."""
+        """Return a given number of batches, over as many epochs as needed; the last epoch may be incomplete."""
         return Epochs(self, -(-count // len(self)), count)
 
 
 @dataclass(frozen=True)
 class Epochs(Generic[T]):
-    """The batches of several epochs one after the other; can begin at any step, which is what resuming needs."""
+    """The batches of several epochs in sequence; iteration can start at any step, as resuming needs."""
 
     batches: BatchSequence[T]
     count: int
@@ -77,7 +77,7 @@ class Epochs(Generic[T]):
 
 
 class SplitSequence(BatchSequence[T]):
-    """Batches of the records of one split, of which a part can be taken."""
+    """Batches of the records of one split, or of some of them."""
 
     @property
     @abstractmethod
@@ -89,10 +89,10 @@ class SplitSequence(BatchSequence[T]):
 
     @abstractmethod
     def permutation(self, purpose: str, *names: str | int) -> np.ndarray:
-        """Return the positions of all records in a random order, which depends on seed, split, purpose and names."""
+        """Return a random permutation of all positions, which depends on seed, split, purpose and names."""
 
     def share(self, fraction: float) -> Self:
-        """Return the batches of this share of the records, drawn at random but always the same with one seed."""
+        """Return the batches of a random share of the records; it depends only on the seed."""
         count = max(1, round(fraction * self.num_samples))
         return self.take(np.sort(self.permutation("share")[:count]))
 
@@ -131,7 +131,7 @@ class Batches(SplitSequence[tuple[Tensor, Tensor]]):
         return replace(self, split=self.split.take(positions), targets=self.targets[rows])
 
     def per_class(self, count: int) -> Self:
-        """Return the batches of at most `count` records per class, drawn at random, the same with one seed."""
+        """Return the batches of at most `count` random records per class; they depend only on the seed."""
         order = self.permutation("subset")
         labels = self.split.labels[order]
         return self.take(np.sort(np.concatenate([order[labels == label][:count] for label in np.unique(labels)])))
@@ -142,7 +142,7 @@ class Batches(SplitSequence[tuple[Tensor, Tensor]]):
         return replace(self, targets=targets.to(self.targets))
 
     def sequential(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Iterate once in the split's own order, without augmentation: what predictions are made on."""
+        """Iterate once in the split's order, without augmentation, as predictions need."""
         chunks = np.array_split(np.arange(self.num_samples), max(1, -(-self.num_samples // batch_size)))
         return replace(self, augmentations=()).read([chunk for chunk in chunks if len(chunk)], "", 0)
 
@@ -151,8 +151,8 @@ class Batches(SplitSequence[tuple[Tensor, Tensor]]):
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches at the given positions.
 
-        With `repeats` each record comes that many times per epoch: position p stands for record p modulo n, and every
-        repeat is augmented on its own.
+        With `repeats`, each record occurs that many times per epoch: position p stands for record p modulo n, and the
+        repeats are augmented independently.
         """
         positions = [chunk % self.num_samples for chunk in chunks]
         stored_chunks = self.store.fetch([self.split.rows[records] for records in positions])
@@ -168,8 +168,8 @@ class Batches(SplitSequence[tuple[Tensor, Tensor]]):
     def _draws(self, phase: str, epoch: int, repeats: int) -> Tensor:
         """Return the augmentation's random numbers (3, repeats * n) of an epoch, by position.
 
-        They are drawn once per epoch, so that they do not depend on how batches are cut. The first n are those of the
-        rows of the source, the same in every split that contains the row.
+        They are drawn once per epoch, so that they do not depend on the batches. The first n belong to rows of the
+        source and are equal in every split that contains the row.
         """
         of_rows = draw(len(self.split.records), (self.seed, phase, epoch))[:, torch.from_numpy(self.split.rows)]
         if repeats == 1:
@@ -179,7 +179,7 @@ class Batches(SplitSequence[tuple[Tensor, Tensor]]):
 
 @dataclass(frozen=True)
 class UnlabelledBatches(SplitSequence[Tensor]):
-    """The records of one split as samples x (B, *shape) only: a method that holds them cannot see a label."""
+    """The records of one split as samples x (B, *shape) without labels, so that a method cannot read a label."""
 
     batches: Batches  # with blank targets, see `without_labels`
 
@@ -189,7 +189,7 @@ class UnlabelledBatches(SplitSequence[Tensor]):
 
     @property
     def augmented(self) -> bool:
-        """Whether a record looks different each time it is read."""
+        """Whether a record differs each time it is read."""
         return bool(self.batches.augmentations)
 
     def __len__(self) -> int:
@@ -202,7 +202,7 @@ class UnlabelledBatches(SplitSequence[Tensor]):
         return replace(self, batches=self.batches.take(positions))
 
     def sequential(self, batch_size: int) -> Iterator[Tensor]:
-        """Iterate once in the split's own order, without augmentation."""
+        """Iterate once in the split's order, without augmentation."""
         return (x for x, _ in self.batches.sequential(batch_size))
 
     def read(self, chunks: list[np.ndarray], phase: str, epoch: int) -> Iterator[Tensor]:
@@ -215,7 +215,7 @@ class UnlabelledBatches(SplitSequence[Tensor]):
 
 
 def without_labels(batches: Batches) -> UnlabelledBatches:
-    """Take the labels away: the blanks in their place make any loss that reads them NaN, or any index fail."""
+    """Remove the labels: the blanks in their place make a loss NaN, or an index fail."""
     blank = torch.full_like(batches.targets, torch.nan if batches.targets.is_floating_point() else -100)
     labels = np.zeros(len(batches.split.records), dtype=np.int64)
     records = replace(batches.split.records, labels=labels, column=_refuse_columns, where=_refuse_columns)
@@ -224,4 +224,4 @@ def without_labels(batches: Batches) -> UnlabelledBatches:
 
 
 def _refuse_columns(name: object) -> NoReturn:
-    raise AssertionError("a method that needs only inputs looked for a label or a column")
+    raise AssertionError("a method that receives only inputs tried to read a label or a column")

@@ -1,4 +1,4 @@
-"""A manifest's splits: train and test as stored, and what the forget selection derives from them. No torch."""
+"""A manifest's splits: train and test as stored, and the splits that the forget selection derives. No torch."""
 
 import hashlib
 import hmac
@@ -29,7 +29,7 @@ from unlearn_cli.schema.sources import ImageSection, Section, Source
 from unlearn_cli.schema.transform_steps import Step
 from unlearn_cli.storage.remote import locate
 
-FORMATS = {  # format -> module and function; imported when asked for, since each brings a library of its own
+FORMATS = {  # format -> module and function; imported on use, because each imports another library
     "imagefolder": "imagefolder:imagefolder",
     "webdataset": "webdataset:webdataset",
     "table": "table:table",
@@ -41,7 +41,7 @@ FORMATS = {  # format -> module and function; imported when asked for, since eac
 }
 
 SomeSection = TypeVar("SomeSection", bound=Section)
-WHOLE = ("train", "test", "forgotten")  # splits whose records are their own; the others are parts of train and test
+WHOLE = ("train", "test", "forgotten")  # splits with separate records; the others are parts of train and test
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Split:
 
     @property
     def groups(self) -> np.ndarray | None:
-        """The person or recording (n,) that each record belongs to; None where records are independent."""
+        """The person or recording (n,) of each record; None if records are independent."""
         return None if self.records.groups is None else self.records.groups[self.rows]
 
     @property
@@ -66,7 +66,7 @@ class Split:
         return [text for chunk in self.sorted_ids() for text in chunk]
 
     def sorted_ids(self) -> Iterator[list[str]]:
-        """Yield the ids in their order as text; all of them in a list may take more memory than all else."""
+        """Yield the ids as text in sorted chunks; a list of all ids may take more memory than everything else."""
         return iterate_sorted(self.records.ids[self.rows])
 
     def num_batches(self, batch_size: int) -> int:
@@ -78,41 +78,41 @@ class Split:
         return are_among(self.records.fingerprints[self.rows], other.records.fingerprints[other.rows])
 
     def take(self, positions: np.ndarray) -> "Split":
-        """Return the split with only some of its records; `positions` counts within the split."""
+        """Return the split with only the records at these positions, counted within the split."""
         return Split(self.name, self.records, self.rows[positions], self.labels[positions])
 
 
 def count_batches(num_records: int, batch_size: int) -> int:
     """Return the number of batches of an epoch of training.
 
-    Batch norm refuses a batch of one, so no batch has fewer than two records, unless there is only one; a batch may
-    have one record more than `batch_size` for it.
+    Batch norm needs at least two records, so no batch has fewer, unless the split has only one. Some batches may
+    therefore have one record more than `batch_size`.
     """
     return min(num_records, max(1, min(-(-num_records // batch_size), num_records // 2)))
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """All splits that a manifest gives, and the facts of it that networks and methods need."""
+    """All splits of a manifest, and the facts that networks and methods need."""
 
     task: Task
     classes: list[str] | None
     num_outputs: int
     splits: dict[str, Split]
-    forget_classes: list[int] | None  # numbers, when the selection is exactly whole classes
-    unresolved: int | None = None  # ids of the manifest's `forgotten` that no record of train has; None: it has none
-    notices: tuple[Notice, ...] = ()  # what train and test leave out or change
-    images_decoded: int | None = None  # to see that they can be; None if this was not asked for, or there are none
+    forget_classes: list[int] | None  # class numbers, if the selection consists of whole classes
+    unresolved: int | None = None  # number of ids in `forgotten` without a record in train; None without `forgotten`
+    notices: tuple[Notice, ...] = ()  # items of train and test that are left out or changed
+    images_decoded: int | None = None  # number of images that were decoded as a check; None if none were
 
     def split(self, name: str) -> Split:
         """Return a split by name.
 
         Raises:
-            UserError: the manifest does not give it.
+            UserError: the manifest has no such split.
         """
         if name not in self.splits:
             names = ", ".join(self.splits) or "none"
-            raise UserError(f"there is no split '{name}' here; the manifest gives {names}")
+            raise UserError(f"no split '{name}'; the manifest gives {names}")
         return self.splits[name]
 
 
@@ -120,7 +120,7 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
     """Open the sources of a manifest and derive the splits; with `decode`, check that all images can be decoded.
 
     Raises:
-        UserError: a source cannot be read, a label is unknown, or the selection is empty, total or of unknown names.
+        UserError: a source cannot be read, a label is unknown, or the selection is empty, complete or unknown.
     """
     if sections.data is None:
         return _dataset_without_data(sections)
@@ -134,7 +134,7 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
             sections.classes, train.labels, sections.num_classes, train.class_names, train.name
         )
         encode = lambda records: label_reader.encode_labels(records, classes or [])  # noqa: E731
-    # After the list of classes is made: a class that is forgotten keeps its output.
+    # After listing the classes, because a forgotten class keeps its output.
     division = divide(train, sections.forgotten, sections.forget, sections.folder)
     sources = {"train": division.remaining, "test": test, "forgotten": division.forgotten}
     splits = {
@@ -158,7 +158,7 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
 
 
 def open_records(source: Source, name: str, sections: DataSections) -> Records:
-    """Open one source; its paths start from the manifest's folder."""
+    """Open one source; its paths are relative to the manifest's folder."""
     module, _, function = FORMATS[source.format].partition(":")
     assert source.spec is not None
     spec = resolve_paths(source.spec, sections.folder)
@@ -169,13 +169,13 @@ def open_records(source: Source, name: str, sections: DataSections) -> Records:
     if isinstance(spec, ImageSection) and spec.unreadable == "skip":
         records = drop_unreadable(records)
     if not len(records):
-        raise UserError(f"{name}: holds no records; name a source with some")
+        raise UserError(f"{name}: contains no records; name a source with records")
     column, field = find_group_column(sections.data, sections.forget)
     return records if column is None else assign_groups(records, column, field)
 
 
 def resolve_paths(spec: SomeSection, folder: Path) -> SomeSection:
-    """Return a source whose relative paths start from a folder."""
+    """Return a source with its relative paths resolved against a folder."""
     paths = {key: locate(value, folder) for key, value in spec if isinstance(value, Path)}
     return spec.model_copy(update=paths)
 
@@ -184,12 +184,12 @@ def _dataset_without_data(sections: DataSections) -> Dataset:
     num_classes = sections.num_classes
     classes = sections.classes or (list(range(num_classes)) if isinstance(num_classes, int) else None)
     if sections.task == "classification" and classes is None:
-        raise UserError("a manifest without data must say how many classes there are: list 'classes'")
+        raise UserError("a manifest without 'data' needs the number of classes: list 'classes'")
     forget = sections.forget
     listed = forget.classes if forget and forget.only_classes else []
     numbers = label_reader.find_class_numbers(listed, classes or [], "forget.classes") or None
     if numbers and len(numbers) == len(classes or []):
-        raise UserError("forget selects every class; nothing would be left to keep")
+        raise UserError("forget: selects every class, so nothing remains to retain; select fewer")
     names = [str(name) for name in classes] if classes else None
     return Dataset(sections.task, names, _count_outputs(sections, classes), {}, numbers)
 
@@ -199,7 +199,7 @@ def _count_outputs(sections: DataSections, classes: label_reader.Classes | None)
     if sections.num_classes not in (None, num_outputs):
         reason = "a regression has one output" if sections.task == "regression" else f"there are {num_outputs} classes"
         raise UserError(
-            f"model.arguments.num_classes is {sections.num_classes}, but {reason}; list all of the model's classes as "
+            f"model.arguments.num_classes is {sections.num_classes}, but {reason}; list all classes of the model in "
             "'classes'"
         )
     return num_outputs
@@ -212,7 +212,7 @@ def _add_selected_splits(
     folder: Path,
     forget_duplicates: bool,
 ) -> None:
-    """Add forget and retain (of train); test_forget and test_retain where classes or conditions select records."""
+    """Add forget and retain (of train), and test_forget and test_retain if classes or conditions select records."""
     train = splits["train"]
     mask = selection.select(forget, train.records, train.labels, classes, folder)
     if forget_duplicates:
@@ -227,7 +227,7 @@ def _add_selected_splits(
 
 
 def _standardise(splits: dict[str, Split], steps: list[Step]) -> dict[str, Split]:
-    """Standardise the samples of all splits by the statistics of retain, if data.transform has that step."""
+    """Standardise the samples of all splits with the statistics of retain, if data.transform has this step."""
     basis = splits.get("retain", splits["train"])
     standardise = pipeline.make_standardiser(steps, basis.records, basis.rows)
     if standardise is None:
@@ -243,11 +243,11 @@ def _whole_classes(splits: dict[str, Split]) -> list[int] | None:
 
 
 def take_half(dataset: Dataset, half: Half) -> Dataset:
-    """Keep one half of the hold-out (test): `selection` to choose a method or setting by, `verdict` to judge with.
+    """Keep one half of the hold-out (test): `selection` chooses methods and settings, `verdict` judges them.
 
-    The last bit of a sample's digest decides, so that no seed, order or other record moves a sample to the other half,
-    and equal samples lie in the same one. Where records come in groups (`data.group`), the digest of the group decides,
-    so that no person or recording lies in both halves.
+    The last bit of a sample's digest decides, so that the half does not depend on seeds, order or other records, and
+    equal samples are in the same half. For groups of records (`data.group`), the digest of the group decides, so that
+    no person or recording is in both halves.
 
     Raises:
         UserError: the half has no record.
@@ -259,12 +259,12 @@ def take_half(dataset: Dataset, half: Half) -> Dataset:
     }
     if not len(splits["test"]):
         missing = "records" if dataset.splits["test"].groups is None else "group of records"
-        raise UserError(f"data.test: its {half} half has no {missing}; give it more, or take --half all")
+        raise UserError(f"data.test: its {half} half has no {missing}; add more, or use --half all")
     return replace(dataset, splits=splits)
 
 
 def select_half(split: Split, half: Half) -> Split:
-    """Return the records of a split that belong to one half of the hold-out; there may be none."""
+    """Return the records of a split in one half of the hold-out; it may be empty."""
     groups, bit = split.groups, 0 if half == "selection" else 1
     bits = last_bits(split.records.fingerprints[split.rows]) if groups is None else assign_halves(groups)
     return split.take(np.flatnonzero(bits == bit))
@@ -273,7 +273,7 @@ def select_half(split: Split, half: Half) -> Split:
 def describe(dataset: Dataset) -> dict[str, dict[str, Any]]:
     """Describe the splits for a report, as plain values: counts and keyed digests of the ids, never an id.
 
-    Who has the report alone must not be able to try out which ids a split may have held, so the key needs the data.
+    The key is computed from the training data, so that readers of a report cannot test which ids a split contained.
     """
     if not dataset.splits:
         return {}
@@ -285,7 +285,7 @@ def _describe(split: Split, key: bytes, classes: list[str] | None) -> dict[str, 
     digest = hmac.new(key, digestmod=hashlib.sha256)
     for number, chunk in enumerate(split.sorted_ids()):
         ids = "\n" * (number > 0) + "\n".join(chunk)
-        digest.update(ids.encode(errors="surrogateescape"))  # names of files need not be UTF-8
+        digest.update(ids.encode(errors="surrogateescape"))  # file names may contain bytes that are not UTF-8
     counts = np.bincount(split.labels, minlength=len(classes)).tolist() if classes else []
     named = dict(zip(classes, counts, strict=True)) if classes else None
     return {"n": len(split), "ids_digest": digest.hexdigest(), "classes": named}

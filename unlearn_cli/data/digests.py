@@ -1,4 +1,4 @@
-"""Digests of stored samples, 16 bytes each in one array: copies of a record are known by them. No torch."""
+"""Digests of stored samples, 16 bytes each in one array, by which copies of a record are recognised. No torch."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -11,13 +11,13 @@ CHUNK = 2**16
 def digest_samples(samples: Iterable[bytes], count: int) -> np.ndarray:
     """Return the digests (count,) of samples, as items of type S16.
 
-    NumPy compares them as bytes, but drops zeros at the end of an item that it hands out; `tobytes` gives all bytes.
+    NumPy compares them as bytes, but drops trailing zeros of an item that is accessed; `tobytes` returns all bytes.
     """
     return np.fromiter((blake2b(sample, digest_size=16).digest() for sample in samples), dtype="S16", count=count)
 
 
 def are_among(digests: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Return the mask (n,) of the digests that are among the known ones; np.isin needs several copies of both."""
+    """Return the mask (n,) of the digests that are among the references; np.isin would need several copies of both."""
     mask = np.zeros(len(digests), dtype=bool)
     if len(references):
         references = np.sort(references)

@@ -1,4 +1,4 @@
-"""Separates the records that earlier runs made the network forget from those that this run trains on."""
+"""Separates the records that earlier runs forgot from the other records of train."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +15,18 @@ from unlearn_cli.schema.forget import Forget, Forgotten
 
 @dataclass(frozen=True)
 class TrainDivision:
-    """The train source, divided into the records that remain and those that were forgotten earlier."""
+    """The train source, divided into the remaining records and those that were forgotten earlier."""
 
     remaining: Records
     forgotten: Records | None
-    unresolved: int | None = None  # ids that no record has any more; None: no ids are listed
+    unresolved: int | None = None  # number of listed ids without a record; None: no ids are listed
 
 
 def divide(train: Records, forgotten: Forgotten | None, forget: Forget | None, folder: Path) -> TrainDivision:
-    """Take the records out that `forgotten` lists, so that no method can train on them again.
+    """Separate the records that `forgotten` lists, so that no method can train on them again.
 
     Raises:
-        UserError: `forget` lists one of these ids, two records share one, or no record would be left.
+        UserError: `forget` lists one of these ids, two records share one, or no record would remain.
     """
     if forgotten is None:
         return TrainDivision(train, None)
@@ -41,8 +41,8 @@ def divide(train: Records, forgotten: Forgotten | None, forget: Forget | None, f
         raise UserError(f"{train.name}: the ids are not unique: {count} {mask.sum()} records")
     if mask.all():
         raise UserError(
-            f"forgotten.ids_file: 'forgotten' lists all {len(train)} records of {train.name}; nothing is left to train "
-            "on"
+            f"forgotten.ids_file: 'forgotten' lists all {len(train)} records of {train.name}, so none remain; check "
+            "the file"
         )
     if not resolved:
         return TrainDivision(train, None, len(listed))
@@ -55,5 +55,5 @@ def _refuse_ids_in_both(forgotten: set[str], to_forget: list[str]) -> None:
     if both:
         raise UserError(
             f"forget: {pluralize(len(both), 'id is', 'ids are')} in 'forget' and in 'forgotten', the first is "
-            f"'{both[0]}'; forgotten records need not be forgotten again: take them out of 'forget'"
+            f"'{both[0]}'; forgotten records need not be forgotten again: remove them from 'forget'"
         )

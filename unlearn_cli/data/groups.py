@@ -1,4 +1,4 @@
-"""Which person, recording or series each record belongs to: such records are one cluster to statistics and halves."""
+"""Groups of records of one person, recording or series: one cluster in statistics and in the halves of test."""
 
 from dataclasses import replace
 from hashlib import blake2b
@@ -12,11 +12,11 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.schema.data_sections import Data
 from unlearn_cli.schema.forget import Forget
 
-ADVICE = "give it that column, or name another one as data.group ('id' where each record stands for itself)"
+ADVICE = "add that column, or set data.group to another one ('id' if all records are independent)"
 
 
 def find_group_column(data: Data | None, forget: Forget | None) -> tuple[str | None, str]:
-    """Return the column that says which records belong together, if there is one, and the manifest field naming it."""
+    """Return the column of groups, if the manifest has one, and the manifest field that names it."""
     if data and data.group:
         return data.group, "data.group"
     if forget and forget.groups:
@@ -28,9 +28,9 @@ def find_group_column(data: Data | None, forget: Forget | None) -> tuple[str | N
 
 
 def assign_groups(records: Records, column: str, field: str) -> Records:
-    """Return the records with the group of each, from a column of the source; `field` names it in the manifest.
+    """Add the group of each record, from a column of the source; `field` of the manifest names the column.
 
-    A record whose cell is empty belongs to no group: it becomes a cluster of its own, and is counted.
+    A record with an empty cell becomes a separate cluster and is counted in a notice.
 
     Raises:
         UserError: the source has no such column.
@@ -39,7 +39,7 @@ def assign_groups(records: Records, column: str, field: str) -> Records:
         values = to_strings(records.column(column))
     except UserError as error:
         if field == "forget.groups.column" and records.name == "data.train":
-            raise  # the selection itself needs it
+            raise  # the selection needs the column
         raise UserError(f"{field}: {error}; the records of a group count as one cluster: {ADVICE}") from None
     groups, empty = number_groups(values), np.flatnonzero(values.sizes == 0)
     groups[empty] = _own_numbers(records, empty)
@@ -48,14 +48,14 @@ def assign_groups(records: Records, column: str, field: str) -> Records:
 
 
 def number_groups(values: Strings) -> np.ndarray:
-    """Return a number (n,) for each record, by a digest of its group's text: the same in train and test."""
+    """Return the number (n,) of each record's group: a digest of its text, so that train and test agree."""
     names, codes = values.factorize()
     digests = [blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest() for name in names]
     return np.frombuffer(b"".join(digests), dtype=np.int64)[codes]
 
 
 def _own_numbers(records: Records, rows: np.ndarray) -> np.ndarray:
-    """Return a number for each of some rows, by a digest of its sample: no other record decides on its half."""
+    """Return a number per row from the digest of its sample, so that its half does not depend on other records."""
     if not len(rows):
         return np.zeros(0, dtype=np.int64)
     digests = np.ascontiguousarray(records.inputs.fingerprints(rows)).view(np.uint8).reshape(len(rows), -1)
@@ -63,7 +63,7 @@ def _own_numbers(records: Records, rows: np.ndarray) -> np.ndarray:
 
 
 def assign_halves(groups: np.ndarray) -> np.ndarray:
-    """Return the half (n,) of the hold-out that each group lies in, 0 or 1: the last bit of its digest's own digest."""
+    """Return the half (n,) of the hold-out of each group, 0 or 1: the last bit of a digest of its number."""
     different, codes = np.unique(groups, return_inverse=True)
     bits = [blake2b(number.tobytes(), digest_size=1, person=b"half").digest()[0] & 1 for number in different]
     return np.array(bits, dtype=np.int64)[codes.reshape(-1)]

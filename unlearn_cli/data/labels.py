@@ -1,4 +1,4 @@
-"""From stored labels to what a network is trained with: class numbers, or plain numbers for a regression."""
+"""Converts stored labels to the targets of training: class numbers, or numbers for a regression."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,15 +13,15 @@ from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.spelling import text_of
 
 Classes = Sequence[str | int]
-MAX_CLASSES = 2**20  # that are not listed; larger numbers are no numbers of classes
+MAX_CLASSES = 2**20  # limit for class numbers without a list of classes
 
 
 def list_classes(
     listed: Classes | None, labels: Values, num_classes: int | None, names: Sequence[str] | None, source: str
 ) -> list[str | int]:
-    """Return the classes in the order of the head's outputs; `names` are those that the source itself lists.
+    """Return the classes in the order of the network's outputs; `names` are those that the source lists.
 
-    What the manifest lists; else, for labels that are names, the sorted names of train; else the numbers from 0.
+    These are the manifest's classes; else, for text labels, the sorted names of train; else the numbers from 0.
     """
     if listed is not None:
         return list(listed)
@@ -30,14 +30,14 @@ def list_classes(
     if labels.dtype.kind == "b":
         return ["false", "true"]
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
-        raise UserError(f"{source}: labels are not whole numbers; for numbers as labels say 'task: regression'")
+        raise UserError(f"{source}: labels are not integers; set 'task: regression' or fix the labels")
     if labels.max() >= MAX_CLASSES:
         raise UserError(f"{source}: label {labels.max():.0f} is too large for a class number; list 'classes'")
     return list(range(num_classes or int(labels.max()) + 1))
 
 
 def encode_labels(records: Records, classes: Classes) -> np.ndarray:
-    """Return class numbers (n,) int64.
+    """Convert the labels to class numbers (n,) int64.
 
     Raises:
         UserError: a label is not among the classes.
@@ -48,16 +48,16 @@ def encode_labels(records: Records, classes: Classes) -> np.ndarray:
         bad = str(values[numbers.index(None)])
         names = [str(name) for name in classes]
         raise UserError(
-            f"{records.name}: label '{bad}' is none of the {len(names)} classes; {did_you_mean(bad, names)}; "
+            f"{records.name}: label '{bad}' is not one of the {len(names)} classes; {did_you_mean(bad, names)}; "
             "list all classes, in the order of the model's outputs, as 'classes' in the manifest"
         )
     if numbers == values and isinstance(records.labels, np.ndarray) and records.labels.dtype == np.int64:
-        return records.labels  # class numbers already: a copy of millions less
+        return records.labels  # already class numbers: saves a copy of millions of labels
     return np.asarray(numbers, dtype=np.int64)[inverse]
 
 
 def unique_labels(labels: Values) -> tuple[list[Any], np.ndarray]:
-    """Return the different labels, sorted, and the number (n,) of each label among them."""
+    """Return the distinct labels, sorted, and the index (n,) of each label among them."""
     if isinstance(labels, Strings):
         return labels.factorize()
     values, inverse = np.unique(labels, return_inverse=True)
@@ -65,9 +65,9 @@ def unique_labels(labels: Values) -> tuple[list[Any], np.ndarray]:
 
 
 def find_label_numbers(labels: Sequence[Any], classes: Classes) -> list[int | None]:
-    """Return the class number of each stored label; None if there is no such class.
+    """Return the class number of each stored label; None for an unknown class.
 
-    Names are looked up by their text. A number that is no name is a position, unless some name is a number.
+    Names are compared as text. A number that is not a name is a position, unless some name is a number.
     """
     names = _positions(classes)
     counted = len(names) if has_positions(names) else 0
@@ -83,12 +83,12 @@ def _label_number(label: Any, names: dict[str, int], counted: int) -> int | None
 
 
 def find_class_numbers(listed: Classes, classes: Classes, field: str) -> list[int]:
-    """Return the numbers of some of the classes, given by name or position; `field` is for messages.
+    """Return the numbers of listed classes, given by name or position; `field` is for messages.
 
     An int is a position only if no class has this name and no name of a class is a number.
 
     Raises:
-        UserError: there is no such class, one is listed twice, or names and positions are mixed.
+        UserError: a class is unknown or listed twice, or names and positions are mixed.
     """
     names = _positions(classes)
     numbers = [_class_number(value, names, field) for value in listed]
@@ -96,10 +96,10 @@ def find_class_numbers(listed: Classes, classes: Classes, field: str) -> list[in
     if any(by_name) and not all(by_name):
         name, position = listed[by_name.index(True)], listed[by_name.index(False)]
         meant = [*names][int(position)]
-        raise UserError(f"{field}: '{name}' is a name and {position} the position of '{meant}'; list names only")
+        raise UserError(f"{field}: '{name}' is a name, but {position} is the position of '{meant}'; list only names")
     for i, number in enumerate(numbers):
         if number in numbers[:i]:
-            raise UserError(f"{field}: the class '{[*names][number]}' is named twice; name it once")
+            raise UserError(f"{field}: the class '{[*names][number]}' is listed twice; remove one of the two")
     return sorted(numbers)
 
 
@@ -110,12 +110,12 @@ def _class_number(value: str | int, names: dict[str, int], field: str) -> int:
         return value
     hint = did_you_mean(str(value), names)
     only_names = isinstance(value, int) and not has_positions(names)
-    reason = "; a number is a position only where no class is named by one" if only_names else ""
-    raise UserError(f"{field}: there is no class '{value}'; {hint}{reason}")
+    reason = "; a number is a position only if no class name is a number" if only_names else ""
+    raise UserError(f"{field}: no class '{value}'; {hint}{reason}")
 
 
 def has_positions(names: Iterable[str]) -> bool:
-    """Say whether a number may stand for a class by its position: only if none of the names could be that number."""
+    """Return whether numbers can be positions of classes: only if no class name is a number."""
     return not any(_NUMBER.fullmatch(name.strip()) for name in names)
 
 
@@ -127,10 +127,10 @@ def _positions(classes: Classes) -> dict[str, int]:
 
 
 def read_numeric_labels(records: Records) -> np.ndarray:
-    """Return the labels of a regression as float64 (n,).
+    """Convert the labels of a regression to float64 (n,).
 
     Raises:
-        UserError: they are text, or one is not finite.
+        UserError: they are text, or a label is not finite.
     """
     if isinstance(records.labels, Strings) or records.labels.dtype.kind not in "uif":
         raise UserError(f"{records.name}: labels are text; a regression needs numbers")

@@ -1,4 +1,4 @@
-"""Two splits in the same batches, with a flag that says which part a record belongs to."""
+"""Mixed batches of two splits, with a flag for the split of each record."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ Batch = tuple[Tensor, Tensor, Tensor]
 def mix(
     forget: Batches | UnlabelledBatches, retain: Batches | UnlabelledBatches, forget_share: float | None = None
 ) -> "MixedBatches":
-    """Return the records of both as mixed batches (x, y, is_forget): x (B, *shape), y (B,), is_forget (B,) bool.
+    """Return the records of both splits as mixed batches (x, y, is_forget): x (B, *shape), y (B,), is_forget (B,) bool.
 
-    The order is random over both, so forgotten records are as frequent in a batch as in the whole. Within a batch they
-    come first. y of a part without labels is NaN (numbers) or -100 (class numbers). With `forget_share` (under 1) each
-    forgotten record comes several times per epoch, so that they are about that share of it; never fewer than they are.
+    The order is random over both splits; within a batch, the records of forget come first. Without labels, y is NaN
+    (numbers) or -100 (class numbers). With `forget_share` (below 1), each record of forget is repeated in every epoch,
+    so that forget is about that share of the epoch, or more if forget is already larger.
     """
     forget, retain = (part.batches if isinstance(part, UnlabelledBatches) else part for part in (forget, retain))
     if forget_share is None:
@@ -33,7 +33,7 @@ def mix(
 
 @dataclass(frozen=True)
 class MixedBatches(BatchSequence[Batch]):
-    """The records of two splits; each record of `forget` comes `repeats` times per epoch."""
+    """The records of two splits; each record of `forget` occurs `repeats` times per epoch."""
 
     forget: Batches
     retain: Batches
@@ -47,7 +47,7 @@ class MixedBatches(BatchSequence[Batch]):
         return count_batches(self.num_samples, self.retain.batch_size)
 
     def order(self, phase: str, epoch: int) -> list[np.ndarray]:
-        """Return the positions of each batch of an epoch, at random; those of `retain` follow those of `forget`."""
+        """Return the positions of each batch of an epoch, in random order; `retain` is numbered after `forget`."""
         names = ("mixed", self.forget.split.name, self.retain.split.name, phase, epoch)
         order = torch.randperm(self.num_samples, generator=stream_generator(self.retain.seed, *names))
         return np.array_split(order.numpy(), len(self))

@@ -1,4 +1,4 @@
-"""What of a source is not used as it is stored: left out or changed, counted by kind and reported. No torch."""
+"""Notices about items of a source that are left out or changed, counted by kind for log and report. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,20 +7,20 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Notice:
-    """How many items of one kind a source leaves out or changes."""
+    """The number of items of one kind that are left out or changed."""
 
-    source: str  # as the manifest names it: data.train
-    kind: str  # plain words: "hidden files, left out"; no path and no id, for notices are in the report
+    source: str  # the section of the manifest, such as data.train
+    kind: str  # such as "hidden files, left out"; without paths and ids, because the report contains notices
     count: int
 
 
 def make_notices(source: str, counts: dict[str, int]) -> tuple[Notice, ...]:
-    """Return a notice per kind of which there are any, in the order of the kinds."""
+    """Return a notice per kind with a count above 0, sorted by kind."""
     return tuple(Notice(source, kind, count) for kind, count in sorted(counts.items()) if count)
 
 
 def format_notices(notices: Sequence[Notice]) -> list[str]:
-    """Return one line per notice, for the terminal."""
+    """Format one line per notice, for the terminal."""
     return [f"{notice.source}: {notice.kind}: {notice.count}" for notice in notices]
 
 

@@ -1,4 +1,4 @@
-"""The records of one source as every format presents them: samples on demand, labels, ids and columns. No torch."""
+"""The records of one source, independent of its format: samples on demand, labels, ids and columns. No torch."""
 
 import math
 from collections import ChainMap
@@ -21,12 +21,12 @@ from unlearn_cli.schema.spelling import number_of
 
 @dataclass(frozen=True)
 class StoredInput:
-    """What a source must bring: samples of this shape, that of the manifest before its transforms."""
+    """What a source must provide: samples of this shape, the shape before the manifest's transforms."""
 
     shape: list[int]
     resize: int | None = None
     gaps: bool = False  # empty cells are allowed: a transform fills them
-    scale: float | None = None  # what the manifest says that stored values are divided by
+    scale: float | None = None  # the divisor of stored values in the manifest
 
 
 class Inputs(Protocol):
@@ -45,10 +45,10 @@ class Inputs(Protocol):
 
 @dataclass(frozen=True)
 class Records:
-    """What one source holds.
+    """The records of one source.
 
-    `labels` are as stored: strings, whole numbers or floats. `ids` are strings, or the numbers of the rows.
-    `class_names` is there when the source knows of classes that may have no record.
+    `labels` are as stored: strings, integers or floats. `ids` are strings, or the numbers of the rows. `class_names` is
+    set if the source lists classes, some of which may have no record.
     """
 
     name: str
@@ -59,17 +59,17 @@ class Records:
     where: Callable[..., np.ndarray]  # of conditions, and the formats of dates by column
     class_names: list[str] | None = None
     labelled: np.ndarray | None = None  # (n,) bool: which rows have a label; None: all
-    columns: tuple[str, ...] = ()  # the names that `column` takes
-    line_of: Callable[[int], int] | None = None  # of the stored row, where a file has lines
-    notices: tuple[Notice, ...] = ()  # what the source leaves out or changes
-    groups: np.ndarray | None = None  # (n,) int64: which person or recording each belongs to; None: independent records
+    columns: tuple[str, ...] = ()  # the names that `column` accepts
+    line_of: Callable[[int], int] | None = None  # the line of a stored row, if the file has lines
+    notices: tuple[Notice, ...] = ()  # items that are left out or changed
+    groups: np.ndarray | None = None  # (n,) int64: person or recording of each record; None: independent records
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
     def fingerprints(self) -> np.ndarray:
-        """The digests (n,) of all samples; computed once, because all of the data is read for it."""
+        """The digests (n,) of all samples; cached, because computing them reads all of the data."""
         return self.inputs.fingerprints(np.arange(len(self)))
 
 
@@ -89,7 +89,7 @@ def from_arrays(
 
 
 def keep_rows(records: Records, rows: Rows | None) -> Records:
-    """Keep the rows that a source's `rows` asks for; ids stay what they were."""
+    """Keep the rows that a source's `rows` selects; ids do not change."""
     if rows is None:
         return records
     positions = np.flatnonzero(records.where(rows.where)) if rows.where else _keep_part(len(records), rows)
@@ -99,7 +99,7 @@ def keep_rows(records: Records, rows: Rows | None) -> Records:
 
 
 def choose_records(records: Records, positions: np.ndarray) -> Records:
-    """Return some of the records, by their positions; ids stay what they were."""
+    """Return the records at these positions; ids do not change."""
     column = partial(_choose_from_column, records.column, positions)
     return replace(
         records,
@@ -142,7 +142,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class ArrayInputs:
-    """Samples that lie in one array: (N, *shape), or images as (N, H, W) or (N, H, W, C)."""
+    """Samples in one array: (N, *shape), or images as (N, H, W) or (N, H, W, C)."""
 
     array: np.ndarray
     shape: tuple[int, ...]
@@ -158,7 +158,7 @@ class ArrayInputs:
         return np.ascontiguousarray(samples, dtype=np.uint8 if samples.dtype == np.uint8 else np.float32)
 
     def without_copy(self) -> np.ndarray | None:
-        """Return all samples without a copy; None where `take` would convert or rearrange them."""
+        """Return all samples without a copy; None if `take` would convert or rearrange them."""
         plain = self.array.dtype in (np.uint8, np.float32) and self.array.flags.c_contiguous
         sized = self.array.shape[1:] in (self.shape, self.shape[1:])
         return self.array.reshape(len(self), *self.shape) if plain and sized and self.array.flags.writeable else None
@@ -168,10 +168,10 @@ class ArrayInputs:
 
 
 def check_samples(name: str, dtype: np.dtype, stored: tuple[int, ...], shape: list[int]) -> None:
-    """Check type and shape (N, ...) of an array of samples, before it is read where that is possible.
+    """Check type and shape (N, ...) of an array of samples; it need not be read yet.
 
     Raises:
-        UserError: another shape than the expected one of a sample, or no numbers.
+        UserError: the array does not contain numbers, or samples have another shape than expected.
     """
     if dtype.kind not in "uif":
         raise UserError(f"{name}: samples have type {dtype}; expected numbers")
@@ -184,10 +184,10 @@ def check_samples(name: str, dtype: np.dtype, stored: tuple[int, ...], shape: li
 
 
 def make_array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: bool = False) -> ArrayInputs:
-    """Check that an array holds finite samples (but for gaps, where they are allowed) of the expected shape.
+    """Check that an array contains finite samples of the expected shape; with `gaps`, NaN is allowed.
 
     Raises:
-        UserError: another shape, no numbers, or a value that is not finite.
+        UserError: as `check_samples`, or a value is not finite.
     """
     check_samples(name, array.dtype, array.shape, shape)
     if array.dtype.kind == "f":
@@ -202,7 +202,7 @@ def make_array_inputs(name: str, array: np.ndarray, shape: list[int], *, gaps: b
     return ArrayInputs(array, tuple(shape))
 
 
-MOMENT = "%Y-%m-%dT%H:%M:%S.%f"  # how NumPy writes microseconds
+MOMENT = "%Y-%m-%dT%H:%M:%S.%f"  # NumPy's format of microseconds
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": eq,
     "!=": ne,
@@ -236,12 +236,12 @@ def _text_mask(name: str, condition: Condition, values: Values, pattern: str | N
     from unlearn_cli.data.tables.text_arrays import mask_text  # DuckDB: imported only where text is compared
 
     if not isinstance(values, Strings) and values.dtype.kind == "M":
-        pattern = MOMENT  # also == and in compare moments: 2013-01-31 is 2013-01-31T00:00
+        pattern = MOMENT  # '==' and 'in' compare moments, too: 2013-01-31 equals 2013-01-31T00:00
     return mask_text(name, condition, fill_unknown_moments(values), pattern)
 
 
 def fill_unknown_moments(values: Values) -> Values:
-    """Return moments of an array as text, with '' for the unknown ones; other values as they are."""
+    """Convert moments of an array to text, with '' for unknown ones; other values are returned unchanged."""
     if isinstance(values, Strings) or values.dtype.kind != "M":
         return values
     return np.where(np.isnat(values), "", values.astype("M8[us]").astype(str))
@@ -258,14 +258,14 @@ def _number_mask(name: str, condition: Condition, values: np.ndarray) -> np.ndar
         raise UserError(f"{name}: column '{condition.column}' holds numbers; compare it with numbers")
     try:
         mask = _OPERATORS[condition.op](values, numbers if isinstance(condition.value, list) else numbers[0])
-    except OverflowError:  # a column of booleans or floats holds no number of so many digits
+    except OverflowError:  # the number is too large for a column of booleans or floats
         raise UserError(f"{name}: column '{condition.column}': the number is too large; correct it") from None
     return mask & ~np.isnan(values) if values.dtype.kind == "f" else mask
 
 
 def _column(name: str, columns: Mapping[str, Values], column: str) -> Values:
     if column not in columns:
-        raise UserError(f"{name}: there is no column '{column}'; {did_you_mean(column, columns)}")
+        raise UserError(f"{name}: no column '{column}'; {did_you_mean(column, columns)}")
     return columns[column]
 
 

@@ -1,4 +1,4 @@
-"""Which records must be forgotten: the union of classes, ids, groups, conditions and a random share."""
+"""Selects the records to forget: the union of classes, ids, groups, conditions and a random share."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
     """Return the mask (n,) of the training records to forget.
 
     Raises:
-        UserError: a class or an id that does not exist, nothing or everything selected, or not what `expect` says.
+        UserError: a class or an id does not exist, nothing or everything is selected, or `expect` is violated.
     """
     mask = select_by_content(forget, records, labels, classes)
     ids = list_ids(forget, folder)
@@ -44,7 +44,7 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
 
 
 def select_by_content(forget: Forget, records: Records, labels: np.ndarray, classes: Classes) -> np.ndarray:
-    """Return the mask of the records that classes and conditions select: what makes sense for test data too."""
+    """Return the mask of the records that classes and conditions select; they also apply to test data."""
     chosen = find_class_numbers(forget.classes, classes, "forget.classes")
     mask = np.isin(labels, chosen) if chosen else np.zeros(len(records), dtype=bool)
     if not forget.where:
@@ -57,13 +57,13 @@ def _by_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.ndarr
     listed = {str(value) for value in ids}
     ids_of_records = to_strings(records.ids)
     mask = ids_of_records.are_among(listed)
-    # Counts would not do: one id that two records have hides one that none has.
+    # Comparing counts is not sufficient: an id of two records would hide an id without a record.
     if missing := sorted(listed.difference(ids_of_records[mask].tolist())):
         hint = nearest(missing[0], ids_of_records.chunks())
         field = "forget.ids" if missing[0] in in_manifest else "forget.ids_file"
         several = f"{len(missing)} ids to forget do not exist in {records.name}, the first is '{missing[0]}'"
         absent = several if len(missing) > 1 else f"the id '{missing[0]}' to forget does not exist in {records.name}"
-        raise UserError(f"{field}: {absent}; {hint}correct what is listed or take it out")
+        raise UserError(f"{field}: {absent}; {hint}correct or remove what does not exist")
     if mask.sum() > len(listed):
         ids_text = pluralize(len(listed), "id names", "ids name")
         raise UserError(f"{records.name}: the ids are not unique: {ids_text} {mask.sum()} records")
@@ -78,24 +78,24 @@ def list_ids(forget: Forget, folder: Path) -> list[str]:
 
 def read_ids_file(file: IdsFile, folder: Path, name: str) -> np.ndarray:
     """Return the ids (n,) of a file of ids, as text; `name` is for messages."""
-    from unlearn_cli.data.tables.ids_file import read_ids  # DuckDB: imported only where a table is read
+    from unlearn_cli.data.tables.ids_file import read_ids  # imports DuckDB: only where a table is read
 
     return read_ids(locate(file.path, folder), file.column, name)
 
 
 def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
     members = to_strings(records.column(column))
-    mask = members.are_among([str(value) for value in values]) & (members.sizes > 0)  # an empty cell is nobody's
+    mask = members.are_among([str(value) for value in values]) & (members.sizes > 0)  # an empty cell is in no group
     present, _ = members[mask].factorize()
     for value in values:
         if str(value) not in present:
             hint = nearest(str(value), members.chunks()) + describe_most_frequent(column, members)
-            raise UserError(f"{records.name}: no record has {column} = {value}; {hint}; take it out of forget.groups")
+            raise UserError(f"{records.name}: no record has {column} = {value}; {hint}; remove it from forget.groups")
     return mask
 
 
 def _why_none(forget: Forget, records: Records) -> str:
-    """Return what the columns of conditions that no record fulfils hold, and the nearest value."""
+    """Describe the columns of conditions that no record fulfils: frequent values, and the nearest one."""
     hints = []
     for condition in forget.where:
         if not records.where([condition]).any():
@@ -104,7 +104,7 @@ def _why_none(forget: Forget, records: Records) -> str:
             near = nearest(text_of(wanted[0]), cells.chunks()) if condition.op in ("==", "in") else ""
             hints.append(f"no record has {_shown(condition)}: {near}{describe_most_frequent(condition.column, cells)}")
     if forget.where:
-        return "; ".join(hints) or "each condition holds for some records, but for none do all"
+        return "; ".join(hints) or "each condition holds for some records, but no record fulfils all of them"
     return "check the selection"
 
 
@@ -114,12 +114,12 @@ def _shown(condition: Condition) -> str:
 
 
 def describe_most_frequent(column: str, cells: Strings) -> str:
-    """Return the values that most cells of a column have, for messages."""
+    """Describe the most frequent values of a column, for messages."""
     return describe_frequencies(column, Counter(cell for chunk in cells.chunks() for cell in chunk).most_common(SHOWN))
 
 
 def describe_frequencies(column: str, counts: Sequence[tuple[str, int]]) -> str:
-    """Return values and how many cells have each, for messages."""
+    """Describe values with their numbers of cells, for messages."""
     listed = ", ".join(f"'{value[:60]}' ({count})" for value, count in counts)
     return f"the most frequent values of '{column}' are {listed}"
 
@@ -136,7 +136,7 @@ def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
     selected = f"'forget' selects {pluralize(count, 'record')} of the {n} of {name}"
     if count == n:
         raise SelectionError(
-            f"forget: selects all {n} records of {name} and leaves nothing to retain; check the selection"
+            f"forget: selects all {n} records of {name}, so nothing remains to retain; check the selection"
         )
     if expect.min is not None and count < expect.min:
         raise SelectionError(f"forget.expect.min: is {expect.min}, but {selected}; correct one of the two")
@@ -147,6 +147,6 @@ def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
 
 
 def find_duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
-    """Return the rows of retain whose samples equal a forgotten one byte for byte: they would teach it again."""
+    """Return the rows of retain whose samples equal a forgotten one byte for byte, and would teach it again."""
     digests = records.fingerprints
     return np.flatnonzero(are_among(digests, digests[forget]) & ~forget)

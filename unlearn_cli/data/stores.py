@@ -1,4 +1,4 @@
-"""Stores of the samples of a source: a source is held on the device as a whole, or streamed from disk."""
+"""Stores of the samples of a source, which is held on the device or streamed from disk."""
 
 import gc
 import math
@@ -19,15 +19,15 @@ from unlearn_cli.runtime.processes import gather_batch, shard_rows
 from unlearn_cli.runtime.seeds import to_device
 
 PART = 4096  # records that are read together
-# A forked worker shares paths, labels and mapped files with the run. Python 3.14 starts workers in another way unless
-# told, and each would be sent a copy of all that, every epoch, as is done where forking is not safe (macOS).
+# A forked worker shares paths, labels and mapped files with the run. With Python 3.14's default start method, each
+# worker would receive a copy of them in every epoch; this is accepted only where forking is not safe (macOS).
 WORKERS_START_BY = "fork" if sys.platform == "linux" else None
 
 
 class Store(Protocol):
     @property
     def num_bytes(self) -> int:
-        """The bytes of samples that the store holds on the device."""
+        """The bytes of samples on the device."""
         ...
 
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
@@ -36,9 +36,9 @@ class Store(Protocol):
 
 
 def open_store(inputs: Inputs, shape: tuple[int, ...], device: torch.device, memory_budget: int) -> Store:
-    """Hold a source that fits the budget (bytes) on the device, in the type it is stored in; stream one that does not.
+    """Hold a source on the device in its stored type if it fits the budget (bytes); otherwise stream it.
 
-    The choice depends only on sizes, never on how much memory is free, so that equal runs take equal paths.
+    The choice depends only on sizes, never on free memory, so that equal runs are computed equally.
     """
     first = torch.from_numpy(inputs.take(np.arange(1)))
     if first.itemsize * math.prod(shape) * len(inputs) > memory_budget:
@@ -87,7 +87,7 @@ class StreamedStore:
             multiprocessing_context=WORKERS_START_BY if workers else None,
             pin_memory=on_gpu,
             worker_init_fn=_leave_signals_to_the_run,
-            generator=torch.Generator(),  # its own: the run's stream must not depend on the store
+            generator=torch.Generator(),  # a separate one: the run's random numbers must not depend on the store
         )
         for rows, samples in zip(chunks, _started(loader), strict=True):
             if isinstance(samples, UserError):
@@ -96,9 +96,9 @@ class StreamedStore:
 
 
 def _started(loader: "DataLoader[Tensor | UserError]") -> "Iterator[Tensor | UserError]":
-    """Begin to read. Workers are forked with all that exists left out of their garbage collection.
+    """Start the workers with all existing objects excluded from their garbage collection.
 
-    A connection of DuckDB that lies in a cycle would end a worker that collects it: its threads are only in the run.
+    A worker that collects a DuckDB connection in a reference cycle would crash, because it has no threads of it.
     """
     gc.freeze()
     try:
@@ -108,20 +108,20 @@ def _started(loader: "DataLoader[Tensor | UserError]") -> "Iterator[Tensor | Use
 
 
 def _leave_signals_to_the_run(worker: int) -> None:
-    """Ignore the signals that stop a run: they go to the whole process group, and the run ends its workers itself."""
+    """Ignore the signals that stop a run: the whole process group receives them, and the run ends its workers."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
 def _cut(inputs: Inputs, chunks: list[np.ndarray]) -> "_Chunks":
-    """Put the rows of all chunks into one array: of a list, a worker would copy the page of each array that it uses."""
+    """Join the rows of all chunks in one array; with a list, a worker would copy the memory page of each array."""
     rows = np.concatenate([np.zeros(0, dtype=np.int64), *chunks])
     return _Chunks(inputs, rows, np.cumsum([0, *map(len, chunks)]))
 
 
 @dataclass(frozen=True)
 class _Chunks(Dataset[Tensor | UserError]):
-    """One item is one whole batch, so that a worker reads it at a time; batch i is rows[ends[i] : ends[i + 1]]."""
+    """Items are whole batches, so that a worker reads one batch at a time; batch i is rows[ends[i] : ends[i + 1]]."""
 
     inputs: Inputs
     rows: np.ndarray
@@ -133,5 +133,5 @@ class _Chunks(Dataset[Tensor | UserError]):
     def __getitem__(self, index: Any) -> Tensor | UserError:
         try:
             return torch.from_numpy(self.inputs.take(self.rows[self.ends[index] : self.ends[index + 1]]))
-        except UserError as error:  # raised in a worker, it would come back with a traceback as its text
+        except UserError as error:  # if raised in a worker, its message would contain a traceback
             return error

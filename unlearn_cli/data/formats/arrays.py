@@ -1,6 +1,6 @@
 """Files of named arrays with one row per record: npz (never unpickled) and safetensors.
 
-Only the arrays that a run asks for are read; what the headers say of them is checked before.
+Only the arrays that a run needs are read; their headers are checked before.
 """
 
 import math
@@ -38,7 +38,7 @@ SURROGATES = range(0xD800, 0xE000)
 
 
 class ArrayFile(Protocol):
-    """Arrays that are described before they are read; `unreadable` are the others, with the reason."""
+    """Arrays whose headers are known before they are read; `unreadable` has the others with the reason."""
 
     kind: str
     headers: dict[str, ArrayHeader]
@@ -58,9 +58,9 @@ def safetensors(spec: Arrays, name: str, input: StoredInput, task: str) -> Recor
 
 
 class SafetensorsFile:
-    """The tensors of a safetensors file; that of the samples stays where it lies.
+    """The tensors of a safetensors file; the tensor of the samples is memory-mapped.
 
-    Of data that is streamed, memory holds only what is read at the moment.
+    Streamed data therefore takes memory only for the samples that are read at the moment.
     """
 
     def __init__(self, path: Path, source: str, mapped: str) -> None:
@@ -84,7 +84,7 @@ class SafetensorsFile:
 
 @dataclass(frozen=True)
 class Columns(Mapping[str, Values]):
-    """The arrays with one value per record, read when they are asked for."""
+    """The arrays with one value per record, read on access."""
 
     file: ArrayFile
     names: tuple[str, ...]
@@ -121,35 +121,35 @@ def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile)
     columns = Columns(file, names, source)
     inputs = make_array_inputs(source, _read_array(file, spec.inputs, source), input.shape, gaps=input.gaps)
     records = from_arrays(name, inputs, columns[spec.labels], columns[spec.ids] if spec.ids else None, columns)
-    unread = make_notices(name, {"arrays that are no plain numbers or text, left out": len(file.unreadable)})
+    unread = make_notices(name, {"arrays that are not plain numbers or text, left out": len(file.unreadable)})
     return replace(records, notices=unread)
 
 
 def _check_present(file: ArrayFile, key: str, source: str) -> None:
     if key in file.unreadable:
-        flaw = f"is no {file.kind} file of plain arrays ('{key}': {file.unreadable[key]}); write it again"
+        flaw = f"is not a plain {file.kind} file ('{key}': {file.unreadable[key]}); write it again"
         raise UserError(f"{source}: {flaw}")
     if key not in file.headers:
-        raise UserError(f"{source}: there is no array '{key}'; {did_you_mean(key, file.headers)}")
+        raise UserError(f"{source}: no array '{key}'; {did_you_mean(key, file.headers)}")
 
 
 def _check_depth(dtype: np.dtype[Any], input: StoredInput, source: str) -> None:
-    """Refuse images of unsigned numbers of more than 8 bits that no scale is given for, as of image files."""
+    """Refuse images of unsigned numbers of more than 8 bits without `input.scale`, as for image files."""
     if dtype.kind == "u" and dtype.itemsize > 1 and len(input.shape) == 3 and input.scale is None:
         raise UserError(
-            f"{source}: images have type {dtype}, more than 8 bits; say in the manifest what pixels are divided by, "
-            "such as input.scale: 65535 (1 if they are to stay as they are)"
+            f"{source}: images have type {dtype}, more than 8 bits; set the divisor of the pixels in the manifest, "
+            "such as input.scale: 65535 (1 keeps the values)"
         )
 
 
 def _read_array(file: ArrayFile, name: str, source: str) -> np.ndarray:
-    """Return an array; bytes become text."""
+    """Read an array; bytes are decoded to text."""
     array = file.read(name)
     if array.dtype.kind == "U" and array.size:
         codes = np.ascontiguousarray(array).view(array.dtype.byteorder.replace("|", "=") + "u4")
         if codes.max() > LARGEST_CODE_POINT or np.isin(codes, SURROGATES).any():
-            raise UserError(f"{source}: '{name}' holds text that is not Unicode; write it again")
+            raise UserError(f"{source}: '{name}' contains text that is not Unicode; write it again")
     try:
         return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
     except UnicodeDecodeError:
-        raise UserError(f"{source}: '{name}' holds text that is not UTF-8; write it again") from None
+        raise UserError(f"{source}: '{name}' contains text that is not UTF-8; write it again") from None

@@ -1,4 +1,4 @@
-"""MNIST's idx format, gzipped or not: a magic number, the dimensions as big-endian 32-bit numbers, then the bytes."""
+"""MNIST's idx format, gzipped or plain: a magic number, the dimensions as big-endian 32-bit numbers, then the bytes."""
 
 import gzip
 import math
@@ -19,12 +19,12 @@ from unlearn_cli.storage import regular_files
 
 UNSIGNED_BYTES = 0x08  # the third byte of the magic number; the fourth is the number of dimensions
 CHUNK = 2**20  # bytes read at a time
-MOST_PACKED = 1032  # bytes that deflate makes of a byte, at most
+MOST_PACKED = 1032  # largest compression ratio of deflate
 
 
 @dataclass(frozen=True)
 class IdxHeader:
-    """What the file says of its array, and where it says so: in a packed file, or at the start of a plain one."""
+    """The shape of the file's array, and whether the file is gzipped."""
 
     shape: tuple[int, ...]
     packed: bool
@@ -38,7 +38,7 @@ def idx(spec: Idx, name: str, input: StoredInput, task: str) -> Records:
         raise UserError(f"{name}: {spec.labels}: labels have shape {shape}; expected one number per label")
     if images.shape[0] != labels.shape[0]:
         counts = f"{images.shape[0]} images in {spec.images}, but {labels.shape[0]} labels in {spec.labels}"
-        raise UserError(f"{name}: {counts}; take both of one set")
+        raise UserError(f"{name}: {counts}; use both files of one set")
     check_samples(f"{name}: {spec.images}", np.dtype(np.uint8), images.shape, input.shape)
     numbers = read_idx(spec.labels, name).astype(np.int64)
     return from_arrays(
@@ -47,23 +47,23 @@ def idx(spec: Idx, name: str, input: StoredInput, task: str) -> Records:
 
 
 def read_idx(path: Path, name: str) -> np.ndarray:
-    """Read one idx file of unsigned bytes; of a packed one no more is unpacked than its header says."""
+    """Read one idx file of unsigned bytes; a gzipped one is unpacked only to the size in its header."""
     with _open_unpacked(path, name) as (file, _):
         shape = _read_shape(file, f"{name}: {path}")
         return _read_array(file, shape, f"{name}: {path}")
 
 
 def read_header(path: Path, name: str) -> IdxHeader:
-    """Read what an idx file says of its array, and refuse sizes that its bytes cannot have.
+    """Read the header of an idx file, and refuse a shape that does not fit the size of the file.
 
     Raises:
-        UserError: it is no such file, or its size is not that of the array.
+        UserError: it is not an idx file, or its size does not fit.
     """
     with _open_unpacked(path, name) as (file, packed):
         shape, source, size = _read_shape(file, f"{name}: {path}"), f"{name}: {path}", path.stat().st_size
     expected, start = math.prod(shape), 4 + 4 * len(shape)
     if packed and expected > MOST_PACKED * size:
-        raise UserError(f"{source}: {size} packed bytes are too few for an array of {list(shape)}; fetch it again")
+        raise UserError(f"{source}: {size} gzipped bytes are too few for an array of {list(shape)}; fetch it again")
     if not packed and size < start + expected:
         raise UserError(
             f"{source}: {size - start} bytes for an array of {list(shape)}; it is truncated, fetch it again"
@@ -73,7 +73,7 @@ def read_header(path: Path, name: str) -> IdxHeader:
 
 @contextmanager
 def _open_unpacked(path: Path, name: str) -> Iterator[tuple[BufferedIOBase, bool]]:
-    """Open the file, unpacked; say whether it is packed."""
+    """Open the file, and unpack it if it is gzipped; yield also whether it is."""
     with regular_files.open_regular(path, name) as stored:
         packed = stored.read(2) == b"\x1f\x8b"
         stored.seek(0)
@@ -87,7 +87,7 @@ def _open_unpacked(path: Path, name: str) -> Iterator[tuple[BufferedIOBase, bool
 def _read_shape(file: BufferedIOBase, source: str) -> tuple[int, ...]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] != UNSIGNED_BYTES or magic[3] == 0:
-        raise UserError(f"{source}: is no idx file of unsigned bytes; name one of MNIST's format")
+        raise UserError(f"{source}: is not an idx file of unsigned bytes; expected MNIST's format")
     header = file.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
         raise UserError(f"{source}: it is truncated within its header; fetch it again")
@@ -95,7 +95,7 @@ def _read_shape(file: BufferedIOBase, source: str) -> tuple[int, ...]:
 
 
 def _read_array(file: BufferedIOBase, shape: tuple[int, ...], source: str) -> np.ndarray:
-    """Read the array; one byte more is asked for, so that gzip comes to its checksum."""
+    """Read the array and try to read one byte more, so that gzip verifies its checksum."""
     expected = math.prod(shape)
     data = _read_bytes(file, expected + 1)
     if len(data) > expected:
@@ -107,7 +107,7 @@ def _read_array(file: BufferedIOBase, shape: tuple[int, ...], source: str) -> np
 
 
 def _read_bytes(file: BufferedIOBase, most: int) -> bytes:
-    """Read at most so many bytes."""
+    """Read at most `most` bytes."""
     data = bytearray()
     while len(data) < most and (chunk := file.read(min(CHUNK, most - len(data)))):
         data += chunk

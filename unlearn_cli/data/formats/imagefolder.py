@@ -1,8 +1,8 @@
 """A folder with one folder of images per class; a record's id is its path below the folder.
 
-Hidden and system files and folders are not data. Any other file is taken if its suffix or its content is an image's.
-Links to files are followed; links to folders within the source, too, unless what they lead to is read already. A class
-folder itself may be a link to anywhere. All that is left out is counted.
+Hidden and system files and folders are not data. Any other file is a record if its suffix or its content is that of an
+image. Links to files are followed; links to folders are followed within the source, unless the folder is already read.
+A class folder may be a link to anywhere. Everything that is left out is counted.
 """
 
 import os
@@ -27,17 +27,18 @@ Kind = Literal["folder", "file", "broken link", "other"]
 
 
 def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> Records:
-    """List the images; of those without a suffix of images the content is looked at.
+    """List the images; files without the suffix of an image are recognised by their content.
 
     Raises:
-        UserError: the folder is not there or may not be listed, or a class has no image.
+        UserError: the folder does not exist or may not be listed, or a class has no image.
     """
     folder = spec.path
     if not folder.is_dir():
-        raise UserError(f"{name}: {folder}: there is no such folder; name a folder with one folder of images per class")
+        raise UserError(f"{name}: {folder}: no such folder; name a folder with one folder of images per class")
     if task == "regression":
         raise UserError(
-            f"{name}: {folder}: folders give classes, not numbers; use a table with a column of image paths"
+            f"{name}: {folder}: folders are classes, but a regression needs numbers; use a table with a column of "
+            "image paths"
         )
     if len(input.shape) != 3 or input.shape[0] not in (1, 3):
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
@@ -72,13 +73,13 @@ def _refuse_empty(classes: list[str], counts: list[int], source: str) -> None:
         named = ", ".join(empty[:10]) + (f" and {len(empty) - 10} more" if len(empty) > 10 else "")
         raise UserError(
             f"{source}: no images in the class folder{'' if len(empty) == 1 else 's'} {named}; put images there, or "
-            "take the folder out and list the model's classes as 'classes'"
+            "remove the folder and list the model's classes in 'classes'"
         )
 
 
 @dataclass
 class _Class:
-    """One class's folder while it is walked through."""
+    """The traversal of one class's folder."""
 
     root: Path
     label: str
@@ -86,7 +87,7 @@ class _Class:
     left_out: Counter[str]
     names: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)  # still to be read
-    links: list[str] = field(default_factory=list)  # to folders: read last, since they may lead to one of the others
+    links: list[str] = field(default_factory=list)  # to folders: read last, because they may lead to another folder
     read: set[str] = field(default_factory=set)  # by their real paths
 
     def images(self) -> list[str]:
@@ -103,7 +104,7 @@ class _Class:
             if is_link and not any(_lies_in(real, parent) for parent in inside):
                 self.left_out["links to folders outside of the source, left out"] += 1
             elif real in self.read or (is_link and _lies_in(own, real)):
-                self.left_out["links to folders that are read already, left out"] += 1
+                self.left_out["links to folders that are already read, left out"] += 1
             else:
                 self.read.add(real)
                 self._take_all(folder)
@@ -123,14 +124,14 @@ class _Class:
 
 
 _REASONS = {
-    "file": "files that are not images of a format that is read, left out",
+    "file": "files that are not images of a supported format, left out",
     "broken link": "broken links, left out",
     "other": "neither files nor folders, left out",
 }
 
 
 def _is_image(entry: os.DirEntry[str], kind: Kind) -> bool:
-    """Say whether a file is an image; a broken link to one is a record, which reading it refuses or leaves out."""
+    """Return whether a file is an image; a broken link to one is a record, which is refused or omitted when read."""
     if PurePath(entry.name).suffix.lower() in SUFFIXES:
         return kind in ("file", "broken link")
     return kind == "file" and holds_image(Path(entry.path))
@@ -141,13 +142,13 @@ def _hidden(kind: Kind) -> str:
 
 
 def _kind(entry: os.DirEntry[str]) -> Kind:
-    """Say what an entry is, behind its link if it is one."""
+    """Return the kind of an entry; links are followed."""
     try:
         if entry.is_dir():
             return "folder"
         if entry.is_file():
             return "file"
-    except OSError:  # links in a circle
+    except OSError:  # links form a loop
         return "broken link"
     return "broken link" if entry.is_symlink() and not os.path.exists(entry.path) else "other"
 
@@ -158,7 +159,7 @@ def _listed(folder: Path, name: str) -> Iterator[os.DirEntry[str]]:
             yield from entries
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise UserError(f"{name}: {folder}: cannot be listed ({reason}); fix its permissions or take it out") from None
+        raise UserError(f"{name}: {folder}: cannot be listed ({reason}); fix its permissions or remove it") from None
 
 
 def _lies_in(path: str, folder: str) -> bool:

@@ -1,7 +1,7 @@
-"""An npz file whose arrays are described first and read when they are asked for; never unpickled.
+"""An npz file: headers of its arrays first, arrays on access; never unpickled.
 
-No more is allocated than a member's size in the file allows: what the header of an array says, the zip directory must
-say, too, and deflate cannot have made it of fewer bytes.
+The memory that is allocated is bounded by a member's size in the file: the header of an array must agree with the zip
+directory, whose sizes must be possible with deflate.
 """
 
 import math
@@ -20,11 +20,11 @@ import numpy as np
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import regular_files
 
-MOST_PACKED = 1032  # bytes that deflate makes of a byte, at most
+MOST_PACKED = 1032  # largest compression ratio of deflate
 READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # compression methods of NumPy
 ENCRYPTED = 1  # a flag of a member
-# What zipfile and NumPy raise of bytes that are not what they should be.
+# Exceptions of zipfile and NumPy for damaged files.
 BROKEN = (
     ValueError,
     OSError,
@@ -43,14 +43,14 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class ArrayHeader:
-    """Type and shape of an array that is not read yet."""
+    """Type and shape of an array that has not been read yet."""
 
     dtype: np.dtype
     shape: tuple[int, ...]
 
 
 class NpzFile:
-    """The arrays of the file: `described` those that can be read, `unreadable` the others with the reason."""
+    """The arrays of the file: `headers` of those that can be read, `unreadable` has the others with the reason."""
 
     def __init__(self, path: Path, source: str) -> None:
         self.kind, self.path, self.source = "npz", path, source
@@ -65,7 +65,7 @@ class NpzFile:
                     self.unreadable[name] = _reason(error)
 
     def read(self, name: str) -> np.ndarray:
-        """Return one of the described arrays.
+        """Read an array that is in `headers`.
 
         Raises:
             UserError: its bytes are damaged.
@@ -75,7 +75,7 @@ class NpzFile:
 
     @contextmanager
     def _archive(self) -> Iterator[tuple[zipfile.ZipFile, int]]:
-        """Open the zip; what is wrong with it while it is open is the user's to know."""
+        """Open the zip, and translate errors of a damaged file."""
         with regular_files.open_regular(self.path, self.source) as file:
             _refuse_single(file, f"{self.source}: {self.path}")
             size = file.seek(0, 2)
@@ -85,7 +85,7 @@ class NpzFile:
             except UserError:
                 raise
             except BROKEN as error:
-                flaw = f"is no npz file of plain arrays ({_reason(error)}); write it again"
+                flaw = f"is not a plain npz file ({_reason(error)}); write it again"
                 raise UserError(f"{self.source}: {self.path}: {flaw}") from None
 
 
@@ -97,25 +97,25 @@ def _refuse_single(file: BufferedReader, at: str) -> None:
 def _refuse_duplicates(members: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
     names = [member.filename.removesuffix(".npy") for member in members]
     if len(set(names)) < len(names):
-        raise zipfile.BadZipFile("an array is in it twice")
+        raise zipfile.BadZipFile("duplicate name of an array")
     return members
 
 
 def _read_checked_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> ArrayHeader:
-    """Return what the header of an array says, once the zip directory agrees."""
+    """Read the header of an array, and check it against the zip directory."""
     if member.flag_bits & ENCRYPTED:
         raise ValueError("it is encrypted")
     if not member.filename.endswith(".npy") or member.compress_type not in METHODS:
-        raise ValueError("it is no array as NumPy writes one")
+        raise ValueError("it is not an array in NumPy's format")
     packed = member.compress_size
     if member.header_offset + packed > size or member.file_size > MOST_PACKED * packed:
         raise ValueError(f"{member.file_size} bytes cannot be packed in {packed}")
     with archive.open(member) as file:
         shape, dtype, start = _read_header(file)
     if dtype.hasobject or dtype.kind not in "biufcSUmM" or dtype.shape:
-        raise ValueError(f"it holds {'objects' if dtype.hasobject else dtype}, not plain values")
+        raise ValueError(f"it contains {'objects' if dtype.hasobject else dtype}; expected plain values")
     if math.prod(shape) * dtype.itemsize + start != member.file_size or max(shape, default=0) >= 2**63:
-        raise ValueError(f"its header says {list(shape)}, which is not what its {member.file_size} bytes are")
+        raise ValueError(f"its header has shape {list(shape)}, which does not fit its {member.file_size} bytes")
     return ArrayHeader(dtype, shape)
 
 

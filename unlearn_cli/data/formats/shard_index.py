@@ -1,4 +1,4 @@
-"""What is known of the records of tar shards, in compact arrays: Python's objects are those of one shard at a time."""
+"""The index of the records in tar shards, in compact arrays; Python objects exist only for one shard at a time."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,12 +7,12 @@ import numpy as np
 
 from unlearn_cli.data.strings import Strings, Values, concatenate, pack
 
-Column = Values | list[Any]  # a list where the values are of several types
+Column = Values | list[Any]  # a list if the values have several types
 
 
 @dataclass
 class ShardRecord:
-    """What the index knows of one record; `location` is (shard, offset, bytes) of its image."""
+    """The index entry of one record; `location` is (shard, offset, bytes) of its image."""
 
     key: str
     location: tuple[int, int, int] | None = None
@@ -22,7 +22,7 @@ class ShardRecord:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Records (n,) by their keys: `locations` (n, 3) of the images, labels, and the fields that every record has."""
+    """The records (n,): keys, `locations` (n, 3) of the images, labels, and the fields that every record has."""
 
     keys: Strings
     locations: np.ndarray
@@ -31,7 +31,7 @@ class ShardIndex:
 
 
 def build_index(records: list[ShardRecord]) -> ShardIndex:
-    """Return the index of one shard, whose labels and columns are still to be put together with those of others."""
+    """Build the index of one shard; `merge_indexes` joins its labels and columns with those of other shards."""
     keys = pack([[record.key for record in records]])
     locations = np.array([record.location for record in records], dtype=np.int64).reshape(-1, 3)
     common = set.intersection(*(set(record.columns) for record in records)) if records else set()
@@ -40,7 +40,7 @@ def build_index(records: list[ShardRecord]) -> ShardIndex:
 
 
 def merge_indexes(shards: list[ShardIndex]) -> ShardIndex:
-    """Return the index of all shards."""
+    """Merge the indexes of all shards."""
     filled = [shard for shard in shards if len(shard.keys)]
     common = set.intersection(*(set(shard.columns) for shard in filled)) if filled else set()
     columns = {name: _concatenate_column([shard.columns[name] for shard in filled]) for name in sorted(common)}
@@ -54,7 +54,7 @@ def merge_indexes(shards: list[ShardIndex]) -> ShardIndex:
 
 
 def _compact(values: list[Any]) -> Column:
-    """Return values of one type in an array."""
+    """Return values of one type as an array, others as a list."""
     kinds = set(map(type, values))
     if kinds == {str}:
         return pack([values])
@@ -63,7 +63,7 @@ def _compact(values: list[Any]) -> Column:
 
 
 def _concatenate_column(parts: list[Column]) -> Values:
-    """Put a column of several shards together; its type is what NumPy makes of all values."""
+    """Concatenate a column of several shards; NumPy chooses the type for all values."""
     strings = [part for part in parts if isinstance(part, Strings)]
     arrays = [part for part in parts if isinstance(part, np.ndarray)]
     if len(strings) == len(parts):

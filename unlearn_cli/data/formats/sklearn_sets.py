@@ -1,4 +1,4 @@
-"""The real data sets that scikit-learn brings along; every fifth row is the test part."""
+"""Real data sets that are bundled with scikit-learn; every fifth row is the test part."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +11,7 @@ from unlearn_cli.schema.sources import Rows, Sklearn
 
 def sklearn(spec: Sklearn, name: str, input: StoredInput, task: str) -> Records:
     """Load digits (8x8 images, values 0 to 16), diabetes (regression, raw units) or breast_cancer."""
-    from sklearn import datasets  # 1.4 s: imported only when one of its sets is asked for
+    from sklearn import datasets  # imported on use, because it takes 1.4 s
 
     loaders: dict[str, Callable[[], Any]] = {
         "digits": datasets.load_digits,

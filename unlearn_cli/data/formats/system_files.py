@@ -1,4 +1,4 @@
-"""Names of files and folders that operating systems and tools leave in data folders and archives: they are not data."""
+"""Names of files and folders that operating systems and tools add to data folders and archives; they are not data."""
 
 SYSTEM = frozenset(
     (
@@ -20,5 +20,5 @@ SYSTEM = frozenset(
 
 
 def is_system_name(name: str) -> bool:
-    """Say whether a name is that of a hidden file or folder (`._0.png`) or a system's (`@eaDir`)."""
+    """Return whether a name belongs to a hidden file or folder (`._0.png`) or to a system's (`@eaDir`)."""
     return name.startswith(".") or name.casefold() in SYSTEM

@@ -1,4 +1,4 @@
-"""A csv, jsonl or parquet file: one record a row, with image paths, features or text."""
+"""A csv, jsonl or parquet file with one record per row: image paths, features or text."""
 
 from functools import partial
 
@@ -20,7 +20,7 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     file = TableFile(spec.path, name, spec.missing)
     labels, labelled = _labels(spec, file, numeric=task == "regression")
     if not len(labels):
-        raise UserError(f"{file.location}: holds no records; name a table with some")
+        raise UserError(f"{file.location}: contains no records; name a table with rows")
     ids = np.arange(len(labels)) if spec.id is None else file.text(spec.id)
     read = _images if spec.image else _texts if spec.text else _features
     column = partial(_any_column, file, labels, ids)
@@ -41,7 +41,7 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
 
 
 def _labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values, np.ndarray | None]:
-    """Return the labels, and which rows have one if the manifest allows for rows without."""
+    """Return the labels, and the mask of rows with a label if the manifest allows rows without."""
     if spec.unlabelled == "refuse":
         return file.labels(spec.label, numeric=numeric), None
     labels = file.labels(spec.label, numeric=numeric, gaps=True)
@@ -63,12 +63,12 @@ def _features(spec: Table, file: TableFile, name: str, input: StoredInput) -> In
     taken = {spec.label, spec.id, *spec.ignore}
     columns = spec.features or [column for column in file.types if column not in taken]
     if not columns:
-        raise UserError(f"{file.location}: has no columns of features beside label and id; add some")
+        raise UserError(f"{file.location}: has no columns of features except label and id; add some")
     arrays = file.columns(columns, gaps=input.gaps)
     for column, values in zip(columns, arrays, strict=True):
         if values.dtype.kind in "bU":
-            raise UserError(f"{file.location}: column '{column}' holds text; list the columns of numbers as 'features'")
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, which array_inputs refuses
+            raise UserError(f"{file.location}: column '{column}' holds text; list the columns of numbers in 'features'")
+    with np.errstate(over="ignore"):  # too large values become infinite, which make_array_inputs refuses
         features = [values.astype(np.float32) for values in arrays]
     return make_array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape, gaps=input.gaps)
 
@@ -77,7 +77,7 @@ def _texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> Input
     columns = spec.text or []
     if [len(columns)] != input.shape:
         raise UserError(
-            f"{file.location}: has {len(columns)} columns of text, but input.shape asks for {input.shape[0]}; "
+            f"{file.location}: has {len(columns)} columns of text, but input.shape expects {input.shape[0]}; "
             "make them agree"
         )
     return Texts(np.stack([file.text(column).astype(str) for column in columns], axis=1))
@@ -90,7 +90,7 @@ def _images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inpu
     assert spec.image is not None
     if "BLOB" in file.types.get(spec.image, ""):  # BLOB, or the STRUCT(bytes BLOB, path VARCHAR) of Hugging Face
         raise UserError(
-            f"{file.location}: column '{spec.image}' holds the images themselves (bytes), not their paths; write them "
+            f"{file.location}: column '{spec.image}' contains images (bytes), but paths are expected; write the images "
             "to files, and their paths to a column"
         )
     names = to_strings(file.column(spec.image))

@@ -1,9 +1,9 @@
 """The members of one tar shard, read strictly: a damaged or truncated archive is an error, never a shorter archive.
 
-Python's own iteration stops in silence at the first header that it cannot read. Here every header must have its
-checksum, and the archive must end with two blocks of zeros. After those, zeros of any length are allowed (writers pad
-to 10,240 bytes) and nothing else: archives that are joined, as `tar --ignore-zeros` reads them, are refused.
-Tar has no checksum for what members and extended headers contain, so damage there is not noticed here.
+Python's tarfile silently stops at the first header that it cannot read. Here, every header must have a correct
+checksum, and the archive must end with two blocks of zeros. After them, only zeros of any length are allowed (writers
+pad to 10,240 bytes): joined archives, which `tar --ignore-zeros` reads, are refused. Tar has no checksum for the
+contents of members and extended headers, so damage in them is not detected here.
 """
 
 import os
@@ -24,8 +24,8 @@ PAX, LONG_NAME = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE), tarfile.GNUTYPE_LON
 EXTENDED = (*PAX, tarfile.XGLTYPE, LONG_NAME, tarfile.GNUTYPE_LONGLINK)
 PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 REFUSED = {
-    tarfile.LNKTYPE: "a hard link; write files themselves, with tar --hard-dereference",
-    tarfile.SYMTYPE: "a symbolic link; write files themselves, with tar --dereference",
+    tarfile.LNKTYPE: "a hard link; store files instead of links, with tar --hard-dereference",
+    tarfile.SYMTYPE: "a symbolic link; store files instead of links, with tar --dereference",
     tarfile.GNUTYPE_SPARSE: "stored with holes; write it without tar --sparse",
     tarfile.CHRTYPE: "a device",
     tarfile.BLKTYPE: "a device",
@@ -35,7 +35,7 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class TarMember:
-    """A file of the archive and where its bytes lie; a folder has none."""
+    """A file of the archive and the position of its bytes; a folder has no bytes."""
 
     name: str
     offset: int
@@ -44,15 +44,15 @@ class TarMember:
 
 
 class DamagedHeader(Exception):
-    """What is wrong with a header."""
+    """A header is damaged; the message has the reason."""
 
 
 def read_members(file: BinaryIO, path: Path, source: str) -> Iterator[TarMember]:
-    """Yield the files and folders of a shard in their order; `source` is for messages.
+    """Yield the files and folders of a shard in order; `source` is for messages.
 
     Raises:
-        UserError: the shard is no uncompressed tar file, is damaged or truncated, or holds something else than files
-            and folders; the message names the byte offset.
+        UserError: the shard is not an uncompressed tar file, is damaged or truncated, or contains members other than
+            files and folders; the message has the byte offset.
     """
     shard, size, offset = f"{source}: {path}", os.fstat(file.fileno()).st_size, 0
     while True:
@@ -69,18 +69,18 @@ def read_members(file: BinaryIO, path: Path, source: str) -> Iterator[TarMember]
 
 def _message(shard: str, offset: int, reason: str) -> str:
     if offset == 0:
-        return f"{shard}: is no uncompressed tar file (byte 0: {reason}); images are read at random"
+        return f"{shard}: is not an uncompressed tar file (byte 0: {reason}); images need random access"
     return f"{shard}: is damaged or truncated at byte {offset}: {reason}; {ADVICE}"
 
 
 def _next(file: BinaryIO, offset: int, size: int) -> tuple[TarMember, int] | None:
-    """Return the member whose headers begin at the offset, and where the next begins; None at the end's first block."""
+    """Return the member at the offset, and the offset of the next one; None at the end of the archive."""
     records: dict[str, str] = {}
     file.seek(offset)
     for number in range(MOST_EXTENDED + 1):
         try:
             header = tarfile.TarInfo.frombuf(file.read(BLOCK), "utf-8", "surrogateescape")
-        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the stubs lack it
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # missing in the stubs
             if number:
                 raise DamagedHeader("the archive ends after an extended header") from None
             return None
@@ -118,7 +118,7 @@ def _member(header: tarfile.TarInfo, records: dict[str, str], start: int, size: 
 
 
 def _records(kind: bytes, content: bytes) -> dict[str, str]:
-    """Return what an extended header says of the member after it."""
+    """Return the fields of an extended header for the member after it."""
     if kind == LONG_NAME:
         return {"path": _text(content.partition(b"\0")[0])}
     if kind == tarfile.GNUTYPE_LONGLINK:
@@ -148,7 +148,7 @@ def _pax_records(content: bytes) -> dict[str, str]:
 
 def _whole_number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise DamagedHeader(f"an extended header whose {name} is no number")
+        raise DamagedHeader(f"an extended header whose {name} is not a number")
     return int(text)
 
 
@@ -157,7 +157,7 @@ def _text(data: bytes) -> str:
 
 
 def _check_end(file: BinaryIO, offset: int, shard: str) -> None:
-    """Demand two blocks of zeros at the offset, and only zeros after them."""
+    """Check that two blocks of zeros follow at the offset, and only zeros after them."""
     file.seek(offset)
     position = offset
     while chunk := file.read(CHUNK):
@@ -165,9 +165,7 @@ def _check_end(file: BinaryIO, offset: int, shard: str) -> None:
             where = position + len(chunk) - len(data)
             if where < offset + 2 * BLOCK:
                 raise UserError(f"{shard}: the end-of-archive blocks are damaged at byte {where}; {ADVICE}")
-            raise UserError(
-                f"{shard}: there is data after the end of the archive, at byte {where}; split joined shards"
-            )
+            raise UserError(f"{shard}: data follows after the end of the archive, at byte {where}; split joined shards")
         position += len(chunk)
     if position < offset + 2 * BLOCK:
-        raise UserError(f"{shard}: is truncated: no two blocks of zeros follow byte {offset}, its last; {ADVICE}")
+        raise UserError(f"{shard}: is truncated: two blocks of zeros are missing after byte {offset}; {ADVICE}")

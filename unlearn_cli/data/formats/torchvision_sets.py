@@ -1,7 +1,6 @@
-"""torchvision's data sets that lie on disk already; nothing is downloaded.
+"""torchvision's data sets that are already on disk; nothing is downloaded.
 
-Its CIFAR reader unpickles, so those files are read only when torchvision knows their digests: it compares the MD5 of
-every file with the published one before it opens any.
+torchvision's CIFAR reader unpickles files, but first compares the MD5 digest of every file with the published one.
 """
 
 import numpy as np
@@ -14,12 +13,12 @@ from unlearn_cli.schema.sources import Torchvision
 def torchvision(spec: Torchvision, name: str, input: StoredInput, task: str) -> Records:
     """Load one part of MNIST, FashionMNIST, KMNIST, CIFAR10 or CIFAR100."""
     if not spec.root.is_dir():
-        raise UserError(f"{name}: {spec.root}: there is no such folder; put the original files of {spec.name} there")
-    from torchvision import datasets  # seconds: imported only when one of its sets is asked for
+        raise UserError(f"{name}: {spec.root}: no such folder; create it with the original files of {spec.name}")
+    from torchvision import datasets  # imported on use, because it takes seconds
 
     try:
         dataset = getattr(datasets, spec.name)(spec.root, train=spec.part == "train", download=False)
-    except (RuntimeError, ValueError, AssertionError) as error:  # what torchvision raises when files lack or are broken
+    except (RuntimeError, ValueError, AssertionError) as error:  # files are missing or broken
         reason = (str(error).splitlines() or ["its files are broken"])[0].partition(". You can use")[0]
         raise UserError(f"{name}: {spec.root}: {reason}; put the original files of {spec.name} there") from None
     samples = np.asarray(dataset.data)

@@ -1,7 +1,7 @@
-"""Tar shards in WebDataset's way, read at random: an index of where each record's image lies, made by one look.
+"""Tar shards in WebDataset's format with random access: one pass builds an index of the positions of all images.
 
-Files of one record stand beside each other and share their name up to the first dot of its last part (`a/0001.jpg`,
-`a/0001.cls`). Labels and metadata are read when the index is made, images when they are asked for.
+Files of one record are adjacent and have the same name up to the first dot of its last part (`a/0001.jpg`,
+`a/0001.cls`). Labels and metadata are read when the index is built, images on access.
 Source of the format: https://github.com/webdataset/webdataset, "The WebDataset Format".
 """
 
@@ -30,14 +30,14 @@ from unlearn_cli.storage import json_text, regular_files
 from unlearn_cli.storage.path_patterns import expand_range
 
 SMALL = 2**20  # bytes of a label or a record's metadata
-MEND = "; write the shard again"
+ADVICE = "; write the shard again"
 
 
 def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Records:
     """Index the shards; no image is opened yet.
 
     Raises:
-        UserError: a shard is missing, compressed or broken, a key comes twice, or a record lacks its image or label.
+        UserError: a shard is missing, compressed or broken, a key is not unique, or a record has no image or label.
     """
     if len(input.shape) != 3 or input.shape[0] not in (1, 3):
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
@@ -46,17 +46,19 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
     indexes = [build_index(list(_records(path, number, spec, name, unused))) for number, path in enumerate(paths)]
     index = merge_indexes(indexes)
     if not len(index.keys):
-        raise UserError(f"{name}: {spec.path}: holds no records; expected files such as 0001.jpg and 0001.{spec.label}")
+        raise UserError(
+            f"{name}: {spec.path}: contains no records; expected files such as 0001.jpg and 0001.{spec.label}"
+        )
     repeated = index.keys.find_duplicate()
     if repeated is not None:
-        raise UserError(f"{name}: {spec.path}: the key '{repeated}' is there twice; make keys unique")
+        raise UserError(f"{name}: {spec.path}: duplicate key '{repeated}'; make keys unique")
     labels = _read_labels(index.labels, task, f"{name}: {spec.path}")
     records = from_arrays(name, TarImages(paths, index.locations, index.keys, input), labels, index.keys, index.columns)
     return replace(records, notices=make_notices(name, unused))
 
 
 def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counter[str]) -> Iterator[ShardRecord]:
-    """Go through one shard's headers; contents other than labels and metadata are skipped, and counted in `unused`."""
+    """Read one shard's headers, labels and metadata; other files are counted in `unused`."""
     missing = "no such file; name tar files, such as train-{000..009}.tar"
     with regular_files.open_regular(path, name, missing=missing) as file:
         reader, record = ShardReader(file, f"{name}: {path}", shard, spec), None
@@ -76,7 +78,7 @@ def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counte
 
 
 def _name_unused(member: TarMember, folder: str, base: str) -> str | None:
-    """Return what a member is counted as that belongs to no record."""
+    """Return the kind of a member that belongs to no record; None if it belongs to one."""
     if member.is_folder:
         return "folders of shards, which hold no records themselves"
     parts = [*folder.split("/"), base]
@@ -86,14 +88,14 @@ def _name_unused(member: TarMember, folder: str, base: str) -> str | None:
 
 
 def _name_ending(suffix: str) -> str:
-    """Name the kind of a file without anything that could identify a record."""
+    """Return the ending of a file's name if it cannot identify a record."""
     ending = suffix.lower().rpartition(".")[2]
     return f"ending in .{ending}" if re.fullmatch("[a-z][a-z0-9]{0,7}", ending) else "of another ending"
 
 
 @dataclass
 class ShardReader:
-    """Notes what the files of one shard say of their records; `roles` are the roles that the record's files had."""
+    """Reads labels and metadata of one shard into records; `roles` are those of the current record's earlier files."""
 
     file: BinaryIO
     source: str
@@ -102,10 +104,10 @@ class ShardReader:
     roles: set[str] = field(default_factory=set)
 
     def take(self, record: ShardRecord, member: TarMember, suffix: str) -> bool:
-        """Note what one file says of its record; return whether it is used."""
+        """Read one file into its record; return whether it is used."""
         spec, image_suffix = self.spec, self.spec.image.lower().lstrip(".") if self.spec.image else None
         if suffix == image_suffix if image_suffix else f".{suffix}" in SUFFIXES:
-            self._once("image", member, "" if image_suffix else "; name the ending of one as 'image'")
+            self._once("image", member, "" if image_suffix else "; set 'image' to the suffix of one of them")
             record.location = (self.shard, member.offset, member.size)
             return True
         if suffix not in (spec.label, "json"):
@@ -122,22 +124,22 @@ class ShardReader:
 
     def _once(self, role: str, member: TarMember, advice: str = "") -> None:
         if role in self.roles:
-            raise UserError(f"{self.source}: {member.name}: its record has two files for its {role}{advice or MEND}")
+            raise UserError(f"{self.source}: {member.name}: its record has two files for its {role}{advice or ADVICE}")
         self.roles.add(role)
 
     def _text(self, member: TarMember) -> str:
         if member.size > SMALL:
             raise UserError(
-                f"{self.source}: {member.name}: has {member.size} bytes; a label or metadata has at most a MiB"
+                f"{self.source}: {member.name}: has {member.size} bytes; expected at most 1 MiB of label or metadata"
             )
         self.file.seek(member.offset)
         content = self.file.read(member.size)
         try:
-            if b"\0" in content:  # no text has one, and a shard that lacks a block may
+            if b"\0" in content:  # text has no NUL, but a shard with a missing block may
                 raise ValueError
             return content.decode("utf-8").strip()
         except ValueError:
-            raise UserError(f"{self.source}: {member.name}: is no UTF-8 text{MEND}") from None
+            raise UserError(f"{self.source}: {member.name}: is not UTF-8 text{ADVICE}") from None
 
     def _fields(self, text: str, member: TarMember) -> dict[str, Any]:
         try:
@@ -145,7 +147,7 @@ class ShardReader:
         except ValueError:
             fields = None
         if not isinstance(fields, dict):
-            raise UserError(f"{self.source}: {member.name}: is no JSON object with each key once{MEND}")
+            raise UserError(f"{self.source}: {member.name}: is not a JSON object with unique keys{ADVICE}")
         return {key: value for key, value in fields.items() if isinstance(value, str | int | float)}
 
 
@@ -155,14 +157,14 @@ def _check_complete(record: ShardRecord | None, path: Path, spec: Webdataset, na
     parts = {"image": record.location, f"label ({spec.label})": record.label}
     lacking = [part for part, value in parts.items() if value is None]
     if lacking:
-        raise UserError(f"{name}: {path}: the record '{record.key}' has no {' and no '.join(lacking)}; mend the shard")
+        raise UserError(f"{name}: {path}: the record '{record.key}' has no {' and no '.join(lacking)}; fix the shard")
     yield record
 
 
 def _read_labels(labels: Values, task: str, source: str) -> Values:
-    """Return labels that are all written as whole numbers in their usual form (in a regression, as numbers) as such.
+    """Convert labels to integers if all are integers in their usual form; in a regression, to numbers.
 
-    Where one has leading zeros they are names: 07 and 7 are two classes.
+    If a label has leading zeros, all labels are names: 07 and 7 are two classes.
     """
     if not isinstance(labels, Strings):
         return labels
@@ -172,7 +174,7 @@ def _read_labels(labels: Values, task: str, source: str) -> Values:
     try:
         return np.array(different).astype(np.float64)[numbers] if task == "regression" else labels
     except ValueError:
-        raise UserError(f"{source}: a label is no number; a regression needs numbers") from None
+        raise UserError(f"{source}: a label is not a number; a regression needs numbers") from None
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ class TarImages:
         return read_images(self, rows)
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
-        console.say(f"looking for copies: reading {len(rows)} images of tar files")  # it may take minutes
+        console.say(f"searching for copies: reading {len(rows)} images of tar files")  # this may take minutes
         return digest_samples((self._bytes(row) for row in rows), len(rows))
 
     def _bytes(self, row: int) -> bytes:

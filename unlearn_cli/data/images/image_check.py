@@ -1,4 +1,4 @@
-"""Looking at all images of a source before they are used: their headers, and their pixels where that is asked for."""
+"""Checks all images of a source before they are used: their headers and, on request, their pixels."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,23 +17,23 @@ from unlearn_cli.data.records import Inputs, Records, Subset, choose_records
 from unlearn_cli.data.transforms.enlarge import EnlargedInputs
 from unlearn_cli.errors import UserError
 
-LISTED = 1000  # unreadable images that are named in the log; their number is always given in full
-MANY = 10_000  # images that take so long to look at that it is said
+LISTED = 1000  # unreadable images that are listed in the log; their number is always complete
+MANY = 10_000  # images; for as many, a note is printed because the check takes a while
 COLOUR = ("RGB", "RGBA", "RGBa", "RGBX", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV")
 
 
 @dataclass
 class ImageScan:
-    """What was seen of a source's images: what is changed when they are read, and which cannot be."""
+    """The result of checking a source's images: changes when they are read, and unreadable images."""
 
     changes: Counter[str] = field(default_factory=Counter)
-    first_of_depth: dict[bool, int] = field(default_factory=dict)  # more than 8 bits: a row
+    first_of_depth: dict[bool, int] = field(default_factory=dict)  # whether more than 8 bits -> the first such row
     unreadable: list[int] = field(default_factory=list)  # positions among the rows
-    reasons: list[UnreadableImage] = field(default_factory=list)  # of the first of these
+    reasons: list[UnreadableImage] = field(default_factory=list)  # for the first LISTED of them
 
 
 def find_images(inputs: Inputs) -> tuple[Images, np.ndarray] | None:
-    """Return the images that inputs are made of, with their rows; None if they are none."""
+    """Return the images behind inputs, with their rows; None if the inputs are not images."""
     rows = np.arange(len(inputs))
     while isinstance(inputs, Subset | EnlargedInputs):
         rows = inputs.rows[rows] if isinstance(inputs, Subset) else rows
@@ -42,10 +42,10 @@ def find_images(inputs: Inputs) -> tuple[Images, np.ndarray] | None:
 
 
 def drop_unreadable(records: Records) -> Records:
-    """Decode all images and leave out those that cannot be decoded, counted as a notice.
+    """Decode all images, and omit those that cannot be decoded, with a notice.
 
     Raises:
-        UserError: none can be decoded, or one is not what the manifest says, as in `read_image`.
+        UserError: no image can be decoded, or an image does not agree with the manifest, as in `read_image`.
     """
     images = find_images(records.inputs)
     if images is None:
@@ -64,10 +64,10 @@ def drop_unreadable(records: Records) -> Records:
 def check_train_and_test(
     train: Records, test: Records | None, *, decode: bool = False
 ) -> tuple[Records, Records | None]:
-    """Check the images of both sources, as `check_images` does, so that one run names what is wrong with either.
+    """Check the images of both sources with `check_images`, so that one message has the mistakes of both.
 
     Raises:
-        UserError: something is wrong with one of them, or their depths differ.
+        UserError: as `check_images`, or the depths of the sources differ.
     """
     passed: list[Records] = []
     reasons: list[str] = []
@@ -84,11 +84,10 @@ def check_train_and_test(
 
 
 def check_images(records: Records, *, decode: bool = False) -> Records:
-    """Look at the headers of all images (decode all of them), and count what is changed when they are read.
+    """Check the headers of all images (with `decode`, their pixels), and count changes when they are read.
 
     Raises:
-        UserError: some cannot be read, are not what the manifest says, or have different depths; all that cannot be
-            read are named in the log.
+        UserError: images cannot be read (the log lists them), do not agree with the manifest, or have different depths.
     """
     images = find_images(records.inputs)
     if images is None:
@@ -99,7 +98,7 @@ def check_images(records: Records, *, decode: bool = False) -> Records:
     if len(scan.first_of_depth) > 1:
         few, many = (images[0].name(scan.first_of_depth[deep]) for deep in (False, True))
         raise UserError(
-            f"{records.name}: {few} has 8 bits per pixel and {many} has more; one input.scale does not suit both: "
+            f"{records.name}: {few} has 8 bits per pixel and {many} has more, so one input.scale cannot fit both; "
             "convert them to one depth"
         )
     return replace(records, notices=records.notices + make_notices(records.name, dict(scan.changes)))
@@ -112,35 +111,35 @@ def count_images(*sources: Records | None) -> int | None:
 
 
 def refuse_other_depth(train: Records, test: Records) -> None:
-    """Refuse a test source whose images have 8 bits where those of train have more, or the other way round.
+    """Refuse sources of which one has images of 8 bits and the other of more.
 
     Raises:
-        UserError: the one scale of the manifest does not suit both.
+        UserError: they differ, so that the manifest's scale cannot fit both.
     """
     images = [find_images(records.inputs) for records in (train, test)]
     types = [read_images(source[0], source[1][:1]).dtype for source in images if source is not None]
     if len(set(types)) > 1:
         raise UserError(
             f"{test.name}: images have {'8' if types[1] == np.uint8 else 'more than 8'} bits per pixel, unlike those "
-            f"of {train.name}; one input.scale does not suit both: convert them to one depth"
+            f"of {train.name}, so one input.scale cannot fit both; convert them to one depth"
         )
 
 
 def scan_images(images: Images, rows: np.ndarray, name: str, *, decode: bool) -> ImageScan:
-    """Open the images one after the other.
+    """Open all images and check them.
 
     Raises:
-        UserError: one is not what the manifest says.
+        UserError: an image does not agree with the manifest.
     """
     if len(rows) >= MANY or (decode and len(rows)):
-        console.say(f"{name}: {'decoding' if decode else 'looking at the headers of'} {len(rows)} images")
+        console.say(f"{name}: {'decoding' if decode else 'checking the headers of'} {len(rows)} images")
     scan = ImageScan()
     for position, row in enumerate(rows.tolist()):
         try:
             _scan_image(images, row, scan, decode)
         except UnreadableImage as error:
             scan.unreadable.append(position)
-            if len(scan.reasons) < LISTED:  # a new one: that which was raised keeps the opened image in its traceback
+            if len(scan.reasons) < LISTED:  # a new exception, because the traceback of the old one keeps the image open
                 scan.reasons.append(UnreadableImage(error.path, error.reason))
         except UserError as error:
             raise UserError(f"{name}: {error}") from None
@@ -159,7 +158,7 @@ def _scan_image(images: Images, row: int, scan: ImageScan, decode: bool) -> None
 
 
 def _describe_changes(image: Image.Image, channels: int) -> Iterator[str]:
-    """Say what of an image is not used as it is stored."""
+    """Yield the ways in which an image is changed when it is read."""
     mode = image.mode
     if mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
         yield "images with transparency, which is dropped"
@@ -181,7 +180,7 @@ def _describe_changes(image: Image.Image, channels: int) -> Iterator[str]:
 
 
 def _read_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 where there is none; of a PNG only one that stands before the pixels."""
+    """Return the EXIF orientation, or 1; in a PNG, only an orientation before the pixels is found."""
     if image.format != "TIFF" and "exif" not in image.info:
         return 1
     try:

@@ -1,16 +1,16 @@
-"""How many bits a pixel's channels have in an image file; Pillow cuts colour channels of more than 8 without a word."""
+"""The number of bits per channel in an image file; Pillow silently truncates colour channels of more than 8 bits."""
 
 import numpy as np
 from PIL import Image
 
 BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
-WHITE_IS_ZERO, UNSIGNED = 0, 1  # values of the last two
-HEADER = 2**16  # bytes in which the boxes and markers that tell the depth lie
+WHITE_IS_ZERO, UNSIGNED = 0, 1  # values of the last two tags
+HEADER = 2**16  # bytes that contain the boxes and markers with the depth
 MAIN_HEADER = b"\xff\x4f\xff\x51"  # JPEG 2000: start of the codestream, then its sizes
 
 
 def is_deep_grey(image: Image.Image) -> bool:
-    """Say whether an image has one channel that keeps more than 8 bits."""
+    """Return whether an image has one channel of more than 8 bits."""
     return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
@@ -23,12 +23,12 @@ def count_bits(image: Image.Image) -> int:
 
 
 def has_white_as_zero(image: Image.Image) -> bool:
-    """Say whether a TIFF counts from white to black; Pillow turns that round for 8 bits only."""
+    """Return whether a TIFF counts from white to black; Pillow inverts it only for 8 bits."""
     return getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
 
 
 def read_unsigned(image: Image.Image) -> np.ndarray:
-    """Return the pixels of a deep grey image; Pillow hands out 32 unsigned bits of a TIFF as if they had a sign."""
+    """Return the pixels of a deep grey image; Pillow returns unsigned 32-bit numbers of a TIFF as signed ones."""
     pixels = np.asarray(image)
     tags = getattr(image, "tag_v2", {})
     bits, kind = tags.get(BITS_PER_SAMPLE, (0,)), tags.get(SAMPLE_FORMAT, (UNSIGNED,))
@@ -45,7 +45,7 @@ def _of_tiff(image: Image.Image) -> int:
 
 
 def _of_ppm(image: Image.Image) -> int:
-    """The reader's arguments end with the largest value, where that is not 255."""
+    """The last argument of Pillow's reader is the largest value, unless that is 255."""
     arguments = [tile[3] for tile in getattr(image, "tile", ())]
     largest = [args[-1] for args in arguments if isinstance(args, tuple) and isinstance(args[-1], int)]
     return max((value.bit_length() for value in largest), default=8)
@@ -54,7 +54,7 @@ def _of_ppm(image: Image.Image) -> int:
 def _of_jpeg2000(image: Image.Image) -> int:
     header = _header(image)
     start = header.find(MAIN_HEADER)
-    sizes = start + len(MAIN_HEADER) + 36  # lengths, sizes and offsets of image and tiles stand before
+    sizes = start + len(MAIN_HEADER) + 36  # after lengths, sizes and offsets of image and tiles
     count = int.from_bytes(header[sizes : sizes + 2]) if start >= 0 else 0
     depths = header[sizes + 2 : sizes + 2 + 3 * count : 3]
     return max(((depth & 0x7F) + 1 for depth in depths), default=8)

@@ -1,4 +1,4 @@
-"""Do the images that a table names exist, and lie below its root? Asked of each folder once, not of each path."""
+"""Checks that the images of a table exist below its root, by listing each folder once instead of testing each path."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -14,13 +14,13 @@ OUTSIDE, MISSING = "outside", "missing"
 
 
 def check_paths(names: Strings, root: Path, source: str) -> None:
-    """See that all paths are of files below `root`, which is resolved; no symbolic link may lead out of it.
+    """Check that all paths are files below `root`, which is resolved; no symbolic link may lead out of it.
 
-    A path whose folder lies there and lists it as a plain file is fine. All others, such as links, are looked at one by
-    one. Files are known by 64-bit hashes of their paths: should a missing one be taken for another, reading it tells.
+    A path is valid if its folder is below `root` and lists it as a plain file. All others, such as links, are checked
+    one by one. Files are recognised by 64-bit hashes of their paths; in case of a collision, reading the file fails.
 
     Raises:
-        UserError: the first path that is not; `source` is the table, for the message.
+        UserError: with the first path that is not valid; `source` is the table.
     """
     plain_files = _hash_plain_files(_list_folders(names), root)
     fault = lru_cache(CHUNK)(lambda name: _find_fault(name, root))
@@ -29,19 +29,19 @@ def check_paths(names: Strings, root: Path, source: str) -> None:
         for position in np.flatnonzero(~_are_among(hashes, plain_files)).tolist():
             flaw, row = fault(chunk[position]), number * CHUNK + position
             if flaw == OUTSIDE:
-                reason = f"the image of row {row} lies outside of its folder; set 'root' to where images lie"
+                reason = f"the image of row {row} is outside of the root folder; set 'root' to the folder of the images"
                 raise UserError(f"{source}: {reason}")
             if flaw == MISSING:
-                raise UserError(f"{source}: row {row}: there is no image {PurePath(chunk[position])} below its folder")
+                raise UserError(f"{source}: row {row}: no image {PurePath(chunk[position])} below the root folder")
 
 
 def _list_folders(names: Strings) -> set[str]:
-    """Return the different folders, as they are written, with their last slash."""
+    """Return the distinct folders as written, with the final slash."""
     return {name[: name.rfind("/") + 1] for chunk in names.chunks() for name in chunk}
 
 
 def _hash_plain_files(folders: Iterable[str], root: Path) -> np.ndarray:
-    """Return the sorted hashes of the paths, as they would be written, of all plain files in those below root."""
+    """Return the sorted hashes of the paths of all plain files in the folders below root."""
     inside = (folder for folder in folders if _lies_in(_resolve(root / folder), root))
     paths = (folder + name for folder in inside for name in _list_files(root / folder))
     return np.sort(np.fromiter(map(hash, paths), dtype=np.int64))
@@ -51,7 +51,7 @@ def _list_files(folder: Path) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
             yield from (entry.name for entry in entries if entry.is_file(follow_symlinks=False))
-    except OSError:  # it is none, or may not be listed: its paths are looked at one by one
+    except OSError:  # not a folder, or it may not be listed: its paths are checked one by one
         return
 
 
@@ -73,7 +73,7 @@ def _lies_in(path: Path | None, root: Path) -> bool:
 
 
 def _resolve(path: Path) -> Path | None:
-    """Return the path that links lead to; None where there is none: it has a NUL, or the links go in a circle."""
+    """Resolve the links of a path; None if it contains a NUL or the links form a loop."""
     try:
         return path.resolve()
     except (ValueError, RuntimeError):

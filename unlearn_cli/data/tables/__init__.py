@@ -1,1 +1,1 @@
-"""Tables (csv, jsonl, parquet) behind DuckDB: cells, conditions on columns, files of ids."""
+"""Tables (csv, jsonl, parquet), read with DuckDB: cells, conditions on columns, files of ids."""

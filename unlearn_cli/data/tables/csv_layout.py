@@ -1,8 +1,8 @@
-"""How a csv is written, and whether DuckDB reads it by our rule; the rows themselves where it does not.
+"""The layout of a csv file, whether DuckDB reads it by the rules below, and a reader of rows in case it does not.
 
-The rule: UTF-8; the delimiter is the character of `,;|` and tab that the first line holds most often; a cell whose
-first character is `"` ends at the next single `"`. Unquoted cells and headers lose blanks (space, tab) at both ends,
-quoted ones are kept whole, and nothing else is changed. Lines of nothing but blanks are no rows.
+The rules: the text is UTF-8. The delimiter is the most frequent character of `,;|` and tab in the first line. A cell
+whose first character is `"` ends at the next single `"`. Unquoted cells and headers lose blanks (space, tab) at both
+ends, quoted ones keep them; nothing else is changed. Lines of only blanks are not rows.
 """
 
 import codecs
@@ -14,26 +14,26 @@ from pathlib import Path
 from unlearn_cli.errors import UserError
 
 DELIMITERS = ",;\t|"
-BLOCK = 2**22  # characters that are read at once
-TAIL = 256  # bytes of a block that are looked at again with the next
-MAX_ROW = 2**24  # characters; a longer row is a quote that nothing closes
+BLOCK = 2**22  # characters that are read at a time
+TAIL = 256  # bytes of a block that are inspected again with the next block
+MAX_ROW = 2**24  # characters; a longer row has a quote that is never closed
 
 
 @dataclass(frozen=True)
 class CsvLayout:
-    """The delimiter, the names of the columns, and what DuckDB has to be told."""
+    """The delimiter, the names of the columns, and facts that decide how the file is read."""
 
     path: Path
     location: str  # for messages
     delimiter: str
     header: tuple[str, ...]
-    plain: bool  # DuckDB splits it as `rows` does, and no quoted cell has a blank at an end
+    plain: bool  # DuckDB splits it as `rows` does, and no quoted cell begins or ends with a blank
     quoted: bool
-    unended: bool  # the last line has no end, unlike those before: where the file was cut, its last cell is, too
+    unended: bool  # the last line has no end, unlike the others: the file, and its last cell, may be truncated
 
     @property
     def blanks(self) -> str:
-        """What unquoted cells lose at both ends."""
+        """The characters that unquoted cells lose at both ends."""
         return stripped_blanks(self.delimiter)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
@@ -53,17 +53,17 @@ class CsvLayout:
             yield line, cells
 
     def line_of(self, row: int) -> int:
-        """Return the line of a row, both as people and DuckDB count them: the first row (0) follows the header."""
+        """Return the line (from 1) of a row (from 0, after the header)."""
         if self.plain and not self.quoted:
             return row + 2
         return next(line for number, (line, _) in enumerate(self.rows()) if number == row)
 
 
 def inspect_csv(path: Path, location: str) -> CsvLayout:
-    """Look at every byte of a csv once.
+    """Inspect every byte of a csv once.
 
     Raises:
-        UserError: it is empty, no UTF-8, holds a NUL, or a name in its header is there twice.
+        UserError: it is empty, not UTF-8, contains a NUL, or has a duplicate column name.
     """
     traits = _Traits(location)
     with path.open("rb") as file:
@@ -84,7 +84,7 @@ def stripped_blanks(delimiter: str) -> str:
 
 
 def _delimiter(start: bytes) -> str:
-    """Return the delimiter, by the first line that holds anything; names in quotes may hold others."""
+    """Return the delimiter, from the first line that is not empty; quoted names are ignored."""
     text = re.sub(r'"[^"]*"', "", start.decode("utf-8", "replace")).lstrip("\ufeff\r\n ")
     line = re.split(r"[\r\n]", text, maxsplit=1)[0]
     return max(DELIMITERS, key=line.count)
@@ -95,12 +95,12 @@ def _check_header(header: tuple[str, ...], location: str) -> None:
         raise UserError(f"{location}: is empty; expected a first line that names the columns")
     for number, name in enumerate(header):
         if name and name in header[:number]:
-            raise UserError(f"{location}:1: two columns are named '{name}'; give each column a name of its own")
+            raise UserError(f"{location}:1: two columns are named '{name}'; rename one of them")
 
 
 @dataclass
 class _Traits:
-    """What the bytes of a file show, added up block by block."""
+    """Facts about the bytes of a file, accumulated block by block."""
 
     location: str
     tab: bool = False
@@ -133,17 +133,17 @@ class _Traits:
         self.blank_lines |= re.search(rb"\n[ \t]+\Z", self.last) is not None
 
     def are_plain(self, columns: int) -> bool:
-        """Say whether DuckDB reads the file as the rule says, but for blanks around cells."""
+        """Return whether DuckDB reads the file by the rules, except for blanks around cells."""
         ends_alike = self.returns == 0 or self.returns == self.pairs == self.lines
         if self.blank_lines or self.blank_beside_quote or not ends_alike:
             return False
         if self.quotes:
-            return not self.open_end  # DuckDB takes an empty cell too many at the end of a row for none
+            return not self.open_end  # DuckDB ignores an additional empty cell at the end of a row
         rows = self.lines + (not self.last.endswith(b"\n"))
         return self.delimiters == rows * (columns - 1)
 
     def is_unended(self) -> bool:
-        """Say whether the last line has no end; a quote that closes its last cell shows that it is complete."""
+        """Return whether the last line has no end; a quote that closes its last cell shows that it is complete."""
         return not self.last.rstrip(b" \t").endswith((b"\n", b"\r", b'"'))
 
     def _has_line_of_blanks(self, seen: bytes) -> bool:
@@ -154,7 +154,7 @@ class _Traits:
             raise UserError(f"{self.location}: is UTF-16 text; save it as UTF-8")
         if b"\0" in block:
             line = self.lines + 1 + block[: block.index(b"\0")].count(b"\n")
-            raise UserError(f"{self.location}:{line}: holds a NUL byte; expected UTF-8 text")
+            raise UserError(f"{self.location}:{line}: contains a NUL byte; expected UTF-8 text")
         try:
             self.decoder.decode(block, final)
         except UnicodeDecodeError as error:
@@ -168,7 +168,7 @@ BESIDE_QUOTE = (b'" ', b' "', b'"\t', b'\t"')
 
 
 def _rows(path: Path, location: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield line and cells of all rows, the header's too, without those of nothing but blanks."""
+    """Yield line and cells of all rows, including the header and without lines of only blanks."""
     splitter, line, rest, piece = _Splitter(delimiter), 1, "", " "
     with path.open(encoding="utf-8-sig", newline="") as file:
         while piece:
@@ -186,7 +186,7 @@ def _rows(path: Path, location: str, delimiter: str) -> Iterator[tuple[int, list
 
 
 def split_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield line and cells of all rows of a text, the header's too; None for a row whose quotes do not match."""
+    """Yield line and cells of all rows of a text, including the header; None for a row whose quotes do not match."""
     line, used = 1, 0
     for cells, end in _Splitter(delimiter).split(text, final=True):
         if len(cells) > 1 or text[used:end].strip(" \t\r\n"):
@@ -207,11 +207,11 @@ def _unclosed(location: str, line: int) -> UserError:
 
 
 class Unclosed(str):
-    """A cell that begins with a quote which does not end it."""
+    """A cell that begins with a quote that is never closed."""
 
 
 class _Splitter:
-    """Text into rows of cells."""
+    """Splits text into rows of cells."""
 
     def __init__(self, delimiter: str) -> None:
         self.delimiter, self.blanks = delimiter, stripped_blanks(delimiter)
@@ -221,7 +221,7 @@ class _Splitter:
         self.cell = re.compile(rf"{quoted}|([^{mark}\r\n]*+){end}")
 
     def split(self, text: str, *, final: bool) -> Iterator[tuple[list[str], int]]:
-        """Yield the cells of each complete row, and where it ends; unless `final`, more text may follow."""
+        """Yield the cells and the end of each complete row; unless `final`, more text may follow."""
         row: list[str] = []
         for match in self.cell.finditer(text):
             more_may_follow, nothing_left = match.end() == len(text) and not final, match.start() == len(text)

@@ -1,4 +1,4 @@
-"""Files of record ids: a table with a column of them, a text file with one per line, or a JSON list."""
+"""Files of record ids: a table with a column of ids, a text file with one id per line, or a JSON list."""
 
 import json
 from pathlib import Path
@@ -15,13 +15,13 @@ LISTS = (".txt", ".json")
 
 
 def read_ids(path: Path, column: str, name: str) -> np.ndarray:
-    """Return the ids (n,) as text, as they are written.
+    """Return the ids (n,) as text, as written in the file.
 
-    A last line without a line end is read, with a warning: of a file that was cut it may be another record's id.
-    A line of a .txt loses blanks at both ends, as an unquoted cell of a csv does; lines of nothing else are skipped.
+    A last line without a line end is read with a warning, because in a truncated file it may be another record's id.
+    Lines of a .txt lose blanks at both ends, like unquoted cells of a csv; lines of only blanks are skipped.
 
     Raises:
-        UserError: it cannot be read, or holds something else.
+        UserError: it cannot be read, or is not a file of ids.
     """
     suffix = path.suffix.lower()
     if suffix not in LISTS:
@@ -38,7 +38,7 @@ def read_ids(path: Path, column: str, name: str) -> np.ndarray:
 
 
 def _warn_of_a_cut(path: Path, name: str) -> None:
-    console.warn(f"{name}: {path}: the last line has no line end; if the file was cut, its last id may be cut, too")
+    console.warn(f"{name}: {path}: the last line has no line end; if the file is truncated, its last id may be, too")
 
 
 def _text(path: Path, name: str) -> str:
@@ -48,7 +48,7 @@ def _text(path: Path, name: str) -> str:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{name}: {path}:{line}: is not UTF-8 text; save it as UTF-8") from None
     if "\0" in text:
-        raise UserError(f"{name}: {path}: holds a NUL byte; expected UTF-8 text")
+        raise UserError(f"{name}: {path}: contains a NUL byte; expected UTF-8 text")
     return text
 
 
@@ -58,7 +58,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _json_ids(text: str, location: str) -> list[str]:
-    """Return the ids of a JSON list; numbers as they are written."""
+    """Return the ids of a JSON list; numbers as written."""
     try:
         values: Any = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except (json.JSONDecodeError, RecursionError):

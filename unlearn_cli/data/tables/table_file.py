@@ -256,7 +256,7 @@ class TableFile:
 
     def quoted(self, column: str) -> str:
         if column not in self.types:
-            raise UserError(f"{self.location}: there is no column '{column}'; {did_you_mean(column, self.types)}")
+            raise UserError(f"{self.location}: no column '{column}'; {did_you_mean(column, self.types)}")
         return '"' + column.replace('"', '""') + '"'
 
     # ------------------------------------------------------------ conditions

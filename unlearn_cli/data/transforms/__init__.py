@@ -1,1 +1,1 @@
-"""What `data.transform` makes of stored samples: one module per step, and the pipeline that applies them."""
+"""The transforms of `data.transform`: one module per step, and the pipeline that applies them."""

@@ -9,7 +9,7 @@ from unlearn_cli.data.records import Inputs
 
 @dataclass(frozen=True)
 class EnlargedInputs:
-    """Images (C, H, W) whose every pixel is repeated `factor` times in both directions."""
+    """Images (C, H, W) in which every pixel is repeated `factor` times in both directions."""
 
     inputs: Inputs
     factor: int

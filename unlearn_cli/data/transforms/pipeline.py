@@ -1,4 +1,4 @@
-"""Applies the steps of `data.transform` to the records of a source; samples are made when they are read."""
+"""Applies the steps of `data.transform` to the records of a source; samples are transformed when they are read."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,16 +15,16 @@ from unlearn_cli.schema.transform_steps import Step, Tokens, find_standardise, s
 
 
 def derive_stored_input(steps: Sequence[Step], input: Input) -> StoredInput:
-    """Return what sources must bring, so that the transforms make samples of input.shape of it."""
+    """Return the stored samples that sources must provide for the transforms to produce `input.shape`."""
     standardise = find_standardise(steps)
     gaps = standardise is not None and standardise.missing == "mean"
     return StoredInput(stored_shape(steps, input.shape), input.resize, gaps, input.scale)
 
 
 def apply_steps(records: Records, steps: Sequence[Step], formats: Mapping[str, str] = {}) -> Records:
-    """Transform the samples of one source, all but standardising: that waits until it is known what is retained.
+    """Apply all steps except standardising to one source; standardising needs the retained records first.
 
-    Rows without a label are dropped after windows are made, which look back on them as on any other.
+    Rows without a label are dropped after windows are made, because windows may include them.
     """
     for step in steps:
         if step.tokens:
@@ -37,7 +37,7 @@ def apply_steps(records: Records, steps: Sequence[Step], formats: Mapping[str, s
 
 
 def make_standardiser(steps: Sequence[Step], basis: Records, rows: np.ndarray) -> Callable[[Records], Records] | None:
-    """Return what standardises records by fixed numbers, or by those of some rows of `basis`; None if not asked for."""
+    """Return a function that standardises records by fixed numbers or the statistics of rows of `basis`, or None."""
     step = find_standardise(steps)
     if step is None:
         return None
@@ -49,5 +49,5 @@ def make_standardiser(steps: Sequence[Step], basis: Records, rows: np.ndarray) -
 
 
 def _tokens(inputs: Inputs, tokens: Tokens) -> Inputs:
-    assert isinstance(inputs, Texts)  # the manifest's check sees to it
+    assert isinstance(inputs, Texts)  # the manifest was checked
     return tokenise(inputs, tokens.length, tokens.buckets)

@@ -1,4 +1,4 @@
-"""(x - mean) / std, feature by feature, by fixed numbers or by what the retained records hold."""
+"""(x - mean) / std per feature, with fixed numbers or the statistics of the retained records."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and standard deviation of each feature, float64; where that is 0 (a constant), all values become 0."""
+    """Mean and standard deviation of each feature, float64; a feature with std 0 (a constant) becomes 0."""
 
     mean: np.ndarray
     std: np.ndarray
@@ -39,9 +39,9 @@ class StandardisedInputs:
 
 
 def measure_statistics(inputs: Inputs, rows: np.ndarray) -> Statistics:
-    """Return the statistics of all stored rows that the given samples are made of, each counted once.
+    """Return the statistics of all stored rows that occur in the given samples, each counted once.
 
-    Empty cells count for nothing. The standard deviation is that of the rows themselves (divided by n).
+    Empty cells are ignored. The standard deviation is divided by n.
     """
     inputs, rows = _stored_rows(inputs, rows)
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
@@ -49,7 +49,7 @@ def measure_statistics(inputs: Inputs, rows: np.ndarray) -> Statistics:
     count = np.maximum(np.sum(counts, axis=0), 1)
     mean = np.sum(sums, axis=0) / count
     square = np.sum([np.nansum((_read(inputs, chunk) - mean) ** 2, axis=0) for chunk in chunks], axis=0) / count
-    # The mean of equal numbers may differ from them by rounding: a constant is known by its extremes.
+    # The mean of equal numbers may differ from them by rounding, so a constant is detected by its extremes.
     varies = np.min(lows, axis=0) < np.max(highs, axis=0)
     return Statistics(mean, np.where(varies, np.sqrt(square), 0.0))
 
@@ -60,14 +60,14 @@ def _read(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
 
 
 def _summary(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return how many values each feature has, their sum, and the lowest and the highest."""
+    """Return the number of values of each feature, their sum, minimum and maximum."""
     empty = np.isnan(samples)
     low, high = np.where(empty, np.inf, samples).min(axis=0), np.where(empty, -np.inf, samples).max(axis=0)
     return (~empty).sum(axis=0), np.nansum(samples, axis=0), low, high
 
 
 def _stored_rows(inputs: Inputs, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
-    """Follow samples to what is stored: windows overlap, and a row must not count more for lying in many."""
+    """Return the stored rows behind samples; windows overlap, but each row must count once."""
     if isinstance(inputs, Subset):
         return _stored_rows(inputs.inputs, inputs.rows[rows])
     if isinstance(inputs, WindowInputs):

@@ -1,4 +1,4 @@
-"""Text as numbers of words: no vocabulary to keep, since a word's number is a hash of the word alone."""
+"""Text as numbers of words; a word's number is a hash of the word, so that no vocabulary is needed."""
 
 import re
 import zlib
@@ -13,7 +13,7 @@ WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Texts:
-    """Columns of text as a table stores them, (N, columns); tokens are made of them before anything reads samples."""
+    """Columns of text as a table stores them, (N, columns); they are converted to tokens before samples are read."""
 
     cells: np.ndarray
 
@@ -44,15 +44,15 @@ class TokenInputs:
 
 
 def tokenise(texts: Texts, length: int, buckets: int) -> TokenInputs:
-    """Number the first `length` words of every cell. The words themselves are not kept."""
+    """Convert the first `length` words of every cell to numbers; the words are not stored."""
     numbers = np.zeros((*texts.cells.shape, length), dtype=np.int32)
     for position, cell in np.ndenumerate(texts.cells):
         words = WORD.findall(str(cell).lower())[:length]
-        if words:  # on the right, so that a network which reads from the left ends with a word
+        if words:  # aligned to the right, so that a network that reads from the left ends with a word
             numbers[position][-len(words) :] = [hash_word(word, buckets) for word in words]
     return TokenInputs(numbers)
 
 
 def hash_word(word: str, buckets: int) -> int:
-    """Return the number of a lower-cased word; different words may share one."""
+    """Return the number of a lower-cased word; different words may have the same number."""
     return 1 + zlib.crc32(word.encode(errors="surrogatepass")) % (buckets - 1)

@@ -1,4 +1,4 @@
-"""Rows in the order of time as series: what a record sees are the rows before its own. Cut on demand, never stored."""
+"""Windows over rows in the order of time: a record's sample is the rows before its own row. Cut on access."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +15,13 @@ from unlearn_cli.data.tables.comparable_columns import ISO
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.transform_steps import Window
 
-CALENDAR = {"year": 1, "month": 12, "day": 32, "hour": 25, "minute": 61, "second": 62}  # more than each has
-STAMPS = ("timestamp", "datetime", "epoch")  # numbers of these names are moments, too
+CALENDAR = {"year": 1, "month": 12, "day": 32, "hour": 25, "minute": 61, "second": 62}  # factors above each maximum
+STAMPS = ("timestamp", "datetime", "epoch")  # columns of numbers with these names are moments
 
 
 @dataclass(frozen=True)
 class WindowInputs:
-    """`length` consecutive rows of other inputs a sample."""
+    """Samples of `length` consecutive rows of other inputs."""
 
     inputs: Inputs
     starts: np.ndarray  # (n,): the first row of each window
@@ -36,7 +36,7 @@ class WindowInputs:
         return stored.reshape(*seen.shape, *stored.shape[1:])
 
     def rows_of(self, rows: np.ndarray) -> np.ndarray:
-        """Return the numbers (n, length) of the rows that windows are made of."""
+        """Return the numbers (n, length) of the rows in windows."""
         return self.starts[rows][:, None] + np.arange(self.length)
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
@@ -50,10 +50,10 @@ class WindowInputs:
 
 
 def make_windows(records: Records, window: Window, formats: Mapping[str, str] = {}) -> Records:
-    """Return the records whose window lies within their series; each keeps its own label, id and columns.
+    """Return the records whose window is within their series; each keeps its label, id and columns.
 
     Raises:
-        UserError: there are too few rows for one, a row names no series, or those of one are not in the order of time.
+        UserError: there are too few rows, a row has no series, or the rows of a series are not in the order of time.
     """
     column, line_of = window.series, records.line_of
     series = None if column is None else number_series(records.name, column, records.column(column), line_of)
@@ -63,7 +63,7 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
     if not len(plan.own):
         raise UserError(
             f"{records.name}: {len(records)} rows are too few for a window of {window.length} rows that ends "
-            f"{window.ahead} rows before its record; take a shorter one"
+            f"{window.ahead} rows before its record; use a shorter window"
         )
     inputs = records.inputs if series is None else Subset(records.inputs, plan.order)
     notices = make_notices(records.name, {"windows across a gap, left out": plan.across_gaps})
@@ -76,18 +76,18 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
 
 @dataclass(frozen=True)
 class WindowPlan:
-    """Which rows are records (ascending), and where the window of each begins in `order`: the rows series by series."""
+    """The rows that are records (`own`, ascending), and the start of each window in `order`, the rows by series."""
 
     own: np.ndarray
     starts: np.ndarray
     order: np.ndarray
-    inside: np.ndarray  # (n - 1,): order[i] and order[i + 1] are of the same series
+    inside: np.ndarray  # (n - 1,): whether order[i] and order[i + 1] are in the same series
     across_gaps: int
 
 
 @dataclass(frozen=True)
 class RowTimes:
-    """The moments (microseconds) or numbers that rows ascend by."""
+    """The moments (microseconds) or numbers by which rows must ascend."""
 
     column: str
     values: np.ndarray
@@ -127,10 +127,10 @@ def plan_windows(
 
 
 def number_series(name: str, column: str, values: Values, line_of: Callable[[int], int] | None = None) -> np.ndarray:
-    """Return the number (n,) of each row's series; rows that name none must not be taken for one series.
+    """Return the number (n,) of each row's series.
 
     Raises:
-        UserError: a row names none.
+        UserError: a row has no series; such rows must not be joined to one series.
     """
     names, codes = to_strings(values).factorize()
     if "" in names:
@@ -144,14 +144,14 @@ def number_series(name: str, column: str, values: Values, line_of: Callable[[int
 
 
 def read_times(name: str, column: str, values: Values, formats: Mapping[str, str]) -> RowTimes:
-    """Return what rows ascend by.
+    """Read the column of times.
 
     Raises:
         UserError: a cell is empty, or the cells are neither numbers nor dates.
     """
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
         return RowTimes(column, values, are_moments=False)
-    from unlearn_cli.data.tables.text_arrays import read_moments  # DuckDB: imported only where text is read as dates
+    from unlearn_cli.data.tables.text_arrays import read_moments  # imports DuckDB: only where text is read as dates
 
     return RowTimes(column, *read_moments(name, column, fill_unknown_moments(values), formats.get(column)))
 
@@ -166,7 +166,7 @@ def _largest_gap(name: str, window: Window, times: RowTimes) -> float:
     gap = window.max_gap
     if isinstance(gap, str) != times.are_moments:
         expected = "a duration, such as 2h" if times.are_moments else "a number, in the column's unit"
-        raise UserError(f"{name}: window.max_gap is {gap}, but the gaps of column '{times.column}' need {expected}")
+        raise UserError(f"{name}: window.max_gap is {gap}, but column '{times.column}' needs {expected}")
     return window.gap_seconds * 1e6 if times.are_moments else float(gap or 0)
 
 
@@ -186,13 +186,13 @@ def _refuse_disorder(
     how = "at the same time" if steps[wrong[0]] == 0 else "in the wrong order"
     raise UserError(
         f"{name}: windows need rows that ascend in time, but by column '{column}' the rows {earlier} and "
-        f"{later}{lines} are {how}; sort the rows, and name the columns of time and of the series: "
+        f"{later}{lines} are {how}; sort the rows, and set the columns of time and series: "
         "window: {time: COLUMN, series: COLUMN}"
     )
 
 
 def _check_dates(records: Records, plan: WindowPlan, formats: Mapping[str, str]) -> None:
-    """Where no column of time is named, all columns that look like dates must ascend."""
+    """Without a column of times, check that all columns that look like dates ascend."""
     for times in _date_columns(records, formats):
         steps = np.diff(times.values[plan.order])
         _refuse_disorder(records.name, times.column, steps, plan.inside, plan.order, records.line_of)
@@ -214,7 +214,7 @@ def _starts_with_date(values: Values) -> bool:
 
 
 def _calendar(records: Records) -> Iterator[RowTimes]:
-    """Yield what the columns year, month, day, hour, minute and second say together."""
+    """Yield the times in the columns year, month, day, hour, minute and second, if they exist."""
     named = {column.lower(): column for column in records.columns}
     present = [part for part in CALENDAR if part in named]
     if present[:2] != ["year", "month"]:
@@ -224,6 +224,6 @@ def _calendar(records: Records) -> Iterator[RowTimes]:
         for part in CALENDAR:
             values = to_strings(records.column(named[part])).astype(str).astype(np.float64) if part in named else 0
             total = total * CALENDAR[part] + values
-    except ValueError:  # names of months
+    except ValueError:  # such as names of months
         return
     yield RowTimes(" ".join(named[part] for part in present), total, are_moments=False)
