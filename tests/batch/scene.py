@@ -44,7 +44,9 @@ def clock(start: datetime = MORNING, step: float = 1.0) -> Callable[[], datetime
 def make(folder: Path, text: str = DELETION) -> DeletionSettings:
     (folder / "deletion.yaml").write_text(text, encoding="utf-8")
     found = deletion.read(folder / "deletion.yaml")
-    deletion.make_folders(found)
+    for name in deletion.FOLDERS:
+        found.path(name).mkdir(parents=True, exist_ok=True)
+    found.path("ledger").parent.mkdir(parents=True, exist_ok=True)
     return found
 
 

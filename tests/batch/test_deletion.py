@@ -161,14 +161,12 @@ def test_a_gate_that_can_never_be_judged_is_refused(tmp_path: Path) -> None:
         deletion.read_batch_manifest(found)
 
 
-def test_folders_are_made_and_a_file_in_the_way_is_told(tmp_path: Path) -> None:
-    found = deletion.read(write(tmp_path, f"ledger: state/ledger.sqlite\n{PLAIN}"))
-    deletion.make_folders(found)
-    deletion.make_folders(found)
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"requests", "models", "runs", "state"}
-    found = deletion.read(write(tmp_path, f"models: data.yaml\n{PLAIN}"))
-    with pytest.raises(UserError, match=r"data\.yaml: a file has this path"):
-        deletion.make_folders(found)
+@pytest.mark.parametrize("name", deletion.FOLDERS)
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path, name: str, place: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=f"deletion.yaml: '{name}': .*/file is a file; name another folder"):
+        deletion.read(write(tmp_path, f"{name}: {place}\n{PLAIN}"))
 
 
 def test_the_schema_is_a_valid_one_and_fits(tmp_path: Path) -> None:

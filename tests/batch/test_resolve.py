@@ -192,8 +192,8 @@ def test_what_is_found_is_what_a_loop_over_the_records_finds(
     found = resolved(described(source), tmp_path, requests, sorted(records.forgotten))
     assert found.requests == tuple(expected(records, asked) for asked in requests)
     union = set().union(*(selected(records, asked) for asked in requests))
-    assert listed(found.forget_file) == sorted(union - records.forgotten, key=str.encode)
-    assert listed(found.forgotten_file) == sorted(set(records.ids) & records.forgotten, key=str.encode)
+    assert listed(tmp_path / "forget.csv") == sorted(union - records.forgotten, key=str.encode)
+    assert listed(tmp_path / "forgotten.csv") == sorted(set(records.ids) & records.forgotten, key=str.encode)
     assert (found.source, found.records, found.forgotten) == (
         len(records), len(union - records.forgotten), len(set(records.ids) & records.forgotten),
     )  # fmt: skip
@@ -222,8 +222,8 @@ def test_files_are_known_by_their_paths(write: Callable[[Path], dict[str, Any]],
     requests = [Asked("x", ids=[third, "ant/none"]), Asked("y", classes=["ant"])]
     found = resolved(manifest, tmp_path, requests, [ids[0], "purged"])
     assert found.requests == (ResolvedRequest("x", 1, 0, 0, 1, ("ant/none",)), ResolvedRequest("y", 1, 1))
-    assert listed(found.forget_file) == sorted(set(ids) - {ids[0]})
-    assert listed(found.forgotten_file) == [ids[0]]
+    assert listed(tmp_path / "forget.csv") == sorted(set(ids) - {ids[0]})
+    assert listed(tmp_path / "forgotten.csv") == [ids[0]]
 
 
 # ---------------------------------------------------------------- which rows of a table are records
@@ -254,9 +254,9 @@ def test_the_records_of_a_table_are_those_that_are_trained_on(kind: str, way: st
     shape = [transform[0]["window"]["length"], 1] if transform else [1]
     train = {**source, **({"rows": rows} if rows else {})}
     manifest = described(train, transform=transform, input={"shape": shape}, classes=["ant", "bee"])
-    found = resolved(manifest, tmp_path, [Asked(groups=Groups(column="person", values=["p"]))])
+    resolved(manifest, tmp_path, [Asked(groups=Groups(column="person", values=["p"]))])
     assert manifest.data is not None
-    assert sorted(listed(found.forget_file)) == sorted(
+    assert sorted(listed(tmp_path / "forget.csv")) == sorted(
         open_records(manifest.data.train, "train", manifest.data_sections).ids.tolist()
     )
 
@@ -313,8 +313,8 @@ def test_the_lists_of_ids_are_read_by_a_manifest_whatever_the_ids_look_like(kind
         found = resolved(described(source), tmp_path, [Asked(ids=chosen)], forgotten)
         assert found.requests == (ResolvedRequest("one", len(chosen)),)
         sections = {
-            "forget": {"ids_file": {"path": str(found.forget_file)}},
-            "forgotten": {"ids_file": {"path": str(found.forgotten_file)}},
+            "forget": {"ids_file": {"path": str(tmp_path / "forget.csv")}},
+            "forgotten": {"ids_file": {"path": str(tmp_path / "forgotten.csv")}},
         }
         dataset = open_dataset(described(source, **sections).data_sections)
         assert dataset.split("forget").ids == sorted(chosen)
@@ -353,7 +353,7 @@ def test_what_looks_like_sql_is_a_value_or_no_column(tmp_path: Path) -> None:
         True,
         False,
     ]
-    assert listed(found.forget_file) == ["b"]
+    assert listed(folder / "forget.csv") == ["b"]
     assert not outside.exists()
     assert sorted(path.name for path in folder.iterdir()) == ["digests.csv", "forget.csv", "forgotten.csv"]
 
@@ -444,7 +444,7 @@ def test_a_request_that_cannot_be_resolved_says_why_and_does_not_stop_the_others
             assert "jane" not in (one.problem or "")
             assert one == ResolvedRequest("one", problem=one.problem)
         assert found.requests[-1] == ResolvedRequest("good", 1)
-        assert listed(found.forget_file) == ["b"]
+        assert listed(tmp_path / "forget.csv") == ["b"]
 
 
 def test_arrays_refuse_conditions_that_they_cannot_compare(tmp_path: Path) -> None:
@@ -475,16 +475,17 @@ def test_requests_with_something_unknown_can_be_left_out(tmp_path: Path) -> None
         ResolvedRequest("1", 1, unknown=1, examples=("nobody",)),
         ResolvedRequest("2", 1, purged=1),
     )
-    assert listed(found.forget_file) == ["b"]
+    assert listed(tmp_path / "forget.csv") == ["b"]
     assert found.records == 1
-    assert listed(resolved(manifest, tmp_path, requests, ["purged"]).forget_file) == ["a", "b"]
+    resolved(manifest, tmp_path, requests, ["purged"])
+    assert listed(tmp_path / "forget.csv") == ["a", "b"]
 
 
 def test_requests_for_what_is_forgotten_or_purged_leave_nothing_to_do(tmp_path: Path) -> None:
     manifest = described(write_csv(tmp_path, Records(["a", "b"], ["ant", "bee"], ["p", "q"], [1, 2])))
     found = resolved(manifest, tmp_path, [Asked(ids=["a", "purged"])], ["a", "purged"])
     assert found.requests == (ResolvedRequest("one", already=1, purged=1),)
-    assert (found.records, listed(found.forget_file), listed(found.forgotten_file)) == (0, [], ["a"])
+    assert (found.records, listed(tmp_path / "forget.csv"), listed(tmp_path / "forgotten.csv")) == (0, [], ["a"])
     empty = resolved(manifest, tmp_path, [])
     assert (empty.source, empty.records, empty.forgotten, empty.requests) == (2, 0, 0, ())
 

@@ -64,7 +64,8 @@ def _has_checkpoint(attempt: Attempt) -> bool:
 
 def _try_method(batch: Batch, run: RunState, number: int, method: str, num_before: int) -> Attempt:
     """Unlearn, judge and attack; `num_before` is the number of methods that gave a checkpoint before this one."""
-    console.say(f"{run.id}: {method}", run=run.id, method=method)
+    label = batch.setup.methods[method].label
+    console.say(f"{run.id}: {label}", run=run.id, method=label)
     folder, settings = batch.run_folder(run.id), batch.setup.deletion
     several = len(settings.methods) > 1
     try:
@@ -92,11 +93,12 @@ def _record_attempt(
     batch: Batch, run: RunState, method: str, number: int, failed: list[str], **results: str | None
 ) -> Attempt:
     missing = dict.fromkeys(("unlearn_report", "judge_report", "attack_report", "subject", "verdict", "policy"))
-    attempt = {**missing, "method": method, "number": number, "passed": not failed, "failed": failed, **results}
+    label = batch.setup.methods[method].label
+    attempt = {**missing, "method": label, "number": number, "passed": not failed, "failed": failed, **results}
     batch.ledger.append("attempt", run=run.id, **attempt)
     fault.step("attempted")
     shown = {name: attempt[name] for name in ("passed", "failed", "verdict", "policy")}
-    console.say(f"{run.id}: {method} {describe_attempt(attempt)}", run=run.id, method=method, **shown)
+    console.say(f"{run.id}: {label} {describe_attempt(attempt)}", run=run.id, method=label, **shown)
     return attempt
 
 
@@ -161,7 +163,7 @@ def unlearn_options(
     return unlearn.UnlearnOptions(
         batch.version_folder(run.before["version"]),
         manifest,
-        method,
+        batch.setup.methods[method].full_name,
         batch.run_folder(run.id) / f"attempt-{number}",
         settings=SettingSources(None, assignments),
         references=_list_references(batch),

@@ -1,6 +1,7 @@
 """The setup of a batch: deletion.yaml, the manifest that it names, and the paths and options that follow from them."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.commands.manifest_inputs import check_device_and_code
 from unlearn_cli.errors import UserError
-from unlearn_cli.plugins import plugin, suitability
+from unlearn_cli.plugins import suitability
+from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.schema.manifest import Manifest
@@ -25,6 +27,7 @@ class Setup:
     path: Path
     deletion: DeletionSettings
     manifest: Manifest
+    methods: Mapping[str, Plugin]  # by their names in deletion.yaml
     allow_code: bool = False
 
     @property
@@ -49,7 +52,9 @@ class Setup:
         """SHA-256 of everything that determines the result of a selection; a run continues only with the same one."""
         included = {"methods", "settings", "attack", "common"}
         settings = self.deletion.model_dump(mode="json", include=included)
-        text = keyed.to_canonical_json({**settings, "manifest": self.manifest.digest, "version": VERSION})
+        code = {name: method.code.sha256 for name, method in self.methods.items() if method.code}
+        facts = {**settings, "manifest": self.manifest.digest, "version": VERSION, **({"code": code} if code else {})}
+        text = keyed.to_canonical_json(facts)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def format_reason(self, text: str) -> str:
@@ -73,10 +78,11 @@ def read_setup(path: Path, *, allow_code: bool = False) -> Setup:
     """
     settings = deletion.read(path)
     manifest, manifest_path = deletion.read_batch_manifest(settings), settings.path("manifest")
-    setup = Setup(path, settings, manifest, allow_code)
+    methods = deletion.load_methods(settings, path, allow_code=allow_code)
+    setup = Setup(path, settings, manifest, methods, allow_code)
     check_device_and_code(manifest_path, manifest.model.architecture, setup.run_options())
-    for name in settings.methods:
-        suitability.check(plugin.load("methods", name), manifest.sections | {"forget"}, manifest.task, manifest_path)
+    for method in methods.values():
+        suitability.check(method, manifest.sections | {"forget"}, manifest.task, manifest_path)
     if settings.attack.tier and "test" not in manifest.sections:
         raise UserError(
             f"{manifest_path}: has no data.test, whose records an attack compares with; add it, or set "

@@ -26,6 +26,11 @@ class OutsideCode:
         """How reports and messages name it: without the folder of the file."""
         return f"{self.module or self.path.name}:{self.function}"
 
+    @property
+    def full_name(self) -> str:
+        """The name by which `locate` finds it, from any folder."""
+        return f"{self.module or self.path.absolute()}:{self.function}"
+
     def load(self) -> Callable[..., Any]:
         """Import the code and return the function.
 

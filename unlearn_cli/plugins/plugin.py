@@ -42,6 +42,16 @@ class Plugin:
     code: OutsideCode | None = None  # of a plug-in outside of the package
 
     @property
+    def label(self) -> str:
+        """How messages name it: its name, for code outside of the package with its file or module."""
+        return self.code.label if self.code else self.name
+
+    @property
+    def full_name(self) -> str:
+        """The name by which `load` gives it, from any folder."""
+        return self.code.full_name if self.code else self.name
+
+    @property
     def is_of_model(self) -> bool:
         """Whether a metric describes the whole network rather than each split."""
         return "outputs" not in self.needs
@@ -87,7 +97,7 @@ class Plugin:
         result = self.function()(**needed, **optional, **settings.model_dump())
         if self.code and not isinstance(result, returns):
             expected = " or ".join(f"{item.__module__}.{item.__name__}" for item in returns)
-            raise UserError(f"{self.code.label}: returned a {type(result).__name__}; expected {expected}")
+            raise UserError(f"{self.label}: returned a {type(result).__name__}; expected {expected}")
         return result
 
 
@@ -181,7 +191,7 @@ def _describe_unknown(plugin: Plugin, name: str, source: str) -> str:
     if new_name:
         return f"{source}: {plugin.name}: the setting '{name}' is now named '{new_name}'"
     hint = did_you_mean(name, fields) if fields else "it has none"
-    shown = plugin.code.label if plugin.code else COMMANDS.get(plugin.name, plugin.name)
+    shown = COMMANDS.get(plugin.label, plugin.label)
     return f"{source}: {shown} has no setting '{name}'; {hint}; 'unlearn-cli show {shown}' lists its settings"
 
 

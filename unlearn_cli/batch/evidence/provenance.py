@@ -71,6 +71,7 @@ def _list_dependencies(facts: Facts, unlearned: Report) -> list[Descriptor]:
         {"name": "selection", "digest": {KEYED: facts.selection}},
         *({"name": "request", "digest": {CANONICAL: digest}} for digest in facts.requests),
         {"name": "ledger", "digest": {CHAIN: facts.ledger}},
+        *({"name": function.source, "digest": {"sha256": function.sha256}} for function in unlearned.code),
     ]
 
 

@@ -45,7 +45,7 @@ class ResolvedRequest:
 
 @dataclass(frozen=True)
 class Resolution:
-    """The number of records of the source, of those to forget, and of those forgotten before; and their lists.
+    """The number of records of the source, of those to forget, and of those forgotten before.
 
     `classes` has, per request, the names of the classes that it lists by name or position.
     """
@@ -54,8 +54,6 @@ class Resolution:
     records: int
     forgotten: int
     requests: tuple[ResolvedRequest, ...]
-    forget_file: Path
-    forgotten_file: Path
     classes: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -172,10 +170,9 @@ def _write_lists(
     accepted: list[int],
     classes: dict[str, list[str]],
 ) -> Resolution:
-    forget, forgotten = folder / "forget.csv", folder / "forgotten.csv"
-    with output_file(forget) as new:
+    with output_file(folder / "forget.csv") as new:
         num_records = matching.write_ids(connection, new, matching.select_to_forget(connection, accepted))
-    with output_file(forgotten) as new:
+    with output_file(folder / "forgotten.csv") as new:
         num_forgotten = matching.write_ids(connection, new, "SELECT row FROM forgotten")
     source = matching.count_source(connection)
-    return Resolution(source, num_records, num_forgotten, tuple(resolved), forget, forgotten, classes)
+    return Resolution(source, num_records, num_forgotten, tuple(resolved), classes)

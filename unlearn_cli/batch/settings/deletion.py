@@ -1,16 +1,18 @@
 """deletion.yaml: the checkpoint, the folder of requests, the methods, and the rules of a deletion batch."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli.batch.settings.policy import AttackPolicy, CommonOptions, Deadline, Retention
 from unlearn_cli.console import in_one_line
-from unlearn_cli.errors import UserError, did_you_mean, translate_resource_errors
+from unlearn_cli.errors import UserError, did_you_mean, prefix_field
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.names import parse_gate, read_manifest
+from unlearn_cli.plugins.outside import is_outside
+from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.manifest_errors import read_model
 from unlearn_cli.schema.sources import Arrays, FilePath, ImageFolder, Section, Source, Table, Webdataset
@@ -26,7 +28,9 @@ class DeletionSettings(Section):
     models: FilePath = Field(default=Path("models"), description="folder of the versions and of 'current'")
     runs: FilePath = Field(default=Path("runs"), description="folder of the reports and evidence of runs")
     ledger: FilePath = Field(default=Path("ledger.sqlite"), description="its key and its lock are next to it")
-    methods: Annotated[list[str], Field(min_length=1)] = Field(description="tried in turn: the next one if gates fail")
+    methods: Annotated[list[str], Field(min_length=1)] = Field(
+        description="tried in turn: the next one if gates fail; built in, or file.py:function, or module:function"
+    )
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict, description="a method's name: its settings")
     gates: list[str] = Field(default_factory=list, description="in addition to the manifest's")
     attack: AttackPolicy = Field(default_factory=AttackPolicy)
@@ -46,14 +50,16 @@ class DeletionSettings(Section):
     @model_validator(mode="after")
     def check(self) -> Self:
         for number, name in enumerate(self.methods):
-            if name not in discovery.entries("methods"):
+            if not is_outside(name) and name not in discovery.entries("methods"):
                 _refuse(f"unknown method; {did_you_mean(name, discovery.entries('methods'))}", ("methods", number))
             if name in self.methods[:number]:
                 _refuse("a method is listed twice", ("methods", number))
         for name, values in self.settings.items():
             if name not in self.methods:
                 _refuse(f"is not one of 'methods'; {did_you_mean(name, self.methods)}", ("settings", name))
-            _check_settings(name, values)
+            mistake = None if is_outside(name) else _find_mistake(plugin.load("methods", name), values)
+            if mistake:
+                _refuse(mistake.reason, ("settings", name, *mistake.location))
         if self.ledger.suffix in (".key", ".lock"):
             _refuse("this suffix is for a file next to the ledger; use another one, such as ledger.sqlite", ("ledger",))
         return self
@@ -83,17 +89,24 @@ def _refuse(reason: str, location: tuple[str | int, ...]) -> None:
     raise ValidationError.from_exception_data("Deletion", [detail])
 
 
-def _check_settings(name: str, values: dict[str, Any]) -> None:
-    """Refuse settings that the method does not have, and values that are not valid."""
-    model = plugin.load("methods", name).settings
+class _Mistake(NamedTuple):
+    """What is wrong with the settings of a method, and at which of them."""
+
+    reason: str
+    location: tuple[str | int, ...]
+
+
+def _find_mistake(method: Plugin, values: dict[str, Any]) -> _Mistake | None:
+    """Return the first setting that the method does not have, or whose value is not valid."""
     try:
-        model.model_validate(values)
+        method.settings.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        hint = did_you_mean(str(first["loc"][0]), model.model_fields)
+        first, name = error.errors()[0], method.label
+        hint = did_you_mean(str(first["loc"][0]), method.settings.model_fields)
         unknown = f"{name} has no such setting; {hint}; 'unlearn-cli show {name}' lists its settings"
         reason = unknown if first["type"] == "extra_forbidden" else first["msg"].replace("Input should be", "expected")
-        _refuse(reason, ("settings", name, *first["loc"]))
+        return _Mistake(reason, first["loc"])
+    return None
 
 
 def read(path: Path) -> DeletionSettings:
@@ -117,20 +130,26 @@ def _check_folders(deletion: DeletionSettings, path: Path) -> None:
                 raise UserError(f"{path}: '{other}' is inside '{name}'; choose folders next to each other")
         if path.resolve().is_relative_to(folder):
             raise UserError(f"{path}: '{name}' is the folder of this file or above it; choose a folder below it")
+        existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if not existing.is_dir():
+            raise UserError(f"{path}: '{name}': {existing} is a file; name another folder, or move the file")
 
 
-def make_folders(deletion: DeletionSettings) -> None:
-    """Create the folders that a run writes to, if they are missing.
+def load_methods(deletion: DeletionSettings, path: Path, *, allow_code: bool) -> dict[str, Plugin]:
+    """Return the methods by their names in deletion.yaml, where the paths of files start from its folder.
 
     Raises:
-        UserError: a file has the name of a folder, or the parent is not writable.
+        UserError: a method is outside of the package, and it or its settings have a mistake, or it is not allowed.
     """
-    for folder in (*(deletion.path(name) for name in FOLDERS), deletion.path("ledger").parent):
-        with translate_resource_errors(folder):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except (FileExistsError, NotADirectoryError):
-                raise UserError(f"{folder}: a file has this path; name another folder, or move the file") from None
+    methods = {}
+    for name in deletion.methods:
+        with prefix_field(f"{path}: methods"):
+            methods[name] = plugin.load("methods", name, allow_code=allow_code, folder=deletion.folder)
+    for name, values in deletion.settings.items():
+        if methods[name].code and (mistake := _find_mistake(methods[name], values)):
+            field = ".".join(map(str, ("settings", name, *mistake.location)))
+            raise UserError(f"{path}: {field}: {mistake.reason}")
+    return methods
 
 
 def read_batch_manifest(deletion: DeletionSettings) -> Manifest:

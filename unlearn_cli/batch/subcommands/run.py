@@ -19,6 +19,9 @@ def run(deletion_path: Path, *, dry_run: bool = False, allow_code: bool = False)
     """
     setup = read_setup(deletion_path, allow_code=allow_code)
     with exit_on_signals():
+        for method in setup.methods.values():
+            if method.code:
+                method.function()  # code that cannot be imported is refused before anything is recorded
         if dry_run:
             plan = rehearsal.rehearse(setup, clock.now)
             return Result(rehearsal.format_text(plan), plan)
