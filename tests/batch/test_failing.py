@@ -2,16 +2,17 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.batch.killing import killed_at_step
+from tests.batch.killing import copy_folder, identify_copy, killed_at_step, record
 from tests.batch.tiny import ask, batch, change, document, ids_of, ledger_of
+from tests.shared import make_once
 from unlearn_cli.batch import attempts
 from unlearn_cli.batch.ledger import fault
+from unlearn_cli.batch.requests import inbox
 from unlearn_cli.storage.regular_files import sha256
 
 
@@ -213,7 +214,11 @@ def test_an_attack_that_fails_keeps_the_old_checkpoint(project: Path) -> None:
 
 @pytest.fixture
 def spoiled(project: Path) -> Path:
-    """A batch that one of its five requests spoils: the network is wrong about a record that it names."""
+    return spoil(project)
+
+
+def spoil(project: Path) -> Path:
+    """Let one of a batch's five requests spoil it: the network is wrong about a record that it names."""
     change(project, "test_retain.accuracy >= 0.5", "forget.accuracy >= 0.99")
     names = [name for digit in "012" for name in ids_of(project, "digit", digit)[:2]]
     mislabel(project, names[3])
@@ -236,32 +241,36 @@ def test_bisect_sets_the_culprit_aside_and_carries_out_the_others(spoiled: Path)
     assert batch(spoiled, "verify").exit_code == 0
 
 
-@pytest.mark.parametrize("steps", [["failed"], ["promoted"], ["unlearned", "attempted", "failed"]])
-def test_bisect_that_is_killed_goes_on_where_it_was(steps: list[str], spoiled: Path, tmp_path: Path) -> None:
-    for step in steps:
-        assert killed_at_step(spoiled, step, "bisect") == fault.KILLED
-    assert batch(spoiled, "bisect").exit_code == 5
-    states = {event.request: event.kind for event in ledger_of(spoiled) if event.kind in ("done", "set_aside")}
+@pytest.fixture(scope="module")
+def recorded_bisect(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a bisect at each step at which it is killed; `end`: when it was left alone."""
+
+    def fill(snapshots: Path) -> None:
+        folder = spoil(copy_folder(trained_project, snapshots / "end"))
+        assert record(folder, snapshots, "bisect", steps=[steps[0] for steps in BISECT_KILLED]) == 5
+
+    return make_once(tmp_path_factory, "killed-bisect", fill)
+
+
+BISECT_KILLED = [["failed"], ["promoted"], ["unlearned", "attempted", "failed"]]  # again and again
+
+
+@pytest.mark.parametrize("steps", BISECT_KILLED)
+def test_bisect_that_is_killed_goes_on_where_it_was(
+    steps: list[str], recorded_bisect: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "_identify_arrival", identify_copy)
+    folder = copy_folder(recorded_bisect / steps[0], tmp_path / "project")
+    for step in steps[1:]:
+        assert killed_at_step(folder, step, "bisect") == fault.KILLED
+    assert batch(folder, "bisect").exit_code == 5
+    states = {event.request: event.kind for event in ledger_of(folder) if event.kind in ("done", "set_aside")}
     assert states == {f"DSR-{number}": "set_aside" if number == 3 else "done" for number in range(5)}
-    done = [event.request for event in ledger_of(spoiled) if event.kind == "done"]
+    done = [event.request for event in ledger_of(folder) if event.kind == "done"]
     assert len(done) == len(set(done))
     # The runs, and what they made, are those of a bisect that nobody killed.
-    assert sha256(spoiled / "models" / "current" / "model.safetensors") == undisturbed_bisect(spoiled, tmp_path)
-
-
-def undisturbed_bisect(killed: Path, folder: Path) -> str:
-    """Return the digest of the last checkpoint of the same bisect in another folder, left alone."""
-    other = folder / "other"
-    other.mkdir()
-    for name in ("deletion.yaml", "data.yaml", "train.csv", "test.csv", "ledger.key"):  # metadata has a keyed digest
-        shutil.copy(killed / name, other / name)
-    (other / "original").symlink_to(killed / "original")
-    (other / "requests").mkdir()
-    for place in ("done", "set_aside"):
-        for file in (killed / "requests" / place).glob("*.yaml"):
-            (other / "requests" / file.name).write_bytes(file.read_bytes())
-    assert batch(other, "bisect").exit_code == 5
-    return sha256(other / "models" / "current" / "model.safetensors")
+    current = Path("models", "current", "model.safetensors")
+    assert sha256(folder / current) == sha256(recorded_bisect / "end" / current)
 
 
 def test_a_request_that_was_set_aside_stays_open_until_it_is_closed(project: Path) -> None:
