@@ -7,6 +7,7 @@ default are its settings; the annotation says which values are allowed.
 import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ def _load_outside(kind: str, code: OutsideCode) -> Plugin:
     return read_source(kind, code.function, code.path, code.module or "", code)
 
 
+@cache
 def inspect(kind: str, name: str, module: str) -> Plugin:
     """Read the signature of the function `name` of a module of this package, without importing it."""
     path = Path(__file__).parents[2].joinpath(*module.split(".")).with_suffix(".py")
