@@ -51,7 +51,7 @@ CASES = [
          command=f"{UNLEARN} --device cuda:99", code=7),
     wrong("noise for another method", f"{UNLEARN} --noise noise.safetensors", "--noise", "does not use noise"),
     wrong("noise missing", f"{UNLEARN.replace('finetune', 'unsir')} --noise x.safetensors", "--noise: x.safetensors"),
-    late("noise is a checkpoint", field("version", 1), "train.safetensors", "not a file of noise",
+    late("noise is a checkpoint", field("version", 1), "train.safetensors", "not a noise file",
          command=f"{UNLEARN.replace('finetune', 'unsir')} --noise train.safetensors --force"),
     late("noise of another shape", noise_file([1], (5,)), "noise.safetensors", "shape [5]",
          command=f"{UNLEARN.replace('finetune', 'unsir')} --noise noise.safetensors --force"),

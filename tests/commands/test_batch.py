@@ -203,7 +203,7 @@ def test_a_signal_while_it_trains_keeps_the_state_and_the_same_command_ends_the_
         patch.setattr(Steps, "log", stopping_at(2))
         result = batch(project)
     assert result.exit_code == 75
-    assert "the same command goes on" in result.stderr
+    assert "the same command continues" in result.stderr
     assert list((project / "runs" / "R0001").glob("attempt-1.partial/*/*.safetensors"))
     document(project)
     assert final_state(project) == final_state(other)

@@ -16,7 +16,7 @@ from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.commands.shadow import Game, parse_cells
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.session import Session
-from unlearn_cli.learning.shadows import LEAST, draw_canaries, draw_membership, load_runs
+from unlearn_cli.learning.shadows import MIN_RUNS, draw_canaries, draw_membership, load_runs
 from unlearn_cli.plugins.run_options import RunOptions
 
 FAST = ("--method", "finetune", "--set", "epochs=1", "--train-set", "epochs=1", "--train-set", "lr=0.01")
@@ -32,7 +32,7 @@ def shadow(manifest: Path, folder: Path, cells: str, *more: str) -> dict[str, np
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shadows")
-    shadow(write_manifest(folder, SMALL), folder / "cells", f"0-{2 * LEAST - 1}", "--canaries", "0.5")
+    shadow(write_manifest(folder, SMALL), folder / "cells", f"0-{2 * MIN_RUNS - 1}", "--canaries", "0.5")
     return folder
 
 
@@ -158,7 +158,7 @@ def test_cells_are_numbers_and_ranges() -> None:
 
 def test_too_few_runs_are_told(runs: Path, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(UserError, match="0 runs are finished, 8 are the least"):
+    with pytest.raises(UserError, match="0 runs are finished, at least 8 are needed"):
         load_runs(tmp_path, {})
 
 

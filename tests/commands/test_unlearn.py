@@ -234,10 +234,10 @@ def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(original: Pat
     stopped = stop_at_step(60, *command, "-o", tmp_path / "out")
     assert stopped.exit_code == 75, stopped.stderr
     assert "stopped by a signal after step 60 of finetune" in stopped.stderr
-    assert "the same command goes on" in stopped.stderr
+    assert "the same command continues" in stopped.stderr
     assert not (tmp_path / "out").exists()
     result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "out", *settings)
-    assert "goes on after step 60" in result.stderr
+    assert "continues after step 60" in result.stderr
     outs = [(tmp_path / out / "model.safetensors").read_bytes() for out in ("whole", "out")]
     assert outs[0] == outs[1]
     assert not (tmp_path / "out.partial").exists()
@@ -253,7 +253,7 @@ def test_state_of_a_run_on_other_data_is_not_gone_on_from(original: Path, tmp_pa
     (tmp_path / "out.partial" / "mine").mkdir()
     (tmp_path / "ids.csv").write_text("id\n6\n7\n101\n102\n")
     result = invoke(*arguments)
-    assert "goes on" not in result.stderr
+    assert "continues" not in result.stderr
     assert report_of(tmp_path / "out")["manifest"]["splits"]["forget"]["n"] == 4
     assert (tmp_path / "out.partial" / "mine").is_dir()
 
@@ -273,7 +273,7 @@ def test_state_of_another_selection_is_discarded_and_names_nobody(original: Path
     assert len({one["identity"] for one in facts}) == len({one["salt"] for one in facts}) == 3
     result = invoke(*arguments, "-o", tmp_path / "out0")  # the manifest asks for 7 and 8 now
     assert result.exit_code == 0
-    assert "is of other records or another selection; it is removed, finetune starts again" in result.stderr
+    assert "belongs to other records or another selection; it is removed, and finetune starts again" in result.stderr
 
 
 def test_no_digest_of_the_manifest_reveals_by_trial_who_is_forgotten(original: Path, tmp_path: Path) -> None:

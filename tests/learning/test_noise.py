@@ -7,7 +7,15 @@ from torch import nn
 
 from tests.tiny import same
 from unlearn_cli.errors import UserError
-from unlearn_cli.learning.noise import CHUNK, Noise, learn_noise, load_noise, objective, optimise_samples, save_noise
+from unlearn_cli.learning.noise import (
+    CHUNK,
+    Noise,
+    compute_objective,
+    learn_noise,
+    load_noise,
+    optimise_samples,
+    save_noise,
+)
 from unlearn_cli.runtime.seeds import Random
 
 SHAPE = (1, 6, 6)
@@ -77,7 +85,7 @@ def test_a_class_learned_beside_others_is_learned_as_if_alone() -> None:
 
 def test_the_objective_equals_a_hand_computation() -> None:
     model, x, y = network().eval(), torch.randn(3, *SHAPE), torch.tensor([0, 1, 2])
-    value, _ = objective(model, x.requires_grad_(), torch.zeros_like(x), y, "maximize", 0.1)
+    value, _ = compute_objective(model, x.requires_grad_(), torch.zeros_like(x), y, "maximize", 0.1)
     x = x.detach()
     log_probabilities = model(x).log_softmax(dim=1)
     by_hand = [
@@ -96,7 +104,9 @@ def test_the_pull_of_the_regularisation_does_not_depend_on_the_size_of_the_image
     values = []
     for size in (32, 224):
         x = torch.ones(1, 3, size, size, requires_grad=True)
-        value, _ = objective(Silent(), x, torch.zeros_like(x), torch.zeros(1, dtype=torch.long), "minimize", 0.1)
+        value, _ = compute_objective(
+            Silent(), x, torch.zeros_like(x), torch.zeros(1, dtype=torch.long), "minimize", 0.1
+        )
         values.append(float(value) - float(torch.log(torch.tensor(2.0))))
     assert values == pytest.approx([307.2, 307.2], rel=1e-4)
 
@@ -107,7 +117,7 @@ def test_of_all_states_a_sample_passes_through_the_best_is_kept() -> None:
 
     def objectives(noise: Noise) -> torch.Tensor:
         x, y = noise.labelled(torch.device("cpu"))
-        return objective(model, x.requires_grad_(), torch.zeros_like(x), y, "maximize", 0.1)[0]
+        return compute_objective(model, x.requires_grad_(), torch.zeros_like(x), y, "maximize", 0.1)[0]
 
     assert (objectives(long) <= objectives(short) + 1e-6).all()
 
@@ -118,5 +128,5 @@ def test_noise_survives_its_file(tmp_path: Path) -> None:
     again = load_noise(tmp_path / "noise.safetensors", SHAPE)
     assert torch.equal(again.samples, noise.samples)
     assert (again.classes, again.kind, again.curve) == ([3, 1], "maximize", noise.curve)
-    with pytest.raises(UserError, match="make new noise"):
+    with pytest.raises(UserError, match="learn new noise"):
         load_noise(tmp_path / "noise.safetensors", (1, 8, 8))

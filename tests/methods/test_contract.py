@@ -177,7 +177,7 @@ def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(
         assert stopped.exit_code == 75, stopped.stderr
         result = invoke(*words)
         assert result.exit_code == 0
-        assert "goes on after step" in result.stderr
+        assert "continues after step" in result.stderr
         whole, resumed = (folder / "out" / "model.safetensors" for folder in (shortened(method), tmp_path))
         assert whole.read_bytes() == resumed.read_bytes()
 

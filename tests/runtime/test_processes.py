@@ -217,7 +217,7 @@ def test_gpus_are_one_a_process_and_other_commands_run_alone(monkeypatch: pytest
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     assert devices.local_gpu("cuda") == "cuda:3"
-    with pytest.raises(UserError, match="a GPU each"):
+    with pytest.raises(UserError, match="has its own GPU"):
         devices.local_gpu("cuda:1")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ResourceError, match="4 processes on this machine, but 2 GPUs"):

@@ -8,7 +8,7 @@ from types import FrameType
 
 from unlearn_cli.errors import Interrupted
 
-STOPPED = "stopped by a signal; the same command goes on"
+STOPPED = "stopped by a signal; the same command continues"
 
 
 @contextmanager

@@ -34,7 +34,7 @@ def write_shards(path: Path, tensors: LazyTensors, metadata: dict[str, str], lay
     weight_map = {name: layout.get(name, last) for name in tensors}
     for file in sorted(set(weight_map.values())):
         names = [name for name in tensors if weight_map[name] == file]
-        write_tensors(path.parent / file, tensors.some(names), metadata)
+        write_tensors(path.parent / file, tensors.select(names), metadata)
     if ranks.is_first():
         size = sum(tensors.num_bytes(name) for name in tensors)
         index = {"metadata": {"total_size": size}, "weight_map": weight_map}

@@ -1,1 +1,1 @@
-"""What methods, metrics and attacks share: training loops, noise, generators, attention, shadow runs."""
+"""Parts that methods, metrics and attacks share: training loops, noise, generators, attention, shadow runs."""

@@ -1,11 +1,11 @@
-"""Attention transfer: how alike the maps are by which two networks of one architecture weigh the places of a sample.
+"""Attention transfer: the difference between the attention maps of two networks of the same architecture.
 
     a(F) = normalise2(mean over channels of F^2)        L = sum over layers of mean((a(F_student) - a(F_teacher))^2)
 
 Source: Zagoruyko and Komodakis, arXiv 1612.03928; used by GKT (Chundawat et al., arXiv 2201.05629) and Blindspot (Tarun
-et al., arXiv 2210.08196), whose code averages over the units of 2-D activations, so that every map is the number 1 and
-the loss 0 whatever the networks do. Here their units are the places. Warning: activations of both networks must come
-from the same batch, in one order of layers: `record` both with the same list.
+et al., arXiv 2210.08196). Their code averages 2-D activations over the units, so that each map is the number 1 and the
+loss is always 0. Here the units are the positions of the map. Warning: record the activations of both networks on the
+same batch and with the same list of layers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,9 +43,9 @@ AFTERWARDS = (
 
 
 def attention_map(activation: Tensor) -> Tensor:
-    """Return the map of each sample (B, N), of length 1 (a sample whose activations are all 0 keeps zeros).
+    """Return the map of each sample (B, N), normalised to length 1; a map of zeros stays zero.
 
-    (B, C, H, W): places are the pixels, (B, T, H): the moments, (B, H): the units.
+    The positions are the pixels of (B, C, H, W), the time steps of (B, T, H), or the units of (B, H).
     """
     squares = activation.float().square()
     if squares.dim() == 3:
@@ -59,7 +59,7 @@ def attention_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tens
     """Return the sum over the layers of the mean squared difference of the maps.
 
     Raises:
-        UserError: the recordings are not of the same layers.
+        UserError: the activations of the two networks have different shapes, or there are none.
     """
     shapes = [[tuple(activation.shape) for activation in recorded] for recorded in (student, teacher)]
     if shapes[0] != shapes[1] or not student:
@@ -69,25 +69,25 @@ def attention_loss(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tens
 
 
 def choose_layers(model: nn.Module, input_shape: tuple[int, ...], layers: Sequence[str] | None) -> list[str]:
-    """Return the layers to record: those named, which must be there, or those found.
+    """Return the layers to record: the named ones, or by default those of `find_layers`.
 
     Raises:
-        UserError: the network has no layer of such a name, or none can be found.
+        UserError: the network has no layer with such a name, or none can be found.
     """
     if layers is None:
         return find_layers(model, input_shape)
-    with record(model, layers):  # tells an unknown name before any work
+    with record(model, layers):  # refuses unknown names
         return list(layers)
 
 
 def find_layers(model: nn.Module, input_shape: tuple[int, ...]) -> list[str]:
-    """Return the names of the layers to record: after each layer with weights, the last of what follows it directly.
+    """Return the names of the layers to record: per layer with weights, the last layer before the next one.
 
-    That is the ReLU of a convolution, batch norm, ReLU block. Found by a pass over zeros, because the order in which a
-    network calls its modules is nowhere else written. The head, whose outputs the losses compare anyway, is left out.
+    In a block of convolution, batch norm and ReLU, this is the ReLU. The order in which a network calls its modules is
+    determined by a forward pass over zeros. The head is left out, because losses compare its outputs anyway.
 
     Raises:
-        UserError: the network calls no layer of a known kind.
+        UserError: the network calls no layer of the listed types.
     """
     names, called = {id(module): name for name, module in model.named_modules()}, list[nn.Module]()
     with ExitStack() as stack, torch.no_grad():
@@ -104,41 +104,44 @@ def find_layers(model: nn.Module, input_shape: tuple[int, ...]) -> list[str]:
         for module, following in zip(called, [*called[1:], None], strict=True)
         if following is None or isinstance(following, WEIGHTED)
     ]
-    found = list(dict.fromkeys(names[id(module)] for module in ends))
-    return [name for name in found if name != names[id(ends[-1])]] or found
+    last_layers = list(dict.fromkeys(names[id(module)] for module in ends))
+    return [name for name in last_layers if name != names[id(ends[-1])]] or last_layers
 
 
 @contextmanager
 def record(model: nn.Module, layers: Sequence[str]) -> Iterator["Recording"]:
-    """Keep what these layers return, in the order of the calls, while the block lasts.
+    """Record the outputs of these layers inside the block, in the order of the calls.
 
     Raises:
-        UserError: the network has no layer of such a name.
+        UserError: the network has no layer with such a name.
     """
-    known = dict(model.named_modules())
+    modules = dict(model.named_modules())
     for name in layers:
-        if name not in known:
-            raise UserError(f"layers: the network has no layer '{name}'; {did_you_mean(name, filter(None, known))}")
+        if name not in modules:
+            raise UserError(f"layers: the network has no layer '{name}'; {did_you_mean(name, filter(None, modules))}")
     recording = Recording()
     with ExitStack() as stack:
         for name in layers:
-            stack.callback(known[name].register_forward_hook(recording.hook).remove)
+            stack.callback(modules[name].register_forward_hook(recording.hook).remove)
         yield recording
 
 
 class Recording:
-    """What layers returned since the last `take`."""
+    """The outputs of layers since the last `take`."""
 
     def __init__(self) -> None:
         self.activations: list[Tensor] = []
 
     def hook(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        activation = output[0] if isinstance(output, tuple) else output  # recurrent layers return their state, too
+        activation = output[0] if isinstance(output, tuple) else output  # recurrent layers also return their state
         if getattr(module, "batch_first", True) is False:
             activation = activation.transpose(0, 1)
         self.activations.append(gather_output(activation))
 
     def take(self) -> list[Tensor]:
-        """Return the activations and forget them; of those that share memory, written in place, the last alone."""
+        """Return the activations and clear the recording.
+
+        Of activations that share memory, because a layer works in place, only the last one is returned.
+        """
         taken, self.activations = {activation.data_ptr(): activation for activation in self.activations}, []
         return list(taken.values())

@@ -4,9 +4,9 @@ For images, with w = `width`: linear to w maps, twice (enlarge to double; 3x3 co
 a convolution to the image's channels and batch norm, which gives the samples mean 0 and variance 1 at first, as
 standardised inputs have. Other shapes get a perceptron with the same ends.
 
-Source: the authors' code for Chundawat et al., Zero-Shot Machine Unlearning, arXiv 2201.05629 (128 maps, codes of 128),
-whose variants for 28x28 and 32x32 are both this: the maps grow to the next multiple of 8, and the last kernel cuts off
-the surplus. Warning: nobody trains the running statistics for use in eval mode; leave the generator in train mode.
+Source: the authors' code for Chundawat et al., Zero-Shot Machine Unlearning, arXiv 2201.05629 (128 maps, codes of 128).
+Its variants for 28x28 and 32x32 are special cases: the maps grow to the next multiple of 8, and the last kernel removes
+the surplus. Warning: the running statistics are not trained for eval mode; keep the generator in train mode.
 """
 
 import math
@@ -26,11 +26,11 @@ def make_generator(
     seed = int(random.integers(2**31, 1))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        build = image_generator if len(input_shape) == 3 else table_generator
+        build = build_image_generator if len(input_shape) == 3 else build_table_generator
         return build(input_shape, code_size, width).to(random.device)
 
 
-def image_generator(input_shape: tuple[int, ...], code_size: int, width: int) -> nn.Sequential:
+def build_image_generator(input_shape: tuple[int, ...], code_size: int, width: int) -> nn.Sequential:
     """Build the network for images (channels, height, width)."""
     channels, *sides = input_shape
     starts = [2 * math.ceil(side / 8) for side in sides]
@@ -53,7 +53,7 @@ def image_generator(input_shape: tuple[int, ...], code_size: int, width: int) ->
     )
 
 
-def table_generator(input_shape: tuple[int, ...], code_size: int, width: int) -> nn.Sequential:
+def build_table_generator(input_shape: tuple[int, ...], code_size: int, width: int) -> nn.Sequential:
     """Build the network for records of any other shape."""
     numbers = math.prod(input_shape)
     return nn.Sequential(
@@ -70,14 +70,14 @@ def table_generator(input_shape: tuple[int, ...], code_size: int, width: int) ->
 
 
 class Memory:
-    """The last `size` samples that were added: what a student would otherwise forget as the generator moves on."""
+    """The last `size` samples that were added: training on them keeps a student from forgetting earlier samples."""
 
     def __init__(self, size: int, input_shape: tuple[int, ...], device: torch.device) -> None:
         self.samples = torch.zeros(size, *input_shape, device=device)
-        self.added = torch.zeros(1, dtype=torch.long)  # how many so far; a tensor, so that `track` can keep it
+        self.added = torch.zeros(1, dtype=torch.long)  # number of samples; a tensor, so that `track` can save it
 
     def add(self, x: Tensor) -> None:
-        """Put samples in the place of the oldest."""
+        """Replace the oldest samples."""
         x = x[max(0, len(x) - len(self.samples)) :]
         positions = (int(self.added) + torch.arange(len(x))) % max(1, len(self.samples))
         self.samples[positions.to(x.device)] = x.to(self.samples)

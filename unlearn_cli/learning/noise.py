@@ -5,11 +5,11 @@ Used by `unlearn-cli noise`, `unsir` and `emmn`. Idea: optimise the pixels N, ne
     maximize: J(N) = -CE(M(N), c) + lambda R(N)        minimize: J(N) = CE(M(N), c) + lambda R(N)
 
 with R the mean over the batch of 3072 times the mean square of a sample's numbers: for 3x32x32 images the sum of
-squares of the authors' code; for any other size every number is pulled to 0 as strongly.
+squares of the authors' code; for any other size, each number is pulled to 0 with the same strength.
 
 Source: Tarun et al., Fast Yet Effective Machine Unlearning (arXiv 2111.08947), section IV; Chundawat et al., Zero-Shot
 Machine Unlearning (arXiv 2201.05629), for the minimising kind. Needs the network and the class numbers, no data.
-Warning: the noise is in the normalised input space and is not clamped: it is not a picture of a training image.
+Warning: the noise is in the normalised input space and is not clamped; it does not show a training image.
 """
 
 import json
@@ -31,13 +31,13 @@ from unlearn_cli.runtime.run import show_samples
 from unlearn_cli.runtime.seeds import Random
 from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 
-REFERENCE_NUMBERS = 3072  # of a 3x32x32 image, where lambda = 0.1 was found
-CHUNK = 256  # samples that go through the network at once; they do not influence each other
+REFERENCE_NUMBERS = 3072  # of a 3x32x32 image, for which the authors chose lambda = 0.1
+CHUNK = 256  # samples per forward pass; they are independent of each other
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise for several classes: `samples` (K, B, *shape) in normalised space, `classes` (K,) their numbers."""
+    """Noise for several classes: `samples` (K, B, *shape) in normalised space, and the numbers `classes` (K,)."""
 
     samples: Tensor
     classes: list[int]
@@ -71,8 +71,8 @@ def learn_noise(
         NonNegativeFloat, Doc("standard deviation of the noise that is added to the samples in each step")
     ] = 0.0,
 ) -> Noise:
-    """Learn `size` samples for every class, all at once: the number of steps does not grow with the classes."""
-    samples, labels = start_noise(forget_classes, input_shape, random, size, init)
+    """Learn `size` samples per class, for all classes together: the number of steps is independent of their number."""
+    samples, labels = draw_samples(forget_classes, input_shape, random, size, init)
     learned, curve = optimise_samples(
         original,
         samples,
@@ -106,9 +106,9 @@ def optimise_samples(
 ) -> tuple[Tensor, list[float]]:
     """Minimise J over the samples (B, *shape) with Adam; return each one's best state, and the curve of the mean of J.
 
-    The network is used in eval mode with its weights frozen: they and its buffers are the same afterwards. With
-    `smoothing` normal noise of that standard deviation is added to the samples, anew in each step, so that the result
-    is a region and not an adversarial point.
+    The network is used in eval mode with its weights frozen; weights and buffers do not change. With `smoothing`, new
+    normal noise of that standard deviation is added to the samples in each step, so that the result is a region and
+    not an adversarial point.
     """
     samples = samples.detach().clone().requires_grad_()
     best, lowest = samples.detach().clone(), torch.full((len(samples),), torch.inf, device=samples.device)
@@ -118,7 +118,7 @@ def optimise_samples(
     for _ in progress:
         shift = smoothing * random.normal(*samples.shape) if smoothing else torch.zeros_like(samples)
         parts = [
-            objective(original, part, moved, label, kind, regularisation)
+            compute_objective(original, part, moved, label, kind, regularisation)
             for part, moved, label in zip(*(t.split(CHUNK) for t in (samples, shift, labels)), strict=True)
         ]
         values = torch.cat([value for value, _ in parts])
@@ -129,22 +129,22 @@ def optimise_samples(
     return best, [float(value) for value in progress.logged.get("objective", [])]
 
 
-def start_noise(
+def draw_samples(
     classes: list[int], shape: tuple[int, ...], random: Random, size: int, init: str
 ) -> tuple[Tensor, Tensor]:
-    """Return the samples to begin with, of mean 0 and variance 1, and their class numbers."""
+    """Return the initial samples, with mean 0 and variance 1, and their class numbers."""
     count = len(classes) * size
     draws = random.normal(count, *shape) if init == "normal" else (random.uniform(count, *shape) - 0.5) * 12**0.5
     return draws, torch.tensor(classes, device=draws.device).repeat_interleave(size)
 
 
-def objective(
+def compute_objective(
     model: nn.Module, samples: Tensor, shift: Tensor, labels: Tensor, kind: str, regularisation: float
 ) -> tuple[Tensor, Tensor]:
-    """Return J of each sample (B,), seen at `samples + shift`, and its gradient at the samples (B, *shape)."""
+    """Return J of each sample (B,), evaluated at `samples + shift`, and its gradient (B, *shape)."""
     sign = -1.0 if kind == "maximize" else 1.0
     outputs = model(samples + shift)
-    check_depends(outputs)
+    check_differentiable(outputs)
     cross_entropy = F.cross_entropy(outputs, labels, reduction="none")
     penalty = REFERENCE_NUMBERS * samples.square().flatten(1).mean(dim=1)
     values = sign * cross_entropy + regularisation * penalty
@@ -152,16 +152,16 @@ def objective(
     return values.detach(), gradient
 
 
-def check_depends(outputs: Tensor) -> None:
-    """Refuse a frozen network whose outputs are not differentiable in its samples: no sample can be learned.
+def check_differentiable(outputs: Tensor) -> None:
+    """Refuse a frozen network whose outputs are not differentiable in its samples.
 
     Raises:
         UserError: no gradient reaches the samples.
     """
     if not outputs.requires_grad:
         raise UserError(
-            "no gradient reaches the samples (numbers of words have none), so none can be learned; "
-            "use a method that sees records"
+            "no gradient reaches the samples (word numbers are not differentiable), so none can be learned; "
+            "use a method that reads records"
         )
 
 
@@ -190,7 +190,7 @@ def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
     """Read noise that `unlearn-cli noise` wrote.
 
     Raises:
-        UserError: the file is not such noise, or it is for inputs of another shape.
+        UserError: the file is not a noise file, or its noise is for inputs of another shape.
     """
     facts = safetensors_header.read(path).metadata
     try:
@@ -199,16 +199,16 @@ def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
         noise = Noise(samples, json.loads(facts["classes"]), facts["kind"], json.loads(facts["curve"]), {})
         _check_noise(noise)
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError):
-        raise UserError(f"{path}: is not a file of noise; 'unlearn-cli noise' writes one") from None
+        raise UserError(f"{path}: is not a noise file; 'unlearn-cli noise' writes one") from None
     if tuple(samples.shape[2:]) != input_shape:
         shape = list(samples.shape[2:])
-        raise UserError(f"{path}: is noise of shape {shape}, but input.shape is {list(input_shape)}; make new noise")
+        raise UserError(f"{path}: has noise of shape {shape}, but input.shape is {list(input_shape)}; learn new noise")
     show_samples("noise", samples, noise.classes)
     return noise
 
 
 def _check_noise(noise: Noise) -> None:
-    """Refuse, with a ValueError, what `save_noise` never writes."""
+    """Raise ValueError for noise that `save_noise` never writes."""
     numbers = isinstance(noise.classes, list) and all(type(number) is int and number >= 0 for number in noise.classes)
     if not numbers or len(set(noise.classes)) < len(noise.classes) or noise.kind not in ("maximize", "minimize"):
         raise ValueError("classes or kind")

@@ -1,4 +1,4 @@
-"""Whether a network still recognises samples that stand in for the records of forgotten classes."""
+"""The share of proxies that a network recognises: samples that stand in for the records of forgotten classes."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ def still_recognised(
 ) -> float:
     """Return the largest share, over the classes, of proxies whose class has more than this probability.
 
-    A class without proxies counts as recognised: nothing shows that it is forgotten.
+    A class without proxies counts as recognised, because nothing shows that it is forgotten.
     """
     if not all((labels == number).any() for number in forget_classes):
         return 1.0

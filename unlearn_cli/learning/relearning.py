@@ -1,4 +1,4 @@
-"""How fast a network learns the forgotten records again: fine-tune a copy on them, and count the steps."""
+"""Relearning time: the number of steps in which a fine-tuned copy of a network learns the forgotten records again."""
 
 import copy
 from collections.abc import Callable
@@ -19,7 +19,7 @@ VALIDATION = 500  # records
 
 @dataclass(frozen=True)
 class RelearningRun:
-    """One run: the steps until the target was met, None where it was not within the cap; the value over the steps."""
+    """One run: the steps to the target (None if it was not reached), and the values at the checks."""
 
     steps: int | None
     values: list[float] = field(default_factory=list)
@@ -27,13 +27,13 @@ class RelearningRun:
 
 @dataclass(frozen=True)
 class Goal:
-    """What must be reached: on which records, which value, and whether a larger or a smaller one is better."""
+    """The value to reach, the records on which it is measured, and whether a larger value is better."""
 
     validation: Batches
     target: float
-    larger: bool  # accuracy; a loss is better when smaller
+    larger: bool  # true: accuracy; false: loss
 
-    def met(self, value: float) -> bool:
+    def is_met(self, value: float) -> bool:
         return value >= self.target if self.larger else value <= self.target
 
 
@@ -48,33 +48,33 @@ def relearn(
     check_every: int,
     repeat: int,
 ) -> RelearningRun:
-    """Train a copy with Adam until the goal is met, looking every few steps; the network itself is left as it was.
+    """Train a copy with Adam until the goal is met, which is checked every few steps; the network does not change.
 
-    The order of the records depends on their split, the seed and the repeat alone, so two networks see the same.
+    The order of the records depends only on their split, the seed and the repeat, so it is the same for two networks.
     """
-    # A copy is safe here: what is measured is neither replicated nor sharded.
+    # A copy is safe here: a network that is measured is neither replicated nor sharded.
     student = copy.deepcopy(model).requires_grad_(True)
-    values = [value_of(student, goal, task_loss)]
-    if goal.met(values[0]):
+    values = [measure_value(student, goal, task_loss)]
+    if goal.is_met(values[0]):
         return RelearningRun(0, values)
     optimizer = torch.optim.Adam(student.parameters(), lr, fused=True)
     order = replace(training, seed=training.seed + repeat).steps(max_steps)
     for step, (x, y) in enumerate(order.from_step("relearn", 0), start=1):
-        set_training_mode(student, "frozen")  # statistics of a forgotten class alone would wreck what the others are
+        set_training_mode(student, "frozen")  # statistics of only the forgotten class would spoil the others
         loss = task_loss(student(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if step % check_every == 0 or step == max_steps:
-            values.append(value_of(student, goal, task_loss))
-            if goal.met(values[-1]):
+            values.append(measure_value(student, goal, task_loss))
+            if goal.is_met(values[-1]):
                 return RelearningRun(step, values)
     return RelearningRun(None, values)
 
 
 @torch.no_grad()
-def value_of(model: nn.Module, goal: Goal, task_loss: TaskLoss) -> float:
-    """Return accuracy on the goal's records, or the mean loss there."""
+def measure_value(model: nn.Module, goal: Goal, task_loss: TaskLoss) -> float:
+    """Return the accuracy or the mean loss on the goal's records."""
     model.eval()
     total = 0.0
     for x, y in goal.validation.sequential(512):
@@ -85,45 +85,45 @@ def value_of(model: nn.Module, goal: Goal, task_loss: TaskLoss) -> float:
 
 
 def make_goal(original: nn.Module, forget: Batches, test: Batches, task_loss: TaskLoss, alpha: float) -> Goal:
-    """Return what the original reaches, less alpha of it, on test records of the forgotten classes.
+    """Return the original's value on test records of the forgotten classes, worsened by the share alpha, as the goal.
 
-    Where forget is no whole class (test records of its classes are known all the same) or there is no such record,
-    and for a regression, the forgotten records themselves are looked at; at most 500 of them.
+    The forgotten records themselves are used (at most 500) for a regression, if there is no such test record, and if
+    forget is not a whole class: a network may then be right about test records of its classes.
     """
     larger = not forget.targets.is_floating_point()
-    validation = _some(_of_the_same_classes(forget, test) if larger else forget)
+    validation = _limit_records(_select_same_classes(forget, test) if larger else forget)
     goal = Goal(validation, 0.0, larger)
-    reached = value_of(original, goal, task_loss)
+    reached = measure_value(original, goal, task_loss)
     return replace(goal, target=(1 - alpha) * reached if larger else (1 + alpha) * reached)
 
 
-def _of_the_same_classes(forget: Batches, test: Batches) -> Batches:
+def _select_same_classes(forget: Batches, test: Batches) -> Batches:
     classes = np.unique(forget.split.labels)
     rows = np.flatnonzero(np.isin(test.split.labels, classes))
-    whole = len(rows) and len(classes) < len(np.unique(test.split.labels))
-    return test.take(rows) if whole else forget
+    is_whole = len(rows) and len(classes) < len(np.unique(test.split.labels))
+    return test.take(rows) if is_whole else forget
 
 
-def _some(batches: Batches) -> Batches:
-    """Return at most `VALIDATION` records, the same for all networks: they are looked at after every few steps."""
+def _limit_records(batches: Batches) -> Batches:
+    """Return at most `VALIDATION` records, the same for all networks."""
     order = np.random.default_rng(0).permutation(batches.num_samples)
     return batches if batches.num_samples <= VALIDATION else batches.take(np.sort(order[:VALIDATION]))
 
 
-def run_repeats(count: int, what: str, once: Callable[[int], RelearningRun]) -> list[RelearningRun]:
-    """Run the repeats, with a bar."""
-    return [once(repeat) for repeat in track(range(count), what)]
+def run_repeats(count: int, phase: str, run: Callable[[int], RelearningRun]) -> list[RelearningRun]:
+    """Run the repeats, with a progress bar."""
+    return [run(repeat) for repeat in track(range(count), phase)]
 
 
 def summarize_runs(runs: list[RelearningRun], max_steps: int) -> Estimate:
-    """Return the median of the steps; repeats without the target count as later than the cap, and are reported."""
+    """Return the median of the steps. Repeats that did not reach the target count as infinite, and are reported."""
     late = sum(run.steps is None for run in runs)
     steps = np.array([np.inf if run.steps is None else run.steps for run in runs])
     median = float(np.median(steps))
     if not np.isfinite(median):
         return missing(f"{late} of {len(runs)} repeats did not reach the target within {max_steps} steps", len(runs))
     high = float(steps.max()) if not late else None
-    told = f", {late} not within {max_steps} steps" if late else ""
+    unreached = f", {late} not within {max_steps} steps" if late else ""
     sd = float(steps.std(ddof=1)) if len(runs) > 1 and not late else None
     return Estimate(
         value=median,
@@ -132,5 +132,5 @@ def summarize_runs(runs: list[RelearningRun], max_steps: int) -> Estimate:
         high=high,
         sd=sd,
         runs=len(runs),
-        interval=f"range over repeats{told}",
+        interval=f"range over repeats{unreached}",
     )

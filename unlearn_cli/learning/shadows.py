@@ -1,9 +1,9 @@
-"""Shadow runs of the audit: who was a member of which run, and what the networks said of everyone. No torch.
+"""Shadow runs of the audit: the members of each run, and the signal of the networks on all records. No torch.
 
-The game of U-LiRA with randomised membership (attacks.md A5): in run k each record of forget is trained on with
-probability 1/2, then all that were are forgotten. So for every record there are networks that forgot it and networks
-that never saw it, from one recipe; and a retrained network a run as the control. The same is done with a sample of
-retain, whose members stay: does unlearning the others expose them?
+The game of U-LiRA with randomised membership: in run k, each record of forget is a member of the training set with
+probability 1/2, and then all members are forgotten. So for each record there are networks that forgot it and networks
+that never saw it, made in the same way; a retrained network per run is the control. The same is done with a sample of
+retain, whose members are not forgotten, to see whether unlearning exposes them.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,18 @@ from unlearn_cli.storage import json_text, regular_files
 
 PLAN = "plan.json"
 MOST_PLAN = 2**20  # bytes
-LEAST = 8  # runs: two a side of each of the smallest folds
-RETAINED_PREFIX = "retained_"  # what the sample of retain is called in a cell: retained_members, retained_before, ...
-STAGES = {"subject": "after", "original": "before", "reference": "retrain"}  # what a role means in a shadow run
+MIN_RUNS = 8  # two on each side of the smallest folds
+RETAINED_PREFIX = "retained_"  # arrays of the sample of retain: retained_members, retained_before, ...
+STAGES = {
+    "subject": "after",
+    "original": "before",
+    "reference": "retrain",
+}  # stage of a role in a shadow run
 
 
 @dataclass(frozen=True)
 class Pool:
-    """One stage of all runs: membership (K, n), the signal phi (K, n), and which records are canaries (n,)."""
+    """One stage of all runs: membership (K, n), the signal phi (K, n), and the mask of canaries (n,)."""
 
     members: np.ndarray
     phi: np.ndarray
@@ -36,30 +40,30 @@ class Pool:
 
 @dataclass(frozen=True)
 class ShadowRuns:
-    """All runs that were found: membership (K, n) and the signal (K, n) before and after unlearning, and retrained."""
+    """All finished runs: membership (K, n), and the signal (K, n) before and after unlearning and after retraining."""
 
     members: np.ndarray
     stages: dict[str, np.ndarray]
     canaries: np.ndarray
-    retained: "ShadowRuns | None" = None  # the same of the sample of retain, if there is one
+    retained: "ShadowRuns | None" = None  # of the sample of retain, if there is one
 
     def of(self, role: str) -> Pool:
-        """Return what a role means here: the subject is what unlearning makes, the original what it is given."""
+        """Return the stage of a role: the subject is after unlearning, the original before, a reference retrained."""
         return Pool(self.members, self.stages[STAGES[role.split("_")[0]]], self.canaries)
 
 
 def draw_membership(seed: int, run: int, n: int, group: int = 0) -> np.ndarray:
-    """Return who of a group is trained on in a run (n,): fair coins, the same for everybody who asks."""
+    """Return the members of a group in a run as a mask (n,): fair coins, determined by the arguments."""
     return np.random.default_rng([seed, run, group]).random(n) < 0.5
 
 
 def draw_retained_sample(seed: int, count: int, n: int) -> np.ndarray:
-    """Return which records of retain are in the sample (count,), ascending; the same in every run."""
+    """Return the records of retain in the sample (count,), ascending; the same in every run."""
     return np.sort(np.random.default_rng([seed, 2]).permutation(n)[:count])
 
 
 def draw_canaries(seed: int, share: float, labels: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mask of canaries (n,) and labels with a random wrong one for each, the same in every run."""
+    """Return the mask of canaries (n,), and the labels with a random wrong one per canary; the same in every run."""
     random = np.random.default_rng([seed, 1])
     chosen = np.zeros(len(labels), dtype=bool)
     chosen[random.permutation(len(labels))[: round(share * len(labels))]] = True
@@ -74,72 +78,72 @@ def cell_path(folder: Path, run: int) -> Path:
 
 
 def check_plan(folder: Path, plan: dict[str, Any]) -> None:
-    """Refuse a folder that holds runs of another plan: they would be pooled with these.
+    """Refuse a folder with runs of another plan, because all runs in a folder are pooled.
 
     Raises:
-        UserError: names what differs.
+        UserError: the plans differ; the message names the fields.
     """
     path = folder / PLAN
     if not path.exists():
         return
     try:
-        found = json_text.read(regular_files.read_regular(path, MOST_PLAN, "--shadows"))
-        if not isinstance(found, dict):
+        stored = json_text.read(regular_files.read_regular(path, MOST_PLAN, "--shadows"))
+        if not isinstance(stored, dict):
             raise ValueError
     except ValueError:
-        raise UserError(f"--shadows {folder}: {PLAN} is no plan of shadow runs; take another folder") from None
-    differing = sorted(key for key in plan if found.get(key) != plan[key])
+        raise UserError(f"--shadows {folder}: {PLAN} is not a plan of shadow runs; use another folder") from None
+    differing = sorted(key for key in plan if stored.get(key) != plan[key])
     if differing:
-        raise UserError(f"--shadows {folder}: holds runs with another {', '.join(differing)}; take another folder")
+        raise UserError(f"--shadows {folder}: holds runs with another {', '.join(differing)}; use another folder")
 
 
 def load_runs(folder: Path, facts: dict[str, Any]) -> ShadowRuns:
     """Read all finished runs of a folder.
 
     Raises:
-        UserError: there are too few, or they are of another manifest or other data.
+        UserError: there are too few runs, or they belong to another manifest or other data.
     """
     if not (folder / PLAN).is_file():
-        raise UserError(f"--shadows {folder}: there are no shadow runs; 'unlearn-cli shadow' makes them")
+        raise UserError(f"--shadows {folder}: there are no shadow runs; 'unlearn-cli shadow' writes them")
     check_plan(folder, facts)
     paths = sorted(folder.glob("cell-*.safetensors"))
-    if len(paths) < LEAST:
+    if len(paths) < MIN_RUNS:
         raise UserError(
-            f"--shadows {folder}: {pluralize(len(paths), 'run is', 'runs are')} finished, {LEAST} are the least; "
-            "'unlearn-cli shadow' makes more"
+            f"--shadows {folder}: {pluralize(len(paths), 'run is', 'runs are')} finished, at least {MIN_RUNS} are "
+            "needed; 'unlearn-cli shadow' writes more"
         )
     cells = [read_cell(path) for path in paths]
-    check_alike(folder, cells)
+    check_sizes(folder, cells)
     members, stages = stack_cells(cells, "")
-    return ShadowRuns(members, stages, cells[0]["canaries"].astype(bool), _retained(cells))
+    return ShadowRuns(members, stages, cells[0]["canaries"].astype(bool), _stack_retained(cells))
 
 
 def read_cell(path: Path) -> dict[str, np.ndarray]:
     """Read one finished run.
 
     Raises:
-        UserError: it is no such file, or lacks an array.
+        UserError: it is not the file of a run, or an array is missing.
     """
     header = safetensors_header.read(path, "--shadows")
     expected = {
         "canaries",
-        *(prefix + name for prefix in ("", *_prefix(header)) for name in ("members", *STAGES.values())),
+        *(prefix + name for prefix in ("", *_list_prefixes(header)) for name in ("members", *STAGES.values())),
     }
     flat = all(len(entry.shape) == 1 and entry.dtype not in ("BF16", "F16") for entry in header.entries.values())
     if not flat or not expected <= header.entries.keys():
-        raise UserError(f"--shadows: {path}: is no shadow run; remove it, and 'unlearn-cli shadow' makes it again")
+        raise UserError(f"--shadows: {path}: is not a shadow run; remove it, and 'unlearn-cli shadow' writes it again")
     return load_file(path)
 
 
-def _prefix(header: safetensors_header.TensorHeader) -> list[str]:
+def _list_prefixes(header: safetensors_header.TensorHeader) -> list[str]:
     return [RETAINED_PREFIX] if any(name.startswith(RETAINED_PREFIX) for name in header.entries) else []
 
 
-def check_alike(folder: Path, cells: list[dict[str, np.ndarray]]) -> None:
-    """Refuse runs of different sizes: they are not of one plan.
+def check_sizes(folder: Path, cells: list[dict[str, np.ndarray]]) -> None:
+    """Refuse runs with different numbers of records: they belong to different plans.
 
     Raises:
-        UserError: an array of one run is of another length than that of the others, or than its group's.
+        UserError: the arrays of a group have different lengths.
     """
     for prefix in ("", RETAINED_PREFIX):
         sizes = {
@@ -152,7 +156,7 @@ def check_alike(folder: Path, cells: list[dict[str, np.ndarray]]) -> None:
             raise UserError(f"--shadows {folder}: runs of {sorted(sizes)} records; remove those of another plan")
 
 
-def _retained(cells: list[dict[str, np.ndarray]]) -> ShadowRuns | None:
+def _stack_retained(cells: list[dict[str, np.ndarray]]) -> ShadowRuns | None:
     if any(RETAINED_PREFIX + "members" not in cell for cell in cells):
         return None
     members, stages = stack_cells(cells, RETAINED_PREFIX)
@@ -160,6 +164,6 @@ def _retained(cells: list[dict[str, np.ndarray]]) -> ShadowRuns | None:
 
 
 def stack_cells(cells: list[dict[str, np.ndarray]], prefix: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return membership (K, n) and the signal (K, n) of each stage, of one group of records."""
+    """Return the membership (K, n) of a group of records, and its signal (K, n) in each stage."""
     stages = {stage: np.stack([cell[prefix + stage] for cell in cells]) for stage in STAGES.values()}
     return np.stack([cell[prefix + "members"] for cell in cells]).astype(bool), stages

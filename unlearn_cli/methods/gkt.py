@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.learning.attention import attention_loss, choose_layers, record
 from unlearn_cli.learning.generator import Memory, make_generator
-from unlearn_cli.learning.noise import check_depends
+from unlearn_cli.learning.noise import check_differentiable
 from unlearn_cli.learning.training import lr_factor, set_learning_rate
 from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -106,7 +106,7 @@ def gkt(
         codes = random.normal(batch_size, code_size)
         x = generator(codes)
         teacher_outputs, student_outputs = original(x), fresh(x)
-        check_depends(teacher_outputs)
+        check_differentiable(teacher_outputs)
         passed = pass_gate(teacher_outputs, forget_classes, gate)
         divergences = disagreement(teacher_outputs, student_outputs, dropped, temperature)
         divergence = divergences[passed].mean()  # NaN if none passed

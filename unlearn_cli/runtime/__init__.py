@@ -1,1 +1,1 @@
-"""Device, precision, seeds, progress and resume: known here only, so that methods stay textbook PyTorch."""
+"""Device, precision, processes, seeds, progress and resume: handled only here, so that methods are plain PyTorch."""

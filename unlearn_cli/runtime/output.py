@@ -13,9 +13,9 @@ from unlearn_cli.storage import atomic_files, owners
 
 @contextmanager
 def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Yield a new folder as `atomic_files.output_folder` does; of several processes all get the same one.
+    """Yield a new folder as `atomic_files.output_folder` does; several processes all get the same one.
 
-    The first makes and renames it, and is the only one that may write in it.
+    The first process creates and renames it, and only this process may write to it.
     """
     if ranks.size() == 1:
         with atomic_files.output_folder(folder, overwrite=overwrite) as new:
@@ -27,6 +27,6 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
     )
     writing = atomic_files.new_folder(folder, replace=overwrite, ending=ending)
     with writing if ranks.is_first() else nullcontext(atomic_files.name_new_folder(folder, ending)) as new:
-        barrier()  # it is made
+        barrier()  # the folder exists
         yield new
-        barrier()  # nobody reads in it any more
+        barrier()  # no process reads from it any more

@@ -1,7 +1,7 @@
-"""Where the time of a run goes (`--profile`): a clock that is always in exactly one part.
+"""The profile of a run (`--profile`): a clock that counts all time to exactly one part.
 
-Networks, optimizers and the iteration over batches say when a part begins. On a GPU the clock waits for the device at
-each change, or the time would be counted where somebody waits; so a profiled run is a little slower.
+Hooks of networks and optimizers and the iteration over batches start the parts. On a GPU the clock synchronises the
+device at each change, because time would otherwise be counted in the part that waits; a profiled run is a bit slower.
 """
 
 import time
@@ -20,7 +20,7 @@ PARTS: tuple[str, ...] = ("data", "forward", "backward", "optimizer", "evaluatio
 
 
 class Clock:
-    """Counts seconds a part; inside `only`, whatever happens belongs to that part."""
+    """Counts the seconds per part. Inside `only`, all time belongs to that part."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -31,8 +31,8 @@ class Clock:
             register_optimizer_step_post_hook(self._after_step),
         ]
 
-    def at(self, part: str) -> None:
-        """Say that a part begins, and the one before it ends."""
+    def start_part(self, part: str) -> None:
+        """Start a part, and end the one before."""
         if self.locked:
             return
         if self.device.type == "cuda":
@@ -45,22 +45,22 @@ class Clock:
     def only(self, part: str) -> Iterator[None]:
         """Inside, the clock stays in this part."""
         before, was_locked = self.part, self.locked
-        self.at(part)
+        self.start_part(part)
         self.locked = True
         try:
             yield
         finally:
             self.locked = was_locked
-            self.at(before)
+            self.start_part(before)
 
     def watch(self, model: nn.Module) -> None:
-        """Have a network say when it works forward and when gradients begin to flow back."""
+        """Register hooks that start a part when a network runs forward, and when gradients start to flow back."""
         self.handles.append(model.register_forward_pre_hook(self._before_forward))
         self.handles.append(model.register_forward_hook(self._after_forward))
 
     def shares(self) -> dict[str, float]:
-        """Return the share of each part in the time since the clock began."""
-        self.at(self.part)
+        """Return the share of each part in the time since the clock started."""
+        self.start_part(self.part)
         total = sum(self.seconds.values())
         return {part: seconds / total for part, seconds in self.seconds.items()}
 
@@ -69,15 +69,15 @@ class Clock:
             handle.remove()
 
     def _before_forward(self, model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self.at("forward")
+        self.start_part("forward")
 
     def _after_forward(self, model: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        self.at("other")
+        self.start_part("other")
         if outputs.requires_grad:
-            outputs.register_hook(lambda _: self.at("backward"))
+            outputs.register_hook(lambda _: self.start_part("backward"))
 
     def _before_step(self, optimizer: Optimizer, *_: object) -> None:
-        self.at("optimizer")
+        self.start_part("optimizer")
 
     def _after_step(self, optimizer: Optimizer, *_: object) -> None:
-        self.at("other")
+        self.start_part("other")

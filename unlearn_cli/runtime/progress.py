@@ -1,4 +1,4 @@
-"""One iterator is both the progress bar and the resume point of a phase."""
+"""`track`: an iterator that is both the progress bar and the resume point of a phase."""
 
 import math
 import shutil
@@ -18,9 +18,9 @@ from unlearn_cli.runtime.seeds import TorchRandom
 from unlearn_cli.runtime.state import Stateful
 from unlearn_cli.stats.results import Curve
 
-SAVE_EVERY_SECONDS = 60.0  # how much work a killed process may lose; never changes a result
-SAVE, STOP = 1, 2  # after a step
-WORTH_SAVING_SECONDS = 2.0  # a shorter phase is run again rather than saved
+SAVE_EVERY_SECONDS = 60.0  # work that a killed process may lose; it does not affect results
+SAVE, STOP = 1, 2  # actions after a step
+WORTH_SAVING_SECONDS = 2.0  # a shorter phase is run again, not saved
 
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Restartable(Protocol[T_co]):
-    """A sequence of steps that can begin in the middle, such as the batches of several epochs."""
+    """A sequence of steps that can start at any step, such as the batches of several epochs."""
 
     def __len__(self) -> int: ...
 
@@ -36,31 +36,31 @@ class Restartable(Protocol[T_co]):
 
 
 def track(steps: Sequence[T] | Restartable[T], phase: str, *stateful: Stateful | Tensor) -> "Steps[T]":
-    """Iterate over the steps of a phase, with a bar, and go on where an interrupted run of the same command stopped.
+    """Iterate over the steps of a phase with a progress bar; continue where an interrupted run of the command stopped.
 
-    `stateful` is all that the steps change: networks, optimizers, tensors. Their state is kept beside the output. With
-    no run under way (a method called from Python) this is a plain iterator.
+    `stateful` are all objects that the steps change: networks, optimizers, tensors. Their state is saved next to the
+    output. Without a run (a method called from Python) this is a plain iterator.
     """
     return Steps(steps, phase, list(stateful))
 
 
 class Steps(Generic[T]):
-    """What `track` returns: iterate over it, and `log` numbers for the report's curves."""
+    """The steps of a phase: iterate over them, and `log` numbers for the curves of the report."""
 
     def __init__(self, steps: Sequence[T] | Restartable[T], phase: str, stateful: list[Stateful | Tensor]) -> None:
         self.steps, self.stateful, self.run = steps, stateful, current()
         self.logged: dict[str, list[Any]] = {}
         self.done = 0
-        self.phase = _unique(phase, self.run)
+        self.phase = _number_phase(phase, self.run)
 
     def log(self, **values: Tensor | float) -> None:
-        """Record numbers of this step; tensors are read when the phase ends, so that a device need not wait."""
+        """Record numbers of this step. Tensors are read at the end of the phase, to avoid synchronising the device."""
         for name, value in values.items():
             self.logged.setdefault(name, []).append(value.detach() if isinstance(value, Tensor) else value)
 
     @property
     def share_done(self) -> float:
-        """How much of the phase lies behind, from 0 to just under 1: what learning-rate schedules are functions of."""
+        """The share of the phase that is done, from 0 to just under 1: the argument of learning-rate schedules."""
         return self.done / len(self.steps)
 
     def __iter__(self) -> Iterator[T]:
@@ -68,7 +68,7 @@ class Steps(Generic[T]):
         self.done = self._restore()
         start = saved = time.monotonic()
         with console.bar(self.phase, total, self.done) as bar:
-            for item in self._clocked(self._from(self.done)):
+            for item in self._measure_loading(self._iterate_from(self.done)):
                 if run:
                     run.in_step = True
                 yield item
@@ -88,20 +88,20 @@ class Steps(Generic[T]):
             run.cost.optimizer_steps += total
             run.curves += [Curve(phase=self.phase, name=name, values=curve) for name, curve in self._curves().items()]
 
-    def _clocked(self, items: Iterator[T]) -> Iterator[T]:
-        """Tell the run's clock which time goes into getting the next batch."""
+    def _measure_loading(self, items: Iterator[T]) -> Iterator[T]:
+        """Count the time for loading the next batch in the profile."""
         clock = self.run.clock if self.run else None
         if clock is None:
             yield from items
             return
-        clock.at("data")
+        clock.start_part("data")
         for item in items:
-            clock.at("other")
+            clock.start_part("other")
             yield item
-            clock.at("data")
-        clock.at("other")
+            clock.start_part("data")
+        clock.start_part("other")
 
-    def _from(self, first: int) -> Iterator[T]:
+    def _iterate_from(self, first: int) -> Iterator[T]:
         if hasattr(self.steps, "from_step"):
             return cast(Restartable[T], self.steps).from_step(self.phase, first)
         return iter(cast(Sequence[T], self.steps)[first:])
@@ -126,30 +126,31 @@ class Steps(Generic[T]):
             self._discard(self._file, "is truncated or was changed")
             return 0
         if max_over_processes(int(not state.matches_identity(self._file, self.run.identity))):
-            self._discard(self._file, "is of other records or another selection")
+            self._discard(self._file, "belongs to other records or another selection")
             return 0
         facts = state.load(self._file, [*self.stateful, self.run.random, TorchRandom()])
         self.logged = facts["curves"]
         self.run.cost = type(self.run.cost)(**facts["cost"])
         self.run.resumed = True
-        console.say(f"{self.phase}: goes on after step {facts['done']} of {len(self.steps)}")
+        console.say(f"{self.phase}: continues after step {facts['done']} of {len(self.steps)}")
         return facts["done"]
 
     def _discard(self, file: Path, reason: str) -> None:
-        """Remove a state that this run cannot go on from; what it would have spared is done again."""
+        """Remove a state from which this run cannot continue."""
         name = f"{file.parents[1].name}/{file.name}"
-        console.warn(f"{name}: this saved state {reason}; it is removed, {self.phase} starts again")
+        console.warn(f"{name}: this saved state {reason}; it is removed, and {self.phase} starts again")
         if ranks.is_first():
             shutil.rmtree(file) if file.is_dir() else file.unlink(missing_ok=True)
 
     def _stop(self) -> None:
         self._save()
-        kept = f"its state is kept in {self._file.parents[1].name}; " if self._file else ""
-        raise Interrupted(f"stopped by a signal after step {self.done} of {self.phase}; {kept}the same command goes on")
+        saved = f"its state is saved in {self._file.parents[1].name}; " if self._file else ""
+        step = f"step {self.done} of {self.phase}"
+        raise Interrupted(f"stopped by a signal after {step}; {saved}the same command continues")
 
 
-def _unique(phase: str, run: Run | None) -> str:
-    """Number a phase that comes again, so that each has its own state and curve."""
+def _number_phase(phase: str, run: Run | None) -> str:
+    """Add a number to the name of a repeated phase, so that each has its own state and curve."""
     if run is None:
         return phase
     run.phases.append(phase)
@@ -158,6 +159,6 @@ def _unique(phase: str, run: Run | None) -> str:
 
 
 def _finite(value: Tensor | float | None) -> float | None:
-    """Return a plain number; a report knows no NaN and no infinity, only null."""
+    """Return a plain number; None, which is null in a report, for NaN and infinity."""
     number = None if value is None else float(value)
     return number if number is not None and math.isfinite(number) else None

@@ -1,4 +1,4 @@
-"""One run: its device, precision, seed, where its state is kept, what it has cost, and how it reacts to signals."""
+"""A run: its device, precision, seed, saved state and cost, and its reaction to signals."""
 
 import os
 import signal
@@ -23,23 +23,23 @@ from unlearn_cli.stats.results import Cost, Curve
 
 DEFAULT_BATCH_SIZE = 128
 SMALL_SAMPLE, SMALL_NETWORK = 256, 10**6  # numbers of a sample, parameters
-CLOCKED = {"evaluate": "evaluation", "files": "files"}  # timed phases that are parts of a profile
+CLOCKED = {"evaluate": "evaluation", "files": "files"}  # measured phases -> parts of the profile
 
 
 @dataclass
 class Run:
-    """What is fixed for a run, and what it counts. Methods never see it."""
+    """The settings of a run, and its counters. Methods have no access to it."""
 
     device: torch.device
     precision: torch.dtype
     seed: int
     batch_size: int = DEFAULT_BATCH_SIZE
-    memory_budget: int = 2 * 2**30  # bytes held on the device of all sources together; fixed: runs are equal
-    partial: Path | None = None  # where state is kept
-    identity: str = ""  # of the records and the selection that state is of; never written as it is
+    memory_budget: int = 2 * 2**30  # bytes of all sources on the device; fixed, so that runs are equal
+    partial: Path | None = None  # folder of the saved state
+    identity: str = ""  # of the records and the selection of the state; only a salted digest is written
     compiled: bool = False
     clock: Clock | None = None
-    predicted_in: torch.dtype = torch.float32  # what metrics and attacks read
+    predicted_in: torch.dtype = torch.float32  # dtype of outputs that metrics and attacks read
     curves: list[Curve] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -60,40 +60,40 @@ class Run:
         return torch.channels_last if self.precision == torch.bfloat16 else torch.contiguous_format
 
     def autocast(self) -> AbstractContextManager[object]:
-        # With the cache on, a weight cast once would be used again after the optimizer changed it.
+        # With the cache, the cast of a weight would be reused after the optimizer changed the weight.
         enabled = self.precision != torch.float32
         return torch.autocast(self.device.type, self.precision, enabled=enabled, cache_enabled=False)
 
     def to_device(self, model: nn.Module, *, whole: bool = False) -> nn.Module:
-        """Bring a network to the device, into the run's memory format, and over its processes.
+        """Move a network to the device, convert it to the run's memory format, and distribute it over the processes.
 
-        `whole`: it is not divided, but works alike in every process; for what reaches into it or copies it.
+        With `whole` it is not divided, and every process has all of it: for code that accesses its parts or copies it.
         """
         if whole or ranks.size() == 1:
             model = model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
         else:
-            model = processes.distribute(model.to(self.device))  # fully_shard takes contiguous weights alone
+            model = processes.distribute(model.to(self.device))  # fully_shard takes only contiguous weights
         if self.compiled and not whole:
-            model.compile()  # in place: the weights keep their names
+            model.compile()  # in place, so that the weights keep their names
         return model
 
-    def limit_threads(self, model: nn.Module, numbers_a_sample: int) -> None:
-        """Use one thread for a small network on small samples: several would wait for each other more than work.
+    def limit_threads(self, model: nn.Module, sample_size: int) -> None:
+        """Use one thread for a small network on small samples, for which several threads mostly wait for each other.
 
-        240 steps of the demo's network took 24 s with two threads beside another job, and 2 s with one. The rule goes
-        by sizes alone, so that equal runs take equal paths.
+        While another job was running, 240 steps of the demo's network took 24 s with two threads, and 2 s with one. The
+        rule uses only sizes, so that equal runs use the same number. `sample_size`: numbers per sample.
         """
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        if numbers_a_sample <= SMALL_SAMPLE and parameters <= SMALL_NETWORK:
+        if sample_size <= SMALL_SAMPLE and parameters <= SMALL_NETWORK:
             torch.set_num_threads(1)
 
     def fresh_weights(self, stream: str) -> AbstractContextManager[None]:
-        """Inside, networks that are built draw their weights from the named stream."""
+        """Inside, new networks draw their weights from the named stream."""
         return _seeded(derive_seed(self.seed, "weights", stream))
 
     @contextmanager
     def measure_time(self, name: str) -> Iterator[None]:
-        """Add the wall time of what happens inside to the report."""
+        """Add the wall time of the block to the report."""
         start = time.perf_counter()
         part = CLOCKED.get(name)
         try:
@@ -118,7 +118,7 @@ class Run:
                 handle.remove()
 
     def _count(self, model: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        samples = len(outputs)  # not the inputs: with several processes they are a share of them
+        samples = len(outputs)  # not the inputs, which are only a share with several processes
         self.cost.samples_forward += samples
         self.cost.samples_backward += samples if outputs.requires_grad else 0
 
@@ -127,18 +127,18 @@ _current: list[Run] = []
 
 
 def current() -> Run | None:
-    """Return the run that is under way; None when a method is called from Python without one."""
+    """Return the current run; None if a method is called from Python without a run."""
     return _current[-1] if _current else None
 
 
 def default_batch_size() -> int:
-    """Return the batch size of `--batch-size`; 128 when a method is called from Python without a run."""
+    """Return the batch size of `--batch-size`; 128 if a method is called from Python without a run."""
     return _current[-1].batch_size if _current else DEFAULT_BATCH_SIZE
 
 
 @contextmanager
 def inference() -> Iterator[None]:
-    """Inside, networks predict: no gradients are kept; in fp32, unless `--precision bf16` asks for less."""
+    """Inside, no gradients are recorded, and networks predict in fp32, or in bf16 with `--precision bf16`."""
     run = current()
     low = run is not None and run.predicted_in != torch.float32
     with processes.inference(), torch.autocast(run.device.type, run.predicted_in) if run and low else nullcontext():
@@ -146,27 +146,27 @@ def inference() -> Iterator[None]:
 
 
 def add_samples(samples: int) -> None:
-    """Count samples that went forward and backward where hooks cannot see them, such as under vmap."""
+    """Count samples of forward and backward passes that hooks do not see, such as under vmap."""
     if _current:
         _current[-1].cost.samples_forward += samples
         _current[-1].cost.samples_backward += samples
 
 
 def note(text: str) -> None:
-    """Warn the person who waits, and keep the warning as a caveat of the report."""
+    """Show a warning, and add it to the caveats of the report."""
     console.warn(text)
     if _current:
         _current[-1].notes.append(text)
 
 
 def report_setting(name: str, value: float) -> None:
-    """Tell the report the value of a setting that the method found by itself; without a run, do nothing."""
+    """Add the value of a setting that the method chose to the report; without a run, do nothing."""
     if _current:
         _current[-1].chosen_settings[name] = value
 
 
 def show_samples(name: str, samples: Tensor, classes: list[int]) -> None:
-    """Hand samples (K, B, *shape) made for these classes to the report, which draws them; without a run, do nothing."""
+    """Add samples (K, B, *shape) of these classes to the pictures of the report; without a run, do nothing."""
     if _current:
         _current[-1].shown_samples[name] = (samples.detach(), classes)
 
@@ -185,16 +185,16 @@ def start(
     compiled: bool = False,
     profiled: bool = False,
 ) -> Iterator[Run]:
-    """Begin a run: choose device and precision by capability, make torch deterministic, listen to signals.
+    """Start a run: choose device and precision, make torch deterministic, install signal handlers.
 
     Raises:
-        ResourceError: the device asked for is not there.
+        ResourceError: the machine does not have the device.
     """
     chosen = choose_device(device)
     run = Run(chosen, choose_precision(precision, chosen), seed, batch_size, memory_budget, partial, identity)
     run.compiled, run.clock = compiled, Clock(chosen) if profiled else None
     run.predicted_in = torch.bfloat16 if precision == "bf16" else torch.float32
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what deterministic CUDA matrix products need
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # required for deterministic CUDA matrix products
     num_threads = torch.get_num_threads()
     handlers = {number: signal.signal(number, make_signal_handler(run)) for number in (signal.SIGTERM, signal.SIGINT)}
     _current.append(run)
@@ -216,12 +216,12 @@ def start(
 
 @contextmanager
 def _deterministic(device: torch.device) -> Iterator[None]:
-    """Inside, torch computes the same bits every time, or on a GPU warns where it has no way to.
+    """Inside, torch uses deterministic algorithms; on a GPU it warns of operations that have none.
 
-    It would also fill memory that is not written yet, so that what reads it is found; nothing here does, and filling
+    Filling uninitialised memory, which reveals code that reads it, is disabled: no code here reads it, and filling
     takes 6 % of a training step of ResNet-20.
     """
-    settings: Any = torch.utils.deterministic  # torch makes its attribute anew each time, and types do not show it
+    settings: Any = torch.utils.deterministic  # a dynamic attribute that has no type
     were, filled = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     settings.fill_uninitialized_memory = False
@@ -233,7 +233,7 @@ def _deterministic(device: torch.device) -> Iterator[None]:
 
 
 def make_signal_handler(run: Run):  # noqa: ANN201 - the type of signal handlers has no public name
-    """Return a signal handler: the first signal ends the run after the step, a second one at once."""
+    """Return a signal handler: the first signal ends the run after the current step, a second one immediately."""
 
     def handle(number: int, frame: FrameType | None) -> None:
         if run.in_step and not run.stopping:
@@ -241,14 +241,14 @@ def make_signal_handler(run: Run):  # noqa: ANN201 - the type of signal handlers
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
-            kept = run.partial is not None and run.partial.exists()
-            raise Interrupted(f"stopped by a signal; the same command {'goes on' if kept else 'starts again'}")
+            has_state = run.partial is not None and run.partial.exists()
+            raise Interrupted(f"stopped by a signal; the same command {'continues' if has_state else 'starts again'}")
 
     return handle
 
 
 def full_precision(x: Tensor) -> AbstractContextManager[object]:
-    """Inside, operations on tensors like `x` are not cast to a lower precision: for what torch.func cannot cast."""
+    """Inside, operations on the device of `x` are not cast to a lower precision, which torch.func cannot do."""
     return torch.autocast(x.device.type, enabled=False)
 
 

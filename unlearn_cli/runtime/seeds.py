@@ -1,4 +1,4 @@
-"""One root seed, and named streams derived from it, so that adding a draw in one place changes none in another."""
+"""One root seed, and named streams derived from it, so that a new draw in one stream changes no other stream."""
 
 import hashlib
 
@@ -13,17 +13,17 @@ def derive_seed(seed: int, *names: str | int) -> int:
 
 
 def stream_generator(seed: int, *names: str | int) -> torch.Generator:
-    """Return a generator for one named stream. It lives on the CPU, so that every device sees the same numbers."""
+    """Return a generator for a named stream. It is on the CPU, so that the numbers are the same for every device."""
     return torch.Generator().manual_seed(derive_seed(seed, *names))
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """Copy a tensor to a device. A GPU need not have done all its work before: CUDA keeps what it was given to copy."""
+    """Copy a tensor to a device; to a GPU without waiting for earlier work, because CUDA copies host memory first."""
     return tensor.to(device, non_blocking=device.type == "cuda")
 
 
 class Random:
-    """The run's source of random tensors: drawn on the CPU from one stream, handed out on the run's device."""
+    """The run's source of random tensors: drawn on the CPU from one stream, and copied to the run's device."""
 
     def __init__(self, seed: int, name: str, device: torch.device | None = None) -> None:
         self.generator = stream_generator(seed, name)
@@ -53,7 +53,7 @@ class Random:
 
 
 class TorchRandom:
-    """torch's own generators, which dropout draws from, as something whose state can be kept."""
+    """torch's own generators, which dropout draws from, as an object whose state can be saved."""
 
     def state_dict(self) -> dict[str, Tensor]:
         devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []

@@ -1,7 +1,7 @@
 """The state of networks, optimizers and generators as one safetensors file; never a pickle.
 
-A file has a digest of all its bytes in its metadata, where the digest itself counts as zeros: what was truncated or
-changed since is not loaded. In a batch the digest has a key.
+A file has a digest of all its bytes in its metadata; the digest's own bytes count as zeros. A file that was truncated
+or changed is not loaded. In a batch the digest has a key.
 """
 
 import hmac
@@ -23,7 +23,7 @@ from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 from unlearn_cli.storage.atomic_files import output_file
 
 NO_DIGEST = "0" * 64
-DIGEST_START = b'"digest":"'  # only a key of the metadata is written so: inside texts a quote is escaped
+DIGEST_START = b'"digest":"'  # occurs only as a key of the metadata: in texts, quotes are escaped
 PIECE = 2**20  # bytes
 
 _seal_key: ContextVar[bytes] = ContextVar("seal_key", default=b"")
@@ -35,23 +35,23 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
 
 
-def save(path: Path, things: list[Stateful | Tensor], facts: dict[str, Any]) -> None:
-    """Write the states of `things` and some facts, atomically."""
+def save(path: Path, stateful: list[Stateful | Tensor], facts: dict[str, Any]) -> None:
+    """Write the states of these objects and some facts, atomically."""
     tensors: dict[str, Tensor] = {}
-    states = [thing if isinstance(thing, Tensor) else thing.state_dict() for thing in things]
+    states = [item if isinstance(item, Tensor) else item.state_dict() for item in stateful]
     structure = _flatten(states, "", tensors)
     metadata = {"structure": json.dumps(structure), "facts": json.dumps(facts), "digest": NO_DIGEST}
     with output_file(path) if ranks.is_first() else nullcontext(path) as new:
         write_tensors(new, LazyTensors(tensors), metadata)
         if ranks.is_first():
-            new.chmod(0o600)  # weights that know what is to be forgotten, and the salt
+            new.chmod(0o600)  # weights of a network that has not forgotten yet, and the salt
             new.parent.chmod(0o700)
             _seal(new)
 
 
 @contextmanager
 def seal_with(key: bytes) -> Iterator[None]:
-    """Inside, the digests of states have this key: who lacks it cannot change a state unnoticed."""
+    """Inside, the digests of states have this key: without it, a state cannot be changed unnoticed."""
     token = _seal_key.set(key)
     try:
         yield
@@ -60,26 +60,25 @@ def seal_with(key: bytes) -> Iterator[None]:
 
 
 def is_intact(path: Path) -> bool:
-    """Say whether a file is as `save` wrote it, with the same key."""
+    """Return whether a file is unchanged since `save` wrote it with the same key."""
     if not path.is_file():
         return False
-    stated, found = _digests(path)
-    return hmac.compare_digest(stated, found)
+    return hmac.compare_digest(*_read_digests(path))
 
 
 def _seal(path: Path) -> None:
-    """Put the digest of a file that has none yet into it."""
-    _, found = _digests(path)
+    """Write the digest into a file that has none yet."""
+    _, digest = _read_digests(path)
     with path.open("r+b") as file:
-        place = file.read(_header_bytes(path)).index(DIGEST_START) + len(DIGEST_START)
-        file.seek(place)
-        file.write(found)
+        position = file.read(_count_header_bytes(path)).index(DIGEST_START) + len(DIGEST_START)
+        file.seek(position)
+        file.write(digest)
 
 
-def _digests(path: Path) -> tuple[bytes, bytes]:
-    """Return the digest that a file states (nothing if it states none), and the one that it has."""
+def _read_digests(path: Path) -> tuple[bytes, bytes]:
+    """Return the digest in a file's metadata (empty if there is none), and the digest of its bytes."""
     with path.open("rb") as file:
-        header = file.read(_header_bytes(path))
+        header = file.read(_count_header_bytes(path))
         before, mark, after = header.partition(DIGEST_START)
         stated, rest = after[: len(NO_DIGEST)], after[len(NO_DIGEST) :]
         digest = hmac.new(_seal_key.get(), before + mark + NO_DIGEST.encode() * bool(mark) + rest, "sha256")
@@ -88,47 +87,47 @@ def _digests(path: Path) -> tuple[bytes, bytes]:
     return stated, digest.hexdigest().encode()
 
 
-def _header_bytes(path: Path) -> int:
-    """Return how long the part of a file before its tensors is; at most the whole file."""
+def _count_header_bytes(path: Path) -> int:
+    """Return the number of bytes before the tensors; at most the size of the file."""
     with path.open("rb") as file:
         return min(8 + int.from_bytes(file.read(8), "little"), path.stat().st_size)
 
 
-def load(path: Path, things: list[Stateful | Tensor]) -> dict[str, Any]:
-    """Give `things` the states that were saved in a file that is whole, and return the facts."""
+def load(path: Path, stateful: list[Stateful | Tensor]) -> dict[str, Any]:
+    """Load the states in an intact file into these objects, and return the facts."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     states = _unflatten(json.loads(metadata["structure"]), tensors)
-    for thing, state in zip(things, states, strict=True):
-        if isinstance(thing, Tensor):
+    for item, state in zip(stateful, states, strict=True):
+        if isinstance(item, Tensor):
             with torch.no_grad():
-                thing.copy_(state)
+                item.copy_(state)
         else:
-            thing.load_state_dict(state)
+            item.load_state_dict(state)
     return json.loads(metadata["facts"])
 
 
 def salt_identity(identity: str) -> dict[str, str]:
-    """Return a digest of what a run works on, with the salt that only its state has: facts to be saved with it."""
+    """Return a salted digest of the identity of a run's inputs, and the salt: facts to be saved with the state."""
     salt = secrets.token_bytes(32)
-    return {"salt": salt.hex(), "identity": _with_salt(salt, identity)}
+    return {"salt": salt.hex(), "identity": _digest_with_salt(salt, identity)}
 
 
 def matches_identity(path: Path, identity: str) -> bool:
-    """Say whether a file that is whole was saved by a run that worked on the same."""
+    """Return whether an intact file was saved by a run with the same inputs."""
     with safe_open(path, framework="pt") as file:
         facts = json.loads(file.metadata()["facts"])
     salt = bytes.fromhex(facts.get("salt", ""))
-    return hmac.compare_digest(facts.get("identity", ""), _with_salt(salt, identity))
+    return hmac.compare_digest(facts.get("identity", ""), _digest_with_salt(salt, identity))
 
 
-def _with_salt(salt: bytes, identity: str) -> str:
+def _digest_with_salt(salt: bytes, identity: str) -> str:
     return hmac.digest(salt, identity.encode(), "sha256").hex()
 
 
 def _flatten(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:
-    """Replace each tensor by its name; dictionaries become lists of pairs, to keep whole numbers as keys."""
+    """Replace each tensor by its name. Dictionaries become lists of pairs, because keys may be numbers."""
     if isinstance(value, Tensor):
         tensors[name] = value
         if is_distributed(value):
@@ -145,7 +144,7 @@ def _unflatten(node: dict[str, Any], tensors: dict[str, Tensor]) -> Any:
     kind, value = next(iter(node.items()))
     if kind in ("tensor", "weight"):
         return distribute_weight(tensors[value]) if kind == "weight" else tensors[value]
-    if kind == "strided":  # fused optimizers read what they keep of a weight in the weight's own order in memory
+    if kind == "strided":  # fused optimizers need their state in the memory order of the weight
         stored = tensors[value[0]]
         return torch.empty_strided(stored.shape, value[1], dtype=stored.dtype).copy_(stored)
     if kind == "dict":

@@ -1,8 +1,8 @@
-"""Writing safetensors files a tensor at a time, so that no second copy of a network is ever in memory.
+"""A writer of safetensors files that holds one tensor at a time, so that a network is never copied as a whole.
 
-safetensors' own writer takes all tensors at once, on the CPU and contiguous: a copy of every network that is in
-channels_last, on a GPU, divided among processes, or written in another dtype than it is computed in. It also orders
-metadata differently from process to process (safetensors issue 584); here the same tensors give the same bytes.
+The writer of safetensors takes all tensors at once, on the CPU and contiguous. This copies every network in
+channels_last, on a GPU, divided among processes, or in another dtype than that of the file. It also orders metadata
+differently in each process (safetensors issue 584); here the same tensors give the same bytes.
 """
 
 import json
@@ -17,7 +17,7 @@ from torch import Tensor
 from unlearn_cli import ranks
 from unlearn_cli.runtime.processes import full_tensor
 
-TYPES = {  # in safetensors' own order, the widest first: so every tensor begins at a multiple of its item size
+TYPES = {  # in the order of safetensors, widest first, so that tensors start at multiples of their item size
     torch.uint64: "U64",
     torch.int64: "I64",
     torch.float64: "F64",
@@ -34,13 +34,13 @@ TYPES = {  # in safetensors' own order, the widest first: so every tensor begins
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-ALIGNMENT = 8  # of where the tensors begin, in bytes
+ALIGNMENT = 8  # of the first tensor, in bytes
 
 
 class LazyTensors(Mapping[str, Tensor]):
-    """Tensors as they are written: each is brought together and copied when it is asked for, and not kept.
+    """Tensors to write: each is gathered and copied when it is accessed, and not kept.
 
-    `like` are tensors whose dtypes are taken. Of weights that are divided among processes all must ask for the same
+    `like` are tensors whose dtypes are used. If weights are divided among processes, all processes must access the same
     ones in the same order.
     """
 
@@ -62,15 +62,15 @@ class LazyTensors(Mapping[str, Tensor]):
     def num_bytes(self, name: str) -> int:
         return self.tensors[name].numel() * self.dtype(name).itemsize
 
-    def some(self, names: Iterable[str]) -> "LazyTensors":
-        """Return those of these names."""
+    def select(self, names: Iterable[str]) -> "LazyTensors":
+        """Return the tensors with these names."""
         return LazyTensors({name: self.tensors[name] for name in names}, self.like)
 
 
 def write_tensors(path: Path, tensors: LazyTensors, metadata: dict[str, str]) -> Path:
-    """Write one safetensors file. All processes must call this, for each has its part; the first one writes."""
-    place = {dtype: number for number, dtype in enumerate(TYPES)}
-    names = sorted(tensors, key=lambda name: (place[tensors.dtype(name)], name))
+    """Write one safetensors file. All processes must call this, because each has a share; the first one writes."""
+    order = {dtype: number for number, dtype in enumerate(TYPES)}
+    names = sorted(tensors, key=lambda name: (order[tensors.dtype(name)], name))
     with path.open("wb") if ranks.is_first() else nullcontext() as file:
         if file:
             file.write(format_header(tensors, names, metadata))
@@ -80,12 +80,13 @@ def write_tensors(path: Path, tensors: LazyTensors, metadata: dict[str, str]) ->
 
 
 def _write(file: BinaryIO | None, tensor: Tensor) -> None:
+    """Write a tensor. As an argument of a function it is freed before the next one is gathered."""
     if file:
         file.write(tensor_bytes(tensor))
 
 
 def format_header(tensors: LazyTensors, names: list[str], metadata: dict[str, str]) -> bytes:
-    """Return what stands before the tensors: its length, and JSON that says where each lies, padded with spaces."""
+    """Return the bytes before the tensors: the length, and padded JSON with the position of each tensor."""
     entries: dict[str, object] = {"__metadata__": metadata}
     end = 0
     for name in names:
