@@ -35,7 +35,7 @@ def test_a_ledger_without_one_of_its_tables_is_refused(tmp_path: Path, statement
 def test_a_ledger_without_its_last_events_is_found_by_a_request_without_an_end(tmp_path: Path) -> None:
     where = three_versions(tmp_path)
     rewrite(where, "DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)")
-    expected = "R0004: has ended, but no event says what became of its request C: events are gone"
+    expected = "R0004: has ended, but no event has the outcome of its request C: events are gone"
     assert verify(where) == [expected]
     with open_ledger(where.path("ledger")) as ledger, pytest.raises(IntegrityError, match=expected):
         check_ledger(ledger)

@@ -157,8 +157,8 @@ def another_key(where: DeletionSettings) -> None:
     [
         (lambda where: where.key_file.unlink(), "the ledger's key is gone"),
         (lambda where: where.key_file.write_text("x"), "is not a key of 32 bytes"),
-        (another_key, "the key beside it is not the key that it was written with"),
-        (lambda where: rewrite(where, "DELETE FROM key_check"), "the key beside it is not the key"),
+        (another_key, "the key next to it is not the key that it was written with"),
+        (lambda where: rewrite(where, "DELETE FROM key_check"), "the key next to it is not the key"),
     ],
 )
 def test_a_key_that_is_not_the_ledgers_stops_everything(

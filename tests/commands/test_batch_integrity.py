@@ -48,7 +48,7 @@ def test_another_key_is_noticed_by_every_command(project: Path) -> None:
     for options in (*LOOKS, *WORKS):
         result = batch(project, *options)
         assert result.exit_code == 6, (options, result.output)
-        assert "the key beside it is not the key that it was written with" in result.stderr
+        assert "the key next to it is not the key that it was written with" in result.stderr
     key.unlink()
     for options in (*LOOKS, *WORKS):
         assert batch(project, *options).exit_code == 6, options

@@ -44,7 +44,7 @@ def find_requests_without_outcome(state: LedgerState) -> Iterator[str]:
     """Yield one line per request without an outcome although its run has ended: a run writes both at once."""
     for name, request in state.requests.items():
         if request.state == "running" and request.run != state.unfinished:
-            yield f"{request.run}: has ended, but no event says what became of its request {name}: events are gone"
+            yield f"{request.run}: has ended, but no event has the outcome of its request {name}: events are gone"
 
 
 def migrate_ledger(ledger: Ledger, requests: Path) -> None:

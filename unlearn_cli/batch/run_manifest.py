@@ -25,7 +25,7 @@ def format_run_manifest(
     """Return the text of a run's manifest, to be written into `folder`, and the gates that do not apply in this run.
 
     `selection` is the folder below it with forget.csv and forgotten.csv; `classes` are the classes that requests name,
-    by which the test split can be divided; `forgotten` says whether records of the source were forgotten before.
+    by which the test split can be divided; `forgotten`: whether records of the source were forgotten before.
     """
     gates, left_out = split_gates(manifest.gates, bool(classes), forgotten)
     assert manifest.data is not None

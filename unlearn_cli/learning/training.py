@@ -69,7 +69,7 @@ def lr_factor(schedule: Schedule, done: float) -> float:
     if schedule == "constant":
         return 1.0
     if done < warmup:
-        return 0.04 + 0.96 * done / warmup  # torch's OneCycleLR begins at 1/25 as well
+        return 0.04 + 0.96 * done / warmup  # torch's OneCycleLR also starts at 1/25
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 

@@ -51,7 +51,7 @@ Count = NonNegativeInt
 
 
 class EventBody(BaseModel):
-    """The body of an event. `needs_run` and `needs_request` say whether the event must name a run or a request."""
+    """The body of an event. `needs_run` and `needs_request`: whether the event must name a run or a request."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

@@ -22,19 +22,19 @@ STEPS = {
     "attacked_noted": "the ledger has the digests of that report",
     "attempted": "the ledger has the result of the attempt",
     "evidenced": "the evidence is written",
-    "promoting": "the ledger says that the pointer is about to change",
+    "promoting": "the ledger has the announcement of the promotion",
     "moved": "the new version is in its final folder, the pointer names the old version",
     "linked": "the new pointer is written under a temporary name",
-    "pointed": "the pointer names the new version, the ledger does not say so",
+    "pointed": "the pointer names the new version, the ledger does not have it yet",
     "recorded": "half of the last transaction is written",
     "promoted": "the ledger has the new version and the result of each request",
     "filed": "the files of ended requests are moved out of the inbox",
     "cleaned": "the lists of records are removed",
-    "failed": "the ledger says that the run failed",
+    "failed": "the ledger has the failure of the run",
     "rolled_back": "the ledger has the rollback, the pointer still names the later version",
     "pointed_back": "the pointer names the earlier version, the files of requests are not back in the inbox",
     "vacuumed": "the ledger has the list of what is about to be removed",
-    "sent": "the version is published, the ledger does not say so",
+    "sent": "the version is published, the ledger does not have it yet",
 }
 
 

@@ -75,7 +75,7 @@ def read_key(path: Path) -> bytes:
 
 
 def has_chain_mark(path: Path) -> bool:
-    """Return whether the key file says that the ledger's chain is keyed."""
+    """Return whether the key file has the mark of a keyed chain."""
     return path.read_text(encoding="ascii").endswith(f"\n{CHAIN_MARK}\n")
 
 

@@ -72,7 +72,7 @@ def set_up(connection: sqlite3.Connection, path: Path, key_check: str) -> int:
         raise UserError(f"{path}: is a ledger of another version of unlearn-cli; use that version")
     if version != UNKEYED_VERSION and _read_key_checks(connection) != [(key_check,)]:
         raise IntegrityError(
-            f"{path}: the key beside it is not the key that it was written with; restore the key and the ledger from "
+            f"{path}: the key next to it is not the key that it was written with; restore the key and the ledger from "
             "one backup"
         )
     return version

@@ -63,7 +63,7 @@ class Event:
 class Ledger:
     """An open ledger. `open_ledger` makes it.
 
-    `key` is the key of ids and requests. `is_keyed` says whether the chain is keyed, too; if not, call `migrate` before
+    `key` is the key of ids and requests. `is_keyed`: whether the chain is keyed, too; if not, call `migrate` before
     the first `append`.
     """
 
@@ -213,7 +213,7 @@ def open_ledger(
     create_missing: bool = True,
     key_file: Path | None = None,
 ) -> Iterator[Ledger]:
-    """Open the ledger with its key, which is in `key_file` (default: beside the ledger); create them if missing.
+    """Open the ledger with its key, which is in `key_file` (default: next to the ledger); create them if missing.
 
     Raises:
         UserError: it cannot be opened or created, or it is missing and `create_missing` is false.
@@ -243,7 +243,7 @@ def open_ledger(
 
 
 def _check_version(path: Path, version: int, key_file: Path) -> None:
-    """Refuse an unkeyed chain if the key file says that the chain was keyed: anybody could have written it.
+    """Refuse an unkeyed chain if the key file has the mark of a keyed chain: anybody could have written it.
 
     Raises:
         IntegrityError: this is the case.

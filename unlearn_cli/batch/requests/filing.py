@@ -8,7 +8,7 @@ from pathlib import Path
 from unlearn_cli.storage.atomic_files import fsync, output_file
 
 REASON = ".reason.txt"
-LONGEST_NAME = 200  # bytes; the file of reasons beside it has a longer name
+LONGEST_NAME = 200  # bytes; the file of reasons next to it has a longer name
 
 
 def move_file(path: Path, folder: Path, reasons: str | None = None) -> None:
