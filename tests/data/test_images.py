@@ -530,7 +530,7 @@ def test_a_batch_refuses_a_table_that_leaves_rows_out(tmp_path: Path) -> None:
     manifest = described(
         {"table": {"path": "t.csv", "label": "y", "image": "f", "unreadable": "skip"}}, [1, SIDE, SIDE]
     )
-    with duckdb.connect() as connection, pytest.raises(UserError, match="does not go with a batch"):
+    with duckdb.connect() as connection, pytest.raises(UserError, match="cannot be used in a batch"):
         open_table(manifest, connection)
 
 

@@ -132,9 +132,9 @@ class TableFile:
 
     def cell(self, column: str) -> str:
         """Return the SQL of a column: in a csv the text of its cells, null for an empty cell; otherwise typed."""
+        quoted = self.quoted(column)
         if self.layout is None:
-            return self.quoted(column)
-        self.quoted(column)
+            return quoted
         name = f"c{self.layout.header.index(column)}"
         text = f"trim({name}, {quote_literal(self.layout.blanks)})" if self.layout.plain else name
         return f"CASE WHEN {text} NOT IN ({', '.join(map(quote_literal, self.missing))}) THEN {text} END"
@@ -176,10 +176,8 @@ class TableFile:
         if self.layout:
             names = [cast_text(self.cell(column), kind) for column in columns]
         else:
-            names = [
-                f"{self.quoted(column)}{'::VARCHAR' if self.types[column].startswith(DATES) else ''}"
-                for column in columns
-            ]
+            casts = {column: "::VARCHAR" if kind.startswith(DATES) else "" for column, kind in self.types.items()}
+            names = [f"{self.quoted(column)}{casts[column]}" for column in columns]
         arrays = self.arrays(", ".join(f"{name} AS v{i}" for i, name in enumerate(names)))
         stored = [arrays[f"v{i}"] for i in range(len(columns))]
         masked = [column for column, values in zip(columns, stored, strict=True) if np.ma.is_masked(values)]
