@@ -9,8 +9,6 @@ from unlearn_cli.batch.versions import copy_initial, move_to_version, read_point
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.storage.regular_files import sha256
 
-SHARED = Path("/dev/shm")  # on most machines a file system of its own
-
 
 def version(folder: Path) -> Path:
     folder.mkdir(parents=True)
@@ -49,12 +47,20 @@ def test_a_version_is_moved_to_its_place_once(tmp_path: Path) -> None:
         move_to_version(made, models / "v0002")
 
 
-@pytest.mark.skipif(not os.access(SHARED, os.W_OK), reason="needs a second file system")
+def other_file_system(folder: Path) -> Path | None:
+    """Return a folder for temporary files on another file system than the given one, if this machine has one."""
+    device = folder.stat().st_dev
+    candidates = (Path(name) for name in ("/dev/shm", "/tmp", "/var/tmp"))
+    usable = (path for path in candidates if path.is_dir() and os.access(path, os.W_OK))
+    return next((path for path in usable if path.stat().st_dev != device), None)
+
+
 def test_a_version_reaches_another_file_system_as_well(tmp_path: Path) -> None:
+    other = other_file_system(tmp_path)
+    if other is None:
+        pytest.skip("needs a second file system")
     made = version(tmp_path / "runs" / "attempt-1")
-    with TemporaryDirectory(dir=SHARED) as name:
-        if os.stat(name).st_dev == tmp_path.stat().st_dev:
-            pytest.skip("it is the same file system")
+    with TemporaryDirectory(dir=other) as name:
         move_to_version(made, Path(name) / "v0001")
         assert [path.name for path in Path(name).iterdir()] == ["v0001"]
         assert (Path(name) / "v0001" / "report.json").exists()
