@@ -90,7 +90,7 @@ CHANGES: dict[str, tuple[Callable[[DeletionSettings], object], str]] = {
     ),
     "checkpoint truncated": (
         lambda where: (where.path("models") / "v0001" / "model.safetensors").write_bytes(b"xx"),
-        "models/v0001/model.safetensors: is no intact safetensors file",
+        "models/v0001/model.safetensors: is not an intact safetensors file",
     ),
     "checkpoint gone": (
         lambda where: (where.path("models") / "v0001" / "model.safetensors").unlink(),

@@ -68,7 +68,7 @@ def test_a_flood_of_tensors_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert safetensors_header.MAX_TENSORS == 100_000
     monkeypatch.setattr(safetensors_header, "MAX_TENSORS", 100)
     empty = {f"t{number}": entry(shape=[0], offsets=[0, 0]) for number in range(101)}
-    assert "holds 101 tensors; expected at most 100" in refusal(write(tmp_path / "m.safetensors", empty))
+    assert "contains 101 tensors; expected at most 100" in refusal(write(tmp_path / "m.safetensors", empty))
     del empty["t7"]
     assert len(read_header(write(tmp_path / "m.safetensors", empty)).layout) == 100
 

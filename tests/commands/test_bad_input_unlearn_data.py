@@ -36,7 +36,7 @@ CASES = [
          "no array 'X'"),
     case("npz with ids of another length", both(array(few=np.zeros(3)), field("data.train", {
         "npz": {"path": "train.npz", "ids": "few"}})), M, "train.npz", "ids 'few' have shape [3]"),
-    case("npz of pickled objects", array(x=np.array([{}] * 30, dtype=object)), M, "train.npz", "plain arrays"),
+    case("npz of pickled objects", array(x=np.array([{}] * 30, dtype=object)), M, "train.npz", "plain npz file"),
     case("npz of one array", lambda f: np.save(f / "train.npy", np.zeros(3)) or os.replace(
         f / "train.npy", f / "train.npz"), M, "train.npz", "one array"),
     case("npz of a scalar", array(x=np.array(1.0)), M, "train.npz", "samples"),
@@ -44,7 +44,7 @@ CASES = [
     case("npz without records", array(x=np.zeros((0, 4)), y=np.zeros(0, np.int64)), M, "data.train", "no records"),
     case("safetensors missing", source(safetensors="x.safetensors"), M, "x.safetensors", "no such file"),
     case("safetensors of data truncated", both(source(safetensors="train.safetensors"), cut("train.safetensors", 300)),
-         M, "train.safetensors", "no intact safetensors file"),
+         M, "train.safetensors", "not an intact safetensors file"),
     case("imagefolder missing", source(imagefolder="pictures"), M, "pictures", "no such folder"),
     case("imagefolder empty", both(source(imagefolder="empty"), field("input.shape", [1, 4, 4]), folder_of("empty")), M,
          "empty", "no images"),

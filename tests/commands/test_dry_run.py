@@ -32,7 +32,7 @@ MANIFESTS = {  # name: text of the manifest, words of the error
     ),
     "a network for other inputs": (
         MANIFEST.replace(ARCHITECTURE, "{architecture: torchvision/resnet18}"),
-        "takes no samples of shape [1, 8, 8]",
+        "does not accept samples of shape [1, 8, 8]",
     ),
 }
 
@@ -85,7 +85,7 @@ def constant_network(original: Path, folder: Path) -> Path:
     ("make", "option", "words"),
     [
         (other_network, "--reference", "does not fit the architecture"),
-        (constant_network, "MODEL", "gives the same outputs for all"),
+        (constant_network, "MODEL", "outputs are equal for all"),
     ],
 )
 def test_a_dry_run_refuses_checkpoints_that_the_run_refuses(

@@ -100,4 +100,4 @@ def test_two_recordings_can_pass_nothing(project: Path) -> None:
     assert gate.reason and "2 clusters are too few" in gate.reason
     dry = invoke("attack", project / "one", "-m", project / "two.yaml", "--dry-run", "--json", "--force")
     told: dict[str, Any] = json.loads(dry.stdout)
-    assert any("nothing can pass" in line for line in told["advice"])
+    assert any("no gate can pass" in line for line in told["advice"])

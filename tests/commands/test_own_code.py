@@ -124,9 +124,9 @@ def test_a_gate_of_the_manifest_may_name_a_metric_of_the_users_own_that_is_measu
         out = () if command != "unlearn" else ("--out", "out")
         result = invoke(command, original, "-m", manifest, *out)
         assert result.exit_code == 2
-        advice = "gates on a metric of your own are for 'evaluate --metric FILE.py:FUNCTION'"
+        advice = "a metric of your own needs 'evaluate --metric FILE.py:FUNCTION'"
         assert "manifest.yaml:" in result.stderr
-        assert "no metric 'largest'; known: " in result.stderr
+        assert "unknown metric 'largest'; known: " in result.stderr
         assert advice in result.stderr
 
 

@@ -158,7 +158,7 @@ def test_an_original_with_the_same_outputs_for_all_records_is_refused(original: 
     save_file(weights, tmp_path / "constant.safetensors")
     arguments = ["unlearn", tmp_path / "constant.safetensors", "-m", write_manifest(tmp_path), "-o", tmp_path / "out"]
     result = invoke(*arguments, *FAST)
-    assert (result.exit_code, "gives the same outputs for all 1000 records" in result.stderr) == (2, True)
+    assert (result.exit_code, "outputs are equal for all 1000 records" in result.stderr) == (2, True)
     assert not (tmp_path / "out").exists()
 
 

@@ -70,7 +70,9 @@ def test_scores_that_are_not_finite_are_refused(bad: float) -> None:
         block(np.zeros(3), np.array([0.0, bad, 1.0]))
 
 
-@pytest.mark.parametrize("n, fragment", [(180, "cannot show"), (181, "may miss"), (571, "may miss"), (572, "")])
+@pytest.mark.parametrize(
+    "n, fragment", [(180, "cannot show"), (181, "may fail to show"), (571, "may fail to show"), (572, "")]
+)
 def test_too_few_records_for_the_margin_are_pointed_out(n: int, fragment: str) -> None:
     random = np.random.default_rng(0)
     warnings = [text for text in block(random.normal(size=n), random.normal(size=n)).warnings if "AUC" in text]

@@ -21,7 +21,7 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 def test_a_network_that_always_names_the_most_frequent_class_is_refused() -> None:
     logits = noise((N, 2))
     logits[:, 0] += 50
-    assert "the most frequent class has 95.0%" in (describe_ignorance(classified(logits, RARE)) or "")
+    assert "the most frequent class has a share of 95.0%" in (describe_ignorance(classified(logits, RARE)) or "")
 
 
 def test_naming_one_class_always_is_refused_whatever_the_rounding() -> None:
@@ -39,7 +39,7 @@ def test_outputs_that_do_not_differ_are_refused(num_classes: int) -> None:
     labels = np.arange(N) % num_classes
     constant = np.tile(np.arange(num_classes, dtype=float), (N, 1))
     for logits in (constant, constant + noise((N, 1))):  # what all logits share changes no probability
-        assert "the same outputs for all 600 records" in (describe_ignorance(classified(logits, labels)) or "")
+        assert "outputs are equal for all 600 records" in (describe_ignorance(classified(logits, labels)) or "")
 
 
 def test_a_sound_network_that_names_one_class_always_is_better_by_its_log_loss() -> None:

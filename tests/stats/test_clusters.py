@@ -254,5 +254,5 @@ def test_advice_counts_clusters() -> None:
     plain, clustered = advice(345, 690), advice(345, 690, clusters=(15, 30))
     assert clustered[: len(plain)] == plain
     assert "15 and 30 clusters" in clustered[-1]
-    assert "nothing can pass" in advice(345, 690, clusters=(2, 30))[-1]
+    assert "no gate can pass" in advice(345, 690, clusters=(2, 30))[-1]
     assert "design effect of the attack's AUC is at most" in advice(3000, 3000, clusters=(100, 100))[-1]

@@ -40,7 +40,7 @@ def test_the_normalised_score_is_0_like_retraining_and_1_like_the_original() -> 
 @pytest.mark.parametrize(
     ("references", "original", "told"),
     [
-        ([0.08, 0.10], 0.11, "nothing to forget"), ([0.08, 0.10], None, "original was not given"),
+        ([0.08, 0.10], 0.11, "nothing is to be forgotten"), ([0.08, 0.10], None, "original was not given"),
         ([0.08], 0.5, "two references"), ([None], 0.5, "no reference has a value"),
     ],
 )  # fmt: skip

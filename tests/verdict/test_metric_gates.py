@@ -44,8 +44,8 @@ def test_a_condition_is_read_into_its_parts(text: str, expected: tuple[object, .
     "text, message",
     [
         ("forgot.accuracy <= 1", "unknown split 'forgot'; did you mean 'forget'"),
-        ("forget.acuracy <= 1", "no metric 'acuracy'; did you mean 'accuracy'"),
-        ("forget.mae <= 1", "'mae' is not defined for classification; defined are accuracy, "),
+        ("forget.acuracy <= 1", "unknown metric 'acuracy'; did you mean 'accuracy'"),
+        ("forget.mae <= 1", "'mae' is not defined for classification; choose from accuracy, "),
         ("forget.accuracy <= nan", "expected SPLIT.METRIC OP NUMBER"),
         ("forget.accuracy <= inf", "expected SPLIT.METRIC OP NUMBER"),
         ("forget.accuracy <= 1e999", "'1e999' is not a finite number"),
@@ -134,7 +134,7 @@ def test_what_is_missing_fails_a_gate_and_is_named(text: str, roles: dict[str, d
 def test_a_model_that_was_not_given_fails_the_gate(role: str) -> None:
     gate = judge([parse_gate(f"test.accuracy <= {role}", "classification")], {"subject": METRICS["subject"]})[0]
     assert (gate.verdict, gate.limit) == ("failed", None)
-    assert gate.reason == f"nothing to compare with: there is no {role}"
+    assert gate.reason == f"nothing to compare with: no {role} was given"
 
 
 def test_nan_can_be_no_estimate_at_all() -> None:

@@ -1,11 +1,11 @@
 """Canaries: U-LiRA on records with a random wrong label, and a lower bound on epsilon of the pipeline.
 
-Idea: a wrong label can only come from training, so U-LiRA on canaries is the strictest stratum. As their membership was
-drawn at random in every run, epsilon bounds say something about training and unlearning together: by a threshold chosen
-on one half of the runs and counted on the other (Clopper-Pearson), and by the guesses of single runs. Source: Jagielski
-et al. 2020; Steinke et al. 2023, arXiv 2305.08846; attacks.md A14. Needs shadow runs; without canaries in them all
-records are taken. Warning: these are lower bounds; a small one does not prove privacy, and the pairs of one run share a
-network, which the first bound ignores.
+Idea: a wrong label can only come from training, so U-LiRA on canaries is the strictest test. Their membership is random
+in every run, so lower bounds on epsilon of training and unlearning together can be computed: from a threshold chosen on
+one half of the runs and counted on the other (Clopper-Pearson), and from the guesses in single runs. Source: Jagielski
+et al. 2020; Steinke et al. 2023, arXiv 2305.08846. Needs shadow runs; without canaries in them, all records are used.
+Warning: these are lower bounds: a small one does not prove privacy. The pairs of one run share a network, which the
+first bound ignores.
 """
 
 from typing import Annotated
@@ -32,9 +32,9 @@ def canaries(
     shadow_runs: Pool,
     seed: int,
     *,
-    guess_share: Annotated[Fraction, Doc("share of the records that is guessed at each end of the scores")] = 0.1,
+    guess_share: Annotated[Fraction, Doc("share of the records to guess at each end of the scores")] = 0.1,
     confidence: Annotated[Fraction, Doc("confidence level of the bounds")] = 0.95,
-    max_epsilon: Annotated[PositiveFloat, Doc("largest epsilon that is reported for a single run")] = 20.0,
+    max_epsilon: Annotated[PositiveFloat, Doc("largest reported epsilon of a single run")] = 20.0,
 ) -> Findings:
     """Return the AUC on canaries and on the other records, and both bounds; `guess_share` is the share of each end."""
     members = shadow_runs.members
@@ -64,7 +64,7 @@ def canaries(
     )
     warnings = ["epsilon is a lower bound, of training and unlearning together (pipeline_unlearning)"]
     if not shadow_runs.canaries.any():
-        warnings.append("the shadow runs hold no canaries; all audited records were taken")
+        warnings.append("the shadow runs have no canaries; all audited records were used")
     return Findings(quantities, warnings=warnings)
 
 

@@ -1,11 +1,11 @@
-"""Class geometry: do the predictions for its records among the retained classes reveal the forgotten class?
+"""Class geometry: whether the probabilities over the retained classes reveal the records of the forgotten class.
 
-Idea: the head no longer names the class, but its records may share a pattern of probabilities over the others (one
-neighbour takes nearly all, or all are unusually even) that no retained class has. The softmax is taken over the
-retained classes only, so that the silenced output reveals nothing by itself; a logistic regression on these
-log-probabilities is fitted on half of the test records and separates forgotten from retained ones in the other half.
-Source: attacks on class unlearning by neighbouring-class probabilities (methods.md section 8); the statistic is ours.
-Needs outputs on test; whole classes. Warning: a retrained network has a geometry, too: compare with the reference's.
+Idea: the head no longer predicts the class, but its records may have a pattern of probabilities over the other classes
+(one neighbour has nearly all, or all are unusually even) that no retained class has. The softmax is computed over only
+the retained classes, so that a suppressed output reveals nothing. A logistic regression on these log-probabilities is
+fitted on half of the test records, and separates forgotten from retained ones in the other half. Source: this project,
+after attacks on class unlearning by the probabilities of neighbouring classes. Needs outputs on test; whole classes.
+Warning: a retrained network has such a pattern, too: compare with the reference's.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from unlearn_cli.stats.intervals import missing, share
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.roc import auc
 
-SUMMARY = "where the forgotten class goes among the others"
+SUMMARY = "probabilities of the forgotten class over the others"
 TIER = "standard"
 ORDER = 6  # within the tier, cheapest first
 
@@ -28,7 +28,7 @@ MIN_RECORDS = 10  # per side
 
 
 def class_geometry(split_outputs: dict[str, Outputs], forget_classes: list[int], seed: int) -> Findings:
-    """Return the AUC of the regression and of the entropy alone, and the share of the class that most of them go to."""
+    """Return the AUC of the regression and of the entropy, and the share of the class that is predicted most often."""
     test = split_outputs["test"]
     forgotten = np.isin(test.labels, forget_classes)
     retained = np.setdiff1d(np.arange(test.values.shape[1]), forget_classes)
@@ -56,7 +56,7 @@ def class_geometry(split_outputs: dict[str, Outputs], forget_classes: list[int],
 
 
 def _half(test: Outputs, forgotten: np.ndarray, seed: int) -> np.ndarray:
-    """Return the mask of the records that the regression is fitted on: half of either kind, or of the clusters."""
+    """Return the mask of the records for fitting: half of the forgotten and of the other ones, or of their clusters."""
     half = np.zeros(len(test), dtype=bool)
     if test.groups is not None:
         half[forgotten], half[~forgotten] = halves(

@@ -1,9 +1,9 @@
-"""Prediction difference: an attacker with both the original and the unlearned network compares their outputs.
+"""Prediction difference: an attacker with access to the original and the unlearned network compares their outputs.
 
-Score: phi under the original minus phi under this network (regression: the residual's growth). Source: Chen et al.
-2021, arXiv 2005.02205, in the cheap form of attacks.md A10. Needs the original's outputs. Warning: retraining scores
-highest of all, a network that was left unchanged 1/2. So it does not measure forgetting: it warns against showing both
-versions to the same people, and no gate reads it.
+Score: phi under the original minus phi under this network (regression: the increase of the residual). Source: Chen et
+al. 2021, arXiv 2005.02205, simplified. Needs the original's outputs. Warning: a retrained network scores highest, and
+an unchanged network has an AUC of 1/2. So this does not measure forgetting: it warns against giving access to both
+versions, and no gate uses it.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss, phi
 
-SUMMARY = "what changed since the original; a warning alone"
+SUMMARY = "compares outputs with the original's; only a warning"
 TIER = "quick"
 ORDER = 4  # within the tier, cheapest first
 
-WARNING = "who can ask both the original and this network compares them; keep or destroy the original accordingly"
+WARNING = "anyone with access to the original and to this network can compare them; restrict or delete the original"
 
 
 def difference(
@@ -25,7 +25,7 @@ def difference(
     original_forget_outputs: Outputs,
     original_holdout_outputs: Outputs,
 ) -> Findings:
-    """Score each record by how much its fit fell."""
+    """Score each record by the decrease of its fit."""
     members = _fall(original_forget_outputs, forget_outputs)
     others = _fall(original_holdout_outputs, holdout_outputs)
     return Findings(

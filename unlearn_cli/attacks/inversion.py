@@ -1,13 +1,13 @@
-"""Model inversion: reconstruct a forgotten class from the weights alone.
+"""Model inversion: reconstruct a forgotten class from only the weights.
 
-    minimise 1 - p_c(x) by projected gradient steps from the middle of the box of inputs; stop at p_c >= 0.99, or when
-    nothing has improved for `patience` steps
+    minimise 1 - p_c(x) by projected gradient steps from the middle of the box of inputs; stop at p_c >= 0.99, or
+    without an improvement for `patience` steps
 
-Idea: an input that maximises the probability of a class shows what the network learned of it. Source: Fredrikson et al.
-2015 (MI-Face); Chundawat et al., arXiv 2201.05629, section 5, show pictures; the numbers are those of attacks.md A12.
-Needs the original as an independent judge; whole classes; the box is the range of the forgotten records' inputs.
-Warning: it describes classes, not records; compare with a network that was never trained on the class, because a judge
-may accept noise as any class. Its pictures are evidence about people (`--pictures`).
+Idea: an input that maximises the probability of a class shows what the network has learned about it. Source: Fredrikson
+et al. 2015 (MI-Face); Chundawat et al., arXiv 2201.05629, section 5, show such pictures. Needs the original as an
+independent judge; whole classes; the box is the range of the forgotten records' inputs. Warning: it describes classes,
+not records. Compare with a network that was never trained on the class, because a network may accept noise as any
+class. The pictures may show persons (`--pictures`).
 """
 
 from typing import Annotated
@@ -24,7 +24,7 @@ from unlearn_cli.runtime.run import show_samples
 from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.intervals import mean
 
-SUMMARY = "reconstruct a forgotten class from the weights"
+SUMMARY = "reconstruction of a forgotten class from the weights"
 
 
 def inversion(
@@ -36,10 +36,10 @@ def inversion(
     *,
     steps: Annotated[PositiveInt, Doc("gradient steps per class")] = 1000,
     lr: Annotated[PositiveFloat, Doc("length of a step")] = 0.1,
-    patience: Annotated[PositiveInt, Doc("steps without improvement after which a class ends")] = 100,
-    stop: Annotated[Fraction, Doc("probability of the class at which it ends")] = 0.99,
+    patience: Annotated[PositiveInt, Doc("steps without improvement after which a class is finished")] = 100,
+    stop: Annotated[Fraction, Doc("probability of the class at which it is finished")] = 0.99,
 ) -> Findings:
-    """Return the confidence reached, that of the original, and how the picture lies to the classes' mean pictures."""
+    """Return the reached confidence, the original's, and the similarity of the picture to the classes' mean images."""
     low, high, means = box_and_means(forget, test)
     pictures = torch.stack([invert(model, number, low, high, steps, lr, patience, stop) for number in forget_classes])
     show_samples("inversion", pictures[:, None], forget_classes)
@@ -63,13 +63,13 @@ def inversion(
 def invert(
     model: nn.Module, target: int, low: Tensor, high: Tensor, steps: int, lr: float, patience: int, stop: float
 ) -> Tensor:
-    """Return the best input (*shape) that was met on the way."""
+    """Return the best input (*shape) of all steps."""
     x = ((low + high) / 2)[None].clone().requires_grad_(True)
     best, least, since = x.detach().clone(), np.inf, 0
     model.eval()
     for _ in track(range(steps), f"invert {target}"):
         if least <= 1 - stop or since > patience:
-            continue  # reached, or stuck: the remaining steps change nothing
+            continue  # finished: the remaining steps change nothing
         cost = 1 - model(x).float().softmax(1)[0, target]
         since += 1
         if float(cost.detach()) < least:
@@ -89,7 +89,7 @@ def confidence(model: nn.Module, x: Tensor, labels: Tensor) -> np.ndarray:
 
 
 def box_and_means(forget: Batches, test: Batches) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
-    """Return the range of forget's inputs, channel by channel, and the mean input of each class of test."""
+    """Return the range of forget's inputs per channel, and the mean input of each class of test."""
     parts = torch.cat([x for x, _ in forget.sequential(512)])
     axes = [axis for axis in range(parts.dim()) if axis != 1]
     shape = parts.shape[1:]

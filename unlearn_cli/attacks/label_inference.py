@@ -1,9 +1,9 @@
-"""Label inference: which class was forgotten? Inferred from the network before and after, without a single record.
+"""Label inference: infers the forgotten class from the networks before and after unlearning, without any record.
 
-Idea: for each class, inputs that the original is sure of are made by gradient ascent; the class whose confidence falls
-most after unlearning is the forgotten one. Source: Hu et al. 2024, arXiv 2404.03233, section 5 (10 probes a class).
-Needs original and weights, no data; whole classes. Warning: it succeeds against a retrained network as well, which does
-not know the class either: it does not measure forgetting, but what showing both versions reveals.
+Idea: for each class, gradient ascent generates inputs with a high confidence of the original; the class whose
+confidence decreases most after unlearning is the forgotten one. Source: Hu et al. 2024, arXiv 2404.03233, section 5 (10
+probes per class). Needs original and weights, no data; whole classes. Warning: it also succeeds against a retrained
+network. So it does not measure forgetting, but what access to both versions reveals.
 """
 
 from typing import Annotated
@@ -20,7 +20,7 @@ from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.results import Estimate
 
-SUMMARY = "which class was forgotten, without a record"
+SUMMARY = "infers the forgotten class without any record"
 TIER = "standard"
 ORDER = 7  # within the tier, cheapest first
 
@@ -37,7 +37,7 @@ def label_inference(
     steps: Annotated[PositiveInt, Doc("optimisation steps of the inputs")] = 50,
     lr: Annotated[PositiveFloat, Doc("learning rate of Adam on the inputs")] = 0.1,
 ) -> Findings:
-    """Return the mean fall of confidence on probes of forgotten and of other classes, and the best rank (1: first)."""
+    """Return the mean decrease of confidence on probes of forgotten and other classes, and the best rank (from 1)."""
     targets = torch.arange(num_classes).repeat_interleave(probes).to(random.device)
     x = confident_inputs(original, random.normal(len(targets), *input_shape), targets, steps, lr)
     falls = (_confidence(original, x, targets) - _confidence(model, x, targets)).reshape(num_classes, probes)
@@ -55,7 +55,7 @@ def label_inference(
 
 
 def confident_inputs(model: nn.Module, x: Tensor, targets: Tensor, steps: int, lr: float) -> Tensor:
-    """Move inputs by Adam until the network takes each for its target."""
+    """Optimise inputs with Adam so that the network predicts the target of each."""
     x = x.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([x], lr, fused=True)
     model.eval()

@@ -1,10 +1,10 @@
 """Learned loss attack: a logistic regression on the loss separates forgotten records from never-seen ones.
 
-Idea: what an evaluator without references tries first. Loss of each record, equal numbers of both kinds, accuracy on
-held-out tenths. Source: the starting kit of the NeurIPS 2023 unlearning competition (10 splits); Kurmanji et al. 2023,
-SCRUB (5 splits, losses clipped to 100). Needs outputs on forget and hold-out. Warning: on one number a logistic
-regression is a threshold, so it sees no leak on both sides at once; and the ideal is that of a retrained network, about
-1/2, not 0.
+Idea: the usual attack without references: the loss of each record, equal numbers of both kinds, accuracy on held-out
+tenths. Source: the starting kit of the NeurIPS 2023 unlearning competition (10 splits); Kurmanji et al. 2023, SCRUB (5
+splits, losses clipped to 100). Needs outputs on forget and hold-out. Warning: on one number, a logistic regression is a
+threshold, which cannot detect a leak in both directions. The ideal accuracy is that of a retrained network, about 1/2,
+not 0.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ TIER = "quick"
 ORDER = 3  # within the tier, cheapest first
 
 CLIP = 100.0
-FOLDS, MIN_RECORDS = 5, 10  # records per side: with fewer, no tenth can be held out
+FOLDS, MIN_RECORDS = 5, 10  # records per side; with fewer, no tenth can be held out
 
 
 def learned_loss(
@@ -38,8 +38,8 @@ def learned_loss(
     *,
     splits: Annotated[PositiveInt, Doc("random splits into training and held-out tenths")] = 10,
 ) -> Findings:
-    """Return the held-out accuracy (mean and SD over the splits) and out-of-fold scores of every drawn record."""
-    # of a regression the loss has the label's unit: a bound in nats would make all large errors equal
+    """Return the held-out accuracy (mean and SD over the splits) and out-of-fold scores of all drawn records."""
+    # in a regression, the loss has the unit of the labels: a bound in nats would make all large errors equal
     most = CLIP if forget_outputs.task == "classification" else np.inf
     members, others = (np.clip(loss(outputs), 0, most) for outputs in (forget_outputs, holdout_outputs))
     size = min(len(members), len(others))
@@ -67,7 +67,7 @@ def learned_loss(
 def _draw(
     values: np.ndarray, groups: np.ndarray | None, size: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Draw some of the records, whatever their order; return their losses and clusters."""
+    """Draw some of the records, independent of their order; return their losses and clusters."""
     if groups is None:
         return random.permutation(np.sort(values))[:size], None
     rows = random.permutation(np.lexsort((groups, values)))[:size]
@@ -77,7 +77,7 @@ def _draw(
 def _shuffled(
     x: np.ndarray, y: np.ndarray, groups: np.ndarray | None, splits: int, seed: int
 ) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """Hold out a tenth of the records, again and again; of clusters, one tenth as a whole."""
+    """Hold out a tenth of the records repeatedly; with clusters, a tenth of the clusters."""
     if groups is None:
         return StratifiedShuffleSplit(splits, test_size=0.1, random_state=seed).split(x, y)
     drawn = GroupShuffleSplit(20 * splits, test_size=0.1, random_state=seed).split(x, y, groups)
@@ -89,12 +89,12 @@ def _fit(x: np.ndarray, y: np.ndarray) -> LogisticRegression:
 
 
 def _out_of_fold(x: np.ndarray, y: np.ndarray, seed: int, groups: np.ndarray | None) -> Scores:
-    """Return the score of each record by a regression fitted on the other four fifths."""
+    """Return the score of each record from a regression that is fitted on the other four fifths."""
     scores = np.empty(len(y))
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     for fit, held in kind(FOLDS, shuffle=True, random_state=seed).split(x, y, groups):
         model = _fit(x[fit], y[fit])
-        # a slope fitted to noise may have either sign; the direction is fixed beforehand: members have the lower loss
+        # a slope that is fitted to noise may have either sign, so the direction is fixed: members have the lower loss
         scores[held] = -x[held, 0] * abs(float(np.ravel(model.coef_)[0])) + float(np.ravel(model.intercept_)[0])
     if groups is None:
         return Scores(scores[y == 1], scores[y == 0])

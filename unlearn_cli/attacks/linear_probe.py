@@ -1,10 +1,10 @@
-"""Linear probe: do the penultimate features still separate the forgotten class, though the head does not name it?
+"""Linear probe: whether the penultimate features still separate the forgotten class that the head does not predict.
 
-Idea: a head can be silenced by its bias alone. A logistic regression is fitted on the features of training records (the
-forgotten classes against a sample of retain) and applied to test records. Source: Alain & Bengio 2016, arXiv
-1610.01644; attacks.md (the seed papers look at outputs alone). Needs features on forget, retain and test; whole
-classes. Warning: features of a retrained network separate a class it never saw as well, often nearly as well as the
-original's: only the difference from the reference is knowledge of the forgotten class.
+Idea: a class can be suppressed by changing only the bias of the head. A logistic regression is fitted on the features
+of training records (the forgotten classes against a sample of retain) and applied to test records. Source: Alain &
+Bengio 2016, arXiv 1610.01644; the unlearning papers use only the outputs. Needs features on forget, retain and test;
+whole classes. Warning: the features of a retrained network also separate a class that it never saw, often nearly as
+well as the original's. Only the difference from the reference is knowledge of the forgotten class.
 """
 
 from typing import Annotated
@@ -21,7 +21,7 @@ from unlearn_cli.stats.intervals import missing, share
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.roc import auc
 
-SUMMARY = "do the features still tell the forgotten class?"
+SUMMARY = "whether the features still separate the forgotten class"
 TIER = "standard"
 ORDER = 5  # within the tier, cheapest first
 
@@ -36,7 +36,7 @@ def linear_probe(
     *,
     max_records: Annotated[PositiveInt, Doc("training records per side")] = 2000,
 ) -> Findings:
-    """Return recall of the forgotten classes and false alarms on test, AUC, and recall of the network's own head."""
+    """Return recall of the forgotten classes and false alarms on test, AUC, and recall of the network's head."""
     test, random = split_outputs["test"], np.random.default_rng(seed)
     forgotten = np.isin(test.labels, forget_classes)
     parts = [random.permutation(split_features[name])[:max_records] for name in ("forget", "retain")]

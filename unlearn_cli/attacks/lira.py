@@ -1,10 +1,10 @@
-"""LiRA, offline: is the output for a record higher than that of networks that never saw it? One-sided.
+"""LiRA, offline: whether the output on a record is higher than that of networks that never saw it; one-sided.
 
     score = Phi((phi - mean_out) / sd_out),   mean and SD of the record over shadow runs without it
 
-Source: Carlini et al. 2022, arXiv 2112.03570, section VI (offline). Needs shadow runs. On the original it shows how
-exposed the records were before. Warning: one-sided: records pushed below what was never seen score low, and are missed
-(AUC 0.08 at two standard deviations, where the likelihood ratio of `ulira` has 0.92).
+Source: Carlini et al. 2022, arXiv 2112.03570, section VI (offline). Needs shadow runs. On the original, it shows how
+exposed the records were before unlearning. Warning: records whose outputs are below those of never-seen records have
+low scores and are not detected (AUC 0.08 at two standard deviations; the likelihood ratio of `ulira` has 0.92).
 """
 
 import numpy as np

@@ -1,11 +1,11 @@
-"""Population attack: one threshold on how well the model fits a record separates members from non-members.
+"""Population attack: one threshold on the fit of a record separates members from non-members.
 
-Idea: a model fits the records it was trained on better than others; what was forgotten must look like the hold-out.
-Score: the margin phi = z_y - logsumexp_{k != y} z_k, equal to log p_y / (1 - p_y); for a regression -|prediction - y|.
-Source: Yeom et al. 2018 (loss); Song & Mittal 2021 (modified entropy); Carlini et al. 2022 (phi). Needs: outputs on the
-forget split and on records never trained on with the same mix of classes (or range of labels). Warning: it sees the
-average case only. A weak attack that detects nothing does not prove that there is no leak; and an easier or harder
-hold-out looks like a leak by itself.
+Idea: a model fits the records it was trained on better than others; forgotten records must be like the hold-out. Score:
+the margin phi = z_y - logsumexp_{k != y} z_k, equal to log p_y / (1 - p_y); for a regression -|prediction - y|. Source:
+Yeom et al. 2018 (loss); Song & Mittal 2021 (modified entropy); Carlini et al. 2022 (phi). Needs: outputs on the forget
+split and on never-seen records with the same mix of classes (or range of labels). Warning: it detects only average
+differences. A weak attack that detects nothing does not prove that nothing leaks, and an easier or harder hold-out
+looks like a leak.
 """
 
 from typing import Annotated, Literal
@@ -23,7 +23,7 @@ from unlearn_cli.stats.signals import entropy, margin
 SUMMARY = "threshold on the logit margin; regression: on the residual"
 TIER = "quick"
 ORDER = 2  # within the tier, cheapest first
-VARIANTS = (  # run after it; the verdict reads the first only, because the best of six statistics finds noise
+VARIANTS = (  # also run; the verdict uses only the default, because the best of six statistics would fit noise
     "statistic=correctness",
     "statistic=entropy",
     "statistic=modified_entropy",
@@ -40,7 +40,7 @@ def population(
     *,
     statistic: Annotated[
         Literal["margin", "loss", "confidence", "entropy", "modified_entropy", "correctness"],
-        Doc("the number per record that is compared with a threshold"),
+        Doc("number per record that is compared with a threshold"),
     ] = "margin",
 ) -> Scores:
     """Score the forget split (members) and the hold-out (non-members) by one statistic, higher = 'was trained on'."""
@@ -50,7 +50,7 @@ def population(
 
 
 def _unit(residuals: np.ndarray) -> float:
-    """Return the interquartile range of the hold-out's residuals, so that scores have no unit."""
+    """Return the interquartile range of the hold-out's residuals, the unit of the scores."""
     return float(np.subtract(*np.quantile(residuals, [0.75, 0.25]))) or 1.0 if len(residuals) else 1.0
 
 
@@ -69,12 +69,12 @@ def _score(outputs: Outputs, statistic: Statistic) -> np.ndarray:
         return (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)
     phi = margin(outputs.values, outputs.labels)
     if statistic == "loss":
-        return -np.logaddexp(0, -phi)  # log p_y; from phi it keeps its digits where p_y rounds to 1
+        return -np.logaddexp(0, -phi)  # log p_y; computed from phi, it is accurate where p_y rounds to 1
     return expit(phi) if statistic == "confidence" else phi
 
 
 def _closeness(outputs: Outputs, statistic: Statistic) -> np.ndarray:
-    """Return -|prediction - y|: a regression has no classes, hence neither confidence nor entropy."""
+    """Return -|prediction - y|; a regression has neither confidence nor entropy."""
     if statistic not in ("margin", "loss"):
         raise UserError(f"attack 'population': statistic '{statistic}' is not defined for regression; use 'loss'")
     return -np.abs(outputs.values - outputs.labels)
@@ -94,7 +94,7 @@ def modified_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _log_complement(logits: np.ndarray, log_p: np.ndarray) -> np.ndarray:
-    """Return log(1 - p_k) for all k; only the largest p can lie above 1/2, where log1p would lose its digits."""
+    """Return log(1 - p_k) for all k; only the largest p can be above 1/2, where log1p would lose accuracy."""
     rows, largest = np.arange(len(logits)), logits.argmax(axis=1)
     log_rest = np.log1p(-np.minimum(np.exp(log_p), 0.5))
     log_rest[rows, largest] = -np.logaddexp(0, margin(logits, largest))

@@ -1,9 +1,9 @@
-"""Relearning attack: somebody with some of the forgotten records trains the network on them and counts the steps.
+"""Relearning attack: train the network on some of the forgotten records, and count the steps until it has them again.
 
-Idea: knowledge that is only hidden comes back in a few steps. The curve is the value on held-out records of the
-forgotten kind, step by step; original and references are attacked in turn. Source: Chundawat et al., arXiv 2201.05629
-(relearn time); Golatkar et al. 2020. Needs the original, which sets the target. Warning: as for the metric
-`relearn_time`: slower than a reference is no better than as slow.
+Idea: knowledge that is only hidden returns within a few steps. The curve is the value on held-out records of the
+forgotten kind over the steps. Source: Chundawat et al., arXiv 2201.05629 (relearn time); Golatkar et al. 2020. Needs
+the original, which sets the target. Warning: as for the metric `relearn_time`, more steps than a reference needs are
+not better.
 """
 
 from typing import Annotated
@@ -18,7 +18,7 @@ from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.results import Curve, Estimate
 
-SUMMARY = "how fast the forgotten is learned again"
+SUMMARY = "steps until the forgotten records are learned again"
 TIER = "standard"
 ORDER = 4  # within the tier, cheapest first
 
@@ -32,7 +32,7 @@ def relearn(
     *,
     alpha: Annotated[Fraction, Doc("tolerance: the target is the original's value, worse by this share")] = 0.05,
     lr: Annotated[PositiveFloat, Doc("learning rate of Adam")] = 1e-3,
-    max_steps: Annotated[PositiveInt, Doc("steps after which a repeat ends without the target")] = 50,
+    max_steps: Annotated[PositiveInt, Doc("maximum of steps of a repeat that does not reach the target")] = 50,
     check_every: Annotated[PositiveInt, Doc("steps between two measurements")] = 2,
     repeats: Annotated[PositiveInt, Doc("repeats, each with another order of the records")] = 2,
 ) -> Findings:

@@ -1,12 +1,12 @@
-"""Retrain-ensemble z-test: is this network one more retrained network, as far as its outputs on forget show?
+"""Retrain-ensemble z-test: whether the outputs on forget are like those of one more retrained network.
 
     z_i = (phi_i - mean_k phi_i(k)) / (s sqrt(1 + 1/K)),   s^2 = mean over records of the variance over K references
 
-Idea: references retrained without forget show the phi of each forgotten record and how much it varies. Mean z above 0
-is knowledge left, below 0 pushed too far (both give a record away); mean z^2 and AUC of |z| see both sides at once.
-Source: attacks.md A5b (an offline form of U-LiRA against the delivered file, Hayes et al. 2024). Needs three
-references, better four to eight; regression: the prediction takes the place of phi. Warning: 'like retraining' holds in
-this one number of these records; and the interval of so few references is wide.
+Idea: references retrained without forget show the phi of each forgotten record and how much it varies. A mean z above 0
+is remaining knowledge, below 0 over-forgetting; both reveal a record. Mean z^2 and the AUC of |z| detect both. Source:
+this project; an offline form of U-LiRA (Hayes et al. 2024) against the delivered file. Needs three references, better
+four to eight; in a regression, the prediction replaces phi. Warning: 'like retraining' refers only to this number of
+these records, and the interval with few references is wide.
 """
 
 import math
@@ -32,11 +32,10 @@ MIN_REFERENCES, ADVISED_REFERENCES = 3, 4
 
 
 def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) -> Findings:
-    """Return the statistics, and under *_null those of left-out references: mean, SD, 95 % prediction interval.
+    """Return the statistics, and as *_null those of left-out references: mean, SD, 95 % prediction interval.
 
-    auc_abs_z_floor is how far from 1/2 the AUC of |z| of a left-out reference was at most.
-
-    `scores` are |z| of this network and of a held-out reference, on the same records.
+    auc_abs_z_floor is the largest distance from 1/2 of the AUC of |z| of a left-out reference. `scores` are |z| of this
+    network and of a held-out reference, on the same records.
     """
     count, n = len(reference_forget_outputs), len(forget_outputs)
     if count < MIN_REFERENCES:
@@ -59,16 +58,14 @@ def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) 
     floor = max(abs(values["auc_abs_z"] - 0.5) for values in left_out)
     quantities["auc_abs_z_floor"] = Estimate(value=floor, n=n, runs=count)
     quantities |= {f"{name}_null": _prediction([values[name] for values in left_out], n) for name in ours}
-    few = (
-        f"{pluralize(count, 'reference')}; {ADVISED_REFERENCES} to 8 make the interval of a retrained network narrower"
-    )
+    few = f"{pluralize(count, 'reference')}; {ADVISED_REFERENCES} to 8 give a narrower interval of a retrained network"
     return Findings(
         quantities, scores=Scores(*pair, groups, groups), warnings=[few] if count < ADVISED_REFERENCES else []
     )
 
 
 def _recentre(value: float, like: Estimate) -> Estimate:
-    """Return the mean over held-out references with the half-width that one of them has."""
+    """Return the mean over held-out references with the half-width of one of them."""
     if like.low is None or like.high is None:
         return like.model_copy(update={"value": value})
     half, freedom = (like.high - like.low) / 2, like.degrees_of_freedom
@@ -79,10 +76,10 @@ def _recentre(value: float, like: Estimate) -> Estimate:
 
 
 def _prediction(values: list[float], n: int) -> Estimate:
-    """Return mean +- t SD sqrt(1 + 1/K): where one more reference would lie in 95 % of cases.
+    """Return mean +- t SD sqrt(1 + 1/K), the interval that contains one more reference in 95 % of cases.
 
-    Left-out references share what they are compared with, which makes their spread a little too large (15 % for mean z
-    and K = 4): the interval errs on the wide side.
+    Left-out references share most of their comparators, which makes their SD slightly too large (15 % for mean z and
+    K = 4): the interval is conservative.
     """
     runs, sd = len(values), float(np.std(values, ddof=1))
     value = float(np.mean(values))

@@ -3,9 +3,9 @@
     h(x) = -sum_k p_k log p_k;   SVC(C=3, RBF) on retain (1) against test (0);   result: the share of forget called 1
 
 Source: Chundawat et al., arXiv 2205.08096 and 2201.05629, code. Needs outputs on forget, retain and the hold-out (test
-records of the forgotten kind). Warning: for printed tables only. It ignores the label, so a confident mistake is a
-'member'; without balancing it calls every record one; it cannot tell ascent with two epochs of repair (0.40) from a
-retrained network (0.37), which U-LiRA separates at 0.95 (attacks.md section 0).
+records of the forgotten kind). Warning: only for comparison with printed tables. It ignores the label, so a confident
+mistake is a 'member'; without balancing, it calls every record a member. It cannot distinguish gradient ascent with two
+epochs of repair (0.40) from a retrained network (0.37), although U-LiRA separates these with an AUC of 0.95.
 """
 
 from typing import Annotated, Literal

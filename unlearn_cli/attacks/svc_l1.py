@@ -2,9 +2,9 @@
 
     e(x) = |prediction - y|;   SVC(C=3, RBF) on retain (1) against test (0);   result: the share of forget called 1
 
-Source: Tarun et al., arXiv 2210.08196, code. Needs outputs on forget, retain and the hold-out. Warning: for printed
-tables only. The kernel's width is fixed in the label's unit, so years and months give different attacks; here, as
-there, the unit is the manifest's.
+Source: Tarun et al., arXiv 2210.08196, code. Needs outputs on forget, retain and the hold-out. Warning: only for
+comparison with printed tables. The kernel's width is fixed in the unit of the labels, so years and months give
+different attacks; as in the paper's code, the unit is that of the data.
 """
 
 from typing import Annotated

@@ -2,18 +2,18 @@
 
     Lambda = log N(phi; IN) - log N(phi; OUT)
 
-IN: the record was trained on, then forgotten; OUT: it never was, the network forgot other records. Both are fitted on
-shadow runs of the same training and the same unlearning, and scored on other runs. Source: Kurmanji et al. 2023; Hayes
-et al. 2024, arXiv 2403.01218; randomised membership as in attacks.md A5. Needs shadow runs. Warning: it judges the
-recipe, not the delivered file; and a wrecked network passes it, for in and out are wrecked alike: read it with the
-z-test and the utility. An attack with more runs may find more.
+IN: the record was trained on, then forgotten; OUT: it was not, and the network forgot other records. Both are fitted on
+shadow runs of the same training and unlearning, with random membership, and scored on other runs. Source: Kurmanji et
+al. 2023; Hayes et al. 2024, arXiv 2403.01218. Needs shadow runs. Warning: it judges the recipe, not the delivered file.
+A destroyed network passes it, because its outputs are equally bad for IN and OUT: also check the z-test and the
+utility. An attack with more runs may detect more.
 """
 
 from unlearn_cli.learning.shadows import Pool
 from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.lira_findings import compute_lira_findings
 
-SUMMARY = "likelihood ratios over shadow runs, record by record"
+SUMMARY = "likelihood ratios per record over shadow runs"
 TIER = "audit"
 ORDER = 2  # within the tier, cheapest first
 

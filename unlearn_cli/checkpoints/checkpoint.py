@@ -1,4 +1,4 @@
-"""Checkpoints: safetensors in and out, single or sharded, checked before they are believed, canonical when written."""
+"""Checkpoints: reads and writes safetensors files, single or sharded; checked when read, canonical when written."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,13 +16,13 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.runtime.processes import barrier, is_sharded
 from unlearn_cli.runtime.tensor_file import LazyTensors, tensor_bytes, write_tensors
 
-PREFIX = "unlearn_cli."  # of our own keys in a checkpoint's metadata
-PIECE = 2**22  # numbers
+PREFIX = "unlearn_cli."  # of this tool's keys in a checkpoint's metadata
+PIECE = 2**22  # numbers that are tested at a time
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights as they lie in the file (memory-mapped), and what is known of them."""
+    """The memory-mapped weights of a file, with metadata and digests."""
 
     path: Path
     tensors: dict[str, Tensor]
@@ -32,7 +32,7 @@ class Checkpoint:
     tensor_digest: str
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of a checkpoint, as plain values."""
+        """Describe the checkpoint for a report, as plain values."""
         lineage = {key.removeprefix(PREFIX): value for key, value in self.metadata.items() if key.startswith(PREFIX)}
         return {
             "name": self.path.name,
@@ -44,16 +44,16 @@ class Checkpoint:
 
 
 def load(path: Path) -> Checkpoint:
-    """Map a checkpoint into memory: a .safetensors file, an .index.json, or a folder that holds one of them.
+    """Map a checkpoint into memory: a .safetensors file, an .index.json, or a folder with one of them.
 
     Raises:
-        UserError: it is broken, has a tensor twice, or weights that are not finite.
+        UserError: it is broken, contains a tensor twice, or has weights that are not finite.
     """
     header = read_header(path)
     tensors = {name: tensor for file in header.files for name, tensor in load_file(file).items()}
     if bad := find_non_finite(tensors):
         raise UserError(
-            f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; its training went wrong, take another checkpoint"
+            f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; its training failed, use another checkpoint"
         )
     return Checkpoint(path, tensors, header.metadata, header.layout, files_digest(header), tensor_digest(tensors))
 
@@ -65,15 +65,15 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
         UserError: as `check_fits`.
     """
     check_fits(model, checkpoint)
-    # Old files lack num_batches_tracked, which nothing but a null momentum reads; torch fills it in itself.
+    # Old files lack num_batches_tracked, which only momentum=None uses; torch then adds it.
     model.load_state_dict(checkpoint.tensors, strict=False)
 
 
 def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Refuse weights that are not those of this architecture.
+    """Refuse weights that do not fit this architecture.
 
     Raises:
-        UserError: lists every tensor that is missing, unexpected or of another shape.
+        UserError: with every tensor that is missing, unexpected or of another shape or type.
     """
     expected, tensors = model.state_dict(), checkpoint.tensors
     missing = sorted(name for name in set(expected) - set(tensors) if not name.endswith("num_batches_tracked"))
@@ -97,16 +97,16 @@ def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
 
 @torch.no_grad()
 def round_like(model: nn.Module, like: Checkpoint | None) -> None:
-    """Round the weights to the dtypes that they will be written in, so that what is measured is what is delivered."""
+    """Round the weights to the dtypes in which they will be written, so that the written network is measured."""
     for name, tensor in model.state_dict().items():
         if like and name in like.tensors and like.tensors[name].dtype != tensor.dtype:
             tensor.copy_(tensor.to(like.tensors[name].dtype))
 
 
 def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], like: Checkpoint | None = None) -> Path:
-    """Write `model.safetensors` (or the shards of `like`, in its dtypes) into a folder that is being built.
+    """Write `model.safetensors` (or the shards of `like`, in its dtypes) into a folder.
 
-    Where weights are divided among processes, all of them must call this, and none ever holds more than one of them.
+    If weights are divided among processes, all processes must call this; none holds more than one whole tensor.
 
     Raises:
         UserError: a weight is not finite.
@@ -130,7 +130,7 @@ def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], 
 
 
 def find_non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of tensors with NaN or infinite numbers; piece by piece, for the test makes copies."""
+    """Return the names of tensors with NaN or infinite numbers; tested in pieces, because the test makes copies."""
     return sorted(
         name
         for name, tensor in tensors.items()
@@ -139,7 +139,7 @@ def find_non_finite(tensors: Mapping[str, Tensor]) -> list[str]:
 
 
 def tensor_digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 over name, dtype, shape and bytes of all tensors in sorted order: it survives re-sharding."""
+    """Return the SHA-256 of name, dtype, shape and bytes of all tensors, sorted; it does not depend on the sharding."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()

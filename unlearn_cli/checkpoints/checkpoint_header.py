@@ -1,4 +1,4 @@
-"""What can be checked of a checkpoint without torch: the files, their headers and the index of a sharded one."""
+"""Checks of a checkpoint that need no torch: its files, their headers and the index of a sharded checkpoint."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_INDEX = 10 * 2**20
 
 @dataclass(frozen=True)
 class Header:
-    """The files of a checkpoint and the names in them."""
+    """The files of a checkpoint, the file of each tensor, and the metadata."""
 
     files: list[Path]
     layout: dict[str, str]  # tensor -> file name
@@ -24,10 +24,10 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Check a checkpoint's structure and return it.
+    """Check the structure of a checkpoint and return it.
 
     Raises:
-        UserError: there is no such file, it is no safetensors file, it is truncated, or a tensor is in it twice.
+        UserError: the file does not exist, is not a safetensors file, is truncated, or contains a tensor twice.
     """
     path = resolve_checkpoint(path)
     if path.name.endswith(".index.json"):
@@ -37,7 +37,7 @@ def read_header(path: Path) -> Header:
 
 
 def files_digest(header: Header) -> str:
-    """Return the SHA-256 of a checkpoint's file, or of the names and SHA-256 of several."""
+    """Return the SHA-256 of a checkpoint's file, or of the names and SHA-256 digests of several files."""
     if len(header.files) == 1:
         return sha256(header.files[0])
     digests = [f"{file.name} {sha256(file)}" for file in header.files]
@@ -45,16 +45,16 @@ def files_digest(header: Header) -> str:
 
 
 def resolve_checkpoint(path: Path) -> Path:
-    """Return the file that a path means: itself, the checkpoint in a folder, or the copy of what a URL names."""
+    """Return the checkpoint file of a path: itself, the checkpoint in a folder, or the copy of a URL."""
     path = locate(path)
     if path.is_dir():
         for name in ("model.safetensors.index.json", "model.safetensors"):
             if (path / name).is_file():
                 return path / name
         raise UserError(f"{path}: the folder has no model.safetensors; name a checkpoint")
-    require_regular_file(path, missing="there is no such checkpoint; name a .safetensors file, or a folder with one")
+    require_regular_file(path, missing="no such checkpoint; name a .safetensors file, or a folder with one")
     if not path.name.endswith((".safetensors", ".index.json")):
-        raise UserError(f"{path}: is no .safetensors file; 'unlearn-cli convert' makes one of a .pth state dict")
+        raise UserError(f"{path}: is not a .safetensors file; 'unlearn-cli convert' converts a .pth state dict")
     return path
 
 
@@ -63,7 +63,7 @@ def _read_index(path: Path) -> Header:
         layout: Any = json_text.read(read_regular(path, MAX_INDEX))["weight_map"]
     except (ValueError, KeyError, TypeError) as error:
         reason = f" ({error})" if isinstance(error, ValueError) else ""
-        flaw = f"is no index of a sharded checkpoint{reason}; expected JSON with a 'weight_map'"
+        flaw = f"is not an index of a sharded checkpoint{reason}; expected JSON with a 'weight_map'"
         raise UserError(f"{path}: {flaw}") from None
     if layout == {}:
         raise UserError(f"{path}: its weight_map names no tensors; fetch it again")
@@ -73,12 +73,14 @@ def _read_index(path: Path) -> Header:
     for file in files:
         names, metadata = _read_file(file)
         stray = [name for name in names if layout.get(name) != file.name]
-        if stray:  # a file of another checkpoint left in the folder
-            raise UserError(f"{file}: holds {', '.join(stray[:3])}, unlike {path.name} says; fetch the files again")
+        if stray:  # the file belongs to another checkpoint
+            raise UserError(f"{file}: contains {', '.join(stray[:3])}, contrary to {path.name}; fetch the files again")
         stored.update(dict.fromkeys(names, file.name))
     if set(stored) != set(layout):
         lost = sorted(set(layout) - set(stored))
-        raise UserError(f"{path}: names tensors that its files do not have: {', '.join(lost[:3])}; fetch them again")
+        raise UserError(
+            f"{path}: lists tensors that its files do not contain: {', '.join(lost[:3])}; fetch the files again"
+        )
     return Header(files, layout, metadata)
 
 
@@ -87,8 +89,8 @@ def _is_plain_name(file: Any) -> bool:
 
 
 def _read_file(path: Path) -> tuple[list[str], dict[str, str]]:
-    """Return the tensor names and the metadata of one file, after all checks of its header."""
+    """Check the header of one file; return its tensor names and metadata."""
     header = safetensors_header.read(path, missing="no such file, but the index next to it lists it")
     if not header.entries:
-        raise UserError(f"{path}: holds no tensors; name another checkpoint")
+        raise UserError(f"{path}: contains no tensors; name another checkpoint")
     return list(header.entries), header.metadata

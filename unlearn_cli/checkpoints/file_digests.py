@@ -1,4 +1,4 @@
-"""The digest of a checkpoint's tensors, read from its files as they lie, without torch."""
+"""The digest of a checkpoint's tensors, computed from its files without torch."""
 
 import hashlib
 import math
@@ -9,7 +9,7 @@ from typing import Any
 from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.checkpoints.checkpoint_header import Header
 
-# As safetensors names the types, and as torch does, whose names are part of the digest.
+# Names of types in safetensors and in torch; torch's names are part of the digest.
 TYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -29,7 +29,7 @@ CHUNK = 2**24  # bytes that are hashed at a time
 
 
 def tensor_digest(header: Header) -> str:
-    """Return what `checkpoint.tensor_digest` does of the same tensors: the SHA-256 over name, type, shape and bytes.
+    """Return the same digest as `checkpoint.tensor_digest`: the SHA-256 of name, type, shape and bytes.
 
     Raises:
         UserError: as `safetensors_header.read`.

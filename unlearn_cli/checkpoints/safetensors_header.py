@@ -1,4 +1,4 @@
-"""The header of one safetensors file, checked before anything in it is believed or allocated. No torch."""
+"""The header of one safetensors file, checked before it is used or memory is allocated. No torch."""
 
 import math
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ ADVICE = "fetch it again, or 'unlearn-cli convert'"
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor: `start` is the place of its bytes in the file."""
+    """One tensor: `start` is the offset of its bytes in the file."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -48,39 +48,39 @@ def read(path: Path, source: str = "", *, missing: str = "no such file") -> Tens
     """Read and check the header of a safetensors file.
 
     Raises:
-        UserError: it is no regular file, no intact safetensors file, or larger than any network needs; a name is in it
-            twice, bytes of it belong to no tensor, or a tensor is of a type that cannot be computed with.
+        UserError: it is not a regular file or not an intact safetensors file, the header is too large, a name occurs
+            twice, some bytes belong to no tensor, or a tensor has an unsupported type.
     """
     at = f"{source}: {path}" if source else f"{path}"
     with regular_files.open_regular(path, source, missing=missing) as file:
         length = int.from_bytes(file.read(8), "little")
         if MAX_HEADER < length < 2**32:
             flaw = f"a header of {length} bytes; expected at most {MAX_HEADER}"
-            raise UserError(f"{at}: is no intact safetensors file ({flaw}); {ADVICE}")
+            raise UserError(f"{at}: is not an intact safetensors file ({flaw}); {ADVICE}")
         content = file.read(length) if length <= MAX_HEADER else b""
     try:
-        with safe_open(path, framework="numpy") as file:  # the library's own checks
+        with safe_open(path, framework="numpy") as file:  # performs the checks of the library
             metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{at}: is no intact safetensors file ({error}); {ADVICE}") from None
+        raise UserError(f"{at}: is not an intact safetensors file ({error}); {ADVICE}") from None
     try:
         described = json_text.read(content)
         entries = {
             name: _check_entry(name, facts, 8 + length) for name, facts in described.items() if name != "__metadata__"
         }
     except ValueError as error:
-        raise UserError(f"{at}: {error}; the file is not to be trusted, {ADVICE}") from None
+        raise UserError(f"{at}: {error}; the file is damaged, {ADVICE}") from None
     if len(entries) > MAX_TENSORS:
-        raise UserError(f"{at}: holds {len(entries)} tensors; expected at most {MAX_TENSORS}")
+        raise UserError(f"{at}: contains {len(entries)} tensors; expected at most {MAX_TENSORS}")
     return TensorHeader(entries, metadata)
 
 
 def _check_entry(name: str, facts: Any, start: int) -> Entry:
-    """Check what the header says of a tensor; the library did, except for types and numbers beyond those of a file."""
+    """Check the header of a tensor: its type and numbers that are too large, which the library does not check."""
     first, last = facts["data_offsets"]
     if facts["dtype"] not in BYTES:
         types = ", ".join(BYTES)
         raise ValueError(f"'{name}' is of type {facts['dtype']}; expected one of {types}")
     if math.prod(facts["shape"]) * BYTES[facts["dtype"]] != last - first or max(facts["shape"], default=0) >= 2**63:
-        raise ValueError(f"'{name}' has shape {facts['shape']}, which is not that of its {last - first} bytes")
+        raise ValueError(f"'{name}' has shape {facts['shape']}, which does not fit its {last - first} bytes")
     return Entry(facts["dtype"], tuple(facts["shape"]), start + first)

@@ -1,4 +1,4 @@
-"""Checkpoints in more than one file, where a network is too large for one."""
+"""Checkpoints in several files, for networks that are too large for one."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 from unlearn_cli import ranks
 from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 
-FILE_BYTES = 2**29  # of one file, where no process holds all the weights
+FILE_BYTES = 2**29  # of one file, if no process holds all the weights
 
 
 def assign_files(tensors: LazyTensors) -> dict[str, str]:
-    """Return the file of each tensor, so that none has much more than FILE_BYTES; nothing where one is enough."""
+    """Assign tensors to files of about FILE_BYTES; empty if one file is sufficient."""
     parts: list[list[str]] = [[]]
     filled = 0
     for name in tensors:
@@ -29,7 +29,7 @@ def assign_files(tensors: LazyTensors) -> dict[str, str]:
 
 
 def write_shards(path: Path, tensors: LazyTensors, metadata: dict[str, str], layout: dict[str, str]) -> None:
-    """Write the files of a layout one after the other, and last the index `path` that names them."""
+    """Write the files of a layout one after the other, then the index `path`."""
     last = max(layout.values())
     weight_map = {name: layout.get(name, last) for name in tensors}
     for file in sorted(set(weight_map.values())):

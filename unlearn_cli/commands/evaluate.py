@@ -99,7 +99,7 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
 
 
 def load_own_metrics(names: Sequence[str], *, allow_code: bool) -> dict[str, str]:
-    """Return the names of the metrics outside of the package, as gates use them, with the names given."""
+    """Return the metrics outside of the package: for the name that gates use, the name on the command line."""
     own = {}
     for name in filter(is_outside, names):
         metric = plugin.load("metrics", name, allow_code=allow_code)

@@ -1,4 +1,4 @@
-"""Builds the network that the manifest's `model` section names: bundled, from torchvision, or the user's own."""
+"""Builds the network of the manifest's `model` section: bundled, from torchvision, or the user's own."""
 
 import importlib
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def build_network(section: Model, input_shape: Sequence[int], num_outputs: int) 
     """Return the network with random weights. The caller has checked that the user's own code is allowed.
 
     Raises:
-        UserError: there is no such architecture, or its arguments do not suit it.
+        UserError: the architecture is unknown, or its arguments are wrong.
     """
     architecture, arguments = section.architecture, dict(section.arguments)
     shape = tuple(input_shape)
@@ -47,7 +47,7 @@ def build_network(section: Model, input_shape: Sequence[int], num_outputs: int) 
     else:
         function = getattr(importlib.import_module(f"unlearn_cli.models.{architecture}"), architecture)
         model = _call(function, architecture, {"num_classes": num_outputs, "input_shape": shape, **arguments})
-    # Inception and GoogLeNet return a tuple with auxiliary outputs while they train.
+    # Inception and GoogLeNet return a tuple with auxiliary outputs in training mode.
     model.register_forward_hook(_select_main_output)
     return model
 
@@ -56,15 +56,15 @@ def check_forward(model: nn.Module, name: str, input_shape: Sequence[int], num_o
     """Run one sample of zeros through a network on the CPU, in eval mode, before anything depends on it.
 
     Raises:
-        UserError: it does not take samples of this shape, returns another number of outputs or numbers that are not
-            floating-point, or ends in a softmax or a sigmoid where logits are expected.
+        UserError: it does not accept samples of this shape, returns another number of outputs or numbers that are not
+            floating-point, or ends in a softmax or a sigmoid although logits are expected.
     """
     was_training = model.training
     try:
-        with torch.enable_grad():  # the graph shows what the outputs come from
+        with torch.enable_grad():  # the graph contains the last operation
             outputs = model.eval()(torch.zeros(1, *input_shape))
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        reason = f"{name} takes no samples of shape {list(input_shape)} ({error})"
+        reason = f"{name} does not accept samples of shape {list(input_shape)} ({error})"
         raise UserError(f"model: {reason}; fix input.shape or the architecture") from None
     model.train(was_training)
     returned = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
@@ -79,7 +79,7 @@ def check_forward(model: nn.Module, name: str, input_shape: Sequence[int], num_o
 
 
 def _refuse_probabilities(outputs: Tensor, name: str) -> None:
-    """Refuse a network whose last operation is a softmax or a sigmoid; views and copies after it do not count.
+    """Refuse a network whose last operation is a softmax or a sigmoid; views and copies after it are ignored.
 
     A log-softmax is allowed: softmax(log p) = p, so log-probabilities are logits.
     """
@@ -89,13 +89,13 @@ def _refuse_probabilities(outputs: Tensor, name: str) -> None:
     operation = ENDINGS.get(node.name() if node else "")
     if operation:
         raise UserError(
-            f"model: {name} ends in a {operation}, but logits are expected (training and all metrics apply the softmax "
-            f"themselves); remove the {operation} from the model"
+            f"model: {name} ends in a {operation}, but logits are expected (training and metrics apply the softmax); "
+            f"remove the {operation} from the model"
         )
 
 
 def _build_torchvision(name: str, arguments: dict[str, Any]) -> nn.Module:
-    from torchvision import models  # takes seconds: imported only for its own models
+    from torchvision import models  # imported on use, because it takes seconds
 
     available = models.list_models(module=models)
     if name not in available:
@@ -103,7 +103,7 @@ def _build_torchvision(name: str, arguments: dict[str, Any]) -> nn.Module:
             f"model.architecture: torchvision has no classification model '{name}'; {did_you_mean(name, available)}"
         )
     if name in ("googlenet", "inception_v3"):
-        arguments.setdefault("init_weights", True)  # its own default; passing it silences a warning
+        arguments.setdefault("init_weights", True)  # torchvision's default; passing it avoids a warning
     return _call(models.get_model_builder(name), f"torchvision/{name}", {**arguments, "weights": None})
 
 

@@ -32,5 +32,5 @@ class LeNet5(nn.Module):
 
 
 def pooled(size: int, padding: int) -> int:
-    """The side of the map after both convolutions (each takes 4 pixels off) and both poolings (each halves it)."""
+    """Return the side of the map after both convolutions (each removes 4 pixels) and poolings (each halves it)."""
     return ((size + 2 * padding - 4) // 2 - 4) // 2

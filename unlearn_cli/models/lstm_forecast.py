@@ -1,8 +1,8 @@
-"""An LSTM that foretells a number, or several, from a window of past measurements."""
+"""An LSTM that predicts one or several numbers from a window of past measurements."""
 
 from torch import Tensor, nn
 
-SUMMARY = "LSTM that foretells a number from a window of the past"
+SUMMARY = "LSTM that predicts a number from a window of the past"
 
 
 def lstm_forecast(
@@ -18,7 +18,7 @@ class LSTMForecast(nn.Module):
 
     def __init__(self, features: int, hidden: int, layers: int, dropout: float, num_classes: int) -> None:
         super().__init__()
-        # torch's own dropout lies between the layers of an LSTM alone, and it warns when there is one.
+        # torch applies dropout only between the layers of an LSTM, and warns if there is one layer.
         self.lstm = nn.LSTM(features, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden, num_classes)

@@ -19,7 +19,7 @@ def mlp(
 
 
 class MLP(nn.Module):
-    """`hidden` linear layers with ReLU (and dropout, if asked for), then the linear `head`."""
+    """`hidden` linear layers with ReLU (and dropout, if not 0), then the linear `head`."""
 
     def __init__(self, in_features: int, hidden: tuple[int, ...], num_classes: int, dropout: float) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ class ResNet20(nn.Module):
         self.layer3 = stage(2 * width, 4 * width, stride=2)
         self.fc = nn.Linear(4 * width, num_classes)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d):  # He et al. 2015b (arXiv 1502.01852), as the paper says
+            if isinstance(module, nn.Conv2d):  # He et al. 2015b (arXiv 1502.01852), as in the paper
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Plug-ins seen from outside: signatures, settings, and what a manifest must provide for them. No torch."""
+"""Plug-ins described without importing them: signatures, settings, and requirements on the manifest. No torch."""

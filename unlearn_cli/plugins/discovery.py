@@ -1,20 +1,20 @@
-"""Which plug-ins and architectures are built in. Their folders are listed and their files parsed, never imported.
+"""Lists the built-in plug-ins and architectures. Their folders are listed and their files parsed, never imported.
 
-A file `x.py` of `methods/`, `metrics/`, `attacks/` or `models/` that defines a function `x` is one; to add one, add the
-file. Constants at the top of the file describe it:
+A file `x.py` in `methods/`, `metrics/`, `attacks/` or `models/` that defines a function `x` is a plug-in. Constants in
+the file describe it:
 
     SUMMARY    one line of at most 60 characters, for tables and completion (default: first line of the docstring)
-    TASK       'classification' or 'regression', if it is for one of them only
-    DEFAULT    metrics: False for one that is computed only on request
+    TASK       'classification' or 'regression', if it is only for one of them
+    DEFAULT    metrics: False for a metric that is computed only on request
     DISTANCE   metrics: True for a distance from a reference, which has a noise floor
     TIER       attacks: the first tier that runs it
-    ORDER      attacks: its place within the tier
+    ORDER      attacks: its position within the tier
     VARIANTS   attacks: settings ('name=value') with which the tier runs it again
 
 The file of a method may also have a function `bound_steps` and a tuple RETAIN_PHASES, from which `--dry-run` estimates
 the work; see `commands.work_estimate`.
 
-Neither torch nor pydantic is imported: `--help` and completion read these.
+Neither torch nor pydantic is imported, because `--help` and completion use this module.
 """
 
 import ast
@@ -27,12 +27,12 @@ from unlearn_cli.schema.literals import Task
 
 KINDS = ("methods", "metrics", "attacks", "models")
 PACKAGE = Path(__file__).parents[1]
-TIERS = ("quick", "standard", "audit")  # each runs the attacks of those before it, too
+TIERS = ("quick", "standard", "audit")  # each also runs the attacks of the tiers before it
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file that defines a plug-in: its constants, and the inputs that its function asks for."""
+    """A file that defines a plug-in: its constants, and the inputs of its function."""
 
     kind: str
     name: str
@@ -46,12 +46,12 @@ class Entry:
 
     @property
     def task(self) -> Task | None:
-        """The task that it is for; None: for both. Only a classification has classes to forget."""
+        """The task that it is for, or None for both; a plug-in with `forget_classes` is for classification."""
         return self.constants.get("TASK") or ("classification" if "forget_classes" in self.inputs else None)
 
     @property
     def is_default(self) -> bool:
-        """Whether a metric is computed when none is named."""
+        """Whether a metric is computed by default."""
         return self.constants.get("DEFAULT", True)
 
     @property
@@ -61,7 +61,7 @@ class Entry:
 
     @property
     def is_of_model(self) -> bool:
-        """Whether a metric describes the whole network rather than each split."""
+        """Whether a metric describes the whole network instead of each split."""
         return "outputs" not in self.inputs
 
 
@@ -74,7 +74,7 @@ def entries(kind: str) -> dict[str, Entry]:
 
 
 def read_entry(kind: str, name: str, tree: ast.Module) -> Entry | None:
-    """Return what a parsed file says of its plug-in; None where it defines no function of that name."""
+    """Describe the plug-in of a parsed file; None if the file defines no function of this name."""
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
     if not functions:
         return None
@@ -85,7 +85,7 @@ def read_entry(kind: str, name: str, tree: ast.Module) -> Entry | None:
 
 
 def read_constants(tree: ast.Module) -> dict[str, Any]:
-    """Return the constants of a file that are literals."""
+    """Return the literal constants of a file."""
     assignments = [node for node in tree.body if isinstance(node, ast.Assign) and len(node.targets) == 1]
     constants = {}
     for node in assignments:
@@ -100,26 +100,26 @@ def _is_literal(node: ast.expr) -> bool:
 
 
 def summaries(kind: str) -> dict[str, str]:
-    """Return the names of the built-in plug-ins of a kind, each with its summary."""
+    """Return the summaries of the built-in plug-ins of a kind by name."""
     return {name: entry.summary for name, entry in entries(kind).items()}
 
 
 def metrics_of(task: str) -> list[str]:
-    """Return the metrics that are defined for a task: those that read one network first, those of the model last."""
+    """Return the metrics that are defined for a task: per-split metrics first, those with few inputs first."""
     defined = [entry for entry in entries("metrics").values() if entry.task in (None, task)]
     ordered = sorted(defined, key=lambda entry: (entry.is_of_model, len(entry.inputs), entry.name))
     return [entry.name for entry in ordered]
 
 
 def default_metrics(task: str) -> list[str]:
-    """Return the metrics of a task that are computed when none is named; none of them trains a network."""
+    """Return the metrics of a task that are computed by default; none of them trains a network."""
     return [name for name in metrics_of(task) if entries("metrics")[name].is_default]
 
 
 def attacks_of(tier: str) -> list[str]:
-    """Return what a tier runs, cheapest first: names, and variants as `name:setting=value`.
+    """Return the attacks of a tier, cheapest first: names, and variants as `name:setting=value`.
 
-    A tier is a fixed set of attacks, so that verdicts can be compared.
+    A tier is a fixed set of attacks, so that verdicts are comparable.
     """
     runs: list[str] = []
     for part in TIERS[: TIERS.index(tier) + 1]:

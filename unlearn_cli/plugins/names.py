@@ -1,4 +1,4 @@
-"""Do the names in a manifest exist? Its metrics and architectures are looked up here, for `schema` knows none."""
+"""Checks that the metrics and architectures in a manifest exist; `schema` itself does not import plug-ins."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,23 +13,23 @@ from unlearn_cli.schema.name_checker import NameChecker
 
 
 def read_manifest(path: Path, folder: Path | None = None, own_metrics: Collection[str] = ()) -> Manifest:
-    """Read and check a manifest, the names of metrics and architectures in it too; see `manifest.read`.
+    """Read and check a manifest, including its metrics and architectures; see `manifest.read`.
 
-    `own_metrics` names the functions outside of the package that are computed as well: gates may name them.
+    `own_metrics` are metrics outside of the package that are also computed; gates may name them.
 
     Raises:
-        UserError: all that is wrong with it, each with file, line, column, field and the nearest known key or name.
+        UserError: with all mistakes, each with file, line, column, field and the nearest known key or name.
     """
     return manifest.read(path, PluginNames(own_metrics), folder)
 
 
 def parse_gate(text: str, task: str, own_metrics: Collection[str] = ()) -> GateCondition:
-    """Read a condition, and refuse a metric that does not exist or is not defined for the task.
+    """Parse a condition, and refuse a metric that does not exist or is not defined for the task.
 
     `own_metrics`: as for `read_manifest`.
 
     Raises:
-        UserError: says what is wrong with the condition.
+        UserError: the condition is wrong.
     """
     condition = gates.parse_condition(text)
     PluginNames(own_metrics).check_gate(condition, task)
@@ -46,7 +46,7 @@ class PluginNames(NameChecker):
         bundled = discovery.entries("models")
         if name not in bundled:
             raise UserError(
-                f"'{name}' is no bundled architecture; {did_you_mean(name, bundled)}; or torchvision/<name>"
+                f"'{name}' is not a bundled architecture; {did_you_mean(name, bundled)}; or torchvision/<name>"
             )
 
     def check_gate(self, condition: GateCondition, task: str) -> None:
@@ -56,11 +56,11 @@ class PluginNames(NameChecker):
         if metric not in discovery.entries("metrics"):
             hint = did_you_mean(metric, discovery.entries("metrics"))
             raise UserError(
-                f"condition '{text}': no metric '{metric}'; {hint}; gates on a metric of your own are for 'evaluate "
-                "--metric FILE.py:FUNCTION'"
+                f"condition '{text}': unknown metric '{metric}'; {hint}; a metric of your own needs 'evaluate --metric "
+                "FILE.py:FUNCTION'"
             )
         allowed = discovery.metrics_of(task)
         if metric not in allowed:
             raise UserError(
-                f"condition '{text}': '{metric}' is not defined for {task}; defined are {', '.join(allowed)}"
+                f"condition '{text}': '{metric}' is not defined for {task}; choose from {', '.join(allowed)}"
             )

@@ -1,4 +1,4 @@
-"""Code of the user's own: `package.module:function`, or `path/to/file.py:function`. Imported only when it runs."""
+"""The user's own code: `package.module:function` or `path/to/file.py:function`; imported only when it is called."""
 
 import importlib.util
 import sys
@@ -14,16 +14,16 @@ from unlearn_cli.storage import regular_files
 
 @dataclass(frozen=True)
 class OutsideCode:
-    """Where a function outside of the package is defined."""
+    """The definition of a function outside of the package."""
 
     path: Path
-    module: str | None  # None: a file of its own
+    module: str | None  # None: a single file
     function: str
     sha256: str  # of the file
 
     @property
     def label(self) -> str:
-        """How reports and messages name it: without the folder of the file."""
+        """The name in reports and messages: without the folder of the file."""
         return f"{self.module or self.path.name}:{self.function}"
 
     @property
@@ -67,20 +67,20 @@ class OutsideCode:
 
 
 def is_outside(name: str) -> bool:
-    """Say whether the name of a plug-in is that of code outside of the package."""
+    """Return whether a plug-in's name refers to code outside of the package."""
     return ":" in name
 
 
 def locate(name: str, *, allow_code: bool, folder: Path = Path()) -> OutsideCode:
-    """Find the file of `package.module:function` or `path/to/file.py:function`; relative paths start from `folder`.
+    """Find the file of `package.module:function` or `path/to/file.py:function`, relative to `folder`.
 
     Raises:
-        UserError: code is not allowed, the name has another form, or there is no such file or module.
+        UserError: code is not allowed, the name has another form, or the file or module does not exist.
     """
     location, _, function = name.rpartition(":")
     is_file = location.endswith(".py")
     if not function.isidentifier() or not (is_file or all(part.isidentifier() for part in location.split("."))):
-        raise UserError(f"'{name}' is neither package.module:function nor path/to/file.py:function")
+        raise UserError(f"'{name}': expected package.module:function or path/to/file.py:function")
     if not allow_code:
         raise UserError(f"{name}: is code of your own; allow it with --allow-code")
     path = folder / location if is_file else _module_file(location, name)
@@ -88,14 +88,14 @@ def locate(name: str, *, allow_code: bool, folder: Path = Path()) -> OutsideCode
 
 
 def _module_file(module: str, name: str) -> Path:
-    """Return the source file of a module; the packages around it are imported."""
+    """Return the source file of a module; its parent packages are imported."""
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         raise UserError(
-            f"{name}: there is no module '{module}' with Python source; set PYTHONPATH to the folder that contains it, "
+            f"{name}: no module '{module}' with Python source; set PYTHONPATH to the folder that contains it, "
             "or name the file: path/to/file.py:function"
         )
     return Path(spec.origin)

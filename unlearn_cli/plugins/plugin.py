@@ -1,7 +1,7 @@
 """A plug-in is a function, and its signature is its interface.
 
-Parameters without a default name the inputs that it needs: it gets those and nothing else. Keyword parameters with a
-default are its settings; the annotation says which values are allowed.
+Parameters without a default name the inputs that it receives, and no others. Keyword parameters with a default are its
+settings; the annotation defines the allowed values.
 """
 
 import importlib
@@ -23,13 +23,13 @@ from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.spelling import fit_scalars
 from unlearn_cli.schema.strict_yaml import parse_setting, read_mapping
 
-COMMANDS = {"fit": "train", "learn_noise": "noise"}  # functions whose settings are those of a command
-LARGEST = 10**9  # of a number among the settings: more steps, samples or records than any run has
+COMMANDS = {"fit": "train", "learn_noise": "noise"}  # functions whose settings belong to a command
+LARGEST = 10**9  # limit for numbers in settings: more steps, samples or records than any run has
 
 
 @dataclass(frozen=True)
 class Plugin:
-    """A function described by its source: the inputs it needs, the settings it has."""
+    """A function as described by its source: its inputs and settings."""
 
     kind: str
     name: str
@@ -37,9 +37,9 @@ class Plugin:
     needs: tuple[str, ...]
     optional: tuple[str, ...]
     settings: type[BaseModel]
-    task: Task | None = None  # the one that it is for; None: for both
+    task: Task | None = None  # None: for both tasks
     whole: bool = False  # its networks are not divided among processes
-    is_distance: bool = False  # of a metric: from a reference, so that there is a noise floor
+    is_distance: bool = False  # a metric that is a distance from a reference, which has a noise floor
     code: OutsideCode | None = None  # of a plug-in outside of the package
 
     @property
@@ -54,19 +54,19 @@ class Plugin:
 
     @property
     def is_of_model(self) -> bool:
-        """Whether a metric describes the whole network rather than each split."""
+        """Whether a metric describes the whole network instead of each split."""
         return "outputs" not in self.needs
 
     @property
     def whole_classes(self) -> bool:
-        """Whether it forgets only whole classes: their numbers have no other use."""
+        """Whether it forgets only whole classes, whose numbers it then has as an input."""
         return "forget_classes" in self.needs
 
     @property
     def sections(self) -> set[str]:
-        """What must be available for its inputs: sections of the manifest, and checkpoints that an option names.
+        """The requirements of its inputs: sections of the manifest, and checkpoints that options name.
 
-        A method always has the original; metrics and attacks must be given it.
+        A method always has the original; for metrics and attacks, an option must name it.
         """
         sections = {section for name in self.needs for section in sections_of(name)}
         return sections | {"original"} if self.kind != "methods" and "original" in self.needs else sections
@@ -80,7 +80,7 @@ class Plugin:
         return self.code.load() if self.code else getattr(importlib.import_module(self.module), self.name)
 
     def companion(self, name: str) -> Any:
-        """Return what the file defines under another name, None if nothing; the module is imported.
+        """Import the module and return an object of the file by another name, or None.
 
         Raises:
             UserError: as `function`.
@@ -88,10 +88,10 @@ class Plugin:
         return self.function().__globals__.get(name)
 
     def call(self, inputs: Mapping[str, Any], settings: BaseModel, returns: tuple[type, ...] = (object,)) -> Any:
-        """Call the function with the inputs that it asks for, and with its settings.
+        """Call the function with its inputs and settings.
 
         Raises:
-            UserError: code outside of the package returned something else than `returns`.
+            UserError: code outside of the package did not return one of the types `returns`.
         """
         needed = {name: inputs[name] for name in self.needs}
         optional = {name: inputs[name] for name in self.optional if name in inputs}
@@ -103,12 +103,12 @@ class Plugin:
 
 
 def load(kind: str, name: str, *, allow_code: bool = False, folder: Path = Path()) -> Plugin:
-    """Return the method, metric or attack of a name: a built-in one, or `file.py:function` or `module:function`.
+    """Return a method, metric or attack by name: built in, or `file.py:function` or `module:function`.
 
-    The path of a file starts from `folder`. Code outside of the package is read here, and imported when it is called.
+    The path of a file is relative to `folder`. Code outside of the package is parsed here, and imported when called.
 
     Raises:
-        UserError: there is none of that name, or it is outside of the package and has a mistake or is not allowed.
+        UserError: the name is unknown, or it is code outside of the package that has a mistake or is not allowed.
     """
     if outside.is_outside(name):
         return _load_outside(kind, outside.locate(name, allow_code=allow_code, folder=folder))
@@ -134,10 +134,10 @@ def inspect(kind: str, name: str, module: str) -> Plugin:
 
 
 def read_source(kind: str, name: str, path: Path, module: str, code: OutsideCode | None = None) -> Plugin:
-    """Read the signature of the function `name` from a file, which is that of `module`.
+    """Read the signature of the function `name` from the file of `module`.
 
     Raises:
-        UserError: the file or the signature has mistakes, each named with its line.
+        UserError: the file or the signature has mistakes; the message has their lines.
     """
     tree = parse_file(path)
     signature = read_signature(path, tree, name, inputs_for(kind))
@@ -158,10 +158,10 @@ def read_source(kind: str, name: str, path: Path, module: str, code: OutsideCode
 
 
 def complete_settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[str] = ()) -> BaseModel:
-    """Return the completed settings: defaults, then the file, then each `name=value`.
+    """Return the complete settings: defaults, then the file, then each `name=value`.
 
     Raises:
-        UserError: an unknown setting or a value that is not allowed, each with the nearest name or what is expected.
+        UserError: unknown settings with the nearest name, or wrong values with the expected ones.
     """
     values = read_mapping(config) if config else {}
     sources = dict.fromkeys(values, str(config))

@@ -1,4 +1,4 @@
-"""Settings that had another name before; an old name is refused with the new one."""
+"""Settings that were renamed; an old name is refused with the new one."""
 
 RELEARNING = {"cap": "max_steps", "every": "check_every"}
 RENAMED: dict[str, dict[str, str]] = {  # plug-in: old name: new name

@@ -1,6 +1,6 @@
-"""The inputs that plug-ins may ask for: what a manifest must provide for each, who may ask for it, and what it is.
+"""The inputs of plug-ins: which kinds may have each, what the manifest must provide, and its meaning.
 
-`evaluation.plugin_inputs` makes them; a test asserts that both tables have the same names.
+`evaluation.plugin_inputs` makes them; a test checks that both tables have the same names.
 """
 
 from typing import NamedTuple
@@ -9,8 +9,8 @@ from typing import NamedTuple
 class Requirement(NamedTuple):
     """One input of plug-ins."""
 
-    kinds: str  # who may ask for it: methods, metrics, attacks
-    sections: str  # of the manifest, and what options name: original, reference, cost, shadows; '': always available
+    kinds: str  # the kinds of plug-ins that may have it: methods, metrics, attacks
+    sections: str  # of the manifest, or given by options: original, reference, cost, shadows; '': always available
     meaning: str
 
 
@@ -19,7 +19,7 @@ REQUIREMENTS: dict[str, Requirement] = {
     name: Requirement(kinds, sections, meaning)
     for name, kinds, sections, meaning in [
         # networks
-        ("model", ALL, "", "the network: methods change it, metrics and attacks get a frozen copy of their own"),
+        ("model", ALL, "", "the network: methods change it, metrics and attacks receive a separate frozen copy"),
         ("original", ALL, "", "the checkpoint before unlearning, frozen"),
         ("fresh", "methods", "", "the same architecture with new random weights, trainable"),
         ("incompetent_teacher", "methods", "", "the same architecture with new random weights, frozen"),
@@ -56,31 +56,31 @@ REQUIREMENTS: dict[str, Requirement] = {
             "reference_holdout_outputs",
             "attacks",
             "data forget test reference",
-            "list: each reference's on them",
+            "list: each reference's on the hold-out",
         ),
         # of the files
         ("weights", "metrics", "", "parameters and buffers of the checkpoint"),
         ("original_weights", "metrics", "original", "parameters and buffers of the original"),
-        ("cost", "metrics", "cost", "time and samples that making the checkpoint took"),
-        ("reference_cost", "metrics", "reference cost", "time and samples that training a reference took"),
+        ("cost", "metrics", "cost", "time and samples of training or unlearning the checkpoint"),
+        ("reference_cost", "metrics", "reference cost", "time and samples of training a reference"),
         # shadow runs
-        ("shadow_runs", "attacks", "data forget shadows", "runs of the recipe: unlearned and never learned records"),
+        ("shadow_runs", "attacks", "data forget shadows", "shadow runs: unlearned and never learned records"),
         ("all_shadow_runs", "attacks", "data forget shadows", "the same for all checkpoints together"),
-        ("retained_shadow_runs", "attacks", "data forget shadows", "runs of the recipe: records that stay; or None"),
+        ("retained_shadow_runs", "attacks", "data forget shadows", "shadow runs: records of retain; or None"),
         # optional: a keyword with default None
-        ("noise", "methods", "", "noise that 'unlearn-cli noise' has learned, given by --noise"),
+        ("noise", "methods", "", "noise of 'unlearn-cli noise', given by --noise"),
     ]
 }
 OPTIONAL_INPUTS = ("noise",)
 
 
 def sections_of(name: str) -> set[str]:
-    """Return what must be available for an input."""
+    """Return the requirements of an input."""
     return set(REQUIREMENTS[name].sections.split())
 
 
 def inputs_for(kind: str) -> list[str] | None:
-    """Return the inputs that plug-ins of a kind may ask for, without the optional ones; None: any (of a network)."""
+    """Return the inputs that plug-ins of a kind may have, without the optional ones; None for networks: any."""
     if kind not in ALL.split():
         return None
     return [

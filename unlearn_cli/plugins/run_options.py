@@ -1,4 +1,4 @@
-"""The options that all commands share, and where the settings of a plug-in come from."""
+"""The options that all commands share, and the sources of a plug-in's settings."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +13,20 @@ Precision = Literal["auto", "fp32", "bf16"]
 
 @dataclass(frozen=True)
 class CommandLine:
-    """How the command line shows a field of `RunOptions`: in which section of the help page, and under which name."""
+    """The section of a field of `RunOptions` on the help page, and its name as an option."""
 
     section: str = "Runtime"
     flag: str | None = None  # None: the field's name
 
 
 class SharedOptions(BaseModel):
-    """The options that a deletion batch sets in deletion.yaml, too."""
+    """The options that deletion.yaml can set, too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     force: Annotated[bool, CommandLine("Options")] = Field(
         default=False,
-        description="Go on with an original that is no better than chance; accept over-forgetting.",
+        description="Accept an original that is no better than chance, and over-forgetting.",
     )
     forget_duplicates: Annotated[bool, CommandLine("Options")] = Field(
         default=False, description="Also forget the records of retain that equal a forgotten one."
@@ -34,44 +34,44 @@ class SharedOptions(BaseModel):
     device: str = Field(default="auto", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Precision = Field(
         default="auto",
-        description="Precision of training; auto: what the device is fast in. bf16 also applies to predictions.",
+        description="Precision of training; auto: bf16 where it is fast. bf16 also applies to predictions.",
     )
     seed: int = Field(default=0, ge=0, description="Root of all randomness.")
     batch_size: int = Field(default=128, ge=2, description="Records per training step.")
     memory_budget: int = Field(
-        default=2048, ge=1, description="MiB of records of all splits to keep on the device; more are streamed."
+        default=2048, ge=1, description="MiB of records to hold on the device; the others are streamed."
     )
     compiled: Annotated[bool, CommandLine(flag="--compile")] = Field(
-        default=False, description="Use torch.compile; it pays for runs longer than some minutes."
+        default=False, description="Use torch.compile; faster for runs of more than some minutes."
     )
 
 
 class RunOptions(SharedOptions):
-    """How a command runs: device, seed, which files it may replace.
+    """The options of a run: device, seed, whether files are replaced, and others.
 
-    The command line makes an option of every field that has a description, so a new option is one more field here; one
-    more of `SharedOptions` if it is also for deletion batches.
+    Every field with a description becomes an option of the command line. To add an option, add a field here, or to
+    `SharedOptions` if deletion batches need it, too.
     """
 
     half: Annotated[Half, CommandLine("Options")] = Field(
         default="all",
-        description="Half of the hold-out: one to choose methods and settings by, one to judge with.",
+        description="Half of the test split: selection to choose methods and settings, verdict to judge them.",
     )
     allow_code: bool = Field(
-        default=False, description="Allow code of your own: in the manifest, or as a method, metric or attack."
+        default=False, description="Allow your own code in the manifest, or as a method, metric or attack."
     )
     shard: bool = Field(default=False, description="Also divide the weights among the processes.")
-    profile: bool = Field(default=False, description="Measure where the time goes; the report has the shares.")
+    profile: bool = Field(default=False, description="Measure shares of time (data, forward, ...) for the report.")
     overwrite: Annotated[bool, CommandLine("Output")] = Field(default=False, description="Replace the output.")
     pages: bool = True  # write report.html next to report.json
-    manifest_folder: Path | None = None  # where relative paths in the manifest start; None: its own folder
-    # Of a deletion batch's ledger: the key of the digests of the records to forget. It is not an option.
+    manifest_folder: Path | None = None  # paths in the manifest are relative to it; None: its own folder
+    # The key of the ledger of a deletion batch, for digests of the records to forget. It is not an option.
     selection_key: bytes | None = Field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class SettingSources:
-    """Where the settings of a plug-in come from: a file, then each `name=value`; the last one wins."""
+    """The sources of a plug-in's settings: a file, then each `name=value`; the last one wins."""
 
     config: Path | None = None
     assignments: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a plug-in's settings are, in words: type, range, default and one line of help, for `show`, help and docs."""
+"""Describes a plug-in's settings: type, range, default and one line of help, for `show`, help pages and docs."""
 
 import json
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ class Setting:
 
     name: str
     type: str  # integer, number, text, 'one of adam, sgd', list of text, integer or null
-    range: str  # 'above 0', '0 to 1', or '' where every value of the type is allowed
-    default: str  # as it is written in YAML
-    help: str  # from Doc; '' where the signature has none
+    range: str  # 'above 0', '0 to 1', or '' if every value of the type is allowed
+    default: str  # in YAML
+    help: str  # from Doc; '' if the signature has none
     choices: tuple[str, ...] = ()  # the values of a Literal
 
 
 def describe_settings(plugin: Plugin) -> list[Setting]:
-    """Return the settings of a plug-in, in the order of its signature."""
+    """Describe the settings of a plug-in, in the order of its signature."""
     properties = plugin.settings.model_json_schema()["properties"] if plugin.settings.model_fields else {}
     return [
         Setting(

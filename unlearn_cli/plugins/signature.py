@@ -1,7 +1,7 @@
-"""Reads a plug-in's signature from its source text: which inputs it asks for, which settings it has.
+"""Reads a plug-in's inputs and settings from its source text.
 
-Importing a method would import torch, and a wrong setting must be reported before that. A mistake in the signature is
-reported with file and line, all mistakes of a function in one message.
+Importing a method would import torch, and a wrong setting must be reported before that. All mistakes in a signature are
+reported in one message, with file and line.
 """
 
 import ast
@@ -45,7 +45,7 @@ def parse_file(path: Path) -> ast.Module:
     """Parse a Python file.
 
     Raises:
-        UserError: there is no such file, or it is not valid Python; the message names the line.
+        UserError: the file does not exist or is not valid Python; the message has the line.
     """
     source = regular_files.read_regular(path, MOST_SOURCE)
     try:
@@ -57,15 +57,15 @@ def parse_file(path: Path) -> ast.Module:
 
 
 def read_signature(path: Path, tree: ast.Module, name: str, known_inputs: Sequence[str] | None) -> Signature:
-    """Return the signature of the function `name` of a parsed file. It may ask for these inputs; None: for any.
+    """Return the signature of the function `name` in a parsed file; `known_inputs` are allowed (None: any).
 
     Raises:
-        UserError: there is no such function, or its signature has mistakes; each is named with its line.
+        UserError: the function does not exist, or its signature has mistakes; the message has their lines.
     """
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     if name not in functions:
-        hint = did_you_mean(name, functions) if functions else "it defines no function at all"
-        raise UserError(f"{path}: defines no function '{name}' at the top level; {hint}")
+        hint = did_you_mean(name, functions) if functions else "the file defines no function"
+        raise UserError(f"{path}: no function '{name}' at the top level; {hint}")
     parameters = functions[name].args
     settings = [
         (parameter, default)
@@ -84,7 +84,7 @@ def read_signature(path: Path, tree: ast.Module, name: str, known_inputs: Sequen
         model()
     except UNREADABLE:
         _refuse(path, name, [mistake for item, _ in settings for mistake in _mistakes_of_type(item, fields[item.arg])])
-        raise  # no setting is wrong by itself
+        raise  # no single setting is wrong
     optional = tuple(item.arg for item in parameters.kwonlyargs if item.arg in OPTIONAL_INPUTS)
     return Signature(tuple(item.arg for item in parameters.args), optional, model)
 
@@ -96,7 +96,7 @@ def _refuse(path: Path, name: str, mistakes: Iterable[Mistake]) -> None:
 
 
 def _mistakes_of_form(parameters: ast.arguments, known_inputs: Sequence[str] | None) -> Iterator[Mistake]:
-    """Yield what is wrong with the parameters that are not keyword-only."""
+    """Yield mistakes in the parameters that are not keyword-only."""
     for parameter in parameters.posonlyargs:
         yield Mistake(parameter.lineno, f"'{parameter.arg}' is positional-only; remove the '/'")
     for star, parameter in (("*", parameters.vararg), ("**", parameters.kwarg)):
@@ -106,7 +106,7 @@ def _mistakes_of_form(parameters: ast.arguments, known_inputs: Sequence[str] | N
     for parameter in parameters.args[:without_default]:
         if known_inputs is not None and parameter.arg not in known_inputs:
             hint = did_you_mean(parameter.arg, known_inputs)
-            yield Mistake(parameter.lineno, f"there is no input '{parameter.arg}'; {hint}; a setting needs a default")
+            yield Mistake(parameter.lineno, f"unknown input '{parameter.arg}'; {hint}; a setting needs a default")
     for parameter in parameters.args[max(0, without_default) :]:
         yield Mistake(parameter.lineno, f"'{parameter.arg}' has a default but is not keyword-only; put '*' before it")
 
@@ -124,7 +124,7 @@ def _mistakes_of_settings(settings: Iterable[tuple[ast.arg, ast.expr | None]]) -
     for parameter, default in settings:
         name, line = parameter.arg, parameter.lineno
         if default is None:
-            hint = "give it one, or move it before '*' if it is an input"
+            hint = "add one, or move it before '*' if it is an input"
             yield Mistake(line, f"the setting '{name}' has no default; {hint}")
         elif parameter.annotation is None:
             yield Mistake(line, f"the setting '{name}' has no type; annotate it, for example with PositiveFloat")
@@ -132,12 +132,12 @@ def _mistakes_of_settings(settings: Iterable[tuple[ast.arg, ast.expr | None]]) -
             try:
                 ast.literal_eval(default)
             except (ValueError, TypeError):
-                text = f"the default of '{name}' is computed: {ast.unparse(default)}; write the value itself"
+                text = f"the default of '{name}' is computed: {ast.unparse(default)}; write a literal"
                 yield Mistake(line, text)
 
 
 def _mistakes_of_type(parameter: ast.arg, field: tuple[str, Any]) -> Iterator[Mistake]:
-    """Yield what is wrong with the type of a setting, or with its default for that type."""
+    """Yield mistakes in the type of a setting, or in its default for this type."""
     annotation, default = field
     try:
         _make_model("setting", {parameter.arg: field})()
@@ -149,8 +149,8 @@ def _mistakes_of_type(parameter: ast.arg, field: tuple[str, Any]) -> Iterator[Mi
         names = ", ".join(types.__all__)
         yield Mistake(
             parameter.lineno,
-            f"the type {annotation} of '{parameter.arg}' cannot be read; use Python's own types and the names of "
-            f"unlearn_cli.plugins.types ({names}); an alias of your own is not resolved",
+            f"the type {annotation} of '{parameter.arg}' cannot be read; use Python's built-in types and the names in "
+            f"unlearn_cli.plugins.types ({names}); other aliases are not resolved",
         )
 
 
@@ -160,5 +160,5 @@ def _field(parameter: ast.arg, default: ast.expr | None) -> tuple[str, Any]:
 
 
 def _make_model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
-    """Return the model that validates settings; annotations are texts, resolved by the names of `types`."""
+    """Return the model that validates settings; the names in annotations are resolved in `types`."""
     return create_model(f"{name}_settings", __config__=CONFIG, __module__=types.__name__, **fields)

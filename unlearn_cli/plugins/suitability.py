@@ -1,4 +1,4 @@
-"""Which plug-in suits which manifest, told before anything expensive; and what the help page says of it."""
+"""Checks that a plug-in suits a manifest, before any expensive work, and describes its requirements for help pages."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ SPLITS = {
 
 
 class UnsuitableSelection(SelectionError):
-    """A method for whole classes was asked to forget other records."""
+    """A method for whole classes cannot forget the selected records."""
 
 
 def lacking(wanted: Plugin, present: set[str]) -> list[str]:
-    """Return the inputs that the plug-in needs and a manifest with these sections cannot give."""
+    """Return the inputs of a plug-in that a manifest with these sections cannot provide."""
     return [name for name in wanted.needs if not sections_of(name) <= present]
 
 
 def fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = True) -> list[str]:
-    """Return the names of the plug-ins of a kind that such a manifest suffices for."""
+    """Return the names of the plug-ins of a kind for which such a manifest is sufficient."""
     loaded = [plugin.load(kind, name) for name in discovery.entries(kind)]
     return [
         candidate.name
@@ -37,10 +37,10 @@ def fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = Tr
 
 
 def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
-    """Refuse a manifest of another task than the plug-in is for, or one that lacks what it needs.
+    """Refuse a manifest whose task does not fit the plug-in, or that does not provide its inputs.
 
     Raises:
-        UserError: says what is wrong, and names the plug-ins of the kind that the manifest suffices for.
+        UserError: with the reason and the plug-ins of the kind for which the manifest is sufficient.
     """
     missing = lacking(wanted, present)
     if wanted.task in (None, task) and not missing:
@@ -50,7 +50,7 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
         hint = f"; these fit: {others}" if others else ""
         raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
     sections = sorted({section for name in missing for section in sections_of(name)} - present)
-    hint = f", or use what needs less: {others}" if others else ""
+    hint = f", or use one that needs less: {others}" if others else ""
     raise UserError(
         f"{path}: {wanted.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)};"
         f" add {'it' if len(sections) == 1 else 'them'}{hint}"
@@ -58,10 +58,10 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
 
 
 def check_selection(wanted: Plugin, forget_classes: list[int] | None, present: set[str], path: Path) -> None:
-    """Refuse a method for whole classes unless the selection is exactly whole classes.
+    """Refuse a method for whole classes unless the selection consists of whole classes.
 
     Raises:
-        UnsuitableSelection: names the methods that forget any records.
+        UnsuitableSelection: with the methods that forget any records.
     """
     if wanted.whole_classes and forget_classes is None:
         others = ", ".join(fitting(wanted.kind, present, "classification", whole_classes=False))
@@ -72,12 +72,12 @@ def check_selection(wanted: Plugin, forget_classes: list[int] | None, present: s
 
 
 def needs(method: Plugin) -> str:
-    """Return in words which data a method sees; what it does not ask for it is not given."""
+    """Describe the data that a method receives."""
     return ", ".join(words for name, words in SPLITS.items() if name in method.needs) or "no data"
 
 
 def suits(method: Plugin) -> str:
-    """Return in words what a method can forget."""
+    """Describe the records that a method can forget."""
     if method.whole_classes:
         return "whole classes"
     return f"any records; {method.task or 'both tasks'}"

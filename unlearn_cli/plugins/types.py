@@ -1,8 +1,8 @@
-"""The types of settings: what an annotation in a plug-in's signature may use. No torch.
+"""The types for the annotations of settings in plug-ins' signatures. No torch.
 
-A setting is annotated as `lr: Annotated[PositiveFloat, Doc("learning rate of Adam")] = 1e-3`: the type validates, `Doc`
-is its line of help. Annotations are read from the source text, so only the names of this module and Python's own types
-can be used, under these names.
+A setting is annotated as `lr: Annotated[PositiveFloat, Doc("learning rate of Adam")] = 1e-3`: the type validates, and
+`Doc` is the line of help. Annotations are read from the source text, so only Python's built-in types and the names of
+this module can be used.
 """
 
 from typing import Annotated, Literal
@@ -26,6 +26,6 @@ __all__ = [
 ]
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-BatchNorm = Literal["batch", "frozen"]  # statistics of each batch, or those of the checkpoint
+BatchNorm = Literal["batch", "frozen"]  # the statistics of each batch, or of the checkpoint
 Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "cosine", "one_cycle"]  # of a learning rate, from the first step to the last

@@ -1,7 +1,7 @@
-"""What an attacker gains, with the threshold chosen on one half of the records and scored on the other.
+"""The advantage of an attacker, with a threshold chosen on one half of the records and scored on the other.
 
-A threshold chosen on the scored records finds 'leakage' in noise: balanced accuracy 0.56 at 100 + 100 records, and
-epsilon > 0 in 6-17 % of all draws instead of at most 5 % (attacks.md section 0, 6).
+A threshold that is chosen on the scored records finds 'leakage' in noise: a balanced accuracy of 0.56 at 100 + 100
+records, and epsilon > 0 in 6 to 17 % of all draws instead of at most 5 %.
 """
 
 import math
@@ -20,7 +20,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import cuts
 
 REPEATS = 5
-TOO_FEW = "a threshold chosen on one half and scored on the other needs at least two members and two non-members"
+TOO_FEW = "at least two members and two non-members are needed to choose a threshold on one half and score the other"
 ACCURACY_INTERVAL = "newcombe's hybrid of clopper-pearson bounds on one scored half"
 
 
@@ -28,7 +28,7 @@ ACCURACY_INTERVAL = "newcombe's hybrid of clopper-pearson bounds on one scored h
 class HeldOutRates:
     """Rates on the scored halves, averaged over the splits; the counts are those of one scored half.
 
-    Of clustered records, `effective` are the numbers of independent members and non-members with as much information.
+    For clustered records, `effective` has the numbers of independent members and non-members with equal information.
     """
 
     tpr: float
@@ -37,7 +37,7 @@ class HeldOutRates:
     num_non_members: int
     effective: tuple[float, float] | None = None
     clusters: int | None = None
-    reason: str | None = None  # why there is no interval
+    reason: str | None = None  # of a missing interval
 
 
 def held_out_rates(
@@ -63,7 +63,7 @@ def _split_once(members: np.ndarray, non_members: np.ndarray, random: np.random.
 def _held_out_clusters(
     members: np.ndarray, non_members: np.ndarray, random: np.random.Generator, groups: Groups
 ) -> HeldOutRates | None:
-    """Do the same with whole clusters on one side of each split."""
+    """Do the same as `held_out_rates` with splits that keep clusters together."""
     if min(clusters_of(part).count for part in groups) < 2:
         return None
     splits = [_split_clusters(members, non_members, random, groups) for _ in range(REPEATS)]
@@ -86,7 +86,7 @@ def _split_clusters(
 
 
 def _effective(hits: np.ndarray, scored: int, groups: np.ndarray) -> float:
-    """Return as how many independent records the scored ones count, by the design effect among all of them."""
+    """Return the effective number of scored records, by the design effect of all records."""
     return effective_share(hits.astype(np.float64), clusters_of(groups)).n * scored / len(hits)
 
 
@@ -96,8 +96,8 @@ def _best_threshold(members: np.ndarray, non_members: np.ndarray) -> float:
 
 
 def _halves(scores: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Split scores at random into a half to choose on and a half, the larger if any, to score on."""
-    shuffled = random.permutation(np.sort(scores))  # sorted first: the order of the records must not matter
+    """Split scores at random into a half for choosing and a half for scoring, the larger one."""
+    shuffled = random.permutation(np.sort(scores))  # sorted first, because the order of the records must not matter
     return shuffled[: len(scores) // 2], shuffled[len(scores) // 2 :]
 
 
@@ -133,7 +133,7 @@ def balanced_accuracy(rates: HeldOutRates | None) -> Estimate:
 
 
 def ppv_at_prior(rates: HeldOutRates | None, prior: float) -> float | None:
-    """Return how often 'member' is right when a share `prior` of the records are members; null if none is called so."""
+    """Return the precision of 'member' if a share `prior` of the records are members; None if none is called so."""
     if rates is None:
         return None
     called = prior * rates.tpr + (1 - prior) * rates.fpr
@@ -141,11 +141,11 @@ def ppv_at_prior(rates: HeldOutRates | None, prior: float) -> float | None:
 
 
 def max_advantage(members: np.ndarray, non_members: np.ndarray) -> Estimate:
-    """Return the Kolmogorov-Smirnov statistic: the largest |TPR - FPR|; optimistic, its threshold saw the data."""
+    """Return the Kolmogorov-Smirnov statistic, the largest |TPR - FPR|; its threshold is chosen on the same data."""
     n = len(members) + len(non_members)
     if min(len(members), len(non_members)) == 0:
         return missing("no members or no non-members", n)
-    with np.errstate(divide="ignore", invalid="ignore"):  # of the p-value, which is not used, at a single record
+    with np.errstate(divide="ignore", invalid="ignore"):  # from the unused p-value, if there is one record
         result: Any = ks_2samp(members, non_members, method="asymp")
     return Estimate(value=float(result.statistic), n=n)
 
@@ -159,11 +159,11 @@ def epsilon_lower_bound(
     delta: float = 0.0,
     groups: Groups | None = None,
 ) -> Estimate:
-    """Return the lower bound on epsilon of attacks.md A14 (a); valid because choice and score use disjoint halves.
+    """Return a lower bound on epsilon; it is valid because choosing and scoring use disjoint halves.
 
-    Of the four claims (members or non-members are over-represented above or below a threshold) the best one on the
-    first half is chosen together with its threshold, and only that one is scored. Of clustered records a half holds
-    whole clusters, and the rates count at their effective numbers of records.
+    Of four claims (members or non-members are over-represented above or below a threshold), the best one on the first
+    half is chosen with its threshold, and only this claim is scored. With clustered records, halves consist of whole
+    clusters, and the rates have the effective numbers of records.
     """
     n = len(members) + len(non_members)
     if min(len(members), len(non_members)) < 2:
@@ -200,7 +200,7 @@ def epsilon_lower_bound(
 
 
 def _claims(hits: Any, m: float, other_hits: Any, n: float) -> list[tuple[Any, float, Any, float]]:
-    """Return the counts of the four claims that one threshold allows; the first pair is the over-represented one."""
+    """Return the counts of the four claims at one threshold; the first pair is the over-represented side."""
     misses, other_misses = m - hits, n - other_hits
     return [
         (hits, m, other_hits, n),
@@ -213,12 +213,12 @@ def _claims(hits: Any, m: float, other_hits: Any, n: float) -> list[tuple[Any, f
 def epsilon_at(
     hits: float, m: float, false_hits: float, n: float, *, confidence: float = CONFIDENCE, delta: float = 0.0
 ) -> float:
-    """Return max(0, ln((TPR_low - delta) / FPR_high)) of counts at a threshold that was fixed beforehand."""
+    """Return max(0, ln((TPR_low - delta) / FPR_high)) for counts at a threshold that was fixed beforehand."""
     return max(0.0, float(_log_ratio(hits, m, false_hits, n, confidence, delta)))
 
 
 def epsilon_ceiling(m: int, n: int, *, confidence: float = CONFIDENCE) -> float | None:
-    """Return the bound that a perfect attack on m members and n non-members would reach with the scored halves."""
+    """Return the bound that a perfect attack on m members and n non-members would reach on the scored halves."""
     if min(m, n) < 2:
         return None
     m, n = m - m // 2, n - n // 2
@@ -228,7 +228,7 @@ def epsilon_ceiling(m: int, n: int, *, confidence: float = CONFIDENCE) -> float 
 def _log_ratio(
     hits: ArrayLike, m: float, false_hits: ArrayLike, n: float, confidence: float, delta: float
 ) -> np.ndarray:
-    """Return ln((TPR_low - delta) / FPR_high), where each bound errs with half of 1 - confidence."""
+    """Return ln((TPR_low - delta) / FPR_high), where each bound has an error probability of (1 - confidence) / 2."""
     one_sided = (1 + confidence) / 2
     tpr_low = lower_bound(hits, m, one_sided) - delta
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,4 @@
-"""From the scores of an attack to its result: the same numbers for every attack."""
+"""Summarizes the scores of an attack; the quantities are the same for every attack."""
 
 import math
 from typing import Any
@@ -24,7 +24,7 @@ def summarize_scores(scores: Scores, *, name: str, tier: str, settings: dict[str
     members, non_members, groups = scores.members, scores.non_members, scores.groups
     refuse_non_finite(members, f"attack '{name}': the members' scores")
     refuse_non_finite(non_members, f"attack '{name}': the non-members' scores")
-    # a stream each, so that a change in one estimate leaves the other as it was
+    # one random stream per estimate, so that they are independent of each other
     accuracy_random, epsilon_random = np.random.default_rng(seed).spawn(2)
     held_out = advantage.held_out_rates(members, non_members, accuracy_random, groups)
     area = roc.auc(members, non_members, groups)
@@ -54,7 +54,7 @@ def summarize_scores(scores: Scores, *, name: str, tier: str, settings: dict[str
 
 
 def _effective_sizes(scores: Scores) -> tuple[int, int]:
-    """Return as how many independent records each side counts where all of them are hits: its effective clusters."""
+    """Return the effective number of records per side if all of them are hits: the effective number of clusters."""
     if scores.groups is None:
         return len(scores.members), len(scores.non_members)
     members, non_members = (int(clusters_of(part).effective) for part in scores.groups)
@@ -65,18 +65,18 @@ def refuse_non_finite(values: np.ndarray, name: str) -> None:
     """Refuse values that are NaN or infinite.
 
     Raises:
-        UserError: says how many.
+        UserError: with their number.
     """
     num_bad = int(values.size - np.isfinite(values).sum())
     if num_bad:
         raise UserError(
-            f"{name}: {num_bad} of {values.size} are not finite (NaN or infinity); a model with such outputs"
-            " cannot be attacked, and has most likely diverged"
+            f"{name}: {num_bad} of {values.size} are not finite (NaN or infinity); the model has most likely diverged "
+            "and cannot be attacked"
         )
 
 
 def _warnings(m: int, n: int, ties: float, area: Estimate) -> list[str]:
-    """Return what a reader must know before trusting the numbers."""
+    """Return warnings about the reliability of the numbers."""
     warnings = [_power_warning(m, n, area)] if min(m, n) else ["no members or no non-members: nothing was measured"]
     unresolved = [fpr for fpr in FPRS if n * fpr < 1 - 1e-9]
     if n and unresolved:
@@ -88,7 +88,7 @@ def _warnings(m: int, n: int, ties: float, area: Estimate) -> list[str]:
 
 
 def _power_warning(m: int, n: int, area: Estimate) -> str:
-    """Return a warning if an AUC of exactly 1/2 could not surely be shown to lie within the margin, else ''."""
+    """Return a warning if too few records could show that an AUC of exactly 1/2 is within the margin, else ''."""
     sizes = f"{m} members and {n} non-members"
     if area.clusters is not None:
         effect = "unknown" if area.design_effect is None else f"{area.design_effect:.3g}"
@@ -96,9 +96,9 @@ def _power_warning(m: int, n: int, area: Estimate) -> str:
         if area.low is None:
             return f"{sizes}: {area.reason}"
     power = auc_power(m, n, area.design_effect or 1.0)
-    claim = f"that the AUC lies within {AUC_MARGIN:g} of 1/2"
+    claim = f"that the AUC is within {AUC_MARGIN:g} of 1/2"
     if power == "none":
         return f"{sizes} cannot show {claim}: at least {RECORDS_TO_PASS} + {RECORDS_TO_PASS} are needed"
     if power == "low":
-        return f"{sizes} may miss {claim}: {RECORDS_FOR_POWER_80} + {RECORDS_FOR_POWER_80} give 80 % power"
+        return f"{sizes} may fail to show {claim}: {RECORDS_FOR_POWER_80} + {RECORDS_FOR_POWER_80} give 80 % power"
     return ""

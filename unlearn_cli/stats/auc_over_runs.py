@@ -10,7 +10,7 @@ from unlearn_cli.stats.roc import auc
 
 
 def pooled_auc(members: np.ndarray, scores: np.ndarray) -> float:
-    """Return the AUC of all (run, record) pairs at once; NaN without either kind."""
+    """Return the AUC of all (run, record) pairs together; NaN without members or without non-members."""
     scored = ~np.isnan(scores)
     inside, outside = scores[scored & members], scores[scored & ~members]
     if not len(inside) or not len(outside):
@@ -22,7 +22,7 @@ def pooled_auc(members: np.ndarray, scores: np.ndarray) -> float:
 def clustered_auc(members: np.ndarray, scores: np.ndarray) -> Estimate:
     """Return the pooled AUC of (K, n) scores with the interval of the jackknife over runs.
 
-    `sd` is the standard error; a bootstrap of eight runs would make it too small.
+    `sd` is the standard error; a bootstrap over eight runs would underestimate it.
     """
     runs, n = scores.shape
     value = pooled_auc(members, scores)

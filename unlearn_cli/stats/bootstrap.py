@@ -1,6 +1,6 @@
-"""The bootstrap of every metric that resamples: records, or whole clusters of records, are drawn with replacement.
+"""The bootstrap of all metrics that resample: records, or whole clusters of records, are drawn with replacement.
 
-Many records are drawn together in a fixed number of random blocks, so that memory and time stay bounded; blocks do not
+Many records are drawn together in a fixed number of random blocks, which limits memory and time. The blocks do not
 depend on the order of the records.
 """
 
@@ -13,7 +13,7 @@ MAX_BLOCKS = 512
 
 
 def blocks_of_records(*keys: np.ndarray) -> Clusters:
-    """Return each record as a block, or more than `MAX_BLOCKS` of them in so many random blocks.
+    """Return each record as a block; more than `MAX_BLOCKS` records are divided into that many random blocks.
 
     Records are numbered by their sorted keys (n,), so that their order does not matter.
     """
@@ -24,7 +24,7 @@ def blocks_of_records(*keys: np.ndarray) -> Clusters:
 
 
 def blocks_of_clusters(clusters: Clusters) -> Clusters:
-    """Return each cluster as a block, or more than `MAX_BLOCKS` of them in so many random blocks."""
+    """Return each cluster as a block; more than `MAX_BLOCKS` clusters are divided into that many random blocks."""
     order = np.random.default_rng(clusters.count).permutation(clusters.count)
     return clusters_of(order[clusters.codes] % MAX_BLOCKS)
 

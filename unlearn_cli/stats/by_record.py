@@ -1,4 +1,4 @@
-"""Apply a function record by record in chunks, so that intermediate arrays stay small."""
+"""Applies a function record by record in chunks, so that intermediate arrays stay small."""
 
 import math
 from collections.abc import Callable

@@ -1,12 +1,11 @@
-"""Are the outputs better than chance: do they use more than the frequencies of the labels? No torch.
+"""Tests whether outputs are better than chance, that is, better than the frequencies of the labels. No torch.
 
-Idea: with 95 % of the records in one class, a network that always names it is right in 95 % and is useless. So
-accuracy is compared with the share of the most frequent class, not with 1 / K. A sound network may be no better than
-that: of records in which one class prevails it may name this class always, or, trained with class weights, the others
-more often than they occur. So a network also passes by a balanced accuracy above that of its own predictions assigned
-at random, or by a log-loss below that of the frequencies, if it is right more often than in 1 / K. Outputs that do not
-differ between records never pass, unless the records have one label only. A
-regression must be nearer than the mean.
+Idea: with 95 % of the records in one class, a network that always predicts it has an accuracy of 95 % and is useless.
+Accuracy is therefore compared with the share of the most frequent class instead of 1 / K. A good network may be no
+better than that: on unbalanced records it may always predict the frequent class or, if it was trained with class
+weights, the other classes too often. So a network also passes by a balanced accuracy above that of its own predictions
+in random order, or by a log-loss below that of the frequencies, if its accuracy is above 1 / K. Outputs that do not
+differ between records never pass, unless all records have one label. A regression must be better than the mean.
 """
 
 import math
@@ -18,29 +17,34 @@ from scipy.stats import binomtest, norm, t
 from unlearn_cli.stats.outputs import Outputs
 
 LEVEL = 1e-3  # of each test
-MIN_CORRELATION = 0.1  # squared, of outputs with the labels
-EQUAL = 1e-5  # of a logit, or of the labels' range: less is no difference
+MIN_CORRELATION = 0.1  # squared correlation of outputs and labels
+EQUAL = 1e-5  # relative to the logits, or to the range of the labels: smaller differences are ignored
 
 
 def describe_ignorance(outputs: Outputs) -> str | None:
-    """Return a sentence if the outputs are no better than chance; None if they are, or if the records cannot tell."""
+    """Return a sentence if the outputs are no better than chance; None if they are, or if this cannot be decided."""
     n, num_labels = len(outputs), len(np.unique(outputs.labels))
     if num_labels > 1 and n > 1 and outputs_are_constant(outputs):
-        return f"is no better than chance: it gives the same outputs for all {n} records"
+        return f"is no better than chance: its outputs are equal for all {n} records"
     if outputs.task == "regression":
         mean_is_as_good = num_labels > 1 and not better_than_the_mean(outputs)
-        return f"is no better than chance on {n} records (their mean is as near)" if mean_is_as_good else None
+        return (
+            f"is no better than chance on {n} records (the mean of the labels is as good)" if mean_is_as_good else None
+        )
     if better_than_chance(outputs):
         return None
     right, frequent = _hits(outputs).mean(), _counts(outputs).max() / n
-    return f"is no better than chance on {n} records (right in {right:.1%}; the most frequent class has {frequent:.1%})"
+    return (
+        f"is no better than chance on {n} records (accuracy {right:.1%}; the most frequent class has a share of "
+        f"{frequent:.1%})"
+    )
 
 
 def outputs_are_constant(outputs: Outputs) -> bool:
-    """Return whether a network's outputs are the same for all records, up to rounding."""
+    """Return whether a network's outputs are equal for all records, up to rounding."""
     values = outputs.values
     if outputs.task == "classification":
-        values = values - values.mean(axis=1, keepdims=True)  # what all logits share changes no probability
+        values = values - values.mean(axis=1, keepdims=True)  # a constant added to all logits changes no probability
     unit = float(np.ptp(outputs.labels)) if outputs.task == "regression" else max(1.0, float(np.abs(values).max()))
     return bool(np.ptp(values, axis=0).max() <= EQUAL * unit)
 
@@ -52,9 +56,9 @@ def better_than_the_mean(outputs: Outputs) -> bool:
 
 
 def describe_other_scale(outputs: Outputs) -> str | None:
-    """Return a sentence if a regression's outputs would explain the labels well after scaling and shifting only.
+    """Return a sentence if a regression's outputs would explain the labels well only after scaling and shifting.
 
-    Outputs on the labels' own scale explain as much as they could (R² is the squared correlation) but for a poor fit.
+    For outputs on the scale of the labels, R² is about the squared correlation, unless the fit is poor.
     """
     values, labels = outputs.values, outputs.labels
     if len(outputs) < 2 or not np.ptp(values) or not np.ptp(labels):
@@ -70,9 +74,9 @@ def describe_other_scale(outputs: Outputs) -> str | None:
 
 
 def better_than_chance(outputs: Outputs) -> bool:
-    """Return whether a classifier knows significantly more than how frequent each label is.
+    """Return whether a classifier is significantly better than the frequencies of the labels.
 
-    Where all records have one label, it must name it more often than in 1 / K.
+    If all records have one label, the accuracy must be above 1 / K.
     """
     counts = _counts(outputs)
     if not more_often_right(outputs, 1 / outputs.values.shape[1]):
@@ -83,9 +87,9 @@ def better_than_chance(outputs: Outputs) -> bool:
 
 
 def more_often_right(outputs: Outputs, chance: float) -> bool:
-    """Return whether the accuracy is significantly above `chance`; of few records, whether it is above it."""
+    """Return whether the accuracy is significantly above `chance`; for very few records, whether it is above it."""
     hits, n = int(_hits(outputs).sum()), len(outputs)
-    if chance**n >= LEVEL:  # so few that even a network that is always right could not pass the test
+    if chance**n >= LEVEL:  # too few records for the test: even an accuracy of 1 would not be significant
         return hits > chance * n
     return bool(binomtest(hits, n, chance, alternative="greater").pvalue < LEVEL)
 
@@ -97,7 +101,7 @@ def better_balanced(outputs: Outputs) -> bool:
     Predictions of a single class have the same balanced accuracy in any order.
     """
     predictions = outputs.values.argmax(axis=1)
-    if (predictions == predictions[0]).all():  # else rounding decides: variance and surplus are 0 but for the last bits
+    if (predictions == predictions[0]).all():  # variance and surplus are 0 up to rounding, which must not decide
         return False
     labels, numbers, counts = np.unique(outputs.labels, return_inverse=True, return_counts=True)
     scores = (predictions[:, None] == labels) / counts
@@ -109,7 +113,7 @@ def better_balanced(outputs: Outputs) -> bool:
 
 
 def better_log_loss(outputs: Outputs) -> bool:
-    """Return whether the mean log-loss is significantly below that of naming each class with its frequency."""
+    """Return whether the mean log-loss is significantly below that of predicting the frequency of each class."""
     labels, n = outputs.labels, len(outputs)
     frequencies = np.bincount(labels, minlength=outputs.values.shape[1]) / n
     gains = log_softmax(outputs.values, axis=1)[np.arange(n), labels] - np.log(frequencies[labels])

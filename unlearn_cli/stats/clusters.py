@@ -1,9 +1,9 @@
-"""Standard errors where records come in clusters: windows of one recording, visits of one person. No torch.
+"""Standard errors for clustered records: windows of one recording, visits of one person. No torch.
 
-Records of a cluster are alike, so n of them tell less than n independent ones. The variance is that of the jackknife
-over clusters, in the form that uses each record's influence (CR3: unbiased or too large, also where clusters have
-unequal sizes), with a t quantile. Its degrees of freedom are one less than the effective number of clusters (Kish
-1965): n^2 / sum of squared sizes, which is the number of clusters where all have one size.
+Records of a cluster are similar, so n of them contain less information than n independent ones. The variance is that of
+the jackknife over clusters, in the form that uses each record's influence (CR3: unbiased or too large, also for
+clusters of unequal sizes), with a t quantile. Its degrees of freedom are one less than the effective number of clusters
+(Kish 1965), n^2 / sum of squared sizes, which is the number of clusters if all have equal sizes.
 """
 
 import math
@@ -19,7 +19,7 @@ from unlearn_cli.stats.margins import CONFIDENCE, MIN_CLUSTERS
 
 @dataclass(frozen=True)
 class Clusters:
-    """Which cluster each record belongs to: numbers from 0 on."""
+    """The cluster of each record, numbered from 0."""
 
     codes: np.ndarray  # (n,)
     sizes: np.ndarray  # (clusters,)
@@ -30,7 +30,7 @@ class Clusters:
 
     @cached_property
     def effective(self) -> float:
-        """The number of clusters of equal size that tell as much; 1 where one cluster holds nearly all records."""
+        """The number of equally large clusters with equal information; near 1 if one has nearly all records."""
         return float(self.sizes.sum()) ** 2 / float(np.square(self.sizes, dtype=np.float64).sum())
 
     @property
@@ -47,18 +47,18 @@ class Clusters:
         return scale * self.totals(influence) / (len(self.codes) - self.sizes)
 
     def variance(self, influence: np.ndarray) -> float:
-        """Return the variance of a mean from the influence (n,) of each record, which adds up to 0."""
+        """Return the variance of a mean from the influence (n,) of each record; the influences sum to 0."""
         return float(np.square(self.jackknife_deviations(influence)).sum())
 
 
 def clusters_of(groups: np.ndarray) -> Clusters:
-    """Number the clusters of records (n,), given by any values."""
+    """Number the clusters of records (n,), which may be given by any values."""
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return Clusters(codes.reshape(-1), sizes)
 
 
 def too_few(*sides: Clusters) -> str | None:
-    """Return why there is no interval, if a side has too few clusters for one."""
+    """Return the reason for a missing interval if a side has too few clusters."""
     count = min(side.count for side in sides)
     if count >= MIN_CLUSTERS:
         return None
@@ -67,7 +67,7 @@ def too_few(*sides: Clusters) -> str | None:
 
 @dataclass(frozen=True)
 class EffectiveShare:
-    """A share of clustered records as one of `n` independent ones, which need not be a whole number."""
+    """A share of clustered records, expressed as a share of `n` independent records; n need not be an integer."""
 
     value: float
     n: float
@@ -79,10 +79,10 @@ class EffectiveShare:
 
 
 def effective_share(hits: np.ndarray, clusters: Clusters) -> EffectiveShare:
-    """Return the share of hits (n,) with the number of independent records of as wide an interval.
+    """Return the share of hits (n,) with the number of independent records that gives an equally wide interval.
 
-    Korn & Graubard 1998: n is divided by the design effect, and by (t / z)^2 for the few clusters that it is estimated
-    from. Where all records are hits, or none is, how alike they are is unknown: then a cluster counts as one record.
+    Korn & Graubard 1998: n is divided by the design effect, and by (t / z)^2 because it is estimated from few clusters.
+    If all records or none are hits, the similarity within clusters is unknown, and each cluster counts as one record.
     """
     n, value = len(hits), float(hits.mean())
     if clusters.count == 1:
@@ -96,16 +96,16 @@ def effective_share(hits: np.ndarray, clusters: Clusters) -> EffectiveShare:
 
 
 def shrinkage(freedom: float) -> float:
-    """Return (z / t)^2, by which few clusters make the number of records smaller."""
+    """Return (z / t)^2, the factor for the number of records that accounts for few clusters."""
     one_sided = (1 + CONFIDENCE) / 2
     return float(norm.ppf(one_sided) / t.ppf(one_sided, freedom)) ** 2
 
 
 def halves(groups: np.ndarray, other_groups: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one half of the clusters; return the masks of the records, and of the others, that lie in it.
+    """Draw one half of the clusters; return the masks of both sides' records in it.
 
-    A cluster that has records on both sides lies in the same half with all of them. Of two clusters of a side or more,
-    neither half is empty.
+    All records of a cluster are in the same half, also if it has records on both sides. With two or more clusters per
+    side, neither half is empty.
     """
     shared = np.intersect1d(groups, other_groups)
     both = len(shared) // 2
@@ -118,6 +118,6 @@ def halves(groups: np.ndarray, other_groups: np.ndarray, random: np.random.Gener
 
 
 def parts(groups: np.ndarray, count: int, random: np.random.Generator) -> list[np.ndarray]:
-    """Divide records into parts of about equally many clusters; return the records of each, ascending."""
+    """Divide records into parts with about equal numbers of clusters; return the records of each part, ascending."""
     drawn = np.array_split(random.permutation(np.unique(groups)), count)
     return [np.flatnonzero(np.isin(groups, part)) for part in drawn]

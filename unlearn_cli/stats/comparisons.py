@@ -1,4 +1,4 @@
-"""Comparison with several references: one retraining is a sample, so the spread between retrainings is the unit."""
+"""Comparisons with several references; the unit is the standard deviation between retrainings."""
 
 import math
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ SPLITS_OF_GAPS = ("forget", "retain", "test")
 
 
 def over_references(estimates: Sequence[Estimate]) -> Estimate:
-    """Average the estimates that were made with each reference.
+    """Average the estimates with each reference.
 
-    The width of the interval, on each side, is the larger of two: a t interval over the references, and the mean of the
-    single ones. The first ignores that the records are a sample, the second that a reference is one.
+    On each side, the width of the interval is the larger of two: that of a t interval over the references, which
+    ignores that the records are a sample, and the mean of the single intervals, which ignore that a reference is one.
     """
     null = next((estimate for estimate in estimates if estimate.value is None), None)
     if null is not None:
@@ -32,7 +32,7 @@ def over_references(estimates: Sequence[Estimate]) -> Estimate:
     without_interval = next((estimate for estimate in estimates if estimate.clusters and estimate.low is None), None)
     if without_interval is not None:
         return Estimate(value=value, n=first.n, sd=sd, runs=runs, reason=without_interval.reason, **clusters)
-    # each side by itself: the interval of a distance that may be 0 reaches further down than up
+    # each side separately, because the interval of a distance close to 0 is asymmetric
     sides = [
         (estimate.value - estimate.low, estimate.high - estimate.value)
         for estimate in estimates
@@ -61,15 +61,15 @@ def compare(
     metric: str,
     distance: bool,
 ) -> Comparison:
-    """Compare an estimate of the subject with those of the references, and normalise it where the original is given.
+    """Compare an estimate of the subject with those of the references, and normalise it if the original is given.
 
-    For a distance to references, those of the references are leave-one-out: the noise floor between retrainings.
+    For a distance from references, the references' estimates are leave-one-out: the noise floor between retrainings.
     """
     values = np.array([estimate.value for estimate in references if estimate.value is not None], dtype=np.float64)
     mean = float(values.mean()) if len(values) else None
     sd = float(values.std(ddof=1)) if len(values) > 1 else None
     if mean is not None and sd is not None and sd <= 1e-12 * max(1.0, abs(mean)):
-        sd = 0.0  # rounding is not a spread
+        sd = 0.0  # only rounding
     comparison = Comparison(
         split=split, metric=metric, n_references=len(values), reference=mean, reference_sd=sd, reason=None
     )
@@ -78,7 +78,7 @@ def compare(
     units = (subject.value - mean) / sd if sd else None
     normalised, reason = _normalised(subject.value, mean, sd, original) if distance else (None, None)
     if units is None and reason is None:
-        reason = "one reference has no spread" if sd is None else "the references do not differ"
+        reason = "one reference has no standard deviation" if sd is None else "the references do not differ"
     return comparison.model_copy(update={"units_of_sd": units, "normalised": normalised, "reason": reason})
 
 
@@ -92,12 +92,15 @@ def _normalised(
         return None, "a noise floor needs at least two references"
     distance = original.value - floor
     if distance <= 2 * sd:
-        return None, "the original is as near to the references as they are to each other: there is nothing to forget"
+        return (
+            None,
+            "the original is as close to the references as they are to each other, so nothing is to be forgotten",
+        )
     return (value - floor) / distance, None
 
 
 def accuracy_gaps(ours: dict[str, Outputs], theirs: dict[str, Outputs]) -> np.ndarray | None:
-    """Return accuracy minus the reference's on forget, retain and test; None where one of them is empty."""
+    """Return accuracy minus the reference's on forget, retain and test; None if one of them is empty."""
     if any(not len(ours[name]) for name in SPLITS_OF_GAPS):
         return None
     return np.array([_accuracy(ours[name]) - _accuracy(theirs[name]) for name in SPLITS_OF_GAPS])

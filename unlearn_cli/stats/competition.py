@@ -1,15 +1,15 @@
-"""The forgetting score of the NeurIPS 2023 unlearning competition (attacks.md A9; Triantafillou et al. 2024)."""
+"""The forgetting score of the NeurIPS 2023 unlearning competition (Triantafillou et al. 2024)."""
 
 import math
 
 import numpy as np
 
-CAP = 50.0  # epsilon where two distributions do not touch
-NARROW = 0.01  # ranges that differ more than that count as not touching
+CAP = 50.0  # epsilon of two distributions that do not overlap
+NARROW = 0.01  # ratio of the ranges below which distributions count as not overlapping
 
 
 def epsilon_at(fpr: np.ndarray, fnr: np.ndarray, delta: float) -> np.ndarray:
-    """Return max(ln((1 - delta - FPR) / FNR), ln((1 - delta - FNR) / FPR), 0); CAP where both are 0, NaN for one."""
+    """Return max(ln((1 - delta - FPR) / FNR), ln((1 - delta - FNR) / FPR), 0); CAP if both are 0, -1 if one is."""
     with np.errstate(divide="ignore", invalid="ignore"):
         epsilon = np.maximum(np.log((1 - delta - fpr) / fnr), np.log((1 - delta - fnr) / fpr))
     epsilon = np.where((fpr == 0) ^ (fnr == 0), np.nan, np.maximum(epsilon, 0.0))
@@ -19,8 +19,8 @@ def epsilon_at(fpr: np.ndarray, fnr: np.ndarray, delta: float) -> np.ndarray:
 def epsilon_of_record(ours: np.ndarray, theirs: np.ndarray, delta: float = 1e-5) -> float:
     """Return the largest epsilon between two samples of one record's phi, over two families of decisions.
 
-    One threshold (above it: the sample with the larger median), or an interval about the median of the narrower sample
-    (inside it: that one). Every midpoint between values is tried; the published code uses a grid.
+    The families are one threshold (above it: the sample with the larger median), and an interval around the median of
+    the narrower sample (inside it: that sample). All midpoints between values are tried; published code: a grid.
     """
     widths = np.ptp(ours), np.ptp(theirs)
     if min(widths) < NARROW * max(widths):
@@ -34,7 +34,7 @@ def epsilon_of_record(ours: np.ndarray, theirs: np.ndarray, delta: float = 1e-5)
 
 
 def _best_epsilon(positive: np.ndarray, negative: np.ndarray, delta: float) -> float:
-    """Return the largest epsilon of calling what lies above a threshold positive."""
+    """Return the largest epsilon of a threshold above which values are called positive."""
     values = np.unique(np.concatenate([positive, negative]))
     cuts = (values[1:] + values[:-1]) / 2
     fpr, fnr = (negative[:, None] > cuts).mean(axis=0), (positive[:, None] <= cuts).mean(axis=0)

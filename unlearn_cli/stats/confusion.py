@@ -1,4 +1,4 @@
-"""Predicted classes of a split: one class that takes all records reveals the forgotten class."""
+"""Predicted classes of a split; if all records have the same prediction, it reveals the forgotten class."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from unlearn_cli.stats.results import Confusion
 
 
 def confusion(outputs: Outputs, names: list[str], split: str, role: str) -> Confusion:
-    """Count the predicted classes of a split, and give the share of the largest with its interval."""
+    """Count the predicted classes of a split, and return the share of the largest with its interval."""
     counts = np.bincount(outputs.values.argmax(axis=1), minlength=len(names))
     counts_by_name = {name: int(count) for name, count in zip(names, counts, strict=True)}
     largest = share(outputs.values.argmax(axis=1) == counts.argmax(), outputs.groups)

@@ -1,6 +1,6 @@
-"""Distances between the distributions that two networks put out for each record (attacks.md section 2).
+"""Distances between the output distributions of two networks, per record.
 
-Everything starts from logits (n, K) in float64, so that a saturated softmax stays finite.
+All are computed from logits (n, K) in float64, so that a saturated softmax stays finite.
 """
 
 import math
@@ -14,7 +14,7 @@ from unlearn_cli.stats.by_record import by_record
 def js(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the Jensen-Shannon divergence of each record in bits: KL(p||m)/2 + KL(q||m)/2, m = (p + q)/2; in [0, 1].
 
-    Lin 1991. Symmetric, and never more than one bit; its root is the distance of the same name, which this is not.
+    Lin 1991. It is symmetric and at most one bit; its square root is the Jensen-Shannon distance.
     """
     return by_record(_js, logits, others)
 
@@ -23,7 +23,7 @@ def _js(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
     p, q = np.exp(log_softmax(logits, axis=1)), np.exp(log_softmax(others, axis=1))
     m = (p + q) / 2
     nats = (rel_entr(p, m) + rel_entr(q, m)).sum(axis=1) / 2
-    return np.clip(nats / math.log(2), 0.0, 1.0)  # rounding leaves -1e-17 where the two are equal
+    return np.clip(nats / math.log(2), 0.0, 1.0)  # rounding gives -1e-17 for equal distributions
 
 
 def kl(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -46,10 +46,10 @@ def _l2(logits: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def published_js(logits: np.ndarray, others: np.ndarray) -> float:
-    """Return what the authors' code calls JS: (KL(m||p) + KL(m||q)) / 2 in nats, divided by n K instead of n.
+    """Return the quantity named JS in the authors' code: (KL(m||p) + KL(m||q)) / 2 in nats, divided by n K, not n.
 
-    No Jensen-Shannon divergence: the arguments are the wrong way round, it is infinite as soon as an output underflows,
-    and it falls as classes are added. For comparison with printed tables alone (attacks.md 2.3).
+    This is not the Jensen-Shannon divergence: the arguments are swapped, it is infinite if an output underflows, and it
+    decreases with the number of classes. Use it only for comparison with printed tables.
     """
     p, q = np.exp(log_softmax(logits, axis=1)), np.exp(log_softmax(others, axis=1))
     m = (p + q) / 2

@@ -1,4 +1,4 @@
-"""What an attack returns: one score per record, or quantities of the network as a whole, or both."""
+"""The results that an attack returns: one score per record, quantities of the whole network, or both."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ Groups = tuple[np.ndarray, np.ndarray]  # the clusters of members (m,) and of no
 
 @dataclass(frozen=True)
 class Scores:
-    """One score per record, higher = 'was trained on'; and the cluster of each record, where records have clusters."""
+    """One score per record, higher = 'was trained on'; and the cluster of each record, if records have clusters."""
 
     members: np.ndarray
     non_members: np.ndarray
@@ -20,13 +20,13 @@ class Scores:
 
     @property
     def groups(self) -> Groups | None:
-        """The clusters of both sides; None where the records are independent."""
+        """The clusters of both sides; None if the records are independent."""
         if self.member_groups is None or self.non_member_groups is None:
             return None
         return self.member_groups, self.non_member_groups
 
     def sort(self) -> "Scores":
-        """Return them sorted, so that not even the last digit depends on the order of the records."""
+        """Return sorted scores, so that results do not depend on the order of the records."""
         members, non_members = (np.asarray(part, dtype=np.float64) for part in (self.members, self.non_members))
         if self.groups is None:
             return Scores(np.sort(members), np.sort(non_members))
@@ -40,6 +40,6 @@ class Findings:
 
     quantities: dict[str, Estimate]
     scores: Scores | None = None
-    informative: bool | None = None  # False: it cannot tell members from others even where it was fitted
+    informative: bool | None = None  # False: it does not even work on retain and test
     curves: list[Curve] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

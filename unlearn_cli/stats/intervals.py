@@ -1,4 +1,4 @@
-"""Numbers with their 95 % intervals: of shares, of means, and of smooth functions of means."""
+"""Estimates with 95 % intervals: shares, means, and smooth functions of means."""
 
 import math
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ def proportion(hits: int, n: int) -> Estimate:
     if n == 0:
         return missing("no records")
     low, high = binomtest(int(hits), n).proportion_ci(CONFIDENCE, method="wilson")
-    # rounding puts the Wilson bound of 0 (or n) hits a hair beyond the share itself
+    # for 0 (or n) hits, rounding can put the Wilson bound slightly beyond the share
     share = hits / n
     return Estimate(value=share, n=n, low=min(float(low), share), high=max(float(high), share), interval="wilson")
 
 
 def share(hits: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
-    """Return the share of records that are hits (n,), with its Wilson interval; of clusters, at their effective n."""
+    """Return the share of hits (n,) with its Wilson interval; for clusters, with their effective n."""
     if groups is None or len(hits) == 0:
         return proportion(int(hits.sum()), len(hits))
     clusters = clusters_of(groups)
@@ -43,7 +43,7 @@ def share(hits: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
 
 
 def wilson(value: float, n: float) -> tuple[float, float]:
-    """Return the Wilson interval of a share of n records; n need not be a whole number."""
+    """Return the Wilson interval of a share of n records; n need not be an integer."""
     z = float(norm.ppf((1 + CONFIDENCE) / 2))
     centre, half = value + z**2 / (2 * n), z * math.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
     low, high = ((centre + sign * half) / (1 + z**2 / n) for sign in (-1, 1))
@@ -51,7 +51,7 @@ def wilson(value: float, n: float) -> tuple[float, float]:
 
 
 def without_interval(value: float, n: int, clusters: Clusters, reason: str) -> Estimate:
-    """Return a value without an interval: there are too few clusters for one."""
+    """Return a value without an interval, because there are too few clusters."""
     return Estimate(value=value, n=n, clusters=clusters.count, reason=reason)
 
 
@@ -63,20 +63,20 @@ def add_clusters(estimate: Estimate, clusters: Clusters, design_effect: float | 
 
 
 def lower_bound(hits: ArrayLike, n: float, confidence: float = CONFIDENCE) -> np.ndarray:
-    """Return the one-sided Clopper-Pearson lower bound of a share; hits may be an array, or not whole numbers."""
+    """Return the one-sided Clopper-Pearson lower bound of a share; hits may be an array and need not be integers."""
     hits = np.asarray(hits, dtype=np.float64)
-    # the quantile is undefined at no hits, where the bound is 0
+    # the quantile is undefined for 0 hits, where the bound is 0
     return np.nan_to_num(beta.ppf(1 - confidence, hits, n - hits + 1), nan=0.0)
 
 
 def upper_bound(hits: ArrayLike, n: float, confidence: float = CONFIDENCE) -> np.ndarray:
-    """Return the one-sided Clopper-Pearson upper bound of a share; hits may be an array, or not whole numbers."""
+    """Return the one-sided Clopper-Pearson upper bound of a share; hits may be an array and need not be integers."""
     hits = np.asarray(hits, dtype=np.float64)
     return np.nan_to_num(beta.ppf(confidence, hits + 1, n - hits), nan=1.0)
 
 
 def clopper_pearson(hits: float, n: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Return the exact two-sided interval of a share: each bound errs with probability (1 - confidence) / 2."""
+    """Return the exact two-sided interval of a share; each bound has an error probability of (1 - confidence) / 2."""
     one_sided = (1 + confidence) / 2
     return float(lower_bound(hits, n, one_sided)), float(upper_bound(hits, n, one_sided))
 
@@ -84,9 +84,9 @@ def clopper_pearson(hits: float, n: float, confidence: float = CONFIDENCE) -> tu
 def mean(
     values: Sequence[float] | np.ndarray, *, at_least: float | None = None, groups: np.ndarray | None = None
 ) -> Estimate:
-    """Return the mean with its t interval, which is cut at `at_least`, the smallest value that the quantity can take.
+    """Return the mean with its t interval, which is truncated at `at_least`, the smallest possible value.
 
-    `groups` (n,) are the clusters that the values belong to, if they come in clusters.
+    `groups` (n,) are the clusters of the values, if they are clustered.
     """
     values = np.asarray(values, dtype=np.float64)
     if len(values) == 0:
@@ -117,11 +117,11 @@ def delta_method(
     """Return an estimate from the influence of each record on it: standard error = SD(influence) / sqrt(n)."""
     n = len(influence)
     if not (math.isfinite(value) and np.isfinite(influence).all()):
-        return missing("not finite: the outputs hold NaN, infinity or numbers too large", n)
+        return missing("not finite: the outputs contain NaN, infinity or too large numbers", n)
     if groups is not None:
         return _clustered(value, influence, interval, at_least, clusters_of(groups))
     if n < 2:
-        return Estimate(value=value, n=n)  # one record has no spread, hence no interval
+        return Estimate(value=value, n=n)  # one record has no standard deviation, hence no interval
     with np.errstate(over="ignore"):
         half_width = t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(influence, ddof=1) / math.sqrt(n)
     return _symmetric(value, n, float(half_width), interval, at_least)
@@ -130,7 +130,7 @@ def delta_method(
 def _clustered(
     value: float, influence: np.ndarray, interval: str, at_least: float | None, clusters: Clusters
 ) -> Estimate:
-    """Return an estimate whose standard error is that of the jackknife over clusters."""
+    """Return an estimate with the standard error of the jackknife over clusters."""
     n, reason = len(influence), too_few(clusters)
     if reason:
         return without_interval(value, n, clusters, reason)

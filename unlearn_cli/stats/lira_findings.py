@@ -35,7 +35,7 @@ def compute_lira_findings(members: np.ndarray, phi: np.ndarray) -> Findings:
 def accuracy_of_records(right: np.ndarray) -> dict[str, Estimate]:
     """Return the median accuracy on one record and the mean of the worst tenth; right (K, n) is NaN without a score.
 
-    The worst tenth of coin flips is above 1/2, too: only the comparison with the retrained control means something.
+    The worst tenth of coin flips is above 1/2, too, so only the comparison with the retrained control is meaningful.
     """
     right = right[:, ~np.isnan(right).all(axis=0)]
     if not right.shape[1]:

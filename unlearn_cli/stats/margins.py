@@ -1,34 +1,34 @@
 """Every margin, limit and level of the intervals, tests and verdicts, defined once. No SciPy.
 
-The margins are this project's defaults, not taken from a standard (attacks.md 3.2).
+The margins are this project's defaults; no standard defines them.
 """
 
 CONFIDENCE = 0.95  # of every interval
 LEVEL = 0.05  # of every test of a verdict
-MIN_CLUSTERS = 3  # clusters per side; the spread of one or two is unknown
+MIN_CLUSTERS = 3  # clusters per side; the variance of one or two is unknown
 
 # Attacks
-AUC_MARGIN = 0.05  # how far from 1/2 an AUC may lie and still count as equivalent to 1/2
-MAX_AUC_FLOOR = 0.25  # references whose AUCs lie further from 1/2 than this are no yardstick
-LOW_FPR, TPR_LIMIT = 0.01, 0.05  # at this false-positive rate, at most this share of the forgotten records
+AUC_MARGIN = 0.05  # largest distance from 1/2 that counts as equivalent
+MAX_AUC_FLOOR = 0.25  # if the AUCs of the references are further from 1/2, no comparison with them is possible
+LOW_FPR, TPR_LIMIT = 0.01, 0.05  # at this false-positive rate, at most this true-positive rate
 AUDIT_FPR, AUDIT_TPR_LIMIT = 0.001, 0.01  # the same for the likelihood ratios over shadow runs
 EPSILON_LIMIT = 0.5  # of the lower bound on epsilon
 WORST_DECILE_MARGIN = 0.05  # accuracy on the worst tenth of the records above that of retraining
 
 # Utility
-FORGET_ACCURACY_MARGIN = 0.03  # accuracy on forget, from the references'
+FORGET_ACCURACY_MARGIN = 0.03  # of the accuracy on forget, from the references'
 UTILITY_MARGIN = 0.02  # of an accuracy
 UTILITY_ERROR_MARGIN = 0.05  # relative, of a mean error
-RECOGNISED_LIMIT = 0.05  # share of a forgotten class that may still be named, without a reference
+RECOGNISED_LIMIT = 0.05  # share of a forgotten class that may still be predicted as it, without a reference
 
 # Over-forgetting
 OVER_FORGETTING_MARGIN = 0.10  # of an accuracy
 OVER_FORGETTING_ERROR_MARGIN = 0.5  # relative, of a mean absolute error
-GROUP_MARGIN, GROUP_ERROR_MARGIN = 0.5, 1.0  # both relative: of groups that may be unlike all others
-MIN_NEVER_SEEN = 30  # never-seen records: with fewer the interval is wider than any margin
-MIN_FORGOTTEN = 10  # forgotten records: a few that somebody chose may be unlike all others
+GROUP_MARGIN, GROUP_ERROR_MARGIN = 0.5, 1.0  # both relative, for groups that may be unlike all others
+MIN_NEVER_SEEN = 30  # never-seen records; with fewer, the interval is wider than any margin
+MIN_FORGOTTEN = 10  # forgotten records; a few chosen records may be unlike all others
 
 # Power of two one-sided tests of |AUC - 1/2| < AUC_MARGIN at 5 %, with as many members as non-members
-Z_PASS = 1.6449  # both tests can pass at best
-Z_POWER_80 = 1.2816  # both pass in 80 % of cases: each in 90 %
+Z_PASS = 1.6449  # both tests can pass in the best case
+Z_POWER_80 = 1.2816  # both tests pass in 80 % of cases, each in 90 %
 RECORDS_TO_PASS, RECORDS_FOR_POWER_80 = 181, 572  # per side

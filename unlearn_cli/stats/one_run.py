@@ -1,7 +1,7 @@
-"""Lower bound on epsilon from one training run with many records, each in or out by a coin (attacks.md A14 c).
+"""Lower bound on epsilon from one training run with many records, each included with probability 1/2.
 
-Steinke, Nasr, Jagielski 2023, arXiv 2305.08846, theorem 5.2: of r guesses an epsilon-DP mechanism lets at most a
-binomial number with success probability q = 1 / (1 + e^-epsilon) be right (delta adds a term).
+Steinke, Nasr, Jagielski 2023, arXiv 2305.08846, theorem 5.2: under an epsilon-DP mechanism, the number of correct ones
+among r guesses is at most binomial with success probability q = 1 / (1 + e^-epsilon); delta adds a term.
 """
 
 import math
@@ -13,11 +13,11 @@ from scipy.stats import binom
 
 from unlearn_cli.stats.margins import CONFIDENCE
 
-MAX_EPSILON = 20.0  # larger bounds are not searched for
+MAX_EPSILON = 20.0  # limit of the search
 
 
 def p_value(records: int, guesses: int, right: int, epsilon: float, delta: float = 0.0) -> float:
-    """Return the largest probability of so many right guesses under an (epsilon, delta)-DP mechanism."""
+    """Return the largest probability of at least `right` correct guesses under an (epsilon, delta)-DP mechanism."""
     q = 1 / (1 + math.exp(-epsilon))
     plain = float(binom.sf(right - 1, guesses, q))
     if delta == 0 or right == 0:
@@ -30,9 +30,10 @@ def p_value(records: int, guesses: int, right: int, epsilon: float, delta: float
 def epsilon_one_run(
     records: int, guesses: int, right: int, *, delta: float = 0.0, confidence: float = CONFIDENCE
 ) -> float:
-    """Return the largest epsilon that so many right guesses refute; 0 if they refute none.
+    """Return the largest epsilon that `right` correct guesses refute; 0 if they refute none.
 
-    The number of guesses must be fixed beforehand: the best of many numbers finds a bound in noise in 28 % of cases.
+    The number of guesses must be fixed beforehand: the best of several numbers would find a bound in noise in 28 % of
+    cases.
     """
     level = 1 - confidence
 
@@ -48,7 +49,7 @@ def epsilon_one_run(
 
 
 def guesses_of(scores: np.ndarray, members: np.ndarray, share: float) -> tuple[int, int]:
-    """Guess 'in' for the top share of one run's records, 'out' for the bottom; return guesses and right ones."""
+    """Guess 'in' for the top share of one run's records and 'out' for the bottom; count guesses and correct ones."""
     num_each = int(share * len(scores))
     order = np.argsort(scores, kind="stable")
     right = int((~members[order[:num_each]]).sum() + members[order[len(order) - num_each :]].sum())

@@ -1,4 +1,4 @@
-"""The outputs of networks for records, which metrics, attacks and verdicts read. No torch."""
+"""The outputs of networks on records, from which metrics, attacks and verdicts are computed. No torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from unlearn_cli.schema.literals import Task
 
 @dataclass(frozen=True)
 class Outputs:
-    """The outputs of a network for the records of one split, on the host.
+    """The outputs of a network on the records of one split, as NumPy arrays.
 
-    `values`: logits (n, K) for classification, predictions (n,) in the label's own unit for regression; float64.
+    `values`: logits (n, K) for classification, predictions (n,) in the unit of the labels for regression; float64.
     `labels`: class numbers (n,) int64, or numbers (n,) float64.
-    `groups`: the person or recording that each record belongs to (n,), comparable between splits; None: independent.
+    `groups`: the person or recording of each record (n,), comparable between splits; None: independent records.
     """
 
     values: np.ndarray

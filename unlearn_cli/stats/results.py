@@ -1,4 +1,4 @@
-"""The results of metrics and attacks, as a report holds them."""
+"""The results of metrics and attacks, as in a report."""
 
 from typing import Any, Literal
 
@@ -18,15 +18,15 @@ class Estimate(Part):
     n: int
     low: float | None = None
     high: float | None = None
-    interval: str | None = Field(default=None, description="how the interval was computed, 'wilson' for example")
-    reason: str | None = Field(default=None, description="why there is no value, or no interval")
+    interval: str | None = Field(default=None, description="how the interval was computed, such as 'wilson'")
+    reason: str | None = Field(default=None, description="the reason for a missing value or interval")
     sd: float | None = Field(default=None, description="standard deviation over the runs")
-    runs: int | None = Field(default=None, description="how many references, or repeats, it is a mean of")
+    runs: int | None = Field(default=None, description="number of references or repeats that were averaged")
     clusters: int | None = Field(
-        default=None, description="persons or recordings that the n records belong to; null: independent records"
+        default=None, description="number of persons or recordings among the n records; null: independent records"
     )
     design_effect: float | None = Field(
-        default=None, description="the variance with clusters as a multiple of that of n independent records"
+        default=None, description="variance with clusters divided by the variance of n independent records"
     )
     degrees_of_freedom: float | None = Field(default=None, description="of the t interval over the clusters")
 
@@ -40,65 +40,63 @@ class Curve(Part):
 
 
 class Rates(Part):
-    """The share of members that are called members at a false-positive rate, by counts (attacks.md section 1.0)."""
+    """The true-positive rate of an attack at a false-positive rate, computed from counts."""
 
     fpr: float
     tpr: Estimate
-    tpr_mirrored: Estimate = Field(description="with the lowest scores called member")
-    false_positives: int | None = Field(description="non-members above the threshold; ties may keep it under FPR x n")
+    tpr_mirrored: Estimate = Field(description="with the lowest scores called members")
+    false_positives: int | None = Field(description="non-members above the threshold; with ties below FPR x n")
     false_positives_mirrored: int | None = None
-    null: float | None = Field(description="the share expected of an attack without information: (k + 1) / (n + 1)")
+    null: float | None = Field(description="the rate expected of an attack without information: (k + 1) / (n + 1)")
     low_resolution: bool = False
 
 
 class AttackResult(Part):
-    """The numbers that every attack yields; higher scores mean 'was trained on'."""
+    """The numbers of an attack with one score per record; higher scores mean 'was trained on'."""
 
     name: str
-    role: str = Field(default="subject", description="which checkpoint was attacked")
+    role: str = Field(default="subject", description="the checkpoint that was attacked")
     tier: str
     members: str = "forget"
     non_members: str = "holdout"
     num_members: int
     num_non_members: int
     auc: Estimate
-    auc_deviation: Estimate = Field(description="|AUC - 1/2|, the quantity to judge: both directions are leakage")
+    auc_deviation: Estimate = Field(description="|AUC - 1/2|, the judged quantity: both directions are leakage")
     rates: list[Rates]
     balanced_accuracy: Estimate
     advantage: Estimate
     max_advantage: Estimate = Field(
-        description="the Kolmogorov-Smirnov statistic: optimistic, its threshold saw the data"
+        description="the Kolmogorov-Smirnov statistic; optimistic, because its threshold is chosen on the same records"
     )
     epsilon_lower_bound: Estimate
     epsilon_kind: str = "descriptive"
     epsilon_confidence: float = CONFIDENCE
     epsilon_delta: float = 0.0
     epsilon_max_attainable: float | None = Field(
-        default=None, description="the bound a perfect attack reaches with so few records"
+        default=None, description="the bound of a perfect attack with this number of records"
     )
     ppv_at_prior: dict[str, float | None]
     ties_share: float
     direction: str = "two-sided"
-    seed: int = Field(default=0, description="of the splits into a choosing and a scoring half")
+    seed: int = Field(default=0, description="of the splits into halves for choosing and scoring")
     settings: dict[str, Any] = Field(default_factory=dict)
-    roc: list[tuple[float, float]] = Field(
-        default_factory=list, description="(FPR, TPR) points, thinned for the picture"
-    )
+    roc: list[tuple[float, float]] = Field(default_factory=list, description="(FPR, TPR) points, thinned for the chart")
     histogram: dict[str, list[float]] = Field(
-        default_factory=dict, description="edges, members and non_members: shares per bin"
+        default_factory=dict, description="edges of the bins; members and non_members: shares per bin"
     )
     warnings: list[str] = Field(default_factory=list)
 
 
 class Finding(Part):
-    """The quantities of a probe that scores no single records: relearning, a linear probe, a test with references."""
+    """The quantities of an attack on the whole network: relearning, a linear probe, a test with references."""
 
     name: str
-    role: str = Field(default="subject", description="which checkpoint was probed")
+    role: str = Field(default="subject", description="the checkpoint that was attacked")
     tier: str
     quantities: dict[str, Estimate]
     informative: bool | None = Field(
-        default=None, description="false: the probe cannot tell members from others even where it was fitted"
+        default=None, description="false: the attack does not work even on retain and test, so its result is void"
     )
     curves: list[Curve] = Field(default_factory=list)
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -107,30 +105,32 @@ class Finding(Part):
 
 
 class Skipped(Part):
-    """An attack or metric that was not run, and why; not the same as an attack that detects nothing."""
+    """An attack or metric that was not run, with the reason; this differs from an attack that detects nothing."""
 
     name: str
     reason: str
 
 
 class Comparison(Part):
-    """A metric compared with the references: is the difference larger than that between two retrainings?"""
+    """A metric compared with the references, relative to the differences between retrainings."""
 
     split: str
     metric: str
     n_references: int
-    reference: float | None = Field(default=None, description="the references' mean; of a distance: between references")
+    reference: float | None = Field(
+        default=None, description="mean of the references; for a distance, the mean between references"
+    )
     reference_sd: float | None = None
     units_of_sd: float | None = Field(default=None, description="(subject - reference) / reference_sd")
     normalised: float | None = Field(
         default=None,
-        description="(subject - reference) / (original - reference): 0 like retraining, 1 like not unlearning",
+        description="(subject - reference) / (original - reference): 0 as retraining, 1 as without unlearning",
     )
-    reason: str | None = Field(default=None, description="why 'normalised' or 'units_of_sd' is null")
+    reason: str | None = Field(default=None, description="the reason if 'normalised' or 'units_of_sd' is null")
 
 
 class Confusion(Part):
-    """Counts of the predicted classes of a split. One class that takes all records exposes the forgotten class."""
+    """Counts of the predicted classes of a split. Equal predictions for all records reveal the forgotten class."""
 
     split: str
     role: str
@@ -140,16 +140,16 @@ class Confusion(Part):
 
 
 class Layer(Part):
-    """The distance of one tensor from that of the original, absolute and relative to the original's norm."""
+    """The distance of one tensor from the original's, absolute and relative to the norm of the original's."""
 
     name: str
     kind: Literal["parameter", "buffer"]
     distance: float
-    relative: float | None = Field(description="null where the original's norm is 0")
+    relative: float | None = Field(description="null if the original's norm is 0")
 
 
 class Cost(Part):
-    """Work done, in numbers that do not depend on the machine."""
+    """The work of a run, in numbers that do not depend on the machine."""
 
     samples_forward: int = 0
     samples_backward: int = 0

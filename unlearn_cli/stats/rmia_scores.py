@@ -1,4 +1,4 @@
-"""The score of RMIA: the share of never-seen records that look less trained on, relative to references (A7)."""
+"""The score of RMIA: the share of never-seen records with a lower likelihood ratio, relative to references."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ def log_prior(log_p: np.ndarray, a: float) -> np.ndarray:
 
     P approximates the mean over networks trained with and without x; `a` extrapolates the former from the latter.
     """
-    largest = log_p.max(axis=0)  # taken out first, so that probabilities that underflow keep their ratios
+    largest = log_p.max(axis=0)  # subtracted first, so that probabilities that would underflow keep their ratios
     mean = largest + np.log(np.exp(log_p - largest).mean(axis=0))
     offset = np.log((1 - a) / 2) if a < 1 else -np.inf
     return np.logaddexp(np.log((1 + a) / 2) + mean, offset)

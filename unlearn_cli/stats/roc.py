@@ -1,6 +1,6 @@
-"""How far the scores of members lie above those of non-members, at every threshold (attacks.md section 1.0).
+"""ROC analysis of the scores of members and non-members.
 
-Everywhere: m members, n non-members, a higher score means 'was trained on', and 'above' means strictly above.
+In all functions: m members, n non-members; a higher score means 'was trained on', and 'above' means strictly above.
 """
 
 import math
@@ -14,18 +14,17 @@ from unlearn_cli.stats.intervals import add_clusters, bounded, clopper_pearson, 
 from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.results import Estimate, Rates
 
-LOW_RESOLUTION = 10  # false positives; with fewer, one non-member moves the threshold visibly
+LOW_RESOLUTION = 10  # false positives; with fewer, a single non-member changes the threshold considerably
 
 
 def auc(members: np.ndarray, non_members: np.ndarray, groups: Groups | None = None) -> Estimate:
     """Return (#{a > b} + #{a = b} / 2) / (m n) with its DeLong interval (Sun & Xu 2014: by midranks, O(N log N)).
 
-    Where the normal approximation fails (no variance, as when the scores are separated perfectly; bounds beyond 0 or
-    1; a single record) the interval is that of min(m, n) independent pairs, which is wider: the mean over disjoint
-    pairs estimates the same quantity from less.
+    If the normal approximation fails (no variance, as for perfectly separated scores; bounds beyond 0 or 1; a single
+    record), the interval is that of min(m, n) independent pairs. It is wider, because the mean over disjoint pairs
+    estimates the same quantity from less data.
 
-    Where records come in clusters, these take the place of records (Obuchowski 1997), also where a cluster has records
-    on both sides.
+    With clustered records, clusters replace records (Obuchowski 1997); a cluster may have records on both sides.
     """
     m, n = len(members), len(non_members)
     if min(m, n) == 0:
@@ -68,7 +67,7 @@ def _clustered(value: float, above_members: np.ndarray, above_non_members: np.nd
 
 
 def _joint_variance(deviations: list[np.ndarray], both: Clusters, m: int, sides: list[Clusters]) -> float:
-    """Return the variance: a cluster's deviations on the two sides add up before they are squared."""
+    """Return the variance; a cluster's deviations on the two sides are added before they are squared."""
     total = np.zeros(both.count)
     for codes, side, deviation in zip((both.codes[:m], both.codes[m:]), sides, deviations, strict=True):
         _, first = np.unique(side.codes, return_index=True)
@@ -77,7 +76,7 @@ def _joint_variance(deviations: list[np.ndarray], both: Clusters, m: int, sides:
 
 
 def welch(variances: list[float], freedoms: list[float]) -> float:
-    """Return the degrees of freedom of a sum of variances, each with its own."""
+    """Return the degrees of freedom of a sum of variances (Welch-Satterthwaite)."""
     denominator = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
     return sum(variances) ** 2 / denominator if denominator > 0 else min(freedoms)
 
@@ -92,7 +91,7 @@ def _placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarra
 
 
 def auc_deviation(area: Estimate) -> Estimate:
-    """Return |AUC - 1/2| with the interval folded: scores that are too low betray a record as well."""
+    """Return |AUC - 1/2| with the folded interval: scores that are too low also reveal a record."""
     if area.value is None:
         return area
     if area.low is None or area.high is None:
@@ -110,7 +109,7 @@ def auc_deviation(area: Estimate) -> Estimate:
 
 
 def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float, groups: Groups | None = None) -> Rates:
-    """Return the share of members found when at most k = floor(fpr n) non-members are called members, by counts."""
+    """Return the true-positive rate if at most k = floor(fpr n) non-members are called members, from counts."""
     n = len(non_members)
     allowed = allowed_false_positives(fpr, n)
     tpr, false_positives = _rate_at(members, non_members, allowed, groups)
@@ -127,12 +126,12 @@ def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float, groups:
 
 
 def null_rate(fpr: float, n: int) -> float | None:
-    """Return the expected TPR of scores without information, (k + 1) / (n + 1): with small n, well above `fpr`."""
+    """Return the expected TPR of uninformative scores, (k + 1) / (n + 1); for small n, it is well above `fpr`."""
     return (allowed_false_positives(fpr, n) + 1) / (n + 1) if n else None
 
 
 def allowed_false_positives(fpr: float, n: int) -> int:
-    """Return floor(fpr n), guarded against products like 0.29 * 100 = 28.999999999999996."""
+    """Return floor(fpr n), robust to rounding such as 0.29 * 100 = 28.999999999999996."""
     return math.floor(fpr * n + 1e-9)
 
 
@@ -176,9 +175,9 @@ def ties_share(members: np.ndarray, non_members: np.ndarray) -> float:
 
 
 def cuts(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return every threshold that tells scores apart, highest first, with the members and non-members above it.
+    """Return all thresholds between different scores, highest first, with the members and non-members above each.
 
-    Thresholds lie midway between neighbouring scores, so that one chosen on some records is fair to others.
+    Thresholds are midpoints between neighbouring scores, so that they can also be applied to other records.
     """
     scores = np.unique(np.concatenate([members, non_members]))
     thresholds = np.concatenate([[np.inf], (scores[1:] / 2 + scores[:-1] / 2)[::-1], [-np.inf]])
@@ -188,7 +187,7 @@ def cuts(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def roc_points(members: np.ndarray, non_members: np.ndarray, limit: int = 400) -> list[tuple[float, float]]:
-    """Return at most `limit` (FPR, TPR) vertices, dense at low FPR as well, for a picture with logarithmic axes."""
+    """Return at most `limit` (FPR, TPR) vertices, also dense at low FPR, for a chart with logarithmic axes."""
     m, n = len(members), len(non_members)
     if min(m, n) == 0:
         return []
@@ -205,11 +204,11 @@ def roc_points(members: np.ndarray, non_members: np.ndarray, limit: int = 400) -
 
 
 def histogram(members: np.ndarray, non_members: np.ndarray, bins: int = 40) -> dict[str, list[float]]:
-    """Return bin edges and the shares of members and of non-members a bin; the end bins take the outermost 1 %."""
+    """Return bin edges and the shares of members and non-members per bin; the end bins include the outermost 1 %."""
     if min(len(members), len(non_members)) == 0:
         return {}
     low, high = np.quantile(np.concatenate([members, non_members]), [0.005, 0.995])
-    # equal or nearly equal scores: a range that float64 can still divide into bins
+    # for nearly equal scores, widen the range so that float64 can divide it into bins
     margin = max(0.5, abs(low) * 1e-6) if high - low <= abs(low) * 1e-9 else 0.0
     edges = np.linspace(low - margin, high + margin, bins + 1)
     shares = [np.histogram(np.clip(part, edges[0], edges[-1]), edges)[0] / len(part) for part in (members, non_members)]

@@ -1,4 +1,4 @@
-"""The signal of each record that attacks read: phi of a classifier, the prediction of a regression."""
+"""The signal of each record for attacks: phi of a classifier, or the prediction of a regression."""
 
 import numpy as np
 from scipy.special import entr, log_softmax, logsumexp
@@ -8,7 +8,7 @@ from unlearn_cli.stats.outputs import Outputs
 
 
 def margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return phi = z_y - logsumexp_{k != y} z_k; from probabilities it would be infinite at a gap of 17 (float32)."""
+    """Return phi = z_y - logsumexp_{k != y} z_k; from float32 probabilities, it would be infinite at a gap of 17."""
     return by_record(_margin, logits, labels)
 
 
@@ -20,7 +20,7 @@ def _margin(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def phi(outputs: Outputs) -> np.ndarray:
-    """Return the logit margin of each record; for a regression the prediction, as y is the same for all."""
+    """Return the logit margin of each record; for a regression the prediction, because y is equal in all runs."""
     if outputs.task == "regression":
         return outputs.values
     return margin(outputs.values, outputs.labels) if len(outputs) else np.empty(0)
@@ -35,4 +35,4 @@ def loss(outputs: Outputs) -> np.ndarray:
     """Return the cross-entropy of each record, or |prediction - y|."""
     if outputs.task == "regression":
         return np.abs(outputs.values - outputs.labels)
-    return np.logaddexp(0, -phi(outputs))  # -log p_y; from phi it keeps its digits where p_y rounds to 1
+    return np.logaddexp(0, -phi(outputs))  # -log p_y; computed from phi, it is accurate where p_y rounds to 1

@@ -1,4 +1,4 @@
-"""The SVC of the published attacks, fitted on some records and scored on others (attacks.md A3)."""
+"""The SVC of the published attacks, fitted on some records and scored on others."""
 
 from collections.abc import Sequence
 
@@ -25,9 +25,9 @@ def svc_findings(
 ) -> Findings:
     """Fit SVC(C=3, RBF, gamma=1/features) on one number per record, on three quarters of members and of others.
 
-    Returns the share of forget that is called member, and that of the held-out quarters: on retain it is the attack's
-    true-positive rate, on test its false-positive rate, without which the first cannot be read. Of records in clusters
-    (`groups` of the three), whole clusters are held out.
+    Returns the share of forget that is called member, and the shares of the held-out quarters: on retain, the attack's
+    true-positive rate; on test, its false-positive rate, which is needed to interpret the first share. For clustered
+    records (`groups` of the three), whole clusters are held out.
     """
     random = np.random.default_rng(seed)
     (members, of_members), (others, of_others) = (
@@ -65,7 +65,7 @@ def svc_findings(
 def _shuffled(
     values: np.ndarray, groups: np.ndarray | None, random: np.random.Generator, cap: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Draw at most `cap` records; of clusters, whole ones one after the other."""
+    """Draw at most `cap` records in random order; with clusters, one cluster after the other."""
     if groups is None:
         return random.permutation(np.sort(values))[:cap], None
     order = np.lexsort((values, groups))
@@ -75,7 +75,7 @@ def _shuffled(
 
 
 def _held_out_size(n: int, groups: np.ndarray | None) -> int:
-    """Return how many of the first records are held out: a quarter, up to the end of a cluster."""
+    """Return the number of held-out records at the start: about a quarter, up to the end of a cluster."""
     if groups is None:
         return n // 4
     ends = np.flatnonzero(groups[1:n] != groups[: n - 1]) + 1
@@ -97,8 +97,8 @@ def _balanced_accuracy(of_retain: Estimate, of_test: Estimate) -> Estimate:
 def _make_findings(quantities: dict[str, Estimate], accuracy: Estimate, *, constant: bool) -> Findings:
     low, high = accuracy.low or 0.0, accuracy.high or 1.0
     informative = not constant and not low <= 0.5 <= high
-    warnings = ["legacy: for comparison with printed tables; no gate reads it"]
+    warnings = ["legacy: for comparison with printed tables; no gate uses it"]
     if not informative:
         reason = "its answer is the same for every record" if constant else "it is no better than guessing"
-        warnings.append(f"the attack cannot tell retain from test itself ({reason}): its result on forget is void")
+        warnings.append(f"the attack cannot distinguish retain from test ({reason}): its result on forget is void")
     return Findings(quantities, informative=informative, warnings=warnings)

@@ -1,4 +1,4 @@
-"""How far a network lies from an ensemble of retrained ones, in units of how far those lie apart (attacks.md A5b)."""
+"""The distance of a network from an ensemble of retrained networks, in units of the distances between those."""
 
 import math
 
@@ -6,20 +6,20 @@ import numpy as np
 
 from unlearn_cli.stats.roc import auc
 
-BEYOND = 2.576  # of a standard normal, 1 % lies further out
+BEYOND = 2.576  # a standard normal variable is beyond it, in absolute value, with probability 1 %
 
 
 def pooled_spread(references: np.ndarray) -> float:
     """Return s: the root of the mean over points of the variance over K references; references (K, n), K at least 2.
 
-    One number for all points, because K is small: a standard deviation of four numbers is very uncertain. It is taken
-    over all references, also where one of them is left out of the mean, for which it stays unbiased.
+    One number for all points, because K is small and a standard deviation of four numbers is very uncertain. It is
+    computed over all references, also if one is left out of the mean; it stays unbiased then.
     """
     return math.sqrt(float(references.var(axis=0, ddof=1).mean()))
 
 
 def z_scores(candidate: np.ndarray, references: np.ndarray, spread: float) -> np.ndarray:
-    """Return z_i = (x_i - mean_k) / (s sqrt(1 + 1/K)); the factor is that of a prediction: the mean is estimated too.
+    """Return z_i = (x_i - mean_k) / (s sqrt(1 + 1/K)), where sqrt(1 + 1/K) accounts for the estimated mean.
 
     candidate (n,), references (K, n), K at least 1.
     """
@@ -30,7 +30,7 @@ def statistics(candidate: np.ndarray, references: np.ndarray, spread: float) -> 
     """Return the statistics of a candidate relative to K references, K at least 2.
 
     auc_z and auc_abs_z compare the candidate with one held-out reference on the same points, averaged over the choice
-    of that reference; both are scored by the other references only, so that neither is part of the yardstick.
+    of this reference. Both are scored with the other references only, so that neither is part of the ensemble.
     """
     z = z_scores(candidate, references, spread)
     areas, folded = [], []
@@ -49,5 +49,5 @@ def statistics(candidate: np.ndarray, references: np.ndarray, spread: float) -> 
 
 
 def leave_one_out(references: np.ndarray, spread: float) -> list[dict[str, float]]:
-    """Return the statistics of each reference as the candidate of the others: the spread of retraining itself."""
+    """Return the statistics of each reference relative to the others: the variation of retraining."""
     return [statistics(references[k], np.delete(references, k, axis=0), spread) for k in range(len(references))]

@@ -1,1 +1,1 @@
-"""The statistical verdict: gates by equivalence tests, controls that show they mean something. No torch."""
+"""The statistical verdict: gates by equivalence tests, and controls that show whether they are meaningful. No torch."""

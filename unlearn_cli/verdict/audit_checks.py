@@ -1,4 +1,4 @@
-"""Checks of the audit tier on the shadow runs of the recipe (attacks.md 3.2, G-ulira, G-eps)."""
+"""Checks of the audit tier on the shadow runs of the recipe."""
 
 from unlearn_cli.stats.margins import AUC_MARGIN, AUDIT_FPR, AUDIT_TPR_LIMIT, EPSILON_LIMIT, WORST_DECILE_MARGIN
 from unlearn_cli.stats.results import Estimate, Finding
@@ -17,11 +17,11 @@ def check_audit(findings: dict[str, Finding], control: Finding | None = None) ->
     if rate is not None and rate.value is not None:
         checks.append(check_share_at_most(claim, round(rate.value * rate.n), rate.n, AUDIT_TPR_LIMIT, rate))
     else:
-        checks.append(_undecided(claim, "needs 1000 pairs of run and record never trained on"))
+        checks.append(_undecided(claim, "needs 1000 pairs of run and record that was never trained on"))
     checks += check_worst_records(findings["ulira"], control)
     bound = findings["canaries"].quantities.get("epsilon") if "canaries" in findings else None
     if bound is not None and bound.value is not None:
-        # a lower bound at 95 %: above the limit it fails; below the limit it only does not fail
+        # a lower bound at 95 %: the check fails above the limit; below it, it does not fail
         above = float(bound.value > EPSILON_LIMIT)
         claim = f"lower bound on epsilon at most {EPSILON_LIMIT:g}"
         checks.append(Check(claim, bound, EPSILON_LIMIT, None, above, 1 - above))
@@ -35,9 +35,9 @@ def _undecided(claim: str, reason: str) -> Check:
 
 
 def check_worst_records(finding: Finding, control: Finding | None) -> list[Check]:
-    """Compare the worst tenth of the records with that of retrained networks, where it is above 1/2 by selection.
+    """Compare the worst tenth of the records with that of retrained networks, which is above 1/2 by selection.
 
-    How far two such tenths differ by chance is unknown, so beyond the margin it does not fail, it only does not pass.
+    The random difference of two such tenths is unknown, so beyond the margin, the check is undecided instead of failed.
     """
     value = finding.quantities.get("worst_decile")
     usual = control.quantities.get("worst_decile") if control else None
@@ -49,7 +49,7 @@ def check_worst_records(finding: Finding, control: Finding | None) -> list[Check
 
 
 def _check_auc(claim: str, finding: Finding) -> Check:
-    """Test the pooled AUC with its spread over resampled runs: the pairs of one run share a network."""
+    """Test the pooled AUC with its standard error over runs, because the pairs of one run share a network."""
     value = finding.quantities["auc"]
     if value.value is None or not value.sd:
         return Check(claim, value, 0.5, AUC_MARGIN, reason=value.reason or "the runs do not differ")

@@ -1,8 +1,8 @@
-"""Single checks: is a quantity within a margin of that of retraining, beyond it, or undecided by the data?
+"""Single checks: whether a quantity is within a margin of that of retraining, beyond it, or undecided by the data.
 
-Each has two p-values. `p_passed` is that of the claim 'it is not within the margin': small, and the quantity has been
-shown to be equivalent. `p_failed` is that of 'it is within the margin': small, and it has been shown not to be. With
-little data neither is small. Not being significantly different has never passed (attacks.md 0, 3.2).
+Each check has two p-values. `p_passed` belongs to the hypothesis 'it is not within the margin': if it is small, the
+quantity is equivalent. `p_failed` belongs to 'it is within the margin': if it is small, the quantity is not equivalent.
+With few data, neither is small. A difference that is not significant is never a pass.
 """
 
 import math
@@ -23,7 +23,7 @@ from unlearn_cli.stats.roc import auc, welch
 
 @dataclass(frozen=True)
 class Check:
-    """One gate before it is judged; with a `reason` it cannot be decided and has no p-values."""
+    """One gate before it is judged; a check with a `reason` cannot be decided and has no p-values."""
 
     claim: str
     value: Estimate
@@ -37,9 +37,9 @@ class Check:
 def check_auc_near_half(
     claim: str, members: np.ndarray, non_members: np.ndarray, margin: float, groups: Groups | None = None
 ) -> Check:
-    """Test |AUC - 1/2| < margin by two one-sided tests with the spread of the AUC's interval (DeLong).
+    """Test |AUC - 1/2| < margin by two one-sided tests with the standard error of the AUC (DeLong).
 
-    Two-sided: scores that are too low betray a record as well.
+    Both directions count, because scores that are too low also reveal a record.
     """
     value = auc(members, non_members, groups)
     if value.value is None or value.low is None:
@@ -49,27 +49,27 @@ def check_auc_near_half(
 
 
 def auc_p_values(estimate: Estimate, area: float, sd: float, margin: float) -> tuple[float, float]:
-    """Return both p-values of |AUC - 1/2| < margin from the AUC's standard error."""
+    """Return both p-values of |AUC - 1/2| < margin for a standard error of the AUC."""
     errors = error_distribution(estimate.degrees_of_freedom)
     return p_values_near(area, 0.5, margin, lambda x: float(errors.cdf(x / sd)) if sd else float(x > 0))
 
 
 def error_distribution(freedom: float | None) -> Any:
-    """Return the distribution of an error in units of its standard error: t over few clusters, otherwise normal."""
+    """Return the distribution of an error in units of its standard error: t with few clusters, otherwise normal."""
     return norm() if freedom is None else t(freedom)
 
 
 def _standard_error(value: Estimate) -> float:
-    """Return the standard error that the interval stands for; of a skew one, that of its longer side."""
+    """Return the standard error that corresponds to the interval; for an asymmetric one, to its longer side."""
     assert value.value is not None and value.low is not None and value.high is not None
     quantile = float(error_distribution(value.degrees_of_freedom).ppf((1 + CONFIDENCE) / 2))
     return max(value.high - value.value, value.value - value.low) / quantile
 
 
 def p_values_near(value: float, centre: float, margin: float, cdf: Callable[[float], float]) -> tuple[float, float]:
-    """Return both p-values of |value - centre| < margin; `cdf` is that of value less its true mean."""
+    """Return both p-values of |value - centre| < margin; `cdf` is the distribution of value minus its true mean."""
     distance = abs(value - centre)
-    # pass: the worse of two one-sided tests; fail: both tails, with the truth at the nearer bound
+    # pass: the larger p-value of two one-sided tests; fail: both tails, with the true value at the nearer bound
     passed = max(1 - cdf(margin - (value - centre)), 1 - cdf(margin + (value - centre)))
     failed = 1 - cdf(distance - margin) + cdf(-distance - margin) if distance > margin else 1.0
     return passed, failed
@@ -83,13 +83,13 @@ def check_share_at_most(claim: str, hits: int, n: int, limit: float, value: Esti
 
 
 def check_hits_at_most(claim: str, hits: np.ndarray, limit: float, groups: np.ndarray | None, value: Estimate) -> Check:
-    """Test that the share of records that are hits (n,) is at most `limit`; clusters count at their effective n."""
+    """Test that the share of hits (n,) is at most `limit`; with clusters, for their effective n."""
     if groups is None or len(hits) == 0:
         return check_share_at_most(claim, int(hits.sum()), len(hits), limit, value)
     if value.low is None:
         return Check(claim, value, limit, reason=value.reason)
     effective = effective_share(hits.astype(np.float64), clusters_of(groups))
-    # the binomial distribution by the incomplete beta function, which takes numbers that are not whole
+    # the binomial distribution by the incomplete beta function, which is defined for numbers that are not integers
     at_most = (
         1 - float(beta.cdf(limit, effective.hits + 1, effective.n - effective.hits)) if effective.value < 1 else 1.0
     )
@@ -107,11 +107,11 @@ def check_not_worse(
 ) -> Check:
     """Test that a mean is not more than `margin` below that of K comparators on the same records.
 
-    ours (n,), theirs (K, n). The variance has two parts: of the paired differences over the records, and, with several
-    comparators, of their means, because one more of them could have been the comparator; the degrees of freedom are
-    Welch's. `unit` is the step in which one record may differ (1 for hits): half a step is added as an error of its
-    own, so that a few records that all agree prove nothing. Where records come in clusters (`groups`), the variance is
-    that of the jackknife over these, and a cluster whose records all agree counts as one record.
+    ours (n,), theirs (K, n). The variance has two parts: that of the paired differences over the records and, with
+    several comparators, that of their means, because they are a sample of possible comparators; the degrees of freedom
+    are Welch's. `unit` is the smallest difference of one record (1 for hits): half of it is added as an error, so that
+    a few records that all agree are not sufficient to pass. With clusters (`groups`), the variance is that of the
+    jackknife over clusters, and a cluster whose records all agree counts as one record.
     """
     differences = ours - theirs.mean(axis=0)
     n, runs = len(differences), len(theirs)
@@ -135,7 +135,7 @@ def check_not_worse(
 
 
 def _of_records(differences: np.ndarray, unit: float, groups: np.ndarray | None) -> tuple[float, float]:
-    """Return the variance of the mean difference over the records, or over their clusters, and its freedom."""
+    """Return the variance of the mean difference over the records or clusters, and its degrees of freedom."""
     n = len(differences)
     if groups is None:
         return float(differences.var(ddof=1)) / n + (0.5 * unit / n) ** 2, n - 1.0
@@ -147,18 +147,18 @@ def _of_records(differences: np.ndarray, unit: float, groups: np.ndarray | None)
 def check_share_near(
     claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float, groups: np.ndarray | None = None
 ) -> Check:
-    """Test that a share of hits lies within `margin` of where that of one more of K references would.
+    """Test that a share of hits is within `margin` of that of one more of K references.
 
-    ours (n,), theirs (K, n), hits on the same records. The spread is that of the references' shares, but no smaller
-    than if each record flipped by itself as often as it does among them (and half a record, once); of clustered
-    records, than if each cluster moved by itself.
+    ours (n,), theirs (K, n), hits on the same records. The standard deviation is that of the references' shares, but
+    not smaller than if records (or clusters) changed independently with the frequencies observed among the references;
+    half a record is added once.
     """
     n, runs, value = len(ours), len(theirs), float(ours.mean())
     estimate = share(ours, groups)
     if estimate.low is None:
         return Check(claim, estimate, None, margin, reason=estimate.reason)
     if runs < 2:
-        return Check(claim, estimate, None, margin, reason="the spread of the references needs at least two")
+        return Check(claim, estimate, None, margin, reason="at least two references are needed for their variation")
     shares = theirs.mean(axis=1)
     moving = theirs if groups is None else np.stack([clusters_of(groups).totals(hits) for hits in theirs])
     flips = math.sqrt(float(moving.var(axis=0, ddof=1).sum()) + 0.25) / n

@@ -1,4 +1,4 @@
-"""From a verdict to the exit code of the command (design.md 7). Neither torch nor SciPy."""
+"""The exit code of a verdict. Neither torch nor SciPy."""
 
 from unlearn_cli.verdict.judgement import Verdict
 
@@ -6,7 +6,7 @@ ORDER = ("quick", "standard", "audit")
 
 
 def exit_code(verdict: Verdict | None, *, inconclusive: str, tier: str | None, require_tier: str | None) -> int:
-    """Return 0 for passed, 3 for failed, 4 for undecided or of too low a tier (design.md 7)."""
+    """Return 0 if passed, 3 if failed, 4 if undecided or of a tier below the required one."""
     if verdict is None:
         return 0
     if verdict == "failed":
@@ -19,6 +19,6 @@ def exit_code(verdict: Verdict | None, *, inconclusive: str, tier: str | None, r
 
 
 def _suffices(verdict: Verdict, tier: str | None, required: str) -> bool:
-    """Return whether a verdict is of the required tier; a screen is of the lowest tier."""
+    """Return whether a verdict has the required tier; a screen has the lowest tier."""
     reached = "quick" if verdict == "passed_screen" else (tier or "quick")
     return ORDER.index(reached) >= ORDER.index(required)

@@ -1,4 +1,4 @@
-"""The parts of a verdict, as a report holds them."""
+"""The parts of a verdict, as in a report."""
 
 from typing import Literal
 
@@ -17,14 +17,18 @@ class Gate(Part):
     value: Estimate
     limit: float | None
     reason: str | None = None
-    role: str = Field(default="subject", description="which checkpoint was judged; the others are the calibration")
-    margin: float | None = Field(default=None, description="how far from the limit still counts as equal")
-    p_passed: float | None = Field(default=None, description="p-value of 'it is not within the margin'; small passes")
-    p_failed: float | None = Field(default=None, description="p-value of 'it is within the margin'; small fails")
+    role: str = Field(default="subject", description="the judged checkpoint; roles other than subject are controls")
+    margin: float | None = Field(default=None, description="largest distance from the limit that counts as equal")
+    p_passed: float | None = Field(
+        default=None, description="p-value of 'it is not within the margin'; the gate passes if it is small"
+    )
+    p_failed: float | None = Field(
+        default=None, description="p-value of 'it is within the margin'; the gate fails if it is small"
+    )
 
 
 class OverForgetting(Part):
-    """Forget compared with never-seen records: a network that never saw forget does not get nearly all of it wrong."""
+    """Forget compared with never-seen records: a network that never saw forget is not wrong on nearly all of it."""
 
     measure: Literal["accuracy", "mae"]
     compared_with: Literal["group", "classes", "test", "references"] | None = Field(
@@ -32,28 +36,32 @@ class OverForgetting(Part):
         description="the original on never-seen records of the selection half: of the same group, of the same classes,"
         " or all; or the references on forget",
     )
-    forget: Estimate = Field(description="of the subject, on the forgotten records that retraining would still know")
+    forget: Estimate = Field(
+        description="of the subject, on the forgotten records that a retrained network would still predict well"
+    )
     never_seen: Estimate
     limit: float | None = Field(
-        default=None, description="what the interval on forget must lie beyond: the level's interval and a margin"
+        default=None, description="over-forgetting is detected if the whole interval of `forget` is beyond this limit"
     )
     detected: bool | None = Field(description="null: not decided, see 'reason'")
     reason: str | None = None
 
 
 class Judgement(Part):
-    """How a statistical verdict was reached."""
+    """The derivation of a statistical verdict."""
 
     tier: str
     level: float = LEVEL
-    attempts: int = Field(default=1, description="methods or settings tried before this one; divides the level")
-    holdout_half: Half = Field(default="all", description="which half of the hold-out judged")
-    correction: str = "holm over the gates of the tier, for failing; all must pass, for passing"
+    attempts: int = Field(
+        default=1, description="number of judged methods or settings, including this one; divides the level"
+    )
+    holdout_half: Half = Field(default="all", description="the half of the hold-out that was used")
+    correction: str = "to fail: Holm over the gates of the tier; to pass: all gates must pass"
     clusters: dict[str, int] | None = Field(
-        default=None, description="split -> persons or recordings in it (data.group); null: independent records"
+        default=None, description="split -> number of persons or recordings (data.group); null: independent records"
     )
     design_effect: float | None = Field(
-        default=None, description="of the population attack's AUC; the records count as so many times fewer"
+        default=None, description="of the population attack's AUC; divides the effective number of records"
     )
     calibration: dict[str, Verdict] = Field(
         default_factory=dict, description="verdicts on the controls: references should pass, the original must fail"

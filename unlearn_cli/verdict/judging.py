@@ -1,8 +1,9 @@
-"""From checks to a verdict, and the controls without which a verdict means nothing (attacks.md 3.2, G-control).
+"""Derives the verdict from the checks of a candidate and of its controls.
 
-To pass, all checks must pass, each at the level: the chance that a network beyond one of the margins does so is at most
-the level (an intersection-union test), so no correction is needed. To fail, one is enough, so these p-values are
-adjusted by Holm. Methods or settings that were tried before are more chances to pass: they divide the level of passing.
+To pass, all checks must pass, each at the level. This is an intersection-union test: the probability that a network
+beyond one of the margins passes is at most the level, so no correction is needed. To fail, one check is sufficient, so
+these p-values are adjusted by Holm. Methods or settings that were tried before are additional chances to pass; their
+number divides the level for passing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ def judge(
     calibration: dict[str, Verdict] = {}
     num_references = sum(control.role != "original" for control in controls)
     for control in controls:
-        # several references are several chances of a false alarm
+        # each additional reference is another chance of a false alarm
         num_chances = num_references if control.role != "original" else 1
         control_gates = judge_checks(control, tier, level=level / num_chances, attempts=1)
         calibration[control.role] = find_worst(control_gates)
@@ -56,7 +57,7 @@ def judge(
 
 
 def count_clusters(outputs: Mapping[str, Outputs]) -> dict[str, int] | None:
-    """Return the number of persons or recordings in each split; None where records are independent."""
+    """Return the number of persons or recordings in each split; None if records are independent."""
     groups = {name: of_split.groups for name, of_split in outputs.items()}
     counts = {name: len(np.unique(of)) for name, of in groups.items() if of is not None}
     return counts or None
@@ -70,7 +71,7 @@ def judge_checks(candidate: Candidate, tier: str, *, level: float, attempts: int
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted by Holm's step-down procedure (1979): the family-wise error stays under the level."""
+    """Return p-values adjusted by Holm's step-down procedure (1979), which controls the family-wise error rate."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted, largest = [1.0] * len(p_values), 0.0
     for rank, index in enumerate(order):
@@ -107,20 +108,20 @@ def find_worst(gates: Sequence[Gate]) -> Verdict:
 
 
 def conclude(worst_gate: Verdict, calibration: dict[str, Verdict], tier: str) -> tuple[Verdict, list[str]]:
-    """Return the verdict that the controls allow for the worst of the subject's gates, with the reasons."""
+    """Return the verdict for the subject's worst gate, given the verdicts on the controls, with the reasons."""
     failed_references = [role for role, verdict in calibration.items() if role != "original" and verdict == "failed"]
     if failed_references:
         roles = ", ".join(failed_references)
-        return "error", [f"uninformative audit: a retrained network fails the same gates ({roles})"]
+        return "error", [f"the audit is not informative: a retrained network fails the same gates ({roles})"]
     if worst_gate == "failed":
         return "failed", []
     original = calibration.get("original")
     if original == "passed":
-        return "nothing_to_forget", ["the original passes every gate as well: these records leave no trace to find"]
+        return "nothing_to_forget", ["the original passes all gates, too: no trace of these records is detectable"]
     if original == "inconclusive":
-        return "inconclusive", ["the original is not shown to fail: passing the same gates would mean little"]
+        return "inconclusive", ["the original is not shown to fail, so passing the same gates would not be meaningful"]
     if worst_gate == "inconclusive":
-        return "inconclusive", ["some gates are not decided: more records, or more references, would help"]
+        return "inconclusive", ["some gates are not decided: use more records or more references"]
     controls = {"original": original is not None, "references": bool(set(calibration) - {"original"})}
     missing = [name for name, is_given in controls.items() if not is_given]
     if tier == "quick" or missing:

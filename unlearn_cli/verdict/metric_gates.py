@@ -1,4 +1,4 @@
-"""Judge the gates on metrics: is a condition on the report's metrics met?"""
+"""Judges gates, the conditions on the report's metrics."""
 
 import math
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ Metrics = dict[str, dict[str, dict[str, Estimate]]]  # role -> split -> metric
 
 
 def judge(conditions: Iterable[GateCondition], metrics: Metrics) -> list[Gate]:
-    """Judge every condition; what cannot be compared (a null, a model that was not given) fails and says why."""
+    """Judge every condition; one that cannot be compared (a null, a model that was not given) fails with a reason."""
     return [_judge(condition, metrics) for condition in conditions]
 
 
@@ -20,9 +20,9 @@ def _judge(condition: GateCondition, metrics: Metrics) -> Gate:
     limit = _limit(condition, metrics)
     reason = None
     if value.value is None:
-        reason = value.reason or "there is no value"
+        reason = value.reason or "it has no value"
     elif limit.value is None:
-        reason = f"nothing to compare with: {limit.reason or 'there is no value'}"
+        reason = f"nothing to compare with: {limit.reason or 'it has no value'}"
     elif not _holds(value.value, condition.operator, limit.value):
         reason = f"{value.value:.6g} {condition.operator} {limit.value:.6g} does not hold"
     verdict = "passed" if reason is None else "failed"
@@ -30,10 +30,10 @@ def _judge(condition: GateCondition, metrics: Metrics) -> Gate:
 
 
 def _find(condition: GateCondition, metrics: Metrics, role: str) -> Estimate:
-    """Return the metric on the split for one model, or a null that says what is missing."""
+    """Return the metric of one model on the split, or a null with the reason."""
     splits = metrics.get(role)
     if splits is None:
-        return _null(f"there is no {role}")
+        return _null(f"no {role} was given")
     if condition.split not in splits:
         return _null(f"the {role} was not evaluated on split '{condition.split}'")
     return splits[condition.split].get(condition.metric) or _null(
@@ -42,10 +42,10 @@ def _find(condition: GateCondition, metrics: Metrics, role: str) -> Estimate:
 
 
 def _limit(condition: GateCondition, metrics: Metrics) -> Estimate:
-    """Return the right side: the number, or the other model's value (the mean over all references) plus the offset."""
+    """Return the right-hand side: the number, or the other model's value (the mean over references) plus the offset."""
     if condition.other is None:
         return Estimate(value=condition.number, n=0)
-    # 'reference', 'reference_2', ...; a null of one of them must not be left out of the mean in silence
+    # 'reference', 'reference_2', ...; a null of one of them must not be silently omitted from the mean
     roles = sorted(role for role in metrics if role.startswith("reference")) if condition.other == "reference" else []
     estimates = [_find(condition, metrics, role) for role in roles or [condition.other]]
     values = [estimate.value for estimate in estimates if estimate.value is not None]
@@ -59,7 +59,7 @@ def _null(reason: str) -> Estimate:
 
 
 def _holds(value: float, operator: str, limit: float) -> bool:
-    """Compare; numbers that differ by rounding only are equal, for 0.57 - 0.02 is not 0.55 in binary."""
+    """Compare; numbers that differ only by rounding are equal, because 0.57 - 0.02 is not 0.55 in binary."""
     equal = math.isclose(value, limit, rel_tol=1e-12, abs_tol=1e-12)
     if operator == "==":
         return equal
@@ -69,6 +69,6 @@ def _holds(value: float, operator: str, limit: float) -> bool:
 
 
 def combine_verdicts(gates: Iterable[Gate]) -> Verdict | None:
-    """Return the worst verdict of all gates: failed, inconclusive, passed; None when there are none."""
+    """Return the worst verdict of all gates: failed, inconclusive, passed; None without gates."""
     verdicts = {gate.verdict for gate in gates}
     return next((worst for worst in ("failed", "inconclusive", "passed") if worst in verdicts), None)

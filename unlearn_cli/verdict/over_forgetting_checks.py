@@ -1,13 +1,14 @@
-"""Are forgotten records treated far worse than records never seen? Then they stand out as much as remembered ones.
+"""Checks for over-forgetting: forgotten records that are predicted far worse than never-seen records.
 
-Idea: a network that never saw a record is right about it as often as about other unseen records of its kind. One that
-is wrong about nearly all forgotten records was taught something about them: with two classes, a method that teaches
-another label, or an incompetent teacher, teaches the flipped label. Compared are 95 % intervals, which must lie apart
-by a margin: 10 points of accuracy; of a regression, half of the mean absolute error. A group that 'forget' names by a
-column or a condition may be unlike all others, so that retraining knows it less well than the original knows unseen
-members (a subclass of CIFAR-10: 44 % instead of 77 %): without references only less than half the accuracy, or more
-than twice the error, counts there. Parts of forget that retraining would not know at all are left out: classes, or
-ranges of labels in a regression, that lose more than half of their training records.
+Idea: a network that never saw a record has the same accuracy on it as on other never-seen records of its kind. A
+network that is wrong on nearly all forgotten records was trained to be: with two classes, a method that trains another
+label, or an incompetent teacher, trains the flipped label. Such records are as easy to detect as remembered ones. The
+check compares 95 % intervals, which must differ by a margin: 10 points of accuracy; in a regression, half of the mean
+absolute error. A group that 'forget' names by a column or a condition may be unlike all others, so that a retrained
+network predicts it worse than the original predicts unseen members (a subclass of CIFAR-10: 44 % instead of 77 %).
+Without references, only less than half the accuracy, or more than twice the error, counts there. Parts of forget that a
+retrained network could not predict are ignored: classes, or ranges of labels in a regression, that lose more than half
+of their training records.
 """
 
 from typing import Literal
@@ -28,11 +29,11 @@ from unlearn_cli.verdict.judgement import Gate, OverForgetting
 
 Kind = Literal["group", "classes", "test", "references"]  # what the never-seen records share with forget
 MAX_LOST = 0.5  # share of a class's training records
-MAX_RANGES, MIN_IN_RANGE = 200, 20  # of the labels of a regression: number of ranges, records per range
+MAX_RANGES, MIN_IN_RANGE = 200, 20  # ranges of the labels of a regression, and records per range
 
 
 def undecided(task: str, reason: str) -> OverForgetting:
-    """Return a comparison that cannot be made, with the reason."""
+    """Return an undecided comparison with the reason."""
     none = missing(reason)
     return OverForgetting(measure=_measure(task), forget=none, never_seen=none, detected=None, reason=reason)
 
@@ -40,7 +41,7 @@ def undecided(task: str, reason: str) -> OverForgetting:
 def compare(forget: Outputs, never_seen: list[Outputs], kind: Kind, *, unlike_others: bool = False) -> OverForgetting:
     """Compare a network's outputs on forget with the worst of several on never-seen records.
 
-    `unlike_others`: forget is a group that even retraining may know less well than those.
+    `unlike_others`: forget is a group that even a retrained network may predict worse than those records.
     """
     ours, theirs = _level(forget), sorted(map(_level, never_seen), key=lambda level: level.value or 0.0)
     worst = theirs[0] if forget.task == "classification" else theirs[-1]
@@ -56,7 +57,7 @@ def compare(forget: Outputs, never_seen: list[Outputs], kind: Kind, *, unlike_ot
 
 
 def _limit(level: Estimate, task: str, unlike_others: bool) -> float | None:
-    """Return the bound that forget must lie beyond as a whole: the near end of the level's interval, and the margin."""
+    """Return the limit that the whole interval of forget must exceed: the end of the level's interval and a margin."""
     if level.low is None or level.high is None:
         return None
     if task == "regression":
@@ -68,7 +69,7 @@ def _limit(level: Estimate, task: str, unlike_others: bool) -> float | None:
 def _level(outputs: Outputs) -> Estimate:
     groups = outputs.groups
     if groups is not None and too_few(clusters_of(groups)):
-        groups = None  # one or two persons: the check is about their own records, not about other persons
+        groups = None  # for one or two persons, the check is about their records, not about other persons
     if outputs.task == "classification":
         return share(outputs.values.argmax(axis=1) == outputs.labels, groups)
     return mean(np.abs(outputs.values - outputs.labels), at_least=0.0, groups=groups)
@@ -79,7 +80,7 @@ def _measure(task: str) -> Literal["accuracy", "mae"]:
 
 
 def mask_retained_kinds(forget: np.ndarray, retain: np.ndarray, task: str) -> np.ndarray:
-    """Return the mask of forget, by its labels: records whose class or range of labels retraining would still know."""
+    """Return the mask of forget, from labels: records whose class or range of labels is mostly retained."""
     if task == "regression":
         num_ranges = max(1, min(MAX_RANGES, (len(forget) + len(retain)) // MIN_IN_RANGE))
         edges = np.quantile(np.concatenate([forget, retain]), np.linspace(0, 1, num_ranges + 1)[1:-1])
@@ -98,13 +99,13 @@ AGAINST = {
 
 
 def describe_over_forgetting(result: OverForgetting) -> str:
-    """Return one sentence on the detected over-forgetting, with the numbers."""
+    """Describe the detected over-forgetting in one sentence."""
     side = "below" if result.measure == "accuracy" else "above"
     against = AGAINST[result.compared_with or "test"]
     return (
         f"Over-forgetting: {result.measure} on forget is {_numbers(result.forget)}, {side} the limit of "
-        f"{result.limit:.4g} that follows from {_numbers(result.never_seen)} of {against}: forgotten records "
-        "stand out by being wrong."
+        f"{result.limit:.4g} that follows from {_numbers(result.never_seen)} of {against}: forgotten records can be "
+        "recognised by their wrong predictions."
     )
 
 
@@ -120,5 +121,5 @@ def over_forgetting_gate(result: OverForgetting) -> Gate:
         verdict="failed",
         value=result.forget,
         limit=result.limit,
-        reason=f"its interval lies {side} {result.limit:.4g}",
+        reason=f"its interval is {side} {result.limit:.4g}",
     )

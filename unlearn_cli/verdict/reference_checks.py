@@ -1,4 +1,4 @@
-"""Checks that need retrained references: does this network behave on forget like one more of them?"""
+"""Checks that compare a network's outputs on forget with those of retrained references."""
 
 import math
 
@@ -14,7 +14,7 @@ STATISTICS = ("mean_z", "mean_z2", "auc_abs_z")
 
 
 def check_forget_accuracy(ours: Outputs, references: list[Outputs]) -> list[Check]:
-    """Accuracy on forget lies within the margin of where one more retrained network would."""
+    """Return the check that the accuracy on forget is within the margin of that of one more reference."""
     claim = f"forget accuracy within {FORGET_ACCURACY_MARGIN:g} of the references'"
     if not len(ours):
         return []
@@ -23,19 +23,19 @@ def check_forget_accuracy(ours: Outputs, references: list[Outputs]) -> list[Chec
 
 
 def hits(outputs: Outputs) -> np.ndarray:
-    """Return 1 for each record whose label is the largest output."""
+    """Return 1 for each record whose label has the largest output, else 0."""
     return (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)
 
 
 def check_retrain_z(finding: Finding, margin: float) -> list[Check]:
-    """Return the z-test as one check: all three statistics as a reference's, and the AUC of |z| near 1/2, pass.
+    """Return the z-test as one check: it passes if all three statistics and the AUC of |z| are like a reference's.
 
-    How near: within `margin`, or as near as every left-out reference if these are further off. All records of a class
-    that was never seen move together from one retraining to the next: on Fashion-MNIST left-out references were up to
-    0.2 from 1/2, so that no retrained network could ever pass with 0.05. For records at random it stays at 0.05.
+    The AUC must be within `margin` of 1/2, or within the largest distance of a left-out reference. The records of a
+    never-seen class change together from one retraining to the next: on Fashion-MNIST, left-out references were up to
+    0.2 from 1/2, so that no retrained network could pass with a margin of 0.05. For random records, it stays at 0.05.
 
-    It fails when a statistic lies outside (Holm over the three) and the AUC beyond the margin: with enough records the
-    least difference from four references is significant, so significance alone must not fail a network.
+    It fails if a statistic is outside (Holm over the three) and the AUC is beyond the margin: with enough records, any
+    difference from four references is significant, so significance is not sufficient for failing.
     """
     floor = finding.quantities.get("auc_abs_z_floor")
     margin = max(margin, min(MAX_AUC_FLOOR, (floor.value if floor else None) or 0.0))
@@ -48,13 +48,13 @@ def check_retrain_z(finding: Finding, margin: float) -> list[Check]:
         return [Check(claim, Estimate(value=None, n=0, reason=reason), 0.5, margin, reason=reason)]
     within, beyond = auc_p_values(area, area.value, area.sd or 0.0, margin)
     least = smallest_by_holm([_outside(finding.quantities, name) for name in STATISTICS])
-    # all must hold to pass: the larger p-value; an outlier among references can never be shown to be one of them
+    # to pass, all must hold: the larger p-value; an outlier among references cannot pass
     passed = max(within, 1.0 if least <= LEVEL else 0.0)
     return [Check(claim, area, 0.5, margin, passed, max(beyond, least))]
 
 
 def _outside(quantities: dict[str, Estimate], name: str) -> float:
-    """Return the two-sided p-value of a statistic as that of one more reference: t with K - 1 degrees of freedom."""
+    """Return the two-sided p-value of a statistic under 'one more reference': t with K - 1 degrees of freedom."""
     ours, null = quantities[name], quantities[f"{name}_null"]
     runs = null.runs or 0
     if ours.value is None or null.value is None or not null.sd or runs < 2:

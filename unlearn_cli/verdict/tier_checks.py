@@ -1,7 +1,7 @@
-"""The checks of each tier, and what they read of a candidate (attacks.md 3.2).
+"""The checks of each tier, and the inputs that they need of a candidate.
 
-Never gates: weight distance, ZRF, the legacy SVCs, `difference`, `learned_loss`, `rmia`, `quantile`, a single relearn
-time. They are reported only.
+Weight distance, ZRF, the legacy SVCs, `difference`, `learned_loss`, `rmia`, `quantile` and a single relearn time are
+only reported; no check uses them.
 """
 
 import math
@@ -29,7 +29,7 @@ from unlearn_cli.verdict.reference_checks import check_forget_accuracy, check_re
 
 @dataclass(frozen=True)
 class Candidate:
-    """One checkpoint as the gates read it: its outputs, those of its comparators, and the results of attacks."""
+    """One checkpoint with its outputs, those of its comparators, and the results of the attacks."""
 
     role: str
     outputs: dict[str, Outputs]
@@ -67,13 +67,13 @@ def list_checks(candidate: Candidate, tier: str) -> list[Check]:
 
 
 def undecided_check(claim: str, attack: str) -> Check:
-    """Return a check of the tier that cannot be made: without it the tier would silently pass."""
+    """Return a check of the tier that cannot be made; if it were omitted, the tier could pass without it."""
     reason = f"the attack '{attack}' with its default settings was not run, or gave no scores"
     return Check(claim, Estimate(value=None, n=0, reason=reason), reason=reason)
 
 
 def check_sanity(candidate: Candidate) -> list[Check]:
-    """Return the check that the outputs are not constant: otherwise no other number means anything."""
+    """Return the check that the outputs are not constant, without which no other number is meaningful."""
     finding = candidate.findings.get("sanity")
     if finding is None:
         return [undecided_check("the outputs differ between records and classes", "sanity")]
@@ -83,7 +83,7 @@ def check_sanity(candidate: Candidate) -> list[Check]:
 
 
 def check_population(candidate: Candidate) -> list[Check]:
-    """Return the checks on the threshold attack on phi only: the best of six statistics would fit noise."""
+    """Return the checks on the threshold attack on phi; the best of its six statistics would fit noise."""
     scores = candidate.scores.get("population")
     if scores is None:
         return [undecided_check(f"population AUC within {AUC_MARGIN:g} of 1/2", "population")]
@@ -93,7 +93,7 @@ def check_population(candidate: Candidate) -> list[Check]:
 
 
 def check_low_rates(scores: Scores) -> list[Check]:
-    """Return the checks that few forgotten records are called members at a low false-positive rate, from either end."""
+    """Return the checks that few forgotten records are called members at a low false-positive rate, at either end."""
     scores = scores.sort()
     groups, allowed = scores.groups, allowed_false_positives(LOW_FPR, len(scores.non_members))
     rates = tpr_at_fpr(scores.members, scores.non_members, LOW_FPR, groups)
@@ -101,7 +101,7 @@ def check_low_rates(scores: Scores) -> list[Check]:
     for name, value, sign in (("", rates.tpr, 1), (" from the low end", rates.tpr_mirrored, -1)):
         claim = f"TPR at FPR {LOW_FPR:.0%}{name} at most {TPR_LIMIT:.0%}"
         if value.value is None:
-            needed = f"needs {math.ceil(1 / LOW_FPR)} records of the hold-out; there are {len(scores.non_members)}"
+            needed = f"needs {math.ceil(1 / LOW_FPR)} records of the hold-out, which has {len(scores.non_members)}"
             checks.append(Check(claim, value, TPR_LIMIT, reason=needed))
         else:
             hits = above(sign * scores.members, sign * scores.non_members, allowed)
@@ -110,7 +110,7 @@ def check_low_rates(scores: Scores) -> list[Check]:
 
 
 def check_utility(candidate: Candidate) -> list[Check]:
-    """Return the checks that retained and other test records are predicted no worse than by the comparators."""
+    """Return the checks that retained and other test records are not predicted worse than by the comparators."""
     test = "test_retain" if "test_retain" in candidate.outputs else "test"
     if not candidate.comparators:
         return []
@@ -132,7 +132,7 @@ def _check_utility_on(candidate: Candidate, split: str) -> Check:
 
 
 def check_class_forgotten(candidate: Candidate) -> list[Check]:
-    """Return the checks that a forgotten class is hardly named any more; the untouched original fails them."""
+    """Return the checks that a forgotten class is hardly predicted any more; the original fails them."""
     checks = []
     for split in ("forget", "test_forget"):
         outputs = candidate.outputs.get(split)
