@@ -13,7 +13,7 @@ from tests.batch.killing import (
     killed_before_change,
     record,
 )
-from tests.batch.tiny import ask, batch, change
+from tests.batch.tiny import ask, batch, change, promoted_project
 from tests.shared import make_once
 from unlearn_cli.batch.ledger import fault
 from unlearn_cli.batch.requests import inbox
@@ -111,9 +111,10 @@ def test_a_run_that_fails_and_is_killed_counts_once(project: Path) -> None:
 
 
 @pytest.mark.parametrize("step", ["rolled_back", "pointed_back", "linked"])
-def test_a_rollback_that_is_killed_is_ended_by_the_next_run(step: str, project: Path) -> None:
-    ask(project, "DSR-1", ids=["rec-1"])
-    assert batch(project).exit_code == 0
+def test_a_rollback_that_is_killed_is_ended_by_the_next_run(
+    step: str, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    project = copy_folder(promoted_project(tmp_path_factory), tmp_path / "project")
     assert killed_at_step(project, step, "rollback") == fault.KILLED
     assert batch(project).exit_code == 0
     state = final_state(project)

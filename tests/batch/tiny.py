@@ -2,13 +2,16 @@
 
 import csv
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sklearn.datasets import load_digits
 from typer.testing import Result
 
+from tests.shared import make_once
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.batch.ledger.store import Event, open_ledger
 
@@ -104,3 +107,14 @@ def document(folder: Path, subcommand: str = "run", *arguments: str) -> dict[str
     result = batch(folder, subcommand, *arguments, "--json")
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
+
+
+def promoted_project(factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which one request, for rec-1, was carried out; to be copied with its links."""
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(make_once(factory, "batch-project", train), folder, dirs_exist_ok=True)
+        ask(folder, "DSR-1", ids=["rec-1"])
+        document(folder)
+
+    return make_once(factory, "batch-promoted-rec-1", fill)

@@ -16,7 +16,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tests.batch.killing import apart, final_state, killed_at_step
-from tests.batch.tiny import ask, batch, change, document, ledger_of, train
+from tests.batch.tiny import ask, batch, change, document, ledger_of, promoted_project, train
 from tests.shared import make_once
 from tests.tiny import ROOT, invoke
 from unlearn_cli.batch import versions
@@ -36,6 +36,12 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(template, tmp_path / "project"))
+
+
+@pytest.fixture
+def promoted(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
+    """A folder in which the run over one request, for rec-1, was promoted."""
+    return Path(shutil.copytree(promoted_project(tmp_path_factory), tmp_path / "promoted", symlinks=True))
 
 
 def contents(folder: Path) -> dict[str, tuple[int, str]]:
@@ -231,10 +237,8 @@ def test_a_signal_between_two_stages_is_exit_code_75_as_well(project: Path) -> N
 
 
 @pytest.mark.parametrize("number", range(0, 20, 4))
-def test_a_full_disk_is_exit_code_7_and_the_same_command_goes_on(project: Path, number: int, tmp_path: Path) -> None:
+def test_a_full_disk_is_exit_code_7_and_the_same_command_goes_on(project: Path, number: int, promoted: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1"])
-    other = Path(shutil.copytree(project, tmp_path / "undisturbed"))
-    document(other)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(atomic_files, "fsync", failing(atomic_files.fsync, number, errno.ENOSPC))
         patch.setattr(versions.atomic_files, "fsync", atomic_files.fsync)
@@ -242,7 +246,7 @@ def test_a_full_disk_is_exit_code_7_and_the_same_command_goes_on(project: Path, 
     assert result.exit_code == 7
     assert "the disk is full" in result.stderr
     document(project)
-    assert final_state(project) == final_state(other)
+    assert final_state(project) == final_state(promoted)
 
 
 def failing(function: Any, number: int, code: int) -> Any:
@@ -282,16 +286,14 @@ def removed(project: Path) -> None:
 
 
 @pytest.mark.parametrize("tamper", [replaced, pointed_elsewhere, removed])
-def test_a_checkpoint_changed_behind_its_back_is_exit_code_6(project: Path, tamper: Any) -> None:
-    ask(project, "DSR-1", ids=["rec-1"])
-    document(project)
-    tamper(project)
-    ask(project, "DSR-2", ids=["rec-2"])
-    before = len(ledger_of(project))
-    result = batch(project)
+def test_a_checkpoint_changed_behind_its_back_is_exit_code_6(promoted: Path, tamper: Any) -> None:
+    tamper(promoted)
+    ask(promoted, "DSR-2", ids=["rec-2"])
+    before = len(ledger_of(promoted))
+    result = batch(promoted)
     assert result.exit_code == 6
-    assert batch(project, "verify").exit_code == 6
-    assert len(ledger_of(project)) == before
+    assert batch(promoted, "verify").exit_code == 6
+    assert len(ledger_of(promoted)) == before
 
 
 def test_a_new_checkpoint_that_is_changed_before_it_is_promoted_never_is(project: Path) -> None:
@@ -305,11 +307,9 @@ def test_a_new_checkpoint_that_is_changed_before_it_is_promoted_never_is(project
     assert os.readlink(project / "models" / "current") == "v0000"
 
 
-def test_versions_without_a_ledger_are_exit_code_6(project: Path) -> None:
-    ask(project, "DSR-1", ids=["rec-1"])
-    document(project)
-    (project / "ledger.sqlite").unlink()
-    result = batch(project)
+def test_versions_without_a_ledger_are_exit_code_6(promoted: Path) -> None:
+    (promoted / "ledger.sqlite").unlink()
+    result = batch(promoted)
     assert result.exit_code == 6
     assert "restore the ledger from a backup" in result.stderr
 
