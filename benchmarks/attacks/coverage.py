@@ -12,7 +12,7 @@ from scipy.stats import wasserstein_distance
 
 from benchmarks.output import write_result
 from unlearn_cli.learning.relearning import RelearningRun
-from unlearn_cli.metrics.anamnesis_index import index
+from unlearn_cli.metrics.anamnesis_index import divide_steps
 from unlearn_cli.metrics.calibration_error import calibration_error
 from unlearn_cli.metrics.mae import mae
 from unlearn_cli.metrics.wasserstein import wasserstein
@@ -96,7 +96,7 @@ def relearned(random: np.random.Generator, repeats: int) -> Case:
     picks = np.random.default_rng(repeats).integers(0, repeats, (1000, repeats))
     low, high = np.quantile(ours[picks].mean(1) / theirs[picks].mean(1), [0.025, 0.975])
     first, second = ([RelearningRun(int(step)) for step in steps] for steps in (ours, theirs))
-    return (low, high), bounds(index(first, second, 1000)), 21 / 31
+    return (low, high), bounds(divide_steps(first, second, 1000)), 21 / 31
 
 
 def shadow_runs(random: np.random.Generator, runs: int) -> Case:

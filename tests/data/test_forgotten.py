@@ -181,7 +181,7 @@ def test_the_split_is_measured_reported_and_judged(original: Path, tmp_path: Pat
     }  # fmt: skip
     assert report["manifest"]["forgotten_unresolved"] == 1
     assert report["manifest"]["checks"]["train_has_no_forgotten_record"] is True
-    assert "1 id of 'forgotten' is not in train (any more): nothing is measured on such records." in report["caveats"]
+    assert "1 id of 'forgotten' is not in train (any more): they are not part of any metric." in report["caveats"]
     assert report["metrics"]["subject"]["forgotten"]["accuracy"]["n"] == 2
     assert report["metrics"]["original"]["train"]["accuracy"]["n"] == 1435
     assert [(gate["condition"], gate["verdict"]) for gate in report["gates"]] == [("forgotten.accuracy <= 1", "passed")]

@@ -14,7 +14,7 @@ from tests.tiny import same
 from unlearn_cli.attacks.relearn import relearn as attack
 from unlearn_cli.learning.relearning import Goal, RelearningRun, make_goal, relearn
 from unlearn_cli.learning.training import fit
-from unlearn_cli.metrics.anamnesis_index import anamnesis_index, index
+from unlearn_cli.metrics.anamnesis_index import anamnesis_index, divide_steps
 from unlearn_cli.metrics.relearn_time import relearn_time, summarize_runs
 
 
@@ -60,7 +60,7 @@ def test_a_quadratic_takes_as_many_steps_as_by_hand(w: float, steps: int, monkey
 
 def test_the_index_of_the_quadratics_is_one_half() -> None:
     runs = [RelearningRun(22), RelearningRun(22)], [RelearningRun(44), RelearningRun(44)]
-    assert index(*runs, max_steps=100).value == 0.5
+    assert divide_steps(*runs, max_steps=100).value == 0.5
 
 
 @pytest.fixture(scope="module")

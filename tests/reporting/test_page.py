@@ -10,7 +10,7 @@ from PIL import Image
 
 from unlearn_cli.console import visible
 from unlearn_cli.reporting.html import render
-from unlearn_cli.reporting.html.charts import MAX_POINTS, null_band, thin_points
+from unlearn_cli.reporting.html.charts import MAX_POINTS, compute_null_band, thin_points
 from unlearn_cli.reporting.html.noise_grid import draw_noise_grid
 from unlearn_cli.reporting.report import Checkpoint, Manifest, Report, Run, Split
 from unlearn_cli.stats.results import AttackResult, Cost, Curve, Estimate, Rates
@@ -79,7 +79,7 @@ def test_letters_that_the_font_lacks_are_no_warning() -> None:
 def test_a_report_with_nothing_optional_still_makes_a_page() -> None:
     page = render(bare_report())
     assert balanced(page) == []
-    assert "There is no gate" in page
+    assert "No gates, so no verdict" in page
     assert "<svg" not in page
 
 
@@ -144,7 +144,7 @@ def test_many_curves_share_a_legend_that_says_how_many_it_leaves_out() -> None:
 
 def test_the_null_band_holds_nine_tenths_of_guessing_attacks() -> None:
     rng = np.random.default_rng(0)
-    x, low, high = null_band(200, 300)
+    x, low, high = compute_null_band(200, 300)
     at = int(np.searchsorted(x, 0.1))
     thresholds = np.sort(rng.random((4000, 300)), axis=1)[:, -round(x[at] * 300) - 1]
     found = (rng.random((4000, 200)) > thresholds[:, None]).mean(axis=1)

@@ -27,7 +27,7 @@ def reports(original: Path, references: list[Path], tmp_path_factory: pytest.Tem
 def test_the_verdict_its_controls_and_its_gates_are_told(reports: dict[str, Report]) -> None:
     text = page.render(reports["attack"])
     assert "Failed: forgotten or retained records are not as after retraining (standard tier)" in text
-    assert "The controls, judged by the same gates" in text
+    assert "The controls are judged by the same gates" in text
     assert "the verdict half of the hold-out" in text
     assert text.count("population AUC within 0.05 of 1/2") == 1  # the controls' gates are not repeated
 
@@ -38,7 +38,7 @@ def test_probes_stand_beside_each_other_and_curves_are_in_one_chart(reports: dic
     assert "recall of the head" in text
     assert text.count("Curves of the phase relearn") == 1
     assert "reference 4: accuracy" in text
-    assert "Skipped does not mean passed." in text
+    assert "A skipped attack is not a passed one." in text
     assert "Predicted classes of test forget" in text
     assert text.count("ROC curve of the attack population</title>") == 1  # details of the checkpoint under test alone
 

@@ -1,11 +1,12 @@
 """Population attack: one threshold on the fit of a record separates members from non-members.
 
 Idea: a model fits the records it was trained on better than others; forgotten records must be like the hold-out. Score:
-the margin phi = z_y - logsumexp_{k != y} z_k, equal to log p_y / (1 - p_y); for a regression -|prediction - y|. Source:
-Yeom et al. 2018 (loss); Song & Mittal 2021 (modified entropy); Carlini et al. 2022 (phi). Needs: outputs on the forget
-split and on never-seen records with the same mix of classes (or range of labels). Warning: it detects only average
-differences. A weak attack that detects nothing does not prove that nothing leaks, and an easier or harder hold-out
-looks like a leak.
+the margin phi = z_y - logsumexp_{k != y} z_k, equal to log p_y / (1 - p_y); for a regression -|prediction - y|.
+
+Source: Yeom et al. 2018 (loss); Song & Mittal 2021 (modified entropy); Carlini et al. 2022 (phi). Needs outputs on the
+forget split and on never-seen records with the same mix of classes (or range of labels). Warning: it detects only
+average differences. A weak attack that detects nothing does not prove that nothing leaks, and an easier or harder
+hold-out looks like a leak.
 """
 
 from typing import Annotated, Literal

@@ -3,9 +3,11 @@
 Idea: a regressor learns, on never-seen records, mean and deviation of phi from the penultimate features and the label;
 a forgotten record whose phi is far above its prediction was trained on. Score: (phi - mu(x)) / sigma(x). Thresholds for
 a false-positive rate come from held-out records (split conformal), because those of the regressor are too low (2.9 %
-for a nominal 1 %). Source: Bertran et al. 2023, arXiv 2307.03694 (Gaussian head). Needs outputs and features on forget
-and hold-out; one third of the hold-out (of its clusters) each is for fitting, for thresholds and for scoring. Warning:
-use it if retraining is impossible; it is sensitive to any difference between hold-out and forget.
+for a nominal 1 %).
+
+Source: Bertran et al. 2023, arXiv 2307.03694 (Gaussian head). Needs outputs and features on forget and hold-out; one
+third of the hold-out (of its clusters) each is for fitting, for thresholds and for scoring. Warning: use it only if
+retraining is impossible; it is sensitive to any difference between hold-out and forget.
 """
 
 from collections.abc import Callable

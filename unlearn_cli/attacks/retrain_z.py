@@ -3,10 +3,11 @@
     z_i = (phi_i - mean_k phi_i(k)) / (s sqrt(1 + 1/K)),   s^2 = mean over records of the variance over K references
 
 Idea: references retrained without forget show the phi of each forgotten record and how much it varies. A mean z above 0
-is remaining knowledge, below 0 over-forgetting; both reveal a record. Mean z^2 and the AUC of |z| detect both. Source:
-this project; an offline form of U-LiRA (Hayes et al. 2024) against the delivered file. Needs three references, better
-four to eight; in a regression, the prediction replaces phi. Warning: 'like retraining' refers only to this number of
-these records, and the interval with few references is wide.
+is remaining knowledge, below 0 over-forgetting; both reveal a record. Mean z^2 and the AUC of |z| detect both.
+
+Source: this project; an offline form of U-LiRA (Hayes et al. 2024) against the delivered file. Needs three references,
+better four to eight; in a regression, the prediction replaces phi. Warning: 'like retraining' refers only to this
+number of these records, and the interval with few references is wide.
 """
 
 import math

@@ -233,5 +233,5 @@ def carry_out(
     if options.junit and ranks.is_first():
         with atomic_files.output_file(options.junit, replace=opened.common.overwrite) as file:
             file.write_text(junit.format_junit(document), encoding="utf-8")
-    text = [tables.metrics_table(document), tables.comparisons_table(document), tables.gates_table(document)]
+    text = [tables.format_metrics(document), tables.format_comparisons(document), tables.format_gates(document)]
     return to_result(document, "\n\n".join(filter(None, text)), options.out)

@@ -116,7 +116,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
         )
         writing.write_report(document, folder, pages=run_options.pages)
     forget_state(partial)
-    console.show(tables.metrics_table(document))
+    console.show(tables.format_metrics(document))
     return to_result(document, str(options.out), options.out)
 
 

@@ -186,7 +186,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         composing.add_gates(document, plan.gates, force=opened.common.force)
         writing.write_report(document, folder, take_picture(current, "noise"), pages=opened.common.pages)
     forget_state(partial)
-    for table in filter(None, (tables.metrics_table(document), tables.gates_table(document))):
+    for table in filter(None, (tables.format_metrics(document), tables.format_gates(document))):
         console.show(table)
     return to_result(document, str(options.out), options.out)
 

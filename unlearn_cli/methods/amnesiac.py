@@ -6,7 +6,7 @@
 
 Source: Graves, Nagisetty, Ganesh: Amnesiac Machine Learning, arXiv 2010.10981 (the variant that relabels), as used as
 a baseline by Chundawat et al., arXiv 2205.08096. Needs labelled `forget` and `retain`.
-Warning: without repair steps the network is worse than chance on the forgotten records, which reveals who they are.
+Warning: without repair steps the network is worse than chance on the forgotten records, which reveals them.
 
 Two defaults differ from the source, as in `bad_teacher`: the repair phase, and the share of forgotten records in a
 batch. A network that never saw a record still gets many of its kind right, so the accuracy on them must be repaired. A
@@ -76,7 +76,7 @@ def count_repair_steps(all_lost: bool, epoch: int) -> int:
 
 
 def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
-    """Return the least and the most steps of a repair whose number is not given."""
+    """Return the smallest and the largest default number of repair steps, if the setting is null."""
     numbers = [count_repair_steps(all_lost, epoch) for all_lost in (False, True)]
     return {"repair_steps": (min(numbers), max(numbers))} if settings["repair_steps"] is None else {}
 

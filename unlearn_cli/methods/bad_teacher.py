@@ -10,7 +10,7 @@ teacher), S the network that is changed (the student). There is no factor tau^2,
 Source: Chundawat, Tarun, Mandal, Kankanhalli: Can Bad Teaching Induce Forgetting?, arXiv 2205.08096, section 3.
 Needs the records of `forget` and of `retain` without their labels.
 Warning: the random teacher's outputs on the forgotten records differ from those of a network that never saw them;
-without repair steps these outputs reveal who was forgotten.
+without repair steps these outputs reveal which records were forgotten.
 
 Three defaults differ from the paper; each is a setting.
 1. The paper stops after the impair phase, which leaves forgotten records at chance, far below what a network without
@@ -103,7 +103,7 @@ def count_steps(all_lost: bool, epoch: int) -> dict[str, int]:
 
 
 def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
-    """Return the least and the most steps of the phases whose number is not given."""
+    """Return the smallest and the largest default number of steps of each phase whose setting is null."""
     lost, others = count_steps(True, epoch), count_steps(False, epoch)
     return {name: (lost[name], others[name]) for name in lost if settings[name] is None}
 
@@ -135,7 +135,7 @@ class Teachers:
             random_logits = self.incompetent(x[:num_forget])
             if self.lost is not None:
                 random_logits = random_logits.masked_fill(self.lost, -torch.inf)
-            if self.lost is not None and (~self.lost).sum() > 1:  # of a single class left nothing can be taken away
+            if self.lost is not None and (~self.lost).sum() > 1:  # a single remaining class cannot be removed
                 random_logits = random_logits.scatter(1, original_classes, -torch.inf)
             logits = torch.cat([random_logits, logits[num_forget:]])
         return F.softmax(logits.float() / self.temperature, dim=1)
@@ -160,7 +160,8 @@ class Teachers:
 def should_store_targets(forget: UnlabelledBatches, retain: UnlabelledBatches, num_steps: int) -> bool:
     """Whether to compute the teachers' targets once per record instead of at each step that reads it.
 
-    Not if the steps read fewer records than there are, if augmentation changes a record each time, or for lack of room.
+    Not if the steps read fewer records than there are, if augmentation changes a record each time, or if the targets
+    need too much memory.
     """
     num_samples = forget.num_samples + retain.num_samples
     num_read = num_steps * retain.batches.batch_size

@@ -1,4 +1,4 @@
-"""Blindspot: on forgotten records the network learns the outputs of one that never saw them. Uses no forgotten label.
+"""Blindspot: on forgotten records the network learns the outputs of one that never saw them, without using labels.
 
 Idea: train new weights on retain for a few epochs, freeze them as the blindspot model B, and train the original to
 agree with B on forgotten records and with the labels on the others, in the same batches.
@@ -12,8 +12,8 @@ that a batch lacks counts as 0.
 
 Source: Tarun, Chundawat, Mandal, Kankanhalli: Deep Regression Unlearning, arXiv 2210.08196, algorithm 1.
 Needs forgotten samples without labels, labelled `retain`, and new weights of the same architecture.
-Warning: on forgotten records U is as good as B, not better; with a B that is trained too briefly it errs more there
-than a network that never saw them.
+Warning: on forgotten records U is only as good as B; if B is trained too briefly, U has a larger error there than a
+network that never saw them.
 
 The paper's schedule (a constant 0.001 for 1 to 5 epochs, B after 2 to 10 epochs at 0.01) leaves the error on retain
 above a retrained network's where an epoch has few steps (1.5 times on 5000 rotated images), and a repair on retain

@@ -16,10 +16,10 @@ of F, and an attack that trains on them may recover much of F.
 
 The paper's targets are labels (`targets: labels`): minimising noise of the retained classes only, labelled, and as much
 maximising noise of each class of F. Without real records for a repair, that destroys the retained classes before F is
-forgotten. Our defaults differ: corrected soft targets, minimising noise for F as well and little maximising noise (as
-much as of the other kind left up to 3 % of F and cost 7 to 20 points on Fashion-MNIST); noise that keeps its class when
-it is jittered (`smoothing`); and rounds that are repeated until the network no longer recognises held-out minimising
-noise of F, on which it was not trained.
+forgotten. The defaults here differ: corrected soft targets, minimising noise for F as well and little maximising noise
+(equal amounts of both left up to 3 % of F and cost 7 to 20 points of accuracy on Fashion-MNIST); noise that keeps its
+class when it is jittered (`smoothing`); and rounds that are repeated until the network no longer recognises held-out
+minimising noise of F, on which it was not trained.
 """
 
 from functools import partial
@@ -75,7 +75,7 @@ def emmn(
 ) -> nn.Module:
     """Train on the noise in rounds, until held-out noise is not recognised.
 
-    `batch_norm` is frozen by default because it keeps the statistics of data, which noise does not have.
+    `batch_norm` is frozen by default: noise does not have the statistics of data.
     """
     learn = partial(
         learn_noise,

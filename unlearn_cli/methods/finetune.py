@@ -2,8 +2,8 @@
 
     theta <- theta - lr * grad CE(theta; retain)
 
-Source: the baseline of all four seed papers, e.g. Tarun et al., arXiv 2111.08947, section V. Needs labelled `retain`.
-Warning: what a network has learned of forget fades slowly; without an attack a good number proves little.
+Source: the usual baseline, e.g. Tarun et al., arXiv 2111.08947, section V. Needs labelled `retain`.
+Warning: knowledge of forget fades slowly; good metrics prove little without an attack.
 """
 
 from typing import Annotated
@@ -25,7 +25,7 @@ def finetune(
     task_loss: TaskLoss,
     *,
     epochs: Annotated[PositiveInt, Doc("epochs over retain, unless steps are given")] = 5,
-    steps: Annotated[PositiveInt | None, Doc("number of steps instead of epochs; null: epochs decide")] = None,
+    steps: Annotated[PositiveInt | None, Doc("number of steps instead of epochs; null: use epochs")] = None,
     optimizer: Annotated[Optimizer, Doc("Adam, or SGD without momentum")] = "adam",
     lr: Annotated[PositiveFloat, Doc("constant learning rate")] = 1e-3,
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",

@@ -5,7 +5,7 @@
 
 Source: Golatkar, Achille, Soatto: Eternal Sunshine of the Spotless Net, arXiv 1911.04933, section 5; a baseline of
 Tarun et al., arXiv 2111.08947. Needs labelled `retain`, the labels only to measure the accuracy; never reads forget.
-Warning: because it never reads the forgotten records, it forgets them only as far as retain can spare their weights.
+Warning: it removes only the knowledge in weights that retain does not need, because it does not read forget.
 
 The paper chooses alpha by hand for each network. Without `alpha` the largest value is searched with which the accuracy
 on retain falls by at most `max_accuracy_drop`. The paper's formula has no median; here it makes alpha mean the same for
@@ -29,10 +29,10 @@ from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import add_samples, full_precision, report_setting
 from unlearn_cli.runtime.seeds import Random
 
-SUMMARY = "noise on the weights that retain can spare"
+SUMMARY = "noise on the weights that retain does not need"
 TASK = "classification"
 WHOLE = True  # per-sample gradients reach into the network, so every process computes all of it
-CHUNK, CHUNK_NUMBERS = 64, 2**25  # records whose gradients are held at once, and numbers that these may have
+CHUNK, CHUNK_NUMBERS = 64, 2**25  # records whose gradients are in memory together, and the numbers in these gradients
 CHECKED_RECORDS = 2000  # of retain, on which the accuracy is measured
 SEARCH_INTERVAL, HALVINGS = (-8.0, 1.0), 12  # of log10 alpha
 

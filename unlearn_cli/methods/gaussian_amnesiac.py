@@ -1,4 +1,4 @@
-"""Gaussian amnesiac: fine-tune a regression on retain and, in the same batches, on forgotten records with drawn labels.
+"""Gaussian amnesiac: fine-tune a regression on retain and on forgotten records with randomly drawn labels.
 
     impair:  theta <- Adam steps on l(M(x), y) over retain and {(x, y') : x forgotten},  y' ~ N(mu, sigma^2), drawn once
     repair:  theta <- Adam steps on l(M(x), y) over retain only                        (0 epochs in the paper)
@@ -7,12 +7,12 @@ with mu and sigma the mean and standard deviation of the labels, and l the manif
 
 Source: Tarun, Chundawat, Mandal, Kankanhalli: Deep Regression Unlearning, arXiv 2210.08196, algorithm 2.
 Needs forgotten samples without labels, labelled `retain`, and mean, standard deviation and range of the labels.
-Warning: drawn labels teach the network mu, whatever a network that never saw the records would predict; repair restores
-what generalises, but a long one also brings back what the network knew of the forgotten records.
+Warning: with drawn labels the network learns to predict mu on forgotten records, even where a network that never saw
+them would predict another value. The repair corrects this, but a long repair also restores the forgotten knowledge.
 
-In the paper mu and sigma are those of all training labels and nothing is repaired. Where a range of labels is
-forgotten, that mu is close to what must be forgotten, and the error there can stay too small (STS-B: 0.7 of the
-reference's). Our defaults draw labels like those of retain, impair with a higher learning rate, and repair. The error
+In the paper mu and sigma are those of all training labels, and there is no repair. If a range of labels is forgotten,
+this mu is close to the labels to forget, and the error on them can stay too small (STS-B: 0.7 times the reference's).
+The defaults here draw labels from the distribution of retain, impair with a higher learning rate, and repair. The error
 on retain can stay above the reference's (1.4 times on 5000 rotated images).
 """
 
@@ -50,7 +50,7 @@ def gaussian_amnesiac(
     *,
     impair_epochs: Annotated[PositiveInt, Doc("epochs over retain and relabelled forgotten records")] = 5,
     impair_lr: Annotated[PositiveFloat, Doc("highest learning rate of the impair phase")] = 5e-3,
-    clip_labels: Annotated[bool, Doc("clip drawn labels to the range of the labels they imitate")] = False,
+    clip_labels: Annotated[bool, Doc("clip drawn labels to the range of `labels_of`")] = False,
     labels_of: Annotated[
         Literal["train", "retain"], Doc("records whose labels give mean and standard deviation of the drawn ones")
     ] = "retain",

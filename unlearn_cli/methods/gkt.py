@@ -13,15 +13,16 @@ generator and `student_steps_per_cycle` of the student.
 
 Source: Chundawat et al., Zero-Shot Machine Unlearning, arXiv 2201.05629, section IV. Needs no data at all: the
 original, new weights and the class numbers.
-Warning: whole classes only. The student is a new network, a few points worse on the retained classes. The teacher's
-outputs still tell it which of these a record of F resembles: that it never predicts F does not prove F forgotten.
+Warning: whole classes only. The student is a new network, a few points worse on the retained classes. It still learns
+from the teacher's outputs which of these a record of F resembles: never predicting F does not prove that F is
+forgotten.
 
 The paper's gate leaks: below epsilon the teacher still distinguishes the forgotten class, and in the authors' own run
-the student recovered 76 % of it by the end. Also, ever fewer samples pass. By default the targets are corrected
-instead, so that the student's probability of F is driven to 0 on every sample. To retain more of the rest there are,
-beyond the paper: terms that make the samples decisive and their classes equally frequent (Chen et al., arXiv
-1904.01186), a memory of earlier samples (Binici et al., arXiv 2108.05698), a falling learning rate, and a generator of
-fewer maps, which costs less.
+the student recovered 76 % of it by the end. Also, the number of samples that pass keeps falling. By default the targets
+are corrected instead, which drives the student's probability of F to 0 on every sample. Additions to the paper, which
+retain more of the other classes: terms that make the samples decisive and their classes equally frequent (Chen et al.,
+arXiv 1904.01186), a memory of earlier samples (Binici et al., arXiv 2108.05698), a falling learning rate, and a
+generator of fewer maps, which costs less.
 """
 
 import math
@@ -83,9 +84,9 @@ def gkt(
 ) -> nn.Module:
     """Distil the original into `fresh`.
 
-    The default `attention_weight` is 2500: the paper's 250 is for a KL divergence that is averaged over 10 classes as
-    well. It is 0 for networks with batch norm: the student's runs on the statistics of the batch, so its attention maps
-    cannot equal the teacher's.
+    The default `attention_weight` is 2500: the paper's 250 is for a KL divergence that is also averaged over 10
+    classes. It is 0 for networks with batch norm: the student normalises by the statistics of the batch, so its
+    attention maps cannot equal the teacher's.
     """
     if batch_size is None:
         batch_size = max(2, default_batch_size())  # batch norm refuses a batch of one

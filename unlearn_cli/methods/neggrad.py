@@ -4,10 +4,10 @@
 
 Source: the baseline of Tarun et al., arXiv 2111.08947, section V, with w = 0; with w > 0 the variant that Kurmanji et
 al. (Towards Unbounded Machine Unlearning, arXiv 2302.09880) call NegGrad+. Needs labelled `forget`; `retain` if w > 0.
-Warning: the loss on forget has no upper bound, so more steps than needed destroy the network; with w = 0 few suffice.
+Warning: the loss on forget has no upper bound, so too many steps destroy the network; with w = 0 a few steps suffice.
 
 Two defaults differ from the sources: a bound on the loss on forget (`max_forget_loss`), which keeps the ascent from
-diverging, and the variant with retain: pure ascent destroyed the small network on which it was tried.
+diverging, and w > 0: with w = 0 the ascent destroyed a small network in our experiments.
 """
 
 from typing import Annotated

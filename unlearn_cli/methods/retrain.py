@@ -1,9 +1,9 @@
-"""Retraining: train from new random weights on retain only, the reference ("gold") that forgetting is compared with.
+"""Retraining: train new random weights on retain only. The result is the reference for all other methods.
 
     theta_r = Train(retain; new random weights)
 
-Source: the gold standard of all four seed papers, e.g. Chundawat et al., arXiv 2205.08096, section 4. Needs `fresh` and
-`retain`. Warning: it is a reference only when trained as the original was; pass that recipe with --set or --config.
+Source: the gold standard of the literature, e.g. Chundawat et al., arXiv 2205.08096, section 4. Needs `fresh` and
+`retain`. Warning: it is a reference only if it is trained like the original; pass that recipe with --set or --config.
 """
 
 from typing import Annotated

@@ -41,7 +41,7 @@ SUMMARY = "error-maximising noise, impair, repair; whole classes only"
 FIRST_LR, HIGHER, LOWER, MAX_ROUNDS = 3e-3, 1.5, 1 / 3, 6  # of the rounds: first rate, the factors, and their number
 RECOGNISED = 0.3  # a proxy with a larger probability of c counts as recognised; the rest of the repair lowers it
 NUM_PROXIES, PROXY_STEPS = 64, 25  # proxies per class
-NUM_NOISE, MAX_TOTAL, MIN_PER_CLASS = 32, 128, 8  # noise samples per class; of all classes; per class if they are many
+NUM_NOISE, MAX_TOTAL, MIN_PER_CLASS = 32, 128, 8  # noise samples: per class; in all; at least per class
 PROXY_LR, PROXY_SMOOTHING = 0.05, 0.5  # in standard deviations of the inputs
 BEFORE_TEST = 0.22  # share of the repair steps after which a round is tested
 CHECKED_RECORDS = 1000  # of retain, on which the accuracy after a round is measured
@@ -130,7 +130,7 @@ def unsir(
         del optimizer  # as above
         state, state_lr = {name: tensor.clone() for name, tensor in model.state_dict().items()}, lr
         factor = HIGHER
-    note("unsir: no round made the network lose all proxies without losing retain; it may not have forgotten")
+    note("unsir: no round forgot the class without losing accuracy on retain; the network may not have forgotten")
     complete_repair(torch.optim.Adam(model.parameters(), repair_lr or (state_lr or lr) / 2, fused=True))
     return model
 
@@ -141,7 +141,7 @@ def count_first_part(repair_steps: int) -> int:
 
 
 def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
-    """Return the least and the most steps: without `impair_lr` there are 1 to MAX_ROUNDS rounds."""
+    """Return the smallest and the largest number of steps: without `impair_lr` there are 1 to MAX_ROUNDS rounds."""
     if settings["impair_lr"] is not None:
         return {}
     impair_steps, repair_steps = settings["impair_steps"], settings["repair_steps"]
@@ -196,7 +196,7 @@ def repair(
 
 
 def size_per_class(size: int, num_classes: int) -> int:
-    """Return how many samples each class gets: `size`, fewer if the classes are many."""
+    """Return the number of samples per class: `size`, or fewer if there are many classes."""
     return min(size, max(MIN_PER_CLASS, MAX_TOTAL // num_classes))
 
 
@@ -225,7 +225,7 @@ def make_proxies(
     succeeded = predict_outputs(original, proxies.split(CHUNK)).argmax(dim=1) == labels
     for number in forget_classes:
         if not (labels[succeeded] == number).any():
-            note(f"unsir: no retain record becomes class number {number}; nothing shows when it is forgotten")
+            note(f"unsir: no proxy for class number {number} was found; its forgetting cannot be checked")
     return proxies[succeeded], labels[succeeded]
 
 

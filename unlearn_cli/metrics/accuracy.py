@@ -14,6 +14,6 @@ TASK = "classification"
 def accuracy(outputs: Outputs) -> Estimate:
     """Return mean 1[argmax z = y] with its Wilson interval; of equal largest outputs the first one counts."""
     if not all_finite(outputs.values):
-        return missing("not finite: the outputs hold NaN or infinity", len(outputs))
+        return missing("not finite: the outputs contain NaN or infinity", len(outputs))
     hits = outputs.values.argmax(axis=1) == outputs.labels if len(outputs) else np.zeros(0)
     return share(hits, outputs.groups)

@@ -1,14 +1,14 @@
-"""Agreement (completeness): the share of records for which the network and a reference name the same class.
+"""Agreement (completeness): the share of records for which the network and a reference predict the same class.
 
-Source: Cao & Yang 2015 (completeness); attacks.md section 2. Needs a reference; two references agree on fewer than all.
-Warning: it reads the largest output only.
+Source: Cao & Yang 2015 (completeness). Needs a reference; two references do not agree on all records either. Warning:
+only the predicted class counts, not its probability.
 """
 
 from unlearn_cli.stats.intervals import missing, share
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
-SUMMARY = "share of records named as by the reference"
+SUMMARY = "share of records with the reference's predicted class"
 TASK = "classification"
 
 

@@ -1,9 +1,9 @@
-"""Average gap: mean distance of three accuracies and of an attack's AUC from a reference's.
+"""Average gap: mean absolute difference from a reference, over three accuracies and the AUC of an attack.
 
-    gap = mean of |d_forget|, |d_retain|, |d_test|, |d_attack|,   as shares; the attack is the population AUC
+    gap = mean of |d_forget|, |d_retain|, |d_test|, |d_attack|,   as shares; the attack is `population`
 
-Source: Jia et al. 2023 (sparsity), Fan et al. 2024 (SalUn), who print it in per cent. Needs a reference. Warning: it
-averages unlike quantities; read them one by one.
+Source: Jia et al. 2023 (sparsity), Fan et al. 2024 (SalUn), in per cent there. Needs a reference. Warning: it averages
+different kinds of quantities, and a small mean can contain one large gap; read each quantity, too.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.stats.signals import phi
 
-SUMMARY = "mean gap of accuracies and attack to the reference's"
+SUMMARY = "mean gap of accuracies and attack AUC to the reference"
 TASK = "classification"
 DISTANCE = True  # from a reference, so that a noise floor exists
 

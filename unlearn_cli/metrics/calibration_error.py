@@ -1,4 +1,4 @@
-"""Expected calibration error: how far the confidence of the predicted class is from its frequency of being right.
+"""Expected calibration error: the mean gap between the confidence in the predicted class and the accuracy.
 
     ECE = sum_b n_b / n * |accuracy_b - confidence_b|     over equal bins of the confidence on [0, 1]
 
@@ -21,7 +21,7 @@ from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
-SUMMARY = "confidence against how often it is right (ECE)"
+SUMMARY = "gap between confidence and accuracy (ECE)"
 TASK = "classification"
 NULL_DRAWS = 200  # of the error of a calibrated network
 CHUNK = 2**16  # records at a time
@@ -43,7 +43,7 @@ def calibration_error(
     if n == 0:
         return missing("no records")
     if not all_finite(outputs.values):
-        return missing("not finite: the outputs hold NaN or infinity", n)
+        return missing("not finite: the outputs contain NaN or infinity", n)
     confidence = by_record(lambda logits: np.exp(log_softmax(logits, axis=1)).max(axis=1), outputs.values)
     gaps = (outputs.values.argmax(axis=1) == outputs.labels) - confidence
     # (0, 1/bins], (1/bins, 2/bins], ...: a confidence of exactly 1 is in the last bin

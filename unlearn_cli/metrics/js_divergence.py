@@ -1,7 +1,8 @@
-"""Jensen-Shannon divergence between the outputs and a reference's, in bits: 0 as the reference, 1 nothing in common.
+"""Jensen-Shannon divergence of the outputs from a reference's, in bits: 0 if equal, 1 if they have nothing in common.
 
-Source: Lin 1991; attacks.md section 2. Needs a reference; two references differ as well, so 0 is not the aim but the
-distance between references. Warning: what the authors' code calls JS is something else (stats/divergences.py).
+Source: Lin 1991; Chundawat et al., arXiv 2205.08096, section 4. Needs a reference. Two references differ as well: the
+aim is not 0 but the divergence between references. Warning: the code of the paper computes something else under the
+name JS (stats/divergences.py).
 """
 
 from unlearn_cli.stats.divergences import js

@@ -1,7 +1,7 @@
 """Kullback-Leibler divergence KL(reference || model), in nats: the cost of coding the reference with the model.
 
-Source: Kullback & Leibler 1951; attacks.md section 2. Needs a reference. Warning: unbounded, and not symmetric: a few
-confident disagreements decide it.
+Source: Kullback & Leibler 1951. Needs a reference. Warning: it is not symmetric and has no upper bound: a few records
+with confident disagreement can dominate it.
 """
 
 from unlearn_cli.stats.divergences import kl

@@ -1,7 +1,7 @@
 """Mean absolute difference between the predictions and a reference's for the same records, in the label's unit.
 
-Source: attacks.md section 2. Needs a reference. Warning: none; unlike `wasserstein` it compares record with
-record.
+Source: the mean absolute error, with the reference's prediction as the label. Needs a reference. Warning: two
+references differ as well: the aim is not 0 but the difference between references.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
-SUMMARY = "mean distance from the reference's predictions"
+SUMMARY = "mean absolute difference from the reference's predictions"
 TASK = "regression"
 DISTANCE = True  # from a reference, so that a noise floor exists
 

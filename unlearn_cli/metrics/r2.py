@@ -1,4 +1,4 @@
-"""The share of the labels' variance that the predictions explain; negative when the mean would do better."""
+"""The share of the labels' variance that the predictions explain; negative if the mean label predicts better."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ TASK = "regression"
 
 
 def r2(outputs: Outputs) -> Estimate:
-    """Return 1 - sum e^2 / sum (y - mean y)^2, with the mean of this very split; interval by the delta method."""
+    """Return 1 - sum e^2 / sum (y - mean y)^2, with the mean of this split; interval by the delta method."""
     if len(outputs) < 2:
         return missing("R2 needs two records", len(outputs))
     if np.ptp(outputs.labels) == 0:

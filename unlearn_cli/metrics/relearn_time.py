@@ -1,11 +1,11 @@
-"""Relearn time: steps of fine-tuning on forget until the network is as good on it as the original.
+"""Relearn time: steps of training on forget until the network is about as good on it as the original.
 
     r = min {t : accuracy_t >= (1 - alpha) accuracy(original)},    regression: loss_t <= (1 + alpha) loss(original)
 
-on test records of the forgotten classes, or on forget itself where it is no whole class. Source: Chundawat et al.,
-arXiv 2201.05629, section 5; Golatkar et al. 2020. Needs the original; Adam on a copy, the same order of the records for
-every network. Warning: a short time is knowledge left, but a long time does not prove forgetting: a wrecked network
-learns slowly, too. Compare it with a reference (`anamnesis_index`).
+measured on the test records of the forgotten classes, or on forget itself if it is not a whole class. Source: Chundawat
+et al., arXiv 2201.05629, section 5; Golatkar et al. 2020. Needs the original. Adam trains a copy; the order of the
+records is the same for every network. Warning: a short time shows that knowledge is left, but a long time does not
+prove forgetting: a damaged network also learns slowly. Compare it with a reference (`anamnesis_index`).
 """
 
 from typing import Annotated
@@ -19,7 +19,7 @@ from unlearn_cli.learning.training import TaskLoss
 from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats.results import Estimate
 
-SUMMARY = "steps of training until forget is known again"
+SUMMARY = "training steps until forget is learned again"
 DEFAULT = False  # computed only on request
 
 
@@ -32,11 +32,11 @@ def relearn_time(
     *,
     alpha: Annotated[Fraction, Doc("tolerance: the target is the original's value, worse by this share")] = 0.05,
     lr: Annotated[PositiveFloat, Doc("learning rate of Adam")] = 1e-3,
-    max_steps: Annotated[PositiveInt, Doc("steps after which a repeat ends without the target")] = 300,
+    max_steps: Annotated[PositiveInt, Doc("largest number of steps of a repeat")] = 300,
     check_every: Annotated[PositiveInt, Doc("steps between two measurements")] = 1,
     repeats: Annotated[PositiveInt, Doc("repeats, each with another order of the records")] = 5,
 ) -> Estimate:
-    """Return the median number of steps over the repeats, with their range; null if most do not arrive."""
+    """Return the median number of steps and the range over the repeats; null if most do not reach the target."""
     goal = make_goal(original, forget, test, task_loss, alpha)
     runs = run_repeats(
         repeats,

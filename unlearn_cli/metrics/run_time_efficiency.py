@@ -1,8 +1,7 @@
 """Run-time efficiency: the time of unlearning as a share of the time of retraining; below 1 is a gain.
 
-Source: Jia et al. 2023; attacks.md section 2. Needs the reports that `unlearn` and `train` wrote next to the
-checkpoints. Warning: wall times of two runs, on machines that may have been busy: `sample_efficiency` does not depend
-on them.
+Source: Jia et al. 2023. Needs the reports that `unlearn` and `train` wrote next to the checkpoints. Warning: wall times
+depend on the machine and on its load; `sample_efficiency` does not.
 """
 
 from unlearn_cli.stats.efficiency import TrainingCost, cost_ratio

@@ -1,7 +1,8 @@
-"""Sample efficiency: samples that unlearning sent forward and backward, as a share of those of retraining.
+"""Sample efficiency: forward and backward passes of samples in unlearning, as a share of those in retraining.
 
-Source: attacks.md section 2 (a cost that does not depend on the machine). Needs the reports next to the checkpoints.
-Warning: a sample forward counts like one backward, which costs about twice as much.
+Source: the ratio of `run_time_efficiency`, of a cost that does not depend on the machine. Needs the reports that
+`unlearn` and `train` wrote next to the checkpoints. Warning: a forward pass counts like a backward pass, which takes
+about twice as long.
 """
 
 from unlearn_cli.stats.efficiency import TrainingCost, cost_ratio

@@ -1,8 +1,9 @@
-"""Tug-of-war: closeness of the accuracies on forget, retain and test to a reference's; 1: the same.
+"""Tug-of-war: closeness of the accuracies on forget, retain and test to a reference's; 1: equal.
 
     ToW = (1 - |d_forget|) (1 - |d_retain|) (1 - |d_test|),   d_S = accuracy on S minus the reference's
 
-Source: Zhao et al. 2024 (RUM). Needs a reference. Warning: a product hides which factor is bad; read the accuracies.
+Source: Zhao et al. 2024 (RUM). Needs a reference. Warning: the product does not show which factor is small; read the
+accuracies, too.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
-SUMMARY = "closeness of three accuracies to the reference's; 1: same"
+SUMMARY = "closeness of three accuracies to the reference's; 1: equal"
 TASK = "classification"
 
 

@@ -20,7 +20,7 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.signals import phi
 
-SUMMARY = "W1 between outputs and the reference's"
+SUMMARY = "W1 distance of the outputs from the reference's"
 DISTANCE = True  # from a reference, so that a noise floor exists
 
 MAX_VALUES = MAX_BLOCKS  # at which distributions are compared: memory is bounded
@@ -40,7 +40,7 @@ def wasserstein(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
         return missing("no records")
     ours, theirs = phi(outputs), phi(reference_outputs)
     if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
-        return missing("not finite: the outputs hold NaN or infinity", n)
+        return missing("not finite: the outputs contain NaN or infinity", n)
     value = float(wasserstein_distance(ours, theirs))
     if outputs.groups is None:
         if n < 2:

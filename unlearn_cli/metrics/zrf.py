@@ -2,10 +2,10 @@
 
     ZRF = 1 - mean_x JS(softmax(z(x)), softmax(z_random(x))),   JS in bits, averaged over random networks
 
-Source: Chundawat et al., arXiv 2205.08096, section 4 (JS as the paper says, not as its code computes it). Needs
-networks with new random weights, no reference. Warning: 1 means like a random network, which a retrained one is not:
-a value above the reference's is too high. It does not tell an original from a retrained network either (0.551 and
-0.554 in attacks.md 6.3), so no gate reads it.
+Source: Chundawat et al., arXiv 2205.08096, section 4 (JS as in the paper; its code computes something else). Needs
+networks with new random weights, no reference. Warning: 1 means outputs like those of a random network, which a
+retrained network does not have: a value above the reference's is too high. ZRF does not distinguish an original from a
+retrained network either (0.551 and 0.554 in our measurements), so no built-in gate uses it.
 """
 
 import math
@@ -19,7 +19,7 @@ from unlearn_cli.stats.intervals import mean, missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
-SUMMARY = "likeness to networks of random weights on forget"
+SUMMARY = "similarity to networks with random weights on forget"
 TASK = "classification"
 DEFAULT = False  # computed only on request
 
@@ -34,7 +34,7 @@ def zrf(
 ) -> Estimate:
     """Return ZRF with a t interval over the records; `sd` and `runs` are over the random networks.
 
-    `authors` is the formula of the published code, bugs and all: for comparison with printed tables only.
+    `authors` is the formula of the published code, errors included: for comparison with published tables only.
     """
     if not len(outputs):
         return missing("no records")

@@ -1,1 +1,1 @@
-"""The report: its schema, how it is put together, and the tables and pages that people read."""
+"""The report: its schema, its composition, and the tables and pages made from it."""

@@ -4,7 +4,7 @@ from unlearn_cli import console
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import AttackResult, Estimate, Finding
 
-MAX_ROLES = 3  # columns of checkpoints; the report has all
+MAX_ROLES = 3  # columns of checkpoints; the report contains all
 SHOWN_FPR = 0.01
 
 VERDICTS = {
@@ -12,14 +12,14 @@ VERDICTS = {
     "passed_screen": "PASS_SCREEN: weak attacks found no leak; a stronger tier may",
     "failed": "FAIL: forgotten or retained records are not as after retraining",
     "inconclusive": "INCONCLUSIVE: too little data to decide",
-    "nothing_to_forget": "NOTHING_TO_FORGET: the original passes as well, so a pass means nothing",
-    "error": "ERROR: an uninformative audit; the controls have the wrong verdicts",
+    "nothing_to_forget": "NOTHING_TO_FORGET: the original passes, so these gates cannot show forgetting",
+    "error": "ERROR: the controls have the wrong verdicts, so these gates cannot judge the checkpoint",
 }
 
 
 def format_attack_report(document: Report) -> str:
     """Return all tables, warnings and the verdict as text."""
-    parts = [attacks_table(document.attacks), findings_table(document.findings), statistical_gates_table(document)]
+    parts = [format_attacks(document.attacks), format_findings(document.findings), format_statistical_gates(document)]
     of_subject = [result for result in (*document.attacks, *document.findings) if result.role == "subject"]
     warnings = dict.fromkeys(
         f"warning: {result.name}: {text}"
@@ -42,8 +42,8 @@ def format_verdict(document: Report) -> str:
     return "\n".join([f"{VERDICTS[document.verdict]} ({of}{attempt})", *reasons])
 
 
-def attacks_table(results: list[AttackResult]) -> str:
-    """Return one row per attack with its AUC on each checkpoint, and on the first its rate at a low FPR."""
+def format_attacks(results: list[AttackResult]) -> str:
+    """Return one row per attack: its AUC on each checkpoint, and its TPR at a low FPR on the first checkpoint."""
     if not results:
         return ""
     roles = list(dict.fromkeys(result.role for result in results))[:MAX_ROLES]
@@ -68,7 +68,7 @@ def attacks_table(results: list[AttackResult]) -> str:
     return console.table("", header, rows)
 
 
-def findings_table(findings: list[Finding]) -> str:
+def format_findings(findings: list[Finding]) -> str:
     """Return one row per quantity of a probe, one column per checkpoint."""
     if not findings:
         return ""
@@ -81,7 +81,7 @@ def findings_table(findings: list[Finding]) -> str:
     return console.table("", ["probe", *roles], rows)
 
 
-def statistical_gates_table(document: Report) -> str:
+def format_statistical_gates(document: Report) -> str:
     """Return the gates of the checkpoint under test, and the verdicts of the controls."""
     rows = [
         [

@@ -35,7 +35,7 @@ def format_now() -> str:
 
 
 def compose_report(session: Session, command: str, started: str, **fields: Any) -> Report:
-    """Return the report of a command: what every report has, and the fields that the command adds."""
+    """Return the report of a command: the fields of every report, and `fields` of this command."""
     run = session.run
     document = Report(
         tool_version=VERSION,
@@ -64,7 +64,7 @@ def compose_report(session: Session, command: str, started: str, **fields: Any) 
 
 
 def describe_environment(session: Session) -> dict[str, Any]:
-    """Return versions, device, precision and other facts of the machine and of this run."""
+    """Return versions, device, precision and other properties of the machine and of this run."""
     device, run = session.run.device, session.run
     on_gpu = device.type == "cuda"
     return {
@@ -114,17 +114,17 @@ def describe_manifest(opened: RunInputs) -> report.Manifest:
 
 
 def describe_checkpoint(checkpoint: Checkpoint, role: Role) -> report.Checkpoint:
-    """Return what a report holds of one checkpoint."""
+    """Return the report's entry on one checkpoint."""
     return report.Checkpoint(role=role, **checkpoint.describe())
 
 
 def describe_references(checkpoints: list[Checkpoint]) -> list[report.Checkpoint]:
-    """Return what a report holds of the references."""
+    """Return the report's entries on the references."""
     return [describe_checkpoint(checkpoint, "reference") for checkpoint in checkpoints]
 
 
 def list_caveats(opened: RunInputs, with_reference: bool, copies: Copies | None) -> list[str]:
-    """Return one sentence for each limit of what the numbers show."""
+    """Return one sentence for each limitation of the report."""
     caveats = [
         "The numbers describe these checkpoints on these records; they do not prove that nothing is left.",
         "An interval shows how much a number varies with other records of the same kind, not with another training.",
@@ -140,24 +140,26 @@ def list_caveats(opened: RunInputs, with_reference: bool, copies: Copies | None)
         caveats.append(constant)
     if copies and copies.in_retain:
         caveats.append(
-            f"{records_equal(copies.in_retain, 'retain')} a forgotten one byte for byte and may teach it again."
+            f"{records_equal(copies.in_retain, 'retain')} a forgotten one byte for byte: training on retain may restore"
+            " the knowledge."
         )
     if copies and copies.of_forgotten:
         caveats.append(
-            f"{records_equal(copies.of_forgotten, 'train')} one forgotten before byte for byte and may teach it again."
+            f"{records_equal(copies.of_forgotten, 'train')} a previously forgotten one byte for byte: training on them"
+            " may restore the knowledge."
         )
     if opened.dataset.unresolved:
         caveats.append(
             pluralize(opened.dataset.unresolved, "id of 'forgotten' is", "ids of 'forgotten' are")
-            + " not in train (any more): nothing is measured on such records."
+            + " not in train (any more): they are not part of any metric."
         )
     if copies and copies.in_test:
-        caveats.append(f"{records_equal(copies.in_test, 'test')} a forgotten one byte for byte: not never-seen.")
+        caveats.append(f"{records_equal(copies.in_test, 'test')} a forgotten one byte for byte: the original saw it.")
     return caveats
 
 
 def describe_code(plugins: Iterable[Plugin]) -> list[report.OutsideFunction]:
-    """Name the plug-ins that are outside of the package, with the digest of their files."""
+    """Return the plug-ins that are outside of the package, with the digests of their files."""
     return [
         report.OutsideFunction(name=plugin.name, source=plugin.code.label, sha256=plugin.code.sha256)
         for plugin in plugins
@@ -166,9 +168,9 @@ def describe_code(plugins: Iterable[Plugin]) -> list[report.OutsideFunction]:
 
 
 def add_gates(document: Report, conditions: Iterable[str], *, force: bool) -> None:
-    """Judge the gates and add them with their verdict; detected over-forgetting is one more failed gate.
+    """Judge the gates and add them with their verdict; detected over-forgetting adds one failed gate.
 
-    Over-forgetting is also added to the caveats and printed as a warning. With `force` it is no gate.
+    Over-forgetting is also added to the caveats and printed as a warning. With `force` it adds no gate.
     """
     task, own_metrics = document.manifest.task, [function.name for function in document.code]
     document.gates = metric_gates.judge([parse_gate(text, task, own_metrics) for text in conditions], document.metrics)

@@ -1,4 +1,4 @@
-"""JUnit XML of a report's gates, which CI systems show as tests. An undecided gate is an error, not a pass."""
+"""JUnit XML of a report's gates, which CI systems display as tests. An undecided gate is an error, not a pass."""
 
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
@@ -11,7 +11,7 @@ NOT_PASSED = {"failed": "failure", "inconclusive": "error", "error": "error", "n
 
 
 def format_junit(document: Report) -> str:
-    """Return the XML: a suite for the checkpoint under test, with its verdict; the controls are in its output."""
+    """Return the XML: a suite with the verdict and the gates of the subject, and the controls as its output."""
     gates = [gate for gate in document.gates if gate.role == "subject"]
     suite = Element("testsuite", name=f"unlearn_cli.{document.command}")
     if document.judgement is not None and document.verdict is not None:

@@ -1,4 +1,4 @@
-"""The report: its only definition and its only writer. All that varies between two equal runs is under `run`."""
+"""The report: its schema and its writer. Everything that differs between two equal runs is under `run`."""
 
 import json
 from pathlib import Path
@@ -30,11 +30,11 @@ class Checkpoint(Part):
     role: Role
     name: str = Field(description="the file's name, without folders")
     file_sha256: str
-    tensor_digest: str = Field(description="SHA-256 over names, dtypes, shapes and bytes; survives re-sharding")
-    parameters: int
-    lineage: dict[str, str] = Field(
-        default_factory=dict, description="the checkpoint's own metadata on where it comes from"
+    tensor_digest: str = Field(
+        description="SHA-256 over names, dtypes, shapes and bytes; the same for any division into shards"
     )
+    parameters: int
+    lineage: dict[str, str] = Field(default_factory=dict, description="the checkpoint's metadata on its origin")
 
 
 class Split(Part):
@@ -48,55 +48,55 @@ class Split(Part):
 
 
 class Notice(Part):
-    """What a source leaves out or changes, counted."""
+    """The number of records, rows or columns that a source omits or changes, for one reason."""
 
-    source: str = Field(description="as the manifest names it: data.train")
-    kind: str = Field(description="what is left out or changed, in words")
+    source: str = Field(description="the source in the manifest, such as data.train")
+    kind: str = Field(description="the omission or the change, in words")
     count: int
 
 
 class Manifest(Part):
     manifest_digest: str | None = Field(
         default=None,
-        description="SHA-256 of the manifest's content without `forget`; null in what was read of a 2.0 report",
+        description="SHA-256 of the manifest's content without `forget`; null for a report of schema 2.0",
     )
     selection_digest: str | None = Field(
         default=None,
-        description="HMAC-SHA256 over the ids to forget with the ledger's key; null outside of a deletion batch, where "
-        "no key remains to compare it with",
+        description="HMAC-SHA256 over the ids to forget with the ledger's key; null outside of a deletion batch, which "
+        "has no key",
     )
     task: Task
     architecture: str
     classes: list[str] | None = None
     forget_classes: list[str] | None = None
     splits: dict[str, Split] = Field(default_factory=dict)
-    checks: dict[str, bool] = Field(default_factory=dict, description="what was verified of the splits")
+    checks: dict[str, bool] = Field(default_factory=dict, description="check of the splits -> whether it holds")
     forgotten_unresolved: int | None = Field(
-        default=None, description="ids of the manifest's `forgotten` that no record of train has: nothing measures them"
+        default=None, description="ids of the manifest's `forgotten` without a record in train: no metric covers them"
     )
-    notices: list[Notice] = Field(default_factory=list, description="what the sources leave out or change, counted")
+    notices: list[Notice] = Field(default_factory=list, description="omissions and changes in the sources, counted")
 
     @model_validator(mode="before")
     @classmethod
     def read_older(cls, value: Any) -> Any:
-        """Leave out the one digest that reports had up to schema 2.0: it covered what to forget."""
+        """Remove the single digest of reports up to schema 2.0, which also covered the selection."""
         return {key: part for key, part in value.items() if key != "digest"} if isinstance(value, dict) else value
 
 
 class Run(Part):
-    """All that differs between two equal runs."""
+    """Everything that differs between two equal runs."""
 
     id: str
     started: str
     finished: str
     seconds: dict[str, float] = Field(default_factory=dict, description="wall time per phase")
-    shares: dict[str, float] = Field(default_factory=dict, description="of the time, per part, with --profile")
+    shares: dict[str, float] = Field(default_factory=dict, description="share of the time per part, with --profile")
     peak_memory_bytes: int | None = None
     resumed: bool = False
 
 
 class OutsideFunction(Part):
-    """Code outside of the package that was run: a method, metric or attack of the user's own."""
+    """Code outside of the package that was run: a user's method, metric or attack."""
 
     name: str
     source: str = Field(description="file.py:function without its folder, or package.module:function")
@@ -113,10 +113,10 @@ class Report(Part):
     original: Checkpoint | None = None
     references: list[Checkpoint] = Field(default_factory=list)
     method: str | None = None
-    inputs: list[str] = Field(default_factory=list, description="the inputs of the method; it gets nothing else")
+    inputs: list[str] = Field(default_factory=list, description="all inputs of the method")
     code: list[OutsideFunction] = Field(default_factory=list, description="plug-ins outside of the package")
     settings: dict[str, Any] = Field(default_factory=dict)
-    found: dict[str, float] = Field(default_factory=dict, description="settings that the method chose by itself")
+    found: dict[str, float] = Field(default_factory=dict, description="settings that the method chose")
     seed: int
     environment: dict[str, Any]
     metrics: dict[str, dict[str, dict[str, Estimate]]] = Field(
@@ -133,7 +133,7 @@ class Report(Part):
     verdict: Verdict | None = Field(default=None, description="of the gates; null without gates")
     judgement: Judgement | None = None
     over_forgetting: OverForgetting | None = Field(
-        default=None, description="of 'unlearn' and 'evaluate': is forget far worse than records never seen?"
+        default=None, description="of 'unlearn' and 'evaluate': whether forget is far worse than records never seen"
     )
     cost: Cost = Field(default_factory=Cost)
     caveats: list[str] = Field(default_factory=list)

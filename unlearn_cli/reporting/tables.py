@@ -6,12 +6,12 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
 
 
-def metrics_table(document: Report) -> str:
+def format_metrics(document: Report) -> str:
     """Return one row per split and metric, one column per checkpoint."""
     roles = [name for name in ("original", "subject") if name in document.metrics]
     roles += [name for name in document.metrics if name.startswith("reference")]
     rows_of: dict[str, dict[str, Estimate]] = {}  # split -> metric -> estimate
-    for name in roles:  # a distance to the references has no row at the original, another has none at the subject
+    for name in roles:  # the original and the subject have different distances
         for split, of_split in document.metrics[name].items():
             rows_of[split] = {**of_split, **rows_of.get(split, {})}
     rows = [
@@ -27,7 +27,7 @@ def metrics_table(document: Report) -> str:
     return console.table("", ["split", "metric", "n", *roles], rows, labels=2) if rows else ""
 
 
-def comparisons_table(document: Report) -> str:
+def format_comparisons(document: Report) -> str:
     """Return the metrics compared with the references: their mean and SD, and the distance of the subject."""
     rows = [
         [
@@ -61,7 +61,7 @@ def _format_estimate(metric: str, estimate: Estimate | None) -> str:
     return f"{estimate.value * scale:.4g}{unit} [{low:.4g}, {high:.4g}]"
 
 
-def gates_table(document: Report) -> str:
+def format_gates(document: Report) -> str:
     rows = [
         [
             gate.condition,
@@ -78,17 +78,17 @@ def gates_table(document: Report) -> str:
 def warn_about_gates(document: Report) -> None:
     """Print on stderr the reason for the exit code: each gate that did not pass, or the reasons of the verdict.
 
-    With `--json` or `--quiet` nothing else prints it; a log of stderr only must show why a build failed.
+    With `--json` and `--quiet` these are the only lines on stderr, and a build log must show why the build failed.
     """
     gates = [gate for gate in document.gates if gate.role == "subject" and gate.verdict != "passed"]
     for gate in gates:
-        console.warn(_gate_line(gate), condition=gate.condition, verdict=gate.verdict)
+        console.warn(_describe_gate(gate), condition=gate.condition, verdict=gate.verdict)
     if not gates:
         reasons = "; ".join(document.judgement.reasons) if document.judgement else ""
         console.warn(f"verdict {document.verdict}" + (f": {reasons}" if reasons else ""))
 
 
-def _gate_line(gate: Gate) -> str:
+def _describe_gate(gate: Gate) -> str:
     """Return one line with value, n and limit of a gate, and the reason where there is no value."""
     state = "gate failed" if gate.verdict == "failed" else "gate not decided"
     value = "no value" if gate.value.value is None else f"value {gate.value.value:.4g}"

@@ -15,21 +15,21 @@ def write_report(document: Report, folder: Path, noise: Picture | None = None, *
         return
     report.write(document, folder)
     if pages:
-        from unlearn_cli.reporting import html  # Matplotlib and Jinja2: seconds, only where a page is written
+        from unlearn_cli.reporting import html  # slow: Matplotlib and Jinja2
 
         page = html.render(document, draw_samples(noise) if noise else None)
         (folder / "report.html").write_text(page, encoding="utf-8")
 
 
 def save_report(document: Report, out: Path | None, *, overwrite: bool, pages: bool = True) -> None:
-    """Write a report without a checkpoint into a folder of its own; without `out`, write nothing."""
+    """Write a report without a checkpoint into the folder `out`; write nothing if it is None."""
     if out is not None and ranks.is_first():
         with atomic_files.output_folder(out, overwrite=overwrite) as folder:
             write_report(document, folder, pages=pages)
 
 
 def write_pictures(document: Report, folder: Path, pictures: dict[str, Picture]) -> None:
-    """Write the reconstructions into `pictures.html`: a file of its own, because they may resemble people."""
+    """Write the reconstructions into `pictures.html`: a separate file, because they may resemble people."""
     from unlearn_cli.reporting.html.reconstructions import render_pictures
 
     page = render_pictures(document, {role: draw_samples(picture) for role, picture in pictures.items()})

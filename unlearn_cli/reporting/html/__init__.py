@@ -1,4 +1,4 @@
-"""The report as one self-contained web page: no script, no request, only the content of `report.json`."""
+"""The report as one self-contained web page without scripts or requests, with the content of `report.json`."""
 
 import base64
 from collections.abc import Iterable
@@ -20,16 +20,16 @@ def render(report: Report, noise_png: bytes | None = None) -> str:
     """Return the whole text of `report.html`; `noise_png` is the picture made by `noise_grid`."""
     checkpoints = (report.subject, report.original, *report.references)
     page = (
-        environment()
+        create_environment()
         .get_template("report.html.j2")
         .render(
             report=report,
-            roles=roles(report),
-            rows=metric_rows(report),
-            interval_kinds=interval_kinds(report),
-            class_names=class_names(report),
-            forgotten=forgotten(report),
-            phases=phases(report),
+            roles=title_roles(report),
+            rows=group_by_metric(report),
+            interval_kinds=list_interval_kinds(report),
+            class_names=list_classes(report),
+            forgotten=describe_selection(report),
+            phases=group_curves(report),
             checkpoints=[checkpoint for checkpoint in checkpoints if checkpoint],
             **{name: group(report) for name, group in GROUPS.items()},
             noise=base64.b64encode(noise_png).decode() if noise_png else None,
@@ -38,8 +38,8 @@ def render(report: Report, noise_png: bytes | None = None) -> str:
     return visible(page)
 
 
-def environment() -> Environment:
-    """Return the template environment; every string except charts is escaped."""
+def create_environment() -> Environment:
+    """Return the template environment; all strings except charts are escaped."""
     templates = Environment(
         loader=PackageLoader("unlearn_cli.reporting.html", ""),
         autoescape=True,
@@ -50,68 +50,68 @@ def environment() -> Environment:
     templates.filters.update(words.FILTERS)
     templates.globals.update(
         charts=charts,
-        checkpoint_words=checkpoint_words,
+        name_checkpoint=name_checkpoint,
         verdict_words=words.describe_verdict,
         verdict_mark=words.VERDICT_MARKS,
     )
     return templates
 
 
-def checkpoint_words(role: str) -> str:
+def name_checkpoint(role: str) -> str:
     """Return the name of a role within a sentence."""
     names = {"subject": "the checkpoint under test", "original": "the original"}
     return names.get(role, f"the {words.replace_underscores(role)}")
 
 
-def roles(report: Report) -> dict[str, str]:
-    """Return the titles of the measured checkpoints in reading order; a subject without original is not 'after'."""
+def title_roles(report: Report) -> dict[str, str]:
+    """Return the titles of the measured checkpoints in reading order; 'Before' and 'After' need an original."""
     first = [role for role in ROLES if role in report.metrics]
     others = sorted(set(report.metrics) - set(ROLES))
     titles = {role: ROLES.get(role, words.replace_underscores(role).capitalize()) for role in first + others}
     return titles if "original" in titles or "subject" not in titles else {**titles, "subject": "Model"}
 
 
-def metric_rows(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
+def group_by_metric(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Turn checkpoint -> split -> metric into metric -> split -> checkpoint: one part of the table per metric."""
     rows: dict[str, dict[str, dict[str, Estimate]]] = {}
     for role, splits in report.metrics.items():
-        for split in in_order(splits, SPLITS):
+        for split in sort_names(splits, SPLITS):
             for metric, estimate in splits[split].items():
                 rows.setdefault(metric, {}).setdefault(split, {})[role] = estimate
     return {
-        metric: {split: rows[metric][split] for split in in_order(rows[metric], SPLITS)}
-        for metric in in_order(rows, METRICS)
+        metric: {split: rows[metric][split] for split in sort_names(rows[metric], SPLITS)}
+        for metric in sort_names(rows, METRICS)
     }
 
 
-def in_order(names: Iterable[str], first: tuple[str, ...]) -> list[str]:
-    """Return the well-known names in their order, then the others by the alphabet."""
+def sort_names(names: Iterable[str], first: tuple[str, ...]) -> list[str]:
+    """Return the names that are in `first` in its order, then the others in alphabetical order."""
     names = set(names)
     return [name for name in first if name in names] + sorted(names - set(first))
 
 
-def interval_kinds(report: Report) -> list[str]:
-    """Return how the intervals of the metrics were computed."""
+def list_interval_kinds(report: Report) -> list[str]:
+    """Return the kinds of the metrics' intervals, such as 'Wilson'."""
     estimates = (e for splits in report.metrics.values() for metrics in splits.values() for e in metrics.values())
     return sorted({estimate.interval for estimate in estimates if estimate.interval})
 
 
-def class_names(report: Report) -> list[str]:
-    """Return the classes in the order of the model's outputs; without it, by the alphabet."""
+def list_classes(report: Report) -> list[str]:
+    """Return the classes in the order of the model's outputs if it is known, else in alphabetical order."""
     seen = {name for split in report.manifest.splits.values() for name in split.classes or {}}
-    return in_order(seen, tuple(report.manifest.classes or ()))
+    return sort_names(seen, tuple(report.manifest.classes or ()))
 
 
-def forgotten(report: Report) -> str:
-    """Return what was to be forgotten, if the report names it."""
+def describe_selection(report: Report) -> str:
+    """Return the classes to forget, or the number of records to forget."""
     if report.manifest.forget_classes:
         return ", ".join(report.manifest.forget_classes)
     split = report.manifest.splits.get("forget")
     return f"{split.n:,} selected records" if split else "not in the report"
 
 
-def phases(report: Report) -> dict[str, list[Curve]]:
-    """Collect the curves of each phase: they share one picture, in the order in which the phases ran."""
+def group_curves(report: Report) -> dict[str, list[Curve]]:
+    """Return phase -> its curves, which share one chart, in the order in which the phases ran."""
     collected: dict[str, list[Curve]] = {}
     for curve in report.curves:
         collected.setdefault(curve.phase, []).append(curve)

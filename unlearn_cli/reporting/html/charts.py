@@ -17,8 +17,8 @@ MAX_ROWS = 4  # checkpoints in one chart of classes
 PERCENT = FuncFormatter(lambda value, _: format_level(round(value, 12)))
 
 
-def metric(name: str, splits: dict[str, dict[str, Estimate]], titles: dict[str, str]) -> Markup | None:
-    """Draw one metric of every checkpoint on every split, with its interval; None without any value."""
+def draw_metric(name: str, splits: dict[str, dict[str, Estimate]], titles: dict[str, str]) -> Markup | None:
+    """Draw one metric of every checkpoint on every split, with intervals; return None if there is no value."""
     if all(estimate.value is None for roles in splits.values() for estimate in roles.values()):
         return None
     paint = partial(paint_metric, name=name, splits=splits, titles=titles)
@@ -26,7 +26,7 @@ def metric(name: str, splits: dict[str, dict[str, Estimate]], titles: dict[str, 
 
 
 def paint_metric(axes: Axes, name: str, splits: dict[str, dict[str, Estimate]], titles: dict[str, str]) -> None:
-    """Draw points, not bars: a bar of the height 0, which is what a forgotten class has, cannot be seen."""
+    """Draw points, not bars: a bar of height 0, the usual value of a forgotten class, is invisible."""
     offsets = np.linspace(-0.2, 0.2, len(titles)) if len(titles) > 1 else np.zeros(1)
     for (role, title), offset in zip(titles.items(), offsets, strict=True):
         rows = [(row + offset, estimates[role]) for row, estimates in enumerate(splits.values()) if role in estimates]
@@ -46,7 +46,7 @@ def paint_metric(axes: Axes, name: str, splits: dict[str, dict[str, Estimate]], 
     place_legend(axes)
 
 
-def confusion(split: str, rows: list[Confusion]) -> Markup:
+def draw_confusion(split: str, rows: list[Confusion]) -> Markup:
     """Draw the share of each predicted class of a split: one row per class, one bar per checkpoint."""
     shown = rows[:MAX_ROWS]
     height = 1.2 + 0.16 * len(shown[0].counts) * (len(shown) + 1)
@@ -71,14 +71,14 @@ def paint_confusion(axes: Axes, rows: list[Confusion]) -> None:
     place_legend(axes)
 
 
-def curves(phase: str, lines: list[Curve]) -> Markup | None:
-    """Draw the curves of one phase over its steps; None when no value is finite."""
+def draw_curves(phase: str, lines: list[Curve]) -> Markup | None:
+    """Draw the curves of one phase over its steps; return None if no value is finite."""
     lines = [line for line in lines if any(value is not None for value in line.values)]
     return draw_svg(f"Curves of the phase {phase}", partial(paint_curves, lines=lines)) if lines else None
 
 
 def paint_curves(axes: Axes, lines: list[Curve]) -> None:
-    """Draw at most as many named lines as there are colours, the others in grey."""
+    """Draw as many labelled lines as there are colours, and the others in grey."""
     labels = [line.name for line in lines[: len(LINES)]] + [f"{len(lines) - len(LINES)} more"]
     for index, line in enumerate(lines):
         color, order = (LINES[index], 3) if index < len(LINES) else ("#cccccc", 2)
@@ -98,22 +98,22 @@ def paint_curves(axes: Axes, lines: list[Curve]) -> None:
 
 
 def thin_points(values: list[float | None]) -> tuple[list[int], list[float]]:
-    """Return at most `MAX_POINTS` steps and values, the last one always among them; a gap stays a gap."""
+    """Return at most `MAX_POINTS` steps and values, including the last; a missing value becomes NaN."""
     stride = -(-len(values) // MAX_POINTS)
     steps = sorted({*range(0, len(values), stride), len(values) - 1})
     picked = [values[step] for step in steps]
     return [step + 1 for step in steps], [float("nan") if value is None else value for value in picked]
 
 
-def histogram(attack: AttackResult) -> Markup | None:
-    """Draw the scores of members and non-members."""
+def draw_histogram(attack: AttackResult) -> Markup | None:
+    """Draw the histograms of the scores of members and non-members."""
     if not attack.histogram.get("edges"):
         return None
     return draw_svg(f"Scores of the attack {attack.name}", partial(paint_histogram, attack=attack))
 
 
 def paint_histogram(axes: Axes, attack: AttackResult) -> None:
-    """Draw both histograms over each other, with edges that are seen where they overlap."""
+    """Draw both histograms over each other, with edges that are visible where they overlap."""
     edges = attack.histogram["edges"]
     sides = (
         ("members", f"{attack.members}, n = {attack.num_members:,}", ORANGE),
@@ -123,22 +123,22 @@ def paint_histogram(axes: Axes, attack: AttackResult) -> None:
         axes.stairs(attack.histogram[key], edges, fill=True, color=color, alpha=0.22)
         axes.stairs(attack.histogram[key], edges, color=color, linewidth=1.6, label=label)
     axes.yaxis.set_major_formatter(PERCENT)
-    axes.set_xlabel("score (higher: more like a record trained on)")
+    axes.set_xlabel("score (high: like a training record)")
     axes.set_ylabel("share of the records")
     place_legend(axes)
 
 
-def roc(attack: AttackResult) -> Markup | None:
-    """Draw the ROC curve with both axes logarithmic, where few outstanding records are visible."""
+def draw_roc(attack: AttackResult) -> Markup | None:
+    """Draw the ROC curve with logarithmic axes, on which a few exposed records are visible."""
     if not attack.roc or not attack.num_members or not attack.num_non_members:
         return None
     return draw_svg(f"ROC curve of the attack {attack.name}", partial(paint_roc, attack=attack))
 
 
 def paint_roc(axes: Axes, attack: AttackResult) -> None:
-    """Draw curve, chance and the band of chance; a rate of 0 is drawn at half the rate of one record."""
+    """Draw the curve, chance and the band of chance; a rate of 0 is drawn at half the rate of one record."""
     floor_x, floor_y = 0.5 / attack.num_non_members, 0.5 / attack.num_members
-    x, low, high = null_band(attack.num_members, attack.num_non_members)
+    x, low, high = compute_null_band(attack.num_members, attack.num_non_members)
     x, low, high = np.maximum(x, floor_x), np.maximum(low, floor_y), np.maximum(high, floor_y)
     axes.fill_between(x, low, high, step="post", color="#dddddd", label="chance, 5 % to 95 %")
     axes.plot(x, x, "--", color=QUIET, linewidth=1, label="chance")
@@ -152,13 +152,13 @@ def paint_roc(axes: Axes, attack: AttackResult) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PERCENT)
         axis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(f"{attack.non_members} called member (false positives)")
-    axes.set_ylabel(f"{attack.members} found")
+    axes.set_xlabel(f"{attack.non_members} classified as members (false positives)")
+    axes.set_ylabel(f"{attack.members} classified as members")
     place_legend(axes)
 
 
 @cache
-def null_band(num_members: int, num_non_members: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def compute_null_band(num_members: int, num_non_members: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return false-positive rates and the 5th and 95th percentile of the TPR of an attack without information.
 
     Above the (k + 1)-th largest of n exchangeable scores lies a Beta(k + 1, n - k) share; m members sample it.

@@ -64,12 +64,12 @@ def place_legend(axes: Axes) -> None:
     """Place the legend above the axes, where it hides no data, in as many columns as fit."""
     handles, names = axes.get_legend_handles_labels()
     labels = [name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…" for name in names]
-    columns = max(number for number in range(1, len(labels) + 1) if number == 1 or legend_fits(labels, number))
+    columns = max(number for number in range(1, len(labels) + 1) if number == 1 or fits_legend(labels, number))
     axes.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
 
 
-def legend_fits(labels: list[str], columns: int) -> bool:
-    """Return whether a legend of so many columns is at most as wide as the figure; a line sample takes six letters."""
+def fits_legend(labels: list[str], columns: int) -> bool:
+    """Return whether a legend of `columns` columns fits into the figure; a line sample is as wide as six letters."""
     rows = -(-len(labels) // columns)
     widest = [max(map(len, labels[first : first + rows])) + 6 for first in range(0, len(labels), rows)]
     return sum(widest) <= LETTERS_A_LINE

@@ -7,17 +7,17 @@ from unlearn_cli.stats.results import AttackResult, Confusion, Curve, Estimate
 FIRST = ("subject", "original", "reference")
 
 
-def in_role_order(roles: list[str]) -> list[str]:
+def sort_roles(roles: list[str]) -> list[str]:
     """Return the checkpoint under test first, then the original, then the references."""
     first = [role for role in FIRST if role in roles]
     return first + sorted(set(roles) - set(first))
 
 
-def attacked(report: Report) -> list[str]:
-    return in_role_order([attack.role for attack in report.attacks])
+def list_attacked_roles(report: Report) -> list[str]:
+    return sort_roles([attack.role for attack in report.attacks])
 
 
-def overview(report: Report) -> dict[str, dict[str, AttackResult]]:
+def group_attacks(report: Report) -> dict[str, dict[str, AttackResult]]:
     """Return attack -> checkpoint -> result."""
     results: dict[str, dict[str, AttackResult]] = {}
     for attack in report.attacks:
@@ -25,11 +25,11 @@ def overview(report: Report) -> dict[str, dict[str, AttackResult]]:
     return results
 
 
-def probed(report: Report) -> list[str]:
-    return in_role_order([finding.role for finding in report.findings])
+def list_probed_roles(report: Report) -> list[str]:
+    return sort_roles([finding.role for finding in report.findings])
 
 
-def probes(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
+def group_quantities(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
     """Return probe -> quantity -> checkpoint -> estimate."""
     tables: dict[str, dict[str, dict[str, Estimate]]] = {}
     for finding in report.findings:
@@ -38,10 +38,10 @@ def probes(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
     return tables
 
 
-def probe_curves(report: Report) -> dict[str, list[Curve]]:
+def group_curves_of_probes(report: Report) -> dict[str, list[Curve]]:
     """Return phase -> one curve per checkpoint, named after it."""
     phases: dict[str, list[Curve]] = {}
-    for role in probed(report):
+    for role in list_probed_roles(report):
         curves = [curve for finding in report.findings if finding.role == role for curve in finding.curves]
         for curve in curves:
             name = f"{replace_underscores(role)}: {curve.name}"
@@ -49,22 +49,22 @@ def probe_curves(report: Report) -> dict[str, list[Curve]]:
     return phases
 
 
-def confusions(report: Report) -> dict[str, list[Confusion]]:
+def group_confusions(report: Report) -> dict[str, list[Confusion]]:
     """Return split -> one confusion per checkpoint."""
     by_split: dict[str, list[Confusion]] = {}
     for confusion in report.confusions:
         by_split.setdefault(confusion.split, []).append(confusion)
     return {
-        split: sorted(rows, key=lambda row: in_role_order([r.role for r in rows]).index(row.role))
+        split: sorted(rows, key=lambda row: sort_roles([r.role for r in rows]).index(row.role))
         for split, rows in by_split.items()
     }
 
 
 GROUPS = {
-    "attacked": attacked,
-    "overview": overview,
-    "probed": probed,
-    "probes": probes,
-    "probe_curves": probe_curves,
-    "confusions": confusions,
+    "attacked": list_attacked_roles,
+    "overview": group_attacks,
+    "probed": list_probed_roles,
+    "probes": group_quantities,
+    "probe_curves": group_curves_of_probes,
+    "confusions": group_confusions,
 }

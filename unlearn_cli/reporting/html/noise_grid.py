@@ -1,4 +1,4 @@
-"""Learned noise as one PNG: one row per class, its name at the left; each picture has its own brightness range."""
+"""Learned noise as one PNG: one row per class, its name at the left. Each sample is scaled to the full brightness."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -32,7 +32,7 @@ def draw_noise_grid(images: np.ndarray, labels: Sequence[str]) -> bytes:
 
 def draw_rows(rows: list[np.ndarray], names: list[str]) -> Image.Image:
     """Draw the rows below each other on white, each next to its name."""
-    # Matplotlib's own font file: the same on every machine, and with more scripts than Pillow's.
+    # Matplotlib's font file is the same on every machine, and it covers more scripts than Pillow's.
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), FONT_SIZE)
     margin = round(max((font.getlength(name) for name in names), default=0)) + 2 * GAP
     height = sum(row.shape[0] + GAP for row in rows) + GAP
@@ -69,14 +69,14 @@ def draw_heat_map(samples: np.ndarray) -> np.ndarray:
 
 
 def stretch_to_bytes(sample: np.ndarray) -> np.ndarray:
-    """Stretch a sample's own range to 0..255; values that are not finite count as 0."""
+    """Scale a sample from its minimum and maximum to 0..255; values that are not finite count as 0."""
     sample = np.nan_to_num(sample.astype(np.float64), posinf=0.0, neginf=0.0)
     spread = sample.max() - sample.min()
     return np.round((sample - sample.min()) / (spread or 1.0) * 255).astype(np.uint8)
 
 
 def enlarge(picture: np.ndarray) -> np.ndarray:
-    """Repeat the pixels of a small picture, and leave out pixels of a large one: noise must not be smoothed."""
+    """Repeat the pixels of a small picture, and omit pixels of a large one: noise must not be smoothed."""
     longest = max(picture.shape[:2])
     times, step = max(1, -(-SMALLEST // longest)), -(-longest // LARGEST)
     return picture[::step, ::step].repeat(times, axis=0).repeat(times, axis=1)

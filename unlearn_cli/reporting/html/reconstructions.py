@@ -1,4 +1,4 @@
-"""The page of reconstructions, separate from the report: pictures of classes may be pictures of people."""
+"""The page of reconstructions, separate from the report because pictures of classes may resemble people."""
 
 import base64
 from html import escape
@@ -14,7 +14,7 @@ PAGE = """<!DOCTYPE html>
 img {{ image-rendering: pixelated; max-width: 100%; border: 1px solid #bbb; }}</style></head><body>
 <h1>Reconstructions of the forgotten classes</h1>
 <p>The result of model inversion of each network, one row per class. Protect this file like the data: a picture of a
-class may resemble a person. Look at the reference first: it never learned from these records.</p>
+class may resemble a person. Compare with the reference, which was never trained on these records.</p>
 {figures}
 </body></html>
 """

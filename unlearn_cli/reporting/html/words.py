@@ -57,8 +57,8 @@ def format_interval(estimate: Estimate, name: str) -> str:
     return f"{low.removesuffix(PERCENT)}{between}{high}"
 
 
-def gate_quantity(gate: Gate) -> str:
-    """Return the name of the quantity that a gate such as `forget.accuracy <= 0.05` is about."""
+def find_gate_quantity(gate: Gate) -> str:
+    """Return the name of the quantity in the condition of a gate, such as `accuracy` in `forget.accuracy <= 0.05`."""
     return gate.condition.split()[0].rsplit(".", 1)[-1] if gate.condition.strip() else ""
 
 
@@ -68,7 +68,7 @@ def format_count(estimate: Estimate) -> str:
 
 
 def format_prior(text: str) -> str:
-    """Format the prior of a `ppv_at_prior` entry, whose key is a number in text."""
+    """Format the key of a `ppv_at_prior` entry, a number as text."""
     try:
         return format_level(float(text))
     except ValueError:
@@ -107,7 +107,7 @@ def replace_underscores(name: str) -> str:
 
 
 def describe_verdict(report: Report) -> str:
-    """Return the verdict as one sentence that claims no more than the gates."""
+    """Return the verdict as one sentence on the gates."""
     total = len(report.gates)
     agreeing = sum(gate.verdict == report.verdict for gate in report.gates)
     if report.judgement is not None:
@@ -117,8 +117,8 @@ def describe_verdict(report: Report) -> str:
             "passed_screen": "Passed as a screen: weak attacks found no leak; a stronger tier may",
             "failed": "Failed: forgotten or retained records are not as after retraining",
             "inconclusive": "Not decided: too little data to decide",
-            "nothing_to_forget": "Nothing to forget: the original passes as well, so a pass means nothing",
-            "error": "Uninformative: the controls have the wrong verdicts",
+            "nothing_to_forget": "Nothing to forget: the original passes, so these gates cannot show forgetting",
+            "error": "Error: the controls have the wrong verdicts, so these gates cannot judge the checkpoint",
         }.get(report.verdict or "", "No verdict") + tier
     if report.verdict == "passed":
         return f"All {total} gates passed" if total != 1 else "The only gate passed"
@@ -126,7 +126,7 @@ def describe_verdict(report: Report) -> str:
         return f"{agreeing} of {total} gates failed"
     if report.verdict == "inconclusive":
         return f"Not decided: too little data for {agreeing} of {total} gates"
-    return "There is no gate, hence no verdict"
+    return "No gates, so no verdict"
 
 
 FILTERS = {
@@ -135,7 +135,7 @@ FILTERS = {
     "number": format_number,
     "quantity": format_quantity,
     "interval": format_interval,
-    "gate_quantity": gate_quantity,
+    "gate_quantity": find_gate_quantity,
     "count_of": format_count,
     "prior": format_prior,
     "duration": format_duration,
