@@ -20,7 +20,7 @@ def test_the_readme_is_short_and_has_the_way_in_for_every_reader() -> None:
     assert len(README.splitlines()) <= 200
     headings = re.findall(r"^## (.*)$", README, flags=re.MULTILINE)
     assert headings == [
-        "Install and see it work",
+        "Install and run the demo",
         "Your own checkpoint",
         "Which method",
         "How to know that it has forgotten",

@@ -1,4 +1,4 @@
-"""The references of methods, metrics and attacks: what their files and signatures say."""
+"""The references of methods, metrics and attacks, from their docstrings and signatures."""
 
 import ast
 import inspect

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A night's work on the deletion.yaml next to this script, for cron, a systemd timer or a CI step. It prints only what
-# a person must look at, and ends with the first exit code that is not 0 (75: run it again, it continues).
+# Runs the batch of the deletion.yaml next to this script, for cron, a systemd timer or a CI step. It prints only what
+# needs a person's attention, and ends with the first exit code that is not 0 (75: run it again, it continues).
 cd "$(dirname "$0")" || exit 2
 code=0
 

@@ -147,6 +147,6 @@ def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
 
 
 def find_duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
-    """Return the rows of retain whose samples equal a forgotten one byte for byte, and would teach it again."""
+    """Return the rows of retain whose samples equal a forgotten one byte for byte: training on them may restore it."""
     digests = records.fingerprints
     return np.flatnonzero(are_among(digests, digests[forget]) & ~forget)

@@ -67,14 +67,15 @@ def count_relearned(opened: RunInputs) -> int:
     count = int(splits["train"].copies_of(splits["forgotten"]).sum()) if "forgotten" in splits else 0
     if count:
         console.warn(
-            f"{records_equal(count, 'train')} a record of 'forgotten' byte for byte and may teach it again; forget "
+            f"{records_equal(count, 'train')} a record of 'forgotten' byte for byte: training on "
+            f"{'it' if count == 1 else 'them'} may restore the knowledge; forget "
             f"{'this record' if count == 1 else 'these records'}, too"
         )
     return count
 
 
 def count_duplicates(opened: RunInputs) -> int | None:
-    """Count the records of retain that equal a forgotten one, and warn: they would teach it again."""
+    """Count the records of retain that equal a forgotten one, and warn: training on them may restore the knowledge."""
     splits = opened.dataset.splits
     if "forget" not in splits:
         return None
