@@ -5,12 +5,16 @@ unquoted scalar keeps its text in addition to its value: `02` may be the name of
 """
 
 import re
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.resolver import Resolver
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.regular_files import read_file_or_pipe
@@ -75,8 +79,7 @@ def parse(data: bytes | str, path: Path) -> Document:
     positions: dict[Location, Position] = {}
     try:
         text = data.decode() if isinstance(data, bytes) else data
-        _check_events(text, path)
-        node = yaml.compose(text, Loader=_Loader)
+        node = _Composer(_checked_events(text, path)).get_single_node()
         raw = None if node is None else _value(node, (), positions, path)
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8 text; expected a YAML file") from None
@@ -91,10 +94,27 @@ def parse(data: bytes | str, path: Path) -> Document:
     return Document(path, to_python(raw), positions, raw)
 
 
-class _Loader(yaml.SafeLoader):
-    """Resolves only the scalars of YAML 1.2's core schema."""
+class _Composer(Composer, Resolver):
+    """Composes events that were checked: `yaml.compose` would scan the text again.
+
+    Resolves only the scalars of YAML 1.2's core schema.
+    """
 
     yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def __init__(self, events: Iterable[yaml.Event]) -> None:
+        Composer.__init__(self)
+        Resolver.__init__(self)
+        self.events = deque(events)
+
+    def check_event(self, *kinds: type[yaml.Event]) -> bool:
+        return bool(self.events) and isinstance(self.events[0], kinds)
+
+    def peek_event(self) -> yaml.Event:
+        return self.events[0]
+
+    def get_event(self) -> yaml.Event:
+        return self.events.popleft()
 
 
 _NUMBER = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
@@ -104,13 +124,13 @@ for _tag, _pattern, _first in (
     ("float", rf"{_NUMBER}|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+.0123456789"),
     ("null", r"~|null|Null|NULL|", "~nN\0"),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*list(_first), ""])
+    _Composer.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*list(_first), ""])
 
 
-def _check_events(text: str, path: Path) -> None:
-    """Refuse tags, deep nesting and many aliases in the event stream, before anything is built or expanded."""
+def _checked_events(text: str, path: Path) -> Iterator[yaml.Event]:
+    """Yield the events of a text; refuse tags, deep nesting and many aliases before anything is built or expanded."""
     depth = aliases = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent))
         depth -= isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent))
         aliases += isinstance(event, yaml.AliasEvent)
@@ -120,6 +140,7 @@ def _check_events(text: str, path: Path) -> None:
         if depth > MAX_DEPTH or aliases > MAX_ALIASES:
             excess = f"more than {MAX_DEPTH} levels" if depth > MAX_DEPTH else f"more than {MAX_ALIASES} aliases"
             raise UserError(f"{path}:{line}:{column}: {excess}; use fewer")
+        yield event
 
 
 def _value(node: Node, location: Location, positions: dict[Location, Position], path: Path) -> Any:
