@@ -73,6 +73,11 @@ def start_function(function: Callable[[], int], environment: Mapping[str, str] |
     return Started(pid, folder)
 
 
+def exit_code_of_fork(function: Callable[[], int]) -> int:
+    """Call a function in a child process and return its exit code; of a child that was killed, less than 0."""
+    return start_function(function).wait().exit_code
+
+
 def start_ranks(function: Callable[[], int], *, hosts: int = 1) -> list[Started]:
     """Call a function in two processes, of one host or of two, that find each other as if torchrun had started them."""
     with socket.socket() as free:

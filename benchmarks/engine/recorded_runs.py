@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,13 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+def summarize(paths: list[str]) -> str:
+    """Return the most frequent kinds of paths, each by its last two parts, with their number."""
+    kinds = Counter("/".join(path.split("/")[-2:]) for path in paths).most_common()
+    listed = ", ".join(f"{kind} x {count}" for kind, count in kinds[:5])
+    return listed + (f" and {len(kinds) - 5} other kinds" if len(kinds) > 5 else "")
+
+
 def main() -> None:
     trees = [Path(argument).resolve() for argument in sys.argv[1:3]]
     if len(trees) != 2:
@@ -122,9 +130,8 @@ def main() -> None:
     ]
     for name in old:
         paths = old[name].keys() | new[name].keys()
-        different = sorted(path for path in paths if old[name].get(path) != new[name].get(path))
-        listed = ", ".join(different[:5]) + (f" and {len(different) - 5} more" if len(different) > 5 else "")
-        lines.append(f"| {name} | {old[name]['exit code']} | {len(paths)} | {listed or 'none'} |")
+        different = [path for path in paths if old[name].get(path) != new[name].get(path)]
+        lines.append(f"| {name} | {old[name]['exit code']} | {len(paths)} | {summarize(different) or 'none'} |")
         print(lines[-1])
     write_result("recorded_runs.md", "\n".join(lines) + "\n")
 

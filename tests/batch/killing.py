@@ -4,13 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from tests.batch.tiny import batch
+from tests.forked import exit_code_of_fork
 from unlearn_cli.batch.ledger import fault
 from unlearn_cli.batch.ledger.store import open_ledger
 from unlearn_cli.batch.requests import inbox
@@ -20,30 +20,6 @@ from unlearn_cli.checkpoints.file_digests import tensor_digest
 CHANGES = {"os.rename", "os.link", "os.symlink", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod"}
 
 
-def apart(work: Callable[[], int]) -> int:
-    """Do something in a child process and return its exit code."""
-    return ended(started(work))
-
-
-def started(work: Callable[[], int]) -> int:
-    """Begin something in a child process, which has all that is imported here; return its number."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # threads of libraries, which the child does not use
-        child = os.fork()
-    if child == 0:
-        try:
-            code = work()
-        except BaseException:  # a child must never go on as a second test session
-            code = 99
-        os._exit(code)
-    return child
-
-
-def ended(child: int) -> int:
-    """Wait for a child process and return its exit code: of one that was killed, less than 0."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def killed_at_step(folder: Path, step: str, *options: str) -> int:
     """Run a batch that ends at a named step as if by SIGKILL."""
 
@@ -51,7 +27,7 @@ def killed_at_step(folder: Path, step: str, *options: str) -> int:
         os.environ[fault.VARIABLE] = step
         return batch(folder, *options).exit_code
 
-    return apart(work)
+    return exit_code_of_fork(work)
 
 
 def killed_before_change(folder: Path, number: int, *options: str) -> int:
@@ -61,7 +37,7 @@ def killed_before_change(folder: Path, number: int, *options: str) -> int:
         watch_changes(folder, lambda count: os._exit(fault.KILLED) if count == number else None)
         return batch(folder, *options).exit_code
 
-    return apart(work)
+    return exit_code_of_fork(work)
 
 
 def record(
@@ -83,7 +59,7 @@ def record(
         watch_changes(folder, reach)
         return batch(folder, *options).exit_code
 
-    return apart(work)
+    return exit_code_of_fork(work)
 
 
 def watch_changes(folder: Path, reach: Callable[[int], object]) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.batch.killing import apart
 from tests.batch.scene import chain_anew, rewrite, unmigrated
 from tests.batch.test_verify import three_versions
+from tests.forked import exit_code_of_fork
 from unlearn_cli.batch.ledger import fault, keyed
 from unlearn_cli.batch.ledger.chain import START, compute_head, derive_chain_key
 from unlearn_cli.batch.ledger.ledger_state import fold
@@ -151,7 +151,7 @@ def test_a_migration_that_is_killed_leaves_the_old_ledger_or_the_new_one(
         migrate(where)
         return 0
 
-    assert apart(work) == fault.KILLED
+    assert exit_code_of_fork(work) == fault.KILLED
     assert verify(where) == []
     assert versions(where) == (version, events + version - 1)
     migrate(where)

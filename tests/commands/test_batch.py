@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.batch.killing import apart, final_state, killed_at_step
+from tests.batch.killing import final_state, killed_at_step
 from tests.batch.tiny import ask, batch, change, document, ledger_of, promoted_project, train
+from tests.forked import exit_code_of_fork
 from tests.shared import make_once
 from tests.tiny import ROOT, invoke
 from unlearn_cli.batch import versions
@@ -173,7 +174,7 @@ def unreachable(folder: Path, url: str) -> None:
 
 def test_a_second_batch_at_the_same_time_is_told_who_holds_the_lock(project: Path) -> None:
     with hold_lock(project / "ledger.lock"):
-        child = apart(lambda: batch(project).exit_code)
+        child = exit_code_of_fork(lambda: batch(project).exit_code)
         assert child == 75
         assert f"process {os.getpid()}" in batch(project).stderr
     assert batch(project).exit_code == 0
@@ -194,7 +195,7 @@ def test_the_lock_of_a_dead_process_is_free(project: Path) -> None:
         with hold_lock(project / "ledger.lock"):
             os._exit(9)
 
-    assert apart(die) == 9
+    assert exit_code_of_fork(die) == 9
     assert (project / "ledger.lock.pid").exists()
     assert batch(project).exit_code == 0
 

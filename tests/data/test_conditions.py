@@ -7,9 +7,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from tests.batch.killing import apart
 from tests.batch.test_resolve import Asked, described, resolved
 from tests.data.test_sources import opened
+from tests.forked import exit_code_of_fork
 from unlearn_cli.data.dataset import open_dataset, open_records
 from unlearn_cli.data.tables.locked_connection import connect
 from unlearn_cli.errors import UserError
@@ -257,7 +257,7 @@ def test_text_of_an_array_is_compared_in_a_forked_process_too(tmp_path: Path) ->
     source = source_of("npz", tmp_path, ISO)
     before = condition("<", '"2003-06-15"')
     assert chosen(source, before) == [0, 1]  # in a database whose threads a child process does not have
-    assert apart(lambda: len(chosen(source, before))) == 2
+    assert exit_code_of_fork(lambda: len(chosen(source, before))) == 2
 
 
 def test_moments_are_utc_in_every_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
