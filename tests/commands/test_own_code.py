@@ -124,7 +124,7 @@ def test_a_gate_of_the_manifest_may_name_a_metric_of_the_users_own_that_is_measu
         out = () if command != "unlearn" else ("--out", "out")
         result = invoke(command, original, "-m", manifest, *out)
         assert result.exit_code == 2
-        advice = "a metric of your own needs 'evaluate --metric FILE.py:FUNCTION'"
+        advice = "your own metric needs 'evaluate --metric FILE.py:FUNCTION'"
         assert "manifest.yaml:" in result.stderr
         assert "unknown metric 'largest'; known: " in result.stderr
         assert advice in result.stderr
@@ -150,7 +150,7 @@ def test_an_attack_of_the_users_own_is_run(original: Path, code: Path) -> None:
 def test_without_allow_code_nothing_runs(arguments: tuple[str, ...], original: Path, code: Path) -> None:
     result = invoke(arguments[0], original, "-m", "manifest.yaml", *arguments[1:])
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"{arguments[2]}: is code of your own; allow it with --allow-code" in result.stderr
+    assert f"{arguments[2]}: is your own code; allow it with --allow-code" in result.stderr
     assert not (code / "out").exists()
 
 

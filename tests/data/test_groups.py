@@ -101,7 +101,7 @@ def test_a_record_without_a_group_is_a_cluster_of_its_own_and_counted(tmp_path: 
     dataset = open_dataset(manifest({"train": {"table": table}, "group": "who"}).data_sections)
     assert np.unique(groups_of(dataset.split("train")), return_counts=True)[1].tolist().count(1) == 3
     assert [(one.kind, one.count) for one in dataset.notices] == [
-        ("records without a group, each a cluster of its own", 3)
+        ("records without a group, each a separate cluster", 3)
     ]
 
 

@@ -72,7 +72,7 @@ def test_a_file_is_imported_once_and_only_when_it_is_called(tmp_path: Path) -> N
 
 def test_code_that_is_not_allowed_is_refused(tmp_path: Path) -> None:
     for name in (f"{write(tmp_path)}:gentle", "no.such.module:gentle", "missing.py:gentle"):
-        with pytest.raises(UserError, match="is code of your own; allow it with --allow-code"):
+        with pytest.raises(UserError, match="is your own code; allow it with --allow-code"):
             plugin.load("methods", name)
 
 

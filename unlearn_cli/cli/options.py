@@ -74,7 +74,7 @@ Method = Annotated[
     typer.Option(
         "--method",
         metavar="NAME",
-        help="How to unlearn; or file.py:function of your own.",
+        help="Name of a method, or your own file.py:function.",
         autocompletion=lambda: summaries_of("methods"),
     ),
 ]

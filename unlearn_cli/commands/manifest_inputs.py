@@ -78,7 +78,7 @@ def check_device_and_code(path: Path, architecture: str, common: RunOptions) -> 
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", common.device):
         raise UserError(f"--device {common.device}: expected auto, cpu, cuda, cuda:N or mps")
     if ":" in architecture and not common.allow_code:
-        raise UserError(f"{path}: model.architecture: {architecture} is code of your own; allow it with --allow-code")
+        raise UserError(f"{path}: model.architecture: {architecture} is your own code; allow it with --allow-code")
 
 
 def check_files(

@@ -43,7 +43,7 @@ def assign_groups(records: Records, column: str, field: str) -> Records:
         raise UserError(f"{field}: {error}; the records of a group count as one cluster: {ADVICE}") from None
     groups, empty = number_groups(values), np.flatnonzero(values.sizes == 0)
     groups[empty] = _own_numbers(records, empty)
-    notices = make_notices(records.name, {"records without a group, each a cluster of its own": len(empty)})
+    notices = make_notices(records.name, {"records without a group, each a separate cluster": len(empty)})
     return replace(records, groups=groups, notices=(*records.notices, *notices))
 
 

@@ -46,7 +46,7 @@ def check_fits(session: Session, model: nn.Module, weights: Checkpoint, path: Pa
 
 
 def check_logits(session: Session, model: nn.Module) -> None:
-    """Refuse a network of the user's own code that returns probabilities, on a few records, before training.
+    """Refuse a network from the user's code that returns probabilities, on a few records, before training.
 
     Raises:
         UserError: as `predict`.

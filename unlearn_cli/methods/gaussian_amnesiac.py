@@ -36,7 +36,7 @@ from unlearn_cli.plugins.types import BatchNorm, Doc, Schedule
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
 
-SUMMARY = "drawn labels on forget, then repair on retain"
+SUMMARY = "randomly drawn labels on forget, then repair on retain"
 TASK = "regression"
 
 

@@ -18,7 +18,7 @@ TASK = "classification"
 
 
 def tug_of_war(split_outputs: dict[str, Outputs], reference_split_outputs: dict[str, Outputs]) -> Estimate:
-    """Return the product over forget, retain and test; n is that of all three, without an interval of its own."""
+    """Return the product over forget, retain and test; n is their total; there is no interval."""
     gaps = accuracy_gaps(split_outputs, reference_split_outputs)
     if gaps is None:
         return missing("a split has no records")

@@ -56,7 +56,7 @@ class PluginNames(NameChecker):
         if metric not in discovery.entries("metrics"):
             hint = did_you_mean(metric, discovery.entries("metrics"))
             raise UserError(
-                f"condition '{text}': unknown metric '{metric}'; {hint}; a metric of your own needs 'evaluate --metric "
+                f"condition '{text}': unknown metric '{metric}'; {hint}; your own metric needs 'evaluate --metric "
                 "FILE.py:FUNCTION'"
             )
         allowed = discovery.metrics_of(task)

@@ -82,7 +82,7 @@ def locate(name: str, *, allow_code: bool, folder: Path = Path()) -> OutsideCode
     if not function.isidentifier() or not (is_file or all(part.isidentifier() for part in location.split("."))):
         raise UserError(f"'{name}': expected package.module:function or path/to/file.py:function")
     if not allow_code:
-        raise UserError(f"{name}: is code of your own; allow it with --allow-code")
+        raise UserError(f"{name}: is your own code; allow it with --allow-code")
     path = folder / location if is_file else _module_file(location, name)
     return OutsideCode(path, None if is_file else location, function, regular_files.sha256(path))
 

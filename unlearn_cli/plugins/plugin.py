@@ -114,7 +114,7 @@ def load(kind: str, name: str, *, allow_code: bool = False, folder: Path = Path(
         return _load_outside(kind, outside.locate(name, allow_code=allow_code, folder=folder))
     if name not in discovery.entries(kind):
         hint = did_you_mean(name, discovery.entries(kind))
-        raise UserError(f"unknown {kind.rstrip('s')} '{name}'; {hint}; or a file.py:function of your own")
+        raise UserError(f"unknown {kind.rstrip('s')} '{name}'; {hint}; or your own file.py:function")
     return inspect(kind, name, f"unlearn_cli.{kind}.{name}")
 
 
