@@ -39,7 +39,7 @@ def manifest_text(name: str, classes: list[int]) -> str:
 def run(command: str, manifest: str, arguments: list[str], inputs: list[Path] = []) -> Path:
     """Run one command (or find that it was run) and return the folder that it wrote."""
     named = [path.parent.name for path in inputs]  # inputs lie in the cache too: their folder is their digest
-    code = [code_digest(f"methods/{arguments[1]}.py")] if command == "unlearn" else []
+    code = [digest_code(f"methods/{arguments[1]}.py")] if command == "unlearn" else []
     key = json.dumps([command, manifest, arguments, named, VERSION, *code])
     out = CACHE / hashlib.sha256(key.encode()).hexdigest()[:24]
     if not (out / "report.json").is_file():
@@ -53,7 +53,7 @@ def run(command: str, manifest: str, arguments: list[str], inputs: list[Path] = 
     return out
 
 
-def code_digest(file: str) -> str:
+def digest_code(file: str) -> str:
     """Return a digest of a method's code: while it is worked on, no result of it may outlive a change."""
     package = HERE.parent / "unlearn_cli"
     found, left = set[Path](), [package / file]

@@ -80,7 +80,7 @@ HEADER = ["split", "metric", "original", "unlearned", "reference"]
 def test_a_table_that_is_wider_than_the_terminal_is_divided_by_columns(
     width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(console, "terminal_width", lambda: width)
+    monkeypatch.setattr(console, "get_terminal_width", lambda: width)
     text = console.table("", HEADER, ROWS, labels=2)
     assert max(map(len, text.splitlines())) <= width
     parts = [part.splitlines() for part in text.split("\n\n")]
@@ -91,20 +91,20 @@ def test_a_table_that_is_wider_than_the_terminal_is_divided_by_columns(
 
 
 def test_a_cell_that_is_wider_than_the_terminal_is_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "terminal_width", lambda: 20)
+    monkeypatch.setattr(console, "get_terminal_width", lambda: 20)
     lines = console.table("", ["file", "size"], [["a" * 30, "1"]]).splitlines()
     assert max(map(len, lines)) <= 20
     assert lines[-1] == "aaaaaaaaaaaaa…     1"
 
 
 def test_in_a_pipe_a_table_is_as_wide_as_it_needs() -> None:
-    assert console.terminal_width() is None
+    assert console.get_terminal_width() is None
     assert len(console.table("", HEADER, ROWS).splitlines()) == 4
 
 
 def test_two_columns_wrap_the_text_and_give_a_long_name_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "50")
-    lines = console.two_columns([("--a", "word " * 12), ("--a-long-name", "text")], name_width=5)
+    lines = console.format_two_columns([("--a", "word " * 12), ("--a-long-name", "text")], name_width=5)
     assert lines[0].startswith("  --a    word")
     assert max(map(len, lines)) <= 50
     assert lines[-2:] == ["  --a-long-name", "         text"]

@@ -47,19 +47,19 @@ def visible(text: str) -> str:
     r"""Escape invisible characters, except line breaks and tabs, as Python does: U+202E becomes `\u202e`."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(letter) if _is_hidden(letter) else letter for letter in text)
+    return "".join(_escape(letter) if _is_hidden(letter) else letter for letter in text)
 
 
-def in_one_line(text: str) -> str:
+def escape_line(text: str) -> str:
     """Escape invisible characters, line breaks and tabs, so that a name cannot look like a message of the program."""
-    return visible(text.translate({letter: _escaped(chr(letter)) for letter in b"\n\t"}))
+    return visible(text.translate({letter: _escape(chr(letter)) for letter in b"\n\t"}))
 
 
 def _is_hidden(letter: str) -> bool:
     return letter not in "\n\t" and (unicodedata.category(letter) in HIDDEN_CATEGORIES or letter in BLANK_LETTERS)
 
 
-def _escaped(letter: str) -> str:
+def _escape(letter: str) -> str:
     return letter.encode("unicode_escape").decode("ascii")
 
 
@@ -82,7 +82,7 @@ def suppress_results() -> Iterator[None]:
 def say(message: str, **fields: Any) -> None:
     """Print a note of one line to stderr, unless `--quiet`."""
     if not settings.quiet and not settings.captured:
-        _line("info", message, fields)
+        _print_line("info", message, fields)
 
 
 def show(text: str) -> None:
@@ -93,17 +93,17 @@ def show(text: str) -> None:
 
 def warn(message: str, **fields: Any) -> None:
     """Print a warning to stderr, even with `--quiet`."""
-    _line("warning", message, fields)
+    _print_line("warning", message, fields)
 
 
 def error(message: str, exit_code: int) -> None:
     """Print the error that ends the command."""
-    _line("error", message, {"exit_code": exit_code})
+    _print_line("error", message, {"exit_code": exit_code})
 
 
-def _line(level: str, message: str, fields: dict[str, Any]) -> None:
-    text = in_one_line(message)
-    _print(level, message, text if level == "info" else _coloured(f"{level}: ", level) + text, fields)
+def _print_line(level: str, message: str, fields: dict[str, Any]) -> None:
+    text = escape_line(message)
+    _print(level, message, text if level == "info" else _colour(f"{level}: ", level) + text, fields)
 
 
 def _print(level: str, message: str, text: str, fields: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ def _print(level: str, message: str, text: str, fields: dict[str, Any]) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _coloured(text: str, level: str) -> str:
+def _colour(text: str, level: str) -> str:
     if not _is_terminal() or "NO_COLOR" in os.environ:
         return text
     return f"\033[{31 if level == 'error' else 33}m{text}\033[0m"
@@ -141,7 +141,7 @@ def bar(
     if settings.quiet or not settings.speaks:
         yield _Silent()
     elif settings.log_format == "text" and _is_terminal():
-        with _rich_bar(label, total) as rich:
+        with _show_rich_bar(label, total) as rich:
             rich.advance(done)
             yield rich
     else:
@@ -183,7 +183,7 @@ class _ProgressLines:
 
 
 @contextmanager
-def _rich_bar(label: str, total: int) -> Iterator[Bar]:
+def _show_rich_bar(label: str, total: int) -> Iterator[Bar]:
     from rich.console import Console  # imported only when a bar is drawn, because it takes 60 ms
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -211,7 +211,7 @@ def columns() -> int:
     return max(50, min(shutil.get_terminal_size().columns, MOST_COLUMNS))
 
 
-def two_columns(rows: Sequence[tuple[str, str]], name_width: int | None = None, indent: int = 2) -> list[str]:
+def format_two_columns(rows: Sequence[tuple[str, str]], name_width: int | None = None, indent: int = 2) -> list[str]:
     """Lay out names and texts in two columns; a name longer than `name_width` gets a separate line."""
     if name_width is None:
         name_width = max((len(name) for name, _ in rows), default=0)
@@ -233,8 +233,8 @@ def table(title: str, header: list[str], rows: list[list[str]], *, labels: int =
     On a terminal, columns that do not fit are printed below, with the first `labels` columns repeated, and cells wider
     than the terminal are shortened. In a pipe, the table has its full width.
     """
-    cells = [[in_one_line(cell) for cell in row] for row in (header, *rows)]
-    limit = terminal_width()
+    cells = [[escape_line(cell) for cell in row] for row in (header, *rows)]
+    limit = get_terminal_width()
     if limit is not None:
         cells = _shorten(cells, labels, limit)
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
@@ -242,7 +242,7 @@ def table(title: str, header: list[str], rows: list[list[str]], *, labels: int =
     return "\n".join([*([title] if title else []), "\n\n".join(parts)])
 
 
-def terminal_width() -> int | None:
+def get_terminal_width() -> int | None:
     """Return the number of columns of the terminal; None if neither stdout nor stderr is a terminal."""
     for stream in (sys.stdout, sys.stderr):
         if stream.isatty():

@@ -69,9 +69,9 @@ def prefix_field(field: str) -> Iterator[None]:
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return 'did you mean X?' if one of the names is similar, otherwise the list of names."""
     names = sorted(candidates)
-    near = _spelled_alike(name, names) or difflib.get_close_matches(name, names, n=1)
+    near = _find_spelled_alike(name, names) or difflib.get_close_matches(name, names, n=1)
     if near:
-        return _question(name, near[0])
+        return _format_question(name, near[0])
     more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
     return f"known: {', '.join(names[:MOST_NAMES])}{more}"
 
@@ -81,23 +81,23 @@ def nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
     first: list[str] = []
     searched = 0
     for chunk in chunks:
-        if near := _spelled_alike(name, chunk):
-            return f"{_question(name, near[0])}; "
+        if near := _find_spelled_alike(name, chunk):
+            return f"{_format_question(name, near[0])}; "
         first += chunk[: MOST_COMPARED - len(first)]
         searched += len(chunk)
         if searched > MOST_SEARCHED:
             break
     near = difflib.get_close_matches(name, sorted(set(first)), n=1)
-    return f"{_question(name, near[0])}; " if near else ""
+    return f"{_format_question(name, near[0])}; " if near else ""
 
 
-def _spelled_alike(name: str, names: Iterable[str]) -> list[str]:
+def _find_spelled_alike(name: str, names: Iterable[str]) -> list[str]:
     """Return the names that differ only in case, blanks, Unicode form, or the notation of a number."""
-    core = _core(name)
-    return [other for other in names if _core(other) == core] if core else []
+    core = _normalise(name)
+    return [other for other in names if _normalise(other) == core] if core else []
 
 
-def _core(name: str) -> str:
+def _normalise(name: str) -> str:
     """Return a name without differences of case, blanks, Unicode form and number notation."""
     letters = "".join(unicodedata.normalize("NFKC", name).casefold().split())
     try:
@@ -106,7 +106,7 @@ def _core(name: str) -> str:
         return letters
 
 
-def _question(name: str, near: str) -> str:
+def _format_question(name: str, near: str) -> str:
     """Return 'did you mean X?'; names that look alike are shown with escaped letters."""
     looks_alike = "".join(unicodedata.normalize("NFC", near).split()) == "".join(
         unicodedata.normalize("NFC", name).split()

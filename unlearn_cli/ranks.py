@@ -30,12 +30,12 @@ def is_first() -> bool:
     return rank() == 0
 
 
-def let_the_others_end() -> None:
+def wait_for_other_ends() -> None:
     """Wait before this process, which lost another one, ends: the launcher must see the other one end first."""
     time.sleep(GRACE_SECONDS)
 
 
-def let_the_first_end() -> None:
+def wait_for_first_end() -> None:
     """Wait before a process other than the first ends with an error: the launcher then ends all processes.
 
     If this process still runs afterwards, the error has not occurred in the first process.

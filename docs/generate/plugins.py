@@ -66,7 +66,7 @@ def write_metrics() -> str:
 def write_attacks() -> str:
     lines = [ATTACKS, "| tier | attacks |", "|---|---|"]
     for tier in discovery.TIERS:
-        lines.append(f"| `{tier}` | {', '.join(f'`{name}`' for name in discovery.attacks_of(tier))} |")
+        lines.append(f"| `{tier}` | {', '.join(f'`{name}`' for name in discovery.list_attacks_of(tier))} |")
     return (
         "\n".join(lines)
         + "\n"

@@ -18,7 +18,7 @@ from unlearn_cli.batch.ledger.store import Ledger, open_ledger
 from unlearn_cli.batch.requests import inbox
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.batch.settings.deletion import DeletionSettings
-from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.checkpoints.checkpoint_header import digest_checkpoint_files, read_header
 from unlearn_cli.storage.regular_files import sha256
 
 DELETION = """\
@@ -138,7 +138,7 @@ def write_version(where: DeletionSettings, name: str, parent: str) -> dict[str, 
     folder.mkdir()
     save_file({"w": np.array([int(name[1:])])}, folder / "model.safetensors", {"unlearn_cli.parent": parent})
     (folder / "report.json").write_text(f'{{"of": "{name}"}}')
-    return {"tensor_digest": f"tensors of {name}", "file_sha256": files_digest(read_header(folder))}
+    return {"tensor_digest": f"tensors of {name}", "file_sha256": digest_checkpoint_files(read_header(folder))}
 
 
 def point(where: DeletionSettings, name: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import invoke
-from unlearn_cli.commands.catalogue import KINDS, setting_names
+from unlearn_cli.commands.catalogue import KINDS, list_settings
 from unlearn_cli.plugins import discovery, plugin, suitability
 
 NAMES = [(kind, name) for kind in KINDS for name in discovery.entries(kind)]
@@ -70,11 +70,11 @@ def invoke_with(environment: dict[str, str]) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "names"),
     [
-        ("root unlearn --method finetune --set ", setting_names("methods", "finetune")),
-        ("root attack --attack learned_loss --set ", setting_names("attacks", "learned_loss")),
-        ("root evaluate --metric zrf --set ", setting_names("metrics", "zrf")),
-        ("root train --set ", setting_names("command", "train")),
-        ("root noise --set ", setting_names("command", "noise")),
+        ("root unlearn --method finetune --set ", list_settings("methods", "finetune")),
+        ("root attack --attack learned_loss --set ", list_settings("attacks", "learned_loss")),
+        ("root evaluate --metric zrf --set ", list_settings("metrics", "zrf")),
+        ("root train --set ", list_settings("command", "train")),
+        ("root noise --set ", list_settings("command", "noise")),
     ],
 )
 def test_the_names_of_settings_are_completed(words: str, names: list[tuple[str, str]]) -> None:

@@ -169,7 +169,7 @@ def test_every_method_has_an_estimate_and_open_ends_are_said() -> None:
 @pytest.mark.parametrize("name", ["amnesiac", "bad_teacher", "unsir"])
 def test_bounds_of_steps_are_sorted_and_of_settings_of_the_method(name: str) -> None:
     method = plugin.load("methods", name)
-    bound_steps = method.companion("bound_steps")
+    bound_steps = method.import_companion("bound_steps")
     assert bound_steps is not None
     for epoch in (1, 20, 1000):
         bounds = bound_steps(plugin.complete_settings(method, None).model_dump(), epoch)

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from tests.tiny import MANIFEST, ROOT, invoke, same, write_manifest
 from unlearn_cli.commands.manifest_inputs import open_inputs
-from unlearn_cli.evaluation.holdout import class_matched_holdout
+from unlearn_cli.evaluation.holdout import choose_holdout
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.stats.outputs import Outputs
 
@@ -128,11 +128,11 @@ def test_a_network_that_forgot_a_class_is_judged_by_what_it_should_still_know(or
 def test_few_records_need_not_be_significant_but_more_often_right_than_by_chance(
     hits: int, n: int, num_classes: int, better: bool
 ) -> None:
-    from unlearn_cli.stats.chance import better_than_chance
+    from unlearn_cli.stats.chance import is_better_than_chance
 
     values = np.zeros((n, num_classes))
     values[:hits, 0], values[hits:, 1] = 1, 1
-    assert better_than_chance(Outputs(values, np.zeros(n, dtype=np.int64), "classification")) is better
+    assert is_better_than_chance(Outputs(values, np.zeros(n, dtype=np.int64), "classification")) is better
 
 
 HEADS = """\
@@ -205,7 +205,7 @@ def test_the_holdout_of_a_regression_leaves_out_what_was_trained_on(tmp_path: Pa
     text = (ROOT / "sample_configs" / "regression.yaml").read_text(encoding="utf-8")
     manifest = write_manifest(tmp_path, text.replace("rows: {every: 5}", "rows: {every: 2}"))
     opened = open_inputs(manifest, RunOptions())
-    splits, holdout = opened.dataset.splits, class_matched_holdout(opened)
+    splits, holdout = opened.dataset.splits, choose_holdout(opened)
     rows = splits["test"].records.ids[holdout.positions]
     assert len(rows)
     assert set(rows.tolist()) <= set(range(0, 442, 10))  # train has no multiple of 5

@@ -134,7 +134,7 @@ def test_batches_are_no_larger_than_asked_and_differ_by_one_record_at_most(batch
 def test_no_batch_has_a_single_record_which_batch_norm_would_refuse(batch_size: int, num_samples: int) -> None:
     given = batches(batch_size=batch_size, rows=ROWS[:num_samples])
     sizes = [len(chunk) for chunk in given.order("train", 0)]
-    assert len(sizes) == len(given) == given.split.num_batches(batch_size)
+    assert len(sizes) == len(given) == given.split.count_batches(batch_size)
     assert sum(sizes) == num_samples
     assert min(sizes) >= 2
     assert max(sizes) <= max(batch_size, 2) + 1

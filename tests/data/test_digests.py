@@ -9,7 +9,7 @@ import pytest
 from tests.data.test_sources import opened
 from unlearn_cli.data import digests
 from unlearn_cli.data.dataset import Dataset, take_half
-from unlearn_cli.data.digests import are_among, digest_samples, last_bits
+from unlearn_cli.data.digests import are_among, digest_samples, take_last_bits
 from unlearn_cli.data.selection import find_duplicates
 from unlearn_cli.evaluation.run_inputs import content_digest
 
@@ -24,8 +24,8 @@ def test_all_bytes_of_a_digest_count_zeros_at_its_end_too() -> None:
     assert any(digest.endswith(b"\0") for digest in expected)
     found = digest_samples(samples, len(samples))
     assert found.tobytes() == b"".join(expected)
-    assert last_bits(found).tolist() == [digest[-1] & 1 for digest in expected]
-    assert last_bits(found[::3]).tolist() == [digest[-1] & 1 for digest in expected[::3]]
+    assert take_last_bits(found).tolist() == [digest[-1] & 1 for digest in expected]
+    assert take_last_bits(found[::3]).tolist() == [digest[-1] & 1 for digest in expected[::3]]
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 2**16])

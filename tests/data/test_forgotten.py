@@ -11,7 +11,7 @@ from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.commands.manifest_inputs import open_data
 from unlearn_cli.data.dataset import Dataset, describe, open_dataset
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.holdout import class_matched_holdout
+from unlearn_cli.evaluation.holdout import choose_holdout
 from unlearn_cli.evaluation.run_inputs import find_copies, resume_identity, resume_key
 from unlearn_cli.plugins.plugin import complete_settings, load
 from unlearn_cli.plugins.run_options import RunOptions
@@ -149,7 +149,7 @@ def test_copies_of_forgotten_records_are_told_and_leave_the_hold_out(
     given = open_data(manifest, tmp_path / "data.yaml", RunOptions())
     assert find_copies(given).of_forgotten == 1
     assert "1 record of train equals a record of 'forgotten' byte for byte" in capsys.readouterr().err
-    holdout = class_matched_holdout(given)
+    holdout = choose_holdout(given)
     assert holdout.num_trained_on == 1
     assert 0 not in holdout.positions
 

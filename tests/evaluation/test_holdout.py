@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.holdout import class_matched_holdout, same_group, unseen_of_selection_half
+from unlearn_cli.evaluation.holdout import choose_holdout, mask_same_group, mask_unseen_of_selection_half
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins.run_options import RunOptions
 
@@ -108,7 +108,7 @@ def test_a_forgotten_class_that_test_lacks_may_hold_a_twentieth_of_forget(
     names = [f"train-common-{i}" for i in range(40)] + [f"train-rare-{i}" for i in range(ids)]
     write_kinds(tmp_path, {"common": 100, "other": 100})
     manifest = write_manifest(tmp_path, CLASSES.replace("{classes: [rare]}", f"{{ids: [{', '.join(names)}]}}"))
-    holdout = class_matched_holdout(open_inputs(manifest, RunOptions()))
+    holdout = choose_holdout(open_inputs(manifest, RunOptions()))
     assert (holdout.reason is None, len(holdout.positions) == 100) == (compared, compared)
     assert "rare" in (holdout.notes[0] if compared else holdout.reason or "")
 
@@ -159,14 +159,14 @@ def refuse(*arguments: object) -> Any:
 
 
 def test_test_need_not_have_the_column_of_groups(people: RunInputs) -> None:
-    members = same_group(people)
+    members = mask_same_group(people)
     assert members is not None and members.sum() == 26
-    assert same_group(with_test_records(people, columns=("a", "b"))) is None
+    assert mask_same_group(with_test_records(people, columns=("a", "b"))) is None
 
 
 def test_a_column_that_cannot_be_read_is_an_error_and_no_missing_column(people: RunInputs) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        same_group(with_test_records(people, column=refuse))
+        mask_same_group(with_test_records(people, column=refuse))
 
 
 def test_samples_that_cannot_be_read_are_an_error_and_no_empty_half(people: RunInputs) -> None:
@@ -174,4 +174,4 @@ def test_samples_that_cannot_be_read_are_an_error_and_no_empty_half(people: RunI
         fingerprints = staticmethod(refuse)
 
     with pytest.raises(UserError, match="cannot be read"):
-        unseen_of_selection_half(with_test_records(people, inputs=Damaged()))
+        mask_unseen_of_selection_half(with_test_records(people, inputs=Damaged()))

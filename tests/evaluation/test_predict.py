@@ -9,7 +9,7 @@ from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.predict import join, observe, predict, room_for
+from unlearn_cli.evaluation.predict import allocate_outputs, join, observe, predict
 from unlearn_cli.metrics.accuracy import accuracy
 from unlearn_cli.metrics.loss import loss
 from unlearn_cli.runtime.run import start
@@ -59,11 +59,11 @@ def test_outputs_are_those_of_the_network_in_the_order_of_the_split() -> None:
 
 def test_outputs_are_written_into_the_array_that_is_given() -> None:
     model, data = network().eval(), batches()
-    together = room_for(70, 3, "classification")
+    together = allocate_outputs(70, 3, "classification")
     outputs = predict(model, data, "classification", into=together[20:])
     assert np.shares_memory(outputs.values, together)
     assert np.array_equal(together[20:], predict(model, data, "classification").values)
-    assert room_for(70, 1, "regression").shape == (70,)
+    assert allocate_outputs(70, 1, "regression").shape == (70,)
 
 
 def test_a_regression_is_told_in_the_unit_of_its_labels() -> None:

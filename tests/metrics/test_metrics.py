@@ -15,7 +15,7 @@ TASKS: tuple[Task, ...] = ("classification", "regression")
 
 # Those that read the outputs of one network alone; calibration_error has tests of its own.
 PLAIN = {
-    task: [name for name in discovery.default_metrics(task) if name in ("accuracy", "loss", "mae", "rmse", "r2")]
+    task: [name for name in discovery.list_default_metrics(task) if name in ("accuracy", "loss", "mae", "rmse", "r2")]
     for task in TASKS
 }
 
@@ -55,7 +55,7 @@ def test_a_metric_equals_scikit_learns_and_lies_in_its_interval(task: Task, name
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("name", sorted({name for names in PLAIN.values() for name in names}))
 def test_a_metric_names_the_task_that_it_is_defined_for(task: Task, name: str) -> None:
-    assert (name in discovery.metrics_of(task)) == (name in PLAIN[task])
+    assert (name in discovery.list_metrics_of(task)) == (name in PLAIN[task])
     assert (plugin.load("metrics", name).task in (None, task)) == (name in PLAIN[task])
 
 

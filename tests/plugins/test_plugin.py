@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from unlearn_cli.cli.app import app
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins import discovery, plugin
-from unlearn_cli.plugins.requirements import OPTIONAL_INPUTS, inputs_for
+from unlearn_cli.plugins.requirements import OPTIONAL_INPUTS, list_inputs
 from unlearn_cli.plugins.suitability import lacking
 
 PLUGINS = [(kind, name) for kind in ("methods", "attacks") for name in discovery.entries(kind)]
@@ -78,12 +78,13 @@ def test_listing_the_plugins_imports_neither_torch_nor_pydantic() -> None:
 
 
 def test_the_metrics_and_attacks_that_run_by_default() -> None:
-    assert {"accuracy", "js_divergence", "weight_distance"} <= set(discovery.default_metrics("classification"))
-    assert {"zrf", "relearn_time"} <= set(discovery.metrics_of("classification"))
-    assert not {"zrf", "relearn_time"} & set(discovery.default_metrics("classification"))
-    assert not {"accuracy", "zrf"} & set(discovery.metrics_of("regression"))
-    assert discovery.attacks_of("quick")[:3] == ["sanity", "population", "population:statistic=correctness"]
-    assert discovery.attacks_of("standard")[: len(discovery.attacks_of("quick"))] == discovery.attacks_of("quick")
+    assert {"accuracy", "js_divergence", "weight_distance"} <= set(discovery.list_default_metrics("classification"))
+    assert {"zrf", "relearn_time"} <= set(discovery.list_metrics_of("classification"))
+    assert not {"zrf", "relearn_time"} & set(discovery.list_default_metrics("classification"))
+    assert not {"accuracy", "zrf"} & set(discovery.list_metrics_of("regression"))
+    quick = discovery.list_attacks_of("quick")
+    assert quick[:3] == ["sanity", "population", "population:statistic=correctness"]
+    assert discovery.list_attacks_of("standard")[: len(quick)] == quick
     assert "build" not in discovery.entries("models")
 
 
@@ -100,7 +101,7 @@ def test_what_is_read_from_the_source_is_what_python_sees(kind: str, name: str) 
 @every_plugin
 def test_a_plugin_asks_for_known_inputs_only(kind: str, name: str) -> None:
     read = plugin.load(kind, name)
-    assert set(read.needs) <= set(inputs_for(kind) or ())
+    assert set(read.needs) <= set(list_inputs(kind) or ())
     assert lacking(read, EVERYTHING) == []
     assert read.task in (None, "classification", "regression")
 

@@ -9,8 +9,8 @@ from unlearn_cli.stats.advantage import (
     epsilon_at,
     epsilon_ceiling,
     epsilon_lower_bound,
-    held_out_rates,
     max_advantage,
+    measure_held_out_rates,
     ppv_at_prior,
 )
 
@@ -27,7 +27,7 @@ def random() -> np.random.Generator:
     [(0.25, 0.549738, 0.099476), (0.5, 0.598706, 0.197413), (1, 0.691462, 0.382925), (3, 0.933193, 0.866386)],
 )
 def test_shifted_normals_give_the_closed_form_accuracy(shift: float, accuracy: float, gain: float) -> None:
-    rates = held_out_rates(NORMAL + shift, NORMAL, random())
+    rates = measure_held_out_rates(NORMAL + shift, NORMAL, random())
     assert balanced_accuracy(rates).value == pytest.approx(accuracy, abs=3e-3)
     assert advantage(rates).value == pytest.approx(gain, abs=6e-3)
     assert max_advantage(NORMAL + shift, NORMAL).value == pytest.approx(gain, abs=3e-5)
@@ -36,7 +36,7 @@ def test_shifted_normals_give_the_closed_form_accuracy(shift: float, accuracy: f
 def test_an_honest_threshold_gives_one_half_on_noise() -> None:
     # a threshold chosen on the scored records gives 0.559 here
     draws = np.random.default_rng(1)
-    rates = [held_out_rates(draws.normal(size=50), draws.normal(size=50), draws) for _ in range(200)]
+    rates = [measure_held_out_rates(draws.normal(size=50), draws.normal(size=50), draws) for _ in range(200)]
     found = [balanced_accuracy(one).value for one in rates]
     assert np.mean([value for value in found if value is not None]) == pytest.approx(0.5, abs=0.01)
 
@@ -45,7 +45,7 @@ def test_the_interval_of_the_accuracy_covers_the_truth() -> None:
     draws = np.random.default_rng(2)
     covered = 0
     for _ in range(200):
-        gain = advantage(held_out_rates(draws.normal(size=80), draws.normal(size=80), draws))
+        gain = advantage(measure_held_out_rates(draws.normal(size=80), draws.normal(size=80), draws))
         assert gain.low is not None and gain.high is not None
         covered += gain.low <= 0 <= gain.high
     assert covered / 200 >= 0.95  # wider than needed: five splits know more than the one half it is computed for
@@ -53,13 +53,15 @@ def test_the_interval_of_the_accuracy_covers_the_truth() -> None:
 
 def test_the_order_of_the_records_does_not_matter() -> None:
     scores = random().normal(size=101)
-    assert held_out_rates(scores, NORMAL[::999], random()) == held_out_rates(scores[::-1], NORMAL[::999], random())
+    assert measure_held_out_rates(scores, NORMAL[::999], random()) == measure_held_out_rates(
+        scores[::-1], NORMAL[::999], random()
+    )
     assert epsilon_lower_bound(scores + 1, scores, random()) == epsilon_lower_bound(scores[::-1] + 1, scores, random())
 
 
 @pytest.mark.parametrize("m, n", [(0, 0), (1, 1), (1, 50), (50, 1)])
 def test_too_few_records_for_two_halves_give_null_with_a_reason(m: int, n: int) -> None:
-    rates = held_out_rates(np.zeros(m), np.ones(n), random())
+    rates = measure_held_out_rates(np.zeros(m), np.ones(n), random())
     for estimate in (
         balanced_accuracy(rates),
         advantage(rates),
@@ -78,7 +80,7 @@ def test_the_chance_to_be_right_falls_with_the_prior() -> None:
 
 
 def test_an_attack_that_tells_nothing_apart_calls_nobody_a_member() -> None:
-    rates = held_out_rates(np.zeros(20), np.zeros(20), random())
+    rates = measure_held_out_rates(np.zeros(20), np.zeros(20), random())
     assert advantage(rates).value == 0 and ppv_at_prior(rates, 0.1) is None
 
 

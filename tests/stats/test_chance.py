@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unlearn_cli.stats.chance import better_balanced, better_than_chance, describe_ignorance
+from unlearn_cli.stats.chance import describe_ignorance, is_better_balanced, is_better_than_chance
 from unlearn_cli.stats.outputs import Outputs
 
 N = 600
@@ -30,7 +30,7 @@ def test_naming_one_class_always_is_refused_whatever_the_rounding() -> None:
         num_classes, n = int(random.integers(2, 6)), int(random.integers(50, 1000))
         labels = np.where(random.random(n) < 0.85, 0, random.integers(0, num_classes, n))
         outputs = classified(0.3 * noise((n, num_classes), seed) + 6 * np.eye(num_classes)[0], labels)
-        assert not better_balanced(outputs)
+        assert not is_better_balanced(outputs)
         assert "is no better than chance" in (describe_ignorance(outputs) or ""), seed
 
 
@@ -60,7 +60,7 @@ def test_a_network_trained_with_class_weights_is_better_by_its_balanced_accuracy
 def test_noise_and_a_wrong_order_of_classes_are_no_better(num_classes: int) -> None:
     labels = np.arange(N) % num_classes
     right = 5 * np.eye(num_classes)[labels] + noise((N, num_classes))
-    assert better_than_chance(classified(right, labels))
+    assert is_better_than_chance(classified(right, labels))
     for logits in (noise((N, num_classes)), np.roll(right, 1, axis=1)):
         assert "no better than chance" in (describe_ignorance(classified(logits, labels)) or "")
 

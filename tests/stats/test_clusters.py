@@ -12,8 +12,8 @@ from unlearn_cli.metrics.mae import mae
 from unlearn_cli.metrics.r2 import r2
 from unlearn_cli.metrics.rmse import rmse
 from unlearn_cli.stats.attack_results import summarize_scores
-from unlearn_cli.stats.clusters import clusters_of, effective_share, halves, parts
-from unlearn_cli.stats.comparisons import over_references
+from unlearn_cli.stats.clusters import halves, measure_effective_share, number_clusters, parts
+from unlearn_cli.stats.comparisons import average_over_references
 from unlearn_cli.stats.findings import Scores
 from unlearn_cli.stats.intervals import mean, proportion, share
 from unlearn_cli.stats.outputs import Outputs
@@ -113,7 +113,7 @@ def test_where_all_records_are_hits_a_cluster_counts_as_one_record() -> None:
     found, like = share(np.ones(len(GROUPS), dtype=bool), GROUPS), proportion(RECORDINGS, RECORDINGS)
     assert found.low == pytest.approx(like.low)
     assert found.n == len(GROUPS)
-    assert effective_share(np.ones(len(GROUPS)), clusters_of(GROUPS)).n == pytest.approx(RECORDINGS)
+    assert measure_effective_share(np.ones(len(GROUPS)), number_clusters(GROUPS)).n == pytest.approx(RECORDINGS)
 
 
 def test_the_number_of_clusters_and_their_order_decide_nothing_else() -> None:
@@ -152,7 +152,7 @@ def test_one_or_two_clusters_have_a_value_and_no_interval(metric: Any, make: Any
 
 def test_too_few_clusters_stay_so_over_several_references() -> None:
     single = mae(regression(np.repeat([3, 8], 40)))
-    found = over_references([single, single.model_copy(update={"value": 2.0})])
+    found = average_over_references([single, single.model_copy(update={"value": 2.0})])
     assert (found.low, found.clusters) == (None, 2)
     assert found.reason and "too few" in found.reason
 

@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import t
 
-from unlearn_cli.stats.comparisons import compare, over_references
+from unlearn_cli.stats.comparisons import average_over_references, compare
 from unlearn_cli.stats.results import Estimate
 
 
@@ -12,20 +12,20 @@ def number(value: float | None, low: float | None = None, high: float | None = N
 
 
 def test_one_reference_changes_nothing_but_the_count() -> None:
-    assert over_references([number(0.3, 0.2, 0.4)]) == number(0.3, 0.2, 0.4).model_copy(update={"runs": 1})
+    assert average_over_references([number(0.3, 0.2, 0.4)]) == number(0.3, 0.2, 0.4).model_copy(update={"runs": 1})
 
 
 def test_several_references_give_mean_sd_and_the_wider_interval() -> None:
-    found = over_references([number(0.1, 0.09, 0.11), number(0.3, 0.29, 0.31), number(0.2, 0.19, 0.21)])
+    found = average_over_references([number(0.1, 0.09, 0.11), number(0.3, 0.29, 0.31), number(0.2, 0.19, 0.21)])
     assert (found.value, found.sd, found.runs) == (pytest.approx(0.2), pytest.approx(0.1), 3)
     half = t.ppf(0.975, 2) * 0.1 / 3**0.5
     assert (found.low, found.high) == (pytest.approx(max(0.0, 0.2 - half)), pytest.approx(0.2 + half))
-    alike = over_references([number(0.2, 0.1, 0.3), number(0.2, 0.1, 0.3)])
+    alike = average_over_references([number(0.2, 0.1, 0.3), number(0.2, 0.1, 0.3)])
     assert (alike.low, alike.high) == (pytest.approx(0.1), pytest.approx(0.3))
 
 
 def test_a_null_of_one_reference_is_told() -> None:
-    assert over_references([number(0.1), number(None)]).reason == "missing"
+    assert average_over_references([number(0.1), number(None)]).reason == "missing"
 
 
 def test_the_normalised_score_is_0_like_retraining_and_1_like_the_original() -> None:
@@ -63,5 +63,5 @@ def test_a_plain_metric_is_measured_in_standard_deviations() -> None:
 
 def test_an_interval_that_reaches_down_to_zero_still_does_over_references() -> None:
     single = [Estimate(value=value, n=9, low=0.0, high=value + 0.01) for value in (0.50, 0.52)]
-    found = over_references(single)
+    found = average_over_references(single)
     assert found.low == 0.0

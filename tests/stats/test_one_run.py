@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta
 
 from unlearn_cli.stats.competition import CAP, epsilon_at, epsilon_of_record, forgetting_quality, points
-from unlearn_cli.stats.one_run import epsilon_one_run, guesses_of
+from unlearn_cli.stats.one_run import count_guesses, epsilon_one_run
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,14 @@ def test_in_noise_a_fixed_number_of_guesses_finds_a_bound_in_at_most_five_of_a_h
     random, alarms = np.random.default_rng(0), 0
     for _ in range(400):
         members, scores = random.random(500) < 0.5, random.normal(size=500)
-        alarms += epsilon_one_run(500, *guesses_of(scores, members, 0.1)) > 0
+        alarms += epsilon_one_run(500, *count_guesses(scores, members, 0.1)) > 0
     assert alarms / 400 <= 0.05
 
 
 def test_guesses_are_those_of_both_ends() -> None:
     members = np.array([True] * 5 + [False] * 5)
-    assert guesses_of(-np.arange(10.0), members, 0.2) == (4, 4)
-    assert guesses_of(np.arange(10.0), members, 0.2) == (4, 0)
+    assert count_guesses(-np.arange(10.0), members, 0.2) == (4, 4)
+    assert count_guesses(np.arange(10.0), members, 0.2) == (4, 0)
 
 
 @pytest.mark.parametrize(

@@ -17,9 +17,9 @@ from unlearn_cli.errors import Busy, UserError
 from unlearn_cli.storage import atomic_files, leftovers, owners
 from unlearn_cli.storage.claims import claim_outputs, lock_path
 
-OTHER_HOST = replace(owners.current_owner(), host=owners.host_digest() ^ 1)
-EARLIER_BOOT = replace(owners.current_owner(), boot=owners.boot_digest() ^ 1)
-EARLIER_PROCESS = replace(owners.current_owner(), start=1)  # of this number, which was given out again
+OTHER_HOST = replace(owners.describe_current_owner(), host=owners.host_digest() ^ 1)
+EARLIER_BOOT = replace(owners.describe_current_owner(), boot=owners.boot_digest() ^ 1)
+EARLIER_PROCESS = replace(owners.describe_current_owner(), start=1)  # of this number, which was given out again
 
 
 def half_written(folder: Path, owner: owners.Owner, name: str = "out") -> Path:
@@ -54,7 +54,7 @@ def test_what_a_run_on_another_host_writes_is_left_and_reported(
 
 
 def test_what_this_process_writes_is_left(tmp_path: Path) -> None:
-    mine = half_written(tmp_path, owners.current_owner())
+    mine = half_written(tmp_path, owners.describe_current_owner())
     atomic_files.tidy_up(tmp_path / "out")
     assert mine.exists()
 

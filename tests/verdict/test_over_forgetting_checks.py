@@ -5,8 +5,8 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.verdict.over_forgetting_checks import (
     compare,
     describe_over_forgetting,
+    make_over_forgetting_gate,
     mask_retained_kinds,
-    over_forgetting_gate,
 )
 
 
@@ -37,7 +37,7 @@ def test_accuracies_must_differ_by_more_than_their_intervals_and_the_margin(
     if detected:
         assert (
             "accuracy on forget" in describe_over_forgetting(result)
-            and over_forgetting_gate(result).verdict == "failed"
+            and make_over_forgetting_gate(result).verdict == "failed"
         )
 
 
@@ -75,7 +75,9 @@ def test_an_error_must_be_more_than_half_above() -> None:
     assert compare(with_error(1.2), [with_error(1.0)], "test").detected is False
     result = compare(with_error(3.0), [with_error(1.0)], "test")
     assert (
-        result.detected and "above the limit" in describe_over_forgetting(result) and over_forgetting_gate(result).limit
+        result.detected
+        and "above the limit" in describe_over_forgetting(result)
+        and make_over_forgetting_gate(result).limit
     )
 
 

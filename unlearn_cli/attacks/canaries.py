@@ -20,7 +20,7 @@ from unlearn_cli.stats.auc_over_runs import clustered_auc
 from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.lira_scores import likelihood_ratios
-from unlearn_cli.stats.one_run import epsilon_one_run, guesses_of
+from unlearn_cli.stats.one_run import count_guesses, epsilon_one_run
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "U-LiRA on wrong labels; lower bounds on epsilon"
@@ -71,5 +71,5 @@ def canaries(
 def _epsilon_of_run(
     scores: np.ndarray, members: np.ndarray, guess_share: float, confidence: float, max_epsilon: float
 ) -> float:
-    guesses, right = guesses_of(scores, members, guess_share)
+    guesses, right = count_guesses(scores, members, guess_share)
     return min(max_epsilon, epsilon_one_run(len(scores), guesses, right, confidence=confidence))

@@ -23,7 +23,7 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.stats.signals import phi
-from unlearn_cli.stats.z_statistics import BEYOND, leave_one_out, pooled_spread, statistics, z_scores
+from unlearn_cli.stats.z_statistics import BEYOND, measure_left_out, pooled_spread, statistics, z_scores
 
 SUMMARY = "z-test against retrained references"
 TIER = "standard"
@@ -47,7 +47,7 @@ def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) 
         return Findings({"mean_z": missing("the references do not differ on these records", n)})
     candidate = phi(forget_outputs)
     z = z_scores(candidate, references, spread)
-    ours, left_out = statistics(candidate, references, spread), leave_one_out(references, spread)
+    ours, left_out = statistics(candidate, references, spread), measure_left_out(references, spread)
     quantities = {name: Estimate(value=value, n=n) for name, value in ours.items()}
     groups = forget_outputs.groups
     quantities["mean_z"] = mean_of(z, groups=groups)

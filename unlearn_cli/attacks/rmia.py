@@ -15,7 +15,7 @@ from pydantic import PositiveFloat
 from scipy.stats import norm
 
 from unlearn_cli.plugins.types import Doc, Fraction
-from unlearn_cli.stats.clusters import clusters_of
+from unlearn_cli.stats.clusters import number_clusters
 from unlearn_cli.stats.findings import Scores
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.rmia_scores import log_prior, rmia_scores
@@ -56,7 +56,7 @@ def _population(holdout: Outputs) -> np.ndarray:
     """Return the mask of the hold-out's population z: every second record, or every second cluster of records."""
     if holdout.groups is None:
         return np.arange(len(holdout)) % 2 == 0
-    return clusters_of(holdout.groups).codes % 2 == 0
+    return number_clusters(holdout.groups).codes % 2 == 0
 
 
 def _log_ratio(outputs: Outputs, references: list[Outputs], a: float, spread: float) -> np.ndarray:

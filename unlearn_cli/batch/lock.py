@@ -30,7 +30,7 @@ def hold_lock(path: Path) -> Iterator[None]:
     try:
         tidy_up(holder)  # a process that was killed while it wrote the file would leave a temporary file
         with translate_resource_errors(holder), output_file(holder) as new:
-            new.write_text(f"{owners.new_suffix()}\n", encoding="ascii")
+            new.write_text(f"{owners.make_suffix()}\n", encoding="ascii")
         yield
     finally:
         holder.unlink(missing_ok=True)

@@ -31,7 +31,7 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
         UserError: as a run.
     """
     with (
-        TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as name,
+        TemporaryDirectory(prefix=f"{TEMPORARY}{owners.make_suffix()}-") as name,
         _open_ledger_copy(setup, Path(name), now) as batch,
     ):
         state = check_ledger(batch.ledger)

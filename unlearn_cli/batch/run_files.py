@@ -15,7 +15,7 @@ from unlearn_cli.batch.ledger import keyed
 from unlearn_cli.batch.ledger.ledger_state import LedgerState, RunState
 from unlearn_cli.batch.open_batch import Batch
 from unlearn_cli.batch.setup import Setup
-from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.checkpoints.checkpoint_header import digest_checkpoint_files, read_header
 from unlearn_cli.errors import IntegrityError
 from unlearn_cli.storage import atomic_files, regular_files
 from unlearn_cli.storage.remote import locate
@@ -48,7 +48,7 @@ def digest_references(setup: Setup) -> dict[str, str]:
     """
     policy, folder = setup.deletion.attack, setup.deletion.folder
     paths = {f"reference {number}": locate(path, folder) for number, path in enumerate(policy.references, start=1)}
-    digests = {name: files_digest(read_header(path)) for name, path in paths.items()}
+    digests = {name: digest_checkpoint_files(read_header(path)) for name, path in paths.items()}
     if policy.shadows:
         digests["shadows"] = _digest_tree(folder / policy.shadows)
     return digests

@@ -8,7 +8,7 @@ from unlearn_cli.batch.ledger import fault
 from unlearn_cli.batch.ledger.ledger_state import LedgerState
 from unlearn_cli.batch.open_batch import Batch
 from unlearn_cli.batch.versions import FIRST, POINTER, VERSION_NAME, copy_initial, read_pointer, set_pointer
-from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.checkpoints.checkpoint_header import digest_checkpoint_files, read_header
 from unlearn_cli.checkpoints.file_digests import tensor_digest
 from unlearn_cli.errors import IntegrityError, UserError
 
@@ -20,7 +20,7 @@ def digest_checkpoint(folder: Path) -> dict[str, str]:
         UserError: there is no intact checkpoint.
     """
     header = read_header(folder)
-    return {"file_sha256": files_digest(header), "tensor_digest": tensor_digest(header)}
+    return {"file_sha256": digest_checkpoint_files(header), "tensor_digest": tensor_digest(header)}
 
 
 def add_first_version(batch: Batch) -> None:
@@ -107,7 +107,7 @@ def check_version(batch: Batch, state: LedgerState, name: str) -> None:
     """
     folder = batch.version_folder(name)
     try:
-        digest = files_digest(read_header(folder))
+        digest = digest_checkpoint_files(read_header(folder))
     except UserError as error:
         raise IntegrityError(f"{error}; the ledger has a checkpoint there: restore it from a backup") from None
     if digest != state.versions[name]["file_sha256"]:

@@ -32,7 +32,7 @@ def set_pointer(models: Path, version: str) -> None:
     old_name = models / f".{POINTER}.new"  # temporary name in earlier versions of unlearn-cli
     if old_name.is_symlink():
         old_name.unlink()
-    new = models / f".{POINTER}.new-{owners.new_suffix()}"
+    new = models / f".{POINTER}.new-{owners.make_suffix()}"
     new.symlink_to(version)
     fault.step("linked")
     os.replace(new, models / POINTER)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.checkpoints.checkpoint_header import digest_checkpoint_files, read_header
 from unlearn_cli.checkpoints.shard_files import assign_files, write_shards
 from unlearn_cli.errors import UserError
 from unlearn_cli.runtime.processes import barrier, is_sharded
@@ -55,7 +55,9 @@ def load(path: Path) -> Checkpoint:
         raise UserError(
             f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; its training failed, use another checkpoint"
         )
-    return Checkpoint(path, tensors, header.metadata, header.layout, files_digest(header), tensor_digest(tensors))
+    return Checkpoint(
+        path, tensors, header.metadata, header.layout, digest_checkpoint_files(header), tensor_digest(tensors)
+    )
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:

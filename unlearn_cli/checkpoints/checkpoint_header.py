@@ -36,7 +36,7 @@ def read_header(path: Path) -> Header:
     return Header([path], dict.fromkeys(names, path.name), metadata)
 
 
-def files_digest(header: Header) -> str:
+def digest_checkpoint_files(header: Header) -> str:
     """Return the SHA-256 of a checkpoint's file, or of the names and SHA-256 digests of several files."""
     if len(header.files) == 1:
         return sha256(header.files[0])

@@ -127,5 +127,5 @@ def finish(result: Result) -> None:
     document = json.dumps(result.document, sort_keys=True, allow_nan=False)
     console.result(document if console.settings.json else result.text)
     if result.exit_code:
-        ranks.let_the_first_end()
+        ranks.wait_for_first_end()
         raise typer.Exit(result.exit_code)

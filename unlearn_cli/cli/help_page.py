@@ -12,7 +12,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-from unlearn_cli.console import columns, two_columns
+from unlearn_cli.console import columns, format_two_columns
 from unlearn_cli.plugins import discovery
 
 NAME_COLUMNS = 25  # a longer name gets a separate line
@@ -33,7 +33,7 @@ def style(text: str, code: str) -> str:
 
 def format_section(title: str, rows: Rows, name_width: int | None) -> str:
     """Lay out names and texts in two columns under a heading; without `name_width`, the longest name decides."""
-    lines = two_columns(rows, name_width)
+    lines = format_two_columns(rows, name_width)
     if is_coloured():
         starts = tuple(f"  {name}" for name, _ in rows)
         lines = [_style_name(line, starts) for line in lines]
@@ -79,7 +79,7 @@ def format_page(command: Any, context: Any, sections: dict[str, Rows], examples:
     )
 
 
-def parameter_sections(command: Any, context: Any) -> dict[str, Rows]:
+def group_parameters(command: Any, context: Any) -> dict[str, Rows]:
     """Return the arguments and options of a command by section."""
     sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
     for parameter in command.get_params(context):
@@ -88,11 +88,11 @@ def parameter_sections(command: Any, context: Any) -> dict[str, Rows]:
             default = "Arguments" if parameter.param_type_name == "argument" else "Options"
             section = getattr(parameter, "rich_help_panel", None) or default
             name = parameter.metavar or parameter.name if default == "Arguments" else record[0]
-            sections.setdefault(section, []).append((name, plain_ranges(record[1].replace("  [", " ["))))
+            sections.setdefault(section, []).append((name, replace_ranges(record[1].replace("  [", " ["))))
     return {title: rows for title, rows in sections.items() if rows}
 
 
-def plain_ranges(text: str) -> str:
+def replace_ranges(text: str) -> str:
     """Replace the notation of ranges by words."""
     text = re.sub(r"(\d+)<=x<=(\d+)", r"\1 to \2", text)
     return text.replace("x>=", "at least ")
@@ -105,7 +105,7 @@ class Command(TyperCommand):
     kind: str | None = None
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        sections = parameter_sections(self, ctx)
+        sections = group_parameters(self, ctx)
         if self.kind:
             sections[self.kind.title()] = list(discovery.summaries(self.kind).items())
         formatter.write(format_page(self, ctx, sections, self.examples))
@@ -119,5 +119,5 @@ class CommandGroup(TyperGroup):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         commands = [(name, command) for name in self.list_commands(ctx) if (command := self.get_command(ctx, name))]
         rows = [(name, (command.help or "").partition("\n\n")[0]) for name, command in commands if not command.hidden]
-        sections = {"Commands": rows, **parameter_sections(self, ctx)}
+        sections = {"Commands": rows, **group_parameters(self, ctx)}
         formatter.write(format_page(self, ctx, sections, self.examples))

@@ -8,29 +8,29 @@ import typer
 from unlearn_cli.plugins import discovery
 
 
-def summaries_of(kind: str) -> list[tuple[str, str]]:
+def list_summaries(kind: str) -> list[tuple[str, str]]:
     return list(discovery.summaries(kind).items())
 
 
-def all_names() -> list[tuple[str, str]]:
-    return [pair for kind in discovery.KINDS for pair in summaries_of(kind)]
+def list_all_summaries() -> list[tuple[str, str]]:
+    return [pair for kind in discovery.KINDS for pair in list_summaries(kind)]
 
 
 def complete_setting(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Complete the names of settings after `--set`, for the plug-ins on the command line so far."""
-    from unlearn_cli.commands.catalogue import setting_names
+    from unlearn_cli.commands.catalogue import list_settings
 
     command, given = ctx.command.name, ctx.params
     if command in ("train", "noise"):
-        names = setting_names("command", command)
+        names = list_settings("command", command)
     elif command == "evaluate":
         requested = given.get("metric") or discovery.entries("metrics")
-        names = sorted({pair for metric in requested for pair in setting_names("metrics", metric)})
+        names = sorted({pair for metric in requested for pair in list_settings("metrics", metric)})
     elif command == "attack":
         requested = given.get("name") or discovery.entries("attacks")
-        names = sorted({pair for attack in requested for pair in setting_names("attacks", attack)})
+        names = sorted({pair for attack in requested for pair in list_settings("attacks", attack)})
     else:
-        names = setting_names("methods", given.get("method") or "unsir")
+        names = list_settings("methods", given.get("method") or "unsir")
     return [(f"{name}=", text) for name, text in names if name.startswith(incomplete)]
 
 
@@ -75,7 +75,7 @@ Method = Annotated[
         "--method",
         metavar="NAME",
         help="Name of a method, or your own file.py:function.",
-        autocompletion=lambda: summaries_of("methods"),
+        autocompletion=lambda: list_summaries("methods"),
     ),
 ]
 Metrics = Annotated[
@@ -84,7 +84,7 @@ Metrics = Annotated[
         "--metric",
         metavar="NAME",
         help="Metric to compute, or file.py:function; can be repeated.",
-        autocompletion=lambda: summaries_of("metrics"),
+        autocompletion=lambda: list_summaries("metrics"),
     ),
 ]
 Attacks = Annotated[
@@ -93,7 +93,7 @@ Attacks = Annotated[
         "--attack",
         metavar="NAME",
         help="Attack to run, or file.py:function; can be repeated.",
-        autocompletion=lambda: summaries_of("attacks"),
+        autocompletion=lambda: list_summaries("attacks"),
     ),
 ]
 Attempts = Annotated[

@@ -107,7 +107,7 @@ def show(
             metavar="NAME",
             help="A method, metric, attack or bundled model, or file.py:function. 'train' and 'noise' show the "
             "settings of these commands.",
-            autocompletion=options.all_names,
+            autocompletion=options.list_all_summaries,
         ),
     ],
     *,

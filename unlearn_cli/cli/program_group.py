@@ -25,11 +25,11 @@ class ProgramGroup(CommandGroup):
     def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:
         if not args:  # prints the help page
             return super().make_context(info_name, args, parent, **extra)
-        with errors_in_one_line():
+        with report_errors():
             return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        with errors_in_one_line():
+        with report_errors():
             check_working_folder()
             return super().invoke(ctx)
 
@@ -47,23 +47,23 @@ def check_working_folder() -> None:
 
 
 @contextmanager
-def errors_in_one_line() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Print errors that are not bugs, and exit with their exit codes."""
     try:
-        with usage_errors(), translate_resource_errors():
+        with translate_usage_errors(), translate_resource_errors():
             yield
     except LostProcess as error:
-        ranks.let_the_others_end()
+        ranks.wait_for_other_ends()
         raise typer.Exit(error.exit_code) from None
     except CliError as error:
-        ranks.let_the_first_end()
+        ranks.wait_for_first_end()
         console.settings.speaks = True
         console.error(str(error), error.exit_code)
         raise typer.Exit(error.exit_code) from None
 
 
 @contextmanager
-def usage_errors() -> Iterator[None]:
+def translate_usage_errors() -> Iterator[None]:
     """Translate Typer's errors to UserError."""
     try:
         yield

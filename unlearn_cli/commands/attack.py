@@ -12,10 +12,10 @@ from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow import describe_data
-from unlearn_cli.data.notices import notices_as_dicts
+from unlearn_cli.data.notices import describe_notices
 from unlearn_cli.errors import SelectionError, UserError
-from unlearn_cli.evaluation.holdout import Holdout, class_matched_holdout
-from unlearn_cli.evaluation.lineage import check_references, reference_role, refuse_same_weights
+from unlearn_cli.evaluation.holdout import Holdout, choose_holdout
+from unlearn_cli.evaluation.lineage import check_references, name_reference, refuse_same_weights
 from unlearn_cli.evaluation.planned_attacks import PlannedAttack, applicable, choose
 from unlearn_cli.evaluation.run_inputs import RunInputs, find_copies, records_equal
 from unlearn_cli.learning.shadows import ShadowRuns, load_runs
@@ -96,7 +96,7 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     base = plugin.load("attacks", "population")
     suitability.check(base, present, manifest.task, options.manifest)
     refuse_copies(opened)
-    holdout = class_matched_holdout(opened)
+    holdout = choose_holdout(opened)
     runnable, skipped = applicable(wanted, opened, present, holdout.reason)
     if holdout.reason:
         console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
@@ -127,7 +127,7 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
                 "advice": sizes,
                 "skipped": [attack.model_dump() for attack in skipped],
                 "holdout": len(holdout.positions),
-                "notices": notices_as_dicts(opened.dataset.notices),
+                "notices": describe_notices(opened.dataset.notices),
                 "images_decoded": opened.dataset.images_decoded,
             },
         )
@@ -180,7 +180,7 @@ def load_by_role(options: AttackOptions, opened: RunInputs) -> "dict[str, Checkp
     from unlearn_cli.commands.network_check import load_checkpoints  # imports torch: seconds
 
     original = {"original": options.original} if options.original else {}
-    references = {reference_role(number): path for number, path in enumerate(options.references)}
+    references = {name_reference(number): path for number, path in enumerate(options.references)}
     checkpoints = load_checkpoints(opened, {"subject": options.checkpoint, **original, **references})
     refuse_same_weights(checkpoints)
     return checkpoints

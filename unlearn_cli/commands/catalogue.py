@@ -33,8 +33,8 @@ RECIPES = {
 def list_names(kind: str) -> Result:
     """List the names of a kind with their summaries; for methods, also with the data they need and what they suit."""
     documents = [_describe_entry(entry) for entry in discovery.entries(kind).values()]
-    rows = [(document["name"], _one_line(document)) for document in documents]
-    text = "\n".join([*console.two_columns(rows), "", f"'unlearn-cli show NAME' describes one {KINDS[kind]}."])
+    rows = [(document["name"], _format_line(document)) for document in documents]
+    text = "\n".join([*console.format_two_columns(rows), "", f"'unlearn-cli show NAME' describes one {KINDS[kind]}."])
     return Result(text, {kind: documents})
 
 
@@ -104,7 +104,7 @@ def _describe_entry(entry: discovery.Entry, loaded: Plugin | None = None) -> dic
     return document
 
 
-def _one_line(document: dict[str, Any]) -> str:
+def _format_line(document: dict[str, Any]) -> str:
     """Return the summary and the requirements of an entry in one line."""
     if "needs" in document:
         return f"{document['summary']}. Needs {document['needs']}; for {document['suits']}."
@@ -122,13 +122,13 @@ def _describe_in_text(document: dict[str, Any], settings: list[Setting]) -> str:
     if document["description"]:
         lines += ["", _wrap(document["description"])]
     if given := [(name, text) for name, text in facts.items() if text]:
-        lines += ["", *console.two_columns(given)]
+        lines += ["", *console.format_two_columns(given)]
     if settings and document["kind"] == "model":
         lines += ["", "Arguments (model.arguments in the manifest):"]
     elif settings:
         lines += ["", "Settings (--set NAME=VALUE, or the file of --config):"]
     if settings:
-        lines += console.two_columns([(setting.name, _describe_setting(setting)) for setting in settings])
+        lines += console.format_two_columns([(setting.name, _describe_setting(setting)) for setting in settings])
     return "\n".join(lines)
 
 
@@ -146,7 +146,7 @@ def _describe_setting(setting: Setting) -> str:
     return f"{setting.help}{'. ' if setting.help else ''}[{kind}; default: {setting.default}]"
 
 
-def setting_names(kind: str, name: str) -> list[tuple[str, str]]:
+def list_settings(kind: str, name: str) -> list[tuple[str, str]]:
     """Return the settings of a plug-in with their help, for completion; empty for an unknown plug-in."""
     entry: Plugin | None = None
     if name in RECIPES and kind == "command":

@@ -20,13 +20,13 @@ def run(folder: Path, *, remove: bool) -> Result:
     with translate_resource_errors(folder):
         listed = leftovers.scan(folder)
         gone = leftovers.remove(listed) if remove else []
-    rows = [_row(leftover, folder, remove) for leftover in listed]
+    rows = [_format_row(leftover, folder, remove) for leftover in listed]
     header = ["path", "kind", "size", "age", ""]
     text = console.table("", header, rows) if rows else "no leftover files"
     return Result(
         text,
         {
-            "found": [_document(leftover, folder) for leftover in listed],
+            "found": [_describe(leftover, folder) for leftover in listed],
             "removed": [_name(leftover, folder) for leftover in gone],
         },
     )
@@ -36,13 +36,13 @@ def _name(leftover: Leftover, folder: Path) -> str:
     return str(leftover.path.relative_to(folder) if leftover.path.is_relative_to(folder) else leftover.path)
 
 
-def _row(leftover: Leftover, folder: Path, removed: bool) -> list[str]:
+def _format_row(leftover: Leftover, folder: Path, removed: bool) -> list[str]:
     fate = leftover.kept_because or ("removed" if removed else "--remove removes it")
     size, age = leftovers.describe_size(leftover.bytes), leftovers.describe_age(leftover.age)
     return [_name(leftover, folder), leftover.kind, size, age, fate]
 
 
-def _document(leftover: Leftover, folder: Path) -> dict[str, object]:
+def _describe(leftover: Leftover, folder: Path) -> dict[str, object]:
     return {
         "path": _name(leftover, folder),
         "kind": leftover.kind,

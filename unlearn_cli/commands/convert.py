@@ -76,7 +76,7 @@ def state_dict(content: Any, source: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not content or not all(map(_is_entry, content.keys(), content.values())):
         raise UserError(f"{source}: contains no state dict of plain tensors; save model.state_dict() and convert that")
     for name, tensor in content.items():
-        if kind := _unusual_kind(tensor):
+        if kind := _find_unusual_kind(tensor):
             raise UserError(f"{source}: {name} is a {kind} tensor; save a state dict of plain tensors and convert that")
     # Wrappers may be nested in any order: compiled, then distributed, or the other way round.
     while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in content)), None):
@@ -100,7 +100,7 @@ def _is_entry(name: Any, item: Any) -> bool:
     return isinstance(name, str) and name.isprintable() and name != "__metadata__" and isinstance(item, torch.Tensor)
 
 
-def _unusual_kind(tensor: Any) -> str | None:
+def _find_unusual_kind(tensor: Any) -> str | None:
     import torch
 
     kinds = {

@@ -90,7 +90,7 @@ def run_with_claim(out: Path, run_options: RunOptions, execute: Callable[[list[s
                     code = execute([*shlex.split(step), *flags])
                 if code not in (0, 3, 4):  # the summary shows gates and verdicts
                     raise StepError(code, f"demo: 'unlearn-cli {step}' ended with exit code {code}; nothing was saved")
-                console.show(step_table(Path(shlex.split(step)[-1])))
+                console.show(format_step(Path(shlex.split(step)[-1])))
         unlearned = json.loads((folder / "unlearned" / "report.json").read_text(encoding="utf-8"))
         attack = json.loads((folder / "attack" / "report.json").read_text(encoding="utf-8"))
     return Result(
@@ -100,7 +100,7 @@ def run_with_claim(out: Path, run_options: RunOptions, execute: Callable[[list[s
     )
 
 
-def step_table(out: Path) -> str:
+def format_step(out: Path) -> str:
     """Return a small table of a step's results."""
     if out.is_file():
         return f"wrote {out}"
@@ -112,7 +112,7 @@ def step_table(out: Path) -> str:
         gates = [[gate["condition"], f"{gate['value']['value']:.3f}", gate["verdict"]] for gate in report["gates"]]
         return console.table("", ["gate", "value", "verdict"], gates)
     measured = report["metrics"]["subject"].items()
-    rows = [[split, _percent(metrics["accuracy"])] for split, metrics in measured if "accuracy" in metrics]
+    rows = [[split, _format_percent(metrics["accuracy"])] for split, metrics in measured if "accuracy" in metrics]
     return console.table("", ["split", "accuracy"], rows)
 
 
@@ -128,12 +128,12 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
     rows = [
         [
             f"accuracy on {name} (n = {measured['subject'][split]['accuracy']['n']})",
-            *(_percent(measured[role][split]["accuracy"]) for role in roles),
+            *(_format_percent(measured[role][split]["accuracy"]) for role in roles),
         ]
         for split, name in splits.items()
     ]
     auc = {block["role"]: block["auc"] for block in attack["attacks"] if block["name"] == "population"}
-    rows.append(["attack: AUC, 0.5 is chance", *(_interval(auc[role]) for role in roles)])
+    rows.append(["attack: AUC, 0.5 is chance", *(_format_interval(auc[role]) for role in roles)])
     verdicts = {"subject": attack["verdict"], **attack["judgement"]["calibration"]}
     rows.append(["verdict of the quick tier", *(verdicts[role].replace("_", " ") for role in roles)])
     next_steps = {
@@ -158,9 +158,9 @@ def summary(out: Path, unlearned: dict[str, Any], attack: dict[str, Any]) -> str
     )
 
 
-def _interval(auc: dict[str, Any]) -> str:
+def _format_interval(auc: dict[str, Any]) -> str:
     return f"{auc['value']:.2f} [{auc['low']:.2f}, {auc['high']:.2f}]"
 
 
-def _percent(estimate: dict[str, Any]) -> str:
+def _format_percent(estimate: dict[str, Any]) -> str:
     return f"{100 * estimate['value']:.1f} % [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"

@@ -11,9 +11,9 @@ from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
-from unlearn_cli.data.notices import notices_as_dicts
+from unlearn_cli.data.notices import describe_notices
 from unlearn_cli.errors import UserError, did_you_mean, prefix_field
-from unlearn_cli.evaluation.lineage import check_references, reference_role
+from unlearn_cli.evaluation.lineage import check_references, name_reference
 from unlearn_cli.evaluation.run_inputs import Copies, RunInputs, find_copies
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.names import parse_gate, read_manifest
@@ -91,7 +91,7 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
                 "gates": conditions,
                 "duplicates_in_retain": copies.in_retain,
                 "forgotten_unresolved": opened.dataset.unresolved or 0,
-                "notices": notices_as_dicts(opened.dataset.notices),
+                "notices": describe_notices(opened.dataset.notices),
                 "images_decoded": opened.dataset.images_decoded,
             },
         )
@@ -128,9 +128,9 @@ def choose_metrics(
         with prefix_field("--metric"):
             metric = plugin.load("metrics", name, allow_code=allow_code)
         if metric.task not in (None, task):
-            defined = ", ".join(discovery.metrics_of(task))
+            defined = ", ".join(discovery.list_metrics_of(task))
             raise UserError(f"--metric: '{name}' is not defined for {task}; choose from {defined}")
-    candidates = dict.fromkeys([*(options.metrics or discovery.default_metrics(task)), *judged])
+    candidates = dict.fromkeys([*(options.metrics or discovery.list_default_metrics(task)), *judged])
     names = select_computable(list(candidates), present, options.metrics, allow_code=allow_code)
     check_settings(options.settings, [plugin.load("metrics", name, allow_code=allow_code) for name in names])
     return names
@@ -170,11 +170,11 @@ def check_settings(assignments: Sequence[str], metrics: Sequence[Plugin]) -> Non
     Raises:
         UserError: with the nearest name, or the expected values.
     """
-    setting_names = sorted({field for metric in metrics for field in metric.settings.model_fields})
+    list_settings = sorted({field for metric in metrics for field in metric.settings.model_fields})
     for assignment in assignments:
         field = assignment.partition("=")[0].strip()
-        if field not in setting_names:
-            hint = did_you_mean(field, setting_names) if setting_names else "they have none"
+        if field not in list_settings:
+            hint = did_you_mean(field, list_settings) if list_settings else "they have none"
             raise UserError(
                 f"--set {assignment}: none of the computed metrics has a setting '{field}'; {hint}; "
                 "'unlearn-cli show METRIC' lists the settings of a metric"
@@ -189,7 +189,7 @@ def load_by_role(options: EvaluateOptions, opened: RunInputs) -> "dict[str, Chec
     from unlearn_cli.commands.network_check import load_checkpoints  # imports torch: seconds
 
     original = {"original": options.original} if options.original else {}
-    references = {reference_role(number): path for number, path in enumerate(options.references)}
+    references = {name_reference(number): path for number, path in enumerate(options.references)}
     return load_checkpoints(opened, {**original, "subject": options.checkpoint, **references})
 
 
@@ -208,7 +208,7 @@ def carry_out(
 
     started = composing.format_now()
     weights = load_by_role(options, opened)
-    others = [weights[reference_role(number)] for number in range(len(options.references))]
+    others = [weights[name_reference(number)] for number in range(len(options.references))]
     with start_checked(opened, weights) as current:
         checkpoints = CheckpointOutputs(current, weights, holdout=measuring.select_holdout(opened))
         metrics = measuring.load_metrics(names, options.settings, allow_code=opened.common.allow_code)

@@ -96,7 +96,7 @@ def check_files(
     """
     given = [weights for weights in checkpoints if weights]
     if out is not None:
-        inside = [file for file in (*given, path, *_data_paths(sections)) if _lies_in(file, out)]
+        inside = [file for file in (*given, path, *_list_data_paths(sections)) if _lies_in(file, out)]
         if inside:
             raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
         atomic_files.check_output(out, common.overwrite, kind)
@@ -104,7 +104,7 @@ def check_files(
         read_header(weights)
 
 
-def _data_paths(sections: DataSections) -> Iterator[Path]:
+def _list_data_paths(sections: DataSections) -> Iterator[Path]:
     sources = [sections.data.train, sections.data.test] if sections.data else []
     specs = [source.spec for source in sources if source and source.spec]
     return (sections.folder / value for spec in specs for _, value in spec if isinstance(value, Path))

@@ -14,7 +14,7 @@ from unlearn_cli.evaluation import session
 from unlearn_cli.evaluation.fit_checks import check_fits
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session
-from unlearn_cli.evaluation.targets import target_of_checkpoint
+from unlearn_cli.evaluation.targets import choose_target
 from unlearn_cli.models.architectures import build_network, check_forward
 
 
@@ -62,11 +62,11 @@ def start_checked(opened: RunInputs, checkpoints: Mapping[str, Checkpoint]) -> I
     forgotten the rest.
 
     Raises:
-        UserError: as `target_of_checkpoint` and `check_fits`.
+        UserError: as `choose_target` and `check_fits`.
     """
     subject = checkpoints["subject"]
     weights, split = (checkpoints["original"], "train") if "original" in checkpoints else (subject, "retain")
-    scale = target_of_checkpoint(opened, subject.metadata, subject.path)
+    scale = choose_target(opened, subject.metadata, subject.path)
     with session.start(opened, target=scale) as current:
         check_fits(current, current.load(weights), weights, weights.path, split)
         yield current

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from unlearn_cli import console
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.work_estimate import estimate_work
-from unlearn_cli.data.notices import format_notices, notices_as_dicts
+from unlearn_cli.data.notices import describe_notices, format_notices
 from unlearn_cli.evaluation.run_inputs import RunInputs, constant_network, remaining_class
 from unlearn_cli.plugins.plugin import Plugin
 
@@ -28,7 +28,7 @@ def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, dupl
         "duplicates_in_retain": duplicates,
         "forgotten_unresolved": opened.dataset.unresolved or 0,
         "remaining_class": remaining_class(opened),
-        "notices": notices_as_dicts(opened.dataset.notices),
+        "notices": describe_notices(opened.dataset.notices),
         "images_decoded": opened.dataset.images_decoded,
     }
     text = [
@@ -54,7 +54,7 @@ def plan_training(opened: RunInputs, split: str, settings: BaseModel) -> Result:
             "split": split,
             "settings": values,
             **work.as_data(),
-            "notices": notices_as_dicts(opened.dataset.notices),
+            "notices": describe_notices(opened.dataset.notices),
             "images_decoded": opened.dataset.images_decoded,
         },
     )
@@ -70,7 +70,7 @@ def split_counts(opened: RunInputs) -> tuple[str, dict[str, Any]]:
     counts = {
         split: {
             "n": len(records),
-            "batches": records.num_batches(opened.common.batch_size),
+            "batches": records.count_batches(opened.common.batch_size),
             "classes": {name: int((records.labels == number).sum()) for number, name in enumerate(names)},
         }
         for split, records in dataset.splits.items()

@@ -57,7 +57,7 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     opened = open_manifest(manifest, options.manifest, run_options, decode=options.dry_run)
     suitability.check_selection(method, opened.dataset.forget_classes, manifest.sections, options.manifest)
     game = prepare_game(opened, method, settings, recipe, training, options)
-    plan = {**describe_data(opened), **recipe_of(game, options.canaries)}
+    plan = {**describe_data(opened), **describe_recipe(game, options.canaries)}
     shadows.check_plan(options.folder, plan)
     missing = [number for number in cells if not shadows.cell_path(options.folder, number).is_file()]
     for line in describe_cost(game, len(cells), len(missing)):
@@ -120,7 +120,7 @@ def describe_data(opened: RunInputs) -> dict[str, Any]:
     return {"architecture": opened.network.model.model_dump(mode="json"), "data": digest.hexdigest()}
 
 
-def recipe_of(game: Game, share: float) -> dict[str, Any]:
+def describe_recipe(game: Game, share: float) -> dict[str, Any]:
     """Return the other facts that two runs must share to be pooled."""
     run_options = game.opened.common
     return {

@@ -17,7 +17,7 @@ from unlearn_cli.evaluation.fit_checks import check_logits
 from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session, start
-from unlearn_cli.evaluation.targets import as_lineage, target_to_train_with
+from unlearn_cli.evaluation.targets import as_lineage, choose_training_target
 from unlearn_cli.learning.shadows import RETAINED_PREFIX, draw_membership
 from unlearn_cli.runtime.seeds import derive_seed
 from unlearn_cli.stats.signals import phi
@@ -41,7 +41,7 @@ def train_and_unlearn(
 ) -> dict[str, np.ndarray]:
     """Train on retain and the members, then forget the members."""
     opened = prepare_stage(game, members, retained_members, number, "train")
-    with start(opened, target=target_to_train_with(opened, None, None)) as current:
+    with start(opened, target=choose_training_target(opened, None, None)) as current:
         trained = fit(game, current, "train")
         before = compute_signals(current, trained, "before")
         weights = pass_through_file(current, trained)
@@ -55,7 +55,7 @@ def retrain(game: Game, retained_members: np.ndarray, number: int) -> dict[str, 
     """Train on retain only, from other random weights and in another order."""
     nobody = np.zeros(len(game.audited), dtype=bool)
     opened = prepare_stage(game, nobody, retained_members, number, "retrain")
-    with start(opened, target=target_to_train_with(opened, None, None)) as current:
+    with start(opened, target=choose_training_target(opened, None, None)) as current:
         return compute_signals(current, fit(game, current, "retain"), "retrain")
 
 
@@ -104,6 +104,6 @@ def join_splits(name: str, first: Split, second: Split) -> Split:
 def pass_through_file(current: Session, model: nn.Module) -> Checkpoint:
     """Save a network and load it again, because methods receive checkpoints."""
     scale = as_lineage(current.task, current.target)
-    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{owners.new_suffix()}-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{owners.make_suffix()}-") as folder:
         loaded = checkpoint.load(checkpoint.save(Path(folder), model.state_dict(), scale))
         return replace(loaded, tensors={name: tensor.clone() for name, tensor in loaded.tensors.items()})

@@ -78,7 +78,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     weights = load_start(options, opened)
     key = resume_key(opened, settings, split=options.split, start=weights.tensor_digest if weights else None)
     partial = partial_folder(options.out, key)
-    scale = targets.target_to_train_with(opened, weights.metadata if weights else None, options.start)
+    scale = targets.choose_training_target(opened, weights.metadata if weights else None, options.start)
     with (
         session.start(opened, partial, scale) as current,
         output_folder(options.out, overwrite=run_options.overwrite) as folder,
@@ -125,7 +125,7 @@ def check_with_torch(options: TrainOptions, opened: RunInputs) -> None:
     from unlearn_cli.evaluation import session
 
     weights = load_start(options, opened)
-    scale = targets.target_to_train_with(opened, weights.metadata if weights else None, options.start)
+    scale = targets.choose_training_target(opened, weights.metadata if weights else None, options.start)
     with session.start(opened, target=scale) as current:
         build_network(current, weights)
 

@@ -16,7 +16,7 @@ from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
-from unlearn_cli.evaluation.lineage import check_references, reference_role
+from unlearn_cli.evaluation.lineage import check_references, name_reference
 from unlearn_cli.evaluation.run_inputs import (
     Copies,
     RunInputs,
@@ -132,10 +132,10 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     weights, *others = load_all_checkpoints(options, opened)
     noise = regular_files.sha256(options.noise) if options.noise else None
     key = resume_key(
-        opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise, **code_digest(method)
+        opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise, **digest_code(method)
     )
     partial = partial_folder(options.out, key)
-    scale = targets.target_of_checkpoint(opened, weights.metadata, options.checkpoint)
+    scale = targets.choose_target(opened, weights.metadata, options.checkpoint)
     with (
         session.start(opened, partial, scale) as current,
         output_folder(options.out, overwrite=opened.common.overwrite) as folder,
@@ -145,7 +145,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         collect_networks(weights)  # those of the method; a sharded network contains reference cycles
         lineage = {
             "method": method.name,
-            **code_digest(method),
+            **digest_code(method),
             "parent": weights.tensor_digest,
             **lineage_of(opened),
             **describe_training(method, opened),
@@ -160,7 +160,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         roles = {
             "original": weights,
             "subject": checkpoint.load(path),
-            **{reference_role(number): other for number, other in enumerate(others)},
+            **{name_reference(number): other for number, other in enumerate(others)},
         }
         measurements = measuring.measure_checkpoints(current, roles, before, plan.metrics) if evaluated else {}
         document = composing.compose_report(
@@ -197,7 +197,7 @@ def check_with_torch(options: UnlearnOptions, opened: RunInputs, method: Plugin)
     from unlearn_cli.evaluation.plugin_inputs import check_noise
 
     weights = load_all_checkpoints(options, opened)[0]
-    scale = targets.target_of_checkpoint(opened, weights.metadata, options.checkpoint)
+    scale = targets.choose_target(opened, weights.metadata, options.checkpoint)
     with session.start(opened, target=scale) as current:
         load_original(current, options, method, weights)
         if options.noise:
@@ -208,7 +208,7 @@ def load_all_checkpoints(options: UnlearnOptions, opened: RunInputs) -> "list[Ch
     """Load the checkpoint and the references; each must fit the manifest's network."""
     from unlearn_cli.commands.network_check import load_checkpoints
 
-    references = {reference_role(number): path for number, path in enumerate(options.references)}
+    references = {name_reference(number): path for number, path in enumerate(options.references)}
     return list(load_checkpoints(opened, {"original": options.checkpoint, **references}).values())
 
 
@@ -258,7 +258,7 @@ def collect_networks(weights: "Checkpoint") -> None:
         gc.collect()
 
 
-def code_digest(method: Plugin) -> dict[str, str]:
+def digest_code(method: Plugin) -> dict[str, str]:
     """Return the digest of the file of a method outside of the package."""
     return {"code": method.code.sha256} if method.code else {}
 
@@ -277,5 +277,5 @@ def choose_metrics(manifest: Manifest, with_references: bool) -> list[str]:
     """Return the metrics of the task and of the gates whose inputs are available."""
     task, given = manifest.task, {"original", *(["reference"] if with_references else [])}
     judged = [parse_gate(condition, task).metric for condition in manifest.gates]
-    names = list(dict.fromkeys([*discovery.default_metrics(task), *judged]))
+    names = list(dict.fromkeys([*discovery.list_default_metrics(task), *judged]))
     return select_computable(names, manifest.sections | given, ())

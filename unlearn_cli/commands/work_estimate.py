@@ -49,9 +49,9 @@ class Records:
     def samples(self, steps: int, phase: str) -> int:
         """Return the number of samples in some steps; the batches of an epoch have equal sizes."""
         count = self.count(phase)
-        return round(steps * count / self.steps_per_epoch(phase))
+        return round(steps * count / self.count_steps_per_epoch(phase))
 
-    def steps_per_epoch(self, phase: str) -> int:
+    def count_steps_per_epoch(self, phase: str) -> int:
         return max(1, math.ceil(self.count(phase) / self.batch_size))
 
 
@@ -64,17 +64,17 @@ def estimate_work(
     """Estimate the work of a method; `counts` has `n` and the counts per class of each split that it reads."""
     if not counts:
         return WorkEstimate(0, 0, NO_RECORDS)
-    retain_phases = ("repair", *(method.companion("RETAIN_PHASES") or () if method else ()))
-    records = Records(_numbers_read(settings, counts), batch_size, retain_phases)
+    retain_phases = ("repair", *(method.import_companion("RETAIN_PHASES") or () if method else ()))
+    records = Records(_count_records_read(settings, counts), batch_size, retain_phases)
     names = " and ".join(records.splits)
-    phases = _phases(settings)
+    phases = _list_phases(settings)
     if not phases:  # one pass, such as that of `fisher`
         total = sum(records.splits.values())
         count = min(total, settings.get("max_records", total))
         return WorkEstimate(count, None, f"{count} records of {names}, once or once per class")
-    bound_steps: BoundSteps | None = method.companion("bound_steps") if method else None
-    step_bounds = bound_steps(settings, records.steps_per_epoch("repair_")) if bound_steps else {}
-    bounds = [_phase_bounds(settings, phase, records, step_bounds) for phase in phases]
+    bound_steps: BoundSteps | None = method.import_companion("bound_steps") if method else None
+    step_bounds = bound_steps(settings, records.count_steps_per_epoch("repair_")) if bound_steps else {}
+    bounds = [_bound_phase(settings, phase, records, step_bounds) for phase in phases]
     least = sum(low for low, _ in bounds)
     most = None if any(high is None for _, high in bounds) else sum(high or 0 for _, high in bounds)
     chosen = [f"{phase}steps" for phase in phases if _is_chosen(settings, phase)]
@@ -83,7 +83,7 @@ def estimate_work(
     return WorkEstimate(least, most, f"{amount} samples of {names} forward and backward{more}")
 
 
-def _numbers_read(settings: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+def _count_records_read(settings: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
     """Return how many records of each split are read; some settings limit them."""
     numbers = {split: int(count["n"]) for split, count in counts.items()}
     if "retain" in numbers and "retain_share" in settings:
@@ -93,7 +93,7 @@ def _numbers_read(settings: Mapping[str, Any], counts: Mapping[str, Mapping[str,
     return numbers
 
 
-def _phases(settings: Mapping[str, Any]) -> list[str]:
+def _list_phases(settings: Mapping[str, Any]) -> list[str]:
     """Return the phases that train on records: the prefixes of the settings that end in `steps` or `epochs`."""
     named = [name.removesuffix(unit) for name in settings for unit in ("steps", "epochs") if name.endswith(unit)]
     return [phase for phase in dict.fromkeys(named) if not phase.startswith("noise")]
@@ -103,7 +103,7 @@ def _is_chosen(settings: Mapping[str, Any], phase: str) -> bool:
     return settings.get(f"{phase}steps") is None and settings.get(f"{phase}epochs") is None
 
 
-def _phase_bounds(
+def _bound_phase(
     settings: Mapping[str, Any], phase: str, records: Records, step_bounds: Mapping[str, Bounds]
 ) -> Bounds:
     """Return the minimum and maximum number of samples of one phase."""

@@ -120,7 +120,7 @@ class Batches(SplitSequence[tuple[Tensor, Tensor]]):
         return len(self.split)
 
     def __len__(self) -> int:
-        return self.split.num_batches(self.batch_size)
+        return self.split.count_batches(self.batch_size)
 
     def permutation(self, purpose: str, *names: str | int) -> np.ndarray:
         stream = stream_generator(self.seed, purpose, self.split.name, *names)

@@ -13,7 +13,7 @@ import numpy as np
 
 from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection
-from unlearn_cli.data.digests import are_among, last_bits
+from unlearn_cli.data.digests import are_among, take_last_bits
 from unlearn_cli.data.forgotten import divide
 from unlearn_cli.data.groups import assign_groups, assign_halves, find_group_column
 from unlearn_cli.data.images.image_check import check_train_and_test, count_images, drop_unreadable
@@ -63,13 +63,13 @@ class Split:
 
     @property
     def ids(self) -> list[str]:
-        return [text for chunk in self.sorted_ids() for text in chunk]
+        return [text for chunk in self.sort_ids() for text in chunk]
 
-    def sorted_ids(self) -> Iterator[list[str]]:
+    def sort_ids(self) -> Iterator[list[str]]:
         """Yield the ids as text in sorted chunks; a list of all ids may take more memory than everything else."""
         return iterate_sorted(self.records.ids[self.rows])
 
-    def num_batches(self, batch_size: int) -> int:
+    def count_batches(self, batch_size: int) -> int:
         """Return the number of batches of an epoch of training."""
         return count_batches(len(self), batch_size)
 
@@ -123,7 +123,7 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
         UserError: a source cannot be read, a label is unknown, or the selection is empty, complete or unknown.
     """
     if sections.data is None:
-        return _dataset_without_data(sections)
+        return _make_empty_dataset(sections)
     train = open_records(sections.data.train, "data.train", sections)
     test = open_records(sections.data.test, "data.test", sections) if sections.data.test else None
     train, test = check_train_and_test(train, test, decode=decode)
@@ -144,7 +144,7 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
     }
     if sections.forget:
         _add_selected_splits(splits, sections.forget, classes or [], sections.folder, forget_duplicates)
-    forget_classes = _whole_classes(splits) if sections.forget and sections.task == "classification" else None
+    forget_classes = _find_whole_classes(splits) if sections.forget and sections.task == "classification" else None
     return Dataset(
         task=sections.task,
         classes=[str(name) for name in classes] if classes else None,
@@ -180,7 +180,7 @@ def resolve_paths(spec: SomeSection, folder: Path) -> SomeSection:
     return spec.model_copy(update=paths)
 
 
-def _dataset_without_data(sections: DataSections) -> Dataset:
+def _make_empty_dataset(sections: DataSections) -> Dataset:
     num_classes = sections.num_classes
     classes = sections.classes or (list(range(num_classes)) if isinstance(num_classes, int) else None)
     if sections.task == "classification" and classes is None:
@@ -237,7 +237,7 @@ def _standardise(splits: dict[str, Split], steps: list[Step]) -> dict[str, Split
     return {name: replace(split, records=parts[id(split.records)]) for name, split in splits.items()}
 
 
-def _whole_classes(splits: dict[str, Split]) -> list[int] | None:
+def _find_whole_classes(splits: dict[str, Split]) -> list[int] | None:
     forgotten, retained = np.unique(splits["forget"].labels), np.unique(splits["retain"].labels)
     return None if np.isin(forgotten, retained).any() else forgotten.tolist()
 
@@ -266,7 +266,7 @@ def take_half(dataset: Dataset, half: Half) -> Dataset:
 def select_half(split: Split, half: Half) -> Split:
     """Return the records of a split in one half of the hold-out; it may be empty."""
     groups, bit = split.groups, 0 if half == "selection" else 1
-    bits = last_bits(split.records.fingerprints[split.rows]) if groups is None else assign_halves(groups)
+    bits = take_last_bits(split.records.fingerprints[split.rows]) if groups is None else assign_halves(groups)
     return split.take(np.flatnonzero(bits == bit))
 
 
@@ -283,7 +283,7 @@ def describe(dataset: Dataset) -> dict[str, dict[str, Any]]:
 
 def _describe(split: Split, key: bytes, classes: list[str] | None) -> dict[str, Any]:
     digest = hmac.new(key, digestmod=hashlib.sha256)
-    for number, chunk in enumerate(split.sorted_ids()):
+    for number, chunk in enumerate(split.sort_ids()):
         ids = "\n" * (number > 0) + "\n".join(chunk)
         digest.update(ids.encode(errors="surrogateescape"))  # file names may contain bytes that are not UTF-8
     counts = np.bincount(split.labels, minlength=len(classes)).tolist() if classes else []

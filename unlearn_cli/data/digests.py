@@ -28,6 +28,6 @@ def are_among(digests: np.ndarray, references: np.ndarray) -> np.ndarray:
     return mask
 
 
-def last_bits(digests: np.ndarray) -> np.ndarray:
+def take_last_bits(digests: np.ndarray) -> np.ndarray:
     """Return the last bit (n,) of each digest."""
     return np.ascontiguousarray(digests).view(np.uint8).reshape(-1, 16)[:, -1] & 1

@@ -42,7 +42,7 @@ def assign_groups(records: Records, column: str, field: str) -> Records:
             raise  # the selection needs the column
         raise UserError(f"{field}: {error}; the records of a group count as one cluster: {ADVICE}") from None
     groups, empty = number_groups(values), np.flatnonzero(values.sizes == 0)
-    groups[empty] = _own_numbers(records, empty)
+    groups[empty] = _number_by_digest(records, empty)
     notices = make_notices(records.name, {"records without a group, each a separate cluster": len(empty)})
     return replace(records, groups=groups, notices=(*records.notices, *notices))
 
@@ -54,7 +54,7 @@ def number_groups(values: Strings) -> np.ndarray:
     return np.frombuffer(b"".join(digests), dtype=np.int64)[codes]
 
 
-def _own_numbers(records: Records, rows: np.ndarray) -> np.ndarray:
+def _number_by_digest(records: Records, rows: np.ndarray) -> np.ndarray:
     """Return a number per row from the digest of its sample, so that its half does not depend on other records."""
     if not len(rows):
         return np.zeros(0, dtype=np.int64)

@@ -26,7 +26,7 @@ def list_classes(
     if listed is not None:
         return list(listed)
     if isinstance(labels, Strings) or labels.dtype.kind in "US":
-        return [str(name) for name in names or unique_labels(labels)[0]]
+        return [str(name) for name in names or find_unique_labels(labels)[0]]
     if labels.dtype.kind == "b":
         return ["false", "true"]
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.floor(labels)).all()):
@@ -42,7 +42,7 @@ def encode_labels(records: Records, classes: Classes) -> np.ndarray:
     Raises:
         UserError: a label is not among the classes.
     """
-    values, inverse = unique_labels(records.labels)
+    values, inverse = find_unique_labels(records.labels)
     numbers = find_label_numbers(values, classes)
     if None in numbers:
         bad = str(values[numbers.index(None)])
@@ -56,7 +56,7 @@ def encode_labels(records: Records, classes: Classes) -> np.ndarray:
     return np.asarray(numbers, dtype=np.int64)[inverse]
 
 
-def unique_labels(labels: Values) -> tuple[list[Any], np.ndarray]:
+def find_unique_labels(labels: Values) -> tuple[list[Any], np.ndarray]:
     """Return the distinct labels, sorted, and the index (n,) of each label among them."""
     if isinstance(labels, Strings):
         return labels.factorize()
@@ -69,7 +69,7 @@ def find_label_numbers(labels: Sequence[Any], classes: Classes) -> list[int | No
 
     Names are compared as text. A number that is not a name is a position, unless some name is a number.
     """
-    names = _positions(classes)
+    names = _number_classes(classes)
     counted = len(names) if has_positions(names) else 0
     return [_label_number(label, names, counted) for label in labels]
 
@@ -90,8 +90,8 @@ def find_class_numbers(listed: Classes, classes: Classes, field: str) -> list[in
     Raises:
         UserError: a class is unknown or listed twice, or names and positions are mixed.
     """
-    names = _positions(classes)
-    numbers = [_class_number(value, names, field) for value in listed]
+    names = _number_classes(classes)
+    numbers = [_find_class_number(value, names, field) for value in listed]
     by_name = [str(value) in names for value in listed]
     if any(by_name) and not all(by_name):
         name, position = listed[by_name.index(True)], listed[by_name.index(False)]
@@ -103,7 +103,7 @@ def find_class_numbers(listed: Classes, classes: Classes, field: str) -> list[in
     return sorted(numbers)
 
 
-def _class_number(value: str | int, names: dict[str, int], field: str) -> int:
+def _find_class_number(value: str | int, names: dict[str, int], field: str) -> int:
     if (number := names.get(str(value))) is not None:
         return number
     if isinstance(value, int) and 0 <= value < len(names) and has_positions(names):
@@ -122,7 +122,7 @@ def has_positions(names: Iterable[str]) -> bool:
 _NUMBER = re.compile(r"[-+]?\.?\d[\d_.,]*([eE][-+]?\d+)?|0[xob][0-9a-fA-F]+")
 
 
-def _positions(classes: Classes) -> dict[str, int]:
+def _number_classes(classes: Classes) -> dict[str, int]:
     return {str(name): number for number, name in enumerate(classes)}
 
 

@@ -24,6 +24,6 @@ def format_notices(notices: Sequence[Notice]) -> list[str]:
     return [f"{notice.source}: {notice.kind}: {notice.count}" for notice in notices]
 
 
-def notices_as_dicts(notices: Sequence[Notice]) -> list[dict[str, Any]]:
+def describe_notices(notices: Sequence[Notice]) -> list[dict[str, Any]]:
     """Return the notices as plain values, for JSON documents."""
     return [asdict(notice) for notice in notices]

@@ -83,8 +83,8 @@ def from_arrays(
     """Build records whose columns lie in memory, so that conditions are evaluated on arrays."""
     ids = np.arange(len(labels)) if ids is None else ids
     named = ChainMap({"label": labels, "id": ids}, columns or {})  # type: ignore[arg-type]  # only read
-    column = partial(_column, name, named)
-    where = partial(_where, name, column, len(labels))
+    column = partial(_get_column, name, named)
+    where = partial(_apply_conditions, name, column, len(labels))
     return Records(name, inputs, labels, ids, column, where, columns=tuple(columns or ()))
 
 
@@ -215,7 +215,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def _where(
+def _apply_conditions(
     name: str,
     column: Callable[[str], Values],
     n: int,
@@ -226,13 +226,13 @@ def _where(
     for condition in conditions:
         values = column(condition.column)
         if isinstance(values, Strings) or values.dtype.kind in "USM":
-            mask &= _text_mask(name, condition, values, formats.get(condition.column))
+            mask &= _mask_texts(name, condition, values, formats.get(condition.column))
         else:
-            mask &= _number_mask(name, condition, values)
+            mask &= _mask_numbers(name, condition, values)
     return mask
 
 
-def _text_mask(name: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
+def _mask_texts(name: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
     from unlearn_cli.data.tables.text_arrays import mask_text  # DuckDB: imported only where text is compared
 
     if not isinstance(values, Strings) and values.dtype.kind == "M":
@@ -247,7 +247,7 @@ def fill_unknown_moments(values: Values) -> Values:
     return np.where(np.isnat(values), "", values.astype("M8[us]").astype(str))
 
 
-def _number_mask(name: str, condition: Condition, values: np.ndarray) -> np.ndarray:
+def _mask_numbers(name: str, condition: Condition, values: np.ndarray) -> np.ndarray:
     given = condition.value if isinstance(condition.value, list) else [condition.value]
     numbers = [number_of(value) for value in given]
     if values.dtype.kind not in "biuf":
@@ -263,7 +263,7 @@ def _number_mask(name: str, condition: Condition, values: np.ndarray) -> np.ndar
     return mask & ~np.isnan(values) if values.dtype.kind == "f" else mask
 
 
-def _column(name: str, columns: Mapping[str, Values], column: str) -> Values:
+def _get_column(name: str, columns: Mapping[str, Values], column: str) -> Values:
     if column not in columns:
         raise UserError(f"{name}: no column '{column}'; {did_you_mean(column, columns)}")
     return columns[column]

@@ -30,14 +30,14 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
     mask = select_by_content(forget, records, labels, classes)
     ids = list_ids(forget, folder)
     if ids:
-        mask |= _by_ids(ids, records, set(map(str, forget.ids)))
+        mask |= _select_ids(ids, records, set(map(str, forget.ids)))
     if forget.groups:
         with prefix_field("forget.groups"):
-            mask |= _by_group(forget.groups.column, forget.groups.values, records)
+            mask |= _select_group(forget.groups.column, forget.groups.values, records)
     if forget.fraction:
-        mask |= _by_share(forget.fraction, len(records))
+        mask |= _select_share(forget.fraction, len(records))
     if not mask.any():
-        hint = _why_none(forget, records)
+        hint = _explain_empty(forget, records)
         raise SelectionError(f"forget: selects none of {len(mask)} records of {records.name}; {hint}")
     _check(mask, forget.expect, records.name)
     return mask
@@ -53,7 +53,7 @@ def select_by_content(forget: Forget, records: Records, labels: np.ndarray, clas
         return mask | records.where(forget.where)
 
 
-def _by_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.ndarray:
+def _select_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.ndarray:
     listed = {str(value) for value in ids}
     ids_of_records = to_strings(records.ids)
     mask = ids_of_records.are_among(listed)
@@ -83,7 +83,7 @@ def read_ids_file(file: IdsFile, folder: Path, name: str) -> np.ndarray:
     return read_ids(locate(file.path, folder), file.column, name)
 
 
-def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
+def _select_group(column: str, values: list[Any], records: Records) -> np.ndarray:
     members = to_strings(records.column(column))
     mask = members.are_among([str(value) for value in values]) & (members.sizes > 0)  # an empty cell is in no group
     present, _ = members[mask].factorize()
@@ -94,7 +94,7 @@ def _by_group(column: str, values: list[Any], records: Records) -> np.ndarray:
     return mask
 
 
-def _why_none(forget: Forget, records: Records) -> str:
+def _explain_empty(forget: Forget, records: Records) -> str:
     """Describe the columns of conditions that no record fulfils: frequent values, and the nearest one."""
     hints = []
     for condition in forget.where:
@@ -102,13 +102,15 @@ def _why_none(forget: Forget, records: Records) -> str:
             cells = to_strings(records.column(condition.column))
             wanted = condition.value if isinstance(condition.value, list) else [condition.value]
             near = nearest(text_of(wanted[0]), cells.chunks()) if condition.op in ("==", "in") else ""
-            hints.append(f"no record has {_shown(condition)}: {near}{describe_most_frequent(condition.column, cells)}")
+            hints.append(
+                f"no record has {_format_condition(condition)}: {near}{describe_most_frequent(condition.column, cells)}"
+            )
     if forget.where:
         return "; ".join(hints) or "each condition holds for some records, but no record fulfils all of them"
     return "check the selection"
 
 
-def _shown(condition: Condition) -> str:
+def _format_condition(condition: Condition) -> str:
     values = condition.value if isinstance(condition.value, list) else [condition.value]
     return f"{condition.column} {condition.op} {', '.join(map(text_of, values))[:60]}"
 
@@ -124,7 +126,7 @@ def describe_frequencies(column: str, counts: Sequence[tuple[str, int]]) -> str:
     return f"the most frequent values of '{column}' are {listed}"
 
 
-def _by_share(fraction: RandomFraction, n: int) -> np.ndarray:
+def _select_share(fraction: RandomFraction, n: int) -> np.ndarray:
     mask = np.zeros(n, dtype=bool)
     count = round(fraction.share * n)
     mask[np.random.default_rng(fraction.seed).permutation(n)[:count]] = True

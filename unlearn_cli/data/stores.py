@@ -86,16 +86,16 @@ class StreamedStore:
             num_workers=workers,
             multiprocessing_context=WORKERS_START_BY if workers else None,
             pin_memory=on_gpu,
-            worker_init_fn=_leave_signals_to_the_run,
+            worker_init_fn=_ignore_signals,
             generator=torch.Generator(),  # a separate one: the run's random numbers must not depend on the store
         )
-        for rows, samples in zip(chunks, _started(loader), strict=True):
+        for rows, samples in zip(chunks, _start_workers(loader), strict=True):
             if isinstance(samples, UserError):
                 raise samples
             yield gather_batch(samples.to(self.device, non_blocking=on_gpu), len(rows))
 
 
-def _started(loader: "DataLoader[Tensor | UserError]") -> "Iterator[Tensor | UserError]":
+def _start_workers(loader: "DataLoader[Tensor | UserError]") -> "Iterator[Tensor | UserError]":
     """Start the workers with all existing objects excluded from their garbage collection.
 
     A worker that collects a DuckDB connection in a reference cycle would crash, because it has no threads of it.
@@ -107,7 +107,7 @@ def _started(loader: "DataLoader[Tensor | UserError]") -> "Iterator[Tensor | Use
         gc.unfreeze()
 
 
-def _leave_signals_to_the_run(worker: int) -> None:
+def _ignore_signals(worker: int) -> None:
     """Ignore the signals that stop a run: the whole process group receives them, and the run ends its workers."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -79,12 +79,12 @@ class Strings:
         for at in reversed(range(0, int(sizes.max(initial=0)), WORD)):
             reaching = int(np.searchsorted(sizes, at, side="right"))
             ordered = np.concatenate([by_size[reaching:longer], ordered])
-            words = [self._words(ordered[start : start + CHUNK], at) for start in range(0, len(ordered), CHUNK)]
+            words = [self._read_words(ordered[start : start + CHUNK], at) for start in range(0, len(ordered), CHUNK)]
             ordered = ordered[np.argsort(np.concatenate(words), kind="stable")]
             longer = reaching
         return np.concatenate([by_size[:longer], ordered])
 
-    def _words(self, rows: np.ndarray, at: int) -> np.ndarray:
+    def _read_words(self, rows: np.ndarray, at: int) -> np.ndarray:
         """Return the bytes from `at` as numbers with the same order; bytes beyond a string's end are zero."""
         block = sliding_window_view(np.frombuffer(self.content, dtype=np.uint8), WORD)
         words = block[self.starts[rows] + at].view(">u8")[:, 0].astype(np.uint64)

@@ -106,10 +106,10 @@ class CheckpointOutputs:
     def random_outputs(self, split: str) -> list[Outputs]:
         """Return the outputs of networks with new random weights on a split, for the metric zrf."""
         if split not in self._random:
-            self._random[split] = [self._random_network_outputs(number, split) for number in range(RANDOM_NETWORKS)]
+            self._random[split] = [self._predict_random_network(number, split) for number in range(RANDOM_NETWORKS)]
         return self._random[split]
 
-    def _random_network_outputs(self, number: int, split: str) -> Outputs:
+    def _predict_random_network(self, number: int, split: str) -> Outputs:
         """Return the outputs of one random network, which is freed afterwards: only one is in memory at a time."""
         network = self.session.fresh(f"random {number}").eval()
         with self.session.run.count_samples(network):
@@ -124,7 +124,7 @@ class CheckpointOutputs:
         order = np.argsort(rows)
         return order[np.searchsorted(rows, splits["test"].rows[positions], sorter=order)]
 
-    def weights_of(self, role: str) -> Weights:
+    def read_weights(self, role: str) -> Weights:
         """Return parameters and buffers of a checkpoint as stored in its file; no network is built."""
         tensors, names = self.weights[role].tensors, self.session.names
         parameters, buffers = ({name: tensors[name] for name in part if name in tensors} for part in names)

@@ -28,17 +28,17 @@ class Holdout:
 
     @property
     def caveats(self) -> list[str]:
-        copies = f"{_copies(self.num_trained_on)}."
+        copies = f"{_describe_copies(self.num_trained_on)}."
         lacking = f"{self.reason}: attacks that compare with such records were not run."
         return [*([copies] if self.num_trained_on else []), *self.notes, *([lacking] if self.reason else [])]
 
 
-def _copies(count: int) -> str:
+def _describe_copies(count: int) -> str:
     equal = pluralize(count, "record of test equals", "records of test equal")
     return f"{equal} a record of train byte for byte; the hold-out excludes {'it' if count == 1 else 'them'}"
 
 
-def class_matched_holdout(opened: RunInputs) -> Holdout:
+def choose_holdout(opened: RunInputs) -> Holdout:
     """Choose the records of test to compare with; exclude copies of training records, with a warning.
 
     Classification: the hold-out has the class mix of forget, because a never-trained but easier class would look like
@@ -50,40 +50,40 @@ def class_matched_holdout(opened: RunInputs) -> Holdout:
     Regression: the hold-out is the records of test that the conditions of 'forget' select, or all of test if they
     select none (such as a period that ends before test begins).
     """
-    unseen = ~_trained_on(opened)
-    candidates, notes = _candidates(opened, unseen)
+    unseen = ~_mask_trained_on(opened)
+    candidates, notes = _mask_candidates(opened, unseen)
     dropped = int((candidates & ~unseen).sum())
     if dropped:
-        console.warn(_copies(dropped))
+        console.warn(_describe_copies(dropped))
     if not (candidates & unseen).any():
         but = " other than copies of training records" if dropped else ""
-        return _empty(dropped, f"data.test has no records like the forgotten ones{but} to compare with")
+        return _make_empty(dropped, f"data.test has no records like the forgotten ones{but} to compare with")
     if opened.dataset.task == "regression":
         return Holdout(np.flatnonzero(candidates & unseen), dropped, notes)
-    lacking, share = _lacking(opened, unseen)
+    lacking, share = _find_missing_classes(opened, unseen)
     if lacking and share > UNMATCHED:
         unmatched = f"classes {', '.join(lacking)} hold {share:.1%} of forget"
-        return _empty(dropped, f"{unmatched}, but data.test has no record of them that was not trained on")
+        return _make_empty(dropped, f"{unmatched}, but data.test has no record of them that was not trained on")
     if lacking:
         notes += (
             f"The hold-out has no record of {', '.join(lacking)}, because test has none; they hold {share:.1%} of "
             "forget.",
         )
-    return Holdout(class_matched(opened, unseen), dropped, notes)
+    return Holdout(draw_class_matched(opened, unseen), dropped, notes)
 
 
-def _empty(dropped: int, reason: str) -> Holdout:
+def _make_empty(dropped: int, reason: str) -> Holdout:
     return Holdout(np.empty(0, dtype=np.int64), dropped, reason=reason)
 
 
-def _trained_on(opened: RunInputs) -> np.ndarray:
+def _mask_trained_on(opened: RunInputs) -> np.ndarray:
     """Return the mask of test records that equal a record which the network was trained on, forgotten ones included."""
     test, splits = opened.dataset.split("test"), opened.dataset.splits
     mask = test.copies_of(splits["train"])
     return mask | test.copies_of(splits["forgotten"]) if "forgotten" in splits else mask
 
 
-def _candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def _mask_candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the mask of test records like the forgotten ones, and notes on how they may differ."""
     dataset, test = opened.dataset, opened.dataset.split("test")
     if opened.dataset.task == "classification":
@@ -100,7 +100,7 @@ def _candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray, tupl
     return np.ones(len(test), dtype=bool), (note,)
 
 
-def _lacking(opened: RunInputs, unseen: np.ndarray) -> tuple[list[str], float]:
+def _find_missing_classes(opened: RunInputs, unseen: np.ndarray) -> tuple[list[str], float]:
     """Return the names of the forgotten classes without an unseen record in test, and their share of forget."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
     lacking = np.setdiff1d(forget.labels, test.labels[unseen])
@@ -108,7 +108,7 @@ def _lacking(opened: RunInputs, unseen: np.ndarray) -> tuple[list[str], float]:
     return [names[number] for number in lacking], float(np.isin(forget.labels, lacking).mean())
 
 
-def class_matched(opened: RunInputs, allowed: np.ndarray) -> np.ndarray:
+def draw_class_matched(opened: RunInputs, allowed: np.ndarray) -> np.ndarray:
     """Draw allowed positions of test with the class mix of forget, for the classes that test has."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
     numbers, counts = np.unique(forget.labels, return_counts=True)
@@ -120,14 +120,14 @@ def class_matched(opened: RunInputs, allowed: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *drawn]))
 
 
-def unseen_of_selection_half(opened: RunInputs) -> np.ndarray:
+def mask_unseen_of_selection_half(opened: RunInputs) -> np.ndarray:
     """Return the mask of never-seen test records in the selection half, which chooses methods but never judges them."""
     test = opened.dataset.split("test")
     half = select_half(test, "selection")  # empty where test is the verdict half
-    return np.isin(test.rows, half.rows) & ~_trained_on(opened)
+    return np.isin(test.rows, half.rows) & ~_mask_trained_on(opened)
 
 
-def same_group(opened: RunInputs) -> np.ndarray | None:
+def mask_same_group(opened: RunInputs) -> np.ndarray | None:
     """Return the mask of test records in the group that 'forget' names by a column or by conditions.
 
     None if 'forget' names no group, or if test does not have the column of the groups.

@@ -16,7 +16,7 @@ PREFIX = "unlearn_cli."
 ManifestKeys = tuple[tuple[str | None, str | None], ...]  # 'manifest_digest' and, of old checkpoints, 'manifest'
 
 
-def reference_role(number: int) -> str:
+def name_reference(number: int) -> str:
     """Return the role of the reference with this number, from 0: reference, reference_2, ..."""
     return "reference" if number == 0 else f"reference_{number + 1}"
 
@@ -53,7 +53,7 @@ def check_references(references: tuple[Path, ...], opened: RunInputs) -> list[st
         metadata = read_header(path).metadata
         lineage = {key.removeprefix(PREFIX): text for key, text in metadata.items() if key.startswith(PREFIX)}
         _refuse(path, lineage, train, manifest_keys)
-        unknown += not _verified(lineage, retain, opened)
+        unknown += not _is_verified(lineage, retain, opened)
     if not unknown:
         return []
     of = pluralize(len(references), "reference")
@@ -73,7 +73,7 @@ def _refuse(path: Path, lineage: dict[str, str], train: str, manifest_keys: Mani
         )
 
 
-def _verified(lineage: dict[str, str], retain: str, opened: RunInputs) -> bool:
+def _is_verified(lineage: dict[str, str], retain: str, opened: RunInputs) -> bool:
     """Return whether the lineage shows a training on only retain: by the digest of its content or of the selection."""
     from_scratch = lineage.get("method") == "retrain" or "parent" not in lineage
     if "trained_on" in lineage:

@@ -11,14 +11,14 @@ from unlearn_cli import console
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.evaluation import over_forgetting
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
-from unlearn_cli.evaluation.holdout import class_matched_holdout
+from unlearn_cli.evaluation.holdout import choose_holdout
 from unlearn_cli.evaluation.plugin_inputs import MeasuringContext, make_measuring_inputs
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.learning.weight_distances import compare_layers
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
-from unlearn_cli.stats.comparisons import compare, over_references
+from unlearn_cli.stats.comparisons import average_over_references, compare
 from unlearn_cli.stats.confusion import confusion
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.outputs import Outputs
@@ -34,12 +34,12 @@ def load_metrics(names: Iterable[str], assignments: Sequence[str] = (), *, allow
     """Return metrics with their settings; an assignment applies to every metric that has the setting."""
     metrics = [plugin.load("metrics", name, allow_code=allow_code) for name in names]
     return [
-        (metric, plugin.complete_settings(metric, None, [text for text in assignments if _reaches(text, metric)]))
+        (metric, plugin.complete_settings(metric, None, [text for text in assignments if _applies_to(text, metric)]))
         for metric in metrics
     ]
 
 
-def _reaches(assignment: str, metric: Plugin) -> bool:
+def _applies_to(assignment: str, metric: Plugin) -> bool:
     return assignment.partition("=")[0].strip() in metric.settings.model_fields
 
 
@@ -47,7 +47,7 @@ def select_holdout(opened: RunInputs) -> np.ndarray | None:
     """Return the positions of the hold-out in test; None if it is empty or nothing is forgotten."""
     if not {"forget", "test"} <= opened.dataset.splits.keys():
         return None
-    positions = class_matched_holdout(opened).positions
+    positions = choose_holdout(opened).positions
     return positions if len(positions) else None
 
 
@@ -91,7 +91,7 @@ def measure_network(session: Session, model: nn.Module, label: str) -> Measured:
     """Predict all splits with a network in memory, and compute the metrics of its task that need only its outputs."""
     checkpoints = CheckpointOutputs(session, {})
     checkpoints.remember("subject", predict_splits(session, model, label))
-    defaults = load_metrics(discovery.default_metrics(session.task))
+    defaults = load_metrics(discovery.list_default_metrics(session.task))
     with session.run.measure_time("evaluate"):
         chosen = [(metric, settings) for metric, settings in defaults if metric.needs == ("outputs",)]
         return measure_role(checkpoints, chosen, "subject")
@@ -132,7 +132,7 @@ def _measure(checkpoints: CheckpointOutputs, metric: Plugin, settings: BaseModel
     others = checkpoints.references(but=role)
     contexts = [MeasuringContext(checkpoints, role, split, other) for other in others]
     estimates = [metric.call(make_measuring_inputs(context), settings, (Estimate,)) for context in contexts]
-    return over_references(estimates) if estimates else missing("no reference was given")
+    return average_over_references(estimates) if estimates else missing("no reference was given")
 
 
 def _is_defined_on(metric: Plugin, split: str, references: Sequence[str]) -> bool:
@@ -180,4 +180,4 @@ def measure_layers(checkpoints: CheckpointOutputs) -> list[Layer]:
     """Return the distance of each tensor of the subject from the original's."""
     if "original" not in checkpoints.weights:
         return []
-    return compare_layers(checkpoints.weights_of("subject"), checkpoints.weights_of("original"))
+    return compare_layers(checkpoints.read_weights("subject"), checkpoints.read_weights("original"))

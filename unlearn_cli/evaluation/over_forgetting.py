@@ -3,7 +3,7 @@
 import numpy as np
 
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
-from unlearn_cli.evaluation.holdout import class_matched, same_group, unseen_of_selection_half
+from unlearn_cli.evaluation.holdout import draw_class_matched, mask_same_group, mask_unseen_of_selection_half
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.stats.margins import MIN_FORGOTTEN, MIN_NEVER_SEEN
 from unlearn_cli.verdict.judgement import OverForgetting
@@ -63,10 +63,10 @@ def retrained(metadata: dict[str, str]) -> bool:
 
 def never_seen(opened: RunInputs) -> tuple[np.ndarray, Kind]:
     """Return positions of test to compare with, and what they share with forget: group, classes or nothing (test)."""
-    allowed = unseen_of_selection_half(opened)
-    group = same_group(opened)
+    allowed = mask_unseen_of_selection_half(opened)
+    group = mask_same_group(opened)
     if group is not None and (group & allowed).sum() >= MIN_NEVER_SEEN:
         return np.flatnonzero(group & allowed), "group"
     if opened.dataset.task == "regression":
         return np.flatnonzero(allowed), "test"
-    return class_matched(opened, allowed), "classes"
+    return draw_class_matched(opened, allowed), "classes"

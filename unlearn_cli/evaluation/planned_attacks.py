@@ -53,24 +53,26 @@ def choose(
     """
     if tier is not None and tier not in discovery.TIERS:
         raise UserError(f"--tier {tier}: unknown tier; {did_you_mean(tier, discovery.TIERS)}")
-    entries = [(*entry.partition(":")[::2], tier or "") for entry in (discovery.attacks_of(tier) if tier else ())]
+    entries = [(*entry.partition(":")[::2], tier or "") for entry in (discovery.list_attacks_of(tier) if tier else ())]
     in_tier = {name for name, _, _ in entries}
     entries += [(name, "", "named") for name in names if name not in in_tier]
     loaded = [(plugin.load("attacks", name, allow_code=allow_code), fixed, of) for name, fixed, of in entries]
     if chosen.config and len(loaded) > 1:
         raise UserError(
-            "--config: holds the settings of one attack; choose it with --attack, or use --set ATTACK.NAME=VALUE"
+            "--config: contains the settings of one attack; choose it with --attack, or use --set ATTACK.NAME=VALUE"
         )
     _check_targets(chosen.assignments, [attack for attack, _, _ in loaded])
     return [
         PlannedAttack(
-            attack, plugin.complete_settings(attack, chosen.config, _assigned(attack, fixed, chosen, len(loaded))), of
+            attack,
+            plugin.complete_settings(attack, chosen.config, _select_assignments(attack, fixed, chosen, len(loaded))),
+            of,
         )
         for attack, fixed, of in loaded
     ]
 
 
-def _assigned(attack: Plugin, fixed: str, chosen: SettingSources, count: int) -> list[str]:
+def _select_assignments(attack: Plugin, fixed: str, chosen: SettingSources, count: int) -> list[str]:
     """Return the assignments for one attack, without its name; settings that the tier fixes come last and win."""
     assigned = []
     for assignment in chosen.assignments:
@@ -115,7 +117,7 @@ def applicable(
     runnable: list[PlannedAttack] = []
     skipped: list[Skipped] = []
     for planned in wanted:
-        reason = _obstacle(planned.attack, opened, present)
+        reason = _find_obstacle(planned.attack, opened, present)
         if reason is None and opened.dataset.task == "regression" and _reads_classes(planned):
             reason = "it is for classification"
         if reason is None and no_holdout and any("holdout" in name for name in planned.attack.needs):
@@ -136,7 +138,7 @@ def _reads_classes(planned: PlannedAttack) -> bool:
     return getattr(planned.settings, "statistic", "loss") not in ("margin", "loss")
 
 
-def _obstacle(attack: Plugin, opened: RunInputs, present: set[str]) -> str | None:
+def _find_obstacle(attack: Plugin, opened: RunInputs, present: set[str]) -> str | None:
     if attack.task not in (None, opened.dataset.task):
         return f"it is for {attack.task}"
     if attack.whole_classes and opened.dataset.forget_classes is None:

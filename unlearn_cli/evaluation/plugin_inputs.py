@@ -92,15 +92,15 @@ FOR_MEASURING: dict[str, Callable[[MeasuringContext], Any]] = {
     "holdout_outputs": lambda context: context.checkpoints.outputs(context.role)["holdout"],
     "original_forget_outputs": lambda context: context.checkpoints.outputs("original")["forget"],
     "original_holdout_outputs": lambda context: context.checkpoints.outputs("original")["holdout"],
-    "reference_forget_outputs": lambda context: _outputs_of_references(context, "forget"),
-    "reference_holdout_outputs": lambda context: _outputs_of_references(context, "holdout"),
-    "weights": lambda context: context.checkpoints.weights_of(context.role),
-    "original_weights": lambda context: context.checkpoints.weights_of("original"),
+    "reference_forget_outputs": lambda context: _collect_reference_outputs(context, "forget"),
+    "reference_holdout_outputs": lambda context: _collect_reference_outputs(context, "holdout"),
+    "weights": lambda context: context.checkpoints.read_weights(context.role),
+    "original_weights": lambda context: context.checkpoints.read_weights("original"),
     "cost": lambda context: read_cost(context.checkpoints.weights[context.role]),
     "reference_cost": lambda context: read_cost(context.checkpoints.weights[context.reference]),
     "shadow_runs": lambda context: context.checkpoints.shadow_runs.of(context.role),
     "all_shadow_runs": lambda context: context.checkpoints.shadow_runs,
-    "retained_shadow_runs": lambda context: _retained_shadow_runs(context),
+    "retained_shadow_runs": lambda context: _get_retained_shadow_runs(context),
 }
 
 
@@ -147,11 +147,11 @@ def _split_outputs(context: MeasuringContext) -> dict[str, Any]:
     return {**outputs, "retain_sample": outputs["retain"]}
 
 
-def _outputs_of_references(context: MeasuringContext, split: str) -> list[Any]:
+def _collect_reference_outputs(context: MeasuringContext, split: str) -> list[Any]:
     return [context.checkpoints.outputs(role)[split] for role in context.references]
 
 
-def _retained_shadow_runs(context: MeasuringContext) -> Pool | None:
+def _get_retained_shadow_runs(context: MeasuringContext) -> Pool | None:
     retained = context.checkpoints.shadow_runs.retained
     return retained.of(context.role) if retained else None
 

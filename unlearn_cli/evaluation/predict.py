@@ -31,15 +31,15 @@ def predict(
 ) -> Outputs:
     """Predict a split in its own order, in eval mode; restores the network's mode.
 
-    The outputs are written `into` an array of the shape of `room_for` (which may be part of a larger one), or into a
-    new one.
+    The outputs are written `into` an array of the shape of `allocate_outputs` (which may be part of a larger one), or
+    into a new one.
 
     Raises:
         UserError: an output is not finite, the number of outputs is not the number of classes (1 for a regression), or
             the outputs are probabilities instead of logits.
     """
     batch_size = max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))
-    values = room_for(batches.num_samples, batches.num_outputs, task) if into is None else into
+    values = allocate_outputs(batches.num_samples, batches.num_outputs, task) if into is None else into
     first, was_training = 0, model.training
     model.eval()
     with inference():
@@ -55,7 +55,7 @@ def predict(
     return Outputs(values, batches.split.labels, task, batches.split.groups)
 
 
-def room_for(num_records: int, num_outputs: int, task: Task) -> np.ndarray:
+def allocate_outputs(num_records: int, num_outputs: int, task: Task) -> np.ndarray:
     """Allocate an array for the outputs of `num_records` records: (n, K), or (n,) for a regression."""
     return np.empty(num_records if task == "regression" else (num_records, num_outputs))
 
@@ -100,7 +100,7 @@ def observe(
     """
     heads = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
     seen: list[np.ndarray] = []
-    handles = [head.register_forward_pre_hook(lambda _, inputs: seen.append(_pooled(inputs[0]))) for head in heads[-1:]]
+    handles = [head.register_forward_pre_hook(lambda _, inputs: seen.append(_pool(inputs[0]))) for head in heads[-1:]]
     try:
         outputs = predict(model, batches, task, target_mean, target_std)
     finally:
@@ -109,7 +109,7 @@ def observe(
     return outputs, np.concatenate(seen) if seen else None
 
 
-def _pooled(features: torch.Tensor) -> np.ndarray:
+def _pool(features: torch.Tensor) -> np.ndarray:
     """Return features (B, width); feature maps (B, C, H, W) are averaged over their positions."""
     flat = features if features.dim() == 2 else features.flatten(2).mean(2)
     return gather_output(flat).double().cpu().numpy()

@@ -158,7 +158,7 @@ def selection_digest(opened: RunInputs) -> str | None:
     if key is None or "forget" not in splits:
         return None
     digest = hmac.new(key, b"selection", sha256)
-    for chunk in splits["forget"].sorted_ids():
+    for chunk in splits["forget"].sort_ids():
         for text in chunk:
             content = text.encode(errors="surrogatepass")
             digest.update(len(content).to_bytes(8, "little") + content)

@@ -19,9 +19,9 @@ from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.stores import Store, StreamedStore, open_store
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.predict import observe, predict, room_for
+from unlearn_cli.evaluation.predict import allocate_outputs, observe, predict
 from unlearn_cli.evaluation.run_inputs import RunInputs, resume_identity
-from unlearn_cli.evaluation.targets import agree, own_target
+from unlearn_cli.evaluation.targets import agree, find_own_target
 from unlearn_cli.learning.training import TaskLoss, regression_loss
 from unlearn_cli.models.architectures import build_network, check_forward
 from unlearn_cli.runtime import processes
@@ -79,7 +79,7 @@ class Session:
 
     def _rescale(self, model: nn.Module, weights: Checkpoint) -> None:
         """Convert the outputs of a network that was trained with another mean and std of the labels to this scale."""
-        own = own_target(self.opened, weights.metadata, weights.path)
+        own = find_own_target(self.opened, weights.metadata, weights.path)
         if not agree(own, self.target):
             model.register_forward_hook(partial(_on_scale, own, self.target))
 
@@ -199,7 +199,7 @@ class Session:
         """Predict each part once, into the array of the whole split's outputs."""
         batches = [self.batches(part) for part in parts]
         sizes, task = [part.num_samples for part in batches], self.task
-        values = room_for(sum(sizes), self.opened.dataset.num_outputs, task)
+        values = allocate_outputs(sum(sizes), self.opened.dataset.num_outputs, task)
         places = np.split(values, np.cumsum(sizes)[:-1])
         part_outputs = [self.predict(model, part, into) for part, into in zip(batches, places, strict=True)]
         labels, groups = (

@@ -18,7 +18,7 @@ from unlearn_cli.schema.network_sections import Target
 KEYS = ("unlearn_cli.target_mean", "unlearn_cli.target_std")  # of a checkpoint's metadata
 
 
-def target_of_labels(opened: RunInputs) -> Target:
+def compute_target(opened: RunInputs) -> Target:
     """Return mean and standard deviation of the labels of retain; for equal labels, the standard deviation is 1."""
     splits = opened.dataset.splits
     labels = splits["retain" if "retain" in splits else "train"].labels
@@ -26,26 +26,26 @@ def target_of_labels(opened: RunInputs) -> Target:
     return Target(mean=float(np.mean(labels)), std=std if std > 0 and math.isfinite(std) else 1.0)
 
 
-def target_to_train_with(opened: RunInputs, start: Mapping[str, str] | None, path: Path | None) -> Target:
+def choose_training_target(opened: RunInputs, start: Mapping[str, str] | None, path: Path | None) -> Target:
     """Return the scale for a training: of the checkpoint that it starts from, else of the manifest, else of the labels.
 
     Raises:
-        UserError: as `target_of_checkpoint`.
+        UserError: as `choose_target`.
     """
     if opened.dataset.task == "classification":
         return Target()
     if start is not None and path is not None:
-        return target_of_checkpoint(opened, start, path)
-    return opened.network.target or target_of_labels(opened)
+        return choose_target(opened, start, path)
+    return opened.network.target or compute_target(opened)
 
 
-def target_of_checkpoint(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
-    """Return the scale of a command's main checkpoint, as `own_target`, and check it against the manifest.
+def choose_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
+    """Return the scale of a command's main checkpoint, as `find_own_target`, and check it against the manifest.
 
     Raises:
         UserError: the manifest's target contradicts the recorded one, or the recorded one is damaged.
     """
-    own, given = own_target(opened, metadata, path), opened.network.target
+    own, given = find_own_target(opened, metadata, path), opened.network.target
     if given is None or opened.dataset.task == "classification" or agree(own, given):
         return own
     raise UserError(
@@ -54,15 +54,15 @@ def target_of_checkpoint(opened: RunInputs, metadata: Mapping[str, str], path: P
     )
 
 
-def own_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
+def find_own_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) -> Target:
     """Return the scale of a checkpoint: the one in its metadata, else the manifest's, else mean 0 and std 1.
 
     Raises:
-        UserError: as `recorded_target`.
+        UserError: as `read_recorded_target`.
     """
     if opened.dataset.task == "classification":
         return Target()
-    return recorded_target(metadata, path) or opened.network.target or Target()
+    return read_recorded_target(metadata, path) or opened.network.target or Target()
 
 
 def is_unknown(opened: RunInputs, metadata: Mapping[str, str]) -> bool:
@@ -70,7 +70,7 @@ def is_unknown(opened: RunInputs, metadata: Mapping[str, str]) -> bool:
     return opened.dataset.task == "regression" and KEYS[0] not in metadata and opened.network.target is None
 
 
-def recorded_target(metadata: Mapping[str, str], path: Path) -> Target | None:
+def read_recorded_target(metadata: Mapping[str, str], path: Path) -> Target | None:
     """Return the scale in a checkpoint's metadata, or None.
 
     Raises:

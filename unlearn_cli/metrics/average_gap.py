@@ -8,7 +8,7 @@ different kinds of quantities, and a small mean can contain one large gap; read 
 
 import numpy as np
 
-from unlearn_cli.stats.comparisons import accuracy_gaps
+from unlearn_cli.stats.comparisons import compute_accuracy_gaps
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
@@ -22,7 +22,7 @@ DISTANCE = True  # from a reference, so that a noise floor exists
 
 def average_gap(split_outputs: dict[str, Outputs], reference_split_outputs: dict[str, Outputs]) -> Estimate:
     """Return the mean absolute gap; without a hold-out to attack, over the three accuracies."""
-    gaps = accuracy_gaps(split_outputs, reference_split_outputs)
+    gaps = compute_accuracy_gaps(split_outputs, reference_split_outputs)
     if gaps is None:
         return missing("a split has no records")
     if len(split_outputs.get("holdout", ())):

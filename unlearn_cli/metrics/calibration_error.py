@@ -15,7 +15,7 @@ from scipy.special import log_softmax
 from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats.bootstrap import RESAMPLES, blocks_of_clusters, blocks_of_records, resample_means
 from unlearn_cli.stats.by_record import all_finite, by_record
-from unlearn_cli.stats.clusters import Clusters, clusters_of, too_few
+from unlearn_cli.stats.clusters import Clusters, explain_too_few, number_clusters
 from unlearn_cli.stats.intervals import bounded, missing, without_interval
 from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.outputs import Outputs
@@ -51,8 +51,8 @@ def calibration_error(
     value = float(np.abs(np.bincount(bin_of_record, gaps, minlength=bins)).sum() / n)
     by_chance = _upper(_null_of_records(bin_of_record, confidence, bins))
     if outputs.groups is not None:
-        clusters = clusters_of(outputs.groups)
-        reason = too_few(clusters)
+        clusters = number_clusters(outputs.groups)
+        reason = explain_too_few(clusters)
         if reason:
             return without_interval(value, n, clusters, reason)
         blocks = blocks_of_clusters(clusters)

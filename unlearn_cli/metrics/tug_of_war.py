@@ -8,7 +8,7 @@ accuracies, too.
 
 import numpy as np
 
-from unlearn_cli.stats.comparisons import SPLITS_OF_GAPS, accuracy_gaps
+from unlearn_cli.stats.comparisons import SPLITS_OF_GAPS, compute_accuracy_gaps
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
@@ -19,7 +19,7 @@ TASK = "classification"
 
 def tug_of_war(split_outputs: dict[str, Outputs], reference_split_outputs: dict[str, Outputs]) -> Estimate:
     """Return the product over forget, retain and test; n is their total; there is no interval."""
-    gaps = accuracy_gaps(split_outputs, reference_split_outputs)
+    gaps = compute_accuracy_gaps(split_outputs, reference_split_outputs)
     if gaps is None:
         return missing("a split has no records")
     return Estimate(value=float(np.prod(1 - np.abs(gaps))), n=sum(len(split_outputs[name]) for name in SPLITS_OF_GAPS))

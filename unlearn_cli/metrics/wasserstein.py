@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import norm, t, wasserstein_distance
 
 from unlearn_cli.stats.bootstrap import MAX_BLOCKS, RESAMPLES, blocks_of_clusters, blocks_of_records, resample_means
-from unlearn_cli.stats.clusters import Clusters, clusters_of, too_few
+from unlearn_cli.stats.clusters import Clusters, explain_too_few, number_clusters
 from unlearn_cli.stats.intervals import bounded, missing, without_interval
 from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.outputs import Outputs
@@ -46,8 +46,8 @@ def wasserstein(outputs: Outputs, reference_outputs: Outputs) -> Estimate:
         if n < 2:
             return Estimate(value=value, n=n)
         return _with_interval(value, ours, theirs, blocks_of_records(theirs, ours), INTERVAL)
-    clusters = clusters_of(outputs.groups)
-    reason = too_few(clusters)
+    clusters = number_clusters(outputs.groups)
+    reason = explain_too_few(clusters)
     if reason:
         return without_interval(value, n, clusters, reason)
     estimate = _with_interval(

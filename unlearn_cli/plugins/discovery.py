@@ -104,19 +104,19 @@ def summaries(kind: str) -> dict[str, str]:
     return {name: entry.summary for name, entry in entries(kind).items()}
 
 
-def metrics_of(task: str) -> list[str]:
+def list_metrics_of(task: str) -> list[str]:
     """Return the metrics that are defined for a task: per-split metrics first, those with few inputs first."""
     defined = [entry for entry in entries("metrics").values() if entry.task in (None, task)]
     ordered = sorted(defined, key=lambda entry: (entry.is_of_model, len(entry.inputs), entry.name))
     return [entry.name for entry in ordered]
 
 
-def default_metrics(task: str) -> list[str]:
+def list_default_metrics(task: str) -> list[str]:
     """Return the metrics of a task that are computed by default; none of them trains a network."""
-    return [name for name in metrics_of(task) if entries("metrics")[name].is_default]
+    return [name for name in list_metrics_of(task) if entries("metrics")[name].is_default]
 
 
-def attacks_of(tier: str) -> list[str]:
+def list_attacks_of(tier: str) -> list[str]:
     """Return the attacks of a tier, cheapest first: names, and variants as `name:setting=value`.
 
     A tier is a fixed set of attacks, so that verdicts are comparable.

@@ -59,7 +59,7 @@ class PluginNames(NameChecker):
                 f"condition '{text}': unknown metric '{metric}'; {hint}; your own metric needs 'evaluate --metric "
                 "FILE.py:FUNCTION'"
             )
-        allowed = discovery.metrics_of(task)
+        allowed = discovery.list_metrics_of(task)
         if metric not in allowed:
             raise UserError(
                 f"condition '{text}': '{metric}' is not defined for {task}; choose from {', '.join(allowed)}"

@@ -44,10 +44,10 @@ class OutsideCode:
                 f"{self.label}: cannot be imported: {error}; set PYTHONPATH to the folder of the modules it imports"
             ) from None
         except NameError as error:
-            raise UserError(f"{self.path}:{self._line_of(error)}: cannot be imported: {error}") from None
+            raise UserError(f"{self.path}:{self._find_line(error)}: cannot be imported: {error}") from None
         return getattr(module, self.function)
 
-    def _line_of(self, error: BaseException) -> int:
+    def _find_line(self, error: BaseException) -> int:
         """Return the line of the file at which an error was raised."""
         frames = traceback.extract_tb(error.__traceback__)
         return next((frame.lineno or 1 for frame in reversed(frames) if Path(frame.filename) == self.path), 1)
@@ -83,11 +83,11 @@ def locate(name: str, *, allow_code: bool, folder: Path = Path()) -> OutsideCode
         raise UserError(f"'{name}': expected package.module:function or path/to/file.py:function")
     if not allow_code:
         raise UserError(f"{name}: is your own code; allow it with --allow-code")
-    path = folder / location if is_file else _module_file(location, name)
+    path = folder / location if is_file else _find_module_file(location, name)
     return OutsideCode(path, None if is_file else location, function, regular_files.sha256(path))
 
 
-def _module_file(module: str, name: str) -> Path:
+def _find_module_file(module: str, name: str) -> Path:
     """Return the source file of a module; its parent packages are imported."""
     try:
         spec = importlib.util.find_spec(module)

@@ -17,7 +17,7 @@ from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.plugins import discovery, outside
 from unlearn_cli.plugins.outside import OutsideCode
 from unlearn_cli.plugins.renamed_settings import RENAMED
-from unlearn_cli.plugins.requirements import inputs_for, sections_of
+from unlearn_cli.plugins.requirements import list_inputs, list_sections
 from unlearn_cli.plugins.signature import parse_file, read_signature
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.spelling import fit_scalars
@@ -68,7 +68,7 @@ class Plugin:
 
         A method always has the original; for metrics and attacks, an option must name it.
         """
-        sections = {section for name in self.needs for section in sections_of(name)}
+        sections = {section for name in self.needs for section in list_sections(name)}
         return sections | {"original"} if self.kind != "methods" and "original" in self.needs else sections
 
     def function(self) -> Callable[..., Any]:
@@ -79,7 +79,7 @@ class Plugin:
         """
         return self.code.load() if self.code else getattr(importlib.import_module(self.module), self.name)
 
-    def companion(self, name: str) -> Any:
+    def import_companion(self, name: str) -> Any:
         """Import the module and return an object of the file by another name, or None.
 
         Raises:
@@ -140,7 +140,7 @@ def read_source(kind: str, name: str, path: Path, module: str, code: OutsideCode
         UserError: the file or the signature has mistakes; the message has their lines.
     """
     tree = parse_file(path)
-    signature = read_signature(path, tree, name, inputs_for(kind))
+    signature = read_signature(path, tree, name, list_inputs(kind))
     entry = discovery.read_entry(kind, name, tree)
     assert entry is not None
     return Plugin(

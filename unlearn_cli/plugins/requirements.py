@@ -74,12 +74,12 @@ REQUIREMENTS: dict[str, Requirement] = {
 OPTIONAL_INPUTS = ("noise",)
 
 
-def sections_of(name: str) -> set[str]:
+def list_sections(name: str) -> set[str]:
     """Return the requirements of an input."""
     return set(REQUIREMENTS[name].sections.split())
 
 
-def inputs_for(kind: str) -> list[str] | None:
+def list_inputs(kind: str) -> list[str] | None:
     """Return the inputs that plug-ins of a kind may have, without the optional ones; None for networks: any."""
     if kind not in ALL.split():
         return None

@@ -29,37 +29,37 @@ def describe_settings(plugin: Plugin) -> list[Setting]:
     return [
         Setting(
             name,
-            _type(properties[name]),
-            _range(properties[name]),
+            _describe_type(properties[name]),
+            _describe_range(properties[name]),
             json.dumps(field.default) if not isinstance(field.default, str) else field.default,
             next((item.documentation for item in field.metadata if isinstance(item, Doc)), ""),
-            tuple(_choices(properties[name])),
+            tuple(_list_choices(properties[name])),
         )
         for name, field in plugin.settings.model_fields.items()
     ]
 
 
-def _type(schema: dict[str, Any]) -> str:
+def _describe_type(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
-        return " or ".join(dict.fromkeys(_type(part) for part in schema["anyOf"]))
-    if _choices(schema):
-        return f"one of {', '.join(_choices(schema))}"
+        return " or ".join(dict.fromkeys(_describe_type(part) for part in schema["anyOf"]))
+    if _list_choices(schema):
+        return f"one of {', '.join(_list_choices(schema))}"
     if schema.get("type") == "array":
-        return f"list of {_type(schema['items'])}" if "items" in schema else "list"
+        return f"list of {_describe_type(schema['items'])}" if "items" in schema else "list"
     return TYPES.get(schema.get("type", ""), "any value")
 
 
-def _choices(schema: dict[str, Any]) -> list[str]:
+def _list_choices(schema: dict[str, Any]) -> list[str]:
     if "anyOf" in schema:
-        return [choice for part in schema["anyOf"] for choice in _choices(part)]
+        return [choice for part in schema["anyOf"] for choice in _list_choices(part)]
     return [str(value) for value in schema.get("enum", [schema["const"]] if "const" in schema else [])]
 
 
-def _range(schema: dict[str, Any]) -> str:
+def _describe_range(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
-        return next(filter(None, map(_range, schema["anyOf"])), "")
+        return next(filter(None, map(_describe_range, schema["anyOf"])), "")
     if schema.get("type") == "array":
-        return _range(schema.get("items", {}))
+        return _describe_range(schema.get("items", {}))
     low, high = schema.get("minimum"), schema.get("maximum")
     above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
     if above is not None and schema["type"] == "integer":

@@ -73,17 +73,17 @@ def read_signature(path: Path, tree: ast.Module, name: str, known_inputs: Sequen
         if parameter.arg not in OPTIONAL_INPUTS
     ]
     mistakes = [
-        *_mistakes_of_form(parameters, known_inputs),
-        *_mistakes_of_task(tree),
-        *_mistakes_of_settings(settings),
+        *_check_form(parameters, known_inputs),
+        *_check_task(tree),
+        *_check_settings(settings),
     ]
     _refuse(path, name, mistakes)
-    fields = {item.arg: _field(item, default) for item, default in settings}
+    fields = {item.arg: _make_field(item, default) for item, default in settings}
     try:
         model = _make_model(name, fields)
         model()
     except UNREADABLE:
-        _refuse(path, name, [mistake for item, _ in settings for mistake in _mistakes_of_type(item, fields[item.arg])])
+        _refuse(path, name, [mistake for item, _ in settings for mistake in _check_type(item, fields[item.arg])])
         raise  # no single setting is wrong
     optional = tuple(item.arg for item in parameters.kwonlyargs if item.arg in OPTIONAL_INPUTS)
     return Signature(tuple(item.arg for item in parameters.args), optional, model)
@@ -95,7 +95,7 @@ def _refuse(path: Path, name: str, mistakes: Iterable[Mistake]) -> None:
         raise UserError("; ".join(f"{path}:{mistake.line}: {name}: {mistake.text}" for mistake in ordered))
 
 
-def _mistakes_of_form(parameters: ast.arguments, known_inputs: Sequence[str] | None) -> Iterator[Mistake]:
+def _check_form(parameters: ast.arguments, known_inputs: Sequence[str] | None) -> Iterator[Mistake]:
     """Yield mistakes in the parameters that are not keyword-only."""
     for parameter in parameters.posonlyargs:
         yield Mistake(parameter.lineno, f"'{parameter.arg}' is positional-only; remove the '/'")
@@ -111,7 +111,7 @@ def _mistakes_of_form(parameters: ast.arguments, known_inputs: Sequence[str] | N
         yield Mistake(parameter.lineno, f"'{parameter.arg}' has a default but is not keyword-only; put '*' before it")
 
 
-def _mistakes_of_task(tree: ast.Module) -> Iterator[Mistake]:
+def _check_task(tree: ast.Module) -> Iterator[Mistake]:
     tasks = get_args(Task)
     for node in tree.body:
         if not isinstance(node, ast.Assign) or [ast.unparse(target) for target in node.targets] != ["TASK"]:
@@ -120,7 +120,7 @@ def _mistakes_of_task(tree: ast.Module) -> Iterator[Mistake]:
             yield Mistake(node.lineno, f"TASK is {ast.unparse(node.value)}; expected one of {', '.join(tasks)}")
 
 
-def _mistakes_of_settings(settings: Iterable[tuple[ast.arg, ast.expr | None]]) -> Iterator[Mistake]:
+def _check_settings(settings: Iterable[tuple[ast.arg, ast.expr | None]]) -> Iterator[Mistake]:
     for parameter, default in settings:
         name, line = parameter.arg, parameter.lineno
         if default is None:
@@ -136,7 +136,7 @@ def _mistakes_of_settings(settings: Iterable[tuple[ast.arg, ast.expr | None]]) -
                 yield Mistake(line, text)
 
 
-def _mistakes_of_type(parameter: ast.arg, field: tuple[str, Any]) -> Iterator[Mistake]:
+def _check_type(parameter: ast.arg, field: tuple[str, Any]) -> Iterator[Mistake]:
     """Yield mistakes in the type of a setting, or in its default for this type."""
     annotation, default = field
     try:
@@ -154,7 +154,7 @@ def _mistakes_of_type(parameter: ast.arg, field: tuple[str, Any]) -> Iterator[Mi
         )
 
 
-def _field(parameter: ast.arg, default: ast.expr | None) -> tuple[str, Any]:
+def _make_field(parameter: ast.arg, default: ast.expr | None) -> tuple[str, Any]:
     assert parameter.annotation is not None and default is not None
     return ast.unparse(parameter.annotation), ast.literal_eval(default)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
-from unlearn_cli.plugins.requirements import sections_of
+from unlearn_cli.plugins.requirements import list_sections
 
 SPLITS = {
     "forget": "forget",
@@ -21,7 +21,7 @@ class UnsuitableSelection(SelectionError):
 
 def lacking(wanted: Plugin, present: set[str]) -> list[str]:
     """Return the inputs of a plug-in that a manifest with these sections cannot provide."""
-    return [name for name in wanted.needs if not sections_of(name) <= present]
+    return [name for name in wanted.needs if not list_sections(name) <= present]
 
 
 def fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = True) -> list[str]:
@@ -49,7 +49,7 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
     if wanted.task not in (None, task):
         hint = f"; these fit: {others}" if others else ""
         raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
-    sections = sorted({section for name in missing for section in sections_of(name)} - present)
+    sections = sorted({section for name in missing for section in list_sections(name)} - present)
     hint = f", or use one that needs less: {others}" if others else ""
     raise UserError(
         f"{path}: {wanted.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)};"

@@ -14,7 +14,7 @@ from unlearn_cli import console, ranks
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import describe
-from unlearn_cli.data.notices import notices_as_dicts
+from unlearn_cli.data.notices import describe_notices
 from unlearn_cli.evaluation.run_inputs import Copies, RunInputs, constant_network, records_equal, selection_digest
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.split_checks import check_splits
@@ -26,7 +26,7 @@ from unlearn_cli.runtime import processes
 from unlearn_cli.schema.literals import Role
 from unlearn_cli.storage.version import VERSION
 from unlearn_cli.verdict import metric_gates
-from unlearn_cli.verdict.over_forgetting_checks import describe_over_forgetting, over_forgetting_gate
+from unlearn_cli.verdict.over_forgetting_checks import describe_over_forgetting, make_over_forgetting_gate
 
 
 def format_now() -> str:
@@ -109,7 +109,7 @@ def describe_manifest(opened: RunInputs) -> report.Manifest:
         splits={name: report.Split(**split) for name, split in describe(dataset).items()},
         checks=check_splits(dataset),
         forgotten_unresolved=dataset.unresolved,
-        notices=[report.Notice(**notice) for notice in notices_as_dicts(dataset.notices)],
+        notices=[report.Notice(**notice) for notice in describe_notices(dataset.notices)],
     )
 
 
@@ -180,5 +180,5 @@ def add_gates(document: Report, conditions: Iterable[str], *, force: bool) -> No
         document.caveats = [*document.caveats, text]
         console.warn(text if force else f"{text} --force accepts it")
         if not force:
-            document.gates = [*document.gates, over_forgetting_gate(result)]
+            document.gates = [*document.gates, make_over_forgetting_gate(result)]
     document.verdict = metric_gates.combine_verdicts(document.gates)

@@ -23,7 +23,7 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
         return
     atomic_files.check_output(folder, overwrite)
     ending = owners.format_suffix(
-        owners.Owner(*map(broadcast, astuple(owners.current_owner()))), broadcast(secrets.randbits(32))
+        owners.Owner(*map(broadcast, astuple(owners.describe_current_owner()))), broadcast(secrets.randbits(32))
     )
     writing = atomic_files.new_folder(folder, replace=overwrite, ending=ending)
     with writing if ranks.is_first() else nullcontext(atomic_files.name_new_folder(folder, ending)) as new:

@@ -104,7 +104,7 @@ def check_transforms(data: Data, input: Input) -> None:
         ValueError: they do not.
     """
     tokens = any(step.tokens for step in data.transform)
-    transform_steps.stored_shape(data.transform, input.shape)
+    transform_steps.invert_shape(data.transform, input.shape)
     for name, source in (("train", data.train), ("test", data.test)):
         has_text = source is not None and isinstance(source.spec, Table) and source.spec.text is not None
         if source and has_text != tokens:

@@ -45,9 +45,9 @@ def parse_condition(text: str) -> GateCondition:
         split=split,
         metric=metric,
         operator=operator,
-        number=None if number is None else _finite(text, number),
+        number=None if number is None else _parse_finite(text, number),
         other=cast(Literal["original", "reference"] | None, other),
-        offset=0.0 if offset is None else _finite(text, offset),
+        offset=0.0 if offset is None else _parse_finite(text, offset),
     )
 
 
@@ -56,7 +56,7 @@ def _check_split(text: str, split: str) -> None:
         raise UserError(f"condition '{text}': unknown split '{split}'; {did_you_mean(split, SPLITS)}")
 
 
-def _finite(text: str, digits: str) -> float:
+def _parse_finite(text: str, digits: str) -> float:
     """Parse a number and check that it is finite, which `1e999` is not."""
     number = float(re.sub(r"\s", "", digits))
     if not math.isfinite(number):

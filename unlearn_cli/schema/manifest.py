@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from unlearn_cli.console import in_one_line
+from unlearn_cli.console import escape_line
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema import gates
 from unlearn_cli.schema.data_sections import Data, DataSections, Input, check_augmentation, check_transforms
@@ -129,7 +129,7 @@ def _check_gate(text: str, task: Task, number: int, names: NameChecker | None) -
         if names is not None:
             names.check_gate(condition, task)
     except UserError as error:
-        mistake = PydanticCustomError("gate", "{reason}", {"reason": in_one_line(str(error))})
+        mistake = PydanticCustomError("gate", "{reason}", {"reason": escape_line(str(error))})
         details = InitErrorDetails(type=mistake, loc=("gates", number), input=text)
         raise ValidationError.from_exception_data("Manifest", [details]) from None
 

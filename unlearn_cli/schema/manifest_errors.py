@@ -67,15 +67,15 @@ def _list_keys(location: Location, schema: Schema) -> list[str]:
     """Return the keys that the JSON Schema allows at a location."""
     node = schema
     for part in location:
-        candidates = _forms(node, schema)
+        candidates = _list_forms(node, schema)
         inner = [item["properties"][part] for item in candidates if part in item.get("properties", {})]
         items = [item["items"] for item in candidates if isinstance(part, int) and "items" in item]
         node = (inner or items or [{}])[0]
-    return sorted({key for form in _forms(node, schema) for key in form.get("properties", {})})
+    return sorted({key for form in _list_forms(node, schema) for key in form.get("properties", {})})
 
 
-def _forms(node: Schema, schema: Schema) -> list[Schema]:
+def _list_forms(node: Schema, schema: Schema) -> list[Schema]:
     """Return the forms that a value may have; references to definitions are resolved."""
     if reference := node.get("$ref", "").rpartition("/")[2]:
-        return _forms(schema["$defs"][reference], schema)
-    return [node, *(form for item in node.get("anyOf", []) for form in _forms(item, schema))]
+        return _list_forms(schema["$defs"][reference], schema)
+    return [node, *(form for item in node.get("anyOf", []) for form in _list_forms(item, schema))]

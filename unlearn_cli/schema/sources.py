@@ -17,7 +17,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 BESIDE_FORMATS = {"rows", "dates"}  # the keys of a source that are not formats
 
 
-def _date_format(text: str) -> str:
+def _check_date_format(text: str) -> str:
     """Check that text is a date format: it can read the dates that it writes."""
     moment = datetime(2013, 1, 31, 14, 45, 59)
     try:
@@ -29,7 +29,7 @@ def _date_format(text: str) -> str:
     return text
 
 
-DateFormat = Annotated[str, AfterValidator(_date_format)]
+DateFormat = Annotated[str, AfterValidator(_check_date_format)]
 
 
 class Section(BaseModel):

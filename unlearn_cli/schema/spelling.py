@@ -24,7 +24,7 @@ EMPTY = "is empty; quote it if '~', 'null' or the empty text is the name"
 SPELLING = "spelling"  # the key of a serializer's context with the mark around text that must not be quoted
 
 
-def _named(value: Any) -> Any:
+def _keep_name(value: Any) -> Any:
     """Return the text of a scalar as written, or the int with this text."""
     if value is None:
         raise ValueError(EMPTY)
@@ -33,11 +33,11 @@ def _named(value: Any) -> Any:
     return value.value if type(value.value) is int and str(value.value) == value else str(value)
 
 
-NAMED = BeforeValidator(_named, json_schema_input_type=str | int | float | bool)
+NAMED = BeforeValidator(_keep_name, json_schema_input_type=str | int | float | bool)
 Name = Annotated[str | int, NAMED]
 
 
-def _compared(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+def _keep_text(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
     """Keep the text of a scalar with its value if Python would write the value differently."""
     if value is None:
         raise ValueError(EMPTY)
@@ -56,7 +56,7 @@ def _write(value: Any, handler: SerializerFunctionWrapHandler, info: Serializati
     return f"{mark}{value}{mark}"
 
 
-COMPARED = WrapValidator(_compared)
+COMPARED = WrapValidator(_keep_text)
 Scalar = Annotated[str | int | float | bool, COMPARED, WrapSerializer(_write)]
 
 
@@ -71,28 +71,28 @@ def number_of(value: str | int | float | bool) -> int | float | bool | None:
     return number if isinstance(number, int | float) and math.isfinite(number) else None
 
 
-def _leaves(annotation: Any) -> frozenset[Any]:
+def _list_types(annotation: Any) -> frozenset[Any]:
     """Return the types in an annotation, and its validators that keep the text."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         validators = {item for item in annotation.__metadata__ if item in (NAMED, COMPARED)}
-        return frozenset(validators) | _leaves(arguments[0])
+        return frozenset(validators) | _list_types(arguments[0])
     if origin is Union or isinstance(origin, type):  # int | str, or list, dict and similar types
-        return frozenset().union(*map(_leaves, arguments))
+        return frozenset().union(*map(_list_types, arguments))
     return frozenset([annotation])
 
 
 @cache
-def _fields(model: type[BaseModel]) -> dict[str, frozenset[Any]]:
+def _list_fields(model: type[BaseModel]) -> dict[str, frozenset[Any]]:
     return {
-        name: _leaves(field.annotation) | {item for item in field.metadata if item in (NAMED, COMPARED)}
+        name: _list_types(field.annotation) | {item for item in field.metadata if item in (NAMED, COMPARED)}
         for name, field in model.model_fields.items()
     }
 
 
 def fit_scalars(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
     """Convert each unquoted scalar as its field needs it; nested sections convert their own values."""
-    leaves = _fields(model)
+    leaves = _list_fields(model)
     return {name: _fit(value, leaves.get(name, frozenset())) for name, value in values.items()}
 
 

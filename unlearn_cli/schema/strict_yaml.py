@@ -79,8 +79,8 @@ def parse(data: bytes | str, path: Path) -> Document:
     positions: dict[Location, Position] = {}
     try:
         text = data.decode() if isinstance(data, bytes) else data
-        node = _Composer(_checked_events(text, path)).get_single_node()
-        raw = None if node is None else _value(node, (), positions, path)
+        node = _Composer(_check_events(text, path)).get_single_node()
+        raw = None if node is None else _construct_value(node, (), positions, path)
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8 text; expected a YAML file") from None
     except yaml.MarkedYAMLError as error:
@@ -127,7 +127,7 @@ for _tag, _pattern, _first in (
     _Composer.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), [*list(_first), ""])
 
 
-def _checked_events(text: str, path: Path) -> Iterator[yaml.Event]:
+def _check_events(text: str, path: Path) -> Iterator[yaml.Event]:
     """Yield the events of a text; refuse tags, deep nesting and many aliases before anything is built or expanded."""
     depth = aliases = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
@@ -143,7 +143,7 @@ def _checked_events(text: str, path: Path) -> Iterator[yaml.Event]:
         yield event
 
 
-def _value(node: Node, location: Location, positions: dict[Location, Position], path: Path) -> Any:
+def _construct_value(node: Node, location: Location, positions: dict[Location, Position], path: Path) -> Any:
     position = (node.start_mark.line + 1, node.start_mark.column + 1)
     positions.setdefault(location, position)
     at = f"{path}:{position[0]}:{position[1]}"
@@ -152,14 +152,16 @@ def _value(node: Node, location: Location, positions: dict[Location, Position], 
     if len(positions) > MAX_VALUES:  # aliases of aliases double with every line
         raise UserError(f"{at}: more than {MAX_VALUES} values; use fewer")
     if isinstance(node, MappingNode):
-        return _mapping(node, location, positions, path)
+        return _construct_mapping(node, location, positions, path)
     if isinstance(node, SequenceNode):
-        return [_value(item, (*location, i), positions, path) for i, item in enumerate(node.value)]
+        return [_construct_value(item, (*location, i), positions, path) for i, item in enumerate(node.value)]
     assert isinstance(node, ScalarNode)
-    return _scalar(node, at)
+    return _construct_scalar(node, at)
 
 
-def _mapping(node: MappingNode, location: Location, positions: dict[Location, Position], path: Path) -> dict[str, Any]:
+def _construct_mapping(
+    node: MappingNode, location: Location, positions: dict[Location, Position], path: Path
+) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
         at = f"{path}:{key_node.start_mark.line + 1}:{key_node.start_mark.column + 1}"
@@ -169,16 +171,16 @@ def _mapping(node: MappingNode, location: Location, positions: dict[Location, Po
         if key in result:
             raise UserError(f"{at}: duplicate key '{key}'; remove one of the two")
         positions[*location, key] = (key_node.start_mark.line + 1, key_node.start_mark.column + 1)
-        result[key] = _value(value_node, (*location, key), positions, path)
+        result[key] = _construct_value(value_node, (*location, key), positions, path)
     return result
 
 
-def _scalar(node: ScalarNode, at: str) -> Any:
+def _construct_scalar(node: ScalarNode, at: str) -> Any:
     kind, text = node.tag.rpartition(":")[2], node.value
     if kind == "str":
         return text
     if kind == "int":
-        return PlainScalar(text, _whole_number(text, at))
+        return PlainScalar(text, _parse_number(text, at))
     if kind == "float":
         return PlainScalar(text, float(text.lower().replace(".inf", "inf").replace(".nan", "nan")))
     if kind == "bool":
@@ -187,7 +189,7 @@ def _scalar(node: ScalarNode, at: str) -> Any:
     return None
 
 
-def _whole_number(text: str, at: str) -> int:
+def _parse_number(text: str, at: str) -> int:
     try:
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     except ValueError:  # Python refuses numbers of more than 4300 digits

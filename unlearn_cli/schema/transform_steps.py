@@ -93,7 +93,7 @@ def find_standardise(steps: Sequence[Step]) -> Standardise | None:
     return next((step.standardise for step in steps if step.standardise), None)
 
 
-def stored_shape(steps: Sequence[Step], shape: list[int]) -> list[int]:
+def invert_shape(steps: Sequence[Step], shape: list[int]) -> list[int]:
     """Return the shape of stored samples that the steps transform to `shape`, the manifest's input.shape.
 
     Raises:
@@ -105,7 +105,7 @@ def stored_shape(steps: Sequence[Step], shape: list[int]) -> list[int]:
         if len(steps) > 1 and step.tokens:
             raise ValueError("data.transform: tokens cannot be combined with other transforms; remove them")
     for step in reversed(steps):
-        shape = _shape_before(step, shape)
+        shape = _invert_shape(step, shape)
     standardise = find_standardise(steps)
     if standardise and standardise.mean and len(standardise.mean) != shape[-1]:
         raise ValueError(
@@ -114,7 +114,7 @@ def stored_shape(steps: Sequence[Step], shape: list[int]) -> list[int]:
     return shape
 
 
-def _shape_before(step: Step, shape: list[int]) -> list[int]:
+def _invert_shape(step: Step, shape: list[int]) -> list[int]:
     """Return the shape of samples before one step."""
     advice = f"but input.shape is {shape}; make them agree"
     if step.tokens:

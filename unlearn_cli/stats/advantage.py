@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import ks_2samp
 
-from unlearn_cli.stats.clusters import clusters_of, effective_share, halves, too_few
+from unlearn_cli.stats.clusters import explain_too_few, halves, measure_effective_share, number_clusters
 from unlearn_cli.stats.findings import Groups
 from unlearn_cli.stats.intervals import bounded, clopper_pearson, lower_bound, missing, upper_bound
 from unlearn_cli.stats.margins import CONFIDENCE
@@ -40,7 +40,7 @@ class HeldOutRates:
     reason: str | None = None  # of a missing interval
 
 
-def held_out_rates(
+def measure_held_out_rates(
     members: np.ndarray, non_members: np.ndarray, random: np.random.Generator, groups: Groups | None = None
 ) -> HeldOutRates | None:
     """Choose the threshold with the largest TPR - FPR on one half, score the other, and average over five splits."""
@@ -48,28 +48,28 @@ def held_out_rates(
     if min(m, n) < 2:
         return None
     if groups is not None:
-        return _held_out_clusters(members, non_members, random, groups)
+        return _measure_held_out_clusters(members, non_members, random, groups)
     tpr, fpr = np.mean([_split_once(members, non_members, random) for _ in range(REPEATS)], axis=0)
     return HeldOutRates(float(tpr), float(fpr), m - m // 2, n - n // 2)
 
 
 def _split_once(members: np.ndarray, non_members: np.ndarray, random: np.random.Generator) -> tuple[float, float]:
-    chosen, scored = _halves(members, random)
-    other_chosen, other_scored = _halves(non_members, random)
-    threshold = _best_threshold(chosen, other_chosen)
+    chosen, scored = _split_scores(members, random)
+    other_chosen, other_scored = _split_scores(non_members, random)
+    threshold = _find_best_threshold(chosen, other_chosen)
     return float((scored > threshold).mean()), float((other_scored > threshold).mean())
 
 
-def _held_out_clusters(
+def _measure_held_out_clusters(
     members: np.ndarray, non_members: np.ndarray, random: np.random.Generator, groups: Groups
 ) -> HeldOutRates | None:
-    """Do the same as `held_out_rates` with splits that keep clusters together."""
-    if min(clusters_of(part).count for part in groups) < 2:
+    """Do the same as `measure_held_out_rates` with splits that keep clusters together."""
+    if min(number_clusters(part).count for part in groups) < 2:
         return None
     splits = [_split_clusters(members, non_members, random, groups) for _ in range(REPEATS)]
     tpr, fpr, m, n, scored, others = np.mean(splits, axis=0)
-    both = clusters_of(np.concatenate(groups)).count
-    reason = too_few(*(clusters_of(part) for part in groups))
+    both = number_clusters(np.concatenate(groups)).count
+    reason = explain_too_few(*(number_clusters(part) for part in groups))
     return HeldOutRates(float(tpr), float(fpr), round(scored), round(others), (float(m), float(n)), both, reason)
 
 
@@ -78,24 +78,24 @@ def _split_clusters(
 ) -> tuple[float, ...]:
     """Return both rates on the scored half, its effective numbers of records, and its numbers of records."""
     chosen, other_chosen = halves(*groups, random)
-    threshold = _best_threshold(members[chosen], non_members[other_chosen])
+    threshold = _find_best_threshold(members[chosen], non_members[other_chosen])
     sides = ((members, chosen, groups[0]), (non_members, other_chosen, groups[1]))
     scored = [scores[~mask] > threshold for scores, mask, _ in sides]
-    effective = [_effective(scores > threshold, int((~mask).sum()), of) for scores, mask, of in sides]
+    effective = [_count_effective(scores > threshold, int((~mask).sum()), of) for scores, mask, of in sides]
     return (*(float(hits.mean()) for hits in scored), *effective, *(len(hits) for hits in scored))
 
 
-def _effective(hits: np.ndarray, scored: int, groups: np.ndarray) -> float:
+def _count_effective(hits: np.ndarray, scored: int, groups: np.ndarray) -> float:
     """Return the effective number of scored records, by the design effect of all records."""
-    return effective_share(hits.astype(np.float64), clusters_of(groups)).n * scored / len(hits)
+    return measure_effective_share(hits.astype(np.float64), number_clusters(groups)).n * scored / len(hits)
 
 
-def _best_threshold(members: np.ndarray, non_members: np.ndarray) -> float:
+def _find_best_threshold(members: np.ndarray, non_members: np.ndarray) -> float:
     thresholds, above, other_above = cuts(members, non_members)
     return float(thresholds[np.argmax(above / len(members) - other_above / len(non_members))])
 
 
-def _halves(scores: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _split_scores(scores: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Split scores at random into a half for choosing and a half for scoring, the larger one."""
     shuffled = random.permutation(np.sort(scores))  # sorted first, because the order of the records must not matter
     return shuffled[: len(scores) // 2], shuffled[len(scores) // 2 :]
@@ -168,12 +168,12 @@ def epsilon_lower_bound(
     n = len(members) + len(non_members)
     if min(len(members), len(non_members)) < 2:
         return missing(TOO_FEW, n)
-    reason = too_few(*(clusters_of(part) for part in groups)) if groups is not None else None
+    reason = explain_too_few(*(number_clusters(part) for part in groups)) if groups is not None else None
     if reason:
         return missing(reason, n)
     if groups is None:
-        chosen, scored = _halves(members, random)
-        other_chosen, other_scored = _halves(non_members, random)
+        chosen, scored = _split_scores(members, random)
+        other_chosen, other_scored = _split_scores(non_members, random)
     else:
         mask, other_mask = halves(*groups, random)
         chosen, scored, other_chosen, other_scored = (
@@ -183,23 +183,23 @@ def epsilon_lower_bound(
             non_members[~other_mask],
         )
     thresholds, above, other_above = cuts(chosen, other_chosen)
-    claims = _claims(above, len(chosen), other_above, len(other_chosen))
+    claims = _count_claims(above, len(chosen), other_above, len(other_chosen))
     gains = np.stack([_log_ratio(*claim, confidence, delta) for claim in claims])
     claim, position = np.unravel_index(np.argmax(gains), gains.shape)
     threshold = thresholds[position]
     hits, other_hits = scored > threshold, other_scored > threshold
     counts: tuple[Any, float, Any, float] = (hits.sum(), len(hits), other_hits.sum(), len(other_hits))
     if groups is not None:
-        size = _effective(members > threshold, len(hits), groups[0])
-        other_size = _effective(non_members > threshold, len(other_hits), groups[1])
+        size = _count_effective(members > threshold, len(hits), groups[0])
+        other_size = _count_effective(non_members > threshold, len(other_hits), groups[1])
         counts = (hits.mean() * size, size, other_hits.mean() * other_size, other_size)
-    value = epsilon_at(*_claims(*counts)[claim], confidence=confidence, delta=delta)
+    value = epsilon_at(*_count_claims(*counts)[claim], confidence=confidence, delta=delta)
     interval = f"clopper-pearson, one-sided, confidence {confidence:g}"
-    clusters = None if groups is None else clusters_of(np.concatenate(groups)).count
+    clusters = None if groups is None else number_clusters(np.concatenate(groups)).count
     return Estimate(value=value, low=value, n=len(scored) + len(other_scored), interval=interval, clusters=clusters)
 
 
-def _claims(hits: Any, m: float, other_hits: Any, n: float) -> list[tuple[Any, float, Any, float]]:
+def _count_claims(hits: Any, m: float, other_hits: Any, n: float) -> list[tuple[Any, float, Any, float]]:
     """Return the counts of the four claims at one threshold; the first pair is the over-represented side."""
     misses, other_misses = m - hits, n - other_hits
     return [

@@ -7,7 +7,7 @@ import numpy as np
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.stats import advantage, roc
-from unlearn_cli.stats.clusters import clusters_of
+from unlearn_cli.stats.clusters import number_clusters
 from unlearn_cli.stats.findings import Scores
 from unlearn_cli.stats.margins import AUC_MARGIN, CONFIDENCE, RECORDS_FOR_POWER_80, RECORDS_TO_PASS
 from unlearn_cli.stats.power import auc_power
@@ -26,7 +26,7 @@ def summarize_scores(scores: Scores, *, name: str, tier: str, settings: dict[str
     refuse_non_finite(non_members, f"attack '{name}': the non-members' scores")
     # one random stream per estimate, so that they are independent of each other
     accuracy_random, epsilon_random = np.random.default_rng(seed).spawn(2)
-    held_out = advantage.held_out_rates(members, non_members, accuracy_random, groups)
+    held_out = advantage.measure_held_out_rates(members, non_members, accuracy_random, groups)
     area = roc.auc(members, non_members, groups)
     ties = roc.ties_share(members, non_members)
     return AttackResult(
@@ -42,22 +42,22 @@ def summarize_scores(scores: Scores, *, name: str, tier: str, settings: dict[str
         max_advantage=advantage.max_advantage(members, non_members),
         epsilon_lower_bound=advantage.epsilon_lower_bound(members, non_members, epsilon_random, groups=groups),
         epsilon_confidence=CONFIDENCE,
-        epsilon_max_attainable=advantage.epsilon_ceiling(*_effective_sizes(scores)),
+        epsilon_max_attainable=advantage.epsilon_ceiling(*_count_effective(scores)),
         ppv_at_prior={f"{prior:g}": advantage.ppv_at_prior(held_out, prior) for prior in PRIORS},
         ties_share=ties,
         seed=seed,
         settings=settings,
         roc=roc.roc_points(members, non_members),
         histogram=roc.histogram(members, non_members),
-        warnings=_warnings(len(members), len(non_members), ties, area),
+        warnings=_list_warnings(len(members), len(non_members), ties, area),
     )
 
 
-def _effective_sizes(scores: Scores) -> tuple[int, int]:
+def _count_effective(scores: Scores) -> tuple[int, int]:
     """Return the effective number of records per side if all of them are hits: the effective number of clusters."""
     if scores.groups is None:
         return len(scores.members), len(scores.non_members)
-    members, non_members = (int(clusters_of(part).effective) for part in scores.groups)
+    members, non_members = (int(number_clusters(part).effective) for part in scores.groups)
     return members, non_members
 
 
@@ -75,9 +75,9 @@ def refuse_non_finite(values: np.ndarray, name: str) -> None:
         )
 
 
-def _warnings(m: int, n: int, ties: float, area: Estimate) -> list[str]:
+def _list_warnings(m: int, n: int, ties: float, area: Estimate) -> list[str]:
     """Return warnings about the reliability of the numbers."""
-    warnings = [_power_warning(m, n, area)] if min(m, n) else ["no members or no non-members: nothing was measured"]
+    warnings = [_warn_about_power(m, n, area)] if min(m, n) else ["no members or no non-members: nothing was measured"]
     unresolved = [fpr for fpr in FPRS if n * fpr < 1 - 1e-9]
     if n and unresolved:
         rates = ", ".join(f"{fpr:.3g}" for fpr in unresolved)
@@ -87,7 +87,7 @@ def _warnings(m: int, n: int, ties: float, area: Estimate) -> list[str]:
     return [warning for warning in warnings if warning]
 
 
-def _power_warning(m: int, n: int, area: Estimate) -> str:
+def _warn_about_power(m: int, n: int, area: Estimate) -> str:
     """Return a warning if too few records could show that an AUC of exactly 1/2 is within the margin, else ''."""
     sizes = f"{m} members and {n} non-members"
     if area.clusters is not None:

@@ -6,7 +6,7 @@ depend on the order of the records.
 
 import numpy as np
 
-from unlearn_cli.stats.clusters import Clusters, clusters_of
+from unlearn_cli.stats.clusters import Clusters, number_clusters
 
 RESAMPLES = 500
 MAX_BLOCKS = 512
@@ -20,13 +20,13 @@ def blocks_of_records(*keys: np.ndarray) -> Clusters:
     n = len(keys[0])
     codes = np.empty(n, dtype=np.int64)
     codes[np.lexsort(keys)] = np.random.default_rng(n).permutation(n) % MAX_BLOCKS
-    return clusters_of(codes)
+    return number_clusters(codes)
 
 
 def blocks_of_clusters(clusters: Clusters) -> Clusters:
     """Return each cluster as a block; more than `MAX_BLOCKS` clusters are divided into that many random blocks."""
     order = np.random.default_rng(clusters.count).permutation(clusters.count)
-    return clusters_of(order[clusters.codes] % MAX_BLOCKS)
+    return number_clusters(order[clusters.codes] % MAX_BLOCKS)
 
 
 def resample_means(totals: np.ndarray, blocks: Clusters) -> np.ndarray:

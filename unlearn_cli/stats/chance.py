@@ -24,23 +24,23 @@ EQUAL = 1e-5  # relative to the logits, or to the range of the labels: smaller d
 def describe_ignorance(outputs: Outputs) -> str | None:
     """Return a sentence if the outputs are no better than chance; None if they are, or if this cannot be decided."""
     n, num_labels = len(outputs), len(np.unique(outputs.labels))
-    if num_labels > 1 and n > 1 and outputs_are_constant(outputs):
+    if num_labels > 1 and n > 1 and are_outputs_constant(outputs):
         return f"is no better than chance: its outputs are equal for all {n} records"
     if outputs.task == "regression":
-        mean_is_as_good = num_labels > 1 and not better_than_the_mean(outputs)
+        mean_is_as_good = num_labels > 1 and not is_better_than_mean(outputs)
         return (
             f"is no better than chance on {n} records (the mean of the labels is as good)" if mean_is_as_good else None
         )
-    if better_than_chance(outputs):
+    if is_better_than_chance(outputs):
         return None
-    right, frequent = _hits(outputs).mean(), _counts(outputs).max() / n
+    right, frequent = _mark_hits(outputs).mean(), _count_labels(outputs).max() / n
     return (
         f"is no better than chance on {n} records (accuracy {right:.1%}; the most frequent class has a share of "
         f"{frequent:.1%})"
     )
 
 
-def outputs_are_constant(outputs: Outputs) -> bool:
+def are_outputs_constant(outputs: Outputs) -> bool:
     """Return whether a network's outputs are equal for all records, up to rounding."""
     values = outputs.values
     if outputs.task == "classification":
@@ -49,7 +49,7 @@ def outputs_are_constant(outputs: Outputs) -> bool:
     return bool(np.ptp(values, axis=0).max() <= EQUAL * unit)
 
 
-def better_than_the_mean(outputs: Outputs) -> bool:
+def is_better_than_mean(outputs: Outputs) -> bool:
     """Return whether the squared error is smaller than that of the labels' mean (R² above 0)."""
     residual = np.square(outputs.values - outputs.labels).sum()
     return bool(residual < np.square(outputs.labels - outputs.labels.mean()).sum())
@@ -73,28 +73,28 @@ def describe_other_scale(outputs: Outputs) -> str | None:
     )
 
 
-def better_than_chance(outputs: Outputs) -> bool:
+def is_better_than_chance(outputs: Outputs) -> bool:
     """Return whether a classifier is significantly better than the frequencies of the labels.
 
     If all records have one label, the accuracy must be above 1 / K.
     """
-    counts = _counts(outputs)
-    if not more_often_right(outputs, 1 / outputs.values.shape[1]):
+    counts = _count_labels(outputs)
+    if not is_more_accurate(outputs, 1 / outputs.values.shape[1]):
         return False
     frequent = float(counts.max() / len(outputs))
-    several = more_often_right(outputs, frequent) or better_balanced(outputs) or better_log_loss(outputs)
+    several = is_more_accurate(outputs, frequent) or is_better_balanced(outputs) or has_better_log_loss(outputs)
     return len(counts) == 1 or several
 
 
-def more_often_right(outputs: Outputs, chance: float) -> bool:
+def is_more_accurate(outputs: Outputs, chance: float) -> bool:
     """Return whether the accuracy is significantly above `chance`; for very few records, whether it is above it."""
-    hits, n = int(_hits(outputs).sum()), len(outputs)
+    hits, n = int(_mark_hits(outputs).sum()), len(outputs)
     if chance**n >= LEVEL:  # too few records for the test: even an accuracy of 1 would not be significant
         return hits > chance * n
     return bool(binomtest(hits, n, chance, alternative="greater").pvalue < LEVEL)
 
 
-def better_balanced(outputs: Outputs) -> bool:
+def is_better_balanced(outputs: Outputs) -> bool:
     """Return whether the mean recall over the classes is above that of the same predictions in random order.
 
     The permutation distribution of a sum of scores a(i, label of i) has a known mean and variance (Hoeffding 1951).
@@ -112,7 +112,7 @@ def better_balanced(outputs: Outputs) -> bool:
     return variance > 0 and surplus > float(norm.isf(LEVEL)) * math.sqrt(variance)
 
 
-def better_log_loss(outputs: Outputs) -> bool:
+def has_better_log_loss(outputs: Outputs) -> bool:
     """Return whether the mean log-loss is significantly below that of predicting the frequency of each class."""
     labels, n = outputs.labels, len(outputs)
     frequencies = np.bincount(labels, minlength=outputs.values.shape[1]) / n
@@ -121,9 +121,9 @@ def better_log_loss(outputs: Outputs) -> bool:
     return float(gains.mean()) > (float(t.isf(LEVEL, n - 1)) * error if error else 0.0)
 
 
-def _hits(outputs: Outputs) -> np.ndarray:
+def _mark_hits(outputs: Outputs) -> np.ndarray:
     return outputs.values.argmax(axis=1) == outputs.labels
 
 
-def _counts(outputs: Outputs) -> np.ndarray:
+def _count_labels(outputs: Outputs) -> np.ndarray:
     return np.unique(outputs.labels, return_counts=True)[1]

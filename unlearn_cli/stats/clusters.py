@@ -41,23 +41,23 @@ class Clusters:
         """Return the sum (clusters,) of the values of each cluster's records."""
         return np.bincount(self.codes, values, minlength=self.count)
 
-    def jackknife_deviations(self, influence: np.ndarray) -> np.ndarray:
+    def compute_jackknife_deviations(self, influence: np.ndarray) -> np.ndarray:
         """Return the jackknife's deviations (clusters,), scaled so that the sum of their squares is the variance."""
         scale = math.sqrt((self.count - 1) / self.count)
         return scale * self.totals(influence) / (len(self.codes) - self.sizes)
 
     def variance(self, influence: np.ndarray) -> float:
         """Return the variance of a mean from the influence (n,) of each record; the influences sum to 0."""
-        return float(np.square(self.jackknife_deviations(influence)).sum())
+        return float(np.square(self.compute_jackknife_deviations(influence)).sum())
 
 
-def clusters_of(groups: np.ndarray) -> Clusters:
+def number_clusters(groups: np.ndarray) -> Clusters:
     """Number the clusters of records (n,), which may be given by any values."""
     _, codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     return Clusters(codes.reshape(-1), sizes)
 
 
-def too_few(*sides: Clusters) -> str | None:
+def explain_too_few(*sides: Clusters) -> str | None:
     """Return the reason for a missing interval if a side has too few clusters."""
     count = min(side.count for side in sides)
     if count >= MIN_CLUSTERS:
@@ -78,7 +78,7 @@ class EffectiveShare:
         return self.value * self.n
 
 
-def effective_share(hits: np.ndarray, clusters: Clusters) -> EffectiveShare:
+def measure_effective_share(hits: np.ndarray, clusters: Clusters) -> EffectiveShare:
     """Return the share of hits (n,) with the number of independent records that gives an equally wide interval.
 
     Korn & Graubard 1998: n is divided by the design effect, and by (t / z)^2 because it is estimated from few clusters.
@@ -92,10 +92,10 @@ def effective_share(hits: np.ndarray, clusters: Clusters) -> EffectiveShare:
     if independent == 0:
         return EffectiveShare(value, clusters.effective, None)
     effect = variance / independent
-    return EffectiveShare(value, n / max(effect, 1.0) * shrinkage(clusters.freedom), effect)
+    return EffectiveShare(value, n / max(effect, 1.0) * compute_shrinkage(clusters.freedom), effect)
 
 
-def shrinkage(freedom: float) -> float:
+def compute_shrinkage(freedom: float) -> float:
     """Return (z / t)^2, the factor for the number of records that accounts for few clusters."""
     one_sided = (1 + CONFIDENCE) / 2
     return float(norm.ppf(one_sided) / t.ppf(one_sided, freedom)) ** 2

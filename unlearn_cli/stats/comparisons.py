@@ -13,7 +13,7 @@ from unlearn_cli.stats.results import Comparison, Estimate
 SPLITS_OF_GAPS = ("forget", "retain", "test")
 
 
-def over_references(estimates: Sequence[Estimate]) -> Estimate:
+def average_over_references(estimates: Sequence[Estimate]) -> Estimate:
     """Average the estimates with each reference.
 
     On each side, the width of the interval is the larger of two: that of a t interval over the references, which
@@ -76,13 +76,13 @@ def compare(
     if subject.value is None or mean is None:
         return comparison.model_copy(update={"reason": subject.reason or "no reference has a value"})
     units = (subject.value - mean) / sd if sd else None
-    normalised, reason = _normalised(subject.value, mean, sd, original) if distance else (None, None)
+    normalised, reason = _normalise(subject.value, mean, sd, original) if distance else (None, None)
     if units is None and reason is None:
         reason = "one reference has no standard deviation" if sd is None else "the references do not differ"
     return comparison.model_copy(update={"units_of_sd": units, "normalised": normalised, "reason": reason})
 
 
-def _normalised(
+def _normalise(
     value: float, floor: float, sd: float | None, original: Estimate | None
 ) -> tuple[float | None, str | None]:
     """Return g = (d(subject) - floor) / (d(original) - floor), or the reason why it is undefined."""
@@ -99,12 +99,12 @@ def _normalised(
     return (value - floor) / distance, None
 
 
-def accuracy_gaps(ours: dict[str, Outputs], theirs: dict[str, Outputs]) -> np.ndarray | None:
+def compute_accuracy_gaps(ours: dict[str, Outputs], theirs: dict[str, Outputs]) -> np.ndarray | None:
     """Return accuracy minus the reference's on forget, retain and test; None if one of them is empty."""
     if any(not len(ours[name]) for name in SPLITS_OF_GAPS):
         return None
-    return np.array([_accuracy(ours[name]) - _accuracy(theirs[name]) for name in SPLITS_OF_GAPS])
+    return np.array([_measure_accuracy(ours[name]) - _measure_accuracy(theirs[name]) for name in SPLITS_OF_GAPS])
 
 
-def _accuracy(outputs: Outputs) -> float:
+def _measure_accuracy(outputs: Outputs) -> float:
     return float((outputs.values.argmax(axis=1) == outputs.labels).mean())

@@ -28,12 +28,12 @@ def epsilon_of_record(ours: np.ndarray, theirs: np.ndarray, delta: float = 1e-5)
     low, high = sorted((ours, theirs), key=lambda part: float(np.median(part)))
     narrow, wide = sorted((ours, theirs), key=lambda part: float(part.std()))
     centre = np.median(narrow)
-    one_threshold = _best_epsilon(high, low, delta)
-    interval = _best_epsilon(-np.abs(narrow - centre), -np.abs(wide - centre), delta)
+    one_threshold = _find_largest_epsilon(high, low, delta)
+    interval = _find_largest_epsilon(-np.abs(narrow - centre), -np.abs(wide - centre), delta)
     return max(0.0, one_threshold, interval)
 
 
-def _best_epsilon(positive: np.ndarray, negative: np.ndarray, delta: float) -> float:
+def _find_largest_epsilon(positive: np.ndarray, negative: np.ndarray, delta: float) -> float:
     """Return the largest epsilon of a threshold above which values are called positive."""
     values = np.unique(np.concatenate([positive, negative]))
     cuts = (values[1:] + values[:-1]) / 2

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import beta, binomtest, norm, t
 
-from unlearn_cli.stats.clusters import Clusters, clusters_of, effective_share, too_few
+from unlearn_cli.stats.clusters import Clusters, explain_too_few, measure_effective_share, number_clusters
 from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.results import Estimate
 
@@ -32,9 +32,9 @@ def share(hits: np.ndarray, groups: np.ndarray | None = None) -> Estimate:
     """Return the share of hits (n,) with its Wilson interval; for clusters, with their effective n."""
     if groups is None or len(hits) == 0:
         return proportion(int(hits.sum()), len(hits))
-    clusters = clusters_of(groups)
-    effective = effective_share(hits.astype(np.float64), clusters)
-    reason = too_few(clusters)
+    clusters = number_clusters(groups)
+    effective = measure_effective_share(hits.astype(np.float64), clusters)
+    reason = explain_too_few(clusters)
     if reason:
         return without_interval(effective.value, len(hits), clusters, reason)
     bounds = wilson(effective.value, effective.n)
@@ -119,7 +119,7 @@ def delta_method(
     if not (math.isfinite(value) and np.isfinite(influence).all()):
         return missing("not finite: the outputs contain NaN, infinity or too large numbers", n)
     if groups is not None:
-        return _clustered(value, influence, interval, at_least, clusters_of(groups))
+        return _clustered(value, influence, interval, at_least, number_clusters(groups))
     if n < 2:
         return Estimate(value=value, n=n)  # one record has no standard deviation, hence no interval
     with np.errstate(over="ignore"):
@@ -131,7 +131,7 @@ def _clustered(
     value: float, influence: np.ndarray, interval: str, at_least: float | None, clusters: Clusters
 ) -> Estimate:
     """Return an estimate with the standard error of the jackknife over clusters."""
-    n, reason = len(influence), too_few(clusters)
+    n, reason = len(influence), explain_too_few(clusters)
     if reason:
         return without_interval(value, n, clusters, reason)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -28,11 +28,11 @@ def compute_lira_findings(members: np.ndarray, phi: np.ndarray) -> Findings:
     }
     if scored.any():
         rates = tpr_at_fpr(np.sort(pairs.members), np.sort(pairs.non_members), AUDIT_FPR)
-        quantities |= {"tpr_001": rates.tpr, **accuracy_of_records(right)}
+        quantities |= {"tpr_001": rates.tpr, **summarize_record_accuracy(right)}
     return Findings(quantities, scores=pairs)
 
 
-def accuracy_of_records(right: np.ndarray) -> dict[str, Estimate]:
+def summarize_record_accuracy(right: np.ndarray) -> dict[str, Estimate]:
     """Return the median accuracy on one record and the mean of the worst tenth; right (K, n) is NaN without a score.
 
     The worst tenth of coin flips is above 1/2, too, so only the comparison with the retrained control is meaningful.

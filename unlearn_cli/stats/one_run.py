@@ -48,7 +48,7 @@ def epsilon_one_run(
     return float(root)
 
 
-def guesses_of(scores: np.ndarray, members: np.ndarray, share: float) -> tuple[int, int]:
+def count_guesses(scores: np.ndarray, members: np.ndarray, share: float) -> tuple[int, int]:
     """Guess 'in' for the top share of one run's records and 'out' for the bottom; count guesses and correct ones."""
     num_each = int(share * len(scores))
     order = np.argsort(scores, kind="stable")

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from scipy.stats import norm, rankdata, t
 
-from unlearn_cli.stats.clusters import Clusters, clusters_of, effective_share, too_few
+from unlearn_cli.stats.clusters import Clusters, explain_too_few, measure_effective_share, number_clusters
 from unlearn_cli.stats.findings import Groups
 from unlearn_cli.stats.intervals import add_clusters, bounded, clopper_pearson, missing, without_interval
 from unlearn_cli.stats.margins import CONFIDENCE
@@ -29,10 +29,10 @@ def auc(members: np.ndarray, non_members: np.ndarray, groups: Groups | None = No
     m, n = len(members), len(non_members)
     if min(m, n) == 0:
         return missing("no members" if m == 0 else "no non-members", m + n)
-    above_members, above_non_members = _placements(members, non_members)
+    above_members, above_non_members = _compute_placements(members, non_members)
     value = float(above_members.mean())
     if groups is not None:
-        return _clustered(value, above_members, above_non_members, groups)
+        return _measure_clustered_auc(value, above_members, above_non_members, groups)
     if min(m, n) > 1:
         variance = above_members.var(ddof=1) / m + above_non_members.var(ddof=1) / n
         half_width = norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt(variance)
@@ -42,16 +42,18 @@ def auc(members: np.ndarray, non_members: np.ndarray, groups: Groups | None = No
     return bounded(value, m + n, clopper_pearson(value * pairs, pairs), "clopper-pearson over min(m, n) pairs")
 
 
-def _clustered(value: float, above_members: np.ndarray, above_non_members: np.ndarray, groups: Groups) -> Estimate:
+def _measure_clustered_auc(
+    value: float, above_members: np.ndarray, above_non_members: np.ndarray, groups: Groups
+) -> Estimate:
     """Return the AUC with the interval of the jackknife over clusters; degrees of freedom by Welch 1947."""
     m, n = len(above_members), len(above_non_members)
-    both, sides = clusters_of(np.concatenate(groups)), [clusters_of(part) for part in groups]
-    reason = too_few(*sides)
+    both, sides = number_clusters(np.concatenate(groups)), [number_clusters(part) for part in groups]
+    reason = explain_too_few(*sides)
     if reason:
         return without_interval(value, m + n, both, reason)
     shares = (above_members, above_non_members)
-    deviations = [side.jackknife_deviations(above - value) for side, above in zip(sides, shares, strict=True)]
-    variance = _joint_variance(deviations, both, m, sides)
+    deviations = [side.compute_jackknife_deviations(above - value) for side, above in zip(sides, shares, strict=True)]
+    variance = _compute_joint_variance(deviations, both, m, sides)
     of_sides = [float(np.square(part).sum()) for part in deviations]
     independent = above_members.var(ddof=1) / m + above_non_members.var(ddof=1) / n
     effect = variance / independent if independent > 0 else None
@@ -66,7 +68,7 @@ def _clustered(value: float, above_members: np.ndarray, above_non_members: np.nd
     return estimate.model_copy(update={"degrees_of_freedom": freedom if how.startswith("delong") else None})
 
 
-def _joint_variance(deviations: list[np.ndarray], both: Clusters, m: int, sides: list[Clusters]) -> float:
+def _compute_joint_variance(deviations: list[np.ndarray], both: Clusters, m: int, sides: list[Clusters]) -> float:
     """Return the variance; a cluster's deviations on the two sides are added before they are squared."""
     total = np.zeros(both.count)
     for codes, side, deviation in zip((both.codes[:m], both.codes[m:]), sides, deviations, strict=True):
@@ -81,7 +83,7 @@ def welch(variances: list[float], freedoms: list[float]) -> float:
     return sum(variances) ** 2 / denominator if denominator > 0 else min(freedoms)
 
 
-def _placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _compute_placements(members: np.ndarray, non_members: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each member's share of non-members below it, and each non-member's share of members above it."""
     m, n = len(members), len(non_members)
     ranks = rankdata(np.concatenate([members, non_members]))
@@ -112,8 +114,8 @@ def tpr_at_fpr(members: np.ndarray, non_members: np.ndarray, fpr: float, groups:
     """Return the true-positive rate if at most k = floor(fpr n) non-members are called members, from counts."""
     n = len(non_members)
     allowed = allowed_false_positives(fpr, n)
-    tpr, false_positives = _rate_at(members, non_members, allowed, groups)
-    mirrored, mirrored_false_positives = _rate_at(-members, -non_members, allowed, groups)
+    tpr, false_positives = _measure_rate(members, non_members, allowed, groups)
+    mirrored, mirrored_false_positives = _measure_rate(-members, -non_members, allowed, groups)
     return Rates(
         fpr=fpr,
         tpr=tpr,
@@ -135,7 +137,7 @@ def allowed_false_positives(fpr: float, n: int) -> int:
     return math.floor(fpr * n + 1e-9)
 
 
-def _rate_at(
+def _measure_rate(
     members: np.ndarray, non_members: np.ndarray, allowed: int, groups: Groups | None
 ) -> tuple[Estimate, int | None]:
     """Return the share of members above the (allowed + 1)-th largest non-member, and the non-members above it."""
@@ -146,7 +148,7 @@ def _rate_at(
         return missing("no members"), None
     hits, false_positives = above(members, non_members, allowed), int(above(non_members, non_members, allowed).sum())
     if groups is not None:
-        return _clustered_rate(hits, groups), false_positives
+        return _measure_clustered_rate(hits, groups), false_positives
     count = int(hits.sum())
     return bounded(count / m, m, clopper_pearson(count, m), "clopper-pearson"), false_positives
 
@@ -156,9 +158,9 @@ def above(scores: np.ndarray, non_members: np.ndarray, allowed: int) -> np.ndarr
     return scores > np.sort(non_members)[len(non_members) - allowed - 1]
 
 
-def _clustered_rate(hits: np.ndarray, groups: Groups) -> Estimate:
-    clusters, others = (clusters_of(part) for part in groups)
-    effective, reason = effective_share(hits.astype(np.float64), clusters), too_few(clusters, others)
+def _measure_clustered_rate(hits: np.ndarray, groups: Groups) -> Estimate:
+    clusters, others = (number_clusters(part) for part in groups)
+    effective, reason = measure_effective_share(hits.astype(np.float64), clusters), explain_too_few(clusters, others)
     if reason:
         return without_interval(effective.value, len(hits), clusters, reason)
     bounds = clopper_pearson(effective.hits, effective.n)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.svm import SVC
 
-from unlearn_cli.stats.clusters import clusters_of
+from unlearn_cli.stats.clusters import number_clusters
 from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.intervals import bounded, missing, share
 from unlearn_cli.stats.results import Estimate
@@ -31,14 +31,14 @@ def svc_findings(
     """
     random = np.random.default_rng(seed)
     (members, of_members), (others, of_others) = (
-        _shuffled(part, of, random, cap) for part, of in zip((members, others), groups[1:], strict=True)
+        _shuffle(part, of, random, cap) for part, of in zip((members, others), groups[1:], strict=True)
     )
     if balanced:
         size = min(len(members), len(others))
         members, others = members[:size], others[:size]
     if min(len(members), len(others)) < MIN_RECORDS or not len(forget):
         return Findings({"flagged_forget": missing(f"at least {MIN_RECORDS} records per side are needed", len(forget))})
-    held_out = [_held_out_size(len(part), of) for part, of in ((members, of_members), (others, of_others))]
+    held_out = [_count_held_out(len(part), of) for part, of in ((members, of_members), (others, of_others))]
     if any(size in (0, len(part)) for size, part in zip(held_out, (members, others), strict=True)):
         return Findings({"flagged_forget": missing("at least 4 clusters per side are needed", len(forget))})
     fit = [part[size:] for part, size in zip((members, others), held_out, strict=True)]
@@ -51,7 +51,7 @@ def svc_findings(
         *(None if of is None else of[:size] for of, size in zip((of_members, of_others), held_out, strict=True)),
     )
     of_forget, of_retain, of_test = (share(part, of) for part, of in zip(called, clusters, strict=True))
-    accuracy = _balanced_accuracy(of_retain, of_test)
+    accuracy = _measure_balanced_accuracy(of_retain, of_test)
     quantities = {
         "flagged_forget": of_forget,
         "flagged_retain": of_retain,
@@ -62,19 +62,19 @@ def svc_findings(
     return _make_findings(quantities, accuracy, constant=flagged in ([0, 0, 0], sizes))
 
 
-def _shuffled(
+def _shuffle(
     values: np.ndarray, groups: np.ndarray | None, random: np.random.Generator, cap: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Draw at most `cap` records in random order; with clusters, one cluster after the other."""
     if groups is None:
         return random.permutation(np.sort(values))[:cap], None
     order = np.lexsort((values, groups))
-    clusters = clusters_of(groups[order])
+    clusters = number_clusters(groups[order])
     rows = np.lexsort((values[order], random.permutation(clusters.count)[clusters.codes]))[:cap]
     return values[order][rows], groups[order][rows]
 
 
-def _held_out_size(n: int, groups: np.ndarray | None) -> int:
+def _count_held_out(n: int, groups: np.ndarray | None) -> int:
     """Return the number of held-out records at the start: about a quarter, up to the end of a cluster."""
     if groups is None:
         return n // 4
@@ -82,7 +82,7 @@ def _held_out_size(n: int, groups: np.ndarray | None) -> int:
     return int(ends[np.abs(ends - n / 4).argmin()]) if len(ends) else 0
 
 
-def _balanced_accuracy(of_retain: Estimate, of_test: Estimate) -> Estimate:
+def _measure_balanced_accuracy(of_retain: Estimate, of_test: Estimate) -> Estimate:
     """Return (TPR + TNR) / 2 on the held-out records, with Newcombe's hybrid of the two Wilson intervals."""
     tpr, fpr = of_retain.value or 0.0, of_test.value or 0.0
     below = np.hypot(tpr - (of_retain.low or 0.0), (of_test.high or 0.0) - fpr)

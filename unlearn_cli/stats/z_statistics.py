@@ -48,6 +48,6 @@ def statistics(candidate: np.ndarray, references: np.ndarray, spread: float) -> 
     }
 
 
-def leave_one_out(references: np.ndarray, spread: float) -> list[dict[str, float]]:
+def measure_left_out(references: np.ndarray, spread: float) -> list[dict[str, float]]:
     """Return the statistics of each reference relative to the others: the variation of retraining."""
     return [statistics(references[k], np.delete(references, k, axis=0), spread) for k in range(len(references))]

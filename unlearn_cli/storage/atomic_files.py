@@ -39,7 +39,7 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
         raise UserError(f"{path}: was not written by unlearn-cli, so it is not replaced; choose another --out")
     if Path.cwd().is_relative_to(path.resolve()):
         raise UserError(f"{path}: contains the working directory; choose another --out")
-    parent = nearest_existing_parent(path)
+    parent = find_existing_parent(path)
     if not parent.is_dir():
         raise UserError(f"{path}: {parent} is a file, not a folder; choose another --out")
     if not os.access(parent, os.W_OK):
@@ -53,7 +53,7 @@ def _check_creation(path: Path, parent: Path) -> None:
 
     `tidy_up` recognises its name and removes it if the process is killed in between.
     """
-    probe = _sibling(parent / path.name, f"new-{owners.new_suffix()}")
+    probe = _make_sibling_path(parent / path.name, f"new-{owners.make_suffix()}")
     try:
         probe.mkdir()
         probe.rmdir()
@@ -63,17 +63,17 @@ def _check_creation(path: Path, parent: Path) -> None:
 
 def _is_ours(folder: Path) -> bool:
     """Return whether this tool wrote the folder, by the content of its files: their names are not unique."""
-    script = _text(folder / "commands.sh").splitlines()
+    script = _read_text(folder / "commands.sh").splitlines()
     if any(line.startswith("#") and SCRIPT_MARK in line for line in script):
         return True
     try:
-        report = json.loads(_text(folder / "report.json"))
+        report = json.loads(_read_text(folder / "report.json"))
     except (ValueError, RecursionError):  # not JSON, or nested too deeply
         return False
     return isinstance(report, dict) and report.keys() >= REPORT_KEYS
 
 
-def _text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     """Return the text of a file, or '' if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
@@ -81,7 +81,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def nearest_existing_parent(path: Path) -> Path:
+def find_existing_parent(path: Path) -> Path:
     """Return the nearest existing folder above `path`."""
     parent = path.absolute().parent
     while not parent.exists():
@@ -104,7 +104,7 @@ def output_folder(folder: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 def name_new_folder(folder: Path, ending: str) -> Path:
     """Return the path of the sibling folder that is renamed to `folder` when it is complete."""
-    return _sibling(nearest_existing_parent(folder) / folder.name, f"new-{ending}")
+    return _make_sibling_path(find_existing_parent(folder) / folder.name, f"new-{ending}")
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def new_folder(folder: Path, *, flush: bool = True, replace: bool = True, ending
     content in a power cut unless the caller flushes them.
     """
     with translate_resource_errors(folder):
-        new = name_new_folder(folder, ending or owners.new_suffix())
+        new = name_new_folder(folder, ending or owners.make_suffix())
         new.mkdir()
         try:
             yield new
@@ -148,17 +148,17 @@ def _swap(new: Path, folder: Path, replace: bool) -> None:
     Raises:
         UserError: it must not be replaced, but exists now; an empty folder is replaced.
     """
-    old = _sibling(folder, f"old-{owners.new_suffix()}")
+    old = _make_sibling_path(folder, f"old-{owners.make_suffix()}")
     if os.path.lexists(folder):
         if not replace:
-            raise _appeared(folder)
+            raise _make_conflict_error(folder)
         folder.rename(old)
     try:
         new.rename(folder)
     except OSError as error:  # it has just appeared
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-        raise _appeared(folder) from None
+        raise _make_conflict_error(folder) from None
     fsync(folder.parent)
     if old.is_symlink():
         old.unlink()
@@ -166,7 +166,7 @@ def _swap(new: Path, folder: Path, replace: bool) -> None:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _appeared(path: Path) -> UserError:
+def _make_conflict_error(path: Path) -> UserError:
     return UserError(f"{path}: another run has written it in the meantime, so it is not replaced; choose another --out")
 
 
@@ -175,19 +175,19 @@ def tidy_up(output: Path) -> None:
 
     Files that a run on another host may still be writing are kept and reported.
     """
-    left = _left(output, "old")
+    left = _list_leftovers(output, "old")
     if left and not output.exists():
         left.pop().rename(output)
-    for path in [*left, *_left(output, "new")]:
+    for path in [*left, *_list_leftovers(output, "new")]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
 
 
-def _left(output: Path, kind: Literal["old", "new"]) -> list[Path]:
+def _list_leftovers(output: Path, kind: Literal["old", "new"]) -> list[Path]:
     """Return the files and folders that ended processes left next to an output; links are not from this tool."""
-    start, parent = f".{output.name}.{kind}-", nearest_existing_parent(output)
+    start, parent = f".{output.name}.{kind}-", find_existing_parent(output)
     named = [path for path in (parent.iterdir() if parent.is_dir() else ()) if path.name.startswith(start)]
     left = []
     for path in sorted(named):
@@ -209,7 +209,7 @@ def output_file(path: Path, *, replace: bool = True, mode: int = 0o666) -> Itera
     """
     with translate_resource_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = _sibling(path, f"new-{owners.new_suffix()}")
+        new = _make_sibling_path(path, f"new-{owners.make_suffix()}")
         try:
             os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode))
             yield new
@@ -232,14 +232,14 @@ def _put(new: Path, path: Path, replace: bool) -> None:
     try:
         os.link(new, path)  # unlike a rename, it never replaces
     except FileExistsError:
-        raise _appeared(path) from None
+        raise _make_conflict_error(path) from None
     except OSError:  # the file system has no links
         if os.path.lexists(path):
-            raise _appeared(path) from None
+            raise _make_conflict_error(path) from None
         os.replace(new, path)
 
 
-def _sibling(path: Path, suffix: str) -> Path:
+def _make_sibling_path(path: Path, suffix: str) -> Path:
     return path.parent / f".{path.name}.{suffix}"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from unlearn_cli import ranks
 from unlearn_cli.errors import Busy
 from unlearn_cli.storage import owners
-from unlearn_cli.storage.atomic_files import nearest_existing_parent
+from unlearn_cli.storage.atomic_files import find_existing_parent
 
 MOST_BYTES = 200  # of the name of an owner
 
@@ -40,7 +40,7 @@ def claim_outputs(*outputs: Path | None) -> Iterator[None]:
 
 def lock_path(output: Path) -> Path:
     """Return the path of the lock of an output."""
-    return nearest_existing_parent(output) / f".{output.name}.lock"
+    return find_existing_parent(output) / f".{output.name}.lock"
 
 
 def is_held(lock: Path) -> bool:
@@ -71,7 +71,7 @@ def _lock(output: Path) -> int | None:
             return None
         if _is_same(descriptor, path):
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, owners.new_suffix().encode(), 0)
+            os.pwrite(descriptor, owners.make_suffix().encode(), 0)
             return descriptor
         os.close(descriptor)  # its holder has removed the file
 
@@ -96,7 +96,7 @@ def _is_taken(descriptor: int, output: Path) -> bool:
     except BlockingIOError:
         holder = owners.parse(os.read(descriptor, MOST_BYTES).decode("ascii", "replace"))
         os.close(descriptor)
-        raise Busy(f"{output}: {_described(holder)} is writing it; try again when it has ended") from None
+        raise Busy(f"{output}: {_describe(holder)} is writing it; try again when it has ended") from None
     except OSError:
         return False
     return True
@@ -109,7 +109,7 @@ def _is_same(descriptor: int, path: Path) -> bool:
         return False
 
 
-def _described(holder: owners.Owner | None) -> str:
+def _describe(holder: owners.Owner | None) -> str:
     if holder is None:
         return "another run"
     return f"process {holder.process}" + ("" if holder.is_here else " of another host")

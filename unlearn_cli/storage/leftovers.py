@@ -48,7 +48,7 @@ def list_states(output: Path) -> list[Path]:
 def report_states(output: Path, *, remove: bool) -> None:
     """Warn about the saved state of other runs with this output, or remove it: it may contain forgotten records."""
     for path in list_states(output):
-        size, age = _size(path), _age(path)
+        size, age = _measure_size(path), _measure_age(path)
         if remove:
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -63,14 +63,14 @@ def report_states(output: Path, *, remove: bool) -> None:
 
 def scan(folder: Path) -> list[Leftover]:
     """Find leftovers in a folder and below, in the folder for temporary files, and in the cache of URLs."""
-    return [*_below(folder), *_temporary(), *_copies()]
+    return [*_find_below(folder), *_find_temporary(), *_find_copies()]
 
 
 def list_partial_states(folder: Path) -> Iterator[Leftover]:
     """Yield the saved states directly in a folder."""
     for path in sorted(folder.iterdir()) if _is_folder(folder) else ():
         if _is_partial(path):
-            yield _state(path)
+            yield _describe_state(path)
 
 
 def remove(leftovers: list[Leftover]) -> list[Leftover]:
@@ -81,7 +81,7 @@ def remove(leftovers: list[Leftover]) -> list[Leftover]:
     return removed
 
 
-def _below(folder: Path) -> Iterator[Leftover]:
+def _find_below(folder: Path) -> Iterator[Leftover]:
     for name, folders, names in os.walk(folder):
         folder_path = Path(name)
         for inner in sorted(folders):
@@ -89,25 +89,25 @@ def _below(folder: Path) -> Iterator[Leftover]:
             if path.is_symlink() or not (_is_partial(path) or HALF_WRITTEN.fullmatch(inner)):
                 continue
             folders.remove(inner)
-            yield from [_state(path)] if _is_partial(path) else _half_written(path)
+            yield from [_describe_state(path)] if _is_partial(path) else _find_half_written(path)
         for path in (folder_path / inner for inner in sorted(names)):
             if not path.is_symlink() and path.is_file():
-                yield from _half_written(path)
+                yield from _find_half_written(path)
                 yield from _lock(path)
 
 
-def _state(path: Path) -> Leftover:
+def _describe_state(path: Path) -> Leftover:
     in_use = is_held(lock_path(path.with_name(path.name.removesuffix(PARTIAL))))
-    return _leftover(path, "state", "a run is using it" if in_use else None)
+    return _make_leftover(path, "state", "a run is using it" if in_use else None)
 
 
-def _half_written(path: Path) -> Iterator[Leftover]:
+def _find_half_written(path: Path) -> Iterator[Leftover]:
     match = HALF_WRITTEN.fullmatch(path.name)
     owner = owners.parse(match[3]) if match else None
     if match and owner:
         moved_aside = match[2] == "old" and not os.path.lexists(path.with_name(match[1]))
-        because = "the next run with this --out restores it" if moved_aside else _owned(owner)
-        yield _leftover(path, "half-written", because)
+        because = "the next run with this --out restores it" if moved_aside else _explain_owner(owner)
+        yield _make_leftover(path, "half-written", because)
 
 
 def _lock(path: Path) -> Iterator[Leftover]:
@@ -116,32 +116,32 @@ def _lock(path: Path) -> Iterator[Leftover]:
         return
     owner = owners.parse(path.read_bytes().decode("ascii", "replace"))
     if owner and owner.start is not None:
-        yield _leftover(path, "lock", "a run is using it" if is_held(path) else None)
+        yield _make_leftover(path, "lock", "a run is using it" if is_held(path) else None)
 
 
-def _temporary() -> Iterator[Leftover]:
+def _find_temporary() -> Iterator[Leftover]:
     for path in sorted(Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*")):
         owner = owners.parse(path.name.removeprefix(TEMPORARY).rpartition("-")[0])
         if owner and owner.start is not None and _is_folder(path) and path.lstat().st_uid == os.getuid():
-            yield _leftover(path, "temporary", _owned(owner))
+            yield _make_leftover(path, "temporary", _explain_owner(owner))
 
 
-def _copies() -> Iterator[Leftover]:
+def _find_copies() -> Iterator[Leftover]:
     folder = cache_folder()
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if COPIES.fullmatch(path.name) and _is_folder(path):
             in_use = any(is_held(lock) for lock in path.glob(".*.lock"))
-            yield _leftover(path, "copies", "a run is using it" if in_use else None)
+            yield _make_leftover(path, "copies", "a run is using it" if in_use else None)
 
 
-def _owned(owner: owners.Owner) -> str | None:
+def _explain_owner(owner: owners.Owner) -> str | None:
     if not owner.is_here:
         return "left by a run on another host; remove it yourself if that run has ended"
     return None if owner.has_ended else "a run is using it"
 
 
-def _leftover(path: Path, kind: Kind, because: str | None) -> Leftover:
-    return Leftover(path, kind, _size(path), _age(path), because)
+def _make_leftover(path: Path, kind: Kind, because: str | None) -> Leftover:
+    return Leftover(path, kind, _measure_size(path), _measure_age(path), because)
 
 
 def _is_folder(path: Path) -> bool:
@@ -165,17 +165,17 @@ def _is_state(path: Path) -> bool:
     )
 
 
-def _files(path: Path) -> Iterator[os.stat_result]:
+def _list_files(path: Path) -> Iterator[os.stat_result]:
     for file in [path, *(path.rglob("*") if _is_folder(path) else ())]:
         yield file.lstat()
 
 
-def _size(path: Path) -> int:
-    return sum(status.st_size for status in _files(path) if not stat.S_ISDIR(status.st_mode))
+def _measure_size(path: Path) -> int:
+    return sum(status.st_size for status in _list_files(path) if not stat.S_ISDIR(status.st_mode))
 
 
-def _age(path: Path) -> float:
-    return max(0.0, time.time() - max(status.st_mtime for status in _files(path)))
+def _measure_age(path: Path) -> float:
+    return max(0.0, time.time() - max(status.st_mtime for status in _list_files(path)))
 
 
 def describe_size(size: int) -> str:

@@ -48,9 +48,9 @@ def format_suffix(owner: Owner, number: int) -> str:
     return f"{process}-{start or 0:x}-{machine:08x}-{session:08x}-{number:08x}"
 
 
-def new_suffix() -> str:
+def make_suffix() -> str:
     """Return a new suffix of this process, which cannot be guessed."""
-    return format_suffix(current_owner(), secrets.randbits(32))
+    return format_suffix(describe_current_owner(), secrets.randbits(32))
 
 
 def parse(text: str) -> Owner | None:
@@ -61,7 +61,7 @@ def parse(text: str) -> Owner | None:
     return Owner(int(match[1]), *(None if part is None else int(part, 16) for part in match.groups()[1:]))
 
 
-def current_owner() -> Owner:
+def describe_current_owner() -> Owner:
     """Return this process as an owner."""
     return Owner(os.getpid(), start_time(os.getpid()) or 0, host_digest(), boot_digest())
 

@@ -33,7 +33,7 @@ def require_regular_file(path: Path, source: str = "", *, missing: str = "no suc
     Raises:
         UserError: it does not exist or is not a regular file; the message starts with `source`.
     """
-    with _readable(path, source, missing):
+    with _translate_errors(path, source, missing):
         _check_regular(path, os.stat(path).st_mode, source)
     return path
 
@@ -44,7 +44,7 @@ def open_regular(path: Path, source: str = "", *, missing: str = "no such file")
     Raises:
         UserError: as `require_regular_file`.
     """
-    with _readable(path, source, missing):
+    with _translate_errors(path, source, missing):
         return try_open(path, source)
 
 
@@ -55,7 +55,7 @@ def try_open(path: Path, source: str = "") -> BufferedReader:
         OSError: it cannot be opened.
         UserError: it is not a regular file.
     """
-    return _opened(path, lambda mode: _check_regular(path, mode, source))
+    return _open(path, lambda mode: _check_regular(path, mode, source))
 
 
 def read_regular(path: Path, most: int, source: str = "", *, missing: str = "no such file") -> bytes:
@@ -65,7 +65,7 @@ def read_regular(path: Path, most: int, source: str = "", *, missing: str = "no 
         UserError: as `require_regular_file`, or the file is larger.
     """
     with open_regular(path, source, missing=missing) as file:
-        return _bounded(file, path, most, source)
+        return _read_bounded(file, path, most, source)
 
 
 def read_file_or_pipe(path: Path, most: int, source: str = "") -> bytes:
@@ -74,14 +74,14 @@ def read_file_or_pipe(path: Path, most: int, source: str = "") -> bytes:
     Raises:
         UserError: as `read_regular`.
     """
-    with _readable(path, source, "no such file"):
-        file = _opened(path, lambda mode: stat.S_ISFIFO(mode) or _check_regular(path, mode, source))
+    with _translate_errors(path, source, "no such file"):
+        file = _open(path, lambda mode: stat.S_ISFIFO(mode) or _check_regular(path, mode, source))
     with file:
         os.set_blocking(file.fileno(), True)  # it was opened without blocking, but its writer may need time
-        return _bounded(file, path, most, source)
+        return _read_bounded(file, path, most, source)
 
 
-def _opened(path: Path, check: Callable[[int], object]) -> BufferedReader:
+def _open(path: Path, check: Callable[[int], object]) -> BufferedReader:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         check(os.fstat(descriptor).st_mode)
@@ -94,31 +94,33 @@ def _opened(path: Path, check: Callable[[int], object]) -> BufferedReader:
 def _check_regular(path: Path, mode: int, source: str) -> None:
     if not stat.S_ISREG(mode):
         kind = SPECIAL.get(stat.S_IFMT(mode), "something else")
-        raise UserError(f"{_at(path, source)}: is {kind}; expected a regular file")
+        raise UserError(f"{_format_location(path, source)}: is {kind}; expected a regular file")
 
 
-def _bounded(file: BufferedReader, path: Path, most: int, source: str) -> bytes:
-    with _readable(path, source, ""):
+def _read_bounded(file: BufferedReader, path: Path, most: int, source: str) -> bytes:
+    with _translate_errors(path, source, ""):
         data = file.read(most + 1)
     if len(data) > most:
-        raise UserError(f"{_at(path, source)}: is too large; expected at most {most} bytes")
+        raise UserError(f"{_format_location(path, source)}: is too large; expected at most {most} bytes")
     return data
 
 
 @contextmanager
-def _readable(path: Path, source: str, missing: str) -> Iterator[None]:
+def _translate_errors(path: Path, source: str, missing: str) -> Iterator[None]:
     """Translate the system's errors for a path that cannot be read."""
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"{_at(path, source)}: {missing}") from None
+        raise UserError(f"{_format_location(path, source)}: {missing}") from None
     except OSError as error:
         if error.errno == errno.ENXIO:  # from opening a socket
-            raise UserError(f"{_at(path, source)}: is a socket; expected a regular file") from None
-        raise UserError(f"{_at(path, source)}: cannot be read ({error.strerror}); name another file") from None
+            raise UserError(f"{_format_location(path, source)}: is a socket; expected a regular file") from None
+        raise UserError(
+            f"{_format_location(path, source)}: cannot be read ({error.strerror}); name another file"
+        ) from None
     except ValueError:  # a NUL, or half a surrogate pair
-        raise UserError(f"{_at(path, source)}: is not a valid file name; name another file") from None
+        raise UserError(f"{_format_location(path, source)}: is not a valid file name; name another file") from None
 
 
-def _at(path: Path, source: str) -> str:
+def _format_location(path: Path, source: str) -> str:
     return f"{source}: {path}" if source else f"{path}"

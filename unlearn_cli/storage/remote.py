@@ -96,7 +96,7 @@ def fetch(url: str, folder: Path) -> Path:
     copy = _copy_path(url, folder)
     for own in (folder, copy.parent):
         _make_private(own)
-    with FileLock(_beside(copy, "lock")):
+    with FileLock(_make_sibling_path(copy, "lock")):
         atomic_files.tidy_up(copy)
         remote_versions, local_versions = _list_versions(system, root, url), _read_versions(copy)
         stale = [
@@ -114,9 +114,9 @@ def fetch(url: str, folder: Path) -> Path:
             ):
                 _link(copy, new, [name for name in remote_versions if name not in stale])
                 _get(system, root, url, new, stale, remote_versions)
-                _beside(copy, "json").unlink(missing_ok=True)  # written again when the new copy is complete
+                _make_sibling_path(copy, "json").unlink(missing_ok=True)  # written again when the new copy is complete
             os.sync()  # takes a second for ten thousand files; fsync of each file takes half a minute
-            with atomic_files.output_file(_beside(copy, "json")) as state:
+            with atomic_files.output_file(_make_sibling_path(copy, "json")) as state:
                 state.write_text(
                     json.dumps({"files": remote_versions, "sha256": _make_private_and_digest(copy, remote_versions)}),
                     encoding="utf-8",
@@ -149,7 +149,7 @@ def _make_private_and_digest(copy: Path, names: Iterable[str]) -> dict[str, str]
 
 def _list_changed(copy: Path, names: list[str]) -> list[str]:
     """Return the files of a copy that have changed since they were fetched."""
-    digests = _state(copy)["sha256"]
+    digests = _read_state(copy)["sha256"]
     return [
         name for name in names if not _is_file(copy / name) or regular_files.sha256(copy / name) != digests.get(name)
     ]
@@ -162,7 +162,7 @@ def _is_file(path: Path) -> bool:
 def remove_copy(url: str, folder: Path) -> bool:
     """Remove the copy of a URL, which may contain forgotten records; return whether it existed."""
     copy = _copy_path(url, folder)
-    _beside(copy, "json").unlink(missing_ok=True)
+    _make_sibling_path(copy, "json").unlink(missing_ok=True)
     if not copy.exists():
         return False
     shutil.rmtree(copy) if copy.is_dir() else copy.unlink()
@@ -176,7 +176,7 @@ def _copy_path(url: str, folder: Path) -> Path:
     return folder / hashlib.sha256(f"{parent}?{query}".encode()).hexdigest()[:32] / name
 
 
-def _beside(copy: Path, suffix: str) -> Path:
+def _make_sibling_path(copy: Path, suffix: str) -> Path:
     return copy.with_name(f".{copy.name}.{suffix}")
 
 
@@ -186,29 +186,29 @@ def _list_versions(system: Any, root: str, url: str) -> dict[str, Version]:
         system.invalidate_cache()
         info = system.info(root)
         if info["type"] != "directory":
-            return {"": _version(info)}
+            return {"": _read_version(info)}
         listed = system.find(root, detail=True)
     names = {key: key[len(root) :].lstrip("/") for key, entry in listed.items() if entry["type"] == "file"}
     outside = [name for name in names.values() if ".." in PurePosixPath(name).parts or "\\" in name]
     if outside or not names:
         reason = f"the name '{outside[0]}' is outside of the folder" if outside else "the folder is empty"
         raise UserError(f"{redact_url(url)}: {reason}; name another URL")
-    return {name: _version(listed[key]) for key, name in names.items()}
+    return {name: _read_version(listed[key]) for key, name in names.items()}
 
 
-def _version(info: dict[str, Any]) -> Version:
+def _read_version(info: dict[str, Any]) -> Version:
     mark = next((mark for mark in MARKS if info.get(mark)), None)
     return None if mark is None else {key: str(info[key]) for key in ("size", mark) if info.get(key) is not None}
 
 
 def _read_versions(copy: Path) -> dict[str, Version]:
     """Return the recorded versions of the copy's files; empty if the copy may be incomplete."""
-    return _state(copy)["files"] if copy.exists() else {}
+    return _read_state(copy)["files"] if copy.exists() else {}
 
 
-def _state(copy: Path) -> dict[str, dict[str, Any]]:
+def _read_state(copy: Path) -> dict[str, dict[str, Any]]:
     """Return versions and digests of the files of a copy; empty if they are missing or damaged."""
-    path = _beside(copy, "json")
+    path = _make_sibling_path(copy, "json")
     try:
         state = json_text.read(regular_files.read_regular(path, MOST_STATE)) if _is_file(path) else None
     except (ValueError, UserError):  # damaged: all is fetched again

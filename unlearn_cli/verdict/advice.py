@@ -23,7 +23,7 @@ def advice(
     }
     advice = [lines[auc_power(num_forget, num_holdout, margin=margin)]]
     if clusters is not None:
-        advice.append(_advice_on_clusters(clusters, auc_sd(num_forget, num_holdout), margin))
+        advice.append(_advise_on_clusters(clusters, auc_sd(num_forget, num_holdout), margin))
     least, rate = round(1 / LOW_FPR), f"{100 * LOW_FPR:g} %"
     if num_holdout < least:
         advice.append(
@@ -32,7 +32,7 @@ def advice(
     return advice
 
 
-def _advice_on_clusters(clusters: tuple[int, int], sd: float, margin: float) -> str:
+def _advise_on_clusters(clusters: tuple[int, int], sd: float, margin: float) -> str:
     """Return a sentence with the largest design effect at which clustered records can show it."""
     counts = f"they belong to {clusters[0]} and {clusters[1]} clusters (data.group)"
     if min(clusters) < MIN_CLUSTERS:

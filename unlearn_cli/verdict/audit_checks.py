@@ -17,7 +17,7 @@ def check_audit(findings: dict[str, Finding], control: Finding | None = None) ->
     if rate is not None and rate.value is not None:
         checks.append(check_share_at_most(claim, round(rate.value * rate.n), rate.n, AUDIT_TPR_LIMIT, rate))
     else:
-        checks.append(_undecided(claim, "needs 1000 pairs of run and record that was never trained on"))
+        checks.append(_make_undecided(claim, "needs 1000 pairs of run and record that was never trained on"))
     checks += check_worst_records(findings["ulira"], control)
     bound = findings["canaries"].quantities.get("epsilon") if "canaries" in findings else None
     if bound is not None and bound.value is not None:
@@ -26,11 +26,11 @@ def check_audit(findings: dict[str, Finding], control: Finding | None = None) ->
         claim = f"lower bound on epsilon at most {EPSILON_LIMIT:g}"
         checks.append(Check(claim, bound, EPSILON_LIMIT, None, above, 1 - above))
     else:
-        checks.append(_undecided("lower bound on epsilon", "the attack 'canaries' gave none"))
+        checks.append(_make_undecided("lower bound on epsilon", "the attack 'canaries' gave none"))
     return checks
 
 
-def _undecided(claim: str, reason: str) -> Check:
+def _make_undecided(claim: str, reason: str) -> Check:
     return Check(claim, Estimate(value=None, n=0, reason=reason), reason=reason)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta, binom, norm, t
 
-from unlearn_cli.stats.clusters import clusters_of, effective_share
+from unlearn_cli.stats.clusters import measure_effective_share, number_clusters
 from unlearn_cli.stats.findings import Groups
 from unlearn_cli.stats.intervals import mean, share
 from unlearn_cli.stats.margins import CONFIDENCE
@@ -44,25 +44,25 @@ def check_auc_near_half(
     value = auc(members, non_members, groups)
     if value.value is None or value.low is None:
         return Check(claim, value, 0.5, margin, reason=value.reason)
-    passed, failed = auc_p_values(value, value.value, _standard_error(value), margin)
+    passed, failed = auc_p_values(value, value.value, _compute_standard_error(value), margin)
     return Check(claim, value, 0.5, margin, passed, failed)
 
 
 def auc_p_values(estimate: Estimate, area: float, sd: float, margin: float) -> tuple[float, float]:
     """Return both p-values of |AUC - 1/2| < margin for a standard error of the AUC."""
-    errors = error_distribution(estimate.degrees_of_freedom)
+    errors = make_error_distribution(estimate.degrees_of_freedom)
     return p_values_near(area, 0.5, margin, lambda x: float(errors.cdf(x / sd)) if sd else float(x > 0))
 
 
-def error_distribution(freedom: float | None) -> Any:
+def make_error_distribution(freedom: float | None) -> Any:
     """Return the distribution of an error in units of its standard error: t with few clusters, otherwise normal."""
     return norm() if freedom is None else t(freedom)
 
 
-def _standard_error(value: Estimate) -> float:
+def _compute_standard_error(value: Estimate) -> float:
     """Return the standard error that corresponds to the interval; for an asymmetric one, to its longer side."""
     assert value.value is not None and value.low is not None and value.high is not None
-    quantile = float(error_distribution(value.degrees_of_freedom).ppf((1 + CONFIDENCE) / 2))
+    quantile = float(make_error_distribution(value.degrees_of_freedom).ppf((1 + CONFIDENCE) / 2))
     return max(value.high - value.value, value.value - value.low) / quantile
 
 
@@ -88,7 +88,7 @@ def check_hits_at_most(claim: str, hits: np.ndarray, limit: float, groups: np.nd
         return check_share_at_most(claim, int(hits.sum()), len(hits), limit, value)
     if value.low is None:
         return Check(claim, value, limit, reason=value.reason)
-    effective = effective_share(hits.astype(np.float64), clusters_of(groups))
+    effective = measure_effective_share(hits.astype(np.float64), number_clusters(groups))
     # the binomial distribution by the incomplete beta function, which is defined for numbers that are not integers
     at_most = (
         1 - float(beta.cdf(limit, effective.hits + 1, effective.n - effective.hits)) if effective.value < 1 else 1.0
@@ -121,7 +121,7 @@ def check_not_worse(
     if estimate.value is None or estimate.low is None:
         return Check(claim, estimate, -margin, margin, reason=estimate.reason)
     value = estimate.value
-    of_records, freedom = _of_records(differences, unit, groups)
+    of_records, freedom = _compute_variance(differences, unit, groups)
     of_runs = float(theirs.mean(axis=1).var(ddof=1)) * (1 + 1 / runs) if runs > 1 else 0.0
     spread = math.sqrt(of_records + of_runs)
     if of_runs:
@@ -134,12 +134,12 @@ def check_not_worse(
     return Check(claim, estimate.model_copy(update=update), -margin, margin, 1 - above, above)
 
 
-def _of_records(differences: np.ndarray, unit: float, groups: np.ndarray | None) -> tuple[float, float]:
+def _compute_variance(differences: np.ndarray, unit: float, groups: np.ndarray | None) -> tuple[float, float]:
     """Return the variance of the mean difference over the records or clusters, and its degrees of freedom."""
     n = len(differences)
     if groups is None:
         return float(differences.var(ddof=1)) / n + (0.5 * unit / n) ** 2, n - 1.0
-    clusters = clusters_of(groups)
+    clusters = number_clusters(groups)
     variance = clusters.variance(differences - differences.mean())
     return variance + (0.5 * unit / (n if variance else clusters.effective)) ** 2, clusters.freedom
 
@@ -160,7 +160,7 @@ def check_share_near(
     if runs < 2:
         return Check(claim, estimate, None, margin, reason="at least two references are needed for their variation")
     shares = theirs.mean(axis=1)
-    moving = theirs if groups is None else np.stack([clusters_of(groups).totals(hits) for hits in theirs])
+    moving = theirs if groups is None else np.stack([number_clusters(groups).totals(hits) for hits in theirs])
     flips = math.sqrt(float(moving.var(axis=0, ddof=1).sum()) + 0.25) / n
     centre = float(shares.mean())
     spread = max(float(shares.std(ddof=1)), flips) * math.sqrt(1 + 1 / runs)

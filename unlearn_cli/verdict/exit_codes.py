@@ -15,10 +15,10 @@ def exit_code(verdict: Verdict | None, *, inconclusive: str, tier: str | None, r
         return 4
     if verdict in ("inconclusive", "nothing_to_forget"):
         return 4 if inconclusive == "fail" or require_tier else 0
-    return 4 if require_tier and not _suffices(verdict, tier, require_tier) else 0
+    return 4 if require_tier and not _has_tier(verdict, tier, require_tier) else 0
 
 
-def _suffices(verdict: Verdict, tier: str | None, required: str) -> bool:
+def _has_tier(verdict: Verdict, tier: str | None, required: str) -> bool:
     """Return whether a verdict has the required tier; a screen has the lowest tier."""
     reached = "quick" if verdict == "passed_screen" else (tier or "quick")
     return ORDER.index(reached) >= ORDER.index(required)

@@ -67,7 +67,7 @@ def judge_checks(candidate: Candidate, tier: str, *, level: float, attempts: int
     """Judge every check of a candidate."""
     checks = list_checks(candidate, tier)
     adjusted = holm([1.0 if check.p_failed is None else check.p_failed for check in checks])
-    return [_gate(check, p, candidate.role, level, attempts) for check, p in zip(checks, adjusted, strict=True)]
+    return [_judge_check(check, p, candidate.role, level, attempts) for check, p in zip(checks, adjusted, strict=True)]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -80,7 +80,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _gate(check: Check, adjusted: float, role: str, level: float, attempts: int) -> Gate:
+def _judge_check(check: Check, adjusted: float, role: str, level: float, attempts: int) -> Gate:
     verdict: Verdict = "inconclusive"
     if check.p_passed is not None and check.p_passed <= level / attempts:
         verdict = "passed"

@@ -33,10 +33,10 @@ def _find(condition: GateCondition, metrics: Metrics, role: str) -> Estimate:
     """Return the metric of one model on the split, or a null with the reason."""
     splits = metrics.get(role)
     if splits is None:
-        return _null(f"no {role} was given")
+        return _make_null(f"no {role} was given")
     if condition.split not in splits:
-        return _null(f"the {role} was not evaluated on split '{condition.split}'")
-    return splits[condition.split].get(condition.metric) or _null(
+        return _make_null(f"the {role} was not evaluated on split '{condition.split}'")
+    return splits[condition.split].get(condition.metric) or _make_null(
         f"'{condition.metric}' was not computed for the {role}"
     )
 
@@ -54,7 +54,7 @@ def _limit(condition: GateCondition, metrics: Metrics) -> Estimate:
     return Estimate(value=math.fsum(values) / len(values) + condition.offset, n=estimates[0].n)
 
 
-def _null(reason: str) -> Estimate:
+def _make_null(reason: str) -> Estimate:
     return Estimate(value=None, n=0, reason=reason)
 
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from unlearn_cli.stats.clusters import clusters_of, too_few
+from unlearn_cli.stats.clusters import explain_too_few, number_clusters
 from unlearn_cli.stats.intervals import mean, missing, share
 from unlearn_cli.stats.margins import (
     GROUP_ERROR_MARGIN,
@@ -43,7 +43,7 @@ def compare(forget: Outputs, never_seen: list[Outputs], kind: Kind, *, unlike_ot
 
     `unlike_others`: forget is a group that even a retrained network may predict worse than those records.
     """
-    ours, theirs = _level(forget), sorted(map(_level, never_seen), key=lambda level: level.value or 0.0)
+    ours, theirs = _measure_level(forget), sorted(map(_measure_level, never_seen), key=lambda level: level.value or 0.0)
     worst = theirs[0] if forget.task == "classification" else theirs[-1]
     limit = _limit(worst, forget.task, unlike_others)
     result = OverForgetting(
@@ -66,9 +66,9 @@ def _limit(level: Estimate, task: str, unlike_others: bool) -> float | None:
     return min(level.low * GROUP_MARGIN, limit) if unlike_others else limit
 
 
-def _level(outputs: Outputs) -> Estimate:
+def _measure_level(outputs: Outputs) -> Estimate:
     groups = outputs.groups
-    if groups is not None and too_few(clusters_of(groups)):
+    if groups is not None and explain_too_few(number_clusters(groups)):
         groups = None  # for one or two persons, the check is about their records, not about other persons
     if outputs.task == "classification":
         return share(outputs.values.argmax(axis=1) == outputs.labels, groups)
@@ -103,17 +103,17 @@ def describe_over_forgetting(result: OverForgetting) -> str:
     side = "below" if result.measure == "accuracy" else "above"
     against = AGAINST[result.compared_with or "test"]
     return (
-        f"Over-forgetting: {result.measure} on forget is {_numbers(result.forget)}, {side} the limit of "
-        f"{result.limit:.4g} that follows from {_numbers(result.never_seen)} of {against}: forgotten records can be "
-        "recognised by their wrong predictions."
+        f"Over-forgetting: {result.measure} on forget is {_format_level(result.forget)}, {side} the limit of "
+        f"{result.limit:.4g} that follows from {_format_level(result.never_seen)} of {against}: forgotten records can "
+        "be recognised by their wrong predictions."
     )
 
 
-def _numbers(level: Estimate) -> str:
+def _format_level(level: Estimate) -> str:
     return f"{level.value:.4g} [{level.low:.4g}, {level.high:.4g}] (n {level.n})"
 
 
-def over_forgetting_gate(result: OverForgetting) -> Gate:
+def make_over_forgetting_gate(result: OverForgetting) -> Gate:
     """Return detected over-forgetting as a failed gate."""
     side = "below" if result.measure == "accuracy" else "above"
     return Gate(

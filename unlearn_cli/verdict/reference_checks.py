@@ -47,13 +47,13 @@ def check_retrain_z(finding: Finding, margin: float) -> list[Check]:
         )
         return [Check(claim, Estimate(value=None, n=0, reason=reason), 0.5, margin, reason=reason)]
     within, beyond = auc_p_values(area, area.value, area.sd or 0.0, margin)
-    least = smallest_by_holm([_outside(finding.quantities, name) for name in STATISTICS])
+    least = adjust_smallest([_test_statistic(finding.quantities, name) for name in STATISTICS])
     # to pass, all must hold: the larger p-value; an outlier among references cannot pass
     passed = max(within, 1.0 if least <= LEVEL else 0.0)
     return [Check(claim, area, 0.5, margin, passed, max(beyond, least))]
 
 
-def _outside(quantities: dict[str, Estimate], name: str) -> float:
+def _test_statistic(quantities: dict[str, Estimate], name: str) -> float:
     """Return the two-sided p-value of a statistic under 'one more reference': t with K - 1 degrees of freedom."""
     ours, null = quantities[name], quantities[f"{name}_null"]
     runs = null.runs or 0
@@ -63,6 +63,6 @@ def _outside(quantities: dict[str, Estimate], name: str) -> float:
     return float(2 * t.sf(distance, runs - 1))
 
 
-def smallest_by_holm(p_values: list[float]) -> float:
+def adjust_smallest(p_values: list[float]) -> float:
     """Return the smallest adjusted p-value of Holm's step-down procedure: m times the smallest, at most 1."""
     return min(1.0, len(p_values) * min(p_values))

@@ -57,16 +57,16 @@ def list_checks(candidate: Candidate, tier: str) -> list[Check]:
         if finding:
             checks += check_retrain_z(finding, AUC_MARGIN)
         else:
-            checks.append(undecided_check("z-test against the references", "retrain_z"))
+            checks.append(make_undecided_check("z-test against the references", "retrain_z"))
     if tier == "audit" and not candidate.role.startswith("reference_"):
         if "ulira" in candidate.findings:
             checks += check_audit(candidate.findings, candidate.control)
         else:
-            checks.append(undecided_check("U-LiRA", "ulira"))
+            checks.append(make_undecided_check("U-LiRA", "ulira"))
     return checks
 
 
-def undecided_check(claim: str, attack: str) -> Check:
+def make_undecided_check(claim: str, attack: str) -> Check:
     """Return a check of the tier that cannot be made; if it were omitted, the tier could pass without it."""
     reason = f"the attack '{attack}' with its default settings was not run, or gave no scores"
     return Check(claim, Estimate(value=None, n=0, reason=reason), reason=reason)
@@ -76,7 +76,7 @@ def check_sanity(candidate: Candidate) -> list[Check]:
     """Return the check that the outputs are not constant, without which no other number is meaningful."""
     finding = candidate.findings.get("sanity")
     if finding is None:
-        return [undecided_check("the outputs differ between records and classes", "sanity")]
+        return [make_undecided_check("the outputs differ between records and classes", "sanity")]
     value = finding.quantities["equal_outputs"]
     broken = float(finding.informative is False)
     return [Check("the outputs differ between records and classes", value, None, None, broken, 1 - broken)]
@@ -86,7 +86,7 @@ def check_population(candidate: Candidate) -> list[Check]:
     """Return the checks on the threshold attack on phi; the best of its six statistics would fit noise."""
     scores = candidate.scores.get("population")
     if scores is None:
-        return [undecided_check(f"population AUC within {AUC_MARGIN:g} of 1/2", "population")]
+        return [make_undecided_check(f"population AUC within {AUC_MARGIN:g} of 1/2", "population")]
     claim = f"population AUC within {AUC_MARGIN:g} of 1/2"
     area = check_auc_near_half(claim, scores.members, scores.non_members, AUC_MARGIN, scores.groups)
     return [area, *check_low_rates(scores)]

@@ -130,7 +130,7 @@ def _find_digest(resources: list[ResourceDescriptor], name: str, kind: str) -> s
 
 
 def _digest_files(resources: list[ResourceDescriptor], version: str) -> str:
-    """Return the digest of a version's files, computed as by `checkpoint_header.files_digest` from the files."""
+    """Return the digest of a version's files, as `checkpoint_header.digest_checkpoint_files` computes it."""
     paths = [(PurePosixPath(resource.name), resource.digest.get("sha256", "")) for resource in resources]
     digests = sorted(
         (path.name, digest)

@@ -36,7 +36,7 @@ def read_or_create_key(path: Path, ledger: Path) -> bytes:
 
 def _create_key(path: Path) -> None:
     """Write a new key atomically, unless another process was first."""
-    new = path.parent / f".{path.name}.new-{owners.new_suffix()}"
+    new = path.parent / f".{path.name}.new-{owners.make_suffix()}"
     try:
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
             file.write(f"{secrets.token_hex(KEY_BYTES)}\n{CHAIN_MARK}\n")

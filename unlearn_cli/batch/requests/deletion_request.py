@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, FailFast, Field, ValidationError, model_va
 
 from unlearn_cli.batch.ledger import clock, keyed
 from unlearn_cli.batch.requests.reasons import format_reason
-from unlearn_cli.console import in_one_line
+from unlearn_cli.console import escape_line
 from unlearn_cli.schema.forget import Groups
 from unlearn_cli.schema.manifest_errors import format_errors
 from unlearn_cli.schema.sources import Condition, Section
@@ -150,7 +150,7 @@ def find_unusable_value(value: dict[str, Any]) -> str | None:
             return f"{field}: more than {MAX_DEPTH} levels; a request needs fewer"
         if isinstance(part, dict):
             for key, inner in part.items():
-                name = in_one_line(str(key))[:100]
+                name = escape_line(str(key))[:100]
                 parts += [(key, name, depth + 1), (inner, name, depth + 1)]
         elif isinstance(part, list):
             parts += [(inner, field, depth + 1) for inner in part]

@@ -76,7 +76,7 @@ def find_ignored(folder: Path) -> list[str]:
         return []
     expected = {path for _, path in _list_complete(folder)} | {folder / DONE, folder / SET_ASIDE}
     others = [path for path in folder.iterdir() if path not in expected and not path.name.startswith((".", "~"))]
-    return sorted(console.in_one_line(printable_name(path)) for path in others)
+    return sorted(console.escape_line(printable_name(path)) for path in others)
 
 
 def describe_ignored(names: list[str]) -> str:
@@ -94,7 +94,7 @@ def _read_stable(path: Path, key: bytes) -> InboxFile | None:
     except FileNotFoundError:
         return None
     except OSError as error:  # an error of a disk or a network says nothing about the content of the file
-        name = console.in_one_line(printable_name(path))
+        name = console.escape_line(printable_name(path))
         console.warn(f"{name}: cannot be read now ({error.strerror}); the next run tries again")
         return None
 
@@ -193,7 +193,7 @@ def _try_move(file: InboxFile, target: Path, reasons: str | None) -> bool:
     try:
         move_file(file.path, target, reasons)
     except PermissionError:
-        name = console.in_one_line(file.name)
+        name = console.escape_line(file.name)
         console.warn(f"{name}: no permission to move it to {target.name}/; its requests have ended, so it is ignored")
         return False
     return True

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from unlearn_cli.console import in_one_line
+from unlearn_cli.console import escape_line
 
 MAX_LENGTH = 1000  # characters
 # The folders of an absolute path, without the file name. It does not match inside a URL or a relative path.
@@ -16,4 +16,4 @@ def format_reason(text: str, *folders: Path) -> str:
     prefixes = {str(path) for folder in folders for path in (folder.absolute(), folder.resolve())}
     for prefix in sorted(prefixes, key=len, reverse=True):
         line = line.replace(f"{prefix}/", "")
-    return in_one_line(ABSOLUTE.sub("", line))[:MAX_LENGTH]
+    return escape_line(ABSOLUTE.sub("", line))[:MAX_LENGTH]

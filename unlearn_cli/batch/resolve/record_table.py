@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import duckdb
 import numpy as np
 
-from unlearn_cli.data.labels import unique_labels
+from unlearn_cli.data.labels import find_unique_labels
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.selection import describe_most_frequent
 from unlearn_cli.data.strings import to_strings
@@ -81,7 +81,7 @@ class TableInMemory:
     def load(self, columns: SelectionColumns) -> np.ndarray:
         values = [self.records.ids, *(self.records.column(column) for column in columns.groups)]
         texts = [to_strings(column).tolist() for column in values]
-        distinct, numbers = unique_labels(self.records.labels) if columns.labels else ([], np.array([]))
+        distinct, numbers = find_unique_labels(self.records.labels) if columns.labels else ([], np.array([]))
         kinds = ", ".join(f"x{i} VARCHAR" for i in range(len(texts)))
         self.connection.execute(f"CREATE TABLE source ({kinds}, label BIGINT)")
         labels = numbers.tolist() if columns.labels else [None] * len(self.records)

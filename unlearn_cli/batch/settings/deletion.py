@@ -7,7 +7,7 @@ from pydantic import Field, PositiveInt, PrivateAttr, ValidationError, model_val
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from unlearn_cli.batch.settings.policy import AttackPolicy, CommonOptions, Deadline, Retention
-from unlearn_cli.console import in_one_line
+from unlearn_cli.console import escape_line
 from unlearn_cli.errors import UserError, did_you_mean, prefix_field
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.names import parse_gate, read_manifest
@@ -84,7 +84,7 @@ class DeletionSettings(Section):
 
 def _refuse(reason: str, location: tuple[str | int, ...]) -> None:
     """Raise a validation error at this location of the file."""
-    error = PydanticCustomError("deletion", "{reason}", {"reason": in_one_line(reason)})
+    error = PydanticCustomError("deletion", "{reason}", {"reason": escape_line(reason)})
     detail = InitErrorDetails(type=error, loc=location, input=None)
     raise ValidationError.from_exception_data("Deletion", [detail])
 

@@ -20,7 +20,7 @@ from unlearn_cli.batch.settings import deletion as deletion_yaml
 from unlearn_cli.batch.settings.deletion import DeletionSettings
 from unlearn_cli.batch.version_checks import list_unknown_versions
 from unlearn_cli.batch.versions import FIRST, POINTER
-from unlearn_cli.checkpoints.checkpoint_header import files_digest, read_header
+from unlearn_cli.checkpoints.checkpoint_header import digest_checkpoint_files, read_header
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import IntegrityError, UserError
 from unlearn_cli.storage.regular_files import sha256
@@ -220,7 +220,7 @@ def check_checkpoints(deletion: DeletionSettings, state: LedgerState) -> Iterato
         except UserError as error:
             yield str(error).replace(str(folder), f"models/{name}")
             continue
-        if files_digest(header) != checkpoint["file_sha256"]:
+        if digest_checkpoint_files(header) != checkpoint["file_sha256"]:
             yield f"{name}: the checkpoint is not the recorded one; its file was changed or replaced"
         elif name in parents and header.metadata.get(PARENT) != parents[name]:
             yield f"{name}: the checkpoint's metadata names another parent than the ledger"

@@ -16,7 +16,7 @@ import numpy as np
 
 from unlearn_cli.data.formats.system_files import is_system_name
 from unlearn_cli.data.images.image_files import ImageFiles
-from unlearn_cli.data.images.pillow_images import SUFFIXES, holds_image
+from unlearn_cli.data.images.pillow_images import SUFFIXES, contains_image
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.strings import pack
@@ -43,7 +43,7 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
     if len(input.shape) != 3 or input.shape[0] not in (1, 3):
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
     left_out: Counter[str] = Counter()
-    classes = _class_folders(folder, name, left_out)
+    classes = _list_class_folders(folder, name, left_out)
     parts = [pack([_Class(folder, label, name, left_out).images()]) for label in classes]
     _refuse_empty(classes, [len(part) for part in parts], f"{name}: {folder}")
     names = pack(part.tolist() for part in parts)
@@ -52,12 +52,12 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
     return replace(records, class_names=classes, notices=make_notices(name, dict(left_out)))
 
 
-def _class_folders(folder: Path, name: str, left_out: Counter[str]) -> list[str]:
+def _list_class_folders(folder: Path, name: str, left_out: Counter[str]) -> list[str]:
     classes = []
-    for entry in _listed(folder, name):
-        kind = _kind(entry)
+    for entry in _scan_folder(folder, name):
+        kind = _find_kind(entry)
         if is_system_name(entry.name):
-            left_out[_hidden(kind)] += 1
+            left_out[_describe_hidden(kind)] += 1
         elif kind == "folder":
             classes.append(entry.name)
         else:
@@ -111,10 +111,10 @@ class _Class:
         return sorted(self.names, key=lambda name: name.split("/"))
 
     def _take_all(self, folder: str) -> None:
-        for entry in sorted(_listed(self.root / folder, self.source), key=lambda entry: entry.name):
-            kind, path = _kind(entry), f"{folder}/{entry.name}"
+        for entry in sorted(_scan_folder(self.root / folder, self.source), key=lambda entry: entry.name):
+            kind, path = _find_kind(entry), f"{folder}/{entry.name}"
             if is_system_name(entry.name):
-                self.left_out[_hidden(kind)] += 1
+                self.left_out[_describe_hidden(kind)] += 1
             elif kind == "folder":
                 (self.links if entry.is_symlink() else self.folders).append(path)
             elif _is_image(entry, kind):
@@ -134,14 +134,14 @@ def _is_image(entry: os.DirEntry[str], kind: Kind) -> bool:
     """Return whether a file is an image; a broken link to one is a record, which is refused or omitted when read."""
     if PurePath(entry.name).suffix.lower() in SUFFIXES:
         return kind in ("file", "broken link")
-    return kind == "file" and holds_image(Path(entry.path))
+    return kind == "file" and contains_image(Path(entry.path))
 
 
-def _hidden(kind: Kind) -> str:
+def _describe_hidden(kind: Kind) -> str:
     return f"hidden and system {'folders' if kind == 'folder' else 'files'}, left out"
 
 
-def _kind(entry: os.DirEntry[str]) -> Kind:
+def _find_kind(entry: os.DirEntry[str]) -> Kind:
     """Return the kind of an entry; links are followed."""
     try:
         if entry.is_dir():
@@ -153,7 +153,7 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
     return "broken link" if entry.is_symlink() and not os.path.exists(entry.path) else "other"
 
 
-def _listed(folder: Path, name: str) -> Iterator[os.DirEntry[str]]:
+def _scan_folder(folder: Path, name: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             yield from entries

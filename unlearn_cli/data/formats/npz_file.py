@@ -56,13 +56,13 @@ class NpzFile:
         self.kind, self.path, self.source = "npz", path, source
         self.headers: dict[str, ArrayHeader] = {}
         self.unreadable: dict[str, str] = {}
-        with self._archive() as (archive, size):
+        with self._open_archive() as (archive, size):
             for member in _refuse_duplicates(archive.infolist()):
                 name = member.filename.removesuffix(".npy")
                 try:
                     self.headers[name] = _read_checked_header(archive, member, size)
                 except BROKEN as error:
-                    self.unreadable[name] = _reason(error)
+                    self.unreadable[name] = _format_reason(error)
 
     def read(self, name: str) -> np.ndarray:
         """Read an array that is in `headers`.
@@ -70,11 +70,11 @@ class NpzFile:
         Raises:
             UserError: its bytes are damaged.
         """
-        with self._archive() as (archive, _), archive.open(f"{name}.npy") as member:
+        with self._open_archive() as (archive, _), archive.open(f"{name}.npy") as member:
             return np.lib.format.read_array(member, allow_pickle=False)
 
     @contextmanager
-    def _archive(self) -> Iterator[tuple[zipfile.ZipFile, int]]:
+    def _open_archive(self) -> Iterator[tuple[zipfile.ZipFile, int]]:
         """Open the zip, and translate errors of a damaged file."""
         with regular_files.open_regular(self.path, self.source) as file:
             _refuse_single(file, f"{self.source}: {self.path}")
@@ -85,7 +85,7 @@ class NpzFile:
             except UserError:
                 raise
             except BROKEN as error:
-                flaw = f"is not a plain npz file ({_reason(error)}); write it again"
+                flaw = f"is not a plain npz file ({_format_reason(error)}); write it again"
                 raise UserError(f"{self.source}: {self.path}: {flaw}") from None
 
 
@@ -127,5 +127,5 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, int]:
     return shape, dtype, file.tell()
 
 
-def _reason(error: BaseException) -> str:
+def _format_reason(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

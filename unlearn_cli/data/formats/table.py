@@ -18,12 +18,12 @@ from unlearn_cli.schema.sources import Table
 def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     """Read labels, ids and features (or image paths, or text) of all rows, in the file's order."""
     file = TableFile(spec.path, name, spec.missing)
-    labels, labelled = _labels(spec, file, numeric=task == "regression")
+    labels, labelled = _read_labels(spec, file, numeric=task == "regression")
     if not len(labels):
         raise UserError(f"{file.location}: contains no records; name a table with rows")
     ids = np.arange(len(labels)) if spec.id is None else file.text(spec.id)
-    read = _images if spec.image else _texts if spec.text else _features
-    column = partial(_any_column, file, labels, ids)
+    read = _read_images if spec.image else _read_texts if spec.text else _read_features
+    column = partial(_read_column, file, labels, ids)
     inputs, notices = read(spec, file, name, input), make_notices(name, file.counts)
     line_of = file.layout.line_of if file.layout else None
     return Records(
@@ -40,7 +40,7 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     )
 
 
-def _labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values, np.ndarray | None]:
+def _read_labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values, np.ndarray | None]:
     """Return the labels, and the mask of rows with a label if the manifest allows rows without."""
     if spec.unlabelled == "refuse":
         return file.labels(spec.label, numeric=numeric), None
@@ -52,14 +52,14 @@ def _labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values, np.
     return labels, None if labelled.all() else labelled
 
 
-def _any_column(file: TableFile, labels: Values, ids: Values, column: str) -> Values:
+def _read_column(file: TableFile, labels: Values, ids: Values, column: str) -> Values:
     reserved = {"label": labels, "id": ids}
     if column not in file.types and column in reserved:
         return reserved[column]
     return file.text(column, gaps=True)
 
 
-def _features(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
+def _read_features(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
     taken = {spec.label, spec.id, *spec.ignore}
     columns = spec.features or [column for column in file.types if column not in taken]
     if not columns:
@@ -73,7 +73,7 @@ def _features(spec: Table, file: TableFile, name: str, input: StoredInput) -> In
     return make_array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape, gaps=input.gaps)
 
 
-def _texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
+def _read_texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
     columns = spec.text or []
     if [len(columns)] != input.shape:
         raise UserError(
@@ -83,7 +83,7 @@ def _texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> Input
     return Texts(np.stack([file.text(column).astype(str) for column in columns], axis=1))
 
 
-def _images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
+def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
     if len(input.shape) != 3 or input.shape[0] not in (1, 3):
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
     root = (spec.root or spec.path.parent).resolve()

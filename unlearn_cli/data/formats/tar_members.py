@@ -57,9 +57,9 @@ def read_members(file: BinaryIO, path: Path, source: str) -> Iterator[TarMember]
     shard, size, offset = f"{source}: {path}", os.fstat(file.fileno()).st_size, 0
     while True:
         try:
-            step = _next(file, offset, size)
+            step = _read_member(file, offset, size)
         except (DamagedHeader, tarfile.TarError) as error:
-            raise UserError(_message(shard, offset, str(error))) from None
+            raise UserError(_format_message(shard, offset, str(error))) from None
         if step is None:
             break
         member, offset = step
@@ -67,13 +67,13 @@ def read_members(file: BinaryIO, path: Path, source: str) -> Iterator[TarMember]
     _check_end(file, offset, shard)
 
 
-def _message(shard: str, offset: int, reason: str) -> str:
+def _format_message(shard: str, offset: int, reason: str) -> str:
     if offset == 0:
         return f"{shard}: is not an uncompressed tar file (byte 0: {reason}); images need random access"
     return f"{shard}: is damaged or truncated at byte {offset}: {reason}; {ADVICE}"
 
 
-def _next(file: BinaryIO, offset: int, size: int) -> tuple[TarMember, int] | None:
+def _read_member(file: BinaryIO, offset: int, size: int) -> tuple[TarMember, int] | None:
     """Return the member at the offset, and the offset of the next one; None at the end of the archive."""
     records: dict[str, str] = {}
     file.seek(offset)
@@ -86,9 +86,9 @@ def _next(file: BinaryIO, offset: int, size: int) -> tuple[TarMember, int] | Non
             return None
         _check_size(header, size - file.tell())
         if header.type not in EXTENDED:
-            return _member(header, records, file.tell(), size)
-        content = file.read(_padded(header.size))[: header.size]
-        records |= _records(header.type, content)
+            return _make_member(header, records, file.tell(), size)
+        content = file.read(_round_up(header.size))[: header.size]
+        records |= _parse_extended_header(header.type, content)
     raise DamagedHeader(f"more than {MOST_EXTENDED} extended headers of one member")
 
 
@@ -99,11 +99,11 @@ def _check_size(header: tarfile.TarInfo, left: int) -> None:
         raise DamagedHeader(f"an extended header of {header.size} bytes")
 
 
-def _padded(size: int) -> int:
+def _round_up(size: int) -> int:
     return -(-size // BLOCK) * BLOCK
 
 
-def _member(header: tarfile.TarInfo, records: dict[str, str], start: int, size: int) -> tuple[TarMember, int]:
+def _make_member(header: tarfile.TarInfo, records: dict[str, str], start: int, size: int) -> tuple[TarMember, int]:
     name = records.get("path", header.name)
     if header.isdir():
         return TarMember(name, start, 0, True), start
@@ -111,19 +111,19 @@ def _member(header: tarfile.TarInfo, records: dict[str, str], start: int, size: 
     if header.type not in PLAIN or holes:
         kind = tarfile.GNUTYPE_SPARSE if holes else header.type
         raise DamagedHeader(f"the member '{name}' is {REFUSED.get(kind, f'of the unknown type {kind!r}')}")
-    length = _whole_number(records["size"], "size") if "size" in records else header.size
-    if start + _padded(length) > size:
+    length = _parse_number(records["size"], "size") if "size" in records else header.size
+    if start + _round_up(length) > size:
         raise DamagedHeader(f"the member '{name}' has {length} bytes, more than follow")
-    return TarMember(name, start, length, False), start + _padded(length)
+    return TarMember(name, start, length, False), start + _round_up(length)
 
 
-def _records(kind: bytes, content: bytes) -> dict[str, str]:
+def _parse_extended_header(kind: bytes, content: bytes) -> dict[str, str]:
     """Return the fields of an extended header for the member after it."""
     if kind == LONG_NAME:
-        return {"path": _text(content.partition(b"\0")[0])}
+        return {"path": _decode(content.partition(b"\0")[0])}
     if kind == tarfile.GNUTYPE_LONGLINK:
         return {}
-    records = _pax_records(content)
+    records = _parse_pax_records(content)
     if kind == tarfile.XGLTYPE:
         if any(key in ("path", "size") or key.startswith("GNU.sparse.") for key in records):
             raise DamagedHeader("a global extended header that names or sizes members")
@@ -131,28 +131,28 @@ def _records(kind: bytes, content: bytes) -> dict[str, str]:
     return records
 
 
-def _pax_records(content: bytes) -> dict[str, str]:
+def _parse_pax_records(content: bytes) -> dict[str, str]:
     """Read records of the form `LENGTH KEY=VALUE\\n`, where the length counts the whole record."""
     records: dict[str, str] = {}
     start = 0
     while start < len(content):
         digits, _, _ = content[start : start + 12].partition(b" ")
-        length = _whole_number(_text(digits), "length")
+        length = _parse_number(_decode(digits), "length")
         key, equals, value = content[start + len(digits) + 1 : start + length - 1].partition(b"=")
         if not equals or content[start + length - 1 : start + length] != b"\n":
             raise DamagedHeader("an extended header with a malformed record")
-        records[_text(key)] = _text(value)
+        records[_decode(key)] = _decode(value)
         start += length
     return records
 
 
-def _whole_number(text: str, name: str) -> int:
+def _parse_number(text: str, name: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 20):
         raise DamagedHeader(f"an extended header whose {name} is not a number")
     return int(text)
 
 
-def _text(data: bytes) -> str:
+def _decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 

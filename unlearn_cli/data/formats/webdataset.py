@@ -43,7 +43,7 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
         raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
     paths = expand_range(spec.path)
     unused: Counter[str] = Counter()
-    indexes = [build_index(list(_records(path, number, spec, name, unused))) for number, path in enumerate(paths)]
+    indexes = [build_index(list(_read_shard(path, number, spec, name, unused))) for number, path in enumerate(paths)]
     index = merge_indexes(indexes)
     if not len(index.keys):
         raise UserError(
@@ -57,7 +57,7 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
     return replace(records, notices=make_notices(name, unused))
 
 
-def _records(path: Path, shard: int, spec: Webdataset, name: str, unused: Counter[str]) -> Iterator[ShardRecord]:
+def _read_shard(path: Path, shard: int, spec: Webdataset, name: str, unused: Counter[str]) -> Iterator[ShardRecord]:
     """Read one shard's headers, labels and metadata; other files are counted in `unused`."""
     missing = "no such file; name tar files, such as train-{000..009}.tar"
     with regular_files.open_regular(path, name, missing=missing) as file:
@@ -107,27 +107,27 @@ class ShardReader:
         """Read one file into its record; return whether it is used."""
         spec, image_suffix = self.spec, self.spec.image.lower().lstrip(".") if self.spec.image else None
         if suffix == image_suffix if image_suffix else f".{suffix}" in SUFFIXES:
-            self._once("image", member, "" if image_suffix else "; set 'image' to the suffix of one of them")
+            self._require_once("image", member, "" if image_suffix else "; set 'image' to the suffix of one of them")
             record.location = (self.shard, member.offset, member.size)
             return True
         if suffix not in (spec.label, "json"):
             return False
-        self._once(suffix, member)
-        text = self._text(member)
+        self._require_once(suffix, member)
+        text = self._read_text(member)
         if suffix == spec.label:
             record.label = text or None
         if suffix == "json":
-            record.columns = self._fields(text, member)
+            record.columns = self._parse_fields(text, member)
             if spec.label.startswith("json."):
                 record.label = record.columns.get(spec.label.removeprefix("json."))
         return True
 
-    def _once(self, role: str, member: TarMember, advice: str = "") -> None:
+    def _require_once(self, role: str, member: TarMember, advice: str = "") -> None:
         if role in self.roles:
             raise UserError(f"{self.source}: {member.name}: its record has two files for its {role}{advice or ADVICE}")
         self.roles.add(role)
 
-    def _text(self, member: TarMember) -> str:
+    def _read_text(self, member: TarMember) -> str:
         if member.size > SMALL:
             raise UserError(
                 f"{self.source}: {member.name}: has {member.size} bytes; expected at most 1 MiB of label or metadata"
@@ -141,7 +141,7 @@ class ShardReader:
         except ValueError:
             raise UserError(f"{self.source}: {member.name}: is not UTF-8 text{ADVICE}") from None
 
-    def _fields(self, text: str, member: TarMember) -> dict[str, Any]:
+    def _parse_fields(self, text: str, member: TarMember) -> dict[str, Any]:
         try:
             fields = json_text.read(text)
         except ValueError:
@@ -194,16 +194,16 @@ class TarImages:
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         console.say(f"searching for copies: reading {len(rows)} images of tar files")  # this may take minutes
-        return digest_samples((self._bytes(row) for row in rows), len(rows))
+        return digest_samples((self._read_bytes(row) for row in rows), len(rows))
 
-    def _bytes(self, row: int) -> bytes:
+    def _read_bytes(self, row: int) -> bytes:
         shard, offset, size = self.locations[row].tolist()
         with regular_files.open_regular(self.paths[shard]) as file:
             file.seek(offset)
             return file.read(size)
 
     def content(self, row: int) -> BinaryIO:
-        return BytesIO(self._bytes(row))
+        return BytesIO(self._read_bytes(row))
 
     def name(self, row: int) -> Path:
         """Return the shard and the key in it."""

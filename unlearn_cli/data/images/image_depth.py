@@ -18,7 +18,13 @@ def count_bits(image: Image.Image) -> int:
     """Return the bits per channel that an opened file stores; 8 for fewer."""
     if is_deep_grey(image):
         return 16 if image.mode.startswith("I;16") else 32
-    readers = {"PNG": _of_png, "TIFF": _of_tiff, "PPM": _of_ppm, "JPEG2000": _of_jpeg2000, "AVIF": _of_avif}
+    readers = {
+        "PNG": _read_png_depth,
+        "TIFF": _read_tiff_depth,
+        "PPM": _read_ppm_depth,
+        "JPEG2000": _read_jpeg2000_depth,
+        "AVIF": _read_avif_depth,
+    }
     return max(8, readers[image.format](image)) if image.format in readers else 8
 
 
@@ -36,23 +42,23 @@ def read_unsigned(image: Image.Image) -> np.ndarray:
     return pixels.view(np.uint32) if unsigned else pixels
 
 
-def _of_png(image: Image.Image) -> int:
+def _read_png_depth(image: Image.Image) -> int:
     return 16 if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())) else 8
 
 
-def _of_tiff(image: Image.Image) -> int:
+def _read_tiff_depth(image: Image.Image) -> int:
     return max(getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (8,)), default=8)
 
 
-def _of_ppm(image: Image.Image) -> int:
+def _read_ppm_depth(image: Image.Image) -> int:
     """The last argument of Pillow's reader is the largest value, unless that is 255."""
     arguments = [tile[3] for tile in getattr(image, "tile", ())]
     largest = [args[-1] for args in arguments if isinstance(args, tuple) and isinstance(args[-1], int)]
     return max((value.bit_length() for value in largest), default=8)
 
 
-def _of_jpeg2000(image: Image.Image) -> int:
-    header = _header(image)
+def _read_jpeg2000_depth(image: Image.Image) -> int:
+    header = _read_header(image)
     start = header.find(MAIN_HEADER)
     sizes = start + len(MAIN_HEADER) + 36  # after lengths, sizes and offsets of image and tiles
     count = int.from_bytes(header[sizes : sizes + 2]) if start >= 0 else 0
@@ -60,13 +66,13 @@ def _of_jpeg2000(image: Image.Image) -> int:
     return max(((depth & 0x7F) + 1 for depth in depths), default=8)
 
 
-def _of_avif(image: Image.Image) -> int:
+def _read_avif_depth(image: Image.Image) -> int:
     """The box `av1C` has the bits 'high bit depth' and 'twelve bits' in its third byte."""
-    parts = _header(image).split(b"av1C")[1:]
+    parts = _read_header(image).split(b"av1C")[1:]
     return max((12 if part[2] & 0x20 else 10 if part[2] & 0x40 else 8 for part in parts if len(part) > 2), default=8)
 
 
-def _header(image: Image.Image) -> bytes:
+def _read_header(image: Image.Image) -> bytes:
     file = getattr(image, "fp", None) or getattr(image, "_fp", None)
     if file is None:
         return b""

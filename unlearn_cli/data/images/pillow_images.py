@@ -101,7 +101,7 @@ def open_image_file(path: Path) -> BinaryIO:
     return file
 
 
-def holds_image(path: Path) -> bool:
+def contains_image(path: Path) -> bool:
     """Return whether a file's content is an image, independent of its name; True if it may not be opened."""
     try:
         with open_image_file(path) as content, warnings.catch_warnings():

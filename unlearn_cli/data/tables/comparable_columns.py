@@ -61,18 +61,20 @@ class TextColumn:
     def number_facts(self) -> tuple[str | None, str | None, str | None]:
         """The lowest cell that is not a number, that is not an integer, and that has leading zeros."""
         whole, padded = f"NOT regexp_full_match(x, '{WHOLE}')", f"regexp_full_match(x, '{PADDED}')"
-        return self._asked_once("number", f"NOT {is_number('x')}", whole, padded)
+        return self._query_once("number", f"NOT {is_number('x')}", whole, padded)
 
     @property
     def moment_facts(self) -> tuple[str | None, str | None, str | None]:
         """The lowest cell that is not an ISO 8601 date or time, that has a time zone, and that has none."""
         zoned = f"regexp_full_match(x, '{ZONE}')"
-        return self._asked_once("moment", f"NOT {is_moment('x')}", zoned, f"NOT {zoned}")
+        return self._query_once("moment", f"NOT {is_moment('x')}", zoned, f"NOT {zoned}")
 
-    def _asked_once(self, fact: str, *predicates: str) -> tuple[str | None, str | None, str | None]:
+    def _query_once(self, fact: str, *predicates: str) -> tuple[str | None, str | None, str | None]:
         """Return the lowest cell for which each of three predicates holds; x is the cell."""
         if fact not in self.facts:
-            query = ", ".join(f"min({self.sql}) FILTER (WHERE {_of(text, self.sql)})" for text in predicates)
+            query = ", ".join(
+                f"min({self.sql}) FILTER (WHERE {_substitute_cell(text, self.sql)})" for text in predicates
+            )
             first, second, third = self.ask(query, [])
             self.facts[fact] = first, second, third
         return self.facts[fact]
@@ -144,13 +146,13 @@ def check_order(column: TextColumn) -> None:
     no_moment, with_zone, without = column.moment_facts
     if no_moment is not None:
         looks = column.formats(no_moment)
-        raise _no_order(column, no_moment if looks else column.number_facts[0] or no_moment, looks)
+        raise _refuse_order(column, no_moment if looks else column.number_facts[0] or no_moment, looks)
     if with_zone and without:
         examples = f"('{column.shown(with_zone)}', '{column.shown(without)}')"
         raise UserError(f"{column.label} has cells with and without a time zone {examples}; use the same form in all")
 
 
-def _no_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserError:
+def _refuse_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserError:
     seen = f", which looks like {' or '.join(looks[:2])}" if looks else ""
     example = looks[0] if looks else "%d-%m-%Y %H:%M"
     source = column.location.partition(":")[0]
@@ -177,5 +179,5 @@ def is_moment(sql: str) -> str:
     return f"(regexp_full_match({sql}, '{ISO}') AND TRY_CAST({sql} AS TIMESTAMPTZ) IS NOT NULL)"
 
 
-def _of(predicate: str, sql: str) -> str:
+def _substitute_cell(predicate: str, sql: str) -> str:
     return predicate.replace("(x", f"({sql}")

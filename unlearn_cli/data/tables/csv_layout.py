@@ -34,7 +34,7 @@ class CsvLayout:
     @property
     def blanks(self) -> str:
         """The characters that unquoted cells lose at both ends."""
-        return stripped_blanks(self.delimiter)
+        return list_stripped_blanks(self.delimiter)
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the line and the cells of each row after the header.
@@ -42,7 +42,7 @@ class CsvLayout:
         Raises:
             UserError: a row has more or fewer cells than the header, or its quotes do not match.
         """
-        rows = _rows(self.path, self.location, self.delimiter)
+        rows = _read_rows(self.path, self.location, self.delimiter)
         next(rows, None)
         for line, cells in rows:
             if len(cells) != len(self.header):
@@ -67,23 +67,23 @@ def inspect_csv(path: Path, location: str) -> CsvLayout:
     """
     traits = _Traits(location)
     with path.open("rb") as file:
-        delimiter = _delimiter(file.read(BLOCK))
+        delimiter = _detect_delimiter(file.read(BLOCK))
         file.seek(0)
         traits.tab = delimiter == "\t"
         while block := file.read(BLOCK):
             traits.add(block, delimiter.encode())
     traits.end()
-    header = tuple(next(_rows(path, location, delimiter), (1, []))[1])
+    header = tuple(next(_read_rows(path, location, delimiter), (1, []))[1])
     _check_header(header, location)
     plain = traits.are_plain(len(header))
     return CsvLayout(path, location, delimiter, header, plain, bool(traits.quotes), traits.is_unended())
 
 
-def stripped_blanks(delimiter: str) -> str:
+def list_stripped_blanks(delimiter: str) -> str:
     return " " if delimiter == "\t" else " \t"
 
 
-def _delimiter(start: bytes) -> str:
+def _detect_delimiter(start: bytes) -> str:
     """Return the delimiter, from the first line that is not empty; quoted names are ignored."""
     text = re.sub(r'"[^"]*"', "", start.decode("utf-8", "replace")).lstrip("\ufeff\r\n ")
     line = re.split(r"[\r\n]", text, maxsplit=1)[0]
@@ -167,7 +167,7 @@ class _Traits:
 BESIDE_QUOTE = (b'" ', b' "', b'"\t', b'\t"')
 
 
-def _rows(path: Path, location: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _read_rows(path: Path, location: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line and cells of all rows, including the header and without lines of only blanks."""
     splitter, line, rest, piece = _Splitter(delimiter), 1, "", " "
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -176,13 +176,13 @@ def _rows(path: Path, location: str, delimiter: str) -> Iterator[tuple[int, list
             text, used = rest + piece, 0
             for cells, end in splitter.split(text, final=not piece):
                 if any(isinstance(cell, Unclosed) for cell in cells):
-                    raise _unclosed(location, line)
+                    raise _make_quote_error(location, line)
                 if len(cells) > 1 or text[used:end].strip(" \t\r\n"):
                     yield line, cells
-                line, used = line + _line_ends(text, used, end), end
+                line, used = line + _count_line_ends(text, used, end), end
             rest = text[used:]
             if len(rest) > MAX_ROW:
-                raise _unclosed(location, line)
+                raise _make_quote_error(location, line)
 
 
 def split_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
@@ -191,15 +191,15 @@ def split_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | Non
     for cells, end in _Splitter(delimiter).split(text, final=True):
         if len(cells) > 1 or text[used:end].strip(" \t\r\n"):
             yield line, None if any(isinstance(cell, Unclosed) for cell in cells) else cells
-        line, used = line + _line_ends(text, used, end), end
+        line, used = line + _count_line_ends(text, used, end), end
 
 
-def _line_ends(text: str, start: int, end: int) -> int:
+def _count_line_ends(text: str, start: int, end: int) -> int:
     lone = text.count("\r", start, end) - text.count("\r\n", start, end)
     return text.count("\n", start, end) + lone
 
 
-def _unclosed(location: str, line: int) -> UserError:
+def _make_quote_error(location: str, line: int) -> UserError:
     return UserError(
         f"{location}:{line}: a quote is never closed, or text follows the closing quote; fix the row (a quote within a "
         'quoted cell is written "")'
@@ -214,7 +214,7 @@ class _Splitter:
     """Splits text into rows of cells."""
 
     def __init__(self, delimiter: str) -> None:
-        self.delimiter, self.blanks = delimiter, stripped_blanks(delimiter)
+        self.delimiter, self.blanks = delimiter, list_stripped_blanks(delimiter)
         blank, mark = f"[{self.blanks}]*+", re.escape(delimiter)
         end = rf"({mark}|\r\n|\r|\n|\Z)"
         quoted = rf'{blank}"([^"]*+(?:""[^"]*+)*+)"{blank}{end}'

@@ -30,10 +30,10 @@ def read_ids(path: Path, column: str, name: str) -> np.ndarray:
             _warn_of_a_cut(path, name)
         return table.text(column).astype(str)
     check_file(path, name)
-    text = _text(path, name)
+    text = _read_text(path, name)
     if suffix == ".txt" and text.rstrip(" \t") and not text.rstrip(" \t").endswith(("\n", "\r")):
         _warn_of_a_cut(path, name)
-    ids = _json_ids(text, f"{name}: {path}") if suffix == ".json" else _lines(text)
+    ids = _parse_json_ids(text, f"{name}: {path}") if suffix == ".json" else _split_lines(text)
     return np.array(ids, dtype=str)
 
 
@@ -41,7 +41,7 @@ def _warn_of_a_cut(path: Path, name: str) -> None:
     console.warn(f"{name}: {path}: the last line has no line end; if the file is truncated, its last id may be, too")
 
 
-def _text(path: Path, name: str) -> str:
+def _read_text(path: Path, name: str) -> str:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -52,12 +52,12 @@ def _text(path: Path, name: str) -> str:
     return text
 
 
-def _lines(text: str) -> list[str]:
+def _split_lines(text: str) -> list[str]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return [line.strip(" \t") for line in lines if line.strip(" \t")]
 
 
-def _json_ids(text: str, location: str) -> list[str]:
+def _parse_json_ids(text: str, location: str) -> list[str]:
     """Return the ids of a JSON list; numbers as written."""
     try:
         values: Any = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)

@@ -20,7 +20,7 @@ def connect(
     connection.execute("SET GLOBAL TimeZone = 'UTC'")  # of its cursors, too
     for name, value in settings.items():
         connection.execute(f"SET {name} = {quote_literal(value)}")
-    paths = [text for path in files for text in {str(path.resolve()), literal_pattern(path)}]
+    paths = [text for path in files for text in {str(path.resolve()), escape_pattern(path)}]
     connection.execute(f"SET allowed_paths = [{', '.join(map(quote_literal, paths))}]")
     if folder:
         connection.execute(f"SET allowed_directories = [{quote_literal(folder.resolve())}]")
@@ -29,7 +29,7 @@ def connect(
     return connection
 
 
-def literal_pattern(path: Path) -> str:
+def escape_pattern(path: Path) -> str:
     """Return the glob pattern that matches only this path: DuckDB treats every path as a pattern."""
     return re.sub(r"[\[*?]", r"[\g<0>]", str(path.resolve()))
 
@@ -63,10 +63,10 @@ def translate_duckdb_errors(location: str) -> Iterator[None]:
     except duckdb.Error as error:
         if is_out_of_resources(error):
             raise ResourceError(f"{location}: not enough memory or disk space to read it; free some space") from None
-        raise UserError(f"{location}{_reason(str(error))}; fix the file or the condition") from None
+        raise UserError(f"{location}{_format_reason(str(error))}; fix the file or the condition") from None
 
 
-def _reason(text: str) -> str:
+def _format_reason(text: str) -> str:
     """Return DuckDB's message as one line; for a csv, with the line number."""
     lines = text.splitlines()
     if match := re.search(r"CSV Error on Line: (\d+)", lines[0]):

@@ -21,7 +21,7 @@ from unlearn_cli.data.tables.csv_layout import CsvLayout, inspect_csv
 from unlearn_cli.data.tables.locked_connection import (
     check_file,
     connect,
-    literal_pattern,
+    escape_pattern,
     quote_literal,
     translate_duckdb_errors,
 )
@@ -55,7 +55,7 @@ class TableFile:
             raise UserError(f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}")
         check_file(path, name)
         self.location, self.reader, self.missing = f"{name}: {path}", READERS[suffix], ["", *(missing or [])]
-        self.arguments: list[Any] = [literal_pattern(path)]
+        self.arguments: list[Any] = [escape_pattern(path)]
         self.connection = connection or connect([path])
         self.counts: dict[str, int] = {}  # of columns and lines with a problem, by kind
         self.layout = inspect_csv(path, self.location) if suffix == ".csv" else None

@@ -18,7 +18,7 @@ from unlearn_cli.schema.sources import Condition
 
 def mask_text(location: str, condition: Condition, values: Values, pattern: str | None) -> np.ndarray:
     """Return the mask of the cells for which a condition holds; an empty cell fulfils no condition."""
-    with _column(location, condition.column, values, pattern) as (column, select):
+    with _open_column(location, condition.column, values, pattern) as (column, select):
         predicate, parameters = build_conjunction([condition], lambda name: column, lambda name: column.sql)
         return select(predicate, parameters).astype(bool)
 
@@ -29,19 +29,19 @@ def read_moments(location: str, name: str, values: Values, pattern: str | None) 
     Raises:
         UserError: they are neither ISO 8601 dates nor numbers, do not have the format, or one is empty.
     """
-    with _column(location, name, values, pattern) as (column, select):
+    with _open_column(location, name, values, pattern) as (column, select):
         sql, parameters, is_time = column.ordered()
         return select(f"epoch_us({sql})" if is_time else sql, parameters), is_time
 
 
 @contextmanager
-def _column(location: str, name: str, values: Values, pattern: str | None) -> Iterator[tuple[TextColumn, Any]]:
+def _open_column(location: str, name: str, values: Values, pattern: str | None) -> Iterator[tuple[TextColumn, Any]]:
     connection = _open_database(os.getpid()).cursor()
     connection.execute("CREATE TEMP TABLE cells (cell VARCHAR)")  # of this cursor
     for chunk in to_strings(values).chunks():
-        connection.execute("INSERT INTO cells SELECT unnest(?)", [[_plain(text) for text in chunk]])
+        connection.execute("INSERT INTO cells SELECT unnest(?)", [[_escape(text) for text in chunk]])
 
-    def ask(expressions: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
+    def query(expressions: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
         return connection.execute(f"SELECT {expressions} FROM cells", parameters).fetchall()[0]
 
     def compute(expressions: str, parameters: Sequence[Any]) -> tuple[Any, ...]:
@@ -50,12 +50,12 @@ def _column(location: str, name: str, values: Values, pattern: str | None) -> It
     def select(expressions: str, parameters: Sequence[Any]) -> np.ndarray:
         return np.asarray(connection.execute(f"SELECT {expressions} AS c FROM cells", parameters).fetchnumpy()["c"])
 
-    def row_of(predicate: str, parameters: Sequence[Any]) -> str:
+    def find_row(predicate: str, parameters: Sequence[Any]) -> str:
         first = f"SELECT min(rowid) FROM cells WHERE {predicate}"
         return f" (row {connection.execute(first, parameters).fetchall()[0][0]})"
 
     try:
-        yield TextColumn(location, name, "nullif(cell, '')", ask, compute, pattern, line_of=row_of), select
+        yield TextColumn(location, name, "nullif(cell, '')", query, compute, pattern, line_of=find_row), select
     finally:
         connection.close()
 
@@ -66,6 +66,6 @@ def _open_database(process: int) -> duckdb.DuckDBPyConnection:
     return connect([])
 
 
-def _plain(text: str) -> str:
+def _escape(text: str) -> str:
     """Escape text for DuckDB, because file names may contain bytes that are not UTF-8."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

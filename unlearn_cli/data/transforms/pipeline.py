@@ -11,14 +11,14 @@ from unlearn_cli.data.transforms.standardise import StandardisedInputs, Statisti
 from unlearn_cli.data.transforms.tokens import Texts, tokenise
 from unlearn_cli.data.transforms.windows import make_windows
 from unlearn_cli.schema.data_sections import Input
-from unlearn_cli.schema.transform_steps import Step, Tokens, find_standardise, stored_shape
+from unlearn_cli.schema.transform_steps import Step, Tokens, find_standardise, invert_shape
 
 
 def derive_stored_input(steps: Sequence[Step], input: Input) -> StoredInput:
     """Return the stored samples that sources must provide for the transforms to produce `input.shape`."""
     standardise = find_standardise(steps)
     gaps = standardise is not None and standardise.missing == "mean"
-    return StoredInput(stored_shape(steps, input.shape), input.resize, gaps, input.scale)
+    return StoredInput(invert_shape(steps, input.shape), input.resize, gaps, input.scale)
 
 
 def apply_steps(records: Records, steps: Sequence[Step], formats: Mapping[str, str] = {}) -> Records:
@@ -28,7 +28,7 @@ def apply_steps(records: Records, steps: Sequence[Step], formats: Mapping[str, s
     """
     for step in steps:
         if step.tokens:
-            records = replace(records, inputs=_tokens(records.inputs, step.tokens))
+            records = replace(records, inputs=_tokenise(records.inputs, step.tokens))
         elif step.window:
             records = make_windows(records, step.window, formats)
         elif step.enlarge:
@@ -48,6 +48,6 @@ def make_standardiser(steps: Sequence[Step], basis: Records, rows: np.ndarray) -
     return lambda records: replace(records, inputs=StandardisedInputs(records.inputs, statistics))
 
 
-def _tokens(inputs: Inputs, tokens: Tokens) -> Inputs:
+def _tokenise(inputs: Inputs, tokens: Tokens) -> Inputs:
     assert isinstance(inputs, Texts)  # the manifest was checked
     return tokenise(inputs, tokens.length, tokens.buckets)

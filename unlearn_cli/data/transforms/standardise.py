@@ -43,9 +43,9 @@ def measure_statistics(inputs: Inputs, rows: np.ndarray) -> Statistics:
 
     Empty cells are ignored. The standard deviation is divided by n.
     """
-    inputs, rows = _stored_rows(inputs, rows)
+    inputs, rows = _find_stored_rows(inputs, rows)
     chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    counts, sums, lows, highs = zip(*(_summary(_read(inputs, chunk)) for chunk in chunks), strict=True)
+    counts, sums, lows, highs = zip(*(_summarize(_read(inputs, chunk)) for chunk in chunks), strict=True)
     count = np.maximum(np.sum(counts, axis=0), 1)
     mean = np.sum(sums, axis=0) / count
     square = np.sum([np.nansum((_read(inputs, chunk) - mean) ** 2, axis=0) for chunk in chunks], axis=0) / count
@@ -59,17 +59,17 @@ def _read(inputs: Inputs, rows: np.ndarray) -> np.ndarray:
     return samples.reshape(-1, samples.shape[-1]).astype(np.float64)
 
 
-def _summary(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _summarize(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the number of values of each feature, their sum, minimum and maximum."""
     empty = np.isnan(samples)
     low, high = np.where(empty, np.inf, samples).min(axis=0), np.where(empty, -np.inf, samples).max(axis=0)
     return (~empty).sum(axis=0), np.nansum(samples, axis=0), low, high
 
 
-def _stored_rows(inputs: Inputs, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
+def _find_stored_rows(inputs: Inputs, rows: np.ndarray) -> tuple[Inputs, np.ndarray]:
     """Return the stored rows behind samples; windows overlap, but each row must count once."""
     if isinstance(inputs, Subset):
-        return _stored_rows(inputs.inputs, inputs.rows[rows])
+        return _find_stored_rows(inputs.inputs, inputs.rows[rows])
     if isinstance(inputs, WindowInputs):
-        return _stored_rows(inputs.inputs, np.unique(inputs.rows_of(rows)))
+        return _find_stored_rows(inputs.inputs, np.unique(inputs.rows_of(rows)))
     return inputs, rows

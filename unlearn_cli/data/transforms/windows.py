@@ -57,7 +57,9 @@ def make_windows(records: Records, window: Window, formats: Mapping[str, str] = 
     """
     column, line_of = window.series, records.line_of
     series = None if column is None else number_series(records.name, column, records.column(column), line_of)
-    plan = plan_windows(records.name, len(records), window, series, _times(records, window, formats), records.line_of)
+    plan = plan_windows(
+        records.name, len(records), window, series, _read_times(records, window, formats), records.line_of
+    )
     if window.time is None:
         _check_dates(records, plan, formats)
     if not len(plan.own):
@@ -118,7 +120,7 @@ def plan_windows(
         steps = np.diff(times.values[order])
         _refuse_disorder(name, times.column, steps, inside, order, line_of)
         if window.max_gap is not None:
-            gaps = np.concatenate([[0], np.cumsum((steps > _largest_gap(name, window, times)) & inside)])
+            gaps = np.concatenate([[0], np.cumsum((steps > _parse_gap(name, window, times)) & inside)])
             whole = gaps[ends] == gaps[ends - first]
     ends, across_gaps = ends[whole], int((~whole).sum())
     in_order = np.argsort(order[ends], kind="stable")
@@ -156,13 +158,13 @@ def read_times(name: str, column: str, values: Values, formats: Mapping[str, str
     return RowTimes(column, *read_moments(name, column, fill_unknown_moments(values), formats.get(column)))
 
 
-def _times(records: Records, window: Window, formats: Mapping[str, str]) -> RowTimes | None:
+def _read_times(records: Records, window: Window, formats: Mapping[str, str]) -> RowTimes | None:
     if window.time is None:
         return None
     return read_times(records.name, window.time, records.column(window.time), formats)
 
 
-def _largest_gap(name: str, window: Window, times: RowTimes) -> float:
+def _parse_gap(name: str, window: Window, times: RowTimes) -> float:
     gap = window.max_gap
     if isinstance(gap, str) != times.are_moments:
         expected = "a duration, such as 2h" if times.are_moments else "a number, in the column's unit"
@@ -193,18 +195,18 @@ def _refuse_disorder(
 
 def _check_dates(records: Records, plan: WindowPlan, formats: Mapping[str, str]) -> None:
     """Without a column of times, check that all columns that look like dates ascend."""
-    for times in _date_columns(records, formats):
+    for times in _read_date_columns(records, formats):
         steps = np.diff(times.values[plan.order])
         _refuse_disorder(records.name, times.column, steps, plan.inside, plan.order, records.line_of)
 
 
-def _date_columns(records: Records, formats: Mapping[str, str]) -> Iterator[RowTimes]:
+def _read_date_columns(records: Records, formats: Mapping[str, str]) -> Iterator[RowTimes]:
     for column in records.columns:
         values = records.column(column)
         if column in formats or _starts_with_date(values) or column.lower() in STAMPS:
             with suppress(UserError):  # not all of its cells are dates
                 yield read_times(records.name, column, values, formats)
-    yield from _calendar(records)
+    yield from _read_calendar(records)
 
 
 def _starts_with_date(values: Values) -> bool:
@@ -213,7 +215,7 @@ def _starts_with_date(values: Values) -> bool:
     return len(values) > 0 and re.fullmatch(ISO, to_strings(fill_unknown_moments(values)[:1]).text(0)) is not None
 
 
-def _calendar(records: Records) -> Iterator[RowTimes]:
+def _read_calendar(records: Records) -> Iterator[RowTimes]:
     """Yield the times in the columns year, month, day, hour, minute and second, if they exist."""
     named = {column.lower(): column for column in records.columns}
     present = [part for part in CALENDAR if part in named]
