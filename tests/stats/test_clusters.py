@@ -21,11 +21,12 @@ from unlearn_cli.stats.results import AttackResult, Estimate
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.checks import (
+    PairedHits,
     check_auc_near_half,
+    check_difference_near,
     check_hits_at_most,
     check_not_worse,
     check_share_at_most,
-    check_share_near,
 )
 
 RECORDINGS, WINDOWS = 15, 23
@@ -216,7 +217,8 @@ def test_gates_on_shares_and_means_go_by_cluster() -> None:
     assert (check_not_worse("", right, right[None], 0.02, unit=1.0, groups=GROUPS).p_passed or 0) > 0.05
     few = np.repeat([0, 1], [300, 45])
     assert check_not_worse("", right, right[None], 0.02, groups=few).p_passed is None
-    assert check_share_near("", right, np.stack([right, right]), 0.02, few).p_passed is None
+    side = PairedHits(right, np.stack([right, right]), few)
+    assert check_difference_near("", side, side, 0.02).p_passed is None
     assert check_hits_at_most("", hits, 0.05, few, share(hits, few)).p_passed is None
 
 

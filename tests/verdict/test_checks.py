@@ -6,7 +6,14 @@ from scipy.stats import binomtest, norm
 
 from unlearn_cli.stats.intervals import proportion
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.verdict.checks import check_auc_near_half, check_not_worse, check_share_at_most, check_share_near
+from unlearn_cli.verdict.checks import (
+    Check,
+    PairedHits,
+    check_auc_near_half,
+    check_difference_near,
+    check_not_worse,
+    check_share_at_most,
+)
 
 LEVEL = 0.05
 
@@ -113,24 +120,37 @@ def flipped(share: float, n: int, seed: int) -> np.ndarray:
     return np.where(np.arange(n) < 0.9 * n, np.arange(n) < share * n, random.random(n) < 0.5).astype(np.float64)
 
 
-def test_a_share_is_compared_with_where_one_more_reference_would_lie() -> None:
-    references = np.stack([flipped(0.6, 4000, seed) for seed in range(4)])
-    near, far = (
-        check_share_near("", flipped(0.6, 4000, 9), references, 0.03),
-        check_share_near("", np.ones(4000), references, 0.03),
-    )
+def difference(ours: list[np.ndarray], theirs: list[np.ndarray], margin: float = 0.03) -> Check:
+    """Compare shares of hits on two sides, each ours (n,) and theirs (K, n)."""
+    side, other = (PairedHits(*pair) for pair in zip(ours, theirs, strict=True))
+    return check_difference_near("", side, other, margin)
+
+
+def test_a_difference_of_shares_is_compared_with_that_of_one_more_reference() -> None:
+    references = [np.stack([flipped(share, 4000, seed) for seed in range(4)]) for share in (0.6, 0.7)]
+    near = difference([flipped(0.6, 4000, 9), flipped(0.7, 4000, 9)], references)
+    far = difference([np.ones(4000), flipped(0.7, 4000, 9)], references)
     assert near.p_passed is not None and near.p_passed < LEVEL
     assert far.p_failed is not None and far.p_failed < LEVEL
-    assert check_share_near("", references[0], references[:1], 0.03).reason
-    exact = check_share_near("", np.zeros(500), np.zeros((4, 500)), 0.03)
+    single = difference([side[0] for side in references], [side[:1] for side in references])
+    assert single.reason and single.p_failed is None
+    exact = difference([np.zeros(500), np.zeros(500)], [np.zeros((4, 500))] * 2)
     assert exact.p_passed is not None and exact.p_passed < 0.001
 
 
+def test_a_change_of_both_shares_is_another_recipe_and_does_not_fail() -> None:
+    references = [np.stack([flipped(0.6, 4000, seed) for seed in range(4)])] * 2
+    better = difference([flipped(0.8, 4000, 8), flipped(0.8, 4000, 9)], references)
+    assert better.value.value == pytest.approx(0, abs=0.02)
+    assert better.p_failed is not None and better.p_failed > 0.5
+
+
 def test_few_records_on_which_references_agree_fail_nobody() -> None:
-    single = check_share_near("", np.zeros(1), np.ones((4, 1)), 0.03)
+    single = difference([np.zeros(1), np.ones(1)], [np.ones((4, 1))] * 2)
     assert (single.p_failed or 0) > 0.1
     random, failed = np.random.default_rng(0), 0
     for _ in range(300):
-        drawn = (random.random((5, 20)) < np.linspace(0.1, 1.0, 20)).astype(np.float64)
-        failed += (check_share_near("", drawn[0], drawn[1:], 0.03).p_failed or 0.0) <= LEVEL / 4 / 6
+        sides = [(random.random((5, 20)) < np.linspace(0.1, 1.0, 20)).astype(np.float64) for _ in range(2)]
+        check = difference([side[0] for side in sides], [side[1:] for side in sides])
+        failed += (check.p_failed or 0.0) <= LEVEL / 4 / 6
     assert failed / 300 <= 0.02

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unlearn_cli.attacks.population import population
-from unlearn_cli.attacks.retrain_z import retrain_z
+from unlearn_cli.attacks.retrain_contrast import retrain_contrast
 from unlearn_cli.attacks.sanity import sanity
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Finding
@@ -38,13 +38,16 @@ REFERENCES = [made(seed, 0.0) for seed in range(1, 5)]
 
 
 def candidate(role: str, outputs: dict[str, Outputs], others: list[dict[str, Outputs]]) -> Candidate:
-    scores = population(outputs["forget"], outputs["holdout"])
-    probes = {"sanity": sanity(outputs), "retrain_z": retrain_z(outputs["forget"], [one["forget"] for one in others])}
+    forget, holdout = ([network[name] for network in others] for name in ("forget", "holdout"))
+    contrast = retrain_contrast(outputs["forget"], outputs["holdout"], forget, holdout)
+    assert contrast.scores is not None
+    scores = {"population": population(outputs["forget"], outputs["holdout"]), "retrain_contrast": contrast.scores}
+    probes = {"sanity": sanity(outputs), "retrain_contrast": contrast}
     findings = {
         name: Finding(name=name, role=role, tier="", quantities=one.quantities, informative=one.informative)
         for name, one in probes.items()
     }
-    return Candidate(role, outputs, others, "reference", {}, findings, {"population": scores}, False, "classification")
+    return Candidate(role, outputs, others, "reference", {}, findings, scores, False, "classification")
 
 
 def judged(subject: dict[str, Outputs], original: dict[str, Outputs], **options: Any) -> tuple[Verdict, dict[str, Any]]:
@@ -67,13 +70,44 @@ def test_the_original_fails_and_a_fresh_retrain_does_not() -> None:
     assert not told["failed"]
 
 
-def test_a_destroyed_network_fails_utility_and_the_z_test_though_its_population_auc_is_one_half() -> None:
-    wrecked = made(11, 0.0, skill=-1.0)
-    verdict, told = judged(wrecked, made(9, 3.0))
+def test_a_destroyed_network_fails_utility_and_only_utility() -> None:
+    verdict, details = judged(made(11, 0.0, skill=-1.0), made(9, 3.0))
     assert verdict == "failed"
-    assert any("accuracy" in name for name in told["failed"])
-    assert any("z-test" in name for name in told["failed"])
-    assert not any("population" in name for name in told["failed"])
+    assert details["failed"] and all("accuracy" in name for name in details["failed"])
+
+
+@pytest.mark.parametrize("skill", [3.0, 5.0])
+def test_a_retrain_by_another_recipe_does_not_fail(skill: float) -> None:
+    """It knows all records better, or less well, than the references; forgotten ones no more than never-seen ones."""
+    _, details = judged(made(10, 0.0, skill=skill), made(9, 3.0))
+    assert not [name for name in details["failed"] if "forget" in name or "never-seen" in name]
+
+
+def test_records_that_moved_in_both_directions_fail() -> None:
+    outputs = made(15, 0.0)
+    values = outputs["forget"].values.copy()
+    rows = np.arange(len(values))
+    values[rows, outputs["forget"].labels] += np.where(rows % 2, 4.0, -4.0)
+    both = {**outputs, "forget": Outputs(values, outputs["forget"].labels, "classification")}
+    verdict, details = judged(both, made(9, 3.0))
+    assert verdict == "failed"
+    assert any("distance from the median" in name for name in details["failed"])
+
+
+def test_with_one_reference_utility_is_not_failed() -> None:
+    single = candidate("subject", made(11, 0.0, skill=3.0), REFERENCES[:1])
+    gates = judge(single, [], "quick")[0]
+    utility = [gate for gate in gates if "below the references" in gate.condition]
+    assert [gate.verdict for gate in utility] == ["inconclusive"] * 2
+    assert [gate.p_failed for gate in utility] == [None, None]
+
+
+def test_a_whole_class_is_passed_as_a_screen_only() -> None:
+    calibration = cast(dict[str, Verdict], {"original": "failed", "reference": "passed"})
+    verdict, reasons = conclude("passed", calibration, "standard", whole_classes=True)
+    assert verdict == "passed_screen"
+    assert "one row of the last layer" in reasons[0]
+    assert conclude("passed", calibration, "audit", whole_classes=True)[0] == "passed"
 
 
 def test_a_constant_network_fails_the_check_of_its_outputs() -> None:

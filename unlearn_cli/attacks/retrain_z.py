@@ -6,8 +6,8 @@ Idea: references retrained without forget show the phi of each forgotten record 
 is remaining knowledge, below 0 over-forgetting; both reveal a record. Mean z^2 and the AUC of |z| detect both.
 
 Source: this project; an offline form of U-LiRA (Hayes et al. 2024) against the delivered file. Needs three references,
-better four to eight; in a regression, the prediction replaces phi. Warning: 'like retraining' refers only to this
-number of these records, and the interval with few references is wide.
+better four to eight; in a regression, the prediction replaces phi. Warning: a network that was retrained by another
+recipe than the references is beyond them, too, so no gate uses this number: see `retrain_contrast`.
 """
 
 import math

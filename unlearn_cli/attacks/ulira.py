@@ -5,7 +5,7 @@
 IN: the record was trained on, then forgotten; OUT: it was not, and the network forgot other records. Both are fitted on
 shadow runs of the same training and unlearning, with random membership, and scored on other runs. Source: Kurmanji et
 al. 2023; Hayes et al. 2024, arXiv 2403.01218. Needs shadow runs. Warning: it judges the recipe, not the delivered file.
-A destroyed network passes it, because its outputs are equally bad for IN and OUT: also check the z-test and the
+A destroyed network passes it, because its outputs are equally bad for IN and OUT: also check the contrast and the
 utility. An attack with more runs may detect more.
 """
 

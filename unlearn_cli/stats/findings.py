@@ -43,3 +43,10 @@ class Findings:
     informative: bool | None = None  # False: it does not even work on retain and test
     curves: list[Curve] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+
+def fold(scores: Scores) -> Scores:
+    """Return the distances of all scores from the median of the non-members."""
+    centre = float(np.median(scores.non_members)) if len(scores.non_members) else 0.0
+    members, non_members = (np.abs(side - centre) for side in (scores.members, scores.non_members))
+    return Scores(members, non_members, scores.member_groups, scores.non_member_groups)

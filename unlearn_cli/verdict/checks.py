@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta, binom, norm, t
 
-from unlearn_cli.stats.clusters import measure_effective_share, number_clusters
+from unlearn_cli.stats.clusters import explain_too_few, measure_effective_share, number_clusters
 from unlearn_cli.stats.findings import Groups
-from unlearn_cli.stats.intervals import mean, share
+from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.margins import CONFIDENCE
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import auc, welch
@@ -144,27 +144,46 @@ def _compute_variance(differences: np.ndarray, unit: float, groups: np.ndarray |
     return variance + (0.5 * unit / (n if variance else clusters.effective)) ** 2, clusters.freedom
 
 
-def check_share_near(
-    claim: str, ours: np.ndarray, theirs: np.ndarray, margin: float, groups: np.ndarray | None = None
-) -> Check:
-    """Test that a share of hits is within `margin` of that of one more of K references.
+@dataclass(frozen=True)
+class PairedHits:
+    """Hits on the records of one side: ours (n,), those of K references (K, n), and the records' clusters, if any."""
 
-    ours (n,), theirs (K, n), hits on the same records. The standard deviation is that of the references' shares, but
-    not smaller than if records (or clusters) changed independently with the frequencies observed among the references;
-    half a record is added once.
+    ours: np.ndarray
+    theirs: np.ndarray
+    groups: np.ndarray | None = None
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why the variation of a share among references is unknown, if it is."""
+        if len(self.theirs) < 2:
+            return "at least two references are needed for their variation"
+        return None if self.groups is None else explain_too_few(number_clusters(self.groups))
+
+    @property
+    def flips(self) -> float:
+        """The variance of a reference's share if records, or clusters, changed independently; plus half a record."""
+        moving = self.theirs
+        if self.groups is not None:
+            moving = np.stack([number_clusters(self.groups).totals(hits) for hits in self.theirs])
+        return (float(moving.var(axis=0, ddof=1).sum()) + 0.25) / len(self.ours) ** 2
+
+
+def check_difference_near(claim: str, side: PairedHits, other: PairedHits, margin: float) -> Check:
+    """Test that a difference of two shares of hits is within `margin` of that of one more of K references.
+
+    The standard deviation is that of the references' differences, but not smaller than if records (or clusters)
+    changed independently with the frequencies observed among the references.
     """
-    n, runs, value = len(ours), len(theirs), float(ours.mean())
-    estimate = share(ours, groups)
-    if estimate.low is None:
-        return Check(claim, estimate, None, margin, reason=estimate.reason)
-    if runs < 2:
-        return Check(claim, estimate, None, margin, reason="at least two references are needed for their variation")
-    shares = theirs.mean(axis=1)
-    moving = theirs if groups is None else np.stack([number_clusters(groups).totals(hits) for hits in theirs])
-    flips = math.sqrt(float(moving.var(axis=0, ddof=1).sum()) + 0.25) / n
-    centre = float(shares.mean())
-    spread = max(float(shares.std(ddof=1)), flips) * math.sqrt(1 + 1 / runs)
-    passed, failed = p_values_near(
-        value, centre, margin, lambda x: float(t.cdf(x / spread, runs - 1)) if spread else float(x > 0)
-    )
+    runs, n = len(side.theirs), len(side.ours) + len(other.ours)
+    value = float(side.ours.mean() - other.ours.mean())
+    reason = next((part.obstacle for part in (side, other) if part.obstacle), None)
+    if reason:
+        return Check(claim, Estimate(value=value, n=n), None, margin, reason=reason)
+    differences = side.theirs.mean(axis=1) - other.theirs.mean(axis=1)
+    centre, observed = float(differences.mean()), float(differences.std(ddof=1))
+    spread = max(observed, math.sqrt(side.flips + other.flips)) * math.sqrt(1 + 1 / runs)
+    half = spread * float(t.ppf((1 + CONFIDENCE) / 2, runs - 1))
+    interval = "t, variation between references"
+    estimate = Estimate(value=value, n=n, low=value - half, high=value + half, runs=runs, interval=interval)
+    passed, failed = p_values_near(value, centre, margin, lambda x: float(t.cdf(x / spread, runs - 1)))
     return Check(claim, estimate, centre, margin, passed, failed)

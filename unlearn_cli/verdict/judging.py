@@ -17,6 +17,11 @@ from unlearn_cli.verdict.checks import Check
 from unlearn_cli.verdict.judgement import Gate, Judgement, Verdict
 from unlearn_cli.verdict.tier_checks import Candidate, list_checks
 
+ONE_ROW = (
+    "only a screen: these gates read the outputs on a whole class, and an edit of one row of the last layer, without "
+    "any unlearning, passes them, too"
+)
+
 
 def judge(
     subject: Candidate,
@@ -37,7 +42,8 @@ def judge(
         control_gates = judge_checks(control, tier, level=level / num_chances, attempts=1)
         calibration[control.role] = find_worst(control_gates)
         gates += control_gates
-    verdict, reasons = conclude(find_worst([gate for gate in gates if gate.role == subject.role]), calibration, tier)
+    worst = find_worst([gate for gate in gates if gate.role == subject.role])
+    verdict, reasons = conclude(worst, calibration, tier, whole_classes=subject.whole_classes)
     reasons = [
         *reasons,
         *(f"{gate.condition}: {gate.reason}" for gate in gates if gate.role == subject.role and gate.reason),
@@ -107,7 +113,9 @@ def find_worst(gates: Sequence[Gate]) -> Verdict:
     return "passed" if verdicts == {"passed"} else "inconclusive"
 
 
-def conclude(worst_gate: Verdict, calibration: dict[str, Verdict], tier: str) -> tuple[Verdict, list[str]]:
+def conclude(
+    worst_gate: Verdict, calibration: dict[str, Verdict], tier: str, *, whole_classes: bool = False
+) -> tuple[Verdict, list[str]]:
     """Return the verdict for the subject's worst gate, given the verdicts on the controls, with the reasons."""
     failed_references = [role for role, verdict in calibration.items() if role != "original" and verdict == "failed"]
     if failed_references:
@@ -129,4 +137,6 @@ def conclude(worst_gate: Verdict, calibration: dict[str, Verdict], tier: str) ->
             "the quick tier's attacks are weak" if tier == "quick" else f"no control: no {' and no '.join(missing)}"
         )
         return "passed_screen", [f"only a screen: {reason}"]
+    if whole_classes and tier != "audit":
+        return "passed_screen", [ONE_ROW]
     return "passed", []

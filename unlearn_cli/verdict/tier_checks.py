@@ -1,11 +1,11 @@
 """The checks of each tier, and the inputs that they need of a candidate.
 
-Weight distance, ZRF, the legacy SVCs, `difference`, `learned_loss`, `rmia`, `quantile` and a single relearn time are
-only reported; no check uses them.
+Weight distance, ZRF, the legacy SVCs, `difference`, `retrain_z`, `learned_loss`, `rmia`, `quantile` and a single
+relearn time are only reported; no check uses them.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from unlearn_cli.stats.results import AttackResult, Estimate, Finding
 from unlearn_cli.stats.roc import above, allowed_false_positives, tpr_at_fpr
 from unlearn_cli.verdict.audit_checks import check_audit
 from unlearn_cli.verdict.checks import Check, check_auc_near_half, check_hits_at_most, check_not_worse
-from unlearn_cli.verdict.reference_checks import check_forget_accuracy, check_retrain_z, hits
+from unlearn_cli.verdict.reference_checks import check_contrast, check_forget_accuracy, hits
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,15 @@ def list_checks(candidate: Candidate, tier: str) -> list[Check]:
     has_references = candidate.comparator_kind == "reference"
     if candidate.task == "classification" and candidate.whole_classes:
         checks += check_class_forgotten(candidate)
-    if has_references and candidate.task == "classification" and (len(candidate.comparators) > 1 or tier != "quick"):
-        of_references = [outputs["forget"] for outputs in candidate.comparators]
-        checks += check_forget_accuracy(candidate.outputs["forget"], of_references)
+    has_shares = has_references and candidate.task == "classification" and "holdout" in candidate.outputs
+    if has_shares and (len(candidate.comparators) > 1 or tier != "quick"):
+        checks += check_forget_accuracy(candidate.outputs, candidate.comparators)
     if tier != "quick" and has_references:
-        finding = candidate.findings.get("retrain_z")
-        if finding:
-            checks += check_retrain_z(finding, AUC_MARGIN)
+        scores = candidate.scores.get("retrain_contrast")
+        if scores:
+            checks += check_contrast(scores, AUC_MARGIN)
         else:
-            checks.append(make_undecided_check("z-test against the references", "retrain_z"))
+            checks.append(make_undecided_check("forgotten against never-seen records", "retrain_contrast"))
     if tier == "audit" and not candidate.role.startswith("reference_"):
         if "ulira" in candidate.findings:
             checks += check_audit(candidate.findings, candidate.control)
@@ -110,11 +110,17 @@ def check_low_rates(scores: Scores) -> list[Check]:
 
 
 def check_utility(candidate: Candidate) -> list[Check]:
-    """Return the checks that retained and other test records are not predicted worse than by the comparators."""
+    """Return the checks that retained and other test records are not predicted worse than by the comparators.
+
+    With one reference, the variation between trainings is unknown, and a lucky one would fail networks that are as
+    good as most: such a check can pass but not fail.
+    """
     test = "test_retain" if "test_retain" in candidate.outputs else "test"
     if not candidate.comparators:
         return []
-    return [_check_utility_on(candidate, split) for split in (test, "retain") if len(candidate.outputs[split])]
+    checks = [_check_utility_on(candidate, split) for split in (test, "retain") if len(candidate.outputs[split])]
+    is_single = candidate.comparator_kind == "reference" and len(candidate.comparators) == 1
+    return [replace(check, p_failed=None) for check in checks] if is_single else checks
 
 
 def _check_utility_on(candidate: Candidate, split: str) -> Check:
