@@ -76,7 +76,7 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     return f"known: {', '.join(names[:MOST_NAMES])}{more}"
 
 
-def nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
+def find_nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
     """Return "did you mean 'X'?; " for the most similar of many names, such as ids; '' if none is similar."""
     first: list[str] = []
     searched = 0

@@ -51,7 +51,10 @@ def write_inputs() -> str:
 def write_methods() -> str:
     loaded = [plugin.load("methods", name) for name in discovery.entries("methods")]
     rows = ["| method | needs | suits |", "|---|---|---|"]
-    rows += [f"| [`{one.name}`](#{one.name}) | {suitability.needs(one)} | {suitability.suits(one)} |" for one in loaded]
+    rows += [
+        f"| [`{one.name}`](#{one.name}) | {suitability.describe_needs(one)} | {suitability.describe_suited(one)} |"
+        for one in loaded
+    ]
     return METHODS + "\n" + "\n".join(rows) + "\n" + "".join(map(_section, loaded))
 
 

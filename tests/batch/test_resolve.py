@@ -434,7 +434,7 @@ def test_a_request_that_cannot_be_resolved_says_why_and_does_not_stop_the_others
         (Asked(ids=["a"], classes=["wasp"]), "classes: no class 'wasp'"),
         (Asked(ids=["a"], where=[Condition(column="agee", op=">", value=1)]), "no column 'agee'"),
         (Asked(ids=["a"], where=[Condition(column="age", op=">", value="jane@example.org")]), "holds numbers; compare"),
-        (Asked(ids=["a"], where=[Condition(column="person", op=">", value=3)]), "column 'person' holds text such as"),
+        (Asked(ids=["a"], where=[Condition(column="person", op=">", value=3)]), "column 'person' contains text such"),
     ]  # fmt: skip
     for kind in ("csv", "jsonl", "parquet"):
         manifest = described(WRITERS[kind](tmp_path, records))

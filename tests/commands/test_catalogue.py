@@ -25,7 +25,8 @@ def test_list_names_everything_of_a_kind(kind: str) -> None:
 def test_list_says_what_a_method_needs_and_what_it_forgets() -> None:
     for entry in json.loads(invoke("list", "methods", "--json").stdout)["methods"]:
         method = plugin.load("methods", entry["name"])
-        assert (entry["needs"], entry["suits"]) == (suitability.needs(method), suitability.suits(method))
+        assert entry["needs"] == suitability.describe_needs(method)
+        assert entry["suits"] == suitability.describe_suited(method)
 
 
 @pytest.mark.parametrize(("kind", "name"), NAMES)

@@ -59,9 +59,9 @@ def test_text_that_has_no_order_is_refused_and_its_format_named(kind: str, tmp_p
             chosen(source, condition(op, '"2003-06-01"'))
     with pytest.raises(UserError, match=r"looks like %d/%m/%Y or %m/%d/%Y"):
         chosen(source_of(kind, tmp_path, ["01/02/2003", "03/04/2003"]), condition("<", '"2003-06-01"'))
-    with pytest.raises(UserError, match="holds text such as 'Oslo'"):
+    with pytest.raises(UserError, match="contains text such as 'Oslo'"):
         chosen(source_of(kind, tmp_path, ["Oslo", "Paris"]), condition("<", "b"))
-    with pytest.raises(UserError, match=r"holds text such as '\?'"):
+    with pytest.raises(UserError, match=r"contains text such as '\?'"):
         chosen(source_of(kind, tmp_path, ["7", "10", "?"]), condition("<", "9"))
 
 

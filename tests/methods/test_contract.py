@@ -183,7 +183,7 @@ def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(
 
 
 @pytest.mark.parametrize(
-    "method", [name for name in METHODS if not suitability.lacking(plugin.load("methods", name), {"forget"})]
+    "method", [name for name in METHODS if not suitability.list_lacking(plugin.load("methods", name), {"forget"})]
 )
 def test_a_method_that_needs_no_data_touches_none_where_there_is_some(
     method: str, originals: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,7 @@ from unlearn_cli.cli.app import app
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.requirements import OPTIONAL_INPUTS, list_inputs
-from unlearn_cli.plugins.suitability import lacking
+from unlearn_cli.plugins.suitability import list_lacking
 
 PLUGINS = [(kind, name) for kind in ("methods", "attacks") for name in discovery.entries(kind)]
 EVERYTHING = {"data", "forget", "test", "original", "reference", "cost", "shadows"}
@@ -102,7 +102,7 @@ def test_what_is_read_from_the_source_is_what_python_sees(kind: str, name: str) 
 def test_a_plugin_asks_for_known_inputs_only(kind: str, name: str) -> None:
     read = plugin.load(kind, name)
     assert set(read.needs) <= set(list_inputs(kind) or ())
-    assert lacking(read, EVERYTHING) == []
+    assert list_lacking(read, EVERYTHING) == []
     assert read.task in (None, "classification", "regression")
 
 

@@ -19,7 +19,7 @@ CLASSIFICATION = {"data", "forget", "test"}
 def test_a_manifest_that_lacks_what_a_method_needs_is_refused_by_name(name: str) -> None:
     read = plugin.load("methods", name)
     task = read.task or "classification"
-    lacking = suitability.lacking(read, {"forget"})
+    lacking = suitability.list_lacking(read, {"forget"})
     if not lacking:
         suitability.check(read, {"forget"}, task, DATA)
         return
@@ -67,5 +67,5 @@ def test_the_command_refuses_before_anything_is_written(original: Path, tmp_path
 def test_the_help_page_and_the_guide_say_what_a_method_needs_and_suits(name: str) -> None:
     method = plugin.load("methods", name)
     assert f"{name} {METHODS[name]} " in " ".join(invoke("unlearn", "--help").stdout.split())
-    needs, suits = suitability.needs(method), suitability.suits(method)
+    needs, suits = suitability.describe_needs(method), suitability.describe_suited(method)
     assert re.search(rf"^\| `{name}` \| {re.escape(needs)} \| {re.escape(suits)} \| ", GUIDE, flags=re.MULTILINE)

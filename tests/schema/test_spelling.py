@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from unlearn_cli.batch.requests.request_files import read_request_file
-from unlearn_cli.errors import UserError, did_you_mean, nearest
+from unlearn_cli.errors import UserError, did_you_mean, find_nearest
 from unlearn_cli.schema import strict_yaml
 from unlearn_cli.schema.forget import Forget, Groups
 from unlearn_cli.schema.manifest import Manifest, read
@@ -142,13 +142,13 @@ DIGEST = "4986580570615cfcf1072b64df6250bc0b23f84fa6932f97d98b1084c12b71e2"  # o
 )  # fmt: skip
 def test_names_that_differ_in_spelling_only_are_near(name: str, known: list[str], hint: str) -> None:
     assert did_you_mean(name, known) == hint
-    assert nearest(name, [["zebra"], known]) == hint + "; "
+    assert find_nearest(name, [["zebra"], known]) == hint + "; "
 
 
 def test_a_long_list_of_names_is_cut_short() -> None:
     names = [f"name-{i:03}" for i in range(100)]
     assert did_you_mean("?", names).endswith("name-029, ... (100 in all)")
-    assert nearest("?", [names]) == ""
+    assert find_nearest("?", [names]) == ""
 
 
 def test_a_written_scalar_can_be_copied() -> None:

@@ -16,7 +16,7 @@ from unlearn_cli.data.notices import describe_notices
 from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.evaluation.holdout import Holdout, choose_holdout
 from unlearn_cli.evaluation.lineage import check_references, name_reference, refuse_same_weights
-from unlearn_cli.evaluation.planned_attacks import PlannedAttack, applicable, choose
+from unlearn_cli.evaluation.planned_attacks import PlannedAttack, choose, divide_applicable
 from unlearn_cli.evaluation.run_inputs import RunInputs, find_copies, records_equal
 from unlearn_cli.learning.shadows import ShadowRuns, load_runs
 from unlearn_cli.plugins import discovery, plugin, suitability
@@ -97,7 +97,7 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     suitability.check(base, present, manifest.task, options.manifest)
     refuse_copies(opened)
     holdout = choose_holdout(opened)
-    runnable, skipped = applicable(wanted, opened, present, holdout.reason)
+    runnable, skipped = divide_applicable(wanted, opened, present, holdout.reason)
     if holdout.reason:
         console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
     caveats = check_references(options.references, opened)

@@ -96,7 +96,7 @@ def _describe_entry(entry: discovery.Entry, loaded: Plugin | None = None) -> dic
         document["task"] = entry.task
     if entry.kind == "methods":
         method = loaded or plugin.load("methods", entry.name)
-        document |= {"needs": suitability.needs(method), "suits": suitability.suits(method)}
+        document |= {"needs": suitability.describe_needs(method), "suits": suitability.describe_suited(method)}
     if entry.kind == "attacks":
         document["tier"] = entry.constants.get("TIER")
     if entry.kind == "metrics":

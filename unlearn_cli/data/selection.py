@@ -12,7 +12,7 @@ from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.labels import Classes, find_class_numbers
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, to_strings
-from unlearn_cli.errors import SelectionError, UserError, nearest, prefix_field
+from unlearn_cli.errors import SelectionError, UserError, find_nearest, prefix_field
 from unlearn_cli.schema.forget import Expect, Forget, IdsFile, RandomFraction
 from unlearn_cli.schema.sources import Condition
 from unlearn_cli.schema.spelling import text_of
@@ -59,7 +59,7 @@ def _select_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.n
     mask = ids_of_records.are_among(listed)
     # Comparing counts is not sufficient: an id of two records would hide an id without a record.
     if missing := sorted(listed.difference(ids_of_records[mask].tolist())):
-        hint = nearest(missing[0], ids_of_records.chunks())
+        hint = find_nearest(missing[0], ids_of_records.chunks())
         field = "forget.ids" if missing[0] in in_manifest else "forget.ids_file"
         several = f"{len(missing)} ids to forget do not exist in {records.name}, the first is '{missing[0]}'"
         absent = several if len(missing) > 1 else f"the id '{missing[0]}' to forget does not exist in {records.name}"
@@ -89,7 +89,7 @@ def _select_group(column: str, values: list[Any], records: Records) -> np.ndarra
     present, _ = members[mask].factorize()
     for value in values:
         if str(value) not in present:
-            hint = nearest(str(value), members.chunks()) + describe_most_frequent(column, members)
+            hint = find_nearest(str(value), members.chunks()) + describe_most_frequent(column, members)
             raise UserError(f"{records.name}: no record has {column} = {value}; {hint}; remove it from forget.groups")
     return mask
 
@@ -101,7 +101,7 @@ def _explain_empty(forget: Forget, records: Records) -> str:
         if not records.where([condition]).any():
             cells = to_strings(records.column(condition.column))
             wanted = condition.value if isinstance(condition.value, list) else [condition.value]
-            near = nearest(text_of(wanted[0]), cells.chunks()) if condition.op in ("==", "in") else ""
+            near = find_nearest(text_of(wanted[0]), cells.chunks()) if condition.op in ("==", "in") else ""
             hints.append(
                 f"no record has {_format_condition(condition)}: {near}{describe_most_frequent(condition.column, cells)}"
             )

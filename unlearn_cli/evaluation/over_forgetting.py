@@ -27,7 +27,7 @@ def detect(checkpoints: CheckpointOutputs) -> OverForgetting | None:
     dataset = opened.dataset
     if "forget" not in dataset.splits:
         return None
-    if retrained(checkpoints.weights["subject"].metadata):
+    if is_retrained(checkpoints.weights["subject"].metadata):
         return undecided(dataset.task, "the network was trained from scratch without forget")
     mask = mask_retained_kinds(dataset.split("forget").labels, dataset.split("retain").labels, dataset.task)
     if mask.mean() < 0.5:  # the retained records of such a class or range are not typical of it
@@ -44,7 +44,7 @@ def detect(checkpoints: CheckpointOutputs) -> OverForgetting | None:
     if "original" not in checkpoints.weights or "test" not in dataset.splits:
         lacking = "the original (--original)" if "test" in dataset.splits else "data.test"
         return undecided(dataset.task, f"the comparison needs {lacking}")
-    positions, kind = never_seen(opened)
+    positions, kind = choose_never_seen(opened)
     if len(positions) < MIN_NEVER_SEEN:
         few = f"the selection half of test has {len(positions)} never-seen records like the forgotten ones"
         return undecided(dataset.task, f"{few}; {MIN_NEVER_SEEN} are needed")
@@ -54,14 +54,14 @@ def detect(checkpoints: CheckpointOutputs) -> OverForgetting | None:
     return compare(forget, [unseen], kind, unlike_others=named)
 
 
-def retrained(metadata: dict[str, str]) -> bool:
+def is_retrained(metadata: dict[str, str]) -> bool:
     """Return whether a checkpoint's lineage shows a training from scratch without forget."""
     method = metadata.get(f"{PREFIX}method")
     of_retain = metadata.get(f"{PREFIX}split") == "retain" and f"{PREFIX}parent" not in metadata
     return method == "retrain" or (method == "train" and of_retain)
 
 
-def never_seen(opened: RunInputs) -> tuple[np.ndarray, Kind]:
+def choose_never_seen(opened: RunInputs) -> tuple[np.ndarray, Kind]:
     """Return positions of test to compare with, and what they share with forget: group, classes or nothing (test)."""
     allowed = mask_unseen_of_selection_half(opened)
     group = mask_same_group(opened)

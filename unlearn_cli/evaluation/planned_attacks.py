@@ -104,7 +104,7 @@ def _split(assignment: str) -> tuple[str, str]:
     return (target, f"{setting}={value}") if dot else ("", assignment)
 
 
-def applicable(
+def divide_applicable(
     wanted: Sequence[PlannedAttack], opened: RunInputs, present: set[str], no_holdout: str | None = None
 ) -> tuple[list[PlannedAttack], list[Skipped]]:
     """Divide attacks into those that can be run and skipped ones with the reason.

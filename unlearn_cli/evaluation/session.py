@@ -21,7 +21,7 @@ from unlearn_cli.data.stores import Store, StreamedStore, open_store
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.predict import allocate_outputs, observe, predict
 from unlearn_cli.evaluation.run_inputs import RunInputs, resume_identity
-from unlearn_cli.evaluation.targets import agree, find_own_target
+from unlearn_cli.evaluation.targets import are_equal, find_own_target
 from unlearn_cli.learning.training import TaskLoss, regression_loss
 from unlearn_cli.models.architectures import build_network, check_forward
 from unlearn_cli.runtime import processes
@@ -80,7 +80,7 @@ class Session:
     def _rescale(self, model: nn.Module, weights: Checkpoint) -> None:
         """Convert the outputs of a network that was trained with another mean and std of the labels to this scale."""
         own = find_own_target(self.opened, weights.metadata, weights.path)
-        if not agree(own, self.target):
+        if not are_equal(own, self.target):
             model.register_forward_hook(partial(_on_scale, own, self.target))
 
     def _load(self, weights: Checkpoint, whole: bool) -> nn.Module:

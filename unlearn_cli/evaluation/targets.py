@@ -46,7 +46,7 @@ def choose_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) ->
         UserError: the manifest's target contradicts the recorded one, or the recorded one is damaged.
     """
     own, given = find_own_target(opened, metadata, path), opened.network.target
-    if given is None or opened.dataset.task == "classification" or agree(own, given):
+    if given is None or opened.dataset.task == "classification" or are_equal(own, given):
         return own
     raise UserError(
         f"{path}: was trained with target mean {own.mean:g} and std {own.std:g}, but the manifest has mean "
@@ -95,7 +95,7 @@ def as_lineage(task: str, target: Target) -> dict[str, str]:
     return {key.partition(".")[2]: repr(float(value)) for key, value in zip(KEYS, values, strict=True)}
 
 
-def agree(first: Target, second: Target) -> bool:
+def are_equal(first: Target, second: Target) -> bool:
     """Return whether two scales are equal up to rounding."""
     return math.isclose(first.std, second.std, rel_tol=1e-9) and math.isclose(
         first.mean, second.mean, rel_tol=1e-9, abs_tol=1e-9 * first.std

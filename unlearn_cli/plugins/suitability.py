@@ -19,19 +19,19 @@ class UnsuitableSelection(SelectionError):
     """A method for whole classes cannot forget the selected records."""
 
 
-def lacking(wanted: Plugin, present: set[str]) -> list[str]:
+def list_lacking(wanted: Plugin, present: set[str]) -> list[str]:
     """Return the inputs of a plug-in that a manifest with these sections cannot provide."""
     return [name for name in wanted.needs if not list_sections(name) <= present]
 
 
-def fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = True) -> list[str]:
+def list_fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = True) -> list[str]:
     """Return the names of the plug-ins of a kind for which such a manifest is sufficient."""
     loaded = [plugin.load(kind, name) for name in discovery.entries(kind)]
     return [
         candidate.name
         for candidate in loaded
         if candidate.task in (None, task)
-        and not lacking(candidate, present)
+        and not list_lacking(candidate, present)
         and (whole_classes or not candidate.whole_classes)
     ]
 
@@ -42,10 +42,10 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
     Raises:
         UserError: with the reason and the plug-ins of the kind for which the manifest is sufficient.
     """
-    missing = lacking(wanted, present)
+    missing = list_lacking(wanted, present)
     if wanted.task in (None, task) and not missing:
         return
-    others = ", ".join(fitting(wanted.kind, present, task))
+    others = ", ".join(list_fitting(wanted.kind, present, task))
     if wanted.task not in (None, task):
         hint = f"; these fit: {others}" if others else ""
         raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
@@ -64,19 +64,19 @@ def check_selection(wanted: Plugin, forget_classes: list[int] | None, present: s
         UnsuitableSelection: with the methods that forget any records.
     """
     if wanted.whole_classes and forget_classes is None:
-        others = ", ".join(fitting(wanted.kind, present, "classification", whole_classes=False))
+        others = ", ".join(list_fitting(wanted.kind, present, "classification", whole_classes=False))
         raise UnsuitableSelection(
             f"{path}: {wanted.name} forgets whole classes, but 'forget' selects only part of one; "
             f"these methods forget any records: {others}"
         )
 
 
-def needs(method: Plugin) -> str:
+def describe_needs(method: Plugin) -> str:
     """Describe the data that a method receives."""
     return ", ".join(words for name, words in SPLITS.items() if name in method.needs) or "no data"
 
 
-def suits(method: Plugin) -> str:
+def describe_suited(method: Plugin) -> str:
     """Describe the records that a method can forget."""
     if method.whole_classes:
         return "whole classes"

@@ -33,7 +33,7 @@ TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p",
 FORMATS = tuple(day + time for day in DAYS for time in TIMES)
 SqlTerm = tuple[str, list[Any]]
 Facts = dict[str, tuple[str | None, str | None, str | None]]
-Ask = Callable[[str, Sequence[Any]], tuple[Any, ...]]
+Query = Callable[[str, Sequence[Any]], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class TextColumn:
     location: str  # for messages
     name: str
     sql: str
-    ask: Ask  # runs one SELECT over all cells: its expressions and their parameters
-    compute: Ask  # evaluates expressions without cells
+    query: Query  # runs one SELECT over all cells: its expressions and their parameters
+    compute: Query  # evaluates expressions without cells
     format: str | None = None  # of the manifest's `dates`
     private: bool = False  # messages show only the pattern of a cell
     untyped: bool = False  # in a csv: cells that look like numbers may be compared as numbers
@@ -72,28 +72,28 @@ class TextColumn:
     def _query_once(self, fact: str, *predicates: str) -> tuple[str | None, str | None, str | None]:
         """Return the lowest cell for which each of three predicates holds; x is the cell."""
         if fact not in self.facts:
-            query = ", ".join(
+            terms = ", ".join(
                 f"min({self.sql}) FILTER (WHERE {_substitute_cell(text, self.sql)})" for text in predicates
             )
-            first, second, third = self.ask(query, [])
+            first, second, third = self.query(terms, [])
             self.facts[fact] = first, second, third
         return self.facts[fact]
 
-    def formats(self, cell: str) -> list[str]:
+    def find_formats(self, cell: str) -> list[str]:
         """Return the common date formats that fit this cell and all other cells."""
-        query = ", ".join("try_strptime(?, ?) IS NOT NULL" for _ in FORMATS)
-        answers = self.compute(query, [text for pattern in FORMATS for text in (cell, pattern)])
+        terms = ", ".join("try_strptime(?, ?) IS NOT NULL" for _ in FORMATS)
+        answers = self.compute(terms, [text for pattern in FORMATS for text in (cell, pattern)])
         likely = [pattern for pattern, fits in zip(FORMATS, answers, strict=True) if fits]
         if not likely:
             return []
-        query = ", ".join(f"bool_and(try_strptime({self.sql}, ?) IS NOT NULL)" for _ in likely)
-        return [pattern for pattern, fits in zip(likely, self.ask(query, [*likely]), strict=True) if fits]
+        terms = ", ".join(f"bool_and(try_strptime({self.sql}, ?) IS NOT NULL)" for _ in likely)
+        return [pattern for pattern, fits in zip(likely, self.query(terms, [*likely]), strict=True) if fits]
 
-    def shown(self, cell: str) -> str:
+    def format_cell(self, cell: str) -> str:
         """Return a cell for messages, shortened; in a private column with 9 for each digit and a for each letter."""
         return re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", cell))[:60] if self.private else cell[:60]
 
-    def moments(self, cell: str) -> SqlTerm:
+    def convert_to_moments(self, cell: str) -> SqlTerm:
         """Return the SQL that converts a cell to a moment by the column's format.
 
         Raises:
@@ -101,26 +101,26 @@ class TextColumn:
         """
         assert self.format is not None
         wrong = f"{self.sql} IS NOT NULL AND try_strptime({self.sql}, ?) IS NULL"
-        bad = self.ask(f"min({self.sql}) FILTER (WHERE {wrong})", [self.format])[0]
+        bad = self.query(f"min({self.sql}) FILTER (WHERE {wrong})", [self.format])[0]
         if bad is not None:
             at = self.line_of(wrong, [self.format])
             raise UserError(
-                f"{self.label}{at}: '{self.shown(bad)}' does not have the format '{self.format}' that 'dates' gives; "
+                f"{self.label}{at}: '{self.format_cell(bad)}' does not have the format '{self.format}' of 'dates'; "
                 "fix the cell or the format"
             )
         return f"CAST(try_strptime({cell}, ?) AS TIMESTAMPTZ)", [self.format]
 
-    def ordered(self) -> tuple[str, list[Any], bool]:
+    def convert_to_ordered(self) -> tuple[str, list[Any], bool]:
         """Return the SQL of the cells as moments (True) or numbers (False), and its parameters.
 
         Raises:
             UserError: a cell is empty, or the cells have no order.
         """
         empty = f"{self.sql} IS NULL"
-        if self.ask(f"count(*) FILTER (WHERE {empty})", [])[0]:
+        if self.query(f"count(*) FILTER (WHERE {empty})", [])[0]:
             raise UserError(f"{self.label}{self.line_of(empty, [])} is empty; fill it or leave the row out")
         if self.format:
-            return *self.moments(self.sql), True
+            return *self.convert_to_moments(self.sql), True
         if self.number_facts[0] is None:
             return f"TRY_CAST({self.sql} AS DOUBLE)", [], False
         check_order(self)
@@ -145,10 +145,10 @@ def check_order(column: TextColumn) -> None:
     """Refuse cells that are not ISO 8601 dates or times, all of them with a zone or all without."""
     no_moment, with_zone, without = column.moment_facts
     if no_moment is not None:
-        looks = column.formats(no_moment)
+        looks = column.find_formats(no_moment)
         raise _refuse_order(column, no_moment if looks else column.number_facts[0] or no_moment, looks)
     if with_zone and without:
-        examples = f"('{column.shown(with_zone)}', '{column.shown(without)}')"
+        examples = f"('{column.format_cell(with_zone)}', '{column.format_cell(without)}')"
         raise UserError(f"{column.label} has cells with and without a time zone {examples}; use the same form in all")
 
 
@@ -157,7 +157,7 @@ def _refuse_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserEr
     example = looks[0] if looks else "%d-%m-%Y %H:%M"
     source = column.location.partition(":")[0]
     return UserError(
-        f"{column.label} holds text such as '{column.shown(cell)}'{seen}; an order needs numbers or ISO 8601 "
+        f"{column.label} contains text such as '{column.format_cell(cell)}'{seen}; an order needs numbers or ISO 8601 "
         f'dates in every cell; if it holds dates, give their format: {source}.dates: {{{column.name}: "{example}"}}'
     )
 

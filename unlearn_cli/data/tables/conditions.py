@@ -75,7 +75,7 @@ def _in_order(op: str, value: Any, column: TextColumn, cell: str) -> SqlTerm:
 
 def _with_format(op: str, given: Sequence[Any], column: TextColumn, cell: str) -> SqlTerm:
     """Compare moments; a value may be ISO 8601 or have the column's format."""
-    cells, formats = column.moments(cell)
+    cells, formats = column.convert_to_moments(cell)
     terms, values = [], []
     for value in given:
         text = text_of(value)

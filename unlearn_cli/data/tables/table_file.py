@@ -277,7 +277,7 @@ class TableFile:
             location,
             column,
             self.cell(column),
-            self._ask,
+            self._query_row,
             self._compute,
             self.formats.get(column),
             self.private,
@@ -286,7 +286,7 @@ class TableFile:
             facts=self._facts.setdefault(column, {}),
         )
 
-    def _ask(self, expressions: str, values: Sequence[Any]) -> tuple[Any, ...]:
+    def _query_row(self, expressions: str, values: Sequence[Any]) -> tuple[Any, ...]:
         return self.query(expressions, values).fetchall()[0]
 
     def _compute(self, expressions: str, values: Sequence[Any]) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ def read_moments(location: str, name: str, values: Values, pattern: str | None) 
         UserError: they are neither ISO 8601 dates nor numbers, do not have the format, or one is empty.
     """
     with _open_column(location, name, values, pattern) as (column, select):
-        sql, parameters, is_time = column.ordered()
+        sql, parameters, is_time = column.convert_to_ordered()
         return select(f"epoch_us({sql})" if is_time else sql, parameters), is_time
 
 
