@@ -433,7 +433,7 @@ def test_a_request_that_cannot_be_resolved_says_why_and_does_not_stop_the_others
         (Asked(ids=["a"], groups=Groups(column="persn", values=["p"])), "no column 'persn'; did you mean 'person'"),
         (Asked(ids=["a"], classes=["wasp"]), "classes: no class 'wasp'"),
         (Asked(ids=["a"], where=[Condition(column="agee", op=">", value=1)]), "no column 'agee'"),
-        (Asked(ids=["a"], where=[Condition(column="age", op=">", value="jane@example.org")]), "holds numbers; compare"),
+        (Asked(ids=["a"], where=[Condition(column="age", op=">", value="jane@example.org")]), "contains numbers"),
         (Asked(ids=["a"], where=[Condition(column="person", op=">", value=3)]), "column 'person' contains text such"),
     ]  # fmt: skip
     for kind in ("csv", "jsonl", "parquet"):
@@ -451,7 +451,7 @@ def test_arrays_refuse_conditions_that_they_cannot_compare(tmp_path: Path) -> No
     manifest = described(write_npz(tmp_path, Records(["a", "b"], ["ant", "bee"], ["p", "q"], [1, 2])))
     where = [Condition(column="age", op=">", value="x")]
     found = resolved(manifest, tmp_path, [Asked(where=where), Asked(groups=Groups(column="nobody", values=["p"]))])
-    assert "holds numbers; compare it with numbers" in found.requests[0].problem
+    assert "contains numbers; compare it with numbers" in found.requests[0].problem
     assert "no column 'nobody'" in found.requests[1].problem
 
 

@@ -42,9 +42,9 @@ CASES = [
     case("condition on an unknown column", field("forget", {"where": [{"column": "agee", "op": "<", "value": 1}]}), M,
          "did you mean 'age'?"),
     case("condition compares numbers with text", field(
-        "forget", {"where": [{"column": "age", "op": "<", "value": "old"}]}), M, "'age' holds numbers"),
+        "forget", {"where": [{"column": "age", "op": "<", "value": "old"}]}), M, "'age' contains numbers"),
     case("condition compares text with a number", field(
-        "forget", {"where": [{"column": "name", "op": "<", "value": 1}]}), M, "'name' holds text"),
+        "forget", {"where": [{"column": "name", "op": "<", "value": 1}]}), M, "'name' contains text"),
     case("condition with an unknown operator", field("forget", {"where": [{"column": "age", "op": "~", "value": 1}]}),
          M, "forget.where.0.op", "'<='"),
     case("condition 'in' without a list", field("forget", {"where": [{"column": "age", "op": "in", "value": 1}]}), M,

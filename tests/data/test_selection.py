@@ -463,7 +463,7 @@ def test_a_condition_on_text_compares_the_text_and_one_on_numbers_the_number(tmp
             assert forgotten(opened(source, forget)) == expected, (column, text)
     for column, text in (("number", "'7'"), ("number", ".nan"), ("code", "7, op: <"), ("number", "x")):
         forget = strict_yaml.parse(f"where: [{{column: {column}, value: {text}}}]", Path("a")).raw
-        with pytest.raises(UserError, match=r"holds (text such as|numbers; compare it with)"):
+        with pytest.raises(UserError, match=r"contains (text such as|numbers; compare it with)"):
             opened(source, {"where": [{"op": "==", **forget["where"][0]}]})
 
 

@@ -255,7 +255,7 @@ def _mask_numbers(name: str, condition: Condition, values: np.ndarray) -> np.nda
             f"{name}: column '{condition.column}' holds values of type {values.dtype}; expected numbers, text or dates"
         )
     if None in numbers:
-        raise UserError(f"{name}: column '{condition.column}' holds numbers; compare it with numbers")
+        raise UserError(f"{name}: column '{condition.column}' contains numbers; compare it with numbers")
     try:
         mask = _OPERATORS[condition.op](values, numbers if isinstance(condition.value, list) else numbers[0])
     except OverflowError:  # the number is too large for a column of booleans or floats

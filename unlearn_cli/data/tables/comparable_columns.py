@@ -158,7 +158,7 @@ def _refuse_order(column: TextColumn, cell: str, looks: Sequence[str]) -> UserEr
     source = column.location.partition(":")[0]
     return UserError(
         f"{column.label} contains text such as '{column.format_cell(cell)}'{seen}; an order needs numbers or ISO 8601 "
-        f'dates in every cell; if it holds dates, give their format: {source}.dates: {{{column.name}: "{example}"}}'
+        f'dates in every cell; for dates, give their format: {source}.dates: {{{column.name}: "{example}"}}'
     )
 
 

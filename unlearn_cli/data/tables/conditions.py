@@ -66,7 +66,7 @@ def _in_order(op: str, value: Any, column: TextColumn, cell: str) -> SqlTerm:
     number = parse_number(text_of(value))
     if column.number_facts[0] is None:
         if number is None:
-            raise UserError(f"{column.label} holds numbers; compare it with numbers (the value is text)")
+            raise UserError(f"{column.label} contains numbers; compare it with numbers (the value is text)")
         return _as_numbers(op, [number], column, cell)
     check_order(column)
     text = _moment(value, column, zoned=bool(column.moment_facts[1]))
@@ -91,7 +91,7 @@ def _moment(value: Any, column: TextColumn, *, zoned: bool | None) -> str:
     moment, with_zone = column.compute(f"{is_moment('x')}, regexp_full_match(x, '{ZONE}') FROM (SELECT ? AS x)", [text])
     if not moment:
         more = f", or one of the format '{column.format}'" if column.format else ""
-        raise UserError(f"{column.label} holds dates; compare it with an ISO 8601 date, such as 2013-01-31{more}")
+        raise UserError(f"{column.label} contains dates; compare it with an ISO 8601 date, such as 2013-01-31{more}")
     if zoned is not None and bool(with_zone) != zoned:
         raise UserError(
             f"{column.label} has {'a' if zoned else 'no'} time zone in its cells; write the value "
@@ -120,7 +120,7 @@ def _compare_typed(condition: Condition, column: TypedColumn, cell: str) -> SqlT
         return _joined(f"{cell}::VARCHAR", condition.op, ["?"] * len(texts)), texts
     values = [number_of(value) for value in given]
     if None in values:
-        raise UserError(f"{column.label} holds numbers; compare it with numbers")
+        raise UserError(f"{column.label} contains numbers; compare it with numbers")
     _refuse_large(values, column)
     not_nan = f" AND NOT isnan({cell})" if column.kind in ("FLOAT", "DOUBLE") else ""
     return _joined(cell, condition.op, ["?"] * len(values)) + not_nan, values
@@ -157,7 +157,7 @@ def _check_moments(texts: Sequence[str], column: TypedColumn) -> None:
     zoned = column.kind == "TIMESTAMP WITH TIME ZONE"
     for text in texts:
         if not re.fullmatch(ISO, text):
-            raise UserError(f"{column.label} holds dates; compare it with an ISO 8601 date, such as 2013-01-31")
+            raise UserError(f"{column.label} contains dates; compare it with an ISO 8601 date, such as 2013-01-31")
         if bool(re.fullmatch(ZONE, text)) != zoned:
             raise UserError(
                 f"{column.label} has {'a' if zoned else 'no'} time zone; write the value "
