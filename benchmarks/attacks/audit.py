@@ -1,4 +1,4 @@
-"""The toy anchors of attacks.md 6.3, by the tool's own commands: what each attack sees of methods that forget or not.
+"""A toy data set with known memorisation: what each attack detects of methods that forget and of others.
 
 python -m benchmarks.attacks.audit
 

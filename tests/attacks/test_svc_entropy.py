@@ -20,7 +20,7 @@ def test_the_entropy_is_in_nats() -> None:
 
 
 def test_nine_members_to_one_flag_everyone_and_are_told_to_be_uninformative() -> None:
-    # attacks.md 5.5: an AUC of about 0.74, yet a constant classifier
+    # an AUC of about 0.74, yet a constant classifier
     found = svc_entropy(normal(200, 0, 1), normal(1800, 1, 2), normal(200, 0, 3), 0, protocol="bad_teacher")
     assert found.quantities["flagged_forget"].value == 1.0 and found.informative is False
     assert found.quantities["flagged_test"].value == 1.0 and any("void" in one for one in found.warnings)

@@ -61,7 +61,7 @@ CASES = [
     case("table with an empty feature", added("r99,1,,3,4,5,note,cat\n", "train.csv"), "train.csv",
          "'b' is empty in row 30", command=TABLE),
     case("table with text as feature", field("data.train.table.features", ["a", "b", "c", "note"], "table.yaml"),
-         "train.csv", "'note' holds text", command=TABLE),
+         "train.csv", "'note' contains text", command=TABLE),
     case("table with a huge number", added("r99,1e300,2,3,4,5,note,cat\n", "train.csv"), "train.csv", "row 30",
          command=TABLE),
     case("table with images and features", field("data.train.table.image", "note", "table.yaml"), "table.yaml",

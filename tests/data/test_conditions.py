@@ -154,9 +154,9 @@ def test_labels_of_a_csv_are_numbers_only_if_all_are_written_as_class_numbers(
 @pytest.mark.parametrize("cell", ["1_000", "0x1f", "true", "1,5", "abc"])
 def test_a_feature_that_is_no_number_is_refused_with_its_line(cell: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(f'y,x\n0,1\n"1",2\n1,"{cell}"\n')
-    with pytest.raises(UserError, match=rf"t\.csv:4: column 'x' holds text: '{cell}' is not a number"):
+    with pytest.raises(UserError, match=rf"t\.csv:4: column 'x' contains text: '{cell}' is not a number"):
         opened({"table": {"path": str(tmp_path / "t.csv"), "label": "y"}}, [1])
-    with pytest.raises(UserError, match=rf"t\.csv:4: column 'x' holds text: '{cell}' is not a number"):
+    with pytest.raises(UserError, match=rf"t\.csv:4: column 'x' contains text: '{cell}' is not a number"):
         opened({"table": {"path": str(tmp_path / "t.csv"), "label": "x", "features": ["y"]}}, [1], task="regression")
 
 
@@ -270,5 +270,5 @@ def test_moments_are_utc_in_every_time_zone(monkeypatch: pytest.MonkeyPatch) -> 
 def test_complex_numbers_are_not_compared(tmp_path: Path) -> None:
     source = source_of("npz", tmp_path, [1j, 2 + 0j, 3j])
     for op in ("<", "=="):
-        with pytest.raises(UserError, match="'when' holds values of type complex128"):
+        with pytest.raises(UserError, match="'when' contains complex128 values"):
             chosen(source, condition(op, "2"))

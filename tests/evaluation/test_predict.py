@@ -31,7 +31,7 @@ def network() -> nn.Module:
 
 
 def test_the_last_short_batch_weighs_no_more_than_its_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All four authors' repositories average the means of batches (methods.md 0.2)."""
+    """All four authors' repositories average the means of batches."""
     model, found = network(), []
     for size in (7, 50):
         monkeypatch.setattr("unlearn_cli.evaluation.predict.MAX_BATCH", size)

@@ -39,7 +39,7 @@ def cross_entropy(model: nn.Module, noise: Noise) -> float:
 
 
 def test_the_network_is_the_same_bit_for_bit_afterwards() -> None:
-    """The authors optimise in train mode, which overwrites the batch-norm statistics (methods.md 1.6, U4)."""
+    """The authors optimise in train mode, which overwrites the batch-norm statistics."""
     model = network().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     learned(model, steps=20)
@@ -62,7 +62,7 @@ def test_no_steps_return_the_raw_draws() -> None:
 
 
 def test_each_class_gets_its_own_label_and_all_of_its_samples() -> None:
-    """The authors label all classes 0 and use 3 of the samples: the number of channels (methods.md 1.6, U1 and U2)."""
+    """The authors label all classes 0 and use 3 of the samples: the number of channels."""
     noise = learned(network(), [3, 1], steps=1)
     x, y = noise.labelled(torch.device("cpu"))
     assert noise.samples.shape == (2, 16, *SHAPE)
@@ -95,7 +95,7 @@ def test_the_objective_equals_a_hand_computation() -> None:
 
 
 def test_the_pull_of_the_regularisation_does_not_depend_on_the_size_of_the_image() -> None:
-    """A sum over pixels is 49 times larger at 224x224 than at 32x32 and drowns the error (methods.md 1.6, U5)."""
+    """A sum over pixels is 49 times larger at 224x224 than at 32x32 and drowns the error."""
 
     class Silent(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -49,7 +49,7 @@ class Shrinking(torch.optim.Optimizer):
 
 @pytest.mark.parametrize(("w", "steps"), [(1.0, 22), (10.0, 44)])
 def test_a_quadratic_takes_as_many_steps_as_by_hand(w: float, steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """0.9^(2 t) w^2 <= 0.01 from t = 22 on for w = 1, from t = 44 on for w = 10 (attacks.md 5.5)."""
+    """0.9^(2 t) w^2 <= 0.01 from t = 22 on for w = 1, from t = 44 on for w = 10."""
     monkeypatch.setattr(torch.optim, "Adam", Shrinking)
     forget = blobs([0])
     goal = Goal(forget, 0.01, larger=False)

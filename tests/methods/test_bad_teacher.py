@@ -77,7 +77,7 @@ def test_corrected_teachers_avoid_the_originals_class_and_lost_classes(weights: 
 
 
 def test_the_loss_is_the_mean_over_records_and_not_over_classes_too() -> None:
-    """The default reduction of torch divides by the number of classes as well (methods.md 4.5, B1)."""
+    """The default reduction of torch divides by the number of classes as well."""
     teachers = Teachers(nn.Identity(), nn.Identity(), 1.0, None)
     outputs, wanted = torch.randn(5, 4), torch.randn(5, 4).softmax(dim=1)
     terms = wanted * (wanted.log() - outputs.log_softmax(dim=1))
@@ -117,7 +117,7 @@ def test_a_class_that_the_random_teacher_happens_to_favour_is_forgotten_too(weig
 def test_teachers_stay_as_they_are_and_the_student_trains_though_it_was_evaluated_before(
     weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A student that was evaluated before would silently stay in eval mode (methods.md 4.5, B2)."""
+    """A student that was evaluated before would silently stay in eval mode."""
     made = [nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 4)) for _ in range(3)]
     student, original, incompetent = (model.eval() for model in made)
     student.load_state_dict(original.state_dict())

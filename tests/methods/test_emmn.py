@@ -105,7 +105,7 @@ def distinct(steps: list[TrainingStep]) -> tuple[Tensor, Tensor]:
 def test_the_paper_s_noise_is_labelled_with_its_class_and_maximises_the_error_of_the_forgotten_alone(
     weights: dict[str, Tensor],
 ) -> None:
-    """UNSIR's authors label the noise of every class 0 (methods.md 1.6, U1)."""
+    """UNSIR's authors label the noise of every class 0."""
     settings: dict[str, Any] = {"targets": "labels", "noise_steps": 60, "noise_lr": 0.2, "smoothing": 0.0}
     x, targets = distinct(watch(weights, [1, 3], noise_size=8, maximizing_size=8, **settings)[0])
     labels = targets.argmax(dim=1)

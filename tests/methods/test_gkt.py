@@ -97,7 +97,7 @@ def test_it_asks_for_no_data() -> None:
 
 @pytest.mark.parametrize(("classes", "kept"), [([0], [1, 2]), ([1], [0, 2]), ([2], []), ([0, 1], [2])])
 def test_the_gate_keeps_what_is_improbable_for_every_forgotten_class(classes: list[int], kept: list[int]) -> None:
-    """The authors' gate always looks at column 0 (methods.md 3.6, G1)."""
+    """The authors' gate always looks at column 0."""
     probabilities = np.exp(OUTPUTS.numpy()) / np.exp(OUTPUTS.numpy()).sum(axis=1, keepdims=True)
     by_hand = [i for i in range(4) if max(probabilities[i, c] for c in classes) < 0.012]
     assert pass_gate(OUTPUTS, classes, 0.012).nonzero().flatten().tolist() == by_hand == kept
@@ -155,7 +155,7 @@ def test_samples_are_unlike_data_when_undecided_or_all_of_one_class() -> None:
 def test_a_gate_that_lets_nothing_pass_leaves_the_student_as_it_was(
     teacher: nn.Module, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In the authors' code the first empty batch crashes (methods.md 3.6, G6); later ones draw out of step (G5)."""
+    """In the authors' code the first empty batch crashes; later ones draw out of step (G5)."""
     student = network()
     before = {name: value.clone() for name, value in student.named_parameters()}
     with start(device="cpu") as run:
@@ -168,7 +168,7 @@ def test_a_gate_that_lets_nothing_pass_leaves_the_student_as_it_was(
 
 
 def test_the_student_is_in_train_mode_and_the_teacher_in_eval_mode_at_every_step(teacher: nn.Module) -> None:
-    """The authors' student is never set back from eval mode (methods.md 3.6, G2)."""
+    """The authors' student is never set back from eval mode."""
     student, modes = network(), []
     student.register_forward_hook(lambda *_: modes.append((student.training, teacher.training)))
     before = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
@@ -180,7 +180,7 @@ def test_the_student_is_in_train_mode_and_the_teacher_in_eval_mode_at_every_step
 
 
 def test_no_step_uses_gradients_of_another_networks_loss() -> None:
-    """In the authors' code each step also fills the other networks' gradients, and they are used (methods.md G7)."""
+    """In the authors' code each step also fills the other networks' gradients, and they are used."""
     own, other, x = nn.Linear(2, 2), nn.Linear(2, 2), torch.ones(1, 2)
     before, alone = other.weight.detach().clone(), copy.deepcopy(other)
     module.step(other(own(x)).sum(), own, torch.optim.SGD(own.parameters(), 0.1), 5.0)

@@ -171,7 +171,7 @@ def test_no_round_holds_the_optimizer_of_the_one_before(
 def test_a_batch_of_the_impair_step_holds_retain_records_and_noise_with_its_own_label(
     weights: dict[str, Tensor],
 ) -> None:
-    """Every noise sample can be drawn, and each carries the number of its class (methods.md 1.6, U1 and U2)."""
+    """Every noise sample can be drawn, and each carries the number of its class."""
     noise = Noise(torch.stack([torch.full((8, 2), 10.0), torch.full((8, 2), 20.0)]), [2, 1], "maximize", [], {})
     model, original = copied(weights), copied(weights).requires_grad_(False).eval()
     steps = watch_targets(model)

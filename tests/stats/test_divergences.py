@@ -1,4 +1,4 @@
-"""Distances of distributions against closed forms (attacks.md 5.5) and SciPy."""
+"""Distances of distributions against closed forms and SciPy."""
 
 import math
 

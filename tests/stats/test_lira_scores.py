@@ -1,4 +1,4 @@
-"""Likelihood ratios over shadow runs against closed forms and the table of attacks.md 5.4; intervals over runs."""
+"""Likelihood ratios over shadow runs against closed forms and tabulated values; intervals over runs."""
 
 import math
 

@@ -59,7 +59,7 @@ def test_epsilon_of_rates() -> None:
 
 
 def test_the_score_of_equal_distributions_is_far_from_1_and_falls_with_a_shift() -> None:
-    """0.17 for 64 runs a side, 0.063 for 32 runs one standard deviation apart (attacks.md A9)."""
+    """0.17 for 64 runs a side, 0.063 for 32 runs one standard deviation apart."""
     random = np.random.default_rng(0)
     equal = forgetting_quality(random.normal(size=(64, 150)), random.normal(size=(64, 150))).mean()
     assert equal == pytest.approx(0.17, abs=0.06)

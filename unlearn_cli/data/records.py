@@ -252,7 +252,7 @@ def _mask_numbers(name: str, condition: Condition, values: np.ndarray) -> np.nda
     numbers = [number_of(value) for value in given]
     if values.dtype.kind not in "biuf":
         raise UserError(
-            f"{name}: column '{condition.column}' holds values of type {values.dtype}; expected numbers, text or dates"
+            f"{name}: column '{condition.column}' contains {values.dtype} values; expected numbers, text or dates"
         )
     if None in numbers:
         raise UserError(f"{name}: column '{condition.column}' contains numbers; compare it with numbers")

@@ -67,7 +67,7 @@ def _read_features(spec: Table, file: TableFile, name: str, input: StoredInput) 
     arrays = file.columns(columns, gaps=input.gaps)
     for column, values in zip(columns, arrays, strict=True):
         if values.dtype.kind in "bU":
-            raise UserError(f"{file.location}: column '{column}' holds text; list the columns of numbers in 'features'")
+            raise UserError(f"{file.location}: column '{column}' contains text; list columns of numbers in 'features'")
     with np.errstate(over="ignore"):  # too large values become infinite, which make_array_inputs refuses
         features = [values.astype(np.float32) for values in arrays]
     return make_array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape, gaps=input.gaps)

@@ -148,7 +148,7 @@ def _check_equality(op: str, column: TypedColumn) -> None:
     """Refuse an order on types such as TIME or INTERVAL, which are compared as text: '15 days' < '9 days'."""
     if op not in EQUALITY:
         raise UserError(
-            f"{column.label} holds values of type {column.kind[:60]}, which '{op}' does not compare; an order "
+            f"{column.label} contains values of type {column.kind[:60]}, which '{op}' does not compare; an order "
             "needs numbers or dates: store it as one of these, or use '==', '!=', 'in' or 'not in'"
         )
 

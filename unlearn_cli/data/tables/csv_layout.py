@@ -48,7 +48,7 @@ class CsvLayout:
             if len(cells) != len(self.header):
                 raise UserError(
                     f"{self.location}:{line}: the row has {len(cells)} cells, but the first line names "
-                    f"{len(self.header)} columns; fix the row (quote a cell that holds '{self.delimiter}')"
+                    f"{len(self.header)} columns; fix the row (quote a cell that contains '{self.delimiter}')"
                 )
             yield line, cells
 

@@ -198,8 +198,8 @@ class TableFile:
         values = self.query(", ".join(parts), reader=f"{self.reader} LIMIT 1 OFFSET {row}").fetchall()[0]
         column, cell = next((column, values[2 * i]) for i, column in enumerate(columns) if values[2 * i + 1])
         raise UserError(
-            f"{self.location}:{self._line(row)}: column '{column}' holds text: '{cell[:60]}' is not a number; fix the "
-            "cell, list only columns of numbers in 'features', or list the text of empty cells in 'missing'"
+            f"{self.location}:{self._line(row)}: column '{column}' contains text: '{cell[:60]}' is not a number; fix "
+            "the cell, list only columns of numbers in 'features', or list the text of empty cells in 'missing'"
         )
 
     def _first_row(self, predicate: str, values: Sequence[Any] = ()) -> int | None:
