@@ -11,7 +11,7 @@ INTRODUCTION = """\
 Each section is the output of `unlearn-cli COMMAND --help`. Options that run a model (`--device`, `--precision`, `--seed`, ...) have the same
 meaning in every command. Settings of a method come from `--config FILE` and `--set NAME=VALUE`; [Methods](methods.md) lists them.
 
-Standard output carries only the result: a path, a table, or with `--json` exactly one JSON document. Notes, progress and errors go to
+Standard output contains only the result: a path, a table, or with `--json` exactly one JSON document. Notes, progress and errors go to
 standard error. The exit codes are listed in [Exit codes](exit-codes.md).
 """
 
