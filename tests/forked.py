@@ -4,6 +4,7 @@ For what needs a process: signals, exit codes, several ranks. A few tests start 
 users do; the others would spend most of their time on imports.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -62,6 +63,7 @@ def start_function(function: Callable[[], int], environment: Mapping[str, str] |
     if pid == 0:
         code = BROKEN
         try:
+            gc.freeze()  # garbage of the parent, such as a DuckDB connection, whose threads do not exist here
             os.environ.update(environment or {})
             redirect(Path(folder.name))
             code = function()

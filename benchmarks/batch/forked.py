@@ -1,5 +1,6 @@
 """Processes forked from one that has imported everything, so that hundreds of runs of the tool are affordable."""
 
+import gc
 import os
 import signal
 import time
@@ -44,6 +45,7 @@ def fork(work: Callable[[], int], *, gate: tuple[int, int] | None = None) -> Chi
     if pid == 0:
         code = BROKEN
         try:
+            gc.freeze()  # garbage of the parent, such as a DuckDB connection, whose threads do not exist here
             os.setsid()
             os.close(reading)
             fault.step = _telling(writing)
