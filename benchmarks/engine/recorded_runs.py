@@ -109,6 +109,12 @@ def flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+def read_commit(tree: Path) -> str:
+    """Return the abbreviated commit of a checkout."""
+    words = ["git", "-C", str(tree), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def summarize(paths: list[str]) -> str:
     """Return the most frequent kinds of paths, each by its last two parts, with their number."""
     kinds = Counter("/".join(path.split("/")[-2:]) for path in paths).most_common()
@@ -122,8 +128,11 @@ def main() -> None:
         raise SystemExit("expected two source trees: python -m benchmarks.engine.recorded_runs OLD_TREE NEW_TREE")
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         old, new = (run_all(tree, Path(folder)) for tree, folder in zip(trees, (first, second), strict=True))
+    commits = " and ".join(read_commit(tree) for tree in trees)
     lines = [
         "# Equal results of two source trees",
+        "",
+        f"Commits {commits}. Command: `python -m benchmarks.engine.recorded_runs OLD_TREE NEW_TREE`.",
         "",
         "| run | exit code | values compared | different |",
         "|---|---|---|---|",

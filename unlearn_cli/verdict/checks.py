@@ -160,6 +160,11 @@ class PairedHits:
         return None if self.groups is None else explain_too_few(number_clusters(self.groups))
 
     @property
+    def num_clusters(self) -> int | None:
+        """The number of clusters; None if the records are independent."""
+        return None if self.groups is None else number_clusters(self.groups).count
+
+    @property
     def flips(self) -> float:
         """The variance of a reference's share if records, or clusters, changed independently; plus half a record."""
         moving = self.theirs
@@ -174,16 +179,19 @@ def check_difference_near(claim: str, side: PairedHits, other: PairedHits, margi
     The standard deviation is that of the references' differences, but not smaller than if records (or clusters)
     changed independently with the frequencies observed among the references.
     """
-    runs, n = len(side.theirs), len(side.ours) + len(other.ours)
-    value = float(side.ours.mean() - other.ours.mean())
+    runs, counts = len(side.theirs), [part.num_clusters for part in (side, other)]
+    estimate = Estimate(
+        value=float(side.ours.mean() - other.ours.mean()),
+        n=len(side.ours) + len(other.ours),
+        clusters=None if None in counts else sum(count or 0 for count in counts),
+    )
     reason = next((part.obstacle for part in (side, other) if part.obstacle), None)
     if reason:
-        return Check(claim, Estimate(value=value, n=n), None, margin, reason=reason)
+        return Check(claim, estimate, None, margin, reason=reason)
     differences = side.theirs.mean(axis=1) - other.theirs.mean(axis=1)
     centre, observed = float(differences.mean()), float(differences.std(ddof=1))
     spread = max(observed, math.sqrt(side.flips + other.flips)) * math.sqrt(1 + 1 / runs)
-    half = spread * float(t.ppf((1 + CONFIDENCE) / 2, runs - 1))
-    interval = "t, variation between references"
-    estimate = Estimate(value=value, n=n, low=value - half, high=value + half, runs=runs, interval=interval)
+    value, half = estimate.value or 0.0, spread * float(t.ppf((1 + CONFIDENCE) / 2, runs - 1))
+    interval = {"low": value - half, "high": value + half, "interval": "t, variation between references", "runs": runs}
     passed, failed = p_values_near(value, centre, margin, lambda x: float(t.cdf(x / spread, runs - 1)))
-    return Check(claim, estimate, centre, margin, passed, failed)
+    return Check(claim, estimate.model_copy(update=interval), centre, margin, passed, failed)
