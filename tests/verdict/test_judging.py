@@ -94,6 +94,22 @@ def test_records_that_moved_in_both_directions_fail() -> None:
     assert any("distance from the median" in name for name in details["failed"])
 
 
+def test_fitting_retained_records_less_is_no_loss_but_knowing_them_less_than_test_is() -> None:
+    """The references fit retain perfectly; another recipe need not, but it must not fall below their level on test."""
+
+    def with_retain(network: dict[str, Outputs], wrong: float) -> dict[str, Outputs]:
+        labels = network["retain"].labels
+        values = np.eye(5)[np.where(np.arange(len(labels)) < wrong * len(labels), (labels + 1) % 5, labels)]
+        return {**network, "retain": Outputs(values, labels, "classification")}
+
+    references = [with_retain(network, 0.0) for network in REFERENCES]
+    level = float(np.mean([(one["test"].values.argmax(1) == one["test"].labels).mean() for one in references]))
+    for wrong, verdict in ((1 - level - 0.02, "passed"), (1 - level + 0.06, "failed")):
+        subject = candidate("subject", with_retain(made(10, 0.0), wrong), references)
+        gates = [gate for gate in judge(subject, [], "standard")[0] if gate.condition.startswith("retain")]
+        assert [gate.verdict for gate in gates] == [verdict], wrong
+
+
 def test_with_one_reference_utility_is_not_failed() -> None:
     single = candidate("subject", made(11, 0.0, skill=3.0), REFERENCES[:1])
     gates = judge(single, [], "quick")[0]
