@@ -75,8 +75,7 @@ class Task:
     def text(self, kept: float = 0.0) -> str:
         """Return the manifest; a network that kept a share of the forgotten records has fewer of them to forget."""
         text = (HERE / "manifests" / f"{self.manifest}.yaml").read_text(encoding="utf-8")
-        share = f"{self.share * (1 - kept):.3f}".rstrip("0") if not kept else f"{self.share * (1 - kept):.3f}"
-        return text.replace("FORGET", f"{{fraction: {{share: {share}, seed: 0}}}}")
+        return text.replace("FORGET", f"{{fraction: {{share: {round(self.share * (1 - kept), 3):g}, seed: 0}}}}")
 
     def train(self, seed: int, recipe: dict[str, str] = {}, *, kept: float = 0.0) -> Path:
         """Train on retain and a share of the forgotten records."""
