@@ -129,7 +129,11 @@ def check_utility(candidate: Candidate) -> list[Check]:
     if len(scored["retain"]):
         checks.append(_check_utility_on(candidate, "retain", scored["retain"], levels))
     is_single = candidate.comparator_kind == "reference" and len(candidate.comparators) == 1
-    return [replace(check, p_failed=None) for check in checks] if is_single else checks
+    return [_forbid_failing(check) for check in checks] if is_single else checks
+
+
+def _forbid_failing(check: Check) -> Check:
+    return check if check.p_failed is None else replace(check, p_failed=1.0)
 
 
 def _score_hits(outputs: Outputs, task: str) -> np.ndarray:
