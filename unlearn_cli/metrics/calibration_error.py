@@ -49,7 +49,7 @@ def calibration_error(
     # (0, 1/bins], (1/bins, 2/bins], ...: a confidence of exactly 1 is in the last bin
     bin_of_record = np.clip(np.ceil(confidence * bins) - 1, 0, bins - 1).astype(np.min_scalar_type(bins - 1))
     value = float(np.abs(np.bincount(bin_of_record, gaps, minlength=bins)).sum() / n)
-    by_chance = _upper(_null_of_records(bin_of_record, confidence, bins))
+    by_chance = _find_upper_bound(_simulate_records(bin_of_record, confidence, bins))
     if outputs.groups is not None:
         clusters = number_clusters(outputs.groups)
         reason = explain_too_few(clusters)
@@ -57,35 +57,35 @@ def calibration_error(
             return without_interval(value, n, clusters, reason)
         blocks = blocks_of_clusters(clusters)
         # deviations between few clusters miss rare errors; independent records miss what clusters have in common
-        chance = max(by_chance, _upper(_null_of_clusters(bin_of_record, gaps, bins, clusters)))
-        estimate = _with_interval(value, _sums(bin_of_record, gaps, bins, blocks), blocks, chance, "clusters")
+        chance = max(by_chance, _find_upper_bound(_simulate_clusters(bin_of_record, gaps, bins, clusters)))
+        estimate = _make_estimate(value, _sum_by_bin(bin_of_record, gaps, bins, blocks), blocks, chance, "clusters")
         return estimate.model_copy(update={"clusters": clusters.count})
     if n < 2:
         return Estimate(value=value, n=n)
     blocks = blocks_of_records(gaps, confidence)
-    return _with_interval(value, _sums(bin_of_record, gaps, bins, blocks), blocks, by_chance, "records")
+    return _make_estimate(value, _sum_by_bin(bin_of_record, gaps, bins, blocks), blocks, by_chance, "records")
 
 
-def _sums(bin_of_record: np.ndarray, values: np.ndarray, bins: int, clusters: Clusters) -> np.ndarray:
+def _sum_by_bin(bin_of_record: np.ndarray, values: np.ndarray, bins: int, clusters: Clusters) -> np.ndarray:
     """Return the sum (clusters, bins) of the values of each cluster's records in each bin."""
     cell = clusters.codes * bins + bin_of_record
     return np.bincount(cell, values, minlength=clusters.count * bins).reshape(clusters.count, bins)
 
 
-def _with_interval(value: float, sums: np.ndarray, blocks: Clusters, by_chance: float, units: str) -> Estimate:
+def _make_estimate(value: float, sums: np.ndarray, blocks: Clusters, by_chance: float, units: str) -> Estimate:
     """Return the value with the interval from resampled blocks; `by_chance`: what calibrated networks reach."""
-    high = max(value, _upper(np.abs(resample_means(sums, blocks)).sum(axis=1)))
+    high = max(value, _find_upper_bound(np.abs(resample_means(sums, blocks)).sum(axis=1)))
     low = 0.0 if value <= by_chance else max(0.0, 2 * value - high)
     interval = f"bootstrap of {units}, {RESAMPLES} resamples: basic lower, percentile upper bound"
     return bounded(value, len(blocks.codes), (low, high), interval)
 
 
-def _upper(errors: np.ndarray) -> float:
+def _find_upper_bound(errors: np.ndarray) -> float:
     """Return the upper quantile of a two-sided interval."""
     return float(np.quantile(errors, (1 + CONFIDENCE) / 2))
 
 
-def _null_of_records(bin_of_record: np.ndarray, confidence: np.ndarray, bins: int) -> np.ndarray:
+def _simulate_records(bin_of_record: np.ndarray, confidence: np.ndarray, bins: int) -> np.ndarray:
     """Return errors of networks whose confidences are the probabilities of being right."""
     n = len(confidence)
     order = np.lexsort((bin_of_record, confidence))  # the order of the records must not matter
@@ -100,14 +100,14 @@ def _null_of_records(bin_of_record: np.ndarray, confidence: np.ndarray, bins: in
     return errors
 
 
-def _null_of_clusters(bin_of_record: np.ndarray, gaps: np.ndarray, bins: int, clusters: Clusters) -> np.ndarray:
+def _simulate_clusters(bin_of_record: np.ndarray, gaps: np.ndarray, bins: int, clusters: Clusters) -> np.ndarray:
     """Return errors of calibrated networks, where each cluster's deviation from the mean gap has a random sign.
 
     A deviation is measured from a mean that the cluster is part of, which makes it too small: m clusters in a bin
     give them the factor sqrt(m / (m - 1)). The gap of a cluster that is the only one in its bin is its deviation.
     """
-    sums = _sums(bin_of_record, gaps, bins, clusters)
-    counts = _sums(bin_of_record, np.ones(len(gaps)), bins, clusters)
+    sums = _sum_by_bin(bin_of_record, gaps, bins, clusters)
+    counts = _sum_by_bin(bin_of_record, np.ones(len(gaps)), bins, clusters)
     several = np.count_nonzero(counts, axis=0)
     means = np.where(several > 1, sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1.0), 0.0)
     factor = np.sqrt(several / np.maximum(several - 1, 1))
