@@ -1,0 +1,30 @@
+"""What each tier tests and does not test: the wording of a verdict in terminal, page and plan. Neither torch nor SciPy."""
+
+TESTED = {
+    "quick": (
+        "whether simple attacks on the network's outputs distinguish forgotten from never-seen records, and whether "
+        "other records are predicted as well as before"
+    ),
+    "standard": (
+        "whether the network's outputs treat forgotten and never-seen records differently, relative to references that "
+        "never saw them, and whether other records are predicted as well as by the references"
+    ),
+    "audit": (
+        "in addition to the standard tier, whether the recipe leaves traces of single records, over repeated trainings "
+        "and unlearnings with randomly drawn records"
+    ),
+}
+NOT_TESTED = {
+    "quick": (
+        "the difference from a retrained network, and attacks with references or repeated trainings, which detect more"
+    ),
+    "standard": "attacks that train many networks, which detect single records (audit tier); copies of the data elsewhere",
+    "audit": "attacks that nobody has published yet; copies of the data elsewhere",
+}
+
+
+def describe_tier(tier: str) -> str:
+    """Return one sentence on what a tier tested and did not test; empty for an unknown tier."""
+    if tier not in TESTED:
+        return ""
+    return f"Tested ({tier} tier): {TESTED[tier]}. Not tested: {NOT_TESTED[tier]}."
