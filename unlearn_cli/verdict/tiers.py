@@ -1,4 +1,4 @@
-"""What each tier tests and does not test: the wording of a verdict in terminal, page and plan. Neither torch nor SciPy."""
+"""What each tier tests and does not test: the wording of a verdict in terminal, page and plan. No SciPy."""
 
 TESTED = {
     "quick": (
@@ -18,7 +18,7 @@ NOT_TESTED = {
     "quick": (
         "the difference from a retrained network, and attacks with references or repeated trainings, which detect more"
     ),
-    "standard": "attacks that train many networks, which detect single records (audit tier); copies of the data elsewhere",
+    "standard": "attacks that train many networks, which detect single records; copies of the data elsewhere",
     "audit": "attacks that nobody has published yet; copies of the data elsewhere",
 }
 
