@@ -59,6 +59,6 @@ def test_dry_runs_say_them(command: str, original: Path, tmp_path: Path) -> None
 def test_report_and_page_say_them(original: Path, tmp_path: Path) -> None:
     assert invoke("evaluate", original, "-m", write_manifest(tmp_path), "-o", tmp_path / "out").exit_code == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["schema_version"] == "2.1"
+    assert report["schema_version"] == "2.2"
     assert [notice["count"] for notice in report["manifest"]["notices"]] == [2, 1]
     assert "odd &lt;files&gt;, left out: 1" in (tmp_path / "out" / "report.html").read_text()

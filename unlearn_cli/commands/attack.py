@@ -8,6 +8,7 @@ import numpy as np
 
 from unlearn_cli import console, ranks
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.result import Result
@@ -202,6 +203,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: Plan, tier: st
             current,
             "attack",
             started,
+            command_line=format_command_line("attack", options, opened.common),
             attacks=ran.blocks,
             findings=ran.findings,
             skipped=[*planned.skipped, *ran.skipped],

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unlearn_cli import console, ranks
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.report_result import to_result
@@ -217,6 +218,7 @@ def carry_out(
             current,
             "evaluate",
             started,
+            command_line=format_command_line("evaluate", options, opened.common),
             metrics=measured,
             code=composing.describe_code(metric for metric, _ in metrics),
             subject=composing.describe_checkpoint(weights["subject"], "subject"),

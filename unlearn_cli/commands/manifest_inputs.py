@@ -15,6 +15,7 @@ from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.data_sections import DataSections
 from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.public_text import format_without_ids
 from unlearn_cli.storage import atomic_files
 
 
@@ -66,7 +67,8 @@ def open_data(manifest: Manifest, path: Path, common: RunOptions, *, decode: boo
         raise UserError(f"{path}: {error}") from None
     for line in format_notices(dataset.notices):
         console.warn(line)
-    return RunInputs(path, manifest.network_sections, manifest.forget, manifest.digests, dataset, common)
+    text = format_without_ids(manifest)
+    return RunInputs(path, manifest.network_sections, manifest.forget, manifest.digests, text, dataset, common)
 
 
 def check_device_and_code(path: Path, architecture: str, common: RunOptions) -> None:

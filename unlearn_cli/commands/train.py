@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.commands.plan import plan_training
 from unlearn_cli.commands.report_result import to_result
@@ -108,6 +109,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             current,
             "train",
             started,
+            command_line=format_command_line("train", options, run_options),
             inputs=[options.split],
             metrics=measured,
             settings=settings.model_dump(mode="json"),

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.evaluate import select_computable
 from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import plan_unlearning
@@ -167,6 +168,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
             current,
             "unlearn",
             started,
+            command_line=format_command_line("unlearn", options, opened.common),
             method=method.name,
             inputs=given,
             code=composing.describe_code([method]),

@@ -32,6 +32,7 @@ class RunInputs:
     network: NetworkSections
     forget: Forget | None
     digests: ManifestDigests
+    manifest_text: str  # without ids and absolute paths, for reports
     dataset: Dataset
     common: RunOptions
 

@@ -34,7 +34,9 @@ def format_now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def compose_report(session: Session, command: str, started: str, **fields: Any) -> Report:
+def compose_report(
+    session: Session, command: str, started: str, *, command_line: str | None = None, **fields: Any
+) -> Report:
     """Return the report of a command: the fields of every report, and `fields` of this command."""
     run = session.run
     document = Report(
@@ -44,6 +46,7 @@ def compose_report(session: Session, command: str, started: str, **fields: Any) 
         environment=describe_environment(session),
         run=report.Run(
             id=str(uuid.uuid4()),
+            command_line=command_line,
             started=started,
             finished=format_now(),
             seconds=run.seconds,
@@ -102,6 +105,7 @@ def describe_manifest(opened: RunInputs) -> report.Manifest:
     return report.Manifest(
         manifest_digest=opened.digests.content,
         selection_digest=selection_digest(opened),
+        text=opened.manifest_text,
         task=dataset.task,
         architecture=opened.network.model.architecture,
         classes=dataset.classes,

@@ -21,7 +21,7 @@ from unlearn_cli.stats.results import (
 )
 from unlearn_cli.verdict.judgement import Gate, Judgement, OverForgetting, Verdict
 
-SCHEMA_VERSION = "2.1"
+SCHEMA_VERSION = "2.2"
 
 
 class Checkpoint(Part):
@@ -65,6 +65,11 @@ class Manifest(Part):
         description="HMAC-SHA256 over the ids to forget with the ledger's key; null outside of a deletion batch, which "
         "has no key",
     )
+    text: str | None = Field(
+        default=None,
+        description="the manifest as YAML; ids, values that identify persons and absolute paths are withheld; null for a "
+        "report before schema 2.2",
+    )
     task: Task
     architecture: str
     classes: list[str] | None = None
@@ -87,6 +92,10 @@ class Run(Part):
     """Everything that differs between two equal runs."""
 
     id: str
+    command_line: str | None = Field(
+        default=None,
+        description="the command without absolute paths; null for a report before schema 2.2",
+    )
     started: str
     finished: str
     seconds: dict[str, float] = Field(default_factory=dict, description="wall time per phase")
