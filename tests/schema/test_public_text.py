@@ -17,7 +17,9 @@ model: {architecture: mlp, arguments: {config: /home/ada/net.json}}
 input: {shape: [3]}
 data:
   group: patient
-  train: {table: {path: /srv/secret/train.csv, label: y, id: key}, rows: {where: [{column: site, op: in, value: [bonn]}]}}
+  train:
+    table: {path: /srv/secret/train.csv, label: y, id: key}
+    rows: {where: [{column: site, op: in, value: [bonn]}]}
   test: {table: {path: ../other/test.csv, label: y, id: key, root: 's3://user:word@host/bucket/images?token=x'}}
 forget:
   classes: [flu]
@@ -35,7 +37,7 @@ forgotten: {ids_file: {path: requests/earlier.csv}}
 gates: [test.accuracy >= 0.5]
 """
 SECRETS = (
-    "rec-1 ada Ada 4711 grace 815 99 1815 earlier.csv /home srv secret other s3: user word host bucket token bonn requests"
+    "rec-1 ada Ada 4711 grace 815 99 1815 bonn requests earlier.csv /home srv secret other s3 user word host token"
 )
 
 

@@ -67,8 +67,8 @@ class Manifest(Part):
     )
     text: str | None = Field(
         default=None,
-        description="the manifest as YAML; ids, values that identify persons and absolute paths are withheld; null for a "
-        "report before schema 2.2",
+        description="the manifest as YAML; ids, values that identify persons and absolute paths are withheld; null for "
+        "a report before schema 2.2",
     )
     task: Task
     architecture: str
