@@ -1,0 +1,1 @@
+"""One answer per module: the parts of `sentences`."""

@@ -1,0 +1,118 @@
+"""Answers 'How sure is that?': the verdict, the controls, what was and was not tested, and what would decide more."""
+
+from unlearn_cli.reporting.answers.judged_gates import list_gates, select_verdict
+from unlearn_cli.reporting.answers.numbers import format_count, is_reference, join_names
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.verdict.advice import advice
+from unlearn_cli.verdict.judgement import Gate, Judgement
+
+VERDICTS = {
+    "passed": "passed",
+    "passed_screen": "passed as a screen",
+    "failed": "failed",
+    "inconclusive": "not decided",
+    "nothing_to_forget": "nothing to forget",
+    "error": "no verdict (error)",
+}
+TESTED = {
+    "quick": "Tested: the outputs of the networks. Not tested: the features, relearning, the training recipe.",
+    "standard": "Tested: the outputs, relative to the references. Features and relearning were measured, but are not "
+    "judged. Not tested: the training recipe over many runs.",
+    "audit": "Tested: the outputs, and the recipe over shadow runs. Features and relearning were measured, but are not "
+    "judged.",
+}
+STRONGER = {
+    "quick": "A stronger test: --tier standard with at least four references.",
+    "standard": "A stronger test: --tier audit, with the runs of 'unlearn-cli shadow'.",
+}
+NO_ATTACK = "No attack was run: 'unlearn-cli attack' tests whether forgotten and never-seen records can be told apart."
+NO_REFERENCE = "No reference was given: 'unlearn-cli train --split retain' makes a network that never saw the records."
+ONE_REFERENCE = "With one reference, the variation from training to training is unknown; more references show it."
+ONE_NETWORK = "Intervals are 95 %; they describe other records of the same kind, not another training."
+OUTCOMES = {"failed": "failed", "inconclusive": "not decided"}
+MOST_REASONS = 3
+FINAL = ("failed", "error")  # verdicts that a stronger test does not change
+
+
+def describe_certainty(document: Report) -> str:
+    """Return the verdict in words with its tier, the controls, and what would make it surer."""
+    parts = _describe_judgement(document, document.judgement) if document.judgement else _describe_conditions(document)
+    return " ".join([*parts, *_describe_references(document)])
+
+
+def describe_certainty_of_training(document: Report) -> str:
+    """Return what the numbers of a network on which nothing was unlearned do and do not show."""
+    return " ".join([*_count_conditions(list_gates(document)), ONE_NETWORK])
+
+
+def _describe_judgement(document: Report, judgement: Judgement) -> list[str]:
+    of = f"{judgement.tier} tier" + (f", attempt {judgement.attempts}" if judgement.attempts > 1 else "")
+    verdict = VERDICTS[document.verdict] if document.verdict else "no verdict"
+    gates = list_gates(document)
+    return [
+        f"Verdict of the {of}: {verdict}; {_count_gates(gates)}.",
+        *_describe_controls(judgement),
+        *([TESTED[judgement.tier]] if judgement.tier in TESTED else []),
+        *_describe_reasons(judgement, gates),
+        *_describe_sizes(document, select_verdict(gates, "inconclusive")),
+        *([STRONGER[judgement.tier]] if judgement.tier in STRONGER and document.verdict not in FINAL else []),
+    ]
+
+
+def _count_gates(gates: list[Gate]) -> str:
+    """Return '5 of 8 gates passed, 3 not decided'."""
+    counts = {word: len(select_verdict(gates, verdict)) for verdict, word in OUTCOMES.items()}
+    others = [f"{count} {word}" for word, count in counts.items() if count]
+    return ", ".join([f"{len(select_verdict(gates, 'passed'))} of {format_count(len(gates), 'gate')} passed", *others])
+
+
+def _describe_controls(judgement: Judgement) -> list[str]:
+    """Return one sentence on the verdicts of the original, which must fail, and of the references."""
+    if not judgement.calibration:
+        return ["No control was judged (--original, --reference)."]
+    parts = []
+    original = judgement.calibration.get("original")
+    if original is not None:
+        parts.append(
+            f"the original {VERDICTS[original]} ({'as it must' if original == 'failed' else 'it should fail'})"
+        )
+    references = [verdict for role, verdict in judgement.calibration.items() if is_reference(role)]
+    for verdict in dict.fromkeys(references):
+        number = references.count(verdict)
+        which = "the reference" if len(references) == 1 else f"{number} of {len(references)} references"
+        parts.append(f"{which} {VERDICTS[verdict]}")
+    return [f"Controls by the same gates: {join_names(parts)}."]
+
+
+def _describe_reasons(judgement: Judgement, gates: list[Gate]) -> list[str]:
+    """Return the reasons of the verdict, and those of undecided gates without the gates' names, each once."""
+    conditions = {f"{gate.condition}: {gate.reason}": gate.reason for gate in gates if gate.reason}
+    reasons = dict.fromkeys(conditions.get(reason) or reason for reason in judgement.reasons)
+    return [f"{reason[0].upper()}{reason[1:]}." for reason in list(reasons)[:MOST_REASONS] if reason]
+
+
+def _describe_sizes(document: Report, undecided: list[Gate]) -> list[str]:
+    """Return what the numbers of records can decide, if an AUC is undecided."""
+    ours = next((attack for attack in document.attacks if attack.role == "subject"), None)
+    if ours is None or not any("AUC" in gate.condition for gate in undecided):
+        return []
+    return [f"{advice(ours.num_members, ours.num_non_members)[0]}."]
+
+
+def _describe_conditions(document: Report) -> list[str]:
+    """Return how many conditions of the manifest hold, and that no attack was run."""
+    return [*_count_conditions(list_gates(document)), *([] if document.attacks or document.findings else [NO_ATTACK])]
+
+
+def _count_conditions(gates: list[Gate]) -> list[str]:
+    return [f"{_count_gates(gates)}; a condition compares values, not intervals."] if gates else ["No gate was set."]
+
+
+def _describe_references(document: Report) -> list[str]:
+    if not document.references:
+        return [NO_REFERENCE]
+    count, seeds = len(document.references), {reference.lineage.get("seed") for reference in document.references}
+    if count == 1:
+        return [ONE_REFERENCE]
+    of_seeds = "" if None in seeds else f" of {format_count(len(seeds), 'training seed')}"
+    return [f"{count} references{of_seeds} were used."]

@@ -1,0 +1,79 @@
+"""Answers 'What did it cost?': the level on the records that must be kept; and how good a trained network is."""
+
+from unlearn_cli.reporting.answers.judged_gates import WORKS, describe_gate, list_gates_on_cost, select_verdict
+from unlearn_cli.reporting.answers.numbers import (
+    describe_references,
+    find_estimate,
+    find_measure,
+    format_change,
+    format_count,
+    format_estimate,
+    format_value,
+    measure_references,
+    title_measure,
+)
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.stats.results import Estimate
+from unlearn_cli.verdict.judgement import Gate
+
+NOT_MEASURED = "Not measured: this report has no measurement on the records that must be kept."
+DECISIONS = {"passed": "passed", "failed": "failed", "inconclusive": "not decided"}
+KEPT_RECORDS = {"test_retain": "other test record", "test": "test record", "retain": "retained record"}
+TRAINED_RECORDS = {"train": "training record", "retain": "retained training record"}
+
+
+def describe_cost(document: Report) -> str:
+    """Return the level on test before, after and of the references; of an attack, its gates on these records."""
+    for split in KEPT_RECORDS:
+        after = find_estimate(document, "subject", split, find_measure(document))
+        if after is not None:
+            return _compare_levels(document, split, after)
+    return _describe_gates(list_gates_on_cost(document)) or NOT_MEASURED
+
+
+def _describe_gates(gates: list[Gate]) -> str:
+    """Return how many gates on the kept records passed, and the value of each that did not, or of the first one."""
+    compared = [gate for gate in gates if not gate.condition.startswith(WORKS) or gate.verdict != "passed"]
+    if not compared:
+        return ""
+    passed = select_verdict(gates, "passed")
+    parts = [f"{len(passed)} of {format_count(len(gates), 'gate')} on the records that must be kept passed"]
+    shown = [gate for gate in compared if gate.verdict != "passed"] or compared[:1]
+    parts += [f"{DECISIONS.get(gate.verdict, gate.verdict)}: {describe_gate(gate)}" for gate in shown]
+    return f"{'; '.join(parts)}."
+
+
+def _compare_levels(document: Report, split: str, after: Estimate) -> str:
+    measure = find_measure(document)
+    before = find_estimate(document, "original", split, measure)
+    change = f"{format_change(before, after, measure)}{_format_difference(before, after, measure)}"
+    text = f"{title_measure(measure)} on {format_count(after.n, KEPT_RECORDS[split])}: {change}"
+    references = measure_references(document, split, measure)
+    if references:
+        theirs = describe_references(references[1], document.manifest.forget_classes)
+        text += f"; {theirs}: {format_value(references[0], measure)}"
+    return f"{text}."
+
+
+def _format_difference(before: Estimate | None, after: Estimate, measure: str) -> str:
+    """Return ' (+0.3 points)', or of an error ' (+2.1 %)'; '' without an original."""
+    if before is None or before.value is None or after.value is None:
+        return ""
+    change = after.value - before.value
+    if measure == "accuracy":
+        return f" ({100 * change:+.1f} points)"
+    return f" ({100 * change / before.value:+.1f} %)" if before.value else ""
+
+
+def describe_quality(document: Report) -> str:
+    """Return the level on test and on the records that the network was trained on."""
+    measure = find_measure(document)
+    trained_on = document.inputs[0] if document.inputs else "train"
+    of_test = "test_retain" if trained_on == "retain" and "test_retain" in document.manifest.splits else "test"
+    kinds = {of_test: KEPT_RECORDS[of_test], trained_on: TRAINED_RECORDS.get(trained_on, "record")}
+    parts = []
+    for split, kind in kinds.items():
+        estimate = find_estimate(document, "subject", split, measure)
+        if estimate is not None:
+            parts.append(f"{format_estimate(estimate, measure)} on {format_count(estimate.n, kind)}")
+    return f"{title_measure(measure)}: {'; '.join(parts)}." if parts else "Not measured: the manifest names no data."
