@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unlearn_cli.stats.results import Curve, Estimate
+from unlearn_cli.stats.results import Curve, Distribution, Estimate
 
 Groups = tuple[np.ndarray, np.ndarray]  # the clusters of members (m,) and of non-members (n,)
 
@@ -42,6 +42,7 @@ class Findings:
     scores: Scores | None = None
     informative: bool | None = None  # False: it does not even work on retain and test
     curves: list[Curve] = field(default_factory=list)
+    distributions: list[Distribution] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 

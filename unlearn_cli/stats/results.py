@@ -39,6 +39,16 @@ class Curve(Part):
     values: list[float | None]
 
 
+class Distribution(Part):
+    """A number per record, as quantiles over the records of a group."""
+
+    quantity: str
+    series: str = Field(description="the records or the networks: forget, left-out references, ...")
+    n: int
+    levels: list[float] = Field(description="shares of the records, ascending")
+    values: list[float] = Field(description="the quantile at each level")
+
+
 class Rates(Part):
     """The true-positive rate of an attack at a false-positive rate, computed from counts."""
 
@@ -99,6 +109,7 @@ class Finding(Part):
         default=None, description="false: the attack does not work even on retain and test, so its result is void"
     )
     curves: list[Curve] = Field(default_factory=list)
+    distributions: list[Distribution] = Field(default_factory=list, description="numbers per record, as quantiles")
     settings: dict[str, Any] = Field(default_factory=dict)
     seed: int = 0
     warnings: list[str] = Field(default_factory=list)
