@@ -67,6 +67,8 @@ def test_the_holdout_of_a_period_that_test_lacks_is_all_of_test(tier: str, perio
     block = next(one for one in document["attacks"] if one["name"] == "population")
     assert block["num_non_members"] == 150
     assert any(caveat.startswith("The hold-out is all of test") for caveat in document["caveats"])
+    (gate,) = [one for one in document["gates"] if one["role"] == "subject" and "population" in one["condition"]]
+    assert gate["verdict"] == "inconclusive" and "same period or condition" in gate["reason"]
 
 
 def write_kinds(folder: Path, test: dict[str, int]) -> Path:
@@ -175,3 +177,32 @@ def test_samples_that_cannot_be_read_are_an_error_and_no_empty_half(people: RunI
 
     with pytest.raises(UserError, match="cannot be read"):
         mask_unseen_of_selection_half(with_test_records(people, inputs=Damaged()))
+
+
+def open_countries(folder: Path, *, of_norway: int) -> RunInputs:
+    """Open a classification whose forgotten records are those of one country, with some or none of it in test."""
+    for part, norwegians in (("train", 60), ("test", of_norway)):
+        random = np.random.default_rng(norwegians + len(part))
+        rows = [
+            f"{part}{i},{random.normal():.5f},{random.normal():.5f},{'ab'[i % 2]},{'no' if i < norwegians else 'se'}"
+            for i in range(200)
+        ]
+        (folder / f"{part}.csv").write_text("id,a,b,kind,country\n" + "\n".join(rows) + "\n")
+    where = "{where: [{column: country, op: '==', value: 'no'}]}"
+    return open_inputs(write_manifest(folder, CLASSES.replace("{classes: [rare]}", where)), RunOptions(device="cpu"))
+
+
+@pytest.mark.parametrize(("of_norway", "matched", "size"), [(80, True, 80), (20, False, 200), (0, False, 200)])
+def test_the_holdout_of_a_condition_has_the_same_condition(
+    of_norway: int, matched: bool, size: int, tmp_path: Path
+) -> None:
+    holdout = choose_holdout(open_countries(tmp_path, of_norway=of_norway))
+    assert (holdout.is_matched, len(holdout.positions)) == (matched, size)
+    if matched:
+        assert holdout.positions.max() < of_norway and not holdout.notes
+    else:
+        assert "all records of test of the same classes" in holdout.notes[0]
+
+
+def test_other_persons_are_a_matched_holdout(people: RunInputs) -> None:
+    assert choose_holdout(people).is_matched

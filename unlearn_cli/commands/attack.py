@@ -222,7 +222,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: Plan, tier: st
             ],
         )
         if tier:
-            add_verdict(document, checkpoints, ran, options, tier)
+            add_verdict(document, checkpoints, ran, options, tier, planned.holdout)
     write(document, options, opened, ran.pictures)
     code = exit_code(document.verdict, inconclusive=options.inconclusive, tier=tier, require_tier=options.require_tier)
     if code:
@@ -231,13 +231,21 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: Plan, tier: st
 
 
 def add_verdict(
-    document: "Report", checkpoints: "CheckpointOutputs", ran: Any, options: AttackOptions, tier: str
+    document: "Report",
+    checkpoints: "CheckpointOutputs",
+    ran: Any,
+    options: AttackOptions,
+    tier: str,
+    holdout: Holdout,
 ) -> None:
     """Add the gates, the verdict and its reasons to the report."""
     from unlearn_cli.evaluation import attacking
     from unlearn_cli.verdict.judging import judge
 
-    candidates = {role: attacking.collect_candidate(checkpoints, ran, role) for role in checkpoints.weights}
+    candidates = {
+        role: attacking.collect_candidate(checkpoints, ran, role, holdout_is_matched=holdout.is_matched)
+        for role in checkpoints.weights
+    }
     controls = [candidates[role] for role in candidates if role != "subject"]
     half = checkpoints.session.opened.common.half
     document.gates, document.verdict, document.judgement = judge(

@@ -80,7 +80,9 @@ def _run_one(checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, 
         )
 
 
-def collect_candidate(checkpoints: CheckpointOutputs, results: AttackResults, role: str) -> Candidate:
+def collect_candidate(
+    checkpoints: CheckpointOutputs, results: AttackResults, role: str, *, holdout_is_matched: bool = True
+) -> Candidate:
     """Collect the inputs of the gates for one checkpoint; a reference is compared with the other references."""
     others = checkpoints.references(but=role)
     kind = "reference" if others else "original" if "original" in checkpoints.weights and role != "original" else None
@@ -99,4 +101,5 @@ def collect_candidate(checkpoints: CheckpointOutputs, results: AttackResults, ro
         scores=results.scores.get(role, {}),
         whole_classes=dataset.forget_classes is not None,
         task=dataset.task,
+        holdout_is_matched=holdout_is_matched,
     )

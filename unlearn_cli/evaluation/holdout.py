@@ -9,6 +9,7 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import select_half
 from unlearn_cli.data.strings import to_strings
 from unlearn_cli.evaluation.run_inputs import RunInputs
+from unlearn_cli.stats.margins import MIN_NEVER_SEEN
 
 UNMATCHED = 0.05  # share of forget that may lack counterparts; it changes an AUC by at most half of it, 0.025
 
@@ -18,13 +19,15 @@ class Holdout:
     """The positions in test of never-seen records, and the number of excluded records that were trained on.
 
     If no comparison is possible, `positions` is empty and `reason` explains it. `notes` explain in which way the
-    records differ from the forgotten ones.
+    records differ from the forgotten ones. If `is_matched` is false, they differ systematically, as another period
+    does: a direct comparison would measure this difference, too, and only one relative to references is meaningful.
     """
 
     positions: np.ndarray
     num_trained_on: int
     notes: tuple[str, ...] = ()
     reason: str | None = None
+    is_matched: bool = True
 
     @property
     def caveats(self) -> list[str]:
@@ -41,26 +44,28 @@ def _describe_copies(count: int) -> str:
 def choose_holdout(opened: RunInputs) -> Holdout:
     """Choose the records of test to compare with; exclude copies of training records, with a warning.
 
+    If conditions select the forgotten records, the hold-out is the records of test that they select, too; if these are
+    fewer than MIN_NEVER_SEEN (such as of a period that ends before test begins), it is all of test, unmatched. Persons
+    (`forget.groups`), ids and random shares are compared with all of test, because other persons are exchangeable.
+
     Classification: the hold-out has the class mix of forget, because a never-trained but easier class would look like
     forgotten records. It has a constant multiple of the number of forgotten records of each class, drawn with the seed;
     the multiple is the largest that test allows, so the hold-out may be larger or smaller than forget. (It has at least
     one record per class, so the mix is not exact if test has very few records of a class.) Forgotten classes without a
     record in test are ignored while they hold at most 5 % of forget; otherwise no comparison is possible.
-
-    Regression: the hold-out is the records of test that the conditions of 'forget' select, or all of test if they
-    select none (such as a period that ends before test begins).
     """
     unseen = ~_mask_trained_on(opened)
-    candidates, notes = _mask_candidates(opened, unseen)
-    dropped = int((candidates & ~unseen).sum())
+    like, notes = _mask_candidates(opened, unseen)
+    is_matched, candidates = not notes, like & unseen
+    dropped = int((like & ~unseen).sum())
     if dropped:
         console.warn(_describe_copies(dropped))
-    if not (candidates & unseen).any():
+    if not candidates.any():
         but = " other than copies of training records" if dropped else ""
         return _make_empty(dropped, f"data.test has no records like the forgotten ones{but} to compare with")
     if opened.dataset.task == "regression":
-        return Holdout(np.flatnonzero(candidates & unseen), dropped, notes)
-    lacking, share = _find_missing_classes(opened, unseen)
+        return Holdout(np.flatnonzero(candidates), dropped, notes, is_matched=is_matched)
+    lacking, share = _find_missing_classes(opened, candidates)
     if lacking and share > UNMATCHED:
         unmatched = f"classes {', '.join(lacking)} hold {share:.1%} of forget"
         return _make_empty(dropped, f"{unmatched}, but data.test has no record of them that was not trained on")
@@ -69,7 +74,7 @@ def choose_holdout(opened: RunInputs) -> Holdout:
             f"The hold-out has no record of {', '.join(lacking)}, because test has none; they hold {share:.1%} of "
             "forget.",
         )
-    return Holdout(draw_class_matched(opened, unseen), dropped, notes)
+    return Holdout(draw_class_matched(opened, candidates), dropped, notes, is_matched=is_matched)
 
 
 def _make_empty(dropped: int, reason: str) -> Holdout:
@@ -84,26 +89,46 @@ def _mask_trained_on(opened: RunInputs) -> np.ndarray:
 
 
 def _mask_candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the mask of test records like the forgotten ones, and notes on how they may differ."""
+    """Return the mask of test records like the forgotten ones, and a note if they differ systematically."""
     dataset, test = opened.dataset, opened.dataset.split("test")
-    if opened.dataset.task == "classification":
-        return np.isin(test.labels, dataset.split("forget").labels), ()
-    if "test_forget" not in dataset.splits:
-        return np.ones(len(test), dtype=bool), ()
-    selected = np.isin(test.rows, dataset.split("test_forget").rows)
-    if (selected & unseen).any():
+    same_classes = np.ones(len(test), dtype=bool)
+    if dataset.task == "classification":
+        same_classes = np.isin(test.labels, dataset.split("forget").labels)
+    if not _selects_by_conditions(opened):
+        return same_classes, ()
+    selected = same_classes & np.isin(test.rows, dataset.split("test_forget").rows)
+    count = int((selected & unseen).sum())
+    if count >= MIN_NEVER_SEEN and _has_classes(opened, selected & unseen):
         return selected, ()
-    note = (
-        "The hold-out is all of test, because 'forget' selects no never-seen record of test. The forgotten records may "
-        "differ from it not only in having been trained on."
+    return same_classes, (_describe_unmatched(dataset.task, count),)
+
+
+def _selects_by_conditions(opened: RunInputs) -> bool:
+    """Return whether conditions select the forgotten records; in a classification, nothing but conditions."""
+    forget = opened.forget
+    if forget is None or not forget.where or "test_forget" not in opened.dataset.splits:
+        return False
+    others = (forget.classes, forget.ids, forget.ids_file, forget.groups, forget.fraction)
+    return opened.dataset.task == "regression" or not any(others)
+
+
+def _has_classes(opened: RunInputs, mask: np.ndarray) -> bool:
+    return opened.dataset.task == "regression" or _find_missing_classes(opened, mask)[1] <= UNMATCHED
+
+
+def _describe_unmatched(task: str, count: int) -> str:
+    every = "all of test" if task == "regression" else "all records of test of the same classes"
+    selects = f"only {count} never-seen records" if count else "no never-seen record"
+    return (
+        f"The hold-out is {every}, because 'forget' selects {selects} of test. The forgotten records may differ from "
+        "it not only in having been trained on, so they are compared relative to references, not directly."
     )
-    return np.ones(len(test), dtype=bool), (note,)
 
 
-def _find_missing_classes(opened: RunInputs, unseen: np.ndarray) -> tuple[list[str], float]:
-    """Return the names of the forgotten classes without an unseen record in test, and their share of forget."""
+def _find_missing_classes(opened: RunInputs, candidates: np.ndarray) -> tuple[list[str], float]:
+    """Return the names of the forgotten classes without a candidate in test, and their share of forget."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
-    lacking = np.setdiff1d(forget.labels, test.labels[unseen])
+    lacking = np.setdiff1d(forget.labels, test.labels[candidates])
     names = opened.dataset.classes or []
     return [names[number] for number in lacking], float(np.isin(forget.labels, lacking).mean())
 

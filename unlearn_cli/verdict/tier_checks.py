@@ -25,6 +25,13 @@ from unlearn_cli.stats.roc import above, allowed_false_positives, tpr_at_fpr
 from unlearn_cli.verdict.audit_checks import check_audit
 from unlearn_cli.verdict.checks import Check, check_auc_near_half, check_hits_at_most, check_not_worse
 from unlearn_cli.verdict.reference_checks import check_contrast, check_forget_accuracy, hits
+from unlearn_cli.verdict.regression_checks import check_regression
+
+POPULATION = f"population AUC within {AUC_MARGIN:g} of 1/2"
+UNMATCHED = (
+    "the hold-out differs from the forgotten records not only in training: add never-seen records of the same period "
+    "or condition to data.test, or give references and --tier standard"
+)
 
 
 @dataclass(frozen=True)
@@ -41,18 +48,28 @@ class Candidate:
     whole_classes: bool
     task: str
     control: Finding | None = None  # U-LiRA on the retrained shadow networks
+    holdout_is_matched: bool = True  # false: forget differs from the hold-out not only in having been trained on
 
 
 def list_checks(candidate: Candidate, tier: str) -> list[Check]:
     """Return the checks of a tier; a check that cannot be made has a reason instead of p-values."""
-    checks = [*check_sanity(candidate), *check_population(candidate), *check_utility(candidate)]
     has_references = candidate.comparator_kind == "reference"
+    checks = [*check_sanity(candidate), *check_utility(candidate)]
+    if candidate.holdout_is_matched:
+        checks += check_population(candidate)
+    elif tier == "quick" or not has_references:  # otherwise, the contrast with references replaces it
+        checks.append(Check(POPULATION, Estimate(value=None, n=0, reason=UNMATCHED), reason=UNMATCHED))
     if candidate.task == "classification" and candidate.whole_classes:
         checks += check_class_forgotten(candidate)
     has_shares = candidate.task == "classification" and "holdout" in candidate.outputs
     if tier == "quick" and has_references and has_shares and len(candidate.comparators) > 1:
         # the other tiers compare with the references by the contrast, which needs fewer records
         checks += check_forget_accuracy(candidate.outputs, candidate.comparators)
+    if candidate.task == "regression" and has_references:
+        is_matched = candidate.holdout_is_matched
+        checks += check_regression(
+            candidate.outputs, candidate.comparators, is_matched=is_matched, with_residuals=tier != "quick"
+        )
     if tier != "quick" and has_references:
         scores = candidate.scores.get("retrain_contrast")
         if scores:
@@ -87,9 +104,8 @@ def check_population(candidate: Candidate) -> list[Check]:
     """Return the checks on the threshold attack on phi; the best of its six statistics would fit noise."""
     scores = candidate.scores.get("population")
     if scores is None:
-        return [make_undecided_check(f"population AUC within {AUC_MARGIN:g} of 1/2", "population")]
-    claim = f"population AUC within {AUC_MARGIN:g} of 1/2"
-    area = check_auc_near_half(claim, scores.members, scores.non_members, AUC_MARGIN, scores.groups)
+        return [make_undecided_check(POPULATION, "population")]
+    area = check_auc_near_half(POPULATION, scores.members, scores.non_members, AUC_MARGIN, scores.groups)
     return [area, *check_low_rates(scores)]
 
 

@@ -1,0 +1,172 @@
+"""Checks of a regression that compare errors and signed residuals on forget with those of retrained references.
+
+Error: R = mean |e| on one side / mean |e| on the other, as a logarithm, relative to the mean of the references'
+logarithms. Networks that are worse or better on all records have the same R. Two pairs of sides:
+- forget and the hold-out, which no network was trained on: whether the records themselves are remembered;
+- never-seen records of a forgotten range, period or condition, and those of test that 'forget' does not select: whether
+  the range is still known, which cancels in the first pair. Its margin is wider, because retrainings extrapolate
+  differently into a range without training records. Without such never-seen records, forget takes their part.
+
+Residuals: d_i = prediction_i - mean_k prediction_i(k), of forget against the hold-out. A shift of the predictions for
+the forgotten records only is visible; one that is common to both sides is another recipe.
+"""
+
+import math
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t
+
+from unlearn_cli.stats.clusters import Clusters, explain_too_few, number_clusters
+from unlearn_cli.stats.findings import Scores
+from unlearn_cli.stats.margins import AUC_MARGIN, CONFIDENCE, FORGET_ERROR_MARGIN, RANGE_ERROR_MARGIN
+from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Estimate
+from unlearn_cli.stats.roc import welch
+from unlearn_cli.verdict.checks import Check, check_auc_near_half, p_values_near
+
+ByNetwork = Mapping[str, Outputs]
+
+
+def check_regression(
+    ours: ByNetwork, references: Sequence[ByNetwork], *, is_matched: bool, with_residuals: bool
+) -> list[Check]:
+    """Return the checks of errors and, on request, of signed residuals, relative to the references'.
+
+    `is_matched`: the hold-out differs from forget only in training; otherwise no direct comparison is made.
+    """
+    checks = [
+        _check_error(side, control, ours, references, margin)
+        for side, control, margin in list_pairs(ours, is_matched=is_matched)
+    ]
+    return [*checks, *(check_residuals(ours, references) if with_residuals else [])]
+
+
+def list_pairs(sizes: Mapping[str, Sized], *, is_matched: bool) -> list[tuple[str, str, float]]:
+    """Return the pairs of splits whose errors are compared, with the margin; `sizes` has the splits, some empty."""
+    filled = {name for name, split in sizes.items() if len(split)}
+    pairs = [("forget", "holdout", FORGET_ERROR_MARGIN)] if is_matched else []
+    side = "test_forget" if is_matched and "test_forget" in filled else "forget"
+    pairs += [(side, "test_retain", RANGE_ERROR_MARGIN)]
+    return [pair for pair in pairs if {pair[0], pair[1]} <= filled]
+
+
+def _check_error(side: str, control: str, ours: ByNetwork, references: Sequence[ByNetwork], margin: float) -> Check:
+    claim = f"{side} mean error, relative to that on {control}, within {margin:.0%} of the references'"
+    contrast = Contrast(
+        _stack_errors(side, ours, references),
+        _stack_errors(control, ours, references),
+        ours[side].groups,
+        ours[control].groups,
+    )
+    return _compare_ratios(claim, contrast, margin)
+
+
+def _stack_errors(split: str, ours: ByNetwork, references: Sequence[ByNetwork]) -> np.ndarray:
+    """Return |prediction - y| (1 + K, n): of the judged network, then of the references."""
+    return np.stack([np.abs(network[split].values - network[split].labels) for network in (ours, *references)])
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Errors of the judged network and K references (1 + K, n) on both sides, and the records' clusters, if any."""
+
+    forget: np.ndarray
+    control: np.ndarray
+    forget_groups: np.ndarray | None
+    control_groups: np.ndarray | None
+
+    @property
+    def clusters(self) -> tuple[Clusters, Clusters] | None:
+        """The clusters of each side; None if the records are independent."""
+        if self.forget_groups is None or self.control_groups is None:
+            return None
+        return number_clusters(self.forget_groups), number_clusters(self.control_groups)
+
+    @property
+    def obstacle(self) -> str | None:
+        """Why the ratio, or its standard error, is undefined, if it is."""
+        if len(self.forget) < 3:
+            return "at least two references are needed for their variation"
+        if min(self.forget.shape[1], self.control.shape[1]) < 2:
+            return "too few records"
+        if not (self.forget.mean(axis=1).all() and self.control.mean(axis=1).all()):
+            return "a mean error is 0"
+        return explain_too_few(*self.clusters) if self.clusters else None
+
+    def compute_log_ratios(self) -> np.ndarray:
+        """Return log(mean error on forget / mean error on control) of each network (1 + K,)."""
+        return np.log(self.forget.mean(axis=1)) - np.log(self.control.mean(axis=1))
+
+    def compute_variance(self) -> tuple[float, float]:
+        """Return the jackknife variance over records or clusters of the difference from the references' mean.
+
+        The influence of a record on log(mean e) is e / mean(e) - 1; that on the references' mean is subtracted,
+        because all networks have the same records. A cluster with records on both sides counts once.
+        """
+        sides = [_compute_influence(errors) for errors in (self.forget, self.control)]
+        if self.clusters is None:
+            variances = [float(side.var(ddof=1)) / len(side) for side in sides]
+            return sum(variances), welch(variances, [len(side) - 1.0 for side in sides])
+        deviations = [of.compute_jackknife_deviations(side) for of, side in zip(self.clusters, sides, strict=True)]
+        freedom = welch([float(np.square(part).sum()) for part in deviations], [of.freedom for of in self.clusters])
+        return float(np.square(self._join(deviations)).sum()), freedom
+
+    def _join(self, deviations: list[np.ndarray]) -> np.ndarray:
+        """Subtract the control's deviation of each cluster from that of forget."""
+        assert self.forget_groups is not None and self.control_groups is not None
+        names = [np.unique(groups) for groups in (self.forget_groups, self.control_groups)]
+        both = np.unique(np.concatenate(names))
+        total = np.zeros(len(both))
+        for sign, of_side, deviation in zip((1, -1), names, deviations, strict=True):
+            total[np.searchsorted(both, of_side)] += sign * deviation
+        return total
+
+
+def _compute_influence(errors: np.ndarray) -> np.ndarray:
+    relative = errors / errors.mean(axis=1, keepdims=True)
+    return relative[0] - relative[1:].mean(axis=0)
+
+
+def _compare_ratios(claim: str, contrast: Contrast, margin: float) -> Check:
+    """Test that the ratio, divided by the references' geometric mean, is within the relative margin of 1.
+
+    The variance has two parts: that over the records, and that of the references, which are a sample of retrainings.
+    """
+    n = contrast.forget.shape[1] + contrast.control.shape[1]
+    if contrast.obstacle:
+        return Check(claim, Estimate(value=None, n=n, reason=contrast.obstacle), 1.0, margin, reason=contrast.obstacle)
+    ours, *theirs = contrast.compute_log_ratios().tolist()
+    runs, difference = len(theirs), ours - float(np.mean(theirs))
+    of_records, freedom = contrast.compute_variance()
+    of_runs = float(np.var(theirs, ddof=1)) * (1 + 1 / runs)
+    spread, freedom = math.sqrt(of_records + of_runs), welch([of_records, of_runs], [freedom, runs - 1.0])
+    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * spread
+    value = Estimate(
+        value=math.exp(difference),
+        n=n,
+        low=math.exp(difference - half),
+        high=math.exp(difference + half),
+        interval="t on the log scale, variation over the records and between references",
+        runs=runs,
+        clusters=None if contrast.clusters is None else sum(of.count for of in contrast.clusters),
+        degrees_of_freedom=freedom,
+    )
+    passed, failed = p_values_near(
+        difference, 0.0, math.log1p(margin), lambda x: float(t.cdf(x / spread, freedom)) if spread else float(x > 0)
+    )
+    return Check(claim, value, 1.0, margin, passed, failed)
+
+
+def check_residuals(ours: ByNetwork, references: Sequence[ByNetwork]) -> list[Check]:
+    """Return the check that the predictions are shifted from the references' on forget as on the hold-out."""
+    if not references or not len(ours.get("holdout", ())) or not len(ours["forget"]):
+        return []
+    members, others = (
+        ours[side].values - np.mean([network[side].values for network in references], axis=0)
+        for side in ("forget", "holdout")
+    )
+    groups = Scores(members, others, ours["forget"].groups, ours["holdout"].groups).groups
+    claim = f"signed residuals on forget against the hold-out, relative to the references: AUC within {AUC_MARGIN:g}"
+    return [check_auc_near_half(f"{claim} of 1/2", members, others, AUC_MARGIN, groups)]
