@@ -1,9 +1,12 @@
 """What is printed cannot drive the terminal that shows it."""
 
+from io import BytesIO, TextIOWrapper
+
 import pytest
 
 from tests.tiny import invoke
 from unlearn_cli import console
+from unlearn_cli.cli.app import escape_unencodable
 
 
 def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,3 +111,12 @@ def test_two_columns_wrap_the_text_and_give_a_long_name_its_own_line(monkeypatch
     assert lines[0].startswith("  --a    word")
     assert max(map(len, lines)) <= 50
     assert lines[-2:] == ["  --a-long-name", "         text"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_letters_that_the_output_cannot_encode_are_escaped(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = TextIOWrapper(BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", stdout)
+    escape_unencodable()
+    console.result("97.9 % → 0.0 %")
+    assert stdout.buffer.getvalue() == b"97.9 % \\u2192 0.0 %\n"  # pyright: ignore[reportAttributeAccessIssue]

@@ -227,14 +227,14 @@ def format_two_columns(rows: Sequence[tuple[str, str]], name_width: int | None =
     return lines
 
 
-def table(title: str, header: list[str], rows: list[list[str]], *, labels: int = 1) -> str:
+def table(title: str, header: list[str], rows: list[list[str]], *, labels: int = 1, width: int | None = None) -> str:
     """Lay out rows as text: the first column is aligned to the left, the others to the right.
 
     On a terminal, columns that do not fit are printed below, with the first `labels` columns repeated, and cells wider
-    than the terminal are shortened. In a pipe, the table has its full width.
+    than the terminal are shortened. In a pipe, the table has its full width, unless `width` limits it.
     """
     cells = [[escape_line(cell) for cell in row] for row in (header, *rows)]
-    limit = get_terminal_width()
+    limit = width or get_terminal_width()
     if limit is not None:
         cells = _shorten(cells, labels, limit)
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]

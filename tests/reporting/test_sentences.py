@@ -13,6 +13,7 @@ from unlearn_cli.reporting.sentences import list_sentences
 from unlearn_cli.stats.results import AttackResult, Confusion, Estimate
 from unlearn_cli.verdict.judgement import Gate, Judgement, OverForgetting
 from unlearn_cli.verdict.judging import judge
+from unlearn_cli.verdict.tiers import describe_tier
 
 ON_FORGETTING = "population AUC within 0.05 of 1/2"
 ON_COST = "test_retain accuracy at most 0.02 below the references'"
@@ -180,10 +181,11 @@ def test_an_undecided_verdict_names_reasons_and_sizes() -> None:
     assert "No control was judged" in text
 
 
-@pytest.mark.parametrize(("tier", "text"), [("quick", "relearning"), ("standard", "many runs"), ("audit", "shadow")])
-def test_each_tier_says_what_it_tests(tier: str, text: str) -> None:
+@pytest.mark.parametrize("tier", ["quick", "standard", "audit"])
+def test_the_tier_is_described(tier: str) -> None:
     sure = answers(attacked("passed", gate(ON_FORGETTING, "passed"), tier=tier))["How sure is that?"]
-    assert text in sure and ("Not tested:" in sure) == (tier != "audit")
+    assert describe_tier(tier) in sure
+    assert ("A stronger test: --tier" in sure) == (tier != "audit")
 
 
 def test_an_attack_without_metrics_counts_predicted_classes() -> None:
@@ -203,7 +205,8 @@ def test_failed_conditions_of_a_manifest_are_an_answer() -> None:
     gates = [gate("test_forget.accuracy <= 0.02", "failed"), gate("test_retain.accuracy >= 0.9", "passed")]
     document = bare_report(manifest=manifest(classes=["3"]), gates=gates, verdict="failed")
     assert answers(document)["Was it forgotten?"].startswith("No: 1 of 1 gate on the forgotten records failed.")
-    assert "1 of 2 gates passed, 1 failed" in answers(document)["How sure is that?"]
+    sure = answers(document)["How sure is that?"]
+    assert "1 of 2 gates passed, 1 failed: test_forget.accuracy <= 0.02 (0.04 [0.03, 0.05], n 270)." in sure
 
 
 def test_over_forgetting_is_described() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -32,6 +33,7 @@ def main() -> None:
     # 55 s by default while another job runs; with this value 1.6 s next to two busy loops and 12 s next to a two-thread
     # training. On a quiet machine 0.7 s with both.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    escape_unencodable()
     try:
         app(prog_name="unlearn-cli")
     except SystemExit as end:
@@ -40,6 +42,12 @@ def main() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(end.code if isinstance(end.code, int) else 0)  # in sys.exit, the process group's threads may abort
+
+
+def escape_unencodable() -> None:
+    r"""Escape letters that the encoding of stdout lacks: in ASCII, an arrow becomes `\u2192` instead of an error."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def show_version(requested: bool) -> None:

@@ -24,7 +24,6 @@ from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import tables
-from unlearn_cli.reporting.attack_tables import format_attack_report
 from unlearn_cli.stats.results import Skipped
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.verdict.advice import advice
@@ -192,6 +191,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: Plan, tier: st
     from unlearn_cli.evaluation import attacking, measuring
     from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
     from unlearn_cli.reporting import composing
+    from unlearn_cli.reporting.terminal import format_report
 
     started = composing.format_now()
     weights = load_by_role(options, opened)
@@ -227,7 +227,8 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: Plan, tier: st
     code = exit_code(document.verdict, inconclusive=options.inconclusive, tier=tier, require_tier=options.require_tier)
     if code:
         tables.warn_about_gates(document)
-    return Result(format_attack_report(document), document.model_dump(mode="json"), code, options.out)
+    text = format_report(document, options.out, pages=opened.common.pages)
+    return Result(text, document.model_dump(mode="json"), code, options.out)
 
 
 def add_verdict(

@@ -21,7 +21,6 @@ from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.plugins.outside import is_outside
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions
-from unlearn_cli.reporting import tables
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage import atomic_files
 
@@ -206,6 +205,7 @@ def carry_out(
     from unlearn_cli.evaluation import measuring, over_forgetting
     from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
     from unlearn_cli.reporting import composing, junit, writing
+    from unlearn_cli.reporting.terminal import format_report
 
     started = composing.format_now()
     weights = load_by_role(options, opened)
@@ -235,5 +235,5 @@ def carry_out(
     if options.junit and ranks.is_first():
         with atomic_files.output_file(options.junit, replace=opened.common.overwrite) as file:
             file.write_text(junit.format_junit(document), encoding="utf-8")
-    text = [tables.format_metrics(document), tables.format_comparisons(document), tables.format_gates(document)]
-    return to_result(document, "\n\n".join(filter(None, text)), options.out)
+    text = format_report(document, options.out, metrics=options.metrics, pages=opened.common.pages)
+    return to_result(document, text, options.out)

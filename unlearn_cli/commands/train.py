@@ -24,7 +24,6 @@ from unlearn_cli.evaluation.run_inputs import (
 )
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
-from unlearn_cli.reporting import tables
 from unlearn_cli.storage.version import VERSION
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.measuring import measure_network
     from unlearn_cli.reporting import composing, writing
+    from unlearn_cli.reporting.terminal import format_report
     from unlearn_cli.runtime.output import output_folder
 
     started = composing.format_now()
@@ -118,7 +118,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
         )
         writing.write_report(document, folder, pages=run_options.pages)
     forget_state(partial)
-    console.show(tables.format_metrics(document))
+    console.show(format_report(document, options.out, pages=run_options.pages))
     return to_result(document, str(options.out), options.out)
 
 

@@ -34,7 +34,6 @@ from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
-from unlearn_cli.reporting import tables
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage import regular_files
 from unlearn_cli.storage.version import VERSION
@@ -126,6 +125,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     from unlearn_cli.evaluation import measuring, session
     from unlearn_cli.evaluation.pictures import take_picture
     from unlearn_cli.reporting import composing, writing
+    from unlearn_cli.reporting.terminal import format_report
     from unlearn_cli.runtime.output import output_folder
 
     method, settings = plan.method, plan.settings
@@ -188,8 +188,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         composing.add_gates(document, plan.gates, force=opened.common.force)
         writing.write_report(document, folder, take_picture(current, "noise"), pages=opened.common.pages)
     forget_state(partial)
-    for table in filter(None, (tables.format_metrics(document), tables.format_gates(document))):
-        console.show(table)
+    console.show(format_report(document, options.out, pages=opened.common.pages))
     return to_result(document, str(options.out), options.out)
 
 

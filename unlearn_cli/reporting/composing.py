@@ -174,7 +174,7 @@ def describe_code(plugins: Iterable[Plugin]) -> list[report.OutsideFunction]:
 def add_gates(document: Report, conditions: Iterable[str], *, force: bool) -> None:
     """Judge the gates and add them with their verdict; detected over-forgetting adds one failed gate.
 
-    Over-forgetting is also added to the caveats and printed as a warning. With `force` it adds no gate.
+    Over-forgetting is also added to the caveats. With `force` it adds no gate, but is printed as a warning.
     """
     task, own_metrics = document.manifest.task, [function.name for function in document.code]
     document.gates = metric_gates.judge([parse_gate(text, task, own_metrics) for text in conditions], document.metrics)
@@ -182,7 +182,8 @@ def add_gates(document: Report, conditions: Iterable[str], *, force: bool) -> No
     if result is not None and result.detected:
         text = describe_over_forgetting(result)
         document.caveats = [*document.caveats, text]
-        console.warn(text if force else f"{text} --force accepts it")
-        if not force:
+        if force:
+            console.warn(text)
+        else:
             document.gates = [*document.gates, make_over_forgetting_gate(result)]
     document.verdict = metric_gates.combine_verdicts(document.gates)

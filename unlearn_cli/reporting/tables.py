@@ -1,78 +1,108 @@
-"""The tables of metrics, of comparisons with the references, and of gates."""
+"""The tables of a report in the terminal: metrics, results of attacks, and gates; and the warnings about gates."""
+
+from collections.abc import Sequence
 
 from unlearn_cli import console
+from unlearn_cli.reporting.answers.judged_gates import list_gates
+from unlearn_cli.reporting.answers.numbers import average_references, format_estimate, format_value, is_reference
+from unlearn_cli.reporting.fitted_table import format_fitted_table
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
 
+MAIN_METRICS = ("accuracy", "loss", "mae", "rmse", "r2")  # in the terminal; the report has all
+SPLITS = ("forget", "test_forget", "retain", "test_retain", "test", "train", "forgotten", "model")
+VERDICTS = {"inconclusive": "not decided"}
+BY_CONTROLS = ("error", "nothing_to_forget")  # verdicts that follow from the controls, whatever the gates are
 
-def format_metrics(document: Report) -> str:
-    """Return one row per split and metric, one column per checkpoint."""
-    roles = [name for name in ("original", "subject") if name in document.metrics]
-    roles += [name for name in document.metrics if name.startswith("reference")]
-    rows_of: dict[str, dict[str, Estimate]] = {}  # split -> metric -> estimate
-    for name in roles:  # the original and the subject have different distances
-        for split, of_split in document.metrics[name].items():
-            rows_of[split] = {**of_split, **rows_of.get(split, {})}
+ByRole = dict[str, Estimate]  # checkpoint -> estimate
+
+
+def format_metrics(document: Report, names: Sequence[str] = ()) -> str:
+    """Return one row per split and metric: the original, the network with its interval, the mean of the references.
+
+    Without `names` of metrics, only the most important ones and those of the gates.
+    """
+    shown = {*names} or {*MAIN_METRICS, *(name for gate in document.gates for name in _list_metrics(gate))}
+    by_split: dict[str, dict[str, ByRole]] = {}
+    for role, splits in document.metrics.items():
+        for split, metrics in splits.items():
+            for metric, estimate in metrics.items():
+                if metric in shown:
+                    by_split.setdefault(split, {}).setdefault(metric, {})[role] = estimate
+    ordered = sorted(by_split, key=lambda split: SPLITS.index(split) if split in SPLITS else len(SPLITS))
     rows = [
-        [
-            split,
-            metric,
-            str(estimate.n),
-            *(_format_estimate(metric, document.metrics[name].get(split, {}).get(metric)) for name in roles),
-        ]
-        for split, of_split in rows_of.items()
-        for metric, estimate in of_split.items()
+        ([split, metric.replace("_", " ")], by_role, metric)
+        for split in ordered
+        for metric, by_role in by_split[split].items()
     ]
-    return console.table("", ["split", "metric", "n", *roles], rows, labels=2) if rows else ""
+    return _format_by_role(["split", "metric"], rows, document)
 
 
-def format_comparisons(document: Report) -> str:
-    """Return the metrics compared with the references: their mean and SD, and the distance of the subject."""
-    rows = [
-        [
-            comparison.split,
-            comparison.metric,
-            str(comparison.n_references),
-            _format_number(comparison.reference),
-            _format_number(comparison.reference_sd),
-            _format_number(comparison.units_of_sd),
-            _format_number(comparison.normalised),
-        ]
-        for comparison in document.comparisons
+def _list_metrics(gate: Gate) -> list[str]:
+    """Return the metric in a condition such as `forget.accuracy <= 0.05`."""
+    return [gate.condition.split()[0].rpartition(".")[2]] if gate.condition.strip() else []
+
+
+def format_results(document: Report) -> str:
+    """Return one row per attack, with its AUC, and one per quantity of a probe."""
+    by_label: dict[str, ByRole] = {}
+    for attack in document.attacks:
+        by_label.setdefault(f"{attack.name} AUC", {})[attack.role] = attack.auc
+    for finding in document.findings:
+        for name, estimate in finding.quantities.items():
+            by_label.setdefault(f"{finding.name} {name.replace('_', ' ')}", {})[finding.role] = estimate
+    rows = [([label], by_role, "") for label, by_role in by_label.items()]
+    return _format_by_role(["attack"], rows, document)
+
+
+def _format_by_role(labels: list[str], rows: list[tuple[list[str], ByRole, str]], document: Report) -> str:
+    """Return a table with the columns original, this network (with 95 % intervals), and the mean of the references."""
+    roles = {role for _, by_role, _ in rows for role in by_role}
+    count = sum(map(is_reference, roles))
+    name = (
+        "trained" if document.command == "train" else "unlearned" if "forget" in document.manifest.splits else "network"
+    )
+    titles = {
+        "original": "original",
+        "subject": f"{name} [95 %]",
+        "reference": "reference" if count == 1 else f"{count} references",
+    }
+    shown = {role: title for role, title in titles.items() if role in roles}
+    cells = [
+        [*texts, _format_count(by_role), *(_format_cell(by_role, role, measure) for role in shown)]
+        for texts, by_role, measure in rows
     ]
-    header = ["split", "metric", "references", "their mean", "their SD", "off by SDs", "0: retrained, 1: original"]
-    return console.table("Compared with the references", header, rows, labels=2) if rows else ""
+    return format_fitted_table([*labels, "n", *shown.values()], cells, labels=len(labels)) if cells else ""
 
 
-def _format_number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _format_count(by_role: ByRole) -> str:
+    return f"{next(iter(by_role.values())).n:,}"
 
 
-def _format_estimate(metric: str, estimate: Estimate | None) -> str:
-    if estimate is None:
-        return ""
-    if estimate.value is None:
-        return f"- ({estimate.reason})"
-    scale, unit = (100, " %") if metric == "accuracy" else (1, "")
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value * scale:.4g}{unit}"
-    low, high = estimate.low * scale, estimate.high * scale
-    return f"{estimate.value * scale:.4g}{unit} [{low:.4g}, {high:.4g}]"
+def _format_cell(by_role: ByRole, role: str, measure: str) -> str:
+    """Return the value of a role, for the network with its interval; '-' for a null, whose reason is in the report."""
+    estimate = by_role.get(role)
+    if role == "reference":
+        average = average_references(value for name, value in by_role.items() if is_reference(name))
+        return format_value(average[0], measure) if average else "-"
+    if estimate is None or estimate.value is None:
+        return "-"
+    return format_estimate(estimate, measure) if role == "subject" else format_value(estimate.value, measure)
 
 
 def format_gates(document: Report) -> str:
+    """Return the gates of the judged network: value with interval, n and verdict; the report has the p-values."""
     rows = [
         [
             gate.condition,
-            "-" if gate.value.value is None else f"{gate.value.value:.4g}",
-            str(gate.value.n),
-            "-" if gate.limit is None else f"{gate.limit:.4g}",
-            gate.verdict + (f" ({gate.reason})" if gate.reason else ""),
+            "-" if gate.value.value is None else format_estimate(gate.value),
+            f"{gate.value.n:,}",
+            VERDICTS.get(gate.verdict, gate.verdict),
         ]
-        for gate in document.gates
+        for gate in list_gates(document)
     ]
-    return console.table("", ["gate", "value", "n", "limit", "verdict"], rows) if rows else ""
+    return format_fitted_table(["gate", "value [95 %]", "n", "verdict"], rows) if rows else ""
 
 
 def warn_about_gates(document: Report) -> None:
@@ -80,16 +110,20 @@ def warn_about_gates(document: Report) -> None:
 
     With `--json` and `--quiet` these are the only lines on stderr, and a build log must show why the build failed.
     """
-    gates = [gate for gate in document.gates if gate.role == "subject" and gate.verdict != "passed"]
+    gates = [gate for gate in list_gates(document) if gate.verdict != "passed"]
     for gate in gates:
-        console.warn(_describe_gate(gate), condition=gate.condition, verdict=gate.verdict)
-    if not gates:
+        console.warn(_describe_gate(gate, document), condition=gate.condition, verdict=gate.verdict)
+    if not gates or document.verdict in BY_CONTROLS:
         reasons = "; ".join(document.judgement.reasons) if document.judgement else ""
         console.warn(f"verdict {document.verdict}" + (f": {reasons}" if reasons else ""))
 
 
-def _describe_gate(gate: Gate) -> str:
+def _describe_gate(gate: Gate, document: Report) -> str:
     """Return one line with value, n and limit of a gate, and the reason where there is no value."""
+    from unlearn_cli.verdict.over_forgetting_checks import describe_over_forgetting, is_over_forgetting_gate  # SciPy
+
+    if document.over_forgetting is not None and is_over_forgetting_gate(gate):
+        return f"{describe_over_forgetting(document.over_forgetting)} --force accepts it"
     state = "gate failed" if gate.verdict == "failed" else "gate not decided"
     value = "no value" if gate.value.value is None else f"value {gate.value.value:.4g}"
     limit = "" if gate.limit is None else f", limit {gate.limit:.4g}"

@@ -113,13 +113,20 @@ def _format_level(level: Estimate) -> str:
     return f"{level.value:.4g} [{level.low:.4g}, {level.high:.4g}] (n {level.n})"
 
 
+GATE_ENDING = "that of never-seen records"
+
+
 def make_over_forgetting_gate(result: OverForgetting) -> Gate:
     """Return detected over-forgetting as a failed gate."""
     side = "below" if result.measure == "accuracy" else "above"
     return Gate(
-        condition=f"forget.{result.measure} not far {side} that of never-seen records",
+        condition=f"forget.{result.measure} not far {side} {GATE_ENDING}",
         verdict="failed",
         value=result.forget,
         limit=result.limit,
         reason=f"its interval is {side} {result.limit:.4g}",
     )
+
+
+def is_over_forgetting_gate(gate: Gate) -> bool:
+    return gate.condition.endswith(GATE_ENDING)

@@ -1,10 +1,11 @@
 """Answers 'How sure is that?': the verdict, the controls, what was and was not tested, and what would decide more."""
 
-from unlearn_cli.reporting.answers.judged_gates import list_gates, select_verdict
+from unlearn_cli.reporting.answers.judged_gates import list_gates, name_gates, select_verdict
 from unlearn_cli.reporting.answers.numbers import format_count, is_reference, join_names
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.judgement import Gate, Judgement
+from unlearn_cli.verdict.tiers import describe_tier
 
 VERDICTS = {
     "passed": "passed",
@@ -14,18 +15,12 @@ VERDICTS = {
     "nothing_to_forget": "nothing to forget",
     "error": "no verdict (error)",
 }
-TESTED = {
-    "quick": "Tested: the outputs of the networks. Not tested: the features, relearning, the training recipe.",
-    "standard": "Tested: the outputs, relative to the references. Features and relearning were measured, but are not "
-    "judged. Not tested: the training recipe over many runs.",
-    "audit": "Tested: the outputs, and the recipe over shadow runs. Features and relearning were measured, but are not "
-    "judged.",
-}
 STRONGER = {
     "quick": "A stronger test: --tier standard with at least four references.",
     "standard": "A stronger test: --tier audit, with the runs of 'unlearn-cli shadow'.",
 }
 NO_ATTACK = "No attack was run: 'unlearn-cli attack' tests whether forgotten and never-seen records can be told apart."
+NO_TIER = "Attacks by name give no verdict: --tier runs those of a tier, and judges them."
 NO_REFERENCE = "No reference was given: 'unlearn-cli train --split retain' makes a network that never saw the records."
 ONE_REFERENCE = "With one reference, the variation from training to training is unknown; more references show it."
 ONE_NETWORK = "Intervals are 95 %; they describe other records of the same kind, not another training."
@@ -52,7 +47,7 @@ def _describe_judgement(document: Report, judgement: Judgement) -> list[str]:
     return [
         f"Verdict of the {of}: {verdict}; {_count_gates(gates)}.",
         *_describe_controls(judgement),
-        *([TESTED[judgement.tier]] if judgement.tier in TESTED else []),
+        *filter(None, [describe_tier(judgement.tier)]),
         *_describe_reasons(judgement, gates),
         *_describe_sizes(document, select_verdict(gates, "inconclusive")),
         *([STRONGER[judgement.tier]] if judgement.tier in STRONGER and document.verdict not in FINAL else []),
@@ -100,12 +95,19 @@ def _describe_sizes(document: Report, undecided: list[Gate]) -> list[str]:
 
 
 def _describe_conditions(document: Report) -> list[str]:
-    """Return how many conditions of the manifest hold, and that no attack was run."""
-    return [*_count_conditions(list_gates(document)), *([] if document.attacks or document.findings else [NO_ATTACK])]
+    """Return how many conditions of the manifest hold, and that no attack was run or that its tier is missing."""
+    if document.command == "attack":
+        return [NO_TIER]
+    return [*_count_conditions(list_gates(document)), NO_ATTACK]
 
 
 def _count_conditions(gates: list[Gate]) -> list[str]:
-    return [f"{_count_gates(gates)}; a condition compares values, not intervals."] if gates else ["No gate was set."]
+    """Return how many conditions hold, and those that do not."""
+    if not gates:
+        return ["No gate was set."]
+    others = [gate for gate in gates if gate.verdict != "passed"]
+    names = f": {name_gates(others)}" if others else ""
+    return [f"{_count_gates(gates)}{names}.", "A condition compares values, not intervals."]
 
 
 def _describe_references(document: Report) -> list[str]:

@@ -33,9 +33,10 @@ def select_verdict(gates: list[Gate], verdict: str) -> list[Gate]:
 
 def describe_gate(gate: Gate) -> str:
     """Return the condition of a gate with its value and n: 'population AUC within 0.05 of 1/2 (0.84 [..], n 162)'."""
-    value = format_estimate(gate.value)
+    if gate.value.value is None or (gate.limit is None and gate.reason):
+        return f"{gate.condition} ({gate.reason or gate.value.reason or 'not measured'})"
     limit = "" if gate.limit is None or gate.margin is not None else f", limit {format_number(gate.limit)}"
-    return f"{gate.condition} ({value}, n {gate.value.n:,}{limit})"
+    return f"{gate.condition} ({format_estimate(gate.value)}, n {gate.value.n:,}{limit})"
 
 
 def name_gates(gates: list[Gate]) -> str:

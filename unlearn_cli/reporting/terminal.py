@@ -1,0 +1,41 @@
+"""The text of a report on the terminal: the sentences, one table, and where the other numbers are."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from unlearn_cli.console import columns, visible
+from unlearn_cli.reporting.report import Report
+from unlearn_cli.reporting.sentences import list_sentences
+from unlearn_cli.reporting.tables import format_gates, format_metrics, format_results
+
+INDENT = "  "
+
+
+def format_report(document: Report, out: Path | None = None, *, metrics: Sequence[str] = (), pages: bool = True) -> str:
+    """Return the text of a report; `metrics` are those that the user asked for, `out` is the folder of its files."""
+    parts = [format_answers(document), format_main_table(document, metrics), describe_files(out, pages=pages)]
+    return "\n\n".join(filter(None, parts))
+
+
+def format_answers(document: Report) -> str:
+    """Return each question with its answer below it, wrapped to the width of the terminal."""
+    lines = []
+    for sentence in list_sentences(document):
+        text = textwrap.fill(visible(sentence.text), columns(), initial_indent=INDENT, subsequent_indent=INDENT)
+        lines += [sentence.question, text]
+    return "\n".join(lines)
+
+
+def format_main_table(document: Report, metrics: Sequence[str] = ()) -> str:
+    """Return the table that matters most: the gates of an attack, the results of attacks by name, or the metrics."""
+    if document.command != "attack":
+        return format_metrics(document, metrics)
+    return format_gates(document) or format_results(document)
+
+
+def describe_files(out: Path | None, *, pages: bool = True) -> str:
+    """Return where all numbers are."""
+    if out is None:
+        return "All numbers: --json; with --out DIR also as report.html."
+    return f"All numbers: {out / ('report.html' if pages else 'report.json')}"
