@@ -1,45 +1,27 @@
 """The report as one self-contained web page without scripts or requests, with the content of `report.json`."""
 
-import base64
-from collections.abc import Iterable
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unlearn_cli.console import visible
-from unlearn_cli.reporting.html import charts, words
-from unlearn_cli.reporting.html.grouping import GROUPS
+from unlearn_cli.reporting.html import estimate_tables, grouping, origin, pictures, sections, words
+from unlearn_cli.reporting.html.definitions import define_split
+from unlearn_cli.reporting.html.estimate_tables import EstimateTable, build_table, sort_names
+from unlearn_cli.reporting.html.roles import title_roles
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.stats.results import Curve, Estimate
-
-SPLITS = ("forget", "retain", "test_forget", "test_retain", "forgotten", "test", "train", "model")
-METRICS = ("accuracy", "loss", "mae", "rmse", "r2")
-ROLES = {"original": "Before", "subject": "After", "reference": "Reference"}
+from unlearn_cli.reporting.sentences import FORGETTING, list_sentences
 
 
 def render(report: Report, noise_png: bytes | None = None) -> str:
     """Return the whole text of `report.html`; `noise_png` is the picture made by `noise_grid`."""
-    checkpoints = (report.subject, report.original, *report.references)
-    page = (
-        create_environment()
-        .get_template("report.html.j2")
-        .render(
-            report=report,
-            roles=title_roles(report),
-            rows=group_by_metric(report),
-            interval_kinds=list_interval_kinds(report),
-            class_names=list_classes(report),
-            forgotten=describe_selection(report),
-            phases=group_curves(report),
-            checkpoints=[checkpoint for checkpoint in checkpoints if checkpoint],
-            **{name: group(report) for name, group in GROUPS.items()},
-            noise=base64.b64encode(noise_png).decode() if noise_png else None,
-        )
-    )
-    return visible(page)
+    content = list_content(report, noise_png)
+    template = create_environment().get_template("report.html.j2")
+    return visible(template.render(**content, sections=sections.list_sections(content)))
 
 
 def create_environment() -> Environment:
-    """Return the template environment; all strings except charts are escaped."""
+    """Return the template environment; all strings except drawings are escaped."""
     templates = Environment(
         loader=PackageLoader("unlearn_cli.reporting.html", ""),
         autoescape=True,
@@ -48,71 +30,56 @@ def create_environment() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(words.FILTERS)
-    templates.globals.update(
-        charts=charts,
-        name_checkpoint=name_checkpoint,
-        verdict_words=words.describe_verdict,
-        verdict_mark=words.VERDICT_MARKS,
-    )
+    templates.globals.update(verdict_mark=words.VERDICT_MARKS, define_split=define_split)
     return templates
 
 
-def name_checkpoint(role: str) -> str:
-    """Return the name of a role within a sentence."""
-    names = {"subject": "the checkpoint under test", "original": "the original"}
-    return names.get(role, f"the {words.replace_underscores(role)}")
-
-
-def title_roles(report: Report) -> dict[str, str]:
-    """Return the titles of the measured checkpoints in reading order; 'Before' and 'After' need an original."""
-    first = [role for role in ROLES if role in report.metrics]
-    others = sorted(set(report.metrics) - set(ROLES))
-    titles = {role: ROLES.get(role, words.replace_underscores(role).capitalize()) for role in first + others}
-    return titles if "original" in titles or "subject" not in titles else {**titles, "subject": "Model"}
-
-
-def group_by_metric(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Turn checkpoint -> split -> metric into metric -> split -> checkpoint: one part of the table per metric."""
-    rows: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for role, splits in report.metrics.items():
-        for split in sort_names(splits, SPLITS):
-            for metric, estimate in splits[split].items():
-                rows.setdefault(metric, {}).setdefault(split, {})[role] = estimate
+def list_content(report: Report, noise_png: bytes | None) -> dict[str, Any]:
+    """Return the variables of the templates."""
+    titles = title_roles(report)
+    checkpoints = (report.subject, report.original, *report.references)
     return {
-        metric: {split: rows[metric][split] for split in sort_names(rows[metric], SPLITS)}
-        for metric in sort_names(rows, METRICS)
+        "report": report,
+        "titles": titles,
+        "headline": words.describe_report(report),
+        "verdict_words": words.describe_verdict(report),
+        "sentences": list_sentences(report),
+        "drawings": pictures.list_drawings(report, titles, noise_png),
+        "draw_attack": pictures.draw_attack,
+        "emphasised": FORGETTING,
+        "reasons": grouping.list_reasons(report),
+        "controls": grouping.group_controls(report, titles),
+        "comparisons": grouping.list_comparisons(report),
+        "main_attack": pictures.select_main_attack(report),
+        "attacks": grouping.list_detailed_attacks(report),
+        "commands": origin.list_commands(report),
+        "class_names": list_classes(report),
+        "checkpoints": [checkpoint for checkpoint in checkpoints if checkpoint],
+        **list_tables(report, titles),
     }
 
 
-def sort_names(names: Iterable[str], first: tuple[str, ...]) -> list[str]:
-    """Return the names that are in `first` in its order, then the others in alphabetical order."""
-    names = set(names)
-    return [name for name in first if name in names] + sorted(names - set(first))
-
-
-def list_interval_kinds(report: Report) -> list[str]:
-    """Return the kinds of the metrics' intervals, such as 'Wilson'."""
-    estimates = (e for splits in report.metrics.values() for metrics in splits.values() for e in metrics.values())
-    return sorted({estimate.interval for estimate in estimates if estimate.interval})
+def list_tables(report: Report, titles: dict[str, str]) -> dict[str, EstimateTable | None]:
+    """Return the tables of metrics, attacks and probes; rare ones and those of single references apart."""
+    main = estimate_tables.list_main_metrics(report)
+    metrics = estimate_tables.list_metric_groups(report)
+    single = estimate_tables.list_metric_groups(report, pooled=False)
+    several = "references" in titles
+    groups = {
+        "main_metrics": [group for metric, group in metrics.items() if metric in main],
+        "other_metrics": [group for metric, group in metrics.items() if metric not in main],
+        "metrics_of_references": single.values() if several else [],
+        "main_attacks": estimate_tables.list_attack_group(report),
+        "attack_variants": estimate_tables.list_attack_group(report, variants=True),
+        "attacks_of_references": estimate_tables.list_attack_group(report, pooled=False) if several else [],
+        "probes": estimate_tables.list_probe_groups(report),
+        "rare_probes": estimate_tables.list_probe_groups(report, rare=True),
+        "probes_of_references": estimate_tables.list_probe_groups(report, pooled=False) if several else [],
+    }
+    return {name: build_table(of_table, titles) for name, of_table in groups.items()}
 
 
 def list_classes(report: Report) -> list[str]:
     """Return the classes in the order of the model's outputs if it is known, else in alphabetical order."""
     seen = {name for split in report.manifest.splits.values() for name in split.classes or {}}
     return sort_names(seen, tuple(report.manifest.classes or ()))
-
-
-def describe_selection(report: Report) -> str:
-    """Return the classes to forget, or the number of records to forget."""
-    if report.manifest.forget_classes:
-        return ", ".join(report.manifest.forget_classes)
-    split = report.manifest.splits.get("forget")
-    return f"{split.n:,} selected records" if split else "not in the report"
-
-
-def group_curves(report: Report) -> dict[str, list[Curve]]:
-    """Return phase -> its curves, which share one chart, in the order in which the phases ran."""
-    collected: dict[str, list[Curve]] = {}
-    for curve in report.curves:
-        collected.setdefault(curve.phase, []).append(curve)
-    return collected

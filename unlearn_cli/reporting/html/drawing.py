@@ -1,4 +1,7 @@
-"""Matplotlib figures as SVG that can be put into a page: same look everywhere, same bytes every time."""
+"""Matplotlib figures as SVG that can be put into a page: same look everywhere, same bytes every time.
+
+The colours of a figure are variables of the page's style sheet, which has a light and a dark set.
+"""
 
 import hashlib
 import html
@@ -14,9 +17,25 @@ from matplotlib.figure import Figure
 
 WIDTH = 6.0
 LONGEST_LABEL, LETTERS_A_LINE = 22, 45
-INK, QUIET = "#222222", "#8a8a8a"
+INK, QUIET, GRID, BAND, FAINT = "#222222", "#8a8a8a", "#e6e6e6", "#dddddd", "#cccccc"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # distinct for colour-blind people, and dark enough on white
-LINES = (BLUE, ORANGE, GREEN, "#cc79a7", "#7a5c00", "#56b4e9", INK, "#6a51a3")
+PINK, BROWN, SKY, VIOLET = "#cc79a7", "#7a5c00", "#56b4e9", "#6a51a3"
+LINES = (BLUE, ORANGE, GREEN, PINK, BROWN, SKY, INK, VIOLET)
+VARIABLES = {  # colour of a figure -> variable of the style sheet
+    INK: "ink",
+    QUIET: "axis",
+    GRID: "grid",
+    BAND: "band",
+    FAINT: "faint",
+    BLUE: "blue",
+    ORANGE: "orange",
+    GREEN: "green",
+    PINK: "pink",
+    BROWN: "brown",
+    SKY: "sky",
+    VIOLET: "violet",
+}
+COLOR = re.compile(r"(?<=: )#[0-9a-f]{6}\b(?=[;\"])")
 
 STYLE = {
     "svg.hashsalt": "unlearn_cli",
@@ -31,16 +50,21 @@ STYLE = {
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
+    "grid.color": GRID,
     "legend.frameon": False,
     "legend.fontsize": 11,
 }
 
 
 def draw_svg(title: str, paint: Callable[[Axes], object], height: float = 3.6) -> Markup:
-    """Return the drawing of `paint` as an SVG element with a title for screen readers."""
+    """Return the drawing of `paint` as an SVG element with a title for screen readers.
+
+    `paint` must use the colours of this module.
+    """
     text = StringIO()
     with style.context(["default", STYLE]), warnings.catch_warnings():
         # The font used for measuring lacks some scripts; the browser, which draws, has them.
@@ -52,12 +76,13 @@ def draw_svg(title: str, paint: Callable[[Axes], object], height: float = 3.6) -
 
 
 def inline_svg(svg: str, title: str) -> str:
-    """Prepare a file's SVG for a page: no prolog, no fixed size, a title, and ids that no other figure has."""
+    """Prepare a file's SVG for a page: no prolog, no fixed size, a title, unique ids, and variables as colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r' width="[\d.]+pt" height="[\d.]+pt"', ' role="img"', svg, count=1)
     svg = svg.replace(">", f">\n <title>{html.escape(title)}</title>", 1)
     prefix = hashlib.sha256(svg.encode()).hexdigest()[:8]
-    return re.sub(r'( id="|url\(#|xlink:href="#)', rf"\1f{prefix}-", svg)
+    svg = re.sub(r'( id="|url\(#|xlink:href="#)', rf"\1f{prefix}-", svg)
+    return COLOR.sub(lambda match: f"var(--{VARIABLES[match[0]]})" if match[0] in VARIABLES else match[0], svg)
 
 
 def place_legend(axes: Axes) -> None:

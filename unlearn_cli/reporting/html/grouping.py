@@ -1,70 +1,63 @@
-"""Group the parts of a report for the page: by attack, probe, phase and split, with checkpoints in one order."""
+"""Group the parts of a report for the page: comparisons, controls, attacks."""
 
-from unlearn_cli.reporting.html.words import replace_underscores
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from unlearn_cli.reporting.html.roles import REFERENCES, is_reference, sort_roles
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.stats.results import AttackResult, Confusion, Curve, Estimate
-
-FIRST = ("subject", "original", "reference")
+from unlearn_cli.stats.results import AttackResult, Comparison
 
 
-def sort_roles(roles: list[str]) -> list[str]:
-    """Return the checkpoint under test first, then the original, then the references."""
-    first = [role for role in FIRST if role in roles]
-    return first + sorted(set(roles) - set(first))
+@dataclass(frozen=True)
+class Control:
+    """A control of the verdict, or all references together: how often each verdict occurred."""
+
+    title: str
+    expected: str
+    verdicts: dict[str, int]
 
 
-def list_attacked_roles(report: Report) -> list[str]:
-    return sort_roles([attack.role for attack in report.attacks])
+@dataclass(frozen=True)
+class ComparisonTable:
+    """The comparisons with a value, and which of the optional columns have one."""
+
+    rows: list[Comparison]
+    with_units: bool
+    with_position: bool
 
 
-def group_attacks(report: Report) -> dict[str, dict[str, AttackResult]]:
-    """Return attack -> checkpoint -> result."""
-    results: dict[str, dict[str, AttackResult]] = {}
-    for attack in report.attacks:
-        results.setdefault(attack.name, {})[attack.role] = attack
-    return results
+def group_controls(report: Report, titles: Mapping[str, str]) -> list[Control]:
+    """Return the original, the references as one control, and other controls."""
+    verdicts = report.judgement.calibration if report.judgement else {}
+    references = Counter(verdict for role, verdict in verdicts.items() if is_reference(role))
+    others = sort_roles(role for role in verdicts if not is_reference(role))
+    controls = [
+        Control(titles[role], "fail" if role == "original" else "not fail", {verdicts[role]: 1}) for role in others
+    ]
+    title = titles.get(REFERENCES) or titles.get("reference", "")
+    return [*controls, *([Control(title, "not fail", dict(references))] if references else [])]
 
 
-def list_probed_roles(report: Report) -> list[str]:
-    return sort_roles([finding.role for finding in report.findings])
+def list_reasons(report: Report) -> list[str]:
+    """Return the reasons of the verdict that are not already in the table of gates."""
+    in_table = {f"{gate.condition}: {gate.reason}" for gate in report.gates}
+    reasons = report.judgement.reasons if report.judgement else []
+    return [reason for reason in reasons if reason not in in_table]
 
 
-def group_quantities(report: Report) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """Return probe -> quantity -> checkpoint -> estimate."""
-    tables: dict[str, dict[str, dict[str, Estimate]]] = {}
-    for finding in report.findings:
-        for name, estimate in finding.quantities.items():
-            tables.setdefault(finding.name, {}).setdefault(name, {})[finding.role] = estimate
-    return tables
+def list_comparisons(report: Report) -> ComparisonTable | None:
+    """Return the comparisons that say more than the table of metrics; None if none does, as with one reference."""
+    rows = [row for row in report.comparisons if row.units_of_sd is not None or row.normalised is not None]
+    if not rows:
+        return None
+    return ComparisonTable(
+        rows,
+        with_units=any(row.units_of_sd is not None for row in rows),
+        with_position=any(row.normalised is not None for row in rows),
+    )
 
 
-def group_curves_of_probes(report: Report) -> dict[str, list[Curve]]:
-    """Return phase -> one curve per checkpoint, named after it."""
-    phases: dict[str, list[Curve]] = {}
-    for role in list_probed_roles(report):
-        curves = [curve for finding in report.findings if finding.role == role for curve in finding.curves]
-        for curve in curves:
-            name = f"{replace_underscores(role)}: {curve.name}"
-            phases.setdefault(curve.phase, []).append(curve.model_copy(update={"name": name}))
-    return phases
-
-
-def group_confusions(report: Report) -> dict[str, list[Confusion]]:
-    """Return split -> one confusion per checkpoint."""
-    by_split: dict[str, list[Confusion]] = {}
-    for confusion in report.confusions:
-        by_split.setdefault(confusion.split, []).append(confusion)
-    return {
-        split: sorted(rows, key=lambda row: sort_roles([r.role for r in rows]).index(row.role))
-        for split, rows in by_split.items()
-    }
-
-
-GROUPS = {
-    "attacked": list_attacked_roles,
-    "overview": group_attacks,
-    "probed": list_probed_roles,
-    "probes": group_quantities,
-    "probe_curves": group_curves_of_probes,
-    "confusions": group_confusions,
-}
+def list_detailed_attacks(report: Report) -> list[AttackResult]:
+    """Return the attacks on the checkpoint under test; without one, all attacks."""
+    return [attack for attack in report.attacks if attack.role == "subject"] or list(report.attacks)

@@ -1,6 +1,7 @@
 """Format numbers for the page: rates as percentages, other numbers with four digits, each with its n."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,19 @@ from unlearn_cli.verdict.judgement import Gate
 
 DASH, PERCENT = "—", "\u00a0%"
 SHARES = ("accuracy", "agreement", "completeness", "share", "tpr")
+SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z'])")
+KINDS = {
+    "unlearn": "Unlearning report",
+    "evaluate": "Evaluation report",
+    "attack": "Attack report",
+    "train": "Training report",
+}
+ABBREVIATIONS = {
+    **{word: word.upper() for word in ("auc", "fpr", "js", "kl", "mae", "rmse", "svc", "tpr", "zrf")},
+    "r2": "R²",
+    "delong": "DeLong",
+    "wilson": "Wilson",
+}
 VERDICT_MARKS = {
     "passed": "✓",
     "passed_screen": "✓",
@@ -102,8 +116,36 @@ def format_setting(value: Any) -> str:
 
 
 def replace_underscores(name: str) -> str:
-    """Return a field's name as words."""
-    return name.replace("_", " ")
+    """Return a field's name as words, with abbreviations in capitals."""
+    return " ".join(ABBREVIATIONS.get(word, word) for word in name.replace("_", " ").split(" "))
+
+
+def format_p_value(value: float | None) -> str:
+    """Format a p-value; one below 0.001 as such."""
+    if value is None:
+        return DASH
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def split_lead(text: str) -> tuple[str, str]:
+    """Return the first sentence, which the page emphasises, and the rest."""
+    lead, _, rest = SENTENCE_END.sub("\n", text, count=1).partition("\n")
+    return lead, rest
+
+
+def title_role(role: str, report: Report) -> str:
+    """Return the title of a checkpoint by its role in the report: original, unlearned, reference."""
+    return "Unlearned" if role == "subject" and report.command == "unlearn" else role.replace("subject", "network").capitalize()
+
+
+def describe_report(report: Report) -> str:
+    """Return the heading of the page: the kind of report, and what was to be forgotten."""
+    kind = KINDS.get(report.command, report.command)
+    split = report.manifest.splits.get("forget")
+    if report.command == "train" or not split:
+        return kind
+    classes = ", ".join(report.manifest.forget_classes or [])
+    return f"{kind}: forget {classes or f'{split.n:,} records'}"
 
 
 def describe_verdict(report: Report) -> str:
@@ -130,6 +172,9 @@ def describe_verdict(report: Report) -> str:
 
 
 FILTERS = {
+    "p_value": format_p_value,
+    "lead": split_lead,
+    "role_of": title_role,
     "share": format_share,
     "level": format_level,
     "number": format_number,
