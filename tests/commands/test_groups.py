@@ -71,6 +71,8 @@ def test_every_interval_of_a_metric_goes_by_recording(project: Path) -> None:
 def test_attack_and_verdict_go_by_recording(project: Path) -> None:
     document = report_of("attack", project, "--tier", "standard", "--half", "all")
     assert document.judgement is not None
+    assert "<5 values withheld>" in (document.manifest.text or "")
+    assert str(project) not in document.model_dump_json()  # the command has no absolute path
     assert document.judgement.clusters == {"forget": 5, "retain": 10, "test": 25, "holdout": 25}
     block = next(one for one in document.attacks if (one.name, one.role) == ("population", "subject"))
     assert document.judgement.design_effect == block.auc.design_effect

@@ -87,8 +87,7 @@ def test_a_missing_number_is_told_with_its_reason() -> None:
     missing = Estimate(value=None, n=0, reason="the manifest names no data")
     report = bare_report(metrics={"subject": {"test": {"accuracy": missing}}})
     page = render(report)
-    assert "—" in page
-    assert "the manifest names no data" in page
+    assert "accuracy test: the manifest names no data" in page
 
 
 def test_an_attack_without_numbers_still_makes_a_page() -> None:

@@ -36,8 +36,8 @@ def test_probes_stand_beside_each_other_and_curves_are_in_one_chart(reports: dic
     text = page.render(reports["attack"])
     assert "<h2>Probes</h2>" in text
     assert "recall of the head" in text
-    assert text.count("Curves of the phase relearn") == 1
-    assert "reference 4: accuracy" in text
+    assert text.count("<title>Curves of relearn: accuracy</title>") == 1
+    assert "4 references" in text
     assert "A skipped attack is not a passed one." in text
     assert "Predicted classes of test forget" in text
     assert text.count("ROC curve of the attack population</title>") == 1  # details of the checkpoint under test alone
@@ -45,8 +45,8 @@ def test_probes_stand_beside_each_other_and_curves_are_in_one_chart(reports: dic
 
 def test_comparisons_and_layers_are_told(reports: dict[str, Report]) -> None:
     text = page.render(reports["evaluate"])
-    assert "<h2>Comparison with the references</h2>" in text
-    assert "js divergence" in text
+    assert "<h2>Compared with the references</h2>" in text
+    assert "JS divergence" in text
     assert "Distance of each tensor from the original" in text
 
 

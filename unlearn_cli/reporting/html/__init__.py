@@ -1,5 +1,6 @@
 """The report as one self-contained web page without scripts or requests, with the content of `report.json`."""
 
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,6 +21,7 @@ def render(report: Report, noise_png: bytes | None = None) -> str:
     return visible(template.render(**content, sections=sections.list_sections(content)))
 
 
+@cache
 def create_environment() -> Environment:
     """Return the template environment; all strings except drawings are escaped."""
     templates = Environment(

@@ -46,7 +46,9 @@ def paint_metric(axes: Axes, name: str, splits: dict[str, dict[str, Estimate]], 
     labels = {name_lane(role): titles[role] for role in reversed(roles)} | {"reference": title_references(titles)}
     for role in roles:
         lane = name_lane(role)
-        rows = [(row + offsets[lane], estimates[role]) for row, estimates in enumerate(splits.values()) if role in estimates]
+        rows = [
+            (row + offsets[lane], estimates[role]) for row, estimates in enumerate(splits.values()) if role in estimates
+        ]
         points = [(row, e.value, e.low, e.high) for row, e in rows if e.value is not None]
         marker, color = MARKERS.get(lane, ("^", ORANGE))
         for row, value, low, high in points:
@@ -134,9 +136,7 @@ def paint_curves_of_roles(axes: Axes, lines: list[Curve], titles: Mapping[str, s
         marker, color = MARKERS.get(lane, ("^", ORANGE))
         steps, values = thin_points(line.values)
         order = 2 if lane == "reference" else 3
-        axes.plot(
-            steps, values, f"{marker}-", color=color, markersize=4, label=labels.pop(lane, None), zorder=order
-        )
+        axes.plot(steps, values, f"{marker}-", color=color, markersize=4, label=labels.pop(lane, None), zorder=order)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.set_xlabel("step")
     place_legend(axes)

@@ -50,14 +50,16 @@ class EstimateTable:
 
 
 def build_table(groups: Iterable[Group], titles: Mapping[str, str]) -> EstimateTable | None:
-    """Return the table without empty rows and columns; None if it has no value."""
+    """Return the table without empty rows and columns; None if it has no rows at all."""
     groups = list(groups)
     filled = [Group(group.title, group.definition, [row for row in group.rows if has_value(row)]) for group in groups]
     filled = [group for group in filled if group.rows]
-    roles = {role for group in filled for row in group.rows for role, cell in row.cells.items() if cell.value is not None}
+    roles = {
+        role for group in filled for row in group.rows for role, cell in row.cells.items() if cell.value is not None
+    }
     empty = [(group, row) for group in groups for row in group.rows if not has_value(row)]
     missing = [f"{' '.join(filter(None, (group.title, row.title)))}: {find_reason(row)}" for group, row in empty]
-    if not filled:
+    if not filled and not missing:
         return None
     return EstimateTable({role: title for role, title in titles.items() if role in roles}, filled, missing)
 
@@ -125,7 +127,12 @@ def list_attack_group(report: Report, *, variants: bool = False, pooled: bool = 
         if (VARIANT in attack.name) == variants:
             by_name.setdefault(attack.name, {})[attack.role] = attack.auc
     rows = [
-        Row(replace_underscores(name), define_plugin(name.partition(VARIANT)[0]), "auc", pick_columns(cells, pooled=pooled))
+        Row(
+            replace_underscores(name),
+            define_plugin(name.partition(VARIANT)[0]),
+            "auc",
+            pick_columns(cells, pooled=pooled),
+        )
         for name, cells in by_name.items()
     ]
     return [Group("", "", rows)]

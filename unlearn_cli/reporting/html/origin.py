@@ -45,7 +45,11 @@ def rebuild_command(checkpoint: Checkpoint, number: int, report: Report) -> Comm
 def title_checkpoint(checkpoint: Checkpoint, number: int, report: Report) -> str:
     if checkpoint.role == "subject":
         return "Unlearned" if checkpoint.lineage.get("method") != "train" else "Network"
-    return f"Reference {number}" if checkpoint.role == "reference" and len(report.references) > 1 else checkpoint.role.capitalize()
+    return (
+        f"Reference {number}"
+        if checkpoint.role == "reference" and len(report.references) > 1
+        else checkpoint.role.capitalize()
+    )
 
 
 def name_parent(checkpoint: Checkpoint, report: Report) -> str:

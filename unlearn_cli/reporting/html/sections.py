@@ -1,4 +1,4 @@
-"""The sections of the page in their order. A section `x` is the template `section_x.html.j2`; it needs no other place."""
+"""The sections of the page in their order. The template of a section `x` is `section_x.html.j2`."""
 
 from collections.abc import Mapping
 from typing import Any

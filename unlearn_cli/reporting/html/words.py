@@ -135,7 +135,11 @@ def split_lead(text: str) -> tuple[str, str]:
 
 def title_role(role: str, report: Report) -> str:
     """Return the title of a checkpoint by its role in the report: original, unlearned, reference."""
-    return "Unlearned" if role == "subject" and report.command == "unlearn" else role.replace("subject", "network").capitalize()
+    return (
+        "Unlearned"
+        if role == "subject" and report.command == "unlearn"
+        else role.replace("subject", "network").capitalize()
+    )
 
 
 def describe_report(report: Report) -> str:
