@@ -11,7 +11,7 @@ from PIL import Image
 from unlearn_cli.console import visible
 from unlearn_cli.reporting.html import render
 from unlearn_cli.reporting.html.charts import MAX_POINTS, compute_null_band, thin_points
-from unlearn_cli.reporting.html.noise_grid import draw_noise_grid
+from unlearn_cli.reporting.html.noise_grid import describe_noise, draw_noise_grid
 from unlearn_cli.reporting.report import Checkpoint, Manifest, Report, Run, Split
 from unlearn_cli.stats.results import AttackResult, Cost, Curve, Estimate, Rates
 from unlearn_cli.verdict.judgement import Gate
@@ -21,7 +21,7 @@ VOID = {"meta", "br", "img", "link", "hr", "input"}
 
 
 def test_the_page_is_well_formed_and_says_what_the_report_says() -> None:
-    page = render(full_report(), draw_noise_grid(noise(), ["airplane", "cat"]))
+    page = render(full_report(), (draw_noise_grid(noise(), ["airplane", "cat"]), "a caption"))
     assert balanced(page) == []
     for text in (
         "93.4",
@@ -38,7 +38,7 @@ def test_the_page_is_well_formed_and_says_what_the_report_says() -> None:
 
 
 def test_the_page_asks_for_nothing_from_outside_and_runs_nothing() -> None:
-    page = render(full_report(), draw_noise_grid(noise(), ["airplane", "cat"]))
+    page = render(full_report(), (draw_noise_grid(noise(), ["airplane", "cat"]), "a caption"))
     without_namespaces = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.search(r"https?://|<script|<link|@import|<iframe|javascript:| on\w+=", without_namespaces)
     assert set(re.findall(r"url\((.)", page)) <= {"#"}
@@ -52,7 +52,7 @@ def test_every_id_is_there_once() -> None:
 
 def test_names_are_text_everywhere_also_in_pictures() -> None:
     report = full_report(name=EVIL)
-    page = render(report, draw_noise_grid(noise(), [EVIL, "$x$"]))
+    page = render(report, (draw_noise_grid(noise(), [EVIL, "$x$"]), describe_noise([EVIL], EVIL)))
     assert "<script" not in page
     svgs = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in svgs
@@ -62,7 +62,7 @@ def test_names_are_text_everywhere_also_in_pictures() -> None:
 
 @pytest.mark.parametrize("name", ["\x1b[31mred", "a\x00b", "c\x9bd", "\r\x7f", "two\nlines"])
 def test_control_characters_in_names_are_question_marks(name: str) -> None:
-    page = render(full_report(name=name), draw_noise_grid(noise(), [name, "x"]))
+    page = render(full_report(name=name), (draw_noise_grid(noise(), [name, "x"], name), describe_noise([name], "")))
     assert {letter for letter in page if not letter.isprintable()} <= {"\n", "\t", "\xa0"}
     assert visible(name) in page
 
@@ -73,7 +73,7 @@ def test_ties_are_counted_in_pairs() -> None:
 
 
 def test_letters_that_the_font_lacks_are_no_warning() -> None:
-    assert "猫" in render(full_report(name="猫 $x_1$"), draw_noise_grid(noise(), ["猫", "собака"]))
+    assert "猫" in render(full_report(name="猫 $x_1$"), (draw_noise_grid(noise(), ["猫", "собака"], "猫"), "猫"))
 
 
 def test_a_report_with_nothing_optional_still_makes_a_page() -> None:
@@ -156,6 +156,17 @@ def test_the_noise_grid_is_the_same_every_time_and_has_a_row_a_class() -> None:
     one, two = (Image.open(BytesIO(draw_noise_grid(noise()[:k], labels[:k]))) for k in (1, 2))
     assert two.height > 1.9 * one.height
     assert not two.info
+
+
+def test_a_caption_is_below_the_rows_and_says_what_they_show() -> None:
+    caption = describe_noise(["airplane", "cat"], "maximize")
+    assert "airplane, cat" in caption
+    assert "error for the class is as large as possible" in caption
+    with_caption, without = (Image.open(BytesIO(draw_noise_grid(noise(), ["a", "b"], text))) for text in (caption, ""))
+    assert with_caption.height > without.height + 2 * 19
+    below = np.asarray(with_caption)[without.height :]
+    assert (below < 128).any()
+    assert (below[:, -6:] == 255).all()  # no line is cut at the edge
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1, 28, 28), (1, 12, 3, 224, 224), (2, 5, 13), (1, 2, 4, 8, 8), (1, 1, 30000)])

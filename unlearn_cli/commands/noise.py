@@ -61,7 +61,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     from unlearn_cli.evaluation.fit_checks import check_logits
     from unlearn_cli.evaluation.pictures import take_picture
     from unlearn_cli.learning.noise import save_noise
-    from unlearn_cli.reporting.writing import draw_samples
+    from unlearn_cli.reporting.writing import draw_captioned_noise
 
     weights = load_checkpoints(opened, {"original": options.checkpoint})["original"]
     with session.start(opened) as current, current.run.autocast():
@@ -85,7 +85,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
         atomic_files.output_file(picture_path, replace=replace) as new_picture,
     ):
         save_noise(new, noise, lineage)
-        new_picture.write_bytes(draw_samples(picture))
+        new_picture.write_bytes(draw_captioned_noise(picture))
     curve = [float(value) for value in noise.curve]
     document = {
         "noise": str(options.out),

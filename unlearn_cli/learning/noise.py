@@ -87,7 +87,7 @@ def learn_noise(
     settings = {"steps": str(steps), "lr": str(lr), "regularisation": str(regularisation), "init": init}
     settings |= {"smoothing": str(smoothing)} if smoothing else {}
     learned = learned.unflatten(0, (len(forget_classes), size))
-    show_samples("noise", learned, forget_classes)
+    show_samples("noise", learned, forget_classes, kind)
     return Noise(learned, forget_classes, kind, curve, settings)
 
 
@@ -203,7 +203,7 @@ def load_noise(path: Path, input_shape: tuple[int, ...]) -> Noise:
     if tuple(samples.shape[2:]) != input_shape:
         shape = list(samples.shape[2:])
         raise UserError(f"{path}: has noise of shape {shape}, but input.shape is {list(input_shape)}; learn new noise")
-    show_samples("noise", samples, noise.classes)
+    show_samples("noise", samples, noise.classes, noise.kind)
     return noise
 
 

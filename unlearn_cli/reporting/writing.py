@@ -16,8 +16,10 @@ def write_report(document: Report, folder: Path, noise: Picture | None = None, *
     report.write(document, folder)
     if pages:
         from unlearn_cli.reporting import html  # slow: Matplotlib and Jinja2
+        from unlearn_cli.reporting.html.noise_grid import describe_noise
 
-        page = html.render(document, draw_samples(noise) if noise else None)
+        picture = (draw_samples(noise), describe_noise(noise.classes, noise.kind)) if noise else None
+        page = html.render(document, picture)
         (folder / "report.html").write_text(page, encoding="utf-8")
 
 
@@ -41,3 +43,10 @@ def draw_samples(picture: Picture) -> bytes:
     from unlearn_cli.reporting.html.noise_grid import draw_noise_grid
 
     return draw_noise_grid(picture.samples, picture.classes)
+
+
+def draw_captioned_noise(noise: Picture) -> bytes:
+    """Draw learned noise as a PNG with a caption, for a file of its own."""
+    from unlearn_cli.reporting.html.noise_grid import describe_noise, draw_noise_grid
+
+    return draw_noise_grid(noise.samples, noise.classes, describe_noise(noise.classes, noise.kind))

@@ -46,7 +46,7 @@ class Run:
     phases: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     chosen_settings: dict[str, float] = field(default_factory=dict)
-    shown_samples: dict[str, tuple[Tensor, list[int]]] = field(default_factory=dict)
+    shown_samples: dict[str, tuple[Tensor, list[int], str]] = field(default_factory=dict)
     resumed: bool = False
     stopping: bool = False
     in_step: bool = False
@@ -165,10 +165,13 @@ def report_setting(name: str, value: float) -> None:
         _current[-1].chosen_settings[name] = value
 
 
-def show_samples(name: str, samples: Tensor, classes: list[int]) -> None:
-    """Add samples (K, B, *shape) of these classes to the pictures of the report; without a run, do nothing."""
+def show_samples(name: str, samples: Tensor, classes: list[int], kind: str = "") -> None:
+    """Add samples (K, B, *shape) of these classes to the pictures of the report; without a run, do nothing.
+
+    `kind` distinguishes samples of the same name for the caption, such as maximize and minimize.
+    """
     if _current:
-        _current[-1].shown_samples[name] = (samples.detach(), classes)
+        _current[-1].shown_samples[name] = (samples.detach(), classes, kind)
 
 
 @contextmanager

@@ -9,14 +9,15 @@ from unlearn_cli.console import visible
 from unlearn_cli.reporting.html import estimate_tables, grouping, origin, pictures, sections, words
 from unlearn_cli.reporting.html.definitions import define_split
 from unlearn_cli.reporting.html.estimate_tables import EstimateTable, build_table, sort_names
+from unlearn_cli.reporting.html.pictures import CaptionedPng
 from unlearn_cli.reporting.html.roles import title_roles
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.reporting.sentences import FORGETTING, list_sentences
 
 
-def render(report: Report, noise_png: bytes | None = None) -> str:
-    """Return the whole text of `report.html`; `noise_png` is the picture made by `noise_grid`."""
-    content = list_content(report, noise_png)
+def render(report: Report, noise: CaptionedPng | None = None) -> str:
+    """Return the whole text of `report.html`; `noise` is the picture made by `noise_grid`, with its caption."""
+    content = list_content(report, noise)
     template = create_environment().get_template("report.html.j2")
     return visible(template.render(**content, sections=sections.list_sections(content)))
 
@@ -36,7 +37,7 @@ def create_environment() -> Environment:
     return templates
 
 
-def list_content(report: Report, noise_png: bytes | None) -> dict[str, Any]:
+def list_content(report: Report, noise: CaptionedPng | None) -> dict[str, Any]:
     """Return the variables of the templates."""
     titles = title_roles(report)
     checkpoints = (report.subject, report.original, *report.references)
@@ -46,7 +47,7 @@ def list_content(report: Report, noise_png: bytes | None) -> dict[str, Any]:
         "headline": words.describe_report(report),
         "verdict_words": words.describe_verdict(report),
         "sentences": list_sentences(report),
-        "drawings": pictures.list_drawings(report, titles, noise_png),
+        "drawings": pictures.list_drawings(report, titles, noise),
         "draw_attack": pictures.draw_attack,
         "emphasised": FORGETTING,
         "reasons": grouping.list_reasons(report),

@@ -10,13 +10,31 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unlearn_cli.console import visible
 
+CAPTION = (
+    "Learned noise for {classes}, one row per class: {aim}. Computed from the network without data, so no record is "
+    "shown. Up to eight samples per class, each scaled to the full brightness: brightness cannot be compared."
+)
+AIMS = {
+    "maximize": "inputs on which the network's error for the class is as large as possible",
+    "minimize": "inputs on which the network's error for the class is as small as possible",
+}
 PER_CLASS, MAX_CLASSES = 8, 50
 SMALLEST, LARGEST = 64, 128  # pixels per side of a picture
 WIDEST = 800  # pixels per heat map
 GAP, FONT_SIZE, MAX_LETTERS = 6, 14, 28
+NARROWEST, LINE_HEIGHT, MOST_NAMES = 480, 19, 5  # of a picture with a caption
 
 
-def draw_noise_grid(images: np.ndarray, labels: Sequence[str]) -> bytes:
+def describe_noise(classes: Sequence[str], kind: str) -> str:
+    """Return the caption of a picture of noise: what it shows, and what it does not."""
+    names = [
+        *classes[:MOST_NAMES],
+        *([f"{len(classes) - MOST_NAMES} more classes"] if len(classes) > MOST_NAMES else []),
+    ]
+    return CAPTION.format(classes=", ".join(names), aim=AIMS.get(kind, "inputs that the method learned"))
+
+
+def draw_noise_grid(images: np.ndarray, labels: Sequence[str], caption: str = "") -> bytes:
     """Draw images (K, B, C, H, W), or rows of numbers (K, B, F) as heat maps, and return the bytes of a PNG."""
     if len(images) != len(labels):
         raise ValueError(f"{len(images)} classes of noise, but {len(labels)} labels")
@@ -26,24 +44,40 @@ def draw_noise_grid(images: np.ndarray, labels: Sequence[str]) -> bytes:
     if len(labels) > MAX_CLASSES:
         names[-1] += f" (and {len(labels) - MAX_CLASSES} more)"
     buffer = BytesIO()
-    draw_rows(rows, names).save(buffer, format="PNG", optimize=False)
+    draw_rows(rows, names, caption).save(buffer, format="PNG", optimize=False)
     return buffer.getvalue()
 
 
-def draw_rows(rows: list[np.ndarray], names: list[str]) -> Image.Image:
-    """Draw the rows below each other on white, each next to its name."""
+def draw_rows(rows: list[np.ndarray], names: list[str], caption: str) -> Image.Image:
+    """Draw the rows below each other on white, each next to its name, and the caption below all of them."""
     # Matplotlib's font file is the same on every machine, and it covers more scripts than Pillow's.
     font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), FONT_SIZE)
     margin = round(max((font.getlength(name) for name in names), default=0)) + 2 * GAP
-    height = sum(row.shape[0] + GAP for row in rows) + GAP
     width = margin + max((row.shape[1] for row in rows), default=0) + GAP
+    width = max(width, NARROWEST) if caption else width
+    lines = wrap_text(visible(" ".join(caption.split())), font, width - 2 * GAP)
+    height = sum(row.shape[0] + GAP for row in rows) + GAP + len(lines) * LINE_HEIGHT + (GAP if lines else 0)
     sheet = Image.new("RGB", (width, height), "white")
     draw, top = ImageDraw.Draw(sheet), GAP
     for row, name in zip(rows, names, strict=True):
         sheet.paste(Image.fromarray(row), (margin, top))
         draw.text((margin - GAP, top + row.shape[0] // 2), name, fill="#222222", font=font, anchor="rm")
         top += row.shape[0] + GAP
+    for number, line in enumerate(lines):
+        draw.text((GAP, top + number * LINE_HEIGHT), line, fill="#222222", font=font)
     return sheet
+
+
+def wrap_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Divide text into lines of at most `width` pixels; a longer word is a line of its own."""
+    lines: list[str] = []
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def draw_class(samples: np.ndarray) -> np.ndarray:

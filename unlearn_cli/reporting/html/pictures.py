@@ -14,12 +14,8 @@ from unlearn_cli.reporting.html.words import replace_underscores
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import AttackResult, Confusion, Curve
 
-NOISE = (
-    "Noise that was learned for {classes}: inputs, computed from the network only, for which its error on that class is "
-    "as large as possible (as small as possible with kind: minimize). One row per class, up to eight samples; each is "
-    "scaled to the full brightness, so brightness cannot be compared. It shows no record of the data."
-)
 MAIN_ATTACK = "population"
+CaptionedPng = tuple[bytes, str]
 
 
 @dataclass(frozen=True)
@@ -33,10 +29,10 @@ class Drawing:
     png: str | None = None
 
 
-def list_drawings(report: Report, titles: Mapping[str, str], noise_png: bytes | None) -> list[Drawing]:
+def list_drawings(report: Report, titles: Mapping[str, str], noise: CaptionedPng | None) -> list[Drawing]:
     """Return the pictures in the order of the page; those without any value are left out."""
     drawings = [drawing for part in PARTS for drawing in part(report, titles) if drawing.svg]
-    return [*drawings, *([make_noise_drawing(report, noise_png)] if noise_png else [])]
+    return [*drawings, *([make_noise_drawing(*noise)] if noise else [])]
 
 
 def list_metric_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[Drawing]:
@@ -44,8 +40,8 @@ def list_metric_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[
     for metric, splits in list(group_by_metric(report).items())[:1]:
         svg = charts.draw_metric(metric, splits, titles)
         caption = (
-            "A line through a point is its 95 % interval. If the lines of two networks overlap, their difference may be "
-            "due to chance."
+            "A line through a point is its 95 % interval. If the lines of two networks overlap, their difference may "
+            "be due to chance."
         )
         yield Drawing(f"{replace_underscores(metric).capitalize()} per split", caption, svg)
 
@@ -121,9 +117,8 @@ def list_curve_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[D
         yield Drawing(f"Phase: {phase}", caption, charts.draw_curves(phase, lines), folded=folded)
 
 
-def make_noise_drawing(report: Report, png: bytes) -> Drawing:
-    classes = ", ".join(report.manifest.forget_classes or []) or "the forgotten classes"
-    return Drawing("Learned noise", NOISE.format(classes=classes), png=base64.b64encode(png).decode())
+def make_noise_drawing(png: bytes, caption: str) -> Drawing:
+    return Drawing("Learned noise", caption, png=base64.b64encode(png).decode())
 
 
 PARTS: tuple[Callable[[Report, Mapping[str, str]], Iterator[Drawing]], ...] = (
