@@ -119,6 +119,7 @@ def make_inputs(task: Task = "classification", n: int = 90, num_groups: int = 0)
         "forget_outputs": ours["forget"],
         "retain_outputs": ours["retain"],
         "holdout_outputs": ours["holdout"],
+        "original_split_outputs": original,
         "original_forget_outputs": memorise(original["forget"]),
         "original_holdout_outputs": original["holdout"],
         "reference_forget_outputs": [reference["forget"] for reference in references],

@@ -14,6 +14,7 @@ from unlearn_cli.stats.results import Skipped
 
 OF_SHADOWS = {"shadow_runs", "retained_shadow_runs"}  # of one stage
 OF_REFERENCES = {"reference_forget_outputs", "reference_holdout_outputs"}
+OF_ORIGINAL = {"original_forget_outputs", "original_split_outputs"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class PlannedAttack:
     def suits(self, role: str, references: int) -> bool:
         """Return whether it is defined for a role: no network is compared with itself."""
         needs = set(self.attack.needs)
-        if role == "original" and (needs & {"original_forget_outputs"} or self.attack.name == "label_inference"):
+        if role == "original" and (needs & OF_ORIGINAL or self.attack.name == "label_inference"):
             return False
         if needs & OF_SHADOWS and role.startswith("reference_"):
             return False  # the retrained runs are one control, independent of the number of references

@@ -90,6 +90,7 @@ FOR_MEASURING: dict[str, Callable[[MeasuringContext], Any]] = {
     "forget_outputs": lambda context: context.checkpoints.outputs(context.role)["forget"],
     "retain_outputs": lambda context: context.checkpoints.outputs(context.role)["retain"],
     "holdout_outputs": lambda context: context.checkpoints.outputs(context.role)["holdout"],
+    "original_split_outputs": lambda context: context.checkpoints.outputs("original"),
     "original_forget_outputs": lambda context: context.checkpoints.outputs("original")["forget"],
     "original_holdout_outputs": lambda context: context.checkpoints.outputs("original")["holdout"],
     "reference_forget_outputs": lambda context: _collect_reference_outputs(context, "forget"),

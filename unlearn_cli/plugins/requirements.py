@@ -49,6 +49,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("forget_outputs", "attacks", "data forget", "outputs on the forget split"),
         ("retain_outputs", "attacks", "data forget", "outputs on the retain split"),
         ("holdout_outputs", "attacks", "data forget test", "outputs on never-seen records like those of forget"),
+        ("original_split_outputs", "attacks", "data forget test original", "the original's outputs on every split"),
         ("original_forget_outputs", "attacks", "data forget original", "the original's outputs on the forget split"),
         ("original_holdout_outputs", "attacks", "data forget test original", "the original's outputs on the hold-out"),
         ("reference_forget_outputs", "attacks", "data forget reference", "list: each reference's on the forget split"),

@@ -92,6 +92,19 @@ def _compute_placements(members: np.ndarray, non_members: np.ndarray) -> tuple[n
     return below_members, above_non_members
 
 
+def measure_auc_influence(members: np.ndarray, scores: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the AUC of scores (n,), and the influence of each record on it (n,), whose SD / sqrt(n) is its error.
+
+    `members` is the mask (n,) of the members; both sides must have records. Sums and differences of AUCs of the same
+    records have the sums and differences of their influences, which accounts for their correlation (DeLong 1988).
+    """
+    above_members, above_non_members = _compute_placements(scores[members], scores[~members])
+    value, influence = float(above_members.mean()), np.empty(len(scores))
+    influence[members] = (above_members - value) / members.mean()
+    influence[~members] = (above_non_members - value) / (~members).mean()
+    return value, influence
+
+
 def auc_deviation(area: Estimate) -> Estimate:
     """Return |AUC - 1/2| with the folded interval: scores that are too low also reveal a record."""
     if area.value is None:
