@@ -233,6 +233,18 @@ def test_a_dry_run_says_what_would_be_run_and_what_it_can_decide(original: Path,
     assert document["advice"]
 
 
+def test_a_margin_is_recorded_and_needs_a_tier(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    document = attacked(original, "-m", manifest, "--margin", 0.1)
+    assert document["judgement"]["auc_margin"] == 0.1
+    assert any(gate["condition"] == "population AUC within 0.1 of 1/2" for gate in document["gates"])
+    assert "--margin 0.1" in document["run"]["command_line"]
+    for flags, message in ((("--attack", "population"), "use --tier"), (("--tier", "quick"), "equal to 0.25")):
+        margin = 0.1 if "--attack" in flags else 0.5
+        refused = invoke("attack", original, "-m", manifest, *flags, "--margin", margin)
+        assert (refused.exit_code, message in refused.stderr) == (2, True), refused.stderr
+
+
 def test_reconstructions_go_into_a_page_of_their_own_and_only_when_asked_for(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
     flags = ["-m", manifest, "--original", original, "--attack", "inversion", "--set", "inversion.steps=5"]

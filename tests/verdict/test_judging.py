@@ -70,6 +70,22 @@ def test_the_original_fails_and_a_fresh_retrain_does_not() -> None:
     assert not told["failed"]
 
 
+def test_a_wider_margin_is_stated_and_is_only_a_screen() -> None:
+    controls = [candidate("original", made(9, 3.0), REFERENCES), candidate("reference", REFERENCES[0], REFERENCES[1:])]
+    verdicts = {}
+    for margin in (0.05, 0.1):
+        gates, verdicts[margin], judgement = judge(
+            candidate("subject", made(11, 0.0), REFERENCES), controls, "standard", auc_margin=margin
+        )
+        areas = [gate for gate in gates if "AUC" in gate.condition]
+        assert areas and all(gate.margin == margin and f"within {margin:g} of 1/2" in gate.condition for gate in areas)
+        assert judgement.auc_margin == margin
+    assert verdicts == {0.05: "passed", 0.1: "passed_screen"}
+    assert judgement.reasons == [
+        "only a screen: the AUC may differ from 1/2 by 0.1, more than the default margin of 0.05"
+    ]
+
+
 def test_a_destroyed_network_fails_utility_and_only_utility() -> None:
     verdict, details = judged(made(11, 0.0, skill=-1.0), made(9, 3.0))
     assert verdict == "failed"
@@ -211,4 +227,5 @@ def test_exit_codes(verdict: Any, inconclusive: str, tier: str | None, required:
 )  # fmt: skip
 def test_advice_knows_the_sizes(forget: int, holdout: int, told: str) -> None:
     assert told in advice(forget, holdout)[0]
+    assert "at least 46 + 46 are needed" in advice(30, 30, 0.1)[0]
     assert any("FPR 1 %" in line for line in advice(50, 50))

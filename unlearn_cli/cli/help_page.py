@@ -94,7 +94,7 @@ def group_parameters(command: Any, context: Any) -> dict[str, Rows]:
 
 def replace_ranges(text: str) -> str:
     """Replace the notation of ranges by words."""
-    text = re.sub(r"(\d+)<=x<=(\d+)", r"\1 to \2", text)
+    text = re.sub(r"([\d.]+)<=x<=([\d.]+)", r"\1 to \2", text)
     return text.replace("x>=", "at least ")
 
 

@@ -9,6 +9,7 @@ from unlearn_cli.cli import options
 from unlearn_cli.cli.command import RUN_OPTIONS, add_command
 from unlearn_cli.commands.result import Result
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.stats.margins import AUC_MARGIN
 
 model_app = typer.Typer()
 
@@ -121,6 +122,7 @@ def attack(
     original: options.Original = None,
     reference: options.References = None,
     attempts: options.Attempts = 1,
+    margin: options.Margin = AUC_MARGIN,
     require_tier: options.RequireTier = None,
     inconclusive: options.Inconclusive = "fail",
     shadows: options.Shadows = None,
@@ -145,6 +147,7 @@ def attack(
         shadows=shadows,
         out=out,
         attempts=attempts,
+        margin=margin,
         require_tier=require_tier,
         inconclusive=inconclusive,
         junit=junit,

@@ -102,6 +102,15 @@ Attempts = Annotated[
         metavar="N", min=1, help="Number of methods or settings judged so far, including this one; lowers the level."
     ),
 ]
+Margin = Annotated[
+    float,
+    typer.Option(
+        metavar="X",
+        min=0.01,
+        max=0.25,
+        help="Largest distance of an AUC from 1/2 that counts as equal; a pass with more than 0.05 is only a screen.",
+    ),
+]
 Tier = Annotated[
     str | None,
     typer.Option(

@@ -24,6 +24,7 @@ from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import tables
+from unlearn_cli.stats.margins import AUC_MARGIN
 from unlearn_cli.stats.results import Skipped
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.verdict.advice import advice
@@ -54,6 +55,7 @@ class AttackOptions:
     shadows: Path | None = None
     out: Path | None = None
     attempts: int = 1
+    margin: float = AUC_MARGIN
     require_tier: str | None = None
     inconclusive: Literal["fail", "pass"] = "fail"
     junit: Path | None = None
@@ -102,7 +104,7 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
         console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
     caveats = check_references(options.references, opened)
     planned = Plan(runnable, skipped, holdout, caveats, runs)
-    sizes = describe_power(opened, planned.holdout) if tier else []
+    sizes = describe_power(opened, planned.holdout, options.margin) if tier else []
     for line in sizes:
         console.say(line)
     console.say(f"attack: {options.checkpoint.name}; loading torch")
@@ -134,13 +136,13 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     return carry_out(options, opened, planned, tier)
 
 
-def describe_power(opened: RunInputs, holdout: Holdout) -> list[str]:
+def describe_power(opened: RunInputs, holdout: Holdout, margin: float) -> list[str]:
     """Return sentences on what this number of records, and of clusters, can decide."""
     forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
     clusters = None
     if forget.groups is not None and test.groups is not None:
         clusters = len(np.unique(forget.groups)), len(np.unique(test.groups[holdout.positions]))
-    return advice(len(forget), len(holdout.positions), clusters=clusters)
+    return advice(len(forget), len(holdout.positions), margin, clusters)
 
 
 def check_options(options: AttackOptions, tier: str | None) -> None:
@@ -153,6 +155,8 @@ def check_options(options: AttackOptions, tier: str | None) -> None:
         raise UserError(f"--require-tier {options.require_tier}: expected one of {', '.join(discovery.TIERS)}")
     if options.require_tier and tier is None:
         raise UserError("--require-tier: attacks by name give no verdict; use --tier")
+    if options.margin != AUC_MARGIN and tier is None:
+        raise UserError("--margin: attacks by name give no verdict; use --tier")
     if tier == "audit" and options.shadows is None:
         raise UserError("--tier audit: needs --shadows, a folder with runs of 'unlearn-cli shadow'")
     if options.pictures and options.out is None:
@@ -250,7 +254,7 @@ def add_verdict(
     controls = [candidates[role] for role in candidates if role != "subject"]
     half = checkpoints.session.opened.common.half
     document.gates, document.verdict, document.judgement = judge(
-        candidates["subject"], controls, tier, attempts=options.attempts, half=half
+        candidates["subject"], controls, tier, attempts=options.attempts, half=half, auc_margin=options.margin
     )
 
 

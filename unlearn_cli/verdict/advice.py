@@ -1,6 +1,8 @@
 """Advice on what a number of records can decide, printed before an expensive run. No SciPy."""
 
-from unlearn_cli.stats.margins import AUC_MARGIN, LOW_FPR, MIN_CLUSTERS, RECORDS_FOR_POWER_80, RECORDS_TO_PASS, Z_PASS
+import math
+
+from unlearn_cli.stats.margins import AUC_MARGIN, LOW_FPR, MIN_CLUSTERS, Z_PASS, Z_POWER_80
 from unlearn_cli.stats.power import auc_power, auc_sd
 
 
@@ -16,9 +18,10 @@ def advice(
         return ["nothing to compare: forget or the hold-out is empty"]
     sizes = f"{num_forget} forgotten records and {num_holdout} of the hold-out"
     claim = f"that the AUC is within {margin:g} of 1/2"
+    to_pass, for_power_80 = _count_records(margin, Z_PASS), _count_records(margin, Z_PASS + Z_POWER_80)
     lines = {
-        "none": f"{sizes} cannot show {claim} (at least {RECORDS_TO_PASS} + {RECORDS_TO_PASS} are needed)",
-        "low": f"{sizes} may fail to show {claim} ({RECORDS_FOR_POWER_80} + {RECORDS_FOR_POWER_80} give 80 % power)",
+        "none": f"{sizes} cannot show {claim} (at least {to_pass} + {to_pass} are needed)",
+        "low": f"{sizes} may fail to show {claim} ({for_power_80} + {for_power_80} give 80 % power)",
         "enough": f"{sizes} are enough to show {claim}, if it is",
     }
     advice = [lines[auc_power(num_forget, num_holdout, margin=margin)]]
@@ -30,6 +33,14 @@ def advice(
             f"a true-positive rate at FPR {rate} needs {least} records of the hold-out, which has {num_holdout}"
         )
     return advice
+
+
+def _count_records(margin: float, quantile: float) -> int:
+    """Return the least number of records per side at which `quantile` standard deviations are within the margin."""
+    count = max(1, math.floor((quantile / margin) ** 2 / 6))
+    while quantile * auc_sd(count, count) > margin:
+        count += 1
+    return count
 
 
 def _advise_on_clusters(clusters: tuple[int, int], sd: float, margin: float) -> str:

@@ -7,10 +7,14 @@ from unlearn_cli.verdict.checks import Check, auc_p_values, check_share_at_most
 STRATA = ("ulira", "canaries")
 
 
-def check_audit(findings: dict[str, Finding], control: Finding | None = None) -> list[Check]:
+def check_audit(
+    findings: dict[str, Finding], control: Finding | None = None, auc_margin: float = AUC_MARGIN
+) -> list[Check]:
     """Return the gates on U-LiRA (all records, canaries, a low rate, the worst records) and on epsilon."""
     checks = [
-        _check_auc(f"{name} AUC within {AUC_MARGIN:g} of 1/2", findings[name]) for name in STRATA if name in findings
+        _check_auc(f"{name} AUC within {auc_margin:g} of 1/2", findings[name], auc_margin)
+        for name in STRATA
+        if name in findings
     ]
     rate = findings["ulira"].quantities.get("tpr_001")
     claim = f"ulira TPR at FPR {100 * AUDIT_FPR:g} % at most {AUDIT_TPR_LIMIT:.0%}"
@@ -48,10 +52,10 @@ def check_worst_records(finding: Finding, control: Finding | None) -> list[Check
     return [Check(claim, value, usual.value, WORST_DECILE_MARGIN, above, None)]
 
 
-def _check_auc(claim: str, finding: Finding) -> Check:
+def _check_auc(claim: str, finding: Finding, margin: float) -> Check:
     """Test the pooled AUC with its standard error over runs, because the pairs of one run share a network."""
     value = finding.quantities["auc"]
     if value.value is None or not value.sd:
-        return Check(claim, value, 0.5, AUC_MARGIN, reason=value.reason or "the runs do not differ")
-    passed, failed = auc_p_values(value, value.value, value.sd, AUC_MARGIN)
-    return Check(claim, value, 0.5, AUC_MARGIN, passed, failed)
+        return Check(claim, value, 0.5, margin, reason=value.reason or "the runs do not differ")
+    passed, failed = auc_p_values(value, value.value, value.sd, margin)
+    return Check(claim, value, 0.5, margin, passed, failed)

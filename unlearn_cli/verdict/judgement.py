@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from unlearn_cli.schema.literals import Half
-from unlearn_cli.stats.margins import LEVEL
+from unlearn_cli.stats.margins import AUC_MARGIN, LEVEL
 from unlearn_cli.stats.results import Estimate, Part
 
 Verdict = Literal["passed", "passed_screen", "failed", "inconclusive", "nothing_to_forget", "error"]
@@ -54,6 +54,9 @@ class Judgement(Part):
     level: float = LEVEL
     attempts: int = Field(
         default=1, description="number of judged methods or settings, including this one; divides the level"
+    )
+    auc_margin: float = Field(
+        default=AUC_MARGIN, description="largest distance of an AUC from 1/2 that counts as equal"
     )
     holdout_half: Half = Field(default="all", description="the half of the hold-out that was used")
     correction: str = "to fail: Holm over the gates of the tier; to pass: all gates must pass"

@@ -7,11 +7,12 @@ number divides the level for passing.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from unlearn_cli.schema.literals import Half
-from unlearn_cli.stats.margins import LEVEL
+from unlearn_cli.stats.margins import AUC_MARGIN, LEVEL
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.verdict.checks import Check
 from unlearn_cli.verdict.judgement import Gate, Judgement, Verdict
@@ -22,6 +23,8 @@ ONE_ROW = (
     "any unlearning, passes them, too"
 )
 
+WIDE_MARGIN = "only a screen: the AUC may differ from 1/2 by {margin:g}, more than the default margin of {default:g}"
+
 
 def judge(
     subject: Candidate,
@@ -31,8 +34,13 @@ def judge(
     attempts: int = 1,
     half: Half = "all",
     level: float = LEVEL,
+    auc_margin: float = AUC_MARGIN,
 ) -> tuple[list[Gate], Verdict, Judgement]:
-    """Judge the subject and, by the same checks, the controls; return all gates, the verdict and its judgement."""
+    """Judge the subject and, by the same checks, the controls; return all gates, the verdict and its judgement.
+
+    With a larger margin than the default, a pass is at most a screen.
+    """
+    subject, *controls = (replace(candidate, auc_margin=auc_margin) for candidate in (subject, *controls))
     gates = judge_checks(subject, tier, level=level, attempts=attempts)
     calibration: dict[str, Verdict] = {}
     num_references = sum(control.role != "original" for control in controls)
@@ -44,6 +52,8 @@ def judge(
         gates += control_gates
     worst = find_worst([gate for gate in gates if gate.role == subject.role])
     verdict, reasons = conclude(worst, calibration, tier, whole_classes=subject.whole_classes)
+    if verdict == "passed" and auc_margin > AUC_MARGIN:
+        verdict, reasons = "passed_screen", [WIDE_MARGIN.format(margin=auc_margin, default=AUC_MARGIN)]
     reasons = [
         *reasons,
         *(f"{gate.condition}: {gate.reason}" for gate in gates if gate.role == subject.role and gate.reason),
@@ -53,6 +63,7 @@ def judge(
         tier=tier,
         level=level,
         attempts=attempts,
+        auc_margin=auc_margin,
         holdout_half=half,
         calibration=calibration,
         reasons=reasons,

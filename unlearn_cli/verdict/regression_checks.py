@@ -30,7 +30,12 @@ ByNetwork = Mapping[str, Outputs]
 
 
 def check_regression(
-    ours: ByNetwork, references: Sequence[ByNetwork], *, is_matched: bool, with_residuals: bool
+    ours: ByNetwork,
+    references: Sequence[ByNetwork],
+    *,
+    is_matched: bool,
+    with_residuals: bool,
+    auc_margin: float = AUC_MARGIN,
 ) -> list[Check]:
     """Return the checks of errors and, on request, of signed residuals, relative to the references'.
 
@@ -40,7 +45,7 @@ def check_regression(
         _check_error(side, control, ours, references, margin)
         for side, control, margin in list_pairs(ours, is_matched=is_matched)
     ]
-    return [*checks, *(check_residuals(ours, references) if with_residuals else [])]
+    return [*checks, *(check_residuals(ours, references, auc_margin) if with_residuals else [])]
 
 
 def list_pairs(sizes: Mapping[str, Sized], *, is_matched: bool) -> list[tuple[str, str, float]]:
@@ -159,7 +164,7 @@ def _compare_ratios(claim: str, contrast: Contrast, margin: float) -> Check:
     return Check(claim, value, 1.0, margin, passed, failed)
 
 
-def check_residuals(ours: ByNetwork, references: Sequence[ByNetwork]) -> list[Check]:
+def check_residuals(ours: ByNetwork, references: Sequence[ByNetwork], auc_margin: float = AUC_MARGIN) -> list[Check]:
     """Return the check that the predictions are shifted from the references' on forget as on the hold-out."""
     if not references or not len(ours.get("holdout", ())) or not len(ours["forget"]):
         return []
@@ -168,5 +173,5 @@ def check_residuals(ours: ByNetwork, references: Sequence[ByNetwork]) -> list[Ch
         for side in ("forget", "holdout")
     )
     groups = Scores(members, others, ours["forget"].groups, ours["holdout"].groups).groups
-    claim = f"signed residuals on forget against the hold-out, relative to the references: AUC within {AUC_MARGIN:g}"
-    return [check_auc_near_half(f"{claim} of 1/2", members, others, AUC_MARGIN, groups)]
+    claim = f"signed residuals on forget against the hold-out, relative to the references: AUC within {auc_margin:g}"
+    return [check_auc_near_half(f"{claim} of 1/2", members, others, auc_margin, groups)]

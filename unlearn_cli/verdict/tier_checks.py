@@ -27,7 +27,6 @@ from unlearn_cli.verdict.checks import Check, check_auc_near_half, check_hits_at
 from unlearn_cli.verdict.reference_checks import check_contrast, check_forget_accuracy, hits
 from unlearn_cli.verdict.regression_checks import check_regression
 
-POPULATION = f"population AUC within {AUC_MARGIN:g} of 1/2"
 UNMATCHED = (
     "the hold-out differs from the forgotten records not only in training: add never-seen records of the same period "
     "or condition to data.test, or give references and --tier standard"
@@ -48,6 +47,7 @@ class Candidate:
     whole_classes: bool
     task: str
     control: Finding | None = None  # U-LiRA on the retrained shadow networks
+    auc_margin: float = AUC_MARGIN  # largest distance from 1/2 that counts as equal
     holdout_is_matched: bool = True  # false: forget differs from the hold-out not only in having been trained on
 
 
@@ -58,7 +58,7 @@ def list_checks(candidate: Candidate, tier: str) -> list[Check]:
     if candidate.holdout_is_matched:
         checks += check_population(candidate)
     elif tier == "quick" or not has_references:  # otherwise, the contrast with references replaces it
-        checks.append(Check(POPULATION, Estimate(value=None, n=0, reason=UNMATCHED), reason=UNMATCHED))
+        checks.append(Check(claim_population(candidate), Estimate(value=None, n=0, reason=UNMATCHED), reason=UNMATCHED))
     if candidate.task == "classification" and candidate.whole_classes:
         checks += check_class_forgotten(candidate)
     has_shares = candidate.task == "classification" and "holdout" in candidate.outputs
@@ -66,19 +66,22 @@ def list_checks(candidate: Candidate, tier: str) -> list[Check]:
         # the other tiers compare with the references by the contrast, which needs fewer records
         checks += check_forget_accuracy(candidate.outputs, candidate.comparators)
     if candidate.task == "regression" and has_references:
-        is_matched = candidate.holdout_is_matched
         checks += check_regression(
-            candidate.outputs, candidate.comparators, is_matched=is_matched, with_residuals=tier != "quick"
+            candidate.outputs,
+            candidate.comparators,
+            is_matched=candidate.holdout_is_matched,
+            with_residuals=tier != "quick",
+            auc_margin=candidate.auc_margin,
         )
     if tier != "quick" and has_references:
         scores = candidate.scores.get("retrain_contrast")
         if scores:
-            checks += check_contrast(scores, AUC_MARGIN)
+            checks += check_contrast(scores, candidate.auc_margin)
         else:
             checks.append(make_undecided_check("forgotten against never-seen records", "retrain_contrast"))
     if tier == "audit" and not candidate.role.startswith("reference_"):
         if "ulira" in candidate.findings:
-            checks += check_audit(candidate.findings, candidate.control)
+            checks += check_audit(candidate.findings, candidate.control, candidate.auc_margin)
         else:
             checks.append(make_undecided_check("U-LiRA", "ulira"))
     return checks
@@ -100,12 +103,16 @@ def check_sanity(candidate: Candidate) -> list[Check]:
     return [Check("the outputs differ between records and classes", value, None, None, broken, 1 - broken)]
 
 
+def claim_population(candidate: Candidate) -> str:
+    return f"population AUC within {candidate.auc_margin:g} of 1/2"
+
+
 def check_population(candidate: Candidate) -> list[Check]:
     """Return the checks on the threshold attack on phi; the best of its six statistics would fit noise."""
-    scores = candidate.scores.get("population")
+    scores, claim = candidate.scores.get("population"), claim_population(candidate)
     if scores is None:
-        return [make_undecided_check(POPULATION, "population")]
-    area = check_auc_near_half(POPULATION, scores.members, scores.non_members, AUC_MARGIN, scores.groups)
+        return [make_undecided_check(claim, "population")]
+    area = check_auc_near_half(claim, scores.members, scores.non_members, candidate.auc_margin, scores.groups)
     return [area, *check_low_rates(scores)]
 
 

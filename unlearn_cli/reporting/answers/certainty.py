@@ -49,7 +49,7 @@ def _describe_judgement(document: Report, judgement: Judgement) -> list[str]:
         *_describe_controls(judgement),
         *filter(None, [describe_tier(judgement.tier)]),
         *_describe_reasons(judgement, gates),
-        *_describe_sizes(document, select_verdict(gates, "inconclusive")),
+        *_describe_sizes(document, select_verdict(gates, "inconclusive"), judgement.auc_margin),
         *([STRONGER[judgement.tier]] if judgement.tier in STRONGER and document.verdict not in FINAL else []),
     ]
 
@@ -86,12 +86,12 @@ def _describe_reasons(judgement: Judgement, gates: list[Gate]) -> list[str]:
     return [f"{reason[0].upper()}{reason[1:]}." for reason in list(reasons)[:MOST_REASONS] if reason]
 
 
-def _describe_sizes(document: Report, undecided: list[Gate]) -> list[str]:
+def _describe_sizes(document: Report, undecided: list[Gate], margin: float) -> list[str]:
     """Return what the numbers of records can decide, if an AUC is undecided."""
     ours = next((attack for attack in document.attacks if attack.role == "subject"), None)
     if ours is None or not any("AUC" in gate.condition for gate in undecided):
         return []
-    return [f"{advice(ours.num_members, ours.num_non_members)[0]}."]
+    return [f"{advice(ours.num_members, ours.num_non_members, margin)[0]}."]
 
 
 def _describe_conditions(document: Report) -> list[str]:
