@@ -9,7 +9,7 @@ from unlearn_cli.plugins import discovery
 from unlearn_cli.reporting.html import render
 from unlearn_cli.reporting.html.charts import MAX_CLASSES, draw_confusion
 from unlearn_cli.reporting.html.roles import average_estimates
-from unlearn_cli.reporting.html.words import split_lead
+from unlearn_cli.reporting.html.words import split_sentences
 from unlearn_cli.reporting.report import Checkpoint, Report
 from unlearn_cli.reporting.sentences import list_sentences
 from unlearn_cli.stats.results import Comparison, Confusion, Curve, Estimate
@@ -43,7 +43,7 @@ def page() -> str:
 def test_the_answers_come_first_then_gates_then_pictures_then_tables(page: str) -> None:
     report = full_report()
     sentences = [
-        part for sentence in list_sentences(report) for part in (sentence.question, split_lead(sentence.text)[0])
+        part for sentence in list_sentences(report) for part in (sentence.question, split_sentences(sentence.text)[0])
     ]
     marks = [*sentences, 'id="gates"', 'id="pictures"', "<svg", 'id="metrics"', 'id="attacks"', 'id="origin"']
     positions = [page.index(mark) for mark in marks]

@@ -148,7 +148,11 @@ def test_a_regression_is_described_by_its_error() -> None:
     [
         ("passed", ["passed", "passed"], "Yes: within the margins"),
         ("passed_screen", ["passed", "passed"], "Yes, as far as a screen can show: within the margins"),
-        ("failed", ["failed", "passed"], f"No: forgotten records are not treated as after retraining: {ON_FORGETTING}"),
+        (
+            "failed",
+            ["failed", "passed"],
+            f"No: forgotten records are not treated as after retraining. Failed: {ON_FORGETTING}",
+        ),
         (
             "failed",
             ["passed", "failed"],

@@ -53,7 +53,7 @@ def _describe_decision(document: Report) -> str:
     if document.verdict in DECIDED:
         return DECIDED[document.verdict]
     if failed:
-        return f"No: forgotten records are not treated as after retraining: {name_gates(failed)}."
+        return f"No: forgotten records are not treated as after retraining. Failed: {name_gates(failed)}."
     if undecided:
         return f"Not decided: too little data for {len(undecided)} {on_forgotten}."
     return PASSED.get(document.verdict, "").format(gates=f"{len(gates)} {on_forgotten}")

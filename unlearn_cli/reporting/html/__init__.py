@@ -46,6 +46,7 @@ def list_content(report: Report, noise: CaptionedPng | None) -> dict[str, Any]:
         "titles": titles,
         "headline": words.describe_report(report),
         "verdict_words": words.describe_verdict(report),
+        "verdict_class": words.classify_verdict(report),
         "sentences": list_sentences(report),
         "drawings": pictures.list_drawings(report, titles, noise),
         "draw_attack": pictures.draw_attack,

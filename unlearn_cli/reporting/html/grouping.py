@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from unlearn_cli.reporting.html.estimate_tables import list_main_metrics
 from unlearn_cli.reporting.html.roles import REFERENCES, is_reference, sort_roles
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import AttackResult, Comparison
@@ -22,7 +23,8 @@ class Control:
 class ComparisonTable:
     """The comparisons with a value, and which of the optional columns have one."""
 
-    rows: list[Comparison]
+    main: list[Comparison]
+    folded: list[Comparison]
     with_units: bool
     with_position: bool
 
@@ -51,8 +53,10 @@ def list_comparisons(report: Report) -> ComparisonTable | None:
     rows = [row for row in report.comparisons if row.units_of_sd is not None or row.normalised is not None]
     if not rows:
         return None
+    main = list_main_metrics(report)
     return ComparisonTable(
-        rows,
+        [row for row in rows if row.metric in main],
+        [row for row in rows if row.metric not in main],
         with_units=any(row.units_of_sd is not None for row in rows),
         with_position=any(row.normalised is not None for row in rows),
     )

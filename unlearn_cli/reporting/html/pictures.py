@@ -10,7 +10,7 @@ from unlearn_cli.reporting.html import charts
 from unlearn_cli.reporting.html.estimate_tables import group_by_metric
 from unlearn_cli.reporting.html.grouping import list_detailed_attacks
 from unlearn_cli.reporting.html.roles import sort_roles
-from unlearn_cli.reporting.html.words import replace_underscores
+from unlearn_cli.reporting.html.words import capitalize_first, replace_underscores
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import AttackResult, Confusion, Curve
 
@@ -43,7 +43,7 @@ def list_metric_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[
             "A line through a point is its 95 % interval. If the lines of two networks overlap, their difference may "
             "be due to chance."
         )
-        yield Drawing(f"{replace_underscores(metric).capitalize()} per split", caption, svg)
+        yield Drawing(f"{capitalize_first(replace_underscores(metric))} per split", caption, svg)
 
 
 def list_confusion_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[Drawing]:

@@ -5,13 +5,14 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from unlearn_cli.reporting.answers.judged_gates import list_gates_on_forgetting
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
 
 DASH, PERCENT = "—", "\u00a0%"
 SHARES = ("accuracy", "agreement", "completeness", "share", "tpr")
-SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z'])")
+SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z'\d])")
 KINDS = {
     "unlearn": "Unlearning report",
     "evaluate": "Evaluation report",
@@ -127,10 +128,14 @@ def format_p_value(value: float | None) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def split_lead(text: str) -> tuple[str, str]:
-    """Return the first sentence, which the page emphasises, and the rest."""
-    lead, _, rest = SENTENCE_END.sub("\n", text, count=1).partition("\n")
-    return lead, rest
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of an answer."""
+    return SENTENCE_END.sub("\n", text).split("\n")
+
+
+def capitalize_first(text: str) -> str:
+    """Return text with a capital first letter; unlike `str.capitalize`, abbreviations stay in capitals."""
+    return text[:1].upper() + text[1:]
 
 
 def title_role(role: str, report: Report) -> str:
@@ -152,6 +157,18 @@ def describe_report(report: Report) -> str:
     return f"{kind}: forget {classes or f'{split.n:,} records'}"
 
 
+def judges_forgetting(report: Report) -> bool:
+    """Return whether a gate is about the forgotten records; without one, passed gates say nothing about them."""
+    return bool(list_gates_on_forgetting(report))
+
+
+def classify_verdict(report: Report) -> str:
+    """Return the class of the verdict's box, which decides its colour."""
+    if report.verdict == "passed" and not judges_forgetting(report):
+        return "inconclusive"
+    return report.verdict or "none"
+
+
 def describe_verdict(report: Report) -> str:
     """Return the verdict as one sentence on the gates."""
     total = len(report.gates)
@@ -167,7 +184,8 @@ def describe_verdict(report: Report) -> str:
             "error": "Error: the controls have the wrong verdicts, so these gates cannot judge the checkpoint",
         }.get(report.verdict or "", "No verdict") + tier
     if report.verdict == "passed":
-        return f"All {total} gates passed" if total != 1 else "The only gate passed"
+        passed = f"All {total} gates passed" if total != 1 else "The only gate passed"
+        return passed if judges_forgetting(report) else f"{passed}; none is about the forgotten records"
     if report.verdict == "failed":
         return f"{agreeing} of {total} gates failed"
     if report.verdict == "inconclusive":
@@ -177,7 +195,7 @@ def describe_verdict(report: Report) -> str:
 
 FILTERS = {
     "p_value": format_p_value,
-    "lead": split_lead,
+    "sentences": split_sentences,
     "role_of": title_role,
     "share": format_share,
     "level": format_level,
