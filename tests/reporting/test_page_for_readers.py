@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from markupsafe import escape
 
 from tests.reporting.test_page import attack, balanced, bare_report, checkpoint, full_report, share
 from unlearn_cli.plugins import discovery
@@ -43,7 +44,9 @@ def page() -> str:
 def test_the_answers_come_first_then_gates_then_pictures_then_tables(page: str) -> None:
     report = full_report()
     sentences = [
-        part for sentence in list_sentences(report) for part in (sentence.question, split_sentences(sentence.text)[0])
+        part
+        for sentence in list_sentences(report)
+        for part in (sentence.question, escape(split_sentences(sentence.text)[0]))
     ]
     marks = [*sentences, 'id="gates"', 'id="pictures"', "<svg", 'id="metrics"', 'id="attacks"', 'id="origin"']
     positions = [page.index(mark) for mark in marks]
@@ -100,6 +103,7 @@ def test_a_column_without_any_value_is_left_out() -> None:
     ]
     page = render(full_report().model_copy(update={"comparisons": rows}))
     assert "Compared with the references" in page
+    assert '<th scope="col">Off by</th>' in page
     assert "From 0 to 1" not in page
     empty = {"forget": {"accuracy": Estimate(value=None, n=0, reason="no records")}}
     page = render(bare_report(metrics={"subject": {"forget": {"accuracy": share(0.5, 10)}}, "original": empty}))

@@ -181,7 +181,7 @@ def test_an_undecided_verdict_names_reasons_and_sizes() -> None:
     judgement = Judgement(tier="quick", reasons=["too few", "TPR: needs 100 records"], attempts=3)
     text = answers(attacked("inconclusive", *undecided, attacks=[few], judgement=judgement))["How sure is that?"]
     assert "Verdict of the quick tier, attempt 3: not decided; 0 of 2 gates passed, 2 not decided." in text
-    assert "Too few. Needs 100 records. 135 forgotten records and 27 of the hold-out cannot show" in text
+    assert "Too few. A gate needs 100 records. 135 forgotten records and 27 of the hold-out cannot show" in text
     assert "No control was judged" in text
 
 

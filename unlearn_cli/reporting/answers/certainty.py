@@ -83,7 +83,8 @@ def _describe_reasons(judgement: Judgement, gates: list[Gate]) -> list[str]:
     """Return the reasons of the verdict, and those of undecided gates without the gates' names, each once."""
     conditions = {f"{gate.condition}: {gate.reason}": gate.reason for gate in gates if gate.reason}
     reasons = dict.fromkeys(conditions.get(reason) or reason for reason in judgement.reasons)
-    return [f"{reason[0].upper()}{reason[1:]}." for reason in list(reasons)[:MOST_REASONS] if reason]
+    sentences = [f"A gate {reason}" if reason.startswith("needs") else reason for reason in reasons]
+    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences[:MOST_REASONS] if sentence]
 
 
 def _describe_sizes(document: Report, undecided: list[Gate], margin: float) -> list[str]:

@@ -21,12 +21,10 @@ class Control:
 
 @dataclass(frozen=True)
 class ComparisonTable:
-    """The comparisons with a value, and which of the optional columns have one."""
+    """The comparisons with a value: those of the main metrics, and the others."""
 
     main: list[Comparison]
     folded: list[Comparison]
-    with_units: bool
-    with_position: bool
 
 
 def group_controls(report: Report, titles: Mapping[str, str]) -> list[Control]:
@@ -57,8 +55,6 @@ def list_comparisons(report: Report) -> ComparisonTable | None:
     return ComparisonTable(
         [row for row in rows if row.metric in main],
         [row for row in rows if row.metric not in main],
-        with_units=any(row.units_of_sd is not None for row in rows),
-        with_position=any(row.normalised is not None for row in rows),
     )
 
 
