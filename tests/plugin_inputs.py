@@ -14,7 +14,7 @@ from unlearn_cli.learning.training import fit
 from unlearn_cli.learning.weight_distances import Weights
 from unlearn_cli.runtime.seeds import Random
 from unlearn_cli.schema.literals import Task
-from unlearn_cli.stats.efficiency import TrainingCost
+from unlearn_cli.stats.costs import TrainingCost
 from unlearn_cli.stats.outputs import Outputs, join
 
 CLASSES, RUNS, WIDTH = 4, 32, 5

@@ -230,7 +230,22 @@ def test_a_dry_run_says_what_would_be_run_and_what_it_can_decide(original: Path,
     result = invoke("attack", original, "-m", write_manifest(tmp_path), "--dry-run", "--json")
     document = json.loads(result.stdout)
     assert "population" in document["attacks"]
-    assert document["advice"]
+    assert any(line.startswith("population AUC") for line in document["advice"])
+    assert {gate["gate"] for gate in document["plan"]["gates"]} >= {"population AUC", "outputs differ (sanity)"}
+
+
+def test_a_plan_fits_80_columns_and_needs_no_checkpoint_of_the_network(
+    original: Path, references: list[Path], tmp_path: Path
+) -> None:
+    arguments = ["attack", original, "-m", write_manifest(tmp_path), "--tier", "standard", "--plan"]
+    arguments += ["--original", original, "--reference", references[0]]
+    result = invoke(*arguments)
+    assert result.exit_code == 0 and max(map(len, result.stdout.splitlines())) <= 80
+    assert "utility on test" in result.stdout and "not tested:" in result.stdout
+    document = json.loads(invoke(*arguments, "--json").stdout)
+    assert document["references"] == 1 and document["best_verdict"].startswith("passed")
+    assert document["training"] is None or document["training"]["num_trainings"] == document["missing_references"]
+    assert invoke("attack", original, "-m", tmp_path / "data.yaml", "--attack", "population", "--plan").exit_code == 2
 
 
 def test_a_margin_is_recorded_and_needs_a_tier(original: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from unlearn_cli.metrics.tug_of_war import tug_of_war
 from unlearn_cli.metrics.wasserstein import wasserstein
 from unlearn_cli.metrics.weight_distance import weight_distance
 from unlearn_cli.metrics.zrf import zrf
-from unlearn_cli.stats.efficiency import TrainingCost
+from unlearn_cli.stats.costs import TrainingCost
 from unlearn_cli.stats.outputs import Outputs
 
 RANDOM = np.random.default_rng(0)

@@ -130,6 +130,7 @@ def attack(
     junit: options.Junit = None,
     pictures: options.Pictures = False,
     dry_run: options.DryRun = False,
+    plan: options.Plan = False,
     *,
     run_options: RunOptions,
 ) -> Result:
@@ -153,6 +154,7 @@ def attack(
         junit=junit,
         pictures=pictures,
         dry_run=dry_run,
+        plan=plan,
     )
     return run(attack_options, run_options)
 

@@ -139,6 +139,7 @@ Pictures = Annotated[
     bool, typer.Option("--pictures", help="Write reconstructed images to pictures.html; they may show persons.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, show what would be done, and stop.")]
+Plan = Annotated[bool, typer.Option("--plan", help="Show which gates the records and references can decide, and stop.")]
 Nproc = Annotated[
     int, typer.Option(metavar="N", min=1, help="Processes on this machine: one per GPU.", rich_help_panel="Runtime")
 ]

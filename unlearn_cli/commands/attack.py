@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from unlearn_cli import console, ranks
+from unlearn_cli.commands.attack_plan import format_plan, plan_attack
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.manifest_inputs import open_manifest
@@ -27,8 +26,8 @@ from unlearn_cli.reporting import tables
 from unlearn_cli.stats.margins import AUC_MARGIN
 from unlearn_cli.stats.results import Skipped
 from unlearn_cli.storage import atomic_files
-from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.exit_codes import exit_code
+from unlearn_cli.verdict.planning import Plan, describe_plan
 
 if TYPE_CHECKING:
     from unlearn_cli.checkpoints.checkpoint import Checkpoint
@@ -61,10 +60,11 @@ class AttackOptions:
     junit: Path | None = None
     pictures: bool = False
     dry_run: bool = False
+    plan: bool = False  # only the plan, without opening checkpoints
 
 
 @dataclass(frozen=True)
-class Plan:
+class AttackPlan:
     """The attacks to run, the skipped ones, and the hold-out to compare with."""
 
     wanted: list[PlannedAttack]
@@ -76,7 +76,7 @@ class Plan:
 
 def run(options: AttackOptions, run_options: RunOptions) -> Result:
     """Attack the checkpoint, the original and the references, compute the verdict, and write the report to `out`."""
-    outputs = () if options.dry_run else (options.out, options.junit)
+    outputs = () if options.dry_run or options.plan else (options.out, options.junit)
     with claim_output(run_options.overwrite, *outputs):
         return run_with_claim(options, run_options)
 
@@ -103,46 +103,62 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     if holdout.reason:
         console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
     caveats = check_references(options.references, opened)
-    planned = Plan(runnable, skipped, holdout, caveats, runs)
-    sizes = describe_power(opened, planned.holdout, options.margin) if tier else []
-    for line in sizes:
+    planned = AttackPlan(runnable, skipped, holdout, caveats, runs)
+    tier_plan = (
+        plan_attack(
+            opened,
+            holdout,
+            tier,
+            caps=CAPS.get(tier, OTHER_CAPS),
+            original=options.original,
+            references=options.references,
+            num_shadow_runs=len(runs.members) if runs else 0,
+            attempts=options.attempts,
+            auc_margin=options.margin,
+        )
+        if tier
+        else None
+    )
+    if tier_plan is not None and options.plan:
+        return Result(format_plan(tier_plan), tier_plan.model_dump(mode="json"))
+    advice = describe_plan(tier_plan) if tier_plan else []
+    for line in advice:
         console.say(line)
     console.say(f"attack: {options.checkpoint.name}; loading torch")
     if options.dry_run:
-        from unlearn_cli.commands.network_check import start_checked
-
-        with start_checked(opened, load_by_role(options, opened)):
-            pass
-        text, document = split_counts(opened)
-        names = [planned_attack.label for planned_attack in runnable]
-        lines = [
-            text,
-            f"attacks: {', '.join(names)}",
-            *(f"not run: {attack.name}: {attack.reason}" for attack in skipped),
-            *sizes,
-        ]
-        return Result(
-            "\n".join(lines),
-            {
-                "splits": document,
-                "attacks": names,
-                "advice": sizes,
-                "skipped": [attack.model_dump() for attack in skipped],
-                "holdout": len(holdout.positions),
-                "notices": describe_notices(opened.dataset.notices),
-                "images_decoded": opened.dataset.images_decoded,
-            },
-        )
+        return describe_dry_run(options, opened, planned, tier_plan, advice)
     return carry_out(options, opened, planned, tier)
 
 
-def describe_power(opened: RunInputs, holdout: Holdout, margin: float) -> list[str]:
-    """Return sentences on what this number of records, and of clusters, can decide."""
-    forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
-    clusters = None
-    if forget.groups is not None and test.groups is not None:
-        clusters = len(np.unique(forget.groups)), len(np.unique(test.groups[holdout.positions]))
-    return advice(len(forget), len(holdout.positions), margin, clusters)
+def describe_dry_run(
+    options: AttackOptions, opened: RunInputs, planned: AttackPlan, tier_plan: Plan | None, advice: list[str]
+) -> Result:
+    """Check the checkpoints against the network, and describe the run."""
+    from unlearn_cli.commands.network_check import start_checked
+
+    with start_checked(opened, load_by_role(options, opened)):
+        pass
+    text, document = split_counts(opened)
+    names = [attack.label for attack in planned.wanted]
+    lines = [
+        text,
+        f"attacks: {', '.join(names)}",
+        *(f"not run: {attack.name}: {attack.reason}" for attack in planned.skipped),
+        *([format_plan(tier_plan)] if tier_plan else []),
+    ]
+    return Result(
+        "\n".join(lines),
+        {
+            "splits": document,
+            "attacks": names,
+            "advice": advice,
+            "plan": tier_plan.model_dump(mode="json") if tier_plan else None,
+            "skipped": [attack.model_dump() for attack in planned.skipped],
+            "holdout": len(planned.holdout.positions),
+            "notices": describe_notices(opened.dataset.notices),
+            "images_decoded": opened.dataset.images_decoded,
+        },
+    )
 
 
 def check_options(options: AttackOptions, tier: str | None) -> None:
@@ -159,6 +175,8 @@ def check_options(options: AttackOptions, tier: str | None) -> None:
         raise UserError("--margin: attacks by name give no verdict; use --tier")
     if tier == "audit" and options.shadows is None:
         raise UserError("--tier audit: needs --shadows, a folder with runs of 'unlearn-cli shadow'")
+    if options.plan and tier is None:
+        raise UserError("--plan: attacks by name have no gates; use --tier")
     if options.pictures and options.out is None:
         raise UserError("--pictures: pictures are written to the report's folder; add --out")
     if len(options.references) != len({path.resolve() for path in options.references}):
@@ -190,7 +208,7 @@ def load_by_role(options: AttackOptions, opened: RunInputs) -> "dict[str, Checkp
     return checkpoints
 
 
-def carry_out(options: AttackOptions, opened: RunInputs, planned: Plan, tier: str | None) -> Result:
+def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, tier: str | None) -> Result:
     from unlearn_cli.commands.network_check import start_checked
     from unlearn_cli.evaluation import attacking, measuring
     from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
@@ -253,9 +271,16 @@ def add_verdict(
     }
     controls = [candidates[role] for role in candidates if role != "subject"]
     half = checkpoints.session.opened.common.half
-    document.gates, document.verdict, document.judgement = judge(
+    document.gates, document.verdict, judgement = judge(
         candidates["subject"], controls, tier, attempts=options.attempts, half=half, auc_margin=options.margin
     )
+    document.judgement = judgement.model_copy(update={"training_seeds": count_training_seeds(document)})
+
+
+def count_training_seeds(document: "Report") -> int | None:
+    """Return the number of different seeds of the references; None without references, or if a seed is unknown."""
+    seeds = {reference.lineage.get("seed") for reference in document.references}
+    return len(seeds) if seeds and None not in seeds else None
 
 
 def write(document: "Report", options: AttackOptions, opened: RunInputs, pictures: "dict[str, Picture]") -> None:

@@ -4,7 +4,8 @@ Source: Jia et al. 2023. Needs the reports that `unlearn` and `train` wrote next
 depend on the machine and on its load; `sample_efficiency` does not.
 """
 
-from unlearn_cli.stats.efficiency import TrainingCost, cost_ratio
+from unlearn_cli.stats.costs import TrainingCost
+from unlearn_cli.stats.efficiency import cost_ratio
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "time of unlearning as a share of retraining"

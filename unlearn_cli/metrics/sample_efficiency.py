@@ -5,7 +5,8 @@ Source: the ratio of `run_time_efficiency`, of a cost that does not depend on th
 about twice as long.
 """
 
-from unlearn_cli.stats.efficiency import TrainingCost, cost_ratio
+from unlearn_cli.stats.costs import TrainingCost
+from unlearn_cli.stats.efficiency import cost_ratio
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "samples of unlearning as a share of retraining"

@@ -1,17 +1,7 @@
-"""The cost of making a checkpoint, and its ratio to that of a reference."""
-
-from dataclasses import dataclass
+"""The ratio of the cost of making a checkpoint to that of a reference."""
 
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.results import Estimate
-
-
-@dataclass(frozen=True)
-class TrainingCost:
-    """The cost of making a checkpoint: seconds of training only, and samples forward and backward."""
-
-    seconds: float | None
-    samples: int | None
 
 
 def cost_ratio(ours: float | None, theirs: float | None) -> Estimate:

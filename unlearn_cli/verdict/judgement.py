@@ -58,6 +58,11 @@ class Judgement(Part):
     auc_margin: float = Field(
         default=AUC_MARGIN, description="largest distance of an AUC from 1/2 that counts as equal"
     )
+    references: int = Field(default=0, description="retrained networks that were compared with, each a training")
+    training_seeds: int | None = Field(
+        default=None,
+        description="different seeds in the references' lineage; null: no reference, or a lineage has none",
+    )
     holdout_half: Half = Field(default="all", description="the half of the hold-out that was used")
     correction: str = "to fail: Holm over the gates of the tier; to pass: all gates must pass"
     clusters: dict[str, int] | None = Field(

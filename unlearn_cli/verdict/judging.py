@@ -64,6 +64,7 @@ def judge(
         level=level,
         attempts=attempts,
         auc_margin=auc_margin,
+        references=num_references,
         holdout_half=half,
         calibration=calibration,
         reasons=reasons,

@@ -1,0 +1,125 @@
+"""The kinds of gates: when a tier has them, and their power. No SciPy.
+
+One row of GATE_KINDS per kind; a new gate needs one more row. What a power depends on and cannot be known before a run
+(accuracy, how far two trainings differ) is an expectation, which a plan prints.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from unlearn_cli.stats.margins import AUDIT_FPR, LOW_FPR, MIN_CLUSTERS
+from unlearn_cli.verdict import gate_power
+from unlearn_cli.verdict.situation import Situation
+
+
+@dataclass(frozen=True)
+class GateKind:
+    """One or more gates of the same kind. `reads` are the splits whose records decide."""
+
+    name: str
+    reads: tuple[str, ...]
+    is_in: Callable[[Situation], bool]
+    compute_power: Callable[[Situation], float]
+    num_gates: int = 1
+    min_references: int = 0
+    least: Mapping[str, int] = field(default_factory=dict)  # records without which it is undecided
+    is_direct: bool = False  # it compares forget with the hold-out directly
+
+    def find_obstacle(self, situation: Situation) -> str | None:
+        """Return why the gates cannot be decided, whatever the power, if they cannot."""
+        few = [split for split in self.reads if situation.clusters.get(split, MIN_CLUSTERS) < MIN_CLUSTERS]
+        empty = [split for split in self.reads if not situation.records.get(split)]
+        short = [split for split, least in self.least.items() if situation.records.get(split, 0) < least]
+        if empty:
+            return f"{' and '.join(empty)} has no records"
+        if few:
+            count = situation.clusters[few[0]]
+            return f"{few[0]} has {count} clusters, but {MIN_CLUSTERS} are needed, so no gate can pass"
+        if self.is_direct and not situation.holdout_is_matched:
+            return "the hold-out is unmatched: use never-seen records of the same period or condition, or references"
+        if situation.num_references < self.min_references:
+            return f"it needs {self.min_references} references"
+        return f"{short[0]} needs {self.least[short[0]]} records" if short else None
+
+
+def _is_classification(situation: Situation) -> bool:
+    return situation.task == "classification"
+
+
+def _has_contrast(situation: Situation) -> bool:
+    return situation.tier != "quick" and situation.has_references
+
+
+def _has_errors(situation: Situation) -> bool:
+    return situation.task == "regression" and situation.has_references
+
+
+GATE_KINDS = (
+    GateKind("outputs differ (sanity)", (), lambda _: True, lambda _: 1.0),
+    GateKind(
+        "population AUC",
+        ("forget", "holdout"),
+        lambda situation: situation.holdout_is_matched or not _has_contrast(situation),
+        gate_power.compute_auc_power,
+        is_direct=True,
+    ),
+    GateKind(
+        f"TPR at FPR {LOW_FPR:.0%}, both ends",
+        ("forget", "holdout"),
+        lambda situation: situation.holdout_is_matched,
+        gate_power.compute_low_rate_power,
+        num_gates=2,
+        least={"holdout": round(1 / LOW_FPR)},
+    ),
+    GateKind(
+        "utility on test", ("test",), lambda situation: situation.num_comparators > 0, gate_power.compute_utility_power
+    ),
+    GateKind(
+        "utility on retain",
+        ("retain",),
+        lambda situation: situation.num_comparators > 0,
+        gate_power.compute_retain_power,
+    ),
+    GateKind(
+        "accuracy on forget, relative to references",
+        ("forget", "holdout"),
+        lambda situation: situation.tier == "quick" and _is_classification(situation) and situation.num_references > 1,
+        gate_power.compute_forget_accuracy_power,
+    ),
+    GateKind(
+        "forgotten class not predicted",
+        ("forget",),
+        lambda situation: situation.whole_classes and _is_classification(situation),
+        gate_power.compute_class_power,
+    ),
+    GateKind(
+        "contrast with references", ("forget", "holdout"), _has_contrast, gate_power.compute_auc_power, num_gates=2
+    ),
+    GateKind(
+        "error on forget, relative to references",
+        ("forget", "holdout"),
+        lambda situation: _has_errors(situation) and situation.holdout_is_matched,
+        gate_power.compute_error_power,
+        min_references=2,
+    ),
+    GateKind(
+        "error in the forgotten range or period",
+        ("forget", "test_retain"),
+        lambda situation: _has_errors(situation) and bool(situation.records.get("test_retain")),
+        gate_power.compute_range_power,
+        min_references=2,
+    ),
+    GateKind(
+        "signed residuals",
+        ("forget", "holdout"),
+        lambda situation: _has_errors(situation) and _has_contrast(situation),
+        gate_power.compute_auc_power,
+    ),
+    GateKind("U-LiRA AUC", ("forget",), lambda situation: situation.tier == "audit", gate_power.compute_audit_power),
+    GateKind(
+        f"U-LiRA TPR at FPR {AUDIT_FPR:.1%}",
+        ("forget",),
+        lambda situation: situation.tier == "audit",
+        gate_power.compute_audit_rate_power,
+    ),
+)

@@ -1,0 +1,183 @@
+"""Plans a tier: what the numbers of records and references can decide, and what would be sufficient. No SciPy."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+from pydantic import Field
+
+from unlearn_cli.stats.margins import AUC_MARGIN
+from unlearn_cli.stats.results import Part
+from unlearn_cli.verdict.gate_kinds import GATE_KINDS, GateKind
+from unlearn_cli.verdict.situation import Situation
+from unlearn_cli.verdict.tiers import NOT_TESTED, TESTED
+
+ENOUGH = 0.8  # power
+MAX_REFERENCES = 32
+STEPS_PER_DOUBLING, MAX_DOUBLINGS = 8, 10
+
+
+class GatePlan(Part):
+    """The power of one kind of gate, and what would be sufficient for a power of 80 %."""
+
+    gate: str
+    num_gates: int
+    power: float | None = Field(description="probability that each gate passes if the network was retrained")
+    is_sufficient: bool
+    reason: str | None = Field(default=None, description="why it cannot be decided")
+    records: dict[str, int] = Field(description="split -> records that decide it")
+    needed_records: dict[str, int] | None = Field(
+        default=None, description="sufficient with this number of references; null: the records suffice, or none would"
+    )
+    needed_references: int | None = Field(
+        default=None, description="sufficient with these records; null: the references suffice, or none would"
+    )
+
+
+class TrainingPlan(Part):
+    """The cost of the references that are missing."""
+
+    num_trainings: int
+    seconds_each: float | None = Field(description="read from the reports next to the checkpoints; null: unknown")
+    samples_each: int | None = Field(default=None, description="forward and backward passes of one training")
+    seconds: float | None = None
+
+
+class Plan(Part):
+    """What a tier can decide with the given records and references."""
+
+    tier: str
+    references: int
+    gates: list[GatePlan]
+    joint_power: float = Field(description="product over all gates: smaller than the truth, because gates are similar")
+    best_verdict: str
+    best_verdict_reasons: list[str]
+    expectations: dict[str, float | str] = Field(description="assumptions, or values from the references' reports")
+    missing_references: int = Field(description="references to add, so that all gates for which this is possible pass")
+    training: TrainingPlan | None = None
+    tested: str
+    not_tested: str
+
+
+def plan_tier(situation: Situation) -> Plan:
+    """Return the plan of a tier: one entry per kind of gate that the tier contains."""
+    gates = [_plan_gate(kind, situation) for kind in GATE_KINDS if kind.is_in(situation)]
+    best, reasons = _find_best_verdict(situation)
+    return Plan(
+        tier=situation.tier,
+        references=situation.num_references,
+        gates=gates,
+        joint_power=math.prod((gate.power or 0.0) ** gate.num_gates for gate in gates),
+        best_verdict=best,
+        best_verdict_reasons=reasons,
+        expectations=list_expectations(situation),
+        missing_references=_count_missing_references(situation, gates),
+        tested=TESTED[situation.tier],
+        not_tested=NOT_TESTED[situation.tier],
+    )
+
+
+def list_expectations(situation: Situation) -> dict[str, float | str]:
+    """Return the expectations that the power depends on, with their source."""
+    of_task = {
+        "classification": ("accuracy", "gain_on_retain", "accuracy_sd"),
+        "regression": ("gain_on_retain", "error_variation", "error_sd", "range_sd"),
+    }
+    names = of_task[situation.task] if situation.num_comparators else ()
+    names += ("similarity",) if situation.clusters else ()
+    names += ("audit_sd",) if situation.tier == "audit" else ()
+    values = asdict(situation.expectations)
+    return {name: values[name] for name in names} | ({"source": values["source"]} if names else {})
+
+
+def _plan_gate(kind: GateKind, situation: Situation) -> GatePlan:
+    power = compute_power(kind, situation)
+    is_sufficient = power is not None and power >= ENOUGH
+    return GatePlan(
+        gate=kind.name,
+        num_gates=kind.num_gates,
+        power=power,
+        is_sufficient=is_sufficient,
+        reason=kind.find_obstacle(situation),
+        records={split: situation.records.get(split, 0) for split in kind.reads},
+        needed_records=None if is_sufficient else _find_needed_records(kind, situation),
+        needed_references=None if is_sufficient else _find_needed_references(kind, situation),
+    )
+
+
+def compute_power(kind: GateKind, situation: Situation) -> float | None:
+    """Return the power of a kind of gate; None if it cannot be decided."""
+    return None if kind.find_obstacle(situation) else kind.compute_power(situation)
+
+
+def _find_needed_records(kind: GateKind, situation: Situation) -> dict[str, int] | None:
+    """Return the smallest multiple of the records of all splits at which the power is sufficient."""
+    situation = replace(situation, num_references=max(situation.num_references, kind.min_references))
+    for larger in _enlarge(situation):
+        power = compute_power(kind, larger)
+        if power is not None and power >= ENOUGH:
+            return {split: larger.records[split] for split in kind.reads}
+    return None
+
+
+def _enlarge(situation: Situation) -> Iterator[Situation]:
+    """Yield the situation with more records, and as many more clusters."""
+    for step in range(STEPS_PER_DOUBLING * MAX_DOUBLINGS + 1):
+        factor = 2 ** (step / STEPS_PER_DOUBLING)
+        records, clusters = (
+            {split: math.ceil(factor * count) for split, count in counts.items()}
+            for counts in (situation.records, situation.clusters)
+        )
+        yield replace(situation, records=records, clusters=clusters)
+
+
+def _find_needed_references(kind: GateKind, situation: Situation) -> int | None:
+    for count in range(situation.num_references + 1, MAX_REFERENCES + 1):
+        larger = replace(situation, num_references=count)
+        power = compute_power(kind, larger)
+        if power is not None and power >= ENOUGH:
+            return count
+    return None
+
+
+def _count_missing_references(situation: Situation, gates: list[GatePlan]) -> int:
+    """Return the number of references to add; without any, the tiers above quick need at least one."""
+    needed = [gate.needed_references for gate in gates if gate.needed_references is not None]
+    least = 1 if situation.tier != "quick" else 0
+    return max(0, max([least, *needed]) - situation.num_references)
+
+
+def _find_best_verdict(situation: Situation) -> tuple[str, list[str]]:
+    """Return the best possible verdict, and the reasons why it is not `passed`."""
+    reasons = {
+        "the quick tier is a screen": situation.tier == "quick",
+        f"the margin of {situation.auc_margin:g} is wider than {AUC_MARGIN:g}": situation.auc_margin > AUC_MARGIN,
+        "no original (--original) that must fail": not situation.has_original,
+        "no reference (--reference) that must pass": not situation.has_references,
+        "a whole class: an edit of one row passes the same gates": (
+            situation.whole_classes and situation.tier == "standard"
+        ),
+    }
+    listed = [reason for reason, applies in reasons.items() if applies]
+    return ("passed_screen" if listed else "passed"), listed
+
+
+def describe_plan(plan: Plan) -> list[str]:
+    """Return sentences: how many gates are likely to be decided, and what each of the others needs."""
+    short = [gate for gate in plan.gates if not gate.is_sufficient]
+    count = sum(gate.num_gates for gate in plan.gates)
+    if not short:
+        return [f"each of {count} gates has a power of 80 % or more to pass, if the network is like a retrained one"]
+    return [_describe_gate(gate) for gate in short]
+
+
+def _describe_gate(gate: GatePlan) -> str:
+    head = gate.reason or f"may stay undecided, with a power of {100 * (gate.power or 0.0):.0f} % to pass"
+    return f"{gate.gate}: {head}{'; 80 % needs ' + describe_needs(gate) if describe_needs(gate) else ''}"
+
+
+def describe_needs(gate: GatePlan) -> str:
+    """Return the records or references that suffice, such as 'test 1,900 or 9 references'; empty if none would."""
+    records = ", ".join(f"{split} {count:,}" for split, count in (gate.needed_records or {}).items())
+    references = f"{gate.needed_references} references" if gate.needed_references else ""
+    return " or ".join(filter(None, [records, references]))
