@@ -133,7 +133,7 @@ def measure_retained(chances: np.ndarray, first_chances: np.ndarray, scored: Obs
     return {
         "auc_retained": _estimate_auc(both, of_both, groups),
         "auc_retained_original_only": _estimate_auc(first, of_first, groups),
-        "gain_retained": delta_method(both - first, of_both - of_first, interval="delong, paired", groups=groups),
+        "gain_retained": delta_method(both - first, of_both - of_first, interval="delong", groups=groups),
     }
 
 

@@ -64,8 +64,8 @@ def completeness(
     return Findings(
         quantities | summarize_left_out(left_out),
         distributions=[
-            *describe_distribution(QUANTITY, "this network", values),
-            *describe_distribution(QUANTITY, "left-out references", np.concatenate(left_out)),
+            *describe_distribution(QUANTITY, "forget", values),
+            *describe_distribution(QUANTITY, "forget, left-out references", np.concatenate(left_out)),
         ],
     )
 

@@ -55,7 +55,8 @@ def collect_observations(
     """Return observations of forgotten, retained and never-seen records, at most `MAX_RECORDS` per split.
 
     Never seen are the hold-out, which is like forget, and, where the selection divides test, the rest of test, which is
-    like retain. The order of the records does not matter: they are sorted before they are drawn.
+    like retain. The order of the records does not matter: they are sorted before they are drawn, by the first version,
+    so that the same records are drawn for every second version.
     """
     divided = len(after.get("test_retain", ())) > 0
     parts = [
@@ -81,6 +82,6 @@ def _draw(
     before: Outputs, after: Outputs, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     first, both = observe(before, after)
-    keys = list(both.T) if after.groups is None else [*both.T, after.groups]
+    keys = [*both.T, *([] if after.groups is None else [after.groups]), *first.T]  # the last is compared first
     rows = random.permutation(np.lexsort(keys))[:MAX_RECORDS]
     return first[rows], both[rows], None if after.groups is None else after.groups[rows]

@@ -86,7 +86,7 @@ def binned_kl(ours: np.ndarray, theirs: np.ndarray) -> float:
 def jackknife_over_runs(ours: Side, theirs: Side, summarize: Callable[[np.ndarray], float]) -> Estimate:
     """Return a summary of the divergences over records, with the interval of the jackknife over ten groups of runs.
 
-    Records share networks, so runs are the units. `sd` is the standard error.
+    Records share networks, so runs are the units.
     """
     runs = len(ours.phi)
     divergences = measure_divergence(ours, theirs)
@@ -103,7 +103,6 @@ def jackknife_over_runs(ours: Side, theirs: Side, summarize: Callable[[np.ndarra
         n=len(divergences),
         low=max(0.0, min(value, value - half)),
         high=value + half,
-        sd=sd,
         runs=runs,
-        interval=f"t, jackknife over {len(partial)} groups of runs",
+        interval="jackknife over runs",
     )

@@ -46,7 +46,7 @@ def tail_mean(values: Sequence[np.ndarray], tail: float, groups: np.ndarray | No
     if _count_tail(n, tail) < MIN_IN_TAIL:
         reason = f"no interval: the largest {tail:.0%} of {n} records are too few"
         return Estimate(value=value, n=n, reason=reason) if groups is None else _with_reason(value, n, groups, reason)
-    return delta_method(value, influence, interval="t, influence on the tail", at_least=0.0, groups=groups)
+    return delta_method(value, influence, interval="t", at_least=0.0, groups=groups)
 
 
 def _with_reason(value: float, n: int, groups: np.ndarray, reason: str) -> Estimate:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from unlearn_cli.reporting.html import charts
+from unlearn_cli.reporting.html import charts, record_charts
 from unlearn_cli.reporting.html.estimate_tables import group_by_metric
 from unlearn_cli.reporting.html.grouping import list_detailed_attacks
 from unlearn_cli.reporting.html.roles import sort_roles
@@ -106,6 +106,12 @@ def list_probe_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[D
         yield Drawing(f"Probe {phase}", caption, charts.draw_curves_of_roles(phase, lines, titles))
 
 
+def list_record_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[Drawing]:
+    """Yield the numbers per record."""
+    for chart in record_charts.list_record_charts(report, titles):
+        yield Drawing(chart.title, chart.caption, chart.svg)
+
+
 def list_curve_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[Drawing]:
     """Yield the curves of each phase of the run, in the order of the phases."""
     phases: dict[str, list[Curve]] = {}
@@ -125,6 +131,7 @@ PARTS: tuple[Callable[[Report, Mapping[str, str]], Iterator[Drawing]], ...] = (
     list_metric_drawings,
     list_confusion_drawings,
     list_attack_drawings,
+    list_record_drawings,
     list_probe_drawings,
     list_curve_drawings,
 )

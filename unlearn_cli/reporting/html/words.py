@@ -23,7 +23,9 @@ ABBREVIATIONS = {
     **{word: word.upper() for word in ("auc", "fpr", "js", "kl", "mae", "rmse", "svc", "tpr", "zrf")},
     "r2": "R²",
     "delong": "DeLong",
+    "klom": "KLoM",
     "wilson": "Wilson",
+    "woodruff": "Woodruff",
 }
 VERDICT_MARKS = {
     "passed": "✓",
