@@ -64,9 +64,10 @@ def list_content(report: Report, noise: CaptionedPng | None) -> dict[str, Any]:
 
 
 def list_tables(report: Report, titles: dict[str, str]) -> dict[str, EstimateTable | None]:
-    """Return the tables of metrics, attacks and probes; rare ones and those of single references apart."""
+    """Return the tables of metrics, attacks and probes; rare ones, floors and single references have their own."""
     main = estimate_tables.list_main_metrics(report)
     metrics = estimate_tables.list_metric_groups(report)
+    probes = estimate_tables.list_probe_groups(report)
     single = estimate_tables.list_metric_groups(report, pooled=False)
     several = "references" in titles
     groups = {
@@ -76,8 +77,9 @@ def list_tables(report: Report, titles: dict[str, str]) -> dict[str, EstimateTab
         "main_attacks": estimate_tables.list_attack_group(report),
         "attack_variants": estimate_tables.list_attack_group(report, variants=True),
         "attacks_of_references": estimate_tables.list_attack_group(report, pooled=False) if several else [],
-        "probes": estimate_tables.list_probe_groups(report),
-        "rare_probes": estimate_tables.list_probe_groups(report, rare=True),
+        "probes": [group for group in probes if group.title not in estimate_tables.RARE_PROBES],
+        "rare_probes": [group for group in probes if group.title in estimate_tables.RARE_PROBES],
+        "noise_floors": estimate_tables.list_probe_groups(report, floors=True),
         "probes_of_references": estimate_tables.list_probe_groups(report, pooled=False) if several else [],
     }
     return {name: build_table(of_table, titles) for name, of_table in groups.items()}

@@ -14,7 +14,8 @@ from unlearn_cli.stats.results import Estimate
 
 ByRole = dict[str, Estimate]
 METRICS = ("accuracy", "mae", "rmse", "r2", "loss")
-RARE = ("_null", "_floor")  # ends of the names of quantities
+FLOORS = ("_null", "_floor")  # ends of the names of quantities that are noise floors
+RARE_PROBES = ("learned loss", "retrain z", "class geometry", "label inference", "inversion")
 VARIANT = " ("  # an attack with another setting: population (statistic=loss)
 MAIN_METRICS = {"accuracy", "mae"}  # the others are folded, unless a gate is about them
 
@@ -138,8 +139,8 @@ def list_attack_group(report: Report, *, variants: bool = False, pooled: bool = 
     return [Group("", "", rows)]
 
 
-def list_probe_groups(report: Report, *, rare: bool = False, pooled: bool = True) -> list[Group]:
-    """Return one group per probe, with one row per quantity; `rare`: noise floors instead of the measured values."""
+def list_probe_groups(report: Report, *, floors: bool = False, pooled: bool = True) -> list[Group]:
+    """Return one group per probe, with one row per quantity; `floors`: noise floors instead of the measured values."""
     probes: dict[str, dict[str, ByRole]] = {}
     for finding in report.findings:
         for quantity, estimate in finding.quantities.items():
@@ -151,7 +152,7 @@ def list_probe_groups(report: Report, *, rare: bool = False, pooled: bool = True
             [
                 Row(replace_underscores(name), "", "auc", pick_columns(cells, pooled=pooled))
                 for name, cells in quantities.items()
-                if name.endswith(RARE) == rare
+                if name.endswith(FLOORS) == floors
             ],
         )
         for probe, quantities in probes.items()

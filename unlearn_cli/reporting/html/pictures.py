@@ -39,10 +39,9 @@ def list_metric_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[
     """Yield the first metric on every split."""
     for metric, splits in list(group_by_metric(report).items())[:1]:
         svg = charts.draw_metric(metric, splits, titles)
-        caption = (
-            "A line through a point is its 95 % interval. If the lines of two networks overlap, their difference may "
-            "be due to chance."
-        )
+        caption = "A line through a point is its 95 % interval."
+        if len(report.metrics) > 1:
+            caption += " If the lines of two networks overlap, their difference may be due to chance."
         yield Drawing(f"{capitalize_first(replace_underscores(metric))} per split", caption, svg)
 
 
