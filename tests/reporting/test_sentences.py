@@ -82,7 +82,7 @@ def test_a_forgotten_class_is_compared_with_before_and_with_a_network_that_never
     ("before", "after", "text"),
     [
         (0.98, 0.97, "The network still recognises 3: 98.0 % → 97.0 %"),
-        (0.98, 0.2, "The network still recognises part of 3"),
+        (0.98, 0.2, "The network still recognises 3 in part: 98.0 %"),
         (0.02, 0.0, "Neither the original nor this network recognises 3"),
         (None, 0.0, "The network does not recognise 3: 0.0 %"),
     ],
@@ -98,10 +98,10 @@ def test_several_references_are_averaged_and_many_classes_are_counted() -> None:
     networks = {
         role: accuracies(forget=(value, 50)) for role, value in (("subject", 0.0), ("reference", 0), ("reference_2", 1))
     }
-    document = bare_report(manifest=manifest(classes=["a", "b", "c", "d", "e"]), metrics=networks)
+    document = bare_report(manifest=manifest(classes=list("abcdefg")), metrics=networks)
     text = answers(document)["Was it forgotten?"]
-    assert "recognise a, b, c and 2 others: 0.0 % [0.0, 3.9] of 50 training records" in text
-    assert "2 networks that never saw a, b, c and 2 others, on average: 50.0 %" in text
+    assert "recognise a, b, c, d, e and 2 others: 0.0 % [0.0, 3.9] of 50 training records" in text
+    assert "2 networks that never saw them, on average: 50.0 %" in text
 
 
 @pytest.mark.parametrize(
@@ -203,6 +203,8 @@ def test_an_attack_without_metrics_counts_predicted_classes() -> None:
     )
     assert "The network no longer recognises 3: 100.0 % → 3.7 % [" in answers(document)["Was it forgotten?"]
     assert "a network that never saw 3: 0.0 %." in answers(document)["Was it forgotten?"]
+    several = document.model_copy(update={"manifest": manifest(classes=["3", "5"])})
+    assert "The network still predicts one of 3 and 5: 100.0 % → 100.0 % [" in answers(several)["Was it forgotten?"]
 
 
 def test_failed_conditions_of_a_manifest_are_an_answer() -> None:

@@ -9,7 +9,7 @@ from unlearn_cli.reporting.report import Report
 from unlearn_cli.reporting.sentences import list_sentences
 from unlearn_cli.reporting.tables import format_gates, format_metrics, format_results
 
-INDENT = "  "
+INDENT, NO_BREAK_SPACE = "  ", "\u00a0"
 
 
 def format_report(document: Report, out: Path | None = None, *, metrics: Sequence[str] = (), pages: bool = True) -> str:
@@ -20,11 +20,16 @@ def format_report(document: Report, out: Path | None = None, *, metrics: Sequenc
 
 def format_answers(document: Report) -> str:
     """Return each question with its answer below it, wrapped to the width of the terminal."""
-    lines = []
-    for sentence in list_sentences(document):
-        text = textwrap.fill(visible(sentence.text), columns(), initial_indent=INDENT, subsequent_indent=INDENT)
-        lines += [sentence.question, text]
-    return "\n".join(lines)
+    return "\n".join(
+        f"{sentence.question}\n{wrap_text(sentence.text, columns(), INDENT)}" for sentence in list_sentences(document)
+    )
+
+
+def wrap_text(text: str, width: int, indent: str = "") -> str:
+    """Wrap a sentence; a number and its percent sign stay on one line."""
+    joined = visible(text).replace(" %", f"{NO_BREAK_SPACE}%")
+    wrapped = textwrap.fill(joined, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return wrapped.replace(NO_BREAK_SPACE, " ")
 
 
 def format_main_table(document: Report, metrics: Sequence[str] = ()) -> str:

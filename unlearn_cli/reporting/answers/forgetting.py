@@ -77,18 +77,21 @@ def _compare_recognition(document: Report, split: str, kind: str, after: Estimat
     theirs = ""
     if references:
         theirs = f"; {describe_references(references[1], names)}: {format_value(references[0], 'accuracy')}"
-    lead = _name_recognition(before, after, join_names(names))
+    is_accuracy = find_estimate(document, "subject", split, "accuracy") is not None or len(names) == 1
+    lead = _name_recognition(before, after, "recognise" if is_accuracy else "predict one of", join_names(names))
     return f"{lead}: {change} of {format_count(after.n, f'{kind} record')}{theirs}."
 
 
-def _name_recognition(before: Estimate | None, after: Estimate, names: str) -> str:
+def _name_recognition(before: Estimate | None, after: Estimate, verb: str, names: str) -> str:
+    """Return the lead of the sentence; `verb` is in its plural form, such as 'recognise'."""
+    singular = verb.replace("recognise", "recognises").replace("predict", "predicts")
     if (after.value or 0.0) > RECOGNISED_LIMIT:
-        return f"The network still recognises {'part of ' if (after.value or 0.0) < 0.5 else ''}{names}"
+        return f"The network still {singular} {names}{' in part' if (after.value or 0.0) < 0.5 else ''}"
     if before is None:
-        return f"The network does not recognise {names}"
+        return f"The network does not {verb} {names}"
     if (before.value or 0.0) <= RECOGNISED_LIMIT:
-        return f"Neither the original nor this network recognises {names}"
-    return f"The network no longer recognises {names}"
+        return f"Neither the original nor this network {singular} {names}"
+    return f"The network no longer {singular} {names}"
 
 
 def _measure_recognition(document: Report, role: str, split: str) -> Estimate | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
 
-MOST_NAMES = 3
+MOST_NAMES = 5
 
 
 def format_number(value: float) -> str:
@@ -101,7 +101,7 @@ def name_forgotten(document: Report) -> str:
 
 def describe_references(count: int, classes: Sequence[str] | None = None) -> str:
     """Return 'a network that never saw 3', or '4 networks that never saw them, on average'."""
-    unseen = join_names(classes) if classes else "them"
+    unseen = classes[0] if classes and len(classes) == 1 else "them"
     return (
         f"a network that never saw {unseen}" if count == 1 else f"{count} networks that never saw {unseen}, on average"
     )
