@@ -105,7 +105,9 @@ def test_clusters_lower_the_power_and_two_are_too_few() -> None:
 def test_an_unmatched_holdout_is_planned_as_undecided_in_the_quick_tier() -> None:
     unmatched = replace(SITUATION, holdout_is_matched=False)
     assert powers(unmatched)["population AUC"] is None
-    assert "population AUC" not in powers(replace(unmatched, tier="standard"))
+    standard = powers(replace(unmatched, tier="standard"))
+    assert "population AUC" not in standard and "contrast with references" not in standard
+    assert "accuracy on forget, relative to references" in standard
 
 
 @pytest.mark.parametrize("kind", GATE_KINDS, ids=lambda kind: kind.name)

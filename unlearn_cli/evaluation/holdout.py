@@ -20,7 +20,8 @@ class Holdout:
 
     If no comparison is possible, `positions` is empty and `reason` explains it. `notes` explain in which way the
     records differ from the forgotten ones. If `is_matched` is false, they differ systematically, as another period
-    does: a direct comparison would measure this difference, too, and only one relative to references is meaningful.
+    does: a comparison would measure this difference, too, also relative to references, because two trainings differ on
+    another period by more than by what they remember.
     """
 
     positions: np.ndarray
@@ -121,7 +122,7 @@ def _describe_unmatched(task: str, count: int) -> str:
     selects = f"only {count} never-seen records" if count else "no never-seen record"
     return (
         f"The hold-out is {every}, because 'forget' selects {selects} of test. The forgotten records may differ from "
-        "it not only in having been trained on, so they are compared relative to references, not directly."
+        "it not only in having been trained on, so comparisons of the two are reported, but are no gates."
     )
 
 

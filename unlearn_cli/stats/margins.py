@@ -17,7 +17,8 @@ WORST_DECILE_MARGIN = 0.05  # accuracy on the worst tenth of the records above t
 # Utility
 FORGET_ACCURACY_MARGIN = 0.03  # of the accuracy on forget, from the references'
 FORGET_ERROR_MARGIN = 0.10  # relative, of a regression's error on forget, from the references'
-RANGE_ERROR_MARGIN = 0.50  # the same of a range or period against other records: retrainings extrapolate differently
+PERIOD_ERROR_MARGIN = 0.25  # the same without a control, so that it allows for other recipes
+RANGE_ERROR_MARGIN = 0.50  # the same of a forgotten range against other records: retrainings extrapolate differently
 UTILITY_MARGIN = 0.02  # of an accuracy
 UTILITY_ERROR_MARGIN = 0.05  # relative, of a mean error
 RECOGNISED_LIMIT = 0.05  # share of a forgotten class that may still be predicted as it, without a reference

@@ -47,7 +47,13 @@ def _is_classification(situation: Situation) -> bool:
 
 
 def _has_contrast(situation: Situation) -> bool:
-    return situation.tier != "quick" and situation.has_references
+    return situation.tier != "quick" and situation.has_references and situation.holdout_is_matched
+
+
+def _compares_accuracy(situation: Situation) -> bool:
+    """Return whether the accuracy on forget is compared with the references', instead of the contrast."""
+    compares = situation.num_references > 1 or (situation.has_references and situation.tier != "quick")
+    return _is_classification(situation) and compares and not _has_contrast(situation)
 
 
 def _has_errors(situation: Situation) -> bool:
@@ -59,7 +65,7 @@ GATE_KINDS = (
     GateKind(
         "population AUC",
         ("forget", "holdout"),
-        lambda situation: situation.holdout_is_matched or not _has_contrast(situation),
+        lambda situation: situation.holdout_is_matched or situation.tier == "quick" or not situation.has_references,
         gate_power.compute_auc_power,
         is_direct=True,
     ),
@@ -83,8 +89,9 @@ GATE_KINDS = (
     GateKind(
         "accuracy on forget, relative to references",
         ("forget", "holdout"),
-        lambda situation: situation.tier == "quick" and _is_classification(situation) and situation.num_references > 1,
+        _compares_accuracy,
         gate_power.compute_forget_accuracy_power,
+        min_references=2,
     ),
     GateKind(
         "forgotten class not predicted",
@@ -103,16 +110,25 @@ GATE_KINDS = (
         min_references=2,
     ),
     GateKind(
-        "error in the forgotten range or period",
+        "error on forget, without a control",
+        ("forget",),
+        lambda situation: _has_errors(situation) and not situation.holdout_is_matched,
+        gate_power.compute_period_power,
+        min_references=2,
+    ),
+    GateKind(
+        "error in the forgotten range",
         ("forget", "test_retain"),
-        lambda situation: _has_errors(situation) and bool(situation.records.get("test_retain")),
+        lambda situation: (
+            _has_errors(situation) and situation.holdout_is_matched and bool(situation.records.get("test_retain"))
+        ),
         gate_power.compute_range_power,
         min_references=2,
     ),
     GateKind(
         "signed residuals",
         ("forget", "holdout"),
-        lambda situation: _has_errors(situation) and _has_contrast(situation),
+        lambda situation: situation.task == "regression" and _has_contrast(situation),
         gate_power.compute_auc_power,
     ),
     GateKind("U-LiRA AUC", ("forget",), lambda situation: situation.tier == "audit", gate_power.compute_audit_power),

@@ -8,6 +8,7 @@ from unlearn_cli.stats.margins import (
     FORGET_ACCURACY_MARGIN,
     FORGET_ERROR_MARGIN,
     LOW_FPR,
+    PERIOD_ERROR_MARGIN,
     RANGE_ERROR_MARGIN,
     RECOGNISED_LIMIT,
     TPR_LIMIT,
@@ -94,11 +95,17 @@ def compute_error_power(situation: Situation) -> float:
 
 def compute_range_power(situation: Situation) -> float:
     """Return the power of the ratio of the errors in a forgotten range and on other records."""
-    sides = (_get_range_side(situation), "test_retain")
-    return _compute_error_power(situation, sides, situation.expectations.range_sd, RANGE_ERROR_MARGIN)
+    side = "test_forget" if situation.records.get("test_forget") else "forget"
+    training_sd = situation.expectations.range_sd
+    return _compute_error_power(situation, (side, "test_retain"), training_sd, RANGE_ERROR_MARGIN)
 
 
-def _compute_error_power(situation: Situation, sides: tuple[str, str], training_sd: float, margin: float) -> float:
+def compute_period_power(situation: Situation) -> float:
+    """Return the power of the error on forget, without a control."""
+    return _compute_error_power(situation, ("forget",), situation.expectations.error_sd, PERIOD_ERROR_MARGIN)
+
+
+def _compute_error_power(situation: Situation, sides: tuple[str, ...], training_sd: float, margin: float) -> float:
     runs, variance = situation.num_references, situation.expectations.error_variation**2
     of_records = sum(variance / situation.count(side) for side in sides) * (1 + 1 / runs)
     actual = of_records + training_sd**2 * (1 + 1 / runs)
@@ -124,7 +131,3 @@ def compute_audit_rate_power(situation: Situation) -> float:
     """Return the power of the true-positive rate of U-LiRA; half of the pairs of run and record are members."""
     pairs = situation.num_shadow_runs * situation.records.get("forget", 0) // 2
     return share_power(pairs, AUDIT_TPR_LIMIT, AUDIT_FPR, level=situation.level)
-
-
-def _get_range_side(situation: Situation) -> str:
-    return "test_forget" if situation.holdout_is_matched and situation.records.get("test_forget") else "forget"

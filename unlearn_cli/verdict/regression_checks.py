@@ -6,6 +6,9 @@ logarithms. Networks that are worse or better on all records have the same R. Tw
 - never-seen records of a forgotten range, period or condition, and those of test that 'forget' does not select: whether
   the range is still known, which cancels in the first pair. Its margin is wider, because retrainings extrapolate
   differently into a range without training records. Without such never-seen records, forget takes their part.
+If the hold-out is unmatched, as for a period that ends before test begins, no records are a control: two trainings
+differ on another period by more than by anything that they remember. Then only the errors on forget are compared, with
+a margin that allows for other recipes.
 
 Residuals: d_i = prediction_i - mean_k prediction_i(k), of forget against the hold-out. A shift of the predictions for
 the forgotten records only is visible; one that is common to both sides is another recipe.
@@ -20,7 +23,13 @@ from scipy.stats import t
 
 from unlearn_cli.stats.clusters import Clusters, explain_too_few, number_clusters
 from unlearn_cli.stats.findings import Scores
-from unlearn_cli.stats.margins import AUC_MARGIN, CONFIDENCE, FORGET_ERROR_MARGIN, RANGE_ERROR_MARGIN
+from unlearn_cli.stats.margins import (
+    AUC_MARGIN,
+    CONFIDENCE,
+    FORGET_ERROR_MARGIN,
+    PERIOD_ERROR_MARGIN,
+    RANGE_ERROR_MARGIN,
+)
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import welch
@@ -39,33 +48,40 @@ def check_regression(
 ) -> list[Check]:
     """Return the checks of errors and, on request, of signed residuals, relative to the references'.
 
-    `is_matched`: the hold-out differs from forget only in training; otherwise no direct comparison is made.
+    `is_matched`: the hold-out differs from forget only in training; otherwise it is no control.
     """
     checks = [
         _check_error(side, control, ours, references, margin)
         for side, control, margin in list_pairs(ours, is_matched=is_matched)
     ]
-    return [*checks, *(check_residuals(ours, references, auc_margin) if with_residuals else [])]
+    return [*checks, *(check_residuals(ours, references, auc_margin) if with_residuals and is_matched else [])]
 
 
-def list_pairs(sizes: Mapping[str, Sized], *, is_matched: bool) -> list[tuple[str, str, float]]:
-    """Return the pairs of splits whose errors are compared, with the margin; `sizes` has the splits, some empty."""
+def list_pairs(sizes: Mapping[str, Sized], *, is_matched: bool) -> list[tuple[str, str | None, float]]:
+    """Return side, control and margin of each comparison of errors; `sizes` has the splits, some of them empty."""
     filled = {name for name, split in sizes.items() if len(split)}
-    pairs = [("forget", "holdout", FORGET_ERROR_MARGIN)] if is_matched else []
-    side = "test_forget" if is_matched and "test_forget" in filled else "forget"
-    pairs += [(side, "test_retain", RANGE_ERROR_MARGIN)]
-    return [pair for pair in pairs if {pair[0], pair[1]} <= filled]
+    if not is_matched:
+        return [("forget", None, PERIOD_ERROR_MARGIN)] if "forget" in filled else []
+    side = "test_forget" if "test_forget" in filled else "forget"
+    pairs = [("forget", "holdout", FORGET_ERROR_MARGIN), (side, "test_retain", RANGE_ERROR_MARGIN)]
+    return [(side, control, margin) for side, control, margin in pairs if {side, control} <= filled]
 
 
-def _check_error(side: str, control: str, ours: ByNetwork, references: Sequence[ByNetwork], margin: float) -> Check:
-    claim = f"{side} mean error, relative to that on {control}, within {margin:.0%} of the references'"
+def _check_error(
+    side: str, control: str | None, ours: ByNetwork, references: Sequence[ByNetwork], margin: float
+) -> Check:
+    relative = "" if control is None else f", relative to that on {control},"
+    names = [side] if control is None else [side, control]
     contrast = Contrast(
-        _stack_errors(side, ours, references),
-        _stack_errors(control, ours, references),
-        ours[side].groups,
-        ours[control].groups,
+        [_stack_errors(name, ours, references) for name in names], join_optional([ours[name].groups for name in names])
     )
-    return _compare_ratios(claim, contrast, margin)
+    return _compare_ratios(f"{side} mean error{relative} within {margin:.0%} of the references'", contrast, margin)
+
+
+def join_optional(groups: Sequence[np.ndarray | None]) -> list[np.ndarray] | None:
+    """Return the clusters of every side; None unless all have them."""
+    of_sides = [of_side for of_side in groups if of_side is not None]
+    return of_sides if len(of_sides) == len(groups) else None
 
 
 def _stack_errors(split: str, ours: ByNetwork, references: Sequence[ByNetwork]) -> np.ndarray:
@@ -75,34 +91,38 @@ def _stack_errors(split: str, ours: ByNetwork, references: Sequence[ByNetwork]) 
 
 @dataclass(frozen=True)
 class Contrast:
-    """Errors of the judged network and K references (1 + K, n) on both sides, and the records' clusters, if any."""
+    """Errors of the judged network and K references (1 + K, n) on one side or two, and the records' clusters, if any.
 
-    forget: np.ndarray
-    control: np.ndarray
-    forget_groups: np.ndarray | None
-    control_groups: np.ndarray | None
+    The second side is the control; without it, the error of one side is compared.
+    """
+
+    sides: list[np.ndarray]
+    groups: list[np.ndarray] | None
 
     @property
-    def clusters(self) -> tuple[Clusters, Clusters] | None:
+    def clusters(self) -> list[Clusters] | None:
         """The clusters of each side; None if the records are independent."""
-        if self.forget_groups is None or self.control_groups is None:
-            return None
-        return number_clusters(self.forget_groups), number_clusters(self.control_groups)
+        return None if self.groups is None else [number_clusters(of_side) for of_side in self.groups]
+
+    @property
+    def num_records(self) -> int:
+        return sum(side.shape[1] for side in self.sides)
 
     @property
     def obstacle(self) -> str | None:
         """Why the ratio, or its standard error, is undefined, if it is."""
-        if len(self.forget) < 3:
+        if len(self.sides[0]) < 3:
             return "at least two references are needed for their variation"
-        if min(self.forget.shape[1], self.control.shape[1]) < 2:
+        if min(side.shape[1] for side in self.sides) < 2:
             return "too few records"
-        if not (self.forget.mean(axis=1).all() and self.control.mean(axis=1).all()):
+        if not all(side.mean(axis=1).all() for side in self.sides):
             return "a mean error is 0"
         return explain_too_few(*self.clusters) if self.clusters else None
 
     def compute_log_ratios(self) -> np.ndarray:
         """Return log(mean error on forget / mean error on control) of each network (1 + K,)."""
-        return np.log(self.forget.mean(axis=1)) - np.log(self.control.mean(axis=1))
+        logs = [np.log(side.mean(axis=1)) for side in self.sides]
+        return logs[0] - sum(logs[1:])
 
     def compute_variance(self) -> tuple[float, float]:
         """Return the jackknife variance over records or clusters of the difference from the references' mean.
@@ -110,7 +130,7 @@ class Contrast:
         The influence of a record on log(mean e) is e / mean(e) - 1; that on the references' mean is subtracted,
         because all networks have the same records. A cluster with records on both sides counts once.
         """
-        sides = [_compute_influence(errors) for errors in (self.forget, self.control)]
+        sides = [_compute_influence(errors) for errors in self.sides]
         if self.clusters is None:
             variances = [float(side.var(ddof=1)) / len(side) for side in sides]
             return sum(variances), welch(variances, [len(side) - 1.0 for side in sides])
@@ -120,11 +140,11 @@ class Contrast:
 
     def _join(self, deviations: list[np.ndarray]) -> np.ndarray:
         """Subtract the control's deviation of each cluster from that of forget."""
-        assert self.forget_groups is not None and self.control_groups is not None
-        names = [np.unique(groups) for groups in (self.forget_groups, self.control_groups)]
+        assert self.groups is not None
+        names = [np.unique(of_side) for of_side in self.groups]
         both = np.unique(np.concatenate(names))
         total = np.zeros(len(both))
-        for sign, of_side, deviation in zip((1, -1), names, deviations, strict=True):
+        for sign, of_side, deviation in zip((1, -1), names, deviations, strict=False):
             total[np.searchsorted(both, of_side)] += sign * deviation
         return total
 
@@ -139,7 +159,7 @@ def _compare_ratios(claim: str, contrast: Contrast, margin: float) -> Check:
 
     The variance has two parts: that over the records, and that of the references, which are a sample of retrainings.
     """
-    n = contrast.forget.shape[1] + contrast.control.shape[1]
+    n = contrast.num_records
     if contrast.obstacle:
         return Check(claim, Estimate(value=None, n=n, reason=contrast.obstacle), 1.0, margin, reason=contrast.obstacle)
     ours, *theirs = contrast.compute_log_ratios().tolist()

@@ -57,13 +57,14 @@ def list_checks(candidate: Candidate, tier: str) -> list[Check]:
     checks = [*check_sanity(candidate), *check_utility(candidate)]
     if candidate.holdout_is_matched:
         checks += check_population(candidate)
-    elif tier == "quick" or not has_references:  # otherwise, the contrast with references replaces it
+    elif tier == "quick" or not has_references:  # otherwise, a comparison with references on forget replaces it
         checks.append(Check(claim_population(candidate), Estimate(value=None, n=0, reason=UNMATCHED), reason=UNMATCHED))
     if candidate.task == "classification" and candidate.whole_classes:
         checks += check_class_forgotten(candidate)
     has_shares = candidate.task == "classification" and "holdout" in candidate.outputs
-    if tier == "quick" and has_references and has_shares and len(candidate.comparators) > 1:
-        # the other tiers compare with the references by the contrast, which needs fewer records
+    has_contrast = tier != "quick" and has_references and candidate.holdout_is_matched
+    if has_references and has_shares and not has_contrast and (len(candidate.comparators) > 1 or tier != "quick"):
+        # the contrast compares with the references, too, and needs fewer records
         checks += check_forget_accuracy(candidate.outputs, candidate.comparators)
     if candidate.task == "regression" and has_references:
         checks += check_regression(
@@ -73,7 +74,7 @@ def list_checks(candidate: Candidate, tier: str) -> list[Check]:
             with_residuals=tier != "quick",
             auc_margin=candidate.auc_margin,
         )
-    if tier != "quick" and has_references:
+    if has_contrast:
         scores = candidate.scores.get("retrain_contrast")
         if scores:
             checks += check_contrast(scores, candidate.auc_margin)
