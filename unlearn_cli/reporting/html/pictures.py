@@ -1,6 +1,7 @@
 """The pictures of the page, each with a caption that says how to read it. To add a picture, add a function to PARTS."""
 
 import base64
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import AttackResult, Confusion, Curve
 
 MAIN_ATTACK = "population"
+REPETITION = re.compile(r"(.*?)(?:-(\d+))?", re.DOTALL)  # impair, impair-2, ...: see `runtime.progress`
 CaptionedPng = tuple[bytes, str]
 
 
@@ -112,10 +114,12 @@ def list_record_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[
 
 
 def list_curve_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[Drawing]:
-    """Yield the curves of each phase of the run, in the order of the phases."""
+    """Yield the curves of each phase of the run, in the order of the phases; repeated phases share a picture."""
     phases: dict[str, list[Curve]] = {}
     for curve in report.curves:
-        phases.setdefault(curve.phase, []).append(curve)
+        phase, repetition = REPETITION.fullmatch(curve.phase).groups()  # type: ignore[union-attr]
+        name = f"{curve.name}, {repetition}" if repetition else curve.name
+        phases.setdefault(phase, []).append(curve.model_copy(update={"name": name}))
     for phase, lines in phases.items():
         caption = "A flat curve at the end means that the phase had enough steps, not that it succeeded."
         folded = report.command != "train"
