@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
-from scipy.stats import wasserstein_distance
+from scipy.stats import t, wasserstein_distance
 
 from benchmarks.output import write_result
 from unlearn_cli.learning.relearning import RelearningRun
@@ -21,6 +21,7 @@ from unlearn_cli.stats.intervals import share
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import auc
+from unlearn_cli.stats.z_statistics import pooled_spread, predict_mean_square, z_scores
 
 REPEATS, RECORDINGS, WINDOWS, BINS = 1000, 15, 23, 15
 Interval = tuple[float, float]
@@ -37,6 +38,9 @@ NOTES = """
 Recordings: {recordings} of {windows} windows each, as in EEG; the correlation is that of its windows. Without
 `data.group` these intervals are as before. The distance of two equal distributions is at the edge of the possible
 values; the sample's distance is always larger, so the interval reaches down to 0 there.
+
+Mean z^2 is a prediction interval: the truth is the value of one more reference. "Before" is the interval of t over the
+left-out references (commit b338225), "after" that of an F distribution with the effective number of records.
 
 Other intervals by resampling or quantiles: the range over repeats of `relearn_time` and of the bounds on epsilon of
 single runs in `canaries` is a range, as its field says, not a confidence interval.
@@ -138,6 +142,18 @@ def calibration(random: np.random.Generator, n: int, over: float) -> Case:
     return before, after, binned_error(confidence, truth)
 
 
+def one_more_reference(random: np.random.Generator, count: int, correlation: float) -> Case:
+    """Predict mean z^2 of one more reference from the others; all records have a correlation over training."""
+    common, own = random.normal(size=(count + 1, 1)), random.normal(size=(count + 1, 150))
+    networks = math.sqrt(correlation) * common + math.sqrt(1 - correlation) * own
+    references, spread = networks[1:], pooled_spread(networks[1:])
+    left_out = [float(np.square(z_scores(part, np.delete(references, k, 0), spread)).mean())
+                for k, part in enumerate(references)]  # fmt: skip
+    half = float(t.ppf(0.975, count - 1) * np.std(left_out, ddof=1)) * math.sqrt(1 + 1 / count)
+    value = float(np.square(z_scores(networks[0], references, spread)).mean())
+    return (1 - half, 1 + half), predict_mean_square(references), value
+
+
 def cases() -> Iterator[tuple[str, str, Callable[[np.random.Generator], Case]]]:
     for correlation in (0.05, 0.3, 0.8):
         case = f"5 and 10 never-seen recordings, correlation {correlation:g}"
@@ -157,6 +173,14 @@ def cases() -> Iterator[tuple[str, str, Callable[[np.random.Generator], Case]]]:
     for n, over in ((200, 1.0), (1000, 1.0), (200, 0.5), (1000, 0.5)):
         case = f"n = {n}, {'calibrated' if over == 1 else 'overconfident'}"
         yield "calibration_error", case, lambda random, n=n, of=over: calibration(random, n, of)
+    yield from predictions()
+
+
+def predictions() -> Iterator[tuple[str, str, Callable[[np.random.Generator], Case]]]:
+    for count in (3, 4, 8):
+        for correlation in (0.0, 0.3, 0.9):
+            case = f"one more than {count} references, correlation {correlation:g}"
+            yield "mean z^2", case, lambda random, n=count, of=correlation: one_more_reference(random, n, of)
 
 
 def row(number: int) -> str:
