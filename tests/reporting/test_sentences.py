@@ -183,6 +183,9 @@ def test_an_undecided_verdict_names_reasons_and_sizes() -> None:
     assert "Verdict of the quick tier, attempt 3: not decided; 0 of 2 gates passed, 2 not decided." in text
     assert "Too few. A gate needs 100 records. 135 forgotten records and 27 of the hold-out cannot show" in text
     assert "No control was judged" in text
+    advised = judgement.model_copy(update={"advice": ["utility on test: 80 % needs test 2,618"]})
+    text = answers(attacked("inconclusive", *undecided, judgement=advised))["How sure is that?"]
+    assert "Utility on test: 80 % needs test 2,618." in text and "cannot show" not in text
 
 
 @pytest.mark.parametrize("tier", ["quick", "standard", "audit"])

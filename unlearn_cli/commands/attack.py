@@ -1,10 +1,10 @@
 """`unlearn-cli attack`: try to distinguish forgotten records from never-seen ones by the network's outputs."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from unlearn_cli import console, ranks
+from unlearn_cli.commands.attack_options import AttackOptions, check_options
 from unlearn_cli.commands.attack_plan import format_plan, plan_attack
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
@@ -13,17 +13,16 @@ from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow import describe_data
 from unlearn_cli.data.notices import describe_notices
-from unlearn_cli.errors import SelectionError, UserError
+from unlearn_cli.errors import SelectionError
 from unlearn_cli.evaluation.holdout import Holdout, choose_holdout
 from unlearn_cli.evaluation.lineage import check_references, name_reference, refuse_same_weights
 from unlearn_cli.evaluation.planned_attacks import PlannedAttack, choose, divide_applicable
 from unlearn_cli.evaluation.run_inputs import RunInputs, find_copies, records_equal
 from unlearn_cli.learning.shadows import ShadowRuns, load_runs
-from unlearn_cli.plugins import discovery, plugin, suitability
+from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.names import read_manifest
-from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.reporting import tables
-from unlearn_cli.stats.margins import AUC_MARGIN
 from unlearn_cli.stats.results import Skipped
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.verdict.exit_codes import exit_code
@@ -41,29 +40,6 @@ CAVEATS = ["An attack that finds nothing shows that this attack finds nothing; a
 
 
 @dataclass(frozen=True)
-class AttackOptions:
-    """The arguments of `attack`, in addition to the `RunOptions`."""
-
-    checkpoint: Path
-    manifest: Path
-    tier: str | None = None
-    attacks: tuple[str, ...] = ()
-    settings: SettingSources = field(default_factory=SettingSources)
-    original: Path | None = None
-    references: tuple[Path, ...] = ()
-    shadows: Path | None = None
-    out: Path | None = None
-    attempts: int = 1
-    margin: float = AUC_MARGIN
-    require_tier: str | None = None
-    inconclusive: Literal["fail", "pass"] = "fail"
-    junit: Path | None = None
-    pictures: bool = False
-    dry_run: bool = False
-    plan: bool = False  # only the plan, without opening checkpoints
-
-
-@dataclass(frozen=True)
 class AttackPlan:
     """The attacks to run, the skipped ones, and the hold-out to compare with."""
 
@@ -72,6 +48,7 @@ class AttackPlan:
     holdout: Holdout
     caveats: list[str]
     shadows: ShadowRuns | None = None
+    advice: list[str] = field(default_factory=list)
 
 
 def run(options: AttackOptions, run_options: RunOptions) -> Result:
@@ -103,7 +80,6 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     if holdout.reason:
         console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
     caveats = check_references(options.references, opened)
-    planned = AttackPlan(runnable, skipped, holdout, caveats, runs)
     tier_plan = (
         plan_attack(
             opened,
@@ -122,17 +98,16 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     if tier_plan is not None and options.plan:
         return Result(format_plan(tier_plan), tier_plan.model_dump(mode="json"))
     advice = describe_plan(tier_plan) if tier_plan else []
+    planned = AttackPlan(runnable, skipped, holdout, caveats, runs, advice)
     for line in advice:
         console.say(line)
     console.say(f"attack: {options.checkpoint.name}; loading torch")
     if options.dry_run:
-        return describe_dry_run(options, opened, planned, tier_plan, advice)
+        return describe_dry_run(options, opened, planned, tier_plan)
     return carry_out(options, opened, planned, tier)
 
 
-def describe_dry_run(
-    options: AttackOptions, opened: RunInputs, planned: AttackPlan, tier_plan: Plan | None, advice: list[str]
-) -> Result:
+def describe_dry_run(options: AttackOptions, opened: RunInputs, planned: AttackPlan, tier_plan: Plan | None) -> Result:
     """Check the checkpoints against the network, and describe the run."""
     from unlearn_cli.commands.network_check import start_checked
 
@@ -151,7 +126,7 @@ def describe_dry_run(
         {
             "splits": document,
             "attacks": names,
-            "advice": advice,
+            "advice": planned.advice,
             "plan": tier_plan.model_dump(mode="json") if tier_plan else None,
             "skipped": [attack.model_dump() for attack in planned.skipped],
             "holdout": len(planned.holdout.positions),
@@ -159,28 +134,6 @@ def describe_dry_run(
             "images_decoded": opened.dataset.images_decoded,
         },
     )
-
-
-def check_options(options: AttackOptions, tier: str | None) -> None:
-    """Refuse options that contradict each other.
-
-    Raises:
-        UserError: an option lacks another one that it needs, or a reference is given twice.
-    """
-    if options.require_tier and options.require_tier not in discovery.TIERS:
-        raise UserError(f"--require-tier {options.require_tier}: expected one of {', '.join(discovery.TIERS)}")
-    if options.require_tier and tier is None:
-        raise UserError("--require-tier: attacks by name give no verdict; use --tier")
-    if options.margin != AUC_MARGIN and tier is None:
-        raise UserError("--margin: attacks by name give no verdict; use --tier")
-    if tier == "audit" and options.shadows is None:
-        raise UserError("--tier audit: needs --shadows, a folder with runs of 'unlearn-cli shadow'")
-    if options.plan and tier is None:
-        raise UserError("--plan: attacks by name have no gates; use --tier")
-    if options.pictures and options.out is None:
-        raise UserError("--pictures: pictures are written to the report's folder; add --out")
-    if len(options.references) != len({path.resolve() for path in options.references}):
-        raise UserError("--reference: a checkpoint is given twice; each must come from a separate training")
 
 
 def refuse_copies(opened: RunInputs) -> None:
@@ -244,7 +197,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
             ],
         )
         if tier:
-            add_verdict(document, checkpoints, ran, options, tier, planned.holdout)
+            add_verdict(document, checkpoints, ran, options, tier, planned)
     write(document, options, opened, ran.pictures)
     code = exit_code(document.verdict, inconclusive=options.inconclusive, tier=tier, require_tier=options.require_tier)
     if code:
@@ -259,14 +212,14 @@ def add_verdict(
     ran: Any,
     options: AttackOptions,
     tier: str,
-    holdout: Holdout,
+    planned: AttackPlan,
 ) -> None:
     """Add the gates, the verdict and its reasons to the report."""
     from unlearn_cli.evaluation import attacking
     from unlearn_cli.verdict.judging import judge
 
     candidates = {
-        role: attacking.collect_candidate(checkpoints, ran, role, holdout_is_matched=holdout.is_matched)
+        role: attacking.collect_candidate(checkpoints, ran, role, holdout_is_matched=planned.holdout.is_matched)
         for role in checkpoints.weights
     }
     controls = [candidates[role] for role in candidates if role != "subject"]
@@ -274,7 +227,8 @@ def add_verdict(
     document.gates, document.verdict, judgement = judge(
         candidates["subject"], controls, tier, attempts=options.attempts, half=half, auc_margin=options.margin
     )
-    document.judgement = judgement.model_copy(update={"training_seeds": count_training_seeds(document)})
+    changes = {"training_seeds": count_training_seeds(document), "advice": planned.advice}
+    document.judgement = judgement.model_copy(update=changes)
 
 
 def count_training_seeds(document: "Report") -> int | None:

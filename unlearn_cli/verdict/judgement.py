@@ -75,3 +75,6 @@ class Judgement(Part):
         default_factory=dict, description="verdicts on the controls: references should pass, the original must fail"
     )
     reasons: list[str] = Field(default_factory=list)
+    advice: list[str] = Field(
+        default_factory=list, description="gates with a power below 80 %, and the records or references they need"
+    )

@@ -172,8 +172,9 @@ def describe_plan(plan: Plan) -> list[str]:
 
 
 def _describe_gate(gate: GatePlan) -> str:
-    head = gate.reason or f"may stay undecided, with a power of {100 * (gate.power or 0.0):.0f} % to pass"
-    return f"{gate.gate}: {head}{'; 80 % needs ' + describe_needs(gate) if describe_needs(gate) else ''}"
+    head = gate.reason or f"a retrained network would pass with a probability of {100 * (gate.power or 0.0):.0f} %"
+    needs = describe_needs(gate)
+    return f"{gate.gate}: {head}{'; 80 % needs ' + needs if needs else ''}"
 
 
 def describe_needs(gate: GatePlan) -> str:

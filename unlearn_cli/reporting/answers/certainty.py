@@ -49,7 +49,7 @@ def _describe_judgement(document: Report, judgement: Judgement) -> list[str]:
         *_describe_controls(judgement),
         *filter(None, [describe_tier(judgement.tier)]),
         *_describe_reasons(judgement, gates),
-        *_describe_sizes(document, select_verdict(gates, "inconclusive"), judgement.auc_margin),
+        *_describe_sizes(document, judgement, select_verdict(gates, "inconclusive")),
         *([STRONGER[judgement.tier]] if judgement.tier in STRONGER and document.verdict not in FINAL else []),
     ]
 
@@ -84,15 +84,23 @@ def _describe_reasons(judgement: Judgement, gates: list[Gate]) -> list[str]:
     conditions = {f"{gate.condition}: {gate.reason}": gate.reason for gate in gates if gate.reason}
     reasons = dict.fromkeys(conditions.get(reason) or reason for reason in judgement.reasons)
     sentences = [f"A gate {reason}" if reason.startswith("needs") else reason for reason in reasons]
-    return [f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences[:MOST_REASONS] if sentence]
+    return [f"{capitalize(sentence)}." for sentence in sentences[:MOST_REASONS] if sentence]
 
 
-def _describe_sizes(document: Report, undecided: list[Gate], margin: float) -> list[str]:
-    """Return what the numbers of records can decide, if an AUC is undecided."""
+def _describe_sizes(document: Report, judgement: Judgement, undecided: list[Gate]) -> list[str]:
+    """Return what is needed to decide the gates, if some are undecided; of old reports, only for an AUC."""
+    if not undecided:
+        return []
+    if judgement.advice:
+        return [f"{capitalize(sentence)}." for sentence in judgement.advice[:MOST_REASONS]]
     ours = next((attack for attack in document.attacks if attack.role == "subject"), None)
     if ours is None or not any("AUC" in gate.condition for gate in undecided):
         return []
-    return [f"{advice(ours.num_members, ours.num_non_members, margin)[0]}."]
+    return [f"{advice(ours.num_members, ours.num_non_members, judgement.auc_margin)[0]}."]
+
+
+def capitalize(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _describe_conditions(document: Report) -> list[str]:
