@@ -120,7 +120,7 @@ def test_the_page_of_a_training_does_not_speak_of_forgetting() -> None:
     )
     assert "<h1>Training report</h1>" in page
     assert '<th scope="col">Trained</th>' in page
-    for text in ("forgotten", "unlearned", "Unlearned", "No gates", "Before", "After"):
+    for text in ("forgotten", "unlearned", "Terms on this page", "Unlearned", "No gates", "Before", "After"):
         assert text not in page, text
     assert balanced(page) == []
 

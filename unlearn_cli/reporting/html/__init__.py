@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unlearn_cli.console import visible
 from unlearn_cli.reporting.html import estimate_tables, grouping, origin, pictures, sections, words
-from unlearn_cli.reporting.html.definitions import define_split
+from unlearn_cli.reporting.html.definitions import TERMS, define_split
 from unlearn_cli.reporting.html.estimate_tables import EstimateTable, build_table, sort_names
 from unlearn_cli.reporting.html.pictures import CaptionedPng
 from unlearn_cli.reporting.html.roles import title_roles
@@ -33,7 +33,7 @@ def create_environment() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(words.FILTERS)
-    templates.globals.update(verdict_mark=words.VERDICT_MARKS, define_split=define_split)
+    templates.globals.update(verdict_mark=words.VERDICT_MARKS, define_split=define_split, terms=TERMS)
     return templates
 
 

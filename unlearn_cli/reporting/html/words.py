@@ -131,8 +131,8 @@ def format_p_value(value: float | None) -> str:
 
 
 def split_sentences(text: str) -> list[str]:
-    """Return the sentences of an answer."""
-    return SENTENCE_END.sub("\n", text).split("\n")
+    """Return the sentences of an answer; a number and its percent sign stay on one line."""
+    return SENTENCE_END.sub("\n", text.replace(" %", PERCENT)).split("\n")
 
 
 def capitalize_first(text: str) -> str:
