@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from unlearn_cli.reporting.answers.judged_gates import list_gates_on_forgetting
+from unlearn_cli.reporting.answers.numbers import join_names
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
@@ -155,8 +156,8 @@ def describe_report(report: Report) -> str:
     split = report.manifest.splits.get("forget")
     if report.command == "train" or not split:
         return kind
-    classes = ", ".join(report.manifest.forget_classes or [])
-    return f"{kind}: forget {classes or f'{split.n:,} records'}"
+    classes = report.manifest.forget_classes
+    return f"{kind}: forget {join_names(classes) if classes else f'{split.n:,} records'}"
 
 
 def judges_forgetting(report: Report) -> bool:
