@@ -9,7 +9,7 @@ import pytest
 
 from unlearn_cli.attacks.klom import klom
 from unlearn_cli.learning.shadows import ShadowRuns
-from unlearn_cli.stats.margin_divergence import Side, binned_kl, is_binned, measure_binned, measure_normal
+from unlearn_cli.stats.margin_divergence import Side, is_binned, measure_binned, measure_normal
 from unlearn_cli.stats.results import Estimate
 
 
@@ -49,11 +49,24 @@ def test_the_binned_divergence_approaches_the_closed_form() -> None:
 
 
 def test_the_binned_divergence_by_hand() -> None:
-    ours, theirs = np.array([0.0, 0.0, 0.0, 20.0]), np.array([0.0, 20.0, 20.0, 20.0])
-    assert binned_kl(ours, theirs) == pytest.approx(0.75 * math.log(3) + 0.25 * math.log(1 / 3))
-    assert binned_kl(np.zeros(3), np.full(3, 5.0)) == pytest.approx(math.log(1 / 1e-5))  # no common bin
-    assert binned_kl(np.ones(3), np.ones(3)) == 0
-    assert binned_kl(np.array([500.0]), np.array([100.0])) == 0  # both are clipped to 100
+    """Of one record each: two bins, no common bin, equal values, values beyond 100, and a run that does not count."""
+    far, clipped = [0.0] * 4, [500.0, 500.0, 500.0, 500.0]
+    ours = np.column_stack([[0.0, 0.0, 0.0, 20.0], far, np.ones(4), clipped, [0.0, 0.0, 0.0, 99.0]])
+    theirs = np.column_stack([[0.0, 20.0, 20.0, 20.0], [5.0] * 4, np.ones(4), [100.0] * 4, [0.0, 0.0, 20.0, 20.0]])
+    chosen = np.ones((4, 5), dtype=bool)
+    counted = chosen.copy()
+    counted[3, 4] = False
+    expected = [0.5 * math.log(3), math.log(1e5), 0, 0, math.log(2)]
+    assert measure_binned(Side(counted, ours), Side(chosen, theirs)) == pytest.approx(expected)
+
+
+def test_the_binning_is_that_of_numpy() -> None:
+    ours, theirs = sides(60, 30, 0.5, 1.5)
+    for i, divergence in enumerate(measure_binned(ours, theirs)):
+        pair = ours.phi[:, i], theirs.phi[:, i]
+        edges = np.histogram_bin_edges(np.concatenate(pair), 20)
+        p, q = (np.histogram(part, edges)[0] / 60 for part in pair)
+        assert divergence == pytest.approx(sum(a * math.log(a / max(b, 1e-5)) for a, b in zip(p, q, strict=True) if a))
 
 
 @pytest.mark.parametrize(("networks", "expected", "tolerance"), [(100, 0.68, 0.06), (8, 8.9, 0.9)])

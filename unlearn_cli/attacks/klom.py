@@ -48,9 +48,9 @@ def klom(shadow_runs: Pool, all_shadow_runs: ShadowRuns, retained_shadow_runs: P
     if retained_shadow_runs is not None and all_shadow_runs.retained is not None:
         groups["retain"] = divide_runs_of_retained(retained_shadow_runs, all_shadow_runs.retained)
     for name, (ours, theirs, others) in groups.items():
-        for summary, summarize in SUMMARIES.items():
-            quantities[f"{name}_{summary}"] = jackknife_over_runs(ours, theirs, summarize)
-            quantities[f"{name}_{summary}_floor"] = jackknife_over_runs(others, theirs, summarize)
+        measured, floors = (jackknife_over_runs(side, theirs, SUMMARIES) for side in (ours, others))
+        for summary in SUMMARIES:
+            quantities |= {f"{name}_{summary}": measured[summary], f"{name}_{summary}_floor": floors[summary]}
         distributions += describe_distribution("KLoM", name, measure_divergence(ours, theirs))
         distributions += describe_distribution("KLoM", f"{name}, floor", measure_divergence(others, theirs))
     is_small = not all(is_binned(ours, theirs) for ours, theirs, _ in groups.values())
