@@ -78,6 +78,30 @@ def test_a_gate_on_a_model_that_was_not_given_fails_with_the_reason(original: Pa
     assert "original" in result.stdout
 
 
+def test_a_summary_is_appended_also_if_a_gate_fails(original: Path, tmp_path: Path) -> None:
+    manifest, summary = write_manifest(tmp_path), tmp_path / "summary.md"
+    summary.write_text("# before\n", encoding="utf-8")
+    flags = ["-m", manifest, "--metric", "accuracy", "--summary", summary]
+    result = invoke("evaluate", original, *flags, "--require", "forget.accuracy <= 0.02", "--json")
+    assert (result.exit_code, "summary" in json.loads(result.stdout)["run"]["command_line"]) == (3, False)
+    text = summary.read_text(encoding="utf-8")
+    assert text.startswith("# before\n## unlearn-cli evaluate: failed\n")
+    assert "| forget.accuracy \\<= 0.02 | 1 " in text and "| failed |" in text
+    attacked = invoke("attack", original, "-m", manifest, "--attack", "population", "--summary", summary)
+    assert attacked.exit_code == 0
+    assert "\n## unlearn-cli attack: no verdict\n" in summary.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["unlearn", "evaluate", "attack"])
+def test_a_summary_that_cannot_be_written_is_refused_before_any_work(
+    command: str, original: Path, tmp_path: Path
+) -> None:
+    out = ["-o", tmp_path / "out"] if command == "unlearn" else []
+    result = invoke(command, original, "-m", tmp_path / "missing.yaml", *out, "--summary", tmp_path)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "--summary" in result.stderr and "is a folder; expected a regular file" in result.stderr
+
+
 def test_chosen_metrics_are_the_only_ones(original: Path, tmp_path: Path) -> None:
     result = invoke("evaluate", original, "-m", write_manifest(tmp_path), "--metric", "accuracy", "--json")
     assert json.loads(result.stdout)["metrics"]["subject"]["test"].keys() == {"accuracy"}

@@ -27,7 +27,7 @@ def run_step(folder: Path, name: str, inputs: dict[str, str], exit_code: int = 0
     environment = {key: expression(text, values) for key, text in STEPS[name].get("env", {}).items()}
     system = {"PATH": f"{folder}:{os.environ['PATH']}", "RECORD": str(folder / "record"), "STUB_EXIT": str(exit_code)}
     words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", STEPS[name]["run"]]  # as GitHub runs them
-    action = {"GITHUB_ACTION_PATH": "/action"}
+    action = {"GITHUB_ACTION_PATH": "/action", "GITHUB_STEP_SUMMARY": "/summary.md"}
     done = subprocess.run(words, env={**environment, **system, **action}, cwd=folder, check=False)
     return done.returncode, (folder / "record").read_text(encoding="utf-8").splitlines()
 
@@ -91,6 +91,7 @@ def test_the_options_of_a_step_exist(name: str, tmp_path: Path) -> None:
     _, words = run_step(tmp_path, name, inputs)
     page = invoke(words[0], "--help").stdout
     assert all(word in page for word in words if word.startswith("--"))
+    assert ("--summary" in words) == (name != "unlearn")
 
 
 def test_the_image_runs_the_installed_command() -> None:

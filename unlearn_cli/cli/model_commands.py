@@ -37,6 +37,7 @@ def unlearn(
     ] = None,
     reference: options.References = None,
     evaluate: Annotated[bool, typer.Option(help="Measure before and after.")] = True,
+    summary: options.Summary = None,
     dry_run: options.DryRun = False,
     *,
     run_options: RunOptions,
@@ -53,6 +54,7 @@ def unlearn(
         noise=noise,
         references=tuple(reference or ()),
         evaluate=evaluate,
+        summary=summary,
         dry_run=dry_run,
     )
     return run(unlearn_options, run_options)
@@ -78,6 +80,7 @@ def evaluate(
     require: options.Requirements = None,
     out: options.OptionalOut = None,
     junit: options.Junit = None,
+    summary: options.Summary = None,
     dry_run: options.DryRun = False,
     *,
     run_options: RunOptions,
@@ -95,6 +98,7 @@ def evaluate(
         require=tuple(require or ()),
         out=out,
         junit=junit,
+        summary=summary,
         dry_run=dry_run,
     )
     return run(evaluate_options, run_options)
@@ -128,6 +132,7 @@ def attack(
     shadows: options.Shadows = None,
     out: options.OptionalOut = None,
     junit: options.Junit = None,
+    summary: options.Summary = None,
     pictures: options.Pictures = False,
     dry_run: options.DryRun = False,
     plan: options.Plan = False,
@@ -152,6 +157,7 @@ def attack(
         require_tier=require_tier,
         inconclusive=inconclusive,
         junit=junit,
+        summary=summary,
         pictures=pictures,
         dry_run=dry_run,
         plan=plan,

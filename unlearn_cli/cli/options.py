@@ -135,6 +135,10 @@ Requirements = Annotated[
     ),
 ]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="FILE.xml", help="JUnit XML of the gates, for CI.")]
+Summary = Annotated[
+    Path | None,
+    typer.Option("--summary", metavar="FILE.md", help="Append a summary in Markdown, such as $GITHUB_STEP_SUMMARY."),
+]
 Pictures = Annotated[
     bool, typer.Option("--pictures", help="Write reconstructed images to pictures.html; they may show persons.")
 ]

@@ -28,6 +28,7 @@ class AttackOptions:
     require_tier: str | None = None
     inconclusive: Literal["fail", "pass"] = "fail"
     junit: Path | None = None
+    summary: Path | None = None
     pictures: bool = False
     dry_run: bool = False
     plan: bool = False  # only the plan, without opening checkpoints

@@ -10,7 +10,7 @@ from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
-from unlearn_cli.commands.report_result import to_result
+from unlearn_cli.commands.report_result import append_summary, check_summary, to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.data.notices import describe_notices
 from unlearn_cli.errors import UserError, did_you_mean, prefix_field
@@ -41,6 +41,7 @@ class EvaluateOptions:
     require: tuple[str, ...] = ()
     out: Path | None = None
     junit: Path | None = None
+    summary: Path | None = None
     dry_run: bool = False
 
     @property
@@ -61,6 +62,7 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
     """Run `evaluate` while this process holds the claim on its outputs."""
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
+    check_summary(options.summary)
     checkpoints = (options.checkpoint, options.original, *options.references)
     own_metrics = load_own_metrics(options.metrics, allow_code=run_options.allow_code)
     manifest = read_manifest(options.manifest, run_options.manifest_folder, own_metrics)
@@ -235,5 +237,6 @@ def carry_out(
     if options.junit and ranks.is_first():
         with atomic_files.output_file(options.junit, replace=opened.common.overwrite) as file:
             file.write_text(junit.format_junit(document), encoding="utf-8")
+    append_summary(document, options.summary)
     text = format_report(document, options.out, metrics=options.metrics, pages=opened.common.pages)
     return to_result(document, text, options.out)

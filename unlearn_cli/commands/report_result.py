@@ -1,10 +1,12 @@
-"""Converts a report to the result of a command."""
+"""Converts a report to the result of a command, and appends it to the summary of a CI job."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unlearn_cli import ranks
 from unlearn_cli.commands.result import Result
 from unlearn_cli.reporting import tables
+from unlearn_cli.storage.appended_file import append_text, check_appendable
 
 if TYPE_CHECKING:
     from unlearn_cli.reporting.report import Report
@@ -18,3 +20,17 @@ def to_result(report: "Report", text: str, folder: Path | None = None) -> Result
     if code:
         tables.warn_about_gates(report)
     return Result(text, report.model_dump(mode="json"), code, folder)
+
+
+def check_summary(path: Path | None) -> None:
+    """Refuse a --summary that cannot be appended to, before any work."""
+    if path is not None and ranks.is_first():
+        check_appendable(path, "--summary")
+
+
+def append_summary(report: "Report", path: Path | None) -> None:
+    """Append the Markdown summary of a report to the file of --summary, if it is given."""
+    if path is not None and ranks.is_first():
+        from unlearn_cli.reporting.markdown import format_summary  # SciPy
+
+        append_text(path, format_summary(report))

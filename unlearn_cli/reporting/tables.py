@@ -1,11 +1,17 @@
-"""The tables of a report in the terminal: metrics, results of attacks, and gates; and the warnings about gates."""
+"""The tables of a report for terminal and summary: metrics, results of attacks, and gates; and warnings about gates."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from unlearn_cli import console
 from unlearn_cli.reporting.answers.judged_gates import list_gates
-from unlearn_cli.reporting.answers.numbers import average_references, format_estimate, format_value, is_reference
-from unlearn_cli.reporting.fitted_table import format_fitted_table
+from unlearn_cli.reporting.answers.numbers import (
+    average_references,
+    format_estimate,
+    format_number,
+    format_value,
+    is_reference,
+)
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
@@ -18,7 +24,16 @@ BY_CONTROLS = ("error", "nothing_to_forget")  # verdicts that follow from the co
 ByRole = dict[str, Estimate]  # checkpoint -> estimate
 
 
-def format_metrics(document: Report, names: Sequence[str] = ()) -> str:
+@dataclass(frozen=True)
+class Table:
+    """The cells of a table as text; the first `labels` columns are labels, the others numbers."""
+
+    header: list[str]
+    rows: list[list[str]]
+    labels: int = 1
+
+
+def collect_metrics(document: Report, names: Sequence[str] = ()) -> Table:
     """Return one row per split and metric: the original, the network with its interval, the mean of the references.
 
     Without `names` of metrics, only the most important ones and those of the gates.
@@ -36,7 +51,7 @@ def format_metrics(document: Report, names: Sequence[str] = ()) -> str:
         for split in ordered
         for metric, by_role in by_split[split].items()
     ]
-    return _format_by_role(["split", "metric"], rows, document)
+    return _collect_by_role(["split", "metric"], rows, document)
 
 
 def _list_metrics(gate: Gate) -> list[str]:
@@ -44,7 +59,7 @@ def _list_metrics(gate: Gate) -> list[str]:
     return [gate.condition.split()[0].rpartition(".")[2]] if gate.condition.strip() else []
 
 
-def format_results(document: Report) -> str:
+def collect_results(document: Report) -> Table:
     """Return one row per attack, with its AUC, and one per quantity of a probe."""
     by_label: dict[str, ByRole] = {}
     for attack in document.attacks:
@@ -53,10 +68,10 @@ def format_results(document: Report) -> str:
         for name, estimate in finding.quantities.items():
             by_label.setdefault(f"{finding.name} {name.replace('_', ' ')}", {})[finding.role] = estimate
     rows = [([label], by_role, "") for label, by_role in by_label.items()]
-    return _format_by_role(["attack"], rows, document)
+    return _collect_by_role(["attack"], rows, document)
 
 
-def _format_by_role(labels: list[str], rows: list[tuple[list[str], ByRole, str]], document: Report) -> str:
+def _collect_by_role(labels: list[str], rows: list[tuple[list[str], ByRole, str]], document: Report) -> Table:
     """Return a table with the columns original, this network (with 95 % intervals), and the mean of the references."""
     roles = {role for _, by_role, _ in rows for role in by_role}
     count = sum(map(is_reference, roles))
@@ -73,7 +88,7 @@ def _format_by_role(labels: list[str], rows: list[tuple[list[str], ByRole, str]]
         [*texts, _format_count(by_role), *(_format_cell(by_role, role, measure) for role in shown)]
         for texts, by_role, measure in rows
     ]
-    return format_fitted_table([*labels, "n", *shown.values()], cells, labels=len(labels)) if cells else ""
+    return Table([*labels, "n", *shown.values()], cells, len(labels))
 
 
 def _format_count(by_role: ByRole) -> str:
@@ -91,18 +106,20 @@ def _format_cell(by_role: ByRole, role: str, measure: str) -> str:
     return format_estimate(estimate, measure) if role == "subject" else format_value(estimate.value, measure)
 
 
-def format_gates(document: Report) -> str:
+def collect_gates(document: Report, *, with_limits: bool = False) -> Table:
     """Return the gates of the judged network: value with interval, n and verdict; the report has the p-values."""
+    limits = ["limit"] if with_limits else []
     rows = [
         [
             gate.condition,
             "-" if gate.value.value is None else format_estimate(gate.value),
             f"{gate.value.n:,}",
+            *("-" if gate.limit is None else format_number(gate.limit) for _ in limits),
             VERDICTS.get(gate.verdict, gate.verdict),
         ]
         for gate in list_gates(document)
     ]
-    return format_fitted_table(["gate", "value [95 %]", "n", "verdict"], rows) if rows else ""
+    return Table(["gate", "value [95 %]", "n", *limits, "verdict"], rows)
 
 
 def warn_about_gates(document: Report) -> None:

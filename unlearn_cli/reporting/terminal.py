@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from unlearn_cli.console import columns, visible
+from unlearn_cli.reporting.fitted_table import format_fitted_table
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.reporting.sentences import list_sentences
-from unlearn_cli.reporting.tables import format_gates, format_metrics, format_results
+from unlearn_cli.reporting.tables import collect_gates, collect_metrics, collect_results
 
 INDENT, NO_BREAK_SPACE = "  ", "\u00a0"
 
@@ -34,9 +35,10 @@ def wrap_text(text: str, width: int, indent: str = "") -> str:
 
 def format_main_table(document: Report, metrics: Sequence[str] = ()) -> str:
     """Return the table that matters most: the gates of an attack, the results of attacks by name, or the metrics."""
-    if document.command != "attack":
-        return format_metrics(document, metrics)
-    return format_gates(document) or format_results(document)
+    table = collect_metrics(document, metrics)
+    if document.command == "attack":
+        table = collect_gates(document) if document.gates else collect_results(document)
+    return format_fitted_table(table.header, table.rows, labels=table.labels) if table.rows else ""
 
 
 def describe_files(out: Path | None, *, pages: bool = True) -> str:

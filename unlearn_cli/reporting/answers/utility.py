@@ -17,7 +17,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
 
 NOT_MEASURED = "Not measured: this report has no measurement on the records that must be kept."
-DECISIONS = {"passed": "passed", "failed": "failed", "inconclusive": "not decided"}
+DECISIONS = {"inconclusive": "not decided"}
 KEPT_RECORDS = {"test_retain": "other test record", "test": "test record", "retain": "retained record"}
 TRAINED_RECORDS = {"train": "training record", "retain": "retained training record"}
 
@@ -38,8 +38,10 @@ def _describe_gates(gates: list[Gate]) -> str:
         return ""
     passed = select_verdict(gates, "passed")
     parts = [f"{len(passed)} of {format_count(len(gates), 'gate')} on the records that must be kept passed"]
-    shown = [gate for gate in compared if gate.verdict != "passed"] or compared[:1]
-    parts += [f"{DECISIONS.get(gate.verdict, gate.verdict)}: {describe_gate(gate)}" for gate in shown]
+    others = [gate for gate in compared if gate.verdict != "passed"]
+    if not others:
+        return f"{parts[0]}, such as {describe_gate(compared[0])}."
+    parts += [f"{DECISIONS.get(gate.verdict, gate.verdict)}: {describe_gate(gate)}" for gate in others]
     return f"{'; '.join(parts)}."
 
 
