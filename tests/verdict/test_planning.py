@@ -100,6 +100,10 @@ def test_more_references_may_be_what_is_missing() -> None:
 def test_clusters_lower_the_power_and_two_are_too_few() -> None:
     clustered = replace(SITUATION, clusters={"forget": 15, "holdout": 30, "test": 30})
     assert (powers(clustered)["population AUC"] or 0) < (powers(SITUATION)["population AUC"] or 0)
+    auc = next(gate for gate in plan_tier(clustered).gates if gate.gate == "population AUC")
+    assert auc.clusters == {"forget": 15, "holdout": 30} and auc.needed_records is not None
+    assert auc.needed_clusters is not None and auc.needed_clusters["forget"] > 15
+    assert auc.needed_clusters["forget"] / 15 == pytest.approx(auc.needed_records["forget"] / 600, rel=0.1)
     few = plan_tier(replace(SITUATION, clusters={"forget": 2, "holdout": 30}))
     assert any("no gate can pass" in sentence for sentence in describe_plan(few))
 

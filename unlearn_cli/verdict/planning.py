@@ -1,7 +1,7 @@
 """Plans a tier: what the numbers of records and references can decide, and what would be sufficient. No SciPy."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
 from pydantic import Field
@@ -28,6 +28,10 @@ class GatePlan(Part):
     records: dict[str, int] = Field(description="split -> records that decide it")
     needed_records: dict[str, int] | None = Field(
         default=None, description="sufficient with this number of references; null: the records suffice, or none would"
+    )
+    clusters: dict[str, int] = Field(default_factory=dict, description="split -> persons or recordings")
+    needed_clusters: dict[str, int] | None = Field(
+        default=None, description="persons or recordings of `needed_records`; null: as there, or independent records"
     )
     needed_references: int | None = Field(
         default=None, description="sufficient with these records; null: the references suffice, or none would"
@@ -93,16 +97,23 @@ def list_expectations(situation: Situation) -> dict[str, float | str]:
 def _plan_gate(kind: GateKind, situation: Situation) -> GatePlan:
     power = compute_power(kind, situation)
     is_sufficient = power is not None and power >= ENOUGH
+    larger = None if is_sufficient else _find_larger(kind, situation)
     return GatePlan(
         gate=kind.name,
         num_gates=kind.num_gates,
         power=power,
         is_sufficient=is_sufficient,
         reason=kind.find_obstacle(situation),
-        records={split: situation.records.get(split, 0) for split in kind.reads},
-        needed_records=None if is_sufficient else _find_needed_records(kind, situation),
+        records=_select(situation.records, kind.reads),
+        needed_records=_select(larger.records, kind.reads) if larger else None,
+        clusters=_select(situation.clusters, kind.reads),
+        needed_clusters=_select(larger.clusters, kind.reads) if larger and larger.clusters else None,
         needed_references=None if is_sufficient else _find_needed_references(kind, situation),
     )
+
+
+def _select(counts: Mapping[str, int], splits: Sequence[str]) -> dict[str, int]:
+    return {split: counts[split] for split in splits if split in counts}
 
 
 def compute_power(kind: GateKind, situation: Situation) -> float | None:
@@ -110,13 +121,13 @@ def compute_power(kind: GateKind, situation: Situation) -> float | None:
     return None if kind.find_obstacle(situation) else kind.compute_power(situation)
 
 
-def _find_needed_records(kind: GateKind, situation: Situation) -> dict[str, int] | None:
-    """Return the smallest multiple of the records of all splits at which the power is sufficient."""
+def _find_larger(kind: GateKind, situation: Situation) -> Situation | None:
+    """Return the situation with the smallest multiple of all records at which the power is sufficient."""
     situation = replace(situation, num_references=max(situation.num_references, kind.min_references))
     for larger in _enlarge(situation):
         power = compute_power(kind, larger)
         if power is not None and power >= ENOUGH:
-            return {split: larger.records[split] for split in kind.reads}
+            return None if larger.records == situation.records else larger  # only references are missing
     return None
 
 
@@ -179,6 +190,10 @@ def _describe_gate(gate: GatePlan) -> str:
 
 def describe_needs(gate: GatePlan) -> str:
     """Return the records or references that suffice, such as 'test 1,900 or 9 references'; empty if none would."""
-    records = ", ".join(f"{split} {count:,}" for split, count in (gate.needed_records or {}).items())
+    clusters = gate.needed_clusters or {}
+    records = ", ".join(
+        f"{split} {count:,}" + (f" ({clusters[split]:,} clusters)" if split in clusters else "")
+        for split, count in (gate.needed_records or {}).items()
+    )
     references = f"{gate.needed_references} references" if gate.needed_references else ""
     return " or ".join(filter(None, [records, references]))
