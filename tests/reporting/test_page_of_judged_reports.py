@@ -42,6 +42,8 @@ def test_probes_stand_beside_each_other_and_curves_are_in_one_chart(text: str) -
     assert "recall of the head" in text
     assert text.count("<title>Curves of relearn: accuracy</title>") == 1
     assert "4 references" in text
+    for chart in ("Distance of each record", "Records recognised from both versions"):
+        assert text.count(f"{chart}</title>") == 1
     assert "A skipped attack is not a passed one." in text
     assert "Predicted classes of test forget" in text
     assert text.count("ROC curve of the attack population</title>") == 1  # details of the checkpoint under test alone

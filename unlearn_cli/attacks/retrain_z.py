@@ -38,7 +38,7 @@ TIER = "standard"
 ORDER = 1  # within the tier, cheapest first
 
 MIN_REFERENCES, ADVISED_REFERENCES = 3, 4
-PREDICTED = {"mean_z": "t", "auc_z": "t", "mean_z2": "f"}  # the statistics with a distribution that holds its level
+PREDICTED = {"mean_z": "t", "auc_z": "t", "mean_z2": "F"}  # the statistics with a distribution that holds its level
 
 
 def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) -> Findings:
@@ -47,7 +47,7 @@ def retrain_z(forget_outputs: Outputs, reference_forget_outputs: list[Outputs]) 
     *_p is the share of the K + 1 networks that are as extreme as this one, each compared with the others: it holds its
     level for any correlation of the records. Only mean_z, auc_z (t) and mean_z2 (F) have an interval, because that of t
     contains one more reference too rarely for the other two, whose distributions are skewed. Simulated with K = 3, 4, 8
-    and records with correlations from 0 to 1, one more reference is outside in 2 to 4 %, 0 to 6 % and 0 to 6 % of the
+    and records with correlations from 0 to 1, one more reference is outside in 2 to 5 %, 0 to 4 % and 0 to 6 % of the
     cases; by t, as before, mean_z2 would be outside in up to 15 %.
 
     auc_abs_z_floor is the largest distance from 1/2 of the AUC of |z| of a left-out reference. `scores` are |z| of this
