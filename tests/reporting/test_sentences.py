@@ -109,9 +109,9 @@ def test_several_references_are_averaged_and_many_classes_are_counted() -> None:
     [
         (0.99, 0.9, "Forgotten records are predicted better than by networks that never saw them"),
         (0.5, 0.9, "Forgotten records are predicted worse than by networks that never saw them"),
-        (0.91, 0.9, "No difference was detected"),
+        (0.91, 0.9, "No difference in accuracy was detected"),
         (0.99, None, "Forgotten records are predicted better than never-seen ones"),
-        (0.9, None, "No difference was detected"),
+        (0.9, None, "No difference in accuracy was detected"),
     ],
 )
 def test_single_records_are_compared_with_never_seen_ones(forget: float, retrained: float | None, text: str) -> None:
@@ -136,9 +136,9 @@ def test_a_regression_is_described_by_its_error() -> None:
     sizes = {"train": 300, "forget": 80, "test": 80}
     text = answers(bare_report(task="regression", manifest=manifest("regression", None, **sizes), metrics=metrics))
     assert text["Was it forgotten?"] == (
-        "No difference was detected: forgotten records are predicted about as well as by networks that never saw them. "
-        "Mean absolute error on 80 forgotten records: 2 → 5 [4.5, 5.5] (2.5 times the original's); a network that "
-        "never saw them: 4.8; on 80 never-seen test records: 4.1 [3.6, 4.6]."
+        "No difference in error was detected: forgotten records are predicted about as well as by networks that never "
+        "saw them. Mean absolute error on 80 forgotten records: 2 → 5 [4.5, 5.5] (2.5 times the original's); a network "
+        "that never saw them: 4.8; on 80 never-seen test records: 4.1 [3.6, 4.6]."
     )
     assert "Mean absolute error on 80 test records: 4 → 4.1 [3.6, 4.6] (+2.5 %)" in text["What did it cost?"]
 
@@ -186,6 +186,12 @@ def test_an_undecided_verdict_names_reasons_and_sizes() -> None:
     advised = judgement.model_copy(update={"advice": ["utility on test: 80 % needs test 2,618"]})
     text = answers(attacked("inconclusive", *undecided, judgement=advised))["How sure is that?"]
     assert "Utility on test: 80 % needs test 2,618." in text and "cannot show" not in text
+
+
+def test_an_attack_against_records_of_another_kind_is_not_judged() -> None:
+    text = answers(attacked("passed", gate("forget mean error within 25% of the references'", "passed")))
+    assert "are treated as by networks that never saw them" in text["Was it forgotten?"]
+    assert "not judged: these never-seen records differ from the forgotten ones" in text["Was it forgotten?"]
 
 
 @pytest.mark.parametrize("tier", ["quick", "standard", "audit"])

@@ -24,12 +24,14 @@ from unlearn_cli.verdict.over_forgetting_checks import describe_over_forgetting
 
 NOT_MEASURED = "Not answered: this report has no measurement on the forgotten records."
 PASSED = {  # the gates on the forgotten records passed, the verdict is
-    "passed": "Yes: within the margins, forgotten records are treated like never-seen ones ({gates} passed).",
-    "passed_screen": "Yes, as far as a screen can show: within the margins, forgotten records are treated like "
-    "never-seen ones ({gates} passed).",
+    "passed": "Yes: within the margins, forgotten records are treated {like} ({gates} passed).",
+    "passed_screen": "Yes, as far as a screen can show: within the margins, forgotten records are treated {like} "
+    "({gates} passed).",
     "failed": "{gates} passed, but others failed: see the cost.",
     "inconclusive": "Not decided: {gates} passed, but the whole verdict is not decided.",
 }
+MAIN_ATTACK = "population"  # the attack whose AUC is a gate
+OTHER_RECORDS = "not judged: these never-seen records differ from the forgotten ones not only in training"
 DECIDED = {
     "nothing_to_forget": "Nothing to forget was detectable: the original passes the same gates.",
     "error": "Not answered: a retrained network fails the same gates, so they cannot judge this one.",
@@ -56,7 +58,13 @@ def _describe_decision(document: Report) -> str:
         return f"No: forgotten records are not treated as after retraining. Failed: {name_gates(failed)}."
     if undecided:
         return f"Not decided: too little data for {len(undecided)} {on_forgotten}."
-    return PASSED.get(document.verdict, "").format(gates=f"{len(gates)} {on_forgotten}")
+    like = "like never-seen ones" if _is_judged_directly(document) else "as by networks that never saw them"
+    return PASSED.get(document.verdict, "").format(gates=f"{len(gates)} {on_forgotten}", like=like)
+
+
+def _is_judged_directly(document: Report) -> bool:
+    """Return whether a gate compares with never-seen records; otherwise they differ from the forgotten ones anyway."""
+    return any(gate.condition.startswith(MAIN_ATTACK) for gate in document.gates)
 
 
 def _describe_recognition(document: Report) -> str:
@@ -152,7 +160,8 @@ def _compare_with_unseen(after: Estimate, unseen: Estimate | None, retrained: fl
     worse = after.high < low if measure == "accuracy" else after.low > high
     if better or worse:
         return f"Forgotten records are predicted {'better' if better else 'worse'} than {other}"
-    return f"No difference was detected: forgotten records are predicted about as well as {other}"
+    level = "accuracy" if measure == "accuracy" else "error"
+    return f"No difference in {level} was detected: forgotten records are predicted about as well as {other}"
 
 
 def _describe_attack(document: Report) -> str:
@@ -171,13 +180,15 @@ def _describe_attack(document: Report) -> str:
         parts.append(f"{label} {format_number(references[0])}")
     is_usual = (ours.members, ours.non_members) == ("forget", "holdout")
     sides = "forgotten against never-seen records" if is_usual else f"{ours.members} against {ours.non_members}"
+    if document.judgement is not None and not _is_judged_directly(document):
+        parts.append(OTHER_RECORDS)
     return f"Attack '{ours.name}', {sides} (0.5 is chance): {'; '.join(parts)}."
 
 
 def _find_main_attack(attacks: list[AttackResult]) -> AttackResult | None:
     """Return the attack on the network that the gates use: population, or else the first one."""
     ours = [attack for attack in attacks if attack.role == "subject"]
-    return next((attack for attack in ours if attack.name == "population"), ours[0] if ours else None)
+    return next((attack for attack in ours if attack.name == MAIN_ATTACK), ours[0] if ours else None)
 
 
 def _describe_excess(document: Report) -> str:
