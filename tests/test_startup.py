@@ -30,6 +30,8 @@ OWN = {  # all modules of the package that are loaded before a command is chosen
     "unlearn_cli.ranks",
     "unlearn_cli.schema",
     "unlearn_cli.schema.literals",
+    "unlearn_cli.stats",
+    "unlearn_cli.stats.margins",  # the default of --margin
     "unlearn_cli.storage",
     "unlearn_cli.storage.version",
 }

@@ -7,6 +7,7 @@ from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
 from unlearn_cli.evaluation.pictures import Picture, take_picture
 from unlearn_cli.evaluation.planned_attacks import PlannedAttack
 from unlearn_cli.evaluation.plugin_inputs import MeasuringContext, make_measuring_inputs
+from unlearn_cli.schema.literals import name_role
 from unlearn_cli.stats.attack_results import summarize_scores
 from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.results import AttackResult, Finding, Skipped
@@ -35,7 +36,7 @@ def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> Atta
     results = AttackResults()
     run = checkpoints.session.run
     for role in checkpoints.weights:
-        console.say(f"attack: {role}")
+        console.say(f"attack: {name_role(role)}")
         for planned in wanted:
             if planned.suits(role, len(checkpoints.references())):
                 with run.measure_time(f"attack {planned.attack.name}"):

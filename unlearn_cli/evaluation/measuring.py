@@ -18,6 +18,7 @@ from unlearn_cli.evaluation.session import Session
 from unlearn_cli.learning.weight_distances import compare_layers
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
+from unlearn_cli.schema.literals import name_role
 from unlearn_cli.stats.comparisons import average_over_references, compare
 from unlearn_cli.stats.confusion import confusion
 from unlearn_cli.stats.intervals import missing
@@ -56,7 +57,7 @@ def measure_all(checkpoints: CheckpointOutputs, metrics: Metrics) -> dict[str, M
     measured = {}
     for role in checkpoints.weights:
         with checkpoints.session.run.measure_time("evaluate"):
-            console.say(f"evaluate: {role}")
+            console.say(f"evaluate: {name_role(role)}")
             measured[role] = measure_role(checkpoints, metrics, role)
     return measured
 
