@@ -126,6 +126,15 @@ def test_every_kind_has_a_power_that_grows_with_the_records(kind: Any, task: Any
     assert before is not None and after is not None and 0 <= before <= after + 1e-9 <= 1 + 2e-9
 
 
+def test_the_audit_needs_shadow_runs() -> None:
+    audit = replace(SITUATION, tier="audit", num_shadow_runs=4)
+    rate = next(gate for gate in plan_tier(audit).gates if gate.gate.startswith("U-LiRA TPR"))
+    assert rate.needed_records is None and rate.needed_references is None
+    lacking = plan_tier(replace(audit, num_shadow_runs=0))
+    runs = {gate.gate: gate.needed_shadow_runs for gate in lacking.gates if gate.gate.startswith("U-LiRA")}
+    assert all(runs.values()) and any("shadow runs" in sentence for sentence in describe_plan(lacking))
+
+
 def test_the_best_verdict_names_what_is_missing() -> None:
     assert plan_tier(replace(SITUATION, tier="standard")).best_verdict == "passed"
     lacking = plan_tier(Situation("quick", "classification", RECORDS))

@@ -113,6 +113,7 @@ def evaluate(
     examples=(
         "unlearn-cli attack unlearned -m data.yaml --original model.safetensors --out attack",
         "unlearn-cli attack unlearned -m data.yaml --tier standard --reference reference-1 --reference reference-2",
+        "unlearn-cli attack unlearned -m data.yaml --tier standard --reference reference-1 --plan",
         "unlearn-cli attack unlearned -m data.yaml --attack population --set statistic=loss",
     ),
 )

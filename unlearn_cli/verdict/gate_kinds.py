@@ -23,6 +23,7 @@ class GateKind:
     num_gates: int = 1
     min_references: int = 0
     least: Mapping[str, int] = field(default_factory=dict)  # records without which it is undecided
+    of_shadow_runs: bool = False  # it depends on their number, not on the records of the splits or the references
     is_direct: bool = False  # it compares forget with the hold-out directly
 
     def find_obstacle(self, situation: Situation) -> str | None:
@@ -37,6 +38,8 @@ class GateKind:
             return f"{few[0]} has {count} clusters, but {MIN_CLUSTERS} are needed, so no gate can pass"
         if self.is_direct and not situation.holdout_is_matched:
             return "the hold-out is unmatched: use never-seen records of the same period or condition, or references"
+        if self.of_shadow_runs and situation.num_shadow_runs < 2:
+            return "it needs two shadow runs"
         if situation.num_references < self.min_references:
             return f"it needs {self.min_references} references"
         return f"{short[0]} needs {self.least[short[0]]} records" if short else None
@@ -131,11 +134,18 @@ GATE_KINDS = (
         lambda situation: situation.task == "regression" and _has_contrast(situation),
         gate_power.compute_auc_power,
     ),
-    GateKind("U-LiRA AUC", ("forget",), lambda situation: situation.tier == "audit", gate_power.compute_audit_power),
+    GateKind(
+        "U-LiRA AUC",
+        ("forget",),
+        lambda situation: situation.tier == "audit",
+        gate_power.compute_audit_power,
+        of_shadow_runs=True,
+    ),
     GateKind(
         f"U-LiRA TPR at FPR {AUDIT_FPR:.1%}",
         ("forget",),
         lambda situation: situation.tier == "audit",
         gate_power.compute_audit_rate_power,
+        of_shadow_runs=True,
     ),
 )

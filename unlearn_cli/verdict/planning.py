@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from pydantic import Field
 
@@ -36,6 +37,7 @@ class GatePlan(Part):
     needed_references: int | None = Field(
         default=None, description="sufficient with these records; null: the references suffice, or none would"
     )
+    needed_shadow_runs: int | None = Field(default=None, description="of the gates of the audit tier")
 
 
 class TrainingPlan(Part):
@@ -97,19 +99,28 @@ def list_expectations(situation: Situation) -> dict[str, float | str]:
 def _plan_gate(kind: GateKind, situation: Situation) -> GatePlan:
     power = compute_power(kind, situation)
     is_sufficient = power is not None and power >= ENOUGH
-    larger = None if is_sufficient else _find_larger(kind, situation)
-    return GatePlan(
+    plan = GatePlan(
         gate=kind.name,
         num_gates=kind.num_gates,
         power=power,
         is_sufficient=is_sufficient,
         reason=kind.find_obstacle(situation),
         records=_select(situation.records, kind.reads),
-        needed_records=_select(larger.records, kind.reads) if larger else None,
         clusters=_select(situation.clusters, kind.reads),
-        needed_clusters=_select(larger.clusters, kind.reads) if larger and larger.clusters else None,
-        needed_references=None if is_sufficient else _find_needed_references(kind, situation),
     )
+    return plan if is_sufficient else plan.model_copy(update=_find_needs(kind, situation))
+
+
+def _find_needs(kind: GateKind, situation: Situation) -> dict[str, Any]:
+    """Return what would be sufficient, as fields of a GatePlan."""
+    if kind.of_shadow_runs:
+        return {"needed_shadow_runs": _find_needed_runs(kind, situation)}
+    needed: dict[str, Any] = {"needed_references": _find_needed_references(kind, situation)}
+    larger = _find_larger(kind, situation)
+    if larger is not None:
+        needed["needed_records"] = _select(larger.records, kind.reads)
+        needed["needed_clusters"] = _select(larger.clusters, kind.reads) if larger.clusters else None
+    return needed
 
 
 def _select(counts: Mapping[str, int], splits: Sequence[str]) -> dict[str, int]:
@@ -148,6 +159,16 @@ def _find_needed_references(kind: GateKind, situation: Situation) -> int | None:
         power = compute_power(kind, larger)
         if power is not None and power >= ENOUGH:
             return count
+    return None
+
+
+def _find_needed_runs(kind: GateKind, situation: Situation) -> int | None:
+    least = max(situation.num_shadow_runs, 2)
+    for step in range(STEPS_PER_DOUBLING * MAX_DOUBLINGS + 1):
+        runs = math.ceil(least * 2 ** (step / STEPS_PER_DOUBLING))
+        power = compute_power(kind, replace(situation, num_shadow_runs=runs))
+        if power is not None and power >= ENOUGH:
+            return runs
     return None
 
 
@@ -196,4 +217,5 @@ def describe_needs(gate: GatePlan) -> str:
         for split, count in (gate.needed_records or {}).items()
     )
     references = f"{gate.needed_references} references" if gate.needed_references else ""
-    return " or ".join(filter(None, [records, references]))
+    runs = f"{gate.needed_shadow_runs} shadow runs" if gate.needed_shadow_runs else ""
+    return " or ".join(filter(None, [records, references, runs]))
