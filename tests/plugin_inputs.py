@@ -124,6 +124,7 @@ def make_inputs(task: Task = "classification", n: int = 90, num_groups: int = 0)
         "original_holdout_outputs": original["holdout"],
         "reference_forget_outputs": [reference["forget"] for reference in references],
         "reference_holdout_outputs": [reference["holdout"] for reference in references],
+        "reference_test_outputs": [reference["test"] for reference in references],
         "weights": make_weights(1),
         "original_weights": make_weights(2),
         "cost": TrainingCost(1.0, 100),

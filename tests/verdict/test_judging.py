@@ -134,12 +134,35 @@ def test_with_one_reference_utility_is_not_failed() -> None:
     assert [gate.p_failed for gate in utility] == [1.0, 1.0]  # a p-value on both sides, as every decided gate has
 
 
-def test_a_whole_class_is_passed_as_a_screen_only() -> None:
-    calibration = cast(dict[str, Verdict], {"original": "failed", "reference": "passed"})
-    verdict, reasons = conclude("passed", calibration, "standard", whole_classes=True)
-    assert verdict == "passed_screen"
-    assert "one row of the last layer" in reasons[0]
-    assert conclude("passed", calibration, "audit", whole_classes=True)[0] == "passed"
+@pytest.mark.parametrize("tier", ["standard", "audit"])
+@pytest.mark.parametrize(
+    ("mask", "expected"),
+    [(None, "passed_screen"), ("passed", "passed_screen"), ("inconclusive", "passed_screen"), ("failed", "passed")],
+)
+def test_a_whole_class_passes_only_if_an_edit_of_one_row_fails(tier: str, mask: str | None, expected: str) -> None:
+    controls = {"original": "failed", "reference": "passed"} | ({"mask": mask} if mask else {})
+    verdict, reasons = conclude("passed", cast(dict[str, Verdict], controls), tier, whole_classes=True)
+    assert verdict == expected
+    assert verdict == "passed" or "one row of the last layer" in reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("original", "mask", "whole_classes", "expected"),
+    [
+        ("failed", None, False, "passed_screen"),
+        ("inconclusive", None, False, "inconclusive"),
+        ("failed", "failed", True, "passed_screen"),
+        ("failed", "passed", True, "inconclusive"),
+    ],
+)
+def test_near_retraining_is_a_screen_where_the_data_do_not_suffice(
+    original: str, mask: str | None, whole_classes: bool, expected: str
+) -> None:
+    controls = cast(dict[str, Verdict], {"original": original} | ({"mask": mask} if mask else {}))
+    verdict, _ = conclude("inconclusive", controls, "standard", whole_classes=whole_classes, is_nearer=True)
+    assert verdict == expected
+    assert conclude("inconclusive", controls, "standard", whole_classes=whole_classes)[0] == "inconclusive"
+    assert conclude("failed", controls, "standard", whole_classes=whole_classes, is_nearer=True)[0] == "failed"
 
 
 def test_a_constant_network_fails_the_check_of_its_outputs() -> None:

@@ -36,7 +36,7 @@ def relearn(
     check_every: Annotated[PositiveInt, Doc("steps between two measurements")] = 2,
     repeats: Annotated[PositiveInt, Doc("repeats, each with another order of the records")] = 2,
 ) -> Findings:
-    """Return the median steps to the target, the target, and the curve of the first repeat."""
+    """Return the median steps to the target, their interpolated geometric mean, the target, and the first curve."""
     goal = relearning.make_goal(original, forget, test, task_loss, alpha)
     runs = relearning.run_repeats(
         repeats,
@@ -47,4 +47,11 @@ def relearn(
     )
     target = Estimate(value=goal.target, n=goal.validation.num_samples)
     curve = Curve(phase="relearn", name="accuracy" if goal.larger else "loss", values=list(runs[0].values))
-    return Findings({"steps": relearning.summarize_runs(runs, max_steps), "target": target}, curves=[curve])
+    return Findings(
+        {
+            "steps": relearning.summarize_runs(runs, max_steps),
+            "interpolated_steps": relearning.average_crossings(runs, max_steps),
+            "target": target,
+        },
+        curves=[curve],
+    )

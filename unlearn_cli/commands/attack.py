@@ -167,6 +167,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
     from unlearn_cli.commands.network_check import start_checked
     from unlearn_cli.evaluation import attacking, measuring
     from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
+    from unlearn_cli.evaluation.mask import add_mask
     from unlearn_cli.reporting import composing
     from unlearn_cli.reporting.terminal import format_report
 
@@ -175,6 +176,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
     with start_checked(opened, weights) as current:
         positions = None if planned.holdout.reason else planned.holdout.positions
         checkpoints = CheckpointOutputs(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
+        no_mask = add_mask(checkpoints) if tier in ("standard", "audit") else None
         ran = attacking.run_all(checkpoints, planned.wanted)
         document = composing.compose_report(
             current,
@@ -195,6 +197,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
                 *planned.holdout.caveats,
                 *planned.caveats,
                 *CAVEATS,
+                *([no_mask] if no_mask else []),
                 *current.run.notes,
             ],
         )

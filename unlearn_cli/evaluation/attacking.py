@@ -30,6 +30,9 @@ class AttackResults:
     pictures: dict[str, Picture] = field(default_factory=dict)  # role -> reconstructions
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # role -> attack
 
+    def findings_of(self, role: str) -> dict[str, Finding]:
+        return {finding.name: finding for finding in self.findings if finding.role == role}
+
 
 def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> AttackResults:
     """Run every attack on every checkpoint for which it is defined."""
@@ -95,7 +98,8 @@ def collect_candidate(
         comparators=[checkpoints.outputs(other) for other in compared],
         comparator_kind=kind,
         attack_results={result.name: result for result in results.blocks if result.role == role},
-        findings={finding.name: finding for finding in results.findings if finding.role == role},
+        findings=results.findings_of(role),
+        comparator_findings=[results.findings_of(other) for other in compared],
         control=next(
             (finding for finding in results.findings if (finding.name, finding.role) == ("ulira", "reference")), None
         ),

@@ -12,8 +12,18 @@ from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import SettingSources
 from unlearn_cli.stats.results import Skipped
 
+MASK = "mask"  # a control for the gates, so only attacks with a gate are run on it
+JUDGED = {
+    "sanity",
+    "population",
+    "retrain_contrast",
+    "relative_distance",
+    "class_distribution",
+    "relearn",
+    "linear_probe",
+}
 OF_SHADOWS = {"shadow_runs", "retained_shadow_runs"}  # of one stage
-OF_REFERENCES = {"reference_forget_outputs", "reference_holdout_outputs"}
+OF_REFERENCES = {"reference_forget_outputs", "reference_holdout_outputs", "reference_test_outputs"}
 OF_ORIGINAL = {"original_forget_outputs", "original_split_outputs"}
 
 
@@ -35,6 +45,8 @@ class PlannedAttack:
     def suits(self, role: str, references: int) -> bool:
         """Return whether it is defined for a role: no network is compared with itself."""
         needs = set(self.attack.needs)
+        if role == MASK and self.attack.name not in JUDGED:
+            return False
         if role == "original" and (needs & OF_ORIGINAL or self.attack.name == "label_inference"):
             return False
         if needs & OF_SHADOWS and role.startswith("reference_"):

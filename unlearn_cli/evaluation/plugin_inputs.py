@@ -95,6 +95,7 @@ FOR_MEASURING: dict[str, Callable[[MeasuringContext], Any]] = {
     "original_holdout_outputs": lambda context: context.checkpoints.outputs("original")["holdout"],
     "reference_forget_outputs": lambda context: _collect_reference_outputs(context, "forget"),
     "reference_holdout_outputs": lambda context: _collect_reference_outputs(context, "holdout"),
+    "reference_test_outputs": lambda context: _collect_reference_outputs(context, "test"),
     "weights": lambda context: context.checkpoints.read_weights(context.role),
     "original_weights": lambda context: context.checkpoints.read_weights("original"),
     "cost": lambda context: read_cost(context.checkpoints.weights[context.role]),

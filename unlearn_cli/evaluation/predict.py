@@ -98,15 +98,21 @@ def observe(
 
     One forward pass computes both. The features are None if the network has no such layer.
     """
-    heads = [module for module in model.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    head = find_head(model)
     seen: list[np.ndarray] = []
-    handles = [head.register_forward_pre_hook(lambda _, inputs: seen.append(_pool(inputs[0]))) for head in heads[-1:]]
+    handles = [head[1].register_forward_pre_hook(lambda _, inputs: seen.append(_pool(inputs[0])))] if head else []
     try:
         outputs = predict(model, batches, task, target_mean, target_std)
     finally:
         for handle in handles:
             handle.remove()
     return outputs, np.concatenate(seen) if seen else None
+
+
+def find_head(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d] | None:
+    """Return the last linear or convolutional layer with its name; None if the network has no such layer."""
+    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return layers[-1] if layers else None
 
 
 def _pool(features: torch.Tensor) -> np.ndarray:

@@ -15,6 +15,7 @@ from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.results import Estimate
 
 VALIDATION = 500  # records
+LEAST_STEPS = 0.5  # of a network that reaches the target without a step, so that ratios are defined
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class RelearningRun:
 
     steps: int | None
     values: list[float] = field(default_factory=list)
+    crossing: float | None = None  # steps, interpolated between the last two checks; None if not reached
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,10 @@ def relearn(
     student = copy.deepcopy(model).requires_grad_(True)
     values = [measure_value(student, goal, task_loss)]
     if goal.is_met(values[0]):
-        return RelearningRun(0, values)
+        return RelearningRun(0, values, 0.0)
     optimizer = torch.optim.Adam(student.parameters(), lr, fused=True)
     order = replace(training, seed=training.seed + repeat).steps(max_steps)
+    last_check = 0
     for step, (x, y) in enumerate(order.from_step("relearn", 0), start=1):
         set_training_mode(student, "frozen")  # statistics of only the forgotten class would spoil the others
         loss = task_loss(student(x), y)
@@ -68,7 +71,9 @@ def relearn(
         if step % check_every == 0 or step == max_steps:
             values.append(measure_value(student, goal, task_loss))
             if goal.is_met(values[-1]):
-                return RelearningRun(step, values)
+                share = (goal.target - values[-2]) / (values[-1] - values[-2])
+                return RelearningRun(step, values, last_check + share * (step - last_check))
+            last_check = step
     return RelearningRun(None, values)
 
 
@@ -113,6 +118,23 @@ def _limit_records(batches: Batches) -> Batches:
 def run_repeats(count: int, phase: str, run: Callable[[int], RelearningRun]) -> list[RelearningRun]:
     """Run the repeats, with a progress bar."""
     return [run(repeat) for repeat in track(range(count), phase)]
+
+
+def average_crossings(runs: list[RelearningRun], max_steps: int) -> Estimate:
+    """Return the geometric mean of the interpolated steps, at least 1/2 per repeat; null if a repeat did not arrive."""
+    crossings = [run.crossing for run in runs if run.crossing is not None]
+    if len(crossings) < len(runs):
+        late = len(runs) - len(crossings)
+        return missing(f"{late} of {len(runs)} repeats did not reach the target within {max_steps} steps", len(runs))
+    logs = np.log(np.maximum(crossings, LEAST_STEPS))
+    return Estimate(
+        value=float(np.exp(logs.mean())),
+        n=len(runs),
+        low=float(np.exp(logs.min())),
+        high=float(np.exp(logs.max())),
+        runs=len(runs),
+        interval="range over repeats",
+    )
 
 
 def summarize_runs(runs: list[RelearningRun], max_steps: int) -> Estimate:

@@ -59,6 +59,7 @@ REQUIREMENTS: dict[str, Requirement] = {
             "data forget test reference",
             "list: each reference's on the hold-out",
         ),
+        ("reference_test_outputs", "attacks", "data forget test reference", "list: each reference's on test"),
         # of the files
         ("weights", "metrics", "", "parameters and buffers of the checkpoint"),
         ("original_weights", "metrics", "original", "parameters and buffers of the original"),

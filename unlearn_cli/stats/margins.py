@@ -21,6 +21,13 @@ PERIOD_ERROR_MARGIN = 0.25  # the same without a control, so that it allows for 
 RANGE_ERROR_MARGIN = 0.50  # the same of a forgotten range against other records: retrainings extrapolate differently
 UTILITY_MARGIN = 0.02  # of an accuracy
 UTILITY_ERROR_MARGIN = 0.05  # relative, of a mean error
+NEARER_LIMIT = -0.5  # effect of the relative distance: -1 like retraining, 0 halfway, 1 like the original
+
+# Knowledge of whole classes, relative to references
+DISTRIBUTION_LIMIT = 1.5  # of the distance of the distributions over the retained classes
+RELEARNING_LIMIT = 2.0  # of the references' relearning steps divided by the network's
+PROBE_MARGIN = 0.05  # of a linear probe's balanced accuracy
+
 RECOGNISED_LIMIT = 0.05  # share of a forgotten class that may still be predicted as it, without a reference
 
 # Over-forgetting

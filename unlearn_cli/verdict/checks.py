@@ -17,13 +17,17 @@ from unlearn_cli.stats.clusters import explain_too_few, measure_effective_share,
 from unlearn_cli.stats.findings import Groups
 from unlearn_cli.stats.intervals import mean
 from unlearn_cli.stats.margins import CONFIDENCE
+from unlearn_cli.stats.relative import combine_errors
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.stats.roc import auc, welch
+from unlearn_cli.stats.roc import auc
 
 
 @dataclass(frozen=True)
 class Check:
-    """One gate before it is judged; a check with a `reason` cannot be decided and has no p-values."""
+    """One gate before it is judged; a check with a `reason` cannot be decided and has no p-values.
+
+    A check that is not `required` can fail the verdict, but the verdict can pass without it.
+    """
 
     claim: str
     value: Estimate
@@ -32,6 +36,7 @@ class Check:
     p_passed: float | None = None
     p_failed: float | None = None
     reason: str | None = None
+    required: bool = True
 
 
 def check_auc_near_half(
@@ -109,9 +114,11 @@ def check_not_worse(
 
     ours (n,), theirs (K, n). The variance has two parts: that of the paired differences over the records and, with
     several comparators, that of their means, because they are a sample of possible comparators; the degrees of freedom
-    are Welch's. `unit` is the smallest difference of one record (1 for hits): half of it is added as an error, so that
-    a few records that all agree are not sufficient to pass. With clusters (`groups`), the variance is that of the
-    jackknife over clusters, and a cluster whose records all agree counts as one record.
+    are Welch's. The judged network is fixed, so that to pass, only the mean of the comparators is uncertain; to fail,
+    it must also be worse than one more comparator is by chance. `unit` is the smallest difference of one record (1 for
+    hits): half of it is added as an error, so that a few records that all agree are not sufficient to pass. With
+    clusters (`groups`), the variance is that of the jackknife over clusters, and a cluster whose records all agree
+    counts as one record.
     """
     differences = ours - theirs.mean(axis=0)
     n, runs = len(differences), len(theirs)
@@ -122,16 +129,14 @@ def check_not_worse(
         return Check(claim, estimate, -margin, margin, reason=estimate.reason)
     value = estimate.value
     of_records, freedom = _compute_variance(differences, unit, groups)
-    of_runs = float(theirs.mean(axis=1).var(ddof=1)) * (1 + 1 / runs) if runs > 1 else 0.0
-    spread = math.sqrt(of_records + of_runs)
-    if of_runs:
-        freedom = welch([of_records, of_runs], [freedom, runs - 1.0])
-    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * spread
+    of_run = float(theirs.mean(axis=1).var(ddof=1)) if runs > 1 else 0.0
+    passing, failing = (combine_errors(of_records, freedom, of_run * share, runs) for share in (1 / runs, 1 + 1 / runs))
+    half = passing.half_width()
     update: dict[str, Any] = {"low": value - half, "high": value + half, "interval": "t, paired"}
     if groups is not None:
-        update |= {"interval": "t, paired, by cluster", "degrees_of_freedom": freedom}
-    above = float(t.cdf((value + margin) / spread, freedom)) if spread else float(value >= -margin)
-    return Check(claim, estimate.model_copy(update=update), -margin, margin, 1 - above, above)
+        update |= {"interval": "t, paired, by cluster", "degrees_of_freedom": passing.freedom}
+    p_passed, p_failed = 1 - passing.cdf(value + margin), failing.cdf(value + margin)
+    return Check(claim, estimate.model_copy(update=update), -margin, margin, p_passed, p_failed)
 
 
 def _compute_variance(differences: np.ndarray, unit: float, groups: np.ndarray | None) -> tuple[float, float]:

@@ -25,6 +25,12 @@ class Gate(Part):
     p_failed: float | None = Field(
         default=None, description="p-value of 'it is within the margin'; the gate fails if it is small"
     )
+    required: bool = Field(default=True, description="false: the gate can fail the verdict, but is not needed to pass")
+    passed_by_mask: bool | None = Field(
+        default=None,
+        description="whether the control 'mask', the original with one edited row per forgotten class, passes this "
+        "gate, too; null: there is no such control",
+    )
 
 
 class OverForgetting(Part):

@@ -7,6 +7,7 @@ import numpy as np
 from unlearn_cli.stats.findings import Scores, fold
 from unlearn_cli.stats.margins import FORGET_ACCURACY_MARGIN
 from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.results import Finding
 from unlearn_cli.verdict.checks import Check, PairedHits, check_auc_near_half, check_difference_near
 
 
@@ -24,6 +25,21 @@ def check_contrast(scores: Scores, margin: float) -> list[Check]:
         )
         for detail, side in (("", scores), ("of the distance from the median ", folded))
     ]
+
+
+NEARER = "outputs on forget not nearer to the original's than to those of retraining"
+
+
+def check_relative_distance(finding: Finding) -> list[Check]:
+    """Return the check that the outputs are not nearer to the original's; it can only fail a network.
+
+    One reference is sufficient for it. The network nearer to retraining may still differ from it.
+    """
+    p_original, p_retraining = (finding.quantities.get(name) for name in ("p_nearer_original", "p_nearer_retraining"))
+    if p_original is None or p_retraining is None or p_original.value is None:
+        return []
+    effect = finding.quantities["effect"]
+    return [Check(NEARER, effect, 0.0, None, p_retraining.value, p_original.value, required=False)]
 
 
 def check_forget_accuracy(ours: Mapping[str, Outputs], references: Sequence[Mapping[str, Outputs]]) -> list[Check]:

@@ -5,6 +5,7 @@ relearn time are only reported; no check uses them.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,8 @@ from unlearn_cli.stats.results import AttackResult, Estimate, Finding
 from unlearn_cli.stats.roc import above, allowed_false_positives, tpr_at_fpr
 from unlearn_cli.verdict.audit_checks import check_audit
 from unlearn_cli.verdict.checks import Check, check_auc_near_half, check_hits_at_most, check_not_worse
-from unlearn_cli.verdict.reference_checks import check_contrast, check_forget_accuracy, hits
+from unlearn_cli.verdict.class_checks import check_class_knowledge
+from unlearn_cli.verdict.reference_checks import check_contrast, check_forget_accuracy, check_relative_distance, hits
 from unlearn_cli.verdict.regression_checks import check_regression
 
 UNMATCHED = (
@@ -48,44 +50,76 @@ class Candidate:
     task: str
     control: Finding | None = None  # U-LiRA on the retrained shadow networks
     auc_margin: float = AUC_MARGIN  # largest distance from 1/2 that counts as equal
+    comparator_findings: Sequence[dict[str, Finding]] = ()
     holdout_is_matched: bool = True  # false: forget differs from the hold-out not only in having been trained on
 
 
 def list_checks(candidate: Candidate, tier: str) -> list[Check]:
     """Return the checks of a tier; a check that cannot be made has a reason instead of p-values."""
-    has_references = candidate.comparator_kind == "reference"
-    checks = [*check_sanity(candidate), *check_utility(candidate)]
-    if candidate.holdout_is_matched:
-        checks += check_population(candidate)
-    elif tier == "quick" or not has_references:  # otherwise, a comparison with references on forget replaces it
-        checks.append(Check(claim_population(candidate), Estimate(value=None, n=0, reason=UNMATCHED), reason=UNMATCHED))
+    checks = [*check_sanity(candidate), *check_utility(candidate), *_check_against_holdout(candidate, tier)]
     if candidate.task == "classification" and candidate.whole_classes:
         checks += check_class_forgotten(candidate)
-    has_shares = candidate.task == "classification" and "holdout" in candidate.outputs
-    has_contrast = tier != "quick" and has_references and candidate.holdout_is_matched
-    if has_references and has_shares and not has_contrast and (len(candidate.comparators) > 1 or tier != "quick"):
-        # the contrast compares with the references, too, and needs fewer records
-        checks += check_forget_accuracy(candidate.outputs, candidate.comparators)
-    if candidate.task == "regression" and has_references:
-        checks += check_regression(
-            candidate.outputs,
-            candidate.comparators,
-            is_matched=candidate.holdout_is_matched,
-            with_residuals=tier != "quick",
-            auc_margin=candidate.auc_margin,
-        )
-    if has_contrast:
-        scores = candidate.scores.get("retrain_contrast")
-        if scores:
-            checks += check_contrast(scores, candidate.auc_margin)
-        else:
-            checks.append(make_undecided_check("forgotten against never-seen records", "retrain_contrast"))
-    if tier == "audit" and not candidate.role.startswith("reference_"):
+    if candidate.comparator_kind == "reference":
+        checks += _check_like_quick_references(candidate) if tier == "quick" else _check_like_references(candidate)
+    if tier == "audit" and not candidate.role.startswith(("reference_", "mask")):
         if "ulira" in candidate.findings:
             checks += check_audit(candidate.findings, candidate.control, candidate.auc_margin)
         else:
             checks.append(make_undecided_check("U-LiRA", "ulira"))
     return checks
+
+
+def _check_against_holdout(candidate: Candidate, tier: str) -> list[Check]:
+    """Return the checks that compare forget directly with the hold-out, which must match it."""
+    if candidate.holdout_is_matched:
+        return check_population(candidate)
+    if tier == "quick" or candidate.comparator_kind != "reference":
+        return [Check(claim_population(candidate), Estimate(value=None, n=0, reason=UNMATCHED), reason=UNMATCHED)]
+    return []  # the contrast with references replaces them
+
+
+def _check_like_quick_references(candidate: Candidate) -> list[Check]:
+    """Return the checks of the quick tier with references; the other tiers' contrast needs fewer records."""
+    if candidate.task == "regression":
+        return _check_regression(candidate, with_residuals=False)
+    if "holdout" in candidate.outputs and len(candidate.comparators) > 1:
+        return check_forget_accuracy(candidate.outputs, candidate.comparators)
+    return []
+
+
+def _check_like_references(candidate: Candidate) -> list[Check]:
+    """Return the checks of the standard and audit tiers that compare forget with the references."""
+    distance = candidate.findings.get("relative_distance")
+    checks = [*_check_contrast(candidate), *(check_relative_distance(distance) if distance else [])]
+    if candidate.task == "regression":
+        return [*checks, *_check_regression(candidate, with_residuals=True)]
+    if not candidate.holdout_is_matched and "holdout" in candidate.outputs:
+        checks += check_forget_accuracy(candidate.outputs, candidate.comparators)
+    if candidate.whole_classes:
+        checks += check_class_knowledge(
+            candidate.outputs, candidate.comparators, candidate.findings, candidate.comparator_findings
+        )
+    return checks
+
+
+def _check_contrast(candidate: Candidate) -> list[Check]:
+    """Return the contrast's checks; a hold-out that does not match forget is no control."""
+    if not candidate.holdout_is_matched:
+        return []
+    scores = candidate.scores.get("retrain_contrast")
+    if scores:
+        return check_contrast(scores, candidate.auc_margin)
+    return [make_undecided_check("forgotten against never-seen records", "retrain_contrast")]
+
+
+def _check_regression(candidate: Candidate, *, with_residuals: bool) -> list[Check]:
+    return check_regression(
+        candidate.outputs,
+        candidate.comparators,
+        is_matched=candidate.holdout_is_matched,
+        with_residuals=with_residuals,
+        auc_margin=candidate.auc_margin,
+    )
 
 
 def make_undecided_check(claim: str, attack: str) -> Check:
