@@ -43,7 +43,7 @@ def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> Atta
         for planned in wanted:
             if planned.suits(role, len(checkpoints.references())):
                 with run.measure_time(f"attack {planned.attack.name}"):
-                    _run_one(checkpoints, planned, role, results)
+                    run_one(checkpoints, planned, role, results)
             elif role == "subject":
                 results.skipped.append(
                     Skipped(name=planned.label, reason="it needs other references than the judged one")
@@ -54,7 +54,7 @@ def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> Atta
     return results
 
 
-def _run_one(checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, results: AttackResults) -> None:
+def run_one(checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, results: AttackResults) -> None:
     """Run one attack on one checkpoint, and store its block, its finding, or both."""
     result = planned.attack.call(
         make_measuring_inputs(MeasuringContext(checkpoints, role)), planned.settings, (Scores, Findings)

@@ -73,11 +73,11 @@ def check_relearning(findings: Findings, references: Sequence[Findings]) -> Chec
     the maximum of steps.
     """
     own = findings.get("relearn")
-    steps = [found.get("relearn") for found in references]
-    if own is None or None in steps:
+    runs = [network.get("relearn") for network in references]
+    if own is None or None in runs:
         reason = "the attack 'relearn' was not run"
         return Check(RELEARNING, missing(reason), RELEARNING_LIMIT, reason=reason)
-    theirs = [finding.quantities["interpolated_steps"] for finding in steps if finding is not None]
+    theirs = [finding.quantities["interpolated_steps"] for finding in runs if finding is not None]
     late = next((estimate.reason for estimate in theirs if estimate.value is None), None)
     if late:
         reason = f"a reference: {late}; increase relearn.max_steps"

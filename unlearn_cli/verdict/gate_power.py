@@ -51,11 +51,11 @@ def compute_retain_power(situation: Situation) -> float:
     else:
         accuracy = expected.accuracy
         variance, of_training, margin = accuracy * (1 - accuracy), expected.accuracy_sd**2, UTILITY_MARGIN
-    of_runs = of_training * (1 + 1 / runs) if runs > 1 else 0.0
-    sd = math.sqrt(variance / n + of_runs)
-    return one_sided_power(
-        margin + expected.gain_on_retain, sd, min(n - 1, situation.get_freedom("retain")), level=situation.level
+    estimated, actual = (
+        math.sqrt(variance / n + (of_training * share if runs > 1 else 0.0)) for share in (1 / runs, 1 + 1 / runs)
     )
+    freedom = min(n - 1, situation.get_freedom("retain"))
+    return one_sided_power(margin + expected.gain_on_retain, estimated, freedom, true_sd=actual, level=situation.level)
 
 
 def _compute_utility(situation: Situation, split: str) -> float:
@@ -69,8 +69,9 @@ def _compute_utility(situation: Situation, split: str) -> float:
     freedom = min(n - 1, situation.get_freedom(split))
     if runs == 1:  # the variation between trainings is unknown to the test
         return one_sided_power(margin, math.sqrt(of_records), freedom, true_sd=math.sqrt(actual), level=situation.level)
-    estimated = math.sqrt(of_records + actual)
-    freedom = welch([of_records, actual], [freedom, runs - 1.0])
+    of_mean = (variance / n + of_training) / runs  # the test takes the judged network as fixed
+    freedom = welch([of_records, of_mean], [freedom, runs - 1.0])
+    estimated = math.sqrt(of_records + of_mean)
     return one_sided_power(margin, estimated, freedom, true_sd=math.sqrt(actual), level=situation.level)
 
 
