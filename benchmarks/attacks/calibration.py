@@ -2,224 +2,221 @@
 
 python -m benchmarks.attacks.calibration [task ...]
 
-Trains, for each task, a pool of references (retain, one recipe), retrains by other recipes, originals, and networks
-that were trained on a share of the forgotten records, too. Each repetition draws four references and one subject, and
-judges the subject by the gates of the standard tier. Writes results/calibration.md. Networks are kept outside the
-repository (see cache.py), so an interrupted run continues.
+Each repetition draws four references and one subject of a row from the networks of a task (see calibration_tasks.py),
+and judges the subject by the gates of the standard tier. Subjects are retrains by the references' and by other recipes,
+originals, networks that were trained on a share of the forgotten records, and controls: a network with random weights,
+the original with one edited row (mask), forgotten records pushed below never-seen ones (Streisand) or named as another
+class (label leak). Of persons, each repetition draws anew which persons count as forgotten, among those that neither
+the subject nor the references saw. Writes results/calibration.md; of single tasks, only their rows are printed.
 """
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.cache import CACHE, DATA, HERE, run
+from benchmarks.attacks.calibration_networks import (
+    Network,
+    Pool,
+    make_candidate,
+    name_another_class,
+    push_down,
+)
+from benchmarks.attacks.calibration_tasks import TASKS, Task, train_references, train_subjects
 from benchmarks.output import write_result
-from unlearn_cli.attacks.population import population
-from unlearn_cli.attacks.retrain_contrast import retrain_contrast
-from unlearn_cli.attacks.sanity import sanity
-from unlearn_cli.checkpoints import checkpoint
-from unlearn_cli.commands.manifest_inputs import open_manifest
-from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
-from unlearn_cli.evaluation.holdout import choose_holdout
-from unlearn_cli.evaluation.session import start
-from unlearn_cli.plugins.names import read_manifest
-from unlearn_cli.plugins.run_options import RunOptions
-from unlearn_cli.stats.findings import Findings
-from unlearn_cli.stats.outputs import Outputs
-from unlearn_cli.stats.results import Finding
+from unlearn_cli.stats.outputs import join
+from unlearn_cli.stats.roc import auc
 from unlearn_cli.verdict.judgement import Gate
-from unlearn_cli.verdict.judging import judge
-from unlearn_cli.verdict.tier_checks import Candidate
+from unlearn_cli.verdict.judging import find_worst, judge
 
-REPETITIONS, REFERENCES, POOL, SUBJECTS = 30, 4, 12, 6
-KEPT = (0.1, 0.3, 0.5, 1.0)  # shares of the forgotten records that a subject was trained on
-PENDIGITS_RECIPES = {
-    "same recipe": {},
-    "60 epochs": {"epochs": "60"},
-    "45 epochs": {"epochs": "45"},
-    "20 epochs": {"epochs": "20"},
-    "half the learning rate": {"lr": "0.001"},
-    "twice the learning rate": {"lr": "0.004"},
-    "batches of 64": {"batch_size": "64"},
-    "batches of 256": {"batch_size": "256"},
-    "SGD": {"optimizer": "sgd", "lr": "0.05"},
-    "constant rate": {"schedule": "constant"},
-    "weight decay": {"weight_decay": "0.01"},
-}
-CIFAR_RECIPES = {
-    "same recipe": {},
-    "40 epochs": {"epochs": "40"},
-    "20 epochs": {"epochs": "20"},
-    "half the learning rate": {"lr": "0.001"},
-    "batches of 64": {"batch_size": "64"},
-    "SGD": {"optimizer": "sgd", "lr": "0.05"},
-    "constant rate": {"schedule": "constant"},
+REPETITIONS, REFERENCES, MANY_REFERENCES = 30, 4, 8
+PERSONS = "persons"  # the task whose forgotten persons are drawn anew
+MASKS = 3
+SHORT = {
+    "forgotten against never-seen records, relative to the references: AUC within 0.05 of 1/2": "contrast",
+    "forgotten against never-seen records, relative to the references: AUC of the distance from the median within 0.05"
+    " of 1/2": "contrast, folded",
+    "population AUC within 0.05 of 1/2": "population",
+    "distribution over the other classes at most 1.5 times as far as between references": "distribution",
+    "relearned in at least 1/2 of the references' steps": "relearning",
+    "outputs on forget not nearer to the original's than to those of retraining": "nearer to the original",
+    "the outputs differ between records and classes": "constant outputs",
 }
 
 
 @dataclass(frozen=True)
-class Task:
-    """A manifest, the share of train that is forgotten, the recipe of the references, and other recipes."""
+class Trial:
+    """One repetition: the gates of the standard tier, whether the quick tier fails, and what is estimated."""
 
-    manifest: str
-    share: float
-    recipe: dict[str, str]
-    recipes: dict[str, dict[str, str]]
+    gates: list[Gate]
+    standard_failed: bool  # with eight references
+    quick_failed: bool  # without references
+    area: float
+    covers_half: bool
 
-    def text(self, kept: float = 0.0) -> str:
-        """Return the manifest; a network that kept a share of the forgotten records has fewer of them to forget."""
-        text = (HERE / "manifests" / f"{self.manifest}.yaml").read_text(encoding="utf-8")
-        return text.replace("FORGET", f"{{fraction: {{share: {round(self.share * (1 - kept), 3):g}, seed: 0}}}}")
+    @property
+    def failed_gates(self) -> list[str]:
+        return [SHORT.get(gate.condition, gate.condition) for gate in self.gates if gate.verdict == "failed"]
 
-    def train(self, seed: int, recipe: dict[str, str] = {}, *, kept: float = 0.0) -> Path:
-        """Train on retain and a share of the forgotten records."""
-        settings = {**self.recipe, **recipe}
-        batch, split = settings.pop("batch_size"), "train" if kept == 1 else "retain"
-        words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-        fixed = ["--batch-size", batch, "--split", split, "--seed", str(seed), "--device", "cpu", "--precision", "fp32"]
-        return run("train", self.text(0.0 if kept == 1 else kept), [*fixed, *words])
+    @property
+    def verdict(self) -> str:
+        return find_worst(self.gates)
 
 
-TASKS = {
-    "pendigits": Task("pendigits_random", 0.2, {"epochs": "30", "lr": "0.002", "batch_size": "128"}, PENDIGITS_RECIPES),
-    "cifar": Task("cifar_4000", 0.25, {"epochs": "30", "lr": "0.002", "batch_size": "128"}, CIFAR_RECIPES),
-}
-HEAD = """# Calibration of the verdict
+def format_row(task: str, subject: str, trials: Sequence[Trial]) -> str:
+    verdicts = Counter(trial.verdict for trial in trials)
+    failed = Counter(chain.from_iterable(trial.failed_gates for trial in trials)).most_common()
+    undecided = Counter(
+        SHORT.get(gate.condition, gate.condition)
+        for trial in trials
+        for gate in trial.gates
+        if trial.verdict == "inconclusive" and gate.verdict == "inconclusive" and gate.required
+    ).most_common(2)
+    agreed = sum(trial.quick_failed == trial.standard_failed for trial in trials)
+    cells = [
+        task,
+        subject,
+        f"{verdicts['failed']} of {len(trials)}",
+        str(verdicts["inconclusive"]),
+        f"{np.mean([trial.area for trial in trials]):.3f}",
+        str(agreed),
+        "; ".join(f"{name} {count}" for name, count in failed),
+        "; ".join(f"{name} {count}" for name, count in undecided),
+    ]
+    return f"| {' | '.join(cells)} |"
 
-{repetitions} repetitions a row, each with {references} references of {pool} and one subject of {subjects}; gates of the
-standard tier. **failed**: at least one gate fails. **AUC**: of the contrast with never-seen records, mean over the
-repetitions. Pendigits: MLP 16-128-128-10 on 5,995 records, which it hardly memorises, 1,199 at random forgotten. CIFAR:
-LeNet-5 on 4,000 images, which it memorises, 1,000 at random forgotten.
+
+def run_trial(pool: Pool, network: Network, references: Sequence[Network], random: np.random.Generator) -> Trial:
+    """Judge one network with four and with eight of the references, and without any."""
+    networks = [network, *references, pool.original]
+    if pool.task is TASKS[PERSONS]:
+        networks = divide_persons(networks, random)
+    network, *others, _ = networks
+    judged = [make_candidate(pool, network, chosen) for chosen in (others[:REFERENCES], others[:MANY_REFERENCES], [])]
+    of_few, of_many, of_none = (
+        judge(candidate, [], tier)[0] for candidate, tier in zip(judged, ("standard", "standard", "quick"), strict=True)
+    )
+    scores = judged[0].scores["retrain_contrast"]
+    area = auc(scores.members, scores.non_members, scores.groups)
+    low, high = (0.0, 1.0) if area.low is None or area.high is None else (area.low, area.high)
+    return Trial(
+        of_few, find_worst(of_many) == "failed", find_worst(of_none) == "failed", area.value or 0.0, low <= 0.5 <= high
+    )
+
+
+def divide_persons(networks: Sequence[Network], random: np.random.Generator) -> list[Network]:
+    """Draw anew which never-seen persons count as forgotten; the others are the hold-out."""
+    first = networks[0].outputs
+    together = [join([network.outputs["forget"], network.outputs["test"]]) for network in networks]
+    groups = together[0].groups
+    assert groups is not None and first["forget"].groups is not None
+    persons = np.unique(groups)
+    drawn = random.choice(persons, len(np.unique(first["forget"].groups)), replace=False)
+    mask = np.isin(groups, drawn)
+    return [
+        replace(
+            network,
+            outputs={
+                **network.outputs,
+                "forget": everyone.take(mask),
+                **dict.fromkeys(("test", "holdout"), everyone.take(~mask)),
+            },
+        )
+        for network, everyone in zip(networks, together, strict=True)
+    ]
+
+
+def list_rows(pool: Pool, workers: ThreadPoolExecutor) -> Iterator[tuple[str, list[Callable[[], Network]]]]:
+    """Yield the name of each row and its networks, which are measured when they are drawn."""
+    trained = train_subjects(pool.task, workers)
+    for name, folders in trained.items():
+        if name != "original" or pool.task is not TASKS[PERSONS]:  # persons are drawn among never-seen ones
+            yield name, [partial(pool.load, folder) for folder in folders]
+    retrained = [partial(pool.load, folder) for folder in trained["same recipe"]]
+    yield "random weights", [partial(pool.make_destroyed, number) for number in range(2)]
+    if pool.task is TASKS[PERSONS]:
+        return
+    yield "Streisand", [partial(_edit, push_down, load) for load in retrained]
+    yield "label leak", [partial(_edit, name_another_class, load) for load in retrained]
+    if pool.whole_classes:
+        references = train_references(pool.task, workers)
+        masks = [partial(pool.make_mask, references[number : number + 4], number) for number in range(MASKS)]
+        yield "mask", masks
+    for method, *settings in pool.task.methods:
+        folders = [pool.task.unlearn(method, seed, *settings) for seed in range(2)]
+        yield f"method {method}", [partial(pool.load, folder) for folder in folders]
+
+
+def _edit(edit: Callable[[Network], Network], load: Callable[[], Network]) -> Network:
+    return edit(load())
+
+
+def judge_task(name: str) -> Iterator[tuple[str, list[Trial]]]:
+    """Judge the networks of a task; yield the trials of each row."""
+    pool = Pool(TASKS[name])
+    with ThreadPoolExecutor(1) as workers:
+        references = [pool.load(folder) for folder in train_references(pool.task, workers)]
+        for seed, (subject, loaders) in enumerate(list_rows(pool, workers)):
+            random, networks = np.random.default_rng(seed), [load() for load in loaders]
+            trials = []
+            for _ in range(REPETITIONS):
+                network = networks[int(random.integers(len(networks)))]
+                drawn = [references[i] for i in random.permutation(len(references))[:MANY_REFERENCES]]
+                trials.append(run_trial(pool, network, drawn, random))
+            yield subject, trials
+
+
+def summarize(rows: Sequence[tuple[str, str, list[Trial]]], tasks: dict[str, Task]) -> str:
+    """Return the pooled rates: false alarms and undecided verdicts of honest retrains, coverage, and agreement."""
+    lines = []
+    for name, task in tasks.items():
+        honest = {"same recipe", *task.recipes}
+        of_task = [trial for of, subject, trials in rows if of == name and subject in honest for trial in trials]
+        if of_task:
+            counts = Counter(trial.verdict for trial in of_task)
+            covered = np.mean([trial.covers_half for trial in of_task])
+            lines.append(
+                f"| {name} | {len(of_task)} | {counts['failed'] / len(of_task):.1%} "
+                f"| {counts['inconclusive'] / len(of_task):.1%} | {covered:.1%} |"
+            )
+    trials = [trial for _, _, of_row in rows for trial in of_row]
+    agreed = np.mean([trial.quick_failed == trial.standard_failed for trial in trials]) if trials else 0.0
+    head = "| honest retrains of | trials | failed | inconclusive | intervals of the contrast's AUC that cover 1/2 |\n"
+    return (
+        f"{head}|---|---|---|---|---|\n" + "\n".join(lines) + "\n\nThe quick tier without references and the standard "
+        f"tier with {MANY_REFERENCES} agree on 'failed' in {agreed:.1%} of {len(trials)} trials.\n"
+    )
+
+
+HEAD = f"""# Calibration of the verdict
+
+{REPETITIONS} repetitions per row, each with {REFERENCES} references and one subject drawn from the pool; gates of the
+standard tier, on all of test. **failed**: at least one gate fails; **inconclusive**: none fails, and a required gate is
+not decided. **AUC**: of the contrast with never-seen records, mean over the repetitions. **agreement**: repetitions in
+which the quick tier without references and the standard tier with {MANY_REFERENCES} both fail or both do not.
 Command: `python -m benchmarks.attacks.calibration`.
 
-| task | subject | failed | inconclusive | AUC | gates that failed |
-|---|---|---|---|---|---|
+"""
+TABLE = """| task | subject | failed | inconclusive | AUC | agreement | gates that failed | gates not decided (most frequent) |
+|---|---|---|---|---|---|---|---|
 """
 
 
-@dataclass(frozen=True)
-class Row:
-    """What was judged how often, and with which result."""
-
-    task: str
-    subject: str
-    gates: list[list[Gate]]
-    areas: list[float]
-
-    def format(self) -> str:
-        failed = [[gate.condition for gate in gates if gate.verdict == "failed"] for gates in self.gates]
-        undecided = sum(
-            not names and any(gate.verdict == "inconclusive" for gate in gates)
-            for names, gates in zip(failed, self.gates, strict=True)
-        )
-        names = "; ".join(f"{name} x {count}" for name, count in Counter(chain.from_iterable(failed)).most_common())
-        return (
-            f"| {self.task} | {self.subject} | {sum(map(bool, failed))} of {len(self.gates)} | {undecided} "
-            f"| {np.mean(self.areas):.3f} | {names} |"
-        )
-
-
-class Pool:
-    """Outputs of trained networks on the splits, computed once."""
-
-    def __init__(self, task: Task) -> None:
-        path = CACHE / f"{task.manifest}.yaml"
-        CACHE.mkdir(parents=True, exist_ok=True)
-        path.write_text(task.text().replace("DATA", str(DATA.resolve())), encoding="utf-8")
-        options = RunOptions(device="cpu", precision="fp32")
-        self.opened = open_manifest(read_manifest(path, path.parent), path, options)
-        self.holdout = choose_holdout(self.opened).positions
-        self._outputs: dict[Path, dict[str, Outputs]] = {}
-
-    def outputs(self, folder: Path) -> dict[str, Outputs]:
-        if folder not in self._outputs:
-            with start(self.opened) as session:
-                weights = {"subject": checkpoint.load(folder / "model.safetensors")}
-                outputs = CheckpointOutputs(session, weights, {"retain": 2000}, self.holdout).outputs("subject")
-                self._outputs[folder] = outputs
-        return self._outputs[folder]
-
-
-def repetitions(
-    pool: Pool, subjects: list[Path], references: list[Path], seed: int
-) -> Iterator[tuple[list[Gate], float]]:
-    random = np.random.default_rng(seed)
-    for _ in range(REPETITIONS):
-        subject = subjects[int(random.integers(len(subjects)))]
-        others = [folder for folder in references if folder != subject]
-        drawn = [others[i] for i in random.choice(len(others), REFERENCES, replace=False)]
-        yield judge_network(pool.outputs(subject), [pool.outputs(folder) for folder in drawn])
-
-
-def judge_network(outputs: dict[str, Outputs], references: list[dict[str, Outputs]]) -> tuple[list[Gate], float]:
-    """Return the gates of a subject, and the AUC of its contrast."""
-    forget, holdout = ([network[name] for network in references] for name in ("forget", "holdout"))
-    contrast = retrain_contrast(outputs["forget"], outputs["holdout"], forget, holdout)
-    assert contrast.scores is not None
-    scores = {"population": population(outputs["forget"], outputs["holdout"]), "retrain_contrast": contrast.scores}
-    findings = {"sanity": describe("sanity", sanity(outputs)), "retrain_contrast": describe("contrast", contrast)}
-    candidate = Candidate(
-        role="subject",
-        outputs=outputs,
-        comparators=references,
-        comparator_kind="reference",
-        attack_results={},
-        findings=findings,
-        scores=scores,
-        whole_classes=False,
-        task="classification",
-    )
-    gates, _, _ = judge(candidate, [], "standard")
-    members, others = scores["retrain_contrast"].members, scores["retrain_contrast"].non_members
-    return gates, float((members[:, None] > others).mean())
-
-
-def describe(name: str, findings: Findings) -> Finding:
-    return Finding(name=name, role="subject", tier="", quantities=findings.quantities, informative=findings.informative)
-
-
-def train_subjects(task: Task, workers: ThreadPoolExecutor) -> dict[str, list[Path]]:
-    """Return the networks that are judged, by the name of the row."""
-    names, jobs = list[str](), list[Future[Path]]()
-    for name, recipe in task.recipes.items():
-        names += [name] * SUBJECTS
-        jobs += [workers.submit(task.train, seed, recipe) for seed in range(100, 100 + SUBJECTS)]
-    for kept in KEPT:
-        names += ["original" if kept == 1 else f"{kept:.0%} of the records kept"] * SUBJECTS
-        jobs += [workers.submit(task.train, seed, kept=kept) for seed in range(200, 200 + SUBJECTS)]
-    trained: dict[str, list[Path]] = {}
-    for name, job in zip(names, jobs, strict=True):
-        trained.setdefault(name, []).append(job.result())
-    return trained
-
-
-def rows(name: str) -> Iterator[str]:
-    """Judge the subjects of a task; yield the rows of the table."""
-    task = TASKS[name]
-    with ThreadPoolExecutor(2) as workers:
-        references = list(workers.map(task.train, range(POOL)))
-        subjects = train_subjects(task, workers)
-    pool = Pool(task)
-    for seed, (subject, folders) in enumerate(subjects.items()):
-        judged = list(repetitions(pool, folders, references, seed))
-        yield Row(name, subject, [gates for gates, _ in judged], [area for _, area in judged]).format()
-
-
 def main(names: list[str]) -> None:
-    lines = []
+    rows = []
     for name in names or TASKS:
-        for line in rows(name):
-            lines.append(line)
-            print(line, flush=True)
-    head = HEAD.format(repetitions=REPETITIONS, references=REFERENCES, pool=POOL, subjects=SUBJECTS)
+        for subject, trials in judge_task(name):
+            rows.append((name, subject, trials))
+            print(format_row(name, subject, trials), flush=True)
+    text = HEAD + summarize(rows, TASKS) + "\n" + TABLE + "\n".join(format_row(*row) for row in rows) + "\n"
+    print(summarize(rows, TASKS))
     if not names:
-        write_result("calibration.md", head + "\n".join(lines) + "\n")
+        write_result("calibration.md", text)
 
 
 if __name__ == "__main__":

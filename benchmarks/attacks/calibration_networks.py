@@ -1,6 +1,6 @@
 """The networks of the calibration as the verdict sees them: outputs and findings, computed once per network."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -130,9 +130,8 @@ def _add(values: np.ndarray, columns: np.ndarray, amount: float) -> np.ndarray:
     return edited
 
 
-def _edit_forget(network: Network, edit: object) -> Network:
+def _edit_forget(network: Network, edit: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Network:
     """Edit the outputs on forget; of a whole class, those on its test records, too, since a network generalises."""
-    assert callable(edit)
     lost = np.unique(network.outputs["forget"].labels)
     everything = len(lost) == network.outputs["forget"].values.shape[1]
     edited = dict(network.outputs)
