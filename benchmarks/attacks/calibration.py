@@ -32,7 +32,7 @@ from benchmarks.output import write_result
 from unlearn_cli.stats.outputs import join
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.verdict.judgement import Gate
-from unlearn_cli.verdict.judging import find_worst, judge
+from unlearn_cli.verdict.judging import MASK, find_worst, judge
 
 REPETITIONS, REFERENCES, MANY_REFERENCES = 30, 4, 8
 PERSONS = "persons"  # the task whose forgotten persons are drawn anew
@@ -98,6 +98,8 @@ def run_trial(pool: Pool, network: Network, references: Sequence[Network], rando
         networks = divide_persons(networks, random)
     network, *others, _ = networks
     judged = [make_candidate(pool, network, chosen) for chosen in (others[:REFERENCES], others[:MANY_REFERENCES], [])]
+    if network.is_mask:
+        judged = [replace(candidate, role=MASK) for candidate in judged]
     of_few, of_many, of_none = (
         judge(candidate, [], tier)[0] for candidate, tier in zip(judged, ("standard", "standard", "quick"), strict=True)
     )
@@ -202,7 +204,7 @@ which the quick tier without references and the standard tier with {MANY_REFEREN
 Command: `python -m benchmarks.attacks.calibration`.
 
 """
-TABLE = """| task | subject | failed | inconclusive | AUC | agreement | gates that failed | gates not decided (most frequent) |
+TABLE = """| task | subject | failed | inconclusive | AUC | agreement | gates that failed | gates not decided |
 |---|---|---|---|---|---|---|---|
 """
 

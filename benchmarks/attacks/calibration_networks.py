@@ -41,6 +41,7 @@ class Network:
 
     outputs: dict[str, Outputs]
     findings: ByName = field(default_factory=dict)
+    is_mask: bool = False
 
 
 class Pool:
@@ -100,7 +101,7 @@ class Pool:
         with self.open({"original": original, **named}) as checkpoints:
             edited = make_mask(checkpoints, self.opened.dataset.forget_classes or [])
         assert not isinstance(edited, str), edited
-        return self.measure(edited)
+        return replace(self.measure(edited), is_mask=True)
 
 
 def _draw_weights(session: Session, like: Checkpoint, number: int) -> Checkpoint:
