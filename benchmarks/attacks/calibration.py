@@ -93,11 +93,14 @@ def format_row(task: str, subject: str, trials: Sequence[Trial]) -> str:
 
 def run_trial(pool: Pool, network: Network, references: Sequence[Network], random: np.random.Generator) -> Trial:
     """Judge one network with four and with eight of the references, and without any."""
-    networks = [network, *references, pool.original]
-    if pool.task is TASKS[PERSONS]:
+    networks, with_original = [network, *references, pool.original], pool.task is not TASKS[PERSONS]
+    if not with_original:  # it saw some of the persons that are drawn
         networks = divide_persons(networks, random)
-    network, *others, _ = networks
-    judged = [make_candidate(pool, network, chosen) for chosen in (others[:REFERENCES], others[:MANY_REFERENCES], [])]
+    network, *others, original = networks
+    judged = [
+        make_candidate(network, chosen, original, whole_classes=pool.whole_classes, with_original=with_original)
+        for chosen in (others[:REFERENCES], others[:MANY_REFERENCES], [])
+    ]
     if network.is_mask:
         judged = [replace(candidate, role=MASK) for candidate in judged]
     of_few, of_many, of_none = (

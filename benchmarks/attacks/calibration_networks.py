@@ -144,7 +144,9 @@ def _edit_forget(network: Network, edit: Callable[[np.ndarray, np.ndarray], np.n
     return replace(network, outputs=edited)
 
 
-def make_candidate(pool: Pool, network: Network, references: list[Network]) -> Candidate:
+def make_candidate(
+    network: Network, references: list[Network], original: Network, *, whole_classes: bool, with_original: bool
+) -> Candidate:
     """Return what the verdict judges; without references, it is compared with the original."""
     outputs = network.outputs
     scores, findings = {"population": population(outputs["forget"], outputs["holdout"])}, dict(network.findings)
@@ -153,17 +155,18 @@ def make_candidate(pool: Pool, network: Network, references: list[Network]) -> C
         contrast = retrain_contrast(outputs["forget"], outputs["holdout"], forget, holdout)
         assert contrast.scores is not None
         scores["retrain_contrast"] = contrast.scores
-        distance = relative_distance(outputs["forget"], outputs, pool.original.outputs, forget, test, seed=0)
-        findings |= {"relative_distance": describe("relative_distance", distance)}
+        if with_original:
+            distance = relative_distance(outputs["forget"], outputs, original.outputs, forget, test, seed=0)
+            findings |= {"relative_distance": describe("relative_distance", distance)}
     return Candidate(
         role="subject",
         outputs=outputs,
-        comparators=[one.outputs for one in references] or [pool.original.outputs],
+        comparators=[one.outputs for one in references] or [original.outputs],
         comparator_kind="reference" if references else "original",
         attack_results={},
         findings=findings,
         scores=scores,
-        whole_classes=pool.whole_classes,
+        whole_classes=whole_classes,
         task="classification",
         comparator_findings=[one.findings for one in references],
     )
