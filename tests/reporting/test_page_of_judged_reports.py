@@ -69,5 +69,6 @@ def test_every_verdict_has_words_that_promise_nothing(verdict: str, reports: dic
 def test_the_page_of_pictures_says_what_they_are(reports: dict[str, Report]) -> None:
     text = render_pictures(reports["attack"], {"subject": b"png", "reference": b"other"})
     assert text.count("data:image/png;base64,") == 2
+    assert "<figcaption>Unlearned</figcaption>" in text or "<figcaption>Network</figcaption>" in text
     assert "may resemble a person" in " ".join(text.split())
     assert json.dumps(reports["attack"].manifest.forget_classes)[2:-2] in text
