@@ -101,8 +101,8 @@ def list_probe_drawings(report: Report, titles: Mapping[str, str]) -> Iterator[D
             phases.setdefault(f"{curve.phase}: {curve.name}", []).append(curve.model_copy(update={"name": role}))
     for phase, lines in phases.items():
         caption = (
-            "One line per network. If the unlearned network relearns faster than every reference, the knowledge may only "
-            "be hidden. A step is one evaluation of the network."
+            "One line per network. If the unlearned network relearns faster than every reference, the knowledge may "
+            "only be hidden. A step is one evaluation of the network."
         )
         yield Drawing(f"Probe {phase}", caption, charts.draw_curves_of_roles(phase, lines, titles))
 
