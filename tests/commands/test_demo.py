@@ -52,14 +52,14 @@ def test_the_output_is_short_and_names_the_verdicts(folder: Path) -> None:
     assert verdicts == {"original": "failed", "unlearned": "passed", "reference": "passed"}
     text = " ".join(printed.split())
     assert "Yes, as far as a screen can show" in text and "The network no longer recognises 1, 3, 5, 7 and 9" in text
-    assert "too few to show 0.05 with a power of 80 %" in text
+    assert "The margin of the AUC is 0.1: too few images for 0.05 (a power below 80 %)." in text
 
 
 def test_an_undecided_verdict_is_shown_as_such(folder: Path) -> None:
     judgement = Judgement(tier="quick", calibration={"original": "failed", "reference": "inconclusive"})
     attack = read(folder, "attack").model_copy(update={"verdict": "inconclusive", "judgement": judgement})
     text = format_summary(Path("unlearn-demo"), read(folder, "unlearned"), attack)
-    assert text.count("undecided") == 2 and "margin of" not in text
+    assert text.count("undecided") == 2 and "The margin of" not in text
     assert "Not decided: " in text and "Yes" not in text
 
 

@@ -41,17 +41,22 @@ def describe_certainty_of_training(document: Report) -> str:
 
 
 def _describe_judgement(document: Report, judgement: Judgement) -> list[str]:
-    of = f"{judgement.tier} tier" + (f", attempt {judgement.attempts}" if judgement.attempts > 1 else "")
-    verdict = VERDICTS[document.verdict] if document.verdict else "no verdict"
     gates = list_gates(document)
     return [
-        f"Verdict of the {of}: {verdict}; {_count_gates(gates)}.",
-        *_describe_controls(judgement),
+        *describe_verdict(document, judgement),
         *filter(None, [describe_tier(judgement.tier)]),
         *_describe_reasons(judgement, gates),
         *_describe_sizes(document, judgement, select_verdict(gates, "inconclusive")),
         *([STRONGER[judgement.tier]] if judgement.tier in STRONGER and document.verdict not in FINAL else []),
     ]
+
+
+def describe_verdict(document: Report, judgement: Judgement) -> list[str]:
+    """Return the verdict with the number of gates that passed, and the verdicts of the controls."""
+    of = f"{judgement.tier} tier" + (f", attempt {judgement.attempts}" if judgement.attempts > 1 else "")
+    verdict = VERDICTS[document.verdict] if document.verdict else "no verdict"
+    counts = _count_gates(list_gates(document))
+    return [f"Verdict of the {of}: {verdict}; {counts}.", *_describe_controls(judgement)]
 
 
 def _count_gates(gates: list[Gate]) -> str:
