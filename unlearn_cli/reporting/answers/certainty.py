@@ -26,7 +26,7 @@ ONE_REFERENCE = "With one reference, the variation from training to training is 
 ONE_NETWORK = "Intervals are 95 %; they describe other records of the same kind, not another training."
 OUTCOMES = {"failed": "failed", "inconclusive": "not decided"}
 MOST_REASONS = 3
-FINAL = ("failed", "error")  # verdicts that a stronger test does not change
+FINAL = ("failed", "error")  # verdicts that neither a stronger test nor more records change
 
 
 def describe_certainty(document: Report) -> str:
@@ -94,7 +94,7 @@ def _describe_reasons(judgement: Judgement, gates: list[Gate]) -> list[str]:
 
 def _describe_sizes(document: Report, judgement: Judgement, undecided: list[Gate]) -> list[str]:
     """Return what is needed to decide the gates, if some are undecided; of old reports, only for an AUC."""
-    if not undecided:
+    if not undecided or document.verdict in FINAL:
         return []
     if judgement.advice:
         return [f"{capitalize(sentence)}." for sentence in judgement.advice[:MOST_REASONS]]
