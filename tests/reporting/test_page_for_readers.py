@@ -14,6 +14,7 @@ from unlearn_cli.reporting.html.words import split_sentences
 from unlearn_cli.reporting.report import Checkpoint, Report
 from unlearn_cli.reporting.sentences import list_sentences
 from unlearn_cli.stats.results import Comparison, Confusion, Curve, Estimate
+from unlearn_cli.verdict.judgement import Gate, Judgement
 
 LINEAGE = {"method": "train", "split": "retain", "seed": "7", "settings": "5e77" * 16, "manifest_digest": "ab" * 32}
 
@@ -83,6 +84,18 @@ def test_several_references_share_a_column_and_a_bar() -> None:
     assert "1.0\u00a0%<small>n 250 · SD 1.0\u00a0% over 3</small>" in page
     assert page.count("3 references, n = 4") == 1
     assert '<th scope="col">Reference 2</th>' in page[page.index("Each reference") :]
+
+
+def test_a_gate_that_an_edited_row_passes_is_marked() -> None:
+    gates = [
+        Gate(condition=condition, verdict="passed", value=share(0.1, 9), limit=0.2, passed_by_mask=True, required=False)
+        for condition in ("forget accuracy at most 0.2", "test_retain accuracy at least 0")
+    ]
+    judgement = Judgement(tier="standard", calibration={"original": "failed", "mask": "passed_screen"})
+    page = render(bare_report(gates=gates, judgement=judgement, verdict="passed_screen"))
+    assert page.count("also passed by editing one row") == 1  # not on a gate about the cost
+    assert page.count("not needed to pass") == 2
+    assert '<th scope="row">Original, edited row</th><td>fail</td>' in page
 
 
 def test_a_mean_of_scores_that_cancel_is_zero() -> None:

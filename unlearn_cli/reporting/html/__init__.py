@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unlearn_cli.console import visible
+from unlearn_cli.reporting.answers.judged_gates import is_on_cost
 from unlearn_cli.reporting.html import estimate_tables, grouping, origin, pictures, sections, words
 from unlearn_cli.reporting.html.definitions import TERMS, define_split
 from unlearn_cli.reporting.html.estimate_tables import EstimateTable, build_table, sort_names
@@ -33,7 +34,9 @@ def create_environment() -> Environment:
         lstrip_blocks=True,
     )
     templates.filters.update(words.FILTERS)
-    templates.globals.update(verdict_mark=words.VERDICT_MARKS, define_split=define_split, terms=TERMS)
+    templates.globals.update(
+        verdict_mark=words.VERDICT_MARKS, define_split=define_split, is_on_cost=is_on_cost, terms=TERMS
+    )
     return templates
 
 

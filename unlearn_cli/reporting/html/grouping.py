@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unlearn_cli.reporting.html.estimate_tables import list_main_metrics
-from unlearn_cli.reporting.html.roles import REFERENCES, is_reference, sort_roles
+from unlearn_cli.reporting.html.roles import MASK, REFERENCES, is_reference, sort_roles
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import AttackResult, Comparison
 
@@ -33,7 +33,8 @@ def group_controls(report: Report, titles: Mapping[str, str]) -> list[Control]:
     references = Counter(verdict for role, verdict in verdicts.items() if is_reference(role))
     others = sort_roles(role for role in verdicts if not is_reference(role))
     controls = [
-        Control(titles[role], "fail" if role == "original" else "not fail", {verdicts[role]: 1}) for role in others
+        Control(titles[role], "fail" if role in ("original", MASK) else "not fail", {verdicts[role]: 1})
+        for role in others
     ]
     title = titles.get(REFERENCES) or titles.get("reference", "")
     return [*controls, *([Control(title, "not fail", dict(references))] if references else [])]

@@ -9,6 +9,7 @@ from unlearn_cli.stats.results import Estimate
 
 FIRST = ("original", "subject")
 REFERENCES = "references"  # the column of the mean over several references
+MASK, MASK_TITLE = "mask", "Original, edited row"
 ROUNDING = 1e-12
 
 
@@ -34,7 +35,9 @@ def title_roles(report: Report) -> dict[str, str]:
         ]
     )
     references = [role for role in roles if is_reference(role)]
-    titles = {role: replace_underscores(role).capitalize() for role in roles}
+    titles = {role: replace_underscores(role).capitalize() for role in roles} | (
+        {MASK: MASK_TITLE} if MASK in roles else {}
+    )
     if len(references) > 1:
         titles |= {role: f"Reference {number}" for number, role in enumerate(references, 1)}
         titles[REFERENCES] = f"{len(references)} references"
