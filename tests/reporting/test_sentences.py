@@ -188,6 +188,21 @@ def test_an_undecided_verdict_names_reasons_and_sizes() -> None:
     assert "Utility on test: 80 % needs test 2,618." in text and "cannot show" not in text
 
 
+def test_gates_that_are_not_required_and_those_of_a_screen_do_not_hide_the_verdict() -> None:
+    optional = gate("nearer to retraining than to the original", "inconclusive").model_copy(update={"required": False})
+    passed = answers(attacked("passed", gate(ON_FORGETTING, "passed"), optional))["Was it forgotten?"]
+    assert passed.startswith("Yes: within the margins") and "(1 of 2 gates on the forgotten records passed)" in passed
+    screen = answers(attacked("passed_screen", gate(ON_FORGETTING, "inconclusive")))["Was it forgotten?"]
+    assert screen.startswith("Only a screen: the outputs on the forgotten records are nearer to retraining")
+    assert "1 of 1 gate on the forgotten records is not decided." in screen
+
+
+def test_the_mask_is_a_control() -> None:
+    judgement = Judgement(tier="standard", calibration={"original": "failed", "mask": "passed"})
+    sure = answers(attacked("passed_screen", gate(ON_FORGETTING, "passed"), judgement=judgement))["How sure is that?"]
+    assert "the original failed (as it must) and the mask (an edit of one row of the last layer) passed." in sure
+
+
 def test_an_attack_against_records_of_another_kind_is_not_judged() -> None:
     text = answers(attacked("passed", gate("forget mean error within 25% of the references'", "passed")))
     assert "are treated as by networks that never saw them" in text["Was it forgotten?"]

@@ -8,6 +8,7 @@ from tests.reporting.test_page import bare_report, full_report, share
 from tests.reporting.test_sentences import ON_COST, ON_FORGETTING, accuracies, attacked, gate, manifest
 from unlearn_cli.reporting import tables
 from unlearn_cli.reporting.fitted_table import format_fitted_table
+from unlearn_cli.reporting.markdown import format_summary
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.reporting.terminal import format_report
 from unlearn_cli.stats.results import Estimate, Finding
@@ -78,6 +79,15 @@ def test_an_attack_shows_its_gates_and_without_a_tier_its_results() -> None:
     text = "\n".join(lines_of(document))
     assert "linear_probe recall forgotten" in text and "population AUC" in text
     assert "Attacks by name give no verdict" in " ".join(text.split())
+
+
+def test_gates_that_the_mask_passes_are_marked() -> None:
+    marked = gate(ON_FORGETTING, "passed").model_copy(update={"passed_by_mask": True})
+    document = attacked("passed_screen", marked, gate(ON_COST, "passed"))
+    text = "\n".join(lines_of(document))
+    assert text.count("passed *") == 1 and "\n* also passed by the mask" in text
+    assert "| passed \\* |" in format_summary(document) and "\\* also passed by the mask" in format_summary(document)
+    assert "mask" not in format_summary(attacked("passed_screen", gate(ON_COST, "passed")))
 
 
 def test_every_line_says_where_the_other_numbers_are(tmp_path: Any) -> None:

@@ -7,7 +7,7 @@ from unlearn_cli.console import escape_line
 from unlearn_cli.reporting.answers.certainty import VERDICTS
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.reporting.sentences import list_sentences
-from unlearn_cli.reporting.tables import Table, collect_gates, collect_metrics, collect_results
+from unlearn_cli.reporting.tables import Table, collect_gates, collect_metrics, collect_results, explain_mark
 
 # Each could begin markup, HTML, a mention, a formula, an emoji or a link in the dialects of GitHub and GitLab.
 MARKUP = re.compile(r"[\\`*_{}\[\]<#|~$&@^]|:(?=[\w/+-])|(?<=www)\.", re.IGNORECASE)
@@ -19,6 +19,7 @@ def format_summary(document: Report) -> str:
         f"## {_format_title(document)}",
         *(f"**{sentence.question}** {escape_markdown(sentence.text)}" for sentence in list_sentences(document)),
         *_format_section("Gates", collect_gates(document, with_limits=True)),
+        *filter(None, [escape_markdown(explain_mark(document))]),
         *_format_section("Metrics", collect_metrics(document)),
         *_fold("Attacks", collect_results(document)),
     ]

@@ -19,6 +19,7 @@ from unlearn_cli.verdict.judgement import Gate
 MAIN_METRICS = ("accuracy", "loss", "mae", "rmse", "r2")  # in the terminal; the report has all
 SPLITS = ("forget", "test_forget", "retain", "test_retain", "test", "train", "forgotten", "model")
 VERDICTS = {"inconclusive": "not decided"}
+MARK, MASK = " *", "* also passed by the mask, an edit of one row of the last layer without any unlearning"
 BY_CONTROLS = ("error", "nothing_to_forget")  # verdicts that follow from the controls, whatever the gates are
 
 ByRole = dict[str, Estimate]  # checkpoint -> estimate
@@ -115,11 +116,21 @@ def collect_gates(document: Report, *, with_limits: bool = False) -> Table:
             "-" if gate.value.value is None else format_estimate(gate.value),
             f"{gate.value.n:,}",
             *("-" if gate.limit is None else format_number(gate.limit) for _ in limits),
-            VERDICTS.get(gate.verdict, gate.verdict),
+            VERDICTS.get(gate.verdict, gate.verdict) + (MARK if is_marked(gate) else ""),
         ]
         for gate in list_gates(document)
     ]
     return Table(["gate", "value [95 %]", "n", *limits, "verdict"], rows)
+
+
+def is_marked(gate: Gate) -> bool:
+    """Return whether a passed gate is also passed by the control `mask`, so that it shows less."""
+    return gate.verdict == "passed" and bool(gate.passed_by_mask)
+
+
+def explain_mark(document: Report) -> str:
+    """Return what the mark of gates means, if the table of gates has one."""
+    return MASK if any(map(is_marked, list_gates(document))) else ""
 
 
 def warn_about_gates(document: Report) -> None:

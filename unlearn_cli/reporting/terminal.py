@@ -8,7 +8,7 @@ from unlearn_cli.console import columns, visible
 from unlearn_cli.reporting.fitted_table import format_fitted_table
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.reporting.sentences import list_sentences
-from unlearn_cli.reporting.tables import collect_gates, collect_metrics, collect_results
+from unlearn_cli.reporting.tables import collect_gates, collect_metrics, collect_results, explain_mark
 
 INDENT, NO_BREAK_SPACE = "  ", "\u00a0"
 
@@ -38,7 +38,11 @@ def format_main_table(document: Report, metrics: Sequence[str] = ()) -> str:
     table = collect_metrics(document, metrics)
     if document.command == "attack":
         table = collect_gates(document) if document.gates else collect_results(document)
-    return format_fitted_table(table.header, table.rows, labels=table.labels) if table.rows else ""
+    if not table.rows:
+        return ""
+    lines = [format_fitted_table(table.header, table.rows, labels=table.labels)]
+    note = explain_mark(document) if document.command == "attack" else ""
+    return "\n".join([*lines, *([wrap_text(note, columns())] if note else [])])
 
 
 def describe_files(out: Path | None, *, pages: bool = True) -> str:

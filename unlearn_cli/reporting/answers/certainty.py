@@ -81,6 +81,8 @@ def _describe_controls(judgement: Judgement) -> list[str]:
         number = references.count(verdict)
         which = "the reference" if len(references) == 1 else f"{number} of {len(references)} references"
         parts.append(f"{which} {VERDICTS[verdict]}")
+    if "mask" in judgement.calibration:
+        parts.append(f"the mask (an edit of one row of the last layer) {VERDICTS[judgement.calibration['mask']]}")
     return [f"Controls by the same gates: {join_names(parts)}."]
 
 

@@ -30,6 +30,7 @@ PASSED = {  # the gates on the forgotten records passed, the verdict is
     "failed": "{gates} passed, but others failed: see the cost.",
     "inconclusive": "Not decided: {gates} passed, but the whole verdict is not decided.",
 }
+NEARER = "Only a screen: the outputs on the forgotten records are nearer to retraining than to the original"
 MAIN_ATTACK = "population"  # the attack whose AUC is a gate
 OTHER_RECORDS = "not judged: these never-seen records differ from the forgotten ones not only in training"
 DECIDED = {
@@ -48,7 +49,8 @@ def describe_forgetting(document: Report) -> str:
 def _describe_decision(document: Report) -> str:
     """Return what the gates on the forgotten records decide; '' if none of them failed and there is no judgement."""
     gates = list_gates_on_forgetting(document)
-    failed, undecided = select_verdict(gates, "failed"), select_verdict(gates, "inconclusive")
+    failed, passed = select_verdict(gates, "failed"), select_verdict(gates, "passed")
+    undecided = [gate for gate in select_verdict(gates, "inconclusive") if gate.required]
     on_forgotten = f"of {format_count(len(gates), 'gate')} on the forgotten records"
     if document.judgement is None or document.verdict is None:
         return f"No: {len(failed)} {on_forgotten} failed." if failed else ""
@@ -56,10 +58,12 @@ def _describe_decision(document: Report) -> str:
         return DECIDED[document.verdict]
     if failed:
         return f"No: forgotten records are not treated as after retraining. Failed: {name_gates(failed)}."
+    if undecided and document.verdict == "passed_screen":
+        return f"{NEARER}, but {len(undecided)} {on_forgotten} {'is' if len(undecided) == 1 else 'are'} not decided."
     if undecided:
         return f"Not decided: too little data for {len(undecided)} {on_forgotten}."
     like = "like never-seen ones" if _is_judged_directly(document) else "as by networks that never saw them"
-    return PASSED.get(document.verdict, "").format(gates=f"{len(gates)} {on_forgotten}", like=like)
+    return PASSED.get(document.verdict, "").format(gates=f"{len(passed)} {on_forgotten}", like=like)
 
 
 def _is_judged_directly(document: Report) -> bool:
