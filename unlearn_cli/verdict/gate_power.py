@@ -108,11 +108,16 @@ def compute_period_power(situation: Situation) -> float:
 
 def _compute_error_power(situation: Situation, sides: tuple[str, ...], training_sd: float, margin: float) -> float:
     runs, variance = situation.num_references, situation.expectations.error_variation**2
-    of_records = sum(variance / situation.count(side) for side in sides) * (1 + 1 / runs)
-    actual = of_records + training_sd**2 * (1 + 1 / runs)
+    of_sides = sum(variance / situation.count(side) for side in sides)
+    of_records, of_mean = of_sides * (1 + 1 / runs), (of_sides + training_sd**2) / runs
     freedom = min(min(situation.count(side) for side in sides) - 1, situation.get_freedom(*sides))
-    freedom, estimated = welch([of_records, actual], [freedom, runs - 1.0]), math.sqrt(of_records + actual)
-    return equivalence_power(math.log1p(margin), estimated, freedom, true_sd=math.sqrt(actual), level=situation.level)
+    return equivalence_power(
+        math.log1p(margin),
+        math.sqrt(of_records + of_mean),
+        welch([of_records, of_mean], [freedom, runs - 1.0]),
+        true_sd=math.sqrt(of_records + training_sd**2 * (1 + 1 / runs)),
+        level=situation.level,
+    )
 
 
 def compute_class_power(situation: Situation) -> float:

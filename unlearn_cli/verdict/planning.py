@@ -186,9 +186,6 @@ def _find_best_verdict(situation: Situation) -> tuple[str, list[str]]:
         f"the margin of {situation.auc_margin:g} is wider than {AUC_MARGIN:g}": situation.auc_margin > AUC_MARGIN,
         "no original (--original) that must fail": not situation.has_original,
         "no reference (--reference) that must pass": not situation.has_references,
-        "a whole class: an edit of one row passes the same gates": (
-            situation.whole_classes and situation.tier == "standard"
-        ),
     }
     listed = [reason for reason, applies in reasons.items() if applies]
     return ("passed_screen" if listed else "passed"), listed

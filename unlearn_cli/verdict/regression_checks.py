@@ -19,18 +19,17 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t
 
 from unlearn_cli.stats.clusters import Clusters, explain_too_few, number_clusters
 from unlearn_cli.stats.findings import Scores
 from unlearn_cli.stats.margins import (
     AUC_MARGIN,
-    CONFIDENCE,
     FORGET_ERROR_MARGIN,
     PERIOD_ERROR_MARGIN,
     RANGE_ERROR_MARGIN,
 )
 from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.relative import LogRatio
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import welch
 from unlearn_cli.verdict.checks import Check, check_auc_near_half, p_values_near
@@ -155,32 +154,25 @@ def _compute_influence(errors: np.ndarray) -> np.ndarray:
 
 
 def _compare_ratios(claim: str, contrast: Contrast, margin: float) -> Check:
-    """Test that the ratio, divided by the references' geometric mean, is within the relative margin of 1.
-
-    The variance has two parts: that over the records, and that of the references, which are a sample of retrainings.
-    """
+    """Test that the ratio, divided by the references' geometric mean, is within the relative margin of 1."""
     n = contrast.num_records
     if contrast.obstacle:
         return Check(claim, Estimate(value=None, n=n, reason=contrast.obstacle), 1.0, margin, reason=contrast.obstacle)
     ours, *theirs = contrast.compute_log_ratios().tolist()
-    runs, difference = len(theirs), ours - float(np.mean(theirs))
     of_records, freedom = contrast.compute_variance()
-    of_runs = float(np.var(theirs, ddof=1)) * (1 + 1 / runs)
-    spread, freedom = math.sqrt(of_records + of_runs), welch([of_records, of_runs], [freedom, runs - 1.0])
-    half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * spread
-    value = Estimate(
-        value=math.exp(difference),
+    ratio = LogRatio(
+        value=ours - float(np.mean(theirs)),
         n=n,
-        low=math.exp(difference - half),
-        high=math.exp(difference + half),
-        interval="t on the log scale, variation over the records and between references",
-        runs=runs,
-        clusters=None if contrast.clusters is None else sum(of.count for of in contrast.clusters),
-        degrees_of_freedom=freedom,
+        runs=len(theirs),
+        of_records=of_records,
+        of_references=float(np.var(theirs, ddof=1)),
+        freedom=freedom,
     )
-    passed, failed = p_values_near(
-        difference, 0.0, math.log1p(margin), lambda x: float(t.cdf(x / spread, freedom)) if spread else float(x > 0)
-    )
+    clusters = None if contrast.clusters is None else sum(of.count for of in contrast.clusters)
+    value = ratio.estimate().model_copy(update={"clusters": clusters, "degrees_of_freedom": ratio.passing.freedom})
+    limit = math.log1p(margin)
+    passed, _ = p_values_near(ratio.value, 0.0, limit, ratio.passing.cdf)
+    _, failed = p_values_near(ratio.value, 0.0, limit, ratio.failing.cdf)
     return Check(claim, value, 1.0, margin, passed, failed)
 
 

@@ -7,7 +7,8 @@ TESTED = {
     ),
     "standard": (
         "whether the network's outputs treat forgotten and never-seen records differently, relative to references that "
-        "never saw them, and whether other records are predicted as well as by the references"
+        "never saw them, whether a forgotten class is still known in other ways (distribution over the other classes, "
+        "relearning), and whether other records are predicted as well as by the references"
     ),
     "audit": (
         "in addition to the standard tier, whether the recipe leaves traces of single records, over repeated trainings "
