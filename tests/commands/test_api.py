@@ -59,6 +59,8 @@ def test_it_evaluates_attacks_and_prints_nothing(original: Path, capfd: pytest.C
     assert measured.report.metrics["subject"]["test"]["accuracy"].n > 0
     attacked = unlearn_cli.attack(original, mapping(), attacks=["population"], **OPTIONS)
     assert [attack.name for attack in attacked.report.attacks] == ["population"]
+    with pytest.raises(UserError, match=r"margin 0\.5: expected a number from 0\.01 to 0\.25"):
+        unlearn_cli.attack(original, mapping(), tier="quick", margin=0.5, **OPTIONS)
     assert capfd.readouterr() == ("", "")
     unlearn_cli.evaluate(original, mapping(), verbose=True, **OPTIONS)
     assert "evaluate" in capfd.readouterr().err

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from unlearn_cli.plugins import discovery
+from unlearn_cli.stats.margins import LEAST_AUC_MARGIN, MOST_AUC_MARGIN
 
 
 def list_summaries(kind: str) -> list[tuple[str, str]]:
@@ -106,8 +107,8 @@ Margin = Annotated[
     float,
     typer.Option(
         metavar="X",
-        min=0.01,
-        max=0.25,
+        min=LEAST_AUC_MARGIN,
+        max=MOST_AUC_MARGIN,
         help="Largest distance of an AUC from 1/2 that counts as equal; a pass with more than 0.05 is only a screen.",
     ),
 ]

@@ -29,6 +29,7 @@ from unlearn_cli.commands.unlearn import UnlearnOptions
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.run_options import SettingSources
 from unlearn_cli.reporting.report import Report
+from unlearn_cli.stats.margins import AUC_MARGIN
 from unlearn_cli.storage import regular_files
 
 Settings = str | Path | Mapping[str, Any]
@@ -163,13 +164,15 @@ def attack(
     references: Sequence[Model] = (),
     shadows: str | Path | None = None,
     attempts: int = 1,
+    margin: float = AUC_MARGIN,
     settings: Settings | None = None,
     out: str | Path | None = None,
     **options: Unpack[Options],
 ) -> ReportResult:
     """Try to distinguish forgotten records from never-seen ones; with a tier, return a verdict.
 
-    `half` chooses the half of the test split; default: the verdict half.
+    `half` chooses the half of the test split; default: the verdict half. `margin` is the largest distance of an AUC
+    from 1/2 that counts as equal, from 0.01 to 0.25.
 
     Raises:
         UserError, CliError: as `unlearn`.
@@ -186,6 +189,7 @@ def attack(
             references=tuple(workspace.checkpoint(reference) for reference in references),
             shadows=_path(shadows),
             attempts=attempts,
+            margin=margin,
             out=_path(out),
         )
         return _report_result(attack_command.run(command, workspace.options), out)

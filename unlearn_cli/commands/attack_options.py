@@ -7,7 +7,7 @@ from typing import Literal
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins import discovery
 from unlearn_cli.plugins.run_options import SettingSources
-from unlearn_cli.stats.margins import AUC_MARGIN
+from unlearn_cli.stats.margins import AUC_MARGIN, LEAST_AUC_MARGIN, MOST_AUC_MARGIN
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,16 @@ def check_options(options: AttackOptions, tier: str | None) -> None:
     """Refuse options that contradict each other.
 
     Raises:
-        UserError: an option lacks another one that it needs, or a reference is given twice.
+        UserError: an option lacks another one that it needs, the margin is out of range, or a reference is given twice.
     """
     if options.require_tier and options.require_tier not in discovery.TIERS:
         raise UserError(f"--require-tier {options.require_tier}: expected one of {', '.join(discovery.TIERS)}")
     if options.require_tier and tier is None:
         raise UserError("--require-tier: attacks by name give no verdict; use --tier")
+    if not LEAST_AUC_MARGIN <= options.margin <= MOST_AUC_MARGIN:  # the command line refuses it, too
+        raise UserError(
+            f"margin {options.margin:g}: expected a number from {LEAST_AUC_MARGIN:g} to {MOST_AUC_MARGIN:g}"
+        )
     if options.margin != AUC_MARGIN and tier is None:
         raise UserError("--margin: attacks by name give no verdict; use --tier")
     if tier == "audit" and options.shadows is None:

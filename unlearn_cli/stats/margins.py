@@ -9,6 +9,7 @@ MIN_CLUSTERS = 3  # clusters per side; the variance of one or two is unknown
 
 # Attacks
 AUC_MARGIN = 0.05  # largest distance from 1/2 that counts as equivalent
+LEAST_AUC_MARGIN, MOST_AUC_MARGIN = 0.01, 0.25  # of `attack --margin`
 LOW_FPR, TPR_LIMIT = 0.01, 0.05  # at this false-positive rate, at most this true-positive rate
 AUDIT_FPR, AUDIT_TPR_LIMIT = 0.001, 0.01  # the same for the likelihood ratios over shadow runs
 EPSILON_LIMIT = 0.5  # of the lower bound on epsilon
