@@ -3,7 +3,7 @@
 import math
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,19 @@ def test_every_kind_has_a_power_that_grows_with_the_records(kind: Any, task: Any
     large = replace(small, records={split: 20 * count for split, count in records.items()})
     before, after = compute_power(kind, small), compute_power(kind, large)
     assert before is not None and after is not None and 0 <= before <= after + 1e-9 <= 1 + 2e-9
+
+
+@pytest.mark.parametrize("kind", GATE_KINDS, ids=lambda kind: kind.name)
+def test_every_kind_names_the_expectations_that_its_power_depends_on(kind: Any) -> None:
+    """A plan prints them, so a change of any other one must not change the power."""
+    records = {"test_forget": 200, "test_retain": 1000, **RECORDS}
+    for task in ("classification", "regression"):
+        situation = Situation("audit", task, records, num_references=4, num_shadow_runs=32, has_original=True)
+        expected = situation.expectations
+        for name in {field.name for field in fields(expected)} - {"source"}:
+            half = replace(situation, expectations=replace(expected, **{name: getattr(expected, name) / 2}))
+            if compute_power(kind, half) != compute_power(kind, situation):
+                assert name in kind.expects, name
 
 
 def test_the_audit_needs_shadow_runs() -> None:

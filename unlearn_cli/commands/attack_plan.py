@@ -23,6 +23,8 @@ EXPECTATIONS = {
     "error_variation": "sd over records of the difference of two networks' errors / mean error",
     "error_sd": "sd of log(mean error) between trainings",
     "range_sd": "the same in a forgotten range",
+    "distribution_sd": "sd of log(distance over the other classes) between trainings",
+    "relearning_sd": "sd of log(relearning steps) between trainings",
     "similarity": "correlation within clusters",
     "audit_sd": "sd of U-LiRA's AUC between runs",
 }

@@ -23,6 +23,7 @@ class GateKind:
     num_gates: int = 1
     min_references: int = 0
     least: Mapping[str, int] = field(default_factory=dict)  # records without which it is undecided
+    expects: tuple[str, ...] = ()  # the fields of Expectations that its power depends on
     of_shadow_runs: bool = False  # it depends on their number, not on the records of the splits or the references
     is_direct: bool = False  # it compares forget with the hold-out directly
 
@@ -81,19 +82,25 @@ GATE_KINDS = (
         least={"holdout": round(1 / LOW_FPR)},
     ),
     GateKind(
-        "utility on test", ("test",), lambda situation: situation.num_comparators > 0, gate_power.compute_utility_power
+        "utility on test",
+        ("test",),
+        lambda situation: situation.num_comparators > 0,
+        gate_power.compute_utility_power,
+        expects=("accuracy", "accuracy_sd", "error_variation", "error_sd"),
     ),
     GateKind(
         "utility on retain",
         ("retain",),
         lambda situation: situation.num_comparators > 0,
         gate_power.compute_retain_power,
+        expects=("accuracy", "accuracy_sd", "error_sd", "gain_on_retain"),
     ),
     GateKind(
         "accuracy on forget, relative to references",
         ("forget", "holdout"),
         _compares_accuracy,
         gate_power.compute_forget_accuracy_power,
+        expects=("accuracy",),
         min_references=2,
     ),
     GateKind(
@@ -110,6 +117,7 @@ GATE_KINDS = (
         ("forget", "holdout"),
         lambda situation: _has_errors(situation) and situation.holdout_is_matched,
         gate_power.compute_error_power,
+        expects=("error_variation",),
         min_references=2,
     ),
     GateKind(
@@ -117,6 +125,7 @@ GATE_KINDS = (
         ("forget",),
         lambda situation: _has_errors(situation) and not situation.holdout_is_matched,
         gate_power.compute_period_power,
+        expects=("error_variation", "error_sd"),
         min_references=2,
     ),
     GateKind(
@@ -126,6 +135,7 @@ GATE_KINDS = (
             _has_errors(situation) and situation.holdout_is_matched and bool(situation.records.get("test_retain"))
         ),
         gate_power.compute_range_power,
+        expects=("error_variation", "range_sd"),
         min_references=2,
     ),
     GateKind(
@@ -139,6 +149,7 @@ GATE_KINDS = (
         ("forget",),
         lambda situation: situation.tier == "audit",
         gate_power.compute_audit_power,
+        expects=("audit_sd",),
         of_shadow_runs=True,
     ),
     GateKind(

@@ -84,16 +84,13 @@ def plan_tier(situation: Situation) -> Plan:
 
 
 def list_expectations(situation: Situation) -> dict[str, float | str]:
-    """Return the expectations that the power depends on, with their source."""
-    of_task = {
-        "classification": ("accuracy", "gain_on_retain", "accuracy_sd"),
-        "regression": ("gain_on_retain", "error_variation", "error_sd", "range_sd"),
-    }
-    names = of_task[situation.task] if situation.num_comparators else ()
-    names += ("similarity",) if situation.clusters else ()
-    names += ("audit_sd",) if situation.tier == "audit" else ()
+    """Return the expectations that the power of the tier's gates depends on, with their source."""
+    kinds = [kind for kind in GATE_KINDS if kind.is_in(situation)]
+    of_other_task = "error_" if situation.task == "classification" else "accuracy"
+    names = {name for kind in kinds for name in kind.expects if not name.startswith(of_other_task)}
+    names |= {"similarity"} if situation.clusters else set()
     values = asdict(situation.expectations)
-    return {name: values[name] for name in names} | ({"source": values["source"]} if names else {})
+    return {name: value for name, value in values.items() if name in names or (name == "source" and names)}
 
 
 def _plan_gate(kind: GateKind, situation: Situation) -> GatePlan:
