@@ -101,6 +101,7 @@ def make_inputs(task: Task = "classification", n: int = 90, num_groups: int = 0)
         "model": make_network(1),
         "original": train_network(),
         "reference": make_network(3),
+        "reference_models": [make_network(seed) for seed in (3, 4, 5)],
         "forget": blobs(FORGET_CLASSES, 20),
         "retain": blobs([1, 2, 3], 20),
         "test": blobs([0, 1, 2, 3], 20),

@@ -21,9 +21,10 @@ JUDGED = {
     "class_distribution",
     "relearn",
     "linear_probe",
+    "representation",  # not judged, but shown for comparison
 }
 OF_SHADOWS = {"shadow_runs", "retained_shadow_runs"}  # of one stage
-OF_REFERENCES = {"reference_forget_outputs", "reference_holdout_outputs", "reference_test_outputs"}
+OF_REFERENCES = {"reference_forget_outputs", "reference_holdout_outputs", "reference_test_outputs", "reference_models"}
 OF_ORIGINAL = {"original_forget_outputs", "original_split_outputs"}
 
 

@@ -78,6 +78,7 @@ FOR_MEASURING: dict[str, Callable[[MeasuringContext], Any]] = {
     "model": lambda context: context.checkpoints.model(context.role),
     "original": lambda context: context.checkpoints.model("original"),
     "reference": lambda context: context.checkpoints.model(context.reference),
+    "reference_models": lambda context: map(context.checkpoints.model, context.references),
     "forget": lambda context: context.session.batches("forget"),
     "retain": lambda context: context.session.batches("retain"),
     "test": lambda context: context.session.batches("test"),

@@ -24,6 +24,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("fresh", "methods", "", "the same architecture with new random weights, trainable"),
         ("incompetent_teacher", "methods", "", "the same architecture with new random weights, frozen"),
         ("reference", "metrics", "reference", "a retrained reference, frozen; the metric is called once per reference"),
+        ("reference_models", "attacks", "reference", "the reference networks, frozen, loaded one after the other"),
         # records
         ("forget", ALL, "data forget", "labelled batches of the forget split"),
         ("retain", ALL, "data forget", "labelled batches of the retain split"),

@@ -60,6 +60,12 @@ def _compares_accuracy(situation: Situation) -> bool:
     return _is_classification(situation) and compares and not _has_contrast(situation)
 
 
+def _has_class_gates(situation: Situation) -> bool:
+    """Return whether hidden knowledge of a class is compared with the references'."""
+    compares = situation.tier != "quick" and situation.has_references
+    return _is_classification(situation) and situation.whole_classes and compares
+
+
 def _has_errors(situation: Situation) -> bool:
     return situation.task == "regression" and situation.has_references
 
@@ -111,6 +117,20 @@ GATE_KINDS = (
     ),
     GateKind(
         "contrast with references", ("forget", "holdout"), _has_contrast, gate_power.compute_auc_power, num_gates=2
+    ),
+    GateKind(
+        "forgotten class distributed like in references",
+        ("test",),
+        _has_class_gates,
+        gate_power.compute_distribution_power,
+        min_references=2,
+    ),
+    GateKind(
+        "relearning not faster than in references",
+        ("forget",),
+        _has_class_gates,
+        gate_power.compute_relearning_power,
+        min_references=2,
     ),
     GateKind(
         "error on forget, relative to references",

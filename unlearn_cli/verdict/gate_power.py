@@ -5,12 +5,14 @@ import math
 from unlearn_cli.stats.margins import (
     AUDIT_FPR,
     AUDIT_TPR_LIMIT,
+    DISTRIBUTION_LIMIT,
     FORGET_ACCURACY_MARGIN,
     FORGET_ERROR_MARGIN,
     LOW_FPR,
     PERIOD_ERROR_MARGIN,
     RANGE_ERROR_MARGIN,
     RECOGNISED_LIMIT,
+    RELEARNING_LIMIT,
     TPR_LIMIT,
     UTILITY_ERROR_MARGIN,
     UTILITY_MARGIN,
@@ -87,6 +89,23 @@ def compute_forget_accuracy_power(situation: Situation) -> float:
     return equivalence_power(
         FORGET_ACCURACY_MARGIN, math.sqrt(of_sides * (1 + 1 / runs)), runs - 1.0, level=situation.level
     )
+
+
+def compute_distribution_power(situation: Situation) -> float:
+    """Return the power of a ratio of distances at most the limit, if it varies between trainings as expected."""
+    return _compute_ratio_power(DISTRIBUTION_LIMIT, situation.expectations.distribution_sd, situation)
+
+
+def compute_relearning_power(situation: Situation) -> float:
+    """Return the power of a ratio of relearning steps at most the limit, if it varies between trainings as expected."""
+    return _compute_ratio_power(RELEARNING_LIMIT, situation.expectations.relearning_sd, situation)
+
+
+def _compute_ratio_power(limit: float, sd: float, situation: Situation) -> float:
+    """Return the power of log(ratio) < log(limit); the records' own variation is small compared with `sd`."""
+    runs = situation.num_references
+    estimated, actual = sd / math.sqrt(runs), sd * math.sqrt(1 + 1 / runs)
+    return one_sided_power(math.log(limit), estimated, runs - 1.0, true_sd=actual, level=situation.level)
 
 
 def compute_error_power(situation: Situation) -> float:

@@ -22,6 +22,8 @@ class Expectations:
         range_sd: the same of the ratio of the errors on a forgotten range and on other records.
         similarity: correlation of the scores of records of one cluster.
         audit_sd: standard deviation of U-LiRA's AUC of one shadow run.
+        distribution_sd: standard deviation between trainings of the logarithm of the distance of class distributions.
+        relearning_sd: the same of the relearning steps.
     """
 
     accuracy: float = 0.9
@@ -32,6 +34,8 @@ class Expectations:
     range_sd: float = 0.1
     similarity: float = 0.1
     audit_sd: float = 0.05
+    distribution_sd: float = 0.15
+    relearning_sd: float = 0.15
     source: str = "assumed"
 
 
