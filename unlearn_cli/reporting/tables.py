@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unlearn_cli import console
-from unlearn_cli.reporting.answers.judged_gates import list_gates
+from unlearn_cli.reporting.answers.judged_gates import is_open, list_gates
 from unlearn_cli.reporting.answers.numbers import (
     average_references,
     format_estimate,
@@ -138,7 +138,7 @@ def warn_about_gates(document: Report) -> None:
 
     With `--json` and `--quiet` these are the only lines on stderr, and a build log must show why the build failed.
     """
-    gates = [gate for gate in list_gates(document) if gate.verdict != "passed"]
+    gates = [gate for gate in list_gates(document) if gate.verdict != "passed" and not is_open(gate)]
     for gate in gates:
         console.warn(_describe_gate(gate, document), condition=gate.condition, verdict=gate.verdict)
     if not gates or document.verdict in BY_CONTROLS:

@@ -44,6 +44,7 @@ def _describe_judgement(document: Report, judgement: Judgement) -> list[str]:
     gates = list_gates(document)
     return [
         *describe_verdict(document, judgement),
+        *_describe_mask(gates),
         *filter(None, [describe_tier(judgement.tier)]),
         *_describe_reasons(judgement, gates),
         *_describe_sizes(document, judgement, select_verdict(gates, "inconclusive")),
@@ -76,14 +77,26 @@ def _describe_controls(judgement: Judgement) -> list[str]:
         parts.append(
             f"the original {VERDICTS[original]} ({'as it must' if original == 'failed' else 'it should fail'})"
         )
+    mask = judgement.calibration.get("mask")
+    if mask is not None:
+        expected = "as it must" if mask == "failed" else "so passing these gates shows no more than such an edit"
+        parts.append(f"an edit of one row of the last layer (mask) {VERDICTS[mask]} ({expected})")
     references = [verdict for role, verdict in judgement.calibration.items() if is_reference(role)]
     for verdict in dict.fromkeys(references):
         number = references.count(verdict)
         which = "the reference" if len(references) == 1 else f"{number} of {len(references)} references"
         parts.append(f"{which} {VERDICTS[verdict]}")
-    if "mask" in judgement.calibration:
-        parts.append(f"the mask (an edit of one row of the last layer) {VERDICTS[judgement.calibration['mask']]}")
     return [f"Controls by the same gates: {join_names(parts)}."]
+
+
+def _describe_mask(gates: list[Gate]) -> list[str]:
+    """Return which of the passed gates an edit of one row does not pass, too; nothing without this control."""
+    passed = [gate for gate in select_verdict(gates, "passed") if gate.passed_by_mask is not None]
+    beyond = [gate.condition for gate in passed if not gate.passed_by_mask]
+    if not passed:
+        return []
+    others = f"all but {join_names(beyond)}" if beyond else "all of them"
+    return [f"Of the {format_count(len(passed), 'passed gate')}, the edit of one row passes {others}, too."]
 
 
 def _describe_reasons(judgement: Judgement, gates: list[Gate]) -> list[str]:

@@ -28,7 +28,13 @@ def list_gates_on_cost(document: Report) -> list[Gate]:
 
 
 def select_verdict(gates: list[Gate], verdict: str) -> list[Gate]:
-    return [gate for gate in gates if gate.verdict == verdict]
+    """Return the gates with a verdict; an undecided gate that is not required counts as no verdict."""
+    return [gate for gate in gates if gate.verdict == verdict and not is_open(gate)]
+
+
+def is_open(gate: Gate) -> bool:
+    """Return whether a gate is undecided but not required, so that nothing depends on it."""
+    return gate.verdict == "inconclusive" and not gate.required
 
 
 def describe_gate(gate: Gate) -> str:
