@@ -200,7 +200,13 @@ def test_gates_that_are_not_required_and_those_of_a_screen_do_not_hide_the_verdi
 def test_the_mask_is_a_control() -> None:
     judgement = Judgement(tier="standard", calibration={"original": "failed", "mask": "passed"})
     sure = answers(attacked("passed_screen", gate(ON_FORGETTING, "passed"), judgement=judgement))["How sure is that?"]
-    assert "the original failed (as it must) and the mask (an edit of one row of the last layer) passed." in sure
+    assert "the original failed (as it must) and an edit of one row of the last layer (mask) passed (so" in sure
+
+
+@pytest.mark.parametrize(("by_mask", "text"), [(True, "passes all of them, too"), (False, "passes all but")])
+def test_what_an_edit_of_one_row_passes_is_stated(by_mask: bool, text: str) -> None:
+    passed = gate(ON_FORGETTING, "passed").model_copy(update={"passed_by_mask": by_mask})
+    assert text in answers(attacked("passed", passed))["How sure is that?"]
 
 
 def test_an_attack_against_records_of_another_kind_is_not_judged() -> None:
