@@ -1,5 +1,7 @@
 """Features of a forgotten class, on small networks."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -34,7 +36,11 @@ def test_the_distance_is_that_of_the_layer_before_the_last_one_averaged_over_the
     def features(of: nn.Module) -> np.ndarray:
         layers = [module for module in of.modules() if isinstance(module, nn.Linear)]
         store: list[torch.Tensor] = []
-        handle = layers[-2].register_forward_hook(lambda _, __, output: store.append(output))
+
+        def keep(_: nn.Module, __: Any, output: Any) -> None:
+            store.append(output)
+
+        handle = layers[-2].register_forward_hook(keep)
         with torch.no_grad():
             of(torch.cat([x for x, _ in lost.sequential(512)]))
         handle.remove()

@@ -13,9 +13,9 @@ references and test; whole classes. Warning: it is reported, and no gate uses it
 and networks can store the same knowledge in different geometries.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import combinations
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -103,10 +103,7 @@ def compute_grams(model: nn.Module, batches: Batches, max_blocks: int) -> Grams:
     if len(layers) > max_blocks:
         layers = [layers[i] for i in np.linspace(0, len(layers) - 1, max_blocks).round().astype(int)]
     seen: list[list[torch.Tensor]] = [[] for _ in layers]
-    handles = [
-        layer.register_forward_hook(lambda _, __, output, store=store: store.append(_shrink(output)))
-        for layer, store in zip(layers, seen, strict=True)
-    ]
+    handles = [layer.register_forward_hook(_make_hook(store)) for layer, store in zip(layers, seen, strict=True)]
     try:
         with inference():
             for x, _ in batches.sequential(256):
@@ -119,9 +116,14 @@ def compute_grams(model: nn.Module, batches: Batches, max_blocks: int) -> Grams:
     return [(block @ block.T).numpy() for block in centred]
 
 
+def _make_hook(store: list[torch.Tensor]) -> Callable[[nn.Module, Any, Any], None]:
+    """Return a hook that stores a layer's output."""
+    return lambda _, __, output: store.append(_shrink(output))
+
+
 def _shrink(output: torch.Tensor) -> torch.Tensor:
     """Return features (B, width) on the CPU; feature maps are averaged to at most SIDE x SIDE positions."""
     if output.dim() == 4:
-        size = [min(SIDE, length) for length in output.shape[2:]]
-        output = nn.functional.adaptive_avg_pool2d(output.float(), size)
+        height, width = (min(SIDE, length) for length in output.shape[2:])
+        output = nn.functional.adaptive_avg_pool2d(output.float(), (height, width))
     return output.float().flatten(1).double().cpu()
