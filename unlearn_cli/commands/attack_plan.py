@@ -28,7 +28,7 @@ EXPECTATIONS = {
     "similarity": "correlation within clusters",
     "audit_sd": "sd of U-LiRA's AUC between runs",
 }
-WIDTH, NAME_WIDTH = 80, 42  # columns of the text
+WIDTH, POWER_WIDTH = 80, 9  # columns of the text, and of the column with the power
 
 
 def plan_attack(
@@ -119,10 +119,10 @@ def format_plan(plan: Plan) -> str:
     """Return the plan as text of at most 80 columns: a row per kind of gate, then what the rows mean."""
     references = console.pluralize(plan.references, "reference")
     head = f"plan: {plan.tier} tier, {references}; power: probability to pass if the network is like a retrained one"
-    header = f"{'gate':<{NAME_WIDTH}} {'power':>6}  for 80 %"
-    lines = [*_wrap(head), header, "-" * WIDTH]
+    width = max(len(_name_gate(gate)) for gate in plan.gates)
+    lines = [*_wrap(head), f"{'gate':<{width}} {'power':>6}  for 80 %", "-" * WIDTH]
     for gate in plan.gates:
-        lines += _format_gate(gate)
+        lines += _format_gate(gate, width)
     lines += _wrap(f"all gates together: {_format_share(plan.joint_power)} or more, because gates are similar")
     best = f"best possible verdict: {plan.best_verdict}"
     lines += _wrap(f"{best} ({'; '.join(plan.best_verdict_reasons)})" if plan.best_verdict_reasons else best)
@@ -137,14 +137,18 @@ def _wrap(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, subsequent_indent="  ", break_long_words=False)
 
 
-def _format_gate(gate: GatePlan) -> list[str]:
-    name = gate.gate + (f" (x {gate.num_gates})" if gate.num_gates > 1 else "")
+def _name_gate(gate: GatePlan) -> str:
+    return gate.gate + (f" (x {gate.num_gates})" if gate.num_gates > 1 else "")
+
+
+def _format_gate(gate: GatePlan, width: int) -> list[str]:
+    """Return the lines of one gate; `width` is that of the first column."""
     power = "-" if gate.power is None else _format_share(gate.power)
     needs = "enough" if gate.is_sufficient else describe_needs(gate) or "no number would suffice"
     needs = needs if gate.reason is None else f"{gate.reason}: {needs}" if describe_needs(gate) else gate.reason
-    first, *rest = textwrap.wrap(needs, WIDTH - NAME_WIDTH - 9)
-    indent = " " * (NAME_WIDTH + 9)
-    return [f"{name:<{NAME_WIDTH}} {power:>6}  {first}", *(indent + line for line in rest)]
+    first, *rest = textwrap.wrap(needs, WIDTH - width - POWER_WIDTH)
+    indent = " " * (width + POWER_WIDTH)
+    return [f"{_name_gate(gate):<{width}} {power:>6}  {first}", *(indent + line for line in rest)]
 
 
 def _format_share(share: float) -> str:

@@ -123,6 +123,7 @@ GATE_KINDS = (
         ("test",),
         _has_class_gates,
         gate_power.compute_distribution_power,
+        expects=("distribution_sd",),
         min_references=2,
     ),
     GateKind(
@@ -130,6 +131,7 @@ GATE_KINDS = (
         ("forget",),
         _has_class_gates,
         gate_power.compute_relearning_power,
+        expects=("relearning_sd",),
         min_references=2,
     ),
     GateKind(
