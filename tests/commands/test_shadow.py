@@ -18,6 +18,8 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.learning.shadows import MIN_RUNS, draw_canaries, draw_membership, load_runs
 from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.reporting.html.roles import title_roles
+from unlearn_cli.reporting.report import Report
 
 FAST = ("--method", "finetune", "--set", "epochs=1", "--train-set", "epochs=1", "--train-set", "lr=0.01")
 SMALL = MANIFEST.replace("forget: {classes: [3]}", "forget: {fraction: {share: 0.1, seed: 0}}")
@@ -97,6 +99,22 @@ def test_the_audit_tier_reads_them(runs: Path, tmp_path: Path) -> None:
     gates = [gate["condition"] for gate in document["gates"] if gate["role"] == "subject"]
     assert any("ulira AUC" in gate for gate in gates)
     assert any("epsilon" in gate for gate in gates)
+
+
+def test_the_control_of_retrained_shadow_runs_is_not_a_reference(runs: Path, tmp_path: Path) -> None:
+    manifest, recipe = runs / "manifest.yaml", ["--set", "epochs=4", "--set", "lr=0.01"]
+    for number, split in enumerate(("train", "retain", "retain")):
+        folder = tmp_path / f"{number}"
+        words = ["train", "-m", manifest, "--split", split, "--seed", number, "-o", folder, *recipe]
+        assert invoke(*words).exit_code == 0
+    references = ["--reference", tmp_path / "1", "--reference", tmp_path / "2"]
+    words = ["attack", tmp_path / "0", "-m", manifest, *references, "--attack", "ulira", "--shadows", runs / "cells"]
+    result = invoke(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    report = Report.model_validate_json(result.stdout)
+    roles = ["subject", "retrained_shadow_runs"]
+    assert [finding.role for finding in report.findings] == [block.role for block in report.attacks] == roles
+    assert title_roles(report)["retrained_shadow_runs"] == "Retrained shadow runs"
 
 
 def test_of_the_sample_of_retain_members_alone_are_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,14 @@ def test_a_block_is_complete_and_survives_json() -> None:
     assert found.direction == "two-sided" and found.warnings == []
 
 
+def test_the_warning_about_few_records_is_about_the_margin_of_the_gates() -> None:
+    scores = Scores(np.arange(60.0), np.arange(60.0) + 0.5)
+    settings = {"name": "population", "tier": "quick", "settings": {}, "seed": 0}
+    default, wide = (summarize_scores(scores, **settings, auc_margin=margin).warnings[0] for margin in (0.05, 0.1))
+    assert default.endswith("cannot show that the AUC is within 0.05 of 1/2: at least 181 + 181 are needed")
+    assert wide.endswith("may fail to show that the AUC is within 0.1 of 1/2: 144 + 144 give 80 % power")
+
+
 def test_equal_seeds_give_equal_blocks_whatever_the_order_of_the_records() -> None:
     random = np.random.default_rng(0)
     members, non_members = random.normal(1, 1, 60), random.normal(0, 1, 70)

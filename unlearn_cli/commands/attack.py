@@ -177,7 +177,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
         positions = None if planned.holdout.reason else planned.holdout.positions
         checkpoints = CheckpointOutputs(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
         no_mask = add_mask(checkpoints) if tier in ("standard", "audit") else None
-        ran = attacking.run_all(checkpoints, planned.wanted)
+        ran = attacking.run_all(checkpoints, planned.wanted, options.margin)
         document = composing.compose_report(
             current,
             "attack",

@@ -10,6 +10,7 @@ from unlearn_cli.evaluation.plugin_inputs import MeasuringContext, make_measurin
 from unlearn_cli.schema.literals import name_role
 from unlearn_cli.stats.attack_results import summarize_scores
 from unlearn_cli.stats.findings import Findings, Scores
+from unlearn_cli.stats.margins import AUC_MARGIN
 from unlearn_cli.stats.results import AttackResult, Finding, Skipped
 from unlearn_cli.verdict.tier_checks import Candidate
 
@@ -18,6 +19,7 @@ SHADOW_FACTS = {  # for attacks on the recipe, whose scores belong to pairs of r
     "non_members": "records never seen, in shadow runs",
     "epsilon_kind": "pipeline_unlearning",
 }
+RETRAINED_RUNS = "retrained_shadow_runs"  # the role of results on the shadow runs' retrained networks
 
 
 @dataclass
@@ -31,11 +33,15 @@ class AttackResults:
     scores: dict[str, dict[str, Scores]] = field(default_factory=dict)  # role -> attack
 
     def findings_of(self, role: str) -> dict[str, Finding]:
-        return {finding.name: finding for finding in self.findings if finding.role == role}
+        """Return attack -> finding; the first reference is also judged by those on the retrained shadow runs."""
+        roles = (role, RETRAINED_RUNS) if role == "reference" else (role,)
+        return {finding.name: finding for finding in self.findings if finding.role in roles}
 
 
-def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> AttackResults:
-    """Run every attack on every checkpoint for which it is defined."""
+def run_all(
+    checkpoints: CheckpointOutputs, wanted: list[PlannedAttack], auc_margin: float = AUC_MARGIN
+) -> AttackResults:
+    """Run every attack on every checkpoint for which it is defined; `auc_margin` is that of the gates, for warnings."""
     results = AttackResults()
     run = checkpoints.session.run
     for role in checkpoints.weights:
@@ -43,7 +49,7 @@ def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> Atta
         for planned in wanted:
             if planned.suits(role, len(checkpoints.references())):
                 with run.measure_time(f"attack {planned.attack.name}"):
-                    run_one(checkpoints, planned, role, results)
+                    run_one(checkpoints, planned, role, results, auc_margin)
             elif role == "subject":
                 results.skipped.append(
                     Skipped(name=planned.label, reason="it needs other references than the judged one")
@@ -54,24 +60,34 @@ def run_all(checkpoints: CheckpointOutputs, wanted: list[PlannedAttack]) -> Atta
     return results
 
 
-def run_one(checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, results: AttackResults) -> None:
+def run_one(
+    checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, results: AttackResults, auc_margin: float
+) -> None:
     """Run one attack on one checkpoint, and store its block, its finding, or both."""
     result = planned.attack.call(
         make_measuring_inputs(MeasuringContext(checkpoints, role)), planned.settings, (Scores, Findings)
     )
     findings = Findings({}, scores=result) if isinstance(result, Scores) else result
+    shown_role = RETRAINED_RUNS if planned.is_on_shadow_runs and role == "reference" else role
     settings, seed = planned.settings.model_dump(mode="json"), checkpoints.session.run.seed
     if findings.scores is not None:
-        block = summarize_scores(findings.scores, name=planned.label, tier=planned.tier, settings=settings, seed=seed)
+        block = summarize_scores(
+            findings.scores,
+            name=planned.label,
+            tier=planned.tier,
+            settings=settings,
+            seed=seed,
+            auc_margin=auc_margin,
+        )
         facts = SHADOW_FACTS if "shadow_runs" in planned.attack.needs else {}
-        changes = {"role": role, "warnings": [*block.warnings, *findings.warnings], **facts}
+        changes = {"role": shown_role, "warnings": [*block.warnings, *findings.warnings], **facts}
         results.blocks.append(block.model_copy(update=changes))
         results.scores.setdefault(role, {})[planned.label] = findings.scores
     if findings.quantities or findings.curves:
         results.findings.append(
             Finding(
                 name=planned.label,
-                role=role,
+                role=shown_role,
                 tier=planned.tier,
                 quantities=findings.quantities,
                 informative=findings.informative,
@@ -101,7 +117,7 @@ def collect_candidate(
         findings=results.findings_of(role),
         comparator_findings=[results.findings_of(other) for other in compared],
         control=next(
-            (finding for finding in results.findings if (finding.name, finding.role) == ("ulira", "reference")), None
+            (finding for finding in results.findings if (finding.name, finding.role) == ("ulira", RETRAINED_RUNS)), None
         ),
         scores=results.scores.get(role, {}),
         whole_classes=dataset.forget_classes is not None,

@@ -43,6 +43,11 @@ class PlannedAttack:
         changes = [f"{name}={value}" for name, value in self.settings if value != fields[name].default]
         return self.attack.name + (f" ({', '.join(changes)})" if changes else "")
 
+    @property
+    def is_on_shadow_runs(self) -> bool:
+        """Whether it attacks the shadow runs of one stage instead of the checkpoints."""
+        return bool(OF_SHADOWS & set(self.attack.needs))
+
     def suits(self, role: str, references: int) -> bool:
         """Return whether it is defined for a role: no network is compared with itself."""
         needs = set(self.attack.needs)
@@ -50,7 +55,7 @@ class PlannedAttack:
             return False
         if role == "original" and (needs & OF_ORIGINAL or self.attack.name == "label_inference"):
             return False
-        if needs & OF_SHADOWS and role.startswith("reference_"):
+        if self.is_on_shadow_runs and role.startswith("reference_"):
             return False  # the retrained runs are one control, independent of the number of references
         return not (role.startswith("reference") and references < 2 and needs & OF_REFERENCES)
 

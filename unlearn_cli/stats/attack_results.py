@@ -9,8 +9,8 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.stats import advantage, roc
 from unlearn_cli.stats.clusters import number_clusters
 from unlearn_cli.stats.findings import Scores
-from unlearn_cli.stats.margins import AUC_MARGIN, CONFIDENCE, RECORDS_FOR_POWER_80, RECORDS_TO_PASS
-from unlearn_cli.stats.power import auc_power
+from unlearn_cli.stats.margins import AUC_MARGIN, CONFIDENCE, Z_PASS, Z_POWER_80
+from unlearn_cli.stats.power import auc_power, count_records
 from unlearn_cli.stats.results import AttackResult, Estimate
 
 FPRS = (0.001, 0.01, 0.05)
@@ -18,8 +18,13 @@ PRIORS = (0.5, 0.1, 0.01)
 MAX_TIES_WITHOUT_WARNING = 0.05  # share of all pairs
 
 
-def summarize_scores(scores: Scores, *, name: str, tier: str, settings: dict[str, Any], seed: int) -> AttackResult:
-    """Compute the result of an attack from its scores; the seed drives the splits into halves."""
+def summarize_scores(
+    scores: Scores, *, name: str, tier: str, settings: dict[str, Any], seed: int, auc_margin: float = AUC_MARGIN
+) -> AttackResult:
+    """Compute the result of an attack from its scores; the seed drives the splits into halves.
+
+    `auc_margin`: largest distance of an AUC from 1/2 that counts as equal; too few records for it give a warning.
+    """
     scores = scores.sort()
     members, non_members, groups = scores.members, scores.non_members, scores.groups
     refuse_non_finite(members, f"attack '{name}': the members' scores")
@@ -49,7 +54,7 @@ def summarize_scores(scores: Scores, *, name: str, tier: str, settings: dict[str
         settings=settings,
         roc=roc.roc_points(members, non_members),
         histogram=roc.histogram(members, non_members),
-        warnings=_list_warnings(len(members), len(non_members), ties, area),
+        warnings=_list_warnings(len(members), len(non_members), ties, area, auc_margin),
     )
 
 
@@ -75,9 +80,10 @@ def refuse_non_finite(values: np.ndarray, name: str) -> None:
         )
 
 
-def _list_warnings(m: int, n: int, ties: float, area: Estimate) -> list[str]:
+def _list_warnings(m: int, n: int, ties: float, area: Estimate, margin: float) -> list[str]:
     """Return warnings about the reliability of the numbers."""
-    warnings = [_warn_about_power(m, n, area)] if min(m, n) else ["no members or no non-members: nothing was measured"]
+    nothing = "no members or no non-members: nothing was measured"
+    warnings = [_warn_about_power(m, n, area, margin) if min(m, n) else nothing]
     unresolved = [fpr for fpr in FPRS if n * fpr < 1 - 1e-9]
     if n and unresolved:
         rates = ", ".join(f"{fpr:.3g}" for fpr in unresolved)
@@ -87,7 +93,7 @@ def _list_warnings(m: int, n: int, ties: float, area: Estimate) -> list[str]:
     return [warning for warning in warnings if warning]
 
 
-def _warn_about_power(m: int, n: int, area: Estimate) -> str:
+def _warn_about_power(m: int, n: int, area: Estimate, margin: float) -> str:
     """Return a warning if too few records could show that an AUC of exactly 1/2 is within the margin, else ''."""
     sizes = f"{m} members and {n} non-members"
     if area.clusters is not None:
@@ -95,10 +101,11 @@ def _warn_about_power(m: int, n: int, area: Estimate) -> str:
         sizes += f" of {area.clusters} clusters (design effect {effect})"
         if area.low is None:
             return f"{sizes}: {area.reason}"
-    power = auc_power(m, n, area.design_effect or 1.0)
-    claim = f"that the AUC is within {AUC_MARGIN:g} of 1/2"
+    power = auc_power(m, n, area.design_effect or 1.0, margin)
+    claim = f"that the AUC is within {margin:g} of 1/2"
+    to_pass, for_power_80 = count_records(margin, Z_PASS), count_records(margin, Z_PASS + Z_POWER_80)
     if power == "none":
-        return f"{sizes} cannot show {claim}: at least {RECORDS_TO_PASS} + {RECORDS_TO_PASS} are needed"
+        return f"{sizes} cannot show {claim}: at least {to_pass} + {to_pass} are needed"
     if power == "low":
-        return f"{sizes} may fail to show {claim}: {RECORDS_FOR_POWER_80} + {RECORDS_FOR_POWER_80} give 80 % power"
+        return f"{sizes} may fail to show {claim}: {for_power_80} + {for_power_80} give 80 % power"
     return ""

@@ -41,4 +41,3 @@ MIN_FORGOTTEN = 10  # forgotten records; a few chosen records may be unlike all 
 # Power of two one-sided tests of |AUC - 1/2| < AUC_MARGIN at 5 %, with as many members as non-members
 Z_PASS = 1.6449  # both tests can pass in the best case
 Z_POWER_80 = 1.2816  # both tests pass in 80 % of cases, each in 90 %
-RECORDS_TO_PASS, RECORDS_FOR_POWER_80 = 181, 572  # per side

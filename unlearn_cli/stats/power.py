@@ -30,6 +30,14 @@ def auc_power(num_members: int, num_non_members: int, design_effect: float = 1.0
     return "low" if (Z_PASS + Z_POWER_80) * sd > margin else "enough"
 
 
+def count_records(margin: float, quantile: float) -> int:
+    """Return the least number of records per side at which `quantile` standard deviations are within the margin."""
+    count = max(1, math.floor((quantile / margin) ** 2 / 6))
+    while quantile * auc_sd(count, count) > margin:
+        count += 1
+    return count
+
+
 def equivalence_power(
     margin: float, sd: float, freedom: float = math.inf, *, true_sd: float | None = None, level: float = LEVEL
 ) -> float:

@@ -1,9 +1,7 @@
 """Advice on what a number of records can decide, printed before an expensive run. No SciPy."""
 
-import math
-
 from unlearn_cli.stats.margins import AUC_MARGIN, LOW_FPR, MIN_CLUSTERS, Z_PASS, Z_POWER_80
-from unlearn_cli.stats.power import auc_power, auc_sd
+from unlearn_cli.stats.power import auc_power, auc_sd, count_records
 
 
 def advice(
@@ -18,7 +16,7 @@ def advice(
         return ["nothing to compare: forget or the hold-out is empty"]
     sizes = f"{num_forget} forgotten records and {num_holdout} of the hold-out"
     claim = f"that the AUC is within {margin:g} of 1/2"
-    to_pass, for_power_80 = _count_records(margin, Z_PASS), _count_records(margin, Z_PASS + Z_POWER_80)
+    to_pass, for_power_80 = count_records(margin, Z_PASS), count_records(margin, Z_PASS + Z_POWER_80)
     lines = {
         "none": f"{sizes} cannot show {claim} (at least {to_pass} + {to_pass} are needed)",
         "low": f"{sizes} may fail to show {claim} ({for_power_80} + {for_power_80} give 80 % power)",
@@ -33,14 +31,6 @@ def advice(
             f"a true-positive rate at FPR {rate} needs {least} records of the hold-out, which has {num_holdout}"
         )
     return advice
-
-
-def _count_records(margin: float, quantile: float) -> int:
-    """Return the least number of records per side at which `quantile` standard deviations are within the margin."""
-    count = max(1, math.floor((quantile / margin) ** 2 / 6))
-    while quantile * auc_sd(count, count) > margin:
-        count += 1
-    return count
 
 
 def _advise_on_clusters(clusters: tuple[int, int], sd: float, margin: float) -> str:
