@@ -61,7 +61,11 @@ def run_all(
 
 
 def run_one(
-    checkpoints: CheckpointOutputs, planned: PlannedAttack, role: str, results: AttackResults, auc_margin: float
+    checkpoints: CheckpointOutputs,
+    planned: PlannedAttack,
+    role: str,
+    results: AttackResults,
+    auc_margin: float = AUC_MARGIN,
 ) -> None:
     """Run one attack on one checkpoint, and store its block, its finding, or both."""
     result = planned.attack.call(
