@@ -40,6 +40,12 @@ def test_references_that_do_not_relearn_leave_it_undecided_with_the_setting_to_c
     assert "max_steps" in (check.reason or "")
 
 
+def test_changed_settings_count_as_well() -> None:
+    changed = {"relearn (max_steps=80)": make_findings(12)["relearn"]}
+    check = check_relearning(changed, [{"relearn (max_steps=80)": network["relearn"]} for network in REFERENCES])
+    assert (check.p_passed or 0.0) <= LEVEL
+
+
 @pytest.mark.parametrize(("recall", "passed", "failed"), [(0.9, True, False), (0.999, False, False)])
 def test_a_probe_is_compared_with_those_of_the_references(recall: float, passed: bool, failed: bool) -> None:
     (check,) = check_probe(make_findings(9, recall, 0.1), REFERENCES)

@@ -72,8 +72,7 @@ def check_relearning(findings: Findings, references: Sequence[Findings]) -> Chec
     Only faster counts: slower is no knowledge of the class. A network that does not reach the target counts as needing
     the maximum of steps.
     """
-    own = findings.get("relearn")
-    runs = [network.get("relearn") for network in references]
+    own, *runs = (_find(network, "relearn") for network in (findings, *references))
     if own is None or None in runs:
         reason = "the attack 'relearn' was not run"
         return Check(RELEARNING, missing(reason), RELEARNING_LIMIT, reason=reason)
@@ -95,13 +94,18 @@ def check_relearning(findings: Findings, references: Sequence[Findings]) -> Chec
     return check_ratio_at_most(RELEARNING, ratio, RELEARNING_LIMIT)
 
 
+def _find(findings: Findings, attack: str) -> Finding | None:
+    """Return the finding of an attack, also with changed settings, which its name then lists: 'relearn (lr=0.01)'."""
+    return next((finding for name, finding in findings.items() if name.partition(" ")[0] == attack), None)
+
+
 def check_probe(findings: Findings, references: Sequence[Findings]) -> list[Check]:
     """Return the check that a linear probe finds the class no better than in the references, where it was run.
 
     It is not required: a probe finds a class that was never seen, so that it often cannot tell networks apart, and its
     test records are few.
     """
-    probes = [network.get("linear_probe") for network in (findings, *references)]
+    probes = [_find(network, "linear_probe") for network in (findings, *references)]
     measured = [_measure_probe(probe) for probe in probes if probe is not None]
     values = [part for part in measured if part is not None]
     if len(values) < len(probes):
