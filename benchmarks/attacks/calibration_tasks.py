@@ -77,6 +77,14 @@ def adam(epochs: int, lr: float = 0.002) -> Recipe:
 RANDOM = "{fraction: {share: SHARE, seed: 0}}"
 PERSONS = "{groups: {column: user, values: [1, 8, 11, 19, 22, 26, 31, 36]}}"
 CLASS_METHODS = (("unsir",), ("amnesiac",), ("bad_teacher",), ("finetune",))
+CIFAR_RECIPES = {
+    "40 epochs": {"epochs": "40"},
+    **{
+        name: recipe
+        for name, recipe in vary(30, 0.002).items()
+        if name in ("two thirds of the epochs", "half the learning rate", "batches of 64", "SGD", "constant rate")
+    },
+}
 TASKS = {
     "fashion class": Task(
         "fashion_10k", "{classes: [Sandal]}", adam(10), vary(10, 0.002), num_references=12, methods=CLASS_METHODS
@@ -85,6 +93,7 @@ TASKS = {
     "pendigits": Task("pendigits_random", RANDOM, adam(30), vary(30, 0.002), share=0.2, num_references=12),
     "persons": Task("wisdm", PERSONS, adam(40), vary(40, 0.002)),
     "digits": Task("digits_mlp", RANDOM, adam(30), vary(30, 0.002), share=0.2),
+    "cifar": Task("cifar_4000", RANDOM, adam(30), CIFAR_RECIPES, share=0.25, num_references=12, num_subjects=6),
     "fashion": Task("fashion_10k", RANDOM, adam(20), vary(20, 0.002), share=0.2, methods=(("finetune",),)),
 }
 
