@@ -7,7 +7,7 @@ and judges the subject by the gates of the standard tier. Subjects are retrains 
 originals, networks that were trained on a share of the forgotten records, and controls: a network with random weights,
 the original with one edited row (mask), forgotten records pushed below never-seen ones (Streisand) or named as another
 class (label leak). Of persons, each repetition draws anew which persons count as forgotten, among those that neither
-the subject nor the references saw. Writes results/calibration.md; of single tasks, only their rows are printed.
+the subject nor the references saw. Writes the sections of these tasks in results/calibration.md.
 """
 
 import sys
@@ -28,7 +28,7 @@ from benchmarks.attacks.calibration_networks import (
     push_down,
 )
 from benchmarks.attacks.calibration_tasks import TASKS, Task, train_references, train_subjects
-from benchmarks.output import write_result
+from benchmarks.output import RESULTS, write_result
 from unlearn_cli.stats.outputs import join
 from unlearn_cli.stats.roc import auc
 from unlearn_cli.verdict.judgement import Gate
@@ -68,7 +68,7 @@ class Trial:
         return find_worst(self.gates)
 
 
-def format_row(task: str, subject: str, trials: Sequence[Trial]) -> str:
+def format_row(subject: str, trials: Sequence[Trial]) -> str:
     verdicts = Counter(trial.verdict for trial in trials)
     failed = Counter(chain.from_iterable(trial.failed_gates for trial in trials)).most_common()
     undecided = Counter(
@@ -79,7 +79,6 @@ def format_row(task: str, subject: str, trials: Sequence[Trial]) -> str:
     ).most_common(2)
     agreed = sum(trial.quick_failed == trial.standard_failed for trial in trials)
     cells = [
-        task,
         subject,
         f"{verdicts['failed']} of {len(trials)}",
         str(verdicts["inconclusive"]),
@@ -176,25 +175,19 @@ def judge_task(name: str) -> Iterator[tuple[str, list[Trial]]]:
             yield subject, trials
 
 
-def summarize(rows: Sequence[tuple[str, str, list[Trial]]], tasks: dict[str, Task]) -> str:
-    """Return the pooled rates: false alarms and undecided verdicts of honest retrains, coverage, and agreement."""
-    lines = []
-    for name, task in tasks.items():
-        honest = {"same recipe", *task.recipes}
-        of_task = [trial for of, subject, trials in rows if of == name and subject in honest for trial in trials]
-        if of_task:
-            counts = Counter(trial.verdict for trial in of_task)
-            covered = np.mean([trial.covers_half for trial in of_task])
-            lines.append(
-                f"| {name} | {len(of_task)} | {counts['failed'] / len(of_task):.1%} "
-                f"| {counts['inconclusive'] / len(of_task):.1%} | {covered:.1%} |"
-            )
-    trials = [trial for _, _, of_row in rows for trial in of_row]
-    agreed = np.mean([trial.quick_failed == trial.standard_failed for trial in trials]) if trials else 0.0
-    head = "| honest retrains of | trials | failed | inconclusive | intervals of the contrast's AUC that cover 1/2 |\n"
+def summarize(rows: dict[str, list[Trial]], task: Task) -> str:
+    """Return the rates of honest retrains, the coverage of their intervals, and the agreement of the tiers."""
+    honest = [
+        trial for subject, trials in rows.items() if subject in {"same recipe", *task.recipes} for trial in trials
+    ]
+    everyone = [trial for trials in rows.values() for trial in trials]
+    verdicts, count = Counter(trial.verdict for trial in honest), len(honest)
+    covered = np.mean([trial.covers_half for trial in honest])
+    agreed = np.mean([trial.quick_failed == trial.standard_failed for trial in everyone])
     return (
-        f"{head}|---|---|---|---|---|\n" + "\n".join(lines) + "\n\nThe quick tier without references and the standard "
-        f"tier with {MANY_REFERENCES} agree on 'failed' in {agreed:.1%} of {len(trials)} trials.\n"
+        f"Honest retrains: failed {verdicts['failed']} of {count} ({verdicts['failed'] / count:.1%}), inconclusive "
+        f"{verdicts['inconclusive']} ({verdicts['inconclusive'] / count:.1%}); {covered:.1%} of the intervals of the "
+        f"contrast's AUC cover 1/2. The tiers agree in {agreed:.1%} of {len(everyone)} repetitions."
     )
 
 
@@ -204,24 +197,35 @@ HEAD = f"""# Calibration of the verdict
 standard tier, on all of test. **failed**: at least one gate fails; **inconclusive**: none fails, and a required gate is
 not decided. **AUC**: of the contrast with never-seen records, mean over the repetitions. **agreement**: repetitions in
 which the quick tier without references and the standard tier with {MANY_REFERENCES} both fail or both do not.
-Command: `python -m benchmarks.attacks.calibration`.
+Command: `python -m benchmarks.attacks.calibration`; with names of tasks, it replaces only their sections.
+"""
+TABLE = """| subject | failed | inconclusive | AUC | agreement | gates that failed | gates not decided |
+|---|---|---|---|---|---|---|
+"""
 
-"""
-TABLE = """| task | subject | failed | inconclusive | AUC | agreement | gates that failed | gates not decided |
-|---|---|---|---|---|---|---|---|
-"""
+
+def format_section(name: str, rows: dict[str, list[Trial]]) -> str:
+    lines = [format_row(subject, trials) for subject, trials in rows.items()]
+    text = "\n".join(lines)
+    return f"{name}\n\n{TASKS[name].about}\n\n{TABLE}{text}\n\n{summarize(rows, TASKS[name])}\n"
+
+
+def replace_sections(sections: dict[str, str]) -> str:
+    """Return the text of the result with these sections, and the older ones of other tasks, in the order of TASKS."""
+    path = RESULTS / "calibration.md"
+    older = path.read_text(encoding="utf-8").split("\n## ")[1:] if path.is_file() else []
+    by_name = {section.partition("\n")[0]: section.rstrip("\n") + "\n" for section in older} | sections
+    return "\n## ".join([HEAD, *(by_name[name] for name in TASKS if name in by_name)])
 
 
 def main(names: list[str]) -> None:
-    rows = []
     for name in names or TASKS:
+        rows = {}
         for subject, trials in judge_task(name):
-            rows.append((name, subject, trials))
-            print(format_row(name, subject, trials), flush=True)
-    text = HEAD + summarize(rows, TASKS) + "\n" + TABLE + "\n".join(format_row(*row) for row in rows) + "\n"
-    print(summarize(rows, TASKS))
-    if not names:
-        write_result("calibration.md", text)
+            rows[subject] = trials
+            print(format_row(subject, trials), flush=True)
+        print(summarize(rows, TASKS[name]), flush=True)
+        write_result("calibration.md", replace_sections({name: format_section(name, rows)}))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class Task:
     num_references: int = 10
     num_subjects: int = 3  # per recipe
     methods: tuple[tuple[str, ...], ...] = field(default=())
+    about: str = ""
 
     def text(self, kept: float = 0.0) -> str:
         """Return the manifest; a network that kept a share of the forgotten records has fewer of them to forget."""
@@ -87,14 +88,65 @@ CIFAR_RECIPES = {
 }
 TASKS = {
     "fashion class": Task(
-        "fashion_10k", "{classes: [Sandal]}", adam(10), vary(10, 0.002), num_references=12, methods=CLASS_METHODS
+        "fashion_10k",
+        "{classes: [Sandal]}",
+        adam(10),
+        vary(10, 0.002),
+        num_references=12,
+        methods=CLASS_METHODS,
+        about="Fashion-MNIST, 10,000 images, LeNet-5, the class Sandal forgotten (1,018 images; 1,000 in test).",
     ),
-    "digits class": Task("digits_mlp", "{classes: [3]}", adam(30), vary(30, 0.002), methods=CLASS_METHODS),
-    "pendigits": Task("pendigits_random", RANDOM, adam(30), vary(30, 0.002), share=0.2, num_references=12),
-    "persons": Task("wisdm", PERSONS, adam(40), vary(40, 0.002)),
-    "digits": Task("digits_mlp", RANDOM, adam(30), vary(30, 0.002), share=0.2),
-    "cifar": Task("cifar_4000", RANDOM, adam(30), CIFAR_RECIPES, share=0.25, num_references=12, num_subjects=6),
-    "fashion": Task("fashion_10k", RANDOM, adam(20), vary(20, 0.002), share=0.2, methods=(("finetune",),)),
+    "digits class": Task(
+        "digits_mlp",
+        "{classes: [3]}",
+        adam(30),
+        vary(30, 0.002),
+        methods=CLASS_METHODS,
+        about="Handwritten digits, perceptron, the class 3 forgotten (146 images; 37 in test): too few to decide.",
+    ),
+    "pendigits": Task(
+        "pendigits_random",
+        RANDOM,
+        adam(30),
+        vary(30, 0.002),
+        share=0.2,
+        num_references=12,
+        about="Pen-based digits, perceptron, which hardly memorises them; a random fifth forgotten (1,199 of 5,995).",
+    ),
+    "digits": Task(
+        "digits_mlp",
+        RANDOM,
+        adam(30),
+        vary(30, 0.002),
+        share=0.2,
+        about="Handwritten digits, perceptron, a random fifth forgotten (287 images): too few for a margin of 0.05.",
+    ),
+    "cifar": Task(
+        "cifar_4000",
+        RANDOM,
+        adam(30),
+        CIFAR_RECIPES,
+        share=0.25,
+        num_references=12,
+        num_subjects=6,
+        about="CIFAR-10, 4,000 images, LeNet-5, which memorises them; a random quarter forgotten (1,000 images).",
+    ),
+    "fashion": Task(
+        "fashion_10k",
+        RANDOM,
+        adam(20),
+        vary(20, 0.002),
+        share=0.2,
+        methods=(("finetune",),),
+        about="Fashion-MNIST, 10,000 images, LeNet-5, a random fifth forgotten (2,000 images).",
+    ),
+    "persons": Task(
+        "wisdm",
+        PERSONS,
+        adam(40),
+        vary(40, 0.002),
+        about="WISDM, perceptron; 8 of 20 never-seen persons count as forgotten, drawn anew in each repetition.",
+    ),
 }
 
 
