@@ -61,9 +61,14 @@ def check_distribution(outputs: Mapping[str, Outputs], references: Sequence[Mapp
 
 
 def check_ratio_at_most(claim: str, ratio: LogRatio, limit: float) -> Check:
-    """Test that a quantity relative to the references' is at most `limit`."""
+    """Test that a quantity relative to the references' is at most `limit`.
+
+    To fail, two hypotheses must be rejected, so their larger p-value counts: that this network is within the limit, and
+    that it is one more reference, whose quantity differs from the others' by chance.
+    """
     distance = math.log(limit) - ratio.value
-    return Check(claim, ratio.estimate(), limit, None, 1 - ratio.passing.cdf(distance), ratio.failing.cdf(distance))
+    within, by_chance = ratio.passing.cdf(distance), ratio.failing.cdf(-ratio.value)
+    return Check(claim, ratio.estimate(), limit, None, 1 - within, max(within, by_chance))
 
 
 def check_relearning(findings: Findings, references: Sequence[Findings]) -> Check:
