@@ -51,9 +51,9 @@ def judge(
     calibration: dict[str, Verdict] = {}
     num_references = sum(is_reference(control.role) for control in controls)
     for control in controls:
-        # each additional reference is another chance of a false alarm
+        # each additional reference is another chance to fail falsely
         num_chances = num_references if is_reference(control.role) else 1
-        control_gates = judge_checks(control, tier, level=level / num_chances, attempts=1)
+        control_gates = judge_checks(control, tier, level=level, attempts=1, num_chances=num_chances)
         calibration[control.role] = find_worst(control_gates)
         gates += control_gates
     if MASK in calibration:
@@ -101,13 +101,14 @@ def count_clusters(outputs: Mapping[str, Outputs]) -> dict[str, int] | None:
     return counts or None
 
 
-def judge_checks(candidate: Candidate, tier: str, *, level: float, attempts: int) -> list[Gate]:
-    """Judge every check of a candidate."""
+def judge_checks(candidate: Candidate, tier: str, *, level: float, attempts: int, num_chances: int = 1) -> list[Gate]:
+    """Judge every check of a candidate; the level to pass is divided by `attempts`, that to fail by `num_chances`."""
     checks = list_checks(candidate, tier)
     if candidate.role == MASK:
         checks = [_judge_only_this_network(check) for check in checks]
     adjusted = holm([1.0 if check.p_failed is None else check.p_failed for check in checks])
-    return [_judge_check(check, p, candidate.role, level, attempts) for check, p in zip(checks, adjusted, strict=True)]
+    levels = level / attempts, level / num_chances
+    return [_judge_check(check, p, candidate.role, *levels) for check, p in zip(checks, adjusted, strict=True)]
 
 
 def _judge_only_this_network(check: Check) -> Check:
@@ -127,11 +128,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _judge_check(check: Check, adjusted: float, role: str, level: float, attempts: int) -> Gate:
+def _judge_check(check: Check, adjusted: float, role: str, pass_level: float, fail_level: float) -> Gate:
     verdict: Verdict = "inconclusive"
-    if check.p_passed is not None and check.p_passed <= level / attempts:
+    if check.p_passed is not None and check.p_passed <= pass_level:
         verdict = "passed"
-    elif check.p_failed is not None and adjusted <= level:
+    elif check.p_failed is not None and adjusted <= fail_level:
         verdict = "failed"
     return Gate(
         condition=check.claim,
