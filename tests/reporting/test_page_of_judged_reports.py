@@ -31,7 +31,7 @@ def text(reports: dict[str, Report]) -> str:
 
 
 def test_the_verdict_its_controls_and_its_gates_are_told(text: str) -> None:
-    assert "Failed: forgotten or retained records are not as after retraining (standard tier)" in text
+    assert "Failed: forgotten records are not treated as after retraining (standard tier)" in text
     assert "The controls are judged by the same gates" in text
     assert "the verdict half of the hold-out" in text
     assert text.count("population AUC within 0.05 of 1/2") == 1  # the controls' gates are not repeated

@@ -16,6 +16,7 @@ from unlearn_cli.verdict.judging import judge
 from unlearn_cli.verdict.tiers import describe_tier
 
 ON_FORGETTING = "population AUC within 0.05 of 1/2"
+SURE = "How sure is that?"
 ON_COST = "test_retain accuracy at most 0.02 below the references'"
 
 
@@ -185,13 +186,16 @@ def test_an_undecided_verdict_names_reasons_and_sizes() -> None:
     assert "No control was judged" in text
     advised = judgement.model_copy(update={"advice": ["utility on test: 80 % needs test 2,618"]})
     text = answers(attacked("inconclusive", *undecided, judgement=advised))["How sure is that?"]
-    assert "Utility on test: 80 % needs test 2,618." in text and "cannot show" not in text
+    assert "80 % needs" not in text and "cannot show" not in text  # no gate on utility is undecided
+    undecided.append(gate(ON_COST, "inconclusive"))
+    text = answers(attacked("inconclusive", *undecided, judgement=advised))["How sure is that?"]
+    assert "Utility on test: 80 % needs test 2,618." in text and "A gate needs 100 records" not in text
 
 
 def test_gates_that_are_not_required_and_those_of_a_screen_do_not_hide_the_verdict() -> None:
     optional = gate("nearer to retraining than to the original", "inconclusive").model_copy(update={"required": False})
     passed = answers(attacked("passed", gate(ON_FORGETTING, "passed"), optional))["Was it forgotten?"]
-    assert passed.startswith("Yes: within the margins") and "(1 of 2 gates on the forgotten records passed)" in passed
+    assert passed.startswith("Yes: within the margins") and "(1 of 1 gate on the forgotten records passed)" in passed
     screen = answers(attacked("passed_screen", gate(ON_FORGETTING, "inconclusive")))["Was it forgotten?"]
     assert screen.startswith("Only a screen: the outputs on the forgotten records are nearer to retraining")
     assert "1 of 1 gate on the forgotten records is not decided." in screen
@@ -203,7 +207,39 @@ def test_the_mask_is_a_control() -> None:
     assert "the original failed (as it must) and an edit of one row of the last layer (mask) passed (so" in sure
 
 
-@pytest.mark.parametrize(("by_mask", "text"), [(True, "passes all of them, too"), (False, "passes all but")])
+@pytest.mark.parametrize(
+    ("condition", "text"),
+    [
+        (
+            ON_COST,
+            "Accuracy on 270 other test records: -1.0 points [-2.0, +0.0] compared with the references (accepted: ",
+        ),
+        (
+            "retain accuracy at most 0.02 below the references' on test",
+            "the references on test records (accepted: at most",
+        ),
+        (
+            "test mean error at most 5% above the original's",
+            "error on 270 test records: +0.01 [+0, +0.02] compared with",
+        ),
+    ],
+)
+def test_the_cost_of_an_attacked_network_is_a_difference_in_words(condition: str, text: str) -> None:
+    cost = answers(attacked("passed", gate(ON_FORGETTING, "passed"), gate(condition, "passed", -0.01)))
+    assert text in cost["What did it cost?"]
+    assert cost["What did it cost?"].endswith(" 1 of 1 gate on the records that must be kept passed.")
+
+
+@pytest.mark.parametrize(("verdict", "text"), [("passed", "(so passing"), ("inconclusive", "(it should fail)")])
+def test_an_undecided_mask_shows_nothing_about_the_gates(verdict: str, text: str) -> None:
+    judgement = Judgement.model_validate({"tier": "standard", "calibration": {"original": "failed", "mask": verdict}})
+    assert text in answers(attacked("passed_screen", gate(ON_FORGETTING, "passed"), judgement=judgement))[SURE]
+
+
+@pytest.mark.parametrize(
+    ("by_mask", "text"),
+    [(True, "also passes all gates that"), (False, "passes, but not: population")],
+)
 def test_what_an_edit_of_one_row_passes_is_stated(by_mask: bool, text: str) -> None:
     passed = gate(ON_FORGETTING, "passed").model_copy(update={"passed_by_mask": by_mask})
     assert text in answers(attacked("passed", passed))["How sure is that?"]

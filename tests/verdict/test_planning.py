@@ -152,6 +152,8 @@ def test_the_best_verdict_names_what_is_missing() -> None:
     assert plan_tier(replace(SITUATION, tier="standard")).best_verdict == "passed"
     lacking = plan_tier(Situation("quick", "classification", RECORDS))
     assert lacking.best_verdict == "passed_screen" and len(lacking.best_verdict_reasons) == 3
+    whole = plan_tier(replace(SITUATION, tier="standard", whole_classes=True))
+    assert whole.best_verdict == "passed_screen" and whole.best_verdict_reasons[0].startswith("a whole class")
 
 
 def test_planning_imports_no_scipy() -> None:

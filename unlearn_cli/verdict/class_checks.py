@@ -84,7 +84,7 @@ def check_relearning(findings: Findings, references: Sequence[Findings]) -> Chec
     theirs = [finding.quantities["interpolated_steps"] for finding in runs if finding is not None]
     late = next((estimate.reason for estimate in theirs if estimate.value is None), None)
     if late:
-        reason = f"a reference: {late}; increase relearn.max_steps"
+        reason = f"of a reference, {late}; increase relearn.max_steps"
         return Check(RELEARNING, missing(reason), RELEARNING_LIMIT, reason=reason)
     ours = own.quantities["interpolated_steps"]
     logs = np.log([estimate.value or 0.0 for estimate in theirs])

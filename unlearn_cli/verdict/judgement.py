@@ -8,6 +8,8 @@ from unlearn_cli.schema.literals import Half
 from unlearn_cli.stats.margins import AUC_MARGIN, LEVEL
 from unlearn_cli.stats.results import Estimate, Part
 
+UNDECIDED = "some gates are not decided"
+
 Verdict = Literal["passed", "passed_screen", "failed", "inconclusive", "nothing_to_forget", "error"]
 
 

@@ -15,7 +15,7 @@ from unlearn_cli.schema.literals import Half
 from unlearn_cli.stats.margins import AUC_MARGIN, LEVEL, NEARER_LIMIT
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.verdict.checks import Check
-from unlearn_cli.verdict.judgement import Gate, Judgement, Verdict
+from unlearn_cli.verdict.judgement import UNDECIDED, Gate, Judgement, Verdict
 from unlearn_cli.verdict.reference_checks import NEARER
 from unlearn_cli.verdict.tier_checks import Candidate, list_checks
 
@@ -188,7 +188,7 @@ def conclude(
     if worst_gate == "inconclusive":
         if is_nearer and original == "failed" and not (whole_classes and calibration.get(MASK) != "failed"):
             return "passed_screen", [NEARER_ONLY]
-        return "inconclusive", ["some gates are not decided: use more records or more references"]
+        return "inconclusive", [f"{UNDECIDED}: use more records or more references"]
     controls = {"original": original is not None, "references": any(map(is_reference, calibration))}
     missing = [name for name, is_given in controls.items() if not is_given]
     if tier == "quick" or missing:

@@ -15,6 +15,7 @@ from unlearn_cli.verdict.tiers import NOT_TESTED, TESTED
 
 ENOUGH = 0.8  # power
 MAX_REFERENCES = 32
+ONE_ROW = "a whole class, unless the control 'mask', an edit of one row of the last layer, is shown to fail"
 STEPS_PER_DOUBLING, MAX_DOUBLINGS = 8, 10
 
 
@@ -181,6 +182,7 @@ def _find_best_verdict(situation: Situation) -> tuple[str, list[str]]:
     reasons = {
         "the quick tier is a screen": situation.tier == "quick",
         f"the margin of {situation.auc_margin:g} is wider than {AUC_MARGIN:g}": situation.auc_margin > AUC_MARGIN,
+        ONE_ROW: situation.tier != "quick" and situation.whole_classes and situation.task == "classification",
         "no original (--original) that must fail": not situation.has_original,
         "no reference (--reference) that must pass": not situation.has_references,
     }
@@ -204,10 +206,10 @@ def _describe_gate(gate: GatePlan) -> str:
 
 
 def describe_needs(gate: GatePlan) -> str:
-    """Return the records or references that suffice, such as 'test 1,900 or 9 references'; empty if none would."""
+    """Return the records or references that suffice, such as '1,900 of test or 9 references'; empty if none would."""
     clusters = gate.needed_clusters or {}
     records = ", ".join(
-        f"{split} {count:,}" + (f" ({clusters[split]:,} clusters)" if split in clusters else "")
+        f"{count:,} of {split}" + (f" ({clusters[split]:,} clusters)" if split in clusters else "")
         for split, count in (gate.needed_records or {}).items()
     )
     references = f"{gate.needed_references} references" if gate.needed_references else ""

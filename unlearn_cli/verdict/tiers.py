@@ -2,13 +2,12 @@
 
 TESTED = {
     "quick": (
-        "whether simple attacks on the network's outputs distinguish forgotten from never-seen records, and whether "
-        "other records are predicted as well as before"
+        "whether simple attacks on the outputs distinguish forgotten from never-seen records, and whether other "
+        "records are predicted well"
     ),
     "standard": (
-        "whether the network's outputs treat forgotten and never-seen records differently, relative to references that "
-        "never saw them, whether a forgotten class is still known in other ways (distribution over the other classes, "
-        "relearning), and whether other records are predicted as well as by the references"
+        "whether the outputs on forgotten and never-seen records differ, relative to references; whether a forgotten "
+        "class is still known in other ways (other predictions, relearning); whether other records are predicted well"
     ),
     "audit": (
         "in addition to the standard tier, whether the recipe leaves traces of single records, over repeated trainings "

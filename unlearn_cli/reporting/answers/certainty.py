@@ -1,10 +1,10 @@
 """Answers 'How sure is that?': the verdict, the controls, what was and was not tested, and what would decide more."""
 
-from unlearn_cli.reporting.answers.judged_gates import list_gates, name_gates, select_verdict
+from unlearn_cli.reporting.answers.judged_gates import is_on_cost, is_open, list_gates, name_gates, select_verdict
 from unlearn_cli.reporting.answers.numbers import format_count, is_reference, join_names
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.verdict.advice import advice
-from unlearn_cli.verdict.judgement import Gate, Judgement
+from unlearn_cli.verdict.judgement import UNDECIDED, Gate, Judgement
 from unlearn_cli.verdict.tiers import describe_tier
 
 VERDICTS = {
@@ -25,6 +25,8 @@ NO_REFERENCE = "No reference was given: 'unlearn-cli train --split retain' makes
 ONE_REFERENCE = "With one reference, the variation from training to training is unknown; more references show it."
 ONE_NETWORK = "Intervals are 95 %; they describe other records of the same kind, not another training."
 OUTCOMES = {"failed": "failed", "inconclusive": "not decided"}
+SHOULD = "it should fail"
+OF_MASK = {"failed": "as it must", "passed": "so passing these gates shows no more than such an edit"}
 MOST_REASONS = 3
 FINAL = ("failed", "error")  # verdicts that neither a stronger test nor more records change
 
@@ -42,12 +44,13 @@ def describe_certainty_of_training(document: Report) -> str:
 
 def _describe_judgement(document: Report, judgement: Judgement) -> list[str]:
     gates = list_gates(document)
+    sizes = _describe_sizes(document, judgement, select_verdict(gates, "inconclusive"))
     return [
         *describe_verdict(document, judgement),
         *_describe_mask(gates),
+        *_describe_reasons(judgement, gates, are_sizes_known=bool(sizes and judgement.advice)),
+        *sizes,
         *filter(None, [describe_tier(judgement.tier)]),
-        *_describe_reasons(judgement, gates),
-        *_describe_sizes(document, judgement, select_verdict(gates, "inconclusive")),
         *([STRONGER[judgement.tier]] if judgement.tier in STRONGER and document.verdict not in FINAL else []),
     ]
 
@@ -61,7 +64,8 @@ def describe_verdict(document: Report, judgement: Judgement) -> list[str]:
 
 
 def _count_gates(gates: list[Gate]) -> str:
-    """Return '5 of 8 gates passed, 3 not decided'."""
+    """Return '5 of 8 gates passed, 3 not decided'; an undecided gate that is not required is not counted."""
+    gates = [gate for gate in gates if not is_open(gate)]
     counts = {word: len(select_verdict(gates, verdict)) for verdict, word in OUTCOMES.items()}
     others = [f"{count} {word}" for word, count in counts.items() if count]
     return ", ".join([f"{len(select_verdict(gates, 'passed'))} of {format_count(len(gates), 'gate')} passed", *others])
@@ -74,13 +78,10 @@ def _describe_controls(judgement: Judgement) -> list[str]:
     parts = []
     original = judgement.calibration.get("original")
     if original is not None:
-        parts.append(
-            f"the original {VERDICTS[original]} ({'as it must' if original == 'failed' else 'it should fail'})"
-        )
+        parts.append(f"the original {VERDICTS[original]} ({'as it must' if original == 'failed' else SHOULD})")
     mask = judgement.calibration.get("mask")
     if mask is not None:
-        expected = "as it must" if mask == "failed" else "so passing these gates shows no more than such an edit"
-        parts.append(f"an edit of one row of the last layer (mask) {VERDICTS[mask]} ({expected})")
+        parts.append(f"an edit of one row of the last layer (mask) {VERDICTS[mask]} ({OF_MASK.get(mask, SHOULD)})")
     references = [verdict for role, verdict in judgement.calibration.items() if is_reference(role)]
     for verdict in dict.fromkeys(references):
         number = references.count(verdict)
@@ -95,14 +96,21 @@ def _describe_mask(gates: list[Gate]) -> list[str]:
     beyond = [gate.condition for gate in passed if not gate.passed_by_mask]
     if not passed:
         return []
-    others = f"all but {join_names(beyond)}" if beyond else "all of them"
-    return [f"Of the {format_count(len(passed), 'passed gate')}, the edit of one row passes {others}, too."]
+    count = len(passed) - len(beyond)
+    share = f"{count} of the {len(passed)}" if beyond else "all"
+    others = f", but not: {join_names(beyond)}" if beyond else ""
+    return [f"The edit of one row also passes {share} gates that this network passes{others}."]
 
 
-def _describe_reasons(judgement: Judgement, gates: list[Gate]) -> list[str]:
-    """Return the reasons of the verdict, and those of undecided gates without the gates' names, each once."""
+def _describe_reasons(judgement: Judgement, gates: list[Gate], *, are_sizes_known: bool) -> list[str]:
+    """Return the reasons of the verdict, and those of undecided gates without the gates' names, each once.
+
+    The sizes that are needed replace reasons that only state that more records are needed.
+    """
     conditions = {f"{gate.condition}: {gate.reason}": gate.reason for gate in gates if gate.reason}
-    reasons = dict.fromkeys(conditions.get(reason) or reason for reason in judgement.reasons)
+    reasons = list(dict.fromkeys(conditions.get(reason) or reason for reason in judgement.reasons))
+    if are_sizes_known:
+        reasons = [reason for reason in reasons if not reason.startswith(("needs", UNDECIDED))]
     sentences = [f"A gate {reason}" if reason.startswith("needs") else reason for reason in reasons]
     return [f"{capitalize(sentence)}." for sentence in sentences[:MOST_REASONS] if sentence]
 
@@ -112,7 +120,9 @@ def _describe_sizes(document: Report, judgement: Judgement, undecided: list[Gate
     if not undecided or document.verdict in FINAL:
         return []
     if judgement.advice:
-        return [f"{capitalize(sentence)}." for sentence in judgement.advice[:MOST_REASONS]]
+        of_cost = any(map(is_on_cost, undecided))
+        needs = [sentence for sentence in judgement.advice if of_cost or not sentence.startswith("utility")]
+        return [f"{capitalize(sentence)}." for sentence in needs[:MOST_REASONS]]
     ours = next((attack for attack in document.attacks if attack.role == "subject"), None)
     if ours is None or not any("AUC" in gate.condition for gate in undecided):
         return []

@@ -1,6 +1,6 @@
 """Answers 'Was it forgotten?': first the gates' decision, then the levels of the networks, then the attacks."""
 
-from unlearn_cli.reporting.answers.judged_gates import list_gates_on_forgetting, name_gates, select_verdict
+from unlearn_cli.reporting.answers.judged_gates import is_open, list_gates_on_forgetting, name_gates, select_verdict
 from unlearn_cli.reporting.answers.numbers import (
     average_references,
     describe_references,
@@ -48,9 +48,8 @@ def describe_forgetting(document: Report) -> str:
 
 def _describe_decision(document: Report) -> str:
     """Return what the gates on the forgotten records decide; '' if none of them failed and there is no judgement."""
-    gates = list_gates_on_forgetting(document)
-    failed, passed = select_verdict(gates, "failed"), select_verdict(gates, "passed")
-    undecided = [gate for gate in select_verdict(gates, "inconclusive") if gate.required]
+    gates = [gate for gate in list_gates_on_forgetting(document) if not is_open(gate)]
+    failed, passed, undecided = (select_verdict(gates, verdict) for verdict in ("failed", "passed", "inconclusive"))
     on_forgotten = f"of {format_count(len(gates), 'gate')} on the forgotten records"
     if document.judgement is None or document.verdict is None:
         return f"No: {len(failed)} {on_forgotten} failed." if failed else ""

@@ -1,5 +1,7 @@
 """Answers 'What did it cost?': the level on the records that must be kept; and how good a trained network is."""
 
+import re
+
 from unlearn_cli.reporting.answers.judged_gates import WORKS, describe_gate, list_gates_on_cost, select_verdict
 from unlearn_cli.reporting.answers.numbers import (
     describe_references,
@@ -19,6 +21,10 @@ from unlearn_cli.verdict.judgement import Gate
 NOT_MEASURED = "Not measured: this report has no measurement on the records that must be kept."
 DECISIONS = {"inconclusive": "not decided"}
 KEPT_RECORDS = {"test_retain": "other test record", "test": "test record", "retain": "retained record"}
+UTILITY = re.compile(
+    r"(?P<split>test_retain|test|retain) (?P<measure>accuracy|mean error) at most (?P<limit>\S+) (below|above) "
+    r"the (?P<whose>references|original)'s?(?P<on_test> on test)?"
+)
 TRAINED_RECORDS = {"train": "training record", "retain": "retained training record"}
 
 
@@ -37,12 +43,35 @@ def _describe_gates(gates: list[Gate]) -> str:
     if not compared:
         return ""
     passed = select_verdict(gates, "passed")
-    parts = [f"{len(passed)} of {format_count(len(gates), 'gate')} on the records that must be kept passed"]
+    counts = f"{len(passed)} of {format_count(len(gates), 'gate')} on the records that must be kept passed"
     others = [gate for gate in compared if gate.verdict != "passed"]
-    if not others:
-        return f"{parts[0]}, such as {describe_gate(compared[0])}."
-    parts += [f"{DECISIONS.get(gate.verdict, gate.verdict)}: {describe_gate(gate)}" for gate in others]
-    return f"{'; '.join(parts)}."
+    if not others and not describe_difference(compared[0]):
+        return f"{counts}, such as {describe_gate(compared[0])}."
+    parts = [
+        f"{DECISIONS.get(gate.verdict, gate.verdict)}: {describe_difference(gate) or describe_gate(gate)}"
+        for gate in others
+    ]
+    lead = [f"{describe_difference(compared[0])}."] if compared[0] not in others else []
+    return " ".join([*lead, f"{'; '.join([counts, *parts])}."])
+
+
+def describe_difference(gate: Gate) -> str:
+    """Return the value of a gate on utility in words: 'Accuracy on 55 test records: +2.0 points [0.5, 3.5] ...'.
+
+    The value of the gate is the accuracy, or minus the error, less that of the comparators. '' for another gate.
+    """
+    match, value = UTILITY.fullmatch(gate.condition), gate.value
+    if match is None or value.value is None or value.low is None or value.high is None:
+        return ""
+    records = format_count(value.n, KEPT_RECORDS[match["split"]])
+    compared = f"compared with the {match['whose']}{' on test records' if match['on_test'] else ''}"
+    if match["measure"] == "accuracy":
+        change, low, high = (f"{round(100 * bound, 1) + 0.0:+.1f}" for bound in (value.value, value.low, value.high))
+        limit = f"at most {100 * float(match['limit']):g} points lower"
+        return f"Accuracy on {records}: {change} points [{low}, {high}] {compared} (accepted: {limit})"
+    change, low, high = (f"{-bound + 0.0:+.3g}" for bound in (value.value, value.high, value.low))
+    limit = f"at most {match['limit'].removesuffix('%')} % higher"
+    return f"Mean absolute error on {records}: {change} [{low}, {high}] {compared} (accepted: {limit})"
 
 
 def _compare_levels(document: Report, split: str, after: Estimate) -> str:

@@ -5,7 +5,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from unlearn_cli.reporting.answers.judged_gates import list_gates_on_forgetting
+from unlearn_cli.reporting.answers.judged_gates import is_on_cost, list_gates_on_forgetting
 from unlearn_cli.reporting.answers.numbers import join_names
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
@@ -180,8 +180,8 @@ def describe_verdict(report: Report) -> str:
         tier = f" ({report.judgement.tier} tier)"
         return {
             "passed": "Passed: within the margins of a retrained network, for these attacks",
-            "passed_screen": "Passed as a screen: weak attacks found no leak; a stronger tier may",
-            "failed": "Failed: forgotten or retained records are not as after retraining",
+            "passed_screen": describe_screen(report.judgement.tier),
+            "failed": describe_failure(report),
             "inconclusive": "Not decided: too little data to decide",
             "nothing_to_forget": "Nothing to forget: the original passes, so these gates cannot show forgetting",
             "error": "Error: the controls have the wrong verdicts, so these gates cannot judge the checkpoint",
@@ -194,6 +194,24 @@ def describe_verdict(report: Report) -> str:
     if report.verdict == "inconclusive":
         return f"Not decided: too little data for {agreeing} of {total} gates"
     return "No gates, so no verdict"
+
+
+def describe_screen(tier: str) -> str:
+    """Return why a pass is only a screen: the attacks of the quick tier are weak; otherwise it depends."""
+    if tier == "quick":
+        return "Passed as a screen: weak attacks found no leak; a stronger tier may find one"
+    return "Passed as a screen only, for the reason under 'How sure is that?'"
+
+
+def describe_failure(report: Report) -> str:
+    """Return which records fail: the forgotten ones, those that must be kept, or both."""
+    failed = [gate for gate in report.gates if gate.role == "subject" and gate.verdict == "failed"]
+    on_cost = sum(map(is_on_cost, failed))
+    parts = {
+        "forgotten records are not treated as after retraining": on_cost < len(failed),
+        "other records are predicted worse": on_cost > 0,
+    }
+    return f"Failed: {' and '.join(text for text, applies in parts.items() if applies)}"
 
 
 FILTERS = {
