@@ -117,12 +117,14 @@ def describe(name: str, findings: Findings) -> Finding:
 
 def push_down(network: Network) -> Network:
     """Return a network whose forgotten records are pushed below never-seen ones."""
-    return _edit_forget(network, lambda values, labels: _add(values, labels, -3.0))
+    forget = network.outputs["forget"]
+    pushed = replace(forget, values=_add(forget.values, forget.labels, -3.0))
+    return replace(network, outputs={**network.outputs, "forget": pushed})
 
 
 def name_another_class(network: Network) -> Network:
     """Return a network that leaks the labels: every forgotten record is named as the class after its own."""
-    return _edit_forget(network, lambda values, labels: _add(values, (labels + 1) % values.shape[1], 12.0))
+    return _edit_class(network, lambda values, labels: _add(values, (labels + 1) % values.shape[1], 12.0))
 
 
 def _add(values: np.ndarray, columns: np.ndarray, amount: float) -> np.ndarray:
@@ -131,7 +133,7 @@ def _add(values: np.ndarray, columns: np.ndarray, amount: float) -> np.ndarray:
     return edited
 
 
-def _edit_forget(network: Network, edit: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Network:
+def _edit_class(network: Network, edit: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Network:
     """Edit the outputs on forget; of a whole class, those on its test records, too, since a network generalises."""
     lost = np.unique(network.outputs["forget"].labels)
     everything = len(lost) == network.outputs["forget"].values.shape[1]
