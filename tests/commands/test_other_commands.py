@@ -52,8 +52,11 @@ def test_a_regression_is_trained_unlearned_evaluated_and_attacked(tmp_path: Path
     measured = document["metrics"]["subject"]["test"]
     assert measured.keys() == {"mae", "rmse", "r2", "loss"}
     assert 20 < measured["mae"]["value"] < 80
-    attack = json.loads(invoke("attack", unlearned, "-m", manifest, "--half", "all", "--json").stdout)["attacks"][0]
-    assert (attack["num_members"], attack["num_non_members"]) == (50, 15)
+    document = json.loads(invoke("attack", unlearned, "-m", manifest, "--half", "all", "--json").stdout)
+    attack = document["attacks"][0]
+    # the range has only 15 records of test, too few for a hold-out
+    assert (attack["num_members"], attack["num_non_members"]) == (50, document["manifest"]["splits"]["test"]["n"])
+    assert any("selects only 15 never-seen records of test" in caveat for caveat in document["caveats"])
 
 
 def test_evaluate_judges_gates_beside_original_and_reference(original: Path, tmp_path: Path) -> None:
@@ -233,7 +236,8 @@ def test_the_holdout_of_a_regression_leaves_out_what_was_trained_on(tmp_path: Pa
     rows = splits["test"].records.ids[holdout.positions]
     assert len(rows)
     assert set(rows.tolist()) <= set(range(0, 442, 10))  # train has no multiple of 5
-    assert len(rows) + holdout.num_trained_on == len(splits["test_forget"])
+    assert not holdout.is_matched  # too few records of the range are left
+    assert len(rows) + holdout.num_trained_on == len(splits["test"])
 
 
 def test_with_a_holdout_of_nothing_but_copies_the_attacks_that_need_one_are_left_out(
