@@ -6,6 +6,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unlearn_cli.console import visible
+from unlearn_cli.reporting.answers.certainty import VERDICTS
 from unlearn_cli.reporting.answers.judged_gates import is_on_cost
 from unlearn_cli.reporting.html import estimate_tables, grouping, origin, pictures, sections, words
 from unlearn_cli.reporting.html.definitions import TERMS, define_split
@@ -35,7 +36,11 @@ def create_environment() -> Environment:
     )
     templates.filters.update(words.FILTERS)
     templates.globals.update(
-        verdict_mark=words.VERDICT_MARKS, define_split=define_split, is_on_cost=is_on_cost, terms=TERMS
+        verdict_mark=words.VERDICT_MARKS,
+        verdict_name=VERDICTS,
+        define_split=define_split,
+        is_on_cost=is_on_cost,
+        terms=TERMS,
     )
     return templates
 

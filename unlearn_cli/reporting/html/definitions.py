@@ -19,7 +19,7 @@ TERMS = {
     "unlearned": "the network after unlearning, which this report judges",
     "reference": "a network that was trained without the records to forget: what unlearning should arrive at",
     "never-seen records, hold-out": "records that no network was trained on; forgotten records should look like them",
-    "gate": "a condition on a number; it passes, fails, or is inconclusive if there is too little data",
+    "gate": "a condition on a number; it passes, fails, or is not decided if there is too little data",
     "AUC": "how well an attack separates two kinds of records: 0.5 is guessing, 1 or 0 is perfect separation",
     "n, 95 % interval": "the number of records, and the range that other records of the same kind would give",
 }

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH = 6.0
-LONGEST_LABEL, LETTERS_A_LINE = 22, 45
+LONGEST_LABEL, LETTERS_A_LINE = 34, 45
 INK, QUIET, GRID, BAND, FAINT = "#222222", "#8a8a8a", "#e6e6e6", "#dddddd", "#cccccc"
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#009e73"  # distinct for colour-blind people, and dark enough on white
 PINK, BROWN, SKY, VIOLET = "#cc79a7", "#7a5c00", "#56b4e9", "#6a51a3"
