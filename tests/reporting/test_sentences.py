@@ -171,7 +171,7 @@ def test_each_verdict_is_an_answer(verdict: str, gates: list[str], text: str) ->
     assert answer["Was it forgotten?"].startswith(text)
     assert "the AUC is 0.54 [" in answer["Was it forgotten?"]
     assert "(500 and 500 records); original 0.9; reference 0.5." in answer["Was it forgotten?"]
-    assert ("not decided: " in answer["What did it cost?"]) == (gates[1] == "inconclusive")
+    assert ("Not decided: accuracy" in answer["What did it cost?"]) == (gates[1] == "inconclusive")
     assert "the original failed (as it must) and the reference passed" in answer["How sure is that?"]
     assert ("A stronger test" in answer["How sure is that?"]) == (verdict not in ("failed", "error"))
 
@@ -201,6 +201,12 @@ def test_gates_that_are_not_required_and_those_of_a_screen_do_not_hide_the_verdi
     assert "1 of 1 gate on the forgotten records is not decided." in screen
 
 
+def test_a_margin_that_is_not_the_default_is_stated() -> None:
+    judgement = Judgement(tier="quick", auc_margin=0.1)
+    sure = answers(attacked("passed_screen", gate(ON_FORGETTING, "passed"), judgement=judgement))[SURE]
+    assert "The margin of the AUC is 0.1; the default is 0.05." in sure
+
+
 def test_the_mask_is_a_control() -> None:
     judgement = Judgement(tier="standard", calibration={"original": "failed", "mask": "passed"})
     sure = answers(attacked("passed_screen", gate(ON_FORGETTING, "passed"), judgement=judgement))["How sure is that?"]
@@ -212,11 +218,11 @@ def test_the_mask_is_a_control() -> None:
     [
         (
             ON_COST,
-            "Accuracy on 270 other test records: -1.0 points [-2.0, +0.0] compared with the references (accepted: ",
+            "Accuracy on 270 other test records: -1.0 points [-2.0, +0.0] compared with the reference (accepted: ",
         ),
         (
             "retain accuracy at most 0.02 below the references' on test",
-            "the references on test records (accepted: at most",
+            "the reference on test records (accepted: at most",
         ),
         (
             "test mean error at most 5% above the original's",

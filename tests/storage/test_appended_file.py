@@ -38,6 +38,8 @@ def test_what_is_not_a_regular_file_is_refused(tmp_path: Path) -> None:
     for path in ("pipe", "broken", "", "file/below"):
         with pytest.raises(UserError):
             check_appendable(tmp_path / path, "--summary")
+    with pytest.raises(UserError, match="choose another --summary"):
+        check_appendable(tmp_path / "broken", "--summary")
     with pytest.raises(UserError, match="is a device"):
         check_appendable(Path("/dev/null"), "--summary")
     with pytest.raises(UserError, match="not a regular file any more"):

@@ -16,7 +16,7 @@ def check_appendable(path: Path, source: str) -> None:
         UserError: it exists and is not a writable regular file, or its folder is not writable.
     """
     if not path.exists():
-        atomic_files.check_output(path, overwrite=False, kind="file")
+        atomic_files.check_output(path, overwrite=False, kind="file", option=source)
         return
     require_regular_file(path, source)
     if not os.access(path, os.W_OK):

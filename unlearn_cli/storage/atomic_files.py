@@ -19,7 +19,9 @@ REPORT_KEYS = {"schema_version", "tool_version"}  # keys of every report.json of
 SCRIPT_MARK = "unlearn-cli demo"  # text in a comment of the demo's commands.sh
 
 
-def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = "folder") -> None:
+def check_output(
+    path: Path, overwrite: bool, kind: Literal["folder", "file"] = "folder", option: str = "--out"
+) -> None:
     """Refuse an output that exists (unless `--overwrite`) or cannot be written, before any work.
 
     First cleans up after a killed run, so that a folder that it had moved aside counts as existing.
@@ -30,25 +32,25 @@ def check_output(path: Path, overwrite: bool, kind: Literal["folder", "file"] = 
     if ranks.is_first():
         tidy_up(path)
     if path.is_symlink() and not path.exists():
-        raise UserError(f"{path}: is a broken link, which is not replaced; choose another --out")
+        raise UserError(f"{path}: is a broken link, which is not replaced; choose another {option}")
     if path.exists() and not overwrite:
-        raise UserError(f"{path}: exists already; choose another --out, or --overwrite to replace it")
+        raise UserError(f"{path}: exists already; choose another {option}, or --overwrite to replace it")
     if path.exists() and path.is_dir() != (kind == "folder"):
-        raise UserError(f"{path}: exists and is not a {kind}, so it is not replaced; choose another --out")
+        raise UserError(f"{path}: exists and is not a {kind}, so it is not replaced; choose another {option}")
     if path.is_dir() and any(path.iterdir()) and not _is_ours(path):
-        raise UserError(f"{path}: was not written by unlearn-cli, so it is not replaced; choose another --out")
+        raise UserError(f"{path}: was not written by unlearn-cli, so it is not replaced; choose another {option}")
     if Path.cwd().is_relative_to(path.resolve()):
-        raise UserError(f"{path}: contains the working directory; choose another --out")
+        raise UserError(f"{path}: contains the working directory; choose another {option}")
     parent = find_existing_parent(path)
     if not parent.is_dir():
-        raise UserError(f"{path}: {parent} is a file, not a folder; choose another --out")
+        raise UserError(f"{path}: {parent} is a file, not a folder; choose another {option}")
     if not os.access(parent, os.W_OK):
-        raise UserError(f"{path}: {parent} is not writable; choose another --out")
+        raise UserError(f"{path}: {parent} is not writable; choose another {option}")
     if ranks.is_first():
-        _check_creation(path, parent)
+        _check_creation(path, parent, option)
 
 
-def _check_creation(path: Path, parent: Path) -> None:
+def _check_creation(path: Path, parent: Path, option: str) -> None:
     """Create and remove a folder next to the output: permissions are not sufficient, for example below /proc.
 
     `tidy_up` recognises its name and removes it if the process is killed in between.
@@ -58,7 +60,7 @@ def _check_creation(path: Path, parent: Path) -> None:
         probe.mkdir()
         probe.rmdir()
     except OSError as error:
-        raise UserError(f"{path}: cannot write in {parent} ({error.strerror}); choose another --out") from None
+        raise UserError(f"{path}: cannot write in {parent} ({error.strerror}); choose another {option}") from None
 
 
 def _is_ours(folder: Path) -> bool:

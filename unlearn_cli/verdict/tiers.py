@@ -7,7 +7,8 @@ TESTED = {
     ),
     "standard": (
         "whether the outputs on forgotten and never-seen records differ, relative to references; whether a forgotten "
-        "class is still known in other ways (other predictions, relearning); whether other records are predicted well"
+        "class, if any, is still known in other ways (other predictions, relearning); whether other "
+        "records are predicted well"
     ),
     "audit": (
         "in addition to the standard tier, whether the recipe leaves traces of single records, over repeated trainings "

@@ -3,6 +3,7 @@
 from unlearn_cli.reporting.answers.judged_gates import is_on_cost, is_open, list_gates, name_gates, select_verdict
 from unlearn_cli.reporting.answers.numbers import format_count, is_reference, join_names
 from unlearn_cli.reporting.report import Report
+from unlearn_cli.stats.margins import AUC_MARGIN
 from unlearn_cli.verdict.advice import advice
 from unlearn_cli.verdict.judgement import UNDECIDED, Gate, Judgement
 from unlearn_cli.verdict.tiers import describe_tier
@@ -47,6 +48,7 @@ def _describe_judgement(document: Report, judgement: Judgement) -> list[str]:
     sizes = _describe_sizes(document, judgement, select_verdict(gates, "inconclusive"))
     return [
         *describe_verdict(document, judgement),
+        *_describe_margin(judgement),
         *_describe_mask(gates),
         *_describe_reasons(judgement, gates, are_sizes_known=bool(sizes and judgement.advice)),
         *sizes,
@@ -88,6 +90,13 @@ def _describe_controls(judgement: Judgement) -> list[str]:
         which = "the reference" if len(references) == 1 else f"{number} of {len(references)} references"
         parts.append(f"{which} {VERDICTS[verdict]}")
     return [f"Controls by the same gates: {join_names(parts)}."]
+
+
+def _describe_margin(judgement: Judgement) -> list[str]:
+    """Return the margin of the AUC if it is not the default."""
+    if judgement.auc_margin == AUC_MARGIN:
+        return []
+    return [f"The margin of the AUC is {judgement.auc_margin:g}; the default is {AUC_MARGIN:g}."]
 
 
 def _describe_mask(gates: list[Gate]) -> list[str]:

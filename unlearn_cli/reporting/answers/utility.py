@@ -19,7 +19,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
 
 NOT_MEASURED = "Not measured: this report has no measurement on the records that must be kept."
-DECISIONS = {"inconclusive": "not decided"}
+DECISIONS = {"inconclusive": "Not decided", "failed": "Failed"}
 KEPT_RECORDS = {"test_retain": "other test record", "test": "test record", "retain": "retained record"}
 UTILITY = re.compile(
     r"(?P<split>test_retain|test|retain) (?P<measure>accuracy|mean error) at most (?P<limit>\S+) (below|above) "
@@ -34,10 +34,10 @@ def describe_cost(document: Report) -> str:
         after = find_estimate(document, "subject", split, find_measure(document))
         if after is not None:
             return _compare_levels(document, split, after)
-    return _describe_gates(list_gates_on_cost(document)) or NOT_MEASURED
+    return _describe_gates(list_gates_on_cost(document), len(document.references)) or NOT_MEASURED
 
 
-def _describe_gates(gates: list[Gate]) -> str:
+def _describe_gates(gates: list[Gate], num_references: int) -> str:
     """Return how many gates on the kept records passed, and the value of each that did not, or of the first one."""
     compared = [gate for gate in gates if not gate.condition.startswith(WORKS) or gate.verdict != "passed"]
     if not compared:
@@ -45,17 +45,19 @@ def _describe_gates(gates: list[Gate]) -> str:
     passed = select_verdict(gates, "passed")
     counts = f"{len(passed)} of {format_count(len(gates), 'gate')} on the records that must be kept passed"
     others = [gate for gate in compared if gate.verdict != "passed"]
-    if not others and not describe_difference(compared[0]):
+    if not others and not describe_difference(compared[0], num_references):
         return f"{counts}, such as {describe_gate(compared[0])}."
-    parts = [
-        f"{DECISIONS.get(gate.verdict, gate.verdict)}: {describe_difference(gate) or describe_gate(gate)}"
-        for gate in others
-    ]
-    lead = [f"{describe_difference(compared[0])}."] if compared[0] not in others else []
-    return " ".join([*lead, f"{'; '.join([counts, *parts])}."])
+    by_verdict: dict[str, list[str]] = {}
+    for gate in others:
+        difference = describe_difference(gate, num_references)
+        described = difference[:1].lower() + difference[1:] or describe_gate(gate)
+        by_verdict.setdefault(DECISIONS.get(gate.verdict, gate.verdict), []).append(described)
+    lead = [describe_difference(compared[0], num_references)] if compared[0] not in others else []
+    sentences = [*lead, counts, *(f"{verdict}: {'; '.join(texts)}" for verdict, texts in by_verdict.items())]
+    return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 
-def describe_difference(gate: Gate) -> str:
+def describe_difference(gate: Gate, num_references: int) -> str:
     """Return the value of a gate on utility in words: 'Accuracy on 55 test records: +2.0 points [0.5, 3.5] ...'.
 
     The value of the gate is the accuracy, or minus the error, less that of the comparators. '' for another gate.
@@ -64,13 +66,15 @@ def describe_difference(gate: Gate) -> str:
     if match is None or value.value is None or value.low is None or value.high is None:
         return ""
     records = format_count(value.n, KEPT_RECORDS[match["split"]])
-    compared = f"compared with the {match['whose']}{' on test records' if match['on_test'] else ''}"
+    whose = "reference" if (match["whose"], num_references) == ("references", 1) else match["whose"]
+    compared = f"compared with the {whose}{' on test records' if match['on_test'] else ''}"
     if match["measure"] == "accuracy":
         change, low, high = (f"{round(100 * bound, 1) + 0.0:+.1f}" for bound in (value.value, value.low, value.high))
         limit = f"at most {100 * float(match['limit']):g} points lower"
         return f"Accuracy on {records}: {change} points [{low}, {high}] {compared} (accepted: {limit})"
     change, low, high = (f"{-bound + 0.0:+.3g}" for bound in (value.value, value.high, value.low))
     limit = f"at most {match['limit'].removesuffix('%')} % higher"
+    limit = limit if gate.margin is None else f"{limit}, that is {gate.margin:.3g}"
     return f"Mean absolute error on {records}: {change} [{low}, {high}] {compared} (accepted: {limit})"
 
 

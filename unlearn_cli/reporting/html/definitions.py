@@ -21,6 +21,8 @@ TERMS = {
     "never-seen records, hold-out": "records that no network was trained on; forgotten records should look like them",
     "gate": "a condition on a number; it passes, fails, or is not decided if there is too little data",
     "AUC": "how well an attack separates two kinds of records: 0.5 is guessing, 1 or 0 is perfect separation",
+    "TPR at FPR 1%": "the share of forgotten records that an attack finds while it mistakes 1 % of the never-seen ones",
+    "tier, screen": "quick, standard and audit: how strong the attacks are; a screen is a pass that shows less",
     "n, 95 % interval": "the number of records, and the range that other records of the same kind would give",
 }
 
