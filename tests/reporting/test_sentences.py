@@ -192,6 +192,14 @@ def test_an_undecided_verdict_names_reasons_and_sizes() -> None:
     assert "Utility on test: 80 % needs test 2,618." in text and "A gate needs 100 records" not in text
 
 
+def test_a_gate_that_cannot_be_judged_does_not_lack_data() -> None:
+    relearned = gate("relearned in 1/2 of the steps", "inconclusive", reason="increase relearn.max_steps")
+    judgement = Judgement(tier="standard", reasons=["some gates are not decided: use more records"])
+    text = answers(attacked("inconclusive", relearned, judgement=judgement))
+    assert text["Was it forgotten?"].startswith("Not decided: 1 of 1 gate on the forgotten records could not be judged")
+    assert "use more records" not in text[SURE] and "A stronger test" not in text[SURE]
+
+
 def test_gates_that_are_not_required_and_those_of_a_screen_do_not_hide_the_verdict() -> None:
     optional = gate("nearer to retraining than to the original", "inconclusive").model_copy(update={"required": False})
     passed = answers(attacked("passed", gate(ON_FORGETTING, "passed"), optional))["Was it forgotten?"]

@@ -27,7 +27,7 @@ from unlearn_cli.reporting import tables
 from unlearn_cli.stats.results import Skipped
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.verdict.exit_codes import exit_code
-from unlearn_cli.verdict.planning import Plan, describe_plan
+from unlearn_cli.verdict.planning import Plan, describe_plan, list_needs
 
 if TYPE_CHECKING:
     from unlearn_cli.checkpoints.checkpoint import Checkpoint
@@ -50,6 +50,7 @@ class AttackPlan:
     caveats: list[str]
     shadows: ShadowRuns | None = None
     advice: list[str] = field(default_factory=list)
+    needs: list[str] = field(default_factory=list)  # the part of the advice on gates that may stay undecided
 
 
 def run(options: AttackOptions, run_options: RunOptions) -> Result:
@@ -100,7 +101,8 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     if tier_plan is not None and options.plan:
         return Result(format_plan(tier_plan), tier_plan.model_dump(mode="json"))
     advice = describe_plan(tier_plan) if tier_plan else []
-    planned = AttackPlan(runnable, skipped, holdout, caveats, runs, advice)
+    needs = list_needs(tier_plan) if tier_plan else []
+    planned = AttackPlan(runnable, skipped, holdout, caveats, runs, advice, needs)
     for line in advice:
         console.say(line)
     console.say(f"attack: {options.checkpoint.name}; loading torch")
@@ -233,7 +235,7 @@ def add_verdict(
     document.gates, document.verdict, judgement = judge(
         candidates["subject"], controls, tier, attempts=options.attempts, half=half, auc_margin=options.margin
     )
-    changes = {"training_seeds": count_training_seeds(document), "advice": planned.advice}
+    changes = {"training_seeds": count_training_seeds(document), "advice": planned.needs}
     document.judgement = judgement.model_copy(update=changes)
 
 

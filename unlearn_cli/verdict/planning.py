@@ -192,11 +192,14 @@ def _find_best_verdict(situation: Situation) -> tuple[str, list[str]]:
 
 def describe_plan(plan: Plan) -> list[str]:
     """Return sentences: how many gates are likely to be decided, and what each of the others needs."""
-    short = [gate for gate in plan.gates if not gate.is_sufficient]
     count = sum(gate.num_gates for gate in plan.gates)
-    if not short:
-        return [f"each of {count} gates has a power of 80 % or more to pass, if the network is like a retrained one"]
-    return [_describe_gate(gate) for gate in short]
+    enough = f"each of {count} gates has a power of 80 % or more to pass, if the network is like a retrained one"
+    return list_needs(plan) or [enough]
+
+
+def list_needs(plan: Plan) -> list[str]:
+    """Return one sentence per gate with a power below 80 %: what it needs."""
+    return [_describe_gate(gate) for gate in plan.gates if not gate.is_sufficient]
 
 
 def _describe_gate(gate: GatePlan) -> str:

@@ -1,6 +1,13 @@
 """Answers 'How sure is that?': the verdict, the controls, what was and was not tested, and what would decide more."""
 
-from unlearn_cli.reporting.answers.judged_gates import is_on_cost, is_open, list_gates, name_gates, select_verdict
+from unlearn_cli.reporting.answers.judged_gates import (
+    is_on_cost,
+    is_open,
+    lack_data,
+    list_gates,
+    name_gates,
+    select_verdict,
+)
 from unlearn_cli.reporting.answers.numbers import format_count, is_reference, join_names
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.margins import AUC_MARGIN
@@ -45,15 +52,18 @@ def describe_certainty_of_training(document: Report) -> str:
 
 def _describe_judgement(document: Report, judgement: Judgement) -> list[str]:
     gates = list_gates(document)
-    sizes = _describe_sizes(document, judgement, select_verdict(gates, "inconclusive"))
+    undecided = select_verdict(gates, "inconclusive")
+    sizes = _describe_sizes(document, judgement, undecided)
+    without = FINAL if judgement.tier == "quick" else (*FINAL, "inconclusive")  # audit needs as many records
+    needs_records = lack_data(undecided) and not (sizes and judgement.advice)
     return [
         *describe_verdict(document, judgement),
         *_describe_margin(judgement),
         *_describe_mask(gates),
-        *_describe_reasons(judgement, gates, are_sizes_known=bool(sizes and judgement.advice)),
+        *_describe_reasons(judgement, gates, needs_records=needs_records),
         *sizes,
         *filter(None, [describe_tier(judgement.tier)]),
-        *([STRONGER[judgement.tier]] if judgement.tier in STRONGER and document.verdict not in FINAL else []),
+        *([STRONGER[judgement.tier]] if judgement.tier in STRONGER and document.verdict not in without else []),
     ]
 
 
@@ -111,14 +121,14 @@ def _describe_mask(gates: list[Gate]) -> list[str]:
     return [f"The edit of one row also passes {share} gates that this network passes{others}."]
 
 
-def _describe_reasons(judgement: Judgement, gates: list[Gate], *, are_sizes_known: bool) -> list[str]:
+def _describe_reasons(judgement: Judgement, gates: list[Gate], *, needs_records: bool) -> list[str]:
     """Return the reasons of the verdict, and those of undecided gates without the gates' names, each once.
 
-    The sizes that are needed replace reasons that only state that more records are needed.
+    `needs_records`: with reasons that only state that more records are needed.
     """
     conditions = {f"{gate.condition}: {gate.reason}": gate.reason for gate in gates if gate.reason}
     reasons = list(dict.fromkeys(conditions.get(reason) or reason for reason in judgement.reasons))
-    if are_sizes_known:
+    if not needs_records:
         reasons = [reason for reason in reasons if not reason.startswith(("needs", UNDECIDED))]
     sentences = [f"A gate {reason}" if reason.startswith("needs") else reason for reason in reasons]
     return [f"{capitalize(sentence)}." for sentence in sentences[:MOST_REASONS] if sentence]

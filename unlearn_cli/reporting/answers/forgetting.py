@@ -1,6 +1,12 @@
 """Answers 'Was it forgotten?': first the gates' decision, then the levels of the networks, then the attacks."""
 
-from unlearn_cli.reporting.answers.judged_gates import is_open, list_gates_on_forgetting, name_gates, select_verdict
+from unlearn_cli.reporting.answers.judged_gates import (
+    is_open,
+    lack_data,
+    list_gates_on_forgetting,
+    name_gates,
+    select_verdict,
+)
 from unlearn_cli.reporting.answers.numbers import (
     average_references,
     describe_references,
@@ -59,6 +65,8 @@ def _describe_decision(document: Report) -> str:
         return f"No: forgotten records are not treated as after retraining. Failed: {name_gates(failed)}."
     if undecided and document.verdict == "passed_screen":
         return f"{NEARER}, but {len(undecided)} {on_forgotten} {'is' if len(undecided) == 1 else 'are'} not decided."
+    if undecided and not lack_data(undecided):
+        return f"Not decided: {len(undecided)} {on_forgotten} could not be judged: {name_gates(undecided)}."
     if undecided:
         return f"Not decided: too little data for {len(undecided)} {on_forgotten}."
     like = "like never-seen ones" if _is_judged_directly(document) else "as by networks that never saw them"

@@ -5,6 +5,7 @@ from unlearn_cli.reporting.report import Report
 from unlearn_cli.verdict.judgement import Gate
 
 KEPT_SPLITS = ("retain", "test", "test_retain", "train")
+OF_DATA = ("needs", "too few")  # how the reasons of gates begin that more records would decide
 WORKS = "the outputs differ"  # a network with constant outputs is useless, whatever it has forgotten
 
 
@@ -35,6 +36,11 @@ def select_verdict(gates: list[Gate], verdict: str) -> list[Gate]:
 def is_open(gate: Gate) -> bool:
     """Return whether a gate is undecided but not required, so that nothing depends on it."""
     return gate.verdict == "inconclusive" and not gate.required
+
+
+def lack_data(gates: list[Gate]) -> bool:
+    """Return whether more records would decide at least one of some undecided gates; others have another reason."""
+    return any(gate.reason is None or gate.reason.startswith(OF_DATA) for gate in gates)
 
 
 def describe_gate(gate: Gate) -> str:

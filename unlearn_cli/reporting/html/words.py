@@ -5,7 +5,13 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from unlearn_cli.reporting.answers.judged_gates import is_on_cost, list_gates_on_forgetting
+from unlearn_cli.reporting.answers.judged_gates import (
+    is_on_cost,
+    lack_data,
+    list_gates,
+    list_gates_on_forgetting,
+    select_verdict,
+)
 from unlearn_cli.reporting.answers.numbers import join_names
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
@@ -182,18 +188,26 @@ def describe_verdict(report: Report) -> str:
             "passed": "Passed: within the margins of a retrained network, for these attacks",
             "passed_screen": describe_screen(report.judgement.tier),
             "failed": describe_failure(report),
-            "inconclusive": "Not decided: too little data to decide",
+            "inconclusive": describe_indecision(report),
             "nothing_to_forget": "Nothing to forget: the original passes, so these gates cannot show forgetting",
             "error": "Error: the controls have the wrong verdicts, so these gates cannot judge the checkpoint",
         }.get(report.verdict or "", "No verdict") + tier
     if report.verdict == "passed":
-        passed = f"All {total} gates passed" if total != 1 else "The only gate passed"
+        passed = {1: "The only gate passed", 2: "Both gates passed"}.get(total, f"All {total} gates passed")
         return passed if judges_forgetting(report) else f"{passed}; none is about the forgotten records"
     if report.verdict == "failed":
         return f"{agreeing} of {total} gates failed"
     if report.verdict == "inconclusive":
         return f"Not decided: too little data for {agreeing} of {total} gates"
     return "No gates, so no verdict"
+
+
+def describe_indecision(report: Report) -> str:
+    """Return why the verdict is not decided: too little data, or another reason, which the answers name."""
+    undecided = select_verdict(list_gates(report), "inconclusive")
+    if lack_data(undecided):
+        return "Not decided: too little data to decide"
+    return "Not decided: the controls or some gates could not be judged"
 
 
 def describe_screen(tier: str) -> str:
