@@ -23,11 +23,11 @@ def test_clusters_change_their_sign_together() -> None:
     assert sign_flip_p_value(values, np.repeat([0, 1], 200), 0).value is None
 
 
-@pytest.mark.parametrize("n", [60, 3 * MAX_UNITS])
-def test_it_keeps_its_level(n: int) -> None:
+@pytest.mark.parametrize(("n", "draws"), [(60, 40), (MAX_UNITS + 200, 4)])
+def test_it_keeps_its_level(n: int, draws: int) -> None:
     random = np.random.default_rng(n)
-    p_values = [sign_flip_p_value(random.normal(size=n), None, seed).value or 0.0 for seed in range(40)]
-    assert sum(p <= 0.05 for p in p_values) <= 6  # 2 expected
+    p_values = [sign_flip_p_value(random.normal(size=n), None, seed).value or 0.0 for seed in range(draws)]
+    assert sum(p <= 0.05 for p in p_values) <= 0.15 * draws  # 5 % expected
     assert (sign_flip_p_value(random.normal(0.3, 1, n), None, 0).value or 1) < 0.05
 
 
