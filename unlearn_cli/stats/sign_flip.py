@@ -8,7 +8,7 @@ from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.results import Estimate
 
 RESAMPLES = 9999  # random sign patterns; all of them are enumerated if there are fewer
-MAX_UNITS = 1000  # whose signs change; more records are summed in random blocks, whose signs may also change
+MAX_UNITS = 200  # whose signs change; more records are summed in random blocks, whose signs may also change
 MAX_NUMBERS = 2**22  # that are held at a time
 
 
