@@ -10,7 +10,7 @@ from unlearn_cli.reporting import tables
 from unlearn_cli.reporting.fitted_table import format_fitted_table
 from unlearn_cli.reporting.markdown import format_summary
 from unlearn_cli.reporting.report import Report
-from unlearn_cli.reporting.terminal import format_report
+from unlearn_cli.reporting.terminal import format_report, wrap_text
 from unlearn_cli.stats.results import Estimate, Finding
 from unlearn_cli.verdict.judgement import OverForgetting
 from unlearn_cli.verdict.over_forgetting_checks import make_over_forgetting_gate
@@ -125,3 +125,9 @@ def test_over_forgetting_is_one_line(capsys: pytest.CaptureFixture[str]) -> None
     printed = capsys.readouterr().err
     assert printed.startswith("warning: Over-forgetting: accuracy on forget is 0.1 [") and printed.count("\n") == 1
     assert printed.endswith("--force accepts it\n")
+
+
+def test_an_interval_and_a_percentage_stay_on_one_line() -> None:
+    for width in range(30, 60):
+        text = wrap_text("The network recognises 3: 97.9 % → 0.0 % [0.0, 7.0] of 51 test records, n 51.", width)
+        assert "[0.0, 7.0]" in text and "97.9 %" in text and max(map(len, text.split("\n"))) <= width

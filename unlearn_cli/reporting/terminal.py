@@ -1,5 +1,6 @@
 """The text of a report on the terminal: the sentences, one table, and where the other numbers are."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from unlearn_cli.reporting.report import Report
 from unlearn_cli.reporting.sentences import list_sentences
 from unlearn_cli.reporting.tables import collect_gates, collect_metrics, collect_results, explain_mark
 
+INTERVAL = re.compile(r"(\[[^\s\[\]]+,) ([^\s\[\]]+\])")  # '[0.0, 0.8]'
 INDENT, NO_BREAK_SPACE = "  ", "\u00a0"
 
 
@@ -27,8 +29,8 @@ def format_answers(document: Report) -> str:
 
 
 def wrap_text(text: str, width: int, indent: str = "") -> str:
-    """Wrap a sentence; a number and its percent sign stay on one line."""
-    joined = visible(text).replace(" %", f"{NO_BREAK_SPACE}%")
+    """Wrap a sentence; a number and its percent sign stay on one line, and so do the bounds of an interval."""
+    joined = INTERVAL.sub(rf"\1{NO_BREAK_SPACE}\2", visible(text).replace(" %", f"{NO_BREAK_SPACE}%"))
     wrapped = textwrap.fill(joined, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
     return wrapped.replace(NO_BREAK_SPACE, " ")
 
