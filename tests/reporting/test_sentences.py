@@ -192,6 +192,11 @@ def test_an_undecided_verdict_names_reasons_and_sizes() -> None:
     assert "Utility on test: 80 % needs test 2,618." in text and "A gate needs 100 records" not in text
 
 
+def test_without_a_control_the_cost_of_an_attack_is_not_measured() -> None:
+    document = attacked("failed", gate(ON_FORGETTING, "failed"), judgement=Judgement(tier="quick"))
+    assert "no original or reference to compare with" in answers(document)["What did it cost?"]
+
+
 def test_a_gate_that_cannot_be_judged_does_not_lack_data() -> None:
     relearned = gate("relearned in 1/2 of the steps", "inconclusive", reason="increase relearn.max_steps")
     judgement = Judgement(tier="standard", reasons=["some gates are not decided: use more records"])

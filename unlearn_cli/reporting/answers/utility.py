@@ -19,6 +19,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
 
 NOT_MEASURED = "Not measured: this report has no measurement on the records that must be kept."
+NO_COMPARATOR = "Not measured: there is no original or reference to compare with (--original, --reference)."
 DECISIONS = {"inconclusive": "Not decided", "failed": "Failed"}
 KEPT_RECORDS = {"test_retain": "other test record", "test": "test record", "retain": "retained record"}
 UTILITY = re.compile(
@@ -34,7 +35,9 @@ def describe_cost(document: Report) -> str:
         after = find_estimate(document, "subject", split, find_measure(document))
         if after is not None:
             return _compare_levels(document, split, after)
-    return _describe_gates(list_gates_on_cost(document), len(document.references)) or NOT_MEASURED
+    return _describe_gates(list_gates_on_cost(document), len(document.references)) or (
+        NO_COMPARATOR if document.judgement and not document.judgement.calibration else NOT_MEASURED
+    )
 
 
 def _describe_gates(gates: list[Gate], num_references: int) -> str:
