@@ -32,7 +32,7 @@ def relearn(
     *,
     alpha: Annotated[Fraction, Doc("tolerance: the target is the original's value, worse by this share")] = 0.05,
     lr: Annotated[PositiveFloat, Doc("learning rate of Adam")] = 1e-3,
-    max_steps: Annotated[PositiveInt, Doc("maximum of steps of a repeat that does not reach the target")] = 50,
+    max_steps: Annotated[PositiveInt, Doc("maximum of steps of a repeat that does not reach the target")] = 200,
     check_every: Annotated[PositiveInt, Doc("steps between two measurements")] = 2,
     repeats: Annotated[PositiveInt, Doc("repeats, each with another order of the records")] = 2,
 ) -> Findings:
