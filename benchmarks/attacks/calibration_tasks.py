@@ -111,6 +111,7 @@ TASKS = {
         vary(30, 0.002),
         share=0.2,
         num_references=12,
+        methods=(("finetune",),),
         about="Pen-based digits, perceptron, which hardly memorises them; a random fifth forgotten (1,199 of 5,995).",
     ),
     "digits": Task(
@@ -119,6 +120,7 @@ TASKS = {
         adam(30),
         vary(30, 0.002),
         share=0.2,
+        methods=(("finetune",),),
         about="Handwritten digits, perceptron, a random fifth forgotten (287 images): too few for a margin of 0.05.",
     ),
     "cifar": Task(

@@ -65,6 +65,27 @@ def test_the_effect_is_the_share_of_the_way() -> None:
     assert get_value(measure(make_network(kept, 2), 4), "share_nearer_retraining") == pytest.approx(0.5, abs=0.05)
 
 
+def test_a_network_made_from_the_original_shares_its_chance_deviations_on_all_records() -> None:
+    """Nothing was memorised, so there is nothing to forget, and a nearly unchanged network must not fail."""
+    original = make_network(np.zeros(N), 1)
+    references = [make_network(np.zeros(N), 10 + number) for number in range(2)]
+    random, nearly = np.random.default_rng(5), {}
+    for split, outputs in original.items():
+        nearly[split] = Outputs(
+            outputs.values + random.normal(0, 0.1, outputs.values.shape), outputs.labels, outputs.task
+        )
+    findings = relative_distance(
+        nearly["forget"],
+        nearly,
+        original,
+        [reference["forget"] for reference in references],
+        [reference["test"] for reference in references],
+        seed=0,
+    )
+    assert get_value(findings, "mean_d") > 0.5
+    assert get_value(findings, "p_nearer_original") > 0.05
+
+
 def test_knowledge_of_a_whole_class_is_not_another_recipe() -> None:
     """The level of a class that the references never saw differs for all its records; that is not removed."""
     original, network, reference = (make_network(np.full(N, level), seed) for level, seed in ((1, 1), (1, 2), (0, 3)))

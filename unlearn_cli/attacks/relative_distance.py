@@ -1,24 +1,30 @@
 """Relative distance: whether the outputs on forget are nearer to those of retraining or to those of the original.
 
-    a_i = s_i - mean_k s_i(k) - shift      to retraining; shift: the median of the same difference on test
+    a_i = s_i - mean_k s_i(k) - shift      to retraining; shift: the median of the same difference on the control
     b_i = s_i - o_i - shift'               to the original, in the same way
     d_i = |a_i| - |b_i|                    s: phi, the logit margin; of a regression, the prediction
 
 Idea: one or two references are too few to show that a network is equivalent to retraining, but sufficient to show that
 it is nearer to the original. The test changes the signs of d at random, by record or by cluster: under the hypothesis
-'equally far from both', d is as likely positive as negative. A shift that test records of other classes have, too,
-comes from another training recipe and is removed.
+'equally far from both', d is as likely positive as negative. The control is test records of other classes than the
+forgotten ones, or all of test. A shift that they have, too, comes from another training recipe and is removed. A
+network that was made from the original has its chance deviations on all records; so it counts as nearer to the original
+only if d is also larger on forget than on the control.
 
 Source: this project; the sign-flip permutation test goes back to Fisher 1935. Needs the original, one reference and
 test. Warning: nearer to retraining is not equal to retraining, so this test can fail a network, but never pass it.
 """
+
+import math
 
 import numpy as np
 
 from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.intervals import mean, missing, share
 from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.relative import StandardError, variance_of_mean
 from unlearn_cli.stats.results import Estimate
+from unlearn_cli.stats.roc import welch
 from unlearn_cli.stats.sign_flip import sign_flip_p_value
 from unlearn_cli.stats.signals import phi
 
@@ -38,31 +44,53 @@ def relative_distance(
     """Return the mean of d, in units of s, the share of records nearer to retraining, the effect and both p-values.
 
     `effect` is the mean of d divided by the mean distance of the original from retraining: -1 like retraining, 1 like
-    the original. `p_nearer_original` belongs to the hypothesis that d is symmetric about 0 or below; it is small if the
-    network is nearer to the original. `p_nearer_retraining` is its counterpart.
+    the original. `p_nearer_original` belongs to the hypothesis that d is symmetric about 0 or below, or not larger than
+    `mean_d_control`; it is small if the network is nearer to the original. `p_nearer_retraining` is its counterpart.
     """
     n, test = len(forget_outputs), split_outputs["test"]
-    if not n or not len(test):
-        return Findings({"mean_d": missing("forget or test is empty", n)})
+    if n < 2 or len(test) < 2:
+        return Findings({"mean_d": missing("forget or test has fewer than two records", n)})
     control = _mask_control(forget_outputs, test)
-    on_test = phi(test.take(control))
-    ours, of_original = phi(forget_outputs), phi(original_split_outputs["forget"])
-    retrained = np.mean([phi(outputs) for outputs in reference_forget_outputs], axis=0)
-    retrained_on_test = np.mean([phi(outputs.take(control)) for outputs in reference_test_outputs], axis=0)
-    original_on_test = phi(original_split_outputs["test"].take(control))
-    to_retraining = np.abs(ours - retrained - np.median(on_test - retrained_on_test))
-    to_original = np.abs(ours - of_original - np.median(on_test - original_on_test))
-    d, groups = to_retraining - to_original, forget_outputs.groups
-    between = float(np.abs(of_original - retrained).mean())
+    original, on_control = original_split_outputs["test"].take(control), test.take(control)
+    to_retraining = _subtract(on_control, [outputs.take(control) for outputs in reference_test_outputs])
+    to_original = _subtract(on_control, [original])
+    shifts = float(np.median(to_retraining)), float(np.median(to_original))
+    d_control = np.abs(to_retraining - shifts[0]) - np.abs(to_original - shifts[1])
+    to_retraining = _subtract(forget_outputs, reference_forget_outputs)
+    to_original = _subtract(forget_outputs, [original_split_outputs["forget"]])
+    d, groups = np.abs(to_retraining - shifts[0]) - np.abs(to_original - shifts[1]), forget_outputs.groups
+    between = float(np.abs(to_retraining - to_original).mean())
     return Findings(
         {
             "mean_d": mean(d, groups=groups),
+            "mean_d_control": mean(d_control, groups=on_control.groups),
             "share_nearer_retraining": share(d < 0, groups),
             "effect": _scale(mean(d, groups=groups), between),
-            "p_nearer_original": sign_flip_p_value(d, groups, seed),
+            "p_nearer_original": _test_nearer_original(d, groups, d_control, on_control.groups, seed),
             "p_nearer_retraining": sign_flip_p_value(-d, groups, seed),
         }
     )
+
+
+def _subtract(outputs: Outputs, others: list[Outputs]) -> np.ndarray:
+    """Return the differences (n,) of s from the mean over other networks."""
+    return phi(outputs) - np.mean([phi(other) for other in others], axis=0)
+
+
+def _test_nearer_original(
+    d: np.ndarray, groups: np.ndarray | None, d_control: np.ndarray, control_groups: np.ndarray | None, seed: int
+) -> Estimate:
+    """Return the larger of two p-values: d is symmetric about 0 or below; its mean is not above that of the control."""
+    flipped = sign_flip_p_value(d, groups, seed)
+    if flipped.value is None:
+        return flipped
+    parts = [variance_of_mean(values, of) for values, of in ((d, groups), (d_control, control_groups))]
+    error = StandardError(
+        math.sqrt(sum(variance for variance, _ in parts)),
+        welch([variance for variance, _ in parts], [freedom for _, freedom in parts]),
+    )
+    above_control = 1 - error.cdf(float(d.mean() - d_control.mean()))
+    return flipped.model_copy(update={"value": max(flipped.value, above_control)})
 
 
 def _mask_control(forget: Outputs, test: Outputs) -> np.ndarray:

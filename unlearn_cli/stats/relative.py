@@ -78,8 +78,12 @@ def variance_of_log_mean(values: np.ndarray, groups: np.ndarray | None) -> tuple
 
     With clusters (`groups`), it is that of the jackknife over clusters.
     """
-    influence = values / values.mean() - 1
+    return variance_of_mean(values / values.mean(), groups)
+
+
+def variance_of_mean(values: np.ndarray, groups: np.ndarray | None) -> tuple[float, float]:
+    """Return the variance of the mean of values (n,), n >= 2, and its freedom; with clusters, that of the jackknife."""
     if groups is None:
-        return float(influence.var(ddof=1)) / len(values), len(values) - 1.0
+        return float(values.var(ddof=1)) / len(values), len(values) - 1.0
     clusters = number_clusters(groups)
-    return clusters.variance(influence), clusters.freedom
+    return clusters.variance(values - values.mean()), clusters.freedom
