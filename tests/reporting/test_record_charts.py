@@ -1,4 +1,4 @@
-"""Charts of numbers per record: what they draw, in which colours, beside what, and nothing without values."""
+"""Charts of numbers per record: what they draw, in which colours, compared with what, and nothing without values."""
 
 import re
 

@@ -104,7 +104,7 @@ def test_what_forget_does_not_select_is_the_control_of_a_range() -> None:
 
 
 def test_without_a_matched_holdout_only_the_errors_on_forget_are_compared() -> None:
-    """On another period, two trainings differ by more than by what they remember: it is no control."""
+    """On another period, two trainings differ by more than by what they remember: it is not a control."""
     sizes = {"forget": "ab", "holdout": "ab", "test_forget": "", "test_retain": "ab"}
     assert [pair[:2] for pair in list_pairs(sizes, is_matched=False)] == [("forget", None)]
     assert [pair[:2] for pair in list_pairs({"forget": "a", "holdout": "a"}, is_matched=True)] == [

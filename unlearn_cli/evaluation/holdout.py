@@ -122,7 +122,7 @@ def _describe_unmatched(task: str, count: int) -> str:
     selects = f"only {count} never-seen records" if count else "no never-seen record"
     return (
         f"The hold-out is {every}, because 'forget' selects {selects} of test. The forgotten records may differ from "
-        "it not only in having been trained on, so comparisons of the two are reported, but are no gates."
+        "it not only in having been trained on, so comparisons of the two are reported, but are not gates."
     )
 
 

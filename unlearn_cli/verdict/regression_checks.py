@@ -47,7 +47,7 @@ def check_regression(
 ) -> list[Check]:
     """Return the checks of errors and, on request, of signed residuals, relative to the references'.
 
-    `is_matched`: the hold-out differs from forget only in training; otherwise it is no control.
+    `is_matched`: the hold-out differs from forget only in training; otherwise it is not a control.
     """
     checks = [
         _check_error(side, control, ours, references, margin)

@@ -103,7 +103,7 @@ def _check_like_references(candidate: Candidate) -> list[Check]:
 
 
 def _check_contrast(candidate: Candidate) -> list[Check]:
-    """Return the contrast's checks; a hold-out that does not match forget is no control."""
+    """Return the contrast's checks; a hold-out that does not match forget is not a control."""
     if not candidate.holdout_is_matched:
         return []
     scores = candidate.scores.get("retrain_contrast")

@@ -1,4 +1,4 @@
-"""The charts of numbers per record: their distributions beside those of references, and what both versions show."""
+"""The charts of numbers per record: their distributions and those of references, and what both versions show."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
