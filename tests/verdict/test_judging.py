@@ -134,6 +134,18 @@ def test_with_one_reference_utility_is_not_failed() -> None:
     assert [gate.p_failed for gate in utility] == [1.0, 1.0]  # a p-value on both sides, as every decided gate has
 
 
+@pytest.mark.parametrize("role", ["original", "mask"])
+def test_a_control_that_only_predicts_kept_records_worse_has_not_failed(role: str) -> None:
+    """It would otherwise look as if the gates detected what is left of the forgotten records."""
+    worse = made(9, 0.0, skill=1.0)
+    gates, _, judgement = judge(
+        candidate("subject", made(8, 0.0), REFERENCES), [candidate(role, worse, REFERENCES)], "standard"
+    )
+    failed = [gate for gate in gates if (gate.role, gate.verdict) == (role, "failed")]
+    assert failed and all(gate.of_utility for gate in failed)
+    assert judgement.calibration[role] != "failed"
+
+
 @pytest.mark.parametrize("tier", ["standard", "audit"])
 @pytest.mark.parametrize(
     ("mask", "expected"),

@@ -37,6 +37,7 @@ class Check:
     p_failed: float | None = None
     reason: str | None = None
     required: bool = True
+    of_utility: bool = False  # about the records that are kept, not about forgetting
 
 
 def check_auc_near_half(

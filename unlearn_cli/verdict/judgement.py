@@ -27,6 +27,9 @@ class Gate(Part):
     p_failed: float | None = Field(
         default=None, description="p-value of 'it is within the margin'; the gate fails if it is small"
     )
+    of_utility: bool = Field(
+        default=False, description="about the records that are kept; a control must fail a gate on forgetting"
+    )
     required: bool = Field(default=True, description="false: the gate can fail the verdict, but is not needed to pass")
     passed_by_mask: bool | None = Field(
         default=None,

@@ -54,7 +54,7 @@ def judge(
         # each additional reference is another chance to fail falsely
         num_chances = num_references if is_reference(control.role) else 1
         control_gates = judge_checks(control, tier, level=level, attempts=1, num_chances=num_chances)
-        calibration[control.role] = find_worst(control_gates)
+        calibration[control.role] = find_worst(_select_decisive(control_gates))
         gates += control_gates
     if MASK in calibration:
         gates = _mark_passed_by_mask(gates)
@@ -113,7 +113,7 @@ def judge_checks(candidate: Candidate, tier: str, *, level: float, attempts: int
 
 def _judge_only_this_network(check: Check) -> Check:
     """Return the check without the variation of one more reference: the mask is known not to be a retrained network."""
-    if check.p_passed is None or check.p_failed is None:
+    if check.p_passed is None or check.p_failed is None or not check.required:
         return check
     return replace(check, p_failed=min(check.p_failed, 1 - check.p_passed))
 
@@ -143,9 +143,19 @@ def _judge_check(check: Check, adjusted: float, role: str, pass_level: float, fa
         role=role,
         margin=check.margin,
         required=check.required,
+        of_utility=check.of_utility,
         p_passed=check.p_passed,
         p_failed=None if check.p_failed is None else adjusted,
     )
+
+
+def _select_decisive(gates: Sequence[Gate]) -> Sequence[Gate]:
+    """Return the gates that a control's verdict depends on.
+
+    The original and the mask must fail a gate on forgetting: if they predict kept records worse than the references,
+    that does not show that the gates detect remaining knowledge.
+    """
+    return [gate for gate in gates if is_reference(gate.role) or not gate.of_utility]
 
 
 def _is_nearer(gates: Sequence[Gate]) -> bool:

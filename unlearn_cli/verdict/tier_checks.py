@@ -56,7 +56,8 @@ class Candidate:
 
 def list_checks(candidate: Candidate, tier: str) -> list[Check]:
     """Return the checks of a tier; a check that cannot be made has a reason instead of p-values."""
-    checks = [*check_sanity(candidate), *check_utility(candidate), *_check_against_holdout(candidate, tier)]
+    utility = [replace(check, of_utility=True) for check in (*check_sanity(candidate), *check_utility(candidate))]
+    checks = [*utility, *_check_against_holdout(candidate, tier)]
     if candidate.task == "classification" and candidate.whole_classes:
         checks += check_class_forgotten(candidate)
     if candidate.comparator_kind == "reference":
