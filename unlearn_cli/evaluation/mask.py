@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
-from unlearn_cli.evaluation.predict import find_head
+from unlearn_cli.learning.head import find_head
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import phi
 

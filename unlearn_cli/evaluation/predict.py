@@ -8,7 +8,7 @@ from torch import nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.errors import UserError
-from unlearn_cli.runtime.processes import gather_output
+from unlearn_cli.learning.head import find_head, pool_features
 from unlearn_cli.runtime.run import inference
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.stats.outputs import Outputs, join
@@ -100,7 +100,7 @@ def observe(
     """
     head = find_head(model)
     seen: list[np.ndarray] = []
-    handles = [head[1].register_forward_pre_hook(lambda _, inputs: seen.append(_pool(inputs[0])))] if head else []
+    handles = [head[1].register_forward_pre_hook(lambda _, inputs: seen.append(_to_numpy(inputs[0])))] if head else []
     try:
         outputs = predict(model, batches, task, target_mean, target_std)
     finally:
@@ -109,13 +109,5 @@ def observe(
     return outputs, np.concatenate(seen) if seen else None
 
 
-def find_head(model: nn.Module) -> tuple[str, nn.Linear | nn.Conv2d] | None:
-    """Return the last linear or convolutional layer with its name; None if the network has no such layer."""
-    layers = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
-    return layers[-1] if layers else None
-
-
-def _pool(features: torch.Tensor) -> np.ndarray:
-    """Return features (B, width); feature maps (B, C, H, W) are averaged over their positions."""
-    flat = features if features.dim() == 2 else features.flatten(2).mean(2)
-    return gather_output(flat).double().cpu().numpy()
+def _to_numpy(features: torch.Tensor) -> np.ndarray:
+    return pool_features(features).double().cpu().numpy()
