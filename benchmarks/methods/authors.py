@@ -115,9 +115,10 @@ def ours(manifest: Path, original: Path, device: str, method: str, settings: tup
     weights = checkpoint.load(original / "model.safetensors")
     chosen = plugin.load("methods", method)
     with start(opened) as session:
-        inputs = make_method_inputs(session, chosen, weights, session.load(weights), None)
+        completed = plugin.complete_settings(chosen, None, settings)
+        inputs = make_method_inputs(session, chosen, completed, weights, session.load(weights))
         with session.run.autocast():
-            model = chosen.call(inputs, plugin.complete_settings(chosen, None, settings))
+            model = chosen.call(inputs, completed)
         synchronize(device)
         return outcome(time.perf_counter() - begun, session, model)
 

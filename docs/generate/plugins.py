@@ -23,7 +23,7 @@ INPUTS = """\
 # Inputs of plug-ins
 
 A method, metric or attack names the inputs that it needs as parameters without a default, and receives exactly those. **needs** says what the manifest
-(`data`, `data.test`, `forget`) or an option (`--original`, `--reference`, `--shadows`) must provide, or the reports next to the checkpoints (`cost`).
+(`data`, `data.test` or `data.validation`, `forget`) or an option (`--original`, `--reference`, `--shadows`) must provide, or the reports next to the checkpoints (`cost`).
 """
 METRICS = """\
 # Metrics
@@ -43,7 +43,7 @@ def write_inputs() -> str:
     rows = ["| input | methods | metrics | attacks | needs | meaning |", "|---|---|---|---|---|---|"]
     for name, requirement in REQUIREMENTS.items():
         kinds = ["yes" if kind in requirement.kinds.split() else "" for kind in ("methods", "metrics", "attacks")]
-        sections = ", ".join(requirement.sections.split())
+        sections = ", ".join(requirement.sections.split()).replace("/", " or ")
         rows.append("| " + " | ".join([f"`{name}`", *kinds, sections, escape(requirement.meaning)]) + " |")
     return INPUTS + "\n" + "\n".join(rows) + "\n"
 

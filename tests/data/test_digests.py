@@ -8,8 +8,9 @@ import pytest
 
 from tests.data.test_sources import opened
 from unlearn_cli.data import digests
-from unlearn_cli.data.dataset import Dataset, take_half
+from unlearn_cli.data.dataset import Dataset
 from unlearn_cli.data.digests import are_among, digest_samples, take_last_bits
+from unlearn_cli.data.halves import take_half
 from unlearn_cli.data.selection import find_duplicates
 from unlearn_cli.evaluation.run_inputs import content_digest
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from unlearn_cli.data.dataset import Dataset, Split, open_dataset, take_half
+from unlearn_cli.data.dataset import Dataset, Split, open_dataset
+from unlearn_cli.data.halves import take_half
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.manifest import Manifest
 

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation.holdout import choose_holdout, mask_same_group, mask_unseen_of_selection_half
+from unlearn_cli.evaluation.holdout import choose_holdout, mask_same_group
+from unlearn_cli.evaluation.over_forgetting import choose_never_seen
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins.run_options import RunOptions
 
@@ -161,14 +162,16 @@ def refuse(*arguments: object) -> Any:
 
 
 def test_test_need_not_have_the_column_of_groups(people: RunInputs) -> None:
-    members = mask_same_group(people)
+    members = mask_same_group(people.forget, people.dataset.split("test"))
     assert members is not None and members.sum() == 26
-    assert mask_same_group(with_test_records(people, columns=("a", "b"))) is None
+    other = with_test_records(people, columns=("a", "b"))
+    assert mask_same_group(other.forget, other.dataset.split("test")) is None
 
 
 def test_a_column_that_cannot_be_read_is_an_error_and_no_missing_column(people: RunInputs) -> None:
+    damaged = with_test_records(people, column=refuse)
     with pytest.raises(UserError, match="cannot be read"):
-        mask_same_group(with_test_records(people, column=refuse))
+        mask_same_group(damaged.forget, damaged.dataset.split("test"))
 
 
 def test_samples_that_cannot_be_read_are_an_error_and_no_empty_half(people: RunInputs) -> None:
@@ -176,7 +179,7 @@ def test_samples_that_cannot_be_read_are_an_error_and_no_empty_half(people: RunI
         fingerprints = staticmethod(refuse)
 
     with pytest.raises(UserError, match="cannot be read"):
-        mask_unseen_of_selection_half(with_test_records(people, inputs=Damaged()))
+        choose_never_seen(with_test_records(people, inputs=Damaged()))
 
 
 def open_countries(folder: Path, *, of_norway: int) -> RunInputs:

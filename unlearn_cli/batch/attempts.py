@@ -1,6 +1,7 @@
 """The attempts of a run: the methods are tried in turn until one passes its gates and the attack.
 
-With one method, the gates are judged on the whole hold-out. With several, one half of the hold-out chooses the method
+With one method, the gates are judged on the whole hold-out, or on its verdict half if a method read the other half
+(the input `held_out`). With several, one half of the hold-out chooses the method
 and the other half judges it: by the gates again, and by the attack, which corrects for the number of methods tried.
 
 Each step writes a complete folder or none, and its files' digests go into the ledger. A run that continues after it was
@@ -69,7 +70,7 @@ def _try_method(batch: Batch, run: RunState, number: int, method: str, num_befor
     folder, settings = batch.run_folder(run.id), batch.setup.deletion
     several = len(settings.methods) > 1
     try:
-        unlearned = _unlearn(batch, run, number, method, "selection" if several else "all")
+        unlearned = _unlearn(batch, run, number, method, "selection" if several else None)
     except UnsuitableSelection:
         return _record_attempt(batch, run, method, number, ["it forgets only whole classes"])
     failed = list_failed_gates(unlearned)
@@ -138,7 +139,7 @@ def _record_step(batch: Batch, run: RunState, number: int, out: Path, step: str)
     return read_report(out)
 
 
-def _unlearn(batch: Batch, run: RunState, number: int, method: str, half: Half) -> Report:
+def _unlearn(batch: Batch, run: RunState, number: int, method: str, half: Half | None) -> Report:
     """Write the attempt's new checkpoint, unless it exists, and return its report."""
     from unlearn_cli.commands import unlearn
     from unlearn_cli.runtime.state import seal_with

@@ -28,7 +28,7 @@ class Batch:
     def state(self) -> LedgerState:
         return fold(self.ledger.events())
 
-    def run_options(self, half: Half = "all") -> RunOptions:
+    def run_options(self, half: Half | None = None) -> RunOptions:
         """Return the options of the commands that a run calls, with the key of the selection's digest."""
         return self.setup.run_options(half).model_copy(update={"selection_key": self.key})
 

@@ -29,11 +29,7 @@ def format_run_manifest(
     """
     gates, left_out = split_gates(manifest.gates, bool(classes), forgotten)
     assert manifest.data is not None
-    sources = {
-        part: _relocate(source, manifest.folder, folder)
-        for part in ("train", "test")
-        if (source := getattr(manifest.data, part))
-    }
+    sources = {part: _relocate(source, manifest.folder, folder) for part, source in manifest.data.sources.items()}
     relocated = manifest.model_copy(update={"data": manifest.data.model_copy(update=sources)})
     mark = secrets.token_hex()
     content = relocated.model_dump(mode="json", exclude_unset=True, context={SPELLING: mark})

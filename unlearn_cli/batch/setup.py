@@ -43,7 +43,7 @@ class Setup:
     def inbox(self) -> Path:
         return self.deletion.path("requests")
 
-    def run_options(self, half: Half = "all") -> RunOptions:
+    def run_options(self, half: Half | None = None) -> RunOptions:
         """Return the options of the commands that a run calls."""
         return RunOptions(**self.deletion.common.model_dump(), allow_code=self.allow_code, half=half)
 
@@ -81,8 +81,9 @@ def read_setup(path: Path, *, allow_code: bool = False) -> Setup:
     methods = deletion.load_methods(settings, path, allow_code=allow_code)
     setup = Setup(path, settings, manifest, methods, allow_code)
     check_device_and_code(manifest_path, manifest.model.architecture, setup.run_options())
-    for method in methods.values():
-        suitability.check(method, manifest.sections | {"forget"}, manifest.task, manifest_path)
+    for name, method in methods.items():
+        completed = method.settings.model_validate(settings.settings.get(name, {}))
+        suitability.check(method, manifest.sections | {"forget"}, manifest.task, manifest_path, completed)
     if settings.attack.tier and "test" not in manifest.sections:
         raise UserError(
             f"{manifest_path}: has no data.test, whose records an attack compares with; add it, or set "

@@ -107,7 +107,6 @@ def evaluate(
 @add_command(
     model_app,
     run_options=RUN_OPTIONS,
-    defaults={"half": "verdict"},
     several_processes=True,
     kind="attacks",
     examples=(

@@ -177,8 +177,7 @@ def attack(
     Raises:
         UserError, CliError: as `unlearn`.
     """
-    half: Options = {"half": "verdict"}
-    with Workspace({**half, **options}) as workspace:
+    with Workspace(options) as workspace:
         command = AttackOptions(
             workspace.checkpoint(model),
             workspace.manifest(manifest),

@@ -25,7 +25,7 @@ ManifestSource = str | Path | Mapping[str, Any]
 class Options(TypedDict, total=False):
     """The keyword arguments that all functions accept: the fields of `RunOptions`, as on the command line."""
 
-    half: Half
+    half: Half | None
     force: bool
     forget_duplicates: bool
     device: str

@@ -68,7 +68,15 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     check_summary(options.summary)
     checkpoints = (options.checkpoint, options.original, *options.references)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
-    opened = open_manifest(manifest, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
+    opened = open_manifest(
+        manifest,
+        options.manifest,
+        run_options,
+        checkpoints,
+        options.out,
+        decode=options.dry_run,
+        default_half="verdict",
+    )
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
     present = manifest.sections | ({"original"} if options.original else set())
@@ -231,7 +239,7 @@ def add_verdict(
         for role in checkpoints.weights
     }
     controls = [candidates[role] for role in candidates if role != "subject"]
-    half = checkpoints.session.opened.common.half
+    half = checkpoints.session.opened.reported.half
     document.gates, document.verdict, judgement = judge(
         candidates["subject"], controls, tier, attempts=options.attempts, half=half, auc_margin=options.margin
     )

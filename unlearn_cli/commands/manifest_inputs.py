@@ -7,13 +7,17 @@ from typing import Literal
 
 from unlearn_cli import console
 from unlearn_cli.checkpoints.checkpoint_header import read_header
-from unlearn_cli.data.dataset import open_dataset, take_half
+from unlearn_cli.data.dataset import open_dataset
+from unlearn_cli.data.halves import take_half
+from unlearn_cli.data.held_out import add_held_out, count_copies, name_source
 from unlearn_cli.data.notices import format_notices
 from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.reported_half import choose_half
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.data_sections import DataSections
+from unlearn_cli.schema.literals import Half
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.public_text import format_without_ids
 from unlearn_cli.storage import atomic_files
@@ -43,32 +47,52 @@ def open_manifest(
     out: Path | None = None,
     *,
     decode: bool = False,
+    default_half: Half = "all",
+    held_out: bool = False,
 ) -> RunInputs:
     """Do the same as `open_inputs` for a manifest that has been read: a pipe can be read only once.
+
+    `default_half` of test is reported if the options name none; `held_out`: the method has this input.
 
     Raises:
         UserError: as `open_inputs`.
     """
     check_device_and_code(path, manifest.model.architecture, common)
     check_files(path, manifest.data_sections, common, checkpoints, out)
-    return open_data(manifest, path, common, decode=decode)
+    opened = open_data(manifest, path, common, checkpoints, decode=decode, default_half=default_half, held_out=held_out)
+    for line in opened.reported.describe():
+        console.warn(line) if opened.reported.is_biased else console.say(line)
+    return opened
 
 
-def open_data(manifest: Manifest, path: Path, common: RunOptions, *, decode: bool = False) -> RunInputs:
+def open_data(
+    manifest: Manifest,
+    path: Path,
+    common: RunOptions,
+    checkpoints: Sequence[Path | None] = (),
+    *,
+    decode: bool = False,
+    default_half: Half = "all",
+    held_out: bool = False,
+) -> RunInputs:
     """Open the data and warn about rows that are left out or changed; messages name the manifest.
 
     Raises:
-        UserError: as `open_dataset`.
+        UserError: as `open_dataset`, `add_held_out` and `take_half`.
     """
     try:
         dataset = open_dataset(manifest.data_sections, forget_duplicates=common.forget_duplicates, decode=decode)
-        dataset = take_half(dataset, common.half)
+        dataset = count_copies(dataset)
+        dataset = add_held_out(dataset) if held_out else dataset
+        given = name_source(dataset) if held_out else None
+        reported = choose_half(common.half, default_half, filter(None, checkpoints), given)
+        dataset = take_half(dataset, reported.half)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     for line in format_notices(dataset.notices):
         console.warn(line)
-    text = format_without_ids(manifest)
-    return RunInputs(path, manifest.network_sections, manifest.forget, manifest.digests, text, dataset, common)
+    network, text = manifest.network_sections, format_without_ids(manifest)
+    return RunInputs(path, network, manifest.forget, manifest.digests, text, dataset, common, reported)
 
 
 def check_device_and_code(path: Path, architecture: str, common: RunOptions) -> None:
@@ -107,8 +131,8 @@ def check_files(
 
 
 def _list_data_paths(sections: DataSections) -> Iterator[Path]:
-    sources = [sections.data.train, sections.data.test] if sections.data else []
-    specs = [source.spec for source in sources if source and source.spec]
+    sources = sections.data.sources.values() if sections.data else ()
+    specs = [source.spec for source in sources if source.spec]
     return (sections.folder / value for spec in specs for _, value in spec if isinstance(value, Path))
 
 

@@ -19,10 +19,11 @@ def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, dupl
     read = [name for name in ("forget", "retain") if {name, f"{name}_inputs"} & set(method.needs) and name in counts]
     read_counts = {name: counts[name] for name in read}
     work = estimate_work(values, read_counts, opened.common.batch_size, method)
+    inputs = method.list_inputs(settings)
     document = {
         "splits": counts,
         "method": method.name,
-        "inputs": list(method.needs),
+        "inputs": list(inputs),
         "settings": values,
         **work.as_data(),
         "duplicates_in_retain": duplicates,
@@ -33,7 +34,7 @@ def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, dupl
     }
     text = [
         *([counts_text] if counts_text else []),
-        f"inputs of {method.name}: {', '.join(method.needs)}",
+        f"inputs of {method.name}: {', '.join(inputs)}",
         f"settings: {', '.join(f'{name}={value}' for name, value in values.items())}",
         f"work: {work.text}",
         *filter(None, [constant_network(opened)]),

@@ -52,9 +52,10 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     training = plugin.complete_settings(recipe, None, options.training)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
-    suitability.check(method, manifest.sections, manifest.task, options.manifest)
+    suitability.check(method, manifest.sections, manifest.task, options.manifest, settings)
     suitability.check(plugin.load("attacks", "population"), manifest.sections, manifest.task, options.manifest)
-    opened = open_manifest(manifest, options.manifest, run_options, decode=options.dry_run)
+    held_out = "held_out" in method.list_inputs(settings)
+    opened = open_manifest(manifest, options.manifest, run_options, decode=options.dry_run, held_out=held_out)
     suitability.check_selection(method, opened.dataset.forget_classes, manifest.sections, options.manifest)
     game = prepare_game(opened, method, settings, recipe, training, options)
     plan = {**describe_data(opened), **describe_recipe(game, options.canaries)}
@@ -122,11 +123,12 @@ def describe_data(opened: RunInputs) -> dict[str, Any]:
 
 def describe_recipe(game: Game, share: float) -> dict[str, Any]:
     """Return the other facts that two runs must share to be pooled."""
-    run_options = game.opened.common
+    run_options, splits = game.opened.common, game.opened.dataset.splits
     return {
         "method": game.method.name,
         **({"code": game.method.code.sha256} if game.method.code else {}),
         "settings": game.settings.model_dump(mode="json"),
+        **({"held_out": content_digest(splits["held_out"])} if "held_out" in splits else {}),
         "training": game.training.model_dump(mode="json"),
         "canaries": share,
         "seed": run_options.seed,

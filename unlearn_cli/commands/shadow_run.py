@@ -45,7 +45,7 @@ def train_and_unlearn(
         trained = fit(game, current, "train")
         before = compute_signals(current, trained, "before")
         weights = pass_through_file(current, trained)
-        inputs = make_method_inputs(current, game.method, weights, current.load(weights), None)
+        inputs = make_method_inputs(current, game.method, game.settings, weights, current.load(weights))
         with current.run.autocast():
             unlearned = game.method.call(inputs, game.settings)
         return before | compute_signals(current, unlearned, "after")

@@ -13,6 +13,7 @@ from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
+from unlearn_cli.evaluation.reported_half import as_lineage
 from unlearn_cli.evaluation.run_inputs import (
     RunInputs,
     content_digest,
@@ -101,7 +102,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             "seed": str(run_options.seed),
             "version": VERSION,
             **targets.as_lineage(opened.dataset.task, scale),
-            **({"parent": weights.tensor_digest} if weights else {}),
+            **({"parent": weights.tensor_digest, **as_lineage(weights.metadata)} if weights else {}),
         }
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
@@ -114,7 +115,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             metrics=measured,
             settings=settings.model_dump(mode="json"),
             subject=composing.describe_checkpoint(checkpoint.load(path), "trained"),
-            caveats=[*current.run.notes],
+            caveats=[*opened.reported.describe(), *current.run.notes],
         )
         writing.write_report(document, folder, pages=run_options.pages)
     forget_state(partial)

@@ -18,6 +18,7 @@ from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.lineage import check_references, name_reference
+from unlearn_cli.evaluation.reported_half import as_lineage
 from unlearn_cli.evaluation.run_inputs import (
     Copies,
     RunInputs,
@@ -87,9 +88,16 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     method = plugin.load("methods", options.method, allow_code=run_options.allow_code)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
-    check_manifest(options, method, manifest)
-    checkpoints = (options.checkpoint, *options.references)
-    opened = open_manifest(manifest, options.manifest, run_options, checkpoints, options.out, decode=options.dry_run)
+    check_manifest(options, method, settings, manifest)
+    opened = open_manifest(
+        manifest,
+        options.manifest,
+        run_options,
+        (options.checkpoint, *options.references),
+        options.out,
+        decode=options.dry_run,
+        held_out="held_out" in method.list_inputs(settings),
+    )
     suitability.check_selection(method, opened.dataset.forget_classes, manifest.sections, options.manifest)
     if constant := constant_network(opened):
         console.warn(constant)
@@ -109,11 +117,11 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     return carry_out(options, opened, plan)
 
 
-def check_manifest(options: UnlearnOptions, method: Plugin, manifest: Manifest) -> None:
+def check_manifest(options: UnlearnOptions, method: Plugin, settings: BaseModel, manifest: Manifest) -> None:
     """Refuse, before any data is read, a manifest that does not provide the inputs of the method."""
     if manifest.forget is None:
         raise UserError(f"{options.manifest}: has no 'forget' section; add one that selects the records to forget")
-    suitability.check(method, manifest.sections, manifest.task, options.manifest)
+    suitability.check(method, manifest.sections, manifest.task, options.manifest, settings)
     if options.noise and "noise" not in method.optional:
         raise UserError(f"--noise: {method.name} does not use noise; omit --noise")
     if options.noise:
@@ -152,6 +160,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
             "parent": weights.tensor_digest,
             **lineage_of(opened),
             **describe_training(method, opened),
+            **as_lineage({} if method.name == "retrain" else weights.metadata, opened.reported.given),
             "settings": settings_digest(settings),
             "seed": str(current.run.seed),
             "version": VERSION,
@@ -248,7 +257,7 @@ def run_method(
     if "original" not in method.needs:
         original = None
         collect_networks(weights)
-    inputs = make_method_inputs(current, method, weights, original, options.noise)
+    inputs = make_method_inputs(current, method, settings, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
     with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
         model = method.call(inputs, settings, (nn.Module,))

@@ -1,4 +1,4 @@
-"""A manifest's splits: train and test as stored, and the splits that the forget selection derives. No torch."""
+"""A manifest's splits: its sources as stored, and the splits that the forget selection derives. No torch."""
 
 import hashlib
 import hmac
@@ -13,10 +13,10 @@ import numpy as np
 
 from unlearn_cli.data import labels as label_reader
 from unlearn_cli.data import selection
-from unlearn_cli.data.digests import are_among, take_last_bits
+from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.forgotten import divide
-from unlearn_cli.data.groups import assign_groups, assign_halves, find_group_column
-from unlearn_cli.data.images.image_check import check_train_and_test, count_images, drop_unreadable
+from unlearn_cli.data.groups import assign_groups, find_group_column
+from unlearn_cli.data.images.image_check import check_sources, count_images, drop_unreadable
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep_rows
 from unlearn_cli.data.strings import iterate_sorted
@@ -24,7 +24,7 @@ from unlearn_cli.data.transforms import pipeline
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.data_sections import DataSections
 from unlearn_cli.schema.forget import Forget
-from unlearn_cli.schema.literals import Half, Task
+from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.sources import ImageSection, Section, Source
 from unlearn_cli.schema.transform_steps import Step
 from unlearn_cli.storage.remote import locate
@@ -41,7 +41,7 @@ FORMATS = {  # format -> module and function; imported on use, because each impo
 }
 
 SomeSection = TypeVar("SomeSection", bound=Section)
-WHOLE = ("train", "test", "forgotten")  # splits with separate records; the others are parts of train and test
+WHOLE = ("train", "test", "validation", "forgotten")  # splits with separate records; the others are parts of them
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,9 @@ class Dataset:
     splits: dict[str, Split]
     forget_classes: list[int] | None  # class numbers, if the selection consists of whole classes
     unresolved: int | None = None  # number of ids in `forgotten` without a record in train; None without `forgotten`
-    notices: tuple[Notice, ...] = ()  # items of train and test that are left out or changed
+    notices: tuple[Notice, ...] = ()  # items of the sources that are left out or changed
     images_decoded: int | None = None  # number of images that were decoded as a check; None if none were
+    selection_half: Split | None = None  # of test, if `splits` has only its verdict half
 
     def split(self, name: str) -> Split:
         """Return a split by name.
@@ -124,9 +125,9 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
     """
     if sections.data is None:
         return _make_empty_dataset(sections)
-    train = open_records(sections.data.train, "data.train", sections)
-    test = open_records(sections.data.test, "data.test", sections) if sections.data.test else None
-    train, test = check_train_and_test(train, test, decode=decode)
+    opened = {name: open_records(source, f"data.{name}", sections) for name, source in sections.data.sources.items()}
+    checked = check_sources(opened, decode=decode)
+    train = checked["train"]
     if sections.task == "regression":
         classes, encode = None, label_reader.read_numeric_labels
     else:
@@ -136,7 +137,7 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
         encode = lambda records: label_reader.encode_labels(records, classes or [])  # noqa: E731
     # After listing the classes, because a forgotten class keeps its output.
     division = divide(train, sections.forgotten, sections.forget, sections.folder)
-    sources = {"train": division.remaining, "test": test, "forgotten": division.forgotten}
+    sources = {**checked, "train": division.remaining, "forgotten": division.forgotten}
     splits = {
         name: Split(name, records, np.arange(len(records)), encode(records))
         for name, records in sources.items()
@@ -152,8 +153,8 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
         splits=_standardise(splits, sections.transform),
         forget_classes=forget_classes,
         unresolved=division.unresolved,
-        notices=train.notices + (test.notices if test else ()),
-        images_decoded=count_images(train, test) if decode else None,
+        notices=tuple(notice for records in checked.values() for notice in records.notices),
+        images_decoded=count_images(checked.values()) if decode else None,
     )
 
 
@@ -240,34 +241,6 @@ def _standardise(splits: dict[str, Split], steps: list[Step]) -> dict[str, Split
 def _find_whole_classes(splits: dict[str, Split]) -> list[int] | None:
     forgotten, retained = np.unique(splits["forget"].labels), np.unique(splits["retain"].labels)
     return None if np.isin(forgotten, retained).any() else forgotten.tolist()
-
-
-def take_half(dataset: Dataset, half: Half) -> Dataset:
-    """Keep one half of the hold-out (test): `selection` chooses methods and settings, `verdict` judges them.
-
-    The last bit of a sample's digest decides, so that the half does not depend on seeds, order or other records, and
-    equal samples are in the same half. For groups of records (`data.group`), the digest of the group decides, so that
-    no person or recording is in both halves.
-
-    Raises:
-        UserError: the half has no record.
-    """
-    if half == "all" or "test" not in dataset.splits:
-        return dataset
-    splits = {
-        name: select_half(split, half) if name.startswith("test") else split for name, split in dataset.splits.items()
-    }
-    if not len(splits["test"]):
-        missing = "records" if dataset.splits["test"].groups is None else "group of records"
-        raise UserError(f"data.test: its {half} half has no {missing}; add more, or use --half all")
-    return replace(dataset, splits=splits)
-
-
-def select_half(split: Split, half: Half) -> Split:
-    """Return the records of a split in one half of the hold-out; it may be empty."""
-    groups, bit = split.groups, 0 if half == "selection" else 1
-    bits = take_last_bits(split.records.fingerprints[split.rows]) if groups is None else assign_halves(groups)
-    return split.take(np.flatnonzero(bits == bit))
 
 
 def describe(dataset: Dataset) -> dict[str, dict[str, Any]]:

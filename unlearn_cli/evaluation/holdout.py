@@ -6,9 +6,11 @@ import numpy as np
 
 from unlearn_cli import console
 from unlearn_cli.console import pluralize
-from unlearn_cli.data.dataset import select_half
+from unlearn_cli.data.dataset import Split
+from unlearn_cli.data.held_out import mask_seen
 from unlearn_cli.data.strings import to_strings
 from unlearn_cli.evaluation.run_inputs import RunInputs
+from unlearn_cli.schema.forget import Forget
 from unlearn_cli.stats.margins import MIN_NEVER_SEEN
 
 UNMATCHED = 0.05  # share of forget that may lack counterparts; it changes an AUC by at most half of it, 0.025
@@ -55,7 +57,8 @@ def choose_holdout(opened: RunInputs) -> Holdout:
     one record per class, so the mix is not exact if test has very few records of a class.) Forgotten classes without a
     record in test are ignored while they hold at most 5 % of forget; otherwise no comparison is possible.
     """
-    unseen = ~_mask_trained_on(opened)
+    test = opened.dataset.split("test")
+    unseen = ~mask_seen(test, opened.dataset.splits)
     like, notes = _mask_candidates(opened, unseen)
     is_matched, candidates = not notes, like & unseen
     dropped = int((like & ~unseen).sum())
@@ -75,18 +78,11 @@ def choose_holdout(opened: RunInputs) -> Holdout:
             f"The hold-out has no record of {', '.join(lacking)}, because test has none; they hold {share:.1%} of "
             "forget.",
         )
-    return Holdout(draw_class_matched(opened, candidates), dropped, notes, is_matched=is_matched)
+    return Holdout(draw_class_matched(opened, test, candidates), dropped, notes, is_matched=is_matched)
 
 
 def _make_empty(dropped: int, reason: str) -> Holdout:
     return Holdout(np.empty(0, dtype=np.int64), dropped, reason=reason)
-
-
-def _mask_trained_on(opened: RunInputs) -> np.ndarray:
-    """Return the mask of test records that equal a record which the network was trained on, forgotten ones included."""
-    test, splits = opened.dataset.split("test"), opened.dataset.splits
-    mask = test.copies_of(splits["train"])
-    return mask | test.copies_of(splits["forgotten"]) if "forgotten" in splits else mask
 
 
 def _mask_candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -134,11 +130,10 @@ def _find_missing_classes(opened: RunInputs, candidates: np.ndarray) -> tuple[li
     return [names[number] for number in lacking], float(np.isin(forget.labels, lacking).mean())
 
 
-def draw_class_matched(opened: RunInputs, allowed: np.ndarray) -> np.ndarray:
-    """Draw allowed positions of test with the class mix of forget, for the classes that test has."""
-    forget, test = opened.dataset.split("forget"), opened.dataset.split("test")
-    numbers, counts = np.unique(forget.labels, return_counts=True)
-    places = {number: np.flatnonzero((test.labels == number) & allowed) for number in numbers.tolist()}
+def draw_class_matched(opened: RunInputs, records: Split, allowed: np.ndarray) -> np.ndarray:
+    """Draw allowed positions of a split with the class mix of forget, for the classes that the split has."""
+    numbers, counts = np.unique(opened.dataset.split("forget").labels, return_counts=True)
+    places = {number: np.flatnonzero((records.labels == number) & allowed) for number in numbers.tolist()}
     mix = {number: count for number, count in zip(places, counts.tolist(), strict=True) if len(places[number])}
     scale = min((len(places[number]) / count for number, count in mix.items()), default=0.0)
     random = np.random.default_rng(opened.common.seed)
@@ -146,19 +141,11 @@ def draw_class_matched(opened: RunInputs, allowed: np.ndarray) -> np.ndarray:
     return np.sort(np.concatenate([np.empty(0, dtype=np.int64), *drawn]))
 
 
-def mask_unseen_of_selection_half(opened: RunInputs) -> np.ndarray:
-    """Return the mask of never-seen test records in the selection half, which chooses methods but never judges them."""
-    test = opened.dataset.split("test")
-    half = select_half(test, "selection")  # empty where test is the verdict half
-    return np.isin(test.rows, half.rows) & ~_mask_trained_on(opened)
-
-
-def mask_same_group(opened: RunInputs) -> np.ndarray | None:
-    """Return the mask of test records in the group that 'forget' names by a column or by conditions.
+def mask_same_group(forget: Forget | None, test: Split) -> np.ndarray | None:
+    """Return the mask of records of test in the group that 'forget' names by a column or by conditions.
 
     None if 'forget' names no group, or if test does not have the column of the groups.
     """
-    forget, test = opened.forget, opened.dataset.split("test")
     if forget is None or not (forget.where or forget.groups):
         return None
     mask = np.zeros(len(test), dtype=bool)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from torch import nn
 
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
@@ -69,6 +70,7 @@ FOR_METHODS: dict[str, Callable[[MethodContext], Any]] = {
     "incompetent_teacher": lambda context: context.session.fresh("incompetent_teacher").eval().requires_grad_(False),
     "forget": lambda context: context.session.batches("forget", augmented=True),
     "retain": lambda context: context.session.batches("retain", augmented=True),
+    "held_out": lambda context: context.session.batches("held_out"),
     "forget_inputs": lambda context: without_labels(context.session.batches("forget", augmented=True)),
     "retain_inputs": lambda context: without_labels(context.session.batches("retain", augmented=True)),
     "label_statistics": lambda context: label_statistics(context.session.batches("train").targets),
@@ -129,15 +131,22 @@ def make_measuring_inputs(context: MeasuringContext) -> Inputs:
 
 
 def make_method_inputs(
-    session: Session, method: Plugin, weights: Checkpoint, original: nn.Module | None, noise: Path | None = None
+    session: Session,
+    method: Plugin,
+    settings: BaseModel,
+    weights: Checkpoint,
+    original: nn.Module | None,
+    noise: Path | None = None,
 ) -> dict[str, Any]:
     """Make the inputs that the method's signature names, and no others, in its order.
+
+    Of the optional inputs, `noise` is made if there is a file, and others if a setting names them.
 
     Raises:
         UserError: as `check_noise`.
     """
     context = MethodContext(session, method, weights, original, noise)
-    names = [*method.needs, *(method.optional if noise else ())]
+    names = [*method.list_inputs(settings), *(["noise"] if noise else [])]
     inputs = {name: FACTS[name](session) if name in FACTS else FOR_METHODS[name](context) for name in names}
     for name in TRAINED:
         if name in inputs:

@@ -4,7 +4,7 @@ import contextlib
 import hmac
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data import selection
 from unlearn_cli.data.dataset import Dataset, Split
 from unlearn_cli.data.digests import CHUNK
+from unlearn_cli.evaluation.reported_half import ReportedHalf
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.forget import Forget
 from unlearn_cli.schema.manifest import ManifestDigests
@@ -35,6 +36,7 @@ class RunInputs:
     manifest_text: str  # without ids and absolute paths, for reports
     dataset: Dataset
     common: RunOptions
+    reported: ReportedHalf = field(default_factory=ReportedHalf)
 
 
 @dataclass(frozen=True)

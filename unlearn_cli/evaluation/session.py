@@ -138,7 +138,10 @@ class Session:
 
     def batches(self, name: str, *, augmented: bool = False) -> Batches:
         """Return the batches of a split."""
-        split = self.opened.dataset.split(name)
+        return self.make_batches(self.opened.dataset.split(name), augmented=augmented)
+
+    def make_batches(self, split: Split, *, augmented: bool = False) -> Batches:
+        """Return the batches of any records of the data."""
         shape = tuple(self.sections.input.shape)
         if id(split.records) not in self.stores:
             # All sources share the budget. The first source that is read, usually train, is held in memory first.

@@ -71,6 +71,14 @@ class Plugin:
         sections = {section for name in self.needs for section in list_sections(name)}
         return sections | {"original"} if self.kind != "methods" and "original" in self.needs else sections
 
+    def list_inputs(self, settings: BaseModel) -> tuple[str, ...]:
+        """Return the inputs that it receives with these settings, without `noise`, which an option gives.
+
+        An optional input is given if the value of a setting is its name, such as `rewind=held_out`.
+        """
+        values = {value for _, value in settings if isinstance(value, str)}
+        return (*self.needs, *(name for name in self.optional if name in values))
+
     def function(self) -> Callable[..., Any]:
         """Import the module (and torch with it) and return the function.
 

@@ -10,7 +10,7 @@ class Requirement(NamedTuple):
     """One input of plug-ins."""
 
     kinds: str  # the kinds of plug-ins that may have it: methods, metrics, attacks
-    sections: str  # of the manifest, or given by options: original, reference, cost, shadows; '': always available
+    sections: str  # of the manifest ('a/b': one of them), or of options: original, reference, cost, shadows; '': none
     meaning: str
 
 
@@ -29,6 +29,13 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("forget", ALL, "data forget", "labelled batches of the forget split"),
         ("retain", ALL, "data forget", "labelled batches of the retain split"),
         ("test", MEASURES, "data test", "labelled batches of the test split"),
+        (
+            "held_out",
+            "methods",
+            "data test/validation",
+            "labelled batches of never-seen records: validation, otherwise the selection half of test, which no report "
+            "then uses; optional: given if a setting has the value held_out",
+        ),
         ("forget_inputs", "methods", "data forget", "batches of the forget split without labels"),
         ("retain_inputs", "methods", "data forget", "batches of the retain split without labels"),
         ("label_statistics", "methods", "data", "mean, spread and range of the labels of train"),
@@ -74,20 +81,32 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("noise", "methods", "", "noise of 'unlearn-cli noise', given by --noise"),
     ]
 }
-OPTIONAL_INPUTS = ("noise",)
+OPTIONAL_INPUTS = ("noise", "held_out")  # as a keyword with default None; `noise` is always one
+ONLY_OPTIONAL = ("noise",)
 
 
 def list_sections(name: str) -> set[str]:
-    """Return the requirements of an input."""
+    """Return the requirements of an input; `a/b` is met by one of the two."""
     return set(REQUIREMENTS[name].sections.split())
 
 
+def list_missing(name: str, present: set[str]) -> set[str]:
+    """Return the requirements of an input that are not met."""
+    return {section for section in list_sections(name) if not present & set(section.split("/"))}
+
+
+def describe_section(section: str) -> str:
+    """Return the words for a requirement; `test/validation` becomes `data.test or data.validation`."""
+    names = section.split("/")
+    return section if len(names) == 1 else " or ".join(f"data.{name}" for name in names)
+
+
 def list_inputs(kind: str) -> list[str] | None:
-    """Return the inputs that plug-ins of a kind may have, without the optional ones; None for networks: any."""
+    """Return the inputs that plug-ins of a kind may need, without those that are optional; None for networks: any."""
     if kind not in ALL.split():
         return None
     return [
         name
         for name, requirement in REQUIREMENTS.items()
-        if kind in requirement.kinds.split() and name not in OPTIONAL_INPUTS
+        if kind in requirement.kinds.split() and name not in ONLY_OPTIONAL
     ]

@@ -53,9 +53,10 @@ class RunOptions(SharedOptions):
     `SharedOptions` if deletion batches need it, too.
     """
 
-    half: Annotated[Half, CommandLine("Options")] = Field(
-        default="all",
-        description="Half of the test split: selection to choose methods and settings, verdict to judge them.",
+    half: Annotated[Half | None, CommandLine("Options")] = Field(
+        default=None,  # `evaluation.reported_half.choose_half` replaces None
+        description="Half of the test split: selection to choose methods and settings, verdict to judge them. Default: "
+        "verdict for 'attack' and after a method that read the other half, otherwise all.",
     )
     allow_code: bool = Field(
         default=False, description="Allow your own code in the manifest, or as a method, metric or attack."

@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from unlearn_cli.errors import SelectionError, UserError
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
-from unlearn_cli.plugins.requirements import list_sections
+from unlearn_cli.plugins.requirements import describe_section, list_missing
 
 SPLITS = {
     "forget": "forget",
     "forget_inputs": "forget without labels",
     "retain": "retain",
     "retain_inputs": "retain without labels",
+    "held_out": "held-out records",
 }
 
 
@@ -19,9 +22,13 @@ class UnsuitableSelection(SelectionError):
     """A method for whole classes cannot forget the selected records."""
 
 
-def list_lacking(wanted: Plugin, present: set[str]) -> list[str]:
-    """Return the inputs of a plug-in that a manifest with these sections cannot provide."""
-    return [name for name in wanted.needs if not list_sections(name) <= present]
+def list_lacking(wanted: Plugin, present: set[str], settings: BaseModel | None = None) -> list[str]:
+    """Return the inputs of a plug-in that a manifest with these sections cannot provide.
+
+    With `settings`, also the optional inputs that they name.
+    """
+    names = wanted.list_inputs(settings) if settings else wanted.needs
+    return [name for name in names if list_missing(name, present)]
 
 
 def list_fitting(kind: str, present: set[str], task: str, *, whole_classes: bool = True) -> list[str]:
@@ -36,23 +43,26 @@ def list_fitting(kind: str, present: set[str], task: str, *, whole_classes: bool
     ]
 
 
-def check(wanted: Plugin, present: set[str], task: str, path: Path) -> None:
+def check(wanted: Plugin, present: set[str], task: str, path: Path, settings: BaseModel | None = None) -> None:
     """Refuse a manifest whose task does not fit the plug-in, or that does not provide its inputs.
+
+    `settings` are those of a method, which may name optional inputs.
 
     Raises:
         UserError: with the reason and the plug-ins of the kind for which the manifest is sufficient.
     """
-    missing = list_lacking(wanted, present)
+    missing = list_lacking(wanted, present, settings)
     if wanted.task in (None, task) and not missing:
         return
     others = ", ".join(list_fitting(wanted.kind, present, task))
     if wanted.task not in (None, task):
         hint = f"; these fit: {others}" if others else ""
         raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
-    sections = sorted({section for name in missing for section in list_sections(name)} - present)
+    sections = sorted({section for name in missing for section in list_missing(name, present)})
     hint = f", or use one that needs less: {others}" if others else ""
     raise UserError(
-        f"{path}: {wanted.name} needs {' and '.join(missing)}, but the manifest has no {' and no '.join(sections)};"
+        f"{path}: {wanted.name} needs {' and '.join(missing)}, but the manifest has no "
+        f"{' and no '.join(map(describe_section, sections))};"
         f" add {'it' if len(sections) == 1 else 'them'}{hint}"
     )
 

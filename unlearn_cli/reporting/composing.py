@@ -140,6 +140,7 @@ def list_caveats(opened: RunInputs, with_reference: bool, copies: Copies | None)
             "No retrained reference was given (--reference): the numbers of a network that never saw the forgotten"
             " records are not shown."
         )
+    caveats += opened.reported.describe()
     if constant := constant_network(opened):
         caveats.append(constant)
     if copies and copies.in_retain:

@@ -65,17 +65,30 @@ class Data(Section):
     """Where the records are stored."""
 
     train: Source
-    test: Source | None = None
+    test: Source | None = Field(
+        default=None, description="records that the network was not trained on: metrics, gates and attacks read them"
+    )
+    validation: Source | None = Field(
+        default=None,
+        description="other records that the network was not trained on: only methods read them (the input held_out), "
+        "no metric and no attack. Without it, such methods read the selection half of test",
+    )
     group: str | None = Field(
         default=None,
         min_length=1,
-        description="column (of arrays: key) of train and test with the person or recording of a record; intervals, "
+        description="column (of arrays: key) of all sources with the person or recording of a record; intervals, "
         "tests and halves use it as the cluster. Default: forget.groups.column, or the series of windows",
     )
     transform: list[Step] = Field(
         default_factory=list, description="transforms of stored samples; input.shape is the shape after them"
     )
     augment: list[AugmentEntry] = Field(default_factory=list)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The sources by their keys: train, and test and validation if the manifest has them."""
+        sources = {"train": self.train, "test": self.test, "validation": self.validation}
+        return {name: source for name, source in sources.items() if source is not None}
 
 
 @dataclass(frozen=True)
@@ -105,12 +118,12 @@ def check_transforms(data: Data, input: Input) -> None:
     """
     tokens = any(step.tokens for step in data.transform)
     transform_steps.invert_shape(data.transform, input.shape)
-    for name, source in (("train", data.train), ("test", data.test)):
-        has_text = source is not None and isinstance(source.spec, Table) and source.spec.text is not None
-        if source and has_text != tokens:
+    for name, source in data.sources.items():
+        has_text = isinstance(source.spec, Table) and source.spec.text is not None
+        if has_text != tokens:
             advice = "add tokens to data.transform" if has_text else "set `text` to its columns, or remove tokens"
             raise ValueError(f"data.{name} has {'' if has_text else 'no '}columns of text; {advice}")
-        if source and isinstance(source.spec, Table):
+        if isinstance(source.spec, Table):
             _check_label(source.spec, name, data.transform)
     if tokens and {"scale", "mean", "std"} & input.model_fields_set:
         raise ValueError(

@@ -74,7 +74,12 @@ class Manifest(Section):
     @property
     def sections(self) -> set[str]:
         """The names of the sections that the manifest has, of those that plug-ins may need."""
-        sections = {"data": self.data, "forget": self.forget, "test": self.data and self.data.test}
+        sections = {
+            "data": self.data,
+            "forget": self.forget,
+            "test": self.data and self.data.test,
+            "validation": self.data and self.data.validation,
+        }
         return {name for name, section in sections.items() if section is not None}
 
     @property
@@ -110,12 +115,19 @@ class Manifest(Section):
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the manifest's content without `forget`, whose names could be guessed and verified with it."""
-        return _digest({**self.model_dump(mode="json"), "forget": None})
+        return _digest({**self._dump(), "forget": None})
 
     @cached_property
     def digest_with_forget(self) -> str:
         """The digest in the metadata of old checkpoints; it is only compared, never written."""
-        return _digest(self.model_dump(mode="json"))
+        return _digest(self._dump())
+
+    def _dump(self) -> dict[str, Any]:
+        """Return the content; without an unused `data.validation`, so that older digests stay valid."""
+        content = self.model_dump(mode="json")
+        if content["data"] and content["data"]["validation"] is None:
+            del content["data"]["validation"]
+        return content
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -94,7 +94,7 @@ def _list_person_columns(manifest: Manifest) -> set[str]:
         columns.append(manifest.forget.groups.column if manifest.forget.groups else None)
         columns.append(manifest.forget.ids_file.column if manifest.forget.ids_file else None)
     if manifest.data:
-        sources = filter(None, (manifest.data.train, manifest.data.test))
+        sources = manifest.data.sources.values()
         columns += [source.spec.id for source in sources if isinstance(source.spec, Table)]
         columns += [step.window.series for step in manifest.data.transform if step.window]
         columns.append(manifest.data.group)

@@ -153,7 +153,7 @@ def _list_requests(setup: Setup, now: datetime) -> Iterator[Leftover]:
 def _list_copies(setup: Setup) -> Iterator[Leftover]:
     """Yield the local copies of files behind URLs; the next run fetches again what it needs."""
     data = setup.manifest.data
-    specs = [source.spec for source in (data.train, data.test) if source] if data else []
+    specs = [source.spec for source in data.sources.values()] if data else []
     paths = [value for spec in specs if spec for _, value in spec if isinstance(value, Path)]
     for path in dict.fromkeys([setup.deletion.initial, *paths]):
         for copy in list_copies(path):

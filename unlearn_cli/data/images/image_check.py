@@ -1,7 +1,7 @@
 """Checks all images of a source before they are used: their headers and, on request, their pixels."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -61,26 +61,25 @@ def drop_unreadable(records: Records) -> Records:
     return replace(choose_records(records, readable), notices=records.notices + notice)
 
 
-def check_train_and_test(
-    train: Records, test: Records | None, *, decode: bool = False
-) -> tuple[Records, Records | None]:
-    """Check the images of both sources with `check_images`, so that one message has the mistakes of both.
+def check_sources(sources: Mapping[str, Records], *, decode: bool = False) -> dict[str, Records]:
+    """Check the images of all sources with `check_images`, so that one message has the mistakes of all.
 
     Raises:
         UserError: as `check_images`, or the depths of the sources differ.
     """
-    passed: list[Records] = []
+    passed: dict[str, Records] = {}
     reasons: list[str] = []
-    for records in (train, test) if test is not None else (train,):
+    for name, records in sources.items():
         try:
-            passed.append(check_images(records, decode=decode))
+            passed[name] = check_images(records, decode=decode)
         except UserError as error:
             reasons.append(str(error))
     if reasons:
         raise UserError("; ".join(reasons))
-    if test is not None:
-        refuse_other_depth(*passed)
-    return passed[0], passed[1] if test is not None else None
+    first, *others = passed.values()
+    for records in others:
+        refuse_other_depth(first, records)
+    return passed
 
 
 def check_images(records: Records, *, decode: bool = False) -> Records:
@@ -104,23 +103,23 @@ def check_images(records: Records, *, decode: bool = False) -> Records:
     return replace(records, notices=records.notices + make_notices(records.name, dict(scan.changes)))
 
 
-def count_images(*sources: Records | None) -> int | None:
+def count_images(sources: Iterable[Records]) -> int | None:
     """Count the records whose samples are images; None if there are none."""
-    counts = [len(records) for records in sources if records is not None and find_images(records.inputs) is not None]
+    counts = [len(records) for records in sources if find_images(records.inputs) is not None]
     return sum(counts) or None
 
 
-def refuse_other_depth(train: Records, test: Records) -> None:
+def refuse_other_depth(train: Records, other: Records) -> None:
     """Refuse sources of which one has images of 8 bits and the other of more.
 
     Raises:
         UserError: they differ, so that the manifest's scale cannot fit both.
     """
-    images = [find_images(records.inputs) for records in (train, test)]
+    images = [find_images(records.inputs) for records in (train, other)]
     types = [read_images(source[0], source[1][:1]).dtype for source in images if source is not None]
     if len(set(types)) > 1:
         raise UserError(
-            f"{test.name}: images have {'8' if types[1] == np.uint8 else 'more than 8'} bits per pixel, unlike those "
+            f"{other.name}: images have {'8' if types[1] == np.uint8 else 'more than 8'} bits per pixel, unlike those "
             f"of {train.name}, so one input.scale cannot fit both; convert them to one depth"
         )
 

@@ -1,0 +1,199 @@
+"""Methods that read held-out records: what they receive, which half is reported, and what later commands know of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+
+from tests.tiny import MANIFEST, invoke, write_manifest
+
+METHODS = '''"""Fine-tune on retain, and stop at the accuracy on held-out records. Source: ... Warning: ..."""
+
+from typing import Literal
+
+import torch
+from pydantic import PositiveInt
+
+from unlearn_cli.runtime.progress import track
+
+
+def stopping(model, forget, held_out, retain, task_loss, *, steps: PositiveInt = 2):
+    return train(model, retain, task_loss, steps, held_out)
+
+
+def rewinding(
+    model, retain, task_loss, *, held_out=None, steps: PositiveInt = 2, rewind: Literal["last", "held_out"] = "last"
+):
+    assert (held_out is not None) == (rewind == "held_out")
+    return train(model, retain, task_loss, steps, held_out)
+
+
+def gentle(model, retain, task_loss, *, steps: PositiveInt = 2):
+    return train(model, retain, task_loss, steps, None)
+
+
+def train(model, retain, task_loss, steps, held_out):
+    optimizer = torch.optim.Adam(model.parameters(), 1e-4)
+    batches = [*retain.steps(steps), *(held_out.epochs(1) if held_out else ())]
+    for x, y in track(batches, "train", model, optimizer):
+        optimizer.zero_grad()
+        task_loss(model(x), y).backward()
+        optimizer.step()
+    return model
+'''
+RECORDS = "{sklearn: {name: digits, part: test}, rows: "
+DIVIDED = MANIFEST.replace(
+    "{sklearn: {name: digits, part: test}}",
+    f"{RECORDS}{{first: 0.5}}}}\n  validation: {RECORDS}{{last: 0.5}}}}",
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mine.py").write_text(METHODS, encoding="utf-8")
+    write_manifest(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def unlearn(model: object, out: str, *flags: str, method: str = "stopping", code: int = 0) -> dict[str, Any]:
+    """Run a method of the file above, and return the report with the lineage."""
+    arguments = ["unlearn", model, "-m", "manifest.yaml", "--method", f"mine.py:{method}", "--allow-code", "--force"]
+    result = invoke(*arguments, "-o", out, *flags)
+    assert result.exit_code == code, result.stderr
+    return {**json.loads(Path(out, "report.json").read_text()), "stderr": result.stderr}
+
+
+def run(command: str, *arguments: object) -> dict[str, Any]:
+    result = invoke(command, *arguments, "-m", "manifest.yaml", "--json")
+    assert result.exit_code in (0, 3, 4), result.stderr
+    return json.loads(result.stdout)
+
+
+def count(report: dict[str, Any]) -> dict[str, int]:
+    return {name: split["n"] for name, split in report["manifest"]["splits"].items()}
+
+
+def read_lineage(folder: str) -> str | None:
+    with safe_open(Path(folder, "model.safetensors"), "pt") as file:
+        return file.metadata().get("unlearn_cli.held_out")
+
+
+def has_caveat(report: dict[str, Any], text: str) -> bool:
+    return any(text in caveat for caveat in report["caveats"])
+
+
+def test_a_method_reads_the_selection_half_and_its_report_the_other(original: Path, project: Path) -> None:
+    report = unlearn(original, "out")
+    sizes = count(report)
+    assert report["inputs"] == ["forget", "held_out", "model", "retain", "task_loss"]
+    assert sizes["held_out"] + sizes["test"] == 360
+    assert {report["metrics"][role]["test"]["accuracy"]["n"] for role in ("original", "subject")} == {sizes["test"]}
+    assert "held_out" not in report["metrics"]["subject"]
+    line = "The method reads the selection half of test: all numbers on test are of the verdict half."
+    assert has_caveat(report, line) and line in report["stderr"]
+    assert read_lineage("out") == "selection half of test"
+
+
+def test_later_commands_report_the_verdict_half(original: Path, project: Path) -> None:
+    verdict = count(unlearn(original, "out"))["test"]
+    evaluated, attacked = run("evaluate", "out"), run("attack", "out", "--original", original)
+    assert count(evaluated)["test"] == count(attacked)["test"] == verdict
+    assert attacked["judgement"]["holdout_half"] == "verdict"
+    assert has_caveat(evaluated, "has read the selection half of test: all numbers on test are of the verdict half.")
+    assert count(run("evaluate", original, "--original", "out"))["test"] == verdict
+    assert count(run("evaluate", original))["test"] == 360
+
+
+@pytest.mark.parametrize(("half", "size"), [("all", 360), ("selection", 160)])
+def test_the_half_that_was_read_is_reported_only_by_request(
+    half: str, size: int, original: Path, project: Path
+) -> None:
+    report = unlearn(original, "out", "--half", half)
+    evaluated = run("evaluate", "out", "--half", half)
+    for document in (report, evaluated):
+        assert count(document)["test"] == size
+        assert has_caveat(document, "they may be better than on never-seen records; use ")
+    assert "warning: The method reads the selection half of test" in report["stderr"]
+    assert count(report)["held_out"] == count(unlearn(original, "again"))["held_out"]
+
+
+def test_checkpoints_inherit_what_methods_read(original: Path, project: Path) -> None:
+    unlearn(original, "first")
+    report = unlearn("first", "second", method="gentle")
+    trained = invoke("train", "-m", "manifest.yaml", "--from", "second", "-o", "third", "--set", "epochs=1")
+    assert trained.exit_code == 0, trained.stderr
+    assert read_lineage("second") == read_lineage("third") == "selection half of test"
+    assert count(report)["test"] < 360 and has_caveat(report, "A method that made a checkpoint has read")
+    assert count(json.loads(Path("third", "report.json").read_text()))["test"] == count(report)["test"]
+    retrained = invoke(
+        "unlearn", "second", "-m", "manifest.yaml", "--method", "retrain", "-o", "new", "--set", "epochs=1"
+    )
+    assert retrained.exit_code == 0, retrained.stderr
+    assert read_lineage("new") is None  # it started from new weights
+
+
+def test_validation_is_read_instead_of_test(original: Path, project: Path) -> None:
+    write_manifest(project, DIVIDED)
+    report = unlearn(original, "out")
+    assert (count(report)["test"], count(report)["validation"], count(report)["held_out"]) == (180, 180, 180)
+    assert not report["metrics"]["subject"].keys() & {"validation", "held_out"}
+    assert read_lineage("out") == "validation"
+    assert not has_caveat(report, "half")
+    assert count(run("evaluate", "out"))["test"] == 180
+    write_manifest(project, MANIFEST)
+    unlearn("out", "both")
+    assert read_lineage("both") == "selection half of test, validation"
+
+
+def test_an_optional_input_is_given_if_a_setting_names_it(original: Path, project: Path) -> None:
+    without, given = (
+        unlearn(original, value, "--set", f"rewind={value}", method="rewinding") for value in ("last", "held_out")
+    )
+    assert "held_out" not in without["inputs"] and count(without)["test"] == 360
+    assert "held_out" in given["inputs"] and count(given)["test"] < 360
+    assert (read_lineage("last"), read_lineage("held_out")) == (None, "selection half of test")
+
+
+@pytest.mark.parametrize(
+    ("method", "flags"), [("stopping", ()), ("rewinding", ("--set", "rewind=held_out")), ("stopping", ("--dry-run",))]
+)
+@pytest.mark.parametrize(
+    ("manifest", "reason"),
+    [
+        (
+            MANIFEST.replace("  test: {sklearn: {name: digits, part: test}}\n", ""),
+            "needs held_out, but the manifest has no data.test or data.validation; add it",
+        ),
+        (
+            MANIFEST.replace("part: test}}", "part: test}, rows: {every: 6}}"),
+            "data.test: is too small to be divided: its selection half has 29 never-seen records, but 50 are needed; "
+            "add records, or set data.validation to other never-seen records",
+        ),
+        (
+            DIVIDED.replace("{last: 0.5}", "{last: 0.1}"),
+            "data.validation: has 36 never-seen records, but 50 are needed for methods; add records",
+        ),
+    ],
+)
+def test_lacking_records_are_refused_before_anything_is_written(
+    manifest: str, reason: str, method: str, flags: tuple[str, ...], original: Path, project: Path
+) -> None:
+    write_manifest(project, manifest)
+    arguments = ["unlearn", original, "-m", "manifest.yaml", "--method", f"mine.py:{method}", "--allow-code"]
+    result = invoke(*arguments, "-o", "out", *flags)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert reason in result.stderr
+    assert "loading torch" not in result.stderr
+    assert not Path("out").exists()
+
+
+def test_the_dry_run_lists_the_input_and_its_records(original: Path, project: Path) -> None:
+    arguments = ["unlearn", original, "-m", "manifest.yaml", "--method", "mine.py:rewinding", "--allow-code"]
+    result = invoke(*arguments, "-o", "out", "--set", "rewind=held_out", "--dry-run", "--json")
+    plan = json.loads(result.stdout)
+    assert plan["inputs"] == ["model", "retain", "task_loss", "held_out"]
+    assert plan["splits"]["held_out"]["n"] + plan["splits"]["test"]["n"] == 360
+    assert not Path("out").exists()
