@@ -115,6 +115,12 @@ def test_inversion_of_a_linear_network_goes_along_its_axis_and_stops() -> None:
     assert float(bounded[[0, 1, 3]].max()) == pytest.approx(-1, abs=0.05)
 
 
+def test_the_input_after_the_last_step_counts() -> None:
+    low, high = -torch.ones(4), torch.ones(4)
+    picture = invert(linear_network(), 2, low, high, steps=1, lr=0.1, patience=50, stop=1.0)
+    assert float(picture.norm()) == pytest.approx(0.1, rel=1e-4)
+
+
 def test_a_destroyed_class_cannot_be_drawn_out_though_the_original_would_give_it() -> None:
     forget, test = blobs([0]), blobs([0, 1, 2, 3])
     width = forget.shape[0]

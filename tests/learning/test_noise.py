@@ -122,6 +122,33 @@ def test_of_all_states_a_sample_passes_through_the_best_is_kept() -> None:
     assert (objectives(long) <= objectives(short) + 1e-6).all()
 
 
+def test_a_single_step_moves_the_noise() -> None:
+    raw, moved = (learned(network(), steps=steps, regularisation=0.1) for steps in (0, 1))
+    assert not torch.equal(raw.samples, moved.samples)
+
+
+def test_the_best_state_is_that_of_lowest_objective_among_the_start_and_all_steps() -> None:
+    model, labels = network(), torch.arange(16) % 5
+    x = (torch.arange(16)[:, None, None, None] / 4 * Random(0, "noise").normal(16, *SHAPE)).requires_grad_()
+    optimizer = torch.optim.Adam([x], 1.0)  # far too high a rate: the objective rises and falls
+    states, objectives = [], []
+    for _ in range(7):
+        objective = -F.cross_entropy(model.eval()(x), labels, reduction="none") + 0.1 * 3072 / 36 * x.square().sum(
+            dim=(1, 2, 3)
+        )
+        states.append(x.detach().clone())
+        objectives.append(objective.detach())
+        optimizer.zero_grad()
+        objective.sum().backward()
+        optimizer.step()
+    expected = torch.stack(states)[torch.stack(objectives).argmin(dim=0), torch.arange(16)]
+    settings = {"kind": "maximize", "steps": 6, "lr": 1.0, "regularisation": 0.1}
+    best, curve = optimise_samples(model, states[0], labels, Random(0, "t"), **settings)  # type: ignore[arg-type]
+    torch.testing.assert_close(best, expected)
+    assert curve == pytest.approx([float(values.mean()) for values in objectives[:-1]], rel=1e-5)
+    assert len(torch.stack(objectives).argmin(dim=0).unique()) > 1
+
+
 def test_noise_survives_its_file(tmp_path: Path) -> None:
     noise = learned(network(), [3, 1], steps=3)
     save_noise(tmp_path / "noise.safetensors", noise, {"unlearn_cli.version": "x"})

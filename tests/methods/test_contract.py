@@ -33,7 +33,7 @@ forget: {where: [{column: label, op: ">=", value: 250}]}
 """
 FAST: dict[str, list[str]] = {
     "retrain": ["epochs=4", "lr=0.01"], "finetune": ["epochs=1"], "gkt": ["cycles=120", "generator_width=8"],
-    "emmn": ["noise_size=32", "impair_steps=60"],
+    "emmn": ["noise_size=32", "impair_steps=100"],
 }  # fmt: skip
 SHORT: dict[str, list[str]] = {
     **FAST, "unsir": ["impair_lr=0.01", "impair_steps=12", "repair_steps=12"],

@@ -282,6 +282,23 @@ def test_a_single_sample_that_passes_is_too_few_for_batch_norm(teacher: nn.Modul
     assert torch.equal(student.state_dict()["0.weight"], before)
 
 
+def test_the_student_never_sees_a_sample_that_the_gate_rejects() -> None:
+    """Its batch statistics would depend on such samples, too."""
+
+    class RefusesHalf(nn.Module):
+        """A teacher that is sure of class 0 for all samples with a positive first number."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([50 * x[:, :1], x[:, 1:] @ torch.ones(1, 3)], dim=1)
+
+    student, passed = network(), list[Tensor]()
+    student.register_forward_pre_hook(lambda _, inputs: passed.append(inputs[0].detach()))
+    taught(RefusesHalf().eval(), [0], student, targets="original", gate=0.01, cycles=4, attention_weight=0.0)
+    probabilities = RefusesHalf()(torch.cat(passed)).softmax(dim=1)[:, 0]
+    assert len(passed) == 4 * (1 + 6)
+    assert 0 < float(probabilities.max()) < 0.01
+
+
 def test_a_network_of_word_numbers_is_refused() -> None:
     """No gradient comes back through them, so the generator would learn nothing."""
 

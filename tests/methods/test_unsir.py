@@ -75,7 +75,7 @@ def test_the_class_is_forgotten_and_the_others_are_kept_though_no_record_of_it_w
 def test_a_learning_rate_that_is_given_is_used_once(weights: dict[str, Tensor]) -> None:
     with start(device="cpu") as run:
         forget(weights, [0], impair_lr=1e-2, impair_steps=5, repair_steps=3)
-    assert run.phases == ["noise", "impair", "repair", "repair"]  # the part by which a round is judged, and the rest
+    assert run.phases == ["noise", "impair", "repair"]
     assert run.cost.optimizer_steps == 25 + 5 + 3
 
 
@@ -190,7 +190,7 @@ def test_frozen_batch_norm_keeps_its_statistics_and_batch_mode_moves_them() -> N
     def statistics(mode: str) -> Tensor:
         model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 4))
         optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-        module.repair(model, blobs([0, 1]), optimizer, 0, 3, 3, mode)  # type: ignore[arg-type]
+        module.repair(model, blobs([0, 1]), optimizer, 0, 3, 3, "linear", mode)  # type: ignore[arg-type]
         return model.state_dict()["1.running_mean"]
 
     assert torch.equal(statistics("frozen"), torch.zeros(4))
@@ -202,9 +202,11 @@ def test_the_learning_rate_of_the_repair_falls_to_zero_across_its_parts() -> Non
     optimizer = torch.optim.SGD(model.parameters(), 1.0)
     rates: list[float] = []
     optimizer.register_step_pre_hook(lambda stepper, *_: rates.append(stepper.param_groups[0]["lr"]))
-    module.repair(model, blobs([0, 1]), optimizer, 0, 2, 5, "batch")
-    module.repair(model, blobs([0, 1]), optimizer, 2, 5, 5, "batch")
+    module.repair(model, blobs([0, 1]), optimizer, 0, 2, 5, "linear", "batch")
+    module.repair(model, blobs([0, 1]), optimizer, 2, 5, 5, "linear", "batch")
     assert rates == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
+    module.repair(model, blobs([0, 1]), optimizer, 2, 5, 5, "constant", "batch")
+    assert rates[5:] == [1.0] * 3
 
 
 def test_proxies_are_retain_records_that_the_original_takes_for_the_class(weights: dict[str, Tensor]) -> None:

@@ -63,7 +63,7 @@ def inversion(
 def invert(
     model: nn.Module, target: int, low: Tensor, high: Tensor, steps: int, lr: float, patience: int, stop: float
 ) -> Tensor:
-    """Return the best input (*shape) of all steps."""
+    """Return the best input (*shape): the start, or the input after one of the steps, the last one included."""
     x = ((low + high) / 2)[None].clone().requires_grad_(True)
     best, least, since = x.detach().clone(), np.inf, 0
     model.eval()
@@ -78,7 +78,8 @@ def invert(
         length = gradient.norm()
         step = lr * gradient / length if float(length) > 0 else torch.zeros_like(gradient)
         x = torch.minimum(torch.maximum(x.detach() - step, low), high).requires_grad_(True)
-    return best[0]
+    reached = torch.cat([best, x.detach()])
+    return reached[confidence(model, reached, torch.tensor([target] * 2, device=x.device)).argmax()]
 
 
 @torch.no_grad()

@@ -106,16 +106,18 @@ def optimise_samples(
 ) -> tuple[Tensor, list[float]]:
     """Minimise J over the samples (B, *shape) with Adam; return each one's best state, and the curve of the mean of J.
 
-    The network is used in eval mode with its weights frozen; weights and buffers do not change. With `smoothing`, new
-    normal noise of that standard deviation is added to the samples in each step, so that the result is a region and
-    not an adversarial point.
+    The best state is that of lowest J before the first step, between two steps or after the last one; the curve has the
+    mean of J before each step. The network is used in eval mode with its weights frozen; weights and buffers do not
+    change. With `smoothing`, new normal noise of that standard deviation is added to the samples in each step, so that
+    the result is a region and not an adversarial point.
     """
     samples = samples.detach().clone().requires_grad_()
     best, lowest = samples.detach().clone(), torch.full((len(samples),), torch.inf, device=samples.device)
     optimizer = torch.optim.Adam([samples], lr, fused=True)
     original.eval()
-    progress = track(range(steps), phase, samples, optimizer, best, lowest)
-    for _ in progress:
+
+    def compare_with_best() -> Tensor:
+        """Evaluate J of each sample (B,), with its gradient, and keep the states that are better than before."""
         shift = smoothing * random.normal(*samples.shape) if smoothing else torch.zeros_like(samples)
         parts = [
             compute_objective(original, part, moved, label, kind, regularisation)
@@ -124,8 +126,15 @@ def optimise_samples(
         values = torch.cat([value for value, _ in parts])
         samples.grad = torch.cat([gradient for _, gradient in parts])
         keep_best(values, samples, best, lowest)
+        return values
+
+    progress = track(range(steps), phase, samples, optimizer, best, lowest)
+    for _ in progress:
+        objective = compare_with_best()
         optimizer.step()
-        progress.log(objective=values.mean())
+        progress.log(objective=objective.mean())
+    if steps:
+        compare_with_best()  # the last step has changed the samples
     return best, [float(value) for value in progress.logged.get("objective", [])]
 
 

@@ -85,8 +85,9 @@ def gkt(
     """Distil the original into `fresh`.
 
     The default `attention_weight` is 2500: the paper's 250 is for a KL divergence that is also averaged over 10
-    classes. It is 0 for networks with batch norm: the student normalises by the statistics of the batch, so its
-    attention maps cannot equal the teacher's.
+    classes. On the scale of the loss here, the norm of 5 to which the authors clip gradients is 50. The weight is 0 for
+    networks with batch norm: the student normalises by the statistics of the batch, so its attention maps cannot equal
+    the teacher's.
     """
     if batch_size is None:
         batch_size = max(2, default_batch_size())  # batch norm refuses a batch of one
@@ -106,19 +107,21 @@ def gkt(
             set_learning_rate(optimizer, lr * lr_factor(schedule, progress.share_done))
         codes = random.normal(batch_size, code_size)
         x = generator(codes)
-        teacher_outputs, student_outputs = original(x), fresh(x)
+        teacher_outputs = original(x)
         check_differentiable(teacher_outputs)
         passed = pass_gate(teacher_outputs, forget_classes, gate)
-        divergences = disagreement(teacher_outputs, student_outputs, dropped, temperature)
-        divergence = divergences[passed].mean()  # NaN if none passed
-        if passed.any():
+        divergence, leaked = torch.tensor(math.nan), torch.tensor(math.nan)
+        if passed.sum() > 1:  # batch norm refuses a batch of one
+            teacher_outputs, student_outputs = teacher_outputs[passed], fresh(x[passed])
+            divergence = disagreement(teacher_outputs, student_outputs, dropped, temperature).mean()
             retained_outputs = drop_classes(teacher_outputs, forget_classes)
             loss = -divergence + unlikeness(retained_outputs, confidence_weight, balance_weight)
             step(loss, generator, generator_optimizer, max_grad_norm)
+            leaked = student_outputs.detach().float().softmax(dim=1)[:, forget_classes].sum(dim=1).mean()
         with torch.no_grad():  # the second and last generator pass of a cycle
             x = generator(codes)
             x = x[pass_gate(original(x), forget_classes, gate)]
-        enough = len(x) > 1  # batch norm refuses a batch of one
+        enough = len(x) > 1
         starved.copy_(torch.zeros_like(starved) if enough else starved + 1)
         if not enough and int(starved) % restart_after == 0:
             renew_generator(generator, generator_optimizer, input_shape, random, code_size, generator_width)
@@ -128,7 +131,6 @@ def gkt(
             batch = mix_in_memory(x, earlier, round(memory_share * len(x)), random)
             loss = student_loss(original, fresh, batch, dropped, temperature, layers, attention_weight)
             step(loss, fresh, student_optimizer, max_grad_norm)
-        leaked = student_outputs.detach().float().softmax(dim=1)[:, forget_classes].sum(dim=1).mean()
         progress.log(disagreement=divergence, passed=len(x) / batch_size, forget_probability=leaked, student_loss=loss)
     return fresh
 

@@ -6,22 +6,26 @@ only (repair).
 
     noise:   N_c = argmin_N -CE(M(N), c) + lambda R(N)                  (M frozen, in eval mode)
     impair:  theta <- Adam steps on CE over {(N_c[b], c)} and a retain subset, in the same batches
-    repair:  theta <- Adam steps on CE over the retain subset           (a new optimizer; lr falls to 0)
+    repair:  theta <- Adam steps on CE over the retain subset           (a new optimizer)
 
 Source: Tarun, Chundawat, Mandal, Kankanhalli: Fast Yet Effective Machine Unlearning, arXiv 2111.08947, section IV.
 Needs a labelled part of `retain` and the class numbers.
 Warning: whole classes only; noise has no meaning for single records.
 
-The paper's learning rate (0.02) destroys networks that are trained well, and no fixed rate suits all. Without
-`impair_lr` the method runs in rounds until class proxies are no longer recognised: a round is the impair phase and the
-first part of the repair. If it was not enough, the next round continues from there with 1.5 times the learning rate; a
-round that destroys the network is undone, and the next has a third of the rate. At the end the repair of the last round
-is completed. Proxies stand in for the records of c, which are never read: they are retain records, moved under the
-original network until it classifies them as c (error-minimising noise that starts from records).
+Three defaults differ from the source; each is a setting. `sample_configs/paper/unsir.yaml` has the source's values.
+1. The source's learning rate (0.02) destroys networks that are trained well, and no fixed rate suits all. Without
+   `impair_lr` the method runs in rounds until class proxies are no longer recognised: a round is the impair phase and
+   the first part of the repair. If it was not enough, the next round continues from there with 1.5 times the learning
+   rate; a round that destroys the network is undone, and the next has a third of the rate. At the end the repair of the
+   last round is completed. Proxies stand in for the records of c, which are never read: they are retain records, moved
+   under the original network until it classifies them as c (error-minimising noise that starts from records).
+2. The learning rate of the repair falls linearly to 0 (`repair_schedule`); the source's is constant.
+3. Noise is `noise_ratio` of retain, of which the impair phase takes `impair_steps` batches; the source trains one epoch
+   over all noise and retain, shuffled together. Of each noise sample the best state is used, in the source the last.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -62,7 +66,9 @@ def unsir(
     ] = None,
     noise_lr: Annotated[PositiveFloat, Doc("learning rate of Adam on the noise")] = 0.1,
     regularisation: Annotated[NonNegativeFloat, Doc("lambda, which pulls the noise towards 0")] = 0.1,
-    noise_ratio: Annotated[PositiveFloat, Doc("noise samples per retain record in an impair batch")] = 0.33,
+    noise_ratio: Annotated[
+        PositiveFloat, Doc("noise samples of all forgotten classes together, per retain record in an impair batch")
+    ] = 0.33,
     retain_per_class: Annotated[PositiveInt, Doc("retain records per class that are used")] = 1000,
     impair_steps: Annotated[PositiveInt, Doc("steps on noise and retain records, per round")] = 25,
     repair_steps: Annotated[NonNegativeInt, Doc("steps on retain records; 22 % of them in every round")] = 90,
@@ -72,6 +78,9 @@ def unsir(
     repair_lr: Annotated[
         PositiveFloat | None, Doc("first learning rate of the repair; null: half the rate of the impair phase")
     ] = None,
+    repair_schedule: Annotated[
+        Literal["constant", "linear"], Doc("course of the learning rate of the repair; linear: it falls to 0")
+    ] = "linear",
     proxies_left: Annotated[
         Fraction, Doc("share of the proxies of every class that may still be recognised at the end")
     ] = 0.05,
@@ -96,18 +105,18 @@ def unsir(
     x_noise, y_noise = noise.labelled(random.device)
     first_part = count_first_part(repair_steps)
 
-    def begin_round(lr: float) -> torch.optim.Optimizer:
+    def begin_round(lr: float, num_repair_steps: int) -> torch.optim.Optimizer:
         """Impair, and begin to repair; return the optimizer of the repair."""
         impair(model, subset, x_noise, y_noise, random, impair_steps, noise_ratio, lr, batch_norm)
         optimizer = torch.optim.Adam(model.parameters(), repair_lr or lr / 2, fused=True)
-        repair(model, subset, optimizer, 0, first_part, repair_steps, batch_norm)
+        repair(model, subset, optimizer, 0, num_repair_steps, repair_steps, repair_schedule, batch_norm)
         return optimizer
 
     def complete_repair(optimizer: torch.optim.Optimizer) -> None:
-        repair(model, subset, optimizer, first_part, repair_steps, repair_steps, batch_norm)
+        repair(model, subset, optimizer, first_part, repair_steps, repair_steps, repair_schedule, batch_norm)
 
     if impair_lr is not None:
-        complete_repair(begin_round(impair_lr))
+        begin_round(impair_lr, repair_steps)
         return model
     proxies, labels = make_proxies(original, subset, forget_classes, random)
     min_accuracy = (1 - max_relative_accuracy_drop) * retain_accuracy(original, subset)
@@ -115,7 +124,7 @@ def unsir(
     lr, factor = FIRST_LR, 1.0
     for _ in range(MAX_ROUNDS):
         lr *= factor
-        optimizer = begin_round(lr)
+        optimizer = begin_round(lr, first_part)
         report_setting("impair_lr", round(lr, 6))
         accuracy = retain_accuracy(model, subset)
         if accuracy < min_accuracy:
@@ -180,14 +189,16 @@ def repair(
     first: int,
     last: int,
     total: int,
+    schedule: Literal["constant", "linear"],
     batch_norm: BatchNorm,
 ) -> None:
-    """Train on retain records only: the steps from `first` to `last` of `total`, over which the rate falls to 0."""
+    """Train on retain records only: the steps from `first` to `last` of `total`; over these a linear rate falls to 0."""
     highest = optimizer.defaults["lr"]
     set_training_mode(model, batch_norm)
     steps = track(subset.steps(last - first), "repair", model, optimizer)
     for x, y in steps:
-        set_learning_rate(optimizer, highest * (1 - (first + steps.done) / total))
+        share_done = (first + steps.done) / total
+        set_learning_rate(optimizer, highest * (1 - share_done if schedule == "linear" else 1.0))
         loss = F.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()
