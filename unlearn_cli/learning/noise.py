@@ -113,12 +113,12 @@ def optimise_samples(
     """
     samples = samples.detach().clone().requires_grad_()
     best, lowest = samples.detach().clone(), torch.full((len(samples),), torch.inf, device=samples.device)
+    shift = torch.zeros_like(best)
     optimizer = torch.optim.Adam([samples], lr, fused=True)
     original.eval()
 
     def compare_with_best() -> Tensor:
         """Evaluate J of each sample (B,), with its gradient, and keep the states that are better than before."""
-        shift = smoothing * random.normal(*samples.shape) if smoothing else torch.zeros_like(samples)
         parts = [
             compute_objective(original, part, moved, label, kind, regularisation)
             for part, moved, label in zip(*(t.split(CHUNK) for t in (samples, shift, labels)), strict=True)
@@ -128,13 +128,15 @@ def optimise_samples(
         keep_best(values, samples, best, lowest)
         return values
 
-    progress = track(range(steps), phase, samples, optimizer, best, lowest)
+    progress = track(range(steps), phase, samples, optimizer, best, lowest, shift)
     for _ in progress:
+        if smoothing:
+            shift.copy_(smoothing * random.normal(*samples.shape))
         objective = compare_with_best()
         optimizer.step()
         progress.log(objective=objective.mean())
     if steps:
-        compare_with_best()  # the last step has changed the samples
+        compare_with_best()  # the last step has changed the samples; their jitter is that of this step
     return best, [float(value) for value in progress.logged.get("objective", [])]
 
 
