@@ -192,7 +192,7 @@ def repair(
     schedule: Literal["constant", "linear"],
     batch_norm: BatchNorm,
 ) -> None:
-    """Train on retain records only: the steps from `first` to `last` of `total`; over these a linear rate falls to 0."""
+    """Train on retain records only: the steps from `first` to `last` of `total`. A linear rate falls to 0."""
     highest = optimizer.defaults["lr"]
     set_training_mode(model, batch_norm)
     steps = track(subset.steps(last - first), "repair", model, optimizer)
