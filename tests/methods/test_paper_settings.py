@@ -63,12 +63,13 @@ def test_unsir_takes_one_epoch_of_each_phase_with_as_much_noise_as_the_authors_l
         torch.optim.Adam, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self))[1]
     )
     settings = read_settings("unsir")
+    settings["retain_per_class"] = 4000
     retain = blobs([0, 1], n=4000)  # 8000 records, as eight classes of 1000
     retain = retain.take(torch.arange(8000).numpy())
     object.__setattr__(retain, "batch_size", 252)
     model, original = network(), network().eval().requires_grad_(False)
     steps = watch_targets(model)
-    unsir(model, original, retain, [2, 3], (2,), Random(0, "t"), **settings | {"retain_per_class": 4000})
+    unsir(model, original, retain, [2, 3], (2,), Random(0, "t"), **settings)
 
     impair, repair = steps[:32], steps[32:]
     assert rates == [0.1] * 40 + [0.02] * 32 + [0.01] * 32
