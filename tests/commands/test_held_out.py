@@ -1,13 +1,22 @@
 """Methods that read held-out records: what they receive, which half is reported, and what later commands know of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
+import unlearn_cli
 from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.commands.manifest_inputs import open_inputs
+from unlearn_cli.data.held_out import add_held_out
+from unlearn_cli.evaluation.run_inputs import resume_identity
+from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.reporting.html import render
+from unlearn_cli.reporting.report import Report
 
 METHODS = '''"""Fine-tune on retain, and stop at the accuracy on held-out records. Source: ... Warning: ..."""
 
@@ -197,3 +206,57 @@ def test_the_dry_run_lists_the_input_and_its_records(original: Path, project: Pa
     assert plan["inputs"] == ["model", "retain", "task_loss", "held_out"]
     assert plan["splits"]["held_out"]["n"] + plan["splits"]["test"]["n"] == 360
     assert not Path("out").exists()
+
+
+def test_the_report_and_its_page_name_the_half(original: Path, project: Path) -> None:
+    unlearn(original, "out")
+    result = invoke("evaluate", "out", "-m", "manifest.yaml", "--original", original, "-o", "evaluated")
+    report = json.loads(Path("evaluated", "report.json").read_text())
+    assert report["manifest"]["half"] == "verdict"
+    assert "Numbers on test are of its verdict half." in result.stdout
+    text = render(Report.model_validate(report))
+    assert "all never-seen records, of the verdict half of test" in text
+    assert "all numbers on test are of the verdict half" in text
+
+
+def test_copies_are_left_out_and_counted(original: Path, project: Path) -> None:
+    train = "{sklearn: {name: digits, part: train}, rows: {first: 0.1}}"
+    write_manifest(project, MANIFEST.replace("forget:", f"  validation: {train}\nforget:"))
+    arguments = ["unlearn", original, "-m", "manifest.yaml", "--method", "mine.py:stopping", "--allow-code"]
+    result = invoke(*arguments, "-o", "out")
+    assert result.exit_code == 2
+    assert "data.validation: has 0 never-seen records, but 50 are needed for methods" in result.stderr
+    evaluated = run("evaluate", original)
+    notice = {
+        "source": "data.validation",
+        "kind": "copies of training records, which methods do not receive",
+        "count": 144,
+    }
+    assert notice in evaluated["manifest"]["notices"]
+
+
+def test_the_api_knows_what_a_method_read(original: Path, project: Path) -> None:
+    options: dict[str, Any] = {"device": "cpu", "allow_code": True, "force": True}
+    result = unlearn_cli.unlearn(original, "manifest.yaml", method="mine.py:stopping", **options)
+    evaluated = unlearn_cli.evaluate(result.state_dict, "manifest.yaml", device="cpu")
+    assert evaluated.report.manifest.half == "verdict"
+    attacked = unlearn_cli.attack(original, "manifest.yaml", device="cpu")
+    assert attacked.report.manifest.half == "verdict"
+    assert unlearn_cli.evaluate(original, "manifest.yaml", device="cpu").report.manifest.half == "all"
+
+
+def test_a_state_is_resumed_only_with_the_same_held_out_records(project: Path) -> None:
+    write_manifest(project, DIVIDED)
+    opened = open_inputs(project / "manifest.yaml", RunOptions())
+    held_out = add_held_out(opened.dataset)
+    fewer = add_held_out(opened.dataset).split("held_out").take(np.arange(60))
+    datasets = [held_out, replace(held_out, splits={**held_out.splits, "held_out": fewer})]
+    first, second = (resume_identity(replace(opened, dataset=dataset)) for dataset in datasets)
+    assert first != second
+
+
+def test_shadow_runs_give_the_input_too(project: Path) -> None:
+    flags = ["--method", "mine.py:stopping", "--allow-code", "--shadows", "runs", "--cells", "0", "--device", "cpu"]
+    result = invoke("shadow", "-m", "manifest.yaml", *flags, "--train-set", "epochs=1")
+    assert result.exit_code == 0, result.stderr
+    assert "held_out" in json.loads(Path("runs", "plan.json").read_text())

@@ -19,7 +19,7 @@ from unlearn_cli.commands import evaluate as evaluate_command
 from unlearn_cli.commands import noise as noise_command
 from unlearn_cli.commands import train as train_command
 from unlearn_cli.commands import unlearn as unlearn_command
-from unlearn_cli.commands.api_workspace import ManifestSource, Model, Options, Workspace
+from unlearn_cli.commands.api_workspace import ManifestSource, Model, Options, StateDict, Workspace
 from unlearn_cli.commands.attack import AttackOptions
 from unlearn_cli.commands.evaluate import EvaluateOptions
 from unlearn_cli.commands.noise import NoiseOptions
@@ -137,6 +137,9 @@ def evaluate(
 ) -> ReportResult:
     """Measure a model on every split and check the gates of the manifest and of `require`.
 
+    `half` chooses the half of the test split; default: all, or verdict if the model's lineage shows that a method read
+    the other half. A `nn.Module` has no lineage.
+
     Raises:
         UserError, CliError: as `unlearn`.
     """
@@ -248,7 +251,7 @@ def _path(path: str | Path | None) -> Path | None:
 def _model_result(result: Result, folder: Path, out: str | Path | None) -> ModelResult:
     """Load the new weights and copy them, because a temporary folder is removed afterwards."""
     loaded = checkpoint.load(folder)
-    weights = {name: tensor.clone() for name, tensor in loaded.tensors.items()}
+    weights = StateDict({name: tensor.clone() for name, tensor in loaded.tensors.items()}, loaded.metadata)
     return ModelResult(Report.model_validate(result.document), weights, result.exit_code, _path(out))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unlearn_cli import console
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.errors import CliError, UserError, did_you_mean
+from unlearn_cli.evaluation.reported_half import as_lineage
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.literals import Half
 
@@ -20,6 +21,14 @@ Model = str | Path | nn.Module | Mapping[str, Tensor]
 """A checkpoint: its path, a network, or a state dict. The manifest names the architecture of the weights."""
 ManifestSource = str | Path | Mapping[str, Any]
 """A manifest: its path, or its content; relative paths in a mapping are relative to the working directory."""
+
+
+class StateDict(dict[str, Tensor]):
+    """The weights of a new checkpoint, with the part of its lineage that decides which half of test is reported."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+        super().__init__(tensors)
+        self.lineage = as_lineage(metadata)
 
 
 class Options(TypedDict, total=False):
@@ -67,10 +76,11 @@ class Workspace:
         if isinstance(model, (str, Path)):
             return Path(model)
         weights = model.state_dict() if isinstance(model, nn.Module) else model
+        lineage = model.lineage if isinstance(model, StateDict) else {}
         self.models += 1
         folder = self.folder / f"model-{self.models}"
         folder.mkdir()
-        return checkpoint.save(folder, {name: tensor.detach().cpu() for name, tensor in weights.items()}, {})
+        return checkpoint.save(folder, {name: tensor.detach().cpu() for name, tensor in weights.items()}, lineage)
 
     def manifest(self, manifest: ManifestSource) -> Path:
         """Return the path of a manifest; a mapping is written to a file, as JSON, which is YAML."""

@@ -28,6 +28,8 @@ from unlearn_cli.storage.version import VERSION
 from unlearn_cli.verdict import metric_gates
 from unlearn_cli.verdict.over_forgetting_checks import describe_over_forgetting, make_over_forgetting_gate
 
+OVER_FORGETTING_HALF = "Only the check for over-forgetting uses the original's outputs on the selection half of test."
+
 
 def format_now() -> str:
     """Return the current time in UTC as ISO 8601 text."""
@@ -111,6 +113,7 @@ def describe_manifest(opened: RunInputs) -> report.Manifest:
         classes=dataset.classes,
         forget_classes=names,
         splits={name: report.Split(**split) for name, split in describe(dataset).items()},
+        half=opened.reported.half,
         checks=check_splits(dataset),
         forgotten_unresolved=dataset.unresolved,
         notices=[report.Notice(**notice) for notice in describe_notices(dataset.notices)],
@@ -180,6 +183,8 @@ def add_gates(document: Report, conditions: Iterable[str], *, force: bool) -> No
     task, own_metrics = document.manifest.task, [function.name for function in document.code]
     document.gates = metric_gates.judge([parse_gate(text, task, own_metrics) for text in conditions], document.metrics)
     result = document.over_forgetting
+    if result is not None and result.half == "selection" and document.manifest.half == "verdict":
+        document.caveats = [*document.caveats, OVER_FORGETTING_HALF]
     if result is not None and result.detected:
         text = describe_over_forgetting(result)
         document.caveats = [*document.caveats, text]

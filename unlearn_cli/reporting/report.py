@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from unlearn_cli.schema.literals import Role, Task
+from unlearn_cli.schema.literals import Half, Role, Task
 from unlearn_cli.stats.results import (
     AttackResult,
     Comparison,
@@ -75,6 +75,11 @@ class Manifest(Part):
     classes: list[str] | None = None
     forget_classes: list[str] | None = None
     splits: dict[str, Split] = Field(default_factory=dict)
+    half: Half = Field(
+        default="all",
+        description="the half of the test split that the numbers on test, test_forget and test_retain are of: verdict "
+        "where a method read the other half",
+    )
     checks: dict[str, bool] = Field(default_factory=dict, description="check of the splits -> whether it holds")
     forgotten_unresolved: int | None = Field(
         default=None, description="ids of the manifest's `forgotten` without a record in train: no metric covers them"

@@ -43,8 +43,15 @@ def format_main_table(document: Report, metrics: Sequence[str] = ()) -> str:
     if not table.rows:
         return ""
     lines = [format_fitted_table(table.header, table.rows, labels=table.labels)]
-    note = explain_mark(document) if document.command == "attack" else ""
+    note = explain_mark(document) if document.command == "attack" else explain_half(document)
     return "\n".join([*lines, *([wrap_text(note, columns())] if note else [])])
+
+
+def explain_half(document: Report) -> str:
+    """Return which half of test the numbers are of, if they are not of all of it."""
+    if document.manifest.half == "all" or "test" not in document.manifest.splits:
+        return ""
+    return f"Numbers on test are of its {document.manifest.half} half."
 
 
 def describe_files(out: Path | None, *, pages: bool = True) -> str:

@@ -47,6 +47,11 @@ class OverForgetting(Part):
         description="the original on never-seen records of the selection half: of the same group, of the same classes,"
         " or all; or the references on forget",
     )
+    half: Literal["selection"] | None = Field(
+        default=None,
+        description="the half of test that the never-seen records are from, whatever half the report is of; null: none "
+        "was read",
+    )
     forget: Estimate = Field(
         description="of the subject, on the forgotten records that a retrained network would still predict well"
     )

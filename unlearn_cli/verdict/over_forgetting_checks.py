@@ -47,7 +47,13 @@ def compare(forget: Outputs, never_seen: list[Outputs], kind: Kind, *, unlike_ot
     worst = theirs[0] if forget.task == "classification" else theirs[-1]
     limit = _limit(worst, forget.task, unlike_others)
     result = OverForgetting(
-        measure=_measure(forget.task), forget=ours, never_seen=worst, compared_with=kind, limit=limit, detected=None
+        measure=_measure(forget.task),
+        forget=ours,
+        never_seen=worst,
+        compared_with=kind,
+        half=None if kind == "references" else "selection",
+        limit=limit,
+        detected=None,
     )
     if limit is None or ours.low is None or ours.high is None:
         reason = ours.reason or worst.reason or "too few records for an interval"

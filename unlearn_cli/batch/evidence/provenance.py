@@ -36,6 +36,8 @@ def build_provenance(facts: Facts, unlearned: Report, attacked: Report | None) -
             "externalParameters": _list_parameters(unlearned, attacked),
             "internalParameters": {
                 "inputs": unlearned.inputs,
+                "heldOut": unlearned.subject.lineage.get("held_out") if unlearned.subject else None,
+                "half": unlearned.manifest.half,
                 "found": unlearned.found,
                 "environment": unlearned.environment,
             },

@@ -69,6 +69,7 @@ def _describe_report(artifact: Artifact, document: Report) -> Descriptor:
     annotations = {
         "command": document.command,
         "seed": document.seed,
+        "half": document.manifest.half,
         "attack": describe_attack(document),
         "verdict": document.verdict,
         "measured": [_describe_gate(gate) for gate in select_subject_gates(document)],

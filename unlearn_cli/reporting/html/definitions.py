@@ -1,12 +1,15 @@
 """One line per term on the page: splits, metrics and attacks."""
 
 from unlearn_cli.plugins import discovery
+from unlearn_cli.schema.literals import Half
 
 SPLITS = {
     "forget": "training records to forget",
     "retain": "training records to keep",
     "test_forget": "never-seen records like those to forget",
     "test_retain": "never-seen records like those to keep",
+    "validation": "never-seen records that only methods read",
+    "held_out": "the never-seen records that the method received",
     "forgotten": "records that earlier runs forgot",
     "test": "all never-seen records",
     "train": "all training records",
@@ -32,5 +35,7 @@ def define_plugin(name: str) -> str:
     return {**discovery.summaries("attacks"), **discovery.summaries("metrics")}.get(name, "")
 
 
-def define_split(name: str) -> str:
-    return SPLITS.get(name, "")
+def define_split(name: str, half: Half = "all") -> str:
+    """Return the definition of a split; `half` of test is reported."""
+    of_half = f", of the {half} half of test" if half != "all" and name.startswith("test") else ""
+    return f"{SPLITS[name]}{of_half}" if name in SPLITS else ""

@@ -106,7 +106,12 @@ def list_metric_groups(report: Report, *, pooled: bool = True) -> dict[str, Grou
             replace_underscores(metric),
             define_plugin(metric),
             [
-                Row(replace_underscores(split), define_split(split), metric, pick_columns(cells, pooled=pooled))
+                Row(
+                    replace_underscores(split),
+                    define_split(split, report.manifest.half),
+                    metric,
+                    pick_columns(cells, pooled=pooled),
+                )
                 for split, cells in splits.items()
             ],
         )
