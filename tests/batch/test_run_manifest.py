@@ -20,6 +20,7 @@ classes: [NAME, "012", true-ish]
 data:
   train: {table: {path: data/train.csv, label: y, id: record}, rows: {where: [{column: age, op: in, value: [1, 2]}]}}
   test: {table: {path: TEST, label: y}}
+  validation: {table: {path: data/more.csv, label: y}}
 gates: ["test.accuracy >= original - 0.03"]
 """
 
@@ -43,6 +44,8 @@ def test_it_says_the_same_with_what_to_forget_and_what_was_forgotten(tmp_path: P
     assert str(found.forgotten.ids_file.path) == "selection/forgotten.csv"
     assert found.data is not None and isinstance(found.data.train.spec, Table) and found.data.train.rows is not None
     assert str(found.data.train.spec.path) == "../../data/train.csv"
+    assert found.data.validation is not None and isinstance(found.data.validation.spec, Table)
+    assert str(found.data.validation.spec.path) == "../../data/more.csv"
 
 
 @pytest.mark.parametrize("place", ["/srv/test.csv", "s3://bucket/test.csv"])

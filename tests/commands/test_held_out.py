@@ -101,6 +101,8 @@ def test_a_method_reads_the_selection_half_and_its_report_the_other(original: Pa
     assert sizes["held_out"] + sizes["test"] == 360
     assert {report["metrics"][role]["test"]["accuracy"]["n"] for role in ("original", "subject")} == {sizes["test"]}
     assert "held_out" not in report["metrics"]["subject"]
+    assert all(report["manifest"]["checks"].values())
+    assert report["manifest"]["checks"].keys() >= {"test_has_no_held_out_sample", "held_out_has_no_training_sample"}
     line = "The method reads the selection half of test: all numbers on test are of the verdict half."
     assert has_caveat(report, line) and line in report["stderr"]
     assert read_lineage("out") == "selection half of test"
@@ -122,6 +124,7 @@ def test_the_half_that_was_read_is_reported_only_by_request(
 ) -> None:
     report = unlearn(original, "out", "--half", half)
     evaluated = run("evaluate", "out", "--half", half)
+    assert report["manifest"]["checks"]["test_has_no_held_out_sample"] is False
     for document in (report, evaluated):
         assert count(document)["test"] == size
         assert has_caveat(document, "they may be better than on never-seen records; use ")
@@ -136,6 +139,9 @@ def test_checkpoints_inherit_what_methods_read(original: Path, project: Path) ->
     assert trained.exit_code == 0, trained.stderr
     assert read_lineage("second") == read_lineage("third") == "selection half of test"
     assert count(report)["test"] < 360 and has_caveat(report, "A method that made a checkpoint has read")
+    evaluated = run("evaluate", "second", "--original", "first")
+    half = evaluated["over_forgetting"]["half"]
+    assert has_caveat(evaluated, "a method that made the original has read") == (half == "selection")
     assert count(json.loads(Path("third", "report.json").read_text()))["test"] == count(report)["test"]
     retrained = invoke(
         "unlearn", "second", "-m", "manifest.yaml", "--method", "retrain", "-o", "new", "--set", "epochs=1"

@@ -271,8 +271,11 @@ def test_one_source_has_one_depth_and_so_have_train_and_test(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"0\.png has 8 bits per pixel and .*1\.png has more, so one input\.scale"):
         opened(mixed, input={"scale": 65535})
     deep, plain = folder(tmp_path / "deep", Image.fromarray(DEEP)), folder(tmp_path / "plain", grey())
-    with pytest.raises(UserError, match=r"data\.test: images have 8 bits per pixel, unlike those of data\.train"):
-        opened(deep, input={"scale": 65535}, test=plain)
+    for name in ("test", "validation"):
+        with pytest.raises(
+            UserError, match=rf"data\.{name}: images have 8 bits per pixel, unlike those of data\.train"
+        ):
+            opened(deep, input={"scale": 65535}, **{name: plain})
 
 
 @pytest.mark.parametrize("source", ["npz", "safetensors"])

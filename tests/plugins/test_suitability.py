@@ -69,3 +69,44 @@ def test_the_help_page_and_the_guide_say_what_a_method_needs_and_suits(name: str
     assert f"{name} {METHODS[name]} " in " ".join(invoke("unlearn", "--help").stdout.split())
     needs, suits = suitability.describe_needs(method), suitability.describe_suited(method)
     assert re.search(rf"^\| `{name}` \| {re.escape(needs)} \| {re.escape(suits)} \| ", GUIDE, flags=re.MULTILINE)
+
+
+SOURCE = '''"""Fine-tune on retain."""
+
+from typing import Literal
+
+
+def needing(model, held_out):
+    return model
+
+
+def rewinding(model, retain, *, held_out=None, noise=None, rewind: Literal["last", "held_out"] = "last"):
+    return model
+'''
+
+
+def read_method(folder: Path, name: str) -> plugin.Plugin:
+    path = folder / "mine.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    return plugin.read_source("methods", name, path, "mine")
+
+
+@pytest.mark.parametrize("present", [{"test"}, {"validation"}, {"test", "validation"}])
+def test_held_out_records_are_of_test_or_validation(present: set[str], tmp_path: Path) -> None:
+    method = read_method(tmp_path, "needing")
+    suitability.check(method, {"data", *present}, "classification", DATA)
+    assert suitability.list_lacking(method, {"data"}) == ["held_out"]
+    with pytest.raises(UserError) as caught:
+        suitability.check(method, {"data", "forget"}, "classification", DATA)
+    assert "needing needs held_out, but the manifest has no data.test or data.validation; add it" in str(caught.value)
+
+
+def test_a_setting_that_names_an_optional_input_makes_it_needed(tmp_path: Path) -> None:
+    method = read_method(tmp_path, "rewinding")
+    assert method.optional == ("held_out", "noise")
+    last, held_out = (plugin.complete_settings(method, None, [f"rewind={value}"]) for value in ("last", "held_out"))
+    assert method.list_inputs(last) == ("model", "retain")
+    assert method.list_inputs(held_out) == ("model", "retain", "held_out")
+    suitability.check(method, {"data", "forget"}, "classification", DATA, last)
+    with pytest.raises(UserError, match="rewinding needs held_out, but the manifest has no data"):
+        suitability.check(method, {"data", "forget"}, "classification", DATA, held_out)

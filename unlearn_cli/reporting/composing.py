@@ -14,6 +14,7 @@ from unlearn_cli import console, ranks
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import describe
+from unlearn_cli.data.held_out import SELECTION_HALF
 from unlearn_cli.data.notices import describe_notices
 from unlearn_cli.evaluation.run_inputs import Copies, RunInputs, constant_network, records_equal, selection_digest
 from unlearn_cli.evaluation.session import Session
@@ -29,6 +30,10 @@ from unlearn_cli.verdict import metric_gates
 from unlearn_cli.verdict.over_forgetting_checks import describe_over_forgetting, make_over_forgetting_gate
 
 OVER_FORGETTING_HALF = "Only the check for over-forgetting uses the original's outputs on the selection half of test."
+READ_BY_ORIGINAL = (
+    "The check for over-forgetting compares with the original on the selection half of test, which a method that made "
+    "the original has read: the limit may be too strict."
+)
 
 
 def format_now() -> str:
@@ -166,6 +171,14 @@ def list_caveats(opened: RunInputs, with_reference: bool, copies: Copies | None)
     return caveats
 
 
+def describe_over_forgetting_half(document: Report) -> list[str]:
+    """Describe which records the check for over-forgetting reads, if these are not reported or not unseen."""
+    lineage = document.original.lineage if document.original else {}
+    if SELECTION_HALF in lineage.get("held_out", ""):
+        return [READ_BY_ORIGINAL]
+    return [OVER_FORGETTING_HALF] if document.manifest.half == "verdict" else []
+
+
 def describe_code(plugins: Iterable[Plugin]) -> list[report.OutsideFunction]:
     """Return the plug-ins that are outside of the package, with the digests of their files."""
     return [
@@ -183,8 +196,8 @@ def add_gates(document: Report, conditions: Iterable[str], *, force: bool) -> No
     task, own_metrics = document.manifest.task, [function.name for function in document.code]
     document.gates = metric_gates.judge([parse_gate(text, task, own_metrics) for text in conditions], document.metrics)
     result = document.over_forgetting
-    if result is not None and result.half == "selection" and document.manifest.half == "verdict":
-        document.caveats = [*document.caveats, OVER_FORGETTING_HALF]
+    if result is not None and result.half == "selection":
+        document.caveats = [*document.caveats, *describe_over_forgetting_half(document)]
     if result is not None and result.detected:
         text = describe_over_forgetting(result)
         document.caveats = [*document.caveats, text]

@@ -63,6 +63,8 @@ def list_notes(checkpoint: Checkpoint, report: Report) -> list[str]:
     lineage, notes = checkpoint.lineage, []
     if "settings" in lineage:
         notes.append(f"settings: digest {lineage['settings'][:12]}; the report.json next to the checkpoint lists them")
+    if "held_out" in lineage:
+        notes.append(f"held-out records that methods have read: {lineage['held_out']}")
     if "manifest_digest" in lineage and lineage["manifest_digest"] != report.manifest.manifest_digest:
         notes.append("with another manifest")
     return notes
