@@ -275,7 +275,7 @@ def test_one_source_has_one_depth_and_so_have_train_and_test(tmp_path: Path) -> 
         with pytest.raises(
             UserError, match=rf"data\.{name}: images have 8 bits per pixel, unlike those of data\.train"
         ):
-            opened(deep, input={"scale": 65535}, **{name: plain})
+            opened(deep, 1, input={"scale": 65535}, **{name: plain})
 
 
 @pytest.mark.parametrize("source", ["npz", "safetensors"])
