@@ -17,6 +17,7 @@ SETTINGS = {
     "finetune": ["epochs=1"], "unsir": ["impair_lr=0.004"], "bad_teacher": ["impair_steps=5", "repair_steps=5"],
     "amnesiac": ["impair_steps=5", "repair_steps=5"], "neggrad": ["steps=5"], "fisher": ["max_records=200"],
     "gkt": ["cycles=3"], "emmn": ["noise_steps=5", "impair_steps=5", "rounds=1"], "retrain": ["epochs=1"],
+    "head": ["steps=20"],
 }  # fmt: skip
 AUGMENTED = MANIFEST.replace("forget:", "  augment: [horizontal_flip, {random_crop: 1}]\nforget:")
 

@@ -142,6 +142,7 @@ BOTH = ("forget", "retain")
         ("fisher", ["max_records=300"], RETAIN, 300, None),
         ("emmn", [], (), 0, 0),
         ("gkt", [], (), 0, 0),
+        ("head", [], (), 0, 0),
     ],
 )
 def test_the_estimate_of_the_work_follows_the_settings(
