@@ -106,13 +106,14 @@ def test_the_steps_are_those_of_the_formula_written_a_second_time(bias: bool) ->
     learned = distil(last, draws, [1, 3], 5, 0.03, 8, Random(0, "t"))
 
     random = Random(0, "t")
-    weight, offset = last.weight.clone().requires_grad_(), (last.bias if bias else torch.zeros(4)).clone()  # type: ignore[union-attr]
+    first_offset = torch.zeros(4) if last.bias is None else last.bias
+    weight, offset = last.weight.clone().requires_grad_(), first_offset.clone()
     offset.requires_grad_(bias)
     optimizer = torch.optim.Adam([weight, offset] if bias else [weight], 0.03)
     for step in range(5):
         optimizer.param_groups[0]["lr"] = 0.03 * (1 + torch.tensor(step / 5 * torch.pi).cos().item()) / 2
         h = draws.draw(8, random)
-        p = (h @ last.weight.T + (last.bias if bias else 0)).softmax(dim=1)
+        p = (h @ last.weight.T + first_offset).softmax(dim=1)
         q = p * torch.tensor([1.0, 0.0, 1.0, 0.0])
         q = q / q.sum(dim=1, keepdim=True)
         answers = (h @ weight.T + offset).log_softmax(dim=1)
@@ -152,17 +153,14 @@ def test_the_share_of_features_near_forgotten_classes(classes: list[int], share:
 def test_the_scale_gives_the_mean_confidence(confidence: float) -> None:
     last = random_head()
     features = source(last).draw(NUM_CALIBRATING, Random(0, "t"))
-    outputs = find_scale(last, features, confidence) * features @ last.weight.T + last.bias
+    outputs = last(find_scale(last, features, confidence) * features)
     assert float(outputs.softmax(dim=1).amax(dim=1).mean()) == pytest.approx(confidence, abs=1e-4)
 
 
 def test_the_result_does_not_depend_on_the_scale_of_the_features(original: nn.Module) -> None:
     rescaled = network()
-    rescaled.load_state_dict(original.state_dict())
-    with torch.no_grad():
-        rescaled[2].weight *= 16
-        rescaled[2].bias *= 16
-        rescaled[4].weight /= 16
+    factors = {"2.weight": 16, "2.bias": 16, "4.weight": 1 / 16}
+    rescaled.load_state_dict({name: factors.get(name, 1) * tensor for name, tensor in original.state_dict().items()})
     x, _ = records()
     first, second = (predict_outputs(forget(net.requires_grad_(False), [0]), [x]) for net in (original, rescaled))
     torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-3)
