@@ -1,4 +1,4 @@
-"""Methods that read held-out records: what they receive, which half is reported, and what later commands know of it."""
+"""Methods that read held-out records: what they receive, which half is reported, and what later commands report."""
 
 import json
 from dataclasses import replace
@@ -241,7 +241,7 @@ def test_copies_are_left_out_and_counted(original: Path, project: Path) -> None:
     assert notice in evaluated["manifest"]["notices"]
 
 
-def test_the_api_knows_what_a_method_read(original: Path, project: Path) -> None:
+def test_results_of_the_api_have_the_lineage(original: Path, project: Path) -> None:
     options: dict[str, Any] = {"device": "cpu", "allow_code": True, "force": True}
     result = unlearn_cli.unlearn(original, "manifest.yaml", method="mine.py:stopping", **options)
     evaluated = unlearn_cli.evaluate(result.state_dict, "manifest.yaml", device="cpu")

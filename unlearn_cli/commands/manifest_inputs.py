@@ -9,7 +9,7 @@ from unlearn_cli import console
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.data.dataset import open_dataset
 from unlearn_cli.data.halves import take_half
-from unlearn_cli.data.held_out import add_held_out, count_copies, name_source
+from unlearn_cli.data.held_out import add_held_out, count_copies, name_selection_half, name_source
 from unlearn_cli.data.notices import format_notices
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.reported_half import choose_half
@@ -84,8 +84,8 @@ def open_data(
         dataset = open_dataset(manifest.data_sections, forget_duplicates=common.forget_duplicates, decode=decode)
         dataset = count_copies(dataset)
         dataset = add_held_out(dataset) if held_out else dataset
-        given = name_source(dataset) if held_out else None
-        reported = choose_half(common.half, default_half, filter(None, checkpoints), given)
+        given, division = name_source(dataset) if held_out else None, name_selection_half(dataset)
+        reported = choose_half(common.half, default_half, filter(None, checkpoints), division, given)
         dataset = take_half(dataset, reported.half)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None

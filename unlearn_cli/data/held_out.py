@@ -16,6 +16,7 @@ from unlearn_cli.data.notices import make_notices
 from unlearn_cli.errors import UserError
 
 SELECTION_HALF = "selection half of test"  # the sources, as the lineage of a checkpoint names them
+GROUPED_HALF = "selection half of test by groups"  # other records: persons or recordings were divided
 VALIDATION = "validation"
 # A share of 50 records has a 95 % interval of at most +- 14 points, and the largest of 50 confidences stands for the
 # upper 2 %. With fewer, neither the method's quantiles nor the report's numbers mean much.
@@ -75,7 +76,13 @@ def add_held_out(dataset: Dataset) -> Dataset:
 
 def name_source(dataset: Dataset) -> str:
     """Return the source of `held_out`, as the lineage of a checkpoint names it."""
-    return VALIDATION if "validation" in dataset.splits else SELECTION_HALF
+    return VALIDATION if "validation" in dataset.splits else name_selection_half(dataset)
+
+
+def name_selection_half(dataset: Dataset) -> str:
+    """Return the name of the selection half of test, as the lineage of a checkpoint names it."""
+    test = dataset.splits.get("test")
+    return SELECTION_HALF if test is None or test.groups is None else GROUPED_HALF
 
 
 def _add(dataset: Dataset, part: Part) -> Dataset:
