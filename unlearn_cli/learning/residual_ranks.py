@@ -77,9 +77,7 @@ def share_represented(forget_labels: Tensor, retain_labels: Tensor, width: float
     of theirs, relative to the share of retain among all records. A sensible width is the median size of the residuals
     on never-seen records: the network cannot distinguish labels that are closer. It can be slightly above 1.
     """
-    of_forget, of_retain = (
-        count_within(forget_labels, labels, width) for labels in (forget_labels, retain_labels)
-    )
+    of_forget, of_retain = (count_within(forget_labels, labels, width) for labels in (forget_labels, retain_labels))
     expected = len(retain_labels) / (len(retain_labels) + len(forget_labels))
     return float((of_retain / (of_retain + of_forget)).mean() / expected)
 
