@@ -210,6 +210,9 @@ def test_the_dry_run_lists_the_input_and_its_records(original: Path, project: Pa
     result = invoke(*arguments, "-o", "out", "--set", "rewind=held_out", "--dry-run", "--json")
     plan = json.loads(result.stdout)
     assert plan["inputs"] == ["model", "retain", "task_loss", "held_out"]
+    assert plan["half"] == "verdict"
+    shown = invoke("show", "mine.py:rewinding", "--allow-code").stdout
+    assert "model, retain, task_loss, held_out (optional)" in shown
     assert plan["splits"]["held_out"]["n"] + plan["splits"]["test"]["n"] == 360
     assert not Path("out").exists()
 

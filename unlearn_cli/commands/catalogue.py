@@ -96,6 +96,7 @@ def _describe_entry(entry: discovery.Entry, loaded: Plugin | None = None) -> dic
         document["task"] = entry.task
     if entry.kind == "methods":
         method = loaded or plugin.load("methods", entry.name)
+        document["optional_inputs"] = list(method.optional)
         document |= {"needs": suitability.describe_needs(method), "suits": suitability.describe_suited(method)}
     if entry.kind == "attacks":
         document["tier"] = entry.constants.get("TIER")
@@ -116,7 +117,8 @@ def _format_line(document: dict[str, Any]) -> str:
 
 def _describe_in_text(document: dict[str, Any], settings: list[Setting]) -> str:
     """Format an entry as text: summary, docstring, inputs and settings."""
-    facts = {"Inputs": ", ".join(document.get("inputs", [])), "Needs": document.get("needs")}
+    optional = [f"{name} (optional)" for name in document.get("optional_inputs", [])]
+    facts = {"Inputs": ", ".join([*document.get("inputs", []), *optional]), "Needs": document.get("needs")}
     facts |= {"Suits": document.get("suits"), "Task": document.get("task"), "Tier": document.get("tier")}
     lines = [f"{document['name']} ({document['kind']}): {document['summary']}"]
     if document["description"]:

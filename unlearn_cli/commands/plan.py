@@ -22,6 +22,7 @@ def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, dupl
     inputs = method.list_inputs(settings)
     document = {
         "splits": counts,
+        "half": opened.reported.half,
         "method": method.name,
         "inputs": list(inputs),
         "settings": values,
