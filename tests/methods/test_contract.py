@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.shared import make_once
-from tests.tiny import invoke, same, write_manifest
+from tests.tiny import MANIFEST, invoke, same, write_manifest
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.runtime.progress import Steps
@@ -31,6 +31,7 @@ target: {mean: 152.1, std: 77.0}
 data: {train: {sklearn: {name: diabetes, part: train}}, test: {sklearn: {name: diabetes, part: test}}}
 forget: {where: [{column: label, op: ">=", value: 250}]}
 """
+RANDOM = MANIFEST.replace("classes: [3]", "fraction: {share: 0.2, seed: 0}")
 FAST: dict[str, list[str]] = {
     "retrain": ["epochs=4", "lr=0.01"], "finetune": ["epochs=1"], "gkt": ["cycles=120", "generator_width=8"],
     "emmn": ["noise_size=32", "impair_steps=100"],
@@ -40,12 +41,17 @@ SHORT: dict[str, list[str]] = {
     "gkt": ["cycles=12", "generator_width=4"],
     "emmn": ["noise_size=16", "noise_steps=10", "impair_steps=20"], "bad_teacher": ["impair_steps=10"],
     "amnesiac": ["impair_steps=10"], "neggrad": ["steps=20"], "fisher": ["max_records=500"],
+    "masked": ["steps=10"], "rank_match": ["steps=20"],
     "blindspot": ["blindspot_epochs=2", "student_epochs=3"], "gaussian_amnesiac": ["impair_epochs=2"],
 }  # fmt: skip
 LEAST_RETAINED: dict[str, float] = {"gkt": 0.7}
 FORGETS_SLOWLY = {"finetune", "fisher"}
 METHODS = list(discovery.entries("methods"))
-CLASSIFICATION = [name for name in METHODS if plugin.load("methods", name).task in (None, "classification")]
+OF_CLASSES = [
+    name
+    for name in METHODS
+    if (item := plugin.load("methods", name)).task in (None, "classification") and not item.part_of_classes
+]
 
 
 def train_regression(folder: Path) -> None:
@@ -56,8 +62,10 @@ def train_regression(folder: Path) -> None:
 
 def command(method: str, originals: dict[str, Path], folder: Path, settings: list[str]) -> list[object]:
     """Return the command line that unlearns with a method what it suits: a class of digits, or a range of a label."""
-    task = plugin.load("methods", method).task or "classification"
-    manifest = write_manifest(folder) if task == "classification" else write_manifest(folder, REGRESSION)
+    loaded = plugin.load("methods", method)
+    task = loaded.task or "classification"
+    text = REGRESSION if task == "regression" else RANDOM if loaded.part_of_classes else MANIFEST
+    manifest = write_manifest(folder, text)
     words = [word for setting in settings for word in ("--set", setting)]
     return ["unlearn", originals[task], "-m", manifest, "--method", method, "--device", "cpu", *words]
 
@@ -153,7 +161,7 @@ def test_a_dry_run_says_how_much_it_would_work_on_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("method", CLASSIFICATION)
+@pytest.mark.parametrize("method", OF_CLASSES)
 def test_a_class_is_no_longer_recognised_and_the_others_still_are(
     method: str, unlearned: Callable[[str], Path]
 ) -> None:

@@ -93,7 +93,9 @@ def test_what_is_read_from_the_source_is_what_python_sees(kind: str, name: str) 
     read = plugin.load(kind, name)
     parameters = inspect.signature(read.function()).parameters.values()
     assert list(read.needs) == [item.name for item in parameters if item.default is item.empty]
-    assert list(read.optional) == [item.name for item in parameters if item.name in OPTIONAL_INPUTS]
+    assert list(read.optional) == [
+        item.name for item in parameters if item.kind is item.KEYWORD_ONLY and item.name in OPTIONAL_INPUTS
+    ]
     defaults = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
     assert read.settings().model_dump() == {key: value for key, value in defaults.items() if key not in read.optional}
 

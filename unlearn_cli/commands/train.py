@@ -70,7 +70,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
         check_with_torch(options, opened)
         return plan_training(opened, options.split, settings)
     from unlearn_cli.checkpoints import checkpoint  # imports torch: seconds, after all other checks
-    from unlearn_cli.evaluation import session
+    from unlearn_cli.evaluation import recipes, session
     from unlearn_cli.evaluation.measuring import measure_network
     from unlearn_cli.reporting import composing, writing
     from unlearn_cli.reporting.terminal import format_report
@@ -99,6 +99,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             **lineage_of(opened),
             "trained_on": content_digest(opened.dataset.split(options.split)),
             "settings": settings_digest(settings),
+            **recipes.as_lineage(settings, current.run.batch_size),
             "seed": str(run_options.seed),
             "version": VERSION,
             **targets.as_lineage(opened.dataset.task, scale),

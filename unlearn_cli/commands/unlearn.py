@@ -18,18 +18,14 @@ from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
 from unlearn_cli.evaluation.lineage import check_references, name_reference
-from unlearn_cli.evaluation.reported_half import as_lineage
 from unlearn_cli.evaluation.run_inputs import (
     Copies,
     RunInputs,
     constant_network,
-    content_digest,
     find_copies,
     forget_state,
-    lineage_of,
     partial_folder,
     resume_key,
-    settings_digest,
 )
 from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.names import parse_gate, read_manifest
@@ -37,7 +33,6 @@ from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage import regular_files
-from unlearn_cli.storage.version import VERSION
 
 if TYPE_CHECKING:
     from torch import nn
@@ -132,6 +127,7 @@ def check_manifest(options: UnlearnOptions, method: Plugin, settings: BaseModel,
 
 def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
+    from unlearn_cli.commands.unlearned_lineage import describe_lineage, digest_code
     from unlearn_cli.evaluation import measuring, session
     from unlearn_cli.evaluation.pictures import take_picture
     from unlearn_cli.reporting import composing, writing
@@ -142,8 +138,15 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     started = composing.format_now()
     weights, *others = load_all_checkpoints(options, opened)
     noise = regular_files.sha256(options.noise) if options.noise else None
+    level_sources = [other.tensor_digest for other in others] if "level" in method.optional else []
     key = resume_key(
-        opened, settings, checkpoint=weights.tensor_digest, method=method.name, noise=noise, **digest_code(method)
+        opened,
+        settings,
+        checkpoint=weights.tensor_digest,
+        method=method.name,
+        noise=noise,
+        level=level_sources,
+        **digest_code(method),
     )
     partial = partial_folder(options.out, key)
     scale = targets.choose_target(opened, weights.metadata, options.checkpoint)
@@ -152,20 +155,9 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         output_folder(options.out, overwrite=opened.common.overwrite) as folder,
     ):
         evaluated = options.evaluate and bool(opened.dataset.splits)
-        model, given, before = run_method(current, options, method, settings, weights, evaluated)
+        model, given, before = run_method(current, options, plan, weights, others, evaluated)
         collect_networks(weights)  # those of the method; a sharded network contains reference cycles
-        lineage = {
-            "method": method.name,
-            **digest_code(method),
-            "parent": weights.tensor_digest,
-            **lineage_of(opened),
-            **describe_training(method, opened),
-            **as_lineage({} if method.name == "retrain" else weights.metadata, opened.reported.given),
-            "settings": settings_digest(settings),
-            "seed": str(current.run.seed),
-            "version": VERSION,
-            **({} if targets.is_unknown(opened, weights.metadata) else targets.as_lineage(opened.dataset.task, scale)),
-        }
+        lineage = describe_lineage(current, method, settings, weights, scale)
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
         del model  # from here on it is loaded from its file, like the other checkpoints
@@ -238,9 +230,9 @@ def load_original(current: "Session", options: UnlearnOptions, method: Plugin, w
 def run_method(
     current: "Session",
     options: UnlearnOptions,
-    method: Plugin,
-    settings: BaseModel,
+    plan: Plan,
     weights: "Checkpoint",
+    references: "list[Checkpoint]",
     evaluated: bool,
 ) -> "tuple[nn.Module, list[str], dict[str, Outputs]]":
     """Return the unlearned network, the names of the method's inputs, and the outputs of the original.
@@ -252,12 +244,13 @@ def run_method(
     from unlearn_cli.evaluation.measuring import predict_splits
     from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
 
+    method, settings = plan.method, plan.settings
     original: Any = load_original(current, options, method, weights)
     before = predict_splits(current, original, "original") if evaluated else {}
     if "original" not in method.needs:
         original = None
         collect_networks(weights)
-    inputs = make_method_inputs(current, method, settings, weights, original, options.noise)
+    inputs = make_method_inputs(current, method, settings, weights, original, options.noise, references)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
     with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
         model = method.call(inputs, settings, (nn.Module,))
@@ -269,16 +262,6 @@ def collect_networks(weights: "Checkpoint") -> None:
     """Free unused networks that contain reference cycles; for small networks a collection costs more than it gains."""
     if sum(tensor.numel() for tensor in weights.tensors.values()) > SMALL_NETWORK:
         gc.collect()
-
-
-def digest_code(method: Plugin) -> dict[str, str]:
-    """Return the digest of the file of a method outside of the package."""
-    return {"code": method.code.sha256} if method.code else {}
-
-
-def describe_training(method: Plugin, opened: RunInputs) -> dict[str, str]:
-    """Return the lineage's digest of the training data for the method `retrain`, which makes a reference."""
-    return {"trained_on": content_digest(opened.dataset.split("retain"))} if method.name == "retrain" else {}
 
 
 CAVEATS = ["No attack was run: 'unlearn-cli attack' tries to distinguish forgotten records from never-seen ones."]

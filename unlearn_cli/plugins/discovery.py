@@ -9,6 +9,7 @@ the file describe it:
     DISTANCE   metrics: True for a distance from a reference, which has a noise floor
     TIER       attacks: the first tier that runs it
     ORDER      attacks: its position within the tier
+    PART_OF_CLASSES  methods: True for a method that cannot forget whole classes
     VARIANTS   attacks: settings ('name=value') with which the tier runs it again
 
 The file of a method may also have a function `bound_steps` and a tuple RETAIN_PHASES, from which `--dry-run` estimates

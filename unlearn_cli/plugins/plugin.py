@@ -39,6 +39,7 @@ class Plugin:
     settings: type[BaseModel]
     task: Task | None = None  # None: for both tasks
     whole: bool = False  # its networks are not divided among processes
+    part_of_classes: bool = False  # a method that cannot forget whole classes
     is_distance: bool = False  # a metric that is a distance from a reference, which has a noise floor
     code: OutsideCode | None = None  # of a plug-in outside of the package
 
@@ -160,6 +161,7 @@ def read_source(kind: str, name: str, path: Path, module: str, code: OutsideCode
         signature.settings,
         entry.task,
         entry.constants.get("WHOLE", False),
+        entry.constants.get("PART_OF_CLASSES", False),
         entry.is_distance,
         code,
     )

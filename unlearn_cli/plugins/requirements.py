@@ -39,6 +39,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("forget_inputs", "methods", "data forget", "batches of the forget split without labels"),
         ("retain_inputs", "methods", "data forget", "batches of the retain split without labels"),
         ("label_statistics", "methods", "data", "mean, spread and range of the labels of train"),
+        ("recipe", "methods", "", "how the original was trained, if this is recorded, else a usual training"),
         # facts
         ("forget_classes", ALL, "forget", "numbers of the classes to forget; only whole classes can be forgotten"),
         ("num_classes", ALL, "", "number of outputs of the network"),
@@ -79,10 +80,11 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("retained_shadow_runs", "attacks", "data forget shadows", "shadow runs: records of retain; or None"),
         # optional: a keyword with default None
         ("noise", "methods", "", "noise of 'unlearn-cli noise', given by --noise"),
+        ("level", "methods", "", "level of the lost outputs, from --reference or from an earlier run"),
     ]
 }
-OPTIONAL_INPUTS = ("noise", "held_out")  # as a keyword with default None; `noise` is always one
-ONLY_OPTIONAL = ("noise",)
+OPTIONAL_INPUTS = ("noise", "level", "held_out", "retain_inputs")  # as a keyword with default None
+ONLY_OPTIONAL = ("noise", "level")  # never without a default
 
 
 def list_sections(name: str) -> set[str]:

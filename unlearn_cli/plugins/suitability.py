@@ -68,16 +68,23 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path, settings: Ba
 
 
 def check_selection(wanted: Plugin, forget_classes: list[int] | None, present: set[str], path: Path) -> None:
-    """Refuse a method for whole classes unless the selection consists of whole classes.
+    """Refuse a method for whole classes unless the selection consists of whole classes, and one for the opposite.
 
     Raises:
-        UnsuitableSelection: with the methods that forget any records.
+        UnsuitableSelection: with the methods that suit the selection.
     """
     if wanted.whole_classes and forget_classes is None:
         others = ", ".join(list_fitting(wanted.kind, present, "classification", whole_classes=False))
         raise UnsuitableSelection(
             f"{path}: {wanted.name} forgets whole classes, but 'forget' selects only part of one; "
             f"these methods forget any records: {others}"
+        )
+    if wanted.part_of_classes and forget_classes is not None:
+        fitting = list_fitting(wanted.kind, present, "classification")
+        others = ", ".join(name for name in fitting if not plugin.load(wanted.kind, name).part_of_classes)
+        raise UnsuitableSelection(
+            f"{path}: {wanted.name} forgets part of a class, but 'forget' selects whole classes; "
+            f"these methods forget whole classes: {others}"
         )
 
 
@@ -90,4 +97,6 @@ def describe_suited(method: Plugin) -> str:
     """Describe the records that a method can forget."""
     if method.whole_classes:
         return "whole classes"
+    if method.part_of_classes:
+        return f"records, not whole classes; {method.task or 'both tasks'}"
     return f"any records; {method.task or 'both tasks'}"

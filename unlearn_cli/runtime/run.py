@@ -159,6 +159,13 @@ def note(text: str) -> None:
         _current[-1].notes.append(text)
 
 
+def remark(text: str) -> None:
+    """Show a line, and add it to the caveats of the report."""
+    console.say(text)
+    if _current:
+        _current[-1].notes.append(text)
+
+
 def report_setting(name: str, value: float) -> None:
     """Add the value of a setting that the method chose to the report; without a run, do nothing."""
     if _current:

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, softmax
+from scipy.stats import rankdata
+from torch import Tensor
+
+from unlearn_cli.learning.rank_matching import (
+    GAIN,
+    MIN_PER_CLASS,
+    SLACK,
+    RankMatching,
+    log_odds,
+    mix_targets,
+    other_classes,
+    rank_within_classes,
+)
+
+
+def make_matching(labels: Tensor, held_out_labels: Tensor, first: Tensor) -> RankMatching:
+    ranks = rank_within_classes(torch.randn(len(labels), generator=torch.Generator().manual_seed(0)), labels)
+    return RankMatching(ranks, labels, held_out_labels, first)
+
+
+def test_log_odds_are_the_logit_of_the_softmax() -> None:
+    outputs, labels = torch.randn(40, 5, dtype=torch.float64), torch.arange(40) % 5
+    probability = softmax(outputs.numpy(), axis=1)[np.arange(40), labels.numpy()]
+    assert expit(log_odds(outputs, labels).numpy()) == pytest.approx(probability)
+
+
+def test_ranks_are_the_mid_ranks_within_each_class() -> None:
+    values, labels = torch.randn(60), torch.arange(60) % 3
+    ranks = rank_within_classes(values, labels)
+    for label in range(3):
+        rows = (labels == label).numpy()
+        expected = (rankdata(values.numpy()[rows], method="ordinal") - 0.5) / rows.sum()
+        assert ranks.numpy()[rows] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_target_gives_the_label_its_confidence_and_keeps_the_ratios_of_the_others() -> None:
+    outputs, labels = torch.randn(30, 4, dtype=torch.float64), torch.arange(30) % 4
+    wanted = torch.linspace(-3, 3, 30, dtype=torch.float64)
+    targets = mix_targets(other_classes(outputs, labels), labels, wanted).numpy()
+    original = softmax(outputs.numpy(), axis=1)
+    assert targets.sum(axis=1) == pytest.approx(1.0)
+    for row, label in enumerate(labels.tolist()):
+        assert targets[row, label] == pytest.approx(expit(float(wanted[row])))
+        others = [number for number in range(4) if number != label]
+        expected = original[row, others] / original[row, others].sum()
+        assert targets[row, others] / targets[row, others].sum() == pytest.approx(expected)
+
+
+def test_with_two_classes_the_other_one_gets_the_rest() -> None:
+    targets = mix_targets(
+        other_classes(torch.randn(5, 2), torch.zeros(5).long()), torch.zeros(5).long(), torch.zeros(5)
+    )
+    assert targets.tolist() == [[0.5, 0.5]] * 5
+
+
+def test_the_first_targets_are_the_held_out_quantiles_of_the_class() -> None:
+    labels, held_out_labels = torch.arange(200) % 2, torch.arange(100) % 2
+    first = torch.where(held_out_labels == 0, torch.linspace(-5, 0, 100), torch.linspace(5, 10, 100))
+    matching = make_matching(labels, held_out_labels, first)
+    for label in (0, 1):
+        rows = labels == label
+        expected = np.quantile(first[held_out_labels == label].numpy(), matching.ranks[rows].numpy())
+        assert matching.targets[rows].numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_class_with_few_held_out_records_uses_those_of_all_classes() -> None:
+    held_out_labels = torch.tensor([0] * 100 + [1] * (MIN_PER_CLASS - 1))
+    first = torch.linspace(-2, 2, len(held_out_labels))
+    matching = make_matching(torch.ones(50).long(), held_out_labels, first)
+    expected = np.quantile(first.numpy(), matching.ranks.numpy())
+    assert matching.targets.numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_held_out_records_count_as_at_most_slightly_harder_than_in_the_original() -> None:
+    labels = torch.zeros(40).long()
+    first = torch.linspace(0, 4, 40)
+    matching = make_matching(labels, labels, first)
+    assert torch.allclose(matching.match(first - 10), matching.match(first) - SLACK, atol=1e-5)
+    assert torch.allclose(matching.match(first + 10), matching.match(first) + 10, atol=1e-5)
+
+
+def test_the_correction_adds_up_until_the_forgotten_records_reach_the_held_out_ones() -> None:
+    """A network that answers with a fixed part of the change of its targets ends at the held-out distribution."""
+    labels = torch.zeros(500).long()
+    held_out = torch.linspace(-4, 4, 200)
+    matching = make_matching(labels, torch.zeros(200).long(), held_out)
+    positions, expected = torch.arange(500), matching.match(held_out)
+    own = matching.ranks * 4 + 10  # memorised
+    for _ in range(60):
+        own = own + 0.2 * (matching.targets - own) + 0.2  # drawn back to what the network has memorised
+        matching.update(held_out, own, positions)
+    assert float((own - expected).abs().mean()) < 0.25
+    without = matching.ranks * 4 + 10
+    for _ in range(60):
+        without = without + 0.2 * (expected - without) + 0.2
+    assert float((without - expected).mean()) == pytest.approx(1.0, abs=0.05)
+
+
+def test_one_update_moves_the_targets_by_the_gain_times_the_gap_of_the_quantiles() -> None:
+    labels = torch.zeros(400).long()
+    held_out = torch.linspace(-1, 1, 400)
+    matching = make_matching(labels, labels, held_out)
+    before = matching.targets.clone()
+    matching.update(held_out, matching.match(held_out) + 2.0, torch.arange(400))
+    assert torch.allclose(matching.targets, before - 2.0 * GAIN, atol=0.02)

@@ -1,0 +1,146 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, rel_entr, softmax
+from scipy.stats import mannwhitneyu
+from torch import Tensor, nn
+
+from tests.tiny import invoke, write_manifest
+from unlearn_cli.data.batches import Batches, Scaling
+from unlearn_cli.data.dataset import Split
+from unlearn_cli.data.records import ArrayInputs, from_arrays
+from unlearn_cli.data.stores import open_store
+from unlearn_cli.learning.level import Recipe
+from unlearn_cli.methods.rank_match import MatchedTargets, batch_loss, count_steps, measure_log_odds, rank_match
+
+CENTRES = np.array([[2.0, 0.0], [0.0, 2.0], [-1.0, -1.0], [1.5, 1.5]])
+
+
+def noisy(name: str, n: int, seed: int) -> Batches:
+    """Records of overlapping classes, in 20 more dimensions of noise by which a network can memorise them."""
+    random = np.random.default_rng(seed)
+    labels = random.integers(4, size=n)
+    x = np.concatenate([CENTRES[labels] + random.normal(size=(n, 2)), random.normal(size=(n, 20))], axis=1)
+    inputs = ArrayInputs(x.astype(np.float32), (22,))
+    split = Split(name, from_arrays(name, inputs, labels), np.arange(n), labels)
+    store = open_store(inputs, (22,), torch.device("cpu"), 2**20)
+    scaling = Scaling(1.0, torch.tensor(0.0), torch.tensor(1.0))
+    return Batches(split, store, scaling, torch.from_numpy(labels), (22,), 4, 64, 0)
+
+
+def memorising() -> nn.Module:
+    return nn.Sequential(nn.Linear(22, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
+
+
+FORGET, RETAIN = noisy("forget", 100, 1), noisy("retain", 400, 2)
+HELD_OUT, TEST = noisy("held_out", 300, 3), noisy("test", 2000, 4)
+RECIPE = Recipe(epochs=300, lr=5e-3)
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, Tensor]:
+    """Weights of a network that has memorised all records of train."""
+    torch.manual_seed(0)
+    model = memorising()
+    optimizer = torch.optim.Adam(model.parameters(), RECIPE.lr)
+    x, y = (torch.cat(parts) for parts in zip(*(next(part.sequential(500)) for part in (FORGET, RETAIN)), strict=True))
+    for _ in range(RECIPE.epochs):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return dict(model.state_dict())
+
+
+def load(weights: dict[str, Tensor]) -> nn.Module:
+    model = memorising()
+    model.load_state_dict(weights)
+    return model
+
+
+def unlearn(weights: dict[str, Tensor], retain: Batches = RETAIN, **settings: Any) -> nn.Module:
+    original = load(weights).requires_grad_(False).eval()
+    return rank_match(load(weights), original, FORGET, retain, HELD_OUT, RECIPE, **settings)
+
+
+def accuracy(model: nn.Module, batches: Batches) -> float:
+    model.eval()
+    x, y = next(batches.sequential(batches.num_samples))
+    return float((model(x).argmax(dim=1) == y).float().mean())
+
+
+def test_memorised_records_become_as_hard_as_never_seen_ones_and_the_others_stay(weights: dict[str, Tensor]) -> None:
+    original = load(weights)
+    assert accuracy(original, FORGET) == 1.0
+    model = unlearn(weights, steps=400)
+    unseen = accuracy(model, TEST)
+    assert accuracy(model, FORGET) == pytest.approx(unseen, abs=0.12)
+    assert unseen > accuracy(original, TEST) - 0.06  # as a network does that is retrained on four fifths of the records
+    assert accuracy(model, RETAIN) > 0.97
+    before, after = (separability(network) for network in (original, model))
+    assert before > 0.7
+    assert after < 0.62
+
+
+def separability(model: nn.Module) -> float:
+    """Return the AUC by which log-odds of forgotten and of never-seen records can be told apart."""
+    forgotten, unseen = (measure_log_odds(model, part).detach().numpy() for part in (FORGET, TEST))
+    return float(mannwhitneyu(forgotten, unseen).statistic / (len(forgotten) * len(unseen)))
+
+
+def test_the_loss_of_a_batch_is_that_of_the_formula(weights: dict[str, Tensor]) -> None:
+    targets = MatchedTargets(load(weights).eval(), FORGET, HELD_OUT)
+    outputs = torch.randn(6, 4, dtype=torch.float64)
+    y, is_forget = torch.tensor([7, 31, 2, 0, 1, 3]), torch.tensor([True, True, False, False, False, False])
+    labels, own = FORGET.targets[[7, 31]].numpy(), outputs.numpy()
+    original = load(weights)(torch.cat([x for x, _ in FORGET.sequential(100)])).detach().double().numpy()[[7, 31]]
+    divergences = []
+    for row, (label, wanted) in enumerate(zip(labels, targets.matching.targets[[7, 31]].numpy(), strict=True)):
+        rest = softmax(np.delete(original[row], label))
+        target = np.insert(rest * (1 - expit(wanted)), label, expit(wanted))
+        divergences.append(rel_entr(target, softmax(own[row])).sum())
+    cross_entropy = -np.log(softmax(own[2:], axis=1)[np.arange(4), [2, 0, 1, 3]]).mean()
+    expected = 1.5 * np.mean(divergences) + cross_entropy
+    assert float(batch_loss(outputs, y, is_forget, targets, 1.5)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_batch_may_lack_one_of_the_parts(weights: dict[str, Tensor]) -> None:
+    targets = MatchedTargets(load(weights).eval(), FORGET, HELD_OUT)
+    outputs, y = torch.randn(3, 4), torch.tensor([0, 1, 2])
+    for flag in (True, False):
+        assert torch.isfinite(batch_loss(outputs, y, torch.full((3,), flag), targets, 2.0))
+
+
+def test_held_out_records_are_never_trained_on(weights: dict[str, Tensor]) -> None:
+    model, seen = load(weights), []
+    model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)
+    rank_match(model, load(weights).eval(), FORGET, RETAIN, HELD_OUT, RECIPE, steps=40)
+    trained_on = {tuple(x.tolist()) for batch in seen for x in batch}
+    assert trained_on
+    assert not trained_on & {tuple(x.tolist()) for x in next(HELD_OUT.sequential(300))[0]}
+
+
+def test_the_number_of_steps_follows_the_original_within_bounds() -> None:
+    assert count_steps(20, 100) == 600
+    assert count_steps(1000, 100) == 800
+    assert count_steps(2, 100) == 400
+    assert count_steps(20, 2) == 200
+
+
+def test_the_result_depends_only_on_the_seed(weights: dict[str, Tensor]) -> None:
+    first, second = unlearn(weights, steps=30), unlearn(weights, steps=30)
+    other = unlearn(weights, replace(RETAIN, seed=1), steps=30)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+def test_whole_classes_are_refused_with_the_methods_that_forget_them(original: Path, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path)
+    result = invoke("unlearn", original, "-m", manifest, "--method", "rank_match", "-o", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "forgets part of a class" in result.stderr
+    assert "masked" in result.stderr
+    assert not (tmp_path / "out").exists()

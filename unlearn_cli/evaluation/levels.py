@@ -1,0 +1,44 @@
+"""The known level of lost outputs: of the references, or of an earlier run in the lineage of the checkpoint."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from unlearn_cli.evaluation.lineage import PREFIX
+from unlearn_cli.learning.level import Level, measure_level
+
+if TYPE_CHECKING:
+    from unlearn_cli.checkpoints.checkpoint import Checkpoint
+    from unlearn_cli.evaluation.session import Session
+
+KEY = "level"  # in the lineage, and among the settings that a method chose
+
+
+def find_level(session: "Session", weights: "Checkpoint", references: "Sequence[Checkpoint]") -> Level | None:
+    """Return the mean level of the references; without any, that of an earlier run; None if there is neither."""
+    classes = session.opened.dataset.forget_classes
+    if not classes:
+        return None
+    if references:
+        return _average(session, classes, references)
+    recorded = _read(weights.metadata)
+    return None if recorded is None else Level(dict.fromkeys(classes, recorded), "lineage")
+
+
+def _average(session: "Session", classes: list[int], references: "Sequence[Checkpoint]") -> Level:
+    retain = session.batches("retain")
+    levels = [measure_level(session.load(reference), retain, classes) for reference in references]
+    means = {number: sum(level[number] for level in levels) / len(levels) for number in classes}
+    return Level(means, "reference")
+
+
+def _read(metadata: Mapping[str, str]) -> float | None:
+    try:
+        return float(metadata[PREFIX + KEY])
+    except (KeyError, ValueError):  # none, or that of another version
+        return None
+
+
+def as_lineage(chosen: Mapping[str, float], metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the lineage entry of a new checkpoint: the level that its method set, or that of its parent."""
+    level = chosen.get(KEY, _read(metadata))
+    return {} if level is None else {KEY: f"{level:g}"}

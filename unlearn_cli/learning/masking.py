@@ -1,0 +1,37 @@
+"""Targets without the lost classes: what the original predicts, with these classes taken out."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unlearn_cli.data.batches import UnlabelledBatches
+
+CHUNK = 512  # records per forward pass
+MAX_STORED_NUMBERS = 1 << 27  # of the targets: half a GiB
+
+
+def mask_classes(forget_classes: list[int], num_classes: int, device: torch.device) -> Tensor:
+    """Return the mask (K,) of the lost classes."""
+    return torch.isin(torch.arange(num_classes, device=device), torch.tensor(forget_classes, device=device))
+
+
+def masked_softmax(outputs: Tensor, lost: Tensor) -> Tensor:
+    """Return the softmax (n, K) of the outputs over the classes that are not lost; lost classes get exactly 0."""
+    return outputs.float().masked_fill(lost, -torch.inf).softmax(dim=1)
+
+
+def distillation_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return KL(targets || softmax(outputs)), summed over the classes, mean over the records."""
+    return F.kl_div(F.log_softmax(outputs.float(), dim=1), targets, reduction="batchmean")
+
+
+def can_store(parts: list[UnlabelledBatches], num_steps: int) -> bool:
+    """Whether computing the targets once per record is possible and cheaper than at every step.
+
+    Not if augmentation changes a record each time it is read, if the steps read fewer records than there are, or if the
+    targets need too much memory.
+    """
+    num_samples = sum(part.num_samples for part in parts)
+    num_read = num_steps * parts[0].batches.batch_size
+    has_room = num_samples * parts[0].batches.num_outputs <= MAX_STORED_NUMBERS
+    return num_read >= num_samples and has_room and not any(part.augmented for part in parts)

@@ -1,0 +1,100 @@
+"""Target confidences of forgotten records: those of never-seen records of the same class and rank.
+
+    r_i = rank of record i among the forgotten records of its class by the original's log-odds, in (0, 1)
+    q(r) = quantile of the held-out records' log-odds of the class in the current network
+    target_i = q(r_i) + c(r_i),  c(r) <- c(r) + gain * (q(r) - Q(r)) at every update
+
+Q is the quantile of the forgotten records' own log-odds in the current network. The correction c is integral control:
+without it a network that has memorised the records stays above its targets. Held-out log-odds count as at least the
+original's less SLACK, because held-out records become harder with every record that is forgotten too much.
+
+Source: this project. Held-out outputs as a target are the idea of ReGUn (arXiv 2603.11210) and FaLW (2601.18650).
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+MIN_PER_CLASS = 25  # held-out records of a class; with fewer, its quantiles are those of all classes together
+SLACK = 0.3  # log-odds by which held-out records may fall below their log-odds in the original
+BINS = 10  # ranks with a common correction
+GAIN, LARGEST = 1.0, 5.0  # of the correction; the largest difference that counts, in log-odds
+
+
+def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the log-odds (n,) of the label: its output minus the logsumexp of the others."""
+    column = labels[:, None]
+    others = outputs.scatter(1, column, -torch.inf).logsumexp(dim=1)
+    return outputs.gather(1, column)[:, 0] - others
+
+
+def rank_within_classes(values: Tensor, labels: Tensor) -> Tensor:
+    """Return the rank (n,) of each value among those with the same label: (position + 1/2) / count."""
+    ranks = torch.empty_like(values)
+    for label in labels.unique():
+        rows = (labels == label).nonzero()[:, 0]
+        positions = torch.arange(len(rows), dtype=values.dtype, device=values.device)
+        ranks[rows[values[rows].argsort(stable=True)]] = (positions + 0.5) / len(rows)
+    return ranks
+
+
+@dataclass
+class RankMatching:
+    """The targets of forgotten records with these ranks and labels (n,), from held-out records with labels (m,)."""
+
+    ranks: Tensor
+    labels: Tensor
+    held_out_labels: Tensor
+    first: Tensor  # log-odds (m,) of the held-out records in the original
+    correction: Tensor = field(init=False)
+    targets: Tensor = field(init=False)  # log-odds (n,)
+
+    def __post_init__(self) -> None:
+        self.correction = torch.zeros(BINS, dtype=self.ranks.dtype, device=self.ranks.device)
+        self.targets = self.match(self.first)
+
+    def match(self, held_out: Tensor) -> Tensor:
+        """Return the held-out log-odds (n,) of the same class and rank as each forgotten record."""
+        matched = torch.empty_like(self.ranks)
+        for label in self.labels.unique():
+            rows, of_class = self.labels == label, self.held_out_labels == label
+            values, first = held_out, self.first
+            if of_class.sum() >= MIN_PER_CLASS:
+                values, first = held_out[of_class], self.first[of_class]
+            floor = torch.maximum(values.sort().values, first.sort().values - SLACK)
+            matched[rows] = torch.quantile(floor, self.ranks[rows])
+        return matched
+
+    def update(self, held_out: Tensor, forgotten: Tensor, positions: Tensor) -> None:
+        """Compute the targets anew from the current network's log-odds.
+
+        `held_out` (m,) are those of the held-out records, `forgotten` (k,) those of the forgotten records at these
+        positions (k,), a sample.
+        """
+        matched = self.match(held_out)
+        expected, bins = matched[positions], self.bins
+        for number in bins[positions].unique():
+            levels = (number + torch.linspace(0.125, 0.875, 4, device=bins.device)) / BINS
+            gap = (torch.quantile(expected, levels) - torch.quantile(forgotten, levels)).mean()
+            self.correction[number] += GAIN * gap.clamp(-LARGEST, LARGEST)
+        self.targets.copy_(matched + self.correction[bins])
+
+    @property
+    def bins(self) -> Tensor:
+        """The bin (n,) of each record's rank."""
+        return (self.ranks * BINS).long().clamp(max=BINS - 1)
+
+
+def mix_targets(others: Tensor, labels: Tensor, target_log_odds: Tensor) -> Tensor:
+    """Return distributions (n, K): the label gets sigmoid(log-odds), the other classes share the rest as in `others`.
+
+    `others` (n, K) is a distribution over the other classes, with 0 for the label.
+    """
+    confidence = target_log_odds.sigmoid()[:, None]
+    return (others * (1 - confidence)).scatter(1, labels[:, None], confidence)
+
+
+def other_classes(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the softmax (n, K) of the outputs over all classes but the label, which gets 0."""
+    return outputs.scatter(1, labels[:, None], -torch.inf).softmax(dim=1)
