@@ -11,7 +11,7 @@ from tests.methods.observing import TrainingStep, watch_targets
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.learning.training import predict_outputs
 from unlearn_cli.methods import emmn as module
-from unlearn_cli.methods.emmn import correct_targets, emmn, impair
+from unlearn_cli.methods.emmn import emmn, impair
 from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.seeds import Random
 
@@ -79,10 +79,12 @@ def test_it_asks_for_no_data() -> None:
     assert needed == ["model", "original", "forget_classes", "num_classes", "input_shape", "random"]
 
 
-def test_corrected_targets_equal_a_hand_computation() -> None:
-    outputs = torch.tensor([[0.5, 0.2, 0.3], [0.25, 0.25, 0.5]]).log()
-    assert correct_targets(outputs, [0]).flatten().tolist() == pytest.approx([0, 0.4, 0.6, 0, 1 / 3, 2 / 3])
-    assert correct_targets(outputs, [0, 2]).flatten().tolist() == pytest.approx([0, 1, 0, 0, 1, 0])
+def test_corrected_targets_equal_a_hand_computation(weights: dict[str, Tensor]) -> None:
+    original, likeness = copied(weights), torch.randn(4, 6, 2)
+    x, targets = module.select_minimising(original, likeness, [0, 2], "corrected")
+    probabilities = predict_outputs(original, [likeness.flatten(0, 1)]).softmax(dim=1) * torch.tensor([0.0, 1, 0, 1])
+    assert torch.equal(x, likeness.flatten(0, 1))
+    torch.testing.assert_close(targets, probabilities / probabilities.sum(dim=1, keepdim=True))
 
 
 def watch(weights: dict[str, Tensor], classes: list[int], **settings: Any) -> tuple[list[TrainingStep], list[Tensor]]:

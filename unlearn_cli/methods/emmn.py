@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from unlearn_cli.learning.masking import mask_classes, masked_softmax
 from unlearn_cli.learning.noise import CHUNK, learn_noise
 from unlearn_cli.learning.proxies import still_recognised
 from unlearn_cli.learning.training import lr_factor, predict_outputs, set_learning_rate, set_training_mode
@@ -113,16 +114,11 @@ def select_minimising(
     num_classes, size = likeness.shape[:2]
     if targets == "corrected":
         x = likeness.flatten(0, 1)
-        return x, correct_targets(predict_outputs(original, x.split(CHUNK)), forget_classes)
+        lost = mask_classes(forget_classes, num_classes, x.device)
+        return x, masked_softmax(predict_outputs(original, x.split(CHUNK)), lost)
     retained = [number for number in range(num_classes) if number not in forget_classes]
     labels = torch.eye(num_classes, device=likeness.device)[retained].repeat_interleave(size, 0)
     return likeness[retained].flatten(0, 1), labels
-
-
-def correct_targets(outputs: Tensor, forget_classes: list[int]) -> Tensor:
-    """Return the probabilities (n, K) with the columns of the forgotten classes set to 0 and the rest renormalised."""
-    columns = torch.tensor(forget_classes, dtype=torch.long, device=outputs.device)
-    return outputs.index_fill(1, columns, -torch.inf).softmax(dim=1)
 
 
 def impair(

@@ -38,6 +38,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.learning.head import Head, find_head, is_linear, predict_features, read_head, write_rows
+from unlearn_cli.learning.masking import distillation_loss, mask_classes, masked_softmax
 from unlearn_cli.learning.training import lr_factor, set_learning_rate
 from unlearn_cli.plugins.types import Doc
 from unlearn_cli.runtime.progress import track
@@ -171,21 +172,15 @@ def distil(
     weight = last.weight.clone().requires_grad_()
     bias = None if last.bias is None else last.bias.clone().requires_grad_()
     own, parameters = Head(weight, bias), [weight] if bias is None else [weight, bias]
+    lost = mask_classes(forget_classes, len(weight), weight.device)
     optimizer = torch.optim.Adam(parameters, lr, fused=True)
     progress = track(range(num_steps), "impair", optimizer, *parameters)
     for _ in progress:
         set_learning_rate(optimizer, lr * lr_factor("cosine", progress.share_done))
         features = source.draw(batch_size, random)
-        targets = mask_classes(last(features), forget_classes)
-        loss = F.kl_div(own(features).log_softmax(dim=1), targets, reduction="batchmean")
+        loss = distillation_loss(own(features), masked_softmax(last(features), lost))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         progress.log(loss=loss)
     return Head(weight.detach(), None if bias is None else bias.detach())
-
-
-def mask_classes(outputs: Tensor, classes: list[int]) -> Tensor:
-    """Return the probabilities (n, K) with the columns of these classes set to 0 and the rest renormalised."""
-    columns = torch.tensor(classes, dtype=torch.long, device=outputs.device)
-    return outputs.index_fill(1, columns, -torch.inf).softmax(dim=1)
