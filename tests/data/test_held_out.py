@@ -9,6 +9,10 @@ import pytest
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.halves import get_selection_half, select_half, take_half
 from unlearn_cli.data.held_out import MIN_HELD_OUT, add_held_out, count_copies, name_source
+from unlearn_cli.data.records import ArrayInputs, Subset
+from unlearn_cli.data.transforms.overlaps import mask_overlapping
+from unlearn_cli.data.transforms.standardise import StandardisedInputs, Statistics
+from unlearn_cli.data.transforms.windows import WindowInputs
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.manifest import Manifest
 
@@ -141,3 +145,31 @@ def test_a_manifest_without_validation_has_the_digest_that_it_always_had() -> No
     other = Manifest.model_validate({**content, "data": {**data, "validation": data["train"]}})
     assert other.digest != manifest.digest
     assert other.sections == {"data", "validation"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_overlapping_windows_are_those_that_share_a_row(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    starts = np.sort(random.choice(60, 20, replace=False))
+    windows = WindowInputs(ArrayInputs(np.zeros((70, 1), dtype=np.float32), (1,)), starts, 4)
+    rows, others = np.split(random.permutation(20), [9])
+    used = {row for start in starts[others].tolist() for row in range(start, start + 4)}
+    expected = [bool(used & set(range(start, start + 4))) for start in starts[rows].tolist()]
+    statistics = Statistics(np.zeros(1), np.ones(1))
+    for inputs in (windows, StandardisedInputs(Subset(windows, np.arange(20)), statistics)):
+        assert mask_overlapping(inputs, rows, others).tolist() == expected
+    assert not mask_overlapping(windows.inputs, rows, others).any()
+
+
+def test_overlapping_windows_of_the_halves_are_counted(tmp_path: Path) -> None:
+    for name, rows in (("train", 100), ("test", 400)):
+        lines = [f"{hour},{RANDOM.normal()!r},{hour % 3}" for hour in range(rows)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["hour,x,y", *lines]) + "\n")
+    table = {"label": "y", "features": ["x"]}
+    data = {name: {"table": {**table, "path": str(tmp_path / f"{name}.csv")}} for name in ("train", "test")}
+    content = {"version": 1, "task": "regression", "model": {"architecture": "lstm_pair"}, "input": {"shape": [4, 1]}}
+    transform = [{"window": {"length": 4, "time": "hour"}}]
+    manifest = Manifest.model_validate({**content, "data": {**data, "transform": transform}})
+    (notice,) = add_held_out(open_dataset(manifest.data_sections)).notices
+    assert notice.kind.startswith("windows of its selection half that share rows with windows of the verdict half")
+    assert notice.count > 150

@@ -13,6 +13,7 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import Dataset, Split
 from unlearn_cli.data.halves import select_half
 from unlearn_cli.data.notices import make_notices
+from unlearn_cli.data.transforms.overlaps import mask_overlapping
 from unlearn_cli.errors import UserError
 
 SELECTION_HALF = "selection half of test"  # the sources, as the lineage of a checkpoint names them
@@ -22,6 +23,10 @@ VALIDATION = "validation"
 # upper 2 %. With fewer, neither the method's quantiles nor the report's numbers mean much.
 MIN_HELD_OUT = 50
 MIN_HELD_OUT_CLUSTERS = 2  # persons or recordings; one has no variance
+OVERLAPPING = (
+    "windows of its selection half that share rows with windows of the verdict half; set data.group to longer periods, "
+    "or data.validation to another period"
+)
 ADVICE = "add records, or set data.validation to other never-seen records"
 
 
@@ -68,10 +73,14 @@ def add_held_out(dataset: Dataset) -> Dataset:
     for half in (part, verdict):
         if lack := _describe_lack(half):
             raise UserError(f"data.test: is too small to be divided: its {half.name} has {lack}; {ADVICE}")
-    copies = int((~part.never_seen).sum())
-    kind = "copies of training records in its selection half, which methods do not receive"
-    notices = dataset.notices + make_notices("data.test", {kind: copies})
-    return _add(replace(dataset, notices=notices), part)
+    kinds = {
+        "records of its selection half that equal one of train or of the verdict half; methods do not receive them": (
+            ~part.never_seen
+        ),
+        OVERLAPPING: mask_overlapping(part.records.records.inputs, part.records.rows, verdict.records.rows),
+    }
+    counts = {kind: int(mask.sum()) for kind, mask in kinds.items()}
+    return _add(replace(dataset, notices=dataset.notices + make_notices("data.test", counts)), part)
 
 
 def name_source(dataset: Dataset) -> str:
