@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -6,7 +9,7 @@ from torch import Tensor, nn
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.training import fit
-from unlearn_cli.methods.neggrad import neggrad
+from unlearn_cli.methods.neggrad import Objective, chance_loss, neggrad
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,18 @@ def test_one_step_of_pure_ascent_adds_the_gradient_and_touches_no_retain_record(
         for parameter, gradient in zip(model.parameters(), gradients(model, forget), strict=True)
     ]
     untouchable: Batches = None  # type: ignore[assignment]
-    neggrad(model, forget, untouchable, F.cross_entropy, retain_weight=0.0, steps=1, lr=0.1, optimizer="sgd")
+    neggrad(
+        model,
+        forget,
+        untouchable,
+        F.cross_entropy,
+        retain_weight=0.0,
+        forget_weight=1.0,
+        steps=1,
+        lr=0.1,
+        optimizer="sgd",
+        max_forget_loss=None,
+    )
     for parameter, wanted in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.detach(), wanted)
 
@@ -47,8 +61,16 @@ def test_one_step_of_pure_ascent_adds_the_gradient_and_touches_no_retain_record(
 def test_one_step_with_retain_adds_the_one_gradient_and_takes_off_the_other(weights: dict[str, Tensor]) -> None:
     model, forget, retain = copied(weights), blobs([0], n=20), blobs([1, 2], n=20)
     pairs = zip(model.parameters(), gradients(model, forget), gradients(model, retain), strict=True)
-    expected = [parameter.detach() + 0.1 * (up - 0.5 * down) for parameter, up, down in pairs]
-    settings = {"retain_weight": 0.5, "steps": 1, "lr": 0.1, "optimizer": "sgd", "forget_share": None}
+    expected = [parameter.detach() + 0.1 * (0.3 * up - 0.5 * down) for parameter, up, down in pairs]
+    settings = {
+        "retain_weight": 0.5,
+        "forget_weight": 0.3,
+        "max_forget_loss": None,
+        "steps": 1,
+        "lr": 0.1,
+        "optimizer": "sgd",
+        "forget_share": None,
+    }
     neggrad(model, forget, retain, F.cross_entropy, **settings)  # type: ignore[arg-type]
     for parameter, wanted in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.detach(), wanted)
@@ -84,9 +106,21 @@ def test_it_works_on_numbers_too() -> None:
 def test_the_ascent_ends_at_the_bound(weights: dict[str, Tensor]) -> None:
     def after(bound: float | None) -> float:
         model, forget = copied(weights), blobs([0])
-        settings = {"retain_weight": 0.0, "steps": 100, "max_forget_loss": bound}
+        settings = {"retain_weight": 0.0, "forget_weight": 1.0, "steps": 100, "max_forget_loss": bound}
         neggrad(model, forget, blobs([1]), F.cross_entropy, **settings)  # type: ignore[arg-type]
         return loss_on(model, forget)
 
     assert 5 < after(5.0) < 20
     assert after(None) > 25
+
+
+def test_records_are_forgotten_up_to_chance(weights: dict[str, Tensor]) -> None:
+    assert chance_loss(blobs([0]), F.cross_entropy) == pytest.approx(float(np.log(4)))
+    targets = torch.tensor([1.0, -2.0, 0.5])
+    numbers = blobs([0], n=3)
+    numbers = replace(numbers, targets=targets)
+    expected = float((targets**2).mean())
+    assert chance_loss(numbers, lambda outputs, y: F.mse_loss(outputs.squeeze(1), y)) == pytest.approx(expected)
+    objective = Objective(F.cross_entropy, 2.0, 0.2, 1.5)
+    assert float(objective(torch.tensor(1.0), torch.tensor(3.0))) == pytest.approx(2 * 3 - 0.2 * 1.0)
+    assert float(objective(torch.tensor(9.0), torch.tensor(3.0))) == pytest.approx(2 * 3 - 0.2 * 1.5)

@@ -124,10 +124,10 @@ def test_held_out_records_are_never_trained_on(weights: dict[str, Tensor]) -> No
 
 
 def test_the_number_of_steps_follows_the_original_within_bounds() -> None:
-    assert count_steps(20, 100) == 600
-    assert count_steps(1000, 100) == 800
-    assert count_steps(2, 100) == 400
-    assert count_steps(20, 2) == 200
+    assert count_steps(20, 75, 0.25) == 600
+    assert count_steps(1000, 75, 0.25) == 800
+    assert count_steps(2, 100, None) == 400
+    assert count_steps(20, 2, 0.25) == 200
 
 
 def test_the_result_depends_only_on_the_seed(weights: dict[str, Tensor]) -> None:

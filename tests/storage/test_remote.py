@@ -248,7 +248,7 @@ def test_manifest_and_checkpoint_behind_urls(memory: Any, tmp_path: Path) -> Non
     trained = invoke("train", "-m", manifest, "-o", tmp_path / "original", "--set", "epochs=20", "--set", "lr=0.05")
     assert trained.exit_code == 0, trained.stderr
     memory.put(f"{tmp_path}/original/", "/bucket/original/", recursive=True)
-    asked = ["-m", manifest, "-o", tmp_path / "new", "--method", "neggrad", "--json"]
+    asked = ["-m", manifest, "-o", tmp_path / "new", "--method", "neggrad", "--set", "rewind=last", "--json"]
     result = invoke("unlearn", "memory://bucket/original", *asked)
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)

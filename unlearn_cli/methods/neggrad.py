@@ -1,28 +1,40 @@
-"""NegGrad: gradient ascent on the loss of the forgotten records and, with a weight, descent on that of the others.
+"""NegGrad+: descend on the loss of retain and, with a small weight, ascend on that of the forgotten records.
 
-    theta <- theta + lr * (grad L(theta; forget) - w * grad L(theta; retain))          w = `retain_weight`
+    theta <- theta - lr * grad [ a L(retain) - w min(L(forget), bound) ]      a = `retain_weight`, w = `forget_weight`
+    rewind: of the states on the way, the one whose forgotten records are predicted as well as held-out ones
 
-Source: the baseline of Tarun et al., arXiv 2111.08947, section V, with w = 0; with w > 0 the variant that Kurmanji et
-al. (Towards Unbounded Machine Unlearning, arXiv 2302.09880) call NegGrad+. Needs labelled `forget`; `retain` if w > 0.
-Warning: the loss on forget has no upper bound, so too many steps destroy the network; with w = 0 a few steps suffice.
+Idea: a gradient step that a record caused is undone by its opposite; the descent on retain keeps what the records have
+in common. A loss above that of chance is over-forgetting, so there the ascent stops.
 
-Two defaults differ from the sources: a bound on the loss on forget (`max_forget_loss`), which keeps the ascent from
-diverging, and w > 0: with w = 0 the ascent destroyed a small network in our experiments.
+Source: Kurmanji et al., Towards Unbounded Machine Unlearning, arXiv 2302.09880 (NegGrad+, and the rewinding of
+SCRUB+R); with a = 0 the baseline of Tarun et al., arXiv 2111.08947, section V. Needs labelled `forget`, labelled
+`retain` if a > 0, and `held_out` to rewind.
+Warning: with a large weight the ascent destroys the network before the forgotten records are forgotten: with w = 1 a
+LeNet-5 lost 27 points of test accuracy.
+
+A class that retain lacks needs a fixed number of steps and no rewinding: nothing should be left of it.
 """
 
-from typing import Annotated
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.data.mixed import mix
+from unlearn_cli.data.mixed import MixedBatches, mix
+from unlearn_cli.learning.rewind import Rewind
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
-SUMMARY = "gradient ascent on forget (and descent on retain)"
+SUMMARY = "gradient ascent on forget and descent on retain, with rewind"
+STEPS_OF_CLASSES, EPOCHS, FEWEST_STEPS = 100, 5, 200
+WEIGHT_OF_CLASSES, WEIGHT = 1.0, 0.2
+BOUND_OF_CLASSES = 5.0  # a probability of 0.7 %
 
 
 def neggrad(
@@ -31,8 +43,14 @@ def neggrad(
     retain: Batches,
     task_loss: TaskLoss,
     *,
-    retain_weight: Annotated[NonNegativeFloat, Doc("w, weight of the loss on retain; 0: retain is not read")] = 1.0,
-    steps: Annotated[PositiveInt, Doc("number of steps")] = 100,
+    held_out: Batches | None = None,
+    retain_weight: Annotated[NonNegativeFloat, Doc("a, weight of the loss on retain; 0: retain is not read")] = 1.0,
+    forget_weight: Annotated[
+        PositiveFloat | None, Doc("w, weight of the loss on forget; null: 1 if retain lacks the classes, else 0.2")
+    ] = None,
+    steps: Annotated[
+        PositiveInt | None, Doc("number of steps; null: 100 if retain lacks the classes, else 5 epochs over retain")
+    ] = None,
     lr: Annotated[PositiveFloat, Doc("constant learning rate")] = 1e-3,
     optimizer: Annotated[Optimizer, Doc("Adam, or SGD without momentum")] = "adam",
     forget_share: Annotated[
@@ -40,65 +58,121 @@ def neggrad(
         Doc("share of forgotten records in a mixed batch, at least their share of the data; null: that share"),
     ] = 0.25,
     max_forget_loss: Annotated[
-        PositiveFloat | None, Doc("no ascent while the loss on the batch's forgotten records is larger; null: no bound")
-    ] = 5.0,
+        PositiveFloat | Literal["auto"] | None,
+        Doc(
+            "no ascent while the loss on the batch's forgotten records is larger; auto: that of chance, or 5 if retain "
+            "lacks the classes; null: no bound"
+        ),
+    ] = "auto",
+    rewind: Annotated[
+        Literal["held_out", "last"], Doc("the state that is taken: the one nearest to held-out records, or the last")
+    ] = "held_out",
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "frozen",
 ) -> nn.Module:
     """Ascend on forget and, unless `retain_weight` is 0, descend on retain in the same steps."""
+    all_lost = bool(retain_weight) and not bool(torch.isin(forget.targets, retain.targets).any())
+    bound = max_forget_loss
+    if bound == "auto":
+        bound = BOUND_OF_CLASSES if all_lost else chance_loss(forget, task_loss)
+    forget_weight = forget_weight or (WEIGHT_OF_CLASSES if all_lost or not retain_weight else WEIGHT)
+    objective = Objective(task_loss, retain_weight, forget_weight, math.inf if bound is None else bound)
     stepper = make_optimizer(model, optimizer, lr)
-    set_training_mode(model, batch_norm)
-    if retain_weight:
-        ascend_and_descend(
-            model, forget, retain, task_loss, stepper, steps, retain_weight, forget_share, max_forget_loss
-        )
-    else:
-        ascend(model, forget, task_loss, stepper, steps, max_forget_loss)
+    if not retain_weight:
+        steps = steps or STEPS_OF_CLASSES
+        rewinder = make_rewinder(model, forget, held_out, steps)
+        ascend(model, forget, objective, stepper, steps, rewinder, batch_norm)
+        return model
+    batches = mix(forget, retain, forget_share)
+    steps = steps or count_steps(all_lost, len(retain), forget_share)
+    rewinder = None if all_lost else make_rewinder(model, forget, held_out, steps)
+    ascend_and_descend(model, batches, objective, stepper, steps, rewinder, batch_norm)
     return model
+
+
+def count_steps(all_lost: bool, epoch: int, forget_share: float | None) -> int:
+    """Return the default number of steps; retain has `epoch` batches."""
+    return STEPS_OF_CLASSES if all_lost else max(FEWEST_STEPS, round(EPOCHS * epoch / (1 - (forget_share or 0))))
+
+
+def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
+    """Return the smallest and the largest default number of steps."""
+    numbers = [count_steps(all_lost, epoch, settings["forget_share"]) for all_lost in (True, False)]
+    return {"steps": (min(numbers), max(numbers))} if settings["steps"] is None else {}
+
+
+def chance_loss(forget: Batches, task_loss: TaskLoss) -> float:
+    """Return the loss of a constant network on forget: log K, or for a regression that of predicting the mean, 0."""
+    if not forget.targets.is_floating_point():
+        return math.log(forget.num_outputs)
+    return float(task_loss(torch.zeros_like(forget.targets)[:, None], forget.targets))
+
+
+def make_rewinder(model: nn.Module, forget: Batches, held_out: Batches | None, steps: int) -> Rewind | None:
+    return None if held_out is None else Rewind(model, forget, held_out, steps)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The loss that is minimised: a * that of retain minus w * that of forget, of which at most `bound` counts."""
+
+    task_loss: TaskLoss
+    retain_weight: float
+    forget_weight: float
+    bound: float
+
+    def __call__(self, up: Tensor, down: Tensor) -> Tensor:
+        """Return the loss from those of forget, `up`, and of retain, `down`."""
+        return self.retain_weight * down - self.forget_weight * up.clamp(max=self.bound)
 
 
 def ascend(
     model: nn.Module,
     forget: Batches,
-    task_loss: TaskLoss,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
-    steps: int,
-    max_forget_loss: float | None,
+    num_steps: int,
+    rewinder: Rewind | None,
+    batch_norm: BatchNorm,
 ) -> None:
     """Minimise minus the loss on forget."""
-    progress = track(forget.steps(steps), "ascend", model, optimizer)
-    for x, y in progress:
-        forget_loss = task_loss(model(x), y)
-        optimizer.zero_grad()
-        (-clamp_loss(forget_loss, max_forget_loss)).backward()
-        optimizer.step()
-        progress.log(forget_loss=forget_loss)
+    steps = track(forget.steps(num_steps), "ascend", model, optimizer, *([rewinder] if rewinder else []))
+    for x, y in steps:
+        set_training_mode(model, batch_norm)
+        up = objective.task_loss(model(x), y)
+        take_step(optimizer, objective(up, up.new_zeros(())))
+        steps.log(forget_loss=up)
+        if rewinder:
+            rewinder.observe(steps.done + 1)
+    if rewinder:
+        rewinder.restore(num_steps)
 
 
 def ascend_and_descend(
     model: nn.Module,
-    forget: Batches,
-    retain: Batches,
-    task_loss: TaskLoss,
+    batches: MixedBatches,
+    objective: Objective,
     optimizer: torch.optim.Optimizer,
-    steps: int,
-    retain_weight: float,
-    forget_share: float | None,
-    max_forget_loss: float | None,
+    num_steps: int,
+    rewinder: Rewind | None,
+    batch_norm: BatchNorm,
 ) -> None:
     """Minimise the loss on retain, weighted, minus that on forget, both of the same mixed batches."""
-    progress = track(mix(forget, retain, forget_share).steps(steps), "ascend", model, optimizer)
-    for x, y, is_forget in progress:
+    steps = track(batches.steps(num_steps), "ascend", model, optimizer, *([rewinder] if rewinder else []))
+    for x, y, is_forget in steps:
+        set_training_mode(model, batch_norm)
         outputs = model(x)
         # A batch may lack one of the parts; the mean over none would be NaN.
-        up = task_loss(outputs[is_forget], y[is_forget]) if is_forget.any() else outputs.sum() * 0
-        down = task_loss(outputs[~is_forget], y[~is_forget]) if not is_forget.all() else outputs.sum() * 0
-        loss = retain_weight * down - clamp_loss(up, max_forget_loss)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        progress.log(forget_loss=up, retain_loss=down)
+        up = objective.task_loss(outputs[is_forget], y[is_forget]) if is_forget.any() else outputs.sum() * 0
+        down = objective.task_loss(outputs[~is_forget], y[~is_forget]) if not is_forget.all() else outputs.sum() * 0
+        take_step(optimizer, objective(up, down))
+        steps.log(forget_loss=up, retain_loss=down)
+        if rewinder:
+            rewinder.observe(steps.done + 1)
+    if rewinder:
+        rewinder.restore(num_steps)
 
 
-def clamp_loss(loss: Tensor, bound: float | None) -> Tensor:
-    """Return the loss, but at most the bound: where it is larger its gradient is 0."""
-    return loss if bound is None else loss.clamp(max=bound)
+def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()

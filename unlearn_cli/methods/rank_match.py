@@ -16,7 +16,8 @@ Warning: held-out records must be like the forgotten ones. A whole class has no 
 persons that are harder than others keep the order, not the level, of their difficulty.
 """
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ def rank_match(
     """Train on retain, and on forget with the matched targets, which are updated about every 40 steps."""
     targets = MatchedTargets(original, forget, take_sample(held_out))
     batches = mix(targets.number_records(), retain, forget_share)
-    num_steps = steps or count_steps(recipe.epochs, len(batches) * retain.num_samples / batches.num_samples)
+    num_steps = steps or count_steps(recipe.epochs, len(retain), forget_share)
     lr = lr or (recipe.lr if recipe.optimizer == "adam" else USUAL_LR)
     report_setting("steps", num_steps)
     report_setting("lr", lr)
@@ -76,10 +77,16 @@ def rank_match(
     return model
 
 
-def count_steps(epochs_of_original: int, epoch: float) -> int:
-    """Return the default number of steps; those on retain make an epoch if there are `epoch` of them."""
+def count_steps(epochs_of_original: int, epoch: int, forget_share: float | None) -> int:
+    """Return the default number of steps; retain has `epoch` batches."""
     epochs = max(FEWEST_EPOCHS, min(MOST_EPOCHS, SHARE_OF_EPOCHS * epochs_of_original))
-    return max(FEWEST_STEPS, round(epochs * epoch))
+    return max(FEWEST_STEPS, round(epochs * epoch / (1 - (forget_share or 0))))
+
+
+def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
+    """Return the smallest and the largest default number of steps, which depends on the original's epochs."""
+    numbers = [count_steps(epochs, epoch, settings["forget_share"]) for epochs in (1, 1000)]
+    return {"steps": (min(numbers), max(numbers))} if settings["steps"] is None else {}
 
 
 class MatchedTargets:

@@ -1,0 +1,89 @@
+"""Rewind: return to the step at which forgotten records are predicted as well as never-seen ones.
+
+    gap(step) = value on forget - value on held_out      (accuracy with the class mix of forget, or mean absolute error)
+    theta <- the observed theta with the smallest |gap|; of equal ones the latest
+
+Idea: a method that goes on after the forgotten records are as hard as never-seen ones forgets too much, which reveals
+them. The network is observed several times in a phase, and the best of these states is kept.
+
+Source: SCRUB+R (Kurmanji et al., arXiv 2302.09880), which keeps the states of all epochs and compares them with the
+held-out error of the last one. Here each state is compared with its own held-out error, so only the best is stored.
+Warning: accuracy is only one property of forgotten records; their confidence may differ from that of never-seen ones.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.learning.training import predict_outputs
+from unlearn_cli.runtime.run import remark
+
+CHUNK = 512  # records per forward pass
+MOST_RECORDS = 2500  # of forget and of held_out, that an observation reads
+OBSERVATIONS = 20  # in a phase
+
+
+class Rewind:
+    """Observes a network during a phase of `num_steps`, and restores the best observed state."""
+
+    def __init__(self, model: nn.Module, forget: Batches, held_out: Batches, num_steps: int) -> None:
+        self.model = model
+        self.forget, self.held_out = (_take_sample(part) for part in (forget, held_out))
+        self.weights = _weigh_like(self.held_out, self.forget)
+        self.every = max(1, num_steps // OBSERVATIONS)
+        self.gap, self.step = torch.tensor(torch.inf), torch.tensor(-1)
+        self.best: dict[str, Tensor] = {}
+
+    def observe(self, step: int) -> None:
+        """Measure the network after this many steps, if it is time, and keep its state if it is the best so far."""
+        if step % self.every == 0 and step > 0:
+            self._compare(step)
+
+    def restore(self, step: int) -> None:
+        """Observe the last state, after `step` steps, and load the best one."""
+        self._compare(step)
+        self.model.load_state_dict(self.best)
+        taken = int(self.step)
+        remark(f"The state after step {taken} of {step} was taken: forgotten and held-out records differ least there.")
+
+    def _compare(self, step: int) -> None:
+        gap = abs(measure_gap(self.model, self.forget, self.held_out, self.weights))
+        if gap <= self.gap:
+            self.gap, self.step = torch.tensor(gap), torch.tensor(step)
+            self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"gap": self.gap, "step": self.step, "best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.gap, self.step, self.best = state_dict["gap"], state_dict["step"], state_dict["best"]
+
+
+def measure_gap(model: nn.Module, forget: Batches, held_out: Batches, weights: Tensor) -> float:
+    """Return the value on forget minus the mean value on held_out with weights (m,) that sum to 1."""
+    return float(measure_values(model, forget).mean() - (measure_values(model, held_out) * weights).sum())
+
+
+def measure_values(model: nn.Module, batches: Batches) -> Tensor:
+    """Return per record (n,) whether the prediction is right; for a regression, the absolute error."""
+    outputs = predict_outputs(model, (x for x, _ in batches.sequential(CHUNK)))
+    if batches.targets.is_floating_point():
+        return (outputs[:, 0] - batches.targets).abs().double()
+    return (outputs.argmax(dim=1) == batches.targets).double()
+
+
+def _take_sample(batches: Batches) -> Batches:
+    return batches.take(batches.permutation("rewind")[:MOST_RECORDS])
+
+
+def _weigh_like(held_out: Batches, forget: Batches) -> Tensor:
+    """Return weights (m,) that give held_out the class mix of forget, as far as it has these classes."""
+    if held_out.targets.is_floating_point():
+        return torch.full_like(held_out.targets, 1 / held_out.num_samples, dtype=torch.float64)
+    shares, counts = (part.targets.bincount(minlength=part.num_outputs).double() for part in (forget, held_out))
+    weights = (shares / counts.clamp(min=1))[held_out.targets]
+    if not weights.any():  # no held-out record of the forgotten classes
+        return torch.full_like(weights, 1 / held_out.num_samples)
+    return weights / weights.sum()
