@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cache import CACHE, manifest_text, run
-from benchmarks.methods.methods import recipe
+from benchmarks.methods.tasks import recipe
 from benchmarks.output import write_result
 
 FASHION = recipe(epochs=10)

@@ -1,125 +1,120 @@
-"""Every method on every kind of task with default settings, compared with the original and retrained references.
+"""Every method on the tasks for it, default settings, compared with the original and retrained references.
 
-python -m benchmarks.methods.methods [--device cuda] [task ...] [method ...]
+python -m benchmarks.methods.methods [--device cuda] [development | validation | task ...] [method ...]
 
-Writes results/methods.md (methods_cuda.md) after each task; what was run before is not run again. With names of tasks
-or methods it measures only their rows again. Two commands run at a time, each with one thread, so that seconds compare
-within a task.
+Without names: all development tasks. Writes the rows of a task into results/methods.md (methods_cuda.md) when it is
+measured; other rows stay. What was run before is not run again. Commands run one at a time, with one thread.
 """
 
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.cache import HERE, manifest_text, report, run
-from benchmarks.methods.method_rows import Measured, rows
-from benchmarks.output import write_result
+from benchmarks.methods.aims import Context
+from benchmarks.methods.method_rows import ORIGINAL, REFERENCE, Runs, write_header, write_rows
+from benchmarks.methods.networks import Network, TaskNetworks, list_inputs
+from benchmarks.methods.run_values import Values, measure
+from benchmarks.methods.tasks import DEVELOPMENT, ONE_SEED, SEEDS, TASKS, VALIDATION, Kind
+from benchmarks.output import RESULTS, write_result
 from unlearn_cli.plugins import discovery
 
-SEEDS = (0, 1, 2)
-BASELINES = ("finetune", "neggrad")
-CLASSES = ("unsir", "bad_teacher", "amnesiac", *BASELINES, "fisher")
-ZERO_SHOT = ("gkt", "emmn")
-CIFAR_CLASSES = ("unsir", "bad_teacher", "amnesiac", "finetune")  # minutes a run
-RECORDS = ("bad_teacher", "amnesiac", *BASELINES, "fisher")
-REGRESSION = ("blindspot", "gaussian_amnesiac", "finetune")
-
-
-def recipe(**settings: object) -> tuple[str, ...]:
-    """Return the settings by which the original and the references of a task are trained."""
-    return tuple(word for name, value in settings.items() for word in ("--set", f"{name}={value}"))
-
-
-@dataclass(frozen=True)
-class Task:
-    """A manifest, how its networks are trained, and which methods it is a task for."""
-
-    manifest: str
-    training: tuple[str, ...]
-    methods: tuple[str, ...]
-    classes: list[int] = field(default_factory=list)
-    references: tuple[int, ...] = SEEDS
-
-
-CIFAR = recipe(epochs=15, optimizer="sgd", lr=0.1, weight_decay=0.0005)
-TASKS = {
-    "digits_class": Task("digits_class", recipe(epochs=20, lr=0.005), ZERO_SHOT),
-    "fashion_class": Task("fashion_lenet5", recipe(epochs=10), (*CLASSES, *ZERO_SHOT), [0]),
-    "cardiotocography": Task("cardiotocography", recipe(epochs=60, lr=0.005), RECORDS),
-    "wisdm_persons": Task("wisdm_persons", recipe(epochs=20), RECORDS),
-    "random_1": Task("random_1", recipe(epochs=15), RECORDS),
-    "random_10": Task("random_10", recipe(epochs=15), RECORDS),
-    "rotation_range": Task("rotation_range", recipe(epochs=20), REGRESSION),
-    "housing_range": Task("housing_range", recipe(epochs=40, lr=0.005), REGRESSION),
-    "housing_random": Task("housing_random", recipe(epochs=40, lr=0.005), REGRESSION),
-    "stsb_scores": Task("stsb_scores", recipe(epochs=6, lr=0.005), REGRESSION),
-    "beijing_month": Task("beijing_month", recipe(epochs=20), REGRESSION),
-    "beijing_range": Task("beijing_range", recipe(epochs=20), REGRESSION),
-    "cifar_subclass": Task("cifar_subclass", CIFAR, RECORDS),
-    "cifar_class": Task(
-        "cifar_resnet20", recipe(epochs=24, optimizer="sgd", lr=0.2, weight_decay=0.0005), CIFAR_CLASSES, [0], (0,)
-    ),
-    "cifar_two_classes": Task("cifar_two_classes", CIFAR, CIFAR_CLASSES[:3], references=(0,)),
+SECTIONS: Mapping[Kind, str] = {
+    "classes": "Whole classes",
+    "records": "Records and persons",
+    "one record": "One record",
+    "regression": "Regression",
 }
+GROUPS = {"development": DEVELOPMENT, "validation": VALIDATION}
+Key = tuple[str, str]  # task, method
 
 
-def main(names: list[str]) -> None:
+def main(words: Sequence[str]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
-    device = "cuda" if "cuda" in names else "cpu"
-    path = HERE / "results" / ("methods_cuda.md" if device == "cuda" else "methods.md")
-    head = Path(__file__).with_name("method_table.md").read_text(encoding="utf-8")
-    chosen = [name for name in names if name in discovery.entries("methods")]
-    for name in [name for name in names if name in TASKS] or TASKS:
-        made = rows(name, measure(TASKS[name], chosen))
-        known = path.read_text(encoding="utf-8").removeprefix(head).splitlines() if path.is_file() else []
-        write_result(path.name, head + "\n".join(merged([row for row in known if row], made)) + "\n", device)
-        print("\n".join(made), flush=True)
+    device = "cuda" if "cuda" in words else "cpu"
+    named = [name for word in words for name in GROUPS.get(word, [word] if word in TASKS else [])]
+    methods = [word for word in words if word in discovery.entries("methods")]
+    path = RESULTS / ("methods_cuda.md" if device == "cuda" else "methods.md")
+    for name in named or DEVELOPMENT:
+        rows = write_rows(name, TASKS[name].kind, measure_task(name, methods, device))
+        write_result(path.name, merge(path, rows), device)
+        print("\n".join(rows), flush=True)
 
 
-def merged(known: list[str], made: list[str]) -> list[str]:
-    """Return the rows in the order of the tasks, with those that were made in place of those known of the same name."""
-    found = {named(row): row for row in known}
-    found.update({named(row): row for row in made})
-    return [found[name] for task in TASKS for name in found if name[0] == task]
+def measure_task(name: str, chosen: Sequence[str], device: str) -> dict[str, Runs]:
+    """Run (or load) originals, references and the methods, or the chosen ones; return their numbers."""
+    networks, task = TaskNetworks(TASKS[name], device), TASKS[name]
+    originals = [load(networks, networks.original(seed), seed) for seed in SEEDS[: len(task.originals)]]
+    references = [load(networks, networks.train(seed, "retain"), 0) for seed in task.references]
+    lost = list(map(int, networks.open().dataset.forget_classes or []))
+
+    def compare(network: Network, seed: int) -> Values:
+        return measure(network, originals[seed % len(originals)], references, task.kind, lost)
+
+    of_references = [compare(network, 0) for network in references]
+    runs = {ORIGINAL: Runs([compare(network, seed) for seed, network in enumerate(originals)], Context(ORIGINAL, ()))}
+    if references:
+        runs[REFERENCE] = Runs(of_references, make_context(REFERENCE, ("retain",), lost, of_references))
+    for method in [method for method in task.methods if method in (chosen or task.methods)]:
+        seeds = SEEDS[:1] if method in ONE_SEED else SEEDS
+        folders = [networks.unlearn(method, seed) for seed in seeds]
+        values = [compare(load(networks, folder, seed), seed) for folder, seed in zip(folders, seeds, strict=True)]
+        verdicts = [networks.judge(folder, seed) for folder, seed in zip(folders, seeds, strict=True) if task.verdict]
+        runs[method] = Runs(values, make_context(method, list_inputs(method), lost, of_references), verdicts)
+    return runs
 
 
-def named(row: str) -> tuple[str, str]:
-    """Return task and method of a row."""
-    task, method = (cell.strip() for cell in row.split("|")[1:3])
-    return task, method
+def load(networks: TaskNetworks, folder: Path, seed: int) -> Network:
+    """Return a network; relearning is measured for whole classes with references."""
+    relearned = networks.task.kind == "classes" and networks.task.references
+    return networks.load(folder, networks.original(seed) if relearned else None)
 
 
-def measure(task: Task, chosen: list[str]) -> dict[str, list[Measured]]:
-    """Run (or find) original, references and every method (or the chosen ones) with every seed; return the numbers."""
-    original = train(task)
-    jobs = [("retrain", seed, task.training) for seed in task.references]
-    wanted = [method for method in task.methods if method in (chosen or task.methods)]
-    jobs += [(method, seed, ()) for method in wanted for seed in SEEDS]
-    with ThreadPoolExecutor(2) as pool:
-        folders = list(pool.map(lambda job: unlearn(task, original, *job), jobs))
-    found = {"original": [measured(original)]}
-    for (method, *_), folder in zip(jobs, folders, strict=True):
-        found.setdefault(method, []).append(measured(folder))
-    return found
+def make_context(method: str, inputs: tuple[str, ...], lost: Sequence[int], references: Sequence[Values]) -> Context:
+    """Return what the limits of the aims depend on."""
+    tows = [values["tow"] for values in references if "tow" in values]
+    aucs = [values["auc_abs_z"] for values in references if "auc_abs_z" in values]
+    return Context(
+        method,
+        inputs,
+        len(lost),
+        (min(aucs), max(aucs)) if aucs else (0.5, 0.5),
+        sum(tows) / len(tows) if tows else 1.0,
+    )
 
 
-def train(task: Task) -> Path:
-    return run("train", manifest_text(task.manifest, task.classes), list(task.training))
+def merge(path: Path, rows: Sequence[str]) -> str:
+    """Return the whole result: new rows replace those of the same name, and rows of other columns are dropped."""
+    old = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    by_key = {read_key(row): row for row in [*old, *rows] if is_current(row)}
+    head = Path(__file__).with_name("methods_table.md").read_text(encoding="utf-8")
+    return head + "\n".join(line for kind in SECTIONS for line in write_section(kind, by_key)) + "\n"
 
 
-def unlearn(task: Task, original: Path, method: str, seed: int, settings: tuple[str, ...]) -> Path:
-    words = ["--method", method, "--seed", str(seed), *settings]
-    return run("unlearn", manifest_text(task.manifest, task.classes), words, [original / "model.safetensors"])
+def write_section(kind: Kind, by_key: Mapping[Key, str]) -> list[str]:
+    """Return the heading and the tables of a kind of task; validation tasks have a table of their own."""
+    lines = []
+    for name, tasks in GROUPS.items():
+        rows = [row for task in tasks if tasks[task].kind == kind for row in list_rows(task, by_key)]
+        lines += ["", f"## {SECTIONS[kind]}: {name} tasks", "", *write_header(kind), *rows] if rows else []
+    return lines
 
 
-def measured(folder: Path) -> Measured:
-    document: dict[str, Any] = report(folder)
-    seconds, cost = document["run"]["seconds"], document["cost"]
-    spent = seconds.get("unlearn", seconds.get("train", 0.0))
-    return Measured(folder, document["metrics"]["subject"], spent, cost["samples_forward"], cost["samples_backward"])
+def list_rows(task: str, by_key: Mapping[Key, str]) -> list[str]:
+    order = (ORIGINAL, REFERENCE, *TASKS[task].methods)
+    return [by_key[task, method] for method in order if (task, method) in by_key]
+
+
+def is_current(row: str) -> bool:
+    """Return whether a line is a row of a task with the columns of its kind."""
+    task, _ = read_key(row)
+    return task in TASKS and row.count("|") == write_header(TASKS[task].kind)[0].count("|")
+
+
+def read_key(row: str) -> Key:
+    """Return task and method of a row; two empty strings of any other line."""
+    cells = [cell.strip() for cell in row.split("|")]
+    return (cells[1], cells[2]) if len(cells) > 3 else ("", "")
 
 
 if __name__ == "__main__":

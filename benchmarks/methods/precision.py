@@ -13,8 +13,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.cache import manifest_text, report, run
-from benchmarks.methods.methods import TASKS
+from benchmarks.cache import report, run
+from benchmarks.methods.tasks import TASKS
 from benchmarks.output import write_result
 
 SEEDS = (0, 1, 2)
@@ -57,18 +57,14 @@ def row(task: str, method: str, split: str, found: Found) -> str:
 
 
 def original(task: str) -> Path:
-    return run("train", text_of(task), list(TASKS[task].training)) / "model.safetensors"
-
-
-def text_of(task: str) -> str:
-    return manifest_text(TASKS[task].manifest, TASKS[task].classes)
+    return run("train", TASKS[task].text, list(TASKS[task].training)) / "model.safetensors"
 
 
 def accuracies(task: str, method: str, precision: str, seed: int) -> dict[str, float]:
     """Return the accuracies of a run on the splits, in per cent."""
     # `--precision bf16` would make predictions in bf16, too; what `auto` chooses is bf16 where it is fast.
     words = ["--method", method, "--seed", str(seed), "--precision", "fp32" if precision == "fp32" else "auto"]
-    document = report(run("unlearn", text_of(task), words, [original(task)]))
+    document = report(run("unlearn", TASKS[task].text, words, [original(task)]))
     if document["environment"]["precision"] != {"fp32": "float32", "bf16": "bfloat16"}[precision]:
         raise SystemExit("this device does not compute in bf16 by itself; there is nothing to compare")
     found = document["metrics"]["subject"]
