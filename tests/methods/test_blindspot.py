@@ -13,10 +13,12 @@ from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
 from unlearn_cli.errors import UserError
+from unlearn_cli.learning.adaptive_training import choose_lr, measure_loss
 from unlearn_cli.learning.attention import Recording, attention_loss, record
-from unlearn_cli.learning.training import regression_loss
+from unlearn_cli.learning.level import Recipe
+from unlearn_cli.learning.training import fit, lr_factor, regression_loss
 from unlearn_cli.methods import blindspot as module
-from unlearn_cli.methods.blindspot import batch_loss, blindspot
+from unlearn_cli.methods.blindspot import batch_loss, blindspot, bound_steps
 from unlearn_cli.models.lstm_pair import lstm_pair
 
 LOSSES = {"mse": torch.square, "l1": torch.abs}
@@ -124,9 +126,9 @@ def test_with_no_attention_and_no_forgotten_records_it_is_ordinary_training() ->
     forget = without_labels(records("forget", 1, 2).take(np.arange(0)))
     x_y = [(x, y) for x, y, _ in module.mix(forget, retain).epochs(2).from_step("unlearn", 0)]
     blindspot(
-        student, network(1), forget, retain, regression_loss("mse"), (2,), blindspot_epochs=1,
+        student, network(1), forget, retain, regression_loss("mse"), (2,), Recipe(), blindspot_epochs=1,
         student_epochs=2, student_lr=1e-2,
-        attention_weight=0.0, schedule="constant",
+        attention_weight=0.0, schedule="constant", forget_share=None,
     )  # fmt: skip
     optimizer = torch.optim.Adam(by_hand.parameters(), 1e-2)
     for x, y in x_y:
@@ -161,7 +163,7 @@ def run() -> tuple[nn.Module, Seen, nn.Module]:
         optimizer.step()
     before = copy.deepcopy(student)
     blindspot(
-        student, fresh, without_labels(forget), retain, regression_loss("mse"), (2,), blindspot_epochs=30,
+        student, fresh, without_labels(forget), retain, regression_loss("mse"), (2,), Recipe(), blindspot_epochs=30,
         blindspot_lr=1e-2, student_epochs=30, student_lr=1e-2, attention_weight=1.0,
     )  # fmt: skip
     return before, fresh, student
@@ -180,13 +182,15 @@ def test_the_blindspot_model_is_frozen_while_the_student_learns() -> None:
     states: list[dict[str, Tensor]] = []
 
     def at_each_step(*_: object) -> None:
+        if not student.training:
+            return  # its loss before the first step, the goal of the blindspot model
         assert not fresh.training
         assert not any(parameter.requires_grad for parameter in fresh.parameters())
         states.append({name: tensor.clone() for name, tensor in fresh.state_dict().items()})
 
     student.register_forward_pre_hook(at_each_step)
     settings: dict[str, Any] = {"student_epochs": 2, "attention_weight": 0.0}  # no pass that looks for layers
-    blindspot(student, fresh, without_labels(forget), retain, regression_loss("mse"), (2,), **settings)
+    blindspot(student, fresh, without_labels(forget), retain, regression_loss("mse"), (2,), Recipe(), **settings)
     assert len(states) > 2
     assert all(torch.equal(states[0][name], tensor) for name, tensor in fresh.state_dict().items())
 
@@ -219,3 +223,47 @@ def test_sequences_are_compared_too_one_row_a_sample() -> None:
         expected = attention_loss(own.take(), other.take()) * 10 * 2 / 5
     torch.testing.assert_close(whole - plain, expected)
     assert expected > 0
+
+
+def test_by_default_the_blindspot_model_fits_retain_about_as_well_as_the_original() -> None:
+    retain, forget, student, fresh = records("retain", -1, 1), records("forget", 1, 2), network(0), network(1)
+    loss = regression_loss("mse")
+    optimizer = torch.optim.Adam(student.parameters(), 1e-2)
+    for x, y in [*forget.epochs(10), *retain.epochs(40)]:
+        optimizer.zero_grad()
+        loss(student(x), y).backward()
+        optimizer.step()
+    original = measure_loss(student, retain, loss)
+    assert measure_loss(fresh, retain, loss) > 3 * original
+    blindspot(student, fresh, without_labels(forget), retain, loss, (2,), Recipe())
+    assert measure_loss(fresh, retain, loss) <= 1.3 * original  # 1.2 before the falling rate
+    assert measure_loss(student, retain, loss) <= 1.5 * original
+
+
+def test_by_default_the_rates_follow_the_weights_and_forgotten_records_are_repeated() -> None:
+    retain, forget = records("retain", -1, 1), without_labels(records("forget", 1, 2, n=9))
+    student, fresh = network(0), network(1)
+    by_hand, teacher, lr = copy.deepcopy(student), copy.deepcopy(fresh), choose_lr(fresh)
+    loss = regression_loss("mse")
+    blindspot(student, fresh, forget, retain, loss, (2,), Recipe(), blindspot_epochs=2, attention_weight=0.0)
+    fit(teacher, retain, loss, epochs=2, lr=lr, schedule="one_cycle")
+    teacher.eval()
+    optimizer = torch.optim.Adam(by_hand.parameters(), lr)
+    batches, shares = module.mix(forget, retain, 0.3), []
+    for step, (x, y, is_forget) in enumerate(batches.epochs(2).from_step("unlearn", 0)):
+        optimizer.param_groups[0]["lr"] = lr * lr_factor("one_cycle", step / (2 * len(batches)))
+        optimizer.zero_grad()
+        targets = torch.where(is_forget, teacher(x).detach()[:, 0], y)
+        loss(by_hand(x), targets).backward()
+        optimizer.step()
+        shares.append(is_forget.float().mean().item())
+    assert np.mean(shares) == pytest.approx(0.3, abs=0.03)
+    for own, other in zip(student.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(own, other)
+
+
+def test_an_estimate_bounds_the_phases_that_the_method_chooses() -> None:
+    chosen = {"blindspot_epochs": None, "student_epochs": None}
+    assert bound_steps(chosen, 10) == {"blindspot_steps": (10, 900), "student_steps": (10, 900)}
+    assert bound_steps({**chosen, "blindspot_epochs": 3}, 10) == {"student_steps": (30, 30)}
+    assert bound_steps({"blindspot_epochs": 3, "student_epochs": 2}, 10) == {}

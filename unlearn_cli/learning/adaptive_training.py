@@ -1,0 +1,134 @@
+"""Training whose learning rate and length follow the network: for methods on networks that nobody tuned for.
+
+    learning rate: a tenth of the median size (root mean square) of the weight matrices before the first step
+    length:        until the loss on the records is near a goal, such as the original's loss on them
+
+Adam changes each weight by about the learning rate per step, so this rate changes the weights by about a tenth per
+step, whatever the width of the network. Training is at a constant rate, with a running average of the weights as a
+cheap estimate of what a falling rate would give (Polyak and Juditsky 1992; the polynomial average is of Shamir and
+Zhang, arXiv 1212.1824):
+
+    a_k = (1 - w) a_{k-1} + w theta_k,   w = min(1, 5 / (k + 4))
+
+If the average reaches the goal before the weights do, the weights are still noisy: the rate then falls to 0 over half
+as many further steps. If both have reached it, the network has begun to memorise, and the average is the result.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.learning.training import TaskLoss, set_learning_rate, set_training_mode
+from unlearn_cli.runtime.processes import full_tensor
+from unlearn_cli.runtime.progress import track
+
+LR_SHARE = 0.1
+MOST_EPOCHS = 60  # at the constant rate; reached only if the goal is not
+DECAY_SHARE = 0.5  # steps of the falling rate, as a share of those before
+CHECK_SHARE = 0.2  # the loss is measured after every epoch, later after this share of the epochs so far
+MOST_RECORDS = 4096  # random records on which the loss is measured
+CHUNK = 512  # records per forward pass
+
+
+def choose_lr(model: nn.Module) -> float:
+    """Return a tenth of the median root mean square of the weight matrices (parameters of two or more dimensions).
+
+    A network without any gets the same share of all its parameters' size.
+    """
+    parameters = [parameter.detach() for parameter in model.parameters()]
+    matrices = [parameter for parameter in parameters if parameter.dim() > 1] or parameters
+    sizes = [full_tensor(matrix).double().square().mean().sqrt() for matrix in matrices]
+    return LR_SHARE * float(torch.stack(sizes).median())
+
+
+@torch.no_grad()
+def measure_loss(model: nn.Module, records: Batches, task_loss: TaskLoss) -> float:
+    """Return the mean loss in eval mode, on at most 4096 random records; the network is left in eval mode."""
+    sample = records.take(np.sort(records.permutation("sample")[:MOST_RECORDS]))
+    model.eval()
+    losses = [task_loss(model(x), y) * len(y) for x, y in sample.sequential(CHUNK)]
+    return float(torch.stack(losses).sum()) / sample.num_samples
+
+
+class WeightAverage:
+    """The running average of a network's weights and buffers, which weighs the last fifth of the steps most."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.tensors = [tensor.detach().clone() for tensor in _list_averaged(model)]
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Add the weights after a step, counted from 1."""
+        for average, tensor in zip(self.tensors, _list_averaged(model), strict=True):
+            average.lerp_(tensor.detach(), min(1.0, 5 / (step + 4)))
+
+    @torch.no_grad()
+    def exchange(self, model: nn.Module) -> None:
+        """Put the average into the network, and the network's weights here; a second call restores both."""
+        for average, tensor in zip(self.tensors, _list_averaged(model), strict=True):
+            own = tensor.detach().clone()
+            tensor.copy_(average)
+            average.copy_(own)
+
+
+def _list_averaged(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())]
+
+
+class GoalTraining:
+    """Training of a network on some records until its loss on them reaches a goal; see the module's docstring."""
+
+    def __init__(self, model: nn.Module, records: Batches, task_loss: TaskLoss, lr: float, phase: str) -> None:
+        self.model, self.records, self.task_loss, self.lr, self.phase = model, records, task_loss, lr, phase
+        self.optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
+        self.average = WeightAverage(model)
+
+    def run(self, goal: float, most_epochs: int = MOST_EPOCHS) -> float:
+        """Train, at most that many epochs at the constant rate, and return the number of all epochs."""
+        epochs = 0
+        while epochs < most_epochs:
+            count = min(most_epochs - epochs, max(1, int(CHECK_SHARE * epochs)))
+            self._train_at_constant_rate(epochs, count)
+            epochs += count
+            own, averaged = self._measure()
+            if averaged <= goal and own <= goal:
+                self.average.exchange(self.model)
+                return epochs
+            if averaged <= goal:
+                break
+        self._lower_rate(round(DECAY_SHARE * epochs * len(self.records)))
+        return epochs * (1 + DECAY_SHARE)
+
+    def _train_at_constant_rate(self, first: int, count: int) -> None:
+        """Train for some epochs; in the first of all, the rate rises from 0."""
+        set_training_mode(self.model, "batch")
+        tensors = self.average.tensors
+        steps = track(self.records.epochs(count), self.phase, self.model, self.optimizer, *tensors)
+        for x, y in steps:
+            number = first * len(self.records) + steps.done + 1
+            set_learning_rate(self.optimizer, self.lr * min(1.0, number / len(self.records)))
+            steps.log(loss=self._step(x, y))
+            self.average.update(self.model, number)
+
+    def _lower_rate(self, count: int) -> None:
+        set_training_mode(self.model, "batch")
+        steps = track(self.records.steps(max(1, count)), f"{self.phase}-decay", self.model, self.optimizer)
+        for x, y in steps:
+            set_learning_rate(self.optimizer, self.lr * (1 - steps.share_done))
+            steps.log(loss=self._step(x, y))
+
+    def _step(self, x: Tensor, y: Tensor) -> Tensor:
+        loss = self.task_loss(self.model(x), y)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss
+
+    def _measure(self) -> tuple[float, float]:
+        """Return the loss of the weights and that of their average."""
+        own = measure_loss(self.model, self.records, self.task_loss)
+        self.average.exchange(self.model)
+        averaged = measure_loss(self.model, self.records, self.task_loss)
+        self.average.exchange(self.model)
+        return own, averaged
