@@ -84,13 +84,20 @@ def estimate_work(
 
 
 def _count_records_read(settings: Mapping[str, Any], counts: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Return how many records of each split are read; some settings limit them."""
+    """Return how many records of each split an epoch has; some settings limit or repeat them."""
     numbers = {split: int(count["n"]) for split, count in counts.items()}
     if "retain" in numbers and "retain_share" in settings:
         numbers["retain"] = max(1, round(settings["retain_share"] * numbers["retain"]))
     if "retain" in numbers and "retain_per_class" in settings and counts["retain"].get("classes"):
         numbers["retain"] = sum(min(n, settings["retain_per_class"]) for n in counts["retain"]["classes"].values())
+    if settings.get("forget_share") and numbers.keys() >= {"forget", "retain"}:
+        numbers["forget"] *= _count_repeats(settings["forget_share"], numbers["forget"], numbers["retain"])
     return numbers
+
+
+def _count_repeats(forget_share: float, forget: int, retain: int) -> int:
+    """Return how often each record of forget occurs in an epoch, as `data.mixed.mix` repeats it."""
+    return max(1, round(forget_share / (1 - forget_share) * retain / forget))
 
 
 def _list_phases(settings: Mapping[str, Any]) -> list[str]:
