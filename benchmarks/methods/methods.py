@@ -46,7 +46,7 @@ def measure_task(name: str, chosen: Sequence[str], device: str) -> dict[str, Run
     networks, task = TaskNetworks(TASKS[name], device), TASKS[name]
     originals = [load(networks, networks.original(seed), seed) for seed in SEEDS[: len(task.originals)]]
     references = [load(networks, networks.train(seed, "retain"), 0) for seed in task.references]
-    lost = list(map(int, networks.open().dataset.forget_classes or []))
+    lost = list(map(int, networks.opened.dataset.forget_classes or []))
 
     def compare(network: Network, seed: int) -> Values:
         return measure(network, originals[seed % len(originals)], references, task.kind, lost)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ class TaskNetworks:
         """Return a network's outputs on every split."""
         stored = CACHE / f"{folder.name}.{self.key}.npz"
         if not stored.is_file():
-            with start(self.open()) as session:
+            with start(self.opened) as session:
                 outputs = session.all_outputs(session.load(checkpoint.load(folder / MODEL)))
             np.savez(stored, allow_pickle=False, **as_arrays(outputs))
         return read_outputs(stored)
@@ -110,7 +111,9 @@ class TaskNetworks:
         """The data and selection of outputs that are stored."""
         return f"{hashlib.sha256(self.task.text.encode()).hexdigest()[:12]}.{self.half}"
 
-    def open(self) -> RunInputs:
+    @cached_property
+    def opened(self) -> RunInputs:
+        """The manifest and the data, with one half of test or all of it."""
         path = CACHE / "methods.yaml"
         path.write_text(fill_folders(self.task.text), encoding="utf-8")
         opened = open_manifest(read_manifest(path, path.parent), path, self.options)
@@ -130,7 +133,7 @@ class TaskNetworks:
     @contextmanager
     def open_attack(self, folder: Path, original: Path) -> Iterator[CheckpointOutputs]:
         weights = {"subject": checkpoint.load(folder / MODEL), "original": checkpoint.load(original / MODEL)}
-        with start(self.open()) as session:
+        with start(self.opened) as session:
             yield CheckpointOutputs(session, weights)
 
 
