@@ -31,6 +31,7 @@ from unlearn_cli.stats.outputs import Outputs
 
 MODEL = "model.safetensors"
 HELD_OUT = "held_out"
+CODE = "benchmarks.methods.architectures:"
 SPLITS = ("forget", "retain", "test_forget", "test_retain", "test")
 
 
@@ -55,7 +56,7 @@ class TaskNetworks:
         self.half: Half = "verdict" if any(HELD_OUT in list_inputs(name) for name in task.methods) else "all"
         self.words = ["--device", device, "--precision", "fp32"]
         self.options = RunOptions(device=device, precision="fp32", allow_code=True)
-        self.allowed = ["--allow-code"] if ":" in task.text.split("data:")[0].split("architecture:")[1] else []
+        self.allowed = ["--allow-code"] if CODE in task.text else []
 
     def train(self, seed: int, split: str) -> Path:
         """Return the folder of an original (`train`) or a reference (`retain`)."""
