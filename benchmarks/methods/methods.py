@@ -15,7 +15,8 @@ from benchmarks.methods.aims import Context
 from benchmarks.methods.method_rows import ORIGINAL, REFERENCE, Runs, write_header, write_rows
 from benchmarks.methods.networks import Network, TaskNetworks, list_inputs
 from benchmarks.methods.run_values import Values, measure
-from benchmarks.methods.tasks import DEVELOPMENT, ONE_SEED, SEEDS, TASKS, VALIDATION, Kind
+from benchmarks.methods.tasks import CLASS_METHODS, DEVELOPMENT, ONE_SEED, SEEDS, TASKS, VALIDATION, Kind
+from benchmarks.methods.worst_classes import write_summary
 from benchmarks.output import RESULTS, write_result
 from unlearn_cli.plugins import discovery
 
@@ -97,6 +98,7 @@ def write_section(kind: Kind, by_key: Mapping[Key, str]) -> list[str]:
     for name, tasks in GROUPS.items():
         rows = [row for task in tasks if tasks[task].kind == kind for row in list_rows(task, by_key)]
         lines += ["", f"## {SECTIONS[kind]}: {name} tasks", "", *write_header(kind), *rows] if rows else []
+    lines += write_summary("stranger", by_key, CLASS_METHODS) if kind == "classes" else []
     return lines
 
 
