@@ -15,8 +15,7 @@ from benchmarks.methods.aims import Context
 from benchmarks.methods.method_rows import ORIGINAL, REFERENCE, Runs, write_header, write_rows
 from benchmarks.methods.networks import Network, TaskNetworks, list_inputs
 from benchmarks.methods.run_values import Values, measure
-from benchmarks.methods.tasks import CLASS_METHODS, DEVELOPMENT, ONE_SEED, SEEDS, TASKS, VALIDATION, Kind
-from benchmarks.methods.worst_classes import write_summary
+from benchmarks.methods.tasks import DEVELOPMENT, ONE_SEED, SEEDS, TASKS, VALIDATION, Kind
 from benchmarks.output import RESULTS, write_result
 from unlearn_cli.plugins import discovery
 
@@ -47,7 +46,7 @@ def measure_task(name: str, chosen: Sequence[str], device: str) -> dict[str, Run
     networks, task = TaskNetworks(TASKS[name], device), TASKS[name]
     originals = [load(networks, networks.original(seed), seed) for seed in SEEDS[: len(task.originals)]]
     references = [load(networks, networks.train(seed, "retain"), 0) for seed in task.references]
-    lost = list(map(int, networks.opened.dataset.forget_classes or []))
+    lost = list(map(int, networks.open().dataset.forget_classes or []))
 
     def compare(network: Network, seed: int) -> Values:
         return measure(network, originals[seed % len(originals)], references, task.kind, lost)
@@ -98,7 +97,6 @@ def write_section(kind: Kind, by_key: Mapping[Key, str]) -> list[str]:
     for name, tasks in GROUPS.items():
         rows = [row for task in tasks if tasks[task].kind == kind for row in list_rows(task, by_key)]
         lines += ["", f"## {SECTIONS[kind]}: {name} tasks", "", *write_header(kind), *rows] if rows else []
-    lines += write_summary("stranger", by_key, CLASS_METHODS) if kind == "classes" else []
     return lines
 
 

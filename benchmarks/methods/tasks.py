@@ -168,7 +168,7 @@ VALIDATION = {
         f"cifar100_{name}_{count}": make_cifar100(architecture, training, count)
         for name, architecture, training in (
             ("resnet20", "resnet20", RESNET),
-            ("vit", '"benchmarks.methods.architectures:small_vit"', VIT),
+            ("vit", "benchmarks.methods.architectures:small_vit", VIT),
         )
         for count in (1, 5, 20)
     },

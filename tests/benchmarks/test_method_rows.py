@@ -12,7 +12,6 @@ from benchmarks.methods.networks import Network, as_arrays, list_inputs, read_ou
 from benchmarks.methods.prepare import encode_adult
 from benchmarks.methods.run_values import Values, measure
 from benchmarks.methods.tasks import TASKS
-from benchmarks.methods.worst_classes import write_summary
 from unlearn_cli.stats.outputs import Outputs
 
 RANDOM = np.random.default_rng(1)
@@ -159,20 +158,6 @@ def test_new_rows_replace_those_of_the_same_method(tmp_path: Path) -> None:
     assert text.index("new") < text.index("same")
     assert "another format" not in text
     assert "Records and persons: validation tasks" in text
-
-
-def test_the_worst_class_is_summed_up_over_the_classes_of_a_network() -> None:
-    context = Context("masked", ("retain_inputs",), 1)
-    numbers = {"forget": 0.0, "retain": 99.0, "test": 90.0, "seconds": 1.0, "forward": 9e3, "epochs": 1.0}
-    measured = {0: (0.5, 0.9, 7680.0), 1: (1.5, -0.1, 7680.0)}
-    rows = {}
-    for number, (forget, drop, backward) in measured.items():
-        values = numbers | {"test_forget": forget, "drop": drop, "backward": backward}
-        row = write_rows(f"stranger_{number}", "classes", {"masked": Runs([values] * 3, context)})[0]
-        rows[f"stranger_{number}", "masked"] = row
-    *_, line = write_summary("stranger", rows, ["masked", "unsir"])
-    assert line == "| stranger | masked | 2 | 1.5 | 0.90 | 0.40 | 7.7 | **no**: forget, mean drop |"
-    assert write_summary("other", rows, ["masked"]) == []
 
 
 def test_outputs_survive_a_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from scipy.special import logsumexp
 from torch import Tensor, nn
 
 from tests.methods.test_unsir import blobs, network
+from unlearn_cli.data.batches import without_labels
 from unlearn_cli.learning.head import Head, find_head, is_linear, predict_features, read_head, write_rows
 from unlearn_cli.learning.level import (
     FEWEST_STEPS,
@@ -144,6 +145,22 @@ def test_a_network_without_a_row_per_class_is_left_as_it_is_with_a_note() -> Non
         set_level(model, blobs([1, 2, 3]), [0], Recipe(), Random(0, "t"))
         assert any("last layer" in line for line in run.notes)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_without_forgotten_records_the_rows_start_from_their_own_weights_and_only_fall(
+    weights: dict[str, Tensor],
+) -> None:
+    model, retain = copied(weights), blobs([1, 2, 3])
+    before = measure_level(model, retain, [0])[0]
+    set_level(model, retain, [0], Recipe(), Random(0, "t"))
+    assert measure_level(model, retain, [0])[0] < before
+
+
+def test_with_forgotten_records_none_of_them_is_recognised_afterwards(weights: dict[str, Tensor]) -> None:
+    model, retain, forget = copied(weights), blobs([1, 2, 3]), blobs([0])
+    set_level(model, retain, [0], Recipe(), Random(0, "t"), forget=without_labels(forget))
+    outputs = torch.cat([model(x) for x, _ in forget.sequential(64)])
+    assert not (outputs.argmax(dim=1) == 0).any()
 
 
 def test_no_label_is_read(weights: dict[str, Tensor]) -> None:

@@ -22,7 +22,9 @@ PAPER = Path(__file__).parents[2] / "sample_configs" / "paper"
 
 
 def read_settings(name: str) -> dict[str, Any]:
-    return plugin.complete_settings(plugin.load("methods", name), PAPER / f"{name}.yaml").model_dump()
+    settings = plugin.complete_settings(plugin.load("methods", name), PAPER / f"{name}.yaml").model_dump()
+    assert settings.pop("level_step", "none") == "none"
+    return settings
 
 
 def classifier(num_classes: int = 10) -> nn.Sequential:

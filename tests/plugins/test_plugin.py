@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from unlearn_cli.cli.app import app
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins import discovery, plugin
+from unlearn_cli.plugins.plugin import COMMON_SETTINGS
 from unlearn_cli.plugins.requirements import OPTIONAL_INPUTS, list_inputs
 from unlearn_cli.plugins.suitability import list_lacking
 
@@ -97,7 +98,9 @@ def test_what_is_read_from_the_source_is_what_python_sees(kind: str, name: str) 
         item.name for item in parameters if item.kind is item.KEYWORD_ONLY and item.name in OPTIONAL_INPUTS
     ]
     defaults = {item.name: item.default for item in parameters if item.kind is item.KEYWORD_ONLY}
-    assert read.settings().model_dump() == {key: value for key, value in defaults.items() if key not in read.optional}
+    own = {key: value for key, value in defaults.items() if key not in read.optional}
+    assert read.settings().model_dump(exclude=set(COMMON_SETTINGS)) == own
+    assert read.level_step == ("level_step" in read.settings.model_fields)
 
 
 @every_plugin

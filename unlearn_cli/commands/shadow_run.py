@@ -14,6 +14,7 @@ from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.commands.shadow_game import Game
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.evaluation.fit_checks import check_logits
+from unlearn_cli.evaluation.levels import apply_level_step
 from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session, start
@@ -48,6 +49,7 @@ def train_and_unlearn(
         inputs = make_method_inputs(current, game.method, game.settings, weights, current.load(weights))
         with current.run.autocast():
             unlearned = game.method.call(inputs, game.settings)
+            apply_level_step(current, unlearned, game.method, game.settings, weights, [])
         return before | compute_signals(current, unlearned, "after")
 
 

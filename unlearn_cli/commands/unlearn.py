@@ -138,7 +138,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     started = composing.format_now()
     weights, *others = load_all_checkpoints(options, opened)
     noise = regular_files.sha256(options.noise) if options.noise else None
-    level_sources = [other.tensor_digest for other in others] if "level" in method.optional else []
+    level_sources = [other.tensor_digest for other in others] if method.level_step else []
     key = resume_key(
         opened,
         settings,
@@ -241,6 +241,7 @@ def run_method(
     """
     from torch import nn
 
+    from unlearn_cli.evaluation.levels import apply_level_step
     from unlearn_cli.evaluation.measuring import predict_splits
     from unlearn_cli.evaluation.plugin_inputs import make_method_inputs
 
@@ -250,10 +251,11 @@ def run_method(
     if "original" not in method.needs:
         original = None
         collect_networks(weights)
-    inputs = make_method_inputs(current, method, settings, weights, original, options.noise, references)
+    inputs = make_method_inputs(current, method, settings, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
     with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
         model = method.call(inputs, settings, (nn.Module,))
+        apply_level_step(current, model, method, settings, weights, references)
     current.settle(model, weights)
     return model, sorted(inputs), before
 

@@ -3,14 +3,48 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
+from unlearn_cli.data.batches import without_labels
 from unlearn_cli.evaluation.lineage import PREFIX
-from unlearn_cli.learning.level import Level, measure_level
+from unlearn_cli.evaluation.recipes import read_recipe
+from unlearn_cli.learning.level import Level, measure_level, set_level
+from unlearn_cli.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from unlearn_cli.checkpoints.checkpoint import Checkpoint
     from unlearn_cli.evaluation.session import Session
 
 KEY = "level"  # in the lineage, and among the settings that a method chose
+
+
+def apply_level_step(
+    session: "Session",
+    model: "nn.Module",
+    method: Plugin,
+    settings: BaseModel,
+    weights: "Checkpoint",
+    references: "Sequence[Checkpoint]",
+) -> None:
+    """Set the level of the lost outputs after a method, if whole classes are forgotten and the settings ask for it.
+
+    Forgotten records are read only if the method reads them, too.
+    """
+    classes = session.opened.dataset.forget_classes
+    if not (method.level_step and classes) or getattr(settings, "level_step", "none") == "none":
+        return
+    forget = session.batches("forget") if {"forget", "forget_inputs"} & set(method.needs) else None
+    set_level(
+        model,
+        session.batches("retain"),
+        classes,
+        read_recipe(weights),
+        session.run.random,
+        find_level(session, weights, references),
+        without_labels(forget) if forget else None,
+    )
 
 
 def find_level(session: "Session", weights: "Checkpoint", references: "Sequence[Checkpoint]") -> Level | None:

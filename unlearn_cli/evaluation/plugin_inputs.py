@@ -3,7 +3,7 @@
 An input is made only for a plug-in whose signature names it: a plug-in cannot access any other input.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.data.batches import without_labels
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
-from unlearn_cli.evaluation.levels import find_level
 from unlearn_cli.evaluation.recipes import read_recipe
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.training_cost import read_cost
@@ -37,7 +36,6 @@ class MethodContext:
     weights: Checkpoint
     original: nn.Module | None  # None if it is not an input of the method
     noise: Path | None = None
-    references: Sequence[Checkpoint] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,6 @@ FOR_METHODS: dict[str, Callable[[MethodContext], Any]] = {
     "recipe": lambda context: read_recipe(context.weights),
     "label_statistics": lambda context: label_statistics(context.session.batches("train").targets),
     "noise": lambda context: read_noise(context),
-    "level": lambda context: find_level(context.session, context.weights, context.references),
 }
 FOR_MEASURING: dict[str, Callable[[MeasuringContext], Any]] = {
     "model": lambda context: context.checkpoints.model(context.role),
@@ -143,17 +140,15 @@ def make_method_inputs(
     weights: Checkpoint,
     original: nn.Module | None,
     noise: Path | None = None,
-    references: Sequence[Checkpoint] = (),
 ) -> dict[str, Any]:
     """Make the inputs that the method's signature names, and no others, in its order.
 
-    Of the optional inputs, `noise` is made if there is a file, `level` if one is known, and others if a setting names
-    them.
+    Of the optional inputs, `noise` is made if there is a file, and others if a setting names them.
 
     Raises:
         UserError: as `check_noise`.
     """
-    context = MethodContext(session, method, weights, original, noise, references)
+    context = MethodContext(session, method, weights, original, noise)
     names = [*method.list_inputs(settings), *(name for name in ONLY_OPTIONAL if name in method.optional)]
     values = {name: FACTS[name](session) if name in FACTS else FOR_METHODS[name](context) for name in names}
     inputs = {name: value for name, value in values.items() if name not in ONLY_OPTIONAL or value is not None}

@@ -72,9 +72,10 @@ def set_level(
 ) -> None:
     """Learn the rows of the lost classes anew, and shift their biases to the level if one is known.
 
-    If records of `forget` are given and some of them are still predicted as a lost class, the biases are shifted
-    further, until none is: a network that never saw a class does not predict it. If the last layer has no such rows,
-    nothing changes and a note explains it.
+    With records of `forget`, the rows start from new weights; if some of these records are predicted as a lost class
+    afterwards, the biases are shifted further, until none is: a network that never saw a class does not predict it.
+    Without such records nothing shows whether new rows recognise the class, so the rows start from their own weights,
+    which the method has changed. If the last layer has no such rows, nothing changes and a note explains it.
     """
     measured = read_linear_head(model, retain)
     if measured is None:
@@ -84,7 +85,7 @@ def set_level(
     rows = torch.tensor(sorted(forget_classes), device=features.device)
     others = _logsumexp_of_others(head, features, rows)
     with full_precision(features):
-        lost = _draw_rows(head, len(rows), random)
+        lost = _draw_rows(head, len(rows), random) if forget else _copy_rows(head, rows)
         refit_rows(lost, features, others, recipe, retain.num_samples, random)
     learned = as_head(lost)
     if level is not None:
@@ -166,6 +167,16 @@ def _draw_rows(head: Head, count: int, random: Random) -> nn.Linear:
     with torch.no_grad():
         for parameter in lost.parameters():
             parameter.copy_((2 * random.uniform(*parameter.shape) - 1) / width**0.5)
+    return lost
+
+
+def _copy_rows(head: Head, rows: Tensor) -> nn.Linear:
+    """Return a linear layer with these rows of the head."""
+    lost = nn.Linear(head.weight.shape[1], len(rows), bias=head.bias is not None, device=head.weight.device)
+    with torch.no_grad():
+        lost.weight.copy_(head.weight[rows])
+        if head.bias is not None:
+            lost.bias.copy_(head.bias[rows])
     return lost
 
 

@@ -30,6 +30,7 @@ from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
 
 SUMMARY = "wrong labels on forget, then repair on retain"
+LEVEL_STEP = True  # for whole classes
 TASK = "classification"
 
 

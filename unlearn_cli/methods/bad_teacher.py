@@ -38,6 +38,7 @@ from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
 
 SUMMARY = "a random teacher on forget, the original on retain"
+LEVEL_STEP = True  # for whole classes
 TASK = "classification"
 LOST = 0.75  # a class is lost when a larger share of its records is forgotten
 CHECKED_PER_CLASS, MOST_CHECKED = 50, 5000  # records of each part, per class and in all, that decide what is lost

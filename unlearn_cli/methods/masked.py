@@ -1,8 +1,9 @@
 """Masked distillation: the network learns what the original predicts, with the lost classes taken out.
 
     q(x) = softmax of the original's outputs over the remaining classes; the lost classes get exactly 0
-    theta <- Adam steps on the mean over x of KL(q(x) || softmax(f(x))), records of forget and retain in each batch
-    level step: the rows of the lost classes are learned anew (learning.level)
+    theta <- Adam steps on the mean over x of KL(q(x) || softmax(f(x))), records of forget and retain in each batch;
+             again with twice the learning rate while more than 1 % of the forgotten records are recognised
+    then the level step: the rows of the lost classes are learned anew (learning.level)
 
 Idea: without a class, a network distributes its records over the other classes by their resemblance, and the original's
 outputs contain this resemblance. The target is close to what a network predicts that never saw the class, and close to
@@ -17,8 +18,9 @@ Two things differ from the source: the records of retain, and the level step, be
 gradient once the probability of a lost class is small, which leaves its output too high.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -26,15 +28,19 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.learning.level import Level, Recipe, set_level
+from unlearn_cli.learning.level import Recipe
 from unlearn_cli.learning.masking import CHUNK, can_store, distillation_loss, mask_classes, masked_softmax
-from unlearn_cli.learning.training import set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc
 from unlearn_cli.runtime.progress import track
-from unlearn_cli.runtime.seeds import Random
+from unlearn_cli.runtime.run import note, report_setting
 
 SUMMARY = "distils the original's outputs without the lost classes"
 TASK = "classification"
+LEVEL_STEP = True
+USUAL_LR = 1e-3  # if the original was not trained by Adam, or its recipe is not known
+MAX_ROUNDS, HIGHER = 4, 2.0  # rounds, and the factor on the learning rate of the next one
+RECOGNISED, CHECKED = 0.01, 1000  # share that may be recognised at the end, of so many forgotten records
 
 
 def masked(
@@ -44,28 +50,38 @@ def masked(
     retain_inputs: UnlabelledBatches,
     forget_classes: list[int],
     recipe: Recipe,
-    random: Random,
     *,
-    level: Level | None = None,
-    steps: Annotated[PositiveInt, Doc("steps on forgotten and retained records")] = 60,
-    lr: Annotated[PositiveFloat, Doc("first learning rate of Adam; it falls to 0")] = 1e-3,
+    steps: Annotated[PositiveInt, Doc("steps on forgotten and retained records, per round")] = 60,
+    lr: Annotated[
+        PositiveFloat | None,
+        Doc("first learning rate of Adam, which falls to 0; null: half of the original's, or 0.001"),
+    ] = None,
     forget_share: Annotated[
         Annotated[float, Field(gt=0, le=0.9)] | None,
         Doc("share of forgotten records in a batch, at least their share of the data; null: that share"),
     ] = 0.25,
-    level_step: Annotated[
-        Literal["refit", "none"], Doc("learn the rows of the lost classes in the last layer anew, or not")
-    ] = "refit",
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
-    """Distil the masked original, then set the level of the lost outputs."""
+    """Distil the masked original, in rounds with a higher rate each until the classes are not recognised."""
     num_classes = forget_inputs.batches.num_outputs
     teacher = Teacher(original, mask_classes(forget_classes, num_classes, forget_inputs.batches.targets.device))
     forget, retain = teacher.prepare(forget_inputs, retain_inputs, steps)
-    distil(model, teacher, forget, retain, steps, lr, forget_share, batch_norm)
-    if level_step == "refit":
-        set_level(model, retain_inputs, forget_classes, recipe, random, level, forget_inputs)
+    rate = lr or (recipe.lr / 2 if recipe.is_known and recipe.optimizer == "adam" else USUAL_LR)
+    for _ in range(1 if lr else MAX_ROUNDS):
+        report_setting("lr", rate)
+        distil(model, teacher, forget, retain, steps, rate, forget_share, batch_norm)
+        if share_recognised(model, forget_inputs, teacher.lost) <= RECOGNISED:
+            return model
+        rate *= HIGHER
+    note("masked: the classes are still recognised after the last round; raise lr or steps")
     return model
+
+
+def share_recognised(model: nn.Module, forget: UnlabelledBatches, lost: Tensor) -> float:
+    """Return the share of forgotten records, of at most CHECKED, that are predicted as a lost class."""
+    checked = forget.take(forget.permutation("checked")[:CHECKED])
+    predicted = predict_outputs(model, checked.sequential(CHUNK)).argmax(dim=1)
+    return float(lost[predicted].float().mean())
 
 
 @dataclass(frozen=True)
@@ -115,3 +131,9 @@ def distil(
         loss.backward()
         optimizer.step()
         steps.log(loss=loss)
+
+
+def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
+    """Return the smallest and the largest number of steps: without `lr` there are 1 to MAX_ROUNDS rounds."""
+    rounds = 1 if settings["lr"] is not None else MAX_ROUNDS
+    return {"steps": (settings["steps"], rounds * settings["steps"])}

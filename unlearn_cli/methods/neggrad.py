@@ -32,6 +32,7 @@ from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
 SUMMARY = "gradient ascent on forget and descent on retain, with rewind"
+LEVEL_STEP = True  # for whole classes
 STEPS_OF_CLASSES, EPOCHS, FEWEST_STEPS = 100, 5, 200
 WEIGHT_OF_CLASSES, WEIGHT = 1.0, 0.2
 BOUND_OF_CLASSES = 5.0  # a probability of 0.7 %
@@ -59,10 +60,7 @@ def neggrad(
     ] = 0.25,
     max_forget_loss: Annotated[
         PositiveFloat | Literal["auto"] | None,
-        Doc(
-            "no ascent while the loss on the batch's forgotten records is larger; auto: that of chance, or 5 if retain "
-            "lacks the classes; null: no bound"
-        ),
+        Doc("no ascent while the loss on forget is larger; auto: that of chance, of whole classes 5; null: no bound"),
     ] = "auto",
     rewind: Annotated[
         Literal["held_out", "last"], Doc("the state that is taken: the one nearest to held-out records, or the last")

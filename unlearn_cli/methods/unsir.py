@@ -42,6 +42,7 @@ from unlearn_cli.runtime.run import note, report_setting
 from unlearn_cli.runtime.seeds import Random
 
 SUMMARY = "error-maximising noise, impair, repair; whole classes only"
+LEVEL_STEP = True  # for whole classes
 FIRST_LR, HIGHER, LOWER, MAX_ROUNDS = 3e-3, 1.5, 1 / 3, 6  # of the rounds: first rate, the factors, and their number
 RECOGNISED = 0.3  # a proxy with a larger probability of c counts as recognised; the rest of the repair lowers it
 NUM_PROXIES, PROXY_STEPS = 64, 25  # proxies per class

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
+from typing_extensions import Doc
 
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.plugins import discovery, outside
@@ -24,6 +25,15 @@ from unlearn_cli.schema.spelling import fit_scalars
 from unlearn_cli.schema.strict_yaml import parse_setting, read_mapping
 
 COMMANDS = {"fit": "train", "learn_noise": "noise"}  # functions whose settings belong to a command
+COMMON_SETTINGS = {  # of the steps that follow a method: annotation and default
+    "level_step": (
+        Annotated[
+            Literal["refit", "none"],
+            Doc("whole classes: refit: learn their rows of the last layer anew, which sets the level of their outputs"),
+        ],
+        "refit",
+    ),
+}
 LARGEST = 10**9  # limit for numbers in settings: more steps, samples or records than any run has
 
 
@@ -42,6 +52,7 @@ class Plugin:
     part_of_classes: bool = False  # a method that cannot forget whole classes
     is_distance: bool = False  # a metric that is a distance from a reference, which has a noise floor
     code: OutsideCode | None = None  # of a plug-in outside of the package
+    level_step: bool = False  # a method after which the level of lost outputs is set
 
     @property
     def label(self) -> str:
@@ -104,7 +115,8 @@ class Plugin:
         """
         needed = {name: inputs[name] for name in self.needs}
         optional = {name: inputs[name] for name in self.optional if name in inputs}
-        result = self.function()(**needed, **optional, **settings.model_dump())
+        own_settings = settings.model_dump(exclude=set(COMMON_SETTINGS))
+        result = self.function()(**needed, **optional, **own_settings)
         if self.code and not isinstance(result, returns):
             expected = " or ".join(f"{item.__module__}.{item.__name__}" for item in returns)
             raise UserError(f"{self.label}: returned a {type(result).__name__}; expected {expected}")
@@ -152,19 +164,27 @@ def read_source(kind: str, name: str, path: Path, module: str, code: OutsideCode
     signature = read_signature(path, tree, name, list_inputs(kind))
     entry = discovery.read_entry(kind, name, tree)
     assert entry is not None
+    level_step = code is None and entry.constants.get("LEVEL_STEP", False)
     return Plugin(
         kind,
         name,
         module,
         signature.inputs,
         signature.optional,
-        signature.settings,
+        add_common_settings(signature.settings) if level_step else signature.settings,
         entry.task,
         entry.constants.get("WHOLE", False),
         entry.constants.get("PART_OF_CLASSES", False),
         entry.is_distance,
         code,
+        level_step,
     )
+
+
+def add_common_settings(settings: type[BaseModel]) -> type[BaseModel]:
+    """Return a model that has, in addition to a method's settings, those of the steps that follow it."""
+    fields: dict[str, Any] = {name: (annotation, default) for name, (annotation, default) in COMMON_SETTINGS.items()}
+    return create_model(settings.__name__, __base__=settings, __module__=settings.__module__, **fields)
 
 
 def complete_settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[str] = ()) -> BaseModel:

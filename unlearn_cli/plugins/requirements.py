@@ -80,11 +80,10 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("retained_shadow_runs", "attacks", "data forget shadows", "shadow runs: records of retain; or None"),
         # optional: a keyword with default None
         ("noise", "methods", "", "noise of 'unlearn-cli noise', given by --noise"),
-        ("level", "methods", "", "level of the lost outputs, from --reference or from an earlier run"),
     ]
 }
-OPTIONAL_INPUTS = ("noise", "level", "held_out", "retain_inputs")  # as a keyword with default None
-ONLY_OPTIONAL = ("noise", "level")  # never without a default
+OPTIONAL_INPUTS = ("noise", "held_out", "retain_inputs")  # as a keyword with default None
+ONLY_OPTIONAL = ("noise",)  # never without a default
 
 
 def list_sections(name: str) -> set[str]:
