@@ -8,15 +8,15 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 
-def resnet32(num_classes: int, input_shape: tuple[int, int, int]) -> "ResNet32":
+def resnet32(num_classes: int = 10) -> "ResNet32":
     """Build the ResNet-32 of He et al. 2015 with the tensor names of the checkpoint in shared/data/checkpoints."""
-    return ResNet32(num_classes, input_shape[0])
+    return ResNet32(num_classes, 3)
 
 
-def small_vit(num_classes: int, input_shape: tuple[int, int, int]) -> VisionTransformer:
-    """Build a vision transformer with 6 layers of width 96 on patches of 4x4 pixels: less than 0.5 M parameters."""
+def small_vit(num_classes: int = 100) -> VisionTransformer:
+    """Build a vision transformer of 6 layers for 32x32 images, in patches of 4x4: less than 0.5 M parameters."""
     return VisionTransformer(
-        image_size=input_shape[1],
+        image_size=32,
         patch_size=4,
         num_layers=6,
         num_heads=4,

@@ -15,7 +15,8 @@ from benchmarks.methods.aims import Context
 from benchmarks.methods.method_rows import ORIGINAL, REFERENCE, Runs, write_header, write_rows
 from benchmarks.methods.networks import Network, TaskNetworks, list_inputs
 from benchmarks.methods.run_values import Values, measure
-from benchmarks.methods.tasks import DEVELOPMENT, ONE_SEED, SEEDS, TASKS, VALIDATION, Kind
+from benchmarks.methods.tasks import CLASS_METHODS, DEVELOPMENT, ONE_SEED, SEEDS, TASKS, VALIDATION, Kind
+from benchmarks.methods.worst_classes import write_summary
 from benchmarks.output import RESULTS, write_result
 from unlearn_cli.plugins import discovery
 
@@ -46,7 +47,7 @@ def measure_task(name: str, chosen: Sequence[str], device: str) -> dict[str, Run
     networks, task = TaskNetworks(TASKS[name], device), TASKS[name]
     originals = [load(networks, networks.original(seed), seed) for seed in SEEDS[: len(task.originals)]]
     references = [load(networks, networks.train(seed, "retain"), 0) for seed in task.references]
-    lost = list(map(int, networks.open().dataset.forget_classes or []))
+    lost = list(map(int, networks.opened.dataset.forget_classes or []))
 
     def compare(network: Network, seed: int) -> Values:
         return measure(network, originals[seed % len(originals)], references, task.kind, lost)
@@ -59,7 +60,8 @@ def measure_task(name: str, chosen: Sequence[str], device: str) -> dict[str, Run
         seeds = SEEDS[:1] if method in ONE_SEED else SEEDS
         folders = [networks.unlearn(method, seed) for seed in seeds]
         values = [compare(load(networks, folder, seed), seed) for folder, seed in zip(folders, seeds, strict=True)]
-        verdicts = [networks.judge(folder, seed) for folder, seed in zip(folders, seeds, strict=True) if task.verdict]
+        judged = zip(folders, seeds, strict=True) if method in task.verdict else ()
+        verdicts = [networks.judge(folder, seed) for folder, seed in judged]
         runs[method] = Runs(values, make_context(method, list_inputs(method), lost, of_references), verdicts)
     return runs
 
@@ -97,6 +99,7 @@ def write_section(kind: Kind, by_key: Mapping[Key, str]) -> list[str]:
     for name, tasks in GROUPS.items():
         rows = [row for task in tasks if tasks[task].kind == kind for row in list_rows(task, by_key)]
         lines += ["", f"## {SECTIONS[kind]}: {name} tasks", "", *write_header(kind), *rows] if rows else []
+    lines += write_summary("stranger", by_key, CLASS_METHODS) if kind == "classes" else []
     return lines
 
 

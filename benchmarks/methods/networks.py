@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from unlearn_cli.stats.outputs import Outputs
 
 MODEL = "model.safetensors"
 HELD_OUT = "held_out"
+CODE = "benchmarks.methods.architectures:"
 SPLITS = ("forget", "retain", "test_forget", "test_retain", "test")
 
 
@@ -54,7 +56,7 @@ class TaskNetworks:
         self.half: Half = "verdict" if any(HELD_OUT in list_inputs(name) for name in task.methods) else "all"
         self.words = ["--device", device, "--precision", "fp32"]
         self.options = RunOptions(device=device, precision="fp32", allow_code=True)
-        self.allowed = ["--allow-code"] if ":" in task.text.split("data:")[0].split("architecture:")[1] else []
+        self.allowed = ["--allow-code"] if CODE in task.text else []
 
     def train(self, seed: int, split: str) -> Path:
         """Return the folder of an original (`train`) or a reference (`retain`)."""
@@ -79,7 +81,7 @@ class TaskNetworks:
         options += [("--reference", self.train(number, "retain") / MODEL) for number in self.task.references]
         words = ["--tier", "standard", *self.words, "--quiet", *self.allowed]
         document = report(run("attack", self.task.text, words, [folder / MODEL], options))
-        return document["verdict"]["status"]
+        return document["verdict"]
 
     def load(self, folder: Path, original: Path | None = None) -> Network:
         """Return a network with its outputs, and relearning if `original` sets its goal."""
@@ -100,7 +102,7 @@ class TaskNetworks:
         """Return a network's outputs on every split."""
         stored = CACHE / f"{folder.name}.{self.key}.npz"
         if not stored.is_file():
-            with start(self.open()) as session:
+            with start(self.opened) as session:
                 outputs = session.all_outputs(session.load(checkpoint.load(folder / MODEL)))
             np.savez(stored, allow_pickle=False, **as_arrays(outputs))
         return read_outputs(stored)
@@ -110,7 +112,9 @@ class TaskNetworks:
         """The data and selection of outputs that are stored."""
         return f"{hashlib.sha256(self.task.text.encode()).hexdigest()[:12]}.{self.half}"
 
-    def open(self) -> RunInputs:
+    @cached_property
+    def opened(self) -> RunInputs:
+        """The manifest and the data, with one half of test or all of it."""
         path = CACHE / "methods.yaml"
         path.write_text(fill_folders(self.task.text), encoding="utf-8")
         opened = open_manifest(read_manifest(path, path.parent), path, self.options)
@@ -130,7 +134,7 @@ class TaskNetworks:
     @contextmanager
     def open_attack(self, folder: Path, original: Path) -> Iterator[CheckpointOutputs]:
         weights = {"subject": checkpoint.load(folder / MODEL), "original": checkpoint.load(original / MODEL)}
-        with start(self.open()) as session:
+        with start(self.opened) as session:
             yield CheckpointOutputs(session, weights)
 
 

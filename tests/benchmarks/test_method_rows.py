@@ -9,9 +9,11 @@ from benchmarks.methods.aims import Context, describe_aims, list_missed
 from benchmarks.methods.method_rows import ORIGINAL, REFERENCE, Runs, count_digits, write_header, write_rows
 from benchmarks.methods.methods import merge, read_key
 from benchmarks.methods.networks import Network, as_arrays, list_inputs, read_outputs
+from benchmarks.methods.overview import write_overview
 from benchmarks.methods.prepare import encode_adult
 from benchmarks.methods.run_values import Values, measure
 from benchmarks.methods.tasks import TASKS
+from benchmarks.methods.worst_classes import write_summary
 from unlearn_cli.stats.outputs import Outputs
 
 RANDOM = np.random.default_rng(1)
@@ -160,6 +162,20 @@ def test_new_rows_replace_those_of_the_same_method(tmp_path: Path) -> None:
     assert "Records and persons: validation tasks" in text
 
 
+def test_the_worst_class_is_summed_up_over_the_classes_of_a_network() -> None:
+    context = Context("masked", ("retain_inputs",), 1)
+    numbers = {"forget": 0.0, "retain": 99.0, "test": 90.0, "seconds": 1.0, "forward": 9e3, "epochs": 1.0}
+    measured = {0: (0.5, 0.9, 7680.0), 1: (1.5, -0.1, 7680.0)}
+    rows = {}
+    for number, (forget, drop, backward) in measured.items():
+        values = numbers | {"test_forget": forget, "drop": drop, "backward": backward}
+        row = write_rows(f"stranger_{number}", "classes", {"masked": Runs([values] * 3, context)})[0]
+        rows[f"stranger_{number}", "masked"] = row
+    *_, line = write_summary("stranger", rows, ["masked", "unsir"])
+    assert line == "| stranger | masked | 2 | 1.5 | 0.90 | 0.40 | 7.7 | **no**: forget, mean drop |"
+    assert write_summary("other", rows, ["masked"]) == []
+
+
 def test_outputs_survive_a_file(tmp_path: Path) -> None:
     network = classify("subject")
     np.savez(tmp_path / "outputs.npz", allow_pickle=False, **as_arrays(network.outputs))
@@ -193,3 +209,14 @@ def test_adult_is_encoded_by_its_training_rows() -> None:
     np.testing.assert_allclose(values[:, 0], (np.array([100, 1, 2, 3, 4]) - 2.5) / np.std([1, 2, 3, 4]))
     np.testing.assert_array_equal(values[:, columns.index("workclass_unknown")], [0, 1, 0, 0, 0])
     assert len(columns) == values.shape[1] == 6 + 2 + 7
+
+
+def test_the_overview_has_tasks_by_methods_and_marks_what_meets_all_aims() -> None:
+    good, bad = Runs([RECORD] * 3, Context("rank_match", ())), Runs([RECORD | {"tow": 0.5}], Context("amnesiac", ()))
+    rows = write_rows("random_10", "records", {REFERENCE: good, "rank_match": good, "amnesiac": bad})
+    *_, line, _ = write_overview("records", {read_key(row): row for row in rows})
+    cells = [cell.strip() for cell in line.split("|")]
+    assert cells[1] == "random_10"
+    assert cells[3] == "**0.990 / 0.50**"
+    assert cells[4] == "0.500 / 0.50"
+    assert write_overview("regression", {}) == []
