@@ -5,17 +5,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.special import expit, rel_entr, softmax
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
+from tests.methods.test_contract import REGRESSION
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
 from unlearn_cli.learning.level import Recipe
-from unlearn_cli.methods.rank_match import MatchedTargets, batch_loss, count_steps, measure_log_odds, rank_match
+from unlearn_cli.learning.matched_targets import MatchedConfidences, measure_log_odds
+from unlearn_cli.methods.rank_match import batch_loss, choose_epochs, count_steps, rank_match
 
 CENTRES = np.array([[2.0, 0.0], [0.0, 2.0], [-1.0, -1.0], [1.5, 1.5]])
 
@@ -50,7 +54,7 @@ def weights() -> dict[str, Tensor]:
     x, y = (torch.cat(parts) for parts in zip(*(next(part.sequential(500)) for part in (FORGET, RETAIN)), strict=True))
     for _ in range(RECIPE.epochs):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
+        cross_entropy(model(x), y).backward()
         optimizer.step()
     return dict(model.state_dict())
 
@@ -63,7 +67,9 @@ def load(weights: dict[str, Tensor]) -> nn.Module:
 
 def unlearn(weights: dict[str, Tensor], retain: Batches = RETAIN, **settings: Any) -> nn.Module:
     original = load(weights).requires_grad_(False).eval()
-    return rank_match(load(weights), original, FORGET, retain, HELD_OUT, RECIPE, **settings)
+    return rank_match(
+        load(weights), original, memorising(), FORGET, retain, HELD_OUT, cross_entropy, RECIPE, **settings
+    )
 
 
 def accuracy(model: nn.Module, batches: Batches) -> float:
@@ -92,7 +98,7 @@ def separability(model: nn.Module) -> float:
 
 
 def test_the_loss_of_a_batch_is_that_of_the_formula(weights: dict[str, Tensor]) -> None:
-    targets = MatchedTargets(load(weights).eval(), FORGET, HELD_OUT)
+    targets = MatchedConfidences(load(weights).eval(), FORGET, HELD_OUT)
     outputs = torch.randn(6, 4, dtype=torch.float64)
     y, is_forget = torch.tensor([7, 31, 2, 0, 1, 3]), torch.tensor([True, True, False, False, False, False])
     labels, own = FORGET.targets[[7, 31]].numpy(), outputs.numpy()
@@ -102,32 +108,33 @@ def test_the_loss_of_a_batch_is_that_of_the_formula(weights: dict[str, Tensor]) 
         rest = softmax(np.delete(original[row], label))
         target = np.insert(rest * (1 - expit(wanted)), label, expit(wanted))
         divergences.append(rel_entr(target, softmax(own[row])).sum())
-    cross_entropy = -np.log(softmax(own[2:], axis=1)[np.arange(4), [2, 0, 1, 3]]).mean()
-    expected = 1.5 * np.mean(divergences) + cross_entropy
-    assert float(batch_loss(outputs, y, is_forget, targets, 1.5)) == pytest.approx(expected, rel=1e-4)
+    of_retain = -np.log(softmax(own[2:], axis=1)[np.arange(4), [2, 0, 1, 3]]).mean()
+    expected = 1.5 * np.mean(divergences) + of_retain
+    assert float(batch_loss(outputs, y, is_forget, targets, cross_entropy, 1.5)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_batch_may_lack_one_of_the_parts(weights: dict[str, Tensor]) -> None:
-    targets = MatchedTargets(load(weights).eval(), FORGET, HELD_OUT)
+    targets = MatchedConfidences(load(weights).eval(), FORGET, HELD_OUT)
     outputs, y = torch.randn(3, 4), torch.tensor([0, 1, 2])
     for flag in (True, False):
-        assert torch.isfinite(batch_loss(outputs, y, torch.full((3,), flag), targets, 2.0))
+        assert torch.isfinite(batch_loss(outputs, y, torch.full((3,), flag), targets, cross_entropy, 2.0))
 
 
 def test_held_out_records_are_never_trained_on(weights: dict[str, Tensor]) -> None:
     model, seen = load(weights), []
     model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)
-    rank_match(model, load(weights).eval(), FORGET, RETAIN, HELD_OUT, RECIPE, steps=40)
+    rank_match(model, load(weights).eval(), memorising(), FORGET, RETAIN, HELD_OUT, cross_entropy, RECIPE, steps=40)
     trained_on = {tuple(x.tolist()) for batch in seen for x in batch}
     assert trained_on
     assert not trained_on & {tuple(x.tolist()) for x in next(HELD_OUT.sequential(300))[0]}
 
 
 def test_the_number_of_steps_follows_the_original_within_bounds() -> None:
-    assert count_steps(20, 75, 0.25) == 600
-    assert count_steps(1000, 75, 0.25) == 800
-    assert count_steps(2, 100, None) == 400
-    assert count_steps(20, 2, 0.25) == 200
+    assert [choose_epochs(False, epochs) for epochs in (2, 20, 1000)] == [4, 6, 8]
+    assert choose_epochs(True, 1000) == 10
+    assert count_steps(6, 75, 0.25) == 600
+    assert count_steps(4, 100, None) == 400
+    assert count_steps(6, 2, 0.25) == 200
 
 
 def test_the_result_depends_only_on_the_seed(weights: dict[str, Tensor]) -> None:
@@ -143,4 +150,19 @@ def test_whole_classes_are_refused_with_the_methods_that_forget_them(original: P
     assert result.exit_code == 2
     assert "forgets part of a class" in result.stderr
     assert "masked" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [[], ["--dry-run"]])
+def test_a_range_of_labels_is_refused_without_the_network_with_the_methods_that_forget_it(
+    tmp_path: Path, words: list[str]
+) -> None:
+    manifest = write_manifest(tmp_path, REGRESSION)
+    unread = tmp_path / "original.safetensors"
+    save_file({"weight": torch.zeros(1)}, unread)
+    result = invoke("unlearn", unread, "-m", manifest, "--method", "rank_match", "-o", tmp_path / "out", *words)
+    assert result.exit_code == 2
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "manifest.yaml: rank_match forgets records that others resemble" in result.stderr
+    assert result.stderr.rstrip().endswith("forget a range: blindspot, finetune, gaussian_amnesiac, neggrad, retrain")
     assert not (tmp_path / "out").exists()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from unlearn_cli.commands import attack, unlearn
 
 Attempt = dict[str, Any]  # the body of an event `attempt`
+ANY_RECORDS = {"classification": "bad_teacher", "regression": "blindspot"}  # a method for records of every kind
 UNDECIDED = ("inconclusive", "nothing_to_forget")
 
 
@@ -53,8 +54,8 @@ def try_methods(batch: Batch, run: RunState) -> Attempt | None:
             return attempts[number]
     if not any(map(_has_checkpoint, attempts.values())):
         raise UnsuitableSelection(
-            f"{batch.setup.path}: methods: the requests name parts of classes, and these methods forget only whole "
-            "classes; add one that forgets any records, such as bad_teacher"
+            f"{batch.setup.path}: methods: none of them suits the records that the requests name; add one that forgets "
+            f"any records, such as {ANY_RECORDS[batch.setup.manifest.task]}"
         )
     return None
 
@@ -71,8 +72,8 @@ def _try_method(batch: Batch, run: RunState, number: int, method: str, num_befor
     several = len(settings.methods) > 1
     try:
         unlearned = _unlearn(batch, run, number, method, "selection" if several else None)
-    except UnsuitableSelection:
-        return _record_attempt(batch, run, method, number, ["it forgets only whole classes"])
+    except UnsuitableSelection as error:
+        return _record_attempt(batch, run, method, number, [batch.setup.format_reason(str(error))])
     failed = list_failed_gates(unlearned)
     assert unlearned.subject is not None
     results: dict[str, str | None] = {

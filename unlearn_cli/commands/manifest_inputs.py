@@ -7,14 +7,16 @@ from typing import Literal
 
 from unlearn_cli import console
 from unlearn_cli.checkpoints.checkpoint_header import read_header
-from unlearn_cli.data.dataset import open_dataset
+from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.halves import take_half
 from unlearn_cli.data.held_out import add_held_out, count_copies, name_selection_half, name_source
 from unlearn_cli.data.notices import format_notices
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.reported_half import choose_half
 from unlearn_cli.evaluation.run_inputs import RunInputs
+from unlearn_cli.plugins import suitability
 from unlearn_cli.plugins.names import read_manifest
+from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.data_sections import DataSections
 from unlearn_cli.schema.literals import Half
@@ -93,6 +95,18 @@ def open_data(
         console.warn(line)
     network, text = manifest.network_sections, format_without_ids(manifest)
     return RunInputs(path, network, manifest.forget, manifest.digests, text, dataset, common, reported)
+
+
+def check_selection(method: Plugin, dataset: Dataset, present: set[str], path: Path) -> None:
+    """Refuse records to forget that do not suit a method; `present` are the sections of the manifest.
+
+    Raises:
+        UnsuitableSelection: with the methods that suit them.
+    """
+    suitability.check_selection(method, dataset.forget_classes, present, path)
+    if dataset.task == "regression" and {"forget", "retain"} <= dataset.splits.keys():
+        forget, retain = (dataset.splits[name].labels for name in ("forget", "retain"))
+        suitability.check_range(method, forget, retain, present, path)
 
 
 def check_device_and_code(path: Path, architecture: str, common: RunOptions) -> None:

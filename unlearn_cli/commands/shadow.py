@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from unlearn_cli import console
-from unlearn_cli.commands.manifest_inputs import open_manifest
+from unlearn_cli.commands.manifest_inputs import check_selection, open_manifest
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow_game import MOST_RETAINED, Game
 from unlearn_cli.console import pluralize
@@ -56,7 +56,7 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     suitability.check(plugin.load("attacks", "population"), manifest.sections, manifest.task, options.manifest)
     held_out = "held_out" in method.list_inputs(settings)
     opened = open_manifest(manifest, options.manifest, run_options, decode=options.dry_run, held_out=held_out)
-    suitability.check_selection(method, opened.dataset.forget_classes, manifest.sections, options.manifest)
+    check_selection(method, opened.dataset, manifest.sections, options.manifest)
     game = prepare_game(opened, method, settings, recipe, training, options)
     plan = {**describe_data(opened), **describe_recipe(game, options.canaries)}
     shadows.check_plan(options.folder, plan)

@@ -11,7 +11,7 @@ from unlearn_cli import console
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.evaluate import select_computable
-from unlearn_cli.commands.manifest_inputs import open_manifest
+from unlearn_cli.commands.manifest_inputs import check_selection, open_manifest
 from unlearn_cli.commands.plan import plan_unlearning
 from unlearn_cli.commands.report_result import append_summary, check_summary, to_result
 from unlearn_cli.commands.result import Result
@@ -93,7 +93,7 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
         decode=options.dry_run,
         held_out="held_out" in method.list_inputs(settings),
     )
-    suitability.check_selection(method, opened.dataset.forget_classes, manifest.sections, options.manifest)
+    check_selection(method, opened.dataset, manifest.sections, options.manifest)
     if constant := constant_network(opened):
         console.warn(constant)
     plan = Plan(

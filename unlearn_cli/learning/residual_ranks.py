@@ -10,9 +10,9 @@ Its target is moved away from the label, on the side on which the network alread
 The ranks are those among retain, not among the forgotten records: a forgotten group that is harder than the other
 records stays harder. Q is taken anew from the network M that is trained ("moving" quantiles).
 
-Source: rank matching of confidences for classification, see unlearn_cli.methods.rank_match; this is its counterpart for
+Source: rank matching of confidences for classification (learning.rank_matching), of which this is the counterpart for
 regression. Warning: it assumes that never-seen records like the forgotten ones are predicted as well as the others.
-After a whole range of labels is forgotten, this does not hold: see `share_represented`.
+After a whole range of labels is forgotten, this does not hold: see unlearn_cli.stats.representation.
 """
 
 from dataclasses import dataclass
@@ -68,22 +68,3 @@ def interpolate_quantiles(values: Tensor, levels: Tensor) -> Tensor:
     lower = positions.floor().long()
     upper = (lower + 1).clamp(max=len(order) - 1)
     return torch.lerp(order[lower], order[upper], positions - lower)
-
-
-def share_represented(forget_labels: Tensor, retain_labels: Tensor, width: float) -> float:
-    """Return how well retain represents the forgotten labels: 1 for random records, 0 for a range that retain lacks.
-
-    It is the mean, over the forgotten records, of the share of retain among all records whose labels are within `width`
-    of theirs, relative to the share of retain among all records. A sensible width is the median size of the residuals
-    on never-seen records: the network cannot distinguish labels that are closer. It can be slightly above 1.
-    """
-    of_forget, of_retain = (count_within(forget_labels, labels, width) for labels in (forget_labels, retain_labels))
-    expected = len(retain_labels) / (len(retain_labels) + len(forget_labels))
-    return float((of_retain / (of_retain + of_forget)).mean() / expected)
-
-
-def count_within(centres: Tensor, labels: Tensor, width: float) -> Tensor:
-    """Return how many labels (m,) are within `width` of each centre (n,), the bounds included."""
-    order = labels.double().sort().values
-    low, high = centres.double() - width, centres.double() + width
-    return (torch.searchsorted(order, high, right=True) - torch.searchsorted(order, low)).double()

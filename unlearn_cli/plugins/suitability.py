@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 from pydantic import BaseModel
 
-from unlearn_cli.errors import SelectionError, UserError
+from unlearn_cli.errors import SelectionError, UserError, prefix_field
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.requirements import describe_section, list_missing
+from unlearn_cli.stats.representation import MIN_REPRESENTED, share_represented, usual_width
 
 SPLITS = {
     "forget": "forget",
@@ -19,7 +21,7 @@ SPLITS = {
 
 
 class UnsuitableSelection(SelectionError):
-    """A method for whole classes cannot forget the selected records."""
+    """A method for whole classes, or for part of them, cannot forget the selected records."""
 
 
 def list_lacking(wanted: Plugin, present: set[str], settings: BaseModel | None = None) -> list[str]:
@@ -80,12 +82,51 @@ def check_selection(wanted: Plugin, forget_classes: list[int] | None, present: s
             f"these methods forget any records: {others}"
         )
     if wanted.part_of_classes and forget_classes is not None:
-        fitting = list_fitting(wanted.kind, present, "classification")
-        others = ", ".join(name for name in fitting if not plugin.load(wanted.kind, name).part_of_classes)
+        others = ", ".join(_list_fitting_whole(wanted.kind, present, "classification"))
         raise UnsuitableSelection(
             f"{path}: {wanted.name} forgets part of a class, but 'forget' selects whole classes; "
             f"these methods forget whole classes: {others}"
         )
+
+
+def check_range(
+    wanted: Plugin, forget_labels: np.ndarray, retain_labels: np.ndarray, present: set[str], path: Path
+) -> None:
+    """Refuse a range of numeric labels that retain lacks, for a method that forgets part of the classes.
+
+    Only labels decide, so no network is needed; the method may refuse a narrower range once it has measured its errors.
+
+    Raises:
+        UnsuitableSelection: with the methods that suit the selection.
+    """
+    if not wanted.part_of_classes:
+        return
+    width = usual_width(forget_labels, retain_labels)
+    with prefix_field(str(path)):
+        require_represented(
+            wanted.name,
+            share_represented(forget_labels, retain_labels, width),
+            ", ".join(_list_fitting_whole(wanted.kind, present, "regression")),
+        )
+
+
+def require_represented(method: str, represented: float, others: str) -> None:
+    """Refuse forgotten records of which retain represents too few; `others` are methods that can forget them.
+
+    Raises:
+        UnsuitableSelection: less than half of what random records have.
+    """
+    if represented < MIN_REPRESENTED:
+        raise UnsuitableSelection(
+            f"{method} forgets records that others resemble, but 'forget' selects a range of labels that retain lacks: "
+            f"{represented:.0%} as many retained records have labels near the forgotten ones as for random records, "
+            f"at least {MIN_REPRESENTED:.0%} are needed; these methods forget a range: {others}"
+        )
+
+
+def _list_fitting_whole(kind: str, present: set[str], task: str) -> list[str]:
+    """Return the names of the fitting plug-ins that also suit whole classes or ranges of labels."""
+    return [name for name in list_fitting(kind, present, task) if not plugin.load(kind, name).part_of_classes]
 
 
 def describe_needs(method: Plugin) -> str:
@@ -98,5 +139,5 @@ def describe_suited(method: Plugin) -> str:
     if method.whole_classes:
         return "whole classes"
     if method.part_of_classes:
-        return f"records, not whole classes; {method.task or 'both tasks'}"
+        return f"records, not whole classes or ranges; {method.task or 'both tasks'}"
     return f"any records; {method.task or 'both tasks'}"

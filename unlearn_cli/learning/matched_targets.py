@@ -1,0 +1,123 @@
+"""The targets of the forgotten records of `rank_match`, which follow the network as it changes; one class per task."""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from unlearn_cli.data.batches import Batches
+from unlearn_cli.learning.masking import distillation_loss
+from unlearn_cli.learning.rank_matching import RankMatching, log_odds, mix_targets, other_classes, rank_within_classes
+from unlearn_cli.learning.residual_ranks import rank_residuals
+from unlearn_cli.learning.training import TaskLoss, predict_outputs
+from unlearn_cli.plugins.suitability import require_represented
+from unlearn_cli.stats.representation import share_represented
+
+CHUNK = 512  # records per forward pass
+MOST_RECORDS = 2500  # held-out, forgotten and retained records, each, that an update reads
+
+
+class MatchedTargets(Protocol):
+    """The targets of all forgotten records, by their position in the split."""
+
+    @property
+    def state(self) -> tuple[Tensor, ...]:
+        """The tensors that an update changes."""
+        ...
+
+    def update(self, model: nn.Module) -> None:
+        """Match the forgotten records with the held-out ones as the network predicts them now."""
+        ...
+
+    def loss(self, outputs: Tensor, positions: Tensor) -> Tensor:
+        """Return the mean loss of outputs (B, K) for the forgotten records at these positions (B,)."""
+        ...
+
+
+class MatchedConfidences:
+    """Target distributions: the log-odds of held-out records of the same class and rank (learning.rank_matching)."""
+
+    def __init__(self, original: nn.Module, forget: Batches, held_out: Batches) -> None:
+        outputs, labels = predict(original, forget), forget.targets
+        ranks = rank_within_classes(log_odds(outputs, labels), labels)
+        self.forget, self.held_out = forget, take_sample(held_out)
+        self.others = other_classes(outputs, labels)  # (n, K)
+        first = measure_log_odds(original, self.held_out)
+        self.matching = RankMatching(ranks, labels, self.held_out.targets, first)
+        self.sample = torch.from_numpy(sample_positions(forget)).to(labels.device)
+
+    @property
+    def state(self) -> tuple[Tensor, ...]:
+        return self.matching.correction, self.matching.targets
+
+    def update(self, model: nn.Module) -> None:
+        forgotten = measure_log_odds(model, self.forget.take(self.sample.cpu().numpy()))
+        self.matching.update(measure_log_odds(model, self.held_out), forgotten, self.sample)
+
+    def loss(self, outputs: Tensor, positions: Tensor) -> Tensor:
+        """Return the mean of KL(target || softmax(outputs))."""
+        labels, targets = self.matching.labels[positions], self.matching.targets[positions]
+        return distillation_loss(outputs, mix_targets(self.others[positions], labels, targets))
+
+
+class MatchedResiduals:
+    """Target numbers: each label, moved by the residual of held-out records of the same rank (learning.residual_ranks).
+
+    Raises:
+        UnsuitableSelection: the labels are a range that retain lacks, for a network with errors of this size.
+    """
+
+    def __init__(
+        self, original: nn.Module, forget: Batches, retain: Batches, held_out: Batches, task_loss: TaskLoss
+    ) -> None:
+        self.held_out, self.task_loss = take_sample(held_out), task_loss
+        never_seen = measure_residuals(original, self.held_out)
+        check_range(forget, retain, never_seen)
+        residuals = measure_residuals(original, take_sample(retain))
+        self.ranks = rank_residuals(predict(original, forget)[:, 0], forget.targets, residuals)
+        self.targets = self.ranks.targets(never_seen)  # (n,) on the scale of the network's outputs
+
+    @property
+    def state(self) -> tuple[Tensor, ...]:
+        return (self.targets,)
+
+    def update(self, model: nn.Module) -> None:
+        self.targets.copy_(self.ranks.targets(measure_residuals(model, self.held_out)))
+
+    def loss(self, outputs: Tensor, positions: Tensor) -> Tensor:
+        """Return the manifest's loss against the targets."""
+        return self.task_loss(outputs, self.targets[positions])
+
+
+def check_range(forget: Batches, retain: Batches, never_seen: Tensor) -> None:
+    """Refuse labels that retain lacks within the median size of the residuals (h,) on never-seen records.
+
+    Raises:
+        UnsuitableSelection: retain represents less than half of the forgotten labels.
+    """
+    forget_labels, retain_labels = (part.targets.cpu().numpy() for part in (forget, retain))
+    represented = share_represented(forget_labels, retain_labels, float(never_seen.abs().median()))
+    require_represented("rank_match", represented, "blindspot, gaussian_amnesiac")
+
+
+def sample_positions(batches: Batches) -> np.ndarray:
+    """Return the positions of at most MOST_RECORDS random records; they depend only on the seed."""
+    return np.sort(batches.permutation("sample")[:MOST_RECORDS])
+
+
+def take_sample(batches: Batches) -> Batches:
+    return batches.take(sample_positions(batches))
+
+
+def predict(model: nn.Module, batches: Batches) -> Tensor:
+    return predict_outputs(model, (x for x, _ in batches.sequential(CHUNK)))
+
+
+def measure_log_odds(model: nn.Module, batches: Batches) -> Tensor:
+    return log_odds(predict(model, batches), batches.targets)
+
+
+def measure_residuals(model: nn.Module, batches: Batches) -> Tensor:
+    """Return output minus label (n,), on the scale of the network's outputs."""
+    return predict(model, batches)[:, 0] - batches.targets
