@@ -12,13 +12,13 @@ from unlearn_cli.learning.level import (
     FEWEST_STEPS,
     MOST_STEPS,
     Level,
-    Recipe,
     count_steps,
     log_odds,
     measure_level,
     refit_rows,
     set_level,
 )
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
 from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.seeds import Random

@@ -6,9 +6,12 @@ from torch import Tensor, nn
 from tests.methods.observing import watch_targets
 from tests.methods.test_bad_teacher import copied
 from tests.methods.test_unsir import accuracy, blobs, network
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods.amnesiac import amnesiac, draw_wrong_labels
 from unlearn_cli.runtime.seeds import Random
+
+RECIPE = Recipe(lr=1e-2, is_known=True)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def test_each_record_keeps_the_wrong_label_that_was_drawn_once_and_retain_keeps_
     model = copied(weights)
     steps = watch_targets(model)
     forget, retain = blobs([0], n=60), blobs([1, 2], n=60)
-    amnesiac(model, forget, retain, 4, Random(0, "t"), impair_steps=20, repair_steps=5)
+    amnesiac(model, forget, retain, 4, Random(0, "t"), RECIPE, impair_steps=20, repair_steps=5)
     assert len(steps) == 25
     labels_of: dict[tuple[float, ...], set[int]] = {}
     for step in steps:
@@ -61,7 +64,7 @@ def test_each_record_keeps_the_wrong_label_that_was_drawn_once_and_retain_keeps_
 @pytest.mark.parametrize("classes", [[0], [1, 2]])
 def test_a_class_is_forgotten_and_the_others_are_kept(weights: dict[str, Tensor], classes: list[int]) -> None:
     rest = [number for number in range(4) if number not in classes]
-    model = amnesiac(copied(weights), blobs(classes), blobs(rest), 4, Random(0, "t"))
+    model = amnesiac(copied(weights), blobs(classes), blobs(rest), 4, Random(0, "t"), RECIPE)
     assert accuracy(model, classes) <= 0.02
     assert accuracy(model, rest) >= 0.95
 
@@ -70,6 +73,6 @@ def test_single_records_are_recognised_as_far_as_the_others_tell(weights: dict[s
     """A network that never saw them gets nearly all of them right."""
     everything, rows = blobs([0, 1, 2, 3]), torch.arange(800)
     forget, retain = everything.take(rows[::40].numpy()), everything.take(rows[rows % 40 > 0].numpy())
-    model = amnesiac(copied(weights), forget, retain, 4, Random(0, "t")).eval()
+    model = amnesiac(copied(weights), forget, retain, 4, Random(0, "t"), RECIPE).eval()
     hits = [model(x).argmax(dim=1) == y for x, y in forget.sequential(100)]
     assert float(torch.cat(hits).float().mean()) >= 0.9

@@ -9,10 +9,13 @@ from torch import Tensor, nn
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.data.augment import HorizontalFlip
 from unlearn_cli.data.batches import UnlabelledBatches, without_labels
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import bad_teacher as module
 from unlearn_cli.methods.bad_teacher import Teachers, bad_teacher
 from unlearn_cli.runtime.run import start
+
+RECIPE = Recipe(lr=1e-2, is_known=True)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +99,7 @@ def test_it_sees_no_label() -> None:
 def test_a_class_is_forgotten_and_the_others_are_kept(weights: dict[str, Tensor], classes: list[int]) -> None:
     rest = [number for number in range(4) if number not in classes]
     model, original, incompetent = copied(weights), frozen(weights), frozen()
-    bad_teacher(model, original, incompetent, inputs(classes), inputs(rest))
+    bad_teacher(model, original, incompetent, inputs(classes), inputs(rest), RECIPE)
     assert accuracy(model, classes) <= 0.02
     assert accuracy(model, rest) >= 0.95
 
@@ -108,8 +111,10 @@ def test_a_class_that_the_random_teacher_happens_to_favour_is_forgotten_too(weig
     incompetent.bias.copy_(torch.tensor([0.0, 0.0, 0.3, 0.0]))
     corrected, plain = copied(weights), copied(weights)
     settings: dict[str, Any] = {"impair_steps": 40, "repair_steps": 0}
-    bad_teacher(corrected, frozen(weights), incompetent, inputs([2]), inputs([0, 1, 3]), **settings)
-    bad_teacher(plain, frozen(weights), incompetent, inputs([2]), inputs([0, 1, 3]), correct_teachers=False, **settings)
+    bad_teacher(corrected, frozen(weights), incompetent, inputs([2]), inputs([0, 1, 3]), RECIPE, **settings)
+    bad_teacher(
+        plain, frozen(weights), incompetent, inputs([2]), inputs([0, 1, 3]), RECIPE, correct_teachers=False, **settings
+    )
     assert accuracy(corrected, [2]) <= 0.02
     assert accuracy(plain, [2]) > 0.3
 
@@ -124,7 +129,7 @@ def test_teachers_stay_as_they_are_and_the_student_trains_though_it_was_evaluate
     before = [{name: tensor.clone() for name, tensor in model.state_dict().items()} for model in made]
     modes: list[bool] = []
     student.register_forward_hook(lambda *_: modes.append(student.training))
-    bad_teacher(student, original, incompetent, inputs([0]), inputs([1, 2]), impair_steps=3, repair_steps=2)
+    bad_teacher(student, original, incompetent, inputs([0]), inputs([1, 2]), RECIPE, impair_steps=3, repair_steps=2)
     assert modes == [True] * 5
     for model, state in zip(made[1:], before[1:], strict=True):
         assert all(torch.equal(tensor, state[name]) for name, tensor in model.state_dict().items())
@@ -134,7 +139,7 @@ def test_teachers_stay_as_they_are_and_the_student_trains_though_it_was_evaluate
 def test_frozen_batch_norm_keeps_its_statistics() -> None:
     made = [nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Linear(8, 4)).eval() for _ in range(3)]
     settings = {"impair_steps": 3, "repair_steps": 2, "batch_norm": "frozen"}
-    bad_teacher(made[0], made[1], made[2], inputs([0]), inputs([1, 2]), **settings)  # type: ignore[arg-type]
+    bad_teacher(made[0], made[1], made[2], inputs([0]), inputs([1, 2]), RECIPE, **settings)  # type: ignore[arg-type]
     assert torch.equal(made[0].state_dict()["1.running_mean"], torch.zeros(8))
 
 
@@ -153,7 +158,9 @@ def test_a_share_of_retain_does_not_make_a_class_that_it_still_has_count_as_lost
     model, original, random_teacher = (network() for _ in range(3))
     original.load_state_dict(weights)
     with start(device="cpu") as run:
-        bad_teacher(model, original, random_teacher, inputs([0], n=60), inputs([0, 1, 2], n=40), retain_share=0.3)
+        bad_teacher(
+            model, original, random_teacher, inputs([0], n=60), inputs([0, 1, 2], n=40), RECIPE, retain_share=0.3
+        )
     assert [len(curve.values) for curve in run.curves] == [75, 150]  # 40 and 60 steps if the class were lost
 
 
@@ -199,7 +206,7 @@ def test_teachers_asked_once_about_each_record_teach_what_they_teach_when_asked_
         calls: list[int] = []
         original.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         settings = {"impair_steps": 60, "repair_steps": 40, "batch_norm": "frozen"}
-        bad_teacher(student, original, frozen(), inputs([0]), inputs([1, 2, 3]), **settings)  # type: ignore[arg-type]
+        bad_teacher(student, original, frozen(), inputs([0]), inputs([1, 2, 3]), RECIPE, **settings)  # type: ignore[arg-type]
         students.append(student)
         asked.append(len(calls))
     for once, always in zip(students[0].parameters(), students[1].parameters(), strict=True):

@@ -15,7 +15,7 @@ from unlearn_cli.data.stores import open_store
 from unlearn_cli.errors import UserError
 from unlearn_cli.learning.adaptive_training import choose_lr, measure_loss
 from unlearn_cli.learning.attention import Recording, attention_loss, record
-from unlearn_cli.learning.level import Recipe
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit, lr_factor, regression_loss
 from unlearn_cli.methods import blindspot as module
 from unlearn_cli.methods.blindspot import batch_loss, blindspot, bound_steps

@@ -10,8 +10,8 @@ from tests.methods.observing import watch_targets
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.data.augment import HorizontalFlip
 from unlearn_cli.data.batches import UnlabelledBatches, without_labels
-from unlearn_cli.learning.level import Recipe
 from unlearn_cli.learning.masking import can_store, distillation_loss, mask_classes, masked_softmax
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods.masked import masked
 from unlearn_cli.runtime.run import start

@@ -12,6 +12,7 @@ from tests.methods.observing import watch_targets
 from tests.methods.test_unsir import blobs, network
 from unlearn_cli.learning.attention import record
 from unlearn_cli.learning.noise import REFERENCE_NUMBERS, compute_objective
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import regression_loss
 from unlearn_cli.methods import blindspot, gkt
 from unlearn_cli.methods.unsir import unsir
@@ -71,7 +72,7 @@ def test_unsir_takes_one_epoch_of_each_phase_with_as_much_noise_as_the_authors_l
     object.__setattr__(retain, "batch_size", 252)
     model, original = network(), network().eval().requires_grad_(False)
     steps = watch_targets(model)
-    unsir(model, original, retain, [2, 3], (2,), Random(0, "t"), **settings)
+    unsir(model, original, retain, [2, 3], (2,), Random(0, "t"), Recipe(), **settings)
 
     impair, repair = steps[:32], steps[32:]
     assert rates == [0.1] * 40 + [0.02] * 32 + [0.01] * 32

@@ -17,8 +17,8 @@ from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
-from unlearn_cli.learning.level import Recipe
 from unlearn_cli.learning.matched_targets import MatchedConfidences, measure_log_odds
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.methods.rank_match import batch_loss, choose_epochs, count_steps, rank_match
 
 CENTRES = np.array([[2.0, 0.0], [0.0, 2.0], [-1.0, -1.0], [1.5, 1.5]])

@@ -14,8 +14,8 @@ from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
-from unlearn_cli.learning.level import Recipe
 from unlearn_cli.learning.matched_targets import MatchedResiduals
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import TaskLoss, regression_loss
 from unlearn_cli.methods.rank_match import batch_loss, rank_match
 from unlearn_cli.plugins.suitability import UnsuitableSelection

@@ -1,4 +1,5 @@
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
 from unlearn_cli.learning.noise import Noise
 from unlearn_cli.learning.proxies import still_recognised
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import unsir as module
 from unlearn_cli.methods.unsir import unsir
@@ -37,18 +39,23 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
 
 
+RECIPE = Recipe(lr=0.006, is_known=True)  # the first round has half of it
+
+
 @pytest.fixture(scope="module")
 def weights() -> dict[str, Tensor]:
     torch.manual_seed(0)
     return dict(fit(network(), blobs([0, 1, 2, 3]), nn.functional.cross_entropy, epochs=10, lr=1e-2).state_dict())
 
 
-def forget(weights: dict[str, Tensor], classes: list[int], **settings: Any) -> nn.Module:
+def forget(weights: dict[str, Tensor], classes: list[int], recipe: Recipe = RECIPE, **settings: Any) -> nn.Module:
     model, original = network(), network()
     for made in (model, original):
         made.load_state_dict(weights)
     retain = blobs([number for number in range(4) if number not in classes])
-    return unsir(model, original.requires_grad_(False).eval(), retain, classes, (2,), Random(0, "test"), **settings)
+    return unsir(
+        model, original.requires_grad_(False).eval(), retain, classes, (2,), Random(0, "test"), recipe, **settings
+    )
 
 
 def copied(weights: dict[str, Tensor]) -> nn.Module:
@@ -98,14 +105,22 @@ def distance(model: nn.Module, weights: dict[str, Tensor]) -> float:
 
 
 def test_a_round_that_destroys_the_network_is_undone_and_the_next_has_a_third_of_its_rate(
-    weights: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    weights: dict[str, Tensor], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(module, "FIRST_LR", 3.0)  # far too high for this network
     model, original = copied(weights), copied(weights)
     with start(device="cpu") as run:
         starts = watch_starts(model, run.phases, "impair")
         settings: dict[str, Any] = {"max_relative_accuracy_drop": 0.02}
-        unsir(model, original.requires_grad_(False).eval(), blobs([1, 2, 3]), [0], (2,), Random(0, "test"), **settings)
+        unsir(
+            model,
+            original.requires_grad_(False).eval(),
+            blobs([1, 2, 3]),
+            [0],
+            (2,),
+            Random(0, "test"),
+            replace(RECIPE, lr=6.0),  # far too high for this network
+            **settings,
+        )
     undone = capsys.readouterr().err.count("accuracy on the retain subset; it was undone")
     assert undone >= 1
     assert run.phases.count("impair") == len(starts) == undone + 1
@@ -123,7 +138,7 @@ def test_a_class_that_stays_is_told(weights: dict[str, Tensor], capsys: pytest.C
     [
         ({}, 0.5, 0, 0.003 * 1.5**5),  # no round is enough: the rate of the last one
         ({"MAX_ROUNDS": 2, "HIGHER": 1e5}, 0.5, 1, 0.003),  # the last one is undone: the rate of the one before
-        ({"FIRST_LR": 1e9}, 0.02, 6, 1e9 / 3**5),  # all are undone: the rate of the last one
+        ({"lr": 2e9}, 0.02, 6, 1e9 / 3**5),  # all are undone: the rate of the last one
     ],
 )
 def test_the_last_repair_has_the_rate_of_the_round_whose_weights_it_repairs(
@@ -142,11 +157,12 @@ def test_the_last_repair_has_the_rate_of_the_round_whose_weights_it_repairs(
             rates.append(lr)
 
     monkeypatch.setattr(torch.optim, "Adam", Adam)
+    recipe = replace(RECIPE, lr=constants.pop("lr", RECIPE.lr))
     for name, value in constants.items():
         monkeypatch.setattr(module, name, value)
     with start(device="cpu") as run:
         settings = {"max_relative_accuracy_drop": max_drop}
-        forget(weights, [0], impair_steps=1, repair_steps=2, noise_steps=0, **settings)
+        forget(weights, [0], recipe, impair_steps=1, repair_steps=2, noise_steps=0, **settings)
     assert sum("undone" in text for text in run.notes) == undone
     assert rates[-1] == pytest.approx(lr / 2)
 
@@ -163,9 +179,16 @@ def test_no_round_holds_the_optimizer_of_the_one_before(
             optimizers.append(weakref.ref(self))
 
     monkeypatch.setattr(torch.optim, "Adam", Adam)
-    for first_lr in (0.003, 3.0):  # no round is enough; the first two are undone
-        monkeypatch.setattr(module, "FIRST_LR", first_lr)
-        forget(weights, [0], impair_steps=3, repair_steps=2, noise_steps=0, max_relative_accuracy_drop=0.02)
+    for lr in (0.006, 6.0):  # no round is enough; the first two are undone
+        forget(
+            weights,
+            [0],
+            replace(RECIPE, lr=lr),
+            impair_steps=3,
+            repair_steps=2,
+            noise_steps=0,
+            max_relative_accuracy_drop=0.02,
+        )
     assert len(optimizers) > 8
 
 
@@ -177,7 +200,7 @@ def test_a_batch_of_the_impair_step_holds_retain_records_and_noise_with_its_own_
     model, original = copied(weights), copied(weights).requires_grad_(False).eval()
     steps = watch_targets(model)
     settings: dict[str, Any] = {"noise": noise, "noise_ratio": 0.5, "impair_steps": 4, "impair_lr": 1e-3}
-    unsir(model, original, blobs([0, 3]), [2, 1], (2,), Random(0, "t"), repair_steps=0, **settings)
+    unsir(model, original, blobs([0, 3]), [2, 1], (2,), Random(0, "t"), RECIPE, repair_steps=0, **settings)
     assert len(steps) == 4
     for step in steps:
         records = len(step.x) - len(step.x) // 3

@@ -8,7 +8,7 @@ from pydantic import BaseModel, NonNegativeFloat, PositiveFloat, PositiveInt, Va
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.lineage import PREFIX
 from unlearn_cli.evaluation.training_cost import ReportSubject
-from unlearn_cli.learning.level import Recipe
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.plugins.types import Optimizer, Schedule
 from unlearn_cli.runtime.run import DEFAULT_BATCH_SIZE
 from unlearn_cli.storage import regular_files

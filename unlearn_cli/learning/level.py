@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches, UnlabelledBatches, without_labels
 from unlearn_cli.learning.head import Head, find_head, is_linear, predict_features, read_head, write_rows
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import lr_factor, make_optimizer, set_learning_rate
-from unlearn_cli.plugins.types import Optimizer, Schedule
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import full_precision, note, remark, report_setting
 from unlearn_cli.runtime.seeds import Random
@@ -37,20 +37,6 @@ MOST_RECORDS = 8192  # of retain, whose features are stored
 # steps of a refit, which can leave a class recognised; the later steps of a long one hardly change the level.
 FEWEST_STEPS, MOST_STEPS = 1000, 20_000
 SOURCES = {"reference": "that of the references", "lineage": "that of an earlier run on this network"}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How the original was trained, as far as the rows of its last layer depend on it."""
-
-    epochs: int = 10
-    lr: float = 2e-3
-    optimizer: Optimizer = "adam"
-    weight_decay: float = 0.0
-    momentum: float = 0.9
-    schedule: Schedule = "one_cycle"
-    batch_size: int = 128
-    is_known: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
+from unlearn_cli.learning.recipes import Recipe, choose_class_rate
 from unlearn_cli.learning.training import set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -40,10 +41,12 @@ def amnesiac(
     retain: Batches,
     num_classes: int,
     random: Random,
+    recipe: Recipe,
     *,
     impair_steps: Annotated[PositiveInt, Doc("steps on relabelled and retain records")] = 60,
     impair_lr: Annotated[
-        PositiveFloat | None, Doc("learning rate; null: 0.003 if retain lacks the forgotten classes, else 0.009")
+        PositiveFloat | None,
+        Doc("learning rate; null: half of the original's if retain lacks the forgotten classes, else 0.009"),
     ] = None,
     repair_steps: Annotated[
         NonNegativeInt | None,
@@ -66,7 +69,8 @@ def amnesiac(
     retain = retain.share(retain_share)
     if repair_steps is None:
         repair_steps = count_repair_steps(all_lost, len(retain))
-    impair(model, relabelled, retain, impair_steps, impair_lr or (3e-3 if all_lost else 9e-3), forget_share, batch_norm)
+    impair_lr = impair_lr or (choose_class_rate(recipe) if all_lost else 9e-3)
+    impair(model, relabelled, retain, impair_steps, impair_lr, forget_share, batch_norm)
     repair(model, retain, repair_steps, repair_lr or (1e-3 if all_lost else 3e-3), batch_norm)
     return model
 

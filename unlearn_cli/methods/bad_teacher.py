@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
+from unlearn_cli.learning.recipes import Recipe, choose_class_rate
 from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -52,12 +53,14 @@ def bad_teacher(
     incompetent_teacher: nn.Module,
     forget_inputs: UnlabelledBatches,
     retain_inputs: UnlabelledBatches,
+    recipe: Recipe,
     *,
     impair_steps: Annotated[
         PositiveInt | None, Doc("steps with both teachers; null: 40 if only lost classes are forgotten, else 75")
     ] = None,
     impair_lr: Annotated[
-        PositiveFloat | None, Doc("learning rate; null: 0.003 if only lost classes are forgotten, else 0.01")
+        PositiveFloat | None,
+        Doc("learning rate; null: half of the original's if only lost classes are forgotten, else 0.01"),
     ] = None,
     repair_steps: Annotated[
         NonNegativeInt | None,
@@ -89,7 +92,7 @@ def bad_teacher(
     default_steps = count_steps(all_lost, len(retain))
     impair_steps = impair_steps or default_steps["impair_steps"]
     repair_steps = default_steps["repair_steps"] if repair_steps is None else repair_steps
-    impair_lr = impair_lr or (3e-3 if all_lost else 1e-2)
+    impair_lr = impair_lr or (choose_class_rate(recipe) if all_lost else 1e-2)
     parts = Parts(forget_inputs.batches, retain.batches)
     if should_store_targets(forget_inputs, retain, impair_steps + repair_steps):
         parts = teachers.store_targets(forget_inputs, retain)

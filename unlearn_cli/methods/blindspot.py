@@ -36,7 +36,7 @@ from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.errors import UserError
 from unlearn_cli.learning.adaptive_training import MOST_EPOCHS, GoalTraining, choose_lr, measure_loss
 from unlearn_cli.learning.attention import Recording, attention_loss, choose_layers, record
-from unlearn_cli.learning.level import Recipe
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import (
     TaskLoss,
     fit,

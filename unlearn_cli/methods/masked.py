@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
-from unlearn_cli.learning.level import Recipe
 from unlearn_cli.learning.masking import CHUNK, can_store, distillation_loss, mask_classes, masked_softmax
+from unlearn_cli.learning.recipes import Recipe, choose_class_rate
 from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc
 from unlearn_cli.runtime.progress import track
@@ -38,7 +38,6 @@ from unlearn_cli.runtime.run import note, report_setting
 SUMMARY = "distils the original's outputs without the lost classes"
 TASK = "classification"
 LEVEL_STEP = True
-USUAL_LR = 1e-3  # if the original was not trained by Adam, or its recipe is not known
 MAX_ROUNDS, HIGHER = 4, 2.0  # rounds, and the factor on the learning rate of the next one
 RECOGNISED, CHECKED = 0.01, 1000  # share that may be recognised at the end, of so many forgotten records
 
@@ -66,7 +65,7 @@ def masked(
     num_classes = forget_inputs.batches.num_outputs
     teacher = Teacher(original, mask_classes(forget_classes, num_classes, forget_inputs.batches.targets.device))
     forget, retain = teacher.prepare(forget_inputs, retain_inputs, steps)
-    rate = lr or (recipe.lr / 2 if recipe.is_known and recipe.optimizer == "adam" else USUAL_LR)
+    rate = lr or choose_class_rate(recipe)
     for _ in range(1 if lr else MAX_ROUNDS):
         report_setting("lr", rate)
         distil(model, teacher, forget, retain, steps, rate, forget_share, batch_norm)

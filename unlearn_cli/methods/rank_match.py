@@ -38,8 +38,8 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.learning.adaptive_training import choose_lr
-from unlearn_cli.learning.level import Recipe
 from unlearn_cli.learning.matched_targets import MatchedConfidences, MatchedResiduals, MatchedTargets
+from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import TaskLoss, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc
 from unlearn_cli.runtime.progress import track

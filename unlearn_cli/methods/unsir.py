@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.noise import CHUNK, Noise, learn_noise, optimise_samples
 from unlearn_cli.learning.proxies import still_recognised
+from unlearn_cli.learning.recipes import Recipe, choose_class_rate
 from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -43,7 +44,7 @@ from unlearn_cli.runtime.seeds import Random
 
 SUMMARY = "error-maximising noise, impair, repair; whole classes only"
 LEVEL_STEP = True  # for whole classes
-FIRST_LR, HIGHER, LOWER, MAX_ROUNDS = 3e-3, 1.5, 1 / 3, 6  # of the rounds: first rate, the factors, and their number
+HIGHER, LOWER, MAX_ROUNDS = 1.5, 1 / 3, 6  # of the rounds: factors on the rate of the next one, and their number
 RECOGNISED = 0.3  # a proxy with a larger probability of c counts as recognised; the rest of the repair lowers it
 NUM_PROXIES, PROXY_STEPS = 64, 25  # proxies per class
 NUM_NOISE, MAX_TOTAL, MIN_PER_CLASS = 32, 128, 8  # noise samples: per class; in all; at least per class
@@ -59,6 +60,7 @@ def unsir(
     forget_classes: list[int],
     input_shape: tuple[int, ...],
     random: Random,
+    recipe: Recipe,
     *,
     noise: Noise | None = None,
     noise_steps: Annotated[NonNegativeInt, Doc("optimisation steps of the noise")] = 25,
@@ -74,7 +76,8 @@ def unsir(
     impair_steps: Annotated[PositiveInt, Doc("steps on noise and retain records, per round")] = 25,
     repair_steps: Annotated[NonNegativeInt, Doc("steps on retain records; 22 % of them in every round")] = 90,
     impair_lr: Annotated[
-        PositiveFloat | None, Doc("learning rate; null: rounds from 0.003 on until proxies are not recognised")
+        PositiveFloat | None,
+        Doc("learning rate; null: rounds from half of the original's until proxies are not recognised"),
     ] = None,
     repair_lr: Annotated[
         PositiveFloat | None, Doc("first learning rate of the repair; null: half the rate of the impair phase")
@@ -122,7 +125,7 @@ def unsir(
     proxies, labels = make_proxies(original, subset, forget_classes, random)
     min_accuracy = (1 - max_relative_accuracy_drop) * retain_accuracy(original, subset)
     state, state_lr = original.state_dict(), None  # from which the next round continues, and the rate of its round
-    lr, factor = FIRST_LR, 1.0
+    lr, factor = choose_class_rate(recipe), 1.0
     for _ in range(MAX_ROUNDS):
         lr *= factor
         optimizer = begin_round(lr, first_part)
