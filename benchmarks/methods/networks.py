@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from benchmarks.attacks.calibration_tasks import TASKS as CALIBRATION
 from benchmarks.cache import CACHE, PREPARED, fill_folders, report, run
@@ -22,7 +23,7 @@ from unlearn_cli.evaluation.attacking import AttackResults, run_one
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
 from unlearn_cli.evaluation.planned_attacks import PlannedAttack
 from unlearn_cli.evaluation.run_inputs import RunInputs
-from unlearn_cli.evaluation.session import start
+from unlearn_cli.evaluation.session import Session, start
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions
@@ -103,9 +104,15 @@ class TaskNetworks:
         stored = CACHE / f"{folder.name}.{self.key}.npz"
         if not stored.is_file():
             with start(self.opened) as session:
-                outputs = session.all_outputs(session.load(checkpoint.load(folder / MODEL)))
+                outputs = self.compute_outputs(session, session.load(checkpoint.load(folder / MODEL)))
             np.savez(stored, allow_pickle=False, **as_arrays(outputs))
         return read_outputs(stored)
+
+    def compute_outputs(self, session: Session, model: nn.Module) -> dict[str, Outputs]:
+        """Return the outputs on every split; without references only on test, because nothing else is compared."""
+        if self.task.references:
+            return session.all_outputs(model)
+        return {name: session.outputs(model, name) for name in ("test_forget", "test_retain")}
 
     @property
     def key(self) -> str:

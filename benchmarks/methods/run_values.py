@@ -56,8 +56,9 @@ def measure_cost(network: Network, references: Sequence[Network]) -> Values:
         "seconds": network.seconds,
         "forward": float(network.forward),
         "backward": float(network.backward),
-        "epochs": network.backward / len(network.outputs["retain"]),
     }
+    if "retain" in network.outputs:
+        values["epochs"] = network.backward / len(network.outputs["retain"])
     expected = float(np.mean([other.backward for other in references])) if references else 0.0
     return values | ({"share": 100 * network.backward / expected} if expected else {})
 
