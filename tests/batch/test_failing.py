@@ -66,6 +66,9 @@ def test_methods_are_tried_in_turn_and_judged_by_records_that_chose_none(project
     said = document(project)
     tried = [(made["method"], made["passed"]) for made in said["runs"][0]["attempts"]]
     assert tried == [("unsir", False), ("neggrad", False), ("finetune", True)]
+    (reason,) = said["runs"][0]["attempts"][0]["failed"]
+    assert "unsir forgets whole classes, but 'forget' selects only part of one" in reason
+    assert str(project) not in reason
     run = project / "runs" / "R0001"
     chosen, judged = report_of(project / "models" / "v0001"), report_of(run / "judged-3")
     attacked = report_of(run / "attack-3")

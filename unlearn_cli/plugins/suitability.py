@@ -118,9 +118,9 @@ def require_represented(method: str, represented: float, others: str) -> None:
     """
     if represented < MIN_REPRESENTED:
         raise UnsuitableSelection(
-            f"{method} forgets records that others resemble, but 'forget' selects a range of labels that retain lacks: "
-            f"{represented:.0%} as many retained records have labels near the forgotten ones as for random records, "
-            f"at least {MIN_REPRESENTED:.0%} are needed; these methods forget a range: {others}"
+            f"{method} forgets records that others resemble, but 'forget' selects a range of labels that retain lacks "
+            f"(near these labels it has {represented:.0%} of the records that a random selection would leave; at least "
+            f"{MIN_REPRESENTED:.0%} are needed); these methods forget a range: {others}"
         )
 
 
