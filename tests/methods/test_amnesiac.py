@@ -8,7 +8,7 @@ from tests.methods.test_bad_teacher import copied
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
-from unlearn_cli.methods.amnesiac import amnesiac, draw_wrong_labels
+from unlearn_cli.methods.amnesiac import amnesiac, draw_frequent_labels, draw_wrong_labels
 from unlearn_cli.runtime.seeds import Random
 
 RECIPE = Recipe(lr=1e-2, is_known=True)
@@ -76,3 +76,25 @@ def test_single_records_are_recognised_as_far_as_the_others_tell(weights: dict[s
     model = amnesiac(copied(weights), forget, retain, 4, Random(0, "t"), RECIPE).eval()
     hits = [model(x).argmax(dim=1) == y for x, y in forget.sequential(100)]
     assert float(torch.cat(hits).float().mean()) >= 0.9
+
+
+def test_with_two_classes_the_labels_of_records_have_the_frequencies_of_retain() -> None:
+    labels = torch.tensor([0] * 30 + [1] * 70)
+    drawn = draw_frequent_labels(labels, 20000, Random(0, "t"))
+    assert float(drawn.float().mean()) == pytest.approx(0.7, abs=0.015)
+    model = nn.Linear(2, 2)
+    steps = watch_targets(model)
+    forget, retain = blobs([0, 1], n=30), blobs([0, 1], n=40)
+    amnesiac(model, forget, retain, 2, Random(0, "t"), RECIPE, impair_steps=20, repair_steps=0, forget_share=None)
+    batches = list(forget.sequential(60))
+    own = {tuple(x.tolist()): int(y) for xs, ys in batches for x, y in zip(xs, ys, strict=True)}
+    drawn_labels = [(tuple(x.tolist()), int(y)) for step in steps for x, y in zip(step.x, step.labels, strict=True)]
+    right_labels = [own[x] == label for x, label in drawn_labels if x in own]
+    assert 0.2 < sum(right_labels) / len(right_labels) < 0.8
+
+
+def test_a_lost_class_of_two_gets_the_label_of_the_other() -> None:
+    model = nn.Linear(2, 2)
+    steps = watch_targets(model)
+    amnesiac(model, blobs([0]), blobs([1]), 2, Random(0, "t"), RECIPE, impair_steps=5, repair_steps=0)
+    assert all(int(label) == 1 for step in steps for label in step.labels)

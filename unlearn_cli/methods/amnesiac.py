@@ -11,7 +11,8 @@ Warning: without repair steps the network is worse than chance on the forgotten 
 Two defaults differ from the source, as in `bad_teacher`: the repair phase, and the share of forgotten records in a
 batch. A network that never saw a record still gets many of its kind right, so the accuracy on them must be repaired. A
 class that retain lacks needs fewer steps of both phases than single records: these return with the others of their
-class unless the impair phase changes the weights strongly.
+class unless the impair phase changes the weights strongly. With two classes the only wrong label is the other one,
+which teaches the opposite of what the records have in common; there, y' is drawn from the labels of retain.
 """
 
 from collections.abc import Mapping
@@ -64,8 +65,12 @@ def amnesiac(
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
     """Impair with the wrong labels, then repair on retain."""
-    relabelled = forget.relabelled(draw_wrong_labels(forget.targets, num_classes, random))
     all_lost = not bool(torch.isin(forget.targets, retain.targets).any())
+    if num_classes > 2 or all_lost:
+        labels = draw_wrong_labels(forget.targets, num_classes, random)
+    else:
+        labels = draw_frequent_labels(retain.targets, forget.num_samples, random)
+    relabelled = forget.relabelled(labels)
     retain = retain.share(retain_share)
     if repair_steps is None:
         repair_steps = count_repair_steps(all_lost, len(retain))
@@ -89,6 +94,11 @@ def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int,
 def draw_wrong_labels(labels: Tensor, num_classes: int, random: Random) -> Tensor:
     """Return for each label another one, drawn uniformly from the other classes."""
     return (labels + 1 + random.integers(num_classes - 1, len(labels))) % num_classes
+
+
+def draw_frequent_labels(labels: Tensor, count: int, random: Random) -> Tensor:
+    """Return `count` labels drawn from these ones, with replacement."""
+    return labels[random.integers(len(labels), count)]
 
 
 def impair(

@@ -139,7 +139,8 @@ class Teachers:
             random_logits = self.incompetent(x[:num_forget])
             if self.lost is not None:
                 random_logits = random_logits.masked_fill(self.lost, -torch.inf)
-            if self.lost is not None and (~self.lost).sum() > 1:  # a single remaining class cannot be removed
+            # Of two remaining classes, only the wrong one would be left, and the network would learn the opposite.
+            if self.lost is not None and (~self.lost).sum() > 2:
                 random_logits = random_logits.scatter(1, original_classes, -torch.inf)
             logits = torch.cat([random_logits, logits[num_forget:]])
         return F.softmax(logits.float() / self.temperature, dim=1)
