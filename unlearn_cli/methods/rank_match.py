@@ -20,8 +20,8 @@ over the other classes, or the sign of the residual, stays the original's: the r
 Source: this project; ReGUn (arXiv 2603.11210) and FaLW (arXiv 2601.18650) use held-out outputs in other ways. Needs
 labelled `forget` and `retain`, and labelled records that were never trained on, `held_out`.
 Warning: held-out records must be like the forgotten ones. A whole class, or a range of labels that retain lacks, has no
-counterpart among them and is refused; and records of persons that are harder than others keep the order, not the level,
-of their difficulty.
+counterpart among them and is refused. In a classification, records of persons that are harder than others keep the
+order, not the level, of their difficulty; in a regression both, because ranks are those among retained records.
 
 Both tasks have the same defaults but two. `steps`: 30 % of the original's epochs over retain, at least 4 and at most 8,
 for a classification; 10 epochs for a regression. `lr`: that of the original for a classification; for a regression a
