@@ -129,6 +129,15 @@ def test_costs_of_whole_classes() -> None:
     assert list_missed("classes", [values], Context("head", ())) == ["relearning", "seconds"]
 
 
+def test_one_record_must_not_be_singled_out() -> None:
+    values, context = {"seconds": 0.5, "z": -3.0, "moved": 0.9}, Context("amnesiac", ())
+    assert list_missed("one record", [values], context) == ["z"]
+    assert list_missed("one record", [values | {"seconds": 1.1, "z": 1.9, "moved": 1.1}], context) == [
+        "seconds",
+        "moved",
+    ]
+
+
 def test_what_the_references_miss_is_no_aim() -> None:
     assert describe_aims(["ToW", "test"], ["test"]) == "**no**: ToW; floor: test"
     assert describe_aims(["test"], ["test"]) == "yes; floor: test"
