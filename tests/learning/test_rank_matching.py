@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import expit, softmax
-from scipy.stats import rankdata
+from scipy.stats import percentileofscore, rankdata
 from torch import Tensor
 
 from unlearn_cli.learning.rank_matching import (
@@ -10,6 +10,7 @@ from unlearn_cli.learning.rank_matching import (
     MIN_PER_CLASS,
     SLACK,
     RankMatching,
+    find_levels,
     log_odds,
     mix_targets,
     other_classes,
@@ -19,7 +20,7 @@ from unlearn_cli.learning.rank_matching import (
 
 def make_matching(labels: Tensor, held_out_labels: Tensor, first: Tensor) -> RankMatching:
     ranks = rank_within_classes(torch.randn(len(labels), generator=torch.Generator().manual_seed(0)), labels)
-    return RankMatching(ranks, labels, held_out_labels, first)
+    return RankMatching(ranks, ranks, labels, held_out_labels, first)
 
 
 def test_log_odds_are_the_logit_of_the_softmax() -> None:
@@ -35,6 +36,23 @@ def test_ranks_are_the_mid_ranks_within_each_class() -> None:
         rows = (labels == label).numpy()
         expected = (rankdata(values.numpy()[rows], method="ordinal") - 0.5) / rows.sum()
         assert ranks.numpy()[rows] == pytest.approx(expected, abs=1e-6)
+
+
+def test_levels_are_shares_of_the_retained_records_of_the_class() -> None:
+    values, labels = torch.randn(40), torch.arange(40) % 2
+    others, other_labels = torch.randn(200), torch.arange(200) % 2
+    levels = find_levels(values, labels, others, other_labels)
+    for row in range(40):
+        same = others[other_labels == labels[row]].numpy()
+        assert float(levels[row]) == pytest.approx(percentileofscore(same, float(values[row]), kind="mean") / 100)
+
+
+def test_an_easier_group_keeps_its_lead_over_the_other_records() -> None:
+    labels, held_out = torch.zeros(100).long(), torch.linspace(-3, 3, 300)
+    retained = torch.linspace(0, 10, 500)
+    easy = find_levels(torch.linspace(8, 10, 100), labels, retained, torch.zeros(500).long())
+    matching = RankMatching(easy, easy, labels, torch.zeros(300).long(), held_out)
+    assert float(matching.targets.min()) > np.quantile(held_out.numpy(), 0.75)
 
 
 def test_the_target_gives_the_label_its_confidence_and_keeps_the_ratios_of_the_others() -> None:

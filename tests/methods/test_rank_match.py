@@ -98,7 +98,7 @@ def separability(model: nn.Module) -> float:
 
 
 def test_the_loss_of_a_batch_is_that_of_the_formula(weights: dict[str, Tensor]) -> None:
-    targets = MatchedConfidences(load(weights).eval(), FORGET, HELD_OUT)
+    targets = MatchedConfidences(load(weights).eval(), FORGET, RETAIN, HELD_OUT)
     outputs = torch.randn(6, 4, dtype=torch.float64)
     y, is_forget = torch.tensor([7, 31, 2, 0, 1, 3]), torch.tensor([True, True, False, False, False, False])
     labels, own = FORGET.targets[[7, 31]].numpy(), outputs.numpy()
@@ -114,7 +114,7 @@ def test_the_loss_of_a_batch_is_that_of_the_formula(weights: dict[str, Tensor]) 
 
 
 def test_a_batch_may_lack_one_of_the_parts(weights: dict[str, Tensor]) -> None:
-    targets = MatchedConfidences(load(weights).eval(), FORGET, HELD_OUT)
+    targets = MatchedConfidences(load(weights).eval(), FORGET, RETAIN, HELD_OUT)
     outputs, y = torch.randn(3, 4), torch.tensor([0, 1, 2])
     for flag in (True, False):
         assert torch.isfinite(batch_loss(outputs, y, torch.full((3,), flag), targets, cross_entropy, 2.0))

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.masking import distillation_loss
-from unlearn_cli.learning.rank_matching import RankMatching, log_odds, mix_targets, other_classes, rank_within_classes
+from unlearn_cli.learning.rank_matching import (
+    RankMatching,
+    find_levels,
+    log_odds,
+    mix_targets,
+    other_classes,
+    rank_within_classes,
+)
 from unlearn_cli.learning.residual_ranks import rank_residuals
 from unlearn_cli.learning.training import TaskLoss, predict_outputs
 from unlearn_cli.plugins.suitability import require_represented
@@ -38,13 +45,15 @@ class MatchedTargets(Protocol):
 class MatchedConfidences:
     """Target distributions: the log-odds of held-out records of the same class and rank (learning.rank_matching)."""
 
-    def __init__(self, original: nn.Module, forget: Batches, held_out: Batches) -> None:
-        outputs, labels = predict(original, forget), forget.targets
-        ranks = rank_within_classes(log_odds(outputs, labels), labels)
+    def __init__(self, original: nn.Module, forget: Batches, retain: Batches, held_out: Batches) -> None:
+        outputs, labels, retained = predict(original, forget), forget.targets, take_sample(retain)
+        own = log_odds(outputs, labels)
+        ranks = rank_within_classes(own, labels)
+        levels = find_levels(own, labels, measure_log_odds(original, retained), retained.targets)
         self.forget, self.held_out = forget, take_sample(held_out)
         self.others = other_classes(outputs, labels)  # (n, K)
         first = measure_log_odds(original, self.held_out)
-        self.matching = RankMatching(ranks, labels, self.held_out.targets, first)
+        self.matching = RankMatching(levels, ranks, labels, self.held_out.targets, first)
         self.sample = torch.from_numpy(sample_positions(forget)).to(labels.device)
 
     @property

@@ -1,12 +1,14 @@
 """Target confidences of forgotten records: those of never-seen records of the same class and rank.
 
-    r_i = rank of record i among the forgotten records of its class by the original's log-odds, in (0, 1)
-    q(r) = quantile of the held-out records' log-odds of the class in the current network
-    target_i = q(r_i) + c(r_i),  c(r) <- c(r) + gain * (q(r) - Q(r)) at every update
+    u_i = level of record i: the share of retained records of its class with lower log-odds in the original
+    q(u) = quantile of the held-out records' log-odds of the class in the current network
+    target_i = q(u_i) + c(r_i),  c(r) <- c(r) + gain * (quantile r of all q(u_i) - Q(r)) at every update
 
-Q is the quantile of the forgotten records' own log-odds in the current network. The correction c is integral control:
-without it a network that has memorised the records stays above its targets. Held-out log-odds count as at least the
-original's less SLACK, because held-out records become harder with every record that is forgotten too much.
+r_i is the rank of the record among the forgotten ones, and Q(r) the quantile of their own log-odds in the current
+network. The levels are those among retain, so a group that is easier or harder than the other records stays so. The
+correction c is integral control: without it a network that has memorised the records stays above its targets. Held-out
+log-odds count as at least the original's less SLACK, because held-out records become harder with every record that is
+forgotten too much.
 
 Source: this project. Held-out outputs as a target are the idea of ReGUn (arXiv 2603.11210) and FaLW (2601.18650).
 """
@@ -39,10 +41,28 @@ def rank_within_classes(values: Tensor, labels: Tensor) -> Tensor:
     return ranks
 
 
+def find_levels(values: Tensor, labels: Tensor, others: Tensor, other_labels: Tensor) -> Tensor:
+    """Return the share (n,) of the other values with the same label that are below each value; of equal ones half.
+
+    A label with fewer than MIN_PER_CLASS other values is compared with those of all labels.
+    """
+    levels = torch.empty_like(values)
+    for label in labels.unique():
+        rows, same = labels == label, other_labels == label
+        sorted_values = (others[same] if same.sum() >= MIN_PER_CLASS else others).sort().values
+        below, upto = (torch.searchsorted(sorted_values, values[rows], right=right) for right in (False, True))
+        levels[rows] = (below + upto).to(values) / (2 * len(sorted_values))
+    return levels
+
+
 @dataclass
 class RankMatching:
-    """The targets of forgotten records with these ranks and labels (n,), from held-out records with labels (m,)."""
+    """The targets of forgotten records from held-out records.
 
+    The forgotten records have levels, ranks and labels (n,), the held-out ones labels and log-odds (m,).
+    """
+
+    levels: Tensor
     ranks: Tensor
     labels: Tensor
     held_out_labels: Tensor
@@ -55,7 +75,7 @@ class RankMatching:
         self.targets = self.match(self.first)
 
     def match(self, held_out: Tensor) -> Tensor:
-        """Return the held-out log-odds (n,) of the same class and rank as each forgotten record."""
+        """Return the held-out log-odds (n,) of the same class and level as each forgotten record."""
         matched = torch.empty_like(self.ranks)
         for label in self.labels.unique():
             rows, of_class = self.labels == label, self.held_out_labels == label
@@ -63,7 +83,7 @@ class RankMatching:
             if of_class.sum() >= MIN_PER_CLASS:
                 values, first = held_out[of_class], self.first[of_class]
             floor = torch.maximum(values.sort().values, first.sort().values - SLACK)
-            matched[rows] = torch.quantile(floor, self.ranks[rows])
+            matched[rows] = torch.quantile(floor, self.levels[rows])
         return matched
 
     def update(self, held_out: Tensor, forgotten: Tensor, positions: Tensor) -> None:
@@ -75,8 +95,8 @@ class RankMatching:
         matched = self.match(held_out)
         expected, bins = matched[positions], self.bins
         for number in bins[positions].unique():
-            levels = (number + torch.linspace(0.125, 0.875, 4, device=bins.device)) / BINS
-            gap = (torch.quantile(expected, levels) - torch.quantile(forgotten, levels)).mean()
+            quantiles = (number + torch.linspace(0.125, 0.875, 4, device=bins.device)) / BINS
+            gap = (torch.quantile(expected, quantiles) - torch.quantile(forgotten, quantiles)).mean()
             self.correction[number] += GAIN * gap.clamp(-LARGEST, LARGEST)
         self.targets.copy_(matched + self.correction[bins])
 

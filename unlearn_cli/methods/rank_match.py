@@ -6,8 +6,8 @@ Classification, with l the cross-entropy and d = KL(target || softmax(f)):
 
     target(x) = sigma(t(x)) for the label y; the other classes share the rest as in the original's outputs
 
-t(x) are the log-odds of the held-out record whose rank within the class is that of x among the forgotten records
-(learning.rank_matching). Regression, with l = d the manifest's loss (learning.residual_ranks):
+t(x) are the log-odds of the held-out record whose rank within the class is that of x among the retained records of its
+class in the original (learning.rank_matching). Regression, with l = d the manifest's loss (learning.residual_ranks):
 
     target(x) = y + sign(r(x)) Q(u(x))      r = original(x) - y,  u = rank of |r| among retained records
 
@@ -19,9 +19,9 @@ over the other classes, or the sign of the residual, stays the original's: the r
 
 Source: this project; ReGUn (arXiv 2603.11210) and FaLW (arXiv 2601.18650) use held-out outputs in other ways. Needs
 labelled `forget` and `retain`, and labelled records that were never trained on, `held_out`.
-Warning: held-out records must be like the forgotten ones. A whole class, or a range of labels that retain lacks, has no
-counterpart among them and is refused. In a classification, records of persons that are harder than others keep the
-order, not the level, of their difficulty; in a regression both, because ranks are those among retained records.
+Warning: held-out records must be like the retained and the forgotten ones. A whole class, or a range of labels that
+retain lacks, has no counterpart among them and is refused. If never-seen persons are harder than the forgotten ones
+would be, the forgotten ones become too hard.
 
 Both tasks have the same defaults but two. `steps`: 30 % of the original's epochs over retain, at least 4 and at most 8,
 for a classification; 10 epochs for a regression. `lr`: that of the original for a classification; for a regression a
@@ -86,7 +86,7 @@ def rank_match(
     if is_regression:
         targets = MatchedResiduals(original, forget, retain, held_out, task_loss)
     else:
-        targets = MatchedConfidences(original, forget, held_out)
+        targets = MatchedConfidences(original, forget, retain, held_out)
     num_steps = steps or count_steps(choose_epochs(is_regression, recipe.epochs), len(retain), forget_share)
     lr = lr or (choose_lr(fresh) if is_regression else recipe.lr if recipe.optimizer == "adam" else USUAL_LR)
     report_setting("steps", num_steps)
