@@ -135,9 +135,10 @@ def test_a_group_that_test_does_not_name_is_compared_by_its_classes(project: Pat
 
 @pytest.mark.usefixtures("pages")
 def test_unlearn_detects_what_the_method_did(project: Path) -> None:
-    """Amnesiac teaches the other of two labels; the group is of one class, which is easily flipped."""
-    arguments = ["unlearn", project / "sound.safetensors", "-m", project / "manifest.yaml", "--method", "amnesiac"]
-    settings = ["--set", "impair_lr=0.02", "--set", "impair_steps=200", "--set", "repair_steps=0", "--device", "cpu"]
+    """An ascent without a bound ends at the other of two labels."""
+    arguments = ["unlearn", project / "sound.safetensors", "-m", project / "manifest.yaml", "--method", "neggrad"]
+    values = ("rewind=last", "forget_weight=3", "max_forget_loss=20", "steps=200", "lr=0.02")
+    settings = [*(word for value in values for word in ("--set", value)), "--device", "cpu"]
     result = invoke(*arguments, *settings, "-o", project / "out")
     report = json.loads((project / "out" / "report.json").read_text())
     assert report["over_forgetting"]["forget"]["value"] < 0.3

@@ -61,7 +61,8 @@ def set_level(
     With records of `forget`, the rows start from new weights; if some of these records are predicted as a lost class
     afterwards, the biases are shifted further, until none is: a network that never saw a class does not predict it.
     Without such records nothing shows whether new rows recognise the class, so the rows start from their own weights,
-    which the method has changed. If the last layer has no such rows, nothing changes and a note explains it.
+    which the method has changed, and a level only lowers them. If the last layer has no such rows, nothing changes and
+    a note explains it.
     """
     measured = read_linear_head(model, retain)
     if measured is None:
@@ -76,7 +77,8 @@ def set_level(
     learned = as_head(lost)
     if level is not None:
         wanted = torch.tensor([level.log_odds[int(row)] for row in rows]).to(features)
-        learned = shift(learned, features, wanted - log_odds(learned, features, others))
+        amounts = wanted - log_odds(learned, features, others)
+        learned = shift(learned, features, amounts if forget else amounts.clamp(max=0))
     if forget is not None:
         forgotten, _ = predict_features(model, forget.sequential(CHUNK))
         learned = shift(learned, features, -measure_excess(learned, head, forgotten, rows))

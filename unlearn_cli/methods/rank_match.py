@@ -69,10 +69,7 @@ def rank_match(
     ] = None,
     lr: Annotated[
         PositiveFloat | None,
-        Doc(
-            "first learning rate of Adam, which falls to 0; null: the original's, or 0.002; of a regression by the "
-            "size of new weights"
-        ),
+        Doc("first learning rate of Adam, which falls to 0; null: the original's, or by the size of new weights"),
     ] = None,
     forget_weight: Annotated[PositiveFloat, Doc("w, weight of the mean loss on forget")] = 2.0,
     forget_share: Annotated[
