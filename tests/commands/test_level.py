@@ -8,6 +8,9 @@ import pytest
 from safetensors import safe_open
 
 from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.evaluation import levels
+from unlearn_cli.evaluation.recipes import read_recipe
 
 
 def unlearn(weights: Path, out: Path, *words: object, classes: str = "[3]") -> dict[str, Any]:
@@ -72,3 +75,18 @@ def test_a_method_without_the_level_step_keeps_the_lineage(original: Path, tmp_p
     first, second = (read_metadata(tmp_path / name) for name in ("first", "second"))
     assert second["unlearn_cli.level"] == first["unlearn_cli.level"]
     assert second["unlearn_cli.recipe"] == first["unlearn_cli.recipe"]
+
+
+def test_a_level_or_recipe_that_is_not_a_finite_number_is_ignored() -> None:
+    for text in ("nan", "inf", "high", ""):
+        assert levels.as_lineage({}, {"unlearn_cli.level": text}) == {}
+    recorded = '{"epochs":6,"lr":LR,"optimizer":"adam","weight_decay":0,"momentum":0.9,"schedule":"cosine"}'
+    for number, is_known in (("0.01", True), ("Infinity", False), ("-1", False)):
+        metadata = {"unlearn_cli.recipe": recorded.replace("LR", number)}
+        weights = Checkpoint(Path("absent"), {}, metadata, {}, "", "")
+        assert read_recipe(weights).is_known is is_known
+
+
+def test_in_bf16_the_level_is_set_in_fp32(original: Path, tmp_path: Path) -> None:
+    report = unlearn(original, tmp_path / "out", "--precision", "bf16")
+    assert "by the recipe of the original" in caveat(report)

@@ -119,16 +119,16 @@ def test_a_known_level_is_met_exactly(weights: dict[str, Tensor], has_bias: bool
     if not has_bias:
         last = nn.Linear(32, 4, bias=False)
         model = nn.Sequential(*list(model.children())[:-1], last)
-    known = Level({0: -97.5, 1: -84.0}, "reference")
-    set_level(model, blobs([2, 3]), [0, 1], LONG, Random(0, "t"), known, without_labels(blobs([0, 1])))
+    level = Level({0: -97.5, 1: -84.0}, "reference")
+    set_level(model, blobs([2, 3]), [0, 1], LONG, Random(0, "t"), level, without_labels(blobs([0, 1])))
     assert measure_level(model, blobs([2, 3]), [0, 1]) == pytest.approx({0: -97.5, 1: -84.0}, abs=1e-3)
 
 
 def test_without_forgotten_records_a_higher_level_does_not_raise_the_outputs(weights: dict[str, Tensor]) -> None:
     levels = []
-    for known in (None, Level({0: 5.0}, "reference"), Level({0: -90.0}, "reference")):
+    for level in (None, Level({0: 5.0}, "reference"), Level({0: -90.0}, "reference")):
         model = copied(weights)
-        set_level(model, blobs([1, 2, 3]), [0], Recipe(), Random(0, "t"), known)
+        set_level(model, blobs([1, 2, 3]), [0], Recipe(), Random(0, "t"), level)
         levels.append(measure_level(model, blobs([1, 2, 3]), [0])[0])
     assert levels[1] == pytest.approx(levels[0], abs=1e-4)
     assert levels[2] == pytest.approx(-90.0, abs=1e-3)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from tests.methods.test_unsir import accuracy, blobs, network
 from unlearn_cli.data.augment import HorizontalFlip
 from unlearn_cli.data.batches import UnlabelledBatches, without_labels
+from unlearn_cli.learning import masking
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods import bad_teacher as module
@@ -202,7 +203,7 @@ def test_teachers_asked_once_about_each_record_teach_what_they_teach_when_asked_
     students, asked = [], []
     for kept in (True, False):
         student, original = copied(weights), frozen(weights)
-        monkeypatch.setattr(module, "MAX_STORED_NUMBERS", 1 << 27 if kept else 0)
+        monkeypatch.setattr(masking, "MAX_STORED_NUMBERS", 1 << 27 if kept else 0)
         calls: list[int] = []
         original.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         settings = {"impair_steps": 60, "repair_steps": 40, "batch_norm": "frozen"}
@@ -217,6 +218,6 @@ def test_teachers_asked_once_about_each_record_teach_what_they_teach_when_asked_
 @pytest.mark.parametrize(("steps", "kept"), [(1, False), (100, True)])
 def test_teachers_are_asked_once_if_the_steps_read_each_record_and_it_stays_the_same(steps: int, kept: bool) -> None:
     forget, retain = inputs([0]), inputs([1, 2])
-    assert module.should_store_targets(forget, retain, steps) == kept
+    assert masking.can_store([retain, forget], steps) == kept
     changing = UnlabelledBatches(replace(retain.batches, augmentations=(HorizontalFlip(),)))
-    assert not module.should_store_targets(forget, changing, steps)
+    assert not masking.can_store([changing, forget], steps)

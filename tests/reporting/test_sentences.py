@@ -194,7 +194,7 @@ def test_an_undecided_verdict_names_reasons_and_sizes() -> None:
 
 def test_without_a_control_the_cost_of_an_attack_is_not_measured() -> None:
     document = attacked("failed", gate(ON_FORGETTING, "failed"), judgement=Judgement(tier="quick"))
-    assert "no original or reference to compare with" in answers(document)["What did it cost?"]
+    assert "neither an original nor a reference" in answers(document)["What did it cost?"]
 
 
 def test_a_gate_that_cannot_be_judged_does_not_lack_data() -> None:

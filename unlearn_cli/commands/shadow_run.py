@@ -49,7 +49,7 @@ def train_and_unlearn(
         inputs = make_method_inputs(current, game.method, game.settings, weights, current.load(weights))
         with current.run.autocast():
             unlearned = game.method.call(inputs, game.settings)
-            apply_level_step(current, unlearned, game.method, game.settings, weights, [])
+        apply_level_step(current, unlearned, game.method, game.settings, weights, [])
         return before | compute_signals(current, unlearned, "after")
 
 

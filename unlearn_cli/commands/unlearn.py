@@ -253,8 +253,9 @@ def run_method(
         collect_networks(weights)
     inputs = make_method_inputs(current, method, settings, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
-    with current.run.measure_time("unlearn"), current.run.count_samples(*networks), current.run.autocast():
-        model = method.call(inputs, settings, (nn.Module,))
+    with current.run.measure_time("unlearn"), current.run.count_samples(*networks):
+        with current.run.autocast():
+            model = method.call(inputs, settings, (nn.Module,))
         apply_level_step(current, model, method, settings, weights, references)
     current.settle(model, weights)
     return model, sorted(inputs), before

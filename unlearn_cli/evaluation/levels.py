@@ -1,5 +1,6 @@
 """The known level of lost outputs: of the references, or of an earlier run in the lineage of the checkpoint."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,9 +68,10 @@ def _average(session: "Session", classes: list[int], references: "Sequence[Check
 
 def _read(metadata: Mapping[str, str]) -> float | None:
     try:
-        return float(metadata[PREFIX + KEY])
+        level = float(metadata[PREFIX + KEY])
     except (KeyError, ValueError):  # none, or that of another version
         return None
+    return level if math.isfinite(level) else None
 
 
 def as_lineage(chosen: Mapping[str, float], metadata: Mapping[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.lineage import PREFIX
@@ -21,6 +21,8 @@ KEY = "recipe"  # in the lineage
 
 class RecordedRecipe(BaseModel):
     """The settings of `train` in a lineage or a report; other fields are ignored."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     epochs: PositiveInt
     lr: PositiveFloat

@@ -27,7 +27,7 @@ from unlearn_cli.learning.head import Head, find_head, is_linear, predict_featur
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import lr_factor, make_optimizer, set_learning_rate
 from unlearn_cli.runtime.progress import track
-from unlearn_cli.runtime.run import full_precision, note, remark, report_setting
+from unlearn_cli.runtime.run import note, remark, report_setting
 from unlearn_cli.runtime.seeds import Random
 
 CHUNK = 512  # records per forward pass
@@ -56,7 +56,7 @@ def set_level(
     level: Level | None = None,
     forget: UnlabelledBatches | None = None,
 ) -> None:
-    """Learn the rows of the lost classes anew, and shift their biases to the level if one is known.
+    """Learn the rows of the lost classes anew in fp32, and shift their biases to the level if one is known.
 
     With records of `forget`, the rows start from new weights; if some of these records are predicted as a lost class
     afterwards, the biases are shifted further, until none is: a network that never saw a class does not predict it.
@@ -71,9 +71,8 @@ def set_level(
     layer, head, features = measured
     rows = torch.tensor(sorted(forget_classes), device=features.device)
     others = _logsumexp_of_others(head, features, rows)
-    with full_precision(features):
-        lost = _draw_rows(head, len(rows), random) if forget else _copy_rows(head, rows)
-        refit_rows(lost, features, others, recipe, retain.num_samples, random)
+    lost = _draw_rows(head, len(rows), random) if forget else _copy_rows(head, rows)
+    refit_rows(lost, features, others, recipe, retain.num_samples, random)
     learned = as_head(lost)
     if level is not None:
         wanted = torch.tensor([level.log_odds[int(row)] for row in rows]).to(features)
@@ -144,7 +143,7 @@ def refit_rows(
 
 
 def count_steps(recipe: Recipe, num_records: int) -> int:
-    """Return the number of steps of the recipe on so many records, within the bounds."""
+    """Return the number of steps of the recipe on this number of records, within the bounds."""
     return min(MOST_STEPS, max(FEWEST_STEPS, recipe.epochs * round(num_records / recipe.batch_size)))
 
 

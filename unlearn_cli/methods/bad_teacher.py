@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
+from unlearn_cli.learning.masking import can_store
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
 from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
@@ -44,7 +45,6 @@ TASK = "classification"
 LOST = 0.75  # a class is lost when a larger share of its records is forgotten
 CHECKED_PER_CLASS, MOST_CHECKED = 50, 5000  # records of each part, per class and in all, that decide what is lost
 CHUNK = 256
-MAX_STORED_NUMBERS = 1 << 27  # of the teachers' outputs: half a GiB
 
 
 def bad_teacher(
@@ -94,7 +94,7 @@ def bad_teacher(
     repair_steps = default_steps["repair_steps"] if repair_steps is None else repair_steps
     impair_lr = impair_lr or (choose_class_rate(recipe) if all_lost else 1e-2)
     parts = Parts(forget_inputs.batches, retain.batches)
-    if should_store_targets(forget_inputs, retain, impair_steps + repair_steps):
+    if can_store([retain, forget_inputs], impair_steps + repair_steps):
         parts = teachers.store_targets(forget_inputs, retain)
     impair(model, teachers, parts, impair_steps, impair_lr, forget_share, batch_norm)
     repair(model, teachers, parts.retain, repair_steps, repair_lr or (1e-3 if all_lost else 2e-3), batch_norm)
@@ -160,18 +160,6 @@ class Teachers:
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return KL(targets || the student's distribution), summed over the classes, mean over the records."""
         return F.kl_div(F.log_softmax(outputs.float() / self.temperature, dim=1), targets, reduction="batchmean")
-
-
-def should_store_targets(forget: UnlabelledBatches, retain: UnlabelledBatches, num_steps: int) -> bool:
-    """Whether to compute the teachers' targets once per record instead of at each step that reads it.
-
-    Not if the steps read fewer records than there are, if augmentation changes a record each time, or if the targets
-    need too much memory.
-    """
-    num_samples = forget.num_samples + retain.num_samples
-    num_read = num_steps * retain.batches.batch_size
-    has_room = num_samples * retain.batches.num_outputs <= MAX_STORED_NUMBERS
-    return num_read >= num_samples and has_room and not retain.augmented
 
 
 def impair(

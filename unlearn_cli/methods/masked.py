@@ -39,7 +39,7 @@ SUMMARY = "distils the original's outputs without the lost classes"
 TASK = "classification"
 LEVEL_STEP = True
 MAX_ROUNDS, HIGHER = 4, 2.0  # rounds, and the factor on the learning rate of the next one
-RECOGNISED, CHECKED = 0.01, 1000  # share that may be recognised at the end, of so many forgotten records
+RECOGNISED, CHECKED = 0.01, 1000  # share that may be recognised at the end, of this number of forgotten records
 
 
 def masked(
@@ -72,7 +72,7 @@ def masked(
         if share_recognised(model, forget_inputs, teacher.lost) <= RECOGNISED:
             return model
         rate *= HIGHER
-    note("masked: the classes are still recognised after the last round; raise lr or steps")
+    note("masked: after the last round the classes are still recognised, so only the level step hides them; raise lr")
     return model
 
 

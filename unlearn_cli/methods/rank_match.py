@@ -46,7 +46,7 @@ from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import report_setting
 
 SUMMARY = "as uncertain as never-seen records of the same rank"
-PART_OF_CLASSES = True  # whole classes are refused: held-out records of a lost class are no example
+PART_OF_CLASSES = True  # whole classes are refused: held-out records of a lost class are not an example
 UPDATE_EVERY, FEWEST_UPDATES = 40, 30  # steps; updates of the targets in a run
 SHARE_OF_EPOCHS, FEWEST_EPOCHS, MOST_EPOCHS, FEWEST_STEPS = 0.3, 4, 8, 200
 EPOCHS_OF_REGRESSION = 10

@@ -82,7 +82,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("noise", "methods", "", "noise of 'unlearn-cli noise', given by --noise"),
     ]
 }
-OPTIONAL_INPUTS = ("noise", "held_out", "retain_inputs")  # as a keyword with default None
+OPTIONAL_INPUTS = ("noise", "held_out")  # as a keyword with default None
 ONLY_OPTIONAL = ("noise",)  # never without a default
 
 

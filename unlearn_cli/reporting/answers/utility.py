@@ -19,7 +19,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
 
 NOT_MEASURED = "Not measured: this report has no measurement on the records that must be kept."
-NO_COMPARATOR = "Not measured: there is no original or reference to compare with (--original, --reference)."
+NO_COMPARATOR = "Not measured: neither an original nor a reference was given (--original, --reference)."
 DECISIONS = {"inconclusive": "Not decided", "failed": "Failed"}
 KEPT_RECORDS = {"test_retain": "other test record", "test": "test record", "retain": "retained record"}
 UTILITY = re.compile(
