@@ -12,14 +12,17 @@ from typing import Any
 
 import pytest
 import torch
+import typer
 from safetensors.torch import load_file
 from torch import nn
 from typer.testing import Result
 
 from tests.forked import Finished, run_ranks, start
 from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli import console, ranks
 from unlearn_cli.cli.launch import remove_nproc
-from unlearn_cli.errors import ResourceError, UserError
+from unlearn_cli.cli.program_group import report_errors
+from unlearn_cli.errors import CliError, Interrupted, ResourceError, UserError
 from unlearn_cli.runtime import devices, processes
 
 PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
@@ -154,6 +157,21 @@ def test_errors_are_told_once_with_their_exit_code(project: Path) -> None:
     assert failed.stderr.startswith("warning: gate failed: test.accuracy >= 2: ")
     single = start("evaluate", model, "-m", manifest, "--shard").wait()
     assert single.exit_code == 2 and "needs several processes" in single.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "printed"), [(Interrupted("stopped by a signal"), ""), (UserError("a file"), "error: a file\n")]
+)
+def test_a_process_that_the_launcher_stops_prints_nothing(
+    error: CliError, printed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ranks, "GRACE_SECONDS", 0.0)
+    monkeypatch.setattr(console.settings, "speaks", False)
+    with pytest.raises(typer.Exit) as ended, report_errors():
+        raise error
+    assert (ended.value.exit_code, capsys.readouterr().err) == (error.exit_code, printed)
 
 
 def test_a_signal_leaves_a_state_from_which_the_same_command_goes_on(project: Path) -> None:

@@ -10,7 +10,7 @@ from typer.exceptions import TyperException
 
 from unlearn_cli import console, ranks
 from unlearn_cli.cli.help_page import CommandGroup
-from unlearn_cli.errors import CliError, LostProcess, UserError, translate_resource_errors
+from unlearn_cli.errors import CliError, Interrupted, LostProcess, UserError, translate_resource_errors
 
 
 class ProgramGroup(CommandGroup):
@@ -57,7 +57,8 @@ def report_errors() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
     except CliError as error:
         ranks.wait_for_first_end()
-        console.settings.speaks = True
+        # The launcher's signal to the others when one process ends is not an error: the first prints what ended it.
+        console.settings.speaks = ranks.is_first() or not isinstance(error, Interrupted)
         console.error(str(error), error.exit_code)
         raise typer.Exit(error.exit_code) from None
 
