@@ -66,7 +66,7 @@ class TaskNetworks:
         if self.task.pool:
             pool = CALIBRATION[self.task.pool]
             return pool.train(seed, kept=1 if split == "train" else 0)
-        words = [*self.task.training, "--split", split, "--seed", str(seed), *self.words, *self.allowed]
+        words = [*self.words, *self.task.training, "--split", split, "--seed", str(seed), *self.allowed]
         return run("train", self.task.text, words)
 
     def original(self, seed: int) -> Path:

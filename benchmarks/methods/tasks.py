@@ -65,9 +65,10 @@ def classes(*numbers: int) -> dict[str, str]:
     return {"CLASSES": str(list(numbers))}
 
 
-CIFAR = recipe(epochs=15, optimizer="sgd", lr=0.1, weight_decay=0.0005)
-RESNET = recipe(epochs=24, optimizer="sgd", lr=0.2, weight_decay=0.0005)
-VIT = recipe(epochs=30, lr=0.001)
+BF16 = ("--precision", "bf16")  # convolutions train twice as fast on the CPU; everything else is in fp32
+CIFAR = (*recipe(epochs=15, optimizer="sgd", lr=0.1, weight_decay=0.0005), *BF16)
+RESNET = (*recipe(epochs=24, optimizer="sgd", lr=0.2, weight_decay=0.0005), *BF16)
+VIT = (*recipe(epochs=30, lr=0.001), *BF16)
 FOUR = (0, 1, 2, 3)
 POOL = CALIBRATION["cifar"]
 DEVELOPMENT = {
