@@ -122,7 +122,7 @@ class TaskNetworks:
     @cached_property
     def opened(self) -> RunInputs:
         """The manifest and the data, with one half of test or all of it."""
-        path = CACHE / "methods.yaml"
+        path = CACHE / f"{self.key}.yaml"  # its own: several tasks may run at once
         path.write_text(fill_folders(self.task.text), encoding="utf-8")
         opened = open_manifest(read_manifest(path, path.parent), path, self.options)
         return replace(opened, dataset=take_half(opened.dataset, self.half))
