@@ -268,7 +268,7 @@ def noise(
     several_processes=True,
     examples=(
         "unlearn-cli train -m data.yaml --out original",
-        "unlearn-cli train -m data.yaml --split retain --out reference",
+        "unlearn-cli train -m data.yaml --split retain --like unlearned --out reference",
         "unlearn-cli train -m data.yaml --from original --set epochs=5 --set lr=0.001 --out tuned",
     ),
 )
@@ -281,6 +281,13 @@ def train(
     start: Annotated[
         Path | None, typer.Option("--from", metavar="MODEL", help="Checkpoint to continue training.")
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Checkpoint whose recorded settings are the defaults; an unlearned one adds its epochs.",
+        ),
+    ] = None,
     config: options.Config = None,
     settings: options.Settings = None,
     dry_run: options.DryRun = False,
@@ -291,4 +298,4 @@ def train(
     from unlearn_cli.commands.train import TrainOptions, run
 
     train_settings = SettingSources(config, tuple(settings or ()))
-    return run(TrainOptions(manifest, out, split, start, train_settings, dry_run), run_options)
+    return run(TrainOptions(manifest, out, split, start, like, train_settings, dry_run), run_options)

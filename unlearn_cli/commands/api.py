@@ -105,11 +105,14 @@ def train(
     *,
     split: str = "train",
     start: Model | None = None,
+    like: Model | None = None,
     settings: Settings | None = None,
     out: str | Path | None = None,
     **options: Unpack[Options],
 ) -> ModelResult:
     """Train the manifest's network: an original on `train`, or a retrained reference on `retain`.
+
+    The recorded settings of `like` are the defaults; the epochs of an unlearned model include those of its method.
 
     Raises:
         UserError, CliError: as `unlearn`.
@@ -119,7 +122,8 @@ def train(
     with Workspace(options) as workspace:
         folder = workspace.output(out)
         first = workspace.checkpoint(start) if start is not None else None
-        command = TrainOptions(workspace.manifest(manifest), folder, split, first, _sources(settings))
+        model = workspace.checkpoint(like) if like is not None else None
+        command = TrainOptions(workspace.manifest(manifest), folder, split, first, model, _sources(settings))
         return _model_result(train_command.run(command, workspace.options), folder, out)
 
 

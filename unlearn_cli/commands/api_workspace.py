@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from unlearn_cli import console
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.errors import CliError, UserError, did_you_mean
+from unlearn_cli.evaluation import budgets
 from unlearn_cli.evaluation.reported_half import as_lineage
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.literals import Half
@@ -24,11 +25,14 @@ ManifestSource = str | Path | Mapping[str, Any]
 
 
 class StateDict(dict[str, Tensor]):
-    """The weights of a new checkpoint, with the part of its lineage that decides which half of test is reported."""
+    """The weights of a new checkpoint, with the part of its lineage that later runs read.
+
+    It decides which half of test is reported, and has the recipe of the training.
+    """
 
     def __init__(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         super().__init__(tensors)
-        self.lineage = as_lineage(metadata)
+        self.lineage = {**as_lineage(metadata), **budgets.inherit(metadata)}
 
 
 class Options(TypedDict, total=False):

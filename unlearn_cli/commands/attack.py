@@ -175,7 +175,7 @@ def load_by_role(options: AttackOptions, opened: RunInputs) -> "dict[str, Checkp
 
 def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, tier: str | None) -> Result:
     from unlearn_cli.commands.network_check import start_checked
-    from unlearn_cli.evaluation import attacking, measuring
+    from unlearn_cli.evaluation import attacking, budgets, measuring
     from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
     from unlearn_cli.evaluation.mask import add_mask
     from unlearn_cli.reporting import composing
@@ -206,6 +206,9 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
                 *composing.list_caveats(opened, bool(options.references), None),
                 *planned.holdout.caveats,
                 *planned.caveats,
+                *budgets.describe_excess(
+                    weights["subject"].metadata, [weights[role].metadata for role in checkpoints.references()]
+                ),
                 *CAVEATS,
                 *([no_mask] if no_mask else []),
                 *current.run.notes,

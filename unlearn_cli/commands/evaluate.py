@@ -204,7 +204,7 @@ def carry_out(
     unverified: list[str],
 ) -> Result:
     from unlearn_cli.commands.network_check import start_checked
-    from unlearn_cli.evaluation import measuring, over_forgetting
+    from unlearn_cli.evaluation import budgets, measuring, over_forgetting
     from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
     from unlearn_cli.reporting import composing, junit, writing
     from unlearn_cli.reporting.terminal import format_report
@@ -230,7 +230,11 @@ def carry_out(
             confusions=measuring.count_confusions(checkpoints),
             layers=measuring.measure_layers(checkpoints),
             over_forgetting=over_forgetting.detect(checkpoints),
-            caveats=[*composing.list_caveats(opened, bool(others), copies), *unverified],
+            caveats=[
+                *composing.list_caveats(opened, bool(others), copies),
+                *unverified,
+                *budgets.describe_excess(weights["subject"].metadata, [other.metadata for other in others]),
+            ],
         )
     composing.add_gates(document, conditions, force=opened.common.force)
     writing.save_report(document, options.out, overwrite=opened.common.overwrite, pages=opened.common.pages)

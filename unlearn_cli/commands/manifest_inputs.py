@@ -1,7 +1,7 @@
 """Opens the data of a manifest and checks the headers of the checkpoints, before torch is imported."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -136,12 +136,21 @@ def check_files(
     """
     given = [weights for weights in checkpoints if weights]
     if out is not None:
-        inside = [file for file in (*given, path, *_list_data_paths(sections)) if _lies_in(file, out)]
-        if inside:
-            raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
+        refuse_replacing(out, (*given, path, *_list_data_paths(sections)))
         atomic_files.check_output(out, common.overwrite, kind)
     for weights in given:  # last, because those behind a URL are downloaded
         read_header(weights)
+
+
+def refuse_replacing(out: Path, files: Iterable[Path]) -> None:
+    """Refuse an output that is or contains one of these input files.
+
+    Raises:
+        UserError: with the name of the file.
+    """
+    inside = [file for file in files if _lies_in(file, out)]
+    if inside:
+        raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
 
 
 def _list_data_paths(sections: DataSections) -> Iterator[Path]:

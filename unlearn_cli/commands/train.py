@@ -4,15 +4,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
 from unlearn_cli import console
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
-from unlearn_cli.commands.manifest_inputs import open_inputs
+from unlearn_cli.commands.manifest_inputs import open_inputs, refuse_replacing
 from unlearn_cli.commands.plan import plan_training
 from unlearn_cli.commands.report_result import to_result
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
-from unlearn_cli.evaluation import targets
+from unlearn_cli.evaluation import budgets, targets
+from unlearn_cli.evaluation.budgets import Budget
 from unlearn_cli.evaluation.reported_half import as_lineage
 from unlearn_cli.evaluation.run_inputs import (
     RunInputs,
@@ -24,7 +27,8 @@ from unlearn_cli.evaluation.run_inputs import (
     settings_digest,
 )
 from unlearn_cli.plugins import plugin
-from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.plugins.plugin import Plugin
+from unlearn_cli.plugins.run_options import DEFAULT_BATCH_SIZE, RunOptions, SettingSources
 from unlearn_cli.storage.version import VERSION
 
 if TYPE_CHECKING:
@@ -42,6 +46,7 @@ class TrainOptions:
     out: Path
     split: str = "train"
     start: Path | None = None
+    like: Path | None = None
     settings: SettingSources = field(default_factory=SettingSources)
     dry_run: bool = False
 
@@ -56,7 +61,9 @@ def run(options: TrainOptions, run_options: RunOptions) -> Result:
 def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     """Run `train` while this process holds the claim on its output."""
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
-    settings = plugin.complete_settings(recipe, options.settings.config, options.settings.assignments)
+    budget = read_like(options)
+    settings = complete_like(recipe, options.settings, budget)
+    run_options = choose_batch_size(run_options, budget)
     opened = open_inputs(options.manifest, run_options, (options.start,), options.out, decode=options.dry_run)
     if not opened.dataset.splits:
         raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to train on")
@@ -65,6 +72,8 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             f"{options.manifest}: has no 'forget' section, so there is no 'retain'; add one, or train on 'train'"
         )
 
+    if budget:
+        console.say(f"train: like {options.like}: {describe_like(budget, settings, run_options.batch_size)}")
     console.say(f"train: {opened.network.model.architecture} on {options.split}; loading torch")
     if options.dry_run:
         check_with_torch(options, opened)
@@ -122,6 +131,39 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     forget_state(partial)
     console.show(format_report(document, options.out, pages=run_options.pages))
     return to_result(document, str(options.out), options.out)
+
+
+def read_like(options: TrainOptions) -> Budget | None:
+    """Return the recipe and the epochs of the checkpoint of --like, which the output must not replace."""
+    if options.like is None:
+        return None
+    refuse_replacing(options.out, [options.like])
+    return budgets.read_budget(options.like)
+
+
+def complete_like(recipe: Plugin, sources: SettingSources, budget: Budget | None) -> BaseModel:
+    """Return the settings; those of the recipe of --like are the defaults, with all epochs of its checkpoint."""
+    defaults = {}
+    if budget and budget.recipe:
+        recorded = budget.recipe.model_dump(include=set(recipe.settings.model_fields))
+        defaults = {**recorded, "epochs": round(budget.recipe.epochs + budget.extra)}
+    return plugin.complete_settings(recipe, sources.config, sources.assignments, defaults)
+
+
+def choose_batch_size(run_options: RunOptions, budget: Budget | None) -> RunOptions:
+    """Return the options with the batch size of the recipe of --like, unless --batch-size names another one."""
+    if budget is None or budget.recipe is None or run_options.batch_size != DEFAULT_BATCH_SIZE:
+        return run_options
+    return run_options.model_copy(update={"batch_size": budget.recipe.batch_size})
+
+
+def describe_like(budget: Budget, settings: BaseModel, batch_size: int) -> str:
+    """Return the settings that are used, and which epochs of methods are among the epochs."""
+    values = {**settings.model_dump(), "batch_size": batch_size}
+    text = ", ".join(f"{name}={value}" for name, value in values.items())
+    if not budget.recipe or not budget.extra or values["epochs"] != round(budget.recipe.epochs + budget.extra):
+        return text
+    return f"{text}; epochs are the original's {budget.recipe.epochs} and {budget.extra:.3g} of unlearning"
 
 
 def check_with_torch(options: TrainOptions, opened: RunInputs) -> None:

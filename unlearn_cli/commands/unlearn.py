@@ -128,7 +128,7 @@ def check_manifest(options: UnlearnOptions, method: Plugin, settings: BaseModel,
 def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
     from unlearn_cli.commands.unlearned_lineage import describe_lineage, digest_code
-    from unlearn_cli.evaluation import measuring, session
+    from unlearn_cli.evaluation import budgets, measuring, session
     from unlearn_cli.evaluation.pictures import take_picture
     from unlearn_cli.reporting import composing, writing
     from unlearn_cli.reporting.terminal import format_report
@@ -157,6 +157,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         evaluated = options.evaluate and bool(opened.dataset.splits)
         model, given, before = run_method(current, options, plan, weights, others, evaluated)
         collect_networks(weights)  # those of the method; a sharded network contains reference cycles
+        current.run.cost = budgets.count_epochs(current.run.cost, weights, count_retain(opened, method))
         lineage = describe_lineage(current, method, settings, weights, scale)
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
@@ -184,6 +185,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
             caveats=[
                 *composing.list_caveats(opened, bool(others), plan.copies),
                 *plan.unverified,
+                *budgets.describe_excess(roles["subject"].metadata, [other.metadata for other in others]),
                 *CAVEATS,
                 *current.run.notes,
             ],
@@ -194,6 +196,12 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     append_summary(document, options.summary)
     console.show(format_report(document, options.out, pages=opened.common.pages))
     return to_result(document, str(options.out), options.out)
+
+
+def count_retain(opened: RunInputs, method: Plugin) -> int | None:
+    """Return the number of records of retain; None if the method does not read them."""
+    reads_retain = bool({"retain", "retain_inputs"} & set(method.needs))
+    return len(opened.dataset.split("retain")) if reads_retain else None
 
 
 def check_with_torch(options: UnlearnOptions, opened: RunInputs, method: Plugin) -> None:

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
-from unlearn_cli.evaluation import levels, recipes, reported_half, targets
+from unlearn_cli.evaluation import budgets, levels, recipes, reported_half, targets
 from unlearn_cli.evaluation.run_inputs import content_digest, lineage_of, settings_digest
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.plugins.plugin import Plugin
@@ -46,5 +46,6 @@ def _inherit(current: Session, weights: Checkpoint) -> dict[str, str]:
     return {
         **reported_half.as_lineage(weights.metadata, current.opened.reported.given),
         **recipes.inherit(weights),
+        **budgets.as_lineage(weights.metadata, current.run.cost.epochs),
         **levels.as_lineage(current.run.chosen_settings, weights.metadata),
     }

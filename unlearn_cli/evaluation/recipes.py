@@ -1,6 +1,7 @@
-"""How a checkpoint was trained: the recipe in its metadata, or in the report of `train` next to it."""
+"""How a checkpoint was trained: the recipe in its metadata, or in the report of `train` next to it. No torch."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
@@ -9,8 +10,8 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.lineage import PREFIX
 from unlearn_cli.evaluation.training_cost import ReportSubject
 from unlearn_cli.learning.recipes import Recipe
+from unlearn_cli.plugins.run_options import DEFAULT_BATCH_SIZE
 from unlearn_cli.plugins.types import Optimizer, Schedule
-from unlearn_cli.runtime.run import DEFAULT_BATCH_SIZE
 from unlearn_cli.storage import regular_files
 
 if TYPE_CHECKING:
@@ -48,8 +49,14 @@ class TrainingReport(BaseModel):
 
 def read_recipe(weights: "Checkpoint") -> Recipe:
     """Return the recipe in a checkpoint's metadata, else that in the report next to it, else a usual training."""
-    recorded = _read_metadata(weights.metadata) or _read_report(weights)
+    recorded = find_recipe(weights)
     return Recipe(**recorded.model_dump(), is_known=True) if recorded else Recipe()
+
+
+def find_recipe(weights: "Checkpoint") -> RecordedRecipe | None:
+    """Return the recipe in a checkpoint's metadata, else that in the report next to it, else None."""
+    folder = weights.path.parent if weights.path.is_file() else weights.path
+    return read_metadata(weights.metadata) or read_report(folder, weights.tensor_digest)
 
 
 def as_lineage(settings: BaseModel, batch_size: int) -> dict[str, str]:
@@ -60,26 +67,27 @@ def as_lineage(settings: BaseModel, batch_size: int) -> dict[str, str]:
 
 def inherit(weights: "Checkpoint") -> dict[str, str]:
     """Return the lineage entry of a checkpoint that is made from another one; empty if its recipe is not known."""
-    recorded = _read_metadata(weights.metadata) or _read_report(weights)
+    recorded = find_recipe(weights)
     return {KEY: recorded.model_dump_json()} if recorded else {}
 
 
-def _read_metadata(metadata: Mapping[str, str]) -> RecordedRecipe | None:
+def read_metadata(metadata: Mapping[str, str]) -> RecordedRecipe | None:
+    """Return the recipe in a checkpoint's metadata, or None."""
     try:
         return RecordedRecipe.model_validate_json(metadata.get(PREFIX + KEY, ""))
     except ValidationError:  # none, or that of another version
         return None
 
 
-def _read_report(weights: "Checkpoint") -> RecordedRecipe | None:
-    """Return the recipe of the report next to a checkpoint; None without one, or if it is that of another one."""
-    path = (weights.path.parent if weights.path.is_file() else weights.path) / "report.json"
+def read_report(folder: Path, tensor_digest: str | None) -> RecordedRecipe | None:
+    """Return the recipe in the report in a checkpoint's folder; None without one, or if it is of other weights."""
+    path = folder / "report.json"
     if not path.exists():
         return None
     try:
         document = TrainingReport.model_validate_json(regular_files.read_regular(path, regular_files.MOST_REPORT))
     except (ValidationError, UserError):
         return None
-    if document.subject.tensor_digest != weights.tensor_digest:
+    if document.subject.tensor_digest != tensor_digest:
         return None
     return document.settings.model_copy(update={"batch_size": document.environment.batch_size})

@@ -187,14 +187,16 @@ def add_common_settings(settings: type[BaseModel]) -> type[BaseModel]:
     return create_model(settings.__name__, __base__=settings, __module__=settings.__module__, **fields)
 
 
-def complete_settings(plugin: Plugin, config: Path | None = None, assignments: Iterable[str] = ()) -> BaseModel:
-    """Return the complete settings: defaults, then the file, then each `name=value`.
+def complete_settings(
+    plugin: Plugin, config: Path | None = None, assignments: Iterable[str] = (), defaults: Mapping[str, Any] = {}
+) -> BaseModel:
+    """Return the complete settings: the plug-in's defaults, then `defaults`, the file, and each `name=value`.
 
     Raises:
         UserError: unknown settings with the nearest name, or wrong values with the expected ones.
     """
-    values = read_mapping(config) if config else {}
-    sources = dict.fromkeys(values, str(config))
+    given = read_mapping(config) if config else {}
+    values, sources = {**defaults, **given}, dict.fromkeys(given, str(config))
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from unlearn_cli.schema.literals import Half
 
 Precision = Literal["auto", "fp32", "bf16"]
+DEFAULT_BATCH_SIZE = 128
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class SharedOptions(BaseModel):
         description="Precision of training; auto: bf16 where it is fast. bf16 also applies to predictions.",
     )
     seed: int = Field(default=0, ge=0, description="Root of all randomness.")
-    batch_size: int = Field(default=128, ge=2, description="Records per training step.")
+    batch_size: int = Field(default=DEFAULT_BATCH_SIZE, ge=2, description="Records per training step.")
     memory_budget: int = Field(
         default=2048, ge=1, description="MiB of records to hold on the device; the others are streamed."
     )

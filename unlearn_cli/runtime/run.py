@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from unlearn_cli import console, ranks
 from unlearn_cli.errors import Interrupted
+from unlearn_cli.plugins.run_options import DEFAULT_BATCH_SIZE
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.devices import Precision, choose_device, choose_precision
 from unlearn_cli.runtime.profile import Clock
 from unlearn_cli.runtime.seeds import Random, derive_seed
 from unlearn_cli.stats.results import Cost, Curve
 
-DEFAULT_BATCH_SIZE = 128
 SMALL_SAMPLE, SMALL_NETWORK = 256, 10**6  # numbers of a sample, parameters
 CLOCKED = {"evaluate": "evaluation", "files": "files"}  # measured phases -> parts of the profile
 

@@ -165,3 +165,11 @@ class Cost(Part):
     samples_forward: int = 0
     samples_backward: int = 0
     optimizer_steps: int = 0
+    epochs: float | None = Field(
+        default=None,
+        description="of 'unlearn': the samples backward as epochs over retain; null if the method does not read retain",
+    )
+    original_epochs: float | None = Field(
+        default=None, description="of 'unlearn': epochs of the original's training and of earlier unlearning"
+    )
+    epochs_reason: str | None = Field(default=None, description="of 'unlearn': why a number of epochs is null")

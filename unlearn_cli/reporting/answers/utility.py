@@ -10,6 +10,7 @@ from unlearn_cli.reporting.answers.numbers import (
     format_change,
     format_count,
     format_estimate,
+    format_number,
     format_value,
     measure_references,
     title_measure,
@@ -34,10 +35,19 @@ def describe_cost(document: Report) -> str:
     for split in KEPT_RECORDS:
         after = find_estimate(document, "subject", split, find_measure(document))
         if after is not None:
-            return _compare_levels(document, split, after)
+            return f"{_compare_levels(document, split, after)}{_describe_epochs(document)}"
     return _describe_gates(list_gates_on_cost(document), len(document.references)) or (
         NO_COMPARATOR if document.judgement and not document.judgement.calibration else NOT_MEASURED
     )
+
+
+def _describe_epochs(document: Report) -> str:
+    """Return ' Unlearning took 0.9 epochs over retain; the original was trained for 20.'; '' if it is not known."""
+    epochs, original = document.cost.epochs, document.cost.original_epochs
+    if epochs is None:
+        return ""
+    trained = "" if original is None else f"; the original was trained for {format_number(original)}"
+    return f" Unlearning took {format_number(epochs)} epochs over retain{trained}."
 
 
 def _describe_gates(gates: list[Gate], num_references: int) -> str:
