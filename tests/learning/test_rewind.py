@@ -7,7 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from tests.methods.test_unsir import blobs
-from unlearn_cli.learning.rewind import OBSERVATIONS, Rewind, measure_gap, measure_values
+from unlearn_cli.learning.rewind import (
+    OBSERVATIONS,
+    NoRewind,
+    Rewind,
+    are_all_lost,
+    make_rewind,
+    measure_gap,
+    measure_values,
+)
 
 
 class Scripted(nn.Module):
@@ -95,3 +103,33 @@ def test_its_state_can_be_saved_and_loaded() -> None:
     assert second.gap == first.gap
     assert int(second.step) == 4
     assert all(torch.equal(second.best[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_without_held_out_records_or_steps_nothing_is_observed() -> None:
+    model, part = nn.Linear(2, 4), blobs([0])
+    assert isinstance(make_rewind(model, part, part, 5), Rewind)
+    for rewinder in (
+        make_rewind(model, part, None, 5),
+        make_rewind(model, None, part, 5),
+        make_rewind(model, part, part, 0),
+    ):
+        assert isinstance(rewinder, NoRewind) and rewinder.state == ()
+        rewinder.observe(1)
+        rewinder.restore(1)
+
+
+def test_an_observation_keeps_the_mode_of_every_module() -> None:
+    model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Dropout())
+    model.train()
+    model[1].eval()  # frozen statistics
+    before = model[1].running_mean.clone()
+    Rewind(model, blobs([0]), blobs([0]), 1).observe(1)
+    assert [module.training for module in model] == [True, False, True] and model.training
+    assert torch.equal(model[1].running_mean, before)
+
+
+def test_a_class_is_lost_if_retain_has_none_of_its_records() -> None:
+    assert are_all_lost(blobs([0, 1]), blobs([2, 3]))
+    assert not are_all_lost(blobs([0, 1]), blobs([1, 2]))
+    numbers = [replace(blobs([0], n=4), targets=torch.arange(4.0) + shift) for shift in (0, 10)]
+    assert not are_all_lost(numbers[0], numbers[1])

@@ -162,7 +162,8 @@ def test_settings_are_defaults_then_the_file_then_the_command_line(tmp_path: Pat
     config.write_text("lr: 1e-2\nepochs: 3\n", encoding="utf-8")
     finetune = plugin.load("methods", "finetune")
     completed = plugin.complete_settings(finetune, config, ["lr=3e-2", "lr = 5e-2"]).model_dump()
-    assert completed == {"epochs": 3, "steps": None, "optimizer": "adam", "lr": 5e-2, "batch_norm": "batch"}
+    expected = {"epochs": 3, "steps": None, "optimizer": "adam", "lr": 5e-2, "rewind": "last", "batch_norm": "batch"}
+    assert completed == expected
 
 
 def test_a_mistake_in_the_file_of_settings_is_refused_like_one_on_the_command_line(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_the_name_of_a_layer_may_look_like_a_number(tmp_path: Path) -> None:
 
 
 def test_an_assignment_without_a_value_is_told_the_settings() -> None:
-    settings = "epochs=5, steps=None, optimizer=adam, lr=0.001, batch_norm=batch"
+    settings = "epochs=5, steps=None, optimizer=adam, lr=0.001, rewind=last, batch_norm=batch"
     with pytest.raises(UserError, match=f"--set lr: expected name=value; settings: {settings}"):
         plugin.complete_settings(plugin.load("methods", "finetune"), assignments=["lr"])
 

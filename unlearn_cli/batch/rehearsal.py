@@ -20,8 +20,11 @@ from unlearn_cli.batch.setup import Setup
 from unlearn_cli.batch.triage import Triage, triage
 from unlearn_cli.batch.version_checks import check_version, refuse_unknown_versions
 from unlearn_cli.checkpoints.checkpoint_header import read_header
+from unlearn_cli.commands.manifest_inputs import open_data
 from unlearn_cli.storage import owners
 from unlearn_cli.storage.leftovers import TEMPORARY
+
+HELD_OUT = "held_out"  # the input of methods
 
 
 def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
@@ -50,7 +53,23 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
             batch.ledger.export_forgotten(digests)
             triaged = triage(setup, list(requests.values()), Path(name), digests, batch.key)
             aside += [f"{request}: would be set aside: {reason}" for request, reason in triaged.refused.items()]
+            if triaged.to_carry_out:
+                check_held_out(setup)
         return _build_document(setup, state, triaged, aside)
+
+
+def check_held_out(setup: Setup) -> None:
+    """Check that test or validation has enough records for methods that read held-out ones.
+
+    Raises:
+        UserError: as a run.
+    """
+    path = setup.deletion.path("manifest")
+    for name, method in setup.methods.items():
+        settings = setup.complete_settings(name)
+        if HELD_OUT in method.list_inputs(settings):
+            alternative = method.find_alternative(settings, HELD_OUT)
+            open_data(setup.manifest, path, setup.run_options(), held_out=True, alternative=alternative)
 
 
 @contextmanager

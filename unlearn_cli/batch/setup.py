@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from unlearn_cli.batch.ledger import keyed
 from unlearn_cli.batch.requests.reasons import format_reason
 from unlearn_cli.batch.settings import deletion
@@ -47,6 +49,10 @@ class Setup:
         """Return the options of the commands that a run calls."""
         return RunOptions(**self.deletion.common.model_dump(), allow_code=self.allow_code, half=half)
 
+    def complete_settings(self, name: str) -> BaseModel:
+        """Return the settings of a method of deletion.yaml."""
+        return self.methods[name].settings.model_validate(self.deletion.settings.get(name, {}))
+
     @property
     def digest(self) -> str:
         """SHA-256 of everything that determines the result of a selection; a run continues only with the same one."""
@@ -82,7 +88,7 @@ def read_setup(path: Path, *, allow_code: bool = False) -> Setup:
     setup = Setup(path, settings, manifest, methods, allow_code)
     check_device_and_code(manifest_path, manifest.model.architecture, setup.run_options())
     for name, method in methods.items():
-        completed = method.settings.model_validate(settings.settings.get(name, {}))
+        completed = setup.complete_settings(name)
         suitability.check(method, manifest.sections | {"forget"}, manifest.task, manifest_path, completed)
     if settings.attack.tier and "test" not in manifest.sections:
         raise UserError(

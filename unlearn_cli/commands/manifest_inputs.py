@@ -51,17 +51,28 @@ def open_manifest(
     decode: bool = False,
     default_half: Half = "all",
     held_out: bool = False,
+    alternative: str = "",
 ) -> RunInputs:
     """Do the same as `open_inputs` for a manifest that has been read: a pipe can be read only once.
 
-    `default_half` of test is reported if the options name none; `held_out`: the method has this input.
+    `default_half` of test is reported if the options name none; `held_out`: the method has this input;
+    `alternative`: a setting with which it has not, for messages.
 
     Raises:
         UserError: as `open_inputs`.
     """
     check_device_and_code(path, manifest.model.architecture, common)
     check_files(path, manifest.data_sections, common, checkpoints, out)
-    opened = open_data(manifest, path, common, checkpoints, decode=decode, default_half=default_half, held_out=held_out)
+    opened = open_data(
+        manifest,
+        path,
+        common,
+        checkpoints,
+        decode=decode,
+        default_half=default_half,
+        held_out=held_out,
+        alternative=alternative,
+    )
     for line in opened.reported.describe():
         console.warn(line) if opened.reported.is_biased else console.say(line)
     return opened
@@ -76,6 +87,7 @@ def open_data(
     decode: bool = False,
     default_half: Half = "all",
     held_out: bool = False,
+    alternative: str = "",
 ) -> RunInputs:
     """Open the data and warn about rows that are left out or changed; messages name the manifest.
 
@@ -85,7 +97,7 @@ def open_data(
     try:
         dataset = open_dataset(manifest.data_sections, forget_duplicates=common.forget_duplicates, decode=decode)
         dataset = count_copies(dataset)
-        dataset = add_held_out(dataset) if held_out else dataset
+        dataset = add_held_out(dataset, alternative) if held_out else dataset
         given, division = name_source(dataset) if held_out else None, name_selection_half(dataset)
         reported = choose_half(common.half, default_half, filter(None, checkpoints), division, given)
         dataset = take_half(dataset, reported.half)

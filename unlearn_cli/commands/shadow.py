@@ -55,7 +55,14 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
     suitability.check(method, manifest.sections, manifest.task, options.manifest, settings)
     suitability.check(plugin.load("attacks", "population"), manifest.sections, manifest.task, options.manifest)
     held_out = "held_out" in method.list_inputs(settings)
-    opened = open_manifest(manifest, options.manifest, run_options, decode=options.dry_run, held_out=held_out)
+    opened = open_manifest(
+        manifest,
+        options.manifest,
+        run_options,
+        decode=options.dry_run,
+        held_out=held_out,
+        alternative=method.find_alternative(settings, "held_out"),
+    )
     check_selection(method, opened.dataset, manifest.sections, options.manifest)
     game = prepare_game(opened, method, settings, recipe, training, options)
     plan = {**describe_data(opened), **describe_recipe(game, options.canaries)}

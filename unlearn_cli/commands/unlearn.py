@@ -92,6 +92,7 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
         options.out,
         decode=options.dry_run,
         held_out="held_out" in method.list_inputs(settings),
+        alternative=method.find_alternative(settings, "held_out"),
     )
     check_selection(method, opened.dataset, manifest.sections, options.manifest)
     if constant := constant_network(opened):

@@ -27,7 +27,6 @@ OVERLAPPING = (
     "windows of its selection half that share rows with windows of the verdict half; set data.group to longer periods, "
     "or data.validation to another period"
 )
-ADVICE = "add records, or set data.validation to other never-seen records"
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,10 @@ def count_copies(dataset: Dataset) -> Dataset:
     return replace(dataset, notices=dataset.notices + make_notices("data.validation", counts))
 
 
-def add_held_out(dataset: Dataset) -> Dataset:
+def add_held_out(dataset: Dataset, alternative: str = "") -> Dataset:
     """Add the split `held_out` to a data set with test or validation, of which no half has been taken.
+
+    `alternative` is a setting of the method with which it reads no held-out records.
 
     Raises:
         UserError: too few never-seen records remain for the method, or in the verdict half of test for the report.
@@ -67,12 +68,13 @@ def add_held_out(dataset: Dataset) -> Dataset:
     if "validation" in dataset.splits:
         part = _read_validation(dataset)
         if lack := _describe_lack(part):
-            raise UserError(f"data.validation: has {lack} for methods; add records")
+            raise UserError(f"data.validation: has {lack} for methods; add records{_advise(alternative)}")
         return _add(dataset, part)
     part, verdict = _divide_test(dataset)
     for half in (part, verdict):
         if lack := _describe_lack(half):
-            raise UserError(f"data.test: is too small to be divided: its {half.name} has {lack}; {ADVICE}")
+            advice = f"add records, or set data.validation to other never-seen records{_advise(alternative)}"
+            raise UserError(f"data.test: is too small to be divided: its {half.name} has {lack}; {advice}")
     kinds = {
         "records of its selection half that equal one of train or of the verdict half; methods do not receive them": (
             ~part.never_seen
@@ -81,6 +83,10 @@ def add_held_out(dataset: Dataset) -> Dataset:
     }
     counts = {kind: int(mask.sum()) for kind, mask in kinds.items()}
     return _add(replace(dataset, notices=dataset.notices + make_notices("data.test", counts)), part)
+
+
+def _advise(alternative: str) -> str:
+    return f", or set {alternative}, with which the method reads none" if alternative else ""
 
 
 def name_source(dataset: Dataset) -> str:

@@ -3,14 +3,17 @@
     gap(step) = value on forget - value on held_out      (accuracy with the class mix of forget, or mean absolute error)
     theta <- the observed theta with the smallest |gap|; of equal ones the latest
 
-Idea: a method that goes on after the forgotten records are as hard as never-seen ones forgets too much, which reveals
-them. The network is observed several times in a phase, and the best of these states is kept.
+Idea: a method that goes on after the forgotten records are as hard as never-seen ones forgets too much, or, in a repair
+phase, too little, which reveals them. The network is observed several times in a phase, and the best of these states is
+kept.
 
 Source: SCRUB+R (Kurmanji et al., arXiv 2302.09880), which keeps the states of all epochs and compares them with the
 held-out error of the last one. Here each state is compared with its own held-out error, so only the best is stored.
 Warning: accuracy is only one property of forgotten records; their confidence may differ from that of never-seen ones.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,6 +39,11 @@ class Rewind:
         self.gap, self.step = torch.tensor(torch.inf), torch.tensor(-1)
         self.best: dict[str, Tensor] = {}
 
+    @property
+    def state(self) -> "tuple[Rewind]":
+        """What `track` saves."""
+        return (self,)
+
     def observe(self, step: int) -> None:
         """Measure the network after this many steps, if it is time, and keep its state if it is the best so far."""
         if step % self.every == 0 and step > 0:
@@ -49,7 +57,8 @@ class Rewind:
         remark(f"The state after step {taken} of {step} was taken: forgotten and held-out records differ least there.")
 
     def _compare(self, step: int) -> None:
-        gap = abs(measure_gap(self.model, self.forget, self.held_out, self.weights))
+        with keep_modes(self.model):
+            gap = abs(measure_gap(self.model, self.forget, self.held_out, self.weights))
         if gap <= self.gap:
             self.gap, self.step = torch.tensor(gap), torch.tensor(step)
             self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -59,6 +68,44 @@ class Rewind:
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.gap, self.step, self.best = state_dict["gap"], state_dict["step"], state_dict["best"]
+
+
+class NoRewind:
+    """Observes nothing: the last state is taken."""
+
+    state: tuple[()] = ()
+
+    def observe(self, step: int) -> None:
+        pass
+
+    def restore(self, step: int) -> None:
+        pass
+
+
+def make_rewind(
+    model: nn.Module, forget: Batches | None, held_out: Batches | None, num_steps: int
+) -> Rewind | NoRewind:
+    """Return a rewind of a phase of `num_steps`; without held-out records or without a step, one that does nothing."""
+    if forget is None or held_out is None or not num_steps:
+        return NoRewind()
+    return Rewind(model, forget, held_out, num_steps)
+
+
+def are_all_lost(forget: Batches, retain: Batches) -> bool:
+    """Return whether retain has no record of the forgotten classes; of a regression never."""
+    is_regression = forget.targets.is_floating_point()
+    return not is_regression and not bool(torch.isin(forget.targets, retain.targets).any())
+
+
+@contextmanager
+def keep_modes(model: nn.Module) -> Iterator[None]:
+    """Put every module back into train or eval mode, as it was before."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def measure_gap(model: nn.Module, forget: Batches, held_out: Batches, weights: Tensor) -> float:

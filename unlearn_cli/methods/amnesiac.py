@@ -3,6 +3,7 @@
     y'(x) ~ uniform over the K - 1 classes other than y(x), for records of forget
     impair:  theta <- Adam steps on CE over {(x, y'(x))} and retain, in the same batches
     repair:  theta <- Adam steps on CE over retain only (a new optimizer; lr falls to 0)
+    rewind:  optional; of the states of the repair, the one nearest to held-out records (learning.rewind)
 
 Source: Graves, Nagisetty, Ganesh: Amnesiac Machine Learning, arXiv 2010.10981 (the variant that relabels), as used as
 a baseline by Chundawat et al., arXiv 2205.08096. Needs labelled `forget` and `retain`.
@@ -16,7 +17,7 @@ which teaches the opposite of what the records have in common; there, y' is draw
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
+from unlearn_cli.learning.rewind import NoRewind, Rewind, are_all_lost, make_rewind
 from unlearn_cli.learning.training import set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -44,6 +46,7 @@ def amnesiac(
     random: Random,
     recipe: Recipe,
     *,
+    held_out: Batches | None = None,
     impair_steps: Annotated[PositiveInt, Doc("steps on relabelled and retain records")] = 60,
     impair_lr: Annotated[
         PositiveFloat | None,
@@ -62,10 +65,14 @@ def amnesiac(
         Annotated[float, Field(gt=0, le=0.9)] | None,
         Doc("share of forgotten records in an impair batch, at least their share of the data; null: that share"),
     ] = 0.25,
+    rewind: Annotated[
+        Literal["held_out", "last"],
+        Doc("the state of the repair that is taken: the one nearest to held-out records, or the last"),
+    ] = "last",
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
     """Impair with the wrong labels, then repair on retain."""
-    all_lost = not bool(torch.isin(forget.targets, retain.targets).any())
+    all_lost = are_all_lost(forget, retain)
     if num_classes > 2 or all_lost:
         labels = draw_wrong_labels(forget.targets, num_classes, random)
     else:
@@ -76,7 +83,8 @@ def amnesiac(
         repair_steps = count_repair_steps(all_lost, len(retain))
     impair_lr = impair_lr or (choose_class_rate(recipe) if all_lost else 9e-3)
     impair(model, relabelled, retain, impair_steps, impair_lr, forget_share, batch_norm)
-    repair(model, retain, repair_steps, repair_lr or (1e-3 if all_lost else 3e-3), batch_norm)
+    rewinder = make_rewind(model, forget, None if all_lost else held_out, repair_steps)
+    repair(model, retain, repair_steps, repair_lr or (1e-3 if all_lost else 3e-3), rewinder, batch_norm)
     return model
 
 
@@ -122,11 +130,18 @@ def impair(
         steps.log(loss=loss)
 
 
-def repair(model: nn.Module, retain: Batches, num_steps: int, lr: float, batch_norm: BatchNorm) -> None:
+def repair(
+    model: nn.Module,
+    retain: Batches,
+    num_steps: int,
+    lr: float,
+    rewinder: Rewind | NoRewind,
+    batch_norm: BatchNorm,
+) -> None:
     """Train on retain only, with a new optimizer and a learning rate that falls linearly to 0."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     set_training_mode(model, batch_norm)
-    steps = track(retain.steps(num_steps), "repair", model, optimizer)
+    steps = track(retain.steps(num_steps), "repair", model, optimizer, *rewinder.state)
     for x, y in steps:
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
         loss = F.cross_entropy(model(x), y)
@@ -134,3 +149,5 @@ def repair(model: nn.Module, retain: Batches, num_steps: int, lr: float, batch_n
         loss.backward()
         optimizer.step()
         steps.log(loss=loss)
+        rewinder.observe(steps.done + 1)
+    rewinder.restore(num_steps)

@@ -3,12 +3,13 @@
     q(x) = softmax(T_d(x) / tau) for records of forget, softmax(T_s(x) / tau) for those of retain
     impair:  theta <- Adam steps on the mean over x of KL(q(x) || softmax(S(x) / tau)), both kinds in each batch
     repair:  the same on retain only (a new optimizer; lr falls to 0)
+    rewind:  optional; of the states of the repair, the one nearest to held-out records (learning.rewind)
 
 T_s is the original (the competent teacher), T_d a network of the same architecture with random weights (the incompetent
 teacher), S the network that is changed (the student). There is no factor tau^2, as in the paper.
 
 Source: Chundawat, Tarun, Mandal, Kankanhalli: Can Bad Teaching Induce Forgetting?, arXiv 2205.08096, section 3.
-Needs the records of `forget` and of `retain` without their labels.
+Needs the records of `forget` and of `retain` without their labels; to rewind, also labelled `forget` and `held_out`.
 Warning: the random teacher's outputs on the forgotten records differ from those of a network that never saw them;
 without repair steps these outputs reveal which records were forgotten.
 
@@ -24,7 +25,7 @@ Three defaults differ from the paper; each is a setting.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,7 @@ from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.masking import can_store
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
+from unlearn_cli.learning.rewind import NoRewind, Rewind, make_rewind
 from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -55,6 +57,8 @@ def bad_teacher(
     retain_inputs: UnlabelledBatches,
     recipe: Recipe,
     *,
+    forget: Batches | None = None,
+    held_out: Batches | None = None,
     impair_steps: Annotated[
         PositiveInt | None, Doc("steps with both teachers; null: 40 if only lost classes are forgotten, else 75")
     ] = None,
@@ -79,6 +83,10 @@ def bad_teacher(
     correct_teachers: Annotated[
         bool, Doc("set lost classes to 0 in both teachers, and the original's class in the random one")
     ] = True,
+    rewind: Annotated[
+        Literal["held_out", "last"],
+        Doc("the state of the repair that is taken: the one nearest to held-out records, or the last"),
+    ] = "last",
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
     """Impair with both teachers, then repair with the competent one on retain.
@@ -97,7 +105,9 @@ def bad_teacher(
     if can_store([retain, forget_inputs], impair_steps + repair_steps):
         parts = teachers.store_targets(forget_inputs, retain)
     impair(model, teachers, parts, impair_steps, impair_lr, forget_share, batch_norm)
-    repair(model, teachers, parts.retain, repair_steps, repair_lr or (1e-3 if all_lost else 2e-3), batch_norm)
+    rewinder = make_rewind(model, forget, None if all_lost else held_out, repair_steps)
+    rate = repair_lr or (1e-3 if all_lost else 2e-3)
+    repair(model, teachers, parts.retain, repair_steps, rate, rewinder, batch_norm)
     return model
 
 
@@ -189,12 +199,13 @@ def repair(
     retain: Batches,
     num_steps: int,
     lr: float,
+    rewinder: Rewind | NoRewind,
     batch_norm: BatchNorm,
 ) -> None:
     """Learn from the original on retain only, with a new optimizer and a learning rate that falls linearly to 0."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     set_training_mode(model, batch_norm)
-    steps = track(retain.steps(num_steps), "repair", model, optimizer)
+    steps = track(retain.steps(num_steps), "repair", model, optimizer, *rewinder.state)
     for x, y in steps:
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
         loss = teachers.loss(model(x), teachers.targets(x, y))
@@ -202,6 +213,8 @@ def repair(
         loss.backward()
         optimizer.step()
         steps.log(loss=loss)
+        rewinder.observe(steps.done + 1)
+    rewinder.restore(num_steps)
 
 
 def find_lost_classes(original: nn.Module, forget: UnlabelledBatches, retain: UnlabelledBatches) -> tuple[Tensor, bool]:

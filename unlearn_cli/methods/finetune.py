@@ -1,17 +1,20 @@
 """Fine-tuning: continue to train on retain only and let the forgotten records fade (the simplest baseline).
 
     theta <- theta - lr * grad CE(theta; retain)
+    rewind: optional; of the states on the way, the one nearest to held-out records (learning.rewind)
 
-Source: the usual baseline, e.g. Tarun et al., arXiv 2111.08947, section V. Needs labelled `retain`.
+Source: the usual baseline, e.g. Tarun et al., arXiv 2111.08947, section V. Needs labelled `retain`; to rewind, also
+labelled `forget` and `held_out`.
 Warning: knowledge of forget fades slowly; good metrics prove little without an attack.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
+from unlearn_cli.learning.rewind import are_all_lost, make_rewind
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
@@ -24,20 +27,31 @@ def finetune(
     retain: Batches,
     task_loss: TaskLoss,
     *,
+    forget: Batches | None = None,
+    held_out: Batches | None = None,
     epochs: Annotated[PositiveInt, Doc("epochs over retain, unless steps are given")] = 5,
     steps: Annotated[PositiveInt | None, Doc("number of steps instead of epochs; null: use epochs")] = None,
     optimizer: Annotated[Optimizer, Doc("Adam, or SGD without momentum")] = "adam",
     lr: Annotated[PositiveFloat, Doc("constant learning rate")] = 1e-3,
+    rewind: Annotated[
+        Literal["held_out", "last"],
+        Doc("the state that is taken: the one nearest to held-out records, or the last"),
+    ] = "last",
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
     """Train all weights on retain."""
     stepper = make_optimizer(model, optimizer, lr)
     set_training_mode(model, batch_norm)
-    progress = track(retain.steps(steps) if steps else retain.epochs(epochs), "finetune", model, stepper)
+    num_steps = steps or epochs * len(retain)
+    is_lost = forget is not None and are_all_lost(forget, retain)
+    rewinder = make_rewind(model, forget, None if is_lost else held_out, num_steps)
+    progress = track(retain.steps(num_steps), "finetune", model, stepper, *rewinder.state)
     for x, y in progress:
         loss = task_loss(model(x), y)
         stepper.zero_grad()
         loss.backward()
         stepper.step()
         progress.log(loss=loss)
+        rewinder.observe(progress.done + 1)
+    rewinder.restore(num_steps)
     return model

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import MixedBatches, mix
-from unlearn_cli.learning.rewind import Rewind
+from unlearn_cli.learning.rewind import NoRewind, Rewind, make_rewind
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
@@ -77,12 +77,12 @@ def neggrad(
     stepper = make_optimizer(model, optimizer, lr)
     if not retain_weight:
         steps = steps or STEPS_OF_CLASSES
-        rewinder = make_rewinder(model, forget, held_out, steps)
+        rewinder = make_rewind(model, forget, held_out, steps)
         ascend(model, forget, objective, stepper, steps, rewinder, batch_norm)
         return model
     batches = mix(forget, retain, forget_share)
     steps = steps or count_steps(all_lost, len(retain), forget_share)
-    rewinder = None if all_lost else make_rewinder(model, forget, held_out, steps)
+    rewinder = make_rewind(model, forget, None if all_lost else held_out, steps)
     ascend_and_descend(model, batches, objective, stepper, steps, rewinder, batch_norm)
     return model
 
@@ -105,10 +105,6 @@ def chance_loss(forget: Batches, task_loss: TaskLoss) -> float:
     return float(task_loss(torch.zeros_like(forget.targets)[:, None], forget.targets))
 
 
-def make_rewinder(model: nn.Module, forget: Batches, held_out: Batches | None, steps: int) -> Rewind | None:
-    return None if held_out is None else Rewind(model, forget, held_out, steps)
-
-
 @dataclass(frozen=True)
 class Objective:
     """The loss that is minimised: a * that of retain minus w * that of forget, of which at most `bound` counts."""
@@ -129,20 +125,18 @@ def ascend(
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     num_steps: int,
-    rewinder: Rewind | None,
+    rewinder: Rewind | NoRewind,
     batch_norm: BatchNorm,
 ) -> None:
     """Minimise minus the loss on forget."""
-    steps = track(forget.steps(num_steps), "ascend", model, optimizer, *([rewinder] if rewinder else []))
+    set_training_mode(model, batch_norm)
+    steps = track(forget.steps(num_steps), "ascend", model, optimizer, *rewinder.state)
     for x, y in steps:
-        set_training_mode(model, batch_norm)
         up = objective.task_loss(model(x), y)
         take_step(optimizer, objective(up, up.new_zeros(())))
         steps.log(forget_loss=up)
-        if rewinder:
-            rewinder.observe(steps.done + 1)
-    if rewinder:
-        rewinder.restore(num_steps)
+        rewinder.observe(steps.done + 1)
+    rewinder.restore(num_steps)
 
 
 def ascend_and_descend(
@@ -151,23 +145,21 @@ def ascend_and_descend(
     objective: Objective,
     optimizer: torch.optim.Optimizer,
     num_steps: int,
-    rewinder: Rewind | None,
+    rewinder: Rewind | NoRewind,
     batch_norm: BatchNorm,
 ) -> None:
     """Minimise the loss on retain, weighted, minus that on forget, both of the same mixed batches."""
-    steps = track(batches.steps(num_steps), "ascend", model, optimizer, *([rewinder] if rewinder else []))
+    set_training_mode(model, batch_norm)
+    steps = track(batches.steps(num_steps), "ascend", model, optimizer, *rewinder.state)
     for x, y, is_forget in steps:
-        set_training_mode(model, batch_norm)
         outputs = model(x)
         # A batch may lack one of the parts; the mean over none would be NaN.
         up = objective.task_loss(outputs[is_forget], y[is_forget]) if is_forget.any() else outputs.sum() * 0
         down = objective.task_loss(outputs[~is_forget], y[~is_forget]) if not is_forget.all() else outputs.sum() * 0
         take_step(optimizer, objective(up, down))
         steps.log(forget_loss=up, retain_loss=down)
-        if rewinder:
-            rewinder.observe(steps.done + 1)
-    if rewinder:
-        rewinder.restore(num_steps)
+        rewinder.observe(steps.done + 1)
+    rewinder.restore(num_steps)
 
 
 def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:

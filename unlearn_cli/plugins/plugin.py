@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError, create_model
 from typing_extensions import Doc
@@ -18,7 +18,7 @@ from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.plugins import discovery, outside
 from unlearn_cli.plugins.outside import OutsideCode
 from unlearn_cli.plugins.renamed_settings import RENAMED
-from unlearn_cli.plugins.requirements import list_inputs, list_sections
+from unlearn_cli.plugins.requirements import COMPANIONS, list_inputs, list_sections
 from unlearn_cli.plugins.signature import parse_file, read_signature
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.spelling import fit_scalars
@@ -86,10 +86,20 @@ class Plugin:
     def list_inputs(self, settings: BaseModel) -> tuple[str, ...]:
         """Return the inputs that it receives with these settings, without `noise`, which an option gives.
 
-        An optional input is given if the value of a setting is its name, such as `rewind=held_out`.
+        An optional input is given if the value of a setting is its name, such as `rewind=held_out`, or that of its
+        companion.
         """
         values = {value for _, value in settings if isinstance(value, str)}
-        return (*self.needs, *(name for name in self.optional if name in values))
+        return (*self.needs, *(name for name in self.optional if {name, COMPANIONS.get(name)} & values))
+
+    def find_alternative(self, settings: BaseModel, name: str) -> str:
+        """Return the setting with which an optional input is not given, such as `rewind=last`; '' if there is none."""
+        if name in self.needs:
+            return ""
+        named = [field for field, value in settings if value == name]
+        choices = {field: get_args(self.settings.model_fields[field].annotation) for field in named}
+        others = [f"{field}={choice}" for field, known in choices.items() for choice in known if choice != name]
+        return others[0] if others else ""
 
     def function(self) -> Callable[..., Any]:
         """Import the module (and torch with it) and return the function.

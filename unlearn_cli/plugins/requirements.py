@@ -26,7 +26,12 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("reference", "metrics", "reference", "a retrained reference, frozen; the metric is called once per reference"),
         ("reference_models", "attacks", "reference", "the reference networks, frozen, loaded one after the other"),
         # records
-        ("forget", ALL, "data forget", "labelled batches of the forget split"),
+        (
+            "forget",
+            ALL,
+            "data forget",
+            "labelled batches of the forget split; as an optional input of a method: given together with held_out",
+        ),
         ("retain", ALL, "data forget", "labelled batches of the retain split"),
         ("test", MEASURES, "data test", "labelled batches of the test split"),
         (
@@ -82,7 +87,8 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("noise", "methods", "", "noise of 'unlearn-cli noise', given by --noise"),
     ]
 }
-OPTIONAL_INPUTS = ("noise", "held_out")  # as a keyword with default None
+OPTIONAL_INPUTS = ("noise", "held_out", "forget")  # as a keyword with default None
+COMPANIONS = {"forget": "held_out"}  # optional input -> the one with which it is given, because the two are compared
 ONLY_OPTIONAL = ("noise",)  # never without a default
 
 

@@ -61,7 +61,9 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path, settings: Ba
         hint = f"; these fit: {others}" if others else ""
         raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
     sections = sorted({section for name in missing for section in list_missing(name, present)})
-    hint = f", or use one that needs less: {others}" if others else ""
+    alternatives = [wanted.find_alternative(settings, name) for name in missing] if settings else []
+    hint = "".join(f", set {alternative}" for alternative in filter(None, alternatives))
+    hint += f", or use one that needs less: {others}" if others else ""
     raise UserError(
         f"{path}: {wanted.name} needs {' and '.join(missing)}, but the manifest has no "
         f"{' and no '.join(map(describe_section, sections))};"
