@@ -6,10 +6,13 @@ from scipy.stats import percentileofscore, rankdata
 from torch import Tensor
 
 from unlearn_cli.learning.rank_matching import (
+    FARTHEST,
     GAIN,
+    LARGEST,
     MIN_PER_CLASS,
     SLACK,
     RankMatching,
+    assign_levels,
     find_levels,
     log_odds,
     mix_targets,
@@ -45,6 +48,12 @@ def test_levels_are_shares_of_the_retained_records_of_the_class() -> None:
     for row in range(40):
         same = others[other_labels == labels[row]].numpy()
         assert float(levels[row]) == pytest.approx(percentileofscore(same, float(values[row]), kind="mean") / 100)
+
+
+def test_levels_are_assigned_in_another_order_within_each_class() -> None:
+    levels, labels = torch.tensor([0.1, 0.9, 0.5, 0.2, 0.7]), torch.tensor([0, 0, 0, 1, 1])
+    order = torch.tensor([3.0, 1.0, 2.0, 8.0, 7.0])
+    assert assign_levels(levels, order, labels).tolist() == pytest.approx([0.9, 0.1, 0.5, 0.7, 0.2])
 
 
 def test_an_easier_group_keeps_its_lead_over_the_other_records() -> None:
@@ -125,3 +134,26 @@ def test_one_update_moves_the_targets_by_the_gain_times_the_gap_of_the_quantiles
     before = matching.targets.clone()
     matching.update(held_out, matching.match(held_out) + 2.0, torch.arange(400))
     assert torch.allclose(matching.targets, before - 2.0 * GAIN, atol=0.02)
+
+
+def test_the_correction_stays_within_its_bound_if_the_network_does_not_follow() -> None:
+    labels, held_out = torch.zeros(400).long(), torch.linspace(-1, 1, 400)
+    matching = make_matching(labels, labels, held_out)
+    for _ in range(50):
+        matching.update(held_out, torch.full((400,), 5.0), torch.arange(400))
+    assert matching.correction.tolist() == pytest.approx([-LARGEST] * len(matching.correction))
+
+
+def test_confidences_that_are_both_nearly_one_need_no_correction() -> None:
+    labels, held_out = torch.zeros(400).long(), torch.linspace(FARTHEST, 4 * FARTHEST, 400)
+    matching = make_matching(labels, labels, held_out)
+    matching.update(held_out, held_out.flip(0) + FARTHEST, torch.arange(400))
+    assert matching.correction.tolist() == [0.0] * len(matching.correction)
+
+
+def test_targets_do_not_exceed_their_bounds_before_the_correction() -> None:
+    labels, held_out, levels = torch.zeros(30).long(), torch.linspace(-4, 4, 200), torch.linspace(0, 1, 30)
+    most = torch.zeros(30)
+    matching = RankMatching(levels, levels, labels, torch.zeros(200).long(), held_out, most)
+    free = RankMatching(levels, levels, labels, torch.zeros(200).long(), held_out)
+    assert torch.equal(matching.targets, torch.minimum(free.targets, most))

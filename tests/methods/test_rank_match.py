@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from scipy.special import expit, rel_entr, softmax
-from scipy.stats import mannwhitneyu
+from scipy.special import expit, huber, rel_entr, softmax
+from scipy.stats import mannwhitneyu, percentileofscore, rankdata
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -19,7 +19,14 @@ from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
 from unlearn_cli.learning.matched_targets import MatchedConfidences, measure_log_odds
 from unlearn_cli.learning.recipes import Recipe
-from unlearn_cli.methods.rank_match import batch_loss, choose_epochs, count_steps, rank_match
+from unlearn_cli.methods.rank_match import (
+    batch_loss,
+    choose_blindspot_epochs,
+    choose_epochs,
+    choose_steps,
+    count_steps,
+    rank_match,
+)
 
 CENTRES = np.array([[2.0, 0.0], [0.0, 2.0], [-1.0, -1.0], [1.5, 1.5]])
 
@@ -67,6 +74,7 @@ def load(weights: dict[str, Tensor]) -> nn.Module:
 
 def unlearn(weights: dict[str, Tensor], retain: Batches = RETAIN, **settings: Any) -> nn.Module:
     original = load(weights).requires_grad_(False).eval()
+    torch.manual_seed(1)  # new weights
     return rank_match(
         load(weights), original, memorising(), FORGET, retain, HELD_OUT, cross_entropy, RECIPE, **settings
     )
@@ -103,13 +111,15 @@ def test_the_loss_of_a_batch_is_that_of_the_formula(weights: dict[str, Tensor]) 
     y, is_forget = torch.tensor([7, 31, 2, 0, 1, 3]), torch.tensor([True, True, False, False, False, False])
     labels, own = FORGET.targets[[7, 31]].numpy(), outputs.numpy()
     original = load(weights)(torch.cat([x for x, _ in FORGET.sequential(100)])).detach().double().numpy()[[7, 31]]
-    divergences = []
+    divergences, distances = [], []
     for row, (label, wanted) in enumerate(zip(labels, targets.matching.targets[[7, 31]].numpy(), strict=True)):
         rest = softmax(np.delete(original[row], label))
         target = np.insert(rest * (1 - expit(wanted)), label, expit(wanted))
         divergences.append(rel_entr(target, softmax(own[row])).sum())
+        reached = np.log(softmax(own[row])[label] / (1 - softmax(own[row])[label]))
+        distances.append(huber(1.0, np.clip(reached, -8, 0) - np.clip(wanted, -8, 0)))
     of_retain = -np.log(softmax(own[2:], axis=1)[np.arange(4), [2, 0, 1, 3]]).mean()
-    expected = 1.5 * np.mean(divergences) + of_retain
+    expected = 1.5 * (np.mean(divergences) + 0.2 * np.mean(distances)) + of_retain
     assert float(batch_loss(outputs, y, is_forget, targets, cross_entropy, 1.5)) == pytest.approx(expected, rel=1e-4)
 
 
@@ -130,11 +140,48 @@ def test_held_out_records_are_never_trained_on(weights: dict[str, Tensor]) -> No
 
 
 def test_the_number_of_steps_follows_the_original_within_bounds() -> None:
-    assert [choose_epochs(False, epochs) for epochs in (2, 20, 1000)] == [4, 6, 8]
+    assert [choose_epochs(False, epochs) for epochs in (2, 20, 1000)] == [4, 8, 12]
     assert choose_epochs(True, 1000) == 10
     assert count_steps(6, 75, 0.25) == 600
     assert count_steps(4, 100, None) == 400
     assert count_steps(6, 2, 0.25) == 200
+
+
+def test_few_forgotten_records_need_fewer_steps() -> None:
+    retain = replace(RETAIN, batch_size=2)  # 200 batches per epoch
+    numbers = [choose_steps(FORGET.take(np.arange(n)), retain, 20, 0.25) for n in (1, 8, 100)]
+    assert numbers == [200, 1600, count_steps(8, 200, 0.25)]
+    assert choose_steps(FORGET.take(np.arange(1)), retain, 20, None) == count_steps(8, 200, None)
+
+
+def test_few_forgotten_records_stay_at_most_as_easy_as_in_the_original(weights: dict[str, Tensor]) -> None:
+    original = load(weights).eval()
+    targets = MatchedConfidences(original, FORGET, RETAIN, HELD_OUT).matching.targets
+    assert (targets <= measure_log_odds(original, FORGET)).all()
+
+
+def test_the_blindspot_network_is_trained_for_a_third_of_the_epochs_unless_few_records_are_forgotten() -> None:
+    assert [choose_blindspot_epochs(100, epochs, None) for epochs in (1, 15, 300)] == [1, 5, 10]
+    assert choose_blindspot_epochs(24, 30, None) == 0
+    assert choose_blindspot_epochs(24, 30, 5) == 5
+
+
+def test_a_part_that_never_seen_records_show_to_be_harder_becomes_harder(weights: dict[str, Tensor]) -> None:
+    """The original has memorised the forgotten records; a network that never saw them gives others the label."""
+    original, blindspot = load(weights).eval(), nn.Linear(22, 4)
+    with torch.no_grad():
+        blindspot.weight.zero_()
+        blindspot.weight[FORGET.targets[0], 2] = 1.0  # a dimension of noise orders the records
+        blindspot.bias.zero_()
+    targets = MatchedConfidences(original, FORGET, RETAIN, HELD_OUT, blindspot).matching
+    rows, label = (FORGET.targets == FORGET.targets[0]).numpy(), int(FORGET.targets[0])
+    x, held_x = (torch.cat([x for x, _ in part.sequential(500)]) for part in (FORGET, HELD_OUT))
+    unseen, held_out = x[rows, 2].numpy(), held_x[HELD_OUT.targets == label, 2].numpy()
+    expected = sorted(percentileofscore(held_out, value, kind="mean") / 100 for value in unseen)
+    assert sorted(targets.levels[rows].tolist()) == pytest.approx(expected, abs=1e-6)
+    own = measure_log_odds(original, FORGET).numpy()[rows]
+    order = np.argsort(rankdata(own) + rankdata(unseen), kind="stable")
+    assert targets.levels[rows].numpy()[order].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_result_depends_only_on_the_seed(weights: dict[str, Tensor]) -> None:

@@ -5,11 +5,14 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import huber_loss
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.masking import distillation_loss
 from unlearn_cli.learning.rank_matching import (
     RankMatching,
+    assign_levels,
+    bound_improbable,
     find_levels,
     log_odds,
     mix_targets,
@@ -22,6 +25,7 @@ from unlearn_cli.plugins.suitability import require_represented
 from unlearn_cli.stats.representation import share_represented
 
 CHUNK = 512  # records per forward pass
+HUBER_WEIGHT = 0.2  # of the loss on log-odds
 MOST_RECORDS = 2500  # held-out, forgotten and retained records, each, that an update reads
 
 
@@ -43,17 +47,32 @@ class MatchedTargets(Protocol):
 
 
 class MatchedConfidences:
-    """Target distributions: the log-odds of held-out records of the same class and rank (learning.rank_matching)."""
+    """Target distributions: the log-odds of held-out records of the same class and level (learning.rank_matching).
 
-    def __init__(self, original: nn.Module, forget: Batches, retain: Batches, held_out: Batches) -> None:
-        outputs, labels, retained = predict(original, forget), forget.targets, take_sample(retain)
+    `blindspot` is a network that was trained on retain only, from which the levels are taken; without it, they are
+    those of the original among the retained records.
+    """
+
+    def __init__(
+        self,
+        original: nn.Module,
+        forget: Batches,
+        retain: Batches,
+        held_out: Batches,
+        blindspot: nn.Module | None = None,
+    ) -> None:
+        outputs, labels = predict(original, forget), forget.targets
         own = log_odds(outputs, labels)
-        ranks = rank_within_classes(own, labels)
-        levels = find_levels(own, labels, measure_log_odds(original, retained), retained.targets)
         self.forget, self.held_out = forget, take_sample(held_out)
         self.others = other_classes(outputs, labels)  # (n, K)
-        first = measure_log_odds(original, self.held_out)
-        self.matching = RankMatching(levels, ranks, labels, self.held_out.targets, first)
+        if blindspot is None:
+            levels, order, most = find_levels(own, labels, *describe(original, take_sample(retain))), own, own
+        else:
+            levels, order = find_unseen_levels(own, forget, self.held_out, blindspot)
+            most = None
+        first, held_out_labels = describe(original, self.held_out)
+        ranks = rank_within_classes(order, labels)
+        self.matching = RankMatching(levels, ranks, labels, held_out_labels, first, most)
         self.sample = torch.from_numpy(sample_positions(forget)).to(labels.device)
 
     @property
@@ -65,9 +84,25 @@ class MatchedConfidences:
         self.matching.update(measure_log_odds(model, self.held_out), forgotten, self.sample)
 
     def loss(self, outputs: Tensor, positions: Tensor) -> Tensor:
-        """Return the mean of KL(target || softmax(outputs))."""
+        """Return the mean of KL(target || softmax(outputs)) plus a Huber loss on log-odds of improbable labels.
+
+        Where label and target are both improbable, the KL divergence has no gradient, but a never-seen record has far
+        lower log-odds than a forgotten one that is only just wrong.
+        """
         labels, targets = self.matching.labels[positions], self.matching.targets[positions]
-        return distillation_loss(outputs, mix_targets(self.others[positions], labels, targets))
+        divergence = distillation_loss(outputs, mix_targets(self.others[positions], labels, targets))
+        reached = log_odds(outputs.float(), labels)
+        return divergence + HUBER_WEIGHT * huber_loss(bound_improbable(reached), bound_improbable(targets))
+
+
+def find_unseen_levels(own: Tensor, forget: Batches, held_out: Batches, blindspot: nn.Module) -> tuple[Tensor, Tensor]:
+    """Return the levels (n,) of forgotten records in a network that never saw them, and their order (n,).
+
+    `own` (n,) are their log-odds in the original; the order is the mean of the ranks in both networks.
+    """
+    unseen, labels = describe(blindspot, forget)
+    order = rank_within_classes(own, labels) + rank_within_classes(unseen, labels)
+    return assign_levels(find_levels(unseen, labels, *describe(blindspot, held_out)), order, labels), order
 
 
 class MatchedResiduals:
@@ -121,6 +156,11 @@ def take_sample(batches: Batches) -> Batches:
 
 def predict(model: nn.Module, batches: Batches) -> Tensor:
     return predict_outputs(model, (x for x, _ in batches.sequential(CHUNK)))
+
+
+def describe(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
+    """Return the log-odds and the labels of records."""
+    return measure_log_odds(model, batches), batches.targets
 
 
 def measure_log_odds(model: nn.Module, batches: Batches) -> Tensor:

@@ -1,16 +1,26 @@
 """Target confidences of forgotten records: those of never-seen records of the same class and rank.
 
-    u_i = level of record i: the share of retained records of its class with lower log-odds in the original
-    q(u) = quantile of the held-out records' log-odds of the class in the current network
+    q(u) = quantile u of the held-out records' log-odds of the class in the current network
     target_i = q(u_i) + c(r_i),  c(r) <- c(r) + gain * (quantile r of all q(u_i) - Q(r)) at every update
 
-r_i is the rank of the record among the forgotten ones, and Q(r) the quantile of their own log-odds in the current
-network. The levels are those among retain, so a group that is easier or harder than the other records stays so. The
-correction c is integral control: without it a network that has memorised the records stays above its targets. Held-out
-log-odds count as at least the original's less SLACK, because held-out records become harder with every record that is
-forgotten too much.
+u_i is the level of record i: how difficult it is for a network that never saw it, as the share of held-out records of
+its class that are more difficult. r_i is its rank among the forgotten records of its class, and Q(r) the quantile of
+the log-odds of the forgotten ones in the current network. The correction c is integral control: without it a network
+that has memorised the records stays above its targets. Log-odds beyond FARTHEST count as equal, and c is at most
+LARGEST: where the loss has no gradient, the correction would grow without an effect. Held-out log-odds count as at
+least the original's less SLACK, because held-out records become harder with every record that is forgotten too much.
 
-Source: this project. Held-out outputs as a target are the idea of ReGUn (arXiv 2603.11210) and FaLW (2601.18650).
+The levels come from a blindspot network B, new weights that were trained on retain for a part of the original's epochs:
+
+    u_i = share of the held-out records of the class with lower log-odds in B, in the order of
+          (rank of i in the original + rank of i in B) / 2 within the class
+
+B sees that a group of records is harder or easier than others, which the original no longer shows if it has memorised
+them. Both networks are uncertain about the order inside the class, and their mean is better than each. Without B, u_i
+is the share of retained records of the class with lower log-odds in the original.
+
+Source: this project. Held-out outputs as a target are the idea of ReGUn (arXiv 2603.11210) and FaLW (2601.18650); a
+network that never saw the records is that of Tarun et al. (arXiv 2210.08196).
 """
 
 from dataclasses import dataclass, field
@@ -21,7 +31,8 @@ from torch import Tensor
 MIN_PER_CLASS = 25  # held-out records of a class; with fewer, its quantiles are those of all classes together
 SLACK = 0.3  # log-odds by which held-out records may fall below their log-odds in the original
 BINS = 10  # ranks with a common correction
-GAIN, LARGEST = 1.0, 5.0  # of the correction; the largest difference that counts, in log-odds
+FARTHEST = 8.0  # log-odds that are told apart: the probability is below 0.0004 or above 0.9996 beyond them
+GAIN, LARGEST = 1.0, 2.0  # of the correction, and its largest size, in log-odds
 
 
 def log_odds(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -55,6 +66,15 @@ def find_levels(values: Tensor, labels: Tensor, others: Tensor, other_labels: Te
     return levels
 
 
+def assign_levels(levels: Tensor, order: Tensor, labels: Tensor) -> Tensor:
+    """Return the levels (n,) of each class in another order, that of `order` (n,)."""
+    assigned = torch.empty_like(levels)
+    for label in labels.unique():
+        rows = (labels == label).nonzero()[:, 0]
+        assigned[rows[order[rows].argsort(stable=True)]] = levels[rows].sort().values
+    return assigned
+
+
 @dataclass
 class RankMatching:
     """The targets of forgotten records from held-out records.
@@ -67,6 +87,7 @@ class RankMatching:
     labels: Tensor
     held_out_labels: Tensor
     first: Tensor  # log-odds (m,) of the held-out records in the original
+    most: Tensor | None = None  # log-odds (n,) that the targets do not exceed before the correction
     correction: Tensor = field(init=False)
     targets: Tensor = field(init=False)  # log-odds (n,)
 
@@ -84,7 +105,7 @@ class RankMatching:
                 values, first = held_out[of_class], self.first[of_class]
             floor = torch.maximum(values.sort().values, first.sort().values - SLACK)
             matched[rows] = torch.quantile(floor, self.levels[rows])
-        return matched
+        return matched if self.most is None else torch.minimum(matched, self.most)
 
     def update(self, held_out: Tensor, forgotten: Tensor, positions: Tensor) -> None:
         """Compute the targets anew from the current network's log-odds.
@@ -96,14 +117,23 @@ class RankMatching:
         expected, bins = matched[positions], self.bins
         for number in bins[positions].unique():
             quantiles = (number + torch.linspace(0.125, 0.875, 4, device=bins.device)) / BINS
-            gap = (torch.quantile(expected, quantiles) - torch.quantile(forgotten, quantiles)).mean()
-            self.correction[number] += GAIN * gap.clamp(-LARGEST, LARGEST)
+            wanted, reached = torch.quantile(expected, quantiles), torch.quantile(forgotten, quantiles)
+            self.correction[number] += GAIN * (bound(wanted) - bound(reached)).mean()
+        self.correction.clamp_(-LARGEST, LARGEST)
         self.targets.copy_(matched + self.correction[bins])
 
     @property
     def bins(self) -> Tensor:
         """The bin (n,) of each record's rank."""
         return (self.ranks * BINS).long().clamp(max=BINS - 1)
+
+
+def bound(log_odds: Tensor) -> Tensor:
+    return log_odds.clamp(-FARTHEST, FARTHEST)
+
+
+def bound_improbable(log_odds: Tensor) -> Tensor:
+    return log_odds.clamp(-FARTHEST, 0.0)
 
 
 def mix_targets(others: Tensor, labels: Tensor, target_log_odds: Tensor) -> Tensor:

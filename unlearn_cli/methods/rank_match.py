@@ -2,29 +2,34 @@
 
     theta <- Adam steps on l(retain) + w * mean over forget of d(f(x), target(x)), both in each batch
 
-Classification, with l the cross-entropy and d = KL(target || softmax(f)):
+Classification, with l the cross-entropy:
 
+    d = KL(target || softmax(f)) + 0.2 H(min(0, log-odds of y in f) - min(0, t(x)))      H: the Huber loss
     target(x) = sigma(t(x)) for the label y; the other classes share the rest as in the original's outputs
 
-t(x) are the log-odds of the held-out record whose rank within the class is that of x among the retained records of its
-class in the original (learning.rank_matching). Regression, with l = d the manifest's loss (learning.residual_ranks):
+H acts where the label is improbable, so that KL has no gradient; log-odds below -8 count as -8. t(x) are the log-odds
+of the held-out record of the class that is as difficult as x for a network that never saw x, the blindspot network:
+new weights that are first trained on retain (learning.rank_matching). Regression, with l = d the manifest's loss
+(learning.residual_ranks):
 
     target(x) = y + sign(r(x)) Q(u(x))      r = original(x) - y,  u = rank of |r| among retained records
 
 Q are the quantiles of the residuals' size on held-out records. The targets are taken anew from the current network.
 
 Idea: a network that never saw a record treats it as it treats held-out records. Their log-odds or residuals, matched by
-rank, give the forgotten records the distribution of never-seen ones without any retrained network. The distribution
+rank, give the forgotten records the distribution of never-seen ones. A short training without the forgotten records
+shows whether they are harder or easier than others, such as those of a person or a part of a class. The distribution
 over the other classes, or the sign of the residual, stays the original's: the resemblance of this record to others.
 
 Source: this project; ReGUn (arXiv 2603.11210) and FaLW (arXiv 2601.18650) use held-out outputs in other ways. Needs
 labelled `forget` and `retain`, and labelled records that were never trained on, `held_out`.
 Warning: held-out records must be like the retained and the forgotten ones. A whole class, or a range of labels that
-retain lacks, has no counterpart among them and is refused. If never-seen persons are harder than the forgotten ones
-would be, the forgotten ones become too hard.
+retain lacks, has no counterpart among them and is refused.
 
-Both tasks have the same defaults but two. `steps`: 30 % of the original's epochs over retain, at least 4 and at most 8,
-for a classification; 10 epochs for a regression. `lr`: that of the original for a classification; for a regression a
+The blindspot network of a classification is trained for a third of the original's epochs, at most 10. Fewer than 25
+forgotten records need none: their levels are those in the original among retained records. Both tasks have the same
+other defaults but two. `steps`: 40 % of the original's epochs over retain, at least 4 and at most 12, for a
+classification; 10 epochs for a regression. `lr`: that of the original for a classification; for a regression a
 tenth of the median size of new weights (learning.adaptive_training).
 """
 
@@ -32,7 +37,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
@@ -40,15 +45,19 @@ from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.learning.adaptive_training import choose_lr
 from unlearn_cli.learning.matched_targets import MatchedConfidences, MatchedResiduals, MatchedTargets
 from unlearn_cli.learning.recipes import Recipe
-from unlearn_cli.learning.training import TaskLoss, set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import TaskLoss, fit, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import report_setting
 
 SUMMARY = "as uncertain as never-seen records of the same rank"
+RETAIN_PHASES = ("blindspot",)  # for --dry-run
 PART_OF_CLASSES = True  # whole classes are refused: held-out records of a lost class are not an example
 UPDATE_EVERY, FEWEST_UPDATES = 40, 30  # steps; updates of the targets in a run
-SHARE_OF_EPOCHS, FEWEST_EPOCHS, MOST_EPOCHS, FEWEST_STEPS = 0.3, 4, 8, 200
+SHARE_OF_EPOCHS, FEWEST_EPOCHS, MOST_EPOCHS, FEWEST_STEPS = 0.4, 4, 12, 200
+MOST_READINGS = 100  # of a forgotten record, beyond the fewest steps
+SHARE_OF_BLINDSPOT, MOST_OF_BLINDSPOT = 1 / 3, 10  # of the original's epochs; the most epochs
+FEWEST_RECORDS = 25  # forgotten, for a blindspot network
 EPOCHS_OF_REGRESSION = 10
 USUAL_LR = 2e-3  # of Adam, where the original was trained by another optimizer
 
@@ -65,7 +74,7 @@ def rank_match(
     *,
     steps: Annotated[
         PositiveInt | None,
-        Doc("number of steps; null: 30 % of the original's epochs over retain, 4 to 8 epochs; of a regression 10"),
+        Doc("number of steps; null: 40 % of the original's epochs over retain, 4 to 12 epochs; of a regression 10"),
     ] = None,
     lr: Annotated[
         PositiveFloat | None,
@@ -76,6 +85,13 @@ def rank_match(
         Annotated[float, Field(gt=0, le=0.9)] | None,
         Doc("share of forgotten records in a batch, at least their share of the data; null: that share"),
     ] = 0.25,
+    blindspot_epochs: Annotated[
+        NonNegativeInt | None,
+        Doc(
+            "epochs over retain of the network that never saw the forgotten records; 0: none; null: a third of the "
+            "original's, none for fewer than 25 forgotten records; a regression needs none"
+        ),
+    ] = None,
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
     """Train on retain, and on forget with the matched targets, which are updated about every 40 steps."""
@@ -83,8 +99,10 @@ def rank_match(
     if is_regression:
         targets = MatchedResiduals(original, forget, retain, held_out, task_loss)
     else:
-        targets = MatchedConfidences(original, forget, retain, held_out)
-    num_steps = steps or count_steps(choose_epochs(is_regression, recipe.epochs), len(retain), forget_share)
+        epochs = choose_blindspot_epochs(forget.num_samples, recipe.epochs, blindspot_epochs)
+        blindspot = train_blindspot(fresh, retain, task_loss, recipe, epochs)
+        targets = MatchedConfidences(original, forget, retain, held_out, blindspot)
+    num_steps = steps or choose_steps(forget, retain, recipe.epochs, forget_share)
     lr = lr or (choose_lr(fresh) if is_regression else recipe.lr if recipe.optimizer == "adam" else USUAL_LR)
     report_setting("steps", num_steps)
     report_setting("lr", lr)
@@ -93,11 +111,49 @@ def rank_match(
     return model
 
 
+def choose_blindspot_epochs(num_forgotten: int, epochs_of_original: int, chosen: int | None) -> int:
+    """Return the number of epochs of the blindspot network: the chosen one, or the default."""
+    if chosen is not None:
+        return chosen
+    if num_forgotten < FEWEST_RECORDS:
+        return 0
+    return min(MOST_OF_BLINDSPOT, max(1, round(SHARE_OF_BLINDSPOT * epochs_of_original)))
+
+
+def train_blindspot(
+    fresh: nn.Module, retain: Batches, task_loss: TaskLoss, recipe: Recipe, epochs: int
+) -> nn.Module | None:
+    """Train new weights on retain by the original's recipe for some epochs; without epochs, return None."""
+    report_setting("blindspot_epochs", epochs)
+    if not epochs:
+        return None
+    return fit(
+        fresh,
+        retain,
+        task_loss,
+        epochs=epochs,
+        optimizer=recipe.optimizer,
+        lr=recipe.lr,
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum,
+        schedule=recipe.schedule,
+    )
+
+
 def choose_epochs(is_regression: bool, epochs_of_original: int) -> float:
     """Return the default number of epochs over retain."""
     if is_regression:
         return EPOCHS_OF_REGRESSION
     return max(FEWEST_EPOCHS, min(MOST_EPOCHS, SHARE_OF_EPOCHS * epochs_of_original))
+
+
+def choose_steps(forget: Batches, retain: Batches, epochs_of_original: int, forget_share: float | None) -> int:
+    """Return the default number of steps; few forgotten records, which are repeated often, need fewer."""
+    is_regression = forget.targets.is_floating_point()
+    steps = count_steps(choose_epochs(is_regression, epochs_of_original), len(retain), forget_share)
+    if is_regression or forget_share is None:
+        return steps
+    return min(steps, max(FEWEST_STEPS, round(MOST_READINGS * forget.num_samples / (forget_share * retain.batch_size))))
 
 
 def count_steps(epochs: float, epoch: int, forget_share: float | None) -> int:
@@ -108,8 +164,11 @@ def count_steps(epochs: float, epoch: int, forget_share: float | None) -> int:
 def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
     """Return the smallest and the largest default number of steps, which depends on the original and the task."""
     epochs = (FEWEST_EPOCHS, max(MOST_EPOCHS, EPOCHS_OF_REGRESSION))
-    least, most = (count_steps(number, epoch, settings["forget_share"]) for number in epochs)
-    return {"steps": (least, most)} if settings["steps"] is None else {}
+    _, most = (count_steps(number, epoch, settings["forget_share"]) for number in epochs)
+    bounds = {"steps": (FEWEST_STEPS, most)} if settings["steps"] is None else {}
+    if settings["blindspot_epochs"] is None:
+        bounds["blindspot_steps"] = (0, MOST_OF_BLINDSPOT * epoch)
+    return bounds
 
 
 def number_records(forget: Batches) -> Batches:
