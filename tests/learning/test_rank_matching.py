@@ -151,9 +151,10 @@ def test_confidences_that_are_both_nearly_one_need_no_correction() -> None:
     assert matching.correction.tolist() == [0.0] * len(matching.correction)
 
 
-def test_targets_do_not_exceed_their_bounds_before_the_correction() -> None:
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_few_records_go_a_share_of_the_way_to_lower_held_out_quantiles(share: float) -> None:
     labels, held_out, levels = torch.zeros(30).long(), torch.linspace(-4, 4, 200), torch.linspace(0, 1, 30)
-    most = torch.zeros(30)
-    matching = RankMatching(levels, levels, labels, torch.zeros(200).long(), held_out, most)
-    free = RankMatching(levels, levels, labels, torch.zeros(200).long(), held_out)
-    assert torch.equal(matching.targets, torch.minimum(free.targets, most))
+    own, others = torch.full((30,), 1.5), torch.zeros(200).long()
+    matching = RankMatching(levels, levels, labels, others, held_out, own, share)
+    expected = 1.5 - share * np.maximum(0, 1.5 - np.quantile(held_out.numpy(), levels.numpy()))
+    assert matching.targets.numpy() == pytest.approx(expected, abs=1e-5)

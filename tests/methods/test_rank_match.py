@@ -17,7 +17,7 @@ from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
 from unlearn_cli.data.stores import open_store
-from unlearn_cli.learning.matched_targets import MatchedConfidences, measure_log_odds
+from unlearn_cli.learning.matched_targets import MatchedConfidences, measure_log_odds, measure_memorising
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.methods.rank_match import (
     batch_loss,
@@ -154,10 +154,14 @@ def test_few_forgotten_records_need_fewer_steps() -> None:
     assert choose_steps(FORGET.take(np.arange(1)), retain, 20, None) == count_steps(8, 200, None)
 
 
-def test_few_forgotten_records_stay_at_most_as_easy_as_in_the_original(weights: dict[str, Tensor]) -> None:
-    original = load(weights).eval()
-    targets = MatchedConfidences(original, FORGET, RETAIN, HELD_OUT).matching.targets
-    assert (targets <= measure_log_odds(original, FORGET)).all()
+def test_few_records_of_a_network_that_does_not_memorise_keep_their_log_odds(weights: dict[str, Tensor]) -> None:
+    original, few = load(weights).eval(), FORGET.take(np.arange(3))
+    own = measure_log_odds(original, few)
+    unmemorised = MatchedConfidences(original, few, HELD_OUT, HELD_OUT).matching.targets
+    assert unmemorised.tolist() == pytest.approx(own.tolist())
+    assert measure_memorising(torch.tensor([1.0, 1.0]), torch.tensor([1.0, -1.0, 1.0, 1.0])) == 1.0
+    assert measure_memorising(torch.tensor([1.0] * 9 + [-1.0]), torch.tensor([1.0] * 4 + [-1.0])) == pytest.approx(0.4)
+    assert (MatchedConfidences(original, few, RETAIN, HELD_OUT).matching.targets <= own).all()
 
 
 def test_the_blindspot_network_is_trained_for_a_third_of_the_epochs_unless_few_records_are_forgotten() -> None:

@@ -1,5 +1,7 @@
 """The targets of the forgotten records of `rank_match`, which follow the network as it changes; one class per task."""
 
+import math
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -10,9 +12,10 @@ from torch.nn.functional import huber_loss
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.masking import distillation_loss
 from unlearn_cli.learning.rank_matching import (
+    FARTHEST,
+    FULL,
     RankMatching,
     assign_levels,
-    bound_improbable,
     find_levels,
     log_odds,
     mix_targets,
@@ -25,6 +28,7 @@ from unlearn_cli.plugins.suitability import require_represented
 from unlearn_cli.stats.representation import share_represented
 
 CHUNK = 512  # records per forward pass
+FEWEST_RECORDS = 25  # forgotten, for a blindspot network
 HUBER_WEIGHT = 0.2  # of the loss on log-odds
 MOST_RECORDS = 2500  # held-out, forgotten and retained records, each, that an update reads
 
@@ -65,14 +69,18 @@ class MatchedConfidences:
         own = log_odds(outputs, labels)
         self.forget, self.held_out = forget, take_sample(held_out)
         self.others = other_classes(outputs, labels)  # (n, K)
+        first, held_out_labels = describe(original, self.held_out)
         if blindspot is None:
-            levels, order, most = find_levels(own, labels, *describe(original, take_sample(retain))), own, own
+            retained, retained_labels = describe(original, take_sample(retain))
+            levels, order = find_levels(own, labels, retained, retained_labels), own
         else:
             levels, order = find_unseen_levels(own, forget, self.held_out, blindspot)
-            most = None
-        first, held_out_labels = describe(original, self.held_out)
         ranks = rank_within_classes(order, labels)
-        self.matching = RankMatching(levels, ranks, labels, held_out_labels, first, most)
+        self.matching = RankMatching(levels, ranks, labels, held_out_labels, first)
+        self.limits = -FARTHEST, 0.0  # of log-odds in the loss
+        if blindspot is None and forget.num_samples < FEWEST_RECORDS:
+            self.matching = replace(self.matching, own=own, share=measure_memorising(retained, first))
+            self.limits = -math.inf, math.inf
         self.sample = torch.from_numpy(sample_positions(forget)).to(labels.device)
 
     @property
@@ -87,12 +95,21 @@ class MatchedConfidences:
         """Return the mean of KL(target || softmax(outputs)) plus a Huber loss on log-odds of improbable labels.
 
         Where label and target are both improbable, the KL divergence has no gradient, but a never-seen record has far
-        lower log-odds than a forgotten one that is only just wrong.
+        lower log-odds than a forgotten one that is only just wrong. The log-odds of few records have no limits.
         """
         labels, targets = self.matching.labels[positions], self.matching.targets[positions]
         divergence = distillation_loss(outputs, mix_targets(self.others[positions], labels, targets))
         reached = log_odds(outputs.float(), labels)
-        return divergence + HUBER_WEIGHT * huber_loss(bound_improbable(reached), bound_improbable(targets))
+        return divergence + HUBER_WEIGHT * huber_loss(reached.clamp(*self.limits), targets.clamp(*self.limits))
+
+
+def measure_memorising(retained: Tensor, held_out: Tensor) -> float:
+    """Return m of learning.rank_matching, from the log-odds of retained and held-out records in the original.
+
+    A positive log-odds is a probability above 1/2, which a network that memorises gives its own records.
+    """
+    difference = float((retained > 0).float().mean() - (held_out > 0).float().mean())
+    return min(1.0, max(0.0, difference / FULL))
 
 
 def find_unseen_levels(own: Tensor, forget: Batches, held_out: Batches, blindspot: nn.Module) -> tuple[Tensor, Tensor]:

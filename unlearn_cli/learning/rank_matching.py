@@ -19,6 +19,11 @@ B sees that a group of records is harder or easier than others, which the origin
 them. Both networks are uncertain about the order inside the class, and their mean is better than each. Without B, u_i
 is the share of retained records of the class with lower log-odds in the original.
 
+For few records, of which B would say little, q(u_i) is replaced by o_i - m max(0, o_i - q(u_i)), with o_i the log-odds
+in the original and m the difference between the shares of retained and of held-out records with positive log-odds, by
+FULL and at most 1: a network that does not memorise predicts most records as if it had never seen them. Few records
+reach their targets without a correction.
+
 Source: this project. Held-out outputs as a target are the idea of ReGUn (arXiv 2603.11210) and FaLW (2601.18650); a
 network that never saw the records is that of Tarun et al. (arXiv 2210.08196).
 """
@@ -32,6 +37,7 @@ MIN_PER_CLASS = 25  # held-out records of a class; with fewer, its quantiles are
 SLACK = 0.3  # log-odds by which held-out records may fall below their log-odds in the original
 BINS = 10  # ranks with a common correction
 FARTHEST = 8.0  # log-odds that are told apart: the probability is below 0.0004 or above 0.9996 beyond them
+FULL = 0.25  # this difference, of a network that memorises its records
 GAIN, LARGEST = 1.0, 2.0  # of the correction, and its largest size, in log-odds
 
 
@@ -87,7 +93,8 @@ class RankMatching:
     labels: Tensor
     held_out_labels: Tensor
     first: Tensor  # log-odds (m,) of the held-out records in the original
-    most: Tensor | None = None  # log-odds (n,) that the targets do not exceed before the correction
+    own: Tensor | None = None  # log-odds (n,) of few forgotten records in the original
+    share: float = 1.0  # of the way from these to the matched log-odds, where those are lower
     correction: Tensor = field(init=False)
     targets: Tensor = field(init=False)  # log-odds (n,)
 
@@ -105,7 +112,7 @@ class RankMatching:
                 values, first = held_out[of_class], self.first[of_class]
             floor = torch.maximum(values.sort().values, first.sort().values - SLACK)
             matched[rows] = torch.quantile(floor, self.levels[rows])
-        return matched if self.most is None else torch.minimum(matched, self.most)
+        return matched if self.own is None else torch.lerp(self.own, torch.minimum(matched, self.own), self.share)
 
     def update(self, held_out: Tensor, forgotten: Tensor, positions: Tensor) -> None:
         """Compute the targets anew from the current network's log-odds.
@@ -114,13 +121,18 @@ class RankMatching:
         positions (k,), a sample.
         """
         matched = self.match(held_out)
-        expected, bins = matched[positions], self.bins
+        if self.own is None:
+            self.correct(matched[positions], forgotten, positions)
+        self.targets.copy_(matched + self.correction[self.bins])
+
+    def correct(self, expected: Tensor, forgotten: Tensor, positions: Tensor) -> None:
+        """Add the gap between the expected and the present quantiles of some forgotten records to the correction."""
+        bins = self.bins
         for number in bins[positions].unique():
             quantiles = (number + torch.linspace(0.125, 0.875, 4, device=bins.device)) / BINS
             wanted, reached = torch.quantile(expected, quantiles), torch.quantile(forgotten, quantiles)
             self.correction[number] += GAIN * (bound(wanted) - bound(reached)).mean()
         self.correction.clamp_(-LARGEST, LARGEST)
-        self.targets.copy_(matched + self.correction[bins])
 
     @property
     def bins(self) -> Tensor:
@@ -130,10 +142,6 @@ class RankMatching:
 
 def bound(log_odds: Tensor) -> Tensor:
     return log_odds.clamp(-FARTHEST, FARTHEST)
-
-
-def bound_improbable(log_odds: Tensor) -> Tensor:
-    return log_odds.clamp(-FARTHEST, 0.0)
 
 
 def mix_targets(others: Tensor, labels: Tensor, target_log_odds: Tensor) -> Tensor:

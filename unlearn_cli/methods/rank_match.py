@@ -27,10 +27,10 @@ Warning: held-out records must be like the retained and the forgotten ones. A wh
 retain lacks, has no counterpart among them and is refused.
 
 The blindspot network of a classification is trained for a third of the original's epochs, at most 10. Fewer than 25
-forgotten records need none: their levels are those in the original among retained records. Both tasks have the same
-other defaults but two. `steps`: 40 % of the original's epochs over retain, at least 4 and at most 12, for a
-classification; 10 epochs for a regression. `lr`: that of the original for a classification; for a regression a
-tenth of the median size of new weights (learning.adaptive_training).
+forgotten records need none: their targets stay near the original's log-odds if it does not memorise. Both tasks have
+the same other defaults but two. `steps`: 40 % of the original's epochs over retain, at least 4 and at most 12, for a
+classification, fewer if few records are forgotten; 10 epochs for a regression. `lr`: that of the original for a
+classification; for a regression a tenth of the median size of new weights (learning.adaptive_training).
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.learning.adaptive_training import choose_lr
-from unlearn_cli.learning.matched_targets import MatchedConfidences, MatchedResiduals, MatchedTargets
+from unlearn_cli.learning.matched_targets import FEWEST_RECORDS, MatchedConfidences, MatchedResiduals, MatchedTargets
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import TaskLoss, fit, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import BatchNorm, Doc
@@ -57,7 +57,6 @@ UPDATE_EVERY, FEWEST_UPDATES = 40, 30  # steps; updates of the targets in a run
 SHARE_OF_EPOCHS, FEWEST_EPOCHS, MOST_EPOCHS, FEWEST_STEPS = 0.4, 4, 12, 200
 MOST_READINGS = 100  # of a forgotten record, beyond the fewest steps
 SHARE_OF_BLINDSPOT, MOST_OF_BLINDSPOT = 1 / 3, 10  # of the original's epochs; the most epochs
-FEWEST_RECORDS = 25  # forgotten, for a blindspot network
 EPOCHS_OF_REGRESSION = 10
 USUAL_LR = 2e-3  # of Adam, where the original was trained by another optimizer
 
