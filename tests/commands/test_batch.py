@@ -420,7 +420,11 @@ def test_what_is_wrong_is_told_before_anything_is_written(
 def test_a_test_split_that_is_too_small_for_held_out_records_is_refused_in_the_dry_run_too(
     flags: tuple[str, ...], project: Path
 ) -> None:
-    change(project, "methods: [finetune]\nsettings: {finetune: {epochs: 1}}", "methods: [neggrad]")
+    change(
+        project,
+        "methods: [finetune]\nsettings: {finetune: {epochs: 1}}",
+        "methods: [neggrad]\nsettings: {neggrad: {rewind: held_out}}",
+    )
     lines = (project / "test.csv").read_text(encoding="utf-8").splitlines(keepends=True)
     (project / "test.csv").write_text("".join(lines[:80]), encoding="utf-8")
     assert batch(project, "run", *flags).exit_code == 0  # without a request there is nothing to check
@@ -430,5 +434,5 @@ def test_a_test_split_that_is_too_small_for_held_out_records_is_refused_in_the_d
     message = result.stderr.splitlines()[-1]
     assert "data.test: is too small to be divided: its selection half has " in message
     assert "or set rewind=last, with which the method reads none" in message
-    change(project, "methods: [neggrad]", "methods: [neggrad]\nsettings: {neggrad: {rewind: last, steps: 1}}")
+    change(project, "rewind: held_out", "rewind: last, steps: 1")
     assert batch(project, "run", *flags).exit_code in (0, 5)

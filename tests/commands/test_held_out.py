@@ -172,10 +172,10 @@ def test_an_optional_input_is_given_if_a_setting_names_it(original: Path, projec
     assert (read_lineage("last"), read_lineage("held_out")) == (None, "selection half of test")
 
 
-@pytest.mark.parametrize("method", ["amnesiac", "bad_teacher", "finetune"])
+@pytest.mark.parametrize("method", ["amnesiac", "bad_teacher", "finetune", "neggrad"])
 def test_methods_rewind_by_request(method: str, original: Path, project: Path) -> None:
     write_manifest(project, MANIFEST.replace("{classes: [3]}", "{fraction: {share: 0.1}}"))
-    fewer = {"finetune": ["epochs=1"]}.get(method, ["impair_steps=5", "repair_steps=10"])
+    fewer = {"finetune": ["epochs=1"], "neggrad": ["steps=5"]}.get(method, ["impair_steps=5", "repair_steps=10"])
     words = ["unlearn", original, "-m", "manifest.yaml", "--method", method, "--force", "--device", "cpu"]
     words += [word for setting in fewer for word in ("--set", setting)]
     for value, is_read in (("last", False), ("held_out", True)):
@@ -185,14 +185,14 @@ def test_methods_rewind_by_request(method: str, original: Path, project: Path) -
         report = json.loads(Path(value, "report.json").read_text())
         assert ("held_out" in report["inputs"], "forget" in report["inputs"]) == (
             is_read,
-            is_read or method == "amnesiac",
+            is_read or method in ("amnesiac", "neggrad"),
         )
         assert report["manifest"]["half"] == ("verdict" if is_read else "all")
         assert has_caveat(report, "forgotten and held-out records differ least there") == is_read
 
 
 @pytest.mark.parametrize("flags", [(), ("--dry-run",)])
-def test_a_default_that_reads_held_out_records_names_the_setting_without_them(
+def test_a_refusal_names_the_setting_without_held_out_records(
     flags: tuple[str, ...], original: Path, project: Path
 ) -> None:
     small = MANIFEST.replace("part: test}}", "part: test}, rows: {every: 6}}")
@@ -200,13 +200,14 @@ def test_a_default_that_reads_held_out_records_names_the_setting_without_them(
     advice = "or set data.validation to other never-seen records, or set rewind=last, with which the method reads none"
     for manifest, words in ((small, advice), (without, "add it, set rewind=last, or use one that needs less: ")):
         write_manifest(project, manifest)
-        result = invoke("unlearn", original, "-m", "manifest.yaml", "--method", "neggrad", "-o", "out", *flags)
+        words_given = ["--method", "neggrad", "--set", "rewind=held_out", "-o", "out", *flags]
+        result = invoke("unlearn", original, "-m", "manifest.yaml", *words_given)
         assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
         assert words in result.stderr
         assert not Path("out").exists()
     write_manifest(project, small)
-    words = ["--method", "neggrad", "--set", "rewind=last", "-o", "out", "--dry-run"]
-    assert invoke("unlearn", original, "-m", "manifest.yaml", *words).exit_code == 0
+    words_given = ["--method", "neggrad", "-o", "out", "--dry-run"]
+    assert invoke("unlearn", original, "-m", "manifest.yaml", *words_given).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_the_state_with_the_smallest_gap_is_restored(monkeypatch: pytest.MonkeyP
     model, forget = Scripted(), blobs([0], n=100)
     rewinder = Rewind(model, forget, blobs([0], n=100), 6)
     monkeypatch.setattr(
-        "unlearn_cli.learning.rewind.measure_gap", lambda network, *_: float(network.share.detach()) - 0.62
+        "unlearn_cli.learning.rewind.measure_gap", lambda network, *_: (float(network.share.detach()) - 0.62, 0.0)
     )
     for step in shares(model, [0.9, 0.7, 0.5, 0.3, 0.1]):
         rewinder.observe(step)
@@ -53,10 +53,24 @@ def test_the_state_with_the_smallest_gap_is_restored(monkeypatch: pytest.MonkeyP
 def test_of_equal_gaps_the_latest_state_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Scripted()
     rewinder = Rewind(model, blobs([0]), blobs([0]), 3)
-    monkeypatch.setattr("unlearn_cli.learning.rewind.measure_gap", lambda *_: 0.1)
+    monkeypatch.setattr("unlearn_cli.learning.rewind.measure_gap", lambda *_: (0.1, 0.0))
     for step in shares(model, [0.9, 0.5]):
         rewinder.observe(step)
     rewinder.restore(2)
+    assert float(model.share.detach()) == pytest.approx(0.5)
+
+
+def test_gaps_within_their_standard_error_count_as_equal(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Scripted()
+    rewinder = Rewind(model, blobs([0]), blobs([0]), 4)
+    gaps = {0.9: 0.3, 0.7: 0.0, 0.5: -0.04, 0.1: 0.06}
+    monkeypatch.setattr(
+        "unlearn_cli.learning.rewind.measure_gap",
+        lambda network, *_: (gaps[round(float(network.share.detach()), 1)], 0.05),
+    )
+    for step in shares(model, list(gaps)):
+        rewinder.observe(step)
+    rewinder.restore(4)
     assert float(model.share.detach()) == pytest.approx(0.5)
 
 
@@ -70,7 +84,10 @@ def test_held_out_records_have_the_class_mix_of_forget() -> None:
     rewinder = Rewind(model, forget, held_out, 10)
     assert measure_values(model, forget).mean() == 0.5
     assert measure_values(model, held_out).mean() == 0.25
-    assert measure_gap(model, rewinder.forget, rewinder.held_out, rewinder.weights) == pytest.approx(0.0, abs=1e-9)
+    gap, error = measure_gap(model, rewinder.forget, rewinder.held_out, rewinder.weights)
+    assert gap == pytest.approx(0.0, abs=1e-9)
+    # 50 of 100 are right; of held_out 30 of 120, of which only those of classes 0 and 1 count, each 1/60
+    assert error == pytest.approx(np.sqrt(0.25 / 100 + 60 / 60**2 * (0.25 * 0.75)))
 
 
 def test_without_held_out_records_of_the_classes_all_count() -> None:
@@ -88,7 +105,7 @@ def test_a_regression_compares_absolute_errors() -> None:
 
 def test_a_long_phase_is_observed_a_fixed_number_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
     model, observed = Scripted(), []
-    monkeypatch.setattr("unlearn_cli.learning.rewind.measure_gap", lambda *_: observed.append(1) or 0.1)
+    monkeypatch.setattr("unlearn_cli.learning.rewind.measure_gap", lambda *_: observed.append(1) or (0.1, 0.0))
     rewinder = Rewind(model, blobs([0]), blobs([0]), 1000)
     for step in range(1, 1001):
         rewinder.observe(step)

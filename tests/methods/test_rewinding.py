@@ -78,9 +78,9 @@ def test_the_state_with_the_smallest_gap_is_taken(
 ) -> None:
     states, gaps = [], [-0.5, -0.2, 0.1, 0.3, -0.1, 0.2, 0.4, 0.5, 0.6, 0.7, 0.7]
 
-    def gap(model: nn.Module, *_: object) -> float:
+    def gap(model: nn.Module, *_: object) -> tuple[float, float]:
         states.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
-        return gaps[len(states) - 1]
+        return gaps[len(states) - 1], 0.0
 
     monkeypatch.setattr(rewind, "measure_gap", gap)
     model = method(copied(weights), *parts)
@@ -95,7 +95,7 @@ def test_rewinding_changes_no_step(
     forget, retain, held_out = parts
     last = method(copied(weights), forget, retain, None)
     gaps = iter(range(STEPS + 1, 0, -1))
-    monkeypatch.setattr(rewind, "measure_gap", lambda *_: next(gaps))
+    monkeypatch.setattr(rewind, "measure_gap", lambda *_: (next(gaps), 0.0))
     assert same(method(copied(weights), forget, retain, held_out), dict(last.state_dict()))
 
 

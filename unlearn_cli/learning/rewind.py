@@ -1,7 +1,8 @@
 """Rewind: return to the step at which forgotten records are predicted as well as never-seen ones.
 
     gap(step) = value on forget - value on held_out      (accuracy with the class mix of forget, or mean absolute error)
-    theta <- the observed theta with the smallest |gap|; of equal ones the latest
+    theta <- the observed theta with the smallest |gap|; gaps within their standard error count as 0; of equal ones the
+             latest
 
 Idea: a method that goes on after the forgotten records are as hard as never-seen ones forgets too much, or, in a repair
 phase, too little, which reveals them. The network is observed several times in a phase, and the best of these states is
@@ -9,6 +10,7 @@ kept.
 
 Source: SCRUB+R (Kurmanji et al., arXiv 2302.09880), which keeps the states of all epochs and compares them with the
 held-out error of the last one. Here each state is compared with its own held-out error, so only the best is stored.
+The standard error is this project's: with few records, the smallest gap is that of a random state.
 Warning: accuracy is only one property of forgotten records; their confidence may differ from that of never-seen ones.
 """
 
@@ -58,7 +60,8 @@ class Rewind:
 
     def _compare(self, step: int) -> None:
         with keep_modes(self.model):
-            gap = abs(measure_gap(self.model, self.forget, self.held_out, self.weights))
+            gap, error = measure_gap(self.model, self.forget, self.held_out, self.weights)
+        gap = abs(gap) if abs(gap) > error else 0.0
         if gap <= self.gap:
             self.gap, self.step = torch.tensor(gap), torch.tensor(step)
             self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
@@ -108,9 +111,12 @@ def keep_modes(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def measure_gap(model: nn.Module, forget: Batches, held_out: Batches, weights: Tensor) -> float:
-    """Return the value on forget minus the mean value on held_out with weights (m,) that sum to 1."""
-    return float(measure_values(model, forget).mean() - (measure_values(model, held_out) * weights).sum())
+def measure_gap(model: nn.Module, forget: Batches, held_out: Batches, weights: Tensor) -> tuple[float, float]:
+    """Return the mean on forget minus that on held_out with weights (m,) that sum to 1, and its standard error."""
+    ours, others = measure_values(model, forget), measure_values(model, held_out)
+    gap = ours.mean() - (others * weights).sum()
+    variance = ours.var(correction=0) / len(ours) + (weights**2).sum() * others.var(correction=0)
+    return float(gap), float(variance.sqrt())
 
 
 def measure_values(model: nn.Module, batches: Batches) -> Tensor:
