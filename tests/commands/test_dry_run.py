@@ -135,7 +135,7 @@ BOTH = ("forget", "retain")
         ("gaussian_amnesiac", ["impair_epochs=2", "repair_epochs=3"], BOTH, 2 * 1100 + 3000, 2 * 1100 + 3000),
         ("blindspot", ["blindspot_epochs=1", "student_epochs=2"], BOTH, 1000 + 2 * 1400, 1000 + 2 * 1400),
         ("blindspot", ["blindspot_epochs=1", "student_epochs=2", "forget_share=null"], BOTH, 3200, 3200),
-        ("blindspot", [], BOTH, 1000 + 1400 * 10 // 14, 90 * (1000 + 1400 * 10 // 14)),
+        ("blindspot", [], BOTH, 200 + 100, 150 * (1000 + 1400 * 10 // 14)),
         ("amnesiac", ["impair_steps=10"], BOTH, 1000 + 12000, 1000 + 15000),
         ("bad_teacher", [], BOTH, 4000 + 6000, 7500 + 15000),
         ("bad_teacher", ["impair_steps=1", "repair_steps=0"], BOTH, 100, 100),

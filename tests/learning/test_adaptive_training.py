@@ -1,6 +1,7 @@
 """Training that follows the network: its rate, its average and its end, each against a second computation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,16 @@ import torch
 from torch import nn
 
 from tests.methods.test_blindspot import records
-from unlearn_cli.learning.adaptive_training import GoalTraining, WeightAverage, choose_lr, measure_loss
-from unlearn_cli.learning.training import regression_loss
+from unlearn_cli.learning.adaptive_training import (
+    GoalTraining,
+    WeightAverage,
+    choose_lr,
+    copy_first_layers,
+    fit_epochs,
+    measure_loss,
+    shrink_batches,
+)
+from unlearn_cli.learning.training import lr_factor, regression_loss
 
 MSE = regression_loss("mse")
 
@@ -88,3 +97,40 @@ def test_it_depends_on_the_seed_only() -> None:
     assert epochs[0] == epochs[1]
     for own, other in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(own, other)
+
+
+def with_norm(seed: int) -> nn.Sequential:
+    torch.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
+    model[1](torch.randn(8, 4))  # statistics other than those of a new network
+    return model
+
+
+@pytest.mark.parametrize(("share", "first_new"), [(0.0, 0), (0.3, 0), (0.34, 3), (0.7, 5)])
+def test_the_first_layers_are_copied_with_the_norm_that_follows_them(share: float, first_new: int) -> None:
+    source, target, before = with_norm(0), with_norm(1), with_norm(1)
+    copy_first_layers(source, target, share)
+    for name, tensor in target.state_dict().items():
+        origin = source if int(name.split(".")[0]) < first_new else before
+        assert torch.equal(tensor, origin.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(("epochs", "size"), [(0.5, 32), (40.0, 36), (1000.0, 64)])
+def test_batches_shrink_to_a_hundred_steps_but_not_below_32_records(epochs: float, size: int) -> None:
+    batches = replace(records("retain", -1, 1), batch_size=64)
+    shrunk = shrink_batches(batches, epochs)
+    assert shrunk.batch_size == size
+    assert shrunk.num_samples == batches.num_samples == 90
+
+
+def test_half_an_epoch_can_be_the_last() -> None:
+    batches, model, by_hand = records("retain", -1, 1, n=96), network(), network()
+    fit_epochs(model, batches, MSE, 1.5, 0.01, "cosine")
+    optimizer = torch.optim.Adam(by_hand.parameters(), 0.01)
+    for step, (x, y) in enumerate(batches.steps(9).from_step("train", 0)):  # 6 steps per epoch
+        optimizer.param_groups[0]["lr"] = 0.01 * lr_factor("cosine", step / 9)
+        optimizer.zero_grad()
+        (by_hand(x)[:, 0] - y).square().mean().backward()
+        optimizer.step()
+    for own, other in zip(model.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(own, other)

@@ -1,6 +1,7 @@
 """Blindspot against hand computations; that it runs, resumes and fits manifests is in test_contract."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def records(name: str, low: float, high: float, n: int = 90) -> Batches:
     return Batches(split, store, scaling, torch.from_numpy(labels).float(), (2,), 1, 16, 0)
 
 
-def network(seed: int) -> nn.Module:
+def network(seed: int) -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 1))
 
@@ -244,14 +245,15 @@ def test_by_default_the_rates_follow_the_weights_and_forgotten_records_are_repea
     retain, forget = records("retain", -1, 1), without_labels(records("forget", 1, 2, n=9))
     student, fresh = network(0), network(1)
     by_hand, teacher, lr = copy.deepcopy(student), copy.deepcopy(fresh), choose_lr(fresh)
+    teacher[0].load_state_dict(student[0].state_dict())  # the first of three layers
     loss = regression_loss("mse")
     blindspot(student, fresh, forget, retain, loss, (2,), Recipe(), blindspot_epochs=2, attention_weight=0.0)
-    fit(teacher, retain, loss, epochs=2, lr=lr, schedule="one_cycle")
+    fit(teacher, retain, loss, epochs=2, lr=lr, schedule="cosine")
     teacher.eval()
-    optimizer = torch.optim.Adam(by_hand.parameters(), lr)
+    optimizer = torch.optim.Adam(by_hand.parameters(), lr / 2)
     batches, shares = module.mix(forget, retain, 0.3), []
     for step, (x, y, is_forget) in enumerate(batches.epochs(2).from_step("unlearn", 0)):
-        optimizer.param_groups[0]["lr"] = lr * lr_factor("one_cycle", step / (2 * len(batches)))
+        optimizer.param_groups[0]["lr"] = lr / 2 * lr_factor("cosine", step / (2 * len(batches)))
         optimizer.zero_grad()
         targets = torch.where(is_forget, teacher(x).detach()[:, 0], y)
         loss(by_hand(x), targets).backward()
@@ -262,8 +264,43 @@ def test_by_default_the_rates_follow_the_weights_and_forgotten_records_are_repea
         torch.testing.assert_close(own, other)
 
 
+@pytest.mark.parametrize(("epochs", "largest"), [(20, 32), (100, 78)])
+def test_a_known_recipe_gives_the_epochs_and_small_data_smaller_batches(epochs: int, largest: int) -> None:
+    """15 % and 10 % of the original's epochs; with batches of 128, both are fewer than 100 steps."""
+    retain, forget = records("retain", -1, 1, n=540), without_labels(records("forget", 1, 2, n=40))
+    retain = replace(retain, batch_size=128)
+    student, fresh = Seen(0), Seen(1)
+    student.net[4].requires_grad_(False).bias.fill_(3.0)  # predicts retain worse than any blindspot model
+    recipe = Recipe(epochs=epochs, is_known=True)
+    blindspot(student, fresh, forget, retain, regression_loss("mse"), (2,), recipe, attention_weight=0.0)
+    assert sum(map(len, fresh.trained_on)) == pytest.approx(0.15 * epochs * 540, rel=0.02)
+    assert sum(map(len, student.trained_on)) == pytest.approx(0.1 * epochs * (540 + 6 * 40), rel=0.02)
+    assert max(map(len, fresh.trained_on)) == largest
+
+
+def test_a_blindspot_model_that_is_too_short_is_trained_until_its_loss_is_near_the_originals() -> None:
+    retain, forget, student, fresh = records("retain", -1, 1), records("forget", 1, 2), network(0), Seen(1)
+    loss = regression_loss("mse")
+    fit(student, retain, loss, epochs=60, lr=0.02)
+    original = measure_loss(student, retain, loss)
+    recipe = Recipe(epochs=40, is_known=True)  # of which 15 % are 6 epochs
+    blindspot(student, fresh, without_labels(forget), retain, loss, (2,), recipe, kept_share=0, attention_weight=0.0)
+    assert sum(map(len, fresh.trained_on)) > 10 * 90
+    assert measure_loss(fresh, retain, loss) <= 2 * original
+
+
+def test_given_epochs_keep_the_batch_size_of_the_run() -> None:
+    retain, forget = replace(records("retain", -1, 1, n=540), batch_size=128), without_labels(records("forget", 1, 2))
+    student, fresh = Seen(0), Seen(1)
+    settings: dict[str, Any] = {"blindspot_epochs": 1, "student_epochs": 1, "attention_weight": 0.0}
+    known = Recipe(epochs=20, is_known=True)
+    blindspot(student, fresh, forget, retain, regression_loss("mse"), (2,), known, **settings)
+    assert [len(fresh.trained_on), len(student.trained_on)] == [5, 7]
+
+
 def test_an_estimate_bounds_the_phases_that_the_method_chooses() -> None:
     chosen = {"blindspot_epochs": None, "student_epochs": None}
-    assert bound_steps(chosen, 10) == {"blindspot_steps": (10, 900), "student_steps": (10, 900)}
-    assert bound_steps({**chosen, "blindspot_epochs": 3}, 10) == {"student_steps": (30, 30)}
+    assert bound_steps(chosen, 10) == {"blindspot_steps": (2, 1500), "student_steps": (1, 1500)}
+    assert bound_steps(chosen, 1) == {"blindspot_steps": (1, 150), "student_steps": (1, 150)}
+    assert bound_steps({**chosen, "blindspot_epochs": 300}, 10) == {"student_steps": (1, 3000)}
     assert bound_steps({"blindspot_epochs": 3, "student_epochs": 2}, 10) == {}

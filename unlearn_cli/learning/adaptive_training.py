@@ -12,14 +12,21 @@ Zhang, arXiv 1212.1824):
 
 If the average reaches the goal before the weights do, the weights are still noisy: the rate then falls to 0 over half
 as many further steps. If both have reached it, the network has begun to memorise, and the average is the result.
+
+A training of a given number of epochs, which need not be whole, needs enough steps: `shrink_batches` makes the batches
+of small data smaller, which costs no more samples. New weights can follow first layers that are taken from another
+network (`copy_first_layers`), which then need no training from the beginning.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.training import TaskLoss, set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import TaskLoss, lr_factor, set_learning_rate, set_training_mode
+from unlearn_cli.plugins.types import Schedule
 from unlearn_cli.runtime.processes import full_tensor
 from unlearn_cli.runtime.progress import track
 
@@ -29,6 +36,7 @@ DECAY_SHARE = 0.5  # steps of the falling rate, as a share of those before
 CHECK_SHARE = 0.2  # the loss is measured after every epoch, later after this share of the epochs so far
 MOST_RECORDS = 4096  # random records on which the loss is measured
 CHUNK = 512  # records per forward pass
+ENOUGH_STEPS, SMALLEST_BATCH = 100, 32
 
 
 def choose_lr(model: nn.Module) -> float:
@@ -49,6 +57,49 @@ def measure_loss(model: nn.Module, records: Batches, task_loss: TaskLoss) -> flo
     model.eval()
     losses = [task_loss(model(x), y) * len(y) for x, y in sample.sequential(CHUNK)]
     return float(torch.stack(losses).sum()) / sample.num_samples
+
+
+def shrink_batches(records: Batches, epochs: float) -> Batches:
+    """Return smaller batches, of 32 records at least, if these epochs have fewer than 100 steps."""
+    size = max(SMALLEST_BATCH, int(epochs * records.num_samples / ENOUGH_STEPS))
+    return replace(records, batch_size=min(records.batch_size, size))
+
+
+def fit_epochs(
+    model: nn.Module, records: Batches, task_loss: TaskLoss, epochs: float, lr: float, schedule: Schedule
+) -> None:
+    """Train all weights with Adam for a number of epochs, of which the last may be incomplete."""
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
+    set_training_mode(model, "batch")
+    steps = track(records.steps(max(1, round(epochs * len(records)))), "train", model, optimizer)
+    for x, y in steps:
+        set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
+        loss = task_loss(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        steps.log(loss=loss)
+
+
+@torch.no_grad()
+def copy_first_layers(source: nn.Module, target: nn.Module, share: float) -> None:
+    """Copy the first layers of a network into another of the same architecture, with all that precedes the next layer.
+
+    A layer is a module with a weight matrix of its own; the share of them is rounded down.
+    """
+    layers = [name for name, module in source.named_modules() if _has_matrix(module)]
+    count = int(share * len(layers))
+    if not count:
+        return
+    weights, end = source.state_dict(), f"{layers[count]}."
+    for name, tensor in target.state_dict().items():
+        if name.startswith(end):
+            return
+        tensor.copy_(weights[name])
+
+
+def _has_matrix(module: nn.Module) -> bool:
+    return any(parameter.dim() > 1 for parameter in module.parameters(recurse=False))
 
 
 class WeightAverage:

@@ -15,12 +15,19 @@ Needs forgotten samples without labels, labelled `retain`, and new weights of th
 Warning: on forgotten records U is only as good as B; if B is trained too briefly, U has a larger error there than a
 network that never saw them.
 
-The paper's schedule (`sample_configs/paper/blindspot.yaml`: a constant 0.001 for 1 to 5 epochs, B after 2 to 10 epochs
-at 0.01) fits its networks. By default the rates follow the size of the weights, and B is trained until its loss on
-retain is at most 1.2 times the original's, or for as many epochs as the original (learning.adaptive_training): a B with
-a much larger or smaller loss predicts forgotten records differently from a retrained network. The network is trained
-for as many epochs as B, with forgotten records repeated until they are 30 % of the batches: with fewer, it stays
-between B and the original. B costs 40 to 80 % of a retraining, the network about as much again.
+The paper's schedule (`sample_configs/paper/blindspot.yaml`: a constant 0.001 for 1 to 5 epochs, B from new weights
+after 2 to 10 epochs at 0.01) fits its networks. Three things differ by default:
+
+* B keeps the first third of the original's layers, and only the others get new weights. The first layers save most of
+  the training of B; layers near the output would bring the forgotten knowledge back.
+* The rates follow the size of the weights. B is trained for 15 % of the original's epochs and the network for 10 %;
+  phases of few steps use smaller batches. If the original's epochs are unknown, or the loss of B on retain is then
+  more than twice the original's, B is trained until it is at most 1.2 times (learning.adaptive_training), and the
+  network as long.
+* Forgotten records are repeated until they are 30 % of the batches: with fewer, the network stays between B and the
+  original.
+
+Together this costs 30 % of a retraining, or more than one where B needs longer.
 """
 
 from collections.abc import Mapping
@@ -34,12 +41,20 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.errors import UserError
-from unlearn_cli.learning.adaptive_training import MOST_EPOCHS, GoalTraining, choose_lr, measure_loss
+from unlearn_cli.learning.adaptive_training import (
+    ENOUGH_STEPS,
+    MOST_EPOCHS,
+    GoalTraining,
+    choose_lr,
+    copy_first_layers,
+    fit_epochs,
+    measure_loss,
+    shrink_batches,
+)
 from unlearn_cli.learning.attention import Recording, attention_loss, choose_layers, record
 from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import (
     TaskLoss,
-    fit,
     lr_factor,
     set_learning_rate,
     set_training_mode,
@@ -51,7 +66,9 @@ from unlearn_cli.runtime.run import report_setting
 SUMMARY = "outputs of a network blind to forget; no forget labels"
 TASK = "regression"
 RETAIN_PHASES = ("blindspot",)  # phases over retain only, other than `repair`; for --dry-run
-GOAL = 1.2  # loss of the blindspot model on retain, as a multiple of the original's
+GOAL, LIMIT = 1.2, 2.0  # loss of the blindspot model on retain, as a multiple of the original's: at the end, when short
+BLINDSPOT_SHARE, STUDENT_SHARE = 0.15, 0.1  # of the original's epochs
+STUDENT_LR_SHARE = 0.5  # of the blindspot model's rate
 
 
 def blindspot(
@@ -65,7 +82,7 @@ def blindspot(
     *,
     blindspot_epochs: Annotated[
         PositiveInt | None,
-        Doc("epochs of the blindspot model over retain; null: until its loss is near the original's"),
+        Doc("epochs of the blindspot model over retain; null: 15 % of the original's, or until its loss is near"),
     ] = None,
     blindspot_lr: Annotated[
         PositiveFloat | None,
@@ -73,40 +90,43 @@ def blindspot(
     ] = None,
     student_epochs: Annotated[
         PositiveInt | None,
-        Doc("epochs of the network over forget and retain; null: as many as the blindspot model"),
+        Doc("epochs of the network over forget and retain; null: 10 % of the original's, or as the blindspot model"),
     ] = None,
     student_lr: Annotated[
-        PositiveFloat | None, Doc("highest learning rate of the network; null: as that of the blindspot model")
+        PositiveFloat | None, Doc("highest learning rate of the network; null: half of that of the blindspot model")
     ] = None,
+    kept_share: Annotated[
+        Annotated[float, Field(ge=0, lt=1)],
+        Doc("share of the layers, the first ones, that the blindspot model takes from the original; 0: none"),
+    ] = 0.34,
     forget_share: Annotated[
         Annotated[float, Field(gt=0, le=0.9)] | None,
         Doc("share of forgotten records in a batch, at least their share of the data; null: that share"),
     ] = 0.3,
     attention_weight: Annotated[NonNegativeFloat, Doc("beta, weight of the attention loss; 0: none")] = 50.0,
     layers: Annotated[list[str] | None, Doc("layers whose attention is compared; null: found automatically")] = None,
-    schedule: Annotated[Schedule, Doc("course of the learning rate of a given number of epochs")] = "one_cycle",
+    schedule: Annotated[Schedule, Doc("course of the learning rate of a number of epochs")] = "cosine",
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
-    """Train the blindspot model as `train` does, or until its goal, then the network on its outputs."""
+    """Train the blindspot model on retain, then the network on its outputs."""
     layers = choose_layers(model, input_shape, layers) if attention_weight else []
-    usual_lr = choose_lr(fresh)
-    blindspot_lr, student_lr = blindspot_lr or usual_lr, student_lr or usual_lr
-    epochs = float(blindspot_epochs or 0)
-    if blindspot_epochs:
-        fit(fresh, retain, task_loss, epochs=blindspot_epochs, lr=blindspot_lr, schedule=schedule)
-    else:
-        most = recipe.epochs if recipe.is_known else MOST_EPOCHS
-        goal = GOAL * measure_loss(model, retain, task_loss)
-        epochs = GoalTraining(fresh, retain, task_loss, blindspot_lr, "blindspot").run(goal, most)
-    fresh.eval().requires_grad_(False)
+    blindspot_lr = blindspot_lr or choose_lr(fresh)
+    student_lr = student_lr or STUDENT_LR_SHARE * blindspot_lr
+    copy_first_layers(model, fresh, kept_share)
+    epochs, student_epochs = train_blindspot(
+        model, fresh, retain, task_loss, blindspot_lr, schedule, recipe, blindspot_epochs, student_epochs
+    )
+    batches, of_student = plan_phase(retain, student_epochs, STUDENT_SHARE, recipe)
+    assert of_student is not None, "unknown only before the blindspot model was trained"
     report_setting("blindspot_epochs", epochs)
+    report_setting("student_epochs", of_student)
     report_setting("student_lr", student_lr)
     unlearn(
         model,
         Blindspot(fresh, layers, attention_weight),
-        mix(forget_inputs, retain, forget_share),
+        mix(forget_inputs, batches, forget_share),
         task_loss,
-        student_epochs or max(1, round(epochs)),
+        of_student,
         student_lr,
         schedule,
         batch_norm,
@@ -114,15 +134,48 @@ def blindspot(
     return model
 
 
+def train_blindspot(
+    model: nn.Module,
+    fresh: nn.Module,
+    retain: Batches,
+    task_loss: TaskLoss,
+    lr: float,
+    schedule: Schedule,
+    recipe: Recipe,
+    given_epochs: int | None,
+    student_epochs: int | None,
+) -> tuple[float, int | None]:
+    """Train and freeze the blindspot model; return its epochs, and those of the student unless they are few."""
+    batches, planned = plan_phase(retain, given_epochs, BLINDSPOT_SHARE, recipe)
+    if planned:
+        fit_epochs(fresh, batches, task_loss, planned, lr, schedule)
+    epochs = planned or 0.0
+    if not given_epochs:
+        loss = measure_loss(model, retain, task_loss)
+        if not planned or measure_loss(fresh, retain, task_loss) > LIMIT * loss:
+            most = min(MOST_EPOCHS, recipe.epochs) if recipe.is_known else MOST_EPOCHS
+            epochs += GoalTraining(fresh, retain, task_loss, lr, "blindspot").run(GOAL * loss, most)
+    fresh.eval().requires_grad_(False)
+    is_longer = epochs != planned or not recipe.is_known
+    return epochs, student_epochs or (max(1, round(epochs)) if is_longer else None)
+
+
+def plan_phase(retain: Batches, epochs: int | None, share: float, recipe: Recipe) -> tuple[Batches, float | None]:
+    """Return the batches and epochs of a phase: as given, or a share of the original's epochs; None if unknown."""
+    if epochs or not recipe.is_known:
+        return retain, epochs
+    chosen = min(MOST_EPOCHS, share * recipe.epochs)
+    return shrink_batches(retain, chosen), chosen
+
+
 def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
     """Return the smallest and the largest number of steps of each phase whose number of epochs is null."""
-    most = round(1.5 * MOST_EPOCHS)  # the falling rate takes half as many steps again
-    blindspot_epochs = settings["blindspot_epochs"]
-    student = (blindspot_epochs, blindspot_epochs) if blindspot_epochs else (1, most)
-    bounds = {"blindspot_": (1, most), "student_": student}
+    epochs = max(round(2.5 * MOST_EPOCHS), settings["blindspot_epochs"] or 0)  # short, too short, and its falling rate
+    most = max(ENOUGH_STEPS + 1, epoch * epochs)
+    bounds = {"blindspot_": (BLINDSPOT_SHARE, most), "student_": (STUDENT_SHARE, most)}  # of a single epoch, at least
     return {
-        f"{phase}steps": (least * epoch, largest * epoch)
-        for phase, (least, largest) in bounds.items()
+        f"{phase}steps": (max(1, round(share * epoch)), largest)
+        for phase, (share, largest) in bounds.items()
         if settings[f"{phase}epochs"] is None
     }
 
@@ -141,7 +194,7 @@ def unlearn(
     blind: Blindspot,
     batches: MixedBatches,
     task_loss: TaskLoss,
-    epochs: int,
+    epochs: float,
     lr: float,
     schedule: Schedule,
     batch_norm: BatchNorm,
@@ -150,7 +203,7 @@ def unlearn(
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     set_training_mode(model, batch_norm)
     with record(model, blind.layers) as student, record(blind.model, blind.layers) as teacher:
-        steps = track(batches.epochs(epochs), "unlearn", model, optimizer)
+        steps = track(batches.steps(max(1, round(epochs * len(batches)))), "unlearn", model, optimizer)
         for x, y, is_forget in steps:
             set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
             loss = batch_loss(
