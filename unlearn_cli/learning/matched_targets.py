@@ -1,8 +1,7 @@
 """The targets of the forgotten records of `rank_match`, which follow the network as it changes; one class per task."""
 
 import math
-from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -69,18 +68,19 @@ class MatchedConfidences:
         own = log_odds(outputs, labels)
         self.forget, self.held_out = forget, take_sample(held_out)
         self.others = other_classes(outputs, labels)  # (n, K)
+        self.limits = -FARTHEST, 0.0  # of log-odds in the loss
         first, held_out_labels = describe(original, self.held_out)
+        few: dict[str, Any] = {}
         if blindspot is None:
             retained, retained_labels = describe(original, take_sample(retain))
             levels, order = find_levels(own, labels, retained, retained_labels), own
+            if forget.num_samples < FEWEST_RECORDS:
+                few = {"own": own, "share": measure_memorising(retained, first)}
+                self.limits = -math.inf, math.inf
         else:
             levels, order = find_unseen_levels(own, forget, self.held_out, blindspot)
         ranks = rank_within_classes(order, labels)
-        self.matching = RankMatching(levels, ranks, labels, held_out_labels, first)
-        self.limits = -FARTHEST, 0.0  # of log-odds in the loss
-        if blindspot is None and forget.num_samples < FEWEST_RECORDS:
-            self.matching = replace(self.matching, own=own, share=measure_memorising(retained, first))
-            self.limits = -math.inf, math.inf
+        self.matching = RankMatching(levels, ranks, labels, held_out_labels, first, **few)
         self.sample = torch.from_numpy(sample_positions(forget)).to(labels.device)
 
     @property
