@@ -13,9 +13,9 @@ from pathlib import Path
 
 from benchmarks.methods.aims import Context
 from benchmarks.methods.method_rows import ORIGINAL, REFERENCE, Runs, write_header, write_rows
-from benchmarks.methods.networks import Network, TaskNetworks, list_inputs
+from benchmarks.methods.networks import Network, TaskNetworks, list_inputs, split_settings
 from benchmarks.methods.run_values import Values, measure
-from benchmarks.methods.tasks import CLASS_METHODS, DEVELOPMENT, ONE_SEED, SEEDS, TASKS, VALIDATION, Kind
+from benchmarks.methods.tasks import CLASS_METHODS, DEVELOPMENT, ONE_SEED, RETAIN_FREE, SEEDS, TASKS, VALIDATION, Kind
 from benchmarks.methods.worst_classes import write_summary
 from benchmarks.output import RESULTS, write_result
 from unlearn_cli.plugins import discovery
@@ -34,7 +34,7 @@ def main(words: Sequence[str]) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     device = "cuda" if "cuda" in words else "cpu"
     named = [name for word in words for name in GROUPS.get(word, [word] if word in TASKS else [])]
-    methods = [word for word in words if word in discovery.entries("methods")]
+    methods = [word for word in words if split_settings(word)[0] in discovery.entries("methods")]
     path = RESULTS / ("methods_cuda.md" if device == "cuda" else "methods.md")
     for name in named or DEVELOPMENT:
         rows = write_rows(name, TASKS[name].kind, measure_task(name, methods, device))
@@ -99,7 +99,7 @@ def write_section(kind: Kind, by_key: Mapping[Key, str]) -> list[str]:
     for name, tasks in GROUPS.items():
         rows = [row for task in tasks if tasks[task].kind == kind for row in list_rows(task, by_key)]
         lines += ["", f"## {SECTIONS[kind]}: {name} tasks", "", *write_header(kind), *rows] if rows else []
-    lines += write_summary("stranger", by_key, CLASS_METHODS) if kind == "classes" else []
+    lines += write_summary("stranger", by_key, (*CLASS_METHODS, RETAIN_FREE, "head")) if kind == "classes" else []
     return lines
 
 

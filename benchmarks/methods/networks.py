@@ -73,7 +73,9 @@ class TaskNetworks:
         return self.train(self.task.originals[seed % len(self.task.originals)], "train")
 
     def unlearn(self, method: str, seed: int) -> Path:
-        words = ["--method", method, "--seed", str(seed), *self.words, "--no-evaluate", "--quiet", *self.allowed]
+        name, settings = split_settings(method)
+        chosen = [word for setting in settings for word in ("--set", setting)]
+        words = ["--method", name, *chosen, "--seed", str(seed), *self.words, "--no-evaluate", "--quiet", *self.allowed]
         return run("unlearn", self.task.text, words, [self.original(seed) / MODEL])
 
     def judge(self, folder: Path, seed: int) -> str:
@@ -145,10 +147,17 @@ class TaskNetworks:
             yield CheckpointOutputs(session, weights)
 
 
+def split_settings(method: str) -> tuple[str, list[str]]:
+    """Return name and settings of a method: `masked:keep=none` has one setting, others follow after commas."""
+    name, _, settings = method.partition(":")
+    return name, settings.split(",") if settings else []
+
+
 def list_inputs(method: str) -> tuple[str, ...]:
-    """Return the inputs that a method receives with default settings."""
-    loaded = plugin.load("methods", method)
-    return loaded.list_inputs(plugin.complete_settings(loaded))
+    """Return the inputs that a method receives with these settings."""
+    name, settings = split_settings(method)
+    loaded = plugin.load("methods", name)
+    return loaded.list_inputs(plugin.complete_settings(loaded, assignments=settings))
 
 
 def as_arrays(outputs: dict[str, Outputs]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ Recipe = Mapping[str, object]
 SEEDS = (0, 1, 2)
 ONE_SEED = ("gkt",)  # minutes a run
 CLASS_METHODS = ("masked", "unsir", "bad_teacher", "amnesiac", "neggrad", "finetune")
+RETAIN_FREE = "masked:keep=none"  # a method with a setting that is not the default
 ZERO_SHOT = ("head", "gkt", "emmn")
 RECORD_METHODS = ("rank_match", "amnesiac", "bad_teacher", "neggrad", "finetune")
 VERDICT_METHODS = ("masked", "unsir", "bad_teacher", "amnesiac", "neggrad")  # half a minute a run
@@ -95,7 +96,7 @@ DEVELOPMENT = {
         "classes",
         "fashion_lenet5",
         recipe(epochs=10),
-        (*CLASS_METHODS, *ZERO_SHOT),
+        (*CLASS_METHODS, RETAIN_FREE, *ZERO_SHOT),
         classes(0),
         verdict=VERDICT_METHODS,
     ),
@@ -104,14 +105,20 @@ DEVELOPMENT = {
         "classes",
         "cifar_resnet20",
         RESNET,
-        CLASS_METHODS,
+        (*CLASS_METHODS, RETAIN_FREE, "head"),
         classes(0),
         originals=(0,),
         references=(0, 1),
         verdict=VERDICT_METHODS,
     ),
     "cifar_two_classes": Task(
-        "classes", "cifar_two_classes", CIFAR, CLASS_METHODS, originals=(0,), references=(0, 1), verdict=VERDICT_METHODS
+        "classes",
+        "cifar_two_classes",
+        CIFAR,
+        (*CLASS_METHODS, RETAIN_FREE),
+        originals=(0,),
+        references=(0, 1),
+        verdict=VERDICT_METHODS,
     ),
     "housing_range": Task("regression", "housing_range", recipe(epochs=40, lr=0.005), RANGE_METHODS, references=FOUR),
     "housing_random": Task(
@@ -132,7 +139,7 @@ def make_stranger(number: int) -> Task:
         "classes",
         "stranger",
         (),
-        (*CLASS_METHODS, "head"),
+        (*CLASS_METHODS, RETAIN_FREE, "head"),
         classes(number),
         validation=True,
         originals=(0,),

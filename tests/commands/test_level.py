@@ -90,3 +90,13 @@ def test_a_level_or_recipe_that_is_not_a_finite_number_is_ignored() -> None:
 def test_in_bf16_the_level_is_set_in_fp32(original: Path, tmp_path: Path) -> None:
     report = unlearn(original, tmp_path / "out", "--precision", "bf16")
     assert "by the recipe of the original" in caveat(report)
+
+
+@pytest.mark.parametrize(("keep", "given"), [("none", set()), ("held_out", {"held_out"})])
+def test_without_records_of_retain_there_is_no_level_step(
+    keep: str, given: set[str], original: Path, tmp_path: Path
+) -> None:
+    report = unlearn(original, tmp_path / "out", "--set", f"keep={keep}")
+    assert {"retain_inputs", "held_out"} & set(report["inputs"]) == given
+    assert "level" not in report["found"]
+    assert report["metrics"]["subject"]["test_forget"]["accuracy"]["value"] == 0.0

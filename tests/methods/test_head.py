@@ -8,8 +8,15 @@ from torch import Tensor, nn
 from tests.tiny import same
 from unlearn_cli.errors import UserError
 from unlearn_cli.learning.head import Head
+from unlearn_cli.learning.synthetic_features import (
+    NUM_CALIBRATING,
+    FeatureSource,
+    SyntheticTraining,
+    distil,
+    find_scale,
+)
 from unlearn_cli.learning.training import predict_outputs
-from unlearn_cli.methods.head import NUM_CALIBRATING, FeatureSource, distil, find_scale, head
+from unlearn_cli.methods.head import head
 from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.seeds import Random
 
@@ -103,7 +110,7 @@ def test_it_asks_for_no_data() -> None:
 def test_the_steps_are_those_of_the_formula_written_a_second_time(bias: bool) -> None:
     last = random_head(bias)
     draws = source(last, forget_classes=[1, 3])
-    learned = distil(last, draws, [1, 3], 5, 0.03, 8, Random(0, "t"))
+    learned = distil(last, draws, [1, 3], SyntheticTraining(steps=5, lr=0.03, batch_size=8), Random(0, "t"))
 
     random = Random(0, "t")
     first_offset = torch.zeros(4) if last.bias is None else last.bias

@@ -1,13 +1,14 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy.special import rel_entr, softmax
 from torch import Tensor, nn
 
-from tests.methods.observing import watch_targets
 from tests.methods.test_unsir import accuracy, blobs, network
+from tests.tiny import same
 from unlearn_cli.data.augment import HorizontalFlip
 from unlearn_cli.data.batches import UnlabelledBatches, without_labels
 from unlearn_cli.learning.masking import can_store, distillation_loss, mask_classes, masked_softmax
@@ -15,6 +16,7 @@ from unlearn_cli.learning.recipes import Recipe
 from unlearn_cli.learning.training import fit
 from unlearn_cli.methods.masked import masked
 from unlearn_cli.runtime.run import start
+from unlearn_cli.runtime.seeds import Random
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +43,11 @@ def forget(
 ) -> nn.Module:
     model, original = model or copied(weights), copied(weights).requires_grad_(False).eval()
     retain = inputs([number for number in range(4) if number not in classes])
-    return masked(model, original, inputs(classes), retain, classes, RECIPE, **settings)
+    return call(model, original, classes, RECIPE, retain_inputs=retain, **settings)
+
+
+def call(model: nn.Module, original: nn.Module, classes: list[int], recipe: Recipe, **settings: Any) -> nn.Module:
+    return masked(model, original, inputs(classes), classes, (2,), recipe, Random(0, "t"), **settings)
 
 
 def test_the_target_is_the_originals_softmax_with_the_lost_classes_taken_out() -> None:
@@ -64,15 +70,40 @@ def test_the_loss_is_the_divergence_of_scipy_and_zero_only_at_the_target() -> No
     assert float(distillation_loss(own, targets)) > 0.1
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_the_loss_has_the_temperature_of_each_record(temperature: float) -> None:
+    outputs, own = torch.randn(30, 4) * 3, torch.randn(30, 4)
+    temperatures = torch.where(torch.arange(30) < 10, 1.0, temperature)
+    targets = masked_softmax(outputs, mask_classes([2], 4, torch.device("cpu")), temperatures)
+    column = temperatures.numpy()[:, None]
+    logits = outputs.numpy() / column
+    logits[:, 2] = -1e9
+    expected = rel_entr(softmax(logits, axis=1), softmax(own.numpy() / column, axis=1)).sum(axis=1)
+    loss = distillation_loss(own, targets, temperatures)
+    assert float(loss) == pytest.approx((column[:, 0] ** 2 * expected).mean(), rel=1e-5)
+
+
 def test_every_record_of_both_splits_gets_the_masked_originals_distribution(weights: dict[str, Tensor]) -> None:
+    """The gradient of T^2 KL(q || softmax(f / T)) at the outputs f is T (softmax(f / T) - q)."""
     model, original = copied(weights), copied(weights).eval()
-    steps = watch_targets(model)
-    forget(weights, [0], model, steps=12, lr=1e-3)
-    assert len(steps) == 12
-    for step in steps:
-        logits = original(step.x).detach().double().numpy()
+    seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def watch(module: nn.Module, args: tuple[Tensor, ...], outputs: Tensor) -> None:
+        if outputs.requires_grad:
+            x, f = args[0].detach().clone(), outputs.detach()
+            outputs.register_hook(lambda gradient: seen.append((x, f, gradient * len(f))))
+
+    model.register_forward_hook(watch)
+    forget(weights, [0], model, steps=12, lr=1e-3, temperature=3.0)
+    assert len(seen) == 12
+    of_forget = set(map(tuple, next(blobs([0]).sequential(10_000))[0].tolist()))
+    for x, f, gradient in seen:
+        t = np.array([[1.0] if tuple(row) in of_forget else [3.0] for row in x.tolist()])
+        assert {1.0, 3.0} == set(t.flatten())
+        logits = original(x).detach().double().numpy() / t
         logits[:, 0] = -1e9
-        assert step.targets.numpy() == pytest.approx(softmax(logits, axis=1), abs=1e-4)
+        expected = t * (softmax(f.double().numpy() / t, axis=1) - softmax(logits, axis=1))
+        assert gradient.numpy() == pytest.approx(expected, abs=1e-4)
 
 
 def test_with_augmentation_the_targets_are_those_of_the_augmented_records(weights: dict[str, Tensor]) -> None:
@@ -101,12 +132,12 @@ def test_rounds_raise_the_rate_until_the_class_is_not_recognised(weights: dict[s
     slow = Recipe(lr=2e-4, is_known=True)
     model, original = copied(weights), copied(weights).requires_grad_(False).eval()
     with start(device="cpu") as run:
-        masked(model, original, inputs([0]), inputs([1, 2, 3]), [0], slow)
+        call(model, original, [0], slow, retain_inputs=inputs([1, 2, 3]))
         assert run.phases[:2] == ["distil", "distil"]
         assert run.chosen_settings["lr"] == pytest.approx(1e-4 * 2 ** (len(run.phases) - 1))
         assert run.notes == ([] if accuracy(model, [0]) <= 0.02 else run.notes)
     with start(device="cpu") as run:
-        masked(copied(weights), original, inputs([0]), inputs([1, 2, 3]), [0], slow, lr=1e-6)
+        call(copied(weights), original, [0], slow, retain_inputs=inputs([1, 2, 3]), lr=1e-6)
         assert run.phases == ["distil"]
         assert any("still recognised" in line for line in run.notes)
 
@@ -114,3 +145,40 @@ def test_rounds_raise_the_rate_until_the_class_is_not_recognised(weights: dict[s
 def test_no_label_is_read(weights: dict[str, Tensor]) -> None:
     model = forget(weights, [0])
     assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("classes", [[0], [1, 3]])
+def test_without_retain_the_classes_are_forgotten_and_the_earlier_layers_move(
+    weights: dict[str, Tensor], classes: list[int]
+) -> None:
+    model, original = copied(weights), copied(weights).requires_grad_(False).eval()
+    call(model, original, classes, RECIPE, keep="none")
+    assert accuracy(model, classes) <= 0.01
+    assert accuracy(model, [number for number in range(4) if number not in classes]) > 0.97
+    names = [name for name, tensor in model.state_dict().items() if not torch.equal(tensor, weights[name])]
+    assert set(names) == set(weights), "the last layer as by the method head, and the layers before it"
+
+
+def test_without_retain_only_forgotten_records_enter_the_network(weights: dict[str, Tensor]) -> None:
+    model, original = copied(weights), copied(weights).requires_grad_(False).eval()
+    of_forget, seen = set(map(tuple, next(blobs([0]).sequential(10_000))[0].tolist())), set[tuple[float, ...]]()
+    model.register_forward_pre_hook(lambda module, args: seen.update(map(tuple, args[0].tolist())))
+    call(model, original, [0], RECIPE, keep="none", steps=3)
+    assert seen and seen <= of_forget
+
+
+def test_the_guard_returns_to_the_state_before_the_other_classes_lose_a_point(weights: dict[str, Tensor]) -> None:
+    original, held_out = copied(weights).requires_grad_(False).eval(), blobs([0, 1, 2, 3], 100)
+    with start(device="cpu") as run:
+        model = call(copied(weights), original, [0], RECIPE, held_out=held_out, keep="held_out", lr=0.5)
+        assert any(line.startswith("masked: stopped after") for line in run.notes)
+    assert accuracy(model, [1, 2, 3]) >= accuracy(original, [1, 2, 3]) - 0.01
+    with start(device="cpu") as run:
+        unguarded = call(copied(weights), original, [0], RECIPE, keep="none", lr=0.5)
+        assert run.notes == []
+    assert accuracy(unguarded, [1, 2, 3]) < 0.9
+    guarded, plain = (
+        call(copied(weights), original, [0], RECIPE, held_out=given, keep=keep)
+        for given, keep in ((held_out, "held_out"), (None, "none"))
+    )
+    assert same(guarded.state_dict(), plain.state_dict()), "a guard that is not broken changes nothing"

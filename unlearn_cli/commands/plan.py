@@ -16,10 +16,10 @@ def plan_unlearning(opened: RunInputs, method: Plugin, settings: BaseModel, dupl
     """Describe the inputs, settings and amount of work of a method."""
     counts_text, counts = split_counts(opened)
     values = settings.model_dump(mode="json")
-    read = [name for name in ("forget", "retain") if {name, f"{name}_inputs"} & set(method.needs) and name in counts]
+    inputs = method.list_inputs(settings)
+    read = [name for name in ("forget", "retain") if {name, f"{name}_inputs"} & set(inputs) and name in counts]
     read_counts = {name: counts[name] for name in read}
     work = estimate_work(values, read_counts, opened.common.batch_size, method)
-    inputs = method.list_inputs(settings)
     document = {
         "splits": counts,
         "half": opened.reported.half,

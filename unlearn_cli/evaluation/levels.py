@@ -31,12 +31,14 @@ def apply_level_step(
 ) -> None:
     """Set the level of the lost outputs after a method, if whole classes are forgotten and the settings ask for it.
 
-    Forgotten records are read only if the method reads them, too.
+    Records are read only if the method reads them, too: without those of retain there is no such step.
     """
-    classes = session.opened.dataset.forget_classes
+    classes, given = session.opened.dataset.forget_classes, set(method.list_inputs(settings))
     if not (method.level_step and classes) or getattr(settings, "level_step", "none") == "none":
         return
-    forget = session.batches("forget") if {"forget", "forget_inputs"} & set(method.needs) else None
+    if not given & {"retain", "retain_inputs"}:
+        return
+    forget = session.batches("forget") if given & {"forget", "forget_inputs"} else None
     set_level(
         model,
         session.batches("retain"),

@@ -15,14 +15,26 @@ def mask_classes(forget_classes: list[int], num_classes: int, device: torch.devi
     return torch.isin(torch.arange(num_classes, device=device), torch.tensor(forget_classes, device=device))
 
 
-def masked_softmax(outputs: Tensor, lost: Tensor) -> Tensor:
-    """Return the softmax (n, K) of the outputs over the classes that are not lost; lost classes get exactly 0."""
-    return outputs.float().masked_fill(lost, -torch.inf).softmax(dim=1)
+def masked_softmax(outputs: Tensor, lost: Tensor, temperature: Tensor | float = 1.0) -> Tensor:
+    """Return softmax(outputs / T) over the classes that are not lost, (n, K); lost classes get exactly 0.
+
+    The temperature is a number, or one per record (n,).
+    """
+    return (outputs.float() / _as_column(temperature)).masked_fill(lost, -torch.inf).softmax(dim=1)
 
 
-def distillation_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return KL(targets || softmax(outputs)), summed over the classes, mean over the records."""
-    return F.kl_div(F.log_softmax(outputs.float(), dim=1), targets, reduction="batchmean")
+def distillation_loss(outputs: Tensor, targets: Tensor, temperature: Tensor | float = 1.0) -> Tensor:
+    """Return T^2 KL(targets || softmax(outputs / T)), summed over the classes, mean over the records.
+
+    The factor T^2 keeps the gradients about as large as with T = 1 (Hinton et al., arXiv 1503.02531, section 2).
+    """
+    scale = _as_column(temperature)
+    log_probabilities = F.log_softmax(outputs.float() / scale, dim=1)
+    return (scale**2 * F.kl_div(log_probabilities, targets, reduction="none")).sum(dim=1).mean()
+
+
+def _as_column(temperature: Tensor | float) -> Tensor | float:
+    return temperature[:, None] if isinstance(temperature, Tensor) else temperature
 
 
 def can_store(parts: list[UnlabelledBatches], num_steps: int) -> bool:

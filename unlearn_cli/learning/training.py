@@ -73,6 +73,13 @@ def lr_factor(schedule: Schedule, done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
+def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """Compute the gradients of the loss and take a step."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = lr

@@ -1,44 +1,58 @@
 """Masked distillation: the network learns what the original predicts, with the lost classes taken out.
 
-    q(x) = softmax of the original's outputs over the remaining classes; the lost classes get exactly 0
-    theta <- Adam steps on the mean over x of KL(q(x) || softmax(f(x))), records of forget and retain in each batch;
+    q_T(x) = softmax of the original's outputs / T over the remaining classes; the lost classes get exactly 0
+    theta <- Adam steps on the mean over x of T^2 KL(q_T(x) || softmax(f(x) / T)), records of forget (T = 1) and retain
+             (T = `temperature`) in each batch;
              again with twice the learning rate while more than 1 % of the forgotten records are recognised
     then the level step: the rows of the lost classes are learned anew (learning.level)
 
 Idea: without a class, a network distributes its records over the other classes by their resemblance, and the original's
 outputs contain this resemblance. The target is close to what a network predicts that never saw the class, and close to
-the original, so a few steps suffice and the other classes keep their outputs.
+the original, so a few steps suffice and the other classes keep their outputs. A network is nearly certain about the
+records that it was trained on; the temperature makes their smaller outputs count, which hold the network in place for
+new records, too.
+
+Without retain (`keep` held_out or none), the last layer is changed first as by the method head, on synthetic features.
+Then the class is not recognised, and a few steps on the forgotten records only, at a tenth of the rate and with frozen
+batch norm, move the earlier layers. With forgotten records only and the last layer as it was, a ResNet-20 lost 4 points
+before it had forgotten. With held_out the steps stop before held-out records of the other classes lose a point.
 
 Source: Zhou et al., Decoupled Distillation to Erase (DELETE), CVPR 2025, arXiv 2503.23751: the part on forget. Needs
-the records of `forget` and `retain` without labels, and the class numbers.
+the records of `forget` and, unless `keep` says otherwise, `retain` without labels, and the class numbers.
 Warning: whole classes only. For part of a class the target would exclude the own class of records that a network
 without them still gets right.
 
-Two things differ from the source: the records of retain, and the level step, because the divergence has almost no
-gradient once the probability of a lost class is small, which leaves its output too high.
+Two things differ from the source: the records of retain, with the temperature of Hinton et al. (arXiv 1503.02531),
+and the level step, because the divergence has almost no gradient once the probability of a lost class is small, which
+leaves its output too high.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.data.batches import Batches, UnlabelledBatches
-from unlearn_cli.data.mixed import mix
+from unlearn_cli.data.batches import Batches, Epochs, UnlabelledBatches
+from unlearn_cli.data.mixed import Batch, mix
 from unlearn_cli.learning.masking import CHUNK, can_store, distillation_loss, mask_classes, masked_softmax
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
-from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
+from unlearn_cli.learning.synthetic_features import unlearn_last_layer
+from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import note, report_setting
+from unlearn_cli.runtime.seeds import Random
 
 SUMMARY = "distils the original's outputs without the lost classes"
 TASK = "classification"
 LEVEL_STEP = True
-MAX_ROUNDS, HIGHER = 4, 2.0  # rounds, and the factor on the learning rate of the next one
+STEPS, MAX_ROUNDS, HIGHER = 60, 4, 2.0  # steps of a round, rounds, factor on the learning rate of the next one
+FEW_STEPS, GUARDED_STEPS, SHARE_OF_RATE = 20, 5, 0.1  # without retain: steps, between checks, share of the usual rate
+TOLERATED = 0.01  # accuracy that the other classes may lose, of held-out records
 RECOGNISED, CHECKED = 0.01, 1000  # share that may be recognised at the end, of this number of forgotten records
 
 
@@ -46,34 +60,74 @@ def masked(
     model: nn.Module,
     original: nn.Module,
     forget_inputs: UnlabelledBatches,
-    retain_inputs: UnlabelledBatches,
     forget_classes: list[int],
+    input_shape: tuple[int, ...],
     recipe: Recipe,
+    random: Random,
     *,
-    steps: Annotated[PositiveInt, Doc("steps on forgotten and retained records, per round")] = 60,
+    retain_inputs: UnlabelledBatches | None = None,
+    held_out: Batches | None = None,
+    keep: Annotated[
+        Literal["retain_inputs", "held_out", "none"],
+        Doc("what holds the other classes: the records of retain, or only a guard on held-out ones, or nothing"),
+    ] = "retain_inputs",
+    steps: Annotated[
+        PositiveInt | None, Doc("steps on forgotten and retained records, per round; null: 60, without retain 20")
+    ] = None,
     lr: Annotated[
         PositiveFloat | None,
-        Doc("first learning rate of Adam, which falls to 0; null: half of the original's, or 0.001"),
+        Doc("first rate of Adam, which falls to 0; null: half of the original's, or 0.001; without retain a tenth"),
     ] = None,
     forget_share: Annotated[
         Annotated[float, Field(gt=0, le=0.9)] | None,
         Doc("share of forgotten records in a batch, at least their share of the data; null: that share"),
     ] = 0.25,
-    batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
+    temperature: Annotated[
+        PositiveFloat, Doc("T of the distillation on retain; with 1 only outputs near the largest count")
+    ] = 3.0,
+    batch_norm: Annotated[
+        BatchNorm | None,
+        Doc("statistics of each batch, or frozen: those of the checkpoint; null: frozen without retain"),
+    ] = None,
 ) -> nn.Module:
-    """Distil the masked original, in rounds with a higher rate each until the classes are not recognised."""
-    num_classes = forget_inputs.batches.num_outputs
-    teacher = Teacher(original, mask_classes(forget_classes, num_classes, forget_inputs.batches.targets.device))
-    forget, retain = teacher.prepare(forget_inputs, retain_inputs, steps)
-    rate = lr or choose_class_rate(recipe)
-    for _ in range(1 if lr else MAX_ROUNDS):
-        report_setting("lr", rate)
-        distil(model, teacher, forget, retain, steps, rate, forget_share, batch_norm)
-        if share_recognised(model, forget_inputs, teacher.lost) <= RECOGNISED:
-            return model
-        rate *= HIGHER
-    note("masked: after the last round the classes are still recognised, so only the level step hides them; raise lr")
+    """Distil the masked original into the network, with the records of retain or without them."""
+    lost = mask_classes(forget_classes, forget_inputs.batches.num_outputs, forget_inputs.batches.targets.device)
+    teacher, rate = Teacher(original, lost, temperature), choose_class_rate(recipe)
+    if retain_inputs is None:
+        unlearn_last_layer(model, original, forget_classes, input_shape, random)
+        guard = Guard.of(original, held_out, forget_classes) if held_out else None
+        lr = lr or SHARE_OF_RATE * rate
+        distil_forget(model, teacher, forget_inputs, steps or FEW_STEPS, lr, batch_norm or "frozen", guard)
+    else:
+        pace = Pace(steps or STEPS, lr or rate, 1 if lr else MAX_ROUNDS, forget_share, batch_norm or "batch")
+        distil_in_rounds(model, teacher, forget_inputs, retain_inputs, pace)
     return model
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the network is trained on mixed batches."""
+
+    num_steps: int  # per round
+    lr: float  # of the first round
+    num_rounds: int
+    forget_share: float | None
+    batch_norm: BatchNorm
+
+
+def distil_in_rounds(
+    model: nn.Module, teacher: "Teacher", forget: UnlabelledBatches, retain: UnlabelledBatches, pace: Pace
+) -> None:
+    """Distil in rounds with a higher rate each, until the classes are not recognised."""
+    stored = teacher.prepare(forget, retain, pace.num_steps)
+    batches = mix(*stored, pace.forget_share)
+    for number in range(pace.num_rounds):
+        rate = pace.lr * HIGHER**number
+        report_setting("lr", rate)
+        distil(model, teacher, batches.steps(pace.num_steps), rate, pace.batch_norm)
+        if share_recognised(model, forget, teacher.lost) <= RECOGNISED:
+            return
+    note("masked: after the last round the classes are still recognised, so only the level step hides them; raise lr")
 
 
 def share_recognised(model: nn.Module, forget: UnlabelledBatches, lost: Tensor) -> float:
@@ -85,54 +139,102 @@ def share_recognised(model: nn.Module, forget: UnlabelledBatches, lost: Tensor) 
 
 @dataclass(frozen=True)
 class Teacher:
-    """The original without the outputs of the lost classes, a mask (K,)."""
+    """The original without the outputs of the lost classes, a mask (K,); `temperature` is that for retain."""
 
     original: nn.Module
     lost: Tensor
+    temperature: float
 
     @torch.no_grad()
-    def predict(self, x: Tensor) -> Tensor:
+    def predict(self, x: Tensor, temperature: Tensor | float) -> Tensor:
         """Return the target distributions (B, K)."""
-        return masked_softmax(self.original(x), self.lost)
+        return masked_softmax(self.original(x), self.lost, temperature)
 
-    def targets(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the targets of a batch: y if they were stored, else those computed now."""
-        return y if y.dim() == 2 else self.predict(x)
+    def loss(self, outputs: Tensor, x: Tensor, y: Tensor, is_forget: Tensor) -> Tensor:
+        """Return the loss of a batch: y has the targets if they were stored, else they are computed now."""
+        temperature = torch.where(is_forget, 1.0, self.temperature)
+        return distillation_loss(outputs, y if y.dim() == 2 else self.predict(x, temperature), temperature)
 
     def prepare(self, forget: UnlabelledBatches, retain: UnlabelledBatches, num_steps: int) -> tuple[Batches, Batches]:
         """Return the records of both splits, with stored targets if this saves work."""
         if not can_store([forget, retain], num_steps):
             return forget.batches, retain.batches
         of_forget, of_retain = (
-            torch.cat([self.predict(x) for x in part.sequential(CHUNK)]) for part in (forget, retain)
+            torch.cat([self.predict(x, temperature) for x in part.sequential(CHUNK)])
+            for part, temperature in ((forget, 1.0), (retain, self.temperature))
         )
         return forget.with_distributions(of_forget), retain.with_distributions(of_retain)
 
 
-def distil(
-    model: nn.Module,
-    teacher: Teacher,
-    forget: Batches,
-    retain: Batches,
-    num_steps: int,
-    lr: float,
-    forget_share: float | None,
-    batch_norm: BatchNorm,
-) -> None:
+def distil(model: nn.Module, teacher: Teacher, batches: Epochs[Batch], lr: float, batch_norm: BatchNorm) -> None:
     """Learn the teacher's outputs on mixed batches, with a learning rate that falls linearly to 0."""
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     set_training_mode(model, batch_norm)
-    steps = track(mix(forget, retain, forget_share).steps(num_steps), "distil", model, optimizer)
-    for x, y, _ in steps:
+    steps = track(batches, "distil", model, optimizer)
+    for x, y, is_forget in steps:
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
-        loss = distillation_loss(model(x), teacher.targets(x, y))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        loss = teacher.loss(model(x), x, y, is_forget)
+        take_step(optimizer, loss)
         steps.log(loss=loss)
 
 
+@dataclass(frozen=True)
+class Guard:
+    """Held-out records of the other classes, and the original's accuracy on them."""
+
+    records: Batches
+    accuracy: float
+
+    @classmethod
+    def of(cls, original: nn.Module, held_out: Batches, forget_classes: list[int]) -> "Guard":
+        of_others = np.flatnonzero(~np.isin(held_out.targets.cpu().numpy(), forget_classes))
+        records = held_out.take(of_others)
+        return cls(records, measure_accuracy(original, records))
+
+    def is_broken(self, model: nn.Module) -> bool:
+        """Return whether the other classes have lost more than a point."""
+        return measure_accuracy(model, self.records) < self.accuracy - TOLERATED
+
+
+def measure_accuracy(model: nn.Module, records: Batches) -> float:
+    outputs = predict_outputs(model, (x for x, _ in records.sequential(CHUNK)))
+    return float((outputs.argmax(dim=1) == records.targets).float().mean())
+
+
+def distil_forget(
+    model: nn.Module,
+    teacher: Teacher,
+    forget: UnlabelledBatches,
+    num_steps: int,
+    lr: float,
+    batch_norm: BatchNorm,
+    guard: Guard | None,
+) -> None:
+    """Learn the teacher's outputs on the forgotten records only; the guard is asked after every few steps.
+
+    If it is broken, the network returns to its state before these steps.
+    """
+    report_setting("lr", lr)
+    optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
+    for first in range(0, num_steps, GUARDED_STEPS):
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()} if guard else {}
+        set_training_mode(model, batch_norm)
+        steps = track(forget.steps(min(GUARDED_STEPS, num_steps - first)), "distil", model, optimizer)
+        for x in steps:
+            set_learning_rate(optimizer, lr * (1 - (first + steps.done) / num_steps))
+            loss = distillation_loss(model(x), teacher.predict(x, 1.0))
+            take_step(optimizer, loss)
+            steps.log(loss=loss)
+        if guard and guard.is_broken(model):
+            model.load_state_dict(before)
+            note(f"masked: stopped after {first} of {num_steps} steps: held-out records of the other classes lost more")
+            return
+
+
 def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int, int]]:
-    """Return the smallest and the largest number of steps: without `lr` there are 1 to MAX_ROUNDS rounds."""
-    rounds = 1 if settings["lr"] is not None else MAX_ROUNDS
-    return {"steps": (settings["steps"], rounds * settings["steps"])}
+    """Return the smallest and the largest number of steps: with retain and without `lr` there are several rounds."""
+    if settings["keep"] != "retain_inputs":
+        steps = settings["steps"] or FEW_STEPS
+        return {"steps": (0 if settings["keep"] == "held_out" else steps, steps)}
+    steps, rounds = settings["steps"] or STEPS, 1 if settings["lr"] is not None else MAX_ROUNDS
+    return {"steps": (steps, rounds * steps)}

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.learning.rewind import NoRewind, Rewind, make_rewind
-from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode
+from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
@@ -160,9 +160,3 @@ def ascend_and_descend(
         steps.log(forget_loss=up, retain_loss=down)
         rewinder.observe(steps.done + 1)
     rewinder.restore(num_steps)
-
-
-def take_step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()

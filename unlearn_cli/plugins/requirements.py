@@ -87,7 +87,7 @@ REQUIREMENTS: dict[str, Requirement] = {
         ("noise", "methods", "", "noise of 'unlearn-cli noise', given by --noise"),
     ]
 }
-OPTIONAL_INPUTS = ("noise", "held_out", "forget")  # as a keyword with default None
+OPTIONAL_INPUTS = ("noise", "held_out", "forget", "retain_inputs")  # as a keyword with default None
 COMPANIONS = {"forget": "held_out"}  # optional input -> the one with which it is given, because the two are compared
 ONLY_OPTIONAL = ("noise",)  # never without a default
 

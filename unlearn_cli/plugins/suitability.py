@@ -25,11 +25,8 @@ class UnsuitableSelection(SelectionError):
 
 
 def list_lacking(wanted: Plugin, present: set[str], settings: BaseModel | None = None) -> list[str]:
-    """Return the inputs of a plug-in that a manifest with these sections cannot provide.
-
-    With `settings`, also the optional inputs that they name.
-    """
-    names = wanted.list_inputs(settings) if settings else wanted.needs
+    """Return the inputs of a plug-in with these settings, or the defaults, that such a manifest cannot provide."""
+    names = wanted.list_inputs(settings or wanted.settings())
     return [name for name in names if list_missing(name, present)]
 
 
@@ -132,8 +129,9 @@ def _list_fitting_whole(kind: str, present: set[str], task: str) -> list[str]:
 
 
 def describe_needs(method: Plugin) -> str:
-    """Describe the data that a method receives."""
-    return ", ".join(words for name, words in SPLITS.items() if name in method.needs) or "no data"
+    """Describe the data that a method receives with default settings."""
+    given = method.list_inputs(method.settings())
+    return ", ".join(words for name, words in SPLITS.items() if name in given) or "no data"
 
 
 def describe_suited(method: Plugin) -> str:
