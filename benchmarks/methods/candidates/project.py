@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from benchmarks.methods.candidates.levels import set_level_of_lost
 from unlearn_cli.data.batches import Batches
@@ -102,15 +103,16 @@ def collect_inputs(
     """Return the inputs (n, width) of each layer; of patches at most MOST_ROWS."""
     model.eval()
     seen: list[list[Tensor]] = [[] for _ in layers]
-    hooks = [
-        layer.register_forward_pre_hook(lambda layer, inputs, rows=rows: rows.append(reduce(layer, inputs[0])))
-        for layer, rows in zip(layers, seen, strict=True)
-    ]
+    hooks = [watch(layer, rows, reduce) for layer, rows in zip(layers, seen, strict=True)]
     for x, _ in batches.sequential(512):
         model(x)
     for hook in hooks:
         hook.remove()
     return [thin(torch.cat(rows).flatten(0, 1)) for rows in seen]
+
+
+def watch(layer: Layer, rows: list[Tensor], reduce: Callable[[Layer, Tensor], Tensor]) -> RemovableHandle:
+    return layer.register_forward_pre_hook(lambda _, inputs: rows.append(reduce(layer, inputs[0])))
 
 
 def thin(rows: Tensor) -> Tensor:

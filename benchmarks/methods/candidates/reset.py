@@ -43,7 +43,7 @@ def msg(
     """Draw the weights with the smallest difference of gradients anew, then fine-tune."""
     some = retain.take(retain.permutation("msg")[: forget.num_samples])
     gradients = [sum_gradients(model, part, task_loss) for part in (some, forget)]
-    kept: dict[nn.Parameter, Tensor] = {}
+    kept: dict[Tensor, Tensor] = {}
     for layer in list_layers(model)[:-1]:
         size = (gradients[0][layer.weight] - gradients[1][layer.weight]).abs()
         small = size <= size.flatten().kthvalue(max(1, round(share * size.numel()))).values
@@ -93,13 +93,13 @@ def list_layers(model: nn.Module) -> list[Layer]:
     return [module for module in model.modules() if isinstance(module, Layer)]
 
 
-def sum_gradients(model: nn.Module, batches: Batches, task_loss: TaskLoss) -> dict[nn.Parameter, Tensor]:
+def sum_gradients(model: nn.Module, batches: Batches, task_loss: TaskLoss) -> dict[Tensor, Tensor]:
     """Return the sum over batches of the gradient of the mean loss, in eval mode."""
     model.eval()
     model.zero_grad()
     for x, y in batches.sequential(batches.batch_size):
         task_loss(model(x), y).backward()
-    gradients = {p: p.grad.clone() for p in model.parameters() if p.grad is not None}
+    gradients: dict[Tensor, Tensor] = {p: p.grad.clone() for p in model.parameters() if p.grad is not None}
     model.zero_grad()
     return gradients
 
@@ -119,7 +119,7 @@ def finetune(
     epochs: int,
     lr: float,
     optimizer: Optimizer,
-    kept: dict[nn.Parameter, Tensor],
+    kept: dict[Tensor, Tensor],
 ) -> None:
     """Train on retain with a one-cycle rate; kept weights move by a tenth."""
     stepper = make_optimizer(model, optimizer, lr, momentum=0.9)
