@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.tiny import same
 from unlearn_cli.data.batches import Batches, Scaling, without_labels
 from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.records import ArrayInputs, from_arrays
@@ -287,6 +288,22 @@ def test_a_blindspot_model_that_is_too_short_is_trained_until_its_loss_is_near_t
     blindspot(student, fresh, without_labels(forget), retain, loss, (2,), recipe, kept_share=0, attention_weight=0.0)
     assert sum(map(len, fresh.trained_on)) > 10 * 90
     assert measure_loss(fresh, retain, loss) <= 2 * original
+
+
+@pytest.mark.parametrize("recipe", [Recipe(epochs=2, is_known=True), Recipe()], ids=["too few epochs", "unknown"])
+def test_a_long_training_starts_from_new_weights(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    retain, forget, original, fresh = records("retain", -1, 1), records("forget", 1, 2), network(0), network(1)
+    loss, starts = regression_loss("mse"), list[dict[str, Tensor]]()
+    fit(original, retain, loss, epochs=60, lr=0.02)
+
+    class Watched(module.GoalTraining):
+        def run(self, goal: float, most_epochs: int = 60) -> float:
+            starts.append(copy.deepcopy(self.model.state_dict()))
+            return super().run(goal, most_epochs)
+
+    monkeypatch.setattr(module, "GoalTraining", Watched)
+    blindspot(original, fresh, without_labels(forget), retain, loss, (2,), recipe, attention_weight=0.0)
+    assert [same(start, network(1).state_dict()) for start in starts] == [True]
 
 
 def test_given_epochs_keep_the_batch_size_of_the_run() -> None:

@@ -16,14 +16,15 @@ Warning: on forgotten records U is only as good as B; if B is trained too briefl
 network that never saw them.
 
 The paper's schedule (`sample_configs/paper/blindspot.yaml`: a constant 0.001 for 1 to 5 epochs, B from new weights
-after 2 to 10 epochs at 0.01) fits its networks. Three things differ by default:
+after 2 to 10 epochs at 0.01) fits its networks. Four things differ by default:
 
 * B keeps the first third of the original's layers, and only the others get new weights. The first layers save most of
   the training of B; layers near the output would bring the forgotten knowledge back.
 * The rates follow the size of the weights. B is trained for 15 % of the original's epochs and the network for 10 %;
-  phases of few steps use smaller batches. If the original's epochs are unknown, or the loss of B on retain is then
-  more than twice the original's, B is trained until it is at most 1.2 times (learning.adaptive_training), and the
-  network as long.
+  phases of few steps use smaller batches.
+* If the original's epochs are unknown, or the loss of B on retain is then more than twice the original's, B starts
+  again from new weights and is trained until it is at most 1.2 times (learning.adaptive_training), and the network as
+  long. With kept layers and so long a training, a LeNet-5 forgot less.
 * Forgotten records are repeated until they are 30 % of the batches: with fewer, the network stays between B and the
   original.
 
@@ -69,6 +70,7 @@ RETAIN_PHASES = ("blindspot",)  # phases over retain only, other than `repair`; 
 GOAL, LIMIT = 1.2, 2.0  # loss of the blindspot model on retain, as a multiple of the original's: at the end, when short
 BLINDSPOT_SHARE, STUDENT_SHARE = 0.15, 0.1  # of the original's epochs
 STUDENT_LR_SHARE = 0.5  # of the blindspot model's rate
+SHORT_SCHEDULE, LONG_SCHEDULE = "cosine", "one_cycle"
 
 
 def blindspot(
@@ -93,7 +95,8 @@ def blindspot(
         Doc("epochs of the network over forget and retain; null: 10 % of the original's, or as the blindspot model"),
     ] = None,
     student_lr: Annotated[
-        PositiveFloat | None, Doc("highest learning rate of the network; null: half of that of the blindspot model")
+        PositiveFloat | None,
+        Doc("highest learning rate of the network; null: half of that of a short blindspot model, or all"),
     ] = None,
     kept_share: Annotated[
         Annotated[float, Field(ge=0, lt=1)],
@@ -105,66 +108,99 @@ def blindspot(
     ] = 0.3,
     attention_weight: Annotated[NonNegativeFloat, Doc("beta, weight of the attention loss; 0: none")] = 50.0,
     layers: Annotated[list[str] | None, Doc("layers whose attention is compared; null: found automatically")] = None,
-    schedule: Annotated[Schedule, Doc("course of the learning rate of a number of epochs")] = "cosine",
+    schedule: Annotated[
+        Schedule | None,
+        Doc("course of the learning rate of a number of epochs; null: cosine, or one_cycle after a long training"),
+    ] = None,
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
     """Train the blindspot model on retain, then the network on its outputs."""
     layers = choose_layers(model, input_shape, layers) if attention_weight else []
-    blindspot_lr = blindspot_lr or choose_lr(fresh)
-    student_lr = student_lr or STUDENT_LR_SHARE * blindspot_lr
-    copy_first_layers(model, fresh, kept_share)
-    epochs, student_epochs = train_blindspot(
-        model, fresh, retain, task_loss, blindspot_lr, schedule, recipe, blindspot_epochs, student_epochs
-    )
-    batches, of_student = plan_phase(retain, student_epochs, STUDENT_SHARE, recipe)
-    assert of_student is not None, "unknown only before the blindspot model was trained"
-    report_setting("blindspot_epochs", epochs)
-    report_setting("student_epochs", of_student)
+    lr = blindspot_lr or choose_lr(fresh)
+    training = BlindspotTraining(model, retain, task_loss, recipe, lr, schedule)
+    trained = training.run(fresh, kept_share, blindspot_epochs)
+    batches, epochs = retain, student_epochs or trained.epochs_of_student
+    if epochs is None:
+        batches, epochs = plan_phase(retain, None, STUDENT_SHARE, recipe)
+    student_lr = student_lr or (lr if trained.is_long else STUDENT_LR_SHARE * lr)
+    report_setting("blindspot_epochs", trained.epochs)
+    report_setting("student_epochs", epochs or 1)
     report_setting("student_lr", student_lr)
     unlearn(
         model,
         Blindspot(fresh, layers, attention_weight),
         mix(forget_inputs, batches, forget_share),
         task_loss,
-        of_student,
+        epochs or 1,
         student_lr,
-        schedule,
+        schedule or (LONG_SCHEDULE if trained.is_long else SHORT_SCHEDULE),
         batch_norm,
     )
     return model
 
 
-def train_blindspot(
-    model: nn.Module,
-    fresh: nn.Module,
-    retain: Batches,
-    task_loss: TaskLoss,
-    lr: float,
-    schedule: Schedule,
-    recipe: Recipe,
-    given_epochs: int | None,
-    student_epochs: int | None,
-) -> tuple[float, int | None]:
-    """Train and freeze the blindspot model; return its epochs, and those of the student unless they are few."""
-    batches, planned = plan_phase(retain, given_epochs, BLINDSPOT_SHARE, recipe)
-    if planned:
-        fit_epochs(fresh, batches, task_loss, planned, lr, schedule)
-    epochs = planned or 0.0
-    if not given_epochs:
-        loss = measure_loss(model, retain, task_loss)
-        if not planned or measure_loss(fresh, retain, task_loss) > LIMIT * loss:
-            most = min(MOST_EPOCHS, recipe.epochs) if recipe.is_known else MOST_EPOCHS
-            epochs += GoalTraining(fresh, retain, task_loss, lr, "blindspot").run(GOAL * loss, most)
-    fresh.eval().requires_grad_(False)
-    is_longer = epochs != planned or not recipe.is_known
-    return epochs, student_epochs or (max(1, round(epochs)) if is_longer else None)
+@dataclass(frozen=True)
+class Trained:
+    """How long the blindspot model was trained."""
+
+    epochs: float  # all, also those that were too few
+    is_long: bool  # from new weights until its goal
+    epochs_of_student: int | None  # None: a share of the original's epochs
+
+
+@dataclass(frozen=True)
+class BlindspotTraining:
+    """The training of the blindspot model; `model` is the original."""
+
+    model: nn.Module
+    retain: Batches
+    task_loss: TaskLoss
+    recipe: Recipe
+    lr: float
+    schedule: Schedule | None
+
+    def run(self, fresh: nn.Module, kept_share: float, given_epochs: int | None) -> Trained:
+        """Train and freeze the blindspot model, briefly if that is enough, else from new weights until its goal."""
+        new = {name: tensor.clone() for name, tensor in fresh.state_dict().items()}
+        trained = self.train_briefly(fresh, kept_share, given_epochs)
+        if trained is None:
+            fresh.load_state_dict(new)
+            trained = self.train_to_goal(fresh)
+        fresh.eval().requires_grad_(False)
+        return trained
+
+    def train_briefly(self, fresh: nn.Module, kept_share: float, given_epochs: int | None) -> Trained | None:
+        """Train for the given epochs, or 15 % of the original's; None if these are unknown or too few."""
+        batches, epochs = plan_phase(self.retain, given_epochs, BLINDSPOT_SHARE, self.recipe)
+        if epochs is None:
+            return None
+        copy_first_layers(self.model, fresh, kept_share)
+        fit_epochs(fresh, batches, self.task_loss, epochs, self.lr, self.schedule or SHORT_SCHEDULE)
+        if given_epochs:
+            return Trained(epochs, False, None if self.recipe.is_known else given_epochs)
+        loss, goal = (measure_loss(each, self.retain, self.task_loss) for each in (fresh, self.model))
+        return Trained(epochs, False, None) if loss <= LIMIT * goal else None
+
+    def train_to_goal(self, fresh: nn.Module) -> Trained:
+        """Train until the loss on retain is near the original's."""
+        most, briefly = MOST_EPOCHS, 0.0
+        if self.recipe.is_known:
+            most, briefly = min(MOST_EPOCHS, self.recipe.epochs), count_epochs(BLINDSPOT_SHARE, self.recipe)
+        goal = GOAL * measure_loss(self.model, self.retain, self.task_loss)
+        epochs = GoalTraining(fresh, self.retain, self.task_loss, self.lr, "blindspot").run(goal, most)
+        return Trained(briefly + epochs, True, max(1, round(epochs)))
+
+
+def count_epochs(share: float, recipe: Recipe) -> float:
+    """Return a share of the original's epochs."""
+    return min(MOST_EPOCHS, share * recipe.epochs)
 
 
 def plan_phase(retain: Batches, epochs: int | None, share: float, recipe: Recipe) -> tuple[Batches, float | None]:
     """Return the batches and epochs of a phase: as given, or a share of the original's epochs; None if unknown."""
     if epochs or not recipe.is_known:
         return retain, epochs
-    chosen = min(MOST_EPOCHS, share * recipe.epochs)
+    chosen = count_epochs(share, recipe)
     return shrink_batches(retain, chosen), chosen
 
 
