@@ -136,13 +136,15 @@ def test_without_held_out_records_or_steps_nothing_is_observed() -> None:
 
 
 def test_an_observation_keeps_the_mode_of_every_module() -> None:
-    model = nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Dropout())
+    norm = nn.BatchNorm1d(4)
+    model = nn.Sequential(nn.Linear(2, 4), norm, nn.Dropout())
     model.train()
-    model[1].eval()  # frozen statistics
-    before = model[1].running_mean.clone()
+    norm.eval()  # frozen statistics
+    assert norm.running_mean is not None
+    before = norm.running_mean.clone()
     Rewind(model, blobs([0]), blobs([0]), 1).observe(1)
     assert [module.training for module in model] == [True, False, True] and model.training
-    assert torch.equal(model[1].running_mean, before)
+    assert torch.equal(norm.running_mean, before)
 
 
 def test_a_class_is_lost_if_retain_has_none_of_its_records() -> None:

@@ -271,7 +271,9 @@ def test_a_known_recipe_gives_the_epochs_and_small_data_smaller_batches(epochs: 
     retain, forget = records("retain", -1, 1, n=540), without_labels(records("forget", 1, 2, n=40))
     retain = replace(retain, batch_size=128)
     student, fresh = Seen(0), Seen(1)
-    student.net[4].requires_grad_(False).bias.fill_(3.0)  # predicts retain worse than any blindspot model
+    nn.init.constant_(
+        student.net[4].requires_grad_(False).get_parameter("bias"), 3.0
+    )  # predicts retain worse than any blindspot model
     recipe = Recipe(epochs=epochs, is_known=True)
     blindspot(student, fresh, forget, retain, regression_loss("mse"), (2,), recipe, attention_weight=0.0)
     assert sum(map(len, fresh.trained_on)) == pytest.approx(0.15 * epochs * 540, rel=0.02)

@@ -87,8 +87,7 @@ def rank_match(
     blindspot_epochs: Annotated[
         NonNegativeInt | None,
         Doc(
-            "epochs over retain of the network that never saw the forgotten records; 0: none; null: a third of the "
-            "original's, none for fewer than 25 forgotten records; a regression needs none"
+            "epochs of the network that never saw forget; null: a third of the original's, 0 for fewer than 25 records"
         ),
     ] = None,
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",

@@ -98,7 +98,7 @@ class Plugin:
             return ""
         named = [field for field, value in settings if value == name]
         choices = {field: get_args(self.settings.model_fields[field].annotation) for field in named}
-        others = [f"{field}={choice}" for field, known in choices.items() for choice in known if choice != name]
+        others = [f"{field}={choice}" for field in choices for choice in choices[field] if choice != name]
         return others[0] if others else ""
 
     def function(self) -> Callable[..., Any]:

@@ -172,4 +172,6 @@ class Cost(Part):
     original_epochs: float | None = Field(
         default=None, description="of 'unlearn': epochs of the original's training and of earlier unlearning"
     )
-    epochs_reason: str | None = Field(default=None, description="of 'unlearn': why a number of epochs is null")
+    epochs_reason: str | None = Field(
+        default="only 'unlearn' counts epochs", description="why a number of epochs is null"
+    )
