@@ -42,6 +42,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_without_references_the_rows_are_learned_anew_by_the_originals_recipe(original: Path, tmp_path: Path) -> None:
     report = unlearn(original, tmp_path / "out")
     assert "by the recipe of the original" in caveat(report)
+    assert report["cost"]["epochs"] > 0 and report["cost"]["epochs_reason"] is None
     recorded = json.loads(read_metadata(tmp_path / "out")["unlearn_cli.recipe"])
     assert (recorded["epochs"], recorded["lr"], recorded["batch_size"]) == (6, 0.01, 128)
 
@@ -99,4 +100,5 @@ def test_without_records_of_retain_there_is_no_level_step(
     report = unlearn(original, tmp_path / "out", "--set", f"keep={keep}")
     assert {"retain_inputs", "held_out"} & set(report["inputs"]) == given
     assert "level" not in report["found"]
+    assert (report["cost"]["epochs"], report["cost"]["epochs_reason"]) == (None, "the method does not read retain")
     assert report["metrics"]["subject"]["test_forget"]["accuracy"]["value"] == 0.0

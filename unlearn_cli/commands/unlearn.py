@@ -1,6 +1,7 @@
 """`unlearn-cli unlearn`: make a checkpoint forget what a manifest selects; write a new checkpoint and a report."""
 
 import gc
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,7 +159,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         evaluated = options.evaluate and bool(opened.dataset.splits)
         model, given, before = run_method(current, options, plan, weights, others, evaluated)
         collect_networks(weights)  # those of the method; a sharded network contains reference cycles
-        current.run.cost = budgets.count_epochs(current.run.cost, weights, count_retain(opened, method))
+        current.run.cost = budgets.count_epochs(current.run.cost, weights, count_retain(opened, given))
         lineage = describe_lineage(current, method, settings, weights, scale)
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
@@ -199,9 +200,9 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     return to_result(document, str(options.out), options.out)
 
 
-def count_retain(opened: RunInputs, method: Plugin) -> int | None:
-    """Return the number of records of retain; None if the method does not read them."""
-    reads_retain = bool({"retain", "retain_inputs"} & set(method.needs))
+def count_retain(opened: RunInputs, inputs: Iterable[str]) -> int | None:
+    """Return the number of records of retain; None if it is not among the inputs of the method."""
+    reads_retain = bool({"retain", "retain_inputs"} & set(inputs))
     return len(opened.dataset.split("retain")) if reads_retain else None
 
 
