@@ -1,7 +1,7 @@
 """NegGrad+: descend on the loss of retain and, with a small weight, ascend on that of the forgotten records.
 
     theta <- theta - lr * grad [ a L(retain) - w min(L(forget), bound) ]      a = `retain_weight`, w = `forget_weight`
-    rewind: optional; of the states on the way, the one nearest to held-out records (learning.rewind)
+    rewind: of the states on the way, the one nearest to held-out records (learning.rewind)
 
 Idea: a gradient step that a record caused is undone by its opposite; the descent on retain keeps what the records have
 in common. A loss above that of chance is over-forgetting, so there the ascent stops.
@@ -31,7 +31,7 @@ from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
-SUMMARY = "gradient ascent on forget and descent on retain"
+SUMMARY = "gradient ascent on forget and descent on retain, with rewind"
 LEVEL_STEP = True  # for whole classes
 STEPS_OF_CLASSES, EPOCHS, FEWEST_STEPS = 100, 5, 200
 WEIGHT_OF_CLASSES, WEIGHT = 1.0, 0.2
@@ -64,7 +64,7 @@ def neggrad(
     ] = "auto",
     rewind: Annotated[
         Literal["held_out", "last"], Doc("the state that is taken: the one nearest to held-out records, or the last")
-    ] = "last",
+    ] = "held_out",
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "frozen",
 ) -> nn.Module:
     """Ascend on forget and, unless `retain_weight` is 0, descend on retain in the same steps."""
