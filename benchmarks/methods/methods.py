@@ -57,7 +57,7 @@ def measure_task(name: str, chosen: Sequence[str], device: str) -> dict[str, Run
     if references:
         runs[REFERENCE] = Runs(of_references, make_context(REFERENCE, ("retain",), lost, of_references))
     for method in [method for method in task.methods if method in (chosen or task.methods)]:
-        seeds = SEEDS[:1] if method in ONE_SEED else SEEDS
+        seeds = task.seeds[:1] if method in ONE_SEED else task.seeds
         folders = [networks.unlearn(method, seed) for seed in seeds]
         values = [compare(load(networks, folder, seed), seed) for folder, seed in zip(folders, seeds, strict=True)]
         judged = zip(folders, seeds, strict=True) if method in task.verdict else ()

@@ -43,6 +43,7 @@ class Task:
     methods: tuple[str, ...]
     blanks: Mapping[str, str] = field(default_factory=dict)
     validation: bool = False
+    seeds: tuple[int, ...] = SEEDS  # of the runs of a method
     originals: tuple[int, ...] = SEEDS
     references: tuple[int, ...] = SEEDS
     pool: str = ""  # of the calibration, whose networks are used
@@ -125,7 +126,7 @@ DEVELOPMENT = {
         "regression",
         "housing_random",
         recipe(epochs=40, lr=0.005),
-        ("rank_match", *REGRESSION_METHODS),  # the other tasks forget ranges, which it refuses
+        REGRESSION_METHODS,
         references=FOUR,
     ),
     "stsb_scores": Task("regression", "stsb_scores", recipe(epochs=6, lr=0.005), RANGE_METHODS, references=FOUR),
@@ -142,6 +143,7 @@ def make_stranger(number: int) -> Task:
         (*CLASS_METHODS, RETAIN_FREE, "head"),
         classes(number),
         validation=True,
+        seeds=(0,),
         originals=(0,),
         references=(),
         checkpoint="stranger",
