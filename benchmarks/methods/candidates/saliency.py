@@ -30,9 +30,10 @@ def salient_masked(
     model: nn.Module, original: nn.Module, forget: Batches, retain: Batches, recipe: Recipe, random: Random
 ) -> nn.Module:
     """Masked distillation of the salient half of the weights."""
-    parts = without_labels(forget), without_labels(retain)
+    of_forget, of_retain = without_labels(forget), without_labels(retain)
+    lost, shape = forget.targets.unique().tolist(), tuple(next(retain.sequential(1))[0].shape[1:])
     with only_salient(model, forget, SHARE):
-        masked(model, original, *parts, forget.targets.unique().tolist(), recipe)
+        masked(model, original, of_forget, lost, shape, recipe, random, retain_inputs=of_retain)
     return set_level_of_lost(model, forget, retain, recipe, random)
 
 
