@@ -312,8 +312,8 @@ def test_given_epochs_keep_the_batch_size_of_the_run() -> None:
     retain, forget = replace(records("retain", -1, 1, n=540), batch_size=128), without_labels(records("forget", 1, 2))
     student, fresh = Seen(0), Seen(1)
     settings: dict[str, Any] = {"blindspot_epochs": 1, "student_epochs": 1, "attention_weight": 0.0}
-    known = Recipe(epochs=20, is_known=True)
-    blindspot(student, fresh, forget, retain, regression_loss("mse"), (2,), known, **settings)
+    recipe = Recipe(epochs=20, is_known=True)
+    blindspot(student, fresh, forget, retain, regression_loss("mse"), (2,), recipe, **settings)
     assert [len(fresh.trained_on), len(student.trained_on)] == [5, 7]
 
 

@@ -39,7 +39,7 @@ class Budget:
 
     @property
     def is_noticeable(self) -> bool:
-        """Whether methods added so much that a reference of the recipe's epochs is no comparison."""
+        """Whether methods added so much that a reference of the recipe's epochs is not comparable."""
         return self.recipe is not None and self.extra > NOTICEABLE * self.recipe.epochs
 
 

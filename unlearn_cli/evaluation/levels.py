@@ -31,7 +31,7 @@ def apply_level_step(
 ) -> None:
     """Set the level of the lost outputs after a method, if whole classes are forgotten and the settings ask for it.
 
-    Records are read only if the method reads them, too: without those of retain there is no such step.
+    Records are read only if the method reads them, too: without those of retain the level is not set.
     """
     classes, given = session.opened.dataset.forget_classes, set(method.list_inputs(settings))
     if not (method.level_step and classes) or getattr(settings, "level_step", "none") == "none":

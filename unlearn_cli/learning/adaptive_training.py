@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.training import TaskLoss, lr_factor, set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import TaskLoss, descend, set_learning_rate, set_training_mode
 from unlearn_cli.plugins.types import Schedule
 from unlearn_cli.runtime.processes import full_tensor
 from unlearn_cli.runtime.progress import track
@@ -72,13 +72,7 @@ def fit_epochs(
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     set_training_mode(model, "batch")
     steps = track(records.steps(max(1, round(epochs * len(records)))), "train", model, optimizer)
-    for x, y in steps:
-        set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
-        loss = task_loss(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        steps.log(loss=loss)
+    descend(model, steps, optimizer, task_loss, lr, schedule)
 
 
 @torch.no_grad()

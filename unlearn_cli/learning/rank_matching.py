@@ -36,7 +36,7 @@ from torch import Tensor
 MIN_PER_CLASS = 25  # held-out records of a class; with fewer, its quantiles are those of all classes together
 SLACK = 0.3  # log-odds by which held-out records may fall below their log-odds in the original
 BINS = 10  # ranks with a common correction
-FARTHEST = 8.0  # log-odds that are told apart: the probability is below 0.0004 or above 0.9996 beyond them
+FARTHEST = 8.0  # largest size of log-odds that counts: beyond it the probability is below 0.0004 or above 0.9996
 FULL = 0.25  # this difference, of a network that memorises its records
 GAIN, LARGEST = 1.0, 2.0  # of the correction, and its largest size, in log-odds
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer, Schedule
 from unlearn_cli.runtime.processes import is_distributed
-from unlearn_cli.runtime.progress import track
+from unlearn_cli.runtime.progress import Steps, track
 
 TaskLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -33,14 +33,24 @@ def fit(
     stepper = make_optimizer(model, optimizer, lr, weight_decay, momentum)
     set_training_mode(model, "batch")
     steps = track(train.epochs(epochs), "train", model, stepper)
-    for x, y in steps:
-        set_learning_rate(stepper, lr * lr_factor(schedule, steps.share_done))
-        loss = task_loss(model(x), y)
-        stepper.zero_grad()
-        loss.backward()
-        stepper.step()
-        steps.log(loss=loss)
+    descend(model, steps, stepper, task_loss, lr, schedule)
     return model
+
+
+def descend(
+    model: nn.Module,
+    steps: Steps[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    task_loss: TaskLoss,
+    lr: float,
+    schedule: Schedule,
+) -> None:
+    """Minimise the loss on the batches of a phase, at the rates of the schedule."""
+    for x, y in steps:
+        set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
+        loss = task_loss(model(x), y)
+        take_step(optimizer, loss)
+        steps.log(loss=loss)
 
 
 def make_optimizer(

@@ -28,6 +28,7 @@ from unlearn_cli.learning import training
 from unlearn_cli.learning.training import (
     LabelStatistics,
     TaskLoss,
+    descend,
     lr_factor,
     set_learning_rate,
     set_training_mode,
@@ -96,10 +97,4 @@ def repair(
     optimizer = torch.optim.Adam(model.parameters(), lr, fused=True)
     set_training_mode(model, batch_norm)
     steps = track(retain.epochs(epochs), "repair", model, optimizer)
-    for x, y in steps:
-        set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
-        loss = task_loss(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        steps.log(loss=loss)
+    descend(model, steps, optimizer, task_loss, lr, schedule)

@@ -210,7 +210,7 @@ def distil_forget(
     batch_norm: BatchNorm,
     guard: Guard | None,
 ) -> None:
-    """Learn the teacher's outputs on the forgotten records only; the guard is asked after every few steps.
+    """Learn the teacher's outputs on the forgotten records only; the guard is checked after every few steps.
 
     If it is broken, the network returns to its state before these steps.
     """

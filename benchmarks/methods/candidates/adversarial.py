@@ -1,4 +1,4 @@
-"""AMUN: forgotten records are trained on beside their nearest adversarial examples, which have the wrong label.
+"""AMUN: forgotten records are trained on together with their nearest adversarial examples, which have the wrong label.
 
     x'(x) = nearest point to x that the original classifies otherwise, by steps of PGD in the L2 ball of radius eps,
             which is doubled for records that are still classified as before; y' = the original's prediction for x'

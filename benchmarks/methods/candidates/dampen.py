@@ -77,8 +77,8 @@ def select_retained(held_out: Batches, forget: Batches, retain: Batches) -> Batc
     """Return the held-out records that count: without those of lost classes."""
     if not lacks_classes(forget, retain):
         return held_out
-    kept = ~torch.isin(held_out.targets, forget.targets)
-    return held_out.take(kept.nonzero()[:, 0].cpu().numpy())
+    of_others = ~torch.isin(held_out.targets, forget.targets)
+    return held_out.take(of_others.nonzero()[:, 0].cpu().numpy())
 
 
 def mean_squared_gradients(model: nn.Module, batches: Batches, loss: Loss) -> Weights:

@@ -82,6 +82,6 @@ def digest_method(name: str) -> str:
     """Return a digest of a method's code, or of a candidate's file."""
     if ":" not in name:
         return digest_code(f"methods/{name}.py")
-    found = importlib.util.find_spec(name.partition(":")[0])
-    assert found is not None and found.origin is not None
-    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()
+    spec = importlib.util.find_spec(name.partition(":")[0])
+    assert spec is not None and spec.origin is not None
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
