@@ -70,6 +70,14 @@ def test_the_report_gives_the_epochs_of_the_method_and_of_the_original(sgd: Path
                for line in report["caveats"])  # fmt: skip
 
 
+def test_epochs_of_a_second_network_that_a_method_trains_do_not_count(original: Path, tmp_path: Path) -> None:
+    words = ("--set", "steps=10", "--set", "blindspot_epochs=3")
+    report = unlearn(original, tmp_path / "out", *words, "--batch-size", "32", method="rank_match")
+    cost, retain = report["cost"], report["manifest"]["splits"]["retain"]["n"]
+    assert cost["samples_backward"] > 3 * retain
+    assert cost["epochs"] <= 10 * 32 / retain
+
+
 def test_numbers_that_are_not_known_have_a_reason(original: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare" / "model.safetensors"
     bare.parent.mkdir()

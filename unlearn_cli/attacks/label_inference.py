@@ -13,6 +13,7 @@ import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from unlearn_cli.learning.training import take_step
 from unlearn_cli.plugins.types import Doc
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
@@ -61,9 +62,7 @@ def confident_inputs(model: nn.Module, x: Tensor, targets: Tensor, steps: int, l
     model.eval()
     for _ in track(range(steps), "probes", optimizer, x):
         loss = nn.functional.cross_entropy(model(x).float(), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
     return x.detach()
 
 

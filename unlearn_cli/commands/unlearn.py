@@ -157,9 +157,9 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         output_folder(options.out, overwrite=opened.common.overwrite) as folder,
     ):
         evaluated = options.evaluate and bool(opened.dataset.splits)
-        model, given, before = run_method(current, options, plan, weights, others, evaluated)
+        model, given, before, backward = run_method(current, options, plan, weights, others, evaluated)
         collect_networks(weights)  # those of the method; a sharded network contains reference cycles
-        current.run.cost = budgets.count_epochs(current.run.cost, weights, count_retain(opened, given))
+        current.run.cost = budgets.count_epochs(current.run.cost, backward, weights, count_retain(opened, given))
         lineage = describe_lineage(current, method, settings, weights, scale)
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
@@ -244,8 +244,9 @@ def run_method(
     weights: "Checkpoint",
     references: "list[Checkpoint]",
     evaluated: bool,
-) -> "tuple[nn.Module, list[str], dict[str, Outputs]]":
-    """Return the unlearned network, the names of the method's inputs, and the outputs of the original.
+) -> "tuple[nn.Module, list[str], dict[str, Outputs], int]":
+    """Return the unlearned network, the names of the method's inputs, the outputs of the original, and the samples
+    that went backward through the network.
 
     All other networks are freed on return, so that none of them is in memory while the result is written and measured.
     """
@@ -263,12 +264,12 @@ def run_method(
         collect_networks(weights)
     inputs = make_method_inputs(current, method, settings, weights, original, options.noise)
     networks = [inputs[name] for name in NETWORKS if name in inputs]
-    with current.run.measure_time("unlearn"), current.run.count_samples(*networks):
+    with current.run.measure_time("unlearn"), current.run.count_samples(*networks) as backward:
         with current.run.autocast():
             model = method.call(inputs, settings, (nn.Module,))
         apply_level_step(current, model, method, settings, weights, references)
     current.settle(model, weights)
-    return model, sorted(inputs), before
+    return model, sorted(inputs), before, backward[id(model)]
 
 
 def collect_networks(weights: "Checkpoint") -> None:

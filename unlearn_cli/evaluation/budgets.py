@@ -63,11 +63,18 @@ def inherit(metadata: Mapping[str, str]) -> dict[str, str]:
     return {name: metadata[PREFIX + name] for name in (recipes.KEY, KEY) if PREFIX + name in metadata}
 
 
-def count_epochs(cost: Cost, weights: "Checkpoint", retain_size: int | None) -> Cost:
-    """Return the cost of a method with its epochs; `retain_size` is None if it does not read retain."""
+def count_epochs(cost: Cost, backward: int, weights: "Checkpoint", retain_size: int | None) -> Cost:
+    """Return the cost of a method with the epochs that it trained the network.
+
+    Args:
+        cost: of the method.
+        backward: samples that went backward through the network that the method returned, not through others.
+        weights: the original.
+        retain_size: records of retain; None if the method does not read retain.
+    """
     recipe = find_recipe(weights)
     original = None if recipe is None else recipe.epochs + read_extra(weights.metadata)
-    epochs = cost.samples_backward / retain_size if retain_size else None
+    epochs = backward / retain_size if retain_size else None
     reasons = [*([NO_RETAIN] if epochs is None else []), *([UNKNOWN] if original is None else [])]
     changes = {"epochs": epochs, "original_epochs": original, "epochs_reason": "; ".join(reasons) or None}
     return cost.model_copy(update=changes)

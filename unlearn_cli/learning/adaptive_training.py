@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.training import TaskLoss, descend, set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import TaskLoss, descend, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import Schedule
 from unlearn_cli.runtime.processes import full_tensor
 from unlearn_cli.runtime.progress import track
@@ -165,9 +165,7 @@ class GoalTraining:
 
     def _step(self, x: Tensor, y: Tensor) -> Tensor:
         loss = self.task_loss(self.model(x), y)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        take_step(self.optimizer, loss)
         return loss
 
     def _measure(self) -> tuple[float, float]:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches, UnlabelledBatches, without_labels
 from unlearn_cli.learning.head import Head, find_head, is_linear, predict_features, read_head, write_rows
 from unlearn_cli.learning.recipes import Recipe
-from unlearn_cli.learning.training import lr_factor, make_optimizer, set_learning_rate
+from unlearn_cli.learning.training import lr_factor, make_optimizer, set_learning_rate, take_step
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import note, remark, report_setting
 from unlearn_cli.runtime.seeds import Random
@@ -136,9 +136,7 @@ def refit_rows(
         for step, chunk in enumerate(chunks, start=first):
             set_learning_rate(optimizer, recipe.lr * lr_factor(recipe.schedule, step / num_steps))
             loss = torch.cat([others[chunk, None], lost(features[chunk])], dim=1).logsumexp(dim=1).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            take_step(optimizer, loss)
         epochs.log(loss=loss)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
-from unlearn_cli.learning.training import TaskLoss, set_training_mode
+from unlearn_cli.learning.training import TaskLoss, set_training_mode, take_step
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.results import Estimate
@@ -65,9 +65,7 @@ def relearn(
     for step, (x, y) in enumerate(order.from_step("relearn", 0), start=1):
         set_training_mode(student, "frozen")  # statistics of only the forgotten class would spoil the others
         loss = task_loss(student(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         if step % check_every == 0 or step == max_steps:
             values.append(measure_value(student, goal, task_loss))
             if goal.is_met(values[-1]):

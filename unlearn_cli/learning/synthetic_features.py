@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from unlearn_cli.errors import UserError
 from unlearn_cli.learning.head import Head, find_head, is_linear, predict_features, read_head, write_rows
 from unlearn_cli.learning.masking import distillation_loss, mask_classes, masked_softmax
-from unlearn_cli.learning.training import lr_factor, set_learning_rate
+from unlearn_cli.learning.training import lr_factor, set_learning_rate, take_step
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import default_batch_size, full_precision
 from unlearn_cli.runtime.seeds import Random
@@ -151,8 +151,6 @@ def distil(
         set_learning_rate(optimizer, training.lr * lr_factor("cosine", progress.share_done))
         features = source.draw(batch_size, random)
         loss = distillation_loss(own(features), masked_softmax(last(features), lost))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         progress.log(loss=loss)
     return Head(weight.detach(), None if bias is None else bias.detach())

@@ -28,7 +28,7 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
 from unlearn_cli.learning.rewind import NoRewind, Rewind, are_all_lost, make_rewind
-from unlearn_cli.learning.training import set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.seeds import Random
@@ -124,9 +124,7 @@ def impair(
     steps = track(mix(relabelled, retain, forget_share).steps(num_steps), "impair", model, optimizer)
     for x, y, _ in steps:
         loss = F.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         steps.log(loss=loss)
 
 
@@ -145,9 +143,7 @@ def repair(
     for x, y in steps:
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
         loss = F.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         steps.log(loss=loss)
         rewinder.observe(steps.done + 1)
     rewinder.restore(num_steps)

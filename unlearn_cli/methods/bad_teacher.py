@@ -37,7 +37,7 @@ from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.masking import can_store
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
 from unlearn_cli.learning.rewind import NoRewind, Rewind, make_rewind
-from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
 
@@ -187,9 +187,7 @@ def impair(
     steps = track(mix(parts.forget, parts.retain, forget_share).steps(num_steps), "impair", model, optimizer)
     for x, y, is_forget in steps:
         loss = teachers.loss(model(x), teachers.targets(x, y, is_forget))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         steps.log(loss=loss)
 
 
@@ -209,9 +207,7 @@ def repair(
     for x, y in steps:
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
         loss = teachers.loss(model(x), teachers.targets(x, y))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         steps.log(loss=loss)
         rewinder.observe(steps.done + 1)
     rewinder.restore(num_steps)

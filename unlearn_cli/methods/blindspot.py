@@ -54,12 +54,7 @@ from unlearn_cli.learning.adaptive_training import (
 )
 from unlearn_cli.learning.attention import Recording, attention_loss, choose_layers, record
 from unlearn_cli.learning.recipes import Recipe
-from unlearn_cli.learning.training import (
-    TaskLoss,
-    lr_factor,
-    set_learning_rate,
-    set_training_mode,
-)
+from unlearn_cli.learning.training import TaskLoss, lr_factor, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Schedule
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import report_setting
@@ -245,9 +240,7 @@ def unlearn(
             loss = batch_loss(
                 model(x), y, blind.model, x, is_forget, student.take(), teacher, task_loss, blind.attention_weight
             )
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            take_step(optimizer, loss)
             steps.log(loss=loss)
 
 

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from unlearn_cli.learning.masking import mask_classes, masked_softmax
 from unlearn_cli.learning.noise import CHUNK, learn_noise
 from unlearn_cli.learning.proxies import still_recognised
-from unlearn_cli.learning.training import lr_factor, predict_outputs, set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import lr_factor, predict_outputs, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import default_batch_size, note
@@ -140,7 +140,5 @@ def impair(
         set_learning_rate(optimizer, lr * lr_factor(schedule, steps.share_done))
         rows = random.integers(len(x), batch_size)
         loss = F.kl_div(model(x[rows]).float().log_softmax(dim=1), y[rows], reduction="batchmean")
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         steps.log(loss=loss)

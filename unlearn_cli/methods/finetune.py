@@ -15,7 +15,7 @@ from torch import nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.rewind import are_all_lost, make_rewind
-from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode
+from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
@@ -48,9 +48,7 @@ def finetune(
     progress = track(retain.steps(num_steps), "finetune", model, stepper, *rewinder.state)
     for x, y in progress:
         loss = task_loss(model(x), y)
-        stepper.zero_grad()
-        loss.backward()
-        stepper.step()
+        take_step(stepper, loss)
         progress.log(loss=loss)
         rewinder.observe(progress.done + 1)
     rewinder.restore(num_steps)

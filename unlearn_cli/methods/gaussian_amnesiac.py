@@ -32,6 +32,7 @@ from unlearn_cli.learning.training import (
     lr_factor,
     set_learning_rate,
     set_training_mode,
+    take_step,
 )
 from unlearn_cli.plugins.types import BatchNorm, Doc, Schedule
 from unlearn_cli.runtime.progress import track
@@ -69,9 +70,7 @@ def gaussian_amnesiac(
     for x, y, _ in steps:
         set_learning_rate(optimizer, impair_lr * lr_factor(schedule, steps.share_done))
         loss = task_loss(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         steps.log(loss=loss)
     if repair_epochs:
         repair(model, retain, task_loss, repair_epochs, repair_lr, schedule, batch_norm)

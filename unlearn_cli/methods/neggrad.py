@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import MixedBatches, mix
-from unlearn_cli.learning.rewind import NoRewind, Rewind, make_rewind
+from unlearn_cli.learning.rewind import NoRewind, Rewind, are_all_lost, make_rewind
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
@@ -68,7 +68,7 @@ def neggrad(
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "frozen",
 ) -> nn.Module:
     """Ascend on forget and, unless `retain_weight` is 0, descend on retain in the same steps."""
-    all_lost = bool(retain_weight) and not bool(torch.isin(forget.targets, retain.targets).any())
+    all_lost = bool(retain_weight) and are_all_lost(forget, retain)
     bound = max_forget_loss
     if bound == "auto":
         bound = BOUND_OF_CLASSES if all_lost else chance_loss(forget, task_loss)

@@ -45,7 +45,7 @@ from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.learning.adaptive_training import choose_lr
 from unlearn_cli.learning.matched_targets import FEWEST_RECORDS, MatchedConfidences, MatchedResiduals, MatchedTargets
 from unlearn_cli.learning.recipes import Recipe
-from unlearn_cli.learning.training import TaskLoss, fit, set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import TaskLoss, fit, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import report_setting
@@ -194,9 +194,7 @@ def train(
         set_training_mode(model, batch_norm)
         set_learning_rate(optimizer, lr * (1 - steps.share_done))
         loss = batch_loss(model(x), y, is_forget, targets, task_loss, forget_weight)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         steps.log(loss=loss)
 
 

@@ -36,7 +36,7 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.noise import CHUNK, Noise, learn_noise, optimise_samples
 from unlearn_cli.learning.proxies import still_recognised
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
-from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode
+from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
 from unlearn_cli.runtime.run import note, report_setting
@@ -180,9 +180,7 @@ def impair(
     for x, y in steps:
         rows = random.integers(len(x_noise), max(1, round(noise_ratio * len(x))))
         loss = F.cross_entropy(model(torch.cat([x, x_noise[rows]])), torch.cat([y, y_noise[rows]]))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         steps.log(loss=loss)
 
 
@@ -204,9 +202,7 @@ def repair(
         share_done = (first + steps.done) / total
         set_learning_rate(optimizer, highest * (1 - share_done if schedule == "linear" else 1.0))
         loss = F.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        take_step(optimizer, loss)
         steps.log(loss=loss)
 
 

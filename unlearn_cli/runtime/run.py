@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -105,22 +106,29 @@ class Run:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     @contextmanager
-    def count_samples(self, *models: nn.Module) -> Iterator[None]:
-        """Count the samples that go forward and backward through these networks."""
-        handles = [model.register_forward_hook(self._count) for model in models]
+    def count_samples(self, *models: nn.Module) -> Iterator[Counter[int]]:
+        """Count the samples that go forward and backward through these networks.
+
+        Yields the samples backward of each network, by its id: networks as keys would stay in memory.
+        """
+        backward = Counter[int]()
+
+        def count(model: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
+            samples = len(outputs)  # not the inputs, which are only a share with several processes
+            self.cost.samples_forward += samples
+            if outputs.requires_grad:
+                self.cost.samples_backward += samples
+                backward[id(model)] += samples
+
+        handles = [model.register_forward_hook(count) for model in models]
         if self.clock:
             for model in models:
                 self.clock.watch(model)
         try:
-            yield
+            yield backward
         finally:
             for handle in handles:
                 handle.remove()
-
-    def _count(self, model: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-        samples = len(outputs)  # not the inputs, which are only a share with several processes
-        self.cost.samples_forward += samples
-        self.cost.samples_backward += samples if outputs.requires_grad else 0
 
 
 _current: list[Run] = []

@@ -167,7 +167,8 @@ class Cost(Part):
     optimizer_steps: int = 0
     epochs: float | None = Field(
         default=None,
-        description="of 'unlearn': the samples backward as epochs over retain; null if the method does not read retain",
+        description="of 'unlearn': the samples backward through the network (not through others that the method "
+        "trains) as epochs over retain; null if the method does not read retain",
     )
     original_epochs: float | None = Field(
         default=None, description="of 'unlearn': epochs of the original's training and of earlier unlearning"
