@@ -147,6 +147,11 @@ def test_settings_and_batch_size_of_the_command_line_go_before(unlearned: Path, 
     assert "of unlearning" not in notes
 
 
+def test_the_default_batch_size_on_the_command_line_goes_before(unlearned: Path, tmp_path: Path) -> None:
+    _, report = train(tmp_path / "out", "--like", unlearned, "--set", "epochs=1", "--batch-size", "128")
+    assert report["environment"]["batch_size"] == 128
+
+
 def test_the_dry_run_shows_the_settings(unlearned: Path, tmp_path: Path) -> None:
     words = ("train", "-m", write_manifest(tmp_path, RANDOM), "-o", tmp_path / "out", "--like", unlearned)
     plan = json.loads(invoke(*words, "--dry-run", "--json").stdout)

@@ -101,7 +101,7 @@ def test_alpha_is_the_largest_with_which_retain_is_still_recognised() -> None:
 
 def test_the_cost_counts_every_record_for_every_class() -> None:
     model, retain = network(), blobs([0, 1])
-    with start(device="cpu") as run, run.count_samples(model):
+    with start(device="cpu") as run, run.count_samples(model=model):
         fisher_diagonal(model, retain, 4, "data")
         assert run.cost.samples_backward == retain.num_samples
         fisher_diagonal(model, retain, 4, "model")

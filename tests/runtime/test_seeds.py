@@ -80,13 +80,13 @@ def test_weights_changed_inside_autocast_are_seen_by_the_next_forward_pass() -> 
 
 def test_samples_forward_and_backward_are_counted_per_network() -> None:
     model, other, teacher = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1), torch.nn.Linear(2, 1).requires_grad_(False)
-    with start(device="cpu") as run, run.count_samples(model, other, teacher) as backward:
+    with start(device="cpu") as run, run.count_samples(model=model, other=other, teacher=teacher):
         model(torch.ones(3, 2))
         other(torch.ones(4, 2))
         teacher(torch.ones(5, 2))
     model(torch.ones(100, 2))
     assert (run.cost.samples_forward, run.cost.samples_backward) == (12, 7)
-    assert backward == {id(model): 3, id(other): 4}
+    assert run.backward == {"model": 3, "other": 4}
 
 
 def test_a_small_network_on_small_samples_gets_one_thread_and_the_run_gives_the_others_back() -> None:

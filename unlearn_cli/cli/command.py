@@ -44,7 +44,7 @@ def add_command(
         name: the command's name; default: the name of the function.
     """
     chosen = [field for field in run_options if field not in without]
-    shared = [*run_parameters(chosen, defaults), *(PROCESSES if several_processes else ()), *OUTPUT]
+    shared = [*run_parameters(chosen, defaults), *(PROCESSES if several_processes else ()), *OUTPUT, CONTEXT]
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
         own = dict(inspect.signature(function).parameters)
@@ -52,14 +52,14 @@ def add_command(
 
         @functools.wraps(function)
         def run_command(**values: Any) -> None:
-            given = {field: values.pop(field) for field in chosen}
+            context, given = values.pop("named_context"), {field: values.pop(field) for field in chosen}
             set_up_console(values.pop("as_json"), values.pop("quiet"), values.pop("log_format"))
             if several_processes:
                 start_processes(values.pop("nproc"), shard=given["shard"])
             elif ranks.size() > 1:
                 raise UserError("this command supports only one process; start it without torchrun")
             if takes_run_options:
-                values["run_options"] = RunOptions(**given)
+                values["run_options"] = RunOptions(**{**defaults, **select_named(context, given)})
             finish(function(**values))
 
         run_command.__signature__ = inspect.Signature([*own.values(), *shared])  # type: ignore[attr-defined]
@@ -68,6 +68,12 @@ def add_command(
         return function
 
     return register
+
+
+def select_named(context: typer.Context, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that the command line names; the others stay unset, so that a default can replace theirs."""
+    sources = {name: context.get_parameter_source(name) for name in given}
+    return {name: given[name] for name, source in sources.items() if source and source.name != "DEFAULT"}
 
 
 def parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -79,6 +85,7 @@ OUTPUT = (
     parameter("quiet", options.Quiet, False),
     parameter("log_format", options.LogFormat, "text"),
 )
+CONTEXT = parameter("named_context", typer.Context, inspect.Parameter.empty)
 PROCESSES = (parameter("nproc", options.Nproc, 1),)
 
 

@@ -28,7 +28,7 @@ from unlearn_cli.evaluation.run_inputs import (
 )
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.plugin import Plugin
-from unlearn_cli.plugins.run_options import DEFAULT_BATCH_SIZE, RunOptions, SettingSources
+from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.storage.version import VERSION
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
         current.note_auxiliary_heads(model)
         train = current.batches(options.split, augmented=True)
         inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
-        with current.run.measure_time("train"), current.run.count_samples(model), current.run.autocast():
+        with current.run.measure_time("train"), current.run.count_samples(model=model), current.run.autocast():
             model = recipe.call(inputs, settings)
         current.settle(model, weights)
         measured = {"subject": measure_network(current, model, "trained")}
@@ -152,7 +152,7 @@ def complete_like(recipe: Plugin, sources: SettingSources, budget: Budget | None
 
 def choose_batch_size(run_options: RunOptions, budget: Budget | None) -> RunOptions:
     """Return the options with the batch size of the recipe of --like, unless --batch-size names another one."""
-    if budget is None or budget.recipe is None or run_options.batch_size != DEFAULT_BATCH_SIZE:
+    if budget is None or budget.recipe is None or "batch_size" in run_options.model_fields_set:
         return run_options
     return run_options.model_copy(update={"batch_size": budget.recipe.batch_size})
 

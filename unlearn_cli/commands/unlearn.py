@@ -263,13 +263,14 @@ def run_method(
         original = None
         collect_networks(weights)
     inputs = make_method_inputs(current, method, settings, weights, original, options.noise)
-    networks = [inputs[name] for name in NETWORKS if name in inputs]
-    with current.run.measure_time("unlearn"), current.run.count_samples(*networks) as backward:
+    networks = {name: inputs[name] for name in NETWORKS if name in inputs}
+    with current.run.measure_time("unlearn"), current.run.count_samples(**networks):
         with current.run.autocast():
             model = method.call(inputs, settings, (nn.Module,))
         apply_level_step(current, model, method, settings, weights, references)
     current.settle(model, weights)
-    return model, sorted(inputs), before, backward[id(model)]
+    backward = sum(current.run.backward[name] for name, network in networks.items() if network is model)
+    return model, sorted(inputs), before, backward
 
 
 def collect_networks(weights: "Checkpoint") -> None:

@@ -72,7 +72,7 @@ class CheckpointOutputs:
         """Run the network over the splits once; with `caps`, as for attacks, also store the features."""
         session, splits = self.session, self.session.opened.dataset.splits
         model = session.load(self.weights[role])
-        with session.run.count_samples(model):
+        with session.run.count_samples(model=model):
             if not self.caps:
                 return self._with_holdout(session.all_outputs(model))
             parts = [name for name in PARTS if name in splits and not (name == "test" and "test_forget" in splits)]
@@ -112,7 +112,7 @@ class CheckpointOutputs:
     def _predict_random_network(self, number: int, split: str) -> Outputs:
         """Return the outputs of one random network, which is freed afterwards: only one is in memory at a time."""
         network = self.session.fresh(f"random {number}").eval()
-        with self.session.run.count_samples(network):
+        with self.session.run.count_samples(network=network):
             return self.session.outputs(network, split)
 
     def locate_in_test(self, positions: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import math
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -115,7 +116,12 @@ class Steps(Generic[T]):
 
     def _save(self) -> None:
         if self._file and self.run:
-            facts = {"done": self.done, "curves": self._curves(), "cost": self.run.cost.model_dump()}
+            facts = {
+                "done": self.done,
+                "curves": self._curves(),
+                "cost": self.run.cost.model_dump(),
+                "backward": self.run.backward,
+            }
             facts |= state.salt_identity(self.run.identity)
             state.save(self._file, [*self.stateful, self.run.random, TorchRandom()], facts)
 
@@ -131,6 +137,7 @@ class Steps(Generic[T]):
         facts = state.load(self._file, [*self.stateful, self.run.random, TorchRandom()])
         self.logged = facts["curves"]
         self.run.cost = type(self.run.cost)(**facts["cost"])
+        self.run.backward = Counter(facts["backward"])
         self.run.resumed = True
         console.say(f"{self.phase}: continues after step {facts['done']} of {len(self.steps)}")
         return facts["done"]

@@ -1,5 +1,6 @@
 """A run: its device, precision, seed, saved state and cost, and its reaction to signals."""
 
+import functools
 import os
 import signal
 import time
@@ -43,6 +44,7 @@ class Run:
     predicted_in: torch.dtype = torch.float32  # dtype of outputs that metrics and attacks read
     curves: list[Curve] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
+    backward: Counter[str] = field(default_factory=Counter)  # samples, by the name that the network is counted under
     seconds: dict[str, float] = field(default_factory=dict)
     phases: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -106,29 +108,27 @@ class Run:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
     @contextmanager
-    def count_samples(self, *models: nn.Module) -> Iterator[Counter[int]]:
-        """Count the samples that go forward and backward through these networks.
-
-        Yields the samples backward of each network, by its id: networks as keys would stay in memory.
-        """
-        backward = Counter[int]()
-
-        def count(model: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> None:
-            samples = len(outputs)  # not the inputs, which are only a share with several processes
-            self.cost.samples_forward += samples
-            if outputs.requires_grad:
-                self.cost.samples_backward += samples
-                backward[id(model)] += samples
-
-        handles = [model.register_forward_hook(count) for model in models]
+    def count_samples(self, **networks: nn.Module) -> Iterator[None]:
+        """Count the samples that go forward and backward through these networks."""
+        handles = [
+            network.register_forward_hook(functools.partial(self._count, name=name))
+            for name, network in networks.items()
+        ]
         if self.clock:
-            for model in models:
-                self.clock.watch(model)
+            for network in networks.values():
+                self.clock.watch(network)
         try:
-            yield backward
+            yield
         finally:
             for handle in handles:
                 handle.remove()
+
+    def _count(self, network: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor, *, name: str) -> None:
+        samples = len(outputs)  # not the inputs, which are only a share with several processes
+        self.cost.samples_forward += samples
+        if outputs.requires_grad:
+            self.cost.samples_backward += samples
+            self.backward[name] += samples
 
 
 _current: list[Run] = []
