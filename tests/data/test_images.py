@@ -27,6 +27,7 @@ from unlearn_cli.data.stores import StreamedStore
 from unlearn_cli.data.strings import pack
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import session
+from unlearn_cli.schema.image_steps import ImageSteps
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage import regular_files
 
@@ -590,11 +591,6 @@ def test_images_within_a_parquet_file_are_named_and_their_bytes_not_shown(tmp_pa
         assert "abc" not in str(raised.value)
 
 
-def test_a_resize_of_both_sides_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match=r"\[16, 16\]: expected one number, the length of the shorter side"):
-        described({"imagefolder": "x"}, [1, 16, 16], input={"resize": [16, 16]})
-
-
 def test_unreadable_is_for_images() -> None:
     with pytest.raises(ValueError, match="'unreadable' is only for a column of image paths"):
         described({"table": {"path": "x.csv", "label": "y", "unreadable": "skip"}}, [4])
@@ -614,7 +610,7 @@ def test_damaged_images_of_every_format_are_refused_and_nothing_else(tmp_path: P
                 content[int(random.integers(0, min(len(content), 200)))] = int(random.integers(0, 256))
             (tmp_path / f"{number}.img").write_bytes(content[: int(random.integers(1, len(content) + 1))])
         names = pack([[f"{number}.img" for number in range(60)]])
-        damaged = ImageFiles(tmp_path, names, StoredInput([3, SIDE, SIDE], SIDE, scale=255))
+        damaged = ImageFiles(tmp_path, names, StoredInput([3, SIDE, SIDE], ImageSteps(resize=SIDE), scale=255))
         for row in range(60):
             try:
                 scan_images(damaged, np.array([row]), "x", decode=True)

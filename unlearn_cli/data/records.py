@@ -15,6 +15,7 @@ from unlearn_cli.data.digests import digest_samples
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.schema.image_steps import AS_STORED, ImageSteps
 from unlearn_cli.schema.sources import Condition, Rows
 from unlearn_cli.schema.spelling import number_of
 
@@ -24,7 +25,7 @@ class StoredInput:
     """What a source must provide: samples of this shape, the shape before the manifest's transforms."""
 
     shape: list[int]
-    resize: int | None = None
+    images: ImageSteps = AS_STORED
     gaps: bool = False  # empty cells are allowed: a transform fills them
     scale: float | None = None  # the divisor of stored values in the manifest
 

@@ -3,12 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from unlearn_cli.schema import transform_steps
 from unlearn_cli.schema.forget import Forget, Forgotten
+from unlearn_cli.schema.image_steps import (
+    Crop,
+    ImageSteps,
+    Interpolation,
+    Mode,
+    Size,
+    Transparency,
+    check_mode,
+    check_size,
+)
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.sources import Section, Source, Table
 from unlearn_cli.schema.spelling import Name
@@ -30,28 +40,56 @@ class Input(Section):
         default=0.0, description="subtracted after scaling: one number, or one per channel"
     )
     std: Spread | list[Spread] = Field(default=1.0, description="the result is divided by this")
-    resize: PositiveInt | None = Field(
-        default=None, description="image files: the shorter side is resized to this, then the centre is cropped"
+    resize: Size | None = Field(
+        default=None,
+        description="image files: the shorter side is resized to this number, or the image to [height, width]; then "
+        "the centre is cropped to shape",
     )
-
-    @field_validator("resize", mode="before")
-    @classmethod
-    def check_resize(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            raise ValueError(
-                f"{value}: expected one number, the length of the shorter side; the centre crop to shape follows. For "
-                "any other resizing, resize the files"
-            )
-        return value
+    interpolation: Interpolation = Field(default="bilinear", description="image files: how resize computes pixels")
+    crop: Crop | Size | None = Field(
+        default=None,
+        description="image files: centre: larger images are cropped to shape, without resize, too (an odd rest is "
+        "divided as in torchvision); centre_floor: an odd rest is divided as in Hugging Face's processors; a number or "
+        "[height, width] is centre and must equal shape",
+    )
+    crop_before: Literal["square"] | Size | None = Field(
+        default=None,
+        description="image files: the centre is cropped to this before resize; square: to the shorter side",
+    )
+    exif: bool = Field(default=False, description="image files: true: turned by the EXIF orientation")
+    mode: Mode | None = Field(
+        default=None,
+        description="image files: the order of the channels. Default: grey, rgb or rgba for 1, 3 or 4 channels; grey "
+        "with 3 channels repeats the grey values",
+    )
+    transparency: Transparency = Field(
+        default="drop",
+        description="image files: white or black: transparent pixels are blended with this background; drop: colours "
+        "are read as they are stored",
+    )
 
     @model_validator(mode="after")
     def check(self) -> Self:
         for name, value in (("mean", self.mean), ("std", self.std)):
             if isinstance(value, list) and len(value) != self.shape[0]:
                 raise ValueError(f"{name} has {len(value)} numbers; expected one, or {self.shape[0]} as in shape")
-        if self.resize and self.resize < min(self.shape[1:], default=1):
-            raise ValueError(f"resize to {self.resize} makes images smaller than shape; use a larger number")
+        check_mode(self.mode, self.shape[0])
+        if self.mode == "rgba" and self.transparency != "drop":
+            raise ValueError("mode: rgba keeps the transparency; omit input.transparency")
         return self
+
+    @property
+    def image_steps(self) -> ImageSteps:
+        """How image files become samples."""
+        return ImageSteps(
+            exif=self.exif,
+            mode=self.mode,
+            transparency=self.transparency,
+            crop_before=tuple(self.crop_before) if isinstance(self.crop_before, list) else self.crop_before,  # type: ignore[arg-type]
+            resize=tuple(self.resize) if isinstance(self.resize, list) else self.resize,  # type: ignore[arg-type]
+            interpolation=self.interpolation,
+            crop="centre" if isinstance(self.crop, int | list) else self.crop,
+        )
 
 
 class RandomCrop(Section):
@@ -117,7 +155,9 @@ def check_transforms(data: Data, input: Input) -> None:
         ValueError: they do not.
     """
     tokens = any(step.tokens for step in data.transform)
-    transform_steps.invert_shape(data.transform, input.shape)
+    stored_shape = transform_steps.invert_shape(data.transform, input.shape)
+    check_size("input.resize", input.resize, stored_shape)
+    check_size("input.crop", input.crop if isinstance(input.crop, int | list) else None, stored_shape, equal=True)
     for name, source in data.sources.items():
         has_text = isinstance(source.spec, Table) and source.spec.text is not None
         if has_text != tokens:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,8 @@ from unlearn_cli.schema.name_checker import NameChecker
 from unlearn_cli.schema.network_sections import Loss, Model, NetworkSections, Target
 from unlearn_cli.schema.sources import Section
 from unlearn_cli.schema.spelling import Name
+
+NEW_INPUT_KEYS = ("interpolation", "crop", "crop_before", "exif", "mode", "transparency")
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,19 @@ class Manifest(Section):
         return _digest(self._dump())
 
     def _dump(self) -> dict[str, Any]:
-        """Return the content; without an unused `data.validation`, so that older digests stay valid."""
+        """Return the content; without new keys that are not used, so that older digests stay valid."""
         content = self.model_dump(mode="json")
-        if content["data"] and content["data"]["validation"] is None:
-            del content["data"]["validation"]
+        if content["data"]:
+            _drop_unused(content["data"], Data, ["validation"])
+        _drop_unused(content["input"], Input, NEW_INPUT_KEYS)
         return content
+
+
+def _drop_unused(content: dict[str, Any], section: type[Section], keys: Iterable[str]) -> None:
+    """Remove keys from a section's content where they have their default."""
+    for key in keys:
+        if content[key] == section.model_fields[key].get_default(call_default_factory=True):
+            del content[key]
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -21,6 +21,7 @@ from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.strings import pack
 from unlearn_cli.errors import UserError
+from unlearn_cli.schema.image_steps import DEFAULT_MODES
 from unlearn_cli.schema.sources import ImageFolder
 
 Kind = Literal["folder", "file", "broken link", "other"]
@@ -40,8 +41,8 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
             f"{name}: {folder}: folders are classes, but a regression needs numbers; use a table with a column of "
             "image paths"
         )
-    if len(input.shape) != 3 or input.shape[0] not in (1, 3):
-        raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
+    if len(input.shape) != 3 or input.shape[0] not in DEFAULT_MODES:
+        raise UserError(f"{name}: images have shape [1, 3 or 4, height, width], but input.shape is {input.shape}")
     left_out: Counter[str] = Counter()
     classes = _list_class_folders(folder, name, left_out)
     parts = [pack([_Class(folder, label, name, left_out).images()]) for label in classes]

@@ -12,6 +12,7 @@ from unlearn_cli.data.strings import Strings, Values, to_strings
 from unlearn_cli.data.tables.table_file import TableFile
 from unlearn_cli.data.transforms.tokens import Texts
 from unlearn_cli.errors import UserError
+from unlearn_cli.schema.image_steps import DEFAULT_MODES
 from unlearn_cli.schema.sources import Table
 
 
@@ -84,8 +85,8 @@ def _read_texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> 
 
 
 def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
-    if len(input.shape) != 3 or input.shape[0] not in (1, 3):
-        raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
+    if len(input.shape) != 3 or input.shape[0] not in DEFAULT_MODES:
+        raise UserError(f"{name}: images have shape [1, 3 or 4, height, width], but input.shape is {input.shape}")
     root = (spec.root or spec.path.parent).resolve()
     assert spec.image is not None
     if "BLOB" in file.types.get(spec.image, ""):  # BLOB, or the STRUCT(bytes BLOB, path VARCHAR) of Hugging Face

@@ -25,6 +25,7 @@ from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.strings import Strings, Values
 from unlearn_cli.errors import UserError
+from unlearn_cli.schema.image_steps import DEFAULT_MODES
 from unlearn_cli.schema.sources import Webdataset
 from unlearn_cli.storage import json_text, regular_files
 from unlearn_cli.storage.path_patterns import expand_range
@@ -39,8 +40,8 @@ def webdataset(spec: Webdataset, name: str, input: StoredInput, task: str) -> Re
     Raises:
         UserError: a shard is missing, compressed or broken, a key is not unique, or a record has no image or label.
     """
-    if len(input.shape) != 3 or input.shape[0] not in (1, 3):
-        raise UserError(f"{name}: images have shape [1 or 3, height, width], but input.shape is {input.shape}")
+    if len(input.shape) != 3 or input.shape[0] not in DEFAULT_MODES:
+        raise UserError(f"{name}: images have shape [1, 3 or 4, height, width], but input.shape is {input.shape}")
     paths = expand_range(spec.path)
     unused: Counter[str] = Counter()
     indexes = [build_index(list(_read_shard(path, number, spec, name, unused))) for number, path in enumerate(paths)]

@@ -5,15 +5,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from unlearn_cli import console
 from unlearn_cli.data.images.image_depth import is_deep_grey
 from unlearn_cli.data.images.image_files import Images, read_images
+from unlearn_cli.data.images.image_geometry import read_orientation
 from unlearn_cli.data.images.image_pixels import open_image
-from unlearn_cli.data.images.pillow_images import PILLOW_ERRORS, UnreadableImage, decode_image
+from unlearn_cli.data.images.pillow_images import UnreadableImage, decode_image
 from unlearn_cli.data.notices import make_notices
-from unlearn_cli.data.records import Inputs, Records, Subset, choose_records
+from unlearn_cli.data.records import Inputs, Records, StoredInput, Subset, choose_records
 from unlearn_cli.data.transforms.enlarge import EnlargedInputs
 from unlearn_cli.errors import UserError
 
@@ -148,7 +149,7 @@ def scan_images(images: Images, rows: np.ndarray, name: str, *, decode: bool) ->
 def _scan_image(images: Images, row: int, scan: ImageScan, decode: bool) -> None:
     path = images.name(row)
     with images.content(row) as content, open_image(content, path, images.input) as image:
-        changes = list(_describe_changes(image, images.input.shape[0]))
+        changes = list(_describe_changes(image, images.input))
         deep = is_deep_grey(image)
         if decode:
             decode_image(image, path)
@@ -156,38 +157,29 @@ def _scan_image(images: Images, row: int, scan: ImageScan, decode: bool) -> None
     scan.first_of_depth.setdefault(deep, row)
 
 
-def _describe_changes(image: Image.Image, channels: int) -> Iterator[str]:
+def _describe_changes(image: Image.Image, input: StoredInput) -> Iterator[str]:
     """Yield the ways in which an image is changed when it is read."""
-    mode = image.mode
-    if mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
-        yield "images with transparency, which is dropped"
+    mode, channels = image.mode, input.shape[0]
+    target = input.images.choose_mode(channels)
+    if image.has_transparency_data and target != "rgba":
+        fill = input.images.transparency
+        yield f"images with transparency, which is {'dropped' if fill == 'drop' else f'blended with {fill}'}"
     if mode in ("P", "PA"):
         yield "images with a palette, converted to its colours"
     if mode == "1":
         yield "1-bit images, read as 0 and 255"
     if mode in ("CMYK", "YCbCr", "LAB"):
         yield f"{mode} images, converted to RGB without their colour profile"
-    if mode in COLOUR and channels == 1:
+    if mode in COLOUR and target == "grey":
         yield "colour images, converted to grey"
     if mode not in COLOUR and channels == 3:
         yield "grey images, repeated in three channels"
-    if _read_orientation(image) > 1:
-        applied = "TIFF images, turned by their orientation"
-        yield applied if image.format == "TIFF" else "images with an EXIF orientation, not turned by it"
+    if read_orientation(image) > 1:
+        turned = image.format == "TIFF" or input.images.exif
+        kind = "TIFF images" if image.format == "TIFF" else "images"
+        yield f"{kind}, turned by their orientation" if turned else "images with an EXIF orientation, not turned by it"
     if getattr(image, "is_animated", False):
         yield "images with several frames or pages, of which only the first is read"
-
-
-def _read_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, or 1; in a PNG, only an orientation before the pixels is found."""
-    if image.format != "TIFF" and "exif" not in image.info:
-        return 1
-    try:
-        tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else image.getexif()
-        value = tags.get(ExifTags.Base.Orientation, 1)
-    except PILLOW_ERRORS:  # damaged metadata of an image whose pixels can be read
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _describe_unreadable(scan: ImageScan, name: str, total: int) -> UserError:

@@ -3,14 +3,15 @@
 How an image is converted, by what it stores (C: the channels in `input.shape`):
 
 grey, 8 bits              as stored; repeated in all channels where C is 3
-colour, 8 bits            as stored; ITU-R 601 luma where C is 1
+colour, 8 bits            as stored (mode bgr: reversed); ITU-R 601 luma where C is 1 or mode is grey
 1 bit                     0 and 255
 palette                   the palette's colours
-transparency (alpha)      dropped: the colour values are read as they are stored, also where they are transparent
+transparency (alpha)      dropped: the colour values are read as they are stored, also where they are transparent;
+                          blended with white or black if `input.transparency` says so; the fourth channel where C is 4
 CMYK, YCbCr, LAB          RGB by Pillow's formulas; colour profiles are not applied
 grey, 16 or 32 bits, float    at full depth as float32, only with `input.scale`; otherwise refused
 colour, over 8 bits       refused: Pillow would cut it to 8 bits
-EXIF orientation          not applied (a TIFF's is applied by Pillow)
+EXIF orientation          applied with `input.exif: true`, otherwise not (a TIFF's is always applied by Pillow)
 several frames or pages   the first one
 """
 
@@ -24,6 +25,8 @@ import numpy as np
 from PIL import Image
 
 from unlearn_cli.data.images.image_depth import count_bits, has_white_as_zero, is_deep_grey, read_unsigned
+from unlearn_cli.data.images.image_geometry import crop_centre, plan_size, resize, turn, turn_size
+from unlearn_cli.data.images.image_modes import convert_mode
 from unlearn_cli.data.images.pillow_images import (
     MOST_PIXELS,
     UnreadableImage,
@@ -85,38 +88,45 @@ def _check_depth(image: Image.Image, path: Path, input: StoredInput) -> None:
 
 
 def _check_size(image: Image.Image, path: Path, input: StoredInput) -> None:
-    """Check the size that an image has after `input.resize`."""
+    """Check the size that an image has after `crop_before` and `resize`."""
     _, height, width = input.shape
     if image.width * image.height > MOST_PIXELS:
         raise describe_bomb(path)
-    size = _scale_to_shorter_side(image.size, input.resize) if input.resize else image.size
+    stored = turn_size(image) if input.images.exif else image.size
+    size = plan_size(stored, input.images, path)
     if size[0] * size[1] > MOST_PIXELS:
-        raise describe_bomb(path, f" ({size[0]}x{size[1]}) when its shorter side is resized to {input.resize}")
-    cropped = input.resize and size[0] >= width and size[1] >= height
+        how = "when its shorter side is" if isinstance(input.images.resize, int) else "when it is"
+        raise describe_bomb(path, f" ({size[0]}x{size[1]}) {how} resized to {input.images.resize}")
+    cropped = input.images.crops and size[0] >= width and size[1] >= height
     if size != (width, height) and not cropped:
-        advice = "take a larger" if input.resize else "add"
+        advice = "take a larger" if input.images.resize else "add"
         raise UserError(
-            f"{path}: is {size[0]}x{size[1]} pixels, but input.shape is {width}x{height}; {advice} input.resize in "
-            "the manifest"
+            f"{path}: is {stored[0]}x{stored[1]} pixels{_describe_size(size, stored)}, but input.shape is "
+            f"{width}x{height}; {advice} input.resize in the manifest"
         )
+
+
+def _describe_size(size: tuple[int, int], stored: tuple[int, int]) -> str:
+    return "" if size == stored else f", resized {size[0]}x{size[1]}"
 
 
 def _to_shape(image: Image.Image, path: Path, input: StoredInput) -> np.ndarray:
     channels, height, width = input.shape
-    image = _to_floats(image, path) if is_deep_grey(image) else _convert(image, {1: "L", 3: "RGB"}[channels])
-    if input.resize:
-        image = image.resize(_scale_to_shorter_side(image.size, input.resize), Image.Resampling.BILINEAR)
-        image = _crop_centre(image, height, width)
+    if input.images.exif:
+        image = turn(image)
+    image = _to_floats(image, path) if is_deep_grey(image) else convert_mode(image, input.images, channels)
+    image = resize(image, input.images, path)
+    if image.size != (width, height) and input.images.crops:
+        image = crop_centre(image, (height, width), floor=input.images.crop == "centre_floor")
     if image.size != (width, height):  # the header was wrong
         raise UnreadableImage(path, f"it is {image.width}x{image.height} pixels when decoded")
-    pixels = np.asarray(image)
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)) if pixels.ndim == 3 else np.stack([pixels] * channels)
+    return _to_channels(np.asarray(image), channels, reverse=input.images.mode == "bgr")
 
 
-def _convert(image: Image.Image, mode: str) -> Image.Image:
-    if image.mode in ("LAB", "PA", "La", "RGBa") and mode == "L":
-        image = image.convert("RGB")  # Pillow has no direct conversion
-    return image.convert(mode)
+def _to_channels(pixels: np.ndarray, channels: int, *, reverse: bool) -> np.ndarray:
+    if pixels.ndim == 2:
+        return np.stack([pixels] * channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[:: -1 if reverse else 1])
 
 
 def _to_floats(image: Image.Image, path: Path) -> Image.Image:
@@ -125,16 +135,3 @@ def _to_floats(image: Image.Image, path: Path) -> Image.Image:
     if not np.isfinite(pixels).all():
         raise UserError(f"{path}: has pixels that are NaN or infinite; fix them")
     return Image.fromarray(pixels)
-
-
-def _scale_to_shorter_side(size: tuple[int, int], shorter: int) -> tuple[int, int]:
-    """Return the size (width, height) with the shorter side at `shorter` pixels, as torchvision's Resize does."""
-    width, height = size
-    if width <= height:
-        return shorter, int(shorter * height / width)
-    return int(shorter * width / height), shorter
-
-
-def _crop_centre(image: Image.Image, height: int, width: int) -> Image.Image:
-    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
-    return image.crop((left, top, left + width, top + height))

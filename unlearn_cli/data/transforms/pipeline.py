@@ -18,7 +18,7 @@ def derive_stored_input(steps: Sequence[Step], input: Input) -> StoredInput:
     """Return the stored samples that sources must provide for the transforms to produce `input.shape`."""
     standardise = find_standardise(steps)
     gaps = standardise is not None and standardise.missing == "mean"
-    return StoredInput(invert_shape(steps, input.shape), input.resize, gaps, input.scale)
+    return StoredInput(invert_shape(steps, input.shape), input.image_steps, gaps, input.scale)
 
 
 def apply_steps(records: Records, steps: Sequence[Step], formats: Mapping[str, str] = {}) -> Records:
