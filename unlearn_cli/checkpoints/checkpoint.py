@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unlearn_cli.checkpoints.checkpoint_header import digest_checkpoint_files, read_header
+from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit, list_tied
 from unlearn_cli.checkpoints.shard_files import assign_files, write_shards
-from unlearn_cli.errors import UserError
+from unlearn_cli.checkpoints.stored_names import StoredNames, find_shared
+from unlearn_cli.checkpoints.tensor_names import NameMapping
+from unlearn_cli.errors import UserError, prefix_field
 from unlearn_cli.runtime.processes import barrier, is_sharded
 from unlearn_cli.runtime.tensor_file import LazyTensors, tensor_bytes, write_tensors
 
@@ -25,11 +28,13 @@ class Checkpoint:
     """The memory-mapped weights of a file, with metadata and digests."""
 
     path: Path
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor]  # by the network's names
     metadata: dict[str, str]
-    layout: dict[str, str]  # tensor -> file name; more than one file when sharded
+    layout: dict[str, str]  # tensor -> file name, by the names in the file; more than one file when sharded
     file_sha256: str
     tensor_digest: str
+    names: StoredNames = field(default_factory=StoredNames)
+    others: dict[str, Tensor] = field(default_factory=dict)  # outside `model.prefix`, by the names in the file
 
     def describe(self) -> dict[str, Any]:
         """Describe the checkpoint for a report, as plain values."""
@@ -38,25 +43,35 @@ class Checkpoint:
             "name": self.path.name,
             "file_sha256": self.file_sha256,
             "tensor_digest": self.tensor_digest,
-            "parameters": sum(tensor.numel() for tensor in self.tensors.values()),
+            "parameters": sum({id(tensor): tensor.numel() for tensor in self.tensors.values()}.values()),
             "lineage": lineage,
         }
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Path, mapping: NameMapping | None = None) -> Checkpoint:
     """Map a checkpoint into memory: a .safetensors file, an .index.json, or a folder with one of them.
+
+    `mapping` gives the network's names. A shared tensor that the file holds once, and names in its metadata, is
+    returned under both names.
 
     Raises:
         UserError: it is broken, contains a tensor twice, or has weights that are not finite.
     """
     header = read_header(path)
-    tensors = {name: tensor for file in header.files for name, tensor in load_file(file).items()}
+    stored = {name: tensor for file in header.files for name, tensor in load_file(file).items()}
+    digest = tensor_digest(stored)
+    omitted = {name: other for name, other in header.metadata.items() if other in stored and name not in stored}
+    stored |= {name: stored[other] for name, other in omitted.items()}
+    with prefix_field(f"{path}"):
+        names = StoredNames.read(stored, mapping or NameMapping())
+    tensors = {names.network[name]: tensor for name, tensor in stored.items() if name in names.network}
     if bad := find_non_finite(tensors):
         raise UserError(
             f"{path}: NaN or infinite weights in {', '.join(bad[:3])}; its training failed, use another checkpoint"
         )
+    others = {name: tensor for name, tensor in stored.items() if name not in names.network and name not in omitted}
     return Checkpoint(
-        path, tensors, header.metadata, header.layout, digest_checkpoint_files(header), tensor_digest(tensors)
+        path, tensors, header.metadata, header.layout, digest_checkpoint_files(header), digest, names, others
     )
 
 
@@ -68,33 +83,26 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     """
     check_fits(model, checkpoint)
     # Old files lack num_batches_tracked, which only momentum=None uses; torch then adds it.
-    model.load_state_dict(checkpoint.tensors, strict=False)
+    model.load_state_dict(complete_tied(model, checkpoint.tensors), strict=False)
 
 
 def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
     """Refuse weights that do not fit this architecture.
 
     Raises:
-        UserError: with every tensor that is missing, unexpected or of another shape or type.
+        UserError: with the change of names that makes them fit, or the tensors that are missing, unexpected or of
+            another shape or type.
     """
-    expected, tensors = model.state_dict(), checkpoint.tensors
-    missing = sorted(name for name in set(expected) - set(tensors) if not name.endswith("num_batches_tracked"))
-    both = sorted(set(expected) & set(tensors))
-    shapes = [
-        f"{name} {list(tensors[name].shape)} instead of {list(expected[name].shape)}"
-        for name in both
-        if tensors[name].shape != expected[name].shape
-    ]
-    types = [
-        f"{name} {tensors[name].dtype} instead of {expected[name].dtype}"
-        for name in both
-        if tensors[name].is_floating_point() != expected[name].is_floating_point()
-    ]
-    unexpected = sorted(set(tensors) - set(expected))
-    problems = {"missing": missing, "unexpected": unexpected, "wrong shape": shapes, "wrong type": types}
-    if any(problems.values()):
-        listed = "; ".join(f"{problem}: {', '.join(names)}" for problem, names in problems.items() if names)
-        raise UserError(f"{checkpoint.path}: does not fit the architecture of the manifest; {listed}")
+    tensors = complete_tied(model, checkpoint.tensors)
+    if misfit := describe_misfit(model.state_dict(), tensors):
+        raise UserError(f"{checkpoint.path}: does not fit the architecture of the manifest; {misfit}")
+    for first, *others in list_tied(model):
+        different = [name for name in others if name in tensors and not torch.equal(tensors[name], tensors[first])]
+        if different:
+            raise UserError(
+                f"{checkpoint.path}: does not fit the architecture of the manifest; {first} and {different[0]} differ, "
+                "but are one tensor of the network"
+            )
 
 
 @torch.no_grad()
@@ -106,22 +114,32 @@ def round_like(model: nn.Module, like: Checkpoint | None) -> None:
 
 
 def save(folder: Path, weights: Mapping[str, Tensor], metadata: dict[str, str], like: Checkpoint | None = None) -> Path:
-    """Write `model.safetensors` (or the shards of `like`, in its dtypes) into a folder.
+    """Write `model.safetensors` (or the shards of `like`, in its dtypes and with its names) into a folder.
+
+    A tensor that the network shares under several names is written once, unless `like` contains it twice; the metadata
+    names the others, as `safetensors.torch.save_model` does. Tensors of `like` outside `model.prefix` are copied.
 
     If weights are divided among processes, all processes must call this; none holds more than one whole tensor.
 
     Raises:
         UserError: a weight is not finite.
     """
-    tensors = LazyTensors(weights, like.tensors if like else None)
+    names, stored = (like.names, set(like.layout)) if like else (StoredNames(), set())
+    written = {names.to_stored(name): tensor for name, tensor in weights.items()}
+    omitted = find_shared(written, stored) if not is_sharded() else {}
+    written = {**(like.others if like else {}), **{name: written[name] for name in written if name not in omitted}}
+    tensors = LazyTensors(
+        written, {names.to_stored(name): like.tensors[name] for name in like.tensors} if like else None
+    )
     layout = (
         like.layout if like and len(set(like.layout.values())) > 1 else assign_files(tensors) if is_sharded() else {}
     )
     if bad := find_non_finite(tensors):
         raise UserError(f"the run ended with NaN or infinite weights in {', '.join(bad[:3])}; lower the learning rate")
     foreign = {key: value for key, value in (like.metadata if like else {}).items() if not key.startswith(PREFIX)}
+    foreign = {key: value for key, value in foreign.items() if key not in written}
     ours = {f"{PREFIX}{key}": value for key, value in metadata.items()}
-    facts = {**foreign, "format": "pt", **ours, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
+    facts = {**foreign, **omitted, "format": "pt", **ours, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
     path = folder / ("model.safetensors.index.json" if layout else "model.safetensors")
     if layout:
         write_shards(path, tensors, facts, layout)

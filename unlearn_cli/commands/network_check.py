@@ -9,6 +9,7 @@ from torch import nn
 
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.checkpoints.tensor_names import NameMapping
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import session
 from unlearn_cli.evaluation.fit_checks import check_fits
@@ -16,6 +17,7 @@ from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.targets import choose_target
 from unlearn_cli.models.architectures import build_network, check_forward
+from unlearn_cli.schema.network_sections import Model
 
 
 def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, Checkpoint]:
@@ -24,11 +26,17 @@ def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, 
     Raises:
         UserError: a checkpoint is broken or belongs to another network, or as `check_network`.
     """
-    checkpoints = {role: checkpoint.load(path) for role, path in paths.items()}
+    mapping = make_mapping(opened.network.model)
+    checkpoints = {role: checkpoint.load(path, mapping) for role, path in paths.items()}
     network = check_network(opened)
     for weights in checkpoints.values():
         checkpoint.check_fits(network, weights)
     return checkpoints
+
+
+def make_mapping(section: Model) -> NameMapping:
+    """Return how the names in checkpoints become those of the manifest's network."""
+    return NameMapping(section.prefix, section.rename)
 
 
 def check_network(opened: RunInputs) -> nn.Module:

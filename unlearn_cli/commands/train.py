@@ -79,6 +79,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
         check_with_torch(options, opened)
         return plan_training(opened, options.split, settings)
     from unlearn_cli.checkpoints import checkpoint  # imports torch: seconds, after all other checks
+    from unlearn_cli.commands.network_check import make_mapping
     from unlearn_cli.evaluation import recipes, session
     from unlearn_cli.evaluation.measuring import measure_network
     from unlearn_cli.reporting import composing, writing
@@ -124,7 +125,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             inputs=[options.split],
             metrics=measured,
             settings=settings.model_dump(mode="json"),
-            subject=composing.describe_checkpoint(checkpoint.load(path), "trained"),
+            subject=composing.describe_checkpoint(checkpoint.load(path, make_mapping(opened.network.model)), "trained"),
             caveats=[*opened.reported.describe(), *current.run.notes],
         )
         writing.write_report(document, folder, pages=run_options.pages)

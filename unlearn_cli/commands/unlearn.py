@@ -129,6 +129,7 @@ def check_manifest(options: UnlearnOptions, method: Plugin, settings: BaseModel,
 
 def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
+    from unlearn_cli.commands.network_check import make_mapping
     from unlearn_cli.commands.unlearned_lineage import describe_lineage, digest_code
     from unlearn_cli.evaluation import budgets, measuring, session
     from unlearn_cli.evaluation.pictures import take_picture
@@ -166,7 +167,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         del model  # from here on it is loaded from its file, like the other checkpoints
         roles = {
             "original": weights,
-            "subject": checkpoint.load(path),
+            "subject": checkpoint.load(path, make_mapping(opened.network.model)),
             **{name_reference(number): other for number, other in enumerate(others)},
         }
         measurements = measuring.measure_checkpoints(current, roles, before, plan.metrics) if evaluated else {}

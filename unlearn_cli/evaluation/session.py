@@ -14,6 +14,7 @@ from torch import nn
 
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.checkpoints.network_fit import complete_tied
 from unlearn_cli.data.augment import Augmentation, HorizontalFlip, RandomCrop
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
@@ -93,6 +94,7 @@ class Session:
         with torch.device("meta"):
             model = self.build()
         checkpoint.check_fits(model, weights)
+        tensors = complete_tied(model, weights.tensors)
         stored_names = model.state_dict().keys()
         computed_names = [name for name, _ in model.named_buffers() if name not in stored_names]
         if computed_names:
@@ -103,8 +105,8 @@ class Session:
         model = processes.distribute(model).to_empty(device=self.run.device)
         with torch.no_grad():
             for name, tensor in model.state_dict().items():
-                if name in weights.tensors:
-                    tensor.copy_(processes.distribute_like(weights.tensors[name].to(tensor.dtype), tensor))
+                if name in tensors:
+                    tensor.copy_(processes.distribute_like(tensors[name].to(tensor.dtype), tensor))
                 else:  # num_batches_tracked, which old checkpoints do not contain
                     tensor.zero_()
         return model

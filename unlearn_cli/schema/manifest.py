@@ -24,6 +24,7 @@ from unlearn_cli.schema.sources import Section
 from unlearn_cli.schema.spelling import Name
 
 NEW_INPUT_KEYS = ("interpolation", "crop", "crop_before", "exif", "mode", "transparency")
+NEW_MODEL_KEYS = ("prefix", "rename")
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class Manifest(Section):
         if content["data"]:
             _drop_unused(content["data"], Data, ["validation"])
         _drop_unused(content["input"], Input, NEW_INPUT_KEYS)
+        _drop_unused(content["model"], Model, NEW_MODEL_KEYS)
         return content
 
 

@@ -22,6 +22,13 @@ class Model(Section):
     stem: Literal["cifar"] | None = Field(
         default=None, description="torchvision ResNets: 3x3 first convolution and no pooling"
     )
+    prefix: str = Field(
+        default="", description="of the network's tensors in the checkpoint, such as `model.`; other tensors are kept"
+    )
+    rename: dict[str, str] = Field(
+        default_factory=dict,
+        description="parts of the names in the checkpoint, and the network's names for them: `{linear: fc}`",
+    )
 
     @model_validator(mode="after")
     def check(self, info: ValidationInfo) -> Self:

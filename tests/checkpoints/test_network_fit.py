@@ -1,0 +1,73 @@
+"""One line about why a checkpoint does not fit a network, and what to do about it."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit
+from unlearn_cli.models.resnet20 import resnet20
+
+
+def expected() -> dict[str, Tensor]:
+    with torch.device("meta"):
+        return resnet20(num_classes=3, input_shape=(3, 32, 32)).state_dict()
+
+
+def renamed(tensors: dict[str, Tensor], old: str, new: str) -> dict[str, Tensor]:
+    return {name.replace(old, new): tensor for name, tensor in tensors.items()}
+
+
+def test_equal_names_and_shapes_fit() -> None:
+    assert describe_misfit(expected(), expected()) == ""
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module.net.", "student.backbone.encoder."])
+def test_a_prefix_is_named_once_with_the_key_and_the_option(prefix: str) -> None:
+    tensors = {f"{prefix}{name}": tensor for name, tensor in expected().items()}
+    text = describe_misfit(expected(), tensors)
+    assert text == (
+        f"all names start with `{prefix}`: add 'prefix: {prefix}' to 'model' in the manifest, or --prefix {prefix} "
+        "to 'convert'"
+    )
+
+
+def test_a_prefix_of_some_names_is_named_with_their_number() -> None:
+    tensors = {**{f"model.{name}": t for name, t in expected().items()}, "loss.weight": torch.zeros(3)}
+    text = describe_misfit(expected(), tensors)
+    assert text.startswith(f"{len(tensors) - 1} of {len(tensors)} names start with `model.`: add 'prefix: model.'")
+
+
+def test_a_prefix_and_another_head_are_both_named() -> None:
+    tensors = {f"model.{name}": tensor for name, tensor in expected().items()}
+    head = next(name for name in expected() if name.endswith("weight") and expected()[name].dim() == 2)
+    tensors[f"model.{head}"] = torch.zeros(10, 64)
+    assert describe_misfit(expected(), tensors).endswith(f"then wrong shape: {head} [10, 64] instead of [3, 64]")
+
+
+def test_a_network_with_an_outer_name_gets_the_empty_part() -> None:
+    network = {f"net.{name}": tensor for name, tensor in expected().items()}
+    assert "add 'rename: {\"\": net}'" in describe_misfit(network, expected())
+
+
+def test_renamed_modules_are_suggested() -> None:
+    names = list(expected())
+    first, last = names[0].split(".")[0], names[-1].split(".")[0]
+    tensors = renamed(renamed(expected(), f"{first}.", "stem."), f"{last}.", "linear.")
+    text = describe_misfit(expected(), tensors)
+    assert text.startswith("names differ: add 'rename: {")
+    assert f"linear: {last}" in text and f"stem: {first}" in text and len(text) < 200
+
+
+def test_another_architecture_is_one_short_line() -> None:
+    tensors = {f"block{i}.attention.weight": torch.zeros(7, 7) for i in range(150)}
+    text = describe_misfit(expected(), tensors)
+    assert text.startswith("no tensor fits: another architecture? missing: ")
+    assert "and 145 more" in text and len(text) < 500
+
+
+def test_a_tensor_that_the_network_shares_is_present_under_both_names() -> None:
+    network = nn.ModuleDict({"a": nn.Linear(2, 2), "b": nn.Linear(2, 2)})
+    network["b"].weight = network["a"].weight
+    tensors = dict(network.state_dict())
+    del tensors["a.weight"]
+    assert describe_misfit(network.state_dict(), complete_tied(network, tensors)) == ""
