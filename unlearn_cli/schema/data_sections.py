@@ -173,9 +173,10 @@ def check_transforms(data: Data, input: Input) -> None:
 
 def _check_label(table: Table, name: str, steps: list[Step]) -> None:
     past = any(step.window and step.window.ahead for step in steps)
-    if table.label in (table.features or []) and not past:
+    both = [label for label in table.label_columns if label in (table.features or [])]
+    if both and not past:
         raise ValueError(
-            f"data.{name} lists its label '{table.label}' as a feature, too; only windows that end before the record's "
+            f"data.{name} lists its label '{both[0]}' as a feature, too; only windows that end before the record's "
             "own row (ahead: 1 or more) may use it; remove it from 'features'"
         )
 

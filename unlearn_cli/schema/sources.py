@@ -4,11 +4,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    NonNegativeInt,
+    PositiveInt,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from unlearn_cli.schema.spelling import Scalar, fit_scalars
+from unlearn_cli.schema.spelling import Name, Scalar, fit_scalars
+from unlearn_cli.schema.table_columns import Delimiter, Encoding, Header
 
 FilePath = Annotated[Path, Field(strict=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -30,6 +40,11 @@ def _check_date_format(text: str) -> str:
 
 
 DateFormat = Annotated[str, AfterValidator(_check_date_format)]
+
+
+def added(default: Any, description: str) -> Any:
+    """Describe a key that the first manifests did not have: unused, it does not change the digest of a manifest."""
+    return Field(default=default, description=description, exclude_if=lambda value: value == default)
 
 
 class Section(BaseModel):
@@ -81,10 +96,20 @@ class Webdataset(ImageSection):
     image: str | None = Field(default=None, description="the suffix of the image; default: the first image")
 
 
-class Table(ImageSection):
-    """A csv, jsonl or parquet file with one record per row: a column of image paths, or columns of features or text."""
+TEXT_KEYS = {"missing", "delimiter", "encoding", "header", "skip_lines"}  # of tables that are text
+TYPED = (".jsonl", ".jsonl.gz", ".parquet")
 
-    label: str = Field(description="the column of labels")
+
+class Table(ImageSection):
+    """A csv, jsonl or parquet file with one record per row: a column of image paths, or columns of features or text.
+
+    Tables of text (.csv, .tsv, .txt, .data, each also .gz) are read by the same rules.
+    """
+
+    label: str | Annotated[list[str], Field(min_length=2)] = Field(
+        description="the column of labels; or one column per class, in the order of the classes: 1 in the column of a "
+        "row's class, 0 in the others"
+    )
     id: str | None = Field(default=None, description="the column of record ids; default: the row's number")
     image: str | None = Field(default=None, description="the column of image paths, below `root`")
     root: FilePath | None = Field(
@@ -100,6 +125,15 @@ class Table(ImageSection):
     missing: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None, description="csv: values that stand for an empty cell, such as NA"
     )
+    delimiter: Delimiter | None = added(
+        None, "csv: the character between cells, or 'whitespace'; default: tab in a .tsv, otherwise detected"
+    )
+    encoding: Encoding = added("utf-8", "csv: how the text is encoded, such as utf-16, cp1252 or latin-1")
+    header: Header = added(
+        True, "csv: false if the first line is a row (columns are then column_0, column_1, ...), or a list of names"
+    )
+    skip_lines: NonNegativeInt = added(0, "csv: number of lines before the table")
+    label_names: dict[str, Name] = added({}, "other names for labels, such as {'>50K.': '>50K'}")
     unlabelled: Literal["refuse", "drop"] = Field(
         default="refuse", description="rows without a label; windows may still include dropped rows"
     )
@@ -112,9 +146,18 @@ class Table(ImageSection):
             raise ValueError("'text' excludes 'image', 'features' and 'ignore'; omit one of them")
         if self.unreadable != "refuse" and not self.image:
             raise ValueError("'unreadable' is only for a column of image paths; omit it")
-        if self.missing and self.path.suffix.lower() != ".csv":
-            raise ValueError("'missing' is only for csv, because the other formats have empty cells; omit it")
+        if self.path.name.lower().endswith(TYPED) and (keys := TEXT_KEYS & self.model_fields_set):
+            raise ValueError(f"'{min(keys)}' is only for csv; omit it")
+        if isinstance(self.header, list) and len(set(map(str, self.header))) < len(self.header):
+            raise ValueError("'header' lists a name twice")
+        if isinstance(self.label, list) and (self.unlabelled == "drop" or len(set(self.label)) < len(self.label)):
+            raise ValueError("'label' lists a column twice, or 'unlabelled: drop' has a list of labels; correct it")
         return self
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The columns of labels."""
+        return self.label if isinstance(self.label, list) else [self.label]
 
 
 class Arrays(PathSection):

@@ -12,7 +12,7 @@ from unlearn_cli.batch.resolve.record_table import RecordTable, TableInMemory
 from unlearn_cli.batch.resolve.table_on_disk import TableOnDisk
 from unlearn_cli.data.dataset import open_records, resolve_paths
 from unlearn_cli.data.tables.locked_connection import connect, is_out_of_resources
-from unlearn_cli.data.tables.table_file import TableFile
+from unlearn_cli.data.tables.table_file import open_table as open_table_file
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage.remote import locate
@@ -60,7 +60,7 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
     """
     assert manifest.data is not None
     source = manifest.data.train
-    if source.table is None:
+    if source.table is None or isinstance(source.table.label, list) or source.table.label_names:
         return TableInMemory(open_records(source, NAME, manifest.data_sections), connection)
     if source.table.unreadable == "skip":
         raise UserError(
@@ -69,6 +69,6 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
         )
     spec = resolve_paths(source.table, manifest.folder)
     window = next((step.window for step in manifest.data.transform if step.window), None)
-    file = TableFile(spec.path, NAME, spec.missing, connection)
+    file = open_table_file(spec, NAME, connection)
     file.formats, file.private = source.dates, True
     return TableOnDisk(file, spec, window, source.rows)

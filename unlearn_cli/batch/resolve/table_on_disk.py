@@ -58,7 +58,7 @@ class TableOnDisk:
 
     def _resolve_alias(self, column: str) -> str:
         """Return the stored column of the names `id` and `label`, which every source has."""
-        aliases = {"id": self.spec.id or "", "label": self.spec.label}
+        aliases = {"id": self.spec.id or "", "label": self.spec.label_columns[0]}
         return column if column in self.file.types else aliases.get(column, column)
 
     def load(self, columns: SelectionColumns) -> np.ndarray:
@@ -84,7 +84,7 @@ class TableOnDisk:
     def _read_columns(self, columns: SelectionColumns) -> Query:
         """Return the query of the columns: texts as written in the file, others in the type that the reader detects."""
         texts = [self.spec.id or "", *map(self._resolve_alias, columns.groups)]
-        labels = [self.spec.label] if columns.labels or self.spec.unlabelled == "drop" else []
+        labels = self.spec.label_columns if columns.labels or self.spec.unlabelled == "drop" else []
         expressions = [f"{self.file.as_written(column)} AS x{i}" for i, column in enumerate(texts)]
         expressions += [f"{self.file.as_typed(column, texts)} AS {name}" for column, name in self.names.items()]
         expressions += [f"{self._cast_label(self.file.as_typed(column, texts))} AS label" for column in labels]
@@ -121,7 +121,7 @@ class TableOnDisk:
 
     @cached_property
     def _label_kind(self) -> str:
-        return self.file.label_kind(self.spec.label)
+        return self.file.label_kind(self.spec.label_columns[0])
 
     def _cast_label(self, cell: str) -> str:
         """Return the SQL of the label in its type in memory: class numbers of a csv are numbers."""

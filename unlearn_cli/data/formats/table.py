@@ -9,7 +9,7 @@ from unlearn_cli.data.images.image_paths import check_paths
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Inputs, Records, StoredInput, make_array_inputs
 from unlearn_cli.data.strings import Strings, Values, to_strings
-from unlearn_cli.data.tables.table_file import TableFile
+from unlearn_cli.data.tables.table_file import TableFile, open_table
 from unlearn_cli.data.transforms.tokens import Texts
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.image_steps import DEFAULT_MODES
@@ -18,7 +18,7 @@ from unlearn_cli.schema.sources import Table
 
 def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     """Read labels, ids and features (or image paths, or text) of all rows, in the file's order."""
-    file = TableFile(spec.path, name, spec.missing)
+    file = open_table(spec, name)
     labels, labelled = _read_labels(spec, file, numeric=task == "regression")
     if not len(labels):
         raise UserError(f"{file.location}: contains no records; name a table with rows")
@@ -38,14 +38,47 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
         columns=tuple(file.types),
         line_of=line_of,
         notices=notices,
+        class_names=spec.label if isinstance(spec.label, list) else None,
     )
 
 
 def _read_labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values, np.ndarray | None]:
     """Return the labels, and the mask of rows with a label if the manifest allows rows without."""
+    if isinstance(spec.label, list):
+        return _read_one_hot_labels(spec.label, file), None
+    labels, labelled = _read_column_of_labels(spec, spec.label, file, numeric=numeric)
+    return (_rename_labels(labels, spec) if spec.label_names else labels), labelled
+
+
+def _read_one_hot_labels(columns: list[str], file: TableFile) -> Values:
+    """Return the name of the column (n,) in which a row has a 1.
+
+    Raises:
+        UserError: a row does not have exactly one 1, with 0 in the other columns.
+    """
+    cells = np.stack([values.astype(np.float64) for values in file.columns(columns)], axis=1)
+    wrong = np.flatnonzero(~(np.isin(cells, (0, 1)).all(axis=1) & (cells.sum(axis=1) == 1)))
+    if len(wrong):
+        raise UserError(
+            f"{file.location}: {file.describe_row(int(wrong[0]))}: expected one 1 and otherwise 0 in the columns of "
+            f"'label', because a record has one class; {len(wrong)} of {len(cells)} rows differ"
+        )
+    return np.array(columns)[cells.argmax(axis=1)]
+
+
+def _rename_labels(labels: Values, spec: Table) -> Values:
+    """Replace labels by their names in `label_names`; others keep theirs."""
+    different, codes = to_strings(labels).factorize()
+    names = {label: str(name) for label, name in spec.label_names.items()}
+    return np.array([names.get(label, label) for label in different])[codes]
+
+
+def _read_column_of_labels(
+    spec: Table, column: str, file: TableFile, *, numeric: bool
+) -> tuple[Values, np.ndarray | None]:
     if spec.unlabelled == "refuse":
-        return file.labels(spec.label, numeric=numeric), None
-    labels = file.labels(spec.label, numeric=numeric, gaps=True)
+        return file.labels(column, numeric=numeric), None
+    labels = file.labels(column, numeric=numeric, gaps=True)
     if isinstance(labels, Strings):
         labelled = labels.sizes > 0
     else:
@@ -61,8 +94,7 @@ def _read_column(file: TableFile, labels: Values, ids: Values, column: str) -> V
 
 
 def _read_features(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
-    taken = {spec.label, spec.id, *spec.ignore}
-    columns = spec.features or [column for column in file.types if column not in taken]
+    columns = spec.features or _list_features(spec, file)
     if not columns:
         raise UserError(f"{file.location}: has no columns of features except label and id; add some")
     arrays = file.columns(columns, gaps=input.gaps)
@@ -72,6 +104,13 @@ def _read_features(spec: Table, file: TableFile, name: str, input: StoredInput) 
     with np.errstate(over="ignore"):  # too large values become infinite, which make_array_inputs refuses
         features = [values.astype(np.float32) for values in arrays]
     return make_array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape, gaps=input.gaps)
+
+
+def _list_features(spec: Table, file: TableFile) -> list[str]:
+    """Return all columns except label, id, `ignore` and an index without a name, which is counted."""
+    taken, index = {*spec.label_columns, spec.id, *spec.ignore}, file.find_index_columns()
+    file.counts["columns of an index without a name, left out"] = len(set(index) - taken)
+    return [column for column in file.types if column not in {*taken, *index}]
 
 
 def _read_texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:

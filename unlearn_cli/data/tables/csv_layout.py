@@ -1,17 +1,22 @@
 """The layout of a csv file, whether DuckDB reads it by the rules below, and a reader of rows in case it does not.
 
-The rules: the text is UTF-8. The delimiter is the most frequent character of `,;|` and tab in the first line. A cell
-whose first character is `"` ends at the next single `"`. Unquoted cells and headers lose blanks (space, tab) at both
-ends, quoted ones keep them; nothing else is changed. Lines of only blanks are not rows.
+The rules: the text is UTF-8, unless the manifest names another encoding. The delimiter is tab in a .tsv, otherwise the
+most frequent character of `,;|` and tab in the first line, unless the manifest names it. A cell whose first character
+is `"` ends at the next single `"`. Unquoted cells and headers lose blanks (space, tab) at both ends, quoted ones keep
+them; nothing else is changed. Lines of only blanks are not rows.
 """
 
 import codecs
 import re
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
+from unlearn_cli.data.tables.text_stream import TextStream
 from unlearn_cli.errors import UserError
+from unlearn_cli.schema.table_columns import WHITESPACE
 
 DELIMITERS = ",;\t|"
 BLOCK = 2**22  # characters that are read at a time
@@ -20,13 +25,24 @@ MAX_ROW = 2**24  # characters; a longer row has a quote that is never closed
 
 
 @dataclass(frozen=True)
+class CsvOptions:
+    """What the manifest says about a file; the defaults are those of a csv."""
+
+    delimiter: str | None = None  # None: detected
+    encoding: str = "utf-8"
+    header: bool | tuple[str, ...] = True  # False: columns are named column_0, column_1, ...
+    skip_lines: int = 0
+
+
+@dataclass(frozen=True)
 class CsvLayout:
     """The delimiter, the names of the columns, and facts that decide how the file is read."""
 
-    path: Path
+    stream: TextStream
     location: str  # for messages
     delimiter: str
     header: tuple[str, ...]
+    named: bool  # the first line of the file has the names
     plain: bool  # DuckDB splits it as `rows` does, and no quoted cell begins or ends with a blank
     quoted: bool
     unended: bool  # the last line has no end, unlike the others: the file, and its last cell, may be truncated
@@ -42,60 +58,76 @@ class CsvLayout:
         Raises:
             UserError: a row has more or fewer cells than the header, or its quotes do not match.
         """
-        rows = _read_rows(self.path, self.location, self.delimiter)
-        next(rows, None)
+        rows = _read_rows(self.stream, self.location, self.delimiter)
+        if self.named:
+            next(rows, None)
         for line, cells in rows:
             if len(cells) != len(self.header):
-                raise UserError(
-                    f"{self.location}:{line}: the row has {len(cells)} cells, but the first line names "
-                    f"{len(self.header)} columns; fix the row (quote a cell that contains '{self.delimiter}')"
-                )
+                raise self._make_row_error(line, len(cells))
             yield line, cells
+
+    def _make_row_error(self, line: int, count: int) -> UserError:
+        names = "the first line names" if self.named else "'header' or the first row has"
+        return UserError(
+            f"{self.location}:{line}: the row has {count} cells, but {names} {len(self.header)} columns; fix the row "
+            f"(quote a cell that contains '{self.delimiter}'), or omit lines before the table with skip_lines"
+        )
 
     def line_of(self, row: int) -> int:
         """Return the line (from 1) of a row (from 0, after the header)."""
         if self.plain and not self.quoted:
-            return row + 2
+            return row + 1 + self.named
         return next(line for number, (line, _) in enumerate(self.rows()) if number == row)
 
 
-def inspect_csv(path: Path, location: str) -> CsvLayout:
+def inspect_csv(path: Path, location: str, options: CsvOptions = CsvOptions()) -> CsvLayout:
     """Inspect every byte of a csv once.
 
     Raises:
-        UserError: it is empty, not UTF-8, contains a NUL, or has a duplicate column name.
+        UserError: it is empty, is not text of its encoding, contains a NUL, or has a duplicate column name.
     """
-    traits = _Traits(location)
-    with path.open("rb") as file:
-        delimiter = _detect_delimiter(file.read(BLOCK))
-        file.seek(0)
-        traits.tab = delimiter == "\t"
-        while block := file.read(BLOCK):
-            traits.add(block, delimiter.encode())
+    stream = TextStream(path, location, options.encoding, options.skip_lines)
+    delimiter = options.delimiter or _detect_delimiter(path, stream)
+    traits = _Traits(location, tab=delimiter == "\t", is_utf8=stream.is_utf8)
+    for block in stream.read_utf8(BLOCK):
+        traits.add(block, delimiter.encode())
     traits.end()
-    header = tuple(next(_read_rows(path, location, delimiter), (1, []))[1])
-    _check_header(header, location)
-    plain = traits.are_plain(len(header))
-    return CsvLayout(path, location, delimiter, header, plain, bool(traits.quotes), traits.is_unended())
+    first = tuple(next(_read_rows(stream, location, delimiter), (1, []))[1])
+    header = _name_columns(first, options.header)
+    _check_header(header, location, named=options.header is True)
+    plain = stream.is_utf8 and not options.skip_lines and delimiter != WHITESPACE and traits.are_plain(len(header))
+    named = options.header is True
+    return CsvLayout(stream, location, delimiter, header, named, plain, bool(traits.quotes), traits.is_unended())
 
 
 def list_stripped_blanks(delimiter: str) -> str:
-    return " " if delimiter == "\t" else " \t"
+    return " \t".replace(delimiter, "")
 
 
-def _detect_delimiter(start: bytes) -> str:
+def _detect_delimiter(path: Path, stream: TextStream) -> str:
     """Return the delimiter, from the first line that is not empty; quoted names are ignored."""
-    text = re.sub(r'"[^"]*"', "", start.decode("utf-8", "replace")).lstrip("\ufeff\r\n ")
-    line = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    if ".tsv" in path.suffixes[-2:]:
+        return "\t"
+    with closing(stream.read_utf8(BLOCK)) as blocks:
+        text = re.sub(r'"[^"]*"', "", next(blocks, b"").decode("utf-8", "replace"))
+    line = re.split(r"[\r\n]", text.lstrip("\ufeff\r\n "), maxsplit=1)[0]
     return max(DELIMITERS, key=line.count)
 
 
-def _check_header(header: tuple[str, ...], location: str) -> None:
+def _name_columns(first: tuple[str, ...], header: bool | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the columns, from the cells of the first row."""
+    if isinstance(header, tuple):
+        return header
+    return first if header else tuple(f"column_{number}" for number in range(len(first)))
+
+
+def _check_header(header: tuple[str, ...], location: str, *, named: bool) -> None:
     if not header:
         raise UserError(f"{location}: is empty; expected a first line that names the columns")
     for number, name in enumerate(header):
         if name and name in header[:number]:
-            raise UserError(f"{location}:1: two columns are named '{name}'; rename one of them")
+            at, where = (":1", "") if named else ("", " in 'header'")
+            raise UserError(f"{location}{at}: two columns are named '{name}'{where}; rename one of them")
 
 
 @dataclass
@@ -104,6 +136,7 @@ class _Traits:
 
     location: str
     tab: bool = False
+    is_utf8: bool = True
     last: bytes = b"\n"
     lines: int = 0
     returns: int = 0
@@ -150,8 +183,8 @@ class _Traits:
         return (b"\n " in seen or b"\n\t" in seen) and re.search(rb"\n[ \t]+[\r\n]", seen) is not None
 
     def _check(self, block: bytes, *, final: bool = False) -> None:
-        if block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and not self.lines:
-            raise UserError(f"{self.location}: is UTF-16 text; save it as UTF-8")
+        if block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and not self.lines and self.is_utf8:
+            raise UserError(f"{self.location}: is UTF-16 text; save it as UTF-8, or set encoding: utf-16")
         if b"\0" in block:
             line = self.lines + 1 + block[: block.index(b"\0")].count(b"\n")
             raise UserError(f"{self.location}:{line}: contains a NUL byte; expected UTF-8 text")
@@ -159,30 +192,36 @@ class _Traits:
             self.decoder.decode(block, final)
         except UnicodeDecodeError as error:
             line = self.lines + 1 + error.object[: error.start].count(b"\n")
+            byte = error.object[error.start]
             raise UserError(
-                f"{self.location}:{line}: is not UTF-8 text (byte 0x{error.object[error.start]:02X}); save it as UTF-8"
+                f"{self.location}:{line}: is not UTF-8 text (byte 0x{byte:02X}); save it as UTF-8, or name its "
+                "encoding in the manifest, such as encoding: cp1252"
             ) from None
 
 
 BESIDE_QUOTE = (b'" ', b' "', b'"\t', b'\t"')
 
 
-def _read_rows(path: Path, location: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _read_rows(stream: TextStream, location: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line and cells of all rows, including the header and without lines of only blanks."""
-    splitter, line, rest, piece = _Splitter(delimiter), 1, "", " "
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        while piece:
-            piece = file.read(BLOCK)
-            text, used = rest + piece, 0
-            for cells, end in splitter.split(text, final=not piece):
-                if any(isinstance(cell, Unclosed) for cell in cells):
-                    raise _make_quote_error(location, line)
-                if len(cells) > 1 or text[used:end].strip(" \t\r\n"):
-                    yield line, cells
-                line, used = line + _count_line_ends(text, used, end), end
-            rest = text[used:]
-            if len(rest) > MAX_ROW:
+    with stream.open() as file:
+        yield from _split_stream(file, 1 + stream.skip_lines, location, delimiter)
+
+
+def _split_stream(file: TextIO, line: int, location: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    splitter, rest, piece = _Splitter(delimiter), "", " "
+    while piece:
+        piece = file.read(BLOCK)
+        text, used = rest + piece, 0
+        for cells, end in splitter.split(text, final=not piece):
+            if any(isinstance(cell, Unclosed) for cell in cells):
                 raise _make_quote_error(location, line)
+            if len(cells) > 1 or text[used:end].strip(" \t\r\n"):
+                yield line, cells
+            line, used = line + _count_line_ends(text, used, end), end
+        rest = text[used:]
+        if len(rest) > MAX_ROW:
+            raise _make_quote_error(location, line)
 
 
 def split_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
@@ -215,8 +254,11 @@ class _Splitter:
 
     def __init__(self, delimiter: str) -> None:
         self.delimiter, self.blanks = delimiter, list_stripped_blanks(delimiter)
+        self.by_blanks = delimiter == WHITESPACE
         blank, mark = f"[{self.blanks}]*+", re.escape(delimiter)
         end = rf"({mark}|\r\n|\r|\n|\Z)"
+        if self.by_blanks:
+            blank, mark, end = "", " \t", r"([ \t]*+(?:\r\n|\r|\n|\Z)|[ \t]++)"
         quoted = rf'{blank}"([^"]*+(?:""[^"]*+)*+)"{blank}{end}'
         self.cell = re.compile(rf"{quoted}|([^{mark}\r\n]*+){end}")
 
@@ -233,7 +275,13 @@ class _Splitter:
                 if not final:
                     return
                 cell = Unclosed(cell)
-            row.append(cell)
-            if (end if quoted is not None else bare_end) != self.delimiter:
+            last = end if quoted is not None else bare_end
+            if not (self.by_blanks and not row and quoted is None and not cell and self._continues(last)):
+                row.append(cell)
+            if not self._continues(last):
                 yield row, match.end()
                 row = []
+
+    def _continues(self, end: str) -> bool:
+        """Return whether another cell of the row follows after this end of a cell."""
+        return bool(end) and not end.strip(" \t") if self.by_blanks else end == self.delimiter

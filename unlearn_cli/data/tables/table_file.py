@@ -5,6 +5,7 @@ The cells of a csv are text (see `csv_layout`) and are converted only where numb
 have typed columns.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
 from unlearn_cli.data.tables.column_arrays import fill_gaps
 from unlearn_cli.data.tables.comparable_columns import Facts, TextColumn, TypedColumn, cast_text, is_number
 from unlearn_cli.data.tables.conditions import build_conjunction
-from unlearn_cli.data.tables.csv_layout import CsvLayout, inspect_csv
+from unlearn_cli.data.tables.csv_layout import CsvLayout, CsvOptions, inspect_csv
 from unlearn_cli.data.tables.locked_connection import (
     check_file,
     connect,
@@ -26,10 +27,13 @@ from unlearn_cli.data.tables.locked_connection import (
     translate_duckdb_errors,
 )
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.schema.sources import Condition
+from unlearn_cli.schema.sources import Condition, Table
 
+TEXT_FILES = (".csv", ".tsv", ".txt", ".data")  # read as csv; each also with .gz
 READERS = {
-    ".csv": "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)",
+    **dict.fromkeys(
+        TEXT_FILES, "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)"
+    ),
     ".jsonl": "read_json(?, format='newline_delimited', sample_size=-1, hive_partitioning=false)",
     ".parquet": "read_parquet(?, hive_partitioning=false)",
 }
@@ -37,7 +41,21 @@ DATES = ("DATE", "TIME")
 TEXT = ("VARCHAR", *DATES)  # prefixes of types with text cells; DuckDB may round the cells of other types in a jsonl
 GUESSED = ("DATE", "TIME", "UUID", "JSON")  # prefixes of types that DuckDB infers from the text of a jsonl
 UNENDED = "last line without a line end (if the file was truncated, its last cell is, too)"
+INDEX_COLUMN = r"Unnamed: \d+(_level_\d+)?|__index_level_\d+__"
 CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
+
+
+def table_kind(path: Path) -> str:
+    """Return the suffix of a table, without .gz of a compressed text file."""
+    suffix = path.suffix.lower()
+    return path.with_suffix("").suffix.lower() if suffix == ".gz" else suffix
+
+
+def open_table(spec: Table, name: str, connection: duckdb.DuckDBPyConnection | None = None) -> "TableFile":
+    """Open the file of a section `table`; its path is resolved."""
+    header = spec.header if isinstance(spec.header, bool) else tuple(map(str, spec.header))
+    options = CsvOptions(spec.delimiter, spec.encoding, header, spec.skip_lines)
+    return TableFile(spec.path, name, spec.missing, connection, options)
 
 
 class TableFile:
@@ -49,16 +67,19 @@ class TableFile:
         name: str,
         missing: Sequence[str] | None = None,
         connection: duckdb.DuckDBPyConnection | None = None,
+        options: CsvOptions = CsvOptions(),
     ) -> None:
-        suffix = path.suffix.lower()
+        suffix = table_kind(path)
         if suffix not in READERS:
-            raise UserError(f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}")
+            raise UserError(
+                f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}, or one of them with .gz"
+            )
         check_file(path, name)
         self.location, self.reader, self.missing = f"{name}: {path}", READERS[suffix], ["", *(missing or [])]
         self.arguments: list[Any] = [escape_pattern(path)]
         self.connection = connection or connect([path])
         self.counts: dict[str, int] = {}  # of columns and lines with a problem, by kind
-        self.layout = inspect_csv(path, self.location) if suffix == ".csv" else None
+        self.layout = inspect_csv(path, self.location, options) if suffix in TEXT_FILES else None
         self.rewrites_types = suffix == ".jsonl"
         self.types: dict[str, str] = self._csv_types(self.layout) if self.layout else self._types()
         self.formats: Mapping[str, str] = {}  # of dates, by column
@@ -67,7 +88,8 @@ class TableFile:
 
     def _csv_types(self, layout: CsvLayout) -> dict[str, str]:
         names = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(layout.header)))
-        self.reader = f"{self.reader[:-1]}, delim={quote_literal(layout.delimiter)}, columns={{{names}}})"
+        reader = self.reader[:-1] if layout.named else self.reader[:-1].replace("header=true", "header=false")
+        self.reader = f"{reader}, delim={quote_literal(layout.delimiter)}, columns={{{names}}})"
         if not layout.plain:
             self._copy(layout)
         self.counts["columns without a name, left out"] = layout.header.count("")
@@ -230,6 +252,14 @@ class TableFile:
         at = f" (line {self._line(row)})" if self.layout else ""
         return UserError(f"{self.location}: column '{column}' is empty in row {row}{at}; fill it or leave the row out")
 
+    def describe_row(self, row: int) -> str:
+        """Return the line of a row in a csv, otherwise its number, for messages."""
+        return f"line {self._line(row)}" if self.layout else f"row {row}"
+
+    def find_index_columns(self) -> list[str]:
+        """Return the columns whose names stand for an index without a name: pandas writes it as one of them."""
+        return [column for column in self.types if re.fullmatch(INDEX_COLUMN, column)]
+
     def _line(self, row: int) -> int:
         assert self.layout is not None
         return self.layout.line_of(row)
@@ -254,7 +284,8 @@ class TableFile:
 
     def quoted(self, column: str) -> str:
         if column not in self.types:
-            raise UserError(f"{self.location}: no column '{column}'; {did_you_mean(column, self.types)}")
+            single = " (the file has one column; is 'delimiter' right?)" if len(self.types) == 1 and self.layout else ""
+            raise UserError(f"{self.location}: no column '{column}'{single}; {did_you_mean(column, self.types)}")
         return '"' + column.replace('"', '""') + '"'
 
     # ------------------------------------------------------------ conditions

@@ -1,0 +1,39 @@
+"""Types of the keys of a table that describe its text and its columns."""
+
+import codecs
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from unlearn_cli.schema.spelling import Name
+from unlearn_cli.schema.strict_yaml import PlainScalar
+
+WHITESPACE = "whitespace"  # the delimiter of columns that are separated by any number of blanks
+NOT_TEXT = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"}  # codecs for other uses
+
+
+def _check_delimiter(text: str) -> str:
+    if text != WHITESPACE and (len(text) != 1 or text in '"\r\n\0'):
+        raise ValueError(f"is not a delimiter; expected one character, such as ';', or '{WHITESPACE}'")
+    return text
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        codec = codecs.lookup(name).name
+        works = codec not in NOT_TEXT and "a,1\n".encode(codec).decode(codec) == "a,1\n"
+    except (LookupError, UnicodeError):
+        works = False
+    if not works:
+        raise ValueError("is not an encoding; expected a name such as utf-8, utf-16, cp1252, latin-1 or shift_jis")
+    return name
+
+
+def _take_bool(value: Any) -> Any:
+    """Return the value of an unquoted scalar; the names of a list keep their spelling."""
+    return value.value if isinstance(value, PlainScalar) else value
+
+
+Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
+Encoding = Annotated[str, AfterValidator(_check_encoding)]
+Header = Annotated[bool | Annotated[list[Name], Field(min_length=1)], BeforeValidator(_take_bool)]
