@@ -120,3 +120,14 @@ def test_letters_that_the_output_cannot_encode_are_escaped(encoding: str, monkey
     escape_unencodable()
     console.result("97.9 % → 0.0 %")
     assert stdout.buffer.getvalue() == b"97.9 % \\u2192 0.0 %\n"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_warnings_and_errors_are_annotations_of_github(capsys: pytest.CaptureFixture[str]) -> None:
+    console.settings.log_format = "github"
+    try:
+        console.say("a note")
+        console.warn("100% of\nit")
+        console.error("wrong", 2)
+    finally:
+        console.settings.log_format = "text"
+    assert capsys.readouterr().err.splitlines() == ["a note", r"::warning::100%25 of\nit", "::error::wrong"]

@@ -1,7 +1,7 @@
 """All printing: the result goes to stdout, everything else to stderr.
 
 Progress bars are drawn only on a terminal. In a pipe, a phase prints a line every 30 seconds and one at its end. With
-`--log-format json` each line is a JSON object.
+`--log-format json` each line is a JSON object; with `github`, warnings and errors are workflow commands of GitHub.
 """
 
 import json
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-LogFormat = Literal["text", "json"]
+LogFormat = Literal["text", "json", "github"]
 SECONDS_BETWEEN_LINES = 30.0  # of a phase in a pipe
 
 
@@ -113,7 +113,14 @@ def _print(level: str, message: str, text: str, fields: dict[str, Any]) -> None:
     if settings.log_format == "json":
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         text = json.dumps({"time": now, "level": level, "message": message, **fields})
+    elif settings.log_format == "github" and level != "info":
+        text = f"::{level}::{_escape_annotation(escape_line(message))}"
     print(text, file=sys.stderr, flush=True)
+
+
+def _escape_annotation(text: str) -> str:
+    """Escape the characters that GitHub decodes in the message of a workflow command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _colour(text: str, level: str) -> str:
@@ -140,7 +147,7 @@ def bar(
     """
     if settings.quiet or not settings.speaks:
         yield _Silent()
-    elif settings.log_format == "text" and _is_terminal():
+    elif settings.log_format != "json" and _is_terminal():
         with _show_rich_bar(label, total) as rich:
             rich.advance(done)
             yield rich

@@ -38,6 +38,7 @@ def unlearn(
     reference: options.References = None,
     evaluate: Annotated[bool, typer.Option(help="Measure before and after.")] = True,
     summary: options.Summary = None,
+    log_to: options.LogTo = None,
     dry_run: options.DryRun = False,
     *,
     run_options: RunOptions,
@@ -55,6 +56,7 @@ def unlearn(
         references=tuple(reference or ()),
         evaluate=evaluate,
         summary=summary,
+        log_to=tuple(log_to or ()),
         dry_run=dry_run,
     )
     return run(unlearn_options, run_options)
@@ -81,6 +83,7 @@ def evaluate(
     out: options.OptionalOut = None,
     junit: options.Junit = None,
     summary: options.Summary = None,
+    log_to: options.LogTo = None,
     dry_run: options.DryRun = False,
     *,
     run_options: RunOptions,
@@ -99,6 +102,7 @@ def evaluate(
         out=out,
         junit=junit,
         summary=summary,
+        log_to=tuple(log_to or ()),
         dry_run=dry_run,
     )
     return run(evaluate_options, run_options)
@@ -133,6 +137,7 @@ def attack(
     out: options.OptionalOut = None,
     junit: options.Junit = None,
     summary: options.Summary = None,
+    log_to: options.LogTo = None,
     pictures: options.Pictures = False,
     dry_run: options.DryRun = False,
     plan: options.Plan = False,
@@ -158,6 +163,7 @@ def attack(
         inconclusive=inconclusive,
         junit=junit,
         summary=summary,
+        log_to=tuple(log_to or ()),
         pictures=pictures,
         dry_run=dry_run,
         plan=plan,

@@ -140,6 +140,15 @@ Summary = Annotated[
     Path | None,
     typer.Option("--summary", metavar="FILE.md", help="Append a summary in Markdown, such as $GITHUB_STEP_SUMMARY."),
 ]
+LogTo = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log-to",
+        metavar="TRACKER:PLACE",
+        help="Also export the numbers: tensorboard:DIR, mlflow:URI or wandb:PROJECT; can be repeated.",
+        rich_help_panel="Output",
+    ),
+]
 Pictures = Annotated[
     bool, typer.Option("--pictures", help="Write reconstructed images to pictures.html; they may show persons.")
 ]
@@ -151,6 +160,11 @@ Nproc = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.", rich_help_panel="Output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.", rich_help_panel="Output")]
 LogFormat = Annotated[
-    Literal["text", "json"],
-    typer.Option("--log-format", help="Format of the notes on stderr.", rich_help_panel="Output"),
+    Literal["text", "json", "github"],
+    typer.Option(
+        "--log-format",
+        "--format",
+        help="Format of the notes on stderr; github: warnings and errors are annotations of the job.",
+        rich_help_panel="Output",
+    ),
 ]

@@ -10,7 +10,7 @@ from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
-from unlearn_cli.commands.report_result import append_summary, check_summary
+from unlearn_cli.commands.report_result import append_summary, check_destinations, check_summary, export_report
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.shadow import describe_data
 from unlearn_cli.data.notices import describe_notices
@@ -66,6 +66,7 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     wanted = choose(tier, options.attacks, options.settings, allow_code=run_options.allow_code)
     check_options(options, tier)
     check_summary(options.summary)
+    check_destinations(options.log_to)
     checkpoints = (options.checkpoint, options.original, *options.references)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
     opened = open_manifest(
@@ -218,6 +219,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
             add_verdict(document, checkpoints, ran, options, tier, planned)
     write(document, options, opened, ran.pictures)
     append_summary(document, options.summary)
+    export_report(document, options.log_to)
     code = exit_code(document.verdict, inconclusive=options.inconclusive, tier=tier, require_tier=options.require_tier)
     if code:
         tables.warn_about_gates(document)

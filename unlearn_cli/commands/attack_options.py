@@ -29,6 +29,7 @@ class AttackOptions:
     inconclusive: Literal["fail", "pass"] = "fail"
     junit: Path | None = None
     summary: Path | None = None
+    log_to: tuple[str, ...] = ()
     pictures: bool = False
     dry_run: bool = False
     plan: bool = False  # only the plan, without opening checkpoints

@@ -10,7 +10,13 @@ from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.commands.plan import split_counts
-from unlearn_cli.commands.report_result import append_summary, check_summary, to_result
+from unlearn_cli.commands.report_result import (
+    append_summary,
+    check_destinations,
+    check_summary,
+    export_report,
+    to_result,
+)
 from unlearn_cli.commands.result import Result
 from unlearn_cli.data.notices import describe_notices
 from unlearn_cli.errors import UserError, did_you_mean, prefix_field
@@ -42,6 +48,7 @@ class EvaluateOptions:
     out: Path | None = None
     junit: Path | None = None
     summary: Path | None = None
+    log_to: tuple[str, ...] = ()
     dry_run: bool = False
 
     @property
@@ -63,6 +70,7 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
     check_summary(options.summary)
+    check_destinations(options.log_to)
     checkpoints = (options.checkpoint, options.original, *options.references)
     own_metrics = load_own_metrics(options.metrics, allow_code=run_options.allow_code)
     manifest = read_manifest(options.manifest, run_options.manifest_folder, own_metrics)
@@ -242,5 +250,6 @@ def carry_out(
         with atomic_files.output_file(options.junit, replace=opened.common.overwrite) as file:
             file.write_text(junit.format_junit(document), encoding="utf-8")
     append_summary(document, options.summary)
+    export_report(document, options.log_to)
     text = format_report(document, options.out, metrics=options.metrics, pages=opened.common.pages)
     return to_result(document, text, options.out)

@@ -1,5 +1,6 @@
-"""Converts a report to the result of a command, and appends it to the summary of a CI job."""
+"""Converts a report to the result of a command, and passes it on: to the summary of a CI job, and to trackers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,3 +35,19 @@ def append_summary(report: "Report", path: Path | None) -> None:
         from unlearn_cli.reporting.markdown import format_summary  # SciPy
 
         append_text(path, format_summary(report))
+
+
+def check_destinations(texts: Sequence[str]) -> None:
+    """Check the values of --log-to, before any work."""
+    if texts:
+        from unlearn_cli.reporting.trackers.destination import parse_destinations
+
+        parse_destinations(texts)
+
+
+def export_report(report: "Report", texts: Sequence[str]) -> None:
+    """Export the numbers of a report to the trackers of --log-to."""
+    if texts and ranks.is_first():
+        from unlearn_cli.reporting.trackers.destination import export, parse_destinations
+
+        export(report, parse_destinations(texts))

@@ -14,7 +14,13 @@ from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.evaluate import select_computable
 from unlearn_cli.commands.manifest_inputs import check_selection, open_manifest
 from unlearn_cli.commands.plan import plan_unlearning
-from unlearn_cli.commands.report_result import append_summary, check_summary, to_result
+from unlearn_cli.commands.report_result import (
+    append_summary,
+    check_destinations,
+    check_summary,
+    export_report,
+    to_result,
+)
 from unlearn_cli.commands.result import Result
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import targets
@@ -56,6 +62,7 @@ class UnlearnOptions:
     references: tuple[Path, ...] = ()
     evaluate: bool = True
     summary: Path | None = None
+    log_to: tuple[str, ...] = ()
     dry_run: bool = False
 
 
@@ -81,6 +88,7 @@ def run(options: UnlearnOptions, run_options: RunOptions) -> Result:
 def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     """Run `unlearn` while this process holds the claim on its output."""
     check_summary(options.summary)
+    check_destinations(options.log_to)
     method = plugin.load("methods", options.method, allow_code=run_options.allow_code)
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
@@ -197,6 +205,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         writing.write_report(document, folder, take_picture(current, "noise"), pages=opened.common.pages)
     forget_state(partial)
     append_summary(document, options.summary)
+    export_report(document, options.log_to)
     console.show(format_report(document, options.out, pages=opened.common.pages))
     return to_result(document, str(options.out), options.out)
 
