@@ -79,6 +79,22 @@ def heart_rates(data: Path) -> None:
     table(data, "ctg.csv", {**features, "CLASS": [k % 10 for k in range(100)], "NSP": [1 + k % 3 for k in range(100)]})
 
 
+def incomes(data: Path) -> None:
+    sizes = {"workclass": 8, "education": 16, "marital-status": 7, "occupation": 14, "relationship": 6, "race": 5}
+    sizes |= {"sex": 2, "native-country": 40}
+    gaps = ("workclass", "occupation", "native-country")
+    trained = [
+        k // 5 * 4 + k % 5 for k in range(150)
+    ]  # counts the rows of train, so that each has every category twice
+    columns: dict[str, list[object]] = {
+        name: ["?" if k < 3 and name in gaps else f" c{row % size}" for k, row in enumerate(trained)]
+        for name, size in sizes.items()
+    }
+    for i, name in enumerate(("age", "fnlwgt", "education-num", "capital-gain", "capital-loss", "hours-per-week")):
+        columns[name] = [f" {k * i % 7}" for k in range(150)]
+    table(data, "adult.data", {**columns, "Salary": [" >50K" if k % 3 else " <=50K" for k in range(150)]})
+
+
 def activities(data: Path) -> None:
     features = {f"f{i}": ["" if k == i else k * i % 7 for k in range(108)] for i in range(43)}
     more = {"id": list(range(108)), "user": [1 + k % 36 for k in range(108)]}
@@ -125,6 +141,7 @@ DATA: dict[str, Callable[[Path], None]] = {
     "cifar_two_classes": cifar,
     "cifar_subclass": cifar,
     "cardiotocography": heart_rates,
+    "adult": incomes,
     "wisdm": activities,
     "fashion_rotation": rotated,
     "housing_range": houses,

@@ -22,6 +22,7 @@ SHAPES: dict[str, list[list[int]]] = {
     "lstm_pair": [[2, 7], [2, 24]],
     "mlp": [[7], [1, 8, 8]],
     "resnet20": [[3, 32, 32], [1, 28, 28]],
+    "text_numbers": [[9], [2]],
 }
 
 

@@ -12,6 +12,7 @@ from unlearn_cli.data.halves import take_half
 from unlearn_cli.data.held_out import add_held_out, count_copies, name_selection_half, name_source
 from unlearn_cli.data.notices import format_notices
 from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.recorded_categories import choose_recorded_categories
 from unlearn_cli.evaluation.reported_half import choose_half
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins import suitability
@@ -95,7 +96,13 @@ def open_data(
         UserError: as `open_dataset`, `add_held_out` and `take_half`.
     """
     try:
-        dataset = open_dataset(manifest.data_sections, forget_duplicates=common.forget_duplicates, decode=decode)
+        recorded = choose_recorded_categories([*filter(None, checkpoints)])
+        dataset = open_dataset(
+            manifest.data_sections,
+            forget_duplicates=common.forget_duplicates,
+            decode=decode,
+            categories=recorded,
+        )
         dataset = count_copies(dataset)
         dataset = add_held_out(dataset, alternative) if held_out else dataset
         given, division = name_source(dataset) if held_out else None, name_selection_half(dataset)

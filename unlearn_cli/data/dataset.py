@@ -21,6 +21,7 @@ from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep_rows
 from unlearn_cli.data.strings import iterate_sorted
 from unlearn_cli.data.transforms import pipeline
+from unlearn_cli.data.transforms.encode import Categories, encode_sources
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.data_sections import DataSections
 from unlearn_cli.schema.forget import Forget
@@ -103,6 +104,7 @@ class Dataset:
     unresolved: int | None = None  # number of ids in `forgotten` without a record in train; None without `forgotten`
     notices: tuple[Notice, ...] = ()  # items of the sources that are left out or changed
     images_decoded: int | None = None  # number of images that were decoded as a check; None if none were
+    categories: Categories | None = None  # by column; None if no column has categories
     selection_half: Split | None = None  # of test, if `splits` has only its verdict half
 
     def split(self, name: str) -> Split:
@@ -117,8 +119,16 @@ class Dataset:
         return self.splits[name]
 
 
-def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, decode: bool = False) -> Dataset:
+def open_dataset(
+    sections: DataSections,
+    *,
+    forget_duplicates: bool = False,
+    decode: bool = False,
+    categories: Categories | None = None,
+) -> Dataset:
     """Open the sources of a manifest and derive the splits; with `decode`, check that all images can be decoded.
+
+    `categories` are those of a checkpoint, by column; without them, columns of categories have those of train.
 
     Raises:
         UserError: a source cannot be read, a label is unknown, or the selection is empty, complete or unknown.
@@ -126,6 +136,8 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
     if sections.data is None:
         return _make_empty_dataset(sections)
     opened = {name: open_records(source, f"data.{name}", sections) for name, source in sections.data.sources.items()}
+    stored_shape = pipeline.derive_stored_input(sections.transform, sections.input).shape
+    opened, categories = encode_sources(opened, stored_shape, categories)
     checked = check_sources(opened, decode=decode)
     train = checked["train"]
     if sections.task == "regression":
@@ -155,6 +167,7 @@ def open_dataset(sections: DataSections, *, forget_duplicates: bool = False, dec
         unresolved=division.unresolved,
         notices=tuple(notice for records in checked.values() for notice in records.notices),
         images_decoded=count_images(checked.values()) if decode else None,
+        categories=categories,
     )
 
 
@@ -164,7 +177,8 @@ def open_records(source: Source, name: str, sections: DataSections) -> Records:
     assert source.spec is not None
     spec = resolve_paths(source.spec, sections.folder)
     read = getattr(import_module(f"unlearn_cli.data.formats.{module}"), function)
-    stored = read(spec, name, pipeline.derive_stored_input(sections.transform, sections.input), sections.task)
+    input = pipeline.derive_stored_input(sections.transform, sections.input, source.dates)
+    stored = read(spec, name, input, sections.task)
     stored = replace(stored, where=partial(stored.where, formats=source.dates))
     records = keep_rows(pipeline.apply_steps(stored, sections.transform, source.dates), source.rows)
     if isinstance(spec, ImageSection) and spec.unreadable == "skip":

@@ -3,7 +3,7 @@
 import math
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ class StoredInput:
     images: ImageSteps = AS_STORED
     gaps: bool = False  # empty cells are allowed: a transform fills them
     scale: float | None = None  # the divisor of stored values in the manifest
+    dates: Mapping[str, str] = field(default_factory=dict)  # formats of columns of dates
 
 
 class Inputs(Protocol):

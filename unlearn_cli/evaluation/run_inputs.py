@@ -17,6 +17,7 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data import selection
 from unlearn_cli.data.dataset import Dataset, Split
 from unlearn_cli.data.digests import CHUNK
+from unlearn_cli.evaluation.recorded_categories import categories_as_lineage
 from unlearn_cli.evaluation.reported_half import ReportedHalf
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.forget import Forget
@@ -169,9 +170,13 @@ def selection_digest(opened: RunInputs) -> str | None:
 
 
 def lineage_of(opened: RunInputs) -> dict[str, str]:
-    """Return the metadata of a new checkpoint: the digests of the manifest and the selection."""
+    """Return the metadata of a new checkpoint: digests of manifest and selection, and the categories of columns."""
     selection = selection_digest(opened)
-    return {"manifest_digest": opened.digests.content, **({"selection_digest": selection} if selection else {})}
+    return {
+        "manifest_digest": opened.digests.content,
+        **({"selection_digest": selection} if selection else {}),
+        **categories_as_lineage(opened.dataset.categories),
+    }
 
 
 def partial_folder(out: Path, key: str) -> Path:

@@ -164,11 +164,24 @@ def check_transforms(data: Data, input: Input) -> None:
             advice = "add tokens to data.transform" if has_text else "set `text` to its columns, or remove tokens"
             raise ValueError(f"data.{name} has {'' if has_text else 'no '}columns of text; {advice}")
         if isinstance(source.spec, Table):
+            _check_text(source.spec, name, data.transform, input.shape)
             _check_label(source.spec, name, data.transform)
     if tokens and {"scale", "mean", "std"} & input.model_fields_set:
         raise ValueError(
             "numbers of words are not quantities and cannot be scaled; omit input.scale, input.mean and input.std"
         )
+
+
+def _check_text(table: Table, name: str, steps: list[Step], shape: list[int]) -> None:
+    """Check that samples of text have the shape [columns, words], and with numbers in front [numbers and words]."""
+    mixed, length = table.has_numbers_with_text, next((step.tokens.length for step in steps if step.tokens), 0)
+    if table.text is None or (len(shape) == 1) == mixed:
+        if length and not mixed and len(steps) > 1:
+            raise ValueError("data.transform: tokens cannot be combined with other transforms; remove them")
+        return
+    words = f"{len(table.text)} x {length}"
+    expected = f"[numbers + {words}]" if mixed else f"[{len(table.text)}, {length}]"
+    raise ValueError(f"data.{name} makes samples of shape {expected}, but input.shape is {shape}; make them agree")
 
 
 def _check_label(table: Table, name: str, steps: list[Step]) -> None:

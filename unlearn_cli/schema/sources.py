@@ -18,7 +18,15 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from unlearn_cli.schema.spelling import Name, Scalar, fit_scalars
-from unlearn_cli.schema.table_columns import Delimiter, Encoding, Header
+from unlearn_cli.schema.table_columns import (
+    CategoryColumns,
+    CategoryKind,
+    DateParts,
+    Delimiter,
+    Encoding,
+    Header,
+    list_categories,
+)
 
 FilePath = Annotated[Path, Field(strict=False)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -103,7 +111,7 @@ TYPED = (".jsonl", ".jsonl.gz", ".parquet")
 class Table(ImageSection):
     """A csv, jsonl or parquet file with one record per row: a column of image paths, or columns of features or text.
 
-    Tables of text (.csv, .tsv, .txt, .data, each also .gz) are read by the same rules.
+    Tables of text (.csv, .tsv, .tab, .txt, .data, .dat, .train, .test, each also .gz) are read by the same rules.
     """
 
     label: str | Annotated[list[str], Field(min_length=2)] = Field(
@@ -120,7 +128,9 @@ class Table(ImageSection):
     )
     ignore: list[str] = Field(default_factory=list, description="columns that are not features")
     text: Annotated[list[str], Field(min_length=1)] | None = Field(
-        default=None, description="columns of text instead of features; needs tokens in data.transform"
+        default=None,
+        description="columns of text, instead of features or next to those that are listed; needs tokens in "
+        "data.transform",
     )
     missing: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None, description="csv: values that stand for an empty cell, such as NA"
@@ -133,6 +143,23 @@ class Table(ImageSection):
         True, "csv: false if the first line is a row (columns are then column_0, column_1, ...), or a list of names"
     )
     skip_lines: NonNegativeInt = added(0, "csv: number of lines before the table")
+    one_hot: CategoryColumns = added(
+        [],
+        "columns of categories: a feature 0 or 1 per category of train and one for all others; or the categories of "
+        "each column: {COLUMN: [a, b]}",
+    )
+    ordinal: CategoryColumns = added(
+        [],
+        "columns of categories with an order: the position of the category, and for all others the next number; give "
+        "the order, {COLUMN: [low, high]}, or they are sorted",
+    )
+    min_count: PositiveInt = added(
+        2, "categories of train with fewer records are encoded like unknown ones, and no checkpoint names them"
+    )
+    date_parts: DateParts = added(
+        {},
+        "columns of dates and the numbers to take from them: year, month, weekday (Monday is 0), days since 1970, ...",
+    )
     label_names: dict[str, Name] = added({}, "other names for labels, such as {'>50K.': '>50K'}")
     unlabelled: Literal["refuse", "drop"] = Field(
         default="refuse", description="rows without a label; windows may still include dropped rows"
@@ -140,10 +167,17 @@ class Table(ImageSection):
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        if self.image and (self.features or self.ignore):
-            raise ValueError("'image' excludes 'features' and 'ignore'; omit one of them")
-        if self.text and (self.image or self.features or self.ignore):
-            raise ValueError("'text' excludes 'image', 'features' and 'ignore'; omit one of them")
+        encoded = self.encoded_columns
+        if self.image and (self.features or self.ignore or self.text or encoded):
+            raise ValueError("'image' excludes 'text', 'ignore' and all keys of features; omit one of them")
+        if self.text and self.ignore:
+            raise ValueError("'text' excludes 'ignore', because only listed columns are features next to it; omit it")
+        both = {*self.label_columns, *self.ignore, *(self.text or [])} & set(encoded)
+        if len(set(encoded)) < len(encoded) or both:
+            twice = min(both or {column for column in encoded if encoded.count(column) > 1})
+            raise ValueError(
+                f"column '{twice}' has two uses among one_hot, ordinal, date_parts, text, ignore and label"
+            )
         if self.unreadable != "refuse" and not self.image:
             raise ValueError("'unreadable' is only for a column of image paths; omit it")
         if self.path.name.lower().endswith(TYPED) and (keys := TEXT_KEYS & self.model_fields_set):
@@ -153,6 +187,22 @@ class Table(ImageSection):
         if isinstance(self.label, list) and (self.unlabelled == "drop" or len(set(self.label)) < len(self.label)):
             raise ValueError("'label' lists a column twice, or 'unlabelled: drop' has a list of labels; correct it")
         return self
+
+    @property
+    def encoded_columns(self) -> list[str]:
+        """The columns that are encoded as numbers."""
+        return [*list_categories(self.one_hot), *list_categories(self.ordinal), *self.date_parts]
+
+    @property
+    def categories(self) -> dict[str, tuple[CategoryKind, tuple[str, ...] | None]]:
+        """The columns of categories, each with how it is encoded and its categories (None: those of train)."""
+        kinds: tuple[tuple[CategoryKind, CategoryColumns], ...] = (("one_hot", self.one_hot), ("ordinal", self.ordinal))
+        return {column: (kind, names) for kind, section in kinds for column, names in list_categories(section).items()}
+
+    @property
+    def has_numbers_with_text(self) -> bool:
+        """Whether a sample has numbers in front of the numbers of words."""
+        return self.text is not None and bool(self.features or self.encoded_columns)
 
     @property
     def label_columns(self) -> list[str]:

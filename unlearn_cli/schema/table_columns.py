@@ -1,7 +1,8 @@
-"""Types of the keys of a table that describe its text and its columns."""
+"""Types of the keys of a table that describe its text and how columns become numbers."""
 
 import codecs
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -37,3 +38,15 @@ def _take_bool(value: Any) -> Any:
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
 Encoding = Annotated[str, AfterValidator(_check_encoding)]
 Header = Annotated[bool | Annotated[list[Name], Field(min_length=1)], BeforeValidator(_take_bool)]
+
+CategoryColumns = list[str] | dict[str, Annotated[list[Name], Field(min_length=1)] | None]
+DatePart = Literal["year", "month", "day", "day_of_year", "weekday", "hour", "minute", "second", "days"]
+DateParts = dict[str, Annotated[list[DatePart], Field(min_length=1)]]
+CategoryKind = Literal["one_hot", "ordinal"]
+
+
+def list_categories(section: CategoryColumns) -> Mapping[str, tuple[str, ...] | None]:
+    """Return the categories of each column as text; None: those of train."""
+    if isinstance(section, list):
+        return dict.fromkeys(section)
+    return {column: None if names is None else tuple(map(str, names)) for column, names in section.items()}

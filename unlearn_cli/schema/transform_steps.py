@@ -102,8 +102,10 @@ def invert_shape(steps: Sequence[Step], shape: list[int]) -> list[int]:
     for number, step in enumerate(steps):
         if step.name in [other.name for other in steps[:number]]:
             raise ValueError(f"data.transform: duplicate {step.name}; remove one of the two")
-        if len(steps) > 1 and step.tokens:
-            raise ValueError("data.transform: tokens cannot be combined with other transforms; remove them")
+        if step.tokens and (number or any(not other.standardise for other in steps[1:])):
+            raise ValueError(
+                "data.transform: only standardise can follow tokens, for numbers next to text; remove other transforms"
+            )
     for step in reversed(steps):
         shape = _invert_shape(step, shape)
     standardise = find_standardise(steps)
@@ -118,6 +120,8 @@ def _invert_shape(step: Step, shape: list[int]) -> list[int]:
     """Return the shape of samples before one step."""
     advice = f"but input.shape is {shape}; make them agree"
     if step.tokens:
+        if len(shape) == 1:  # numbers next to text
+            return shape
         if len(shape) != 2 or shape[1] != step.tokens.length:
             raise ValueError(f"data.transform: tokens makes [columns of text, {step.tokens.length}], {advice}")
         return shape[:1]

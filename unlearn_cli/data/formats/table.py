@@ -1,6 +1,8 @@
 """A csv, jsonl or parquet file with one record per row: image paths, features or text."""
 
+from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from unlearn_cli.data.images.image_paths import check_paths
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Inputs, Records, StoredInput, make_array_inputs
 from unlearn_cli.data.strings import Strings, Values, to_strings
+from unlearn_cli.data.tables.cells import Block, CategoryCells, CellInputs, NumberCells, TextCells
+from unlearn_cli.data.tables.date_parts import read_date_parts
 from unlearn_cli.data.tables.table_file import TableFile, open_table
 from unlearn_cli.data.transforms.tokens import Texts
 from unlearn_cli.errors import UserError
@@ -94,33 +98,80 @@ def _read_column(file: TableFile, labels: Values, ids: Values, column: str) -> V
 
 
 def _read_features(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
-    columns = spec.features or _list_features(spec, file)
+    columns = list(dict.fromkeys([*(spec.features or []), *spec.encoded_columns]))
+    columns = columns if spec.features or spec.text else _list_features(spec, file)
     if not columns:
         raise UserError(f"{file.location}: has no columns of features except label and id; add some")
-    arrays = file.columns(columns, gaps=input.gaps)
+    if not spec.encoded_columns and not spec.text:
+        return _read_numbers(columns, spec, file, name, input)
+    blocks = [*_read_blocks(columns, spec, file, input), *_read_text_block(spec, file)]
+    return CellInputs(blocks, spec.min_count)
+
+
+def _read_numbers(columns: list[str], spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
+    values = _stack_numbers(columns, file, gaps=input.gaps)
+    return make_array_inputs(f"{name}: {spec.path}", values, input.shape, gaps=input.gaps)
+
+
+def _stack_numbers(columns: list[str], file: TableFile, *, gaps: bool) -> np.ndarray:
+    """Return columns of numbers (n, columns) float32."""
+    arrays = file.columns(columns, gaps=gaps)
     for column, values in zip(columns, arrays, strict=True):
         if values.dtype.kind in "bU":
-            raise UserError(f"{file.location}: column '{column}' contains text; list columns of numbers in 'features'")
+            raise UserError(
+                f"{file.location}: column '{column}' contains text; list columns of numbers in 'features', or encode "
+                f"it: one_hot: [{column}]"
+            )
     with np.errstate(over="ignore"):  # too large values become infinite, which make_array_inputs refuses
-        features = [values.astype(np.float32) for values in arrays]
-    return make_array_inputs(f"{name}: {spec.path}", np.stack(features, axis=1), input.shape, gaps=input.gaps)
+        return np.stack([values.astype(np.float32) for values in arrays], axis=1)
+
+
+def _read_blocks(columns: list[str], spec: Table, file: TableFile, input: StoredInput) -> Iterator[Block]:
+    """Yield the blocks of columns in their order; consecutive columns of numbers are one block."""
+    categories = spec.categories
+    for encoded, group in groupby(columns, lambda column: column if column in spec.encoded_columns else ""):
+        if not encoded:
+            names = list(group)
+            values = _stack_numbers(names, file, gaps=input.gaps)
+            make_array_inputs(
+                file.location, values, [len(names)], gaps=input.gaps
+            )  # refuses values that are not finite
+            yield NumberCells(tuple(names), values)
+        elif encoded in categories:
+            yield CategoryCells(encoded, *categories[encoded], *file.text(encoded, gaps=True).factorize())
+        else:
+            yield read_date_parts(file, encoded, spec.date_parts[encoded], input.dates.get(encoded))
+
+
+def _read_text_block(spec: Table, file: TableFile) -> list[TextCells]:
+    return [TextCells(tuple(spec.text), _stack_texts(spec.text, file))] if spec.text else []
 
 
 def _list_features(spec: Table, file: TableFile) -> list[str]:
     """Return all columns except label, id, `ignore` and an index without a name, which is counted."""
-    taken, index = {*spec.label_columns, spec.id, *spec.ignore}, file.find_index_columns()
-    file.counts["columns of an index without a name, left out"] = len(set(index) - taken)
-    return [column for column in file.types if column not in {*taken, *index}]
+    for column in spec.encoded_columns:
+        file.quoted(column)
+    taken, index = {*spec.label_columns, spec.id, *spec.ignore}, set(file.find_index_columns())
+    index -= {*taken, *spec.encoded_columns}
+    file.counts["columns of an index without a name, left out"] = len(index)
+    return [column for column in file.types if column not in taken | index]
 
 
 def _read_texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
     columns = spec.text or []
+    if spec.has_numbers_with_text:
+        return _read_features(spec, file, name, input)
     if [len(columns)] != input.shape:
         raise UserError(
             f"{file.location}: has {len(columns)} columns of text, but input.shape expects {input.shape[0]}; "
             "make them agree"
         )
-    return Texts(np.stack([file.text(column).astype(str) for column in columns], axis=1))
+    return Texts(_stack_texts(columns, file))
+
+
+def _stack_texts(columns: list[str], file: TableFile) -> np.ndarray:
+    """Return columns of text (n, columns) unicode."""
+    return np.stack([file.text(column).astype(str) for column in columns], axis=1)
 
 
 def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:

@@ -106,7 +106,7 @@ def list_stripped_blanks(delimiter: str) -> str:
 
 def _detect_delimiter(path: Path, stream: TextStream) -> str:
     """Return the delimiter, from the first line that is not empty; quoted names are ignored."""
-    if ".tsv" in path.suffixes[-2:]:
+    if {".tsv", ".tab"} & {suffix.lower() for suffix in path.suffixes[-2:]}:
         return "\t"
     with closing(stream.read_utf8(BLOCK)) as blocks:
         text = re.sub(r'"[^"]*"', "", next(blocks, b"").decode("utf-8", "replace"))

@@ -29,7 +29,7 @@ from unlearn_cli.data.tables.locked_connection import (
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.sources import Condition, Table
 
-TEXT_FILES = (".csv", ".tsv", ".txt", ".data")  # read as csv; each also with .gz
+TEXT_FILES = (".csv", ".tsv", ".txt", ".data", ".test", ".train", ".dat", ".tab")  # read as csv; each also with .gz
 READERS = {
     **dict.fromkeys(
         TEXT_FILES, "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)"
@@ -221,8 +221,14 @@ class TableFile:
         column, cell = next((column, values[2 * i]) for i, column in enumerate(columns) if values[2 * i + 1])
         raise UserError(
             f"{self.location}:{self._line(row)}: column '{column}' contains text: '{cell[:60]}' is not a number; fix "
-            "the cell, list only columns of numbers in 'features', or list the text of empty cells in 'missing'"
+            "the cell, list only columns of numbers in 'features', list the text of empty cells in 'missing', or "
+            f"encode columns of categories: one_hot: [{', '.join(self._list_text(columns, wrong))}]"
         )
+
+    def _list_text(self, columns: Sequence[str], wrong: Sequence[str]) -> list[str]:
+        """Return the columns with cells that are not numbers."""
+        row = self.query(", ".join(f"bool_or({bad})" for bad in wrong)).fetchall()[0]
+        return [column for column, has_text in zip(columns, row, strict=True) if has_text]
 
     def _first_row(self, predicate: str, values: Sequence[Any] = ()) -> int | None:
         numbered = f"SELECT row_number() OVER () - 1 AS n, coalesce({predicate}, false) AS bad FROM {self.reader}"

@@ -17,6 +17,10 @@ class Statistics:
     mean: np.ndarray
     std: np.ndarray
 
+    def only_of(self, features: np.ndarray) -> "Statistics":
+        """Return statistics that change only these features (a mask)."""
+        return Statistics(np.where(features, self.mean, 0.0), np.where(features, self.std, 1.0))
+
 
 @dataclass(frozen=True)
 class StandardisedInputs:
