@@ -38,7 +38,7 @@ def build(
     """Build the network of a manifest with this `model` section and input shape."""
     model = {"architecture": architecture, "arguments": arguments, **({"stem": stem} if stem else {})}
     manifest = Manifest.model_validate({"version": 1, "task": task, "model": model, "input": {"shape": shape}})
-    return build_network(manifest.model, manifest.input.shape, num_outputs)
+    return build_network(manifest.model, manifest.input.shape, num_outputs, manifest.task)
 
 
 def parameters(model: nn.Module) -> int:
@@ -122,6 +122,28 @@ def test_arguments_that_do_not_suit_are_told() -> None:
         build("allcnn", [1, 8, 8], 10, depth=3)
     with pytest.raises(UserError, match="lenet5 cannot be built with"):
         build("lenet5", [5], 10)
+
+
+@pytest.mark.parametrize(("name", "folder"), [("timm", "resnet18"), ("transformers", "vit")])
+def test_a_library_that_is_not_installed_is_named_with_the_command(
+    name: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    with pytest.raises(
+        UserError, match=rf"{name} is not installed; install it with: pip install 'unlearn-cli\[{name}\]'"
+    ):
+        build(f"{name}/{folder}", [3, 32, 32], 10)
+
+
+@pytest.mark.parametrize(("architecture", "message"), [
+    ("timn/resnet18", "expected an architecture such as torchvision/resnet18, timm/resnet18, transformers/FOLDER"),
+    ("timm/local-dir:x", "expected timm/<name>, such as timm/resnet18"),
+    ("timm/hf-hub:x/y", "expected timm/<name>"),
+    ("transformers/", "expected transformers/<name>"),
+])  # fmt: skip
+def test_other_libraries_and_names_are_refused_by_the_manifest(architecture: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(architecture, [3, 32, 32], 10)
 
 
 OWN = """\

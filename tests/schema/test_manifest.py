@@ -88,7 +88,7 @@ def test_data_may_be_left_out(tmp_path: Path) -> None:
         ("  shape: [4]", "  shape: [4]\n  scale: .inf", "data.yaml:8:3: input.scale: expected a finite number"),
         ("  shape: [4]", "  shape: [4]\n  scale: .nan", "data.yaml:8:3: input.scale: expected a finite number"),
         ("mlp", "mpl", "data.yaml:3:1: model: 'mpl' is not a bundled architecture; did you mean 'mlp'?"),
-        ("mlp", "timm/x", "data.yaml:3:1: model: 'timm/x': expected torchvision/<name>"),
+        ("mlp", "timn/x", "data.yaml:3:1: model: 'timn/x': expected an architecture such as torchvision/resnet18"),
         ("{hidden: [8]}", "{weights: DEFAULT}", "data.yaml:3:1: model: the argument 'weights' would download weights"),
         ("[cat, 3]", "[cat, cat]", "data.yaml:11:1: forget: a class is listed twice"),
         ("gates:", "forgotten: {ids: [3]}\ngates:", "data.yaml:13:1: forgotten.ids_file: is missing; data"),

@@ -30,7 +30,7 @@ class NameMapping:
             renamed = {name: name for name in stored}
         for old, new in self.rename.items():
             renamed = {name: replace_part(changed, old, new) for name, changed in renamed.items()}
-        _refuse_equal(renamed)
+        refuse_equal(renamed)
         return renamed
 
 
@@ -75,7 +75,12 @@ def _split(part: str) -> list[str]:
     return part.strip(".").split(".") if part.strip(".") else []
 
 
-def _refuse_equal(renamed: Mapping[str, str]) -> None:
+def refuse_equal(renamed: Mapping[str, str]) -> None:
+    """Check that different tensors get different names.
+
+    Raises:
+        UserError: they do not, or one gets none.
+    """
     owners: dict[str, str] = {}
     for name, changed in renamed.items():
         if changed in owners:

@@ -22,6 +22,7 @@ from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.data_sections import DataSections
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.schema.manifest import Manifest
+from unlearn_cli.schema.network_sections import is_own_code
 from unlearn_cli.schema.public_text import format_without_ids
 from unlearn_cli.storage import atomic_files
 
@@ -136,7 +137,7 @@ def check_device_and_code(path: Path, architecture: str, common: RunOptions) -> 
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", common.device):
         raise UserError(f"--device {common.device}: expected auto, cpu, cuda, cuda:N or mps")
-    if ":" in architecture and not common.allow_code:
+    if is_own_code(architecture) and not common.allow_code:
         raise UserError(f"{path}: model.architecture: {architecture} is your own code; allow it with --allow-code")
 
 

@@ -17,7 +17,7 @@ from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.targets import choose_target
 from unlearn_cli.models.architectures import build_network, check_forward
-from unlearn_cli.schema.network_sections import Model
+from unlearn_cli.models.saved_names import NamesOfOtherVersions
 
 
 def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, Checkpoint]:
@@ -26,17 +26,20 @@ def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, 
     Raises:
         UserError: a checkpoint is broken or belongs to another network, or as `check_network`.
     """
-    mapping = make_mapping(opened.network.model)
-    checkpoints = {role: checkpoint.load(path, mapping) for role, path in paths.items()}
     network = check_network(opened)
+    mapping = make_mapping(opened, network)
+    checkpoints = {role: checkpoint.load(path, mapping) for role, path in paths.items()}
     for weights in checkpoints.values():
         checkpoint.check_fits(network, weights)
     return checkpoints
 
 
-def make_mapping(section: Model) -> NameMapping:
-    """Return how the names in checkpoints become those of the manifest's network."""
-    return NameMapping(section.prefix, section.rename)
+def make_mapping(opened: RunInputs, network: nn.Module | None = None) -> NameMapping:
+    """Return how the names in checkpoints become those of the manifest's network, which is built if it is needed."""
+    section = opened.network.model
+    if not section.architecture.startswith("transformers/"):
+        return NameMapping(section.prefix, section.rename)
+    return NamesOfOtherVersions(section.prefix, section.rename, network or check_network(opened))
 
 
 def check_network(opened: RunInputs) -> nn.Module:
@@ -55,8 +58,8 @@ def check_network(opened: RunInputs) -> nn.Module:
 def _build(opened: RunInputs) -> nn.Module:
     section, shape, dataset = opened.network.model, opened.network.input.shape, opened.dataset
     try:
-        network = build_network(section, shape, dataset.num_outputs)
-        check_forward(network, section.architecture, shape, dataset.num_outputs, dataset.task)
+        network = build_network(section, shape, dataset.num_outputs, dataset.task, opened.network.folder)
+        check_forward(network, section, shape, dataset.num_outputs, dataset.task)
     except UserError as error:
         raise UserError(f"{opened.path}: {error}") from None
     return network

@@ -74,7 +74,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
 
     if budget:
         console.say(f"train: like {options.like}: {describe_like(budget, settings, run_options.batch_size)}")
-    console.say(f"train: {opened.network.model.architecture} on {options.split}; loading torch")
+    console.say(f"train: {opened.network.model.public_name} on {options.split}; loading torch")
     if options.dry_run:
         check_with_torch(options, opened)
         return plan_training(opened, options.split, settings)
@@ -117,6 +117,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
         }
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
+            current.write_companions(folder, model, weights)
         document = composing.compose_report(
             current,
             "train",
@@ -125,7 +126,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             inputs=[options.split],
             metrics=measured,
             settings=settings.model_dump(mode="json"),
-            subject=composing.describe_checkpoint(checkpoint.load(path, make_mapping(opened.network.model)), "trained"),
+            subject=composing.describe_checkpoint(checkpoint.load(path, make_mapping(opened)), "trained"),
             caveats=[*opened.reported.describe(), *current.run.notes],
         )
         writing.write_report(document, folder, pages=run_options.pages)

@@ -172,10 +172,11 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         lineage = describe_lineage(current, method, settings, weights, scale)
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
+            current.write_companions(folder, model, weights)
         del model  # from here on it is loaded from its file, like the other checkpoints
         roles = {
             "original": weights,
-            "subject": checkpoint.load(path, make_mapping(opened.network.model)),
+            "subject": checkpoint.load(path, make_mapping(opened)),
             **{name_reference(number): other for number, other in enumerate(others)},
         }
         measurements = measuring.measure_checkpoints(current, roles, before, plan.metrics) if evaluated else {}

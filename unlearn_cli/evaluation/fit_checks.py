@@ -11,6 +11,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.targets import is_unknown
 from unlearn_cli.runtime.seeds import stream_generator
+from unlearn_cli.schema.network_sections import is_own_code
 
 FIT_SAMPLE, LOGITS_SAMPLE = 1000, 64  # records to check
 
@@ -53,5 +54,5 @@ def check_logits(session: Session, model: nn.Module) -> None:
     """
     splits = session.opened.dataset.splits
     names = [name for name in ("retain", "train") if name in splits]
-    if names and ":" in session.sections.model.architecture:
+    if names and is_own_code(session.sections.model.architecture):
         session.outputs(model, names[0], np.arange(min(LOGITS_SAMPLE, len(splits[names[0]]))))

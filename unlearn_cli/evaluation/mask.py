@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
 from unlearn_cli.learning.head import find_head
+from unlearn_cli.models.saved_names import name_tensors
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import phi
 
@@ -47,10 +48,12 @@ def make_mask(checkpoints: CheckpointOutputs, forget_classes: list[int]) -> Chec
     The references give the levels; the checkpoints must include the original and at least one reference.
     """
     original, outputs = checkpoints.weights["original"], checkpoints.outputs("original")["forget"]
-    head = find_head(checkpoints.session.build())
+    network = checkpoints.session.build()
+    head = find_head(network)
     if head is None:
         return "the network has no linear or convolutional layer"
-    name, layer = head
+    layer = head[1]
+    name = name_tensors(network, [layer.weight])[0].removesuffix(".weight")
     weight, bias = original.tensors.get(f"{name}.weight"), original.tensors.get(f"{name}.bias")
     if weight is None or len(weight) != outputs.values.shape[1]:
         return f"its last layer '{name}' does not have one row per class"

@@ -74,7 +74,7 @@ def _check(outputs: np.ndarray, batches: Batches) -> None:
 
 PROBABILITIES = (
     "the model returns probabilities (the outputs of every record are at least 0 and sum to 1), but logits are "
-    "expected; remove the softmax at the end of the model"
+    "expected; remove the softmax at the end of the model, or set model.outputs: probabilities"
 )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from unlearn_cli import ranks
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.checkpoints.network_fit import complete_tied
@@ -25,6 +26,8 @@ from unlearn_cli.evaluation.run_inputs import RunInputs, resume_identity
 from unlearn_cli.evaluation.targets import are_equal, find_own_target
 from unlearn_cli.learning.training import TaskLoss, regression_loss
 from unlearn_cli.models.architectures import build_network, check_forward
+from unlearn_cli.models.companion_files import Result, write_companions
+from unlearn_cli.models.saved_names import name_tensors
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.run import Run, note
 from unlearn_cli.runtime.run import start as start_run
@@ -95,8 +98,7 @@ class Session:
             model = self.build()
         checkpoint.check_fits(model, weights)
         tensors = complete_tied(model, weights.tensors)
-        stored_names = model.state_dict().keys()
-        computed_names = [name for name, _ in model.named_buffers() if name not in stored_names]
+        computed_names = [name for name, buffer in model.named_buffers() if not name_tensors(model, [buffer])]
         if computed_names:
             raise UserError(
                 f"--shard: the network computes the buffer {computed_names[0]} itself, so no checkpoint contains it; "
@@ -117,16 +119,24 @@ class Session:
         processes.average_buffers(model)
         checkpoint.round_like(model, like)
 
+    def write_companions(self, folder: Path, model: nn.Module, original: Checkpoint | None) -> None:
+        """Write the files with which transformers and timm load a result, beside its weights."""
+        if not ranks.is_first():
+            return
+        dataset, path = self.opened.dataset, original.path if original else None
+        result = Result(self.sections, dataset.classes, dataset.num_outputs, type(model).__name__, path)
+        write_companions(folder, result)
+
     def build(self) -> nn.Module:
         """Build the network of the manifest; the first time, check that it accepts the manifest's samples."""
         section, shape, num_outputs = self.sections.model, self.sections.input.shape, self.opened.dataset.num_outputs
         try:
-            model = build_network(section, shape, num_outputs)
+            model = build_network(section, shape, num_outputs, self.task, self.sections.folder)
             if self.built is None:
-                check_forward(model, section.architecture, shape, num_outputs, self.task)
+                check_forward(model, section, shape, num_outputs, self.task)
         except UserError as error:
             raise UserError(f"{self.opened.path}: {error}") from None
-        self.built = Names([name for name, _ in model.named_parameters()], [name for name, _ in model.named_buffers()])
+        self.built = Names(*(name_tensors(model, tensors) for tensors in (model.parameters(), model.buffers())))
         self.run.limit_threads(model, math.prod(shape))
         return model
 

@@ -85,11 +85,15 @@ def copy_first_layers(source: nn.Module, target: nn.Module, share: float) -> Non
     count = int(share * len(layers))
     if not count:
         return
-    weights, end = source.state_dict(), f"{layers[count]}."
-    for name, tensor in target.state_dict().items():
-        if name.startswith(end):
+    for (name, module), (_, other) in zip(target.named_modules(), source.named_modules(), strict=True):
+        if name == layers[count]:
             return
-        tensor.copy_(weights[name])
+        for ours, theirs in zip(_own_tensors(module), _own_tensors(other), strict=True):
+            ours.copy_(theirs)
+
+
+def _own_tensors(module: nn.Module) -> list[Tensor]:
+    return [*module.parameters(recurse=False), *module.buffers(recurse=False)]
 
 
 def _has_matrix(module: nn.Module) -> bool:

@@ -114,7 +114,7 @@ def describe_manifest(opened: RunInputs) -> report.Manifest:
         selection_digest=selection_digest(opened),
         text=opened.manifest_text,
         task=dataset.task,
-        architecture=opened.network.model.architecture,
+        architecture=opened.network.model.public_name,
         classes=dataset.classes,
         forget_classes=names,
         splits={name: report.Split(**split) for name, split in describe(dataset).items()},

@@ -24,7 +24,7 @@ from unlearn_cli.schema.sources import Section
 from unlearn_cli.schema.spelling import Name
 
 NEW_INPUT_KEYS = ("interpolation", "crop", "crop_before", "exif", "mode", "transparency")
-NEW_MODEL_KEYS = ("prefix", "rename")
+NEW_MODEL_KEYS = ("prefix", "rename", "output", "outputs")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Manifest(Section):
             raise ValueError("'classes' lists a name twice")
         if self.task == "regression" and (self.classes or (self.forget and self.forget.classes)):
             raise ValueError("a regression has no classes; omit 'classes', and select records to forget with 'where'")
+        if self.task == "regression" and self.model.outputs == "probabilities":
+            raise ValueError("'outputs: probabilities' is only for classification; omit it")
         if self.forgotten and not self.data:
             raise ValueError(
                 "'forgotten' names records of data.train, but 'data' is missing; add it or omit 'forgotten'"
@@ -97,7 +99,7 @@ class Manifest(Section):
             forget=self.forget,
             forgotten=self.forgotten,
             classes=self.classes,
-            num_classes=self.model.arguments.get("num_classes"),
+            num_classes=self._num_classes,
         )
 
     @property
@@ -109,7 +111,15 @@ class Manifest(Section):
             target=self.target if "target" in self.model_fields_set else None,
             loss=self.loss,
             augment=self.data.augment if self.data else [],
+            folder=self.folder,
         )
+
+    @property
+    def _num_classes(self) -> int | None:
+        """The number of classes by `model.arguments`; None where it says nothing, as for a network with one logit."""
+        count = self.model.arguments.get("num_classes")
+        one_logit = count == 1 and self.task == "classification" and len(self.classes or [0, 1]) == 2
+        return None if one_logit else count
 
     @property
     def digests(self) -> ManifestDigests:

@@ -1,10 +1,12 @@
 """The sections of the manifest on how the network is built, fed and trained: `model`, `target`, `loss`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveFloat, ValidationInfo, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, ValidationInfo, model_validator
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.data_sections import AugmentEntry, Input
@@ -17,7 +19,10 @@ Loss = Literal["mse", "l1"]
 class Model(Section):
     """The network of the checkpoint's weights."""
 
-    architecture: str = Field(description="torchvision/<name>, a bundled name, or package.module:function")
+    architecture: str = Field(
+        description="torchvision/<name>, timm/<name>, transformers/<folder or config.json>, a bundled name, or "
+        "package.module:function"
+    )
     arguments: dict[str, Any] = Field(default_factory=dict, description="arguments of the architecture's function")
     stem: Literal["cifar"] | None = Field(
         default=None, description="torchvision ResNets: 3x3 first convolution and no pooling"
@@ -30,12 +35,20 @@ class Model(Section):
         description="parts of the names in the checkpoint, and the network's names for them: `{linear: fc}`",
     )
 
+    output: str | NonNegativeInt | None = Field(
+        default=None,
+        description="which of several outputs is used: its name or position; default: `logits`, or the only output",
+    )
+    outputs: Literal["logits", "probabilities"] = Field(
+        default="logits", description="probabilities: the network ends in a softmax or sigmoid; their logarithm is used"
+    )
+
     @model_validator(mode="after")
     def check(self, info: ValidationInfo) -> Self:
         library, slash, name = self.architecture.partition("/")
-        if slash and (library != "torchvision" or not name.isidentifier()):
-            raise ValueError(f"'{self.architecture}': expected torchvision/<name>, such as torchvision/resnet18")
-        code = ":" in self.architecture
+        if slash:
+            _check_library(self.architecture)
+        code = is_own_code(self.architecture)
         if code and not all(part.isidentifier() for part in self.architecture.replace(":", ".", 1).split(".")):
             raise ValueError(f"'{self.architecture}': expected package.module:function")
         if not slash and not code:
@@ -52,6 +65,12 @@ class Model(Section):
             raise ValueError("'stem' is only for torchvision's ResNets; omit it")
         return self
 
+    @property
+    def public_name(self) -> str:
+        """The architecture for reports, without an absolute path."""
+        library, slash, name = self.architecture.partition("/")
+        return f"{library}/{PurePath(name).name}" if slash else self.architecture
+
 
 class Target(Section):
     """Regression: the model's output times std plus mean is the prediction in the label's unit.
@@ -64,6 +83,11 @@ class Target(Section):
     std: PositiveFloat = 1.0
 
 
+def is_own_code(architecture: str) -> bool:
+    """Return whether an architecture is package.module:function, which is imported only with --allow-code."""
+    return ":" in architecture and "/" not in architecture
+
+
 @dataclass(frozen=True)
 class NetworkSections:
     """What building, feeding and training a network needs from a manifest."""
@@ -73,6 +97,24 @@ class NetworkSections:
     target: Target | None  # None where the manifest leaves it to the data or the checkpoint
     loss: Loss
     augment: Sequence[AugmentEntry]
+    folder: Path = Path()  # of the manifest
+
+
+LIBRARIES = {  # with the form of the names and an example
+    "torchvision": (r"[^\W\d]\w*", "torchvision/resnet18"),
+    "timm": (r"[a-z0-9][\w.]*", "timm/resnet18"),
+    "transformers": (r".+", "transformers/FOLDER"),
+}
+
+
+def _check_library(architecture: str) -> None:
+    library, _, name = architecture.partition("/")
+    if library not in LIBRARIES:
+        examples = ", ".join(example for _, example in LIBRARIES.values())
+        raise ValueError(f"'{architecture}': expected an architecture such as {examples}")
+    pattern, example = LIBRARIES[library]
+    if not re.fullmatch(pattern, name):
+        raise ValueError(f"'{architecture}': expected {library}/<name>, such as {example}")
 
 
 def _check_architecture(name: str, names: NameChecker | None) -> None:

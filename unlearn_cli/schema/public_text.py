@@ -35,6 +35,8 @@ def format_without_ids(manifest: Manifest) -> str:
     for name in ("forget", "forgotten"):
         if content.get(name):
             content[name] = _withhold_selection(content[name])
+    library, slash, name = content["model"]["architecture"].partition("/")
+    content["model"]["architecture"] = f"{library}{slash}{shorten_path(name)}"
     content = _withhold_values(content, _list_person_columns(manifest))
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None)
 
