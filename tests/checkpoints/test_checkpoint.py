@@ -12,8 +12,10 @@ from torch import nn
 from tests.tiny import same
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.commands import convert
+from unlearn_cli.commands.convert import ConvertOptions
 from unlearn_cli.errors import UserError
 from unlearn_cli.learning.noise import Noise, save_noise
+from unlearn_cli.plugins.run_options import RunOptions
 
 SEED = {"PYTHONHASHSEED": "1"}
 
@@ -145,7 +147,7 @@ def test_what_is_written_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> N
     noise = tmp_path / "noise.safetensors"
     save_noise(noise, Noise(torch.zeros(1, 2, 3), [0], "maximize", [], {}), {})
     torch.save(network().state_dict(), tmp_path / "model.pth")
-    convert.run(tmp_path / "model.pth", tmp_path / "converted.safetensors", False)
+    convert.run(ConvertOptions(tmp_path / "model.pth", tmp_path / "converted.safetensors"), RunOptions())
     modes = {file.stat().st_mode for file in (path, noise, tmp_path / "converted.safetensors", tmp_path / "plain")}
     assert len(modes) == 1
 

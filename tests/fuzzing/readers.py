@@ -239,9 +239,10 @@ def state_dict() -> dict[str, bytes]:
 
 
 def convert(folder: Path) -> object:
-    from unlearn_cli.commands.convert import run
+    from unlearn_cli.commands.convert import ConvertOptions, run
+    from unlearn_cli.plugins.run_options import RunOptions
 
-    result = run(folder / "model.pth", folder / "out.safetensors", False)
+    result = run(ConvertOptions(folder / "model.pth", folder / "out.safetensors"), RunOptions())
     (folder / "out.safetensors").unlink()
     return result
 

@@ -23,13 +23,13 @@ class Header:
     metadata: dict[str, str]
 
 
-def read_header(path: Path) -> Header:
-    """Check the structure of a checkpoint and return it.
+def read_header(path: Path, *, any_name: bool = False) -> Header:
+    """Check the structure of a checkpoint and return it; `any_name`: the file may have another suffix.
 
     Raises:
         UserError: the file does not exist, is not a safetensors file, is truncated, or contains a tensor twice.
     """
-    path = resolve_checkpoint(path)
+    path = path if any_name else resolve_checkpoint(path)
     if path.name.endswith(".index.json"):
         return _read_index(path)
     names, metadata = _read_file(path)

@@ -9,6 +9,7 @@ from unlearn_cli import console
 from unlearn_cli.cli import options
 from unlearn_cli.cli.command import add_command, set_up_console
 from unlearn_cli.commands.result import Result
+from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.run_options import RunOptions
 
 other_app = typer.Typer()
@@ -38,19 +39,62 @@ def demo(
 
 @add_command(
     other_app,
-    run_options=("overwrite",),
-    examples=("unlearn-cli convert checkpoint.pth model.safetensors",),
+    run_options=("allow_code", "overwrite"),
+    examples=(
+        "unlearn-cli convert checkpoint.pth model.safetensors",
+        "unlearn-cli convert last.ckpt --list",
+        "unlearn-cli convert last.ckpt model.safetensors --key state_dict_ema --prefix model. --rename linear=fc",
+    ),
 )
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="MODEL.pth", help="State dict that torch.save wrote.")],
-    out: Annotated[Path, typer.Argument(metavar="MODEL.safetensors", help="Checkpoint to write.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            show_default=False,
+            help="Checkpoint: .pth, .pt, .ckpt, .bin, .tar, .safetensors, an index of shards, a folder of Hugging Face "
+            "or torch.distributed.checkpoint, or a URL.",
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Argument(metavar="MODEL.safetensors", show_default=False, help="Checkpoint to write.")
+    ] = None,
+    list_contents: Annotated[
+        bool, typer.Option("--list", help="Only list what the file contains: sets of weights, and other things.")
+    ] = False,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", metavar="KEY", help="The set of weights to take: keys in the file joined with dots."),
+    ] = None,
+    ema: Annotated[bool, typer.Option("--ema", help="Take the averaged weights.")] = False,
+    prefix: Annotated[
+        str,
+        typer.Option(
+            "--prefix", metavar="PREFIX", help="Take only names that start with it, such as model., without it."
+        ),
+    ] = "",
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rename", metavar="OLD=NEW", help="Replace a part of all names; can be repeated, in this order."
+        ),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            "--manifest", "-m", metavar="data.yaml", help="Check that the result fits this manifest's network."
+        ),
+    ] = None,
     *,
     run_options: RunOptions,
 ) -> Result:
-    """Convert a .pth state dict to safetensors, without running code from it."""
+    """Convert a checkpoint to safetensors, without running code from it."""
     from unlearn_cli.commands import convert as command
 
-    return command.run(source, out, run_options.overwrite)
+    if list_contents == (out is not None):
+        raise UserError("convert: name the checkpoint to write, or use --list to see what the file contains")
+    options = command.ConvertOptions(source, out, key, ema, prefix, tuple(rename or ()), manifest)
+    return command.run(options, run_options)
 
 
 @add_command(other_app, examples=("unlearn-cli clean results", "unlearn-cli clean results --remove"))

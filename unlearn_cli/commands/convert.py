@@ -1,113 +1,170 @@
-"""`unlearn-cli convert`: read a `.pth` state dict without running code, and write it as safetensors."""
+"""`unlearn-cli convert`: read a checkpoint of another format without running code, and write it as safetensors."""
 
-import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from unlearn_cli import console
+from unlearn_cli.checkpoints import foreign_formats
+from unlearn_cli.checkpoints.wrapper_names import describe_prefix, rename_parts, strip_wrappers, take_prefix
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.result import Result
-from unlearn_cli.errors import UserError
-from unlearn_cli.storage import atomic_files, regular_files
+from unlearn_cli.console import pluralize
+from unlearn_cli.errors import UserError, prefix_field
+from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.version import VERSION
 
-WRAPPERS = ("state_dict", "model_state_dict", "model")  # keys under which training scripts put the state dict
-PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
-MOST_WRAPPERS = 10  # a bound, because a pickled dictionary can contain itself
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unlearn_cli.checkpoints.contents import WeightSet
+
+MOST_EXPANDED = 100  # times the bytes of the storages, which expanded tensors may need
 
 
-def run(source: Path, out: Path, overwrite: bool) -> Result:
-    """Convert one file.
+@dataclass(frozen=True)
+class ConvertOptions:
+    """What to read, which part of it, with which names, and where to write it."""
+
+    source: Path
+    out: Path | None  # None: list only
+    key: str | None = None
+    ema: bool = False
+    prefix: str = ""
+    renames: tuple[str, ...] = ()  # old=new
+    manifest: Path | None = None
+
+
+def run(options: ConvertOptions, common: RunOptions) -> Result:
+    """Convert one checkpoint, or list what it contains.
 
     Raises:
-        UserError: it is not a plain state dict; nothing in it is ever executed.
+        UserError: the format is not supported, the weights are not unique, or they do not fit; nothing in the file is
+            ever executed.
     """
-    with claim_output(overwrite, out):
-        return run_with_claim(source, out, overwrite)
+    with claim_output(common.overwrite, options.out):
+        return run_with_claim(options, common)
 
 
-def run_with_claim(source: Path, out: Path, overwrite: bool) -> Result:
+def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
     """Run `convert` while this process holds the claim on its output."""
-    regular_files.require_regular_file(source)
-    if out.suffix != ".safetensors":
-        raise UserError(f"{out}: the output is a .safetensors file; use that suffix")
-    if source.resolve() == out.resolve():
-        raise UserError(f"{out}: is the input; choose another name")
-    atomic_files.check_output(out, overwrite, "file")
-    from unlearn_cli.checkpoints.checkpoint import PREFIX, tensor_digest  # imports torch: only after the other checks
+    _check_options(options, common)
+    foreign_formats.recognise(foreign_formats.find_checkpoint(options.source))
+    from unlearn_cli.checkpoints.contents import choose_weights  # imports torch: only after the other checks
+    from unlearn_cli.checkpoints.foreign_files import read_contents
+
+    contents = read_contents(options.source)
+    if options.out is None:
+        from unlearn_cli.commands.inspect_checkpoint import describe_contents
+
+        return describe_contents(contents)
+    weights = choose_weights(contents, options.key, averaged=options.ema)
+    with prefix_field(f"{options.source}"):
+        tensors = name_tensors(weights, options)
+        check_tensors(tensors)
+    if options.manifest:
+        _check_manifest(options, options.manifest, tensors, common)
+    elif note := describe_prefix(tensors):
+        console.warn(f"{options.source}: {note}")
+    return _write(options, options.out, weights, tensors, contents.metadata, overwrite=common.overwrite)
+
+
+def name_tensors(weights: "WeightSet", options: ConvertOptions) -> "dict[str, Tensor]":
+    """Return the tensors with the names of the network; say what is stripped and left out.
+
+    Raises:
+        UserError: a prefix or a part of names does not occur, or two tensors would have the same name.
+    """
+    tensors, removed = weights.tensors, list[str]()
+    if not (options.prefix and any(name.startswith(options.prefix) for name in tensors)):
+        tensors, removed = strip_wrappers(tensors)
+    if options.prefix:
+        count = len(tensors)
+        tensors, again = strip_wrappers(take_prefix(tensors, options.prefix))
+        removed += again
+        if len(tensors) < count:
+            console.say(f"{options.source}: left out, without the prefix: {pluralize(count - len(tensors), 'tensor')}")
+    if removed:
+        console.say(f"{options.source}: removed from names, added by wrappers: {', '.join(removed)}")
+    if weights.others:
+        console.say(f"{options.source}: left out, not tensors: {', '.join(list(weights.others)[:5])}")
+    for assignment in options.renames:
+        old, _, new = assignment.partition("=")
+        tensors = rename_parts(tensors, old, new)
+    return tensors
+
+
+def check_tensors(tensors: "dict[str, Tensor]") -> None:
+    """Refuse tensors and names that a checkpoint cannot hold.
+
+    Raises:
+        UserError: with the name of the tensor.
+    """
+    from unlearn_cli.checkpoints.contents import count_bytes, find_unusual_kind
+
+    for name, tensor in tensors.items():
+        if kind := find_unusual_kind(tensor):
+            raise UserError(f"{name} is a {kind} tensor; save a state dict of plain tensors and convert that")
+        # Names must be text that a safetensors header can store, and must differ from the key of its metadata.
+        if not name.isprintable() or name == "__metadata__":
+            raise UserError(f"{name!a} is not a name for a tensor; rename it")
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors.values()}
+    needed = sum(count_bytes(tensor) for tensor in tensors.values())
+    if needed > MOST_EXPANDED * (sum(storages.values()) + 2**20):
+        raise UserError(f"its tensors need {needed} bytes, but it contains {sum(storages.values())}; fetch it again")
+
+
+def _check_options(options: ConvertOptions, common: RunOptions) -> None:
+    foreign_formats.find_checkpoint(options.source)
+    for assignment in options.renames:
+        if "=" not in assignment:
+            raise UserError(f"--rename {assignment}: expected OLD=NEW, such as linear=fc")
+    if options.key is not None and options.ema:
+        raise UserError("--ema: cannot be combined with --key; name the averaged weights with --key")
+    if options.out is None:
+        return
+    if options.out.suffix != ".safetensors":
+        raise UserError(f"{options.out}: the output is a .safetensors file; use that suffix")
+    if foreign_formats.find_checkpoint(options.source).resolve() == options.out.resolve():
+        raise UserError(f"{options.out}: is the input; choose another name")
+    atomic_files.check_output(options.out, common.overwrite, "file")
+
+
+def _check_manifest(options: ConvertOptions, path: Path, tensors: "dict[str, Tensor]", common: RunOptions) -> None:
+    """Refuse weights that do not fit the network of a manifest, with its own prefix and renamed parts applied."""
+    from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit
+    from unlearn_cli.commands.manifest_inputs import open_inputs
+    from unlearn_cli.commands.network_check import check_network, make_mapping
+
+    opened = open_inputs(path, common)
+    network = check_network(opened)
+    with prefix_field(f"{path}"):
+        names = make_mapping(opened.network.model).apply(tensors)
+    named = complete_tied(network, {new: tensors[old] for old, new in names.items()})
+    if misfit := describe_misfit(network.state_dict(), named):
+        raise UserError(f"{options.source}: does not fit the architecture of {path}; {misfit}")
+
+
+def _write(
+    options: ConvertOptions,
+    out: Path,
+    weights: "WeightSet",
+    tensors: "dict[str, Tensor]",
+    metadata: dict[str, str],
+    *,
+    overwrite: bool,
+) -> Result:
+    from unlearn_cli.checkpoints.checkpoint import PREFIX, tensor_digest
+    from unlearn_cli.checkpoints.stored_names import find_shared
     from unlearn_cli.runtime.tensor_file import LazyTensors, write_tensors
 
-    tensors = LazyTensors(state_dict(read(source), source))
-    metadata = {"format": "pt", f"{PREFIX}version": VERSION, f"{PREFIX}tensor_digest": tensor_digest(tensors)}
+    omitted = find_shared(tensors, ())
+    written = LazyTensors({name: tensor for name, tensor in tensors.items() if name not in omitted})
+    foreign = {key: value for key, value in metadata.items() if value not in weights.tensors}  # names of shared tensors
+    own = {f"{PREFIX}version": VERSION, f"{PREFIX}tensor_digest": tensor_digest(written)}
     with atomic_files.output_file(out, replace=overwrite) as new:
-        write_tensors(new, tensors, metadata)
-    return Result(str(out), {"checkpoint": str(out), "tensors": len(tensors)})
-
-
-def read(source: Path) -> Any:
-    """Load a file of torch.save without running code from it.
-
-    Raises:
-        UserError: the file is broken, or contains more than tensors.
-    """
-    import torch
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's warnings have several lines
-            return torch.load(source, map_location="cpu", weights_only=True)
-    except (MemoryError, OSError):
-        raise  # reported by `errors.translate_resource_errors`: the file is not the cause
-    except Exception:
-        # The only broad `except`: for broken files, torch's reader raises IndexError, TypeError, struct.error,
-        # AssertionError and more. Its own message advises to load the file with code execution.
-        raise UserError(
-            f"{source}: is broken, or contains more than tensors (such as a whole model), which could run code when it "
-            "is read; save model.state_dict() and convert that"
-        ) from None
-
-
-def state_dict(content: Any, source: Path) -> dict[str, Any]:
-    """Find the state dict in the loaded content, and strip the prefixes that wrappers add to every name.
-
-    Raises:
-        UserError: there is none, or safetensors cannot store one of its tensors.
-    """
-    content = _unwrap(content)
-    if not isinstance(content, dict) or not content or not all(map(_is_entry, content.keys(), content.values())):
-        raise UserError(f"{source}: contains no state dict of plain tensors; save model.state_dict() and convert that")
-    for name, tensor in content.items():
-        if kind := _find_unusual_kind(tensor):
-            raise UserError(f"{source}: {name} is a {kind} tensor; save a state dict of plain tensors and convert that")
-    # Wrappers may be nested in any order: compiled, then distributed, or the other way round.
-    while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in content)), None):
-        content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
-    return content
-
-
-def _unwrap(content: Any) -> Any:
-    for _ in range(MOST_WRAPPERS):
-        inner = [content[key] for key in WRAPPERS if isinstance(content, dict) and isinstance(content.get(key), dict)]
-        if not inner:
-            break
-        content = inner[0]
-    return content
-
-
-def _is_entry(name: Any, item: Any) -> bool:
-    import torch
-
-    # Names must be text that a safetensors header can store, and must differ from the key of its metadata.
-    return isinstance(name, str) and name.isprintable() and name != "__metadata__" and isinstance(item, torch.Tensor)
-
-
-def _find_unusual_kind(tensor: Any) -> str | None:
-    import torch
-
-    kinds = {
-        "nested": tensor.is_nested,
-        "sparse": tensor.layout != torch.strided,
-        "quantised": tensor.is_quantized,
-        "meta": tensor.is_meta,
-        "complex": tensor.is_complex(),
-    }
-    return next((kind for kind, applies in kinds.items() if applies), None)
+        write_tensors(new, written, {**foreign, **omitted, "format": "pt", **own})
+    if weights.key:
+        console.say(f"{options.source}: weights taken: {weights.describe()}")
+    return Result(str(out), {"checkpoint": str(out), "tensors": len(written), "key": weights.key})

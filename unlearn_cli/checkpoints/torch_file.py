@@ -1,0 +1,115 @@
+"""Reads files of torch.save without running code: tensors are read, every other object becomes a stub."""
+
+import mmap
+import struct
+import warnings
+import zipfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from unlearn_cli.checkpoints.pickle_scan import PROTOCOL, Scan, find_dangerous, scan_pickle
+from unlearn_cli.checkpoints.stubs import make_stub_class
+from unlearn_cli.errors import UserError
+from unlearn_cli.storage.regular_files import open_regular
+
+MOST_NAMES = 1000  # of classes and functions in a pickle; torch's reader compares each call with all of them
+MOST_PICKLE = 2**28  # bytes of the pickle in a file, which has the names and shapes of tensors
+LEGACY_PICKLES = 4  # magic number, version, facts about the system, content; the storages follow
+SMALL_FILE = 2**28  # bytes; a smaller file that does not fit into memory declares objects that it does not have
+ZIP = b"PK\x03\x04"  # the first bytes, by which torch recognises an archive
+BROKEN = (ValueError, EOFError, OverflowError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile)
+ADVICE = "in the program that wrote it, save model.state_dict() with torch.save, and convert that"
+
+
+def read_torch_file(path: Path) -> Any:
+    """Return the content of a file of torch.save, with tensors on the CPU and stubs for objects of other classes.
+
+    The reader is torch's, with `weights_only=True`: it creates tensors and plain containers, and calls nothing else.
+    The names of all other classes and functions in the pickle are registered as stubs before.
+
+    Raises:
+        UserError: the file is broken, was not written by torch.save, or contains what no stub can replace.
+    """
+    with open_regular(path) as file:
+        return read_torch_stream(file, path)
+
+
+def read_torch_stream(file: BinaryIO, path: Path) -> Any:
+    """Do the same for an open file; `path` is for messages."""
+    scans = _scan(file, path)
+    names = set[str]().union(*(scan.names for scan in scans))
+    if dangerous := find_dangerous(names):
+        raise UserError(f"{path}: refers to {dangerous}, which could run code; do not use this file")
+    if len(names) > MOST_NAMES:
+        raise UserError(f"{path}: refers to {len(names)} classes; expected at most {MOST_NAMES}; {ADVICE}")
+    file.seek(0)
+    with torch.serialization.safe_globals([(make_stub_class(name), name) for name in sorted(names)]):
+        return _load(file, path)
+
+
+def _load(file: BinaryIO, path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's warnings have several lines
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError:
+        raise  # reported by `errors.translate_resource_errors`: the file is not the cause
+    except MemoryError:
+        if path.stat().st_size >= SMALL_FILE:
+            raise
+        raise UserError(f"{path}: is broken (it declares objects larger than the file); fetch it again") from None
+    except Exception as error:
+        # The only broad `except`: for broken files, torch's reader raises IndexError, TypeError, struct.error,
+        # AssertionError and more. Its own message advises to load the file with code execution.
+        reason = f"torch's reader of weights stops with {type(error).__name__}"
+        raise UserError(f"{path}: is broken, or contains more than weights ({reason}); {ADVICE}") from None
+
+
+def _scan(file: BinaryIO, path: Path) -> list[Scan]:
+    """Read the opcodes of the file's pickles."""
+    try:
+        scans = _scan_zip(file, path) if file.read(len(ZIP)) == ZIP else _scan_legacy(file)
+    except (*BROKEN, OSError) as error:
+        raise UserError(f"{path}: is broken, or was not written by torch.save ({_shorten(error)}); {ADVICE}") from None
+    if wrong := next((scan.protocol for scan in scans if scan.protocol > PROTOCOL), None):
+        raise UserError(
+            f"{path}: is pickled with protocol {wrong}; expected {PROTOCOL}, the default of torch.save; {ADVICE}"
+        )
+    return scans
+
+
+def _scan_zip(file: BinaryIO, path: Path) -> list[Scan]:
+    """Check the archive of a file of torch.save; read the opcodes of its pickle."""
+    with closing(zipfile.ZipFile(file)) as archive:
+        members = {member.filename: member for member in archive.infolist()}
+        if len({name.casefold() for name in members}) != len(archive.infolist()):
+            raise ValueError("a zip archive that contains a name twice")
+        if any(name.endswith("/constants.pkl") for name in members):
+            raise UserError(
+                f"{path}: is a TorchScript archive, which contains code; save torch.jit.load(...).state_dict() with "
+                "torch.save, and convert that"
+            )
+        pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
+        if len(pickles) != 1:
+            raise ValueError(f"a zip archive with {len(pickles)} files data.pkl; expected 1")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
+            raise ValueError("a zip archive with compressed files, which torch.save does not write")
+        if members[pickles[0]].file_size > MOST_PICKLE:
+            raise ValueError(f"data.pkl has more than {MOST_PICKLE} bytes")
+        with closing(mmap.mmap(-1, max(1, members[pickles[0]].file_size))) as memory:
+            memory.write(archive.read(pickles[0]))
+            memory.seek(0)
+            return [scan_pickle(memory)]
+
+
+def _scan_legacy(file: BinaryIO) -> list[Scan]:
+    """Read the opcodes of a file in the format before torch 1.6: several pickles, then the bytes of the tensors."""
+    with closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as memory:
+        return [scan_pickle(memory) for _ in range(LEGACY_PICKLES)]
+
+
+def _shorten(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

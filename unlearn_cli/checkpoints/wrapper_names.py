@@ -1,0 +1,103 @@
+"""Names that wrappers of training programs add to those of a network's tensors, and other parts at the beginning."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import TypeVar
+
+from unlearn_cli.checkpoints.tensor_names import dotted, find_common_prefix, has_part, replace_part
+from unlearn_cli.errors import UserError
+
+Value = TypeVar("Value")
+
+OUTER = ("module", "_orig_mod", "_forward_module")  # of DistributedDataParallel, torch.compile and Fabric
+INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")  # anywhere in a name
+USUAL = ("model", "net", "network", "student", "generator")  # attributes under which programs hold their network
+COUNTER = "n_averaged"  # the step counter that torch.optim.swa_utils.AveragedModel stores next to the weights
+
+
+def strip_wrappers(tensors: Mapping[str, Value]) -> tuple[dict[str, Value], list[str]]:
+    """Remove what wrappers add to names; return the tensors, and what was removed.
+
+    Raises:
+        UserError: two tensors would have the same name.
+    """
+    stripped, removed = dict(tensors), list[str]()
+    if COUNTER in stripped and len(stripped) > 1:
+        rest = {name: value for name, value in stripped.items() if name != COUNTER}
+        if all(name.startswith("module.") for name in rest):
+            stripped, removed = rest, [COUNTER]
+    # Wrappers may be nested in any order: compiled, then distributed, or the other way round.
+    while part := _find_wrapper(stripped):
+        stripped = rename(stripped, {name: name.removeprefix(f"{part}.") for name in stripped})
+        removed.append(f"{part}.")
+    for part in INNER:
+        if any(has_part(name, part) for name in stripped):
+            stripped = rename(stripped, {name: replace_part(name, part, "") for name in stripped})
+            removed.append(f"{part}.")
+    return stripped, removed
+
+
+def take_prefix(tensors: Mapping[str, Value], prefix: str) -> dict[str, Value]:
+    """Return the tensors whose names start with a prefix, without it.
+
+    Raises:
+        UserError: there is none.
+    """
+    start = dotted(prefix)
+    taken = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+    if not taken:
+        raise UserError(
+            f"--prefix {prefix}: no name starts with `{start}`; names start with {describe_starts(tensors)}"
+        )
+    return taken
+
+
+def rename_parts(tensors: Mapping[str, Value], old: str, new: str) -> dict[str, Value]:
+    """Replace a part of all names.
+
+    Raises:
+        UserError: no name has it, or two names would be equal.
+    """
+    if not any(has_part(name, old) for name in tensors):
+        raise UserError(
+            f"--rename {old}={new}: no name has the part '{old}'; names start with {describe_starts(tensors)}"
+        )
+    return rename(tensors, {name: replace_part(name, old, new) for name in tensors})
+
+
+def rename(tensors: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, Value]:
+    """Return the tensors with new names.
+
+    Raises:
+        UserError: a name would be empty, or two would be equal.
+    """
+    counts = Counter(names.values())
+    if wrong := next((name for name in tensors if counts[names[name]] > 1 or not names[name]), None):
+        raise UserError(f"'{wrong}' and another tensor would be named '{names[wrong]}'; rename fewer parts")
+    return {names[name]: value for name, value in tensors.items()}
+
+
+def describe_prefix(names: Collection[str]) -> str:
+    """Return one line about a prefix that probably belongs to a wrapper; '' if there is none."""
+    prefix = find_common_prefix(names)
+    while prefix and len({name.removeprefix(prefix).split(".")[0] for name in names}) < 2:
+        prefix = "".join(f"{part}." for part in prefix.split(".")[:-2])
+    share = "all names start"
+    if not prefix:
+        counts = Counter(name.partition(".")[0] for name in names if "." in name)
+        usual = next((part for part in (*USUAL, *OUTER) if 2 * counts[part] > len(names)), None)
+        prefix, share = (f"{usual}.", f"{counts[usual]} of {len(names)} names start") if usual else ("", "")
+    if not prefix:
+        return ""
+    return f"{share} with `{prefix}`; --prefix {prefix} takes only these, without it"
+
+
+def describe_starts(names: Collection[str]) -> str:
+    """Return the first components of names with their numbers, the most frequent first."""
+    counts = Counter(name.partition(".")[0] + ("." if "." in name else "") for name in names)
+    listed = ", ".join(f"{start} ({count})" for start, count in counts.most_common(5))
+    return listed + (f" and {len(counts) - 5} more" if len(counts) > 5 else "")
+
+
+def _find_wrapper(names: Collection[str]) -> str | None:
+    return next((part for part in OUTER if names and all(name.startswith(f"{part}.") for name in names)), None)
