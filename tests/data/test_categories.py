@@ -238,3 +238,18 @@ def test_names_of_categories_are_kept_as_written(tmp_path: Path) -> None:
     (tmp_path / "m.yaml").write_text(text, encoding="utf-8")
     dataset = open_dataset(read(tmp_path / "m.yaml").data_sections)
     assert samples(dataset.split("train")).argmax(axis=1).tolist() == [0, 1, 0, 1]
+
+
+def test_tables_with_other_columns_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("f,g,y\n1,2,a\n3,4,b\n", encoding="utf-8")
+    train = {"table": {"path": str(tmp_path / "train.csv"), "label": "y"}}
+    test = {"table": {"path": str(tmp_path / "test.csv"), "label": "y"}}
+    (tmp_path / "test.csv").write_text("y,g,f\na,2,1\nb,4,3\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"data\.test: its features are not .* it has 'g' where data\.train has 'f'"):
+        opened(train, [2], test=test)
+    test["table"]["features"] = ["f", "g"]  # type: ignore[assignment]
+    assert samples(opened(train, [2], test=test).split("test")).tolist() == [[1, 2], [3, 4]]
+    (tmp_path / "test.csv").write_text("f,g,h,y\n1,2,0,a\n3,4,0,b\n", encoding="utf-8")
+    del test["table"]["features"]
+    with pytest.raises(UserError, match="samples have shape"):
+        opened(train, [2], test=test)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.halves import take_half
 from unlearn_cli.data.held_out import add_held_out, count_copies, name_selection_half, name_source
 from unlearn_cli.data.notices import format_notices
+from unlearn_cli.data.selection import resolve_groups_file
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.recorded_categories import choose_recorded_categories
 from unlearn_cli.evaluation.reported_half import choose_half
@@ -98,8 +100,11 @@ def open_data(
     """
     try:
         recorded = choose_recorded_categories([*filter(None, checkpoints)])
+        sections = manifest.data_sections
+        if sections.forget and sections.data:
+            sections = replace(sections, forget=resolve_groups_file(sections.forget, sections.folder))
         dataset = open_dataset(
-            manifest.data_sections,
+            sections,
             forget_duplicates=common.forget_duplicates,
             decode=decode,
             categories=recorded,
@@ -114,7 +119,7 @@ def open_data(
     for line in format_notices(dataset.notices):
         console.warn(line)
     network, text = manifest.network_sections, format_without_ids(manifest)
-    return RunInputs(path, network, manifest.forget, manifest.digests, text, dataset, common, reported)
+    return RunInputs(path, network, sections.forget, manifest.digests, text, dataset, common, reported)
 
 
 def check_selection(method: Plugin, dataset: Dataset, present: set[str], path: Path) -> None:

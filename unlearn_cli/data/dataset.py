@@ -135,6 +135,8 @@ def open_dataset(
     """
     if sections.data is None:
         return _make_empty_dataset(sections)
+    if sections.forget:
+        sections = replace(sections, forget=selection.resolve_groups_file(sections.forget, sections.folder))
     opened = {name: open_records(source, f"data.{name}", sections) for name, source in sections.data.sources.items()}
     stored_shape = pipeline.derive_stored_input(sections.transform, sections.input).shape
     opened, categories = encode_sources(opened, stored_shape, categories)
@@ -155,8 +157,9 @@ def open_dataset(
         for name, records in sources.items()
         if records is not None
     }
+    matching = ()
     if sections.forget:
-        _add_selected_splits(splits, sections.forget, classes or [], sections.folder, forget_duplicates)
+        matching = _add_selected_splits(splits, sections.forget, classes or [], sections.folder, forget_duplicates)
     forget_classes = _find_whole_classes(splits) if sections.forget and sections.task == "classification" else None
     return Dataset(
         task=sections.task,
@@ -165,7 +168,7 @@ def open_dataset(
         splits=_standardise(splits, sections.transform),
         forget_classes=forget_classes,
         unresolved=division.unresolved,
-        notices=tuple(notice for records in checked.values() for notice in records.notices),
+        notices=(*(notice for records in checked.values() for notice in records.notices), *matching),
         images_decoded=count_images(checked.values()) if decode else None,
         categories=categories,
     )
@@ -226,10 +229,15 @@ def _add_selected_splits(
     classes: label_reader.Classes,
     folder: Path,
     forget_duplicates: bool,
-) -> None:
-    """Add forget and retain (of train), and test_forget and test_retain if classes or conditions select records."""
+) -> tuple[Notice, ...]:
+    """Add forget and retain (of train), and test_forget and test_retain if classes or conditions select records.
+
+    Returns:
+        Notices of ids that were not matched exactly.
+    """
     train = splits["train"]
-    mask = selection.select(forget, train.records, train.labels, classes, folder)
+    selected = selection.select(forget, train.records, train.labels, classes, folder)
+    mask = selected.mask
     if forget_duplicates:
         mask[selection.find_duplicates(train.records, mask)] = True
     splits["forget"] = Split("forget", train.records, np.flatnonzero(mask), train.labels[mask])
@@ -239,6 +247,7 @@ def _add_selected_splits(
         mask = selection.select_by_content(forget, test.records, test.labels, classes)
         splits["test_forget"] = Split("test_forget", test.records, np.flatnonzero(mask), test.labels[mask])
         splits["test_retain"] = Split("test_retain", test.records, np.flatnonzero(~mask), test.labels[~mask])
+    return selected.notices
 
 
 def _standardise(splits: dict[str, Split], steps: list[Step]) -> dict[str, Split]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from operator import eq, ge, gt, le, lt, ne
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -64,6 +65,8 @@ class Records:
     columns: tuple[str, ...] = ()  # the names that `column` accepts
     line_of: Callable[[int], int] | None = None  # the line of a stored row, if the file has lines
     notices: tuple[Notice, ...] = ()  # items that are left out or changed
+    id_folder: Path | None = None  # the folder to which the ids, paths of files, are relative
+    listed_features: tuple[str, ...] | None = None  # the table's columns, where the manifest does not name features
     groups: np.ndarray | None = None  # (n,) int64: person or recording of each record; None: independent records
 
     def __len__(self) -> int:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import numpy as np
 
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.digests import are_among
+from unlearn_cli.data.id_matching import match_ids
 from unlearn_cli.data.labels import Classes, find_class_numbers
+from unlearn_cli.data.notices import Notice, make_notices
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import Strings, to_strings
 from unlearn_cli.errors import SelectionError, UserError, find_nearest, prefix_field
-from unlearn_cli.schema.forget import Expect, Forget, IdsFile, RandomFraction
+from unlearn_cli.schema.forget import Expect, Forget, Groups, IdsFile, RandomFraction
 from unlearn_cli.schema.sources import Condition
 from unlearn_cli.schema.spelling import text_of
 from unlearn_cli.storage.remote import locate
@@ -21,16 +24,25 @@ from unlearn_cli.storage.remote import locate
 SHOWN = 5  # values of a column, in messages
 
 
-def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classes, folder: Path) -> np.ndarray:
-    """Return the mask (n,) of the training records to forget.
+@dataclass(frozen=True)
+class Selection:
+    """The mask (n,) of the training records to forget, and what was not matched exactly."""
+
+    mask: np.ndarray
+    notices: tuple[Notice, ...] = ()
+
+
+def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classes, folder: Path) -> Selection:
+    """Select the training records to forget.
 
     Raises:
         UserError: a class or an id does not exist, nothing or everything is selected, or `expect` is violated.
     """
     mask = select_by_content(forget, records, labels, classes)
-    ids = list_ids(forget, folder)
+    ids, notices = list_ids(forget, folder), ()
     if ids:
-        mask |= _select_ids(ids, records, set(map(str, forget.ids)))
+        chosen, counts = _select_ids(ids, records, set(map(str, forget.ids)))
+        mask, notices = mask | chosen, make_notices("forget", counts)
     if forget.groups:
         with prefix_field("forget.groups"):
             mask |= _select_group(forget.groups.column, forget.groups.values, records)
@@ -40,7 +52,7 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
         hint = _explain_empty(forget, records)
         raise SelectionError(f"forget: selects none of {len(mask)} records of {records.name}; {hint}")
     _check(mask, forget.expect, records.name)
-    return mask
+    return Selection(mask, notices)
 
 
 def select_by_content(forget: Forget, records: Records, labels: np.ndarray, classes: Classes) -> np.ndarray:
@@ -53,21 +65,26 @@ def select_by_content(forget: Forget, records: Records, labels: np.ndarray, clas
         return mask | records.where(forget.where)
 
 
-def _select_ids(ids: list[Any], records: Records, in_manifest: set[str]) -> np.ndarray:
-    listed = {str(value) for value in ids}
+def _select_ids(ids: list[str], records: Records, in_manifest: set[str]) -> tuple[np.ndarray, dict[str, int]]:
+    """Return the mask of the records with these ids, and the numbers of ids that were not matched exactly."""
     ids_of_records = to_strings(records.ids)
-    mask = ids_of_records.are_among(listed)
-    # Comparing counts is not sufficient: an id of two records would hide an id without a record.
-    if missing := sorted(listed.difference(ids_of_records[mask].tolist())):
-        hint = find_nearest(missing[0], ids_of_records.chunks())
-        field = "forget.ids" if missing[0] in in_manifest else "forget.ids_file"
-        several = f"{len(missing)} ids to forget do not exist in {records.name}, the first is '{missing[0]}'"
-        absent = several if len(missing) > 1 else f"the id '{missing[0]}' to forget does not exist in {records.name}"
-        raise UserError(f"{field}: {absent}; {hint}correct or remove what does not exist")
-    if mask.sum() > len(listed):
-        ids_text = pluralize(len(listed), "id names", "ids name")
-        raise UserError(f"{records.name}: the ids are not unique: {ids_text} {mask.sum()} records")
-    return mask
+    matched = match_ids(set(ids), in_manifest, ids_of_records, records.id_folder)
+    if matched.missing:
+        raise _refuse_missing(matched.missing, records.name, ids_of_records, in_manifest)
+    chosen = ids_of_records[matched.mask].tolist()
+    if len(chosen) > len(set(chosen)):
+        ids_text = pluralize(len(set(chosen)), "id names", "ids name")
+        raise UserError(f"{records.name}: the ids are not unique: {ids_text} {len(chosen)} records")
+    by_pattern = matched.by_pattern
+    return matched.mask if by_pattern is None else matched.mask | by_pattern, dict(matched.counts)
+
+
+def _refuse_missing(missing: list[str], name: str, ids: Strings, in_manifest: set[str]) -> UserError:
+    hint = find_nearest(missing[0], ids.chunks())
+    field = "forget.ids" if missing[0] in in_manifest else "forget.ids_file"
+    several = f"{len(missing)} ids to forget do not exist in {name}, the first is '{missing[0]}'"
+    absent = several if len(missing) > 1 else f"the id '{missing[0]}' to forget does not exist in {name}"
+    return UserError(f"{field}: {absent}; {hint}correct or remove what does not exist")
 
 
 def list_ids(forget: Forget, folder: Path) -> list[str]:
@@ -81,6 +98,25 @@ def read_ids_file(file: IdsFile, folder: Path, name: str) -> np.ndarray:
     from unlearn_cli.data.tables.ids_file import read_ids  # imports DuckDB: only where a table is read
 
     return read_ids(locate(file.path, folder), file.column, name)
+
+
+def resolve_groups_file(forget: Forget, folder: Path) -> Forget:
+    """Return the selection with the values of `groups_file` in `groups`.
+
+    Raises:
+        UserError: the file cannot be read or has no value.
+    """
+    file = forget.groups_file
+    if file is None:
+        return forget
+    from unlearn_cli.data.tables.ids_file import read_ids  # imports DuckDB: only where a table is read
+
+    values = read_ids(locate(file.path, folder), file.values_column or file.column, "forget.groups_file").tolist()
+    if not values:
+        raise UserError(f"forget.groups_file: {file.path}: contains no values; list the groups to forget")
+    more = forget.groups.values if forget.groups else []
+    groups = Groups(column=file.column, values=list(dict.fromkeys([*map(str, more), *values])))
+    return forget.model_copy(update={"groups": groups, "groups_file": None})
 
 
 def _select_group(column: str, values: list[Any], records: Records) -> np.ndarray:

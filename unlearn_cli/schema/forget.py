@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic import NonNegativeInt as Count
 
-from unlearn_cli.schema.sources import Condition, FilePath, Section
+from unlearn_cli.schema.sources import Condition, FilePath, Section, added
 from unlearn_cli.schema.spelling import Name
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -21,6 +21,14 @@ class Groups(Section):
 
     column: str
     values: Annotated[list[Name], Field(min_length=1)]
+
+
+class GroupsFile(Section):
+    """A file with the values of groups: .txt with one per line, .json with a list, or a table."""
+
+    path: FilePath
+    column: str = Field(description="column of the data with the group of a record")
+    values_column: str | None = Field(default=None, description="column of the file; default: the same name")
 
 
 class RandomFraction(Section):
@@ -46,21 +54,30 @@ class Forget(Section):
     """The records to forget: the union of all entries."""
 
     classes: list[Name] = Field(default_factory=list, description="names; or positions, if no name is a number")
-    ids: list[Name] = Field(default_factory=list)
+    ids: list[Name] = Field(
+        default_factory=list, description="ids as written; or patterns with * and ?, or folder/ for all below it"
+    )
     ids_file: IdsFile | None = None
     groups: Groups | None = None
+    groups_file: GroupsFile | None = added(None, "as groups, with the values in a file")
     where: list[Condition] = Field(default_factory=list, description="conditions, all of which must hold")
     fraction: RandomFraction | None = None
     expect: Expect = Field(default_factory=Expect)
 
     @model_validator(mode="after")
     def check(self) -> Self:
-        if not any((self.classes, self.ids, self.ids_file, self.groups, self.where, self.fraction)):
-            raise ValueError("selects nothing; add classes, ids, ids_file, groups, where or fraction")
+        if not (self.classes or self.where or self._has_other_entries):
+            raise ValueError("selects nothing; add classes, ids, ids_file, groups, groups_file, where or fraction")
+        if self.groups and self.groups_file and self.groups.column != self.groups_file.column:
+            raise ValueError("groups and groups_file name two columns; use the same one")
         if len({str(name) for name in self.classes}) < len(self.classes):
             raise ValueError("a class is listed twice")
         return self
 
     @property
     def only_classes(self) -> bool:
-        return bool(self.classes) and not any((self.ids, self.ids_file, self.groups, self.where, self.fraction))
+        return bool(self.classes) and not self.where and not self._has_other_entries
+
+    @property
+    def _has_other_entries(self) -> bool:
+        return any((self.ids, self.ids_file, self.groups, self.groups_file, self.fraction))

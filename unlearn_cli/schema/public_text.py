@@ -3,7 +3,7 @@
 Withheld are, wherever they are in the manifest:
 
     forget.ids, forget.groups.values        replaced by their number
-    forget.ids_file.path, forgotten...      replaced; a file of ids may be named after a person
+    paths of ids_file and groups_file       replaced; a file of ids may be named after a person
     values of conditions (where)            with ==, !=, in and not in, and all values of a column of ids or persons;
                                             bounds (<, <=, >, >=) remain, unless two of them are equal
     absolute paths, ~, .., URLs             only the last name remains
@@ -57,8 +57,9 @@ def _withhold_selection(section: Section) -> Section:
     withheld = dict(section)
     if "ids" in section:
         withheld["ids"] = f"<{len(section['ids'])} ids withheld>"
-    if section.get("ids_file"):
-        withheld["ids_file"] = {**section["ids_file"], "path": WITHHELD}
+    for name in ("ids_file", "groups_file"):
+        if section.get(name):
+            withheld[name] = {**section[name], "path": WITHHELD}
     if section.get("groups"):
         withheld["groups"] = {**section["groups"], "values": f"<{len(section['groups']['values'])} values withheld>"}
     return withheld
@@ -94,6 +95,7 @@ def _list_person_columns(manifest: Manifest) -> set[str]:
     columns: list[str | None] = ["id"]
     if manifest.forget:
         columns.append(manifest.forget.groups.column if manifest.forget.groups else None)
+        columns.append(manifest.forget.groups_file.column if manifest.forget.groups_file else None)
         columns.append(manifest.forget.ids_file.column if manifest.forget.ids_file else None)
     if manifest.data:
         sources = manifest.data.sources.values()

@@ -50,7 +50,7 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
     names = pack(part.tolist() for part in parts)
     labels = np.repeat(np.array(classes), [len(part) for part in parts])
     records = from_arrays(name, ImageFiles(folder, names, input), labels, names)
-    return replace(records, class_names=classes, notices=make_notices(name, dict(left_out)))
+    return replace(records, class_names=classes, id_folder=folder, notices=make_notices(name, dict(left_out)))
 
 
 def _list_class_folders(folder: Path, name: str, left_out: Counter[str]) -> list[str]:

@@ -42,6 +42,7 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
         columns=tuple(file.types),
         line_of=line_of,
         notices=notices,
+        listed_features=None if spec.features or spec.text or spec.image else tuple(_list_features(spec, file)),
         class_names=spec.label if isinstance(spec.label, list) else None,
     )
 

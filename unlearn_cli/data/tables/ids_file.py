@@ -28,12 +28,18 @@ def read_ids(path: Path, column: str, name: str) -> np.ndarray:
         table = TableFile(path, name)
         if table.counts.get(UNENDED):
             _warn_of_a_cut(path, name)
+        if column not in table.types and len(table.types) == 1:
+            only = next(iter(table.types))
+            raise UserError(
+                f"{table.location}: no column '{column}'; the only column is '{only}': set column to it, or, if the "
+                "list has no header, save it as .txt"
+            )
         return table.text(column).astype(str)
     check_file(path, name)
     text = _read_text(path, name)
     if suffix == ".txt" and text.rstrip(" \t") and not text.rstrip(" \t").endswith(("\n", "\r")):
         _warn_of_a_cut(path, name)
-    ids = _parse_json_ids(text, f"{name}: {path}") if suffix == ".json" else _split_lines(text)
+    ids = _parse_json_ids(text, column, f"{name}: {path}") if suffix == ".json" else _split_lines(text)
     return np.array(ids, dtype=str)
 
 
@@ -57,12 +63,16 @@ def _split_lines(text: str) -> list[str]:
     return [line.strip(" \t") for line in lines if line.strip(" \t")]
 
 
-def _parse_json_ids(text: str, location: str) -> list[str]:
-    """Return the ids of a JSON list; numbers as written."""
+def _parse_json_ids(text: str, column: str, location: str) -> list[str]:
+    """Return the ids of a JSON list of ids, or of objects with an id in the field `column`; numbers as written."""
     try:
         values: Any = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except (json.JSONDecodeError, RecursionError):
         raise UserError(f"{location}: is not valid JSON; expected a list of ids") from None
+    if isinstance(values, list):
+        values = [value.get(column) if isinstance(value, dict) else value for value in values]
     if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
-        raise UserError(f"{location}: expected a JSON list of ids, each a text or a number")
+        raise UserError(
+            f"{location}: expected a JSON list of ids, each a text or a number, or an object with '{column}'"
+        )
     return values

@@ -7,6 +7,7 @@ as it is written, sorted; an empty cell is a category, too. All other categories
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import zip_longest
 from typing import Protocol
 
 import numpy as np
@@ -99,6 +100,7 @@ def encode_sources(
         UserError: the columns of the sources differ, a column has too many categories, the recorded categories are
             not those of the manifest, or the number of features is not the one in `shape`.
     """
+    _check_same_order(sources)
     cells = {name: find_cells(records.inputs) for name, records in sources.items()}
     if all(stored is None for stored in cells.values()):
         if recorded:
@@ -124,6 +126,21 @@ def find_quantities(inputs: Inputs) -> np.ndarray | None:
     while isinstance(inputs, Subset | WindowInputs):
         inputs = inputs.inputs
     return inputs.are_quantities if isinstance(inputs, EncodedInputs) else None
+
+
+def _check_same_order(sources: Mapping[str, Records]) -> None:
+    """Refuse tables whose columns differ, if the manifest does not name the features."""
+    expected = sources["train"].listed_features
+    for name, records in sources.items():
+        columns = records.listed_features
+        if expected is None or columns is None or columns == expected:
+            continue
+        pairs = zip_longest(columns, expected, fillvalue="")
+        own, other = next((own, other) for own, other in pairs if own != other)
+        raise UserError(
+            f"data.{name}: its features are not the columns of data.train in the same order: it has '{own}' where "
+            f"data.train has '{other}'; list 'features' in both sections, or columns of one of them in 'ignore'"
+        )
 
 
 def _check_same_columns(cells: Mapping[str, CellInputs | None]) -> None:
