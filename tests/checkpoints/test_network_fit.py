@@ -1,10 +1,14 @@
 """One line about why a checkpoint does not fit a network, and what to do about it."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit
+from unlearn_cli.errors import UserError
 from unlearn_cli.models.resnet20 import resnet20
 
 
@@ -71,3 +75,18 @@ def test_a_tensor_that_the_network_shares_is_present_under_both_names() -> None:
     tensors = dict(network.state_dict())
     del tensors["a.weight"]
     assert describe_misfit(network.state_dict(), complete_tied(network, tensors)) == ""
+
+
+def test_an_adapter_is_named() -> None:
+    network = nn.Linear(2, 2)
+    tensors = {"base_model.model.linear.lora_A.default.weight": torch.zeros(1, 2), "weight": torch.zeros(2, 2)}
+    message = describe_misfit(network.state_dict(), tensors)
+    assert message.startswith(
+        "1 of 2 tensors belong to an adapter (LoRA or another of PEFT): adapters are not supported"
+    )
+
+
+def test_a_folder_with_an_adapter_only_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"contains an adapter .* without its network; adapters are not supported"):
+        read_header(tmp_path)

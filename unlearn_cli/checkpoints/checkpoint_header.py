@@ -12,6 +12,7 @@ from unlearn_cli.storage.regular_files import read_regular, require_regular_file
 from unlearn_cli.storage.remote import locate
 
 MAX_INDEX = 10 * 2**20
+MERGE_ADAPTER = "adapters are not supported; merge it with PEFT's merge_and_unload(), and save the whole network"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ def resolve_checkpoint(path: Path) -> Path:
         for name in ("model.safetensors.index.json", "model.safetensors"):
             if (path / name).is_file():
                 return path / name
+        if (path / "adapter_config.json").is_file():
+            raise UserError(
+                f"{path}: contains an adapter (LoRA or another of PEFT) without its network; {MERGE_ADAPTER}"
+            )
         raise UserError(f"{path}: the folder has no model.safetensors; name a checkpoint")
     require_regular_file(path, missing="no such checkpoint; name a .safetensors file, or a folder with one")
     if not path.name.endswith((".safetensors", ".index.json")):

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from unlearn_cli.checkpoints.checkpoint_header import MERGE_ADAPTER
 from unlearn_cli.checkpoints.tensor_names import find_common_prefix, replace_part
 
 MOST_LISTED = 5  # names of each problem in a message
 MOST_COMPARED = 1000  # names that are compared in pairs to suggest other names
 SIMILAR = 0.5  # share of the network's tensors that a change of names must provide to be suggested
+
+ADAPTER_PARTS = {"lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector", "base_layer"}
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def describe_misfit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor
     misfit = find_misfit(expected, tensors)
     if not misfit:
         return ""
-    explanations = (_explain_prefix, _explain_outer_name, _explain_renames)
+    explanations = (_explain_adapter, _explain_prefix, _explain_outer_name, _explain_renames)
     texts = (explain(expected, tensors) for explain in explanations)
     return next(filter(None, texts), "") or _list_problems(misfit, expected, tensors)
 
@@ -113,6 +116,13 @@ def list_some(names: Collection[str]) -> str:
     first = list(names)[:MOST_LISTED]
     more = len(names) - len(first)
     return ", ".join(first) + (f" and {more} more" if more else "")
+
+
+def _explain_adapter(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    adapters = sum(any(part in ADAPTER_PARTS for part in name.split(".")) for name in tensors)
+    if not adapters:
+        return ""
+    return f"{adapters} of {len(tensors)} tensors belong to an adapter (LoRA or another of PEFT): {MERGE_ADAPTER}"
 
 
 def _explain_prefix(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:

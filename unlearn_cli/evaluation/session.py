@@ -27,6 +27,7 @@ from unlearn_cli.evaluation.targets import are_equal, find_own_target
 from unlearn_cli.learning.training import TaskLoss, regression_loss
 from unlearn_cli.models.architectures import build_network, check_forward
 from unlearn_cli.models.companion_files import Result, write_companions
+from unlearn_cli.models.frozen import list_frozen
 from unlearn_cli.models.saved_names import name_tensors
 from unlearn_cli.runtime import processes
 from unlearn_cli.runtime.run import Run, note
@@ -56,6 +57,7 @@ class Session:
     target: Target = field(default_factory=Target)  # the scale of targets and outputs: that of the first network
     stores: dict[int, Store] = field(default_factory=dict)
     built: Names | None = None
+    frozen_source: Checkpoint | None = None  # the first checkpoint: new networks take the frozen parts from it
 
     @property
     def task(self) -> Task:
@@ -70,13 +72,28 @@ class Session:
         """Build the network with new random weights from a named stream, on the device."""
         with self.run.fresh_weights(stream):
             model = self.build()
+        if self.sections.model.frozen:
+            self._take_frozen(model)
         return self.run.to_device(model)
+
+    @torch.no_grad()
+    def _take_frozen(self, model: nn.Module) -> None:
+        """Copy the frozen parts from the checkpoint of the run, because new random weights would stay as they are."""
+        if self.frozen_source is None:
+            raise UserError(
+                f"{self.opened.path}: model.frozen: the run has no checkpoint from which the frozen layers are taken; "
+                "name one, such as 'train --from MODEL'"
+            )
+        state = model.state_dict()
+        for name in list_frozen(model):
+            state[name].copy_(self.frozen_source.tensors[name])
 
     def load(self, weights: Checkpoint, *, frozen: bool = True, whole: bool = False) -> nn.Module:
         """Build the network and load a checkpoint's weights.
 
         A `frozen` network is in eval mode and has no gradients; a `whole` one is not divided among processes.
         """
+        self.frozen_source = self.frozen_source or weights
         model = self._load_shares(weights) if processes.is_sharded() and not whole else self._load(weights, whole)
         self._rescale(model, weights)
         return model.eval().requires_grad_(False) if frozen else model
@@ -118,6 +135,20 @@ class Session:
         model.zero_grad()  # the gradients are as large as the weights and no longer needed
         processes.average_buffers(model)
         checkpoint.round_like(model, like)
+        if self.sections.model.frozen and like:
+            self._check_frozen(model, like)
+
+    def _check_frozen(self, model: nn.Module, like: Checkpoint) -> None:
+        """Refuse a result in which a frozen layer changed."""
+        with torch.device("meta"):
+            names = list_frozen(self.build())
+        state = model.state_dict()
+        changed = [name for name in names if not _are_equal(state[name], like.tensors.get(name))]
+        if changed:
+            raise UserError(
+                f"{self.opened.path}: the method changes {changed[0]}, which model.frozen protects; use "
+                "another method, such as finetune or bad_teacher"
+            )
 
     def write_companions(self, folder: Path, model: nn.Module, original: Checkpoint | None) -> None:
         """Write the files with which transformers and timm load a result, beside its weights."""
@@ -267,6 +298,11 @@ def start(opened: RunInputs, partial: Path | None = None, target: Target | None 
         profiled=common.profile,
     ) as run:
         yield Session(opened, run, target or opened.network.target or Target())
+
+
+def _are_equal(tensor: torch.Tensor, other: torch.Tensor | None) -> bool:
+    whole = processes.full_tensor(tensor).detach().cpu()
+    return other is None or torch.equal(whole, other.to(whole.dtype))
 
 
 def _on_scale(own: Target, wanted: Target, model: nn.Module, inputs: Any, outputs: torch.Tensor) -> torch.Tensor:

@@ -69,7 +69,7 @@ def fisher(
 def fisher_diagonal(model: nn.Module, batches: Batches, num_classes: int, labels: Literal["model", "data"]) -> Weights:
     """Return for each weight the mean over the records of the squared derivative of log p(y | x)."""
     model.eval()
-    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    weights = {name: parameter.detach() for name, parameter in list_trained(model).items()}
     diagonal = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     chunk = max(2, min(CHUNK, CHUNK_NUMBERS // sum(weight.numel() for weight in weights.values())))
     gradients = per_sample_gradients(model)
@@ -84,6 +84,11 @@ def fisher_diagonal(model: nn.Module, batches: Batches, num_classes: int, labels
                     diagonal[name] += torch.einsum("b...,b->...", gradient.square(), shares) / batches.num_samples
         steps.log(trace=sum(values.sum() for values in diagonal.values()))
     return diagonal
+
+
+def list_trained(model: nn.Module) -> Weights:
+    """Return the parameters that are not frozen by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def per_sample_gradients(model: nn.Module) -> Callable[[Weights, Tensor, Tensor], Weights]:
@@ -116,7 +121,7 @@ def noise_ratios(diagonal: Weights, max_ratio: float) -> Weights:
 
 
 def add_noise(model: nn.Module, noise: Weights, alpha: float) -> Weights:
-    weights = dict(model.named_parameters())
+    weights = list_trained(model)
     return {name: weights[name].detach() + alpha**0.5 * values for name, values in noise.items()}
 
 
@@ -127,7 +132,7 @@ def find_largest_alpha(model: nn.Module, checked: Batches, noise: Weights, max_a
         outputs = predict_outputs(model, (x for x, _ in checked.sequential(checked.batch_size)))
         return float((outputs.argmax(dim=1) == checked.targets).float().mean())
 
-    weights = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    weights = {name: parameter.detach().clone() for name, parameter in list_trained(model).items()}
     min_accuracy = accuracy() - max_accuracy_drop
     low, high = SEARCH_INTERVAL
     for _ in range(HALVINGS):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.models.construction import MISTAKES, construct
+from unlearn_cli.models.frozen import freeze
 from unlearn_cli.models.network_outputs import OutputAdapter
 from unlearn_cli.models.timm_networks import build_timm
 from unlearn_cli.models.transformers_networks import build_transformers, find_config
@@ -55,6 +56,7 @@ def build_network(
     """
     model = _build(section, tuple(input_shape), num_outputs, folder)
     model.register_forward_hook(OutputAdapter(section, num_outputs, task))
+    freeze(model, section.frozen)
     return model
 
 

@@ -24,7 +24,7 @@ from unlearn_cli.schema.sources import Section
 from unlearn_cli.schema.spelling import Name
 
 NEW_INPUT_KEYS = ("interpolation", "crop", "crop_before", "exif", "mode", "transparency")
-NEW_MODEL_KEYS = ("prefix", "rename", "output", "outputs")
+NEW_MODEL_KEYS = ("prefix", "rename", "output", "outputs", "frozen")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, ValidationInfo, model_validator
 
@@ -41,6 +41,12 @@ class Model(Section):
     )
     outputs: Literal["logits", "probabilities"] = Field(
         default="logits", description="probabilities: the network ends in a softmax or sigmoid; their logarithm is used"
+    )
+
+    frozen: list[Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=list,
+        description="names of layers or parameters, also as globs, that no method changes, such as a backbone under a "
+        "trained head",
     )
 
     @model_validator(mode="after")
