@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema
 
 from unlearn_cli.schema.spelling import Name, Scalar, fit_scalars
 from unlearn_cli.schema.table_columns import (
+    TEXT_SUFFIXES,
     CategoryColumns,
     CategoryKind,
     DateParts,
@@ -105,13 +106,14 @@ class Webdataset(ImageSection):
 
 
 TEXT_KEYS = {"missing", "delimiter", "encoding", "header", "skip_lines"}  # of tables that are text
-TYPED = (".jsonl", ".jsonl.gz", ".parquet")
+TEXT_ENDINGS = (*TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
 
 
 class Table(ImageSection):
-    """A csv, jsonl or parquet file with one record per row: a column of image paths, or columns of features or text.
+    """A csv, jsonl or parquet file with one record per row: a column of images, or columns of features or text.
 
-    Tables of text (.csv, .tsv, .tab, .txt, .data, .dat, .train, .test, each also .gz) are read by the same rules.
+    Tables of text (.csv, .tsv, .tab, .txt, .data, .dat, .train, .test, each also .gz) are read by the same rules. The
+    path may also be several parquet files (train-*.parquet), or a folder of save_to_disk of Hugging Face's datasets.
     """
 
     label: str | Annotated[list[str], Field(min_length=2)] = Field(
@@ -119,7 +121,10 @@ class Table(ImageSection):
         "row's class, 0 in the others"
     )
     id: str | None = Field(default=None, description="the column of record ids; default: the row's number")
-    image: str | None = Field(default=None, description="the column of image paths, below `root`")
+    image: str | None = Field(
+        default=None,
+        description="the column of images: paths below `root`, bytes ({bytes, path} of Hugging Face, too) or base64",
+    )
     root: FilePath | None = Field(
         default=None, description="the folder of the image paths; default: the table's folder"
     )
@@ -180,8 +185,8 @@ class Table(ImageSection):
             )
         if self.unreadable != "refuse" and not self.image:
             raise ValueError("'unreadable' is only for a column of image paths; omit it")
-        if self.path.name.lower().endswith(TYPED) and (keys := TEXT_KEYS & self.model_fields_set):
-            raise ValueError(f"'{min(keys)}' is only for csv; omit it")
+        if not self.path.name.lower().endswith(TEXT_ENDINGS) and (keys := TEXT_KEYS & self.model_fields_set):
+            raise ValueError(f"'{min(keys)}' is only for csv and other files of text; omit it")
         if isinstance(self.header, list) and len(set(map(str, self.header))) < len(self.header):
             raise ValueError("'header' lists a name twice")
         if isinstance(self.label, list) and (self.unlabelled == "drop" or len(set(self.label)) < len(self.label)):

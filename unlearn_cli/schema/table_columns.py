@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from unlearn_cli.schema.spelling import Name
 from unlearn_cli.schema.strict_yaml import PlainScalar
 
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab", ".txt", ".data", ".dat", ".train", ".test")  # of tables of text
 WHITESPACE = "whitespace"  # the delimiter of columns that are separated by any number of blanks
 NOT_TEXT = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"}  # codecs for other uses
 

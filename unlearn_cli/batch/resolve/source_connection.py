@@ -13,6 +13,7 @@ from unlearn_cli.batch.resolve.table_on_disk import TableOnDisk
 from unlearn_cli.data.dataset import open_records, resolve_paths
 from unlearn_cli.data.tables.locked_connection import connect, is_out_of_resources
 from unlearn_cli.data.tables.table_file import open_table as open_table_file
+from unlearn_cli.data.tables.table_paths import ARROW, list_table_files
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage.remote import locate
@@ -32,13 +33,14 @@ def connect_to_source(manifest: Manifest, folder: Path, digests: Path | None) ->
     """
     source = manifest.data.train.table if manifest.data else None
     path = locate(source.path, manifest.folder) if source else None
+    files = list_table_files(path, NAME) if path else []
     with TemporaryDirectory(prefix=".resolve-", dir=folder) as name:
         scratch = Path(name).resolve()
         settings = {"memory_limit": MEMORY, "threads": str(THREADS), "temp_directory": str(scratch)}
         # A database in memory is faster, but writes spilled data repeatedly.
-        large = path is not None and path.is_file() and path.stat().st_size > SMALL
+        large = sum(file.stat().st_size for file in files) > SMALL
         database = str(scratch / "records.duckdb") if large else ":memory:"
-        connection = connect([file for file in (path, digests) if file], folder, settings, database)
+        connection = connect([*files, *([digests] if digests else [])], folder, settings, database)
         try:
             yield connection
         except duckdb.Error as error:
@@ -61,7 +63,7 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
     assert manifest.data is not None
     source = manifest.data.train
     if source.table is None or isinstance(source.table.label, list) or source.table.label_names:
-        return TableInMemory(open_records(source, NAME, manifest.data_sections), connection)
+        return _open_in_memory(manifest, connection)
     if source.table.unreadable == "skip":
         raise UserError(
             f"{NAME}: 'unreadable: skip' cannot be used in a batch: a request may name a record that training "
@@ -70,5 +72,13 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
     spec = resolve_paths(source.table, manifest.folder)
     window = next((step.window for step in manifest.data.transform if step.window), None)
     file = open_table_file(spec, NAME, connection)
+    if file.class_names or file.kind == ARROW:
+        return _open_in_memory(manifest, connection)
     file.formats, file.private = source.dates, True
     return TableOnDisk(file, spec, window, source.rows)
+
+
+def _open_in_memory(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> TableInMemory:
+    """Open the train source as arrays, whose labels may have other names than in the file."""
+    assert manifest.data is not None
+    return TableInMemory(open_records(manifest.data.train, NAME, manifest.data_sections), connection)

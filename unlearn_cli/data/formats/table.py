@@ -1,11 +1,13 @@
 """A csv, jsonl or parquet file with one record per row: image paths, features or text."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import groupby
 
 import numpy as np
 
+from unlearn_cli.data.images.image_bytes import decode_base64, is_base64, pack_images
 from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.images.image_paths import check_paths
 from unlearn_cli.data.notices import make_notices
@@ -19,6 +21,8 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.schema.image_steps import DEFAULT_MODES
 from unlearn_cli.schema.sources import Table
 
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+
 
 def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     """Read labels, ids and features (or image paths, or text) of all rows, in the file's order."""
@@ -26,7 +30,7 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     labels, labelled = _read_labels(spec, file, numeric=task == "regression")
     if not len(labels):
         raise UserError(f"{file.location}: contains no records; name a table with rows")
-    ids = np.arange(len(labels)) if spec.id is None else file.text(spec.id)
+    ids = np.arange(len(labels)) if spec.id is None else _read_ids(spec.id, file)
     read = _read_images if spec.image else _read_texts if spec.text else _read_features
     column = partial(_read_column, file, labels, ids)
     inputs, notices = read(spec, file, name, input), make_notices(name, file.counts)
@@ -43,16 +47,56 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
         line_of=line_of,
         notices=notices,
         listed_features=None if spec.features or spec.text or spec.image else tuple(_list_features(spec, file)),
-        class_names=spec.label if isinstance(spec.label, list) else None,
+        class_names=_list_class_names(spec, file),
     )
+
+
+def _read_ids(column: str, file: TableFile) -> Values:
+    """Return the ids; those of embedded images are their paths."""
+    file.quoted(column)
+    return file.image_paths(column) if file.is_struct(column) else file.text(column)
 
 
 def _read_labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values, np.ndarray | None]:
     """Return the labels, and the mask of rows with a label if the manifest allows rows without."""
     if isinstance(spec.label, list):
         return _read_one_hot_labels(spec.label, file), None
+    names = file.class_names.get(spec.label)
+    if names is not None and not numeric:
+        return _name_labels(spec, spec.label, names, file)
     labels, labelled = _read_column_of_labels(spec, spec.label, file, numeric=numeric)
     return (_rename_labels(labels, spec) if spec.label_names else labels), labelled
+
+
+def _list_class_names(spec: Table, file: TableFile) -> list[str] | None:
+    """Return the classes if the table lists them."""
+    if isinstance(spec.label, list):
+        return spec.label
+    names = file.class_names.get(spec.label)
+    return None if names is None else list(dict.fromkeys(str(spec.label_names.get(name, name)) for name in names))
+
+
+def _name_labels(spec: Table, column: str, names: list[str], file: TableFile) -> tuple[Values, np.ndarray | None]:
+    """Return the names of numbered classes, and the mask of rows with a label; -1 and an empty cell are no label.
+
+    Raises:
+        UserError: a number is not that of a class, or a row has no label and the manifest does not allow it.
+    """
+    numbers = file.columns([column], gaps=True)[0].astype(np.float64)
+    numbers = np.where(np.isnan(numbers), -1, numbers)
+    wrong = np.flatnonzero((numbers < -1) | (numbers >= len(names)))
+    if len(wrong):
+        raise UserError(
+            f"{file.location}: row {wrong[0]}: label {numbers[wrong[0]]:g} is not one of {len(names)} classes"
+        )
+    labelled = numbers >= 0
+    if spec.unlabelled == "refuse" and not labelled.all():
+        raise UserError(
+            f"{file.location}: {int((~labelled).sum())} rows have no label (-1), the first is row "
+            f"{int(np.flatnonzero(~labelled)[0])}; omit them with unlabelled: drop"
+        )
+    texts = np.array([*(str(spec.label_names.get(name, name)) for name in names), ""])
+    return texts[numbers.astype(np.int64)], None if labelled.all() else labelled
 
 
 def _read_one_hot_labels(columns: list[str], file: TableFile) -> Values:
@@ -178,13 +222,38 @@ def _stack_texts(columns: list[str], file: TableFile) -> np.ndarray:
 def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
     if len(input.shape) != 3 or input.shape[0] not in DEFAULT_MODES:
         raise UserError(f"{name}: images have shape [1, 3 or 4, height, width], but input.shape is {input.shape}")
-    root = (spec.root or spec.path.parent).resolve()
     assert spec.image is not None
-    if "BLOB" in file.types.get(spec.image, ""):  # BLOB, or the STRUCT(bytes BLOB, path VARCHAR) of Hugging Face
+    file.quoted(spec.image)
+    if "BLOB" in file.types[spec.image] and not _has_only_paths(spec.image, file):
+        return pack_images(file.images(spec.image), spec.path, input)
+    paths = file.image_paths(spec.image) if file.is_struct(spec.image) else to_strings(file.column(spec.image))
+    first = paths.text(0) if len(paths) else ""
+    if is_base64(first):
+        return pack_images(decode_base64(cell for chunk in paths.chunks() for cell in chunk), spec.path, input)
+    if URL.match(first):
         raise UserError(
-            f"{file.location}: column '{spec.image}' contains images (bytes), but paths are expected; write the images "
-            "to files, and their paths to a column"
+            f"{file.location}: column '{spec.image}' contains URLs, and nothing is downloaded; download the images and "
+            "write their paths to the column"
         )
-    names = to_strings(file.column(spec.image))
-    check_paths(names, root, file.location)
-    return ImageFiles(root, names, input)
+    root = (spec.root or spec.path.parent).resolve()
+    check_paths(paths, root, file.location)
+    return ImageFiles(root, paths, input)
+
+
+def _has_only_paths(column: str, file: TableFile) -> bool:
+    """Return whether images are stored as paths only.
+
+    Raises:
+        UserError: some images are stored as bytes, and others as paths.
+    """
+    if not file.is_struct(column):
+        return False
+    cells = file.quoted(column)
+    embedded, named = file.query(
+        f"count({cells}.bytes), count(*) FILTER (WHERE {cells}.bytes IS NULL AND {cells}.path IS NOT NULL)"
+    ).fetchall()[0]
+    if embedded and named:
+        raise UserError(
+            f"{file.location}: column '{column}' has {embedded} images as bytes and {named} only as paths; embed all"
+        )
+    return named > 0

@@ -5,8 +5,10 @@ The cells of a csv are text (see `csv_layout`) and are converted only where numb
 have typed columns.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,36 +21,33 @@ from unlearn_cli.data.tables.column_arrays import fill_gaps
 from unlearn_cli.data.tables.comparable_columns import Facts, TextColumn, TypedColumn, cast_text, is_number
 from unlearn_cli.data.tables.conditions import build_conjunction
 from unlearn_cli.data.tables.csv_layout import CsvLayout, CsvOptions, inspect_csv
+from unlearn_cli.data.tables.datasets_folder import read_arrow, read_class_names, read_folder_class_names
 from unlearn_cli.data.tables.locked_connection import (
-    check_file,
     connect,
     escape_pattern,
     quote_literal,
     translate_duckdb_errors,
 )
+from unlearn_cli.data.tables.table_paths import ARROW, PARQUET, find_table_kind, list_table_files
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.sources import Condition, Table
+from unlearn_cli.schema.table_columns import TEXT_SUFFIXES
 
-TEXT_FILES = (".csv", ".tsv", ".txt", ".data", ".test", ".train", ".dat", ".tab")  # read as csv; each also with .gz
 READERS = {
     **dict.fromkeys(
-        TEXT_FILES, "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)"
+        TEXT_SUFFIXES, "read_csv(?, auto_detect=false, header=true, quote='\"', escape='\"', allow_quoted_nulls=false)"
     ),
     ".jsonl": "read_json(?, format='newline_delimited', sample_size=-1, hive_partitioning=false)",
-    ".parquet": "read_parquet(?, hive_partitioning=false)",
+    PARQUET: "read_parquet(?, hive_partitioning=false)",
+    ARROW: "rows",  # registered in the connection
 }
 DATES = ("DATE", "TIME")
 TEXT = ("VARCHAR", *DATES)  # prefixes of types with text cells; DuckDB may round the cells of other types in a jsonl
 GUESSED = ("DATE", "TIME", "UUID", "JSON")  # prefixes of types that DuckDB infers from the text of a jsonl
 UNENDED = "last line without a line end (if the file was truncated, its last cell is, too)"
 INDEX_COLUMN = r"Unnamed: \d+(_level_\d+)?|__index_level_\d+__"
+IMAGES = 256  # images that are fetched at a time
 CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
-
-
-def table_kind(path: Path) -> str:
-    """Return the suffix of a table, without .gz of a compressed text file."""
-    suffix = path.suffix.lower()
-    return path.with_suffix("").suffix.lower() if suffix == ".gz" else suffix
 
 
 def open_table(spec: Table, name: str, connection: duckdb.DuckDBPyConnection | None = None) -> "TableFile":
@@ -69,22 +68,40 @@ class TableFile:
         connection: duckdb.DuckDBPyConnection | None = None,
         options: CsvOptions = CsvOptions(),
     ) -> None:
-        suffix = table_kind(path)
-        if suffix not in READERS:
-            raise UserError(
-                f"{name}: {path}: unknown kind of table; expected one of {', '.join(READERS)}, or one of them with .gz"
-            )
-        check_file(path, name)
-        self.location, self.reader, self.missing = f"{name}: {path}", READERS[suffix], ["", *(missing or [])]
-        self.arguments: list[Any] = [escape_pattern(path)]
-        self.connection = connection or connect([path])
+        kind, files = find_table_kind(path), list_table_files(path, name)
+        self.location, self.reader, self.missing = f"{name}: {path}", READERS[kind], ["", *(missing or [])]
+        self.path, self.arguments = path, self._list_arguments(kind, files)
+        self.connection = connection or connect(files)
+        if kind == ARROW:
+            self.connection.register(self.reader, read_arrow(files, name))
         self.counts: dict[str, int] = {}  # of columns and lines with a problem, by kind
-        self.layout = inspect_csv(path, self.location, options) if suffix in TEXT_FILES else None
-        self.rewrites_types = suffix == ".jsonl"
+        self.layout = inspect_csv(path, self.location, options) if kind in TEXT_SUFFIXES else None
+        self.kind, self.rewrites_types = kind, kind == ".jsonl"
         self.types: dict[str, str] = self._csv_types(self.layout) if self.layout else self._types()
         self.formats: Mapping[str, str] = {}  # of dates, by column
         self.private = False  # messages on conditions show neither path nor cells
         self._facts: dict[str, Facts] = {}
+
+    @staticmethod
+    def _list_arguments(kind: str, files: Sequence[Path]) -> list[Any]:
+        """Return the parameters of the reader."""
+        if kind == ARROW:
+            return []
+        return [[escape_pattern(file) for file in files]] if kind == PARQUET else [escape_pattern(files[0])]
+
+    @cached_property
+    def class_names(self) -> dict[str, list[str]]:
+        """The names of classes by column, where Hugging Face's datasets wrote them; labels are their numbers."""
+        if self.kind == ARROW and self.path.is_dir():
+            return read_folder_class_names(self.path, self.location.partition(":")[0])
+        if self.kind != PARQUET:
+            return {}
+        query = "SELECT decode(value) FROM parquet_kv_metadata(?) WHERE key = 'huggingface'"
+        row = self.run(query, [self.arguments[0][0]]).fetchone()
+        try:
+            return read_class_names(json.loads(row[0]).get("info")) if row else {}
+        except (ValueError, AttributeError, RecursionError):
+            return {}
 
     def _csv_types(self, layout: CsvLayout) -> dict[str, str]:
         names = ", ".join(f"'c{i}': 'VARCHAR'" for i in range(len(layout.header)))
@@ -127,6 +144,8 @@ class TableFile:
             "SELECT unnest(json_keys(json)) AS name FROM read_json_objects(?, format='newline_delimited')"
             if self.rewrites_types
             else "SELECT name FROM parquet_schema(?)"
+            if self.kind == PARQUET
+            else "SELECT '' AS name"
         )
         counted = f"SELECT count(DISTINCT name) FROM ({names}) WHERE lower(name) = lower(?)"
         return self.run(counted, [*self.arguments, base]).fetchall()[0][0] > 1
@@ -195,6 +214,9 @@ class TableFile:
         Raises:
             UserError: a cell of a csv is not a number; or a cell is empty and `gaps` is false.
         """
+        for column in columns:
+            self.quoted(column)
+            self._refuse_bytes(column)
         if self.layout:
             names = [cast_text(self.cell(column), kind) for column in columns]
         else:
@@ -272,14 +294,43 @@ class TableFile:
 
     def as_written(self, column: str) -> str:
         """Return the SQL of a column as text, for a query on `reader_of([column])`."""
+        self._refuse_bytes(column)
         text = f"{self.cell(column)}::VARCHAR"
         return text if self.types[column].startswith(TEXT) else f"trim({text})"
+
+    def _refuse_bytes(self, column: str) -> None:
+        """Refuse a column whose cells must not be read as text or numbers, nor be printed."""
+        if "BLOB" in self.types[column]:
+            raise UserError(
+                f"{self.location}: column '{column}' contains bytes; for images set image: {column}, otherwise add it "
+                "to 'ignore'"
+            )
 
     def as_typed(self, column: str, text: Sequence[str]) -> str:
         """Return the SQL of a column in its inferred type, for a query on `reader_of(text)`."""
         cell, kind = self.cell(column), self.types[column]
         guessed = column in text and self.rewrites_types and not kind.startswith(TEXT)
         return f"TRY_CAST({cell} AS {kind})" if guessed else cell
+
+    def images(self, column: str) -> Iterator[bytes]:
+        """Yield the images of a column of bytes or of {bytes, path}; b'' for an empty cell."""
+        field = ".bytes" if self.is_struct(column) else ""
+        result = self.query(f"{self.quoted(column)}{field}")
+        while True:
+            with translate_duckdb_errors(self.location):
+                cells = result.fetchmany(IMAGES)
+            if not cells:
+                return
+            yield from (cell or b"" for (cell,) in cells)
+
+    def is_struct(self, column: str) -> bool:
+        """Return whether a column has the {bytes, path} of Hugging Face's images."""
+        self.quoted(column)
+        return self.types[column].startswith("STRUCT") and "bytes BLOB" in self.types[column]
+
+    def image_paths(self, column: str, *, gaps: bool = False) -> Strings:
+        """Return the path of {bytes, path}."""
+        return self._strings(f"{self.quoted(column)}.path", f"{column}.path", gaps=gaps)
 
     def reader_of(self, text: Sequence[str], others: Sequence[str] = ()) -> str:
         """Return the reader that keeps the columns of `text` as written in the file; `others` are read, too."""
