@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from tests.forked import Finished, run, start_function
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.runtime.progress import Steps
+from unlearn_cli.storage.leftovers import PREDICTIONS
 
 FAST = ["--method", "finetune", "--set", "epochs=1", "--device", "cpu"]
 
@@ -48,7 +49,7 @@ def test_it_writes_checkpoint_and_reports_and_prints_the_folder(original: Path, 
         "report.html",
         "report.json",
     ]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.yaml", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [PREDICTIONS, "manifest.yaml", "out"]
     assert load_file(tmp_path / "out" / "model.safetensors").keys() == load_file(original).keys()
 
 

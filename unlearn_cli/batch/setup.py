@@ -47,7 +47,7 @@ class Setup:
 
     def run_options(self, half: Half | None = None) -> RunOptions:
         """Return the options of the commands that a run calls."""
-        return RunOptions(**self.deletion.common.model_dump(), allow_code=self.allow_code, half=half)
+        return RunOptions(**self.deletion.common.model_dump(), allow_code=self.allow_code, half=half, cache=False)
 
     def complete_settings(self, name: str) -> BaseModel:
         """Return the settings of a method of deletion.yaml."""

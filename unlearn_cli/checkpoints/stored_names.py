@@ -48,6 +48,8 @@ def find_shared(tensors: Mapping[str, Tensor], stored: Collection[str]) -> dict[
     """
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, tensor in sorted(tensors.items()):
+        if hasattr(tensor, "to_local"):  # of several processes: only the process's own part has an address
+            tensor = tensor.to_local()
         if tensor.numel() and not tensor.is_meta:
             key = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
             groups.setdefault(key, []).append(name)

@@ -184,7 +184,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
 
     started = composing.format_now()
     weights = load_by_role(options, opened)
-    with start_checked(opened, weights) as current:
+    with start_checked(opened, weights, options.out) as current:
         positions = None if planned.holdout.reason else planned.holdout.positions
         checkpoints = CheckpointOutputs(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
         no_mask = add_mask(checkpoints) if tier in ("standard", "audit") else None

@@ -12,7 +12,7 @@ from unlearn_cli.schema.public_text import shorten_path
 
 OPTIONS = {"references": "reference", "metrics": "metric", "attacks": "attack", "start": "from"}  # field -> option
 POSITIONAL = "checkpoint"
-OMITTED = {"dry_run", "overwrite", "junit", "summary", "log_to"}  # they do not change the results
+OMITTED = {"dry_run", "overwrite", "junit", "summary", "log_to", "cache"}  # they do not change the results
 
 
 def format_command_line(command: str, options: Any, run_options: RunOptions) -> str:

@@ -220,7 +220,7 @@ def carry_out(
     started = composing.format_now()
     weights = load_by_role(options, opened)
     others = [weights[name_reference(number)] for number in range(len(options.references))]
-    with start_checked(opened, weights) as current:
+    with start_checked(opened, weights, options.out) as current:
         checkpoints = CheckpointOutputs(current, weights, holdout=measuring.select_holdout(opened))
         metrics = measuring.load_metrics(names, options.settings, allow_code=opened.common.allow_code)
         measured = measuring.measure_all(checkpoints, metrics)

@@ -66,11 +66,13 @@ def _build(opened: RunInputs) -> nn.Module:
 
 
 @contextmanager
-def start_checked(opened: RunInputs, checkpoints: Mapping[str, Checkpoint]) -> Iterator[Session]:
+def start_checked(
+    opened: RunInputs, checkpoints: Mapping[str, Checkpoint], out: Path | None = None
+) -> Iterator[Session]:
     """Start a session after checking that its first network is better than chance.
 
     The original is checked on train. Without an original, the subject is checked on retain, because it may have
-    forgotten the rest.
+    forgotten the rest. Predictions are stored beside the output `out`.
 
     Raises:
         UserError: as `choose_target` and `check_fits`.
@@ -78,6 +80,6 @@ def start_checked(opened: RunInputs, checkpoints: Mapping[str, Checkpoint]) -> I
     subject = checkpoints["subject"]
     weights, split = (checkpoints["original"], "train") if "original" in checkpoints else (subject, "retain")
     scale = choose_target(opened, subject.metadata, subject.path)
-    with session.start(opened, target=scale) as current:
+    with session.start(opened, target=scale, out=out) as current:
         check_fits(current, current.load(weights), weights, weights.path, split)
         yield current

@@ -162,7 +162,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     partial = partial_folder(options.out, key)
     scale = targets.choose_target(opened, weights.metadata, options.checkpoint)
     with (
-        session.start(opened, partial, scale) as current,
+        session.start(opened, partial, scale, options.out) as current,
         output_folder(options.out, overwrite=opened.common.overwrite) as folder,
     ):
         evaluated = options.evaluate and bool(opened.dataset.splits)

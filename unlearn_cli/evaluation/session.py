@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from unlearn_cli.data.dataset import Split
 from unlearn_cli.data.stores import Store, StreamedStore, open_store
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.predict import allocate_outputs, observe, predict
+from unlearn_cli.evaluation.prediction_cache import PredictionCache, open_cache
 from unlearn_cli.evaluation.run_inputs import RunInputs, resume_identity
 from unlearn_cli.evaluation.targets import are_equal, find_own_target
 from unlearn_cli.learning.training import TaskLoss, regression_loss
@@ -48,6 +50,13 @@ class Names(NamedTuple):
     buffers: list[str]
 
 
+class FrozenState(NamedTuple):
+    """The weights of a network that was loaded to predict: a digest, and a count that any change of them increases."""
+
+    digest: str
+    changes: int
+
+
 @dataclass
 class Session:
     """One run of a command over one manifest."""
@@ -58,6 +67,8 @@ class Session:
     stores: dict[int, Store] = field(default_factory=dict)
     built: Names | None = None
     frozen_source: Checkpoint | None = None  # the first checkpoint: new networks take the frozen parts from it
+    cache: PredictionCache | None = None
+    frozen: WeakKeyDictionary[nn.Module, FrozenState] = field(default_factory=WeakKeyDictionary)
 
     @property
     def task(self) -> Task:
@@ -95,12 +106,15 @@ class Session:
         """
         self.frozen_source = self.frozen_source or weights
         model = self._load_shares(weights) if processes.is_sharded() and not whole else self._load(weights, whole)
-        self._rescale(model, weights)
-        return model.eval().requires_grad_(False) if frozen else model
-
-    def _rescale(self, model: nn.Module, weights: Checkpoint) -> None:
-        """Convert the outputs of a network that was trained with another mean and std of the labels to this scale."""
         own = find_own_target(self.opened, weights.metadata, weights.path)
+        self._rescale(model, own)
+        if frozen:
+            model.eval().requires_grad_(False)
+            self.frozen[model] = FrozenState(f"{weights.tensor_digest} {own.mean} {own.std}", count_changes(model))
+        return model
+
+    def _rescale(self, model: nn.Module, own: Target) -> None:
+        """Convert the outputs of a network that was trained with another mean and std of the labels to this scale."""
         if not are_equal(own, self.target):
             model.register_forward_hook(partial(_on_scale, own, self.target))
 
@@ -222,12 +236,39 @@ class Session:
     def predict(self, model: nn.Module, batches: Batches, into: np.ndarray | None = None) -> Outputs:
         """Return a network's outputs on these batches, in the unit of the labels."""
         target = self.target
-        return predict(model, batches, self.task, target.mean, target.std, into)
+        path = self._find_stored(model, batches, "outputs")
+        stored = self.cache.read(path) if self.cache and path else None
+        if stored is None:
+            outputs = predict(model, batches, self.task, target.mean, target.std, into)
+            if self.cache and path:
+                self.cache.write(path, {"values": outputs.values})
+            return outputs
+        self.run.count_forward(model, batches.num_samples)
+        values = stored["values"] if into is None else into
+        values[...] = stored["values"]
+        return Outputs(values, batches.split.labels, self.task, batches.split.groups)
 
     def observe(self, model: nn.Module, batches: Batches) -> tuple[Outputs, np.ndarray | None]:
         """Return a network's outputs on these batches, and the features before its last layer."""
         target = self.target
-        return observe(model, batches, self.task, target.mean, target.std)
+        path = self._find_stored(model, batches, "observed")
+        stored = self.cache.read(path) if self.cache and path else None
+        if stored is None:
+            outputs, features = observe(model, batches, self.task, target.mean, target.std)
+            if self.cache and path:
+                both = {"values": outputs.values, **({} if features is None else {"features": features})}
+                self.cache.write(path, both)
+            return outputs, features
+        self.run.count_forward(model, batches.num_samples)
+        outputs = Outputs(stored["values"], batches.split.labels, self.task, batches.split.groups)
+        return outputs, stored.get("features")
+
+    def _find_stored(self, model: nn.Module, batches: Batches, kind: str) -> Path | None:
+        """Return the file of predictions of a network that has not changed since it was loaded; None for others."""
+        state = self.frozen.get(model)
+        if self.cache is None or state is None or state.changes != count_changes(model):
+            return None
+        return self.cache.find_path(state.digest, batches, kind)
 
     def all_outputs(self, model: nn.Module) -> dict[str, Outputs]:
         """Return a network's outputs on every split; outputs on a part are views of those on the whole split."""
@@ -283,8 +324,13 @@ class Session:
 
 
 @contextmanager
-def start(opened: RunInputs, partial: Path | None = None, target: Target | None = None) -> Iterator[Session]:
-    """Start a run over opened inputs; for a regression, `target` is the scale of the first network."""
+def start(
+    opened: RunInputs, partial: Path | None = None, target: Target | None = None, out: Path | None = None
+) -> Iterator[Session]:
+    """Start a run over opened inputs; for a regression, `target` is the scale of the first network.
+
+    Predictions are stored beside the output `out`.
+    """
     common = opened.common
     options: dict[str, Any] = {"device": common.device, "precision": common.precision, "seed": common.seed}
     with start_run(
@@ -297,7 +343,13 @@ def start(opened: RunInputs, partial: Path | None = None, target: Target | None 
         compiled=common.compiled,
         profiled=common.profile,
     ) as run:
-        yield Session(opened, run, target or opened.network.target or Target())
+        scale = target or opened.network.target or Target()
+        yield Session(opened, run, scale, cache=open_cache(out, opened, run, scale))
+
+
+def count_changes(model: nn.Module) -> int:
+    """Return how often tensors of a network were changed in place, as autograd counts it."""
+    return sum(tensor._version for tensor in model.state_dict().values())
 
 
 def _are_equal(tensor: torch.Tensor, other: torch.Tensor | None) -> bool:

@@ -45,6 +45,7 @@ class Run:
     curves: list[Curve] = field(default_factory=list)
     cost: Cost = field(default_factory=Cost)
     backward: Counter[str] = field(default_factory=Counter)  # samples, by the name that the network is counted under
+    counted: set[nn.Module] = field(default_factory=set)  # networks whose samples are counted at the moment
     seconds: dict[str, float] = field(default_factory=dict)
     phases: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -117,11 +118,18 @@ class Run:
         if self.clock:
             for network in networks.values():
                 self.clock.watch(network)
+        self.counted |= set(networks.values())
         try:
             yield
         finally:
+            self.counted -= set(networks.values())
             for handle in handles:
                 handle.remove()
+
+    def count_forward(self, network: nn.Module, samples: int) -> None:
+        """Count predictions that were read instead of computed, so that the report does not depend on it."""
+        if network in self.counted:
+            self.cost.samples_forward += samples
 
     def _count(self, network: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor, *, name: str) -> None:
         samples = len(outputs)  # not the inputs, which are only a share with several processes

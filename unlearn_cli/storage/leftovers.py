@@ -1,4 +1,4 @@
-"""Finds files of interrupted and killed runs: saved state, half-written outputs, locks, temporary folders, copies.
+"""Finds files that runs leave: saved state, half-written outputs, locks, temporary folders, copies, predictions.
 
 Only files of this tool are listed, recognised by name and content. Links are never followed.
 """
@@ -22,10 +22,11 @@ from unlearn_cli.storage.remote import cache_folder
 PARTIAL, STATE, SUFFIX = ".partial", re.compile("[0-9a-f]{16}"), ".safetensors"
 COPIES = re.compile("[0-9a-f]{32}")
 HALF_WRITTEN = re.compile(r"\.(.+)\.(new|old)-([0-9a-f]+(?:-[0-9a-f]+){4})", re.DOTALL)
+PREDICTIONS, PREDICTED = ".unlearn-cli-predictions", re.compile(r"[0-9a-f]{64}\.npz")
 TEMPORARY = "unlearn-cli-"  # prefix of folders for temporary files; the name of their owner follows
 DAY = 86_400.0
 
-Kind = Literal["state", "half-written", "lock", "temporary", "copies"]
+Kind = Literal["state", "half-written", "lock", "temporary", "copies", "predictions"]
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,23 @@ def _find_below(folder: Path) -> Iterator[Leftover]:
         folder_path = Path(name)
         for inner in sorted(folders):
             path = folder_path / inner
-            if path.is_symlink() or not (_is_partial(path) or HALF_WRITTEN.fullmatch(inner)):
+            if path.is_symlink() or not (_is_partial(path) or _is_cache(path) or HALF_WRITTEN.fullmatch(inner)):
                 continue
             folders.remove(inner)
-            yield from [_describe_state(path)] if _is_partial(path) else _find_half_written(path)
+            yield from _describe_folder(path)
         for path in (folder_path / inner for inner in sorted(names)):
             if not path.is_symlink() and path.is_file():
                 yield from _find_half_written(path)
                 yield from _lock(path)
+
+
+def _describe_folder(path: Path) -> Iterator[Leftover]:
+    if _is_partial(path):
+        yield _describe_state(path)
+    elif _is_cache(path):
+        yield _make_leftover(path, "predictions", None)
+    else:
+        yield from _find_half_written(path)
 
 
 def _describe_state(path: Path) -> Leftover:
@@ -154,6 +164,12 @@ def _is_partial(path: Path) -> bool:
         return False
     inner = [*path.iterdir()]
     return bool(inner) and all(map(_is_state, inner))
+
+
+def _is_cache(path: Path) -> bool:
+    """Recognise a folder of stored predictions, which contains only them."""
+    names = [file.name for file in path.iterdir()] if path.name == PREDICTIONS and _is_folder(path) else [""]
+    return all(PREDICTED.fullmatch(name) or HALF_WRITTEN.fullmatch(name) for name in names)
 
 
 def _is_state(path: Path) -> bool:
