@@ -130,6 +130,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             caveats=[*opened.reported.describe(), *current.run.notes],
         )
         writing.write_report(document, folder, pages=run_options.pages)
+        writing.write_card(document, folder, opened.network.model.public_name, opened.network.input.shape)
     forget_state(partial)
     console.show(format_report(document, options.out, pages=run_options.pages))
     return to_result(document, str(options.out), options.out)

@@ -204,6 +204,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         )
         composing.add_gates(document, plan.gates, force=opened.common.force)
         writing.write_report(document, folder, take_picture(current, "noise"), pages=opened.common.pages)
+        writing.write_card(document, folder, opened.network.model.public_name, opened.network.input.shape)
     forget_state(partial)
     append_summary(document, options.summary)
     export_report(document, options.log_to)

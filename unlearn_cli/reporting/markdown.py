@@ -18,9 +18,9 @@ def format_summary(document: Report) -> str:
     parts = [
         f"## {_format_title(document)}",
         *(f"**{sentence.question}** {escape_markdown(sentence.text)}" for sentence in list_sentences(document)),
-        *_format_section("Gates", collect_gates(document, with_limits=True)),
+        *format_section("Gates", collect_gates(document, with_limits=True)),
         *filter(None, [escape_markdown(explain_mark(document))]),
-        *_format_section("Metrics", collect_metrics(document)),
+        *format_section("Metrics", collect_metrics(document)),
         *_fold("Attacks", collect_results(document)),
     ]
     return "\n\n".join(parts) + "\n\n"
@@ -37,7 +37,8 @@ def _format_title(document: Report) -> str:
     return escape_markdown(f"unlearn-cli {document.command}: {verdict}{tier}")
 
 
-def _format_section(title: str, table: Table) -> list[str]:
+def format_section(title: str, table: Table) -> list[str]:
+    """Return a title and a table; nothing for an empty table."""
     return [f"### {title}", _format_table(table)] if table.rows else []
 
 

@@ -1,10 +1,12 @@
 """Write reports: `report.json`, and the pages `report.html` and `pictures.html`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from unlearn_cli import ranks
 from unlearn_cli.evaluation.pictures import Picture
 from unlearn_cli.reporting import report
+from unlearn_cli.reporting.model_card import Network, format_card
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.storage import atomic_files
 
@@ -21,6 +23,16 @@ def write_report(document: Report, folder: Path, noise: Picture | None = None, *
         picture = (draw_samples(noise), describe_noise(noise.classes, noise.kind)) if noise else None
         page = html.render(document, picture)
         (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def write_card(document: Report, folder: Path, architecture: str, shape: Sequence[int]) -> None:
+    """Write the model card, README.md, beside the weights. `shape` is that of a sample."""
+    if not ranks.is_first():
+        return
+    text = architecture.startswith("transformers/") or architecture in ("lstm_pair", "text_numbers")
+    kind = "image" if len(shape) == 3 else "text" if text else "table"
+    card = format_card(document, Network(architecture, kind))
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def save_report(document: Report, out: Path | None, *, overwrite: bool, pages: bool = True) -> None:
