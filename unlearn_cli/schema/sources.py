@@ -96,6 +96,12 @@ class ImageSection(PathSection):
 class ImageFolder(ImageSection):
     """A folder with one folder of images per class; a record's id is its path below the folder."""
 
+    annotations: FilePath | None = added(
+        None,
+        "a file with the name and the class of each image, instead of a folder per class; default: val_annotations.txt "
+        "of Tiny-ImageNet, if it is in the folder",
+    )
+
 
 class Webdataset(ImageSection):
     """Tar files in WebDataset's format: files of a record have the same name up to the first dot, which is its id."""
@@ -218,8 +224,10 @@ class Table(ImageSection):
 class Arrays(PathSection):
     """A file of named arrays with one row per record (npz without pickle, or safetensors)."""
 
-    inputs: str = Field(default="x", description="the array of samples")
-    labels: str = Field(default="y", description="the array of labels")
+    inputs: str = Field(
+        default="x", description="the array of samples; default: x, else the usual names, such as train_images of train"
+    )
+    labels: str = Field(default="y", description="the array of labels; default: y, else as for the samples")
     ids: str | None = Field(default=None, description="the array of record ids; default: the row's number")
 
 

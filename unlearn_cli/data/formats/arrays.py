@@ -33,6 +33,9 @@ TYPES = {  # of safetensors, little-endian
     "F64": "<f8",
     "BOOL": "?",
 }
+# Usual names of samples and labels of a part, as in MedMNIST's files and Keras's mnist.npz.
+USUAL_NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("X_{}", "y_{}"), ("{}_x", "{}_y"), ("images", "labels"))
+PARTS = {"train": ("train",), "test": ("test",), "validation": ("val", "valid", "validation")}  # of sections
 LARGEST_CODE_POINT = 0x10FFFF
 SURROGATES = range(0xD800, 0xE000)
 
@@ -54,7 +57,9 @@ def npz(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
 
 def safetensors(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
     """Read the tensors of a safetensors file; other tensors with one value per record are its columns."""
-    return _build_records(spec, name, input, SafetensorsFile(spec.path, name, spec.inputs))
+    file = SafetensorsFile(spec.path, name, spec.inputs)
+    file.mapped = _choose_names(spec, name, file).inputs
+    return _build_records(spec, name, input, file)
 
 
 class SafetensorsFile:
@@ -93,7 +98,7 @@ class Columns(Mapping[str, Values]):
     def __getitem__(self, name: str) -> Values:
         if name not in self.names:
             raise KeyError(name)
-        return _read_array(self.file, name, self.source)
+        return _read_array(self.file, name, self.source).reshape(-1)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -103,18 +108,18 @@ class Columns(Mapping[str, Values]):
 
 
 def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile) -> Records:
-    source = f"{name}: {spec.path}"
+    source, spec = f"{name}: {spec.path}", _choose_names(spec, name, file)
     for key in filter(None, (spec.inputs, spec.labels, spec.ids)):
         _check_present(file, key, source)
     samples, labels = file.headers[spec.inputs], file.headers[spec.labels]
-    if not samples.shape or labels.shape != samples.shape[:1]:
+    if not samples.shape or not _has_one_value(labels, samples.shape[0]):
         shapes = f"samples of shape {list(samples.shape)} and labels of shape {list(labels.shape)}"
         raise UserError(f"{source}: {shapes}; expected one label per sample")
     if labels.dtype.kind not in "buifUS":
         raise UserError(f"{source}: labels have type {labels.dtype}; expected numbers or text")
     check_samples(source, samples.dtype, samples.shape, input.shape)
     _check_depth(samples.dtype, input, source)
-    names = tuple(key for key, records in file.headers.items() if records.shape == labels.shape)
+    names = tuple(key for key, array in file.headers.items() if _has_one_value(array, samples.shape[0]))
     if spec.ids and spec.ids not in names:
         shape = list(file.headers[spec.ids].shape)
         raise UserError(f"{source}: ids '{spec.ids}' have shape {shape}; expected one id per sample")
@@ -123,6 +128,23 @@ def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile)
     records = from_arrays(name, inputs, columns[spec.labels], columns[spec.ids] if spec.ids else None, columns)
     unread = make_notices(name, {"arrays that are not plain numbers or text, left out": len(file.unreadable)})
     return replace(records, notices=unread)
+
+
+def _choose_names(spec: Arrays, name: str, file: ArrayFile) -> Arrays:
+    """Return the section with the usual names of the part, if the file has them and the manifest names no arrays."""
+    if {"inputs", "labels"} & spec.model_fields_set or spec.inputs in file.headers:
+        return spec
+    parts = PARTS.get(name.rpartition(".")[2], ())
+    pairs = [(inputs.format(part), labels.format(part)) for part in parts for inputs, labels in USUAL_NAMES]
+    for inputs, labels in pairs:
+        if inputs in file.headers and labels in file.headers:
+            return spec.model_copy(update={"inputs": inputs, "labels": labels})
+    return spec
+
+
+def _has_one_value(array: ArrayHeader, count: int) -> bool:
+    """Return whether an array has one value per record: (n,), or (n, 1) as MedMNIST's labels."""
+    return array.shape in ((count,), (count, 1))
 
 
 def _check_present(file: ArrayFile, key: str, source: str) -> None:

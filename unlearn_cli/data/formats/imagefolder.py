@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from unlearn_cli.data.formats.annotated_folder import find_annotations, read_annotated
 from unlearn_cli.data.formats.system_files import is_system_name
 from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.images.pillow_images import SUFFIXES, contains_image
@@ -43,6 +44,9 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
         )
     if len(input.shape) != 3 or input.shape[0] not in DEFAULT_MODES:
         raise UserError(f"{name}: images have shape [1, 3 or 4, height, width], but input.shape is {input.shape}")
+    annotations = find_annotations(folder, spec.annotations)
+    if annotations is not None:
+        return read_annotated(folder, annotations, name, input)
     left_out: Counter[str] = Counter()
     classes = _list_class_folders(folder, name, left_out)
     parts = [pack([_Class(folder, label, name, left_out).images()]) for label in classes]
