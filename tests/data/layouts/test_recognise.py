@@ -1,0 +1,138 @@
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from unlearn_cli.data.layouts.recognise import recognise
+from unlearn_cli.errors import UserError
+
+
+def write_images(folder: Path, names: tuple[str, ...], size: tuple[int, int] = (8, 6), mode: str = "RGB") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.new(mode, size).save(folder / name)
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    head = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    path.write_bytes(gzip.compress(head + array.astype(np.uint8).tobytes()))
+
+
+@pytest.mark.parametrize("second", ["test", "Testing", "val"])
+def test_a_folder_per_split_with_a_folder_per_class(tmp_path: Path, second: str) -> None:
+    for part in ("train", second):
+        for label in ("cat", "dog"):
+            write_images(tmp_path / part / label, ("0.png", "1.png"))
+    layout = recognise(tmp_path)
+    assert layout.sources == {"train": {"imagefolder": tmp_path / "train"}, "test": {"imagefolder": tmp_path / second}}
+    assert (layout.kind, layout.task, layout.classes, layout.shape) == (
+        "images", "classification", ["cat", "dog"], [3, 6, 8]
+    )  # fmt: skip
+    assert list(layout.guesses) == (["data.test"] if second == "val" else [])
+
+
+def test_classes_without_a_test_set_are_divided(tmp_path: Path) -> None:
+    for label in ("02", "10"):
+        write_images(tmp_path / label, ("0.png",), mode="L")
+    write_images(tmp_path / "10" / "more", ("1.png",), (4, 4), "L")
+    (tmp_path / "@eaDir").mkdir()
+    layout = recognise(tmp_path)
+    assert [source["rows"] for source in layout.sources.values()] == [{"not_every": 5}, {"every": 5}]
+    assert (layout.shape, layout.same_size, layout.classes) == ([1, 6, 8], False, ["02", "10"])
+    assert "data.test" in layout.guesses
+
+
+def test_files_of_mnist(tmp_path: Path) -> None:
+    for part, n in (("train", 4), ("t10k", 2)):
+        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", np.zeros((n, 5, 7)))
+        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", np.arange(n) % 2)
+    layout = recognise(tmp_path)
+    assert (list(layout.sources), layout.shape, layout.classes) == (["train", "test"], [1, 5, 7], ["0", "1"])
+
+
+MEDMNIST = {
+    "train": ("train_images", "train_labels"),
+    "test": ("test_images", "test_labels"),
+    "validation": ("val_images", "val_labels"),
+}
+ARRAYS = {
+    "keras": {"train": ("x_train", "y_train"), "test": ("x_test", "y_test")},
+    "medmnist": MEDMNIST,
+    "plain": {"train": ("data", "target"), "test": ("data", "target")},
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_pairs_of_arrays(tmp_path: Path, name: str) -> None:
+    pairs, arrays = ARRAYS[name], {}
+    for inputs, labels in pairs.values():
+        arrays |= {inputs: np.zeros((40, 4, 5, 3), np.uint8), labels: np.arange(40) % 3}
+    np.savez(tmp_path / "d.npz", **arrays)
+    layout = recognise(tmp_path / "d.npz")
+    sources = {split: source["npz"] for split, source in layout.sources.items()}
+    assert {split: (source["inputs"], source["labels"]) for split, source in sources.items()} == pairs
+    assert (layout.shape, layout.classes, layout.task) == ([3, 4, 5], ["0", "1", "2"], "classification")
+
+
+def test_labels_that_are_named_are_used_in_all_splits(tmp_path: Path) -> None:
+    arrays = {f"{split}_{name}": np.random.default_rng(0).random((20, 4) if name == "x" else 20)
+              for split in ("train", "test") for name in ("x", "angle", "speed")}  # fmt: skip
+    np.savez(tmp_path / "d.npz", **arrays)
+    with pytest.raises(UserError, match=r"no samples and labels.*train_angle \[20\].*--label"):
+        recognise(tmp_path / "d.npz")
+    layout = recognise(tmp_path / "d.npz", "train_angle")
+    assert [source["npz"]["labels"] for source in layout.sources.values()] == ["train_angle", "test_angle"]
+    assert (layout.kind, layout.task, layout.classes) == ("numbers", "regression", [])
+
+
+def test_a_table_of_numbers_with_id_person_and_text(tmp_path: Path) -> None:
+    rows = [f"{n},{n % 3},{n * 0.5},{'abc'[n % 3]},{n % 2}" for n in range(30)]
+    (tmp_path / "t.csv").write_text("id,patient,size,colour,class\n" + "\n".join(rows) + "\n")
+    layout = recognise(tmp_path / "t.csv")
+    assert layout.sources["train"]["table"] == {
+        "path": tmp_path / "t.csv", "label": "class", "id": "id", "ignore": ["patient", "colour"]
+    }  # fmt: skip
+    assert (layout.group, layout.shape, layout.classes) == ("patient", [1], ["0", "1"])
+    assert layout.remarks == ["columns that are not used: colour"]
+    assert "label" in layout.guesses and "label" not in recognise(tmp_path / "t.csv", "class").guesses
+
+
+def test_a_table_of_texts_with_a_column_of_splits(tmp_path: Path) -> None:
+    rows = [f"this is the text number {n},{n % 5}.5,{('train', 'train', 'test')[n % 3]}" for n in range(30)]
+    (tmp_path / "t.csv").write_text("text,score,split\n" + "\n".join(rows) + "\n")
+    layout = recognise(tmp_path / "t.csv")
+    assert (layout.kind, layout.task, layout.shape) == ("text", "regression", [1])
+    assert [source["rows"]["where"][0]["value"] for source in layout.sources.values()] == ["train", "test"]
+
+
+def test_a_table_of_image_paths(tmp_path: Path) -> None:
+    write_images(tmp_path / "pictures", ("0.png", "1.png"), (5, 5))
+    (tmp_path / "t.csv").write_text("file,label\n0.png,a\n1.png,b\n")
+    layout = recognise(tmp_path)
+    table = layout.sources["train"]["table"]
+    assert (table["image"], table["root"], layout.shape) == ("file", tmp_path / "pictures", [3, 5, 5])
+
+
+def test_a_file_per_split(tmp_path: Path) -> None:
+    for name in ("data_train", "data_test"):
+        (tmp_path / f"{name}.csv").write_text("a,label\n1,x\n2,y\n")
+    layout = recognise(tmp_path)
+    assert {split: source["table"]["path"].name for split, source in layout.sources.items()} == {
+        "train": "data_train.csv", "test": "data_test.csv"
+    }  # fmt: skip
+    (tmp_path / "data_train.csv").rename(tmp_path / "other.csv")
+    with pytest.raises(UserError, match=r"several files of data \(data_test.csv, other.csv\)"):
+        recognise(tmp_path)
+
+
+def test_what_is_not_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file or folder"):
+        recognise(tmp_path / "absent")
+    with pytest.raises(UserError, match="no layout of data is recognised"):
+        recognise(tmp_path)
+    (tmp_path / "t.csv").write_text("a,label\n")
+    with pytest.raises(UserError, match="contains no records"):
+        recognise(tmp_path)

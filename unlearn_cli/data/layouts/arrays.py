@@ -1,0 +1,93 @@
+"""Files of named arrays: one pair of samples and labels per split."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unlearn_cli.data.formats.arrays import SafetensorsFile
+from unlearn_cli.data.formats.npz_file import ArrayHeader, NpzFile
+from unlearn_cli.data.layouts.layout import DataLayout, complete_splits, find_split
+from unlearn_cli.data.layouts.tables import are_classes, sort_classes
+from unlearn_cli.errors import UserError
+
+INPUTS = ("x", "images", "image", "inputs", "input", "data", "samples", "features", "pixels")
+LABELS = ("y", "labels", "label", "targets", "target", "classes")
+
+
+def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
+    """Return the layout of an .npz or .safetensors file.
+
+    Raises:
+        UserError: no pair of samples and labels is recognised; names the arrays.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    file = NpzFile(path, "data") if kind == "npz" else SafetensorsFile(path, "data", "")
+    pairs = pair_arrays(file.headers, label_name)
+    if "train" not in pairs:
+        listed = ", ".join(f"{name} {list(header.shape)}" for name, header in file.headers.items()) or "none"
+        raise UserError(
+            f"{path}: no samples and labels are recognised among its arrays ({listed}); name the labels with "
+            "--label, or call the arrays x and y, or x_train and y_train"
+        )
+    sources = {split: {kind: {"path": path, "inputs": x, "labels": y}} for split, (x, y) in pairs.items()}
+    completed, guesses = complete_splits(sources)
+    inputs, labels = pairs["train"]
+    header, values = file.headers[inputs], file.read(labels).reshape(-1)
+    shape = shape_samples(header.shape[1:])
+    is_regression = is_continuous(values)
+    return DataLayout(
+        kind="images" if len(shape) == 3 else "numbers",
+        task="regression" if is_regression else "classification",
+        sources=completed,
+        shape=shape,
+        classes=[] if is_regression else sort_classes(list(map(str, np.unique(values).tolist()))),
+        depth=65535 if len(shape) == 3 and header.dtype == np.uint16 else None,
+        guesses=guesses,
+    )
+
+
+def pair_arrays(headers: dict[str, ArrayHeader], label_name: str | None = None) -> dict[str, tuple[str, str]]:
+    """Return the names of samples and labels per split; names without a split are of train.
+
+    `label_name` is the name of the labels of train, or the part of it that the labels of all splits share.
+    """
+    wanted = LABELS if label_name is None else (strip_split(label_name),)
+    pairs: dict[str, tuple[str, str]] = {}
+    for split in ("train", "validation", "test"):
+        names = [name for name in headers if (find_split(name) or "train") == split]
+        inputs, labels = (_find_role(names, roles) for roles in (INPUTS, wanted))
+        if inputs and labels and headers[inputs].shape[:1] == headers[labels].shape[:1]:
+            pairs[split] = (inputs, labels)
+    return pairs
+
+
+def strip_split(name: str) -> str:
+    """Return a name without the word of its split: `angle` of `train_angle`."""
+    words = name.lower().replace("-", "_").split("_")
+    return "_".join(word for word in words if find_split(word) is None) or name
+
+
+def _find_role(names: Sequence[str], roles: Sequence[str]) -> str | None:
+    """Return the first name with one of the words; of several, that with the first word of the list."""
+    words = {name: (*name.lower().replace("-", "_").split("_"), strip_split(name)) for name in names}
+    return next((name for role in roles for name in names if role in words[name]), None)
+
+
+def shape_samples(stored: tuple[int, ...]) -> list[int]:
+    """Return [channels, height, width] of stored images, (H, W) or with the channels first or last; else [features]."""
+    if len(stored) == 2:
+        return [1, *stored]
+    if len(stored) == 3:
+        return list(stored) if stored[0] in (1, 3) else [stored[2], *stored[:2]]
+    return [int(np.prod(stored))] if len(stored) == 1 else list(stored)
+
+
+def is_continuous(labels: np.ndarray[Any, Any]) -> bool:
+    """Return whether labels are quantities, not classes: fractions, or too many different numbers."""
+    if labels.dtype.kind not in "iuf":
+        return False
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels)):
+        return True
+    return not are_classes(len(np.unique(labels)), len(labels))

@@ -1,0 +1,118 @@
+"""Folders of images: one folder per class, in one folder per split or not; and folders with one file per split."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from unlearn_cli.data.formats.system_files import is_system_name
+from unlearn_cli.data.images.pillow_images import SUFFIXES
+from unlearn_cli.data.layouts.image_sizes import ImageSizes, measure_images
+from unlearn_cli.data.layouts.layout import DataLayout, Section, assign_splits, complete_splits, list_files
+from unlearn_cli.errors import UserError
+
+MOST_LISTED = 20_000  # images that are listed to choose a sample
+DEEPEST = 4  # levels of folders below a class
+DATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".npz", ".safetensors")
+
+
+def list_folders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_system_name(path.name))
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Return up to MOST_LISTED images below a folder, in the order of their paths."""
+    return list(islice(_iterate_images(folder, DEEPEST), MOST_LISTED))
+
+
+def _iterate_images(folder: Path, depth: int) -> Iterator[Path]:
+    entries = sorted(path for path in folder.iterdir() if not is_system_name(path.name))
+    yield from (path for path in entries if path.suffix.lower() in SUFFIXES and path.is_file())
+    if depth:
+        for path in entries:
+            if path.is_dir():
+                yield from _iterate_images(path, depth - 1)
+
+
+def recognise_image_folders(folder: Path) -> DataLayout | None:
+    """Return the layout of a folder with one folder of images per class; None if it is not one.
+
+    The classes may be in one folder per split (`train`, `val`, `test`), as in ImageNet.
+    """
+    splits = assign_splits([path.name for path in list_folders(folder)])
+    parts = {split: folder / name for split, name in splits.items()} or {"train": folder}
+    parts = {split: part for split, part in parts.items() if list_folders(part)}
+    if "train" not in parts:
+        return None
+    classes = [path.name for path in list_folders(parts["train"])]
+    images = [image for name in classes for image in islice(_iterate_images(parts["train"] / name, DEEPEST), 1)]
+    if len(classes) < 2 or not images:
+        return None
+    sizes = measure_images(find_images(parts["train"]), folder)
+    sources = {split: {"imagefolder": part} for split, part in parts.items()}
+    return make_image_layout(sources, classes, sizes)
+
+
+def make_image_layout(
+    sources: Mapping[str, Section],
+    classes: list[str],
+    sizes: ImageSizes,
+) -> DataLayout:
+    """Return the layout of sources of image files."""
+    completed, guesses = complete_splits(sources)
+    return DataLayout(
+        kind="images",
+        task="classification",
+        sources=completed,
+        shape=sizes.shape,
+        classes=classes,
+        same_size=len(sizes.sizes) == 1,
+        depth=65535 if sizes.deep else None,
+        guesses=guesses,
+        remarks=describe_sizes(sizes),
+    )
+
+
+def describe_sizes(sizes: ImageSizes) -> list[str]:
+    """Return remarks on images that cannot be read, and on several depths."""
+    number = sum(sizes.sizes.values())
+    remarks = []
+    if sizes.unreadable:
+        remarks.append(f"{sizes.unreadable} of {number + sizes.unreadable} images that were opened cannot be read")
+    if sizes.deep and sizes.deep < number:
+        remarks.append(f"{sizes.deep} of {number} images have more than 8 bits per pixel, the others 8")
+    return remarks
+
+
+def recognise_split_files(folder: Path, recognise: Callable[[Path], DataLayout]) -> DataLayout | None:
+    """Return the layout of a folder with one file of data, or one per split: train.csv, test.csv; None without files.
+
+    Raises:
+        UserError: several files, and their names do not say which is for training.
+    """
+    files = [path for path in list_files(folder) if has_data_suffix(path)]
+    if not files:
+        return None
+    if len(files) == 1:
+        return recognise(files[0])
+    splits = assign_splits([path.name for path in files])
+    if not splits:
+        names = ", ".join(path.name for path in files[:5]) + (", ..." if len(files) > 5 else "")
+        raise UserError(f"{folder}: has several files of data ({names}); name one, or call them train and test")
+    layouts = {split: recognise(folder / name) for split, name in splits.items()}
+    return merge_splits(layouts)
+
+
+def merge_splits(layouts: Mapping[str, DataLayout]) -> DataLayout:
+    """Return the layout of the file for training with the sources of all files."""
+    train = layouts["train"]
+    sources = {split: {**layout.sources["train"]} for split, layout in layouts.items()}
+    for source in sources.values():
+        source.pop("rows", None)
+    completed, guesses = complete_splits(sources)
+    others = {key: reason for key, reason in train.guesses.items() if key != "data.test"}
+    return replace(train, sources=completed, guesses={**others, **guesses})
+
+
+def has_data_suffix(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(DATA_SUFFIXES)

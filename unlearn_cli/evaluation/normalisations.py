@@ -1,0 +1,157 @@
+"""Tries the usual normalisations of inputs, and orders of classes, by how well a checkpoint predicts a sample.
+
+Nothing in a checkpoint says how its inputs were normalised. With the wrong numbers, most networks are worse but not
+broken, so every candidate is measured on the same records and the best is reported with its lead.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import nn
+
+from unlearn_cli.data.batches import Batches, Scaling
+from unlearn_cli.errors import UserError
+from unlearn_cli.evaluation.session import Session
+from unlearn_cli.stats.outputs import Outputs
+
+SAMPLE = 1000  # records
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+USUAL = {
+    3: {
+        "ImageNet's": IMAGENET,
+        "CIFAR-10's": ([0.4914, 0.4822, 0.4465], [0.247, 0.2435, 0.2616]),
+        "CIFAR-100's": ([0.5071, 0.4865, 0.4409], [0.2673, 0.2564, 0.2762]),
+    },
+    1: {"MNIST's": ([0.1307], [0.3081]), "Fashion-MNIST's": ([0.286], [0.353])},
+}
+FEWEST_PER_CLASS = 5  # records of a class in the sample, to recognise an order of classes
+SHARE_MATCHED = 0.5  # of the sample that another order of classes must explain, and twice as much as the given order
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Numbers of the section `input`, under a name for messages."""
+
+    name: str
+    mean: float | list[float]
+    std: float | list[float]
+    scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How well a checkpoint predicts `n` training records with a normalisation.
+
+    `score` is the accuracy, for a regression R^2; `loss` the mean cross-entropy or squared error, by which candidates
+    are ordered; `chance` the score without any knowledge. `order` is an order of the classes that fits better, as the
+    class of each output.
+    """
+
+    normalisation: Normalisation
+    score: float
+    loss: float
+    chance: float
+    n: int
+    order: tuple[int, ...] | None = None
+
+    @property
+    def is_better_than_chance(self) -> bool:
+        """Whether the score is above chance by more than three standard errors of a share."""
+        return self.score > self.chance + 3 * float(np.sqrt(max(self.chance * (1 - self.chance), 0.01) / self.n))
+
+
+def list_normalisations(channels: int, own: tuple[np.ndarray, np.ndarray]) -> list[Normalisation]:
+    """Return the candidates for images; `own` are the mean and std (channels,) of the data's pixels, from 0 to 1."""
+    mean, std = ([round(float(number), 4) for number in numbers] for numbers in own)
+    usual = [Normalisation(name, *numbers) for name, numbers in USUAL.get(channels, {}).items()]
+    return [
+        *usual,
+        Normalisation("from 0 to 1", 0.0, 1.0),
+        Normalisation("from -1 to 1", 0.5, 0.5),
+        Normalisation("of mean 0 and std 1 on this data", mean, [max(number, 1e-4) for number in std]),
+        Normalisation("from 0 to 255", 0.0, 1.0, 1.0),
+    ]
+
+
+def try_normalisations(
+    session: Session, model: nn.Module, sample: Batches, candidates: Sequence[Normalisation]
+) -> list[Trial]:
+    """Return the trials of all candidates with which the outputs are finite, the best first."""
+    trials = [trial for each in candidates if (trial := _try(session, model, sample, each))]
+    return sorted(trials, key=lambda trial: trial.loss)
+
+
+def measure_channels(sample: Batches) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and std (channels,) of the pixels, divided by the scale of the stored numbers."""
+    plain = normalise(sample, Normalisation("", 0.0, 1.0))
+    pixels = np.concatenate([x.double().cpu().numpy() for x, _ in plain.sequential(SAMPLE)])
+    axes = (0, *range(2, pixels.ndim))
+    return pixels.mean(axis=axes), pixels.std(axis=axes)
+
+
+def normalise(sample: Batches, normalisation: Normalisation) -> Batches:
+    """Return the same records with another normalisation."""
+    ones = [1] * (len(sample.shape) - 1)
+    mean, std = (
+        torch.tensor(numbers, dtype=torch.float32, device=sample.targets.device).reshape(-1, *ones)
+        for numbers in (normalisation.mean, normalisation.std)
+    )
+    return replace(sample, scaling=Scaling(normalisation.scale or sample.scaling.scale, mean, std))
+
+
+def take_sample(session: Session) -> Batches:
+    """Return at most SAMPLE records of train, spread over all of them; they depend only on their number."""
+    batches = session.batches("train")
+    size = batches.num_samples
+    return batches.take(np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).round().astype(np.int64)))
+
+
+def _try(session: Session, model: nn.Module, sample: Batches, normalisation: Normalisation) -> Trial | None:
+    try:
+        outputs = session.predict(model, normalise(sample, normalisation))
+    except UserError:  # outputs that are not finite, which says enough about a candidate
+        return None
+    if outputs.task == "regression":
+        return _judge_regression(outputs, normalisation)
+    score, loss = measure_accuracy(outputs)
+    chance = float(np.bincount(outputs.labels).max() / len(outputs))
+    return Trial(normalisation, score, loss, chance, len(outputs), find_order(outputs, score))
+
+
+def measure_accuracy(outputs: Outputs) -> tuple[float, float]:
+    """Return accuracy and mean cross-entropy."""
+    values = outputs.values - outputs.values.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(values).sum(axis=1)) - values[np.arange(len(outputs)), outputs.labels]
+    return float((values.argmax(axis=1) == outputs.labels).mean()), float(losses.mean())
+
+
+def _judge_regression(outputs: Outputs, normalisation: Normalisation) -> Trial:
+    errors = (outputs.values - outputs.labels) ** 2
+    variance = max(float(outputs.labels.var()), np.finfo(np.float64).tiny)
+    loss = float(errors.mean())
+    return Trial(normalisation, 1 - loss / variance, loss, 0.0, len(outputs))
+
+
+def find_order(outputs: Outputs, accuracy: float) -> tuple[int, ...] | None:
+    """Return the label that fits each output best, if another order than the given one explains the outputs better.
+
+    The sums of the confusion matrix are maximised over all orders (Hungarian method).
+    """
+    number = outputs.values.shape[1]
+    if len(outputs) < FEWEST_PER_CLASS * number:
+        return None
+    confusion = np.zeros((number, number), dtype=np.int64)
+    np.add.at(confusion, (outputs.values.argmax(axis=1), outputs.labels), 1)
+    _, labels = linear_sum_assignment(confusion, maximize=True)
+    matched = confusion[np.arange(number), labels].sum() / len(outputs)
+    is_other = matched >= max(SHARE_MATCHED, 2 * accuracy)
+    return tuple(labels.tolist()) if is_other else None
+
+
+def describe_trials(trials: Sequence[Trial], unit: str) -> Iterator[str]:
+    """Yield the score with each normalisation, as in `accuracy 0.93 with ImageNet's`."""
+    for trial in trials:
+        yield f"{unit} {trial.score:.2f} {trial.normalisation.name}"
