@@ -1,0 +1,142 @@
+"""Finds the architectures that the tensors of a checkpoint fit: bundled ones and those of torchvision.
+
+A network is built without weights (on the meta device) and compared by names and shapes. Building all of torchvision's
+takes half a minute, so its families are tried in the order of their likeness, by the beginnings of names.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unlearn_cli.checkpoints.network_fit import find_misfit
+from unlearn_cli.errors import UserError
+from unlearn_cli.models.architectures import build_network
+from unlearn_cli.schema.network_sections import Model
+
+LEAST_LIKENESS = 0.3  # of names, below which a family is not tried
+
+
+@dataclass(frozen=True)
+class Match:
+    """An architecture that all tensors of a checkpoint fit: keys of the manifest's section `model`."""
+
+    architecture: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    stem: str | None = None
+
+    @property
+    def section(self) -> Model:
+        return Model.model_validate(
+            {"architecture": self.architecture, "arguments": dict(self.arguments), "stem": self.stem}
+        )
+
+
+def find_matches(tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> list[Match]:
+    """Return the bundled architectures, or else the first of torchvision's, that the tensors fit.
+
+    Args:
+        tensors: of the checkpoint, by the network's names.
+        shape: of a sample: [channels, height, width], [features], or [steps, features].
+        num_outputs: of the network, see `count_outputs`.
+    """
+    bundled = [match for match in list_bundled(tensors, shape) if fits(match, tensors, shape, num_outputs)]
+    return bundled or list(islice(_search_torchvision(tensors, shape, num_outputs), 1))
+
+
+def fits(match: Match, tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> bool:
+    """Return whether names and shapes of all tensors are those of the network."""
+    network = build_bare(match, shape, num_outputs)
+    return network is not None and not find_misfit(network.state_dict(), tensors)
+
+
+def build_bare(match: Match, shape: Sequence[int], num_outputs: int) -> nn.Module | None:
+    """Return the network without weights; None if it cannot be built for such samples."""
+    for device in ("meta", "cpu"):  # torchvision's RegNets compute their widths with tensors, which need a real device
+        try:
+            with torch.device(device):
+                return build_network(match.section, shape, num_outputs)
+        except UserError:
+            continue
+    return None
+
+
+def count_outputs(tensors: Mapping[str, Tensor]) -> int | None:
+    """Return the width of the last linear layer or convolution; None if there is none."""
+    weights = [tensor for name, tensor in tensors.items() if name.endswith("weight") and tensor.dim() in (2, 4)]
+    return weights[-1].shape[0] if weights else None
+
+
+def list_bundled(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> Iterator[Match]:
+    """Yield the bundled architectures with the arguments that the shapes of the tensors imply."""
+    if len(shape) == 3:
+        yield from (Match("lenet5"), Match("resnet20"))
+        if "conv1.0.weight" in tensors:
+            yield Match("allcnn", {"width": tensors["conv1.0.weight"].shape[0]})
+    hidden = [tensor.shape[0] for name, tensor in tensors.items() if re.fullmatch(r"layers\.\d+\.weight", name)]
+    positions = [int(name.split(".")[1]) for name in tensors if re.fullmatch(r"layers\.\d+\.weight", name)]
+    if hidden:
+        yield Match("mlp", {"hidden": hidden})
+        if len(positions) > 1 and positions[1] - positions[0] > 2:  # each layer is followed by ReLU and dropout
+            yield Match("mlp", {"hidden": hidden, "dropout": 0.1})
+    yield from _list_recurrent(tensors)
+
+
+def _list_recurrent(tensors: Mapping[str, Tensor]) -> Iterator[Match]:
+    layers = sum(name.startswith("lstm.weight_hh_l") for name in tensors)
+    hidden = tensors["lstm.weight_hh_l0"].shape[1] if layers else 0
+    if layers and "words.weight" in tensors:
+        buckets, embedding = tensors["words.weight"].shape
+        yield Match("lstm_pair", {"buckets": buckets, "embedding": embedding, "hidden": hidden})
+    elif layers:
+        yield Match("lstm_forecast", {"hidden": hidden, "layers": layers})
+
+
+def _search_torchvision(tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> Iterator[Match]:
+    """Yield the networks that fit, those of the likeliest family first."""
+    if len(shape) != 3:
+        return
+    families = list_families()
+    likeness = {name: measure_likeness(members[0], tensors, shape, num_outputs) for name, members in families.items()}
+    for name in sorted(families, key=lambda name: -likeness[name]):
+        if likeness[name] < LEAST_LIKENESS:
+            return
+        variants = (match for member in families[name] for match in list_variants(member, tensors))
+        yield from (match for match in variants if fits(match, tensors, shape, num_outputs))
+
+
+def list_families() -> dict[str, list[str]]:
+    """Return torchvision's classification networks by the letters that their names begin with, the shortest first."""
+    from torchvision import models
+
+    families: dict[str, list[str]] = {}
+    for name in sorted(models.list_models(module=models), key=lambda name: (len(name), name)):
+        families.setdefault(re.split(r"\d|_", name)[0], []).append(name)
+    return families
+
+
+def list_variants(name: str, tensors: Mapping[str, Tensor]) -> Iterator[Match]:
+    """Yield a network of torchvision, and with the small first convolution for 32x32 images if the tensors have it."""
+    first = tensors.get("conv1.weight")
+    if "res" in name and first is not None and first.shape[-1] == 3:
+        yield Match(f"torchvision/{name}", stem="cifar")
+    elif name.startswith("vit") and "encoder.pos_embedding" in tensors:
+        patches = tensors["encoder.pos_embedding"].shape[1] - 1
+        side = tensors["conv_proj.weight"].shape[-1] if "conv_proj.weight" in tensors else 0
+        size = round(patches**0.5) * side
+        yield Match(f"torchvision/{name}", {} if size in (0, 224) else {"image_size": size})
+    else:
+        yield Match(f"torchvision/{name}")
+
+
+def measure_likeness(name: str, tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> float:
+    """Return the share of beginnings of names (two components) that a network of torchvision has in common."""
+    network = build_bare(next(list_variants(name, tensors)), shape, num_outputs)
+    if network is None:
+        return 0.0
+    ours, others = ({".".join(key.split(".")[:2]) for key in names} for names in (network.state_dict(), tensors))
+    return len(ours & others) / len(ours | others)
