@@ -15,6 +15,36 @@ from unlearn_cli.plugins.run_options import RunOptions
 other_app = typer.Typer()
 
 
+@add_command(
+    other_app,
+    run_options=("device", "overwrite"),
+    examples=(
+        "unlearn-cli init model.safetensors images --out data.yaml",
+        "unlearn-cli init model.safetensors records.csv --label outcome --out data.yaml",
+    ),
+)
+def init(
+    checkpoint: options.Checkpoint,
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", show_default=False, help="Folder of images or files, or a file of records."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="data.yaml", help="Manifest to write; must not exist.")
+    ] = Path("data.yaml"),
+    label: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Column or array of labels. Default: guessed from its name.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Take guesses without questions.")] = False,
+    *,
+    run_options: RunOptions,
+) -> Result:
+    """Draft a manifest for your checkpoint and your data, and check it."""
+    from unlearn_cli.commands.init import InitOptions, run
+
+    return run(InitOptions(checkpoint, data, out, label, yes), run_options)
+
+
 @add_command(other_app, run_options=("device", "seed", "overwrite"), examples=("unlearn-cli demo --out unlearn-demo",))
 def demo(
     context: typer.Context,

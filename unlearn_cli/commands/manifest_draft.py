@@ -31,7 +31,9 @@ class Value:
 
     @property
     def comment(self) -> str:
-        return " ".join(filter(None, (GUESSED if self.guessed else "", f"({self.reason})" if self.reason else "")))
+        return (
+            f"{GUESSED} ({self.reason})" if self.guessed and self.reason else GUESSED if self.guessed else self.reason
+        )
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class ManifestDraft:
             FORGET.format(examples="\n".join(f"#   {example}" for example in self._list_examples())),
         ]
         return "\n".join(parts) + "\n"
+
+    def list_guesses(self) -> list[str]:
+        """Return the keys of the guessed values, such as `input.mean`."""
+        sections = {"model.": self.model, "input.": self.input, "": {"classes": self.classes, **self.others}}
+        values = [(f"{prefix}{key}", value) for prefix, part in sections.items() for key, value in part.items()]
+        return [*self.layout.guesses, *(key for key, value in values if value and value.guessed)]
 
     @property
     def _task(self) -> Value:

@@ -4,7 +4,7 @@ Nothing in a checkpoint says how its inputs were normalised. With the wrong numb
 broken, so every candidate is measured on the same records and the best is reported with its lead.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,17 +28,26 @@ USUAL = {
     1: {"MNIST's": ([0.1307], [0.3081]), "Fashion-MNIST's": ([0.286], [0.353])},
 }
 FEWEST_PER_CLASS = 5  # records of a class in the sample, to recognise an order of classes
+LEAD_OF_OWN = 1.05  # by which the loss with the data's own mean and std must be lower than with usual numbers
 SHARE_MATCHED = 0.5  # of the sample that another order of classes must explain, and twice as much as the given order
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """Numbers of the section `input`, under a name for messages."""
+    """Numbers of the section `input`, under a name for messages; `is_new`: they differ from those of the manifest."""
 
     name: str
     mean: float | list[float]
     std: float | list[float]
     scale: float | None = None
+    is_new: bool = True
+    is_usual: bool = True  # not computed from this data
+
+    @property
+    def changes(self) -> dict[str, float | list[float]]:
+        """The keys of `input` that a manifest needs for it."""
+        scale = {} if self.scale is None else {"scale": self.scale}
+        return {"mean": self.mean, "std": self.std, **scale} if self.is_new else {}
 
 
 @dataclass(frozen=True)
@@ -65,13 +74,13 @@ class Trial:
 
 def list_normalisations(channels: int, own: tuple[np.ndarray, np.ndarray]) -> list[Normalisation]:
     """Return the candidates for images; `own` are the mean and std (channels,) of the data's pixels, from 0 to 1."""
-    mean, std = ([round(float(number), 4) for number in numbers] for numbers in own)
+    mean, std = ([float(f"{number:.4g}") for number in numbers] for numbers in own)
     usual = [Normalisation(name, *numbers) for name, numbers in USUAL.get(channels, {}).items()]
     return [
         *usual,
         Normalisation("from 0 to 1", 0.0, 1.0),
         Normalisation("from -1 to 1", 0.5, 0.5),
-        Normalisation("of mean 0 and std 1 on this data", mean, [max(number, 1e-4) for number in std]),
+        Normalisation("with mean and std of this data", mean, [max(number, 1e-4) for number in std], is_usual=False),
         Normalisation("from 0 to 255", 0.0, 1.0, 1.0),
     ]
 
@@ -81,7 +90,7 @@ def try_normalisations(
 ) -> list[Trial]:
     """Return the trials of all candidates with which the outputs are finite, the best first."""
     trials = [trial for each in candidates if (trial := _try(session, model, sample, each))]
-    return sorted(trials, key=lambda trial: trial.loss)
+    return sorted(trials, key=lambda trial: trial.loss * (1 if trial.normalisation.is_usual else LEAD_OF_OWN))
 
 
 def measure_channels(sample: Batches) -> tuple[np.ndarray, np.ndarray]:
@@ -149,9 +158,3 @@ def find_order(outputs: Outputs, accuracy: float) -> tuple[int, ...] | None:
     matched = confusion[np.arange(number), labels].sum() / len(outputs)
     is_other = matched >= max(SHARE_MATCHED, 2 * accuracy)
     return tuple(labels.tolist()) if is_other else None
-
-
-def describe_trials(trials: Sequence[Trial], unit: str) -> Iterator[str]:
-    """Yield the score with each normalisation, as in `accuracy 0.93 with ImageNet's`."""
-    for trial in trials:
-        yield f"{unit} {trial.score:.2f} {trial.normalisation.name}"

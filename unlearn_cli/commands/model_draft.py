@@ -1,0 +1,168 @@
+"""The model's part of a drafted manifest: from the configuration in its folder, or from the tensors of a checkpoint."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.checkpoints.tensor_names import NameMapping, find_common_prefix
+from unlearn_cli.commands.manifest_draft import Value
+from unlearn_cli.data.layouts.layout import DataLayout
+from unlearn_cli.models.matching import Match, find_matches, list_output_counts
+from unlearn_cli.models.preprocessing import Preprocessing, read_json, read_preprocessing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PLACEHOLDER = "package.module:function"
+IMAGE_SIDE, IMAGE_RESIZE = 224, 256  # with which ImageNet's networks are evaluated
+WORDS = 32  # of a text, where nothing states their number
+
+
+@dataclass(frozen=True)
+class ModelDraft:
+    """Keys of the sections `model` and `input`, the names of the outputs in their order, and the number of outputs."""
+
+    model: Mapping[str, Value]
+    num_outputs: int
+    shape: Sequence[int] | None = None  # of a sample, if the model or its files decide it
+    input: Mapping[str, Value] = field(default_factory=dict)
+    names: Sequence[str] = ()
+    origin: str = ""  # of the names
+    transform: Sequence[Mapping[str, Any]] = ()
+
+
+def draft_model(path: Path, weights: Checkpoint, layout: DataLayout, folder: Path) -> ModelDraft:
+    """Return the draft for a checkpoint; `folder` is that of the manifest.
+
+    A `config.json` beside the weights names the network. Otherwise the tensors are compared with known networks.
+    """
+    home = path if path.is_dir() else path.parent
+    config = read_json(home / "config.json")
+    stated = read_preprocessing(home)
+    if "model_type" in config:
+        return _draft_transformers(home, folder, config, stated, weights, layout)
+    if "architecture" in config:
+        return _draft_timm(config, stated, weights, layout)
+    return _draft_from_tensors(weights, layout)
+
+
+def _draft_transformers(
+    home: Path,
+    folder: Path,
+    config: Mapping[str, Any],
+    stated: Preprocessing | None,
+    weights: Checkpoint,
+    layout: DataLayout,
+) -> ModelDraft:
+    relative = Path(os.path.relpath(home, folder)).as_posix()
+    names = read_names(config.get("id2label"))
+    draft = ModelDraft(
+        {"architecture": Value(f"transformers/{relative}", f"config.json: {config['model_type']}")},
+        num_outputs=len(config.get("id2label", ())) or guess_outputs(weights.tensors, layout),
+        names=names,
+        origin="from config.json" if names else "",
+    )
+    return _add_preprocessing(draft, stated, _size_of_config(config)) if layout.kind == "images" else draft
+
+
+def _size_of_config(config: Mapping[str, Any]) -> list[int] | None:
+    """Return the shape of the images in a config.json of transformers."""
+    size, channels = config.get("image_size"), config.get("num_channels", 3)
+    if size is None:
+        return None
+    return [channels, size, size] if isinstance(size, int) else [channels, *size]
+
+
+def _draft_timm(
+    config: Mapping[str, Any], stated: Preprocessing | None, weights: Checkpoint, layout: DataLayout
+) -> ModelDraft:
+    names = [str(name) for name in config.get("label_names", [])]
+    draft = ModelDraft(
+        {"architecture": Value(f"timm/{config['architecture']}", "config.json")},
+        num_outputs=config.get("num_classes") or guess_outputs(weights.tensors, layout),
+        names=names,
+        origin="from config.json" if names else "",
+    )
+    return _add_preprocessing(draft, stated, None)
+
+
+def _add_preprocessing(draft: ModelDraft, stated: Preprocessing | None, shape: list[int] | None) -> ModelDraft:
+    """Add the keys of `input` that files state."""
+    if stated is None:
+        return replace(draft, shape=shape)
+    keys = {key: Value(value, stated.file) for key, value in stated.keys.items() if key != "shape"}
+    return replace(draft, shape=stated.keys.get("shape", shape), input=keys)
+
+
+def read_names(labels: Any) -> list[str]:
+    """Return the names of `id2label` in the order of the outputs; none if they are only LABEL_0, LABEL_1, ..."""
+    if not isinstance(labels, Mapping) or not all(str(key).isdecimal() for key in labels):
+        return []
+    names = [str(name) for _, name in sorted(labels.items(), key=lambda item: int(item[0]))]
+    return [] if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else names
+
+
+def _draft_from_tensors(weights: Checkpoint, layout: DataLayout) -> ModelDraft:
+    """Return the draft for tensors without a configuration, perhaps with a prefix before all names."""
+    for prefix in dict.fromkeys(("", find_common_prefix(weights.tensors))):
+        tensors = _strip(weights.tensors, prefix)
+        counts = list_output_counts(tensors, len(layout.classes) or 1)
+        for shape, num_outputs in product(_list_shapes(tensors, layout), counts):
+            matches = find_matches(tensors, shape, num_outputs)
+            if matches:
+                return _draft_match(matches, prefix, num_outputs, shape, layout)
+    reason = "no known architecture fits the tensors; name the function that builds yours"
+    architecture = Value(PLACEHOLDER, reason, guessed=True)
+    return ModelDraft({"architecture": architecture}, guess_outputs(weights.tensors, layout))
+
+
+def guess_outputs(tensors: "Mapping[str, Tensor]", layout: DataLayout) -> int:
+    """Return the likeliest number of outputs."""
+    expected = len(layout.classes) or 1
+    return next(iter(list_output_counts(tensors, expected)), expected)
+
+
+def _strip(tensors: "Mapping[str, Tensor]", prefix: str) -> "dict[str, Tensor]":
+    renamed = NameMapping(prefix).apply(tensors)
+    return {new: tensors[old] for old, new in renamed.items()}
+
+
+def _draft_match(
+    matches: Sequence[Match], prefix: str, num_outputs: int, shape: Sequence[int], layout: DataLayout
+) -> ModelDraft:
+    match, *others = matches
+    reason = f"all tensors fit; so do {', '.join(other.architecture for other in others)}" if others else "all fit"
+    model = {"architecture": Value(match.architecture, reason if others else "all tensors fit", bool(others))}
+    arguments = {**match.arguments, **({"num_classes": 1} if _is_one_logit(num_outputs, layout) else {})}
+    model |= {"arguments": Value(arguments)} if arguments else {}
+    model |= {"stem": Value(match.stem, "a 3x3 first convolution")} if match.stem else {}
+    model |= {"prefix": Value(prefix, "all names start with it")} if prefix else {}
+    transform: list[Mapping[str, Any]] = []
+    if layout.kind == "text":
+        buckets = match.arguments.get("buckets", 2)
+        transform = [{"tokens": {"length": shape[-1], "buckets": buckets}}]
+    return ModelDraft(model, num_outputs, list(shape), transform=transform)
+
+
+def _is_one_logit(num_outputs: int, layout: DataLayout) -> bool:
+    return num_outputs == 1 and layout.task == "classification"
+
+
+def _list_shapes(tensors: "Mapping[str, Tensor]", layout: DataLayout) -> list[list[int]]:
+    """Return the shapes of samples to try: as stored, and for images with the channels and the size of the network."""
+    if layout.kind == "text":
+        return [[*layout.shape, WORDS]]
+    if layout.kind == "numbers":
+        return [list(layout.shape)]
+    channels = next((tensor.shape[1] for tensor in tensors.values() if tensor.dim() == 4), layout.shape[0])
+    stored = [channels if channels in (1, 3, 4) else layout.shape[0], *layout.shape[1:]]
+    side = [IMAGE_SIDE] * 2
+    position = tensors.get("encoder.pos_embedding")  # of torchvision's vision transformers
+    if position is not None and "conv_proj.weight" in tensors:
+        side = [round((position.shape[1] - 1) ** 0.5) * tensors["conv_proj.weight"].shape[-1]] * 2
+        return [[stored[0], *side]]
+    return [stored, [stored[0], *side]] if layout.same_size else [[stored[0], *side], stored]

@@ -1,0 +1,132 @@
+"""How a checkpoint's inputs were prepared, as its folder says it: keys of the manifest's section `input`.
+
+Reads `preprocessor_config.json` (transformers) and the `pretrained_cfg` of a `config.json` (timm). What they say and
+the manifest cannot express is returned as a remark.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.errors import UserError
+from unlearn_cli.storage import json_text
+from unlearn_cli.storage.regular_files import read_regular
+
+MOST_BYTES = 10 * 2**20
+FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # numbers of Pillow
+FULL_SIZE = 384  # of ConvNeXt's processor: larger images are resized without a crop
+SCALE = 255.0
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Keys of `input` (`shape` of images included, if it is stated), the file that states them, and remarks."""
+
+    keys: Mapping[str, Any]
+    file: str
+    remarks: Sequence[str] = field(default_factory=tuple)
+
+
+def read_preprocessing(folder: Path) -> Preprocessing | None:
+    """Return the preprocessing that the files of a folder state; None if they state none.
+
+    Raises:
+        UserError: a file is not JSON, or states values of another form than the libraries write.
+    """
+    readers = {"preprocessor_config.json": _read_processor, "config.json": _read_timm}
+    for name, read in readers.items():
+        content = read_json(folder / name)
+        try:
+            keys, remarks = read(content) if content else ({}, [])
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            raise UserError(f"{folder / name}: states a preprocessing of an unknown form; fetch it again") from None
+        if keys:
+            return Preprocessing(keys, name, remarks)
+    return None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object of a JSON file; empty if there is no such file.
+
+    Raises:
+        UserError: it is not a JSON object.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        content = json_text.read(read_regular(path, MOST_BYTES))
+    except ValueError as error:
+        raise UserError(f"{path}: is not a JSON file ({error}); fetch it again") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: is not a JSON object; fetch it again")
+    return content
+
+
+def _read_processor(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Translate the processor of an image model of transformers."""
+    if "image_mean" not in content and "size" not in content:
+        return {}, []  # of audio, or of text
+    keys = {**_read_size(content), **_read_numbers(content)}
+    if "resize" in keys and content.get("resample") is not None:
+        keys["interpolation"] = FILTERS[content["resample"]]
+    return keys, ["do_flip_channel_order: set input.mode: bgr"] if content.get("do_flip_channel_order") else []
+
+
+def _read_size(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return resize, crop and the sides of the shape."""
+    size, crop = _sides(content.get("size")), _sides(content.get("crop_size"))
+    crops = content.get("do_center_crop", False) and crop
+    if not content.get("do_resize", True) or not size:
+        return {"crop": "centre_floor", "shape": [3, *_pair(crop)]} if crops else {}
+    if content.get("crop_pct") and isinstance(size, int) and size < FULL_SIZE:  # ConvNeXt
+        return {"resize": int(size / content["crop_pct"]), "crop": "centre_floor", "shape": [3, size, size]}
+    if content.get("crop_pct") and isinstance(size, int):
+        size = [size, size]
+    cut: dict[str, Any] = {"crop": "centre_floor"} if crops else {}
+    return {"resize": size, **cut, "shape": [3, *_pair(crop if crops else size)]}
+
+
+def _sides(size: Any) -> int | list[int] | None:
+    """Return the shorter side, or [height, width], of a size as processors write it."""
+    if size is None or isinstance(size, int):
+        return [size, size] if size else None
+    if "shortest_edge" in size:
+        return int(size["shortest_edge"])
+    return [int(size["height"]), int(size["width"])]
+
+
+def _pair(size: int | list[int] | None) -> list[int]:
+    return [size, size] if isinstance(size, int) else list(size or [])
+
+
+def _read_numbers(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scale, mean and std."""
+    keys: dict[str, Any] = {}
+    if not content.get("do_rescale", True):
+        keys["scale"] = 1.0
+    elif not math.isclose(content.get("rescale_factor", 1 / SCALE), 1 / SCALE):
+        keys["scale"] = 1 / content["rescale_factor"]
+    if content.get("do_normalize", True) and "image_mean" in content:
+        keys |= {"mean": _numbers(content["image_mean"]), "std": _numbers(content["image_std"])}
+    return keys
+
+
+def _read_timm(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Translate the `pretrained_cfg` of a model of timm, with which `timm.data.create_transform` evaluates."""
+    stated = content.get("pretrained_cfg", {})
+    if "input_size" not in stated:
+        return {}, []
+    channels, height, width = map(int, stated["input_size"])
+    share, mode = stated.get("crop_pct", 0.875), stated.get("crop_mode", "center")
+    keys: dict[str, Any] = {"shape": [channels, height, width]}
+    keys["resize"] = [height, width] if mode == "squash" else math.floor(height / share)
+    keys["interpolation"] = stated.get("interpolation", "bilinear")
+    keys |= {"mean": _numbers(stated["mean"]), "std": _numbers(stated["std"])} if "mean" in stated else {}
+    remarks = [] if mode in ("center", "squash") else [f"crop_mode {mode} of timm is read as a centre crop"]
+    return keys, remarks
+
+
+def _numbers(values: Sequence[float]) -> list[float]:
+    return [float(value) for value in values]
