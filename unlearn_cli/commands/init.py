@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli import console
+from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.manifest_draft import ManifestDraft, Value
 from unlearn_cli.commands.manifest_inputs import refuse_replacing
@@ -46,6 +47,7 @@ def run(options: InitOptions, run_options: RunOptions) -> Result:
         raise UserError(f"{options.out}: the output is a manifest; use the suffix .yaml")
     with claim_output(run_options.overwrite, options.out):
         refuse_replacing(options.out, (options.checkpoint, options.data))
+        read_header(options.checkpoint)
         atomic_files.check_output(options.out, run_options.overwrite, "file")
         layout = confirm_label(recognise(options.data, options.label), options)
         return write_draft(options, run_options, layout)
@@ -166,9 +168,7 @@ def add_trial(draft: ManifestDraft, trial: "Trial") -> ManifestDraft:
         changes = {key: Value(value, reasons.get(key, ""), is_guessed) for key, value in chosen.changes.items()}
     classes = draft.classes
     if classes and trial.is_better_than_chance:
-        classes = replace(
-            classes, reason="the order of the network's outputs; predictions agree with it", guessed=False
-        )
+        classes = Value(classes.value, "the order of the network's outputs; predictions agree with it")
     if trial.order and draft.classes:
         names = [draft.layout.classes[label] for label in trial.order]
         classes = Value(names, "another order than the sorted names: predictions agree with it", guessed=True)

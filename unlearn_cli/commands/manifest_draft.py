@@ -31,9 +31,9 @@ class Value:
 
     @property
     def comment(self) -> str:
-        return (
-            f"{GUESSED} ({self.reason})" if self.guessed and self.reason else GUESSED if self.guessed else self.reason
-        )
+        if not self.guessed:
+            return self.reason
+        return f"{GUESSED} ({self.reason})" if self.reason else GUESSED
 
 
 @dataclass(frozen=True)

@@ -55,8 +55,8 @@ class Trial:
     """How well a checkpoint predicts `n` training records with a normalisation.
 
     `score` is the accuracy, for a regression R^2; `loss` the mean cross-entropy or squared error, by which candidates
-    are ordered; `chance` the score without any knowledge. `order` is an order of the classes that fits better, as the
-    class of each output.
+    are ordered; `chance` the score without any knowledge. `order` is an order of the classes that fits better than the
+    given one, as the class of each output; score and loss are then those with this order.
     """
 
     normalisation: Normalisation
@@ -126,8 +126,12 @@ def _try(session: Session, model: nn.Module, sample: Batches, normalisation: Nor
     if outputs.task == "regression":
         return _judge_regression(outputs, normalisation)
     score, loss = measure_accuracy(outputs)
+    order = find_order(outputs, score)
+    if order:
+        labels = np.argsort(order)[outputs.labels]
+        score, loss = measure_accuracy(replace(outputs, labels=labels))
     chance = float(np.bincount(outputs.labels).max() / len(outputs))
-    return Trial(normalisation, score, loss, chance, len(outputs), find_order(outputs, score))
+    return Trial(normalisation, score, loss, chance, len(outputs), order)
 
 
 def measure_accuracy(outputs: Outputs) -> tuple[float, float]:

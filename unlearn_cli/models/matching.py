@@ -5,6 +5,7 @@ takes half a minute, so its families are tried in the order of their likeness, b
 """
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -60,7 +61,8 @@ def build_bare(match: Match, shape: Sequence[int], num_outputs: int) -> nn.Modul
     """Return the network without weights; None if it cannot be built for such samples."""
     for device in ("meta", "cpu"):  # torchvision's RegNets compute their widths with tensors, which need a real device
         try:
-            with torch.device(device):
+            with torch.device(device), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a network for larger samples has layers without weights
                 return build_network(match.section, shape, num_outputs)
         except UserError:
             continue

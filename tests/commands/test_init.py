@@ -1,0 +1,159 @@
+"""`init`: a manifest that works, from a checkpoint and data as people have them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_digits
+from torch import nn
+
+from tests.tiny import invoke
+
+
+def write_digits(path: Path, classes: int = 10) -> Path:
+    """Write the digits of the tiny project as people have them: x_train, y_train, x_test, y_test."""
+    digits = load_digits()
+    images, labels = digits.images.astype(np.uint8), digits.target
+    test = np.arange(len(labels)) % 5 == 0
+    parts = {"train": ~test, "test": test}
+    arrays = {f"x_{name}": images[part] for name, part in parts.items()}
+    np.savez(path, **arrays, **{f"y_{name}": labels[part] for name, part in parts.items()})
+    return path
+
+
+def draft(
+    model: Path, data: Path, out: Path, *words: object, code: int = 0
+) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return the manifest, the result and what was printed."""
+    result = invoke("init", model, data, "--out", out, "--device", "cpu", "--json", *words)
+    assert result.exit_code == code, result.stderr
+    if code:
+        return {}, {}, result.stderr
+    return yaml.safe_load(out.read_text()), json.loads(result.stdout), out.read_text()
+
+
+def fill_in(manifest: Path, entry: str) -> None:
+    """Make the one edit that is left: the section forget."""
+    text = manifest.read_text().replace("# forget:\n", "forget:\n")
+    manifest.write_text(text + f"  {entry}\n")
+
+
+def test_from_a_checkpoint_and_arrays_to_an_evaluated_result(original: Path, tmp_path: Path) -> None:
+    data, out = write_digits(tmp_path / "digits.npz"), tmp_path / "data.yaml"
+    manifest, document, text = draft(original, data, out)
+    assert manifest["model"] == {"architecture": "allcnn", "arguments": {"width": 8}}
+    assert manifest["data"]["train"] == {"npz": {"path": "digits.npz", "inputs": "x_train", "labels": "y_train"}}
+    assert manifest["input"]["shape"] == [1, 8, 8] and "classes" in manifest
+    assert document["trial"]["score"] > 0.5 and document["guessed"] == []
+    assert "guessed: check" not in text.split("version:")[1]
+    fill_in(out, "classes: [3]")
+    words = ("-m", out, "--device", "cpu", "--method", "finetune", "--set", "steps=1")
+    assert invoke("unlearn", original, *words, "-o", tmp_path / "unlearned", "--dry-run").exit_code == 0
+    assert invoke("unlearn", original, *words, "-o", tmp_path / "unlearned").exit_code == 0
+    assert invoke("evaluate", tmp_path / "unlearned", "-m", out, "--original", original).exit_code == 0
+
+
+def test_names_with_a_prefix(original: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    save_file({f"model.{name}": tensor for name, tensor in load_file(original).items()}, model)
+    manifest, _, _ = draft(model, write_digits(tmp_path / "digits.npz"), tmp_path / "data.yaml")
+    assert manifest["model"]["prefix"] == "model." and manifest["model"]["architecture"] == "allcnn"
+
+
+def test_classes_in_another_order_are_recognised_by_the_predictions(original: Path, tmp_path: Path) -> None:
+    order, tensors = [4, 2, 0, 1, 3, 9, 8, 7, 6, 5], load_file(original)
+    for name in ("classifier.weight", "classifier.bias"):
+        tensors[name] = tensors[name][order].contiguous()
+    save_file(tensors, tmp_path / "model.safetensors")
+    manifest, document, _ = draft(
+        tmp_path / "model.safetensors", write_digits(tmp_path / "digits.npz"), tmp_path / "data.yaml"
+    )
+    assert [int(name) for name in manifest["classes"]] == order and document["guessed"] == ["classes"]
+
+
+def test_a_network_of_torchvision_and_folders_of_images(tmp_path: Path) -> None:
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    save_file(squeezenet1_1(num_classes=2).state_dict(), tmp_path / "model.safetensors")
+    for part in ("train", "val"):
+        for number, label in enumerate(("cat", "dog")):
+            folder = tmp_path / "images" / part / label
+            folder.mkdir(parents=True)
+            for image in range(3):
+                Image.new("RGB", (40 + 4 * image, 48), (80 * number, 9, 9)).save(folder / f"{image}.png")
+    manifest, document, _ = draft(tmp_path / "model.safetensors", tmp_path / "images", tmp_path / "data.yaml")
+    assert manifest["model"] == {"architecture": "torchvision/squeezenet1_1"}
+    assert manifest["input"]["shape"] == [3, 224, 224] and manifest["input"]["resize"] == [224, 224]
+    assert set(document["guessed"]) >= {"data.test", "input.resize"}
+    fill_in(tmp_path / "data.yaml", "ids: [cat/0.png]")
+    words = ("-m", tmp_path / "data.yaml", "--device", "cpu", "--method", "finetune", "--force")
+    assert invoke("unlearn", tmp_path / "model.safetensors", *words, "-o", tmp_path / "out", "--dry-run").exit_code == 0
+
+
+def test_a_table_and_a_perceptron_on_standardised_columns(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    x, person = random.normal(50, 9, (200, 3)), np.arange(200) % 20
+    y = (x[:, 0] > 50).astype(int)
+    rows = [f"{p},{a:.3f},{b:.3f},{c:.3f},{label}" for p, (a, b, c), label in zip(person, x, y, strict=True)]
+    (tmp_path / "t.csv").write_text("patient,a,b,c,ill\n" + "\n".join(rows) + "\n")
+    layer, head = nn.Linear(3, 2), nn.Linear(2, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[2.0, 0, 0], [-2, 0, 0]]))
+        head.weight.copy_(torch.tensor([[-2.0, 2], [2, -2]]))
+        [part.bias.zero_() for part in (layer, head)]
+    names = {"layers.0": layer, "head": head}
+    save_file({f"{name}.{k}": v for name, part in names.items() for k, v in part.state_dict().items()},
+              tmp_path / "model.safetensors")  # fmt: skip
+    manifest, document, _ = draft(
+        tmp_path / "model.safetensors", tmp_path / "t.csv", tmp_path / "data.yaml", "--label", "ill"
+    )
+    assert manifest["model"]["architecture"] == "mlp" and manifest["model"]["arguments"] == {"hidden": [2]}
+    assert manifest["data"]["transform"] == [{"standardise": {}}] and manifest["data"]["group"] == "patient"
+    assert document["trial"]["score"] > 0.95
+    fill_in(tmp_path / "data.yaml", "groups: {column: patient, values: [3]}")
+    words = ("-m", tmp_path / "data.yaml", "--device", "cpu", "--method", "finetune")
+    assert invoke("unlearn", tmp_path / "model.safetensors", *words, "-o", tmp_path / "o", "--dry-run").exit_code == 0
+
+
+def test_what_no_architecture_fits_is_said_and_the_rest_is_drafted(tmp_path: Path) -> None:
+    save_file({"a.weight": torch.zeros(10, 7), "b": torch.zeros(3)}, tmp_path / "model.safetensors")
+    result = invoke(
+        "init", tmp_path / "model.safetensors", write_digits(tmp_path / "d.npz"), "--out", tmp_path / "data.yaml"
+    )
+    assert result.exit_code == 0 and "the draft cannot be used yet" in result.stderr
+    text = (tmp_path / "data.yaml").read_text()
+    assert "architecture: package.module:function  # guessed: check (no known architecture fits" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("absent.safetensors", "d.npz"), "absent.safetensors: no such checkpoint"),
+        (("model.safetensors", "absent"), "absent: no such file or folder"),
+        (("model.safetensors", "d.npz", "--out", "data.txt"), "use the suffix .yaml"),
+        (("model.safetensors", "d.npz", "--label", "z"), "no samples and labels are recognised"),
+    ],
+)
+def test_wrong_inputs_are_one_line_and_write_nothing(
+    words: tuple[str, ...], message: str, original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_digits(Path("d.npz"))
+    Path("model.safetensors").write_bytes(original.read_bytes())
+    result = invoke("init", *words)
+    assert result.exit_code == 2 and message in result.stderr
+    assert not list(tmp_path.glob("data.*"))
+
+
+def test_an_existing_manifest_is_not_replaced(original: Path, tmp_path: Path) -> None:
+    out = tmp_path / "data.yaml"
+    out.write_text("mine")
+    _, _, message = draft(original, write_digits(tmp_path / "d.npz"), out, code=2)
+    assert "--overwrite" in message and out.read_text() == "mine"
