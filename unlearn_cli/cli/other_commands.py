@@ -17,7 +17,7 @@ other_app = typer.Typer()
 
 @add_command(
     other_app,
-    run_options=("device", "overwrite"),
+    run_options=("device", "overwrite", "allow_code"),
     examples=(
         "unlearn-cli init model.safetensors images --out data.yaml",
         "unlearn-cli init model.safetensors records.csv --label outcome --out data.yaml",
@@ -35,6 +35,10 @@ def init(
     label: Annotated[
         str | None, typer.Option(metavar="NAME", help="Column or array of labels. Default: guessed from its name.")
     ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Architecture, as in the manifest. Default: one that the tensors fit."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Take guesses without questions.")] = False,
     *,
     run_options: RunOptions,
@@ -42,7 +46,7 @@ def init(
     """Draft a manifest for your checkpoint and your data, and check it."""
     from unlearn_cli.commands.init import InitOptions, run
 
-    return run(InitOptions(checkpoint, data, out, label, yes), run_options)
+    return run(InitOptions(checkpoint, data, out, label, architecture, yes), run_options)
 
 
 @add_command(other_app, run_options=("device", "seed", "overwrite"), examples=("unlearn-cli demo --out unlearn-demo",))

@@ -34,6 +34,7 @@ class InitOptions:
     data: Path
     out: Path
     label: str | None = None
+    architecture: str | None = None
     yes: bool = False
 
 
@@ -71,7 +72,7 @@ def write_draft(options: InitOptions, run_options: RunOptions, layout: DataLayou
 
     console.say(f"init: {options.checkpoint.name} and {options.data.name}; comparing with known networks")
     weights, folder = checkpoint.load(options.checkpoint), options.out.parent
-    model = draft_model(options.checkpoint, weights, layout, folder)
+    model = draft_model(options.checkpoint, weights, layout, folder, options.architecture)
     layout = fit_task(layout, model)
     drafts = list_variants(combine(options, layout, model))
     trials = [(trial, each) for each in drafts if (trial := try_draft(each, model, weights, options, run_options))]

@@ -35,11 +35,18 @@ class ModelDraft:
     transform: Sequence[Mapping[str, Any]] = ()
 
 
-def draft_model(path: Path, weights: Checkpoint, layout: DataLayout, folder: Path) -> ModelDraft:
+def draft_model(
+    path: Path, weights: Checkpoint, layout: DataLayout, folder: Path, architecture: str | None = None
+) -> ModelDraft:
     """Return the draft for a checkpoint; `folder` is that of the manifest.
 
-    A `config.json` beside the weights names the network. Otherwise the tensors are compared with known networks.
+    Without a given architecture, a `config.json` beside the weights names the network, or the tensors are compared with
+    known networks.
     """
+    if architecture:
+        num_outputs = guess_outputs(weights.tensors, layout)
+        arguments = {"arguments": Value({"num_classes": num_outputs})} if ":" in architecture else {}
+        return ModelDraft({"architecture": Value(architecture), **arguments}, num_outputs)
     home = path if path.is_dir() else path.parent
     config = read_json(home / "config.json")
     stated = read_preprocessing(home)
