@@ -45,6 +45,7 @@ def test_it_writes_checkpoint_and_reports_and_prints_the_folder(original: Path, 
     assert result.exit_code == 0
     assert result.stdout == f"{tmp_path / 'out'}\n"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "README.md",
         "model.safetensors",
         "report.html",
         "report.json",
