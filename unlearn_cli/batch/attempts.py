@@ -223,7 +223,7 @@ def attack_options(
         tier=policy.tier,
         original=batch.version_folder(run.before["version"]),
         references=_list_references(batch),
-        shadows=batch.setup.deletion.folder / policy.shadows if policy.shadows else None,
+        shadows=batch.setup.deletion.resolve_path(policy.shadows) if policy.shadows else None,
         out=out,
         attempts=num_tried,
         inconclusive=policy.inconclusive,

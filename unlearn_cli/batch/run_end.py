@@ -52,7 +52,7 @@ def _write_evidence(batch: Batch, run: RunState, attempt: Attempt, version: str)
     """Write the evidence, signed if there is a key; return the digests of its files."""
     folder, settings, number = batch.run_folder(run.id), batch.setup.deletion, attempt["number"]
     attacked = read_report(folder / f"attack-{number}") if attempt["attack_report"] else None
-    key = settings.folder / settings.signing_key if settings.signing_key else None
+    key = settings.resolve_path(settings.signing_key) if settings.signing_key else None
     facts = _collect_facts(batch, batch.state(), run, attempt, version)
     (folder / EVIDENCE).mkdir()
     return evidence.write_evidence(folder / EVIDENCE, facts, read_report(folder / f"attempt-{number}"), attacked, key)

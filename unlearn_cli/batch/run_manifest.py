@@ -13,6 +13,7 @@ from pathlib import Path
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.sources import Source
 from unlearn_cli.schema.spelling import SPELLING
+from unlearn_cli.storage.path_variables import expand_path
 from unlearn_cli.storage.remote import parse_url
 
 # JSON is YAML except for these: YAML does not join \\uD83D\\uDE00 to one letter, and the others must be escaped.
@@ -67,8 +68,8 @@ def _relocate(source: Source, old: Path, new: Path) -> Source:
     """
     assert source.spec is not None
     paths = {
-        key: Path(os.path.relpath((old / path).resolve(), new.resolve()))
+        key: Path(os.path.relpath((old / expand_path(path)).resolve(), new.resolve()))
         for key, path in source.spec
-        if isinstance(path, Path) and not (path.is_absolute() or parse_url(path))
+        if isinstance(path, Path) and not (expand_path(path).is_absolute() or parse_url(expand_path(path)))
     }
     return source.model_copy(update={source.format: source.spec.model_copy(update=paths)})

@@ -98,5 +98,5 @@ def read_setup(path: Path, *, allow_code: bool = False) -> Setup:
     if settings.signing_key:
         from unlearn_cli.batch.evidence.signing import check_key  # its library is an extra
 
-        check_key(settings.folder / settings.signing_key)
+        check_key(settings.resolve_path(settings.signing_key))
     return setup

@@ -5,6 +5,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -52,6 +53,7 @@ def add_command(
 
         @functools.wraps(function)
         def run_command(**values: Any) -> None:
+            values = {key: expand_option(value) for key, value in values.items()}
             context, given = values.pop("named_context"), {field: values.pop(field) for field in chosen}
             set_up_console(values.pop("as_json"), values.pop("quiet"), values.pop("log_format"))
             if several_processes:
@@ -68,6 +70,17 @@ def add_command(
         return function
 
     return register
+
+
+def expand_option(value: Any) -> Any:
+    """Return the value of an option; in paths, with `~` and `${NAME}` replaced, which no shell does in `--out=~/x`."""
+    if isinstance(value, list):
+        return [expand_option(item) for item in value]
+    if not isinstance(value, Path):
+        return value
+    from unlearn_cli.storage.path_variables import expand_path  # --help and completion need no paths
+
+    return expand_path(value)
 
 
 def select_named(context: typer.Context, given: Mapping[str, Any]) -> dict[str, Any]:

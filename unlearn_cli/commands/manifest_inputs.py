@@ -13,7 +13,7 @@ from unlearn_cli.data.halves import take_half
 from unlearn_cli.data.held_out import add_held_out, count_copies, name_selection_half, name_source
 from unlearn_cli.data.notices import format_notices
 from unlearn_cli.data.selection import resolve_groups_file
-from unlearn_cli.errors import UserError
+from unlearn_cli.errors import UserError, prefix_field
 from unlearn_cli.evaluation.recorded_categories import choose_recorded_categories
 from unlearn_cli.evaluation.reported_half import choose_half
 from unlearn_cli.evaluation.run_inputs import RunInputs
@@ -27,6 +27,7 @@ from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.network_sections import is_own_code
 from unlearn_cli.schema.public_text import format_without_ids
 from unlearn_cli.storage import atomic_files
+from unlearn_cli.storage.path_variables import expand_path
 
 
 def open_inputs(
@@ -161,7 +162,7 @@ def check_files(
     """
     given = [weights for weights in checkpoints if weights]
     if out is not None:
-        refuse_replacing(out, (*given, path, *_list_data_paths(sections)))
+        refuse_replacing(out, (*given, path, *_list_data_paths(sections, path)))
         atomic_files.check_output(out, common.overwrite, kind)
     for weights in given:  # last, because those behind a URL are downloaded
         read_header(weights)
@@ -178,10 +179,12 @@ def refuse_replacing(out: Path, files: Iterable[Path]) -> None:
         raise UserError(f"--out {out}: would replace the input {inside[0]}; choose another --out")
 
 
-def _list_data_paths(sections: DataSections) -> Iterator[Path]:
-    sources = sections.data.sources.values() if sections.data else ()
-    specs = [source.spec for source in sources if source.spec]
-    return (sections.folder / value for spec in specs for _, value in spec if isinstance(value, Path))
+def _list_data_paths(sections: DataSections, manifest: Path) -> Iterator[Path]:
+    sources = sections.data.sources if sections.data else {}
+    for name, source in sources.items():
+        with prefix_field(f"{manifest}: data.{name}"):
+            paths = [expand_path(value) for _, value in source.spec or () if isinstance(value, Path)]
+        yield from (sections.folder / path for path in paths)
 
 
 def _lies_in(path: Path, folder: Path) -> bool:

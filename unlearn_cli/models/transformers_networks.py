@@ -15,6 +15,7 @@ from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.models.construction import MISTAKES, construct, import_extra
 from unlearn_cli.models.saved_names import use_saved_names
 from unlearn_cli.storage import json_text
+from unlearn_cli.storage.path_variables import expand_path
 from unlearn_cli.storage.regular_files import read_regular
 
 MOST_BYTES = 10 * 2**20  # of a config.json
@@ -24,7 +25,7 @@ COUNTS = ("num_classes", "num_labels")
 
 def find_config(folder: Path, name: str) -> Path:
     """Return the config.json of `transformers/NAME`: a file, or in a folder, relative to the manifest's folder."""
-    path = folder / name
+    path = folder / expand_path(Path(name))
     return path / "config.json" if path.is_dir() else path
 
 

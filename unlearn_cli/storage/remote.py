@@ -16,6 +16,7 @@ from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.storage import atomic_files, json_text, regular_files
 from unlearn_cli.storage.filesystems import open_filesystem, redact_url, translate_remote_errors
 from unlearn_cli.storage.path_patterns import expand_range
+from unlearn_cli.storage.path_variables import expand_path
 
 # Fields of file systems that change with an object: checksums first, then times.
 MARKS = (
@@ -46,8 +47,9 @@ def locate(path: Path, folder: Path = Path()) -> Path:
     """Return a local path for a path of a manifest or the command line: below `folder`, or the copy of a URL.
 
     Raises:
-        UserError, ResourceError: as `fetch`.
+        UserError, ResourceError: as `fetch` and `expand_path`.
     """
+    path = expand_path(path)
     url = parse_url(path)
     if url is None:
         return folder / path

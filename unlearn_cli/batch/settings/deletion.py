@@ -16,6 +16,7 @@ from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.manifest_errors import read_model
 from unlearn_cli.schema.sources import Arrays, FilePath, ImageFolder, Section, Source, Table, Webdataset
+from unlearn_cli.storage.path_variables import expand_path
 
 FOLDERS: tuple[Literal["requests", "models", "runs"], ...] = ("requests", "models", "runs")
 
@@ -71,7 +72,11 @@ class DeletionSettings(Section):
 
     def path(self, name: Literal["manifest", "initial", "requests", "models", "runs", "ledger"]) -> Path:
         """Return the path of one of its files or folders."""
-        return self._folder / getattr(self, name)
+        return self.resolve_path(getattr(self, name))
+
+    def resolve_path(self, path: Path) -> Path:
+        """Return one of the settings' paths, below the folder of the file if it is relative."""
+        return self._folder / expand_path(path)
 
     @property
     def key_file(self) -> Path:

@@ -287,6 +287,6 @@ def check_signatures(deletion: DeletionSettings, state: LedgerState) -> Iterator
         if not signed or deletion.signing_key is None or not folder.is_dir():
             continue
         try:
-            evidence.verify_signatures(folder, deletion.folder / deletion.signing_key)
+            evidence.verify_signatures(folder, deletion.resolve_path(deletion.signing_key))
         except IntegrityError as error:
             yield f"{run.id}: {error}"
