@@ -1,6 +1,7 @@
 """How a checkpoint's inputs were prepared, as its folder says it: keys of the manifest's section `input`.
 
-Reads `preprocessor_config.json` (transformers) and the `pretrained_cfg` of a `config.json` (timm). What they say and
+Reads `preprocessor_config.json` or `processor_config.json` (transformers) and the `pretrained_cfg` of a `config.json`
+(timm). What they say and
 the manifest cannot express is returned as a remark.
 """
 
@@ -18,6 +19,9 @@ MOST_BYTES = 10 * 2**20
 FILTERS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # numbers of Pillow
 FULL_SIZE = 384  # of ConvNeXt's processor: larger images are resized without a crop
 SCALE = 255.0
+LEVIT_RATIO = 256 / 224  # of the shorter side to the stated one
+SHORTER_SIDE = ("CLIP", "ConvNext", "Levit", "MobileNet", "MobileViT", "PoolFormer", "Bit", "ChineseCLIP", "AltCLIP")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # timm's defaults
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,11 @@ def read_preprocessing(folder: Path) -> Preprocessing | None:
     Raises:
         UserError: a file is not JSON, or states values of another form than the libraries write.
     """
-    readers = {"preprocessor_config.json": _read_processor, "config.json": _read_timm}
+    readers = {
+        "preprocessor_config.json": _read_processor,
+        "processor_config.json": _read_processor,
+        "config.json": _read_timm,
+    }
     for name, read in readers.items():
         content = read_json(folder / name)
         try:
@@ -66,17 +74,28 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _read_processor(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Translate the processor of an image model of transformers."""
+    content = content.get("image_processor", content)
     if "image_mean" not in content and "size" not in content:
         return {}, []  # of audio, or of text
     keys = {**_read_size(content), **_read_numbers(content)}
-    if "resize" in keys and content.get("resample") is not None:
-        keys["interpolation"] = FILTERS[content["resample"]]
-    return keys, ["do_flip_channel_order: set input.mode: bgr"] if content.get("do_flip_channel_order") else []
+    if "resize" in keys:
+        keys["interpolation"] = FILTERS[content["resample"]] if content.get("resample") is not None else "bilinear"
+    if content.get("do_flip_channel_order"):
+        keys["mode"] = "bgr"
+    unclear = "shape" not in keys and content.get("do_resize", True)
+    return keys, [
+        f"size {content.get('size')} cannot be expressed: set input.shape and input.resize"
+    ] if unclear else []
+
+
+def _name_type(content: Mapping[str, Any]) -> str:
+    return str(content.get("image_processor_type") or content.get("feature_extractor_type") or "")
 
 
 def _read_size(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return resize, crop and the sides of the shape."""
-    size, crop = _sides(content.get("size")), _sides(content.get("crop_size"))
+    kind = _name_type(content)
+    size, crop = _sides(content.get("size"), kind), _sides(content.get("crop_size"), "")
     crops = content.get("do_center_crop", False) and crop
     if not content.get("do_resize", True) or not size:
         return {"crop": "centre_floor", "shape": [3, *_pair(crop)]} if crops else {}
@@ -84,17 +103,24 @@ def _read_size(content: Mapping[str, Any]) -> dict[str, Any]:
         return {"resize": int(size / content["crop_pct"]), "crop": "centre_floor", "shape": [3, size, size]}
     if content.get("crop_pct") and isinstance(size, int):
         size = [size, size]
+    if kind.startswith("Levit") and isinstance(size, int):
+        size = int(LEVIT_RATIO * size)
+    if isinstance(size, int) and not crops:  # the width depends on the image
+        return {}
     cut: dict[str, Any] = {"crop": "centre_floor"} if crops else {}
     return {"resize": size, **cut, "shape": [3, *_pair(crop if crops else size)]}
 
 
-def _sides(size: Any) -> int | list[int] | None:
-    """Return the shorter side, or [height, width], of a size as processors write it."""
+def _sides(size: Any, kind: str) -> int | list[int] | None:
+    """Return the shorter side, or [height, width], of a size as processors write it; None for other rules.
+
+    Old files have one number: the shorter side for the processors of SHORTER_SIDE, both sides for others.
+    """
     if size is None or isinstance(size, int):
-        return [size, size] if size else None
+        return size and (size if kind.startswith(SHORTER_SIDE) else [size, size])
     if "shortest_edge" in size:
-        return int(size["shortest_edge"])
-    return [int(size["height"]), int(size["width"])]
+        return None if size.get("longest_edge") else int(size["shortest_edge"])
+    return [int(size["height"]), int(size["width"])] if "height" in size else None
 
 
 def _pair(size: int | list[int] | None) -> list[int]:
@@ -104,12 +130,20 @@ def _pair(size: int | list[int] | None) -> list[int]:
 def _read_numbers(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return scale, mean and std."""
     keys: dict[str, Any] = {}
+    kind, offset = _name_type(content), content.get("rescale_offset") or content.get("offset")
     if not content.get("do_rescale", True):
         keys["scale"] = 1.0
     elif not math.isclose(content.get("rescale_factor", 1 / SCALE), 1 / SCALE):
         keys["scale"] = 1 / content["rescale_factor"]
-    if content.get("do_normalize", True) and "image_mean" in content:
-        keys |= {"mean": _numbers(content["image_mean"]), "std": _numbers(content["image_std"])}
+    normalised = content.get("do_normalize", not kind.startswith("MobileViT")) and "image_mean" in content
+    mean = _numbers(content["image_mean"]) if normalised else [0.0]
+    std = _numbers(content["image_std"]) if normalised else [1.0]
+    if kind.startswith("EfficientNet") and content.get("include_top", True) and normalised:
+        std = [value**2 for value in std]  # its processor divides twice
+    if offset:  # of EfficientNet: x / scale - 1 is normalised
+        mean = [value + 1 for value in mean]
+    if normalised or offset:
+        keys |= {"mean": mean if len(mean) > 1 else mean[0], "std": std if len(std) > 1 else std[0]}
     return keys
 
 
@@ -119,11 +153,12 @@ def _read_timm(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     if "input_size" not in stated:
         return {}, []
     channels, height, width = map(int, stated["input_size"])
-    share, mode = stated.get("crop_pct", 0.875), stated.get("crop_mode", "center")
+    share, mode = stated.get("crop_pct") or 0.875, stated.get("crop_mode") or "center"
+    sides = [math.floor(height / share), math.floor(width / share)]
     keys: dict[str, Any] = {"shape": [channels, height, width]}
-    keys["resize"] = [height, width] if mode == "squash" else math.floor(height / share)
-    keys["interpolation"] = stated.get("interpolation", "bilinear")
-    keys |= {"mean": _numbers(stated["mean"]), "std": _numbers(stated["std"])} if "mean" in stated else {}
+    keys["resize"] = sides if mode == "squash" else min(sides)
+    keys["interpolation"] = stated.get("interpolation") or "bicubic"
+    keys |= {"mean": _numbers(stated.get("mean") or IMAGENET_MEAN), "std": _numbers(stated.get("std") or IMAGENET_STD)}
     remarks = [] if mode in ("center", "squash") else [f"crop_mode {mode} of timm is read as a centre crop"]
     return keys, remarks
 
