@@ -146,7 +146,6 @@ LogTo = Annotated[
         "--log-to",
         metavar="TRACKER:PLACE",
         help="Also export the numbers: tensorboard:DIR, mlflow:URI or wandb:PROJECT; can be repeated.",
-        rich_help_panel="Output",
     ),
 ]
 Pictures = Annotated[
