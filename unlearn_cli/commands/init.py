@@ -48,10 +48,25 @@ def run(options: InitOptions, run_options: RunOptions) -> Result:
         raise UserError(f"{options.out}: the output is a manifest; use the suffix .yaml")
     with claim_output(run_options.overwrite, options.out):
         refuse_replacing(options.out, (options.checkpoint, options.data))
-        read_header(options.checkpoint)
         atomic_files.check_output(options.out, run_options.overwrite, "file")
+        options = convert_foreign(options, run_options)
+        read_header(options.checkpoint)
         layout = confirm_label(recognise(options.data, options.label), options)
         return write_draft(options, run_options, layout)
+
+
+def convert_foreign(options: InitOptions, run_options: RunOptions) -> InitOptions:
+    """Return the options with a safetensors file beside the manifest, if the checkpoint is of another format."""
+    path = options.checkpoint
+    is_ours = path.suffix in (".safetensors", ".json") or (path.is_dir() and any(path.glob("*.safetensors")))
+    if is_ours or not path.exists():
+        return options
+    from unlearn_cli.commands import convert
+
+    out = options.out.parent / f"{path.name.partition('.')[0]}.safetensors"
+    convert.run(convert.ConvertOptions(path, out), run_options)
+    console.say(f"init: {path.name} was converted to {out.name}, beside the manifest")
+    return replace(options, checkpoint=out)
 
 
 def confirm_label(layout: DataLayout, options: InitOptions) -> DataLayout:
@@ -189,7 +204,7 @@ def make_result(options: InitOptions, draft: ManifestDraft, trial: "Trial | None
         )
     command = f"unlearn-cli unlearn {options.checkpoint} -m {options.out} --out unlearned --dry-run"
     lines.append(f"Next: fill in 'forget', then: {command}")
-    document: dict[str, Any] = {"manifest": str(options.out), "guessed": guesses}
+    document: dict[str, Any] = {"manifest": str(options.out), "checkpoint": str(options.checkpoint), "guessed": guesses}
     if trial:
         document["trial"] = {
             "normalisation": trial.normalisation.name, "score": trial.score, "chance": trial.chance, "n": trial.n
