@@ -116,6 +116,7 @@ def test_transparent_pixels_are_blended_with_the_background(background: str, mod
     ([3, 16, 16], {"mode": "rgba"}, "mode: rgba makes 4 channels, but shape has 3"),
     ([1, 16, 16], {"mode": "bgr"}, "mode: bgr makes 3 channels, but shape has 1"),
     ([4, 16, 16], {"mode": "rgba", "transparency": "white"}, "rgba keeps the transparency"),
+    ([16], {"resize": 8}, "resize is only for images, but shape is [16]; omit it"),
     ([3, 16, 16], {"resize": [16, 16, 3]}, "at most 2 items"),
     ([3, 16, 16], {"interpolation": "cubic"}, "'bicubic'"),
 ])  # fmt: skip

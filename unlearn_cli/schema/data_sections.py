@@ -26,6 +26,8 @@ from unlearn_cli.schema.transform_steps import Step
 
 Spread = Annotated[float, Field(gt=0)]
 
+IMAGE_KEYS = ("resize", "interpolation", "crop", "crop_before", "exif", "mode", "transparency")
+
 
 class Input(Section):
     """How a stored sample becomes a tensor; must equal what the model was trained with."""
@@ -42,24 +44,24 @@ class Input(Section):
     std: Spread | list[Spread] = Field(default=1.0, description="the result is divided by this")
     resize: Size | None = Field(
         default=None,
-        description="image files: the shorter side is resized to this number, or the image to [height, width]; then "
+        description="images: the shorter side is resized to this number, or the image to [height, width]; then "
         "the centre is cropped to shape",
     )
-    interpolation: Interpolation = Field(default="bilinear", description="image files: how resize computes pixels")
+    interpolation: Interpolation = Field(default="bilinear", description="images: how resize computes pixels")
     crop: Crop | Size | None = Field(
         default=None,
-        description="image files: centre: larger images are cropped to shape, without resize, too (an odd rest is "
+        description="images: centre: larger images are cropped to shape, without resize, too (an odd rest is "
         "divided as in torchvision); centre_floor: an odd rest is divided as in Hugging Face's processors; a number or "
         "[height, width] is centre and must equal shape",
     )
     crop_before: Literal["square"] | Size | None = Field(
         default=None,
-        description="image files: the centre is cropped to this before resize; square: to the shorter side",
+        description="images: the centre is cropped to this before resize; square: to the shorter side",
     )
     exif: bool = Field(default=False, description="image files: true: turned by the EXIF orientation")
     mode: Mode | None = Field(
         default=None,
-        description="image files: the order of the channels. Default: grey, rgb or rgba for 1, 3 or 4 channels; grey "
+        description="images: the order of the channels. Default: grey, rgb or rgba for 1, 3 or 4 channels; grey "
         "with 3 channels repeats the grey values",
     )
     transparency: Transparency = Field(
@@ -73,6 +75,9 @@ class Input(Section):
         for name, value in (("mean", self.mean), ("std", self.std)):
             if isinstance(value, list) and len(value) != self.shape[0]:
                 raise ValueError(f"{name} has {len(value)} numbers; expected one, or {self.shape[0]} as in shape")
+        steps = [name for name in IMAGE_KEYS if name in self.model_fields_set and len(self.shape) < 3]
+        if steps:
+            raise ValueError(f"{steps[0]} is only for images, but shape is {self.shape}; omit it")
         check_mode(self.mode, self.shape[0])
         if self.mode == "rgba" and self.transparency != "drop":
             raise ValueError("mode: rgba keeps the transparency; omit input.transparency")

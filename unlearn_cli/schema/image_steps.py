@@ -33,6 +33,11 @@ class ImageSteps:
         """Whether an image that is larger than the shape is cropped."""
         return self.crop is not None or self.resize is not None
 
+    @property
+    def change_arrays(self) -> bool:
+        """Whether they change images that an array contains; EXIF and transparency are only in files."""
+        return any(step is not None for step in (self.resize, self.crop, self.crop_before, self.mode))
+
     def choose_mode(self, channels: int) -> Mode:
         return self.mode or DEFAULT_MODES[channels]
 

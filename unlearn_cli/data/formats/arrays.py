@@ -13,8 +13,9 @@ import numpy as np
 
 from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.data.formats.npz_file import ArrayHeader, NpzFile
+from unlearn_cli.data.images.image_arrays import check_array, make_sample_inputs
 from unlearn_cli.data.notices import make_notices
-from unlearn_cli.data.records import Records, StoredInput, check_samples, from_arrays, make_array_inputs
+from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.data.strings import Values
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.sources import Arrays
@@ -117,14 +118,14 @@ def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile)
         raise UserError(f"{source}: {shapes}; expected one label per sample")
     if labels.dtype.kind not in "buifUS":
         raise UserError(f"{source}: labels have type {labels.dtype}; expected numbers or text")
-    check_samples(source, samples.dtype, samples.shape, input.shape)
+    check_array(source, samples.dtype, samples.shape, input)
     _check_depth(samples.dtype, input, source)
     names = tuple(key for key, array in file.headers.items() if _has_one_value(array, samples.shape[0]))
     if spec.ids and spec.ids not in names:
         shape = list(file.headers[spec.ids].shape)
         raise UserError(f"{source}: ids '{spec.ids}' have shape {shape}; expected one id per sample")
     columns = Columns(file, names, source)
-    inputs = make_array_inputs(source, _read_array(file, spec.inputs, source), input.shape, gaps=input.gaps)
+    inputs = make_sample_inputs(source, _read_array(file, spec.inputs, source), input)
     records = from_arrays(name, inputs, columns[spec.labels], columns[spec.ids] if spec.ids else None, columns)
     unread = make_notices(name, {"arrays that are not plain numbers or text, left out": len(file.unreadable)})
     return replace(records, notices=unread)

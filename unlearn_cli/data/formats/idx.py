@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unlearn_cli.data.records import Records, StoredInput, check_samples, from_arrays, make_array_inputs
+from unlearn_cli.data.images.image_arrays import check_array, make_sample_inputs
+from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Idx
 from unlearn_cli.storage import regular_files
@@ -39,11 +40,9 @@ def idx(spec: Idx, name: str, input: StoredInput, task: str) -> Records:
     if images.shape[0] != labels.shape[0]:
         counts = f"{images.shape[0]} images in {spec.images}, but {labels.shape[0]} labels in {spec.labels}"
         raise UserError(f"{name}: {counts}; use both files of one set")
-    check_samples(f"{name}: {spec.images}", np.dtype(np.uint8), images.shape, input.shape)
+    check_array(f"{name}: {spec.images}", np.dtype(np.uint8), images.shape, input)
     numbers = read_idx(spec.labels, name).astype(np.int64)
-    return from_arrays(
-        name, make_array_inputs(f"{name}: {spec.images}", read_idx(spec.images, name), input.shape), numbers
-    )
+    return from_arrays(name, make_sample_inputs(f"{name}: {spec.images}", read_idx(spec.images, name), input), numbers)
 
 
 def read_idx(path: Path, name: str) -> np.ndarray:

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from unlearn_cli.data.records import Records, StoredInput, from_arrays, keep_rows, make_array_inputs
+from unlearn_cli.data.images.image_arrays import make_sample_inputs
+from unlearn_cli.data.records import Records, StoredInput, from_arrays, keep_rows
 from unlearn_cli.schema.sources import Rows, Sklearn
 
 
@@ -21,7 +22,7 @@ def sklearn(spec: Sklearn, name: str, input: StoredInput, task: str) -> Records:
     bunch = loaders[spec.name]()
     samples = bunch.images.astype(np.uint8) if spec.name == "digits" else bunch.data.astype(np.float32)
     columns = {} if spec.name == "digits" else dict(zip(bunch.feature_names, samples.T, strict=True))
-    inputs = make_array_inputs(f"{name}: {spec.name}", samples, input.shape)
+    inputs = make_sample_inputs(f"{name}: {spec.name}", samples, input)
     records = from_arrays(name, inputs, bunch.target, columns=columns)
     part = {"train": Rows(not_every=5), "test": Rows(every=5), "all": None}[spec.part]
     return keep_rows(records, part)

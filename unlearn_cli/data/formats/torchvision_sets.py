@@ -5,7 +5,8 @@ torchvision's CIFAR reader unpickles files, but first compares the MD5 digest of
 
 import numpy as np
 
-from unlearn_cli.data.records import Records, StoredInput, from_arrays, make_array_inputs
+from unlearn_cli.data.images.image_arrays import make_sample_inputs
+from unlearn_cli.data.records import Records, StoredInput, from_arrays
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Torchvision
 
@@ -23,4 +24,4 @@ def torchvision(spec: Torchvision, name: str, input: StoredInput, task: str) -> 
         raise UserError(f"{name}: {spec.root}: {reason}; put the original files of {spec.name} there") from None
     samples = np.asarray(dataset.data)
     labels = np.asarray(dataset.targets, dtype=np.int64)
-    return from_arrays(name, make_array_inputs(f"{name}: {spec.name}", samples, input.shape), labels)
+    return from_arrays(name, make_sample_inputs(f"{name}: {spec.name}", samples, input), labels)

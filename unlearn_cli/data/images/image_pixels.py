@@ -47,7 +47,7 @@ def read_image(content: BinaryIO, path: Path, input: StoredInput) -> np.ndarray:
     """
     with open_image(content, path, input) as image:
         decode_image(image, path)
-        return _to_shape(image, path, input)
+        return to_sample(image, path, input)
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def open_image(content: BinaryIO, path: Path, input: StoredInput) -> Iterator[Im
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         with open_with_pillow(content, path) as image:
             _check_depth(image, path, input)
-            _check_size(image, path, input)
+            check_size(turn_size(image) if input.images.exif else image.size, path, input)
             yield image
 
 
@@ -87,12 +87,15 @@ def _check_depth(image: Image.Image, path: Path, input: StoredInput) -> None:
         )
 
 
-def _check_size(image: Image.Image, path: Path, input: StoredInput) -> None:
-    """Check the size that an image has after `crop_before` and `resize`."""
+def check_size(stored: tuple[int, int], path: Path, input: StoredInput) -> None:
+    """Check the size (width, height) that an image has after `crop_before` and `resize`.
+
+    Raises:
+        UserError: it has too many pixels, or is not that of `input.shape`.
+    """
     _, height, width = input.shape
-    if image.width * image.height > MOST_PIXELS:
+    if stored[0] * stored[1] > MOST_PIXELS:
         raise describe_bomb(path)
-    stored = turn_size(image) if input.images.exif else image.size
     size = plan_size(stored, input.images, path)
     if size[0] * size[1] > MOST_PIXELS:
         how = "when its shorter side is" if isinstance(input.images.resize, int) else "when it is"
@@ -110,7 +113,13 @@ def _describe_size(size: tuple[int, int], stored: tuple[int, int]) -> str:
     return "" if size == stored else f", resized {size[0]}x{size[1]}"
 
 
-def _to_shape(image: Image.Image, path: Path, input: StoredInput) -> np.ndarray:
+def to_sample(image: Image.Image, path: Path, input: StoredInput) -> np.ndarray:
+    """Convert a decoded image to (C, H, W): uint8, or float32 for more than 8 bits.
+
+    Raises:
+        UnreadableImage: it has another size than its header says.
+        UserError: a pixel is not finite.
+    """
     channels, height, width = input.shape
     if input.images.exif:
         image = turn(image)
