@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from unlearn_cli.storage.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from unlearn_cli.commands.api import attack, evaluate, noise, read_report, train, unlearn
+    from unlearn_cli.commands.api import attack, evaluate, inspect, noise, read_report, train, unlearn
 
-__all__ = ["__version__", "attack", "evaluate", "noise", "read_report", "train", "unlearn"]
+__all__ = ["__version__", "attack", "evaluate", "inspect", "noise", "read_report", "train", "unlearn"]
 
 
 def __getattr__(name: str) -> Any:

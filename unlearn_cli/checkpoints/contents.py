@@ -59,7 +59,7 @@ class Contents:
 
 def read_content(path: Path, form: str, content: Any) -> Contents:
     """Find the sets of weights in the content of a file of torch.save."""
-    sets = list(_find_sets(content, "", set()))
+    sets = list(_find_sets(content, "", {}))
     keys = {weights.key for weights in sets}
     return Contents(path, form, sets, dict(_find_others(content, keys)), content=content)
 
@@ -129,19 +129,25 @@ def count_bytes(tensor: Tensor) -> int:
     return math.prod(tensor.shape) * tensor.dtype.itemsize
 
 
-def _find_sets(value: Any, key: str, visited: set[int], depth: int = 0) -> Iterator[WeightSet]:
-    """Find the innermost mappings of names to tensors, except optimizer states."""
+def _find_sets(value: Any, key: str, visited: dict[int, bool], depth: int = 0) -> Iterator[WeightSet]:
+    """Find the innermost mappings of names to tensors, except optimizer states.
+
+    `visited` are the mappings that were read, and whether they are sets: a set may have several keys, such as a model
+    that is also the best; other mappings are read once.
+    """
     items = _list_items(value)
-    if items is None or id(value) in visited or depth > MOST_DEPTH or set(items) >= OPTIMIZER:
+    if items is None or depth > MOST_DEPTH or set(items) >= OPTIMIZER:
         return
-    visited.add(id(value))
-    inner = [
-        weights
-        for name, item in items.items()
-        for weights in _find_sets(item, f"{key}.{name}" if key else f"{name}", visited, depth + 1)
-    ]
-    yield from inner
-    if not inner and isinstance(value, dict | Stub) and _is_weights(items):
+    if id(value) not in visited:
+        visited[id(value)] = False
+        inner = [
+            weights
+            for name, item in items.items()
+            for weights in _find_sets(item, f"{key}.{name}" if key else f"{name}", visited, depth + 1)
+        ]
+        yield from inner
+        visited[id(value)] = not inner and isinstance(value, dict | Stub) and _is_weights(items)
+    if visited[id(value)]:
         yield make_set(key, items)
 
 

@@ -13,7 +13,8 @@ NAMES = (  # in a folder, in this order
     "pytorch_model.bin",
     ".metadata",
 )
-SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar", ".pkl")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar", ".pkl", ".index.json", ".metadata")
+ADAPTER = "adapter_config.json"
 TAR = 257  # the offset of its mark
 FOREIGN = {  # first bytes of files that look like checkpoints
     b"\x89HDF": "is an HDF5 file (Keras); convert it with the library that wrote it",
@@ -37,16 +38,28 @@ def find_checkpoint(path: Path) -> Path:
     for name in NAMES:
         if (path / name).is_file():
             return path / name
-    if (path / "adapter_config.json").is_file():
+    if (path / ADAPTER).is_file():
         raise UserError(
             f"{path}: is an adapter (LoRA/PEFT), not a whole network; merge it with peft's merge_and_unload(), and "
             "save the result"
         )
-    files = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES and not file.name.startswith("."))
+    files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES) and not file.name.startswith("."))
     if len(files) != 1:
         listed = ", ".join(file.name for file in files[:5]) or f"no file with {', '.join(SUFFIXES)}"
         raise UserError(f"{path}: the folder has {listed}; name a checkpoint file")
     return files[0]
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether a folder contains the files of a checkpoint, directly in it."""
+    return any((folder / name).is_file() for name in (*NAMES, ADAPTER)) or any(
+        is_checkpoint_name(file.name) for file in folder.iterdir() if not file.name.startswith(".")
+    )
+
+
+def is_checkpoint_name(name: str) -> bool:
+    """Whether a file is a checkpoint by its name; `.tar` only after another suffix: shards of data are archives."""
+    return name.endswith(SUFFIXES) and (not name.endswith(".tar") or Path(name).stem.endswith(SUFFIXES))
 
 
 def recognise(path: Path) -> str:

@@ -95,7 +95,7 @@ def scan_pickle(stream: Stream) -> Scan:
     scan = Scan()
     for name, argument in _read_opcodes(stream):
         if name == "PROTO":
-            scan.protocol = int(argument)
+            scan.protocol = int(argument or 0)
         elif name == "GLOBAL":
             scan.names |= list_spellings(str(argument))
         _follow(scan, name, argument)

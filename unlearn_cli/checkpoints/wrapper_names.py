@@ -77,18 +77,24 @@ def rename(tensors: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, 
     return {names[name]: value for name, value in tensors.items()}
 
 
-def describe_prefix(names: Collection[str]) -> str:
-    """Return one line about a prefix that probably belongs to a wrapper; '' if there is none."""
+def find_wrapping_prefix(names: Collection[str]) -> str:
+    """Return a prefix that probably belongs to a wrapper: of all names, or a usual one of most; '' if there is none."""
     prefix = find_common_prefix(names)
     while prefix and len({name.removeprefix(prefix).split(".")[0] for name in names}) < 2:
         prefix = "".join(f"{part}." for part in prefix.split(".")[:-2])
-    share = "all names start"
-    if not prefix:
-        counts = Counter(name.partition(".")[0] for name in names if "." in name)
-        usual = next((part for part in (*USUAL, *OUTER) if 2 * counts[part] > len(names)), None)
-        prefix, share = (f"{usual}.", f"{counts[usual]} of {len(names)} names start") if usual else ("", "")
+    if prefix:
+        return prefix
+    counts = Counter(name.partition(".")[0] for name in names if "." in name)
+    return next((f"{part}." for part in (*USUAL, *OUTER) if 2 * counts[part] > len(names)), "")
+
+
+def describe_prefix(names: Collection[str]) -> str:
+    """Return one line about a prefix that probably belongs to a wrapper; '' if there is none."""
+    prefix = find_wrapping_prefix(names)
     if not prefix:
         return ""
+    count = sum(name.startswith(prefix) for name in names)
+    share = "all names start" if count == len(names) else f"{count} of {len(names)} names start"
     return f"{share} with `{prefix}`; --prefix {prefix} takes only these, without it"
 
 

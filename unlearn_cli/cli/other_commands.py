@@ -131,6 +131,23 @@ def convert(
     return command.run(options, run_options)
 
 
+@add_command(
+    other_app,
+    examples=("unlearn-cli inspect last.ckpt", "unlearn-cli inspect model.safetensors --json"),
+)
+def inspect(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", show_default=False, help="Checkpoint: a file, a folder or a URL.")
+    ],
+    show_all: Annotated[bool, typer.Option("--all", help="Show long tables in full.")] = False,
+) -> Result:
+    """Describe a checkpoint: weights, names, shapes, outputs, and the architecture that fits."""
+    from unlearn_cli.commands import inspect as command
+    from unlearn_cli.commands.inspect_options import InspectOptions
+
+    return command.run(InspectOptions(path, show_all))
+
+
 @add_command(other_app, examples=("unlearn-cli clean results", "unlearn-cli clean results --remove"))
 def clean(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that runs have written in.")],

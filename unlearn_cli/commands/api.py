@@ -16,12 +16,14 @@ from torch import Tensor
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.commands import attack as attack_command
 from unlearn_cli.commands import evaluate as evaluate_command
+from unlearn_cli.commands import inspect as inspect_command
 from unlearn_cli.commands import noise as noise_command
 from unlearn_cli.commands import train as train_command
 from unlearn_cli.commands import unlearn as unlearn_command
 from unlearn_cli.commands.api_workspace import ManifestSource, Model, Options, StateDict, Workspace
 from unlearn_cli.commands.attack import AttackOptions
 from unlearn_cli.commands.evaluate import EvaluateOptions
+from unlearn_cli.commands.inspect_options import InspectOptions
 from unlearn_cli.commands.noise import NoiseOptions
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.train import TrainOptions
@@ -222,6 +224,15 @@ def noise(
         )
         facts: dict[str, Any] = noise_command.run(command, workspace.options).document
         return NoiseResult(load_file(path)["samples"].clone(), facts["classes"], facts["curve"], _path(out))
+
+
+def inspect(path: str | Path) -> dict[str, Any]:
+    """Describe a checkpoint file or folder: what `unlearn-cli inspect --json` prints. No code of it is executed.
+
+    Raises:
+        UserError: it does not exist, is broken, or is of a kind that is not supported.
+    """
+    return inspect_command.run(InspectOptions(Path(path))).document
 
 
 def read_report(path: str | Path) -> Report:

@@ -56,9 +56,9 @@ def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
 
     contents = read_contents(options.source)
     if options.out is None:
-        from unlearn_cli.commands.inspect_checkpoint import describe_contents
+        from unlearn_cli.commands.inspect_checkpoint import list_contents
 
-        return describe_contents(contents)
+        return list_contents(contents)
     weights = choose_weights(contents, options.key, averaged=options.ema)
     with prefix_field(f"{options.source}"):
         tensors = name_tensors(weights, options)
@@ -140,7 +140,7 @@ def _check_manifest(options: ConvertOptions, path: Path, tensors: "dict[str, Ten
     opened = open_inputs(path, common)
     network = check_network(opened)
     with prefix_field(f"{path}"):
-        names = make_mapping(opened.network.model).apply(tensors)
+        names = make_mapping(opened, network).apply(tensors)
     named = complete_tied(network, {new: tensors[old] for old, new in names.items()})
     if misfit := describe_misfit(network.state_dict(), named):
         raise UserError(f"{options.source}: does not fit the architecture of {path}; {misfit}")

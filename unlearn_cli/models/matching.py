@@ -1,7 +1,7 @@
 """Finds the architectures that the tensors of a checkpoint fit: bundled ones and those of torchvision.
 
-A network is built without weights (on the meta device) and compared by names and shapes. Building all of torchvision's
-takes half a minute, so its families are tried in the order of their likeness, by the beginnings of names.
+A network is built without weights and compared by names and shapes. Building all of torchvision's
+takes half a minute, so those with a similar number of parameters are tried.
 """
 
 import re
@@ -11,17 +11,18 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from unlearn_cli.checkpoints.network_fit import find_misfit
+from unlearn_cli.checkpoints.tensor_facts import find_head
 from unlearn_cli.errors import UserError
 from unlearn_cli.models.architectures import build_network
+from unlearn_cli.models.bare_networks import BareNetworks
 from unlearn_cli.schema.network_sections import Model
 
 HEADS = {"head", "heads", "fc", "fc3", "classifier", "linear", "logits", "output", "out", "last_linear"}
 MOST_COUNTS = 3
-LEAST_LIKENESS = 0.3  # of names, below which a family is not tried
+MOST_DIFFERENT, MOST_TRIED = 0.1, 8  # share of the number of parameters, and networks that are built and compared
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,12 @@ def fits(match: Match, tensors: Mapping[str, Tensor], shape: Sequence[int], num_
 
 def build_bare(match: Match, shape: Sequence[int], num_outputs: int) -> nn.Module | None:
     """Return the network without weights; None if it cannot be built for such samples."""
-    for device in ("meta", "cpu"):  # torchvision's RegNets compute their widths with tensors, which need a real device
-        try:
-            with torch.device(device), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a network for larger samples has layers without weights
-                return build_network(match.section, shape, num_outputs)
-        except UserError:
-            continue
-    return None
+    try:
+        with BareNetworks(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a network for larger samples has layers without weights
+            return build_network(match.section, shape, num_outputs)
+    except UserError:
+        return None
 
 
 def list_output_counts(tensors: Mapping[str, Tensor], expected: int) -> list[int]:
@@ -112,26 +111,42 @@ def _list_recurrent(tensors: Mapping[str, Tensor]) -> Iterator[Match]:
 
 
 def _search_torchvision(tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> Iterator[Match]:
-    """Yield the networks that fit, those of the likeliest family first."""
+    """Yield the networks that fit, of those whose number of parameters is the most similar."""
     if len(shape) != 3:
         return
-    families = list_families()
-    likeness = {name: measure_likeness(members[0], tensors, shape, num_outputs) for name, members in families.items()}
-    for name in sorted(families, key=lambda name: -likeness[name]):
-        if likeness[name] < LEAST_LIKENESS:
-            return
-        variants = (match for member in families[name] for match in list_variants(member, tensors))
-        yield from (match for match in variants if fits(match, tensors, shape, num_outputs))
+    variants = (match for name in list_similar(tensors) for match in list_variants(name, tensors))
+    yield from (match for match in variants if fits(match, tensors, shape, num_outputs))
 
 
-def list_families() -> dict[str, list[str]]:
-    """Return torchvision's classification networks by the letters that their names begin with, the shortest first."""
+def list_similar(tensors: Mapping[str, Tensor]) -> list[str]:
+    """Return torchvision's classification networks with a similar number of parameters, the most similar first.
+
+    Their published weights, of which only the description is read, have 1000 outputs.
+    """
     from torchvision import models
 
-    families: dict[str, list[str]] = {}
-    for name in sorted(models.list_models(module=models), key=lambda name: (len(name), name)):
-        families.setdefault(re.split(r"\d|_", name)[0], []).append(name)
-    return families
+    count = max(1, count_parameters(tensors, outputs=1000))
+    differences: dict[str, float] = {}
+    for name in models.list_models(module=models):
+        published = next(iter(models.get_model_weights(name)))
+        differences[name] = abs(published.meta["num_params"] / count - 1)
+    similar = [name for name, difference in differences.items() if difference < MOST_DIFFERENT]
+    return sorted(similar, key=lambda name: differences[name])[:MOST_TRIED]
+
+
+def count_parameters(tensors: Mapping[str, Tensor], outputs: int) -> int:
+    """Return the number of parameters that the network would have with another number of outputs."""
+    counted = sum(tensor.numel() for name, tensor in tensors.items() if _is_parameter(name, tensor))
+    head = find_head(tensors)
+    if head is None:
+        return counted
+    weight, bias = tensors[f"{head.name}.weight"], tensors.get(f"{head.name}.bias")
+    per_output = weight[0].numel() + (bias is not None)
+    return counted + (outputs - head.num_outputs) * per_output
+
+
+def _is_parameter(name: str, tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and not name.endswith(("running_mean", "running_var"))
 
 
 def list_variants(name: str, tensors: Mapping[str, Tensor]) -> Iterator[Match]:
@@ -146,12 +161,3 @@ def list_variants(name: str, tensors: Mapping[str, Tensor]) -> Iterator[Match]:
         yield Match(f"torchvision/{name}", {} if size in (0, 224) else {"image_size": size})
     else:
         yield Match(f"torchvision/{name}")
-
-
-def measure_likeness(name: str, tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> float:
-    """Return the share of beginnings of names (two components) that a network of torchvision has in common."""
-    network = build_bare(next(list_variants(name, tensors)), shape, num_outputs)
-    if network is None:
-        return 0.0
-    ours, others = ({".".join(key.split(".")[:2]) for key in names} for names in (network.state_dict(), tensors))
-    return len(ours & others) / len(ours | others)

@@ -1,0 +1,36 @@
+"""The last layer and the channels of images, from names and shapes."""
+
+import pytest
+import torchvision
+from torch import Tensor
+
+from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head, natural_key
+from unlearn_cli.models.bare_networks import BareNetworks
+
+HEADS = {
+    "resnet18": "fc",
+    "vgg11": "classifier.6",
+    "squeezenet1_1": "classifier.1",
+    "densenet121": "classifier",
+    "mobilenet_v3_small": "classifier.3",
+    "efficientnet_b0": "classifier.1",
+    "convnext_tiny": "classifier.2",
+    "vit_b_32": "heads.head",
+    "swin_t": "head",
+    "regnet_y_400mf": "fc",
+    "shufflenet_v2_x0_5": "fc",
+    "mnasnet0_5": "classifier.1",
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_the_head_of_torchvisions_networks(name: str) -> None:
+    with BareNetworks():
+        tensors: dict[str, Tensor] = torchvision.models.get_model_builder(name)(num_classes=7).state_dict()
+    head = find_head(dict(sorted(tensors.items())))
+    assert head is not None and (head.name, head.num_outputs) == (HEADS[name], 7)
+    assert find_channels(tensors) == 3
+
+
+def test_numbers_in_names_are_sorted_as_numbers() -> None:
+    assert sorted(["layer10.a", "layer2.b", "10", "9"], key=natural_key) == ["9", "10", "layer2.b", "layer10.a"]

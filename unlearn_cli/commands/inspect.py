@@ -1,0 +1,52 @@
+"""`unlearn-cli inspect`: describe what a path is. Each kind of input has a module of its own, imported on use."""
+
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Literal
+
+from unlearn_cli.checkpoints import foreign_formats
+from unlearn_cli.commands.inspect_options import InspectOptions
+from unlearn_cli.commands.result import Result
+from unlearn_cli.errors import UserError
+from unlearn_cli.storage.remote import locate
+
+Kind = Literal["checkpoint", "manifest", "data"]
+MANIFESTS = (".yaml", ".yml")
+MODULES: dict[Kind, str] = {"checkpoint": "inspect_checkpoint"}  # with a function `run(options)`
+ADVICE: dict[Kind, str] = {
+    "manifest": "'inspect' supports checkpoints only; 'unlearn-cli unlearn MODEL --manifest FILE --dry-run' checks it",
+    "data": "'inspect' supports checkpoints only; describe the data in a manifest, and check it with --dry-run",
+    "checkpoint": "",
+}
+
+
+def run(options: InspectOptions) -> Result:
+    """Describe a checkpoint, without running code from it.
+
+    Raises:
+        UserError: it does not exist, is broken, or is of a kind that is not supported.
+    """
+    path = locate(options.path)
+    kind = recognise_kind(path)
+    if kind not in MODULES:
+        raise UserError(f"{options.path}: looks like {'a manifest' if kind == 'manifest' else 'data'}; {ADVICE[kind]}")
+    if kind == "checkpoint":  # before torch is imported
+        foreign_formats.recognise(foreign_formats.find_checkpoint(path))
+    describe: Callable[[InspectOptions], Result] = import_module(f"unlearn_cli.commands.{MODULES[kind]}").run
+    return describe(options)
+
+
+def recognise_kind(path: Path) -> Kind:
+    """Return whether a path is a manifest, a checkpoint (a file or a folder with one), or data.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; name a checkpoint")
+    if path.is_dir():
+        return "checkpoint" if foreign_formats.has_checkpoint(path) else "data"
+    if path.suffix in MANIFESTS:
+        return "manifest"
+    return "checkpoint" if foreign_formats.is_checkpoint_name(path.name) else "data"

@@ -1,0 +1,125 @@
+"""Which architectures a set of weights fits, and what a configuration next to it names: one function per ecosystem."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from unlearn_cli.checkpoints.network_fit import complete_tied, find_misfit
+from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head
+from unlearn_cli.checkpoints.tensor_names import NameMapping
+from unlearn_cli.models.matching import Match, build_bare, find_matches, list_bundled
+from unlearn_cli.models.saved_names import NamesOfOtherVersions
+from unlearn_cli.storage import json_text
+from unlearn_cli.storage.regular_files import read_regular
+
+SIDES = (224, 32, 28, 16, 20, 24, 36, 40, 48, 56, 64, 84, 96, 128, 160, 192, 256)  # of images, the usual ones first
+STEPS, WORDS = 24, 32  # of a time series and of a text, on which no weight depends
+MOST_CONFIG = 10 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Weights of an unknown architecture: by the probable names in the network, and by those in the file.
+
+    `folder` may have a config.json next to them.
+    """
+
+    tensors: Mapping[str, Tensor]
+    stored: Mapping[str, Tensor]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """An architecture with the shape of a sample and the number of outputs. `fits`: None if its library is missing."""
+
+    match: Match
+    shape: tuple[int, ...]
+    num_outputs: int
+    fits: bool | None = True
+    source: str = "names and shapes"
+
+
+def recognise_architectures(weights: Unknown) -> list[Recognised]:
+    """Return the architectures that the first ecosystem with any finds."""
+    for find in ECOSYSTEMS:
+        if recognised := list(find(weights)):
+            return recognised
+    return []
+
+
+def find_configured(weights: Unknown) -> Iterator[Recognised]:
+    """Yield the architecture that a config.json of transformers or timm names, compared with the tensors."""
+    config = _read_config(weights.folder / "config.json")
+    if "model_type" in config:
+        name, outputs = f"transformers/{weights.folder}", config.get("id2label") or config.get("num_labels")
+    elif "architecture" in config:
+        name, outputs = f"timm/{config['architecture']}", config.get("num_classes")
+    else:
+        return
+    head = find_head(weights.tensors)
+    count = outputs if isinstance(outputs, int) else len(outputs) if outputs else head.num_outputs if head else 1
+    channels = find_channels(weights.tensors)
+    size = config.get("image_size", SIDES[0])
+    shape = (channels, size, size) if channels and isinstance(size, int) else (WORDS,)
+    match = Match(name)
+    network = build_bare(match, shape, count)
+    fits = None
+    if network is not None:
+        mapping = NamesOfOtherVersions("", {}, network) if "model_type" in config else NameMapping()
+        tensors = {new: weights.stored[old] for old, new in mapping.apply(weights.stored).items()}
+        fits = not find_misfit(network.state_dict(), complete_tied(network, tensors))
+    yield Recognised(match, shape, count, fits, "config.json")
+
+
+def find_bundled(weights: Unknown) -> Iterator[Recognised]:
+    """Yield the architectures of this package that fit, with the first shape of samples that does."""
+    head = find_head(weights.tensors)
+    matches: set[str] = set()
+    for shape in _list_shapes(weights.tensors) if head else ():
+        for match in list_bundled(weights.tensors, shape):
+            if head and match.architecture not in matches and _fits(match, weights.tensors, shape, head.num_outputs):
+                matches.add(match.architecture)
+                yield Recognised(match, shape, head.num_outputs)
+
+
+def find_torchvision(weights: Unknown) -> Iterator[Recognised]:
+    """Yield the first network of torchvision that fits."""
+    head, channels = find_head(weights.tensors), find_channels(weights.tensors)
+    if head and channels:
+        shape = (channels, SIDES[0], SIDES[0])
+        for match in find_matches(weights.tensors, shape, head.num_outputs):
+            yield Recognised(match, shape, head.num_outputs)
+
+
+Ecosystem = Callable[[Unknown], Iterable[Recognised]]
+ECOSYSTEMS: tuple[Ecosystem, ...] = (find_configured, find_bundled, find_torchvision)  # in this order
+
+
+def _fits(match: Match, tensors: Mapping[str, Tensor], shape: tuple[int, ...], num_outputs: int) -> bool:
+    network = build_bare(match, shape, num_outputs)
+    return network is not None and not find_misfit(network.state_dict(), complete_tied(network, tensors))
+
+
+def _list_shapes(tensors: Mapping[str, Tensor]) -> Iterator[tuple[int, ...]]:
+    """Yield the shapes of samples that the first layer accepts."""
+    if channels := find_channels(tensors):
+        yield from ((channels, side, side) for side in SIDES)
+    elif "lstm.weight_ih_l0" in tensors:
+        yield (2, WORDS) if "words.weight" in tensors else (STEPS, tensors["lstm.weight_ih_l0"].shape[1])
+    elif "layers.0.weight" in tensors:
+        yield (tensors["layers.0.weight"].shape[-1],)
+
+
+def _read_config(path: Path) -> Mapping[str, Any]:
+    """Return a config.json; empty if there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json_text.read(read_regular(path, MOST_CONFIG))
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
