@@ -96,3 +96,14 @@ def test_values_of_conditions_are_quoted_as_they_were(tmp_path: Path) -> None:
     assert isinstance(first, list) and isinstance(second, list)
     assert [*map(text_of, first)] == [*map(text_of, second)]
     assert [*map(number_of, first)] == [*map(number_of, second)] == [7, None, 1000, 31, 7, 2.5, True, True, None]
+
+
+def test_the_path_of_a_tokenizer_starts_from_the_folder_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "data.yaml").write_text(
+        "version: 1\ntask: classification\nmodel: {architecture: mlp}\ninput: {shape: [1, 4]}\ndata:\n"
+        "  train: {table: {path: t.csv, label: y, text: [a]}}\n  transform: [tokens: {length: 4, tokenizer: tok}]\n",
+        encoding="utf-8",
+    )
+    described = manifest.read(tmp_path / "data.yaml")
+    text, _ = format_run_manifest(described, tmp_path / "runs" / "1", selection="s", classes=[], forgotten=False)
+    assert '"tokenizer": "../../tok"' in text and '"../../t.csv"' in text

@@ -13,6 +13,7 @@ from pathlib import Path
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.sources import Source
 from unlearn_cli.schema.spelling import SPELLING
+from unlearn_cli.schema.transform_steps import Step
 from unlearn_cli.storage.path_variables import expand_path
 from unlearn_cli.storage.remote import parse_url
 
@@ -31,7 +32,9 @@ def format_run_manifest(
     gates, left_out = split_gates(manifest.gates, bool(classes), forgotten)
     assert manifest.data is not None
     sources = {part: _relocate(source, manifest.folder, folder) for part, source in manifest.data.sources.items()}
-    relocated = manifest.model_copy(update={"data": manifest.data.model_copy(update=sources)})
+    steps = {"transform": [_relocate_step(step, manifest.folder, folder) for step in manifest.data.transform]}
+    steps = steps if manifest.data.transform else {}
+    relocated = manifest.model_copy(update={"data": manifest.data.model_copy(update={**sources, **steps})})
     mark = secrets.token_hex()
     content = relocated.model_dump(mode="json", exclude_unset=True, context={SPELLING: mark})
     named_classes = {"classes": list(classes)} if classes else {}
@@ -67,9 +70,20 @@ def _relocate(source: Source, old: Path, new: Path) -> Source:
     Links are resolved first: `..` after a link leads to the parent of its target.
     """
     assert source.spec is not None
-    paths = {
-        key: Path(os.path.relpath((old / expand_path(path)).resolve(), new.resolve()))
-        for key, path in source.spec
-        if isinstance(path, Path) and not (expand_path(path).is_absolute() or parse_url(expand_path(path)))
-    }
+    paths = {key: _relocate_path(path, old, new) for key, path in source.spec if isinstance(path, Path)}
     return source.model_copy(update={source.format: source.spec.model_copy(update=paths)})
+
+
+def _relocate_step(step: Step, old: Path, new: Path) -> Step:
+    """Return a transform whose relative path starts from another folder."""
+    if step.tokens is None or step.tokens.tokenizer is None:
+        return step
+    moved = {"tokenizer": _relocate_path(step.tokens.tokenizer, old, new)}
+    return step.model_copy(update={"tokens": step.tokens.model_copy(update=moved)})
+
+
+def _relocate_path(path: Path, old: Path, new: Path) -> Path:
+    expanded = expand_path(path)
+    if expanded.is_absolute() or parse_url(expanded):
+        return path
+    return Path(os.path.relpath((old / expanded).resolve(), new.resolve()))

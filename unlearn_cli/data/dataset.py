@@ -183,7 +183,7 @@ def open_records(source: Source, name: str, sections: DataSections) -> Records:
     input = pipeline.derive_stored_input(sections.transform, sections.input, source.dates)
     stored = read(spec, name, input, sections.task)
     stored = replace(stored, where=partial(stored.where, formats=source.dates))
-    records = keep_rows(pipeline.apply_steps(stored, sections.transform, source.dates), source.rows)
+    records = keep_rows(pipeline.apply_steps(stored, sections.transform, source.dates, sections.folder), source.rows)
     if isinstance(spec, ImageSection) and spec.unreadable == "skip":
         records = drop_unreadable(records)
     if not len(records):

@@ -179,13 +179,16 @@ def check_transforms(data: Data, input: Input) -> None:
 
 def _check_text(table: Table, name: str, steps: list[Step], shape: list[int]) -> None:
     """Check that samples of text have the shape [columns, words], and with numbers in front [numbers and words]."""
-    mixed, length = table.has_numbers_with_text, next((step.tokens.length for step in steps if step.tokens), 0)
+    mixed, tokens = table.has_numbers_with_text, next((step.tokens for step in steps if step.tokens), None)
+    length = tokens.length if tokens else 0
+    if tokens and tokens.pair and len(table.text or []) != 2:
+        raise ValueError(f"data.{name}: 'pair' of tokens needs two columns of text; list both in 'text'")
     if table.text is None or (len(shape) == 1) == mixed:
         if length and not mixed and len(steps) > 1:
             raise ValueError("data.transform: tokens cannot be combined with other transforms; remove them")
         return
-    words = f"{len(table.text)} x {length}"
-    expected = f"[numbers + {words}]" if mixed else f"[{len(table.text)}, {length}]"
+    count = 1 if tokens and tokens.pair else len(table.text)
+    expected = f"[numbers + {count} x {length}]" if mixed else f"[{count}, {length}]"
     raise ValueError(f"data.{name} makes samples of shape {expected}, but input.shape is {shape}; make them agree")
 
 

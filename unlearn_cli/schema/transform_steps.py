@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from unlearn_cli.schema.sources import Section
+from unlearn_cli.schema.sources import FilePath, Section, added
 
 Buckets = Annotated[PositiveInt, Field(ge=2, le=2**24)]  # float32 represents all integers up to 2**24
 Factor = Annotated[PositiveInt, Field(ge=2)]
@@ -17,10 +17,27 @@ GAP = rf"(\d+(?:\.\d+)?)({'|'.join(SECONDS)})"
 
 
 class Tokens(Section):
-    """Converts columns of text to numbers of words: lower-cased, hashed (CRC-32) to 1 .. buckets - 1; 0 pads left."""
+    """Converts columns of text to numbers of words: lower-cased, hashed (CRC-32) to 1 .. buckets - 1; 0 pads left.
+
+    With `tokenizer`, the numbers are those of its tokens, padded with its padding token.
+    """
 
     length: PositiveInt = Field(description="number of words of each column to keep, from its start")
-    buckets: Buckets = Field(description="number of different values, including 0")
+    buckets: Buckets | None = Field(
+        default=None, description="number of different values, including 0; this or `tokenizer` is required"
+    )
+    tokenizer: FilePath | None = added(None, "a folder with tokenizer.json of Hugging Face, or the file")
+    pair: bool = added(
+        False, "with `tokenizer`: two columns become one sequence with the separator in between, of shape [1, length]"
+    )
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if (self.buckets is None) == (self.tokenizer is None):
+            raise ValueError("expected exactly one of buckets and tokenizer")
+        if self.pair and self.tokenizer is None:
+            raise ValueError("'pair' needs 'tokenizer', because hashed words have no separator")
+        return self
 
 
 class Window(Section):
@@ -120,11 +137,7 @@ def _invert_shape(step: Step, shape: list[int]) -> list[int]:
     """Return the shape of samples before one step."""
     advice = f"but input.shape is {shape}; make them agree"
     if step.tokens:
-        if len(shape) == 1:  # numbers next to text
-            return shape
-        if len(shape) != 2 or shape[1] != step.tokens.length:
-            raise ValueError(f"data.transform: tokens makes [columns of text, {step.tokens.length}], {advice}")
-        return shape[:1]
+        return _invert_tokens(step.tokens, shape, advice)
     if step.window:
         if len(shape) != 2 or shape[0] != step.window.length:
             raise ValueError(f"data.transform: window makes samples of [{step.window.length}, features], {advice}")
@@ -139,3 +152,13 @@ def _invert_shape(step: Step, shape: list[int]) -> list[int]:
             "input.mean and input.std"
         )
     return shape
+
+
+def _invert_tokens(tokens: Tokens, shape: list[int], advice: str) -> list[int]:
+    if len(shape) == 1:  # numbers next to text
+        return shape
+    if len(shape) != 2 or shape[1] != tokens.length:
+        raise ValueError(f"data.transform: tokens makes [columns of text, {tokens.length}], {advice}")
+    if tokens.pair and shape[0] != 1:
+        raise ValueError(f"data.transform: tokens with 'pair' makes [1, {tokens.length}], {advice}")
+    return [2] if tokens.pair else shape[:1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -10,10 +11,12 @@ from unlearn_cli.data.tables.cells import Block, CellInputs, TextCells, WordCell
 from unlearn_cli.data.transforms.encode import find_quantities
 from unlearn_cli.data.transforms.enlarge import EnlargedInputs
 from unlearn_cli.data.transforms.standardise import StandardisedInputs, Statistics, measure_statistics
-from unlearn_cli.data.transforms.tokens import Texts, tokenise
+from unlearn_cli.data.transforms.tokenizer import open_tokenizer
+from unlearn_cli.data.transforms.tokens import Texts, TokenInputs, tokenise, tokenise_with
 from unlearn_cli.data.transforms.windows import make_windows
 from unlearn_cli.schema.data_sections import Input
 from unlearn_cli.schema.transform_steps import Step, Tokens, find_standardise, invert_shape
+from unlearn_cli.storage.remote import locate
 
 
 def derive_stored_input(steps: Sequence[Step], input: Input, dates: Mapping[str, str] = {}) -> StoredInput:
@@ -26,14 +29,17 @@ def derive_stored_input(steps: Sequence[Step], input: Input, dates: Mapping[str,
     return StoredInput(invert_shape(steps, input.shape), input.image_steps, gaps, input.scale, dates)
 
 
-def apply_steps(records: Records, steps: Sequence[Step], formats: Mapping[str, str] = {}) -> Records:
+def apply_steps(
+    records: Records, steps: Sequence[Step], formats: Mapping[str, str] = {}, folder: Path = Path()
+) -> Records:
     """Apply all steps except standardising to one source; standardising needs the retained records first.
 
+    `formats` are those of columns of dates; paths of steps are relative to `folder`.
     Rows without a label are dropped after windows are made, because windows may include them.
     """
     for step in steps:
         if step.tokens:
-            records = replace(records, inputs=_tokenise(records.inputs, step.tokens))
+            records = replace(records, inputs=_tokenise(records.inputs, step.tokens, folder))
         elif step.window:
             records = make_windows(records, step.window, formats)
         elif step.enlarge:
@@ -55,15 +61,23 @@ def make_standardiser(steps: Sequence[Step], basis: Records, rows: np.ndarray) -
     return lambda records: replace(records, inputs=StandardisedInputs(records.inputs, statistics))
 
 
-def _tokenise(inputs: Inputs, tokens: Tokens) -> Inputs:
+def _tokenise(inputs: Inputs, tokens: Tokens, folder: Path) -> Inputs:
     if isinstance(inputs, CellInputs):
-        return replace(inputs, blocks=[_tokenise_block(block, tokens) for block in inputs.blocks])
+        return replace(inputs, blocks=[_tokenise_block(block, tokens, folder) for block in inputs.blocks])
     assert isinstance(inputs, Texts)  # the manifest was checked
-    return tokenise(inputs, tokens.length, tokens.buckets)
+    return _tokenise_texts(inputs, tokens, folder)
 
 
-def _tokenise_block(block: Block, tokens: Tokens) -> Block:
+def _tokenise_block(block: Block, tokens: Tokens, folder: Path) -> Block:
     if not isinstance(block, TextCells):
         return block
-    numbers = tokenise(Texts(block.texts), tokens.length, tokens.buckets).numbers
+    numbers = _tokenise_texts(Texts(block.texts), tokens, folder).numbers
     return WordCells(block.columns, numbers.reshape(len(numbers), -1))
+
+
+def _tokenise_texts(texts: Texts, tokens: Tokens, folder: Path) -> TokenInputs:
+    if tokens.tokenizer is None:
+        assert tokens.buckets is not None  # the manifest was checked
+        return tokenise(texts, tokens.length, tokens.buckets)
+    tokenizer = open_tokenizer(locate(tokens.tokenizer, folder), tokens.length)
+    return tokenise_with(tokenizer, texts, tokens.length, pair=tokens.pair)

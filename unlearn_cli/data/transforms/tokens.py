@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unlearn_cli.data.digests import digest_samples
+from unlearn_cli.data.transforms.tokenizer import FolderTokenizer
 
 WORD = re.compile(r"\w+")
 
@@ -41,6 +42,15 @@ class TokenInputs:
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         return digest_samples((self.numbers[row].tobytes() for row in rows), len(rows))
+
+
+def tokenise_with(tokenizer: FolderTokenizer, texts: Texts, length: int, *, pair: bool) -> TokenInputs:
+    """Convert the cells to tokens of a tokenizer; a `pair` of columns becomes one sequence (N, 1, length)."""
+    if pair:
+        rows = [(first, second) for first, second in texts.cells.tolist()]
+        return TokenInputs(tokenizer.encode(rows, length)[:, None])
+    numbers = [tokenizer.encode(column.tolist(), length) for column in texts.cells.T]
+    return TokenInputs(np.stack(numbers, axis=1))
 
 
 def tokenise(texts: Texts, length: int, buckets: int) -> TokenInputs:
