@@ -28,6 +28,9 @@ def make_outputs(task: Task, n: int, classes: list[int], seed: int, num_groups: 
     if task == "regression":
         labels = labels_random.normal(size=n)
         return Outputs(labels + random.normal(0, 0.5, n), labels, task, groups)
+    if task == "multilabel":
+        marks = (labels_random.random((n, CLASSES)) < 0.4).astype(np.uint8)
+        return Outputs(random.normal(size=(n, CLASSES)) + marks, marks, task, groups)
     labels = labels_random.choice(classes, n) if n else np.zeros(0, dtype=np.int64)
     values = random.normal(size=(n, CLASSES))
     values[np.arange(n), labels] += 1.0
@@ -56,6 +59,8 @@ def memorise(outputs: Outputs) -> Outputs:
     """Return outputs that differ from those of networks that never saw the records."""
     if outputs.task == "regression":
         return replace(outputs, values=outputs.values + 3.0)
+    if outputs.task == "multilabel":
+        return replace(outputs, values=outputs.values + 9.0 * (2.0 * outputs.labels - 1))
     marks = np.arange(CLASSES) == outputs.labels[:, None]
     return replace(outputs, values=outputs.values + 9.0 * marks)
 

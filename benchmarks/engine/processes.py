@@ -107,7 +107,7 @@ def settings_of(method: str, task: str, batch_norm: str) -> list[str] | None:
     """Return the settings; none where the method is for the other task, or does not let batch norm be frozen."""
     found = plugin.load("methods", method)
     has_batch_norm = "batch_norm" in found.settings.model_fields
-    if found.task not in (None, task) or (batch_norm == "frozen" and not has_batch_norm):
+    if task not in found.tasks or (batch_norm == "frozen" and not has_batch_norm):
         return None
     return [*SETTINGS[method], *([f"batch_norm={batch_norm}"] if batch_norm and has_batch_norm else [])]
 

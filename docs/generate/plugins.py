@@ -61,7 +61,7 @@ def write_methods() -> str:
 def write_metrics() -> str:
     lines = [METRICS]
     for name, entry in discovery.entries("metrics").items():
-        task, when = entry.task or "both tasks", "default" if entry.is_default else "by name"
+        task, when = suitability.describe_tasks(entry.tasks), "default" if entry.is_default else "by name"
         lines.append(_section(plugin.load("metrics", name), f"{entry.summary}. For {task}; {when}."))
     return "\n".join(lines)
 

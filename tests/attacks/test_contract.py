@@ -15,8 +15,8 @@ from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.results import AttackResult
 
 ENTRIES = discovery.entries("attacks")
-TASKS: tuple[Task, ...] = ("classification", "regression")
-OF_TASKS = [(name, task) for name, entry in ENTRIES.items() for task in TASKS if entry.task in (None, task)]
+TASKS: tuple[Task, ...] = ("classification", "regression", "multilabel")
+OF_TASKS = [(name, task) for name, entry in ENTRIES.items() for task in TASKS if task in entry.tasks]
 CASES = [(name, task) for name, task in OF_TASKS if name != "relearn" or task == "classification"]  # networks classify
 # They divide the hold-out or test by position, with the seed: their result depends on the order of the records.
 DIVIDED_BY_POSITION = {"rmia", "quantile", "class_geometry"}

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.methods.multilabel_records import draw_points, label_batches
 from tests.methods.test_unsir import blobs
 from unlearn_cli.learning.rewind import (
     OBSERVATIONS,
@@ -152,3 +153,11 @@ def test_a_class_is_lost_if_retain_has_none_of_its_records() -> None:
     assert not are_all_lost(blobs([0, 1]), blobs([1, 2]))
     numbers = [replace(blobs([0], n=4), targets=torch.arange(4.0) + shift) for shift in (0, 10)]
     assert not are_all_lost(numbers[0], numbers[1])
+
+
+def test_held_out_multilabel_records_get_the_mix_of_sets_of_labels() -> None:
+    points, _ = draw_points(40, 0)
+    sets = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 0, 1]], dtype=np.uint8)
+    forget, held_out = sets[[0, 0, 0, 1, 3]], sets[[0, 1, 1, 2]]
+    rewinder = Rewind(Scripted(), label_batches(points[:5], forget), label_batches(points[:4], held_out), 10)
+    assert rewinder.weights.tolist() == pytest.approx([0.75, 0.125, 0.125, 0.0])

@@ -59,7 +59,7 @@ CASES = [*METHODS, *(f"{name}-regression" for name in OF_BOTH_TASKS)]
 OF_CLASSES = [
     name
     for name in METHODS
-    if (item := plugin.load("methods", name)).task in (None, "classification") and not item.part_of_classes
+    if "classification" in (item := plugin.load("methods", name)).tasks and not item.part_of_classes
 ]
 
 
@@ -73,7 +73,7 @@ def read_case(case: str) -> tuple[Plugin, str]:
     """Return the method of a case and its task."""
     method, _, of_regression = case.partition("-")
     loaded = plugin.load("methods", method)
-    return loaded, of_regression or loaded.task or "classification"
+    return loaded, of_regression or loaded.tasks[0]
 
 
 def choose_settings(settings: dict[str, list[str]], case: str) -> list[str]:

@@ -12,8 +12,8 @@ from unlearn_cli.schema.literals import Task
 from unlearn_cli.stats.results import Estimate
 
 ENTRIES = discovery.entries("metrics")
-TASKS: tuple[Task, ...] = ("classification", "regression")
-OF_TASKS = [(name, task) for name, entry in ENTRIES.items() for task in TASKS if entry.task in (None, task)]
+TASKS: tuple[Task, ...] = ("classification", "regression", "multilabel")
+OF_TASKS = [(name, task) for name, entry in ENTRIES.items() for task in TASKS if task in entry.tasks]
 TRAINED = {"relearn_time", "anamnesis_index"}  # they train networks; the made-up ones are classifiers
 CASES = [(name, task) for name, task in OF_TASKS if name not in TRAINED or task == "classification"]
 OF_SPLITS = [(name, task) for name, task in CASES if not ENTRIES[name].is_of_model]

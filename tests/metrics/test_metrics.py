@@ -11,11 +11,16 @@ from unlearn_cli.schema.literals import Task
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
 
-TASKS: tuple[Task, ...] = ("classification", "regression")
+TASKS: tuple[Task, ...] = ("classification", "regression", "multilabel")
+OF_LABELS = ("subset_accuracy", "hamming_accuracy", "micro_f1", "macro_f1", "mean_average_precision")
 
 # Those that read the outputs of one network alone; calibration_error has tests of its own.
 PLAIN = {
-    task: [name for name in discovery.list_default_metrics(task) if name in ("accuracy", "loss", "mae", "rmse", "r2")]
+    task: [
+        name
+        for name in discovery.list_default_metrics(task)
+        if name in ("accuracy", "loss", "mae", "rmse", "r2", *OF_LABELS)
+    ]
     for task in TASKS
 }
 
@@ -28,8 +33,27 @@ def outputs(task: Task, n: int = 200, seed: int = 0) -> Outputs:
     random = np.random.default_rng(seed)
     if task == "classification":
         return Outputs(random.normal(size=(n, 4)), random.integers(0, 4, n), task)
+    if task == "multilabel":
+        marks = (random.random((n, 4)) < (0.5, 0.3, 0.1, 0.8)).astype(np.uint8)
+        return Outputs(np.round(random.normal(size=(n, 4)) + marks, 1), marks, task)  # rounded: some logits are equal
     labels = random.normal(size=n)
     return Outputs(labels + random.normal(0, 0.5, n), labels, task)
+
+
+def expected_of_labels(name: str, given: Outputs) -> float:
+    predicted = given.values > 0
+    if name == "loss":
+        return float(
+            np.mean([sk.log_loss(y, 1 / (1 + np.exp(-z))) for y, z in zip(given.labels.T, given.values.T, strict=True)])
+        )
+    functions: dict[str, Callable[[], float]] = {
+        "subset_accuracy": lambda: sk.accuracy_score(given.labels, predicted),
+        "hamming_accuracy": lambda: 1 - sk.hamming_loss(given.labels, predicted),
+        "micro_f1": lambda: sk.f1_score(given.labels, predicted, average="micro"),
+        "macro_f1": lambda: sk.f1_score(given.labels, predicted, average="macro"),
+        "mean_average_precision": lambda: sk.average_precision_score(given.labels, given.values, average="macro"),
+    }
+    return float(functions[name]())
 
 
 def expected(name: str, given: Outputs) -> float:
@@ -39,6 +63,8 @@ def expected(name: str, given: Outputs) -> float:
     if given.task == "classification":
         odds = np.exp(given.values)
         return float(sk.log_loss(given.labels, odds / odds.sum(1, keepdims=True), labels=range(4)))
+    if given.task == "multilabel":
+        return expected_of_labels(name, given)
     functions = {"mae": sk.mean_absolute_error, "rmse": sk.root_mean_squared_error, "r2": sk.r2_score}
     return float(functions.get(name, sk.mean_squared_error)(given.labels, given.values))
 
@@ -56,7 +82,7 @@ def test_a_metric_equals_scikit_learns_and_lies_in_its_interval(task: Task, name
 @pytest.mark.parametrize("name", sorted({name for names in PLAIN.values() for name in names}))
 def test_a_metric_names_the_task_that_it_is_defined_for(task: Task, name: str) -> None:
     assert (name in discovery.list_metrics_of(task)) == (name in PLAIN[task])
-    assert (plugin.load("metrics", name).task in (None, task)) == (name in PLAIN[task])
+    assert (task in plugin.load("metrics", name).tasks) == (name in PLAIN[task])
 
 
 @pytest.mark.parametrize("task, name", [(task, name) for task in TASKS for name in PLAIN[task]])
@@ -73,7 +99,7 @@ def test_a_diverged_model_gives_null_with_a_reason(task: Task, name: str, bad: f
     given = outputs(task)
     given.values[3] = bad
     found = metric(name)(given)
-    if math.isfinite(bad) and task == "classification":
+    if math.isfinite(bad) and (task == "classification" or name in OF_LABELS):
         assert found.value is not None
     else:
         assert found.value is None and found.reason is not None and "not finite" in found.reason

@@ -39,7 +39,11 @@ def load(path: Path, function: str = "gentle", kind: str = "methods") -> plugin.
 def test_a_file_of_the_user_is_a_plugin(tmp_path: Path) -> None:
     path = write(tmp_path)
     method = load(path)
-    assert (method.name, method.needs, method.task) == ("gentle", ("model", "retain", "task_loss"), "classification")
+    assert (method.name, method.needs, method.tasks) == (
+        "gentle",
+        ("model", "retain", "task_loss"),
+        ("classification",),
+    )
     assert plugin.complete_settings(method).model_dump() == {"epochs": 1, "lr": 1e-3}
     assert method.code is not None
     assert (method.code.label, method.code.sha256) == ("mine.py:gentle", sha256(path.read_bytes()).hexdigest())

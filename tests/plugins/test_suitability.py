@@ -18,7 +18,7 @@ CLASSIFICATION = {"data", "forget", "test"}
 @pytest.mark.parametrize("name", METHODS)
 def test_a_manifest_that_lacks_what_a_method_needs_is_refused_by_name(name: str) -> None:
     read = plugin.load("methods", name)
-    task = read.task or "classification"
+    task = read.tasks[0]
     lacking = suitability.list_lacking(read, {"forget"})
     if not lacking:
         suitability.check(read, {"forget"}, task, DATA)
@@ -29,19 +29,19 @@ def test_a_manifest_that_lacks_what_a_method_needs_is_refused_by_name(name: str)
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("task", ["classification", "regression"])
+@pytest.mark.parametrize("task", ["classification", "regression", "multilabel"])
 def test_a_method_of_the_other_task_is_refused_with_those_that_fit(name: str, task: str) -> None:
     read = plugin.load("methods", name)
-    if read.task in (None, task):
+    if task in read.tasks:
         suitability.check(read, CLASSIFICATION, task, DATA)
         return
     with pytest.raises(UserError) as caught:
         suitability.check(read, CLASSIFICATION, task, DATA)
     told, _, others = str(caught.value).partition("; these fit: ")
-    assert told == f"data.yaml: {name} is for {read.task}, but the manifest's task is {task}"
-    assert others.split(", ") == [
-        other for other in sorted(METHODS) if plugin.load("methods", other).task in (None, task)
-    ]
+    assert (
+        told == f"data.yaml: {name} is for {suitability.describe_tasks(read.tasks)}, but the manifest's task is {task}"
+    )
+    assert others.split(", ") == [other for other in sorted(METHODS) if task in plugin.load("methods", other).tasks]
 
 
 def test_a_method_for_classes_refuses_part_of_one() -> None:
@@ -50,7 +50,7 @@ def test_a_method_for_classes_refuses_part_of_one() -> None:
         suitability.check_selection(plugin.load("methods", "unsir"), None, CLASSIFICATION, DATA)
     offered = str(caught.value).rpartition(": ")[2].split(", ")
     assert not any(plugin.load("methods", name).whole_classes for name in offered)
-    assert not any(plugin.load("methods", name).task == "regression" for name in offered)
+    assert all("classification" in plugin.load("methods", name).tasks for name in offered)
     suitability.check_selection(plugin.load("methods", "unsir"), [3], CLASSIFICATION, DATA)
     suitability.check_selection(plugin.load("methods", "finetune"), None, CLASSIFICATION, DATA)
 

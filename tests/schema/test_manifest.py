@@ -77,7 +77,7 @@ def test_data_may_be_left_out(tmp_path: Path) -> None:
         ("  train: {npz:", "  train: {nzp:", "data.yaml:9:11: data.train.nzp: unknown key; did you mean 'npz'?"),
         ("data:", "dta:", "data.yaml:8:1: dta: unknown key; did you mean 'data'?"),
         ("version: 1", "version: 2", "data.yaml:1:1: version: expected 1"),
-        ("task: classification", "task: clustering", "data.yaml:2:1: task: expected 'classification' or 'regression'"),
+        ("task: classification", "task: clustering", "data.yaml:2:1: task: expected 'classification', 'regression' or"),
         ("task: classification\n", "", "data.yaml:1:1: task: is missing"),
         ("  shape: [4]", "  shape: [4, -1]", "data.yaml:7:14: input.shape.1: expected greater than"),
         ("  shape: [4]", "  shape: [4.5]", "data.yaml:7:11: input.shape.0: expected a valid integer"),

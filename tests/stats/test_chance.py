@@ -82,3 +82,37 @@ def test_a_regression_must_be_nearer_than_the_mean_and_not_constant() -> None:
     assert describe_ignorance(Outputs(np.full(N, labels.mean()), labels, "regression"))
     assert describe_ignorance(Outputs(labels / 20, labels, "regression"))
     assert describe_ignorance(Outputs(np.full(N, 7.0), np.full(N, 7.0), "regression")) is None  # nothing to tell apart
+
+
+def marks(n: int, seed: int = 0) -> np.ndarray:
+    return (np.random.default_rng(seed).random((n, 3)) < (0.5, 0.1, 0.02)).astype(np.uint8)
+
+
+def test_a_multilabel_network_must_know_more_than_the_frequencies() -> None:
+    labels = marks(N)
+    ignorant = Outputs(np.log([1.0, 0.1, 0.02]) + 0.01 * noise((N, 3)), labels, "multilabel")
+    assert "is no better than chance on 600 records" in (describe_ignorance(ignorant) or "")
+    constant = Outputs(np.zeros((N, 3)), labels, "multilabel")
+    assert "its outputs are equal for all 600 records" in (describe_ignorance(constant) or "")
+    assert describe_ignorance(Outputs(2.0 * labels - 1 + 0.5 * noise((N, 3)), labels, "multilabel")) is None
+
+
+def test_a_multilabel_network_that_knows_one_rare_label_or_has_another_threshold_is_better_than_chance() -> None:
+    labels = marks(N)
+    values = noise((N, 3))
+    values[:, 2] += 3.0 * labels[:, 2]
+    assert describe_ignorance(Outputs(values, labels, "multilabel")) is None
+    shifted = 2.0 * labels + 20 + noise((N, 3))
+    assert describe_ignorance(Outputs(shifted, labels, "multilabel")) is None
+
+
+@pytest.mark.parametrize("labels", [np.zeros((N, 3), np.uint8), marks(5)])
+def test_multilabel_records_that_cannot_decide_are_not_refused(labels: np.ndarray) -> None:
+    assert describe_ignorance(Outputs(noise(labels.shape), labels, "multilabel")) is None
+
+
+def test_ignorant_multilabel_networks_are_rarely_accepted() -> None:
+    accepted = [
+        describe_ignorance(Outputs(noise((200, 3), s), marks(200, s + 1), "multilabel")) is None for s in range(99)
+    ]
+    assert sum(accepted) <= 3

@@ -34,6 +34,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.roc import measure_auc_influence
 
 SUMMARY = "three classes from both versions; also of retained records"
+TASK = ("classification", "regression", "multilabel")
 TIER = "standard"
 ORDER = 4  # within the tier, cheapest first
 

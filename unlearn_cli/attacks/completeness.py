@@ -25,6 +25,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.signals import phi
 
 SUMMARY = "per record: 0 as the original, 1 as retrained"
+TASK = ("classification", "regression", "multilabel")
 TIER = "standard"
 ORDER = 2  # within the tier, cheapest first
 

@@ -13,6 +13,7 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss, phi
 
 SUMMARY = "compares outputs with the original's; only a warning"
+TASK = ("classification", "regression", "multilabel")
 TIER = "quick"
 ORDER = 4  # within the tier, cheapest first
 

@@ -20,6 +20,7 @@ from unlearn_cli.stats.intervals import mean, missing
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "score of NeurIPS 2023, compared with retraining's"
+TASK = ("classification", "regression", "multilabel")
 TIER = "audit"
 ORDER = 5  # within the tier, cheapest first
 

@@ -26,6 +26,7 @@ from unlearn_cli.stats.quantiles import describe_distribution
 from unlearn_cli.stats.results import Distribution, Estimate
 
 SUMMARY = "divergence of each record's margins from retraining's"
+TASK = ("classification", "regression", "multilabel")
 TIER = "audit"
 ORDER = 6  # within the tier, cheapest first
 

@@ -24,6 +24,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.signals import loss
 
 SUMMARY = "logistic regression on the loss, on held-out records"
+TASK = ("classification", "regression", "multilabel")
 TIER = "quick"
 ORDER = 3  # within the tier, cheapest first
 
@@ -40,7 +41,7 @@ def learned_loss(
 ) -> Findings:
     """Return the held-out accuracy (mean and SD over the splits) and out-of-fold scores of all drawn records."""
     # in a regression, the loss has the unit of the labels: a bound in nats would make all large errors equal
-    most = CLIP if forget_outputs.task == "classification" else np.inf
+    most = CLIP if forget_outputs.task != "regression" else np.inf
     members, others = (np.clip(loss(outputs), 0, most) for outputs in (forget_outputs, holdout_outputs))
     size = min(len(members), len(others))
     if size < MIN_RECORDS:

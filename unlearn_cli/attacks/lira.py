@@ -15,6 +15,7 @@ from unlearn_cli.stats.findings import Findings, Scores
 from unlearn_cli.stats.lira_scores import one_sided
 
 SUMMARY = "one-sided likelihood attack over shadow runs"
+TASK = ("classification", "regression", "multilabel")
 TIER = "audit"
 ORDER = 1  # within the tier, cheapest first
 

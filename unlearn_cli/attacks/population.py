@@ -1,7 +1,8 @@
 """Population attack: one threshold on the fit of a record separates members from non-members.
 
 Idea: a model fits the records it was trained on better than others; forgotten records must be like the hold-out. Score:
-the margin phi = z_y - logsumexp_{k != y} z_k, equal to log p_y / (1 - p_y); for a regression -|prediction - y|.
+the margin phi = z_y - logsumexp_{k != y} z_k, equal to log p_y / (1 - p_y); for a regression -|prediction - y|. For
+multilabel records, p_y is the probability of the record's whole set of labels.
 
 Source: Yeom et al. 2018 (loss); Song & Mittal 2021 (modified entropy); Carlini et al. 2022 (phi). Needs outputs on the
 forget split and on never-seen records with the same mix of classes (or range of labels). Warning: it detects only
@@ -19,9 +20,10 @@ from unlearn_cli.plugins.types import Doc
 from unlearn_cli.stats.attack_results import refuse_non_finite
 from unlearn_cli.stats.findings import Scores
 from unlearn_cli.stats.outputs import Outputs
-from unlearn_cli.stats.signals import entropy, margin
+from unlearn_cli.stats.signals import entropy, hits, margin, phi
 
 SUMMARY = "threshold on the logit margin; regression: on the residual"
+TASK = ("classification", "regression", "multilabel")
 TIER = "quick"
 ORDER = 2  # within the tier, cheapest first
 VARIANTS = (  # also run; the verdict uses only the default, because the best of six statistics would fit noise
@@ -63,15 +65,19 @@ def _score(outputs: Outputs, statistic: Statistic) -> np.ndarray:
     if len(outputs) == 0:
         return np.empty(0)
     if statistic == "entropy":
-        return -entropy(outputs.values)
+        return -entropy(outputs.values, outputs.task)
     if statistic == "modified_entropy":
+        if outputs.task == "multilabel":
+            raise UserError(
+                "attack 'population': statistic 'modified_entropy' is not defined for multilabel; use 'loss'"
+            )
         return -modified_entropy(outputs.values, outputs.labels)
     if statistic == "correctness":
-        return (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)
-    phi = margin(outputs.values, outputs.labels)
+        return hits(outputs)
+    margins = phi(outputs)
     if statistic == "loss":
-        return -np.logaddexp(0, -phi)  # log p_y; computed from phi, it is accurate where p_y rounds to 1
-    return expit(phi) if statistic == "confidence" else phi
+        return -np.logaddexp(0, -margins)  # log p_y; computed from phi, it is accurate where p_y rounds to 1
+    return expit(margins) if statistic == "confidence" else margins
 
 
 def _closeness(outputs: Outputs, statistic: Statistic) -> np.ndarray:

@@ -25,6 +25,7 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss, phi
 
 SUMMARY = "quantile regression on never-seen records"
+TASK = ("classification", "regression", "multilabel")
 TIER = "standard"
 ORDER = 3  # within the tier, cheapest first
 

@@ -29,6 +29,7 @@ from unlearn_cli.stats.sign_flip import sign_flip_p_value
 from unlearn_cli.stats.signals import phi
 
 SUMMARY = "whether forget is nearer to retraining or to the original"
+TASK = ("classification", "regression", "multilabel")
 TIER = "standard"
 ORDER = 2  # within the tier, cheapest first
 

@@ -19,6 +19,7 @@ from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.results import Curve, Estimate
 
 SUMMARY = "steps until the forgotten records are learned again"
+TASK = ("classification", "regression", "multilabel")
 TIER = "standard"
 ORDER = 4  # within the tier, cheapest first
 

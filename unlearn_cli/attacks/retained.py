@@ -13,6 +13,7 @@ from unlearn_cli.stats.intervals import missing
 from unlearn_cli.stats.lira_findings import compute_lira_findings
 
 SUMMARY = "U-LiRA on retained records, which unlearning may expose"
+TASK = ("classification", "regression", "multilabel")
 TIER = "audit"
 ORDER = 3  # within the tier, cheapest first
 

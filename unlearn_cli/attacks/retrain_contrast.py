@@ -27,6 +27,7 @@ from unlearn_cli.stats.roc import auc
 from unlearn_cli.stats.signals import loss, phi
 
 SUMMARY = "forgotten against never-seen records, relative to references"
+TASK = ("classification", "regression", "multilabel")
 TIER = "standard"
 ORDER = 0  # within the tier, cheapest first
 

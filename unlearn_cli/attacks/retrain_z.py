@@ -34,6 +34,7 @@ from unlearn_cli.stats.z_statistics import (
 )
 
 SUMMARY = "z-test against retrained references"
+TASK = ("classification", "regression", "multilabel")
 TIER = "standard"
 ORDER = 1  # within the tier, cheapest first
 

@@ -22,6 +22,7 @@ from unlearn_cli.stats.rmia_scores import log_prior, rmia_scores
 from unlearn_cli.stats.signals import loss
 
 SUMMARY = "likelihood ratio to references, against never-seen ones"
+TASK = ("classification", "regression", "multilabel")
 TIER = "standard"
 ORDER = 2  # within the tier, cheapest first
 

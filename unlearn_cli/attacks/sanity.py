@@ -14,6 +14,7 @@ from unlearn_cli.stats.intervals import share
 from unlearn_cli.stats.outputs import Outputs
 
 SUMMARY = "whether the outputs are constant or broken"
+TASK = ("classification", "regression", "multilabel")
 TIER = "quick"
 ORDER = 1  # within the tier, cheapest first
 
@@ -30,7 +31,7 @@ def sanity(split_outputs: dict[str, Outputs]) -> Findings:
     close = np.asarray(np.isclose(test.values, test.values[:1], rtol=0, atol=EQUAL * scale))  # (n, K) or (n,)
     same = close.all(axis=tuple(range(1, close.ndim)))
     quantities = {"equal_outputs": share(np.asarray(same), test.groups)}
-    several = len(np.unique(test.labels)) > 1
+    several = len(np.unique(test.labels, axis=0)) > 1
     suspect = [quantities["equal_outputs"]]
     if test.task == "classification":
         named = test.values.argmax(axis=1)
@@ -44,7 +45,7 @@ def sanity(split_outputs: dict[str, Outputs]) -> Findings:
 
 def _remaining(test: Outputs, retain: Outputs | None) -> Outputs:
     """Return the outputs on test records of the retained classes."""
-    if retain is None or test.task == "regression":
+    if retain is None or test.task != "classification":
         return test
     return test.take(np.flatnonzero(np.isin(test.labels, retain.labels)))
 

@@ -14,6 +14,7 @@ from unlearn_cli.stats.findings import Findings
 from unlearn_cli.stats.lira_findings import compute_lira_findings
 
 SUMMARY = "likelihood ratios per record over shadow runs"
+TASK = ("classification", "regression", "multilabel")
 TIER = "audit"
 ORDER = 2  # within the tier, cheapest first
 

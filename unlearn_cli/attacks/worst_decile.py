@@ -24,6 +24,7 @@ from unlearn_cli.stats.results import Distribution, Estimate
 from unlearn_cli.stats.signals import phi
 
 SUMMARY = "distance from references on the worst tenth of the records"
+TASK = ("classification", "regression", "multilabel")
 TIER = "standard"
 ORDER = 2  # within the tier, cheapest first
 

@@ -35,7 +35,11 @@ if TYPE_CHECKING:
     from unlearn_cli.commands import attack, unlearn
 
 Attempt = dict[str, Any]  # the body of an event `attempt`
-ANY_RECORDS = {"classification": "bad_teacher", "regression": "blindspot"}  # a method for records of every kind
+ANY_RECORDS = {  # a method for records of every kind
+    "classification": "bad_teacher",
+    "regression": "blindspot",
+    "multilabel": "neggrad",
+}
 UNDECIDED = ("inconclusive", "nothing_to_forget")
 
 

@@ -84,11 +84,12 @@ def count_clusters(opened: RunInputs, holdout: Holdout) -> dict[str, int]:
 def read_expectations(opened: RunInputs, reports: Sequence[ReportExcerpt]) -> Expectations:
     """Return the accuracy of the references and its variation from their reports, as far as these contain it."""
     split = "test_retain" if "test_retain" in opened.dataset.splits else "test"
-    levels = [report.get_metric(split, "accuracy") for report in reports]
+    metric = "subset_accuracy" if opened.dataset.task == "multilabel" else "accuracy"
+    levels = [report.get_metric(split, metric) for report in reports]
     accuracies = [level for level in levels if level is not None]
-    if opened.dataset.task != "classification" or not accuracies:
+    if opened.dataset.task == "regression" or not accuracies:
         return Expectations()
-    retained = [report.get_metric("retain", "accuracy") for report in reports]
+    retained = [report.get_metric("retain", metric) for report in reports]
     gains = [of - level for of, level in zip(retained, levels, strict=True) if of is not None and level is not None]
     default = Expectations()
     return Expectations(

@@ -93,7 +93,7 @@ def _describe_entry(entry: discovery.Entry, loaded: Plugin | None = None) -> dic
         "inputs": list(entry.inputs),
     }
     if entry.kind != "models":
-        document["task"] = entry.task
+        document["tasks"] = list(entry.tasks)
     if entry.kind == "methods":
         method = loaded or plugin.load("methods", entry.name)
         document["optional_inputs"] = list(method.optional)

@@ -137,7 +137,7 @@ def choose_metrics(
     for name in options.metrics:
         with prefix_field("--metric"):
             metric = plugin.load("metrics", name, allow_code=allow_code)
-        if metric.task not in (None, task):
+        if task not in metric.tasks:
             defined = ", ".join(discovery.list_metrics_of(task))
             raise UserError(f"--metric: '{name}' is not defined for {task}; choose from {defined}")
     candidates = dict.fromkeys([*(options.metrics or discovery.list_default_metrics(task)), *judged])
@@ -236,6 +236,7 @@ def carry_out(
             references=composing.describe_references(others),
             comparisons=measuring.compare_with_references(measured, metrics),
             confusions=measuring.count_confusions(checkpoints),
+            labels=measuring.score_labels(checkpoints),
             layers=measuring.measure_layers(checkpoints),
             over_forgetting=over_forgetting.detect(checkpoints),
             caveats=[

@@ -46,8 +46,8 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     if options.out.suffix != ".safetensors":
         raise UserError(f"--out {options.out}: noise is written as a .safetensors file; use that suffix")
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
-    if manifest.task == "regression":
-        raise UserError(f"{options.manifest}: noise is learned for classes; a regression has none")
+    if manifest.task != "classification":
+        raise UserError(f"{options.manifest}: noise is learned for classes, but the manifest's task is {manifest.task}")
     check_device_and_code(options.manifest, manifest.model.architecture, run_options)
     check_files(options.manifest, manifest.data_sections, run_options, (options.checkpoint,), options.out, "file")
     picture_path = options.out.with_suffix(".png")

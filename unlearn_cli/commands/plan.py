@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from unlearn_cli import console
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.work_estimate import estimate_work
+from unlearn_cli.data.labels import count_labels
 from unlearn_cli.data.notices import describe_notices, format_notices
 from unlearn_cli.evaluation.run_inputs import RunInputs, constant_network, remaining_class
 from unlearn_cli.plugins.plugin import Plugin
@@ -73,7 +74,7 @@ def split_counts(opened: RunInputs) -> tuple[str, dict[str, Any]]:
         split: {
             "n": len(records),
             "batches": records.count_batches(opened.common.batch_size),
-            "classes": {name: int((records.labels == number).sum()) for number, name in enumerate(names)},
+            "classes": dict(zip(names, count_labels(records.labels, len(names)) if names else [], strict=True)),
         }
         for split, records in dataset.splits.items()
     }

@@ -103,11 +103,11 @@ def prepare_game(
     """Choose the audited records: all of forget, some of them as canaries, and a sample of retain.
 
     Raises:
-        UserError: canaries are requested for a regression, or the sample is more than half of retain.
+        UserError: canaries are requested without classes, or the sample is more than half of retain.
     """
     dataset, share = opened.dataset, options.canaries
-    if share and dataset.task == "regression":
-        raise UserError("--canaries: canaries are records with a wrong class, which a regression does not have")
+    if share and dataset.task != "classification":
+        raise UserError(f"--canaries: canaries are records with a wrong class, but the task is {dataset.task}; omit it")
     forget = dataset.split("forget")
     mask, labels = shadows.draw_canaries(opened.common.seed, share, forget.labels, dataset.num_outputs)
     audited, sample = replace(forget, labels=labels), draw_retained_sample(opened, options.retained)

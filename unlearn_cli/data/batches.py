@@ -102,12 +102,15 @@ class SplitSequence(BatchSequence[T]):
 
 @dataclass(frozen=True)
 class Batches(SplitSequence[tuple[Tensor, Tensor]]):
-    """The records of one split as pairs (x, y): x (B, *shape) float32, y (B,) class numbers or standardised targets."""
+    """The records of one split as pairs (x, y): x (B, *shape) float32, y (B,) class numbers or standardised targets.
+
+    Of multilabel records, y (B, K) float32 is 1 for each label of a record, else 0.
+    """
 
     split: Split
     store: Store
     scaling: Scaling
-    targets: Tensor  # (n,) on the device; (n, K) if a method needs distributions
+    targets: Tensor  # (n,) on the device; (n, K) of multilabel records, and if a method needs distributions
     shape: tuple[int, ...]  # of one sample
     num_outputs: int
     batch_size: int
@@ -137,7 +140,7 @@ class Batches(SplitSequence[tuple[Tensor, Tensor]]):
         return self.take(np.sort(np.concatenate([order[labels == label][:count] for label in np.unique(labels)])))
 
     def relabelled(self, targets: Tensor) -> Self:
-        """Return the batches of the same records with other targets (n,)."""
+        """Return the batches of the same records with other targets, of the shape of these."""
         assert targets.shape == self.targets.shape, "one target per record"
         return replace(self, targets=targets.to(self.targets))
 
@@ -212,6 +215,11 @@ class UnlabelledBatches(SplitSequence[Tensor]):
         """Return the batches of these records with distributions over the classes (n, K) as their targets."""
         assert distributions.shape == (self.num_samples, self.batches.num_outputs), "one distribution per record"
         return replace(self.batches, targets=distributions)
+
+
+def is_multilabel(batches: Batches) -> bool:
+    """Return whether labelled batches have one target per label, (n, K)."""
+    return batches.split.labels.ndim == 2
 
 
 def without_labels(batches: Batches) -> UnlabelledBatches:

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -52,7 +52,7 @@ class Split:
     name: str
     records: Records
     rows: np.ndarray  # (n,) int64, ascending
-    labels: np.ndarray  # (n,) class numbers int64, or numbers float64
+    labels: np.ndarray  # (n,) class numbers int64, or numbers float64; multilabel: (n, K) uint8, 1 for each label
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -100,7 +100,7 @@ class Dataset:
     classes: list[str] | None
     num_outputs: int
     splits: dict[str, Split]
-    forget_classes: list[int] | None  # class numbers, if the selection consists of whole classes
+    forget_classes: list[int] | None  # of a classification: class numbers, if the selection is whole classes
     unresolved: int | None = None  # number of ids in `forgotten` without a record in train; None without `forgotten`
     notices: tuple[Notice, ...] = ()  # items of the sources that are left out or changed
     images_decoded: int | None = None  # number of images that were decoded as a check; None if none were
@@ -142,13 +142,7 @@ def open_dataset(
     opened, categories = encode_sources(opened, stored_shape, categories)
     checked = check_sources(opened, decode=decode)
     train = checked["train"]
-    if sections.task == "regression":
-        classes, encode = None, label_reader.read_numeric_labels
-    else:
-        classes = label_reader.list_classes(
-            sections.classes, train.labels, sections.num_classes, train.class_names, train.name
-        )
-        encode = lambda records: label_reader.encode_labels(records, classes or [])  # noqa: E731
+    classes, encode = _choose_encoding(sections, train)
     # After listing the classes, because a forgotten class keeps its output.
     division = divide(train, sections.forgotten, sections.forget, sections.folder)
     sources = {**checked, "train": division.remaining, "forgotten": division.forgotten}
@@ -172,6 +166,21 @@ def open_dataset(
         images_decoded=count_images(checked.values()) if decode else None,
         categories=categories,
     )
+
+
+def _choose_encoding(
+    sections: DataSections, train: Records
+) -> tuple[label_reader.Classes | None, Callable[[Records], np.ndarray]]:
+    """Return the classes, and the function that converts the stored labels of any source."""
+    if sections.task == "regression":
+        return None, label_reader.read_numeric_labels
+    if sections.task == "multilabel":
+        labels = label_reader.list_labels(sections.classes, train)
+        return labels, lambda records: label_reader.encode_label_sets(records, labels)
+    classes = label_reader.list_classes(
+        sections.classes, train.labels, sections.num_classes, train.class_names, train.name
+    )
+    return classes, lambda records: label_reader.encode_labels(records, classes)
 
 
 def open_records(source: Source, name: str, sections: DataSections) -> Records:
@@ -201,7 +210,7 @@ def resolve_paths(spec: SomeSection, folder: Path) -> SomeSection:
 def _make_empty_dataset(sections: DataSections) -> Dataset:
     num_classes = sections.num_classes
     classes = sections.classes or (list(range(num_classes)) if isinstance(num_classes, int) else None)
-    if sections.task == "classification" and classes is None:
+    if sections.task != "regression" and classes is None:
         raise UserError("a manifest without 'data' needs the number of classes: list 'classes'")
     forget = sections.forget
     listed = forget.classes if forget and forget.only_classes else []
@@ -209,7 +218,8 @@ def _make_empty_dataset(sections: DataSections) -> Dataset:
     if numbers and len(numbers) == len(classes or []):
         raise UserError("forget: selects every class, so nothing remains to retain; select fewer")
     names = [str(name) for name in classes] if classes else None
-    return Dataset(sections.task, names, _count_outputs(sections, classes), {}, numbers)
+    whole = numbers if sections.task == "classification" else None
+    return Dataset(sections.task, names, _count_outputs(sections, classes), {}, whole)
 
 
 def _count_outputs(sections: DataSections, classes: label_reader.Classes | None) -> int:
@@ -282,6 +292,6 @@ def _describe(split: Split, key: bytes, classes: list[str] | None) -> dict[str, 
     for number, chunk in enumerate(split.sort_ids()):
         ids = "\n" * (number > 0) + "\n".join(chunk)
         digest.update(ids.encode(errors="surrogateescape"))  # file names may contain bytes that are not UTF-8
-    counts = np.bincount(split.labels, minlength=len(classes)).tolist() if classes else []
+    counts = label_reader.count_labels(split.labels, len(classes)) if classes else []
     named = dict(zip(classes, counts, strict=True)) if classes else None
     return {"n": len(split), "ids_digest": digest.hexdigest(), "classes": named}

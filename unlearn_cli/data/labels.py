@@ -1,4 +1,4 @@
-"""Converts stored labels to the targets of training: class numbers, or numbers for a regression."""
+"""Converts stored labels to the targets of training: class numbers, numbers for a regression, or sets of labels."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -124,6 +124,61 @@ _NUMBER = re.compile(r"[-+]?\.?\d[\d_.,]*([eE][-+]?\d+)?|0[xob][0-9a-fA-F]+")
 
 def _number_classes(classes: Classes) -> dict[str, int]:
     return {str(name): number for number, name in enumerate(classes)}
+
+
+def list_labels(listed: Classes | None, records: Records) -> list[str | int]:
+    """Return the labels of multilabel records in the order of the network's outputs.
+
+    These are the manifest's classes; else the names in train; else, for an array without names, the numbers from 0.
+
+    Raises:
+        UserError: no record of train has a label, and the manifest lists none.
+    """
+    if listed is not None:
+        return list(listed)
+    if records.class_names is None:
+        return list(range(records.labels.shape[1]))  # type: ignore[union-attr]  # an array
+    if not records.class_names:
+        raise UserError(f"{records.name}: no record has a label; list the labels as 'classes' in the manifest")
+    return list(records.class_names)
+
+
+def encode_label_sets(records: Records, classes: Classes) -> np.ndarray:
+    """Return 1 for each label of a record, else 0, (n, K) uint8, in the order of the classes.
+
+    Raises:
+        UserError: a label is not among the classes, or an array without names has another number of labels.
+    """
+    marks, names = np.asarray(records.labels), records.class_names
+    if names is None:
+        if marks.shape[1] != len(classes):
+            raise UserError(
+                f"{records.name}: the array of labels has {marks.shape[1]} columns, but there are {len(classes)} "
+                "labels; list one name per column in 'classes'"
+            )
+        return marks
+    numbers = _number_classes(classes)
+    if unknown := [name for name in names if name not in numbers]:
+        raise _unknown_label(records, unknown[0], marks[:, names.index(unknown[0])], list(numbers))
+    encoded = np.zeros((len(marks), len(classes)), dtype=np.uint8)
+    encoded[:, [numbers[name] for name in names]] = marks
+    return encoded
+
+
+def _unknown_label(records: Records, label: str, marked: np.ndarray, labels: list[str]) -> UserError:
+    rows = np.flatnonzero(marked)
+    place = "" if not len(rows) or records.line_of is None else f" (line {records.line_of(int(rows[0]))})"
+    return UserError(
+        f"{records.name}: label '{label}'{place} is not one of the {len(labels)} labels; {did_you_mean(label, labels)};"
+        " list all labels, in the order of the model's outputs, as 'classes' in the manifest"
+    )
+
+
+def count_labels(labels: np.ndarray, num_classes: int) -> list[int]:
+    """Return the number of records of each class, or with each label: (n,) class numbers, or (n, K) 0 and 1."""
+    if labels.ndim == 2:
+        return labels.sum(axis=0, dtype=np.int64).tolist()
+    return np.bincount(labels, minlength=num_classes).tolist()
 
 
 def read_numeric_labels(records: Records) -> np.ndarray:

@@ -50,8 +50,9 @@ class Inputs(Protocol):
 class Records:
     """The records of one source.
 
-    `labels` are as stored: strings, integers or floats. `ids` are strings, or the numbers of the rows. `class_names` is
-    set if the source lists classes, some of which may have no record.
+    `labels` are as stored: strings, integers or floats; of multilabel records (n, K) uint8, 1 for each label. `ids` are
+    strings, or the numbers of the rows. `class_names` is set if the source lists classes, some of which may have no
+    record; of multilabel records these are the names of the K labels.
     """
 
     name: str
@@ -93,6 +94,16 @@ def from_arrays(
     return Records(name, inputs, labels, ids, column, where, columns=tuple(columns or ()))
 
 
+def from_label_sets(
+    name: str, inputs: Inputs, marks: np.ndarray, ids: Values | None, columns: Mapping[str, Values]
+) -> Records:
+    """Build multilabel records, marks (n, K), as `from_arrays`; conditions cannot name all labels as one column."""
+    records = from_arrays(name, inputs, np.arange(len(marks)), ids, columns)
+    column = partial(_get_column, name, ChainMap({"id": records.ids}, columns))  # type: ignore[arg-type]  # only read
+    where = partial(_apply_conditions, name, column, len(marks))
+    return replace(records, labels=marks, column=column, where=where)
+
+
 def keep_rows(records: Records, rows: Rows | None) -> Records:
     """Keep the rows that a source's `rows` selects; ids do not change."""
     if rows is None:
@@ -115,7 +126,12 @@ def choose_records(records: Records, positions: np.ndarray) -> Records:
         where=lambda conditions, **formats: records.where(conditions, **formats)[positions],
         labelled=None if records.labelled is None else records.labelled[positions],
         groups=None if records.groups is None else records.groups[positions],
+        line_of=None if records.line_of is None else partial(_line_of_choice, records.line_of, positions),
     )
+
+
+def _line_of_choice(line_of: Callable[[int], int], positions: np.ndarray, row: int) -> int:
+    return line_of(int(positions[row]))
 
 
 def _keep_part(n: int, rows: Rows) -> np.ndarray:

@@ -58,11 +58,16 @@ def select(forget: Forget, records: Records, labels: np.ndarray, classes: Classe
 def select_by_content(forget: Forget, records: Records, labels: np.ndarray, classes: Classes) -> np.ndarray:
     """Return the mask of the records that classes and conditions select; they also apply to test data."""
     chosen = find_class_numbers(forget.classes, classes, "forget.classes")
-    mask = np.isin(labels, chosen) if chosen else np.zeros(len(records), dtype=bool)
+    mask = _mask_classes(labels, chosen) if chosen else np.zeros(len(records), dtype=bool)
     if not forget.where:
         return mask
     with prefix_field("forget.where"):
         return mask | records.where(forget.where)
+
+
+def _mask_classes(labels: np.ndarray, chosen: list[int]) -> np.ndarray:
+    """Return the mask (n,) of the records of these classes; of multilabel records, of those with one of the labels."""
+    return labels[:, chosen].any(axis=1) if labels.ndim == 2 else np.isin(labels, chosen)
 
 
 def _select_ids(ids: list[str], records: Records, in_manifest: set[str]) -> tuple[np.ndarray, dict[str, int]]:

@@ -51,6 +51,8 @@ def choose_holdout(opened: RunInputs) -> Holdout:
     fewer than MIN_NEVER_SEEN (such as of a period that ends before test begins), it is all of test, unmatched. Persons
     (`forget.groups`), ids and random shares are compared with all of test, because other persons are exchangeable.
 
+    Multilabel: a label in `forget.classes` is a condition. Sets of labels are not matched, because most are rare.
+
     Classification: the hold-out has the class mix of forget, because a never-trained but easier class would look like
     forgotten records. It has a constant multiple of the number of forgotten records of each class, drawn with the seed;
     the multiple is the largest that test allows, so the hold-out may be larger or smaller than forget. (It has at least
@@ -67,7 +69,7 @@ def choose_holdout(opened: RunInputs) -> Holdout:
     if not candidates.any():
         but = " other than copies of training records" if dropped else ""
         return _make_empty(dropped, f"data.test has no records like the forgotten ones{but} to compare with")
-    if opened.dataset.task == "regression":
+    if opened.dataset.task != "classification":
         return Holdout(np.flatnonzero(candidates), dropped, notes, is_matched=is_matched)
     lacking, share = _find_missing_classes(opened, candidates)
     if lacking and share > UNMATCHED:
@@ -101,20 +103,25 @@ def _mask_candidates(opened: RunInputs, unseen: np.ndarray) -> tuple[np.ndarray,
 
 
 def _selects_by_conditions(opened: RunInputs) -> bool:
-    """Return whether conditions select the forgotten records; in a classification, nothing but conditions."""
-    forget = opened.forget
-    if forget is None or not forget.where or "test_forget" not in opened.dataset.splits:
+    """Return whether conditions select the forgotten records; in a classification, nothing but conditions.
+
+    To name a label of multilabel records is a condition, too.
+    """
+    forget, is_multilabel = opened.forget, opened.dataset.task == "multilabel"
+    if forget is None or "test_forget" not in opened.dataset.splits:
+        return False
+    if not (forget.where or (is_multilabel and forget.classes)):
         return False
     others = (forget.classes, forget.ids, forget.ids_file, forget.groups, forget.fraction)
-    return opened.dataset.task == "regression" or not any(others)
+    return opened.dataset.task != "classification" or not any(others)
 
 
 def _has_classes(opened: RunInputs, mask: np.ndarray) -> bool:
-    return opened.dataset.task == "regression" or _find_missing_classes(opened, mask)[1] <= UNMATCHED
+    return opened.dataset.task != "classification" or _find_missing_classes(opened, mask)[1] <= UNMATCHED
 
 
 def _describe_unmatched(task: str, count: int) -> str:
-    every = "all of test" if task == "regression" else "all records of test of the same classes"
+    every = "all of test" if task != "classification" else "all records of test of the same classes"
     selects = f"only {count} never-seen records" if count else "no never-seen record"
     return (
         f"The hold-out is {every}, because 'forget' selects {selects} of test. The forgotten records may differ from "

@@ -22,8 +22,9 @@ from unlearn_cli.schema.literals import name_role
 from unlearn_cli.stats.comparisons import average_over_references, compare
 from unlearn_cli.stats.confusion import confusion
 from unlearn_cli.stats.intervals import missing
+from unlearn_cli.stats.label_scores import list_label_scores
 from unlearn_cli.stats.outputs import Outputs
-from unlearn_cli.stats.results import Comparison, Confusion, Estimate, Layer
+from unlearn_cli.stats.results import Comparison, Confusion, Estimate, LabelScore, Layer
 
 Metrics = Sequence[tuple[Plugin, BaseModel]]
 Measured = dict[str, dict[str, Estimate]]  # split -> metric -> estimate
@@ -76,6 +77,7 @@ def measure_checkpoints(
         "metrics": measurements,
         "comparisons": compare_with_references(measurements, metrics),
         "confusions": count_confusions(checkpoints),
+        "labels": score_labels(checkpoints),
         "layers": measure_layers(checkpoints),
         "over_forgetting": over_forgetting.detect(checkpoints),
     }
@@ -166,14 +168,29 @@ def compare_with_references(measured: dict[str, Measured], metrics: Metrics) -> 
 
 def count_confusions(checkpoints: CheckpointOutputs) -> list[Confusion]:
     """Count the predictions of each checkpoint on forget and test_forget by class."""
-    names = checkpoints.session.opened.dataset.classes
-    if names is None:
+    dataset = checkpoints.session.opened.dataset
+    names = dataset.classes
+    if names is None or dataset.task != "classification":
         return []
     return [
         confusion(checkpoints.outputs(role)[split], names, split, role)
         for split in ("forget", "test_forget")
         for role in checkpoints.weights
         if split in checkpoints.outputs(role) and len(checkpoints.outputs(role)[split])
+    ]
+
+
+def score_labels(checkpoints: CheckpointOutputs) -> list[LabelScore]:
+    """Return the scores of each label of multilabel records, per checkpoint and split."""
+    dataset = checkpoints.session.opened.dataset
+    if dataset.task != "multilabel":
+        return []
+    return [
+        score
+        for role in checkpoints.weights
+        for split, outputs in checkpoints.outputs(role).items()
+        if split != "holdout" and len(outputs)
+        for score in list_label_scores(outputs, dataset.classes or [], split, role)
     ]
 
 

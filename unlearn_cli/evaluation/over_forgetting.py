@@ -73,7 +73,7 @@ def choose_never_seen(opened: RunInputs) -> tuple[Split, Kind]:
     group = mask_same_group(opened.forget, half)
     if group is not None and (group & allowed).sum() >= MIN_NEVER_SEEN:
         return half.take(np.flatnonzero(group & allowed)), "group"
-    if opened.dataset.task == "regression":
+    if opened.dataset.task != "classification":
         return half.take(np.flatnonzero(allowed)), "test"
     return half.take(draw_class_matched(opened, half, allowed)), "classes"
 

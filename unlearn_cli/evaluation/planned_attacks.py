@@ -10,6 +10,8 @@ from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import SettingSources
+from unlearn_cli.plugins.suitability import describe_tasks
+from unlearn_cli.schema.literals import Task
 from unlearn_cli.stats.results import Skipped
 
 MASK = "mask"  # a control for the gates, so only attacks with a gate are run on it
@@ -137,8 +139,8 @@ def divide_applicable(
     skipped: list[Skipped] = []
     for planned in wanted:
         reason = _find_obstacle(planned.attack, opened, present)
-        if reason is None and opened.dataset.task == "regression" and _reads_classes(planned):
-            reason = "it is for classification"
+        if reason is None:
+            reason = _explain_statistic(planned, opened.dataset.task)
         if reason is None and no_holdout and any("holdout" in name for name in planned.attack.needs):
             reason = no_holdout
         if reason is None and planned.tier != "named" and planned.attack.name == "quantile" and "reference" in present:
@@ -152,14 +154,17 @@ def divide_applicable(
     return runnable, skipped
 
 
-def _reads_classes(planned: PlannedAttack) -> bool:
-    """Return whether the threshold attack's statistic needs class probabilities, which a regression does not have."""
-    return getattr(planned.settings, "statistic", "loss") not in ("margin", "loss")
+def _explain_statistic(planned: PlannedAttack, task: Task) -> str | None:
+    """Return why the threshold attack's statistic is not defined for the task: it may need class probabilities."""
+    statistic = getattr(planned.settings, "statistic", "loss")
+    if task == "regression" and statistic not in ("margin", "loss"):
+        return "it is for classification"
+    return "it is for classification" if task == "multilabel" and statistic == "modified_entropy" else None
 
 
 def _find_obstacle(attack: Plugin, opened: RunInputs, present: set[str]) -> str | None:
-    if attack.task not in (None, opened.dataset.task):
-        return f"it is for {attack.task}"
+    if opened.dataset.task not in attack.tasks:
+        return f"it is for {describe_tasks(attack.tasks)}"
     if attack.whole_classes and opened.dataset.forget_classes is None:
         return "it is only for whole classes"
     missing = attack.sections - present

@@ -36,7 +36,7 @@ def predict(
 
     Raises:
         UserError: an output is not finite, the number of outputs is not the number of classes (1 for a regression), or
-            the outputs are probabilities instead of logits.
+            those of a classification are probabilities instead of logits.
     """
     batch_size = max(1, min(MAX_BATCH, MAX_NUMBERS // math.prod(batches.shape)))
     values = allocate_outputs(batches.num_samples, batches.num_outputs, task) if into is None else into

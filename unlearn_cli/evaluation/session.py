@@ -307,7 +307,10 @@ class Session:
 
     def task_loss(self) -> TaskLoss:
         """Return the loss that training minimises, on the scale of the network's outputs."""
-        return nn.functional.cross_entropy if self.task == "classification" else regression_loss(self.sections.loss)
+        if self.task == "regression":
+            return regression_loss(self.sections.loss)
+        of_classes, of_labels = nn.functional.cross_entropy, nn.functional.binary_cross_entropy_with_logits
+        return of_labels if self.task == "multilabel" else of_classes
 
     def _scaling(self, split: Split) -> Scaling:
         section = self.sections.input
@@ -320,6 +323,8 @@ class Session:
         labels = torch.from_numpy(split.labels)
         if self.task == "regression":
             labels = ((labels - self.target.mean) / self.target.std).float()
+        if self.task == "multilabel":
+            labels = labels.float()
         return labels.to(self.run.device)
 
 

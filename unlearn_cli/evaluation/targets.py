@@ -32,7 +32,7 @@ def choose_training_target(opened: RunInputs, start: Mapping[str, str] | None, p
     Raises:
         UserError: as `choose_target`.
     """
-    if opened.dataset.task == "classification":
+    if opened.dataset.task != "regression":
         return Target()
     if start is not None and path is not None:
         return choose_target(opened, start, path)
@@ -46,7 +46,7 @@ def choose_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) ->
         UserError: the manifest's target contradicts the recorded one, or the recorded one is damaged.
     """
     own, given = find_own_target(opened, metadata, path), opened.network.target
-    if given is None or opened.dataset.task == "classification" or are_equal(own, given):
+    if given is None or opened.dataset.task != "regression" or are_equal(own, given):
         return own
     raise UserError(
         f"{path}: was trained with target mean {own.mean:g} and std {own.std:g}, but the manifest has mean "
@@ -60,7 +60,7 @@ def find_own_target(opened: RunInputs, metadata: Mapping[str, str], path: Path) 
     Raises:
         UserError: as `read_recorded_target`.
     """
-    if opened.dataset.task == "classification":
+    if opened.dataset.task != "regression":
         return Target()
     return read_recorded_target(metadata, path) or opened.network.target or Target()
 
@@ -89,7 +89,7 @@ def read_recorded_target(metadata: Mapping[str, str], path: Path) -> Target | No
 
 def as_lineage(task: str, target: Target) -> dict[str, str]:
     """Return the scale as entries of a checkpoint's metadata, without the prefix of the keys."""
-    if task == "classification":
+    if task != "regression":
         return {}
     values = (target.mean, target.std)
     return {key.partition(".")[2]: repr(float(value)) for key, value in zip(KEYS, values, strict=True)}

@@ -90,10 +90,10 @@ def measure_value(model: nn.Module, goal: Goal, task_loss: TaskLoss) -> float:
 def make_goal(original: nn.Module, forget: Batches, test: Batches, task_loss: TaskLoss, alpha: float) -> Goal:
     """Return the original's value on test records of the forgotten classes, worsened by the share alpha, as the goal.
 
-    The forgotten records themselves are used (at most 500) for a regression, if there is no such test record, and if
-    forget is not a whole class: a network may then be right about test records of its classes.
+    The forgotten records themselves are used (at most 500) for a regression, for multilabel records, if there is no
+    such test record, and if forget is not a whole class: a network may then be right about test records of its classes.
     """
-    larger = not forget.targets.is_floating_point()
+    larger = not forget.targets.is_floating_point()  # class numbers; of multilabel records, the loss is compared
     validation = _limit_records(_select_same_classes(forget, test) if larger else forget)
     goal = Goal(validation, 0.0, larger)
     reached = measure_value(original, goal, task_loss)

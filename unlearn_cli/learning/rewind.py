@@ -1,6 +1,7 @@
 """Rewind: return to the step at which forgotten records are predicted as well as never-seen ones.
 
-    gap(step) = value on forget - value on held_out      (accuracy with the class mix of forget, or mean absolute error)
+    gap(step) = value on forget - value on held_out      (accuracy with the class mix of forget, or mean absolute error;
+                                                          multilabel: accuracy of all labels together)
     theta <- the observed theta with the smallest |gap|; gaps within their standard error count as 0; of equal ones the
              latest
 
@@ -21,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unlearn_cli.data.batches import Batches
+from unlearn_cli.data.batches import Batches, is_multilabel
 from unlearn_cli.learning.training import predict_outputs
 from unlearn_cli.runtime.run import remark
 
@@ -95,9 +96,19 @@ def make_rewind(
 
 
 def are_all_lost(forget: Batches, retain: Batches) -> bool:
-    """Return whether retain has no record of the forgotten classes; of a regression never."""
+    """Return whether retain has no record of the forgotten classes; of a regression never.
+
+    Of multilabel records: whether every forgotten record has a label that retain lacks.
+    """
+    if is_multilabel(forget):
+        return bool((forget.targets[:, mask_lost_labels(forget, retain)] > 0).any(dim=1).all())
     is_regression = forget.targets.is_floating_point()
     return not is_regression and not bool(torch.isin(forget.targets, retain.targets).any())
+
+
+def mask_lost_labels(forget: Batches, retain: Batches) -> Tensor:
+    """Return the mask (K,) of the labels of multilabel records that occur in forget but not in retain."""
+    return (forget.targets > 0).any(dim=0) & ~(retain.targets > 0).any(dim=0)
 
 
 @contextmanager
@@ -120,8 +131,10 @@ def measure_gap(model: nn.Module, forget: Batches, held_out: Batches, weights: T
 
 
 def measure_values(model: nn.Module, batches: Batches) -> Tensor:
-    """Return per record (n,) whether the prediction is right; for a regression, the absolute error."""
+    """Return per record (n,) whether the prediction (of all labels) is right; for a regression, the absolute error."""
     outputs = predict_outputs(model, (x for x, _ in batches.sequential(CHUNK)))
+    if is_multilabel(batches):
+        return ((outputs > 0) == (batches.targets > 0)).all(dim=1).double()
     if batches.targets.is_floating_point():
         return (outputs[:, 0] - batches.targets).abs().double()
     return (outputs.argmax(dim=1) == batches.targets).double()
@@ -131,12 +144,23 @@ def _take_sample(batches: Batches) -> Batches:
     return batches.take(batches.permutation("rewind")[:MOST_RECORDS])
 
 
+def _number_kinds(forget: Tensor, held_out: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return the class numbers of both, or numbers of the sets of labels; None for a regression."""
+    if not forget.is_floating_point():
+        return forget, held_out
+    if forget.dim() == 1:
+        return None
+    _, numbers = torch.cat([forget, held_out]).unique(dim=0, return_inverse=True)
+    return numbers[: len(forget)], numbers[len(forget) :]
+
+
 def _weigh_like(held_out: Batches, forget: Batches) -> Tensor:
-    """Return weights (m,) that give held_out the class mix of forget, as far as it has these classes."""
-    if held_out.targets.is_floating_point():
+    """Return weights (m,) that give held_out the class mix of forget, as far as it has these classes (label sets)."""
+    kinds = _number_kinds(forget.targets, held_out.targets)
+    if kinds is None:
         return torch.full_like(held_out.targets, 1 / held_out.num_samples, dtype=torch.float64)
-    shares, counts = (part.targets.bincount(minlength=part.num_outputs).double() for part in (forget, held_out))
-    weights = (shares / counts.clamp(min=1))[held_out.targets]
+    shares, counts = (of_part.bincount(minlength=int(torch.cat(kinds).max()) + 1).double() for of_part in kinds)
+    weights = (shares / counts.clamp(min=1))[kinds[1]]
     if not weights.any():  # no held-out record of the forgotten classes
         return torch.full_like(weights, 1 / held_out.num_samples)
     return weights / weights.sum()

@@ -6,7 +6,8 @@
     rewind:  optional; of the states of the repair, the one nearest to held-out records (learning.rewind)
 
 T_s is the original (the competent teacher), T_d a network of the same architecture with random weights (the incompetent
-teacher), S the network that is changed (the student). There is no factor tau^2, as in the paper.
+teacher), S the network that is changed (the student). There is no factor tau^2, as in the paper. Multilabel: each label
+has its own distribution, sigmoid(T(x) / tau), and the KL is summed over the labels.
 
 Source: Chundawat, Tarun, Mandal, Kankanhalli: Can Bad Teaching Induce Forgetting?, arXiv 2205.08096, section 3.
 Needs the records of `forget` and of `retain` without their labels; to rewind, also labelled `forget` and `held_out`.
@@ -24,7 +25,7 @@ Three defaults differ from the paper; each is a setting.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -32,7 +33,7 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.data.batches import Batches, UnlabelledBatches
+from unlearn_cli.data.batches import Batches, UnlabelledBatches, is_multilabel
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.masking import can_store
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
@@ -43,7 +44,7 @@ from unlearn_cli.runtime.progress import track
 
 SUMMARY = "a random teacher on forget, the original on retain"
 LEVEL_STEP = True  # for whole classes
-TASK = "classification"
+TASK = ("classification", "multilabel")
 LOST = 0.75  # a class is lost when a larger share of its records is forgotten
 CHECKED_PER_CLASS, MOST_CHECKED = 50, 5000  # records of each part, per class and in all, that decide what is lost
 CHUNK = 256
@@ -94,19 +95,22 @@ def bad_teacher(
     A class is lost when most of its records are forgotten. With `correct_teachers` the remaining probabilities are
     scaled up.
     """
-    lost, all_lost = find_lost_classes(original, forget_inputs, retain_inputs)
+    of_labels = is_multilabel(forget_inputs.batches)
+    find_lost = find_lost_labels if of_labels else find_lost_classes
+    lost, all_lost = find_lost(original, forget_inputs, retain_inputs)
     retain = retain_inputs.share(retain_share)
-    teachers = Teachers(original, incompetent_teacher, temperature, lost if correct_teachers else None)
-    default_steps = count_steps(all_lost, len(retain))
+    teachers = Teachers(original, incompetent_teacher, temperature, lost if correct_teachers else None, of_labels)
+    is_class = all_lost and not of_labels  # forgotten records with a lost label have others, which are retained
+    default_steps = count_steps(is_class, len(retain))
     impair_steps = impair_steps or default_steps["impair_steps"]
     repair_steps = default_steps["repair_steps"] if repair_steps is None else repair_steps
-    impair_lr = impair_lr or (choose_class_rate(recipe) if all_lost else 1e-2)
+    impair_lr = impair_lr or (choose_class_rate(recipe) if is_class else 1e-2)
     parts = Parts(forget_inputs.batches, retain.batches)
     if can_store([retain, forget_inputs], impair_steps + repair_steps):
-        parts = teachers.store_targets(forget_inputs, retain)
+        parts, teachers = teachers.store_targets(forget_inputs, retain), replace(teachers, are_stored=True)
     impair(model, teachers, parts, impair_steps, impair_lr, forget_share, batch_norm)
     rewinder = make_rewind(model, forget, None if all_lost else held_out, repair_steps)
-    rate = repair_lr or (1e-3 if all_lost else 2e-3)
+    rate = repair_lr or (1e-3 if is_class else 2e-3)
     repair(model, teachers, parts.retain, repair_steps, rate, rewinder, batch_norm)
     return model
 
@@ -123,7 +127,7 @@ def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int,
 
 
 class Parts(NamedTuple):
-    """The records to train on, with the teachers' distributions (n, K) as targets, or with blank ones (n,)."""
+    """The records to train on, with the teachers' distributions (n, K) as targets, or with blank ones."""
 
     forget: Batches
     retain: Batches
@@ -131,12 +135,18 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True)
 class Teachers:
-    """The competent and the incompetent teacher; with `lost` (K,) bool their outputs are corrected."""
+    """The competent and the incompetent teacher; with `lost` (K,) bool their outputs are corrected.
+
+    `of_labels`: the K outputs are independent labels instead of classes. `are_stored`: the targets of batches are the
+    distributions.
+    """
 
     original: nn.Module
     incompetent: nn.Module
     temperature: float
     lost: Tensor | None
+    of_labels: bool = False
+    are_stored: bool = False
 
     @torch.no_grad()
     def distributions(self, x: Tensor, num_forget: int) -> Tensor:
@@ -150,14 +160,15 @@ class Teachers:
             if self.lost is not None:
                 random_logits = random_logits.masked_fill(self.lost, -torch.inf)
             # Of two remaining classes, only the wrong one would be left, and the network would learn the opposite.
-            if self.lost is not None and (~self.lost).sum() > 2:
+            if self.lost is not None and not self.of_labels and (~self.lost).sum() > 2:
                 random_logits = random_logits.scatter(1, original_classes, -torch.inf)
             logits = torch.cat([random_logits, logits[num_forget:]])
-        return F.softmax(logits.float() / self.temperature, dim=1)
+        logits = logits.float() / self.temperature
+        return logits.sigmoid() if self.of_labels else F.softmax(logits, dim=1)
 
     def targets(self, x: Tensor, y: Tensor, is_forget: Tensor | None = None) -> Tensor:
         """Return the target distributions of a batch: y if they were stored, else those computed now."""
-        if y.dim() == 2:
+        if self.are_stored:
             return y
         return self.distributions(x, 0 if is_forget is None else int(is_forget.sum()))
 
@@ -168,8 +179,17 @@ class Teachers:
         return Parts(forget.with_distributions(of_forget), retain.with_distributions(of_retain))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return KL(targets || the student's distribution), summed over the classes, mean over the records."""
+        """Return KL(targets || the student's distribution), summed over the outputs, mean over the records."""
+        if self.of_labels:
+            return bernoulli_divergence(outputs.float() / self.temperature, targets)
         return F.kl_div(F.log_softmax(outputs.float() / self.temperature, dim=1), targets, reduction="batchmean")
+
+
+def bernoulli_divergence(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return sum_k KL(targets_k || sigmoid(logits_k)) of independent labels, mean over the records; both (B, K)."""
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    entropy = -torch.xlogy(targets, targets) - torch.xlogy(1 - targets, 1 - targets)
+    return (cross_entropy - entropy).sum(dim=1).mean()
 
 
 def impair(
@@ -225,10 +245,26 @@ def find_lost_classes(original: nn.Module, forget: UnlabelledBatches, retain: Un
     return lost, bool(forgotten[lost].sum() > forgotten.sum() / 2)
 
 
+def find_lost_labels(original: nn.Module, forget: UnlabelledBatches, retain: UnlabelledBatches) -> tuple[Tensor, bool]:
+    """Return a mask (K,) of the lost labels, and whether most records of forget have one; as `find_lost_classes`."""
+    marks, stride = predict_spread(original, forget)
+    of_retain, stride_of_retain = predict_spread(original, retain)
+    forgotten, retained = stride * (marks > 0).sum(dim=0), stride_of_retain * (of_retain > 0).sum(dim=0)
+    lost = forgotten / (forgotten + retained).clamp(min=1) > LOST
+    if lost.all():
+        lost = torch.zeros_like(lost)
+    return lost, bool((marks[:, lost] > 0).any(dim=1).float().mean() > 0.5)
+
+
 def count_classes(original: nn.Module, part: UnlabelledBatches) -> Tensor:
-    """Estimate how many records the original predicts to be of each class, from evenly spread ones."""
+    """Estimate how many records the original predicts to be of each class."""
+    outputs, stride = predict_spread(original, part)
+    return stride * outputs.argmax(dim=1).bincount(minlength=outputs.shape[1])
+
+
+def predict_spread(original: nn.Module, part: UnlabelledBatches) -> tuple[Tensor, int]:
+    """Return the original's outputs (n, K) on evenly spread records, and for how many records each stands."""
     num_checked = min(MOST_CHECKED, CHECKED_PER_CLASS * part.batches.num_outputs)
     stride = -(-part.num_samples // num_checked)
     checked = part.take(torch.arange(0, part.num_samples, stride).numpy())
-    outputs = predict_outputs(original, checked.sequential(CHUNK))
-    return stride * outputs.argmax(dim=1).bincount(minlength=outputs.shape[1])
+    return predict_outputs(original, checked.sequential(CHUNK)), stride

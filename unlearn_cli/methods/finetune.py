@@ -20,6 +20,7 @@ from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
 SUMMARY = "continue training on retain only (baseline)"
+TASK = ("classification", "regression", "multilabel")
 
 
 def finetune(

@@ -12,7 +12,8 @@ SCRUB+R); with a = 0 the baseline of Tarun et al., arXiv 2111.08947, section V. 
 Warning: with a large weight the ascent destroys the network before the forgotten records are forgotten: with w = 1 a
 LeNet-5 lost 27 points of test accuracy.
 
-A class that retain lacks needs a fixed number of steps and no rewinding: nothing should be left of it.
+A class that retain lacks needs a fixed number of steps and no rewinding: nothing should be left of it. Of multilabel
+records with a label that retain lacks, only the loss of such labels ascends.
 """
 
 import math
@@ -24,14 +25,15 @@ import torch
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
-from unlearn_cli.data.batches import Batches
+from unlearn_cli.data.batches import Batches, is_multilabel
 from unlearn_cli.data.mixed import MixedBatches, mix
-from unlearn_cli.learning.rewind import NoRewind, Rewind, are_all_lost, make_rewind
+from unlearn_cli.learning.rewind import NoRewind, Rewind, are_all_lost, make_rewind, mask_lost_labels
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
 SUMMARY = "gradient ascent on forget and descent on retain, with rewind"
+TASK = ("classification", "regression", "multilabel")
 LEVEL_STEP = True  # for whole classes
 STEPS_OF_CLASSES, EPOCHS, FEWEST_STEPS = 100, 5, 200
 WEIGHT_OF_CLASSES, WEIGHT = 1.0, 0.2
@@ -73,7 +75,8 @@ def neggrad(
     if bound == "auto":
         bound = BOUND_OF_CLASSES if all_lost else chance_loss(forget, task_loss)
     forget_weight = forget_weight or (WEIGHT_OF_CLASSES if all_lost or not retain_weight else WEIGHT)
-    objective = Objective(task_loss, retain_weight, forget_weight, math.inf if bound is None else bound)
+    lost = mask_lost_labels(forget, retain) if all_lost and is_multilabel(forget) else None
+    objective = Objective(task_loss, retain_weight, forget_weight, math.inf if bound is None else bound, lost)
     stepper = make_optimizer(model, optimizer, lr)
     if not retain_weight:
         steps = steps or STEPS_OF_CLASSES
@@ -99,7 +102,13 @@ def bound_steps(settings: Mapping[str, Any], epoch: int) -> dict[str, tuple[int,
 
 
 def chance_loss(forget: Batches, task_loss: TaskLoss) -> float:
-    """Return the loss of a constant network on forget: log K, or for a regression that of predicting the mean, 0."""
+    """Return the loss of a constant network on forget: log K, or for a regression that of predicting the mean, 0.
+
+    Multilabel: the mean entropy of the labels, the loss of a network that predicts how frequent each label is.
+    """
+    if is_multilabel(forget):
+        frequencies = forget.targets.double().mean(dim=0)
+        return float(-(torch.xlogy(frequencies, frequencies) + torch.xlogy(1 - frequencies, 1 - frequencies)).mean())
     if not forget.targets.is_floating_point():
         return math.log(forget.num_outputs)
     return float(task_loss(torch.zeros_like(forget.targets)[:, None], forget.targets))
@@ -107,12 +116,22 @@ def chance_loss(forget: Batches, task_loss: TaskLoss) -> float:
 
 @dataclass(frozen=True)
 class Objective:
-    """The loss that is minimised: a * that of retain minus w * that of forget, of which at most `bound` counts."""
+    """The loss that is minimised: a * that of retain minus w * that of forget, of which at most `bound` counts.
+
+    With `lost` (K,) bool, only these labels of multilabel records are forgotten: retain determines the others.
+    """
 
     task_loss: TaskLoss
     retain_weight: float
     forget_weight: float
     bound: float
+    lost: Tensor | None = None
+
+    def of_forget(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss on forgotten records."""
+        if self.lost is None:
+            return self.task_loss(outputs, targets)
+        return self.task_loss(outputs[:, self.lost], targets[:, self.lost])
 
     def __call__(self, up: Tensor, down: Tensor) -> Tensor:
         """Return the loss from those of forget, `up`, and of retain, `down`."""
@@ -132,7 +151,7 @@ def ascend(
     set_training_mode(model, batch_norm)
     steps = track(forget.steps(num_steps), "ascend", model, optimizer, *rewinder.state)
     for x, y in steps:
-        up = objective.task_loss(model(x), y)
+        up = objective.of_forget(model(x), y)
         take_step(optimizer, objective(up, up.new_zeros(())))
         steps.log(forget_loss=up)
         rewinder.observe(steps.done + 1)
@@ -154,7 +173,7 @@ def ascend_and_descend(
     for x, y, is_forget in steps:
         outputs = model(x)
         # A batch may lack one of the parts; the mean over none would be NaN.
-        up = objective.task_loss(outputs[is_forget], y[is_forget]) if is_forget.any() else outputs.sum() * 0
+        up = objective.of_forget(outputs[is_forget], y[is_forget]) if is_forget.any() else outputs.sum() * 0
         down = objective.task_loss(outputs[~is_forget], y[~is_forget]) if not is_forget.all() else outputs.sum() * 0
         take_step(optimizer, objective(up, down))
         steps.log(forget_loss=up, retain_loss=down)

@@ -16,6 +16,7 @@ from unlearn_cli.learning.training import TaskLoss, fit
 from unlearn_cli.plugins.types import Doc, Optimizer, Schedule
 
 SUMMARY = "train new random weights on retain only: the reference"
+TASK = ("classification", "regression", "multilabel")
 
 
 def retrain(

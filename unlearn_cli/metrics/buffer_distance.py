@@ -10,6 +10,7 @@ from unlearn_cli.learning.weight_distances import Weights, norm_of_difference
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "distance of batch-norm statistics from the original's"
+TASK = ("classification", "regression", "multilabel")
 
 
 def buffer_distance(weights: Weights, original_weights: Weights) -> Estimate:

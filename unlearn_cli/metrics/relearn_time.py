@@ -20,6 +20,7 @@ from unlearn_cli.plugins.types import Doc, Fraction
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "training steps until forget is learned again"
+TASK = ("classification", "regression", "multilabel")
 DEFAULT = False  # computed only on request
 
 

@@ -9,6 +9,7 @@ from unlearn_cli.stats.efficiency import cost_ratio
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "time of unlearning as a share of retraining"
+TASK = ("classification", "regression", "multilabel")
 
 
 def run_time_efficiency(cost: TrainingCost, reference_cost: TrainingCost) -> Estimate:

@@ -10,6 +10,7 @@ from unlearn_cli.stats.efficiency import cost_ratio
 from unlearn_cli.stats.results import Estimate
 
 SUMMARY = "samples of unlearning as a share of retraining"
+TASK = ("classification", "regression", "multilabel")
 
 
 def sample_efficiency(cost: TrainingCost, reference_cost: TrainingCost) -> Estimate:

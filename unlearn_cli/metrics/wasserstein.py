@@ -21,6 +21,7 @@ from unlearn_cli.stats.results import Estimate
 from unlearn_cli.stats.signals import phi
 
 SUMMARY = "W1 distance of the outputs from the reference's"
+TASK = ("classification", "regression", "multilabel")
 DISTANCE = True  # from a reference, so that a noise floor exists
 
 MAX_VALUES = MAX_BLOCKS  # at which distributions are compared: memory is bounded

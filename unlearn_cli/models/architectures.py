@@ -102,10 +102,16 @@ def check_forward(model: nn.Module, section: Model, input_shape: Sequence[int], 
     if not outputs.is_floating_point():
         kind = str(outputs.dtype).removeprefix("torch.")
         raise UserError(f"model: {name} returns numbers of type {kind}; expected floating-point numbers; fix the model")
-    if task == "classification" and num_outputs > 1:
-        _refuse_probabilities(outputs, name)
+    if task == "multilabel" or (task == "classification" and num_outputs > 1):
+        _refuse_probabilities(outputs, name, "sigmoid" if task == "multilabel" else "softmax")
     if section.outputs == "probabilities" and not outputs.is_meta:
-        _check_sum(outputs, name)
+        _check_range(outputs, name) if task == "multilabel" else _check_sum(outputs, name)
+
+
+def _check_range(outputs: Tensor, name: str) -> None:
+    """Check the logits of outputs that are declared as probabilities of labels."""
+    if outputs.isnan().any():
+        raise UserError(f"model.outputs: probabilities, but some outputs of {name} are not between 0 and 1; omit it")
 
 
 def _check_sum(outputs: Tensor, name: str) -> None:
@@ -116,7 +122,7 @@ def _check_sum(outputs: Tensor, name: str) -> None:
         raise UserError(f"model.outputs: probabilities, but the outputs of {name} are none: {reason}; omit it")
 
 
-def _refuse_probabilities(outputs: Tensor, name: str) -> None:
+def _refuse_probabilities(outputs: Tensor, name: str, applied: str) -> None:
     """Refuse a network whose last operation is a softmax or a sigmoid; views and copies after it are ignored.
 
     A log-softmax is allowed: softmax(log p) = p, so log-probabilities are logits.
@@ -130,7 +136,7 @@ def _refuse_probabilities(outputs: Tensor, name: str) -> None:
     operation = ENDINGS.get(node.name() if node else "")
     if operation:
         raise UserError(
-            f"model: {name} ends in a {operation}, but logits are expected (training and metrics apply the softmax); "
+            f"model: {name} ends in a {operation}, but logits are expected (training and metrics apply the {applied}); "
             f"remove the {operation} from the model, or set model.outputs: probabilities"
         )
 

@@ -26,6 +26,8 @@ class OutputAdapter:
             return selected
         selected = selected[:, None] if selected.dim() == 1 else selected
         single = self.task == "classification" and self.num_outputs == 2 and selected.shape[1:] == (1,)
+        if self.section.outputs == "probabilities" and self.task == "multilabel":
+            return to_label_logits(selected)
         if self.section.outputs == "probabilities":
             return to_log_probabilities(selected, single=single)
         return add_zero_logit(selected) if single else selected
@@ -68,6 +70,16 @@ def add_zero_logit(logits: Tensor) -> Tensor:
     The logit is that of the second class. Cross-entropy of the two equals binary cross-entropy of the one.
     """
     return torch.cat([torch.zeros_like(logits), logits], dim=1)
+
+
+def to_label_logits(probabilities: Tensor) -> Tensor:
+    """Return the logits log p / (1 - p) of independent labels (B, K), as far from 0 and 1 as the numbers can express.
+
+    A number that is not a probability becomes NaN.
+    """
+    limits = torch.finfo(probabilities.dtype)
+    inside = (probabilities >= 0) & (probabilities <= 1)
+    return torch.where(inside, probabilities.clamp(limits.tiny, 1 - limits.eps), torch.nan).logit()
 
 
 def to_log_probabilities(probabilities: Tensor, *, single: bool) -> Tensor:

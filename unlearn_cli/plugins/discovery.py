@@ -4,7 +4,7 @@ A file `x.py` in `methods/`, `metrics/`, `attacks/` or `models/` that defines a 
 the file describe it:
 
     SUMMARY    one line of at most 60 characters, for tables and completion (default: first line of the docstring)
-    TASK       'classification' or 'regression', if it is only for one of them
+    TASK       the task that it is for, or a tuple of them (default: classification and regression)
     DEFAULT    metrics: False for a metric that is computed only on request
     DISTANCE   metrics: True for a distance from a reference, which has a noise floor
     TIER       attacks: the first tier that runs it
@@ -29,6 +29,7 @@ from unlearn_cli.schema.literals import Task
 
 KINDS = ("methods", "metrics", "attacks", "models")
 PACKAGE = Path(__file__).parents[1]
+USUAL_TASKS: tuple[Task, ...] = ("classification", "regression")  # of a plug-in that states none
 TIERS = ("quick", "standard", "audit")  # each also runs the attacks of the tiers before it
 
 
@@ -47,9 +48,12 @@ class Entry:
         return self.constants.get("SUMMARY") or self.docstring.partition("\n")[0]
 
     @property
-    def task(self) -> Task | None:
-        """The task that it is for, or None for both; a plug-in with `forget_classes` is for classification."""
-        return self.constants.get("TASK") or ("classification" if "forget_classes" in self.inputs else None)
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks that it is for. Multi-label records need a statement; `forget_classes` exist in classification."""
+        stated: Task | tuple[Task, ...] | None = self.constants.get("TASK")
+        if stated is None:
+            return ("classification",) if "forget_classes" in self.inputs else USUAL_TASKS
+        return (stated,) if isinstance(stated, str) else stated
 
     @property
     def is_default(self) -> bool:
@@ -108,7 +112,7 @@ def summaries(kind: str) -> dict[str, str]:
 
 def list_metrics_of(task: str) -> list[str]:
     """Return the metrics that are defined for a task: per-split metrics first, those with few inputs first."""
-    defined = [entry for entry in entries("metrics").values() if entry.task in (None, task)]
+    defined = [entry for entry in entries("metrics").values() if task in entry.tasks]
     ordered = sorted(defined, key=lambda entry: (entry.is_of_model, len(entry.inputs), entry.name))
     return [entry.name for entry in ordered]
 

@@ -47,7 +47,7 @@ class Plugin:
     needs: tuple[str, ...]
     optional: tuple[str, ...]
     settings: type[BaseModel]
-    task: Task | None = None  # None: for both tasks
+    tasks: tuple[Task, ...] = discovery.USUAL_TASKS
     whole: bool = False  # its networks are not divided among processes
     part_of_classes: bool = False  # a method that cannot forget whole classes
     is_distance: bool = False  # a metric that is a distance from a reference, which has a noise floor
@@ -182,7 +182,7 @@ def read_source(kind: str, name: str, path: Path, module: str, code: OutsideCode
         signature.inputs,
         signature.optional,
         add_common_settings(signature.settings) if level_step else signature.settings,
-        entry.task,
+        entry.tasks,
         entry.constants.get("WHOLE", False),
         entry.constants.get("PART_OF_CLASSES", False),
         entry.is_distance,

@@ -116,8 +116,10 @@ def _check_task(tree: ast.Module) -> Iterator[Mistake]:
     for node in tree.body:
         if not isinstance(node, ast.Assign) or [ast.unparse(target) for target in node.targets] != ["TASK"]:
             continue
-        if not (isinstance(node.value, ast.Constant) and node.value.value in tasks):
-            yield Mistake(node.lineno, f"TASK is {ast.unparse(node.value)}; expected one of {', '.join(tasks)}")
+        stated = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+        if not (stated and all(isinstance(item, ast.Constant) and item.value in tasks for item in stated)):
+            expected = f"one of {', '.join(tasks)}, or a tuple of them"
+            yield Mistake(node.lineno, f"TASK is {ast.unparse(node.value)}; expected {expected}")
 
 
 def _check_settings(settings: Iterable[tuple[ast.arg, ast.expr | None]]) -> Iterator[Mistake]:

@@ -1,6 +1,8 @@
 """Checks that a plug-in suits a manifest, before any expensive work, and describes its requirements for help pages."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from pydantic import BaseModel
@@ -9,6 +11,7 @@ from unlearn_cli.errors import SelectionError, UserError, prefix_field
 from unlearn_cli.plugins import discovery, plugin
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.requirements import describe_section, list_missing
+from unlearn_cli.schema.literals import Task
 from unlearn_cli.stats.representation import MIN_REPRESENTED, share_represented, usual_width
 
 SPLITS = {
@@ -36,7 +39,7 @@ def list_fitting(kind: str, present: set[str], task: str, *, whole_classes: bool
     return [
         candidate.name
         for candidate in loaded
-        if candidate.task in (None, task)
+        if task in candidate.tasks
         and not list_lacking(candidate, present)
         and (whole_classes or not candidate.whole_classes)
     ]
@@ -51,12 +54,14 @@ def check(wanted: Plugin, present: set[str], task: str, path: Path, settings: Ba
         UserError: with the reason and the plug-ins of the kind for which the manifest is sufficient.
     """
     missing = list_lacking(wanted, present, settings)
-    if wanted.task in (None, task) and not missing:
+    if task in wanted.tasks and not missing:
         return
     others = ", ".join(list_fitting(wanted.kind, present, task))
-    if wanted.task not in (None, task):
+    if task not in wanted.tasks:
         hint = f"; these fit: {others}" if others else ""
-        raise UserError(f"{path}: {wanted.name} is for {wanted.task}, but the manifest's task is {task}{hint}")
+        raise UserError(
+            f"{path}: {wanted.name} is for {describe_tasks(wanted.tasks)}, but the manifest's task is {task}{hint}"
+        )
     sections = sorted({section for name in missing for section in list_missing(name, present)})
     alternatives = [wanted.find_alternative(settings, name) for name in missing] if settings else []
     hint = "".join(f", set {alternative}" for alternative in filter(None, alternatives))
@@ -139,5 +144,13 @@ def describe_suited(method: Plugin) -> str:
     if method.whole_classes:
         return "whole classes"
     if method.part_of_classes:
-        return f"records, not whole classes or ranges; {method.task or 'both tasks'}"
-    return f"any records; {method.task or 'both tasks'}"
+        return f"records, not whole classes or ranges; {describe_tasks(method.tasks)}"
+    return f"any records; {describe_tasks(method.tasks)}"
+
+
+def describe_tasks(tasks: Sequence[Task]) -> str:
+    """Return the names of tasks for messages and tables."""
+    names = list(tasks)
+    if len(names) == len(get_args(Task)):
+        return "all tasks"
+    return " and ".join(names)

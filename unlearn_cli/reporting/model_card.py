@@ -19,9 +19,12 @@ from unlearn_cli.stats.results import Estimate
 
 TAGS = {  # of the metadata, by the kind of a sample and the task
     ("image", "classification"): "image-classification",
+    ("image", "multilabel"): "image-classification",
     ("text", "classification"): "text-classification",
+    ("text", "multilabel"): "text-classification",
     ("text", "regression"): "text-classification",  # as Hugging Face names networks that score text
     ("table", "classification"): "tabular-classification",
+    ("table", "multilabel"): "tabular-classification",
     ("table", "regression"): "tabular-regression",
 }
 TYPES = {"accuracy": "accuracy", "mae": "mae", "r2": "r_squared"}  # names of Hugging Face's metrics

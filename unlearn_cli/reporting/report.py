@@ -15,6 +15,7 @@ from unlearn_cli.stats.results import (
     Curve,
     Estimate,
     Finding,
+    LabelScore,
     Layer,
     Part,
     Skipped,
@@ -138,6 +139,9 @@ class Report(Part):
     )
     comparisons: list[Comparison] = Field(default_factory=list)
     confusions: list[Confusion] = Field(default_factory=list)
+    labels: list[LabelScore] = Field(
+        default_factory=list, description="of multilabel records: the scores of each label"
+    )
     layers: list[Layer] = Field(default_factory=list, description="of the subject, compared with the original")
     attacks: list[AttackResult] = Field(default_factory=list)
     findings: list[Finding] = Field(default_factory=list)

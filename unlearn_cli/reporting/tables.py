@@ -16,7 +16,16 @@ from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
 from unlearn_cli.verdict.judgement import Gate
 
-MAIN_METRICS = ("accuracy", "loss", "mae", "rmse", "r2")  # in the terminal; the report has all
+MAIN_METRICS = (  # in the terminal; the report has all
+    "accuracy",
+    "loss",
+    "mae",
+    "rmse",
+    "r2",
+    "subset_accuracy",
+    "macro_f1",
+    "mean_average_precision",
+)
 SPLITS = ("forget", "test_forget", "retain", "test_retain", "test", "train", "forgotten", "model")
 VERDICTS = {"inconclusive": "not decided"}
 MARK, MASK = " *", "* also passed by the mask, an edit of one row of the last layer without any unlearning"

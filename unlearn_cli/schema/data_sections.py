@@ -202,6 +202,50 @@ def _check_label(table: Table, name: str, steps: list[Step]) -> None:
         )
 
 
+def check_labels(data: Data, task: Task, classes: Sequence[Name] | None) -> None:
+    """Check that the sources can give the labels of the task.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    labels = classes or (_list_columns_of_labels(data.train) if task == "multilabel" else [])
+    for name, source in data.sources.items():
+        if task == "multilabel":
+            _check_multilabel(source, name, labels)
+        elif isinstance(source.spec, Table) and source.spec.has_one_label_column:
+            raise ValueError(f"data.{name}: 'label' lists one column; write its name without brackets, or list several")
+        elif isinstance(source.spec, Table) and "separator" in source.spec.model_fields_set:
+            raise ValueError(f"data.{name}: 'separator' is only for task: multilabel; omit it")
+
+
+def _check_multilabel(source: Source, name: str, labels: Sequence[Name]) -> None:
+    table = source.spec
+    if source.format not in ("table", "npz", "safetensors"):
+        raise ValueError(
+            f"data.{name}: a source '{source.format}' has one label per record; task: multilabel needs table, npz or "
+            "safetensors"
+        )
+    if not isinstance(table, Table):
+        return
+    if table.unlabelled != "refuse":
+        raise ValueError(f"data.{name}: an empty cell is a record without labels; omit 'unlabelled'")
+    columns = _list_columns_of_labels(source)
+    differing = {str(column) for column in columns} ^ {str(label) for label in labels}
+    if columns and differing:
+        raise ValueError(
+            f"data.{name}: 'label' does not list the same labels as 'classes' or data.train: '{min(differing)}' is "
+            "only in one of them"
+        )
+
+
+def _list_columns_of_labels(source: Source) -> list[Name]:
+    """Return the labels of a table with one column per label; empty for other sources."""
+    table = source.spec
+    if not (isinstance(table, Table) and table.has_columns_of_labels):
+        return []
+    return [table.label_names.get(column, column) for column in table.label]
+
+
 def check_augmentation(augmentations: Sequence[AugmentEntry], shape: list[int]) -> None:
     """Check that samples of this shape can be augmented.
 

@@ -53,7 +53,10 @@ class Forgotten(Section):
 class Forget(Section):
     """The records to forget: the union of all entries."""
 
-    classes: list[Name] = Field(default_factory=list, description="names; or positions, if no name is a number")
+    classes: list[Name] = Field(
+        default_factory=list,
+        description="names; or positions, if no name is a number; multilabel: records with one of these labels",
+    )
     ids: list[Name] = Field(
         default_factory=list, description="ids as written; or patterns with * and ?, or folder/ for all below it"
     )

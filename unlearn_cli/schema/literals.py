@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "multilabel"]
 Role = Literal["subject", "original", "reference", "trained"]
 Half = Literal["selection", "verdict", "all"]
 

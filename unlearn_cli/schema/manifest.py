@@ -14,7 +14,14 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from unlearn_cli.console import escape_line
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema import gates
-from unlearn_cli.schema.data_sections import Data, DataSections, Input, check_augmentation, check_transforms
+from unlearn_cli.schema.data_sections import (
+    Data,
+    DataSections,
+    Input,
+    check_augmentation,
+    check_labels,
+    check_transforms,
+)
 from unlearn_cli.schema.forget import Forget, Forgotten
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.manifest_errors import read_model
@@ -62,6 +69,8 @@ class Manifest(Section):
             raise ValueError(
                 "'forgotten' names records of data.train, but 'data' is missing; add it or omit 'forgotten'"
             )
+        if self.data:
+            check_labels(self.data, self.task, self.classes)
         for number, condition in enumerate(self.gates):
             _check_gate(condition, self.task, number, info.context)
         if self.data:

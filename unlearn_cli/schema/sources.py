@@ -26,6 +26,7 @@ from unlearn_cli.schema.table_columns import (
     Delimiter,
     Encoding,
     Header,
+    Separator,
     list_categories,
 )
 
@@ -122,9 +123,10 @@ class Table(ImageSection):
     path may also be several parquet files (train-*.parquet), or a folder of save_to_disk of Hugging Face's datasets.
     """
 
-    label: str | Annotated[list[str], Field(min_length=2)] = Field(
+    label: str | Annotated[list[str], Field(min_length=1)] = Field(
         description="the column of labels; or one column per class, in the order of the classes: 1 in the column of a "
-        "row's class, 0 in the others"
+        "row's class, 0 in the others. multilabel: a column of lists, or of cells such as 'cat|dog'; or one column per "
+        "label, with 1 and 0, true and false or yes and no"
     )
     id: str | None = Field(default=None, description="the column of record ids; default: the row's number")
     image: str | None = Field(
@@ -171,6 +173,7 @@ class Table(ImageSection):
         {},
         "columns of dates and the numbers to take from them: year, month, weekday (Monday is 0), days since 1970, ...",
     )
+    separator: Separator = added("|", "multilabel: the text between the labels of a cell")
     label_names: dict[str, Name] = added({}, "other names for labels, such as {'>50K.': '>50K'}")
     unlabelled: Literal["refuse", "drop"] = Field(
         default="refuse", description="rows without a label; windows may still include dropped rows"
@@ -200,6 +203,16 @@ class Table(ImageSection):
         return self
 
     @property
+    def has_columns_of_labels(self) -> bool:
+        """Whether each class or label has a column."""
+        return isinstance(self.label, list)
+
+    @property
+    def has_one_label_column(self) -> bool:
+        """Whether `label` lists a single column, which is possible only for multilabel records."""
+        return isinstance(self.label, list) and len(self.label) == 1
+
+    @property
     def encoded_columns(self) -> list[str]:
         """The columns that are encoded as numbers."""
         return [*list_categories(self.one_hot), *list_categories(self.ordinal), *self.date_parts]
@@ -227,7 +240,11 @@ class Arrays(PathSection):
     inputs: str = Field(
         default="x", description="the array of samples; default: x, else the usual names, such as train_images of train"
     )
-    labels: str = Field(default="y", description="the array of labels; default: y, else as for the samples")
+    labels: str = Field(
+        default="y",
+        description="the array of labels; default: y, else as for the samples. multilabel: 1 for each label of a "
+        "record, else 0, (n, K)",
+    )
     ids: str | None = Field(default=None, description="the array of record ids; default: the row's number")
 
 

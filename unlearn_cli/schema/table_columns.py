@@ -36,6 +36,13 @@ def _take_bool(value: Any) -> Any:
     return value.value if isinstance(value, PlainScalar) else value
 
 
+def _check_separator(text: str) -> str:
+    if not text.strip(" "):
+        raise ValueError("is blank; expected text between labels, such as '|' or ';'")
+    return text
+
+
+Separator = Annotated[str, AfterValidator(_check_separator)]
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
 Encoding = Annotated[str, AfterValidator(_check_encoding)]
 Header = Annotated[bool | Annotated[list[Name], Field(min_length=1)], BeforeValidator(_take_bool)]

@@ -1,9 +1,10 @@
 """What an attacker with access to two versions of a network sees of each record. No torch."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import entropy, phi
@@ -36,17 +37,18 @@ def observe(before: Outputs, after: Outputs) -> tuple[np.ndarray, np.ndarray]:
     """Return the features of the first version, and those of both with their differences."""
     first, second = _describe_outputs(before), _describe_outputs(after)
     distance = np.abs(after.values - before.values)
-    if before.task == "classification":
-        distance = np.linalg.norm(softmax(after.values, axis=1) - softmax(before.values, axis=1), axis=1)
+    if before.task != "regression":
+        probabilities = expit if before.task == "multilabel" else partial(softmax, axis=1)
+        distance = np.linalg.norm(probabilities(after.values) - probabilities(before.values), axis=1)
     return first, np.column_stack([first, second, second - first, distance])
 
 
 def _describe_outputs(outputs: Outputs) -> np.ndarray:
-    """Return phi and the entropy of the softmax; of a regression the residual and its size."""
+    """Return phi and the entropy of the prediction; of a regression the residual and its size."""
     if outputs.task == "regression":
         residual = outputs.values - outputs.labels
         return np.column_stack([residual, np.abs(residual)])
-    return np.column_stack([phi(outputs), entropy(outputs.values)])
+    return np.column_stack([phi(outputs), entropy(outputs.values, outputs.task)])
 
 
 def collect_observations(

@@ -5,25 +5,29 @@ Accuracy is therefore compared with the share of the most frequent class instead
 better than that: on unbalanced records it may always predict the frequent class or, if it was trained with class
 weights, the other classes too often. So a network also passes by a balanced accuracy above that of its own predictions
 in random order, or by a log-loss below that of the frequencies, if its accuracy is above 1 / K. Outputs that do not
-differ between records never pass, unless all records have one label. A regression must be better than the mean.
+differ between records never pass, unless all records have one label. A regression must be better than the mean. Of
+multilabel records, the log-loss must be below that of the frequencies of the labels, or the records with some label
+must have higher outputs of it than the others (a network trained with class weights).
 """
 
 import math
 
 import numpy as np
-from scipy.special import log_softmax
-from scipy.stats import binomtest, norm, t
+from scipy.special import log_softmax, xlogy
+from scipy.stats import binomtest, mannwhitneyu, norm, t
 
 from unlearn_cli.stats.outputs import Outputs
+from unlearn_cli.stats.signals import hits, orient_by_label
 
 LEVEL = 1e-3  # of each test
 MIN_CORRELATION = 0.1  # squared correlation of outputs and labels
+FEWEST = 20  # multilabel records: with fewer, no test is possible
 EQUAL = 1e-5  # relative to the logits, or to the range of the labels: smaller differences are ignored
 
 
 def describe_ignorance(outputs: Outputs) -> str | None:
     """Return a sentence if the outputs are no better than chance; None if they are, or if this cannot be decided."""
-    n, num_labels = len(outputs), len(np.unique(outputs.labels))
+    n, num_labels = len(outputs), len(np.unique(outputs.labels, axis=0))
     if num_labels > 1 and n > 1 and are_outputs_constant(outputs):
         return f"is no better than chance: its outputs are equal for all {n} records"
     if outputs.task == "regression":
@@ -31,6 +35,8 @@ def describe_ignorance(outputs: Outputs) -> str | None:
         return (
             f"is no better than chance on {n} records (the mean of the labels is as good)" if mean_is_as_good else None
         )
+    if outputs.task == "multilabel":
+        return None if n < FEWEST or is_better_than_frequencies(outputs) else _describe_unknown_labels(outputs)
     if is_better_than_chance(outputs):
         return None
     right, frequent = _mark_hits(outputs).mean(), _count_labels(outputs).max() / n
@@ -47,6 +53,31 @@ def are_outputs_constant(outputs: Outputs) -> bool:
         values = values - values.mean(axis=1, keepdims=True)  # a constant added to all logits changes no probability
     unit = float(np.ptp(outputs.labels)) if outputs.task == "regression" else max(1.0, float(np.abs(values).max()))
     return bool(np.ptp(values, axis=0).max() <= EQUAL * unit)
+
+
+def _describe_unknown_labels(outputs: Outputs) -> str:
+    return (
+        f"is no better than chance on {len(outputs)} records (right about {hits(outputs).mean():.1%} of the sets of "
+        "labels; no label is predicted better than by its frequency)"
+    )
+
+
+def is_better_than_frequencies(outputs: Outputs) -> bool:
+    """Return whether multilabel outputs are significantly better than the frequencies of the labels."""
+    marks, n = outputs.labels == 1, len(outputs)
+    frequencies = marks.mean(axis=0)
+    by_frequency = -(xlogy(marks, frequencies) + xlogy(~marks, 1 - frequencies)).sum(axis=1)
+    gains = by_frequency - np.logaddexp(0, -orient_by_label(outputs.values, outputs.labels)).sum(axis=1)
+    if gains.mean() > float(t.isf(LEVEL, n - 1)) * gains.std(ddof=1) / math.sqrt(n):
+        return True
+    varied = np.flatnonzero((frequencies > 0) & (frequencies < 1))
+    p_values = [_rank_p_value(outputs.values[:, k], marks[:, k]) for k in varied]
+    # if all records have the same labels, the frequencies cannot be beaten
+    return not len(varied) or min(p_values) < LEVEL / len(varied)
+
+
+def _rank_p_value(values: np.ndarray, marks: np.ndarray) -> float:
+    return float(mannwhitneyu(values[marks], values[~marks], alternative="greater").pvalue)
 
 
 def is_better_than_mean(outputs: Outputs) -> bool:

@@ -12,8 +12,10 @@ from unlearn_cli.schema.literals import Task
 class Outputs:
     """The outputs of a network on the records of one split, as NumPy arrays.
 
-    `values`: logits (n, K) for classification, predictions (n,) in the unit of the labels for regression; float64.
-    `labels`: class numbers (n,) int64, or numbers (n,) float64.
+    `values`: logits (n, K) for classification and multilabel (of K independent labels), predictions (n,) in the unit of
+        the labels for regression; float64.
+    `labels`: class numbers (n,) int64; numbers (n,) float64 for regression; 1 for each label that a record has, else 0,
+        (n, K) uint8 for multilabel.
     `groups`: the person or recording of each record (n,), comparable between splits; None: independent records.
     """
 

@@ -150,6 +150,18 @@ class Confusion(Part):
     largest_share: Estimate
 
 
+class LabelScore(Part):
+    """The scores of one label of multilabel records on a split; null where no record has the label."""
+
+    split: str
+    role: str
+    label: str
+    n: int
+    num_with_label: int = Field(description="records of the split that have the label")
+    f1: Estimate = Field(description="a label is predicted if its logit is above 0")
+    average_precision: Estimate
+
+
 class Layer(Part):
     """The distance of one tensor from the original's, absolute and relative to the norm of the original's."""
 

@@ -50,6 +50,11 @@ def _is_classification(situation: Situation) -> bool:
     return situation.task == "classification"
 
 
+def _has_accuracy(situation: Situation) -> bool:
+    """Return whether a record is predicted right or wrong; multilabel: all of its labels."""
+    return situation.task != "regression"
+
+
 def _has_contrast(situation: Situation) -> bool:
     return situation.tier != "quick" and situation.has_references and situation.holdout_is_matched
 
@@ -57,7 +62,7 @@ def _has_contrast(situation: Situation) -> bool:
 def _compares_accuracy(situation: Situation) -> bool:
     """Return whether the accuracy on forget is compared with the references', instead of the contrast."""
     compares = situation.num_references > 1 or (situation.has_references and situation.tier != "quick")
-    return _is_classification(situation) and compares and not _has_contrast(situation)
+    return _has_accuracy(situation) and compares and not _has_contrast(situation)
 
 
 def _has_class_gates(situation: Situation) -> bool:

@@ -38,10 +38,13 @@ class Gate(Part):
     )
 
 
+Measure = Literal["accuracy", "mae", "subset_accuracy"]
+
+
 class OverForgetting(Part):
     """Forget compared with never-seen records: a network that never saw forget is not wrong on nearly all of it."""
 
-    measure: Literal["accuracy", "mae"]
+    measure: Measure
     compared_with: Literal["group", "classes", "test", "references"] | None = Field(
         default=None,
         description="the original on never-seen records of the selection half: of the same group, of the same classes,"

@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 
+from unlearn_cli.schema.literals import Task
 from unlearn_cli.stats.clusters import explain_too_few, number_clusters
 from unlearn_cli.stats.intervals import mean, missing, share
 from unlearn_cli.stats.margins import (
@@ -25,14 +26,15 @@ from unlearn_cli.stats.margins import (
 )
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Estimate
-from unlearn_cli.verdict.judgement import Gate, OverForgetting
+from unlearn_cli.stats.signals import hits
+from unlearn_cli.verdict.judgement import Gate, Measure, OverForgetting
 
 Kind = Literal["group", "classes", "test", "references"]  # what the never-seen records share with forget
 MAX_LOST = 0.5  # share of a class's training records
 MAX_RANGES, MIN_IN_RANGE = 200, 20  # ranges of the labels of a regression, and records per range
 
 
-def undecided(task: str, reason: str) -> OverForgetting:
+def undecided(task: Task, reason: str) -> OverForgetting:
     """Return an undecided comparison with the reason."""
     none = missing(reason)
     return OverForgetting(measure=_measure(task), forget=none, never_seen=none, detected=None, reason=reason)
@@ -44,7 +46,7 @@ def compare(forget: Outputs, never_seen: list[Outputs], kind: Kind, *, unlike_ot
     `unlike_others`: forget is a group that even a retrained network may predict worse than those records.
     """
     ours, theirs = _measure_level(forget), sorted(map(_measure_level, never_seen), key=lambda level: level.value or 0.0)
-    worst = theirs[0] if forget.task == "classification" else theirs[-1]
+    worst = theirs[-1] if forget.task == "regression" else theirs[0]
     limit = _limit(worst, forget.task, unlike_others)
     result = OverForgetting(
         measure=_measure(forget.task),
@@ -58,11 +60,11 @@ def compare(forget: Outputs, never_seen: list[Outputs], kind: Kind, *, unlike_ot
     if limit is None or ours.low is None or ours.high is None:
         reason = ours.reason or worst.reason or "too few records for an interval"
         return result.model_copy(update={"reason": reason})
-    beyond = ours.high < limit if forget.task == "classification" else ours.low > limit
+    beyond = ours.low > limit if forget.task == "regression" else ours.high < limit
     return result.model_copy(update={"detected": beyond})
 
 
-def _limit(level: Estimate, task: str, unlike_others: bool) -> float | None:
+def _limit(level: Estimate, task: Task, unlike_others: bool) -> float | None:
     """Return the limit that the whole interval of forget must exceed: the end of the level's interval and a margin."""
     if level.low is None or level.high is None:
         return None
@@ -76,17 +78,25 @@ def _measure_level(outputs: Outputs) -> Estimate:
     groups = outputs.groups
     if groups is not None and explain_too_few(number_clusters(groups)):
         groups = None  # for one or two persons, the check is about their records, not about other persons
-    if outputs.task == "classification":
-        return share(outputs.values.argmax(axis=1) == outputs.labels, groups)
+    if outputs.task != "regression":
+        return share(hits(outputs), groups)
     return mean(np.abs(outputs.values - outputs.labels), at_least=0.0, groups=groups)
 
 
-def _measure(task: str) -> Literal["accuracy", "mae"]:
-    return "accuracy" if task == "classification" else "mae"
+def _measure(task: Task) -> Measure:
+    """Return the metric that is compared."""
+    measures: dict[Task, Measure] = {"classification": "accuracy", "regression": "mae", "multilabel": "subset_accuracy"}
+    return measures[task]
 
 
 def mask_retained_kinds(forget: np.ndarray, retain: np.ndarray, task: str) -> np.ndarray:
-    """Return the mask of forget, from labels: records whose class or range of labels is mostly retained."""
+    """Return the mask of forget, from labels: records whose class or range of labels is mostly retained.
+
+    Of multilabel records: those of which every label is mostly retained.
+    """
+    if task == "multilabel":
+        lost, left = forget.sum(axis=0, dtype=np.int64), retain.sum(axis=0, dtype=np.int64)
+        return ~(forget[:, lost > MAX_LOST * (lost + left)] == 1).any(axis=1)
     if task == "regression":
         num_ranges = max(1, min(MAX_RANGES, (len(forget) + len(retain)) // MIN_IN_RANGE))
         edges = np.quantile(np.concatenate([forget, retain]), np.linspace(0, 1, num_ranges + 1)[1:-1])
@@ -106,7 +116,7 @@ AGAINST = {
 
 def describe_over_forgetting(result: OverForgetting) -> str:
     """Describe the detected over-forgetting in one sentence."""
-    side = "below" if result.measure == "accuracy" else "above"
+    side = "above" if result.measure == "mae" else "below"
     against = AGAINST[result.compared_with or "test"]
     return (
         f"Over-forgetting: {result.measure} on forget is {_format_level(result.forget)}, {side} the limit of "
@@ -124,7 +134,7 @@ GATE_ENDING = "that of never-seen records"
 
 def make_over_forgetting_gate(result: OverForgetting) -> Gate:
     """Return detected over-forgetting as a failed gate."""
-    side = "below" if result.measure == "accuracy" else "above"
+    side = "above" if result.measure == "mae" else "below"
     return Gate(
         condition=f"forget.{result.measure} not far {side} {GATE_ENDING}",
         verdict="failed",

@@ -87,7 +87,7 @@ def plan_tier(situation: Situation) -> Plan:
 def list_expectations(situation: Situation) -> dict[str, float | str]:
     """Return the expectations that the power of the tier's gates depends on, with their source."""
     kinds = [kind for kind in GATE_KINDS if kind.is_in(situation)]
-    of_other_task = "error_" if situation.task == "classification" else "accuracy"
+    of_other_task = "accuracy" if situation.task == "regression" else "error_"
     names = {name for kind in kinds for name in kind.expects if not name.startswith(of_other_task)}
     names |= {"similarity"} if situation.clusters else set()
     values = asdict(situation.expectations)

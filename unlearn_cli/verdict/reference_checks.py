@@ -8,6 +8,7 @@ from unlearn_cli.stats.findings import Scores, fold
 from unlearn_cli.stats.margins import FORGET_ACCURACY_MARGIN
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import Finding
+from unlearn_cli.stats.signals import hits
 from unlearn_cli.verdict.checks import Check, PairedHits, check_auc_near_half, check_difference_near
 
 
@@ -52,8 +53,3 @@ def check_forget_accuracy(ours: Mapping[str, Outputs], references: Sequence[Mapp
         for name in ("forget", "holdout")
     )
     return [check_difference_near(claim, forget, holdout, FORGET_ACCURACY_MARGIN)]
-
-
-def hits(outputs: Outputs) -> np.ndarray:
-    """Return 1 for each record whose label has the largest output, else 0."""
-    return (outputs.values.argmax(axis=1) == outputs.labels).astype(np.float64)

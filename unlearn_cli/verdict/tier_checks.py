@@ -23,10 +23,11 @@ from unlearn_cli.stats.margins import (
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.results import AttackResult, Estimate, Finding
 from unlearn_cli.stats.roc import above, allowed_false_positives, tpr_at_fpr
+from unlearn_cli.stats.signals import hits
 from unlearn_cli.verdict.audit_checks import check_audit
 from unlearn_cli.verdict.checks import Check, check_auc_near_half, check_hits_at_most, check_not_worse
 from unlearn_cli.verdict.class_checks import check_class_knowledge
-from unlearn_cli.verdict.reference_checks import check_contrast, check_forget_accuracy, check_relative_distance, hits
+from unlearn_cli.verdict.reference_checks import check_contrast, check_forget_accuracy, check_relative_distance
 from unlearn_cli.verdict.regression_checks import check_regression
 
 UNMATCHED = (
@@ -196,8 +197,8 @@ def _forbid_failing(check: Check) -> Check:
 
 
 def _score_hits(outputs: Outputs, task: str) -> np.ndarray:
-    """Return 1 or 0 for each record of a classification, and minus the absolute error of a regression."""
-    return hits(outputs) if task == "classification" else -np.abs(outputs.values - outputs.labels)
+    """Return 1 or 0 for each record, and minus the absolute error of a regression."""
+    return -np.abs(outputs.values - outputs.labels) if task == "regression" else hits(outputs)
 
 
 def _check_utility_on(candidate: Candidate, split: str, ours: np.ndarray, theirs: np.ndarray) -> Check:
@@ -205,8 +206,9 @@ def _check_utility_on(candidate: Candidate, split: str, ours: np.ndarray, theirs
     whose = "references'" if candidate.comparator_kind == "reference" else "original's"
     where = " on test" if split == "retain" else ""
     groups = candidate.outputs[split].groups
-    if candidate.task == "classification":
-        claim = f"{split} accuracy at most {UTILITY_MARGIN:g} below the {whose}{where}"
+    if candidate.task != "regression":
+        measure = "subset accuracy" if candidate.task == "multilabel" else "accuracy"
+        claim = f"{split} {measure} at most {UTILITY_MARGIN:g} below the {whose}{where}"
         return check_not_worse(claim, ours, theirs, UTILITY_MARGIN, unit=1.0, groups=groups)
     claim = f"{split} mean error at most {UTILITY_ERROR_MARGIN:.0%} above the {whose}{where}"
     return check_not_worse(claim, ours, theirs, -UTILITY_ERROR_MARGIN * float(theirs.mean()), groups=groups)

@@ -12,6 +12,7 @@ from unlearn_cli.batch.resolve.source_connection import NAME
 from unlearn_cli.data.labels import Classes, find_class_numbers, find_label_numbers, list_classes
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.forget import Groups
+from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.schema.sources import Condition
 
@@ -45,11 +46,12 @@ def find_unknown_columns(table: RecordTable, selections: Sequence[Selection]) ->
     return problems
 
 
-def collect_columns(selections: NumberedSelections) -> SelectionColumns:
-    """Return the columns that the selections name."""
+def collect_columns(selections: NumberedSelections, task: Task) -> SelectionColumns:
+    """Return the columns that the selections name; requests name classes only in a classification."""
     groups = dict.fromkeys(selection.groups.column for selection in selections.values() if selection.groups)
     conditions = dict.fromkeys(condition.column for selection in selections.values() for condition in selection.where)
-    return SelectionColumns([*groups], [*conditions], any(selection.classes for selection in selections.values()))
+    has_classes = task == "classification" and any(selection.classes for selection in selections.values())
+    return SelectionColumns([*groups], [*conditions], has_classes)
 
 
 def collect_values(selections: NumberedSelections, groups: list[str]) -> list[list[Any]]:
@@ -95,8 +97,8 @@ def match_conditions_and_classes(
 
 
 def _list_classes(manifest: Manifest, table: RecordTable, labels: np.ndarray) -> Classes | None:
-    """Return the classes of the manifest; None for a regression, or if no request names a class."""
-    if manifest.task == "regression" or not len(labels):
+    """Return the classes of the manifest; None if it is not a classification, or if no request names a class."""
+    if manifest.task != "classification" or not len(labels):
         return None
     count = manifest.model.arguments.get("num_classes")
     return list_classes(manifest.classes, labels, count, table.class_names, NAME)
@@ -107,7 +109,10 @@ def _find_labels(
 ) -> tuple[list[str], list[int]]:
     """Return the names of the listed classes, and the positions in `labels` of their labels."""
     if classes is None:
-        raise UserError("a regression has no classes; choose what to forget with 'where'")
+        raise UserError(
+            "a regression has no classes, and labels of multilabel records cannot be named; choose what to forget with "
+            "'where'"
+        )
     chosen = find_class_numbers(listed, classes, "classes")
     numbers = find_label_numbers(labels.tolist(), classes)
     return [str(classes[number]) for number in chosen], [i for i, number in enumerate(numbers) if number in chosen]

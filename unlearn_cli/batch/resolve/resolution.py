@@ -106,7 +106,7 @@ def _match_requests(
     table = open_table(manifest, connection)
     problems = request_selections.find_unknown_columns(table, requests)
     selections = {number: request for number, request in enumerate(requests) if number not in problems}
-    columns = request_selections.collect_columns(selections)
+    columns = request_selections.collect_columns(selections, manifest.task)
     labels = table.load(columns)
     matching.check_ids(connection, NAME)
     matching.load_forgotten(connection, digests, key)

@@ -62,7 +62,8 @@ def open_table(manifest: Manifest, connection: duckdb.DuckDBPyConnection) -> Rec
     """
     assert manifest.data is not None
     source = manifest.data.train
-    if source.table is None or isinstance(source.table.label, list) or source.table.label_names:
+    is_plain = source.table is not None and not (source.table.has_columns_of_labels or source.table.label_names)
+    if source.table is None or not is_plain or manifest.task == "multilabel":
         return _open_in_memory(manifest, connection)
     if source.table.unreadable == "skip":
         raise UserError(

@@ -15,7 +15,7 @@ from unlearn_cli.checkpoints import safetensors_header
 from unlearn_cli.data.formats.npz_file import ArrayHeader, NpzFile
 from unlearn_cli.data.images.image_arrays import check_array, make_sample_inputs
 from unlearn_cli.data.notices import make_notices
-from unlearn_cli.data.records import Records, StoredInput, from_arrays
+from unlearn_cli.data.records import Records, StoredInput, from_arrays, from_label_sets
 from unlearn_cli.data.strings import Values
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.sources import Arrays
@@ -53,14 +53,14 @@ class ArrayFile(Protocol):
 
 def npz(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
     """Read the arrays of an npz file; other arrays with one value per record are its columns."""
-    return _build_records(spec, name, input, NpzFile(spec.path, name))
+    return _build_records(spec, name, input, NpzFile(spec.path, name), task)
 
 
 def safetensors(spec: Arrays, name: str, input: StoredInput, task: str) -> Records:
     """Read the tensors of a safetensors file; other tensors with one value per record are its columns."""
     file = SafetensorsFile(spec.path, name, spec.inputs)
     file.mapped = _choose_names(spec, name, file).inputs
-    return _build_records(spec, name, input, file)
+    return _build_records(spec, name, input, file, task)
 
 
 class SafetensorsFile:
@@ -108,14 +108,17 @@ class Columns(Mapping[str, Values]):
         return len(self.names)
 
 
-def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile) -> Records:
+def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile, task: str) -> Records:
     source, spec = f"{name}: {spec.path}", _choose_names(spec, name, file)
     for key in filter(None, (spec.inputs, spec.labels, spec.ids)):
         _check_present(file, key, source)
     samples, labels = file.headers[spec.inputs], file.headers[spec.labels]
-    if not samples.shape or not _has_one_value(labels, samples.shape[0]):
+    is_multilabel = task == "multilabel"
+    expected = "an array of 0 and 1, (n, K)" if is_multilabel else "one label per sample"
+    has_labels = _has_marks if is_multilabel else _has_one_value
+    if not samples.shape or not has_labels(labels, samples.shape[0]):
         shapes = f"samples of shape {list(samples.shape)} and labels of shape {list(labels.shape)}"
-        raise UserError(f"{source}: {shapes}; expected one label per sample")
+        raise UserError(f"{source}: {shapes}; expected {expected}")
     if labels.dtype.kind not in "buifUS":
         raise UserError(f"{source}: labels have type {labels.dtype}; expected numbers or text")
     check_array(source, samples.dtype, samples.shape, input)
@@ -126,7 +129,11 @@ def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile)
         raise UserError(f"{source}: ids '{spec.ids}' have shape {shape}; expected one id per sample")
     columns = Columns(file, names, source)
     inputs = make_sample_inputs(source, _read_array(file, spec.inputs, source), input)
-    records = from_arrays(name, inputs, columns[spec.labels], columns[spec.ids] if spec.ids else None, columns)
+    ids = columns[spec.ids] if spec.ids else None
+    if task == "multilabel":
+        records = from_label_sets(name, inputs, _read_marks(file, spec.labels, source), ids, columns)
+    else:
+        records = from_arrays(name, inputs, columns[spec.labels], ids, columns)
     unread = make_notices(name, {"arrays that are not plain numbers or text, left out": len(file.unreadable)})
     return replace(records, notices=unread)
 
@@ -146,6 +153,28 @@ def _choose_names(spec: Arrays, name: str, file: ArrayFile) -> Arrays:
 def _has_one_value(array: ArrayHeader, count: int) -> bool:
     """Return whether an array has one value per record: (n,), or (n, 1) as MedMNIST's labels."""
     return array.shape in ((count,), (count, 1))
+
+
+def _has_marks(array: ArrayHeader, count: int) -> bool:
+    """Return whether an array has numbers for several labels per record, (n, K)."""
+    return len(array.shape) == 2 and array.shape[0] == count
+
+
+def _read_marks(file: ArrayFile, name: str, source: str) -> np.ndarray:
+    """Return the labels of multilabel records (n, K) uint8.
+
+    Raises:
+        UserError: a number is neither 0 nor 1.
+    """
+    marks = _read_array(file, name, source)
+    wrong = np.argwhere(~np.isin(marks, (0, 1)))
+    if len(wrong):
+        row, column = wrong[0].tolist()
+        raise UserError(
+            f"{source}: '{name}' contains {marks[row, column]} in row {row}, column {column}; expected 1 for each "
+            f"label of a record, else 0; {len(wrong)} of {marks.size} numbers differ"
+        )
+    return marks.astype(np.uint8)
 
 
 def _check_present(file: ArrayFile, key: str, source: str) -> None:

@@ -1,7 +1,7 @@
 """A csv, jsonl or parquet file with one record per row: image paths, features or text."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import groupby
 
@@ -15,6 +15,7 @@ from unlearn_cli.data.records import Inputs, Records, StoredInput, make_array_in
 from unlearn_cli.data.strings import Strings, Values, to_strings
 from unlearn_cli.data.tables.cells import Block, CategoryCells, CellInputs, NumberCells, TextCells
 from unlearn_cli.data.tables.date_parts import read_date_parts
+from unlearn_cli.data.tables.label_sets import read_label_sets
 from unlearn_cli.data.tables.table_file import TableFile, open_table
 from unlearn_cli.data.transforms.tokens import Texts
 from unlearn_cli.errors import UserError
@@ -27,12 +28,18 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
     """Read labels, ids and features (or image paths, or text) of all rows, in the file's order."""
     file = open_table(spec, name)
-    labels, labelled = _read_labels(spec, file, numeric=task == "regression")
+    if task == "multilabel":
+        sets, labelled = read_label_sets(spec, file), None
+        labels, class_names = sets.marks, sets.names
+    else:
+        labels, labelled = _read_labels(spec, file, numeric=task == "regression")
+        class_names = _list_class_names(spec, file)
     if not len(labels):
         raise UserError(f"{file.location}: contains no records; name a table with rows")
     ids = np.arange(len(labels)) if spec.id is None else _read_ids(spec.id, file)
     read = _read_images if spec.image else _read_texts if spec.text else _read_features
-    column = partial(_read_column, file, labels, ids)
+    reserved = {"id": ids} if task == "multilabel" else {"label": labels, "id": ids}
+    column = partial(_read_column, file, reserved)
     inputs, notices = read(spec, file, name, input), make_notices(name, file.counts)
     line_of = file.layout.line_of if file.layout else None
     return Records(
@@ -47,7 +54,7 @@ def table(spec: Table, name: str, input: StoredInput, task: str) -> Records:
         line_of=line_of,
         notices=notices,
         listed_features=None if spec.features or spec.text or spec.image else tuple(_list_features(spec, file)),
-        class_names=_list_class_names(spec, file),
+        class_names=class_names,
     )
 
 
@@ -135,8 +142,7 @@ def _read_column_of_labels(
     return labels, None if labelled.all() else labelled
 
 
-def _read_column(file: TableFile, labels: Values, ids: Values, column: str) -> Values:
-    reserved = {"label": labels, "id": ids}
+def _read_column(file: TableFile, reserved: Mapping[str, Values], column: str) -> Values:
     if column not in file.types and column in reserved:
         return reserved[column]
     return file.text(column, gaps=True)

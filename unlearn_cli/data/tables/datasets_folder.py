@@ -46,12 +46,20 @@ def list_arrow_files(path: Path, name: str) -> list[Path]:
 def read_class_names(info: Any) -> dict[str, list[str]]:
     """Return the names of classes by column, from the features of `dataset_info.json` or a file's metadata."""
     features = info.get("features") if isinstance(info, dict) else None
+    items = {column: _get_item(feature) for column, feature in (features if isinstance(features, dict) else {}).items()}
     labels = {
         column: feature.get("names")
-        for column, feature in (features.items() if isinstance(features, dict) else ())
+        for column, feature in items.items()
         if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
     }
     return {column: list(map(str, names)) for column, names in labels.items() if isinstance(names, list)}
+
+
+def _get_item(feature: Any) -> Any:
+    """Return the feature of the items of a list, or the feature itself."""
+    if isinstance(feature, list) and len(feature) == 1:
+        return feature[0]
+    return feature["feature"] if isinstance(feature, dict) and "feature" in feature else feature
 
 
 def read_folder_class_names(path: Path, name: str) -> dict[str, list[str]]:

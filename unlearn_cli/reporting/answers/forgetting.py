@@ -17,6 +17,7 @@ from unlearn_cli.reporting.answers.numbers import (
     format_estimate,
     format_number,
     format_value,
+    is_accuracy,
     is_reference,
     join_names,
     measure_references,
@@ -146,7 +147,7 @@ def _describe_levels(document: Report) -> str:
 
 def _format_ratio(before: Estimate | None, after: Estimate, measure: str) -> str:
     """Return the error as a multiple of the original's; '' for an accuracy."""
-    if measure == "accuracy" or before is None or not before.value or after.value is None:
+    if is_accuracy(measure) or before is None or not before.value or after.value is None:
         return ""
     return f" ({after.value / before.value:.3g} times the original's)"
 
@@ -167,11 +168,11 @@ def _compare_with_unseen(after: Estimate, unseen: Estimate | None, retrained: fl
         return "There is nothing to compare the forgotten records with"
     if after.low is None or after.high is None:
         return "Not decided: the level on the forgotten records has no interval"
-    better = after.low > high if measure == "accuracy" else after.high < low
-    worse = after.high < low if measure == "accuracy" else after.low > high
+    better = after.low > high if is_accuracy(measure) else after.high < low
+    worse = after.high < low if is_accuracy(measure) else after.low > high
     if better or worse:
         return f"Forgotten records are predicted {'better' if better else 'worse'} than {other}"
-    level = "accuracy" if measure == "accuracy" else "error"
+    level = "accuracy" if is_accuracy(measure) else "error"
     return f"No difference in {level} was detected: forgotten records are predicted about as well as {other}"
 
 

@@ -7,6 +7,13 @@ from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
 
 MOST_NAMES = 5
+MEASURES = {"classification": "accuracy", "regression": "mae", "multilabel": "subset_accuracy"}  # of sentences, by task
+ACCURACIES = {"accuracy", "subset_accuracy"}
+TITLES = {
+    "accuracy": "Accuracy",
+    "mae": "Mean absolute error",
+    "subset_accuracy": "Subset accuracy",
+}
 
 
 def format_number(value: float) -> str:
@@ -19,7 +26,12 @@ def format_share(value: float) -> str:
 
 def format_value(value: float, measure: str) -> str:
     """Format an accuracy as a percentage, and any other quantity as a number."""
-    return format_share(value) if measure == "accuracy" else format_number(value)
+    return format_share(value) if is_accuracy(measure) else format_number(value)
+
+
+def is_accuracy(measure: str) -> bool:
+    """Return whether a measure is a share of right predictions; otherwise it is an error."""
+    return measure in ACCURACIES
 
 
 def format_estimate(estimate: Estimate | None, measure: str = "") -> str:
@@ -79,11 +91,11 @@ def measure_references(document: Report, split: str, measure: str) -> tuple[floa
 
 def find_measure(document: Report) -> str:
     """Return the metric that the sentences are about: accuracy, or the mean absolute error of a regression."""
-    return "accuracy" if document.manifest.task == "classification" else "mae"
+    return MEASURES[document.manifest.task]
 
 
 def title_measure(measure: str) -> str:
-    return {"accuracy": "Accuracy", "mae": "Mean absolute error"}.get(measure, measure)
+    return TITLES.get(measure, measure)
 
 
 def count_records(document: Report, split: str) -> int:

@@ -12,6 +12,7 @@ from unlearn_cli.reporting.answers.numbers import (
     format_estimate,
     format_number,
     format_value,
+    is_accuracy,
     measure_references,
     title_measure,
 )
@@ -24,8 +25,8 @@ NO_COMPARATOR = "Not measured: neither an original nor a reference was given (--
 DECISIONS = {"inconclusive": "Not decided", "failed": "Failed"}
 KEPT_RECORDS = {"test_retain": "other test record", "test": "test record", "retain": "retained record"}
 UTILITY = re.compile(
-    r"(?P<split>test_retain|test|retain) (?P<measure>accuracy|mean error) at most (?P<limit>\S+) (below|above) "
-    r"the (?P<whose>references|original)'s?(?P<on_test> on test)?"
+    r"(?P<split>test_retain|test|retain) (?P<measure>(?:subset )?accuracy|mean error) at most (?P<limit>\S+) "
+    r"(below|above) the (?P<whose>references|original)'s?(?P<on_test> on test)?"
 )
 TRAINED_RECORDS = {"train": "training record", "retain": "retained training record"}
 
@@ -81,10 +82,11 @@ def describe_difference(gate: Gate, num_references: int) -> str:
     records = format_count(value.n, KEPT_RECORDS[match["split"]])
     whose = "reference" if (match["whose"], num_references) == ("references", 1) else match["whose"]
     compared = f"compared with the {whose}{' on test records' if match['on_test'] else ''}"
-    if match["measure"] == "accuracy":
+    if match["measure"].endswith("accuracy"):
         change, low, high = (f"{round(100 * bound, 1) + 0.0:+.1f}" for bound in (value.value, value.low, value.high))
         limit = f"at most {100 * float(match['limit']):g} points lower"
-        return f"Accuracy on {records}: {change} points [{low}, {high}] {compared} (accepted: {limit})"
+        measure = match["measure"].capitalize()
+        return f"{measure} on {records}: {change} points [{low}, {high}] {compared} (accepted: {limit})"
     change, low, high = (f"{-bound + 0.0:+.3g}" for bound in (value.value, value.high, value.low))
     limit = f"at most {match['limit'].removesuffix('%')} % higher"
     limit = limit if gate.margin is None else f"{limit}, that is {gate.margin:.3g}"
@@ -108,7 +110,7 @@ def _format_difference(before: Estimate | None, after: Estimate, measure: str) -
     if before is None or before.value is None or after.value is None:
         return ""
     change = after.value - before.value
-    if measure == "accuracy":
+    if is_accuracy(measure):
         return f" ({100 * change:+.1f} points)"
     return f" ({100 * change / before.value:+.1f} %)" if before.value else ""
 

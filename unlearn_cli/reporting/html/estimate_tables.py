@@ -13,11 +13,11 @@ from unlearn_cli.reporting.report import Report
 from unlearn_cli.stats.results import Estimate
 
 ByRole = dict[str, Estimate]
-METRICS = ("accuracy", "mae", "rmse", "r2", "loss")
+METRICS = ("accuracy", "subset_accuracy", "macro_f1", "mean_average_precision", "mae", "rmse", "r2", "loss")
 FLOORS = ("_null", "_floor")  # ends of the names of quantities that are noise floors
 RARE_PROBES = ("learned loss", "retrain z", "class geometry", "label inference", "inversion")
 VARIANT = " ("  # an attack with another setting: population (statistic=loss)
-MAIN_METRICS = {"accuracy", "mae"}  # the others are folded, unless a gate is about them
+MAIN_METRICS = {"accuracy", "mae", "subset_accuracy", "macro_f1"}  # the others are folded, unless a gate is about them
 
 
 @dataclass(frozen=True)
