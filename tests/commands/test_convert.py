@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import pickle
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from enum import Enum
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from tests.checkpoints.hostile_pickles import CALLS, as_key, pickled, tuple_bomb
 from tests.tiny import MANIFEST, invoke, same, write_manifest
 
 
@@ -321,6 +323,27 @@ def test_a_distributed_checkpoint_is_joined(tmp_path: Path) -> None:
     for file in (tmp_path / "dcp").glob("*.distcp"):
         file.unlink()
     assert "no such file" in invoke("convert", tmp_path / "dcp", tmp_path / "b.safetensors").stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pickled(CALLS["eval"], 4),
+        pickled(CALLS["os.system"], 2),
+        pickled(as_key(tuple_bomb(60)), 4),
+        b"not a pickle",
+        pickle.dumps({"state_dict_metadata": {}}),
+    ],
+)
+def test_hostile_metadata_of_a_distributed_checkpoint_runs_nothing(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".metadata").write_bytes(content)
+    result = invoke("convert", ".", "out.safetensors")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1), result.stderr
+    assert "is not the metadata of a distributed checkpoint" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [".metadata"]
 
 
 FOREIGN = {

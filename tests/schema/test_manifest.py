@@ -219,3 +219,13 @@ def test_the_published_schema_refuses_an_unknown_key() -> None:
     document = {**strict_yaml.parse(PLAIN, Path()).value, "nonsense": 1}
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.Draft202012Validator(published_schema()).validate(document)
+
+
+def test_prefix_and_rename_are_in_the_json_schema_and_not_in_digests_without_use(tmp_path: Path) -> None:
+    text = changed("  architecture: mlp\n", "  architecture: mlp\n  prefix: model.\n  rename: {linear: head}\n")
+    named = read_manifest(write(tmp_path, text))
+    assert (named.model.prefix, named.model.rename) == ("model.", {"linear": "head"})
+    jsonschema.Draft202012Validator(published_schema()).validate(strict_yaml.parse(text, Path()).value)
+    plain = read_manifest(write(tmp_path, PLAIN))
+    unused = read_manifest(write(tmp_path, changed("  architecture: mlp\n", "  architecture: mlp\n  prefix: ''\n")))
+    assert plain.digest == unused.digest != named.digest

@@ -56,10 +56,11 @@ def resolve_checkpoint(path: Path) -> Path:
             raise UserError(
                 f"{path}: contains an adapter (LoRA or another of PEFT) without its network; {MERGE_ADAPTER}"
             )
-        raise UserError(f"{path}: the folder has no model.safetensors; name a checkpoint")
+        advice = "name a checkpoint, or convert one of another format with 'unlearn-cli convert'"
+        raise UserError(f"{path}: the folder has no model.safetensors; {advice}")
     require_regular_file(path, missing="no such checkpoint; name a .safetensors file, or a folder with one")
     if not path.name.endswith((".safetensors", ".index.json")):
-        raise UserError(f"{path}: is not a .safetensors file; 'unlearn-cli convert' converts a .pth state dict")
+        raise UserError(f"{path}: is not a .safetensors file; 'unlearn-cli convert' converts other formats")
     return path
 
 

@@ -15,7 +15,7 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError, did_you_mean
 
 MOST_DEPTH = 10  # of mappings in each other: a pickled dictionary can contain itself
-MOST_SHOWN = 60  # characters of a value
+MOST_SHOWN, MOST_TEXT = 60, 30  # characters of a number and of a text
 OPTIMIZER = {"state", "param_groups"}  # the keys of an optimizer's state
 AVERAGED = ("ema", "averaged", "shadow", "swa")  # words in the keys of averaged weights
 
@@ -99,7 +99,8 @@ def kind_of(value: Any) -> str:
     if isinstance(value, dict):
         return _describe_mapping(value)
     if isinstance(value, str | bytes):
-        return "text" if isinstance(value, str) else "bytes"
+        is_short = isinstance(value, str) and len(value) <= MOST_TEXT and "/" not in value and "\\" not in value
+        return f"'{value}'" if is_short else "text" if isinstance(value, str) else "bytes"
     if isinstance(value, list | tuple | set):
         tensors = sum(isinstance(item, Tensor) for item in value)
         return f"list of {pluralize(len(value), 'item')}" + (f", {tensors} of them tensors" if tensors else "")

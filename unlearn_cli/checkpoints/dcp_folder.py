@@ -45,7 +45,7 @@ class MetadataReader(pickle.Unpickler):
     """Creates a stub for every class; only dtypes are themselves."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
-        value = getattr(torch, global_name, None) if module_name == "torch" else None
+        value = vars(torch).get(global_name) if module_name == "torch" else None  # getattr may import modules
         return value if isinstance(value, torch.dtype) else make_stub_class(f"{module_name}.{global_name}")
 
 

@@ -14,24 +14,10 @@ PROTOCOL = 2  # of torch.save, and the only one that torch's reader of weights s
 
 # Code in a checkpoint is replaced by stubs, except for what only an attack needs.
 DANGEROUS_MODULES = {
-    *(
-        "aiohttp",
-        "asyncio",
-        "bdb",
-        "code",
-        "codeop",
-        "commands",
-        "ctypes",
-        "ftplib",
-        "gc",
-        "http",
-        "httplib",
-        "idlelib",
-    ),
-    *("importlib", "inspect", "linecache", "marshal", "multiprocessing", "nt", "os", "pdb", "pickle", "pip", "pkgutil"),
-    *("posix", "profile", "pty", "pydoc", "requests", "runpy", "shutil", "signal", "site", "smtplib", "socket", "ssl"),
-    *("subprocess", "sys", "tempfile", "threading", "timeit", "trace", "urllib", "urllib2", "venv", "webbrowser"),
-    *("_pickle", "_posixsubprocess", "_winapi", "cPickle", "cProfile", "dill", "joblib", "cloudpickle"),
+    *("aiohttp", "asyncio", "bdb", "codeop", "ctypes", "ftplib", "http", "httplib", "importlib", "marshal", "nt", "os"),
+    *("pdb", "pickle", "pip", "pkgutil", "posix", "pty", "pydoc", "requests", "runpy", "shutil", "smtplib", "socket"),
+    *("ssl", "subprocess", "sys", "timeit", "urllib", "urllib2", "webbrowser"),
+    *("_pickle", "_posixsubprocess", "_winapi", "cPickle", "cProfile"),
 }
 DANGEROUS_NAMES = {
     *(f"builtins.{name}" for name in ("__import__", "breakpoint", "compile", "delattr", "eval", "exec", "exit")),
@@ -40,14 +26,7 @@ DANGEROUS_NAMES = {
     *("torch.package.PackageImporter", "torch.utils.cpp_extension.load_inline", "numpy.load", "types.CodeType"),
     *("types.FunctionType", "io.open", "_io.open", "_io.FileIO", "io.FileIO", "codecs.open", "operator.methodcaller"),
 }
-DANGEROUS_PARTS = (
-    "torch.hub.",
-    "torch.distributed.rpc",
-    "torch._inductor",
-    "torch._dynamo",
-    "torch.fx.",
-    "pathlib.Path.",
-)
+DANGEROUS_PARTS = ("code.Interactive", "code.interact", "torch.hub.", "torch.distributed.rpc.", "pathlib.Path.")
 
 
 def find_dangerous(names: Iterable[str]) -> str | None:
