@@ -48,7 +48,7 @@ CASES = [
     case("imagefolder missing", source(imagefolder="pictures"), M, "pictures", "no such folder"),
     case("imagefolder empty", both(source(imagefolder="empty"), field("input.shape", [1, 4, 4]), folder_of("empty")), M,
          "empty", "no images"),
-    case("imagefolder for another shape", source(imagefolder="images"), M, "[1 or 3, height, width]"),
+    case("imagefolder for another shape", source(imagefolder="images"), M, "[1, 3 or 4, height, width]"),
     case("table of an unknown kind", source(table={"path": "train.xlsx", "label": "y"}), M, "train.xlsx", ".parquet"),
     case("table is no parquet", both(text("a,b\n", "train.parquet"), source(
         table={"path": "train.parquet", "label": "y"})), M, "train.parquet"),

@@ -26,7 +26,7 @@ CASES = [
     case("transform of nothing", steps({"window": None}), M, "transform.0", "exactly one"),
     case("transform twice", steps(WINDOW, WINDOW, shape=[7, 4]), M, "duplicate window"),
     case("tokens of numbers", steps(TOKENS, shape=[1, 5]), M, "data.train has no columns of text", "remove tokens"),
-    case("tokens beside another transform", steps(TOKENS, WINDOW), M, "tokens cannot be combined"),
+    case("tokens beside another transform", steps(TOKENS, WINDOW), M, "only standardise can follow tokens"),
     case("tokens of another length", steps(TOKENS, shape=[1, 6]), M, "[columns of text, 5]", "[1, 6]"),
     case("tokens in one bucket", steps({"tokens": {"length": 5, "buckets": 1}}), M, "transform.0.tokens.buckets"),
     case("window of no rows", steps({"window": {"length": 0}}), M, "transform.0.window.length"),
