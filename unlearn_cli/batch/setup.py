@@ -86,7 +86,7 @@ def read_setup(path: Path, *, allow_code: bool = False) -> Setup:
     manifest, manifest_path = deletion.read_batch_manifest(settings), settings.path("manifest")
     methods = deletion.load_methods(settings, path, allow_code=allow_code)
     setup = Setup(path, settings, manifest, methods, allow_code)
-    check_device_and_code(manifest_path, manifest.model.architecture, setup.run_options())
+    check_device_and_code(manifest_path, manifest.network_sections, setup.run_options())
     for name, method in methods.items():
         completed = setup.complete_settings(name)
         suitability.check(method, manifest.sections | {"forget"}, manifest.task, manifest_path, completed)

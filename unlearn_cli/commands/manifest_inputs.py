@@ -24,7 +24,7 @@ from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.data_sections import DataSections
 from unlearn_cli.schema.literals import Half
 from unlearn_cli.schema.manifest import Manifest
-from unlearn_cli.schema.network_sections import is_own_code
+from unlearn_cli.schema.network_sections import NetworkSections
 from unlearn_cli.schema.public_text import format_without_ids
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.path_variables import expand_path
@@ -66,7 +66,7 @@ def open_manifest(
     Raises:
         UserError: as `open_inputs`.
     """
-    check_device_and_code(path, manifest.model.architecture, common)
+    check_device_and_code(path, manifest.network_sections, common)
     check_files(path, manifest.data_sections, common, checkpoints, out)
     opened = open_data(
         manifest,
@@ -135,7 +135,7 @@ def check_selection(method: Plugin, dataset: Dataset, present: set[str], path: P
         suitability.check_range(method, forget, retain, present, path)
 
 
-def check_device_and_code(path: Path, architecture: str, common: RunOptions) -> None:
+def check_device_and_code(path: Path, network: NetworkSections, common: RunOptions) -> None:
     """Check the name of the device, and that the user's own code is allowed if the manifest names some.
 
     Raises:
@@ -143,8 +143,9 @@ def check_device_and_code(path: Path, architecture: str, common: RunOptions) -> 
     """
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", common.device):
         raise UserError(f"--device {common.device}: expected auto, cpu, cuda, cuda:N or mps")
-    if is_own_code(architecture) and not common.allow_code:
-        raise UserError(f"{path}: model.architecture: {architecture} is your own code; allow it with --allow-code")
+    for key, name in network.own_code.items():
+        if not common.allow_code:
+            raise UserError(f"{path}: {key}: {name} is your own code; allow it with --allow-code")
 
 
 def check_files(

@@ -48,7 +48,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
     if manifest.task != "classification":
         raise UserError(f"{options.manifest}: noise is learned for classes, but the manifest's task is {manifest.task}")
-    check_device_and_code(options.manifest, manifest.model.architecture, run_options)
+    check_device_and_code(options.manifest, manifest.network_sections, run_options)
     check_files(options.manifest, manifest.data_sections, run_options, (options.checkpoint,), options.out, "file")
     picture_path = options.out.with_suffix(".png")
     atomic_files.check_output(picture_path, run_options.overwrite, "file")

@@ -21,6 +21,7 @@ import torch
 from unlearn_cli import console, ranks
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.evaluation.run_inputs import RunInputs, content_digest
+from unlearn_cli.models.config_files import digest_config
 from unlearn_cli.runtime.run import Run
 from unlearn_cli.schema.network_sections import Target
 from unlearn_cli.storage import atomic_files
@@ -52,6 +53,7 @@ class PredictionCache:
             "selection": self.selection,
             "kind": kind,
             "manifest": self.opened.digests.content,
+            "architecture": digest_config(self.opened.network),
             "target": [self.target.mean, self.target.std],
             "device": describe_device(self.run),
             "options": [str(self.run.predicted_in), str(self.run.memory_format), common.compiled],
@@ -99,8 +101,7 @@ def open_cache(out: Path | None, opened: RunInputs, run: Run, target: Target) ->
 
     The user's own code may read anything, and several processes would have to agree on every file.
     """
-    has_own_code = ":" in opened.network.model.architecture
-    if out is None or not opened.common.cache or has_own_code or ranks.size() > 1:
+    if out is None or not opened.common.cache or opened.network.own_code or ranks.size() > 1:
         return None
     return PredictionCache(out.parent / PREDICTIONS, opened, run, target)
 

@@ -19,6 +19,7 @@ from unlearn_cli.data.dataset import Dataset, Split
 from unlearn_cli.data.digests import CHUNK
 from unlearn_cli.evaluation.recorded_categories import categories_as_lineage
 from unlearn_cli.evaluation.reported_half import ReportedHalf
+from unlearn_cli.models.config_files import digest_config
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.forget import Forget
 from unlearn_cli.schema.manifest import ManifestDigests
@@ -149,6 +150,7 @@ def resume_identity(opened: RunInputs) -> str:
     decides = {
         "forget": opened.forget.model_dump(mode="json") if opened.forget else None,
         "data": [content_digest(split) for split in opened.dataset.splits.values()],
+        **({"architecture": config} if (config := digest_config(opened.network)) else {}),
     }
     return sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 

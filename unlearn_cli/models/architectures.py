@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.models.config_files import find_config
 from unlearn_cli.models.construction import MISTAKES, construct
 from unlearn_cli.models.frozen import freeze
 from unlearn_cli.models.network_outputs import OutputAdapter
 from unlearn_cli.models.timm_networks import build_timm
-from unlearn_cli.models.transformers_networks import build_transformers, find_config
+from unlearn_cli.models.transformers_networks import build_transformers
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.network_sections import Model, is_own_code
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unlearn_cli.models.transformers_networks import COUNTS, find_config, read_config
+from unlearn_cli.models.config_files import COUNTS, find_config, read_config
 from unlearn_cli.schema.data_sections import Input
 from unlearn_cli.schema.network_sections import NetworkSections
 from unlearn_cli.storage.regular_files import read_regular

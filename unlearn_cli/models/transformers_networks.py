@@ -12,40 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
+from unlearn_cli.models.config_files import COUNTS, read_config
 from unlearn_cli.models.construction import MISTAKES, construct, import_extra
 from unlearn_cli.models.saved_names import use_saved_names
-from unlearn_cli.storage import json_text
-from unlearn_cli.storage.path_variables import expand_path
-from unlearn_cli.storage.regular_files import read_regular
 
-MOST_BYTES = 10 * 2**20  # of a config.json
 OF_CODE_OR_FILES = {"auto_map", "quantization_config", "attn_implementation", "_attn_implementation", "_name_or_path"}
-COUNTS = ("num_classes", "num_labels")
-
-
-def find_config(folder: Path, name: str) -> Path:
-    """Return the config.json of `transformers/NAME`: a file, or in a folder, relative to the manifest's folder."""
-    path = folder / expand_path(Path(name))
-    return path / "config.json" if path.is_dir() else path
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Read a config.json.
-
-    Raises:
-        UserError: it is missing, or is not a JSON object that names a `model_type`.
-    """
-    try:
-        content = json_text.read(
-            read_regular(path, MOST_BYTES, missing="no such file; name a config.json or the folder with it")
-        )
-    except ValueError as error:
-        raise UserError(f"{path}: is not a JSON file ({error}); fetch it again") from None
-    if not isinstance(content, dict) or not isinstance(content.get("model_type"), str):
-        kind = "timm/NAME names a network of timm" if isinstance(content, dict) and "architecture" in content else ""
-        advice = kind or "name the config.json of a transformers model"
-        raise UserError(f"{path}: has no 'model_type'; {advice}")
-    return content
 
 
 def build_transformers(

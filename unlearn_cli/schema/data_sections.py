@@ -26,7 +26,7 @@ from unlearn_cli.schema.transform_steps import Step
 
 Spread = Annotated[float, Field(gt=0)]
 
-IMAGE_KEYS = ("resize", "interpolation", "crop", "crop_before", "exif", "mode", "transparency")
+IMAGE_KEYS = ("resize", "interpolation", "crop", "crop_before", "exif", "mode", "transparency", "own_transform")
 
 
 class Input(Section):
@@ -70,6 +70,12 @@ class Input(Section):
         "are read as they are stored",
     )
 
+    own_transform: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] | None = Field(
+        default=None,
+        description="images: package.module:name of a transform of torchvision or albumentations, or a function of an "
+        "image, that makes the sample; needs --allow-code; instead of resize and the crops",
+    )
+
     @model_validator(mode="after")
     def check(self) -> Self:
         for name, value in (("mean", self.mean), ("std", self.std)):
@@ -79,6 +85,9 @@ class Input(Section):
         if steps:
             raise ValueError(f"{steps[0]} is only for images, but shape is {self.shape}; omit it")
         check_mode(self.mode, self.shape[0])
+        geometry = {"resize", "interpolation", "crop", "crop_before"} & self.model_fields_set
+        if self.own_transform and geometry:
+            raise ValueError(f"own_transform decides the size of samples; omit {min(geometry)}")
         if self.mode == "rgba" and self.transparency != "drop":
             raise ValueError("mode: rgba keeps the transparency; omit input.transparency")
         return self
@@ -94,6 +103,7 @@ class Input(Section):
             resize=tuple(self.resize) if isinstance(self.resize, list) else self.resize,  # type: ignore[arg-type]
             interpolation=self.interpolation,
             crop="centre" if isinstance(self.crop, int | list) else self.crop,
+            own_transform=self.own_transform,
         )
 
 

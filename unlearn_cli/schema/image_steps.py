@@ -27,6 +27,7 @@ class ImageSteps:
     resize: int | tuple[int, int] | None = None  # the shorter side, or height and width
     interpolation: Interpolation = "bilinear"
     crop: Crop | None = None
+    own_transform: str | None = None  # package.module:name, instead of the steps after the mode
 
     @property
     def crops(self) -> bool:
@@ -36,7 +37,9 @@ class ImageSteps:
     @property
     def change_arrays(self) -> bool:
         """Whether they change images that an array contains; EXIF and transparency are only in files."""
-        return any(step is not None for step in (self.resize, self.crop, self.crop_before, self.mode))
+        return any(
+            step is not None for step in (self.resize, self.crop, self.crop_before, self.mode, self.own_transform)
+        )
 
     def choose_mode(self, channels: int) -> Mode:
         return self.mode or DEFAULT_MODES[channels]

@@ -30,7 +30,7 @@ from unlearn_cli.schema.network_sections import Loss, Model, NetworkSections, Ta
 from unlearn_cli.schema.sources import Section
 from unlearn_cli.schema.spelling import Name
 
-NEW_INPUT_KEYS = ("interpolation", "crop", "crop_before", "exif", "mode", "transparency")
+NEW_INPUT_KEYS = ("interpolation", "crop", "crop_before", "exif", "mode", "transparency", "own_transform")
 NEW_MODEL_KEYS = ("prefix", "rename", "output", "outputs", "frozen")
 
 

@@ -105,6 +105,12 @@ class NetworkSections:
     augment: Sequence[AugmentEntry]
     folder: Path = Path()  # of the manifest
 
+    @property
+    def own_code(self) -> dict[str, str]:
+        """The user's own functions by the keys that name them; they are imported only with --allow-code."""
+        named = {"model.architecture": self.model.architecture, "input.own_transform": self.input.own_transform or ""}
+        return {key: name for key, name in named.items() if is_own_code(name)}
+
 
 LIBRARIES = {  # with the form of the names and an example
     "torchvision": (r"[^\W\d]\w*", "torchvision/resnet18"),

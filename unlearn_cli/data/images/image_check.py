@@ -12,6 +12,7 @@ from unlearn_cli.data.images.image_depth import is_deep_grey
 from unlearn_cli.data.images.image_files import Images, read_images
 from unlearn_cli.data.images.image_geometry import read_orientation
 from unlearn_cli.data.images.image_pixels import open_image
+from unlearn_cli.data.images.own_transform import check_repeats
 from unlearn_cli.data.images.pillow_images import UnreadableImage, decode_image
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Inputs, Records, StoredInput, Subset, choose_records
@@ -93,6 +94,8 @@ def check_images(records: Records, *, decode: bool = False) -> Records:
     if images is None:
         return records
     scan = scan_images(*images, records.name, decode=decode)
+    if len(records) and not scan.unreadable and images[0].input.images.own_transform:
+        check_repeats(read_images(images[0], images[1][:1]), read_images(images[0], images[1][:1]), records.name)
     if scan.unreadable:
         raise _describe_unreadable(scan, records.name, len(records))
     if len(scan.first_of_depth) > 1:

@@ -27,6 +27,7 @@ from PIL import Image
 from unlearn_cli.data.images.image_depth import count_bits, has_white_as_zero, is_deep_grey, read_unsigned
 from unlearn_cli.data.images.image_geometry import crop_centre, plan_size, resize, turn, turn_size
 from unlearn_cli.data.images.image_modes import convert_mode
+from unlearn_cli.data.images.own_transform import apply_own_transform
 from unlearn_cli.data.images.pillow_images import (
     MOST_PIXELS,
     UnreadableImage,
@@ -96,6 +97,8 @@ def check_size(stored: tuple[int, int], path: Path, input: StoredInput) -> None:
     _, height, width = input.shape
     if stored[0] * stored[1] > MOST_PIXELS:
         raise describe_bomb(path)
+    if input.images.own_transform:
+        return
     size = plan_size(stored, input.images, path)
     if size[0] * size[1] > MOST_PIXELS:
         how = "when its shorter side is" if isinstance(input.images.resize, int) else "when it is"
@@ -124,6 +127,8 @@ def to_sample(image: Image.Image, path: Path, input: StoredInput) -> np.ndarray:
     if input.images.exif:
         image = turn(image)
     image = _to_floats(image, path) if is_deep_grey(image) else convert_mode(image, input.images, channels)
+    if input.images.own_transform:
+        return apply_own_transform(image, input.images.own_transform, path, tuple(input.shape))
     image = resize(image, input.images, path)
     if image.size != (width, height) and input.images.crops:
         image = crop_centre(image, (height, width), floor=input.images.crop == "centre_floor")
