@@ -21,6 +21,15 @@ transformers = pytest.importorskip("transformers")
 TOLERANCE = 1e-6
 CLASSES = {"deit": "DeiTForImageClassificationWithTeacher"}  # one of two that transformers has
 
+MANIFEST = """\
+version: 1
+task: classification
+model: {architecture: transformers/vit}
+input: {shape: [3, 16, 16], mean: 0.5, std: 0.5}
+data: {train: {imagefolder: train}, test: {imagefolder: test}}
+forget: {classes: [a]}
+"""
+
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +119,35 @@ def test_padding_is_not_attended_to(tmp_path: Path) -> None:
         assert torch.equal(model(padded.float()[:, None]), model(padded))
 
 
+def test_the_second_text_of_a_pair_has_its_own_token_type(tmp_path: Path) -> None:
+    write_config(tmp_path / "bert", "bert", {**TEXTS["bert"], "type_vocab_size": 2})
+    (tmp_path / "bert" / "tokenizer.json").write_text('{"added_tokens": [{"id": 3, "content": "[SEP]"}]}')
+    model = build(tmp_path / "bert", [1, 9])
+    tokens = torch.tensor([[2, 7, 8, 3, 9, 3, 0, 0, 0], [2, 7, 8, 9, 3, 0, 0, 0, 0]])  # a pair, and one text
+    types = torch.tensor([[0, 0, 0, 0, 1, 1, 0, 0, 0], [0] * 9])
+    with torch.no_grad():
+        expected = model(input_ids=tokens, attention_mask=(tokens != 0).long(), token_type_ids=types)
+        assert torch.equal(model(tokens[:, None].float()), expected)
+
+
+def test_one_logit_is_kept_in_the_config(tmp_path: Path) -> None:
+    write_images(tmp_path, count=4)
+    for part in ("train", "test"):
+        for path in (tmp_path / part / "c").iterdir():
+            path.unlink()
+        (tmp_path / part / "c").rmdir()
+    write_config(tmp_path / "vit", "vit", {**BLOCKS, "image_size": SIDE, "patch_size": 8})
+    text = MANIFEST.replace("transformers/vit}", "transformers/vit, arguments: {num_classes: 1}}")
+    manifest = write_manifest(tmp_path, text)
+    result = invoke("train", "-m", manifest, "-o", tmp_path / "o", "--set", "epochs=1", "--device", "cpu")
+    assert result.exit_code == 0, result.stderr
+    loaded, info = transformers.AutoModelForImageClassification.from_pretrained(
+        tmp_path / "o", output_loading_info=True
+    )
+    assert not any(info.values()), info
+    assert loaded.config.num_labels == 1
+
+
 def test_arguments_replace_values_of_the_config(tmp_path: Path) -> None:
     write_config(tmp_path / "vit", "vit", IMAGES["vit"])
     model = build(tmp_path / "vit", [3, SIDE, SIDE], 5, num_hidden_layers=1)
@@ -149,16 +187,6 @@ def test_code_of_a_folder_is_never_imported(tmp_path: Path) -> None:
     write_config(tmp_path / "vit", "vit", values)
     (tmp_path / "vit" / "evil.py").write_text("raise SystemExit('ran')")
     assert type(build(tmp_path / "vit", [3, SIDE, SIDE])).__name__ == "ViTForImageClassification"
-
-
-MANIFEST = """\
-version: 1
-task: classification
-model: {architecture: transformers/vit}
-input: {shape: [3, 16, 16], mean: 0.5, std: 0.5}
-data: {train: {imagefolder: train}, test: {imagefolder: test}}
-forget: {classes: [a]}
-"""
 
 
 def test_train_and_unlearn_write_a_folder_that_transformers_loads(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from unlearn_cli.storage.regular_files import read_regular
 
 MOST_BYTES = 10 * 2**20
 MISSING = "no such file; name a config.json or the folder with it"
+MOST_TOKENIZER = 64 * 2**20
+SEPARATOR = "[SEP]"  # between two texts, of BERT and its relatives
 COUNTS = ("num_classes", "num_labels")  # arguments with the number of outputs
 
 
@@ -35,6 +37,22 @@ def read_config(path: Path) -> dict[str, Any]:
         advice = kind or "name the config.json of a transformers model"
         raise UserError(f"{path}: has no 'model_type'; {advice}")
     return content
+
+
+def find_separator(config: Path) -> int | None:
+    """Return the number of the token [SEP] by the tokenizer.json beside a config.json; None if there is none.
+
+    Raises:
+        UserError: the file is not JSON.
+    """
+    path = config.parent / "tokenizer.json"
+    if not path.is_file():
+        return None
+    try:
+        tokens = json_text.read(read_regular(path, MOST_TOKENIZER))["added_tokens"]
+        return next((int(token["id"]) for token in tokens if token["content"] == SEPARATOR), None)
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{path}: is not a tokenizer of Hugging Face; fetch it again") from None
 
 
 def digest_config(sections: NetworkSections) -> str:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.errors import UserError, did_you_mean
-from unlearn_cli.models.config_files import COUNTS, read_config
+from unlearn_cli.models.config_files import COUNTS, find_separator, read_config
 from unlearn_cli.models.construction import MISTAKES, construct, import_extra
 from unlearn_cli.models.saved_names import use_saved_names
 
@@ -43,8 +43,11 @@ def build_transformers(
         )
     model = construct(lambda **_: auto.from_config(config, dtype=torch.float32), f"{path}", arguments)
     if not images:
-        padding = getattr(config, "pad_token_id", None)
-        model.register_forward_pre_hook(_InputsOfText(padding), with_kwargs=True)
+        has_types = getattr(config, "type_vocab_size", 0) > 1
+        separator = find_separator(path) if has_types else None
+        model.register_forward_pre_hook(
+            _InputsOfText(getattr(config, "pad_token_id", None), separator), with_kwargs=True
+        )
     use_saved_names(model)
     return model
 
@@ -74,14 +77,21 @@ def _make_config(transformers: Any, path: Path, arguments: Mapping[str, Any], nu
 
 
 class _InputsOfText:
-    """Converts numbers of tokens (B, L) or (B, 1, L) to the arguments of a network for text."""
+    """Converts numbers of tokens (B, L) or (B, 1, L) to the arguments of a network for text.
 
-    def __init__(self, padding: int | None) -> None:
-        self.padding = padding
+    With a `separator`, tokens after the first one belong to the second text of a pair (`token_type_ids` 1).
+    """
+
+    def __init__(self, padding: int | None, separator: int | None) -> None:
+        self.padding, self.separator = padding, separator
 
     def __call__(self, model: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Any]) -> Any:
         if not inputs:  # a call by name, as in transformers itself
             return inputs, named
         tokens = inputs[0].flatten(1).long()
         mask = torch.ones_like(tokens) if self.padding is None else (tokens != self.padding).long()
-        return (), {"input_ids": tokens, "attention_mask": mask}
+        values = {"input_ids": tokens, "attention_mask": mask}
+        if self.separator is not None:
+            separators = (tokens == self.separator).long()
+            values["token_type_ids"] = mask * (separators.cumsum(1) > separators)
+        return (), values
