@@ -122,6 +122,13 @@ def sentences(data: Path) -> None:
         table(data, f"stsb_{part}.csv", {"score": [k % 6 for k in range(60)], **pairs})
 
 
+def pictures(data: Path) -> None:
+    tags = ["", "beach", "people", "beach|sunset", "people|sunset", "beach|people|sunset"]
+    for part in ("train", "test"):
+        features = {f"f{i}": [k * (i + 1) % 7 for k in range(60)] for i in range(8)}
+        table(data, f"{part}.csv", {"picture": list(range(60)), **features, "tags": [tags[k % 6] for k in range(60)]})
+
+
 def hours(data: Path) -> None:
     """Write the weather of two months around January 2013, hour by hour."""
     times = [datetime(2012, 12, 15) + timedelta(hours=k) for k in range(24 * 61)]
@@ -147,6 +154,7 @@ DATA: dict[str, Callable[[Path], None]] = {
     "housing_range": houses,
     "housing_random": houses,
     "stsb": sentences,
+    "multilabel": pictures,
     "beijing_month": hours,
     "beijing_range": hours,
 }

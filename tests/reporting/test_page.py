@@ -13,7 +13,7 @@ from unlearn_cli.reporting.html import render
 from unlearn_cli.reporting.html.charts import MAX_POINTS, compute_null_band, thin_points
 from unlearn_cli.reporting.html.noise_grid import describe_noise, draw_noise_grid
 from unlearn_cli.reporting.report import Checkpoint, Manifest, Report, Run, Split
-from unlearn_cli.stats.results import AttackResult, Cost, Curve, Estimate, Rates
+from unlearn_cli.stats.results import AttackResult, Cost, Curve, Estimate, LabelScore, Rates
 from unlearn_cli.verdict.judgement import Gate
 
 EVIL = "<script>alert(1)</script>"
@@ -365,3 +365,23 @@ def attack() -> AttackResult:
         histogram={"edges": edges.tolist(), "members": counts[0].tolist(), "non_members": counts[1].tolist()},
         warnings=["SINGLE_MODEL_CI: the intervals do not cover another training run"],
     )
+
+
+def test_every_label_of_multilabel_records_has_a_table_of_scores() -> None:
+    scores = [
+        LabelScore(
+            split="test",
+            role=role,
+            label="<beach>",
+            n=40,
+            num_with_label=8,
+            f1=Estimate(value=value, n=40, low=0.5, high=0.9),
+            average_precision=Estimate(value=None, n=40, reason="no record has the label"),
+        )
+        for role, value in (("subject", 0.625), ("original", 0.75))
+    ]
+    page = render(full_report().model_copy(update={"labels": scores}))
+    assert balanced(page) == [] and "Every label" in page and "&lt;beach&gt;" in page
+    assert "0.625" in page and "0.75" in page
+    assert "no record has the label" in page
+    assert "Every label" not in render(full_report())

@@ -81,6 +81,7 @@ def list_tables(report: Report, titles: dict[str, str]) -> dict[str, EstimateTab
     groups = {
         "main_metrics": [group for metric, group in metrics.items() if metric in main],
         "other_metrics": [group for metric, group in metrics.items() if metric not in main],
+        "label_scores": estimate_tables.list_label_groups(report),
         "metrics_of_references": single.values() if several else [],
         "main_attacks": estimate_tables.list_attack_group(report),
         "attack_variants": estimate_tables.list_attack_group(report, variants=True),

@@ -119,6 +119,31 @@ def list_metric_groups(report: Report, *, pooled: bool = True) -> dict[str, Grou
     }
 
 
+def list_label_groups(report: Report) -> list[Group]:
+    """Return one group per label of multilabel records: F1 and average precision on each split."""
+    cells: dict[str, dict[tuple[str, str], ByRole]] = {}
+    for score in report.labels:
+        rows = cells.setdefault(score.label, {})
+        rows.setdefault((score.split, "F1"), {})[score.role] = score.f1
+        rows.setdefault((score.split, "average precision"), {})[score.role] = score.average_precision
+    return [
+        Group(
+            label,
+            "",
+            [
+                Row(f"{name}, {replace_underscores(split)}", "", "f1", pick_columns(of_row, pooled=True))
+                for (split, name), of_row in sorted(rows.items(), key=lambda item: _order_split(item[0][0]))
+            ],
+        )
+        for label, rows in cells.items()
+    ]
+
+
+def _order_split(split: str) -> int:
+    names = tuple(SPLITS)
+    return names.index(split) if split in names else len(names)
+
+
 def pick_columns(cells: ByRole, *, pooled: bool) -> ByRole:
     """Return all columns with one for several references, or the columns of the single references."""
     if pooled:
