@@ -87,11 +87,19 @@ def test_a_configuration_without_its_library_is_named_but_not_checked(tmp_path: 
     assert (item["model"]["architecture"], item["fits"], item["source"]) == ("timm/no_such_model", None, "config.json")
 
 
-def test_what_is_not_a_checkpoint_is_refused_by_kind(tmp_path: Path) -> None:
+def test_a_manifest_and_data_are_described_too(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, MANIFEST)
-    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "table.csv").write_text("a,label\n" + "1,x\n2,y\n" * 5)
     (tmp_path / "images").mkdir()
-    for name, kind in ((manifest.name, "a manifest"), ("table.csv", "data"), ("images", "data")):
-        result = invoke("inspect", tmp_path / name)
-        assert (result.exit_code, f"looks like {kind}" in result.stderr) == (2, True)
+    document = json.loads(invoke("inspect", manifest, "--json").stdout)
+    assert (document["kind"], document["outputs"], document["splits"]["forget"]["n"] > 0) == ("manifest", 10, True)
+    assert json.loads(invoke("inspect", tmp_path / "table.csv", "--json").stdout)["splits"]["train"]["n"] == 8
+    empty = invoke("inspect", tmp_path / "images")
+    assert empty.exit_code == 2 and "no layout of data is recognised" in empty.stderr
     assert "no such file or folder" in invoke("inspect", tmp_path / "missing.pth").stderr
+
+
+def test_a_manifest_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path, MANIFEST.replace("[1, 8, 8]", "[1, 8, 9]"))
+    result = invoke("inspect", manifest)
+    assert result.exit_code == 2 and "samples have shape [8, 8]" in result.stderr

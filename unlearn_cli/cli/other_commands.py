@@ -133,19 +133,30 @@ def convert(
 
 @add_command(
     other_app,
-    examples=("unlearn-cli inspect last.ckpt", "unlearn-cli inspect model.safetensors --json"),
+    run_options=("allow_code",),
+    examples=(
+        "unlearn-cli inspect last.ckpt",
+        "unlearn-cli inspect images",
+        "unlearn-cli inspect data.yaml --json",
+    ),
 )
 def inspect(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", show_default=False, help="Checkpoint: a file, a folder or a URL.")
+        Path,
+        typer.Argument(metavar="PATH", show_default=False, help="Checkpoint, manifest, or folder or file of data."),
     ],
+    label: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Data: column or array of labels. Default: guessed.")
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show long tables in full.")] = False,
+    *,
+    run_options: RunOptions,
 ) -> Result:
-    """Describe a checkpoint: weights, names, shapes, outputs, and the architecture that fits."""
+    """Describe a checkpoint, data or a manifest: contents, problems, and whether they fit."""
     from unlearn_cli.commands import inspect as command
     from unlearn_cli.commands.inspect_options import InspectOptions
 
-    return command.run(InspectOptions(path, show_all))
+    return command.run(InspectOptions(path, show_all, label, run_options.allow_code))
 
 
 @add_command(other_app, examples=("unlearn-cli clean results", "unlearn-cli clean results --remove"))

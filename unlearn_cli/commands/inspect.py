@@ -13,24 +13,21 @@ from unlearn_cli.storage.remote import locate
 
 Kind = Literal["checkpoint", "manifest", "data"]
 MANIFESTS = (".yaml", ".yml")
-MODULES: dict[Kind, str] = {"checkpoint": "inspect_checkpoint"}  # with a function `run(options)`
-ADVICE: dict[Kind, str] = {
-    "manifest": "'inspect' supports checkpoints only; 'unlearn-cli unlearn MODEL --manifest FILE --dry-run' checks it",
-    "data": "'inspect' supports checkpoints only; describe the data in a manifest, and check it with --dry-run",
-    "checkpoint": "",
+MODULES: dict[Kind, str] = {  # with a function `run(options)`
+    "checkpoint": "inspect_checkpoint",
+    "manifest": "inspect_manifest",
+    "data": "inspect_data",
 }
 
 
 def run(options: InspectOptions) -> Result:
-    """Describe a checkpoint, without running code from it.
+    """Describe a checkpoint (without running code from it), a manifest, or data.
 
     Raises:
-        UserError: it does not exist, is broken, or is of a kind that is not supported.
+        UserError: it does not exist, is broken, or is not recognised.
     """
     path = locate(options.path)
     kind = recognise_kind(path)
-    if kind not in MODULES:
-        raise UserError(f"{options.path}: looks like {'a manifest' if kind == 'manifest' else 'data'}; {ADVICE[kind]}")
     if kind == "checkpoint":  # before torch is imported
         foreign_formats.recognise(foreign_formats.find_checkpoint(path))
     describe: Callable[[InspectOptions], Result] = import_module(f"unlearn_cli.commands.{MODULES[kind]}").run
@@ -44,7 +41,7 @@ def recognise_kind(path: Path) -> Kind:
         UserError: it does not exist.
     """
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; name a checkpoint")
+        raise UserError(f"{path}: no such file or folder; name a checkpoint, a manifest or data")
     if path.is_dir():
         return "checkpoint" if foreign_formats.has_checkpoint(path) else "data"
     if path.suffix in MANIFESTS:

@@ -72,7 +72,7 @@ def run(options: InspectOptions) -> Result:
     Raises:
         UserError: no layout is recognised, or a file cannot be read.
     """
-    layout = recognise(options.path)
+    layout = recognise(options.path, options.label)
     records = {split: open_split(layout, split) for split in layout.sources}
     console.say(f"inspect: reading {sum(map(len, records.values()))} records")
     facts = {split: describe_split(each, records["train"], layout) for split, each in records.items()}

@@ -6,7 +6,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """What to describe, and whether long tables are shown in full."""
+    """The path to describe, whether long tables are shown in full, and for data the column or array of labels."""
 
     path: Path
     all: bool = False
+    label: str | None = None
+    allow_code: bool = False  # the user's own code in a manifest
