@@ -16,6 +16,8 @@ from unlearn_cli.errors import UserError, did_you_mean
 
 MOST_DEPTH = 10  # of mappings in each other: a pickled dictionary can contain itself
 MOST_SHOWN, MOST_TEXT = 60, 30  # characters of a number and of a text
+ARGUMENTS = ("args", "hyper_parameters", "hparams", "config", "cfg", "opt")  # keys of a program's arguments
+NAMES_OF_NETWORKS = ("arch", "architecture", "model", "model_name", "net", "network", "backbone")
 OPTIMIZER = {"state", "param_groups"}  # the keys of an optimizer's state
 AVERAGED = ("ema", "averaged", "shadow", "swa")  # words in the keys of averaged weights
 
@@ -84,6 +86,20 @@ def choose_weights(contents: Contents, key: str | None, *, averaged: bool) -> We
             f"{contents.describe()}"
         )
     return contents.sets[0]
+
+
+def list_hints(contents: Contents) -> list[str]:
+    """Return the names of architectures that a training program stored: `arch`, or `model` of its arguments."""
+    top = as_mapping(contents.content) or {}
+    arguments = [_list_attributes(value) for key, value in top.items() if key in ARGUMENTS]
+    hints = [value for items in (top, *arguments) for key, value in items.items() if key in NAMES_OF_NETWORKS]
+    return list(dict.fromkeys(hint for hint in hints if isinstance(hint, str) and 0 < len(hint) <= MOST_TEXT))
+
+
+def _list_attributes(value: Any) -> Mapping[Any, Any]:
+    """Return the entries of a mapping, or the attributes of the object that a stub replaces."""
+    state = value.state if isinstance(value, Stub) else None
+    return as_mapping(value) or (state if isinstance(state, dict) else {})
 
 
 def kind_of(value: Any) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from unlearn_cli import console
 from unlearn_cli.checkpoints.checkpoint import PREFIX, find_non_finite
-from unlearn_cli.checkpoints.contents import Contents, WeightSet, count_bytes, find_unusual_kind
+from unlearn_cli.checkpoints.contents import Contents, WeightSet, count_bytes, find_unusual_kind, list_hints
 from unlearn_cli.checkpoints.foreign_files import read_contents
 from unlearn_cli.checkpoints.stored_names import find_shared
 from unlearn_cli.checkpoints.tensor_facts import count_dtypes, count_starts, find_channels, find_head, natural_key
@@ -58,7 +58,7 @@ def describe_set(weights: WeightSet, contents: Contents, recognised: dict[Any, l
     head = find_head(inner)
     key = tuple(sorted((name, tuple(tensor.shape)) for name, tensor in inner.items()))
     if key not in recognised:
-        unknown = Unknown(inner, names, contents.path.parent)
+        unknown = Unknown(inner, names, contents.path.parent, list_hints(contents))
         recognised[key] = [describe_architecture(item, prefix) for item in recognise_architectures(unknown)]
     return {
         **summarize(weights),

@@ -1,7 +1,9 @@
 """Which architectures a set of weights fits, and what a configuration next to it names: one function per ecosystem."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from unlearn_cli.storage.regular_files import read_regular
 
 SIDES = (224, 32, 28, 16, 20, 24, 36, 40, 48, 56, 64, 84, 96, 128, 160, 192, 256)  # of images, the usual ones first
 STEPS, WORDS = 24, 32  # of a time series and of a text, on which no weight depends
+NAME = r"[a-z][a-z0-9_]*"  # of a network in a library
 MOST_CONFIG = 10 * 2**20  # bytes
 
 
@@ -24,12 +27,13 @@ MOST_CONFIG = 10 * 2**20  # bytes
 class Unknown:
     """Weights of an unknown architecture: by the probable names in the network, and by those in the file.
 
-    `folder` may have a config.json next to them.
+    `folder` may have a config.json next to them. `hints` are names of architectures that the file contains.
     """
 
     tensors: Mapping[str, Tensor]
     stored: Mapping[str, Tensor]
     folder: Path
+    hints: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,17 @@ def find_configured(weights: Unknown) -> Iterator[Recognised]:
     yield Recognised(match, shape, count, fits, "config.json")
 
 
+def find_hinted(weights: Unknown) -> Iterator[Recognised]:
+    """Yield the networks of torchvision and timm that the file names, if they fit; timm is imported if it is needed."""
+    head, channels = find_head(weights.tensors), find_channels(weights.tensors)
+    names = [hint for hint in weights.hints if re.fullmatch(NAME, hint)] if head and channels else []
+    for library, name in product(("torchvision", "timm"), names):
+        match, shape = Match(f"{library}/{name}"), (channels or 0, SIDES[0], SIDES[0])
+        if head and _fits(match, weights.tensors, shape, head.num_outputs):
+            yield Recognised(match, shape, head.num_outputs, source="a name in the file")
+            return
+
+
 def find_bundled(weights: Unknown) -> Iterator[Recognised]:
     """Yield the architectures of this package that fit, with the first shape of samples that does."""
     head = find_head(weights.tensors)
@@ -96,7 +111,7 @@ def find_torchvision(weights: Unknown) -> Iterator[Recognised]:
 
 
 Ecosystem = Callable[[Unknown], Iterable[Recognised]]
-ECOSYSTEMS: tuple[Ecosystem, ...] = (find_configured, find_bundled, find_torchvision)  # in this order
+ECOSYSTEMS: tuple[Ecosystem, ...] = (find_configured, find_hinted, find_bundled, find_torchvision)  # in this order
 
 
 def _fits(match: Match, tensors: Mapping[str, Tensor], shape: tuple[int, ...], num_outputs: int) -> bool:
