@@ -80,8 +80,8 @@ def _select_ids(ids: list[str], records: Records, in_manifest: set[str]) -> tupl
     if len(chosen) > len(set(chosen)):
         ids_text = pluralize(len(set(chosen)), "id names", "ids name")
         raise UserError(f"{records.name}: the ids are not unique: {ids_text} {len(chosen)} records")
-    by_pattern = matched.by_pattern
-    return matched.mask if by_pattern is None else matched.mask | by_pattern, dict(matched.counts)
+    mask = matched.mask if matched.by_pattern is None else np.logical_or(matched.mask, matched.by_pattern)
+    return np.asarray(mask), dict(matched.counts)
 
 
 def _refuse_missing(missing: list[str], name: str, ids: Strings, in_manifest: set[str]) -> UserError:

@@ -86,8 +86,9 @@ def parse(data: bytes | str, path: Path) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         position = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else f"{path}"
-        line = text.splitlines()[mark.line : mark.line + 1] if mark else []
-        advice = "; quote text with ${NAME} between braces" if any("${" in part for part in line) else ""
+        lines = (data.decode() if isinstance(data, bytes) else data).splitlines()
+        has_variable = mark is not None and any("${" in line for line in lines[mark.line : mark.line + 1])
+        advice = "; quote text with ${NAME} between braces" if has_variable else ""
         raise UserError(f"{position}: is not valid YAML: {error.problem or error.context}{advice}") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None

@@ -149,8 +149,8 @@ def _read_column(file: TableFile, reserved: Mapping[str, Values], column: str) -
 
 
 def _read_features(spec: Table, file: TableFile, name: str, input: StoredInput) -> Inputs:
-    columns = list(dict.fromkeys([*(spec.features or []), *spec.encoded_columns]))
-    columns = columns if spec.features or spec.text else _list_features(spec, file)
+    listed: dict[str, None] = dict.fromkeys([*(spec.features or []), *spec.encoded_columns])
+    columns = [*listed] if spec.features or spec.text else _list_features(spec, file)
     if not columns:
         raise UserError(f"{file.location}: has no columns of features except label and id; add some")
     if not spec.encoded_columns and not spec.text:

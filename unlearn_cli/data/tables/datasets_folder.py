@@ -6,14 +6,12 @@ Source of the layout: https://huggingface.co/docs/datasets/about_arrow and `data
 
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.regular_files import read_regular, require_regular_file
-
-if TYPE_CHECKING:
-    import pyarrow
 
 STATE, INFO, DICT = "state.json", "dataset_info.json", "dataset_dict.json"
 MOST = 2**26  # bytes of a json file
@@ -37,8 +35,9 @@ def list_arrow_files(path: Path, name: str) -> list[Path]:
             "table, or for images use imagefolder"
         )
     files = _read_json(path / STATE, name).get("_data_files")
-    names = [file.get("filename") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
-    if not names or not all(isinstance(file, str) and Path(file).name == file for file in names):
+    listed = [file.get("filename") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    names = [file for file in listed if isinstance(file, str) and Path(file).name == file]
+    if not names or len(names) < len(listed):
         raise UserError(f"{name}: {path / STATE}: lists no files of the folder; write the folder again")
     return [require_regular_file(path / file, name) for file in names]
 
@@ -67,14 +66,14 @@ def read_folder_class_names(path: Path, name: str) -> dict[str, list[str]]:
     return read_class_names(_read_json(path / INFO, name)) if (path / INFO).is_file() else {}
 
 
-def read_arrow(paths: Sequence[Path], name: str) -> "pyarrow.Table":
-    """Return the rows of Arrow files, mapped into memory.
+def read_arrow(paths: Sequence[Path], name: str) -> Any:
+    """Return the rows of Arrow files as a pyarrow.Table, mapped into memory.
 
     Raises:
         UserError: pyarrow is not installed, or a file is not an Arrow file.
     """
     try:
-        import pyarrow
+        pyarrow = import_module("pyarrow")
     except ImportError:
         raise UserError(f"{name}: reading Arrow files needs pyarrow; install unlearn-cli[datasets]") from None
     tables = []
@@ -89,11 +88,9 @@ def read_arrow(paths: Sequence[Path], name: str) -> "pyarrow.Table":
     return pyarrow.concat_tables(tables)
 
 
-def _read_file(path: Path) -> "pyarrow.Table":
+def _read_file(path: Path) -> Any:
     """Read a stream, as datasets writes it, or a file with an index at its end."""
-    import pyarrow
-    from pyarrow import ipc
-
+    pyarrow, ipc = import_module("pyarrow"), import_module("pyarrow.ipc")
     source = pyarrow.memory_map(str(path))
     try:
         return ipc.open_stream(source).read_all()

@@ -7,16 +7,14 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.regular_files import read_regular
-
-if TYPE_CHECKING:
-    from tokenizers import Encoding, Tokenizer
 
 FILE, CONFIG = "tokenizer.json", "tokenizer_config.json"
 MOST = 2**28  # bytes of a file
@@ -29,7 +27,7 @@ FIELD = "data.transform: tokens.tokenizer"
 class FolderTokenizer:
     """A tokenizer that makes sequences of equal length."""
 
-    tokenizer: "Tokenizer"
+    tokenizer: Any  # tokenizers.Tokenizer
     padding: int  # the number of the padding token
     pads_left: bool
 
@@ -42,7 +40,7 @@ class FolderTokenizer:
                 numbers[row, slice(-len(ids), None) if self.pads_left else slice(len(ids))] = ids
         return numbers
 
-    def _encode_chunks(self, texts: Sequence[Any]) -> "Iterator[Encoding]":
+    def _encode_chunks(self, texts: Sequence[Any]) -> Iterator[Any]:
         for start in range(0, len(texts), CHUNK):
             yield from self.tokenizer.encode_batch(texts[start : start + CHUNK])
 
@@ -57,11 +55,11 @@ def open_tokenizer(path: Path, length: int) -> FolderTokenizer:
     content = read_regular(file, MOST, FIELD, missing=f"no such file; name a folder with {FILE}")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads would not survive the fork of data workers
     try:
-        from tokenizers import Tokenizer
+        library = import_module("tokenizers")
     except ImportError:
         raise UserError(f"{FIELD}: needs the library tokenizers; install unlearn-cli[tokenizers]") from None
     try:
-        tokenizer = Tokenizer.from_str(content.decode())
+        tokenizer = library.Tokenizer.from_str(content.decode())
     except Exception as error:  # the library raises no other class for a damaged file
         raise UserError(f"{FIELD}: {file}: is not a tokenizer ({str(error)[:200]}); save it again") from None
     config = _read_config(file.with_name(CONFIG))
@@ -73,7 +71,7 @@ def open_tokenizer(path: Path, length: int) -> FolderTokenizer:
     return FolderTokenizer(tokenizer, padding, config.get("padding_side", stored.get("direction")) == "left")
 
 
-def _find_padding(tokenizer: "Tokenizer", config: dict[str, Any], stored: dict[str, Any], file: Path) -> int:
+def _find_padding(tokenizer: Any, config: dict[str, Any], stored: dict[str, Any], file: Path) -> int:
     """Return the number of the padding token: of the folder's configuration, of the tokenizer, else of a usual one."""
     given = config.get("pad_token")
     named = given.get("content") if isinstance(given, dict) else given
