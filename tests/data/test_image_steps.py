@@ -21,7 +21,7 @@ BILINEAR, NEAREST = v2.InterpolationMode.BILINEAR, v2.InterpolationMode.NEAREST
 
 def opened(folder: Path, picture: Image.Image, shape: list[int], suffix: str = ".png", **input: Any) -> Dataset:
     (folder / "a").mkdir(parents=True)
-    picture.save(folder / "a" / f"0{suffix}", **({"exif": picture.getexif()} if len(picture.getexif()) else {}))
+    picture.save(folder / "a" / f"0{suffix}", exif=picture.getexif())
     return open_dataset(describe(shape, input, folder).data_sections)
 
 

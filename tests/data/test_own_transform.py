@@ -82,7 +82,7 @@ def sample(dataset: Dataset) -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["evaluation", "build"])
 def test_a_transform_of_torchvision(name: str, tmp_path: Path) -> None:
-    image = v2.functional.center_crop(v2.functional.resize(Image.fromarray(PIXELS), [20]), [16, 16])
+    image = v2.Compose([v2.Resize(20), v2.CenterCrop(16)])(Image.fromarray(PIXELS))
     expected = (np.asarray(image).transpose(2, 0, 1).astype(np.float32) / 255 - 0.5) / 0.5
     assert np.allclose(sample(opened(tmp_path, name)), expected, atol=1e-6)
 

@@ -150,7 +150,7 @@ def test_one_logit_is_kept_in_the_config(tmp_path: Path) -> None:
 
 def test_arguments_replace_values_of_the_config(tmp_path: Path) -> None:
     write_config(tmp_path / "vit", "vit", IMAGES["vit"])
-    model = build(tmp_path / "vit", [3, SIDE, SIDE], 5, num_hidden_layers=1)
+    model: Any = build(tmp_path / "vit", [3, SIDE, SIDE], 5, num_hidden_layers=1)
     assert model.config.num_hidden_layers == 1
     assert model(torch.randn(1, 3, SIDE, SIDE)).shape == (1, 5)
     with pytest.raises(UserError, match=r"vit has no 'num_hiden_layers'; did you mean 'num_hidden_layers'"):

@@ -4,6 +4,7 @@ Newer versions of transformers rename layers and keep the names in files. `state
 network use the names in files, so that a result loads with every version.
 """
 
+import importlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,13 +46,11 @@ class _Renaming:
 
 def _find_saved_names(model: nn.Module) -> dict[str, str]:
     """Return the name of each tensor in files by its name in the module."""
-    from transformers.core_model_loading import revert_weight_conversion
-
     state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     stored = {id(tensor) for tensor in model.state_dict(keep_vars=True).values()}
     state = {name: tensor for name, tensor in state.items() if id(tensor) in stored}
     owners = {id(tensor): name for name, tensor in state.items()}
-    written: Any = revert_weight_conversion(model, dict(state))  # type: ignore[arg-type]
+    written = _import_loading().revert_weight_conversion(model, dict(state))
     names = {owners[id(tensor)]: name for name, tensor in written.items() if id(tensor) in owners}
     if len(names) < len(owners) or len(written) != len(state):
         raise UserError(
@@ -87,22 +86,23 @@ class _Translation:
     """Translates a name of another version to the one of `save_pretrained`."""
 
     def __init__(self, network: nn.Module) -> None:
-        from transformers.conversion_mapping import get_model_conversion_mapping
-        from transformers.core_model_loading import WeightConverter, WeightRenaming
-
+        self.loading = _import_loading()
         self.saved = _find_saved_names(network)
         self.base: str = getattr(network, "base_model_prefix", "")
-        conversions: Any = get_model_conversion_mapping(network)  # type: ignore[arg-type]
-        self.renamings = [item for item in conversions if isinstance(item, WeightRenaming)]
-        self.converters = [item for item in conversions if isinstance(item, WeightConverter)]
+        conversions = importlib.import_module("transformers.conversion_mapping").get_model_conversion_mapping(network)
+        self.renamings = [item for item in conversions if isinstance(item, self.loading.WeightRenaming)]
+        self.converters = [item for item in conversions if isinstance(item, self.loading.WeightConverter)]
 
     def __call__(self, name: str) -> str:
-        from transformers.core_model_loading import rename_source_key
-
         if name in self.saved:
             return self.saved[name]
-        inner, _ = rename_source_key(name, self.renamings, self.converters, self.base, self.saved)
+        inner, _ = self.loading.rename_source_key(name, self.renamings, self.converters, self.base, self.saved)
         return self.saved.get(inner, name)
+
+
+def _import_loading() -> Any:
+    """Import the part of transformers that renames tensors; it is installed where such a network was built."""
+    return importlib.import_module("transformers.core_model_loading")
 
 
 def name_tensors(model: nn.Module, tensors: Iterable[Tensor]) -> list[str]:

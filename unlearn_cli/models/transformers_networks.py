@@ -60,8 +60,7 @@ def _make_config(transformers: Any, path: Path, arguments: Mapping[str, Any], nu
         raise UserError(f"{path}: is a network of timm; set model.architecture: timm/{content.get('architecture')}")
     if name not in types:
         raise UserError(f"{path}: transformers has no model type '{name}'; {did_you_mean(name, list(types.keys()))}")
-    from huggingface_hub.errors import StrictDataclassError
-
+    strict_error = import_extra("huggingface_hub.errors").StrictDataclassError
     values = {key: value for key, value in arguments.items() if key not in COUNTS}
     try:
         config = types[name].from_dict(content)
@@ -69,7 +68,7 @@ def _make_config(transformers: Any, path: Path, arguments: Mapping[str, Any], nu
         if unknown:
             raise UserError(f"model.arguments: {name} has no '{unknown[0]}'; {did_you_mean(unknown[0], vars(config))}")
         config = types[name].from_dict({**content, **values})
-    except (*MISTAKES, StrictDataclassError) as error:
+    except (*MISTAKES, strict_error) as error:
         raise UserError(f"{path}: transformers refuses it ({' '.join(str(error).split())}); fetch it again") from None
     config.architectures = config.architectures or []
     config.num_labels = arguments.get("num_classes", arguments.get("num_labels", num_outputs))

@@ -44,7 +44,10 @@ def plan_size(size: Size, steps: ImageSteps, path: Path) -> Size:
         size = _plan_crop(size, steps, path)
     if steps.resize is None:
         return size
-    return _scale_to_shorter_side(size, steps.resize) if isinstance(steps.resize, int) else steps.resize[::-1]
+    if isinstance(steps.resize, int):
+        return _scale_to_shorter_side(size, steps.resize)
+    height, width = steps.resize
+    return width, height
 
 
 def resize(image: Image.Image, steps: ImageSteps, path: Path) -> Image.Image:
@@ -77,7 +80,7 @@ def _scale_to_shorter_side(size: Size, shorter: int) -> Size:
 
 def _plan_crop(size: Size, steps: ImageSteps, path: Path) -> Size:
     crop = min(size) if steps.crop_before == "square" else steps.crop_before
-    height, width = (crop, crop) if isinstance(crop, int) else crop or size[::-1]
+    height, width = (crop, crop) if isinstance(crop, int) else crop or (size[1], size[0])
     if size[0] < width or size[1] < height:
         raise UserError(
             f"{path}: is {size[0]}x{size[1]} pixels, smaller than input.crop_before, {width}x{height}; use a smaller "

@@ -66,7 +66,8 @@ def _load(name: str) -> Callable[[Image.Image], Any]:
     if not callable(transform):
         raise UserError(f"{KEY}: {name} is a {type(transform).__name__}; expected a transform of an image")
     if type(transform).__module__.partition(".")[0] == "albumentations":
-        return lambda image: transform(image=np.asarray(image))["image"]
+        albumentation: Any = transform
+        return lambda image: albumentation(image=np.asarray(image))["image"]
     return transform
 
 
