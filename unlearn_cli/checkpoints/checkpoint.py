@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoints.checkpoint_header import digest_checkpoint_files, read_header
+from unlearn_cli.checkpoints.checkpoint_header import Header, digest_checkpoint_files, read_header
 from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit, list_tied
 from unlearn_cli.checkpoints.shard_files import assign_files, write_shards
 from unlearn_cli.checkpoints.stored_names import StoredNames, find_shared
@@ -58,7 +58,7 @@ def load(path: Path, mapping: NameMapping | None = None) -> Checkpoint:
         UserError: it is broken, contains a tensor twice, or has weights that are not finite.
     """
     header = read_header(path)
-    stored = {name: tensor for file in header.files for name, tensor in load_file(file).items()}
+    stored = _map_files(header)
     digest = tensor_digest(stored)
     omitted = {name: other for name, other in header.metadata.items() if other in stored and name not in stored}
     stored |= {name: stored[other] for name, other in omitted.items()}
@@ -73,6 +73,11 @@ def load(path: Path, mapping: NameMapping | None = None) -> Checkpoint:
     return Checkpoint(
         path, tensors, header.metadata, header.layout, digest_checkpoint_files(header), digest, names, others
     )
+
+
+def _map_files(header: Header) -> dict[str, Tensor]:
+    """Map the tensors of all files into memory, by the names in the files; their bytes are read on access."""
+    return {name: tensor for file in header.files for name, tensor in load_file(file).items()}
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
@@ -94,8 +99,7 @@ def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
             another shape or type.
     """
     tensors = complete_tied(model, checkpoint.tensors)
-    if misfit := describe_misfit(model.state_dict(), tensors):
-        raise UserError(f"{checkpoint.path}: does not fit the architecture of the manifest; {misfit}")
+    _refuse_misfit(model, tensors, checkpoint.path)
     for first, *others in list_tied(model):
         different = [name for name in others if name in tensors and not torch.equal(tensors[name], tensors[first])]
         if different:
@@ -103,6 +107,24 @@ def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
                 f"{checkpoint.path}: does not fit the architecture of the manifest; {first} and {different[0]} differ, "
                 "but are one tensor of the network"
             )
+
+
+def check_names_fit(model: nn.Module, path: Path, mapping: NameMapping) -> None:
+    """Refuse a file whose names, shapes or types do not fit this architecture; its weights are not read.
+
+    Raises:
+        UserError: as `check_fits`.
+    """
+    stored = _map_files(read_header(path))
+    with prefix_field(f"{path}"):
+        names = StoredNames.read(stored, mapping)
+    tensors = {names.network[name]: tensor for name, tensor in stored.items() if name in names.network}
+    _refuse_misfit(model, complete_tied(model, tensors), path)
+
+
+def _refuse_misfit(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    if misfit := describe_misfit(model.state_dict(), tensors):
+        raise UserError(f"{path}: does not fit the architecture of the manifest; {misfit}")
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -109,18 +110,39 @@ def open_data(
             forget_duplicates=common.forget_duplicates,
             decode=decode,
             categories=recorded,
+            check_network=partial(check_network, manifest, path, [*filter(None, checkpoints)]),
         )
         dataset = count_copies(dataset)
         dataset = add_held_out(dataset, alternative) if held_out else dataset
         given, division = name_source(dataset) if held_out else None, name_selection_half(dataset)
         reported = choose_half(common.half, default_half, filter(None, checkpoints), division, given)
         dataset = take_half(dataset, reported.half)
+    except NetworkError as error:  # names the manifest, or the checkpoint
+        raise UserError(str(error)) from None
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     for line in format_notices(dataset.notices):
         console.warn(line)
     network, text = manifest.network_sections, format_without_ids(manifest)
     return RunInputs(path, network, sections.forget, manifest.digests, text, dataset, common, reported)
+
+
+class NetworkError(UserError):
+    """The manifest's network cannot be built, or a checkpoint does not fit it."""
+
+
+def check_network(manifest: Manifest, path: Path, checkpoints: Sequence[Path], num_outputs: int) -> None:
+    """Check the network, and the headers of the checkpoints against it; needs torch, but no data.
+
+    Raises:
+        NetworkError: one of them is wrong.
+    """
+    from unlearn_cli.commands.network_check import check_headers
+
+    try:
+        check_headers(path, manifest.network_sections, num_outputs, manifest.task, checkpoints)
+    except UserError as error:
+        raise NetworkError(str(error)) from None
 
 
 def check_selection(method: Plugin, dataset: Dataset, present: set[str], path: Path) -> None:

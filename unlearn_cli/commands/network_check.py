@@ -1,6 +1,6 @@
 """Checks of the network and its checkpoints, before a run trains anything and with `--dry-run`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from unlearn_cli.evaluation.session import Session
 from unlearn_cli.evaluation.targets import choose_target
 from unlearn_cli.models.architectures import build_network, check_forward
 from unlearn_cli.models.saved_names import NamesOfOtherVersions
+from unlearn_cli.schema.literals import Task
+from unlearn_cli.schema.network_sections import Model, NetworkSections
 
 
 def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, Checkpoint]:
@@ -37,9 +39,28 @@ def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, 
 def make_mapping(opened: RunInputs, network: nn.Module | None = None) -> NameMapping:
     """Return how the names in checkpoints become those of the manifest's network, which is built if it is needed."""
     section = opened.network.model
-    if not section.architecture.startswith("transformers/"):
-        return NameMapping(section.prefix, section.rename)
-    return NamesOfOtherVersions(section.prefix, section.rename, network or check_network(opened))
+    needs_network = section.architecture.startswith("transformers/")
+    return _make_mapping(section, network or (check_network(opened) if needs_network else None))
+
+
+def _make_mapping(section: Model, network: nn.Module | None) -> NameMapping:
+    if section.architecture.startswith("transformers/") and network is not None:
+        return NamesOfOtherVersions(section.prefix, section.rename, network)
+    return NameMapping(section.prefix, section.rename)
+
+
+def check_headers(
+    path: Path, sections: NetworkSections, num_outputs: int, task: Task, checkpoints: Sequence[Path]
+) -> None:
+    """Check the manifest's network, and names and shapes of the checkpoints, without their weights.
+
+    Raises:
+        UserError: as `check_network`, or a checkpoint belongs to another network.
+    """
+    network = build_checked(path, sections, num_outputs, task)
+    mapping = _make_mapping(sections.model, network)
+    for weights in checkpoints:
+        checkpoint.check_names_fit(network, weights, mapping)
 
 
 def check_network(opened: RunInputs) -> nn.Module:
@@ -48,20 +69,25 @@ def check_network(opened: RunInputs) -> nn.Module:
     Raises:
         UserError: the network is unknown, does not accept such samples, or does not return logits.
     """
+    return build_checked(opened.path, opened.network, opened.dataset.num_outputs, opened.dataset.task)
+
+
+def build_checked(path: Path, sections: NetworkSections, num_outputs: int, task: Task) -> nn.Module:
+    """Do the same as `check_network` for parts of a manifest; `path` is its name for messages."""
     try:
         with torch.device("meta"):
-            return _build(opened)
+            return _build(path, sections, num_outputs, task)
     except UserError:  # the user's own code may read the values of weights, which do not exist on the meta device
-        return _build(opened)
+        return _build(path, sections, num_outputs, task)
 
 
-def _build(opened: RunInputs) -> nn.Module:
-    section, shape, dataset = opened.network.model, opened.network.input.shape, opened.dataset
+def _build(path: Path, sections: NetworkSections, num_outputs: int, task: Task) -> nn.Module:
+    section, shape = sections.model, sections.input.shape
     try:
-        network = build_network(section, shape, dataset.num_outputs, dataset.task, opened.network.folder)
-        check_forward(network, section, shape, dataset.num_outputs, dataset.task)
+        network = build_network(section, shape, num_outputs, task, sections.folder)
+        check_forward(network, section, shape, num_outputs, task)
     except UserError as error:
-        raise UserError(f"{opened.path}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
     return network
 
 

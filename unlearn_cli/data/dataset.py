@@ -16,7 +16,7 @@ from unlearn_cli.data import selection
 from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.forgotten import divide
 from unlearn_cli.data.groups import assign_groups, find_group_column
-from unlearn_cli.data.images.image_check import check_sources, count_images, drop_unreadable
+from unlearn_cli.data.images.image_check import check_sources, count_images, drop_unreadable, find_images
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep_rows
 from unlearn_cli.data.strings import iterate_sorted
@@ -125,10 +125,12 @@ def open_dataset(
     forget_duplicates: bool = False,
     decode: bool = False,
     categories: Categories | None = None,
+    check_network: Callable[[int], None] | None = None,
 ) -> Dataset:
     """Open the sources of a manifest and derive the splits; with `decode`, check that all images can be decoded.
 
     `categories` are those of a checkpoint, by column; without them, columns of categories have those of train.
+    `check_network` receives the number of outputs before images are read, which may take minutes.
 
     Raises:
         UserError: a source cannot be read, a label is unknown, or the selection is empty, complete or unknown.
@@ -140,9 +142,12 @@ def open_dataset(
     opened = {name: open_records(source, f"data.{name}", sections) for name, source in sections.data.sources.items()}
     stored_shape = pipeline.derive_stored_input(sections.transform, sections.input).shape
     opened, categories = encode_sources(opened, stored_shape, categories)
+    classes, encode = _choose_encoding(sections, opened["train"])
+    num_outputs = _count_outputs(sections, classes)
+    if check_network and any(find_images(records.inputs) for records in opened.values()):
+        check_network(num_outputs)
     checked = check_sources(opened, decode=decode)
     train = checked["train"]
-    classes, encode = _choose_encoding(sections, train)
     # After listing the classes, because a forgotten class keeps its output.
     division = divide(train, sections.forgotten, sections.forget, sections.folder)
     sources = {**checked, "train": division.remaining, "forgotten": division.forgotten}
@@ -158,7 +163,7 @@ def open_dataset(
     return Dataset(
         task=sections.task,
         classes=[str(name) for name in classes] if classes else None,
-        num_outputs=_count_outputs(sections, classes),
+        num_outputs=num_outputs,
         splits=_standardise(splits, sections.transform),
         forget_classes=forget_classes,
         unresolved=division.unresolved,
