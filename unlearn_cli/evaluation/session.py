@@ -227,19 +227,19 @@ class Session:
         return " and ".join(sorted(kinds)) or "not read"
 
     def outputs(self, model: nn.Module, name: str, sample: np.ndarray | None = None) -> Outputs:
-        """Return a network's outputs on a split, or on a sample of its records."""
+        """Return a network's outputs on a split, or on a sample of its records.
+
+        Those on a sample are not stored: checks read samples before a run may write anything.
+        """
         batches = self.batches(name)
-        if sample is not None:
-            batches = batches.take(sample)
-        return self.predict(model, batches)
+        return self.predict(model, batches) if sample is None else self._compute(model, batches.take(sample))
 
     def predict(self, model: nn.Module, batches: Batches, into: np.ndarray | None = None) -> Outputs:
         """Return a network's outputs on these batches, in the unit of the labels."""
-        target = self.target
         path = self._find_stored(model, batches, "outputs")
         stored = self.cache.read(path) if self.cache and path else None
         if stored is None:
-            outputs = predict(model, batches, self.task, target.mean, target.std, into)
+            outputs = self._compute(model, batches, into)
             if self.cache and path:
                 self.cache.write(path, {"values": outputs.values})
             return outputs
@@ -247,6 +247,9 @@ class Session:
         values = stored["values"] if into is None else into
         values[...] = stored["values"]
         return Outputs(values, batches.split.labels, self.task, batches.split.groups)
+
+    def _compute(self, model: nn.Module, batches: Batches, into: np.ndarray | None = None) -> Outputs:
+        return predict(model, batches, self.task, self.target.mean, self.target.std, into)
 
     def observe(self, model: nn.Module, batches: Batches) -> tuple[Outputs, np.ndarray | None]:
         """Return a network's outputs on these batches, and the features before its last layer."""
