@@ -198,6 +198,12 @@ def test_the_fit_with_a_manifest_is_checked(original: Path, tmp_path: Path) -> N
     assert convert(content, tmp_path, "-m", str(adapted))[0].keys() == content.keys()
 
 
+def test_a_wrong_manifest_is_reported_before_the_checkpoint_is_read(tmp_path: Path) -> None:
+    (tmp_path / "model.pth").write_bytes(b"not read")
+    result = invoke("convert", tmp_path / "model.pth", tmp_path / "o.safetensors", "-m", tmp_path / "missing.yaml")
+    assert (result.exit_code, "missing.yaml" in result.stderr) == (2, True)
+
+
 def test_a_whole_network_is_refused_with_what_to_do(tmp_path: Path) -> None:
     text = refusal({"model": network(), "ema": None, "epoch": 3}, tmp_path)
     assert "model (whole network, torch.nn.modules.container.Sequential)" in text
@@ -212,6 +218,7 @@ def test_the_list_shows_everything_and_writes_nothing(tmp_path: Path) -> None:
     for text in ("model", "9 tensors", "argparse.Namespace", "0.5"):
         assert text in result.stdout
     assert invoke("convert", tmp_path / "model.pth").exit_code == 2
+    assert "cannot be combined" in invoke("convert", tmp_path / "model.pth", "--list", "--key", "model").stderr
     assert [path.name for path in tmp_path.iterdir()] == ["model.pth"]
 
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from unlearn_cli import console
 from unlearn_cli.checkpoints import foreign_formats
+from unlearn_cli.checkpoints.tensor_names import dotted
 from unlearn_cli.checkpoints.wrapper_names import describe_prefix, rename_parts, strip_wrappers, take_prefix
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.commands.result import Result
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError, prefix_field
+from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.version import VERSION
@@ -51,6 +54,7 @@ def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
     """Run `convert` while this process holds the claim on its output."""
     _check_options(options, common)
     foreign_formats.recognise(foreign_formats.find_checkpoint(options.source))
+    opened = open_inputs(options.manifest, common) if options.manifest else None
     from unlearn_cli.checkpoints.contents import choose_weights  # imports torch: only after the other checks
     from unlearn_cli.checkpoints.foreign_files import read_contents
 
@@ -63,8 +67,8 @@ def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
     with prefix_field(f"{options.source}"):
         tensors = name_tensors(weights, options)
         check_tensors(tensors)
-    if options.manifest:
-        _check_manifest(options, options.manifest, tensors, common)
+    if opened:
+        _check_fit(options.source, opened, tensors)
     elif note := describe_prefix(tensors):
         console.warn(f"{options.source}: {note}")
     return _write(options, options.out, weights, tensors, contents.metadata, overwrite=common.overwrite)
@@ -77,7 +81,7 @@ def name_tensors(weights: "WeightSet", options: ConvertOptions) -> "dict[str, Te
         UserError: a prefix or a part of names does not occur, or two tensors would have the same name.
     """
     tensors, removed = weights.tensors, list[str]()
-    if not (options.prefix and any(name.startswith(options.prefix) for name in tensors)):
+    if not (options.prefix and any(name.startswith(dotted(options.prefix)) for name in tensors)):
         tensors, removed = strip_wrappers(tensors)
     if options.prefix:
         count = len(tensors)
@@ -123,6 +127,8 @@ def _check_options(options: ConvertOptions, common: RunOptions) -> None:
     if options.key is not None and options.ema:
         raise UserError("--ema: cannot be combined with --key; name the averaged weights with --key")
     if options.out is None:
+        if options.key is not None or options.ema or options.prefix or options.renames or options.manifest:
+            raise UserError("--list: shows all contents, so it cannot be combined with options that choose weights")
         return
     if options.out.suffix != ".safetensors":
         raise UserError(f"{options.out}: the output is a .safetensors file; use that suffix")
@@ -131,19 +137,17 @@ def _check_options(options: ConvertOptions, common: RunOptions) -> None:
     atomic_files.check_output(options.out, common.overwrite, "file")
 
 
-def _check_manifest(options: ConvertOptions, path: Path, tensors: "dict[str, Tensor]", common: RunOptions) -> None:
+def _check_fit(source: Path, opened: RunInputs, tensors: "dict[str, Tensor]") -> None:
     """Refuse weights that do not fit the network of a manifest, with its own prefix and renamed parts applied."""
     from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit
-    from unlearn_cli.commands.manifest_inputs import open_inputs
     from unlearn_cli.commands.network_check import check_network, make_mapping
 
-    opened = open_inputs(path, common)
     network = check_network(opened)
-    with prefix_field(f"{path}"):
+    with prefix_field(f"{opened.path}"):
         names = make_mapping(opened, network).apply(tensors)
     named = complete_tied(network, {new: tensors[old] for old, new in names.items()})
     if misfit := describe_misfit(network.state_dict(), named):
-        raise UserError(f"{options.source}: does not fit the architecture of {path}; {misfit}")
+        raise UserError(f"{source}: does not fit the architecture of {opened.path}; {misfit}")
 
 
 def _write(
