@@ -53,6 +53,7 @@ class PredictionCache:
             "selection": self.selection,
             "kind": kind,
             "manifest": self.opened.digests.content,
+            "categories": self.opened.dataset.categories,
             "architecture": digest_config(self.opened.network),
             "target": [self.target.mean, self.target.std],
             "device": describe_device(self.run),

@@ -47,7 +47,7 @@ def build_conjunction(
         term, more = compare(condition, column, cell(condition.column))  # type: ignore[arg-type]
         terms.append(f"({term})")
         values += more
-    return f"coalesce({' AND '.join(terms)}, false)", values
+    return f"coalesce({' AND '.join(terms) or 'true'}, false)", values
 
 
 def _compare_text(condition: Condition, column: TextColumn, cell: str) -> SqlTerm:
