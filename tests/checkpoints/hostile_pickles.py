@@ -4,7 +4,7 @@ import io
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def zipped(
     protocol: int = 2,
     names: tuple[str, ...] = ("archive/data.pkl",),
     compression: int = 0,
-    **records: bytes,
+    records: Mapping[str, bytes] = {},
 ) -> bytes:
     """Return an archive as torch.save writes it, with any pickle."""
     buffer = io.BytesIO()
@@ -189,13 +189,15 @@ FILES: dict[str, Callable[[], bytes]] = {
     "lists in lists": lambda: zipped(list_bomb(60)),
     "bytes of a terabyte": lambda: zipped(in_dictionary(call("builtins", "bytearray", long(2**52)))),
     "text that is longer than the file": lambda: zipped(b"X\xff\xff\xff\x7fabc"),
-    "storage of a huge size": lambda: zipped(weights(tensor(long(2**60), long(2**60), b"K\x01")), **{"data/0": b""}),
-    "negative storage": lambda: zipped(weights(tensor(long(-5), long(-5), b"K\x01")), **{"data/0": b"abcd"}),
+    "storage of a huge size": lambda: (
+        zipped(weights(tensor(long(2**60), long(2**60), b"K\x01")), records={"data/0": b""})
+    ),
+    "negative storage": lambda: zipped(weights(tensor(long(-5), long(-5), b"K\x01")), records={"data/0": b"abcd"}),
     "tensor outside its storage": lambda: (
-        zipped(weights(tensor(b"K\x01", b"M\xff\x7f", b"K\x01")), **{"data/0": bytes(4)})
+        zipped(weights(tensor(b"K\x01", b"M\xff\x7f", b"K\x01")), records={"data/0": bytes(4)})
     ),
     "tensor that repeats a number": lambda: (
-        zipped(weights(tensor(b"K\x01", long(2**50), b"K\x00")), **{"data/0": bytes(4)})
+        zipped(weights(tensor(b"K\x01", long(2**50), b"K\x00")), records={"data/0": bytes(4)})
     ),
     "storage outside the folder": lambda: (
         zipped(weights(tensor(b"K\x01", b"K\x01", b"K\x01", key="../../../etc/passwd")))
@@ -205,7 +207,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "two pickles": lambda: zipped(CALLS["eval"], names=("archive/data.pkl", "other/data.pkl")),
     "a name in two spellings": lambda: zipped(CALLS["eval"], names=("archive/data.pkl", "archive/DATA.PKL")),
     "compressed archive": lambda: zipped(weights(b"N") + b"0" * 10**6, compression=zipfile.ZIP_DEFLATED),
-    "TorchScript": lambda: zipped(b"}", **{"constants.pkl": pickled(b")"), "code/a.py": PYTHON.encode()}),
+    "TorchScript": lambda: zipped(b"}", records={"constants.pkl": pickled(b")"), "code/a.py": PYTHON.encode()}),
     "archive without a pickle": lambda: zipped(b"}", names=()),
     "truncated archive": lambda: zipped(CALLS["eval"])[:-30],
     "truncated pickle": lambda: zipped(b"}(" + text("a"))[:60],

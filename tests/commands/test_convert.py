@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 from torch.optim.swa_utils import AveragedModel
 
 from tests.checkpoints.hostile_pickles import CALLS, as_key, pickled, tuple_bomb
@@ -323,7 +323,9 @@ def test_a_wrong_index_is_one_line(files: dict[str, str | None], message: str, t
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_distributed_checkpoint_is_joined(tmp_path: Path) -> None:
-    dcp.save({"model": state(), "step": 3, "optimizer": {"lr": 0.1}}, checkpoint_id=tmp_path / "dcp", no_dist=True)
+    save_distributed(
+        {"model": state(), "step": 3, "optimizer": {"lr": 0.1}}, checkpoint_id=tmp_path / "dcp", no_dist=True
+    )
     result = invoke("convert", tmp_path / "dcp", tmp_path / "out.safetensors")
     assert result.exit_code == 0, result.stderr
     assert same(load_file(tmp_path / "out.safetensors"), state())

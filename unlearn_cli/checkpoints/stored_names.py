@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -49,7 +50,7 @@ def find_shared(tensors: Mapping[str, Tensor], stored: Collection[str]) -> dict[
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, tensor in sorted(tensors.items()):
         if hasattr(tensor, "to_local"):  # of several processes: only the process's own part has an address
-            tensor = tensor.to_local()
+            tensor = cast(Any, tensor).to_local()
         if tensor.numel() and not tensor.is_meta:
             key = (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
             groups.setdefault(key, []).append(name)
