@@ -229,3 +229,37 @@ def test_prefix_and_rename_are_in_the_json_schema_and_not_in_digests_without_use
     plain = read_manifest(write(tmp_path, PLAIN))
     unused = read_manifest(write(tmp_path, changed("  architecture: mlp\n", "  architecture: mlp\n  prefix: ''\n")))
     assert plain.digest == unused.digest != named.digest
+
+
+TABLE_KEYS = """\
+version: 1
+task: classification
+model: {architecture: mlp}
+input: {shape: [4]}
+data:
+  train:
+    table:
+      path: "${DATA}/t.data"
+      label: [a, b]
+      header: [a, b, 007, c]
+      delimiter: ;
+      encoding: utf-16
+      skip_lines: 1
+      label_names: {a: "1"}
+      one_hot: {007: [x, 02], c: null}
+      ordinal: [d]
+      date_parts: {e: [year, weekday]}
+      min_count: 3
+  transform: [standardise: {}]
+forget: {groups_file: {path: ~/p.txt, column: person}}
+"""
+
+
+def test_the_keys_of_tables_suit_the_published_schema(tmp_path: Path) -> None:
+    jsonschema.Draft202012Validator(published_schema()).validate(strict_yaml.parse(TABLE_KEYS, Path()).value)
+    (tmp_path / "data.yaml").write_text(TABLE_KEYS, encoding="utf-8")
+    described = read_manifest(tmp_path / "data.yaml")
+    assert described.data is not None and described.data.train.table is not None
+    table = described.data.train.table
+    assert table.categories == {"007": ("one_hot", ("x", "02")), "c": ("one_hot", None), "d": ("ordinal", None)}
+    assert table.header == ["a", "b", "007", "c"] and table.label_columns == ["a", "b"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import NoReturn
 
 import numpy as np
@@ -20,8 +21,8 @@ class NumberCells:
     def __len__(self) -> int:
         return len(self.values)
 
-    def digest_parts(self, row: int) -> bytes:
-        return self.values[row].tobytes()
+    def digest_bytes(self, rows: np.ndarray) -> np.ndarray:
+        return _view_bytes(self.values[rows])
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class CategoryCells:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def digest_parts(self, row: int) -> bytes:
-        return self.names[self.codes[row]].encode("utf-8", "surrogatepass") + b"\0"
+    def digest_bytes(self, rows: np.ndarray) -> np.ndarray:
+        return _digest_texts(self.names)[self.codes[rows]]
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class TextCells:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def digest_parts(self, row: int) -> bytes:
-        return b"\0".join(text.encode("utf-8", "surrogatepass") for text in self.texts[row].tolist())
+    def digest_bytes(self, rows: np.ndarray) -> np.ndarray:
+        return _digest_texts(self.texts[rows].reshape(-1).tolist()).reshape(len(rows), -1)
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class WordCells:
     def __len__(self) -> int:
         return len(self.values)
 
-    def digest_parts(self, row: int) -> bytes:
-        return self.values[row].tobytes()
+    def digest_bytes(self, rows: np.ndarray) -> np.ndarray:
+        return _view_bytes(self.values[rows])
 
 
 Block = NumberCells | CategoryCells | TextCells | WordCells
@@ -90,5 +91,16 @@ class CellInputs:
         raise TypeError("cells are not samples; `encode_sources` makes them")
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
-        parts = (b"".join(block.digest_parts(row) for block in self.blocks) for row in rows.tolist())
-        return digest_samples(parts, len(rows))
+        content = np.concatenate([block.digest_bytes(rows) for block in self.blocks], axis=1)
+        return digest_samples((row.tobytes() for row in content), len(rows))
+
+
+def _view_bytes(values: np.ndarray) -> np.ndarray:
+    """Return rows of numbers as bytes (n, k) uint8."""
+    return np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+
+
+def _digest_texts(texts: Sequence[str]) -> np.ndarray:
+    """Return a digest (n, 16) uint8 of each text."""
+    digests = [blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
+    return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(texts), 16)
