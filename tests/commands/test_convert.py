@@ -122,10 +122,23 @@ def test_of_several_sets_none_is_taken_silently(first: str, second: str, tmp_pat
     assert same(convert(content, tmp_path, "--key", first)[0], state())
 
 
+def test_averages_under_a_prefix_of_the_same_set_are_chosen_too(tmp_path: Path) -> None:
+    averaged = {name: tensor + 1 for name, tensor in state().items()}
+    content = {"model": {**state("net."), **{f"net_ema.{name}": tensor for name, tensor in averaged.items()}}}
+    text = refusal(content, tmp_path)
+    assert "averaged weights under `net_ema.`" in text and "net. (9), net_ema. (9)" in text
+    assert same(convert(content, tmp_path, "--ema")[0], averaged)
+    assert same(convert(content, tmp_path, "--prefix", "net")[0], state())
+    (tmp_path / "model.safetensors").unlink()
+    two = {"model": {**content["model"], **state("net_ema1.")}}
+    assert "`net_ema.` and `net_ema1.`" in refusal(two, tmp_path, "--ema")
+
+
 def test_generator_and_critic_are_chosen_by_key(tmp_path: Path) -> None:
     content = {"nets": {"generator": state(), "critic": {"0.weight": torch.ones(2)}}, "step": 1}
     assert "--key nets.generator or --key nets.critic" in refusal(content, tmp_path)
     assert "no set of averaged weights" in refusal(content, tmp_path, "--ema")
+    assert "--ema: contains no averaged weights" in refusal({"model": state()}, tmp_path, "--ema")
     assert "did you mean 'nets.critic'?" in refusal(content, tmp_path, "--key", "nets.critics")
     assert "step: is 1, not a set of weights" in refusal(content, tmp_path, "--key", "step")
     assert list(convert(content, tmp_path, "--key", "nets.critic")[0]) == ["0.weight"]

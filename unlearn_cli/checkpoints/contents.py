@@ -11,6 +11,7 @@ from torch import Tensor
 
 from unlearn_cli.checkpoints.network_fit import list_some
 from unlearn_cli.checkpoints.stubs import Stub, as_mapping, is_network
+from unlearn_cli.checkpoints.wrapper_names import is_averaged
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError, did_you_mean
 
@@ -19,7 +20,6 @@ MOST_SHOWN, MOST_TEXT = 60, 30  # characters of a number and of a text
 ARGUMENTS = ("args", "hyper_parameters", "hparams", "config", "cfg", "opt")  # keys of a program's arguments
 NAMES_OF_NETWORKS = ("arch", "architecture", "model", "model_name", "net", "network", "backbone")
 OPTIMIZER = {"state", "param_groups"}  # the keys of an optimizer's state
-AVERAGED = ("ema", "averaged", "shadow", "swa")  # words in the keys of averaged weights
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class WeightSet:
     @property
     def is_averaged(self) -> bool:
         """Whether the key names averaged weights, such as `state_dict_ema` or `ema1`."""
-        words = self.key.lower().replace(".", "_").replace("-", "_").split("_")
-        return any(word.rstrip("0123456789") in AVERAGED for word in words)
+        return is_averaged(self.key)
 
     def describe(self) -> str:
         return f"{self.key or 'the whole file'} ({pluralize(len(self.tensors), 'tensor')})"
@@ -247,8 +246,8 @@ def _look_up(value: Any, key: str) -> Any:
 
 def _choose_averaged(contents: Contents) -> WeightSet:
     chosen = [weights for weights in contents.sets if weights.is_averaged]
-    if len(chosen) == 1:
-        return chosen[0]
+    if len(chosen) == 1 or len(contents.sets) == 1:  # a single set may contain averages under a prefix
+        return [*chosen, *contents.sets][0]
     flaw = f"{len(chosen)} sets of averaged weights" if chosen else "no set of averaged weights"
     raise UserError(f"{contents.path}: --ema: contains {flaw}; choose one with --key; {contents.describe()}")
 

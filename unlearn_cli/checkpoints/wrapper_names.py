@@ -12,6 +12,8 @@ Value = TypeVar("Value")
 OUTER = ("module", "_orig_mod", "_forward_module")  # of DistributedDataParallel, torch.compile and Fabric
 INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")  # anywhere in a name
 USUAL = ("model", "net", "network", "student", "generator")  # attributes under which programs hold their network
+AVERAGED = ("ema", "averaged", "shadow", "swa")  # words in the names of averaged weights
+LEAST_SHARE = 0.3  # of the tensors, that are an average of the others
 COUNTER = "n_averaged"  # the step counter that torch.optim.swa_utils.AveragedModel stores next to the weights
 
 
@@ -77,6 +79,19 @@ def rename(tensors: Mapping[str, Value], names: Mapping[str, str]) -> dict[str, 
     return {names[name]: value for name, value in tensors.items()}
 
 
+def is_averaged(name: str) -> bool:
+    """Whether a key or a component of a name means averaged weights, such as `state_dict_ema` or `ema1`."""
+    words = name.lower().replace(".", "_").replace("-", "_").split("_")
+    return any(word.rstrip("0123456789") in AVERAGED for word in words)
+
+
+def find_averaged_prefixes(names: Collection[str]) -> list[str]:
+    """Return the beginnings of names under which one set of weights contains averages of the others (`net_ema.`)."""
+    counts = Counter(name.partition(".")[0] for name in names if "." in name)
+    starts = [start for start, count in counts.items() if is_averaged(start) and count >= LEAST_SHARE * len(names)]
+    return [f"{start}." for start in starts] if len(counts) > len(starts) else []
+
+
 def find_wrapping_prefix(names: Collection[str]) -> str:
     """Return a prefix that probably belongs to a wrapper: of all names, or a usual one of most; '' if there is none."""
     prefix = find_common_prefix(names)
@@ -85,6 +100,8 @@ def find_wrapping_prefix(names: Collection[str]) -> str:
     if prefix:
         return prefix
     counts = Counter(name.partition(".")[0] for name in names if "." in name)
+    if find_averaged_prefixes(names):
+        return max((f"{part}." for part in counts if not is_averaged(part)), key=lambda start: counts[start[:-1]])
     return next((f"{part}." for part in (*USUAL, *OUTER) if 2 * counts[part] > len(names)), "")
 
 

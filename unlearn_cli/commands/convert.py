@@ -1,5 +1,6 @@
 """`unlearn-cli convert`: read a checkpoint of another format without running code, and write it as safetensors."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +8,14 @@ from typing import TYPE_CHECKING
 from unlearn_cli import console
 from unlearn_cli.checkpoints import foreign_formats
 from unlearn_cli.checkpoints.tensor_names import dotted
-from unlearn_cli.checkpoints.wrapper_names import describe_prefix, rename_parts, strip_wrappers, take_prefix
+from unlearn_cli.checkpoints.wrapper_names import (
+    describe_prefix,
+    describe_starts,
+    find_averaged_prefixes,
+    rename_parts,
+    strip_wrappers,
+    take_prefix,
+)
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.commands.result import Result
@@ -83,9 +91,10 @@ def name_tensors(weights: "WeightSet", options: ConvertOptions) -> "dict[str, Te
     tensors, removed = weights.tensors, list[str]()
     if not (options.prefix and any(name.startswith(dotted(options.prefix)) for name in tensors)):
         tensors, removed = strip_wrappers(tensors)
-    if options.prefix:
+    prefix = options.prefix or _choose_averaged_prefix(weights, tensors, averaged=options.ema)
+    if prefix:
         count = len(tensors)
-        tensors, again = strip_wrappers(take_prefix(tensors, options.prefix))
+        tensors, again = strip_wrappers(take_prefix(tensors, prefix))
         removed += again
         if len(tensors) < count:
             console.say(f"{options.source}: left out, without the prefix: {pluralize(count - len(tensors), 'tensor')}")
@@ -97,6 +106,23 @@ def name_tensors(weights: "WeightSet", options: ConvertOptions) -> "dict[str, Te
         old, _, new = assignment.partition("=")
         tensors = rename_parts(tensors, old, new)
     return tensors
+
+
+def _choose_averaged_prefix(weights: "WeightSet", tensors: "Mapping[str, Tensor]", *, averaged: bool) -> str:
+    """Return the prefix of averages in the same set of weights, if they are requested; '' if there are none.
+
+    Raises:
+        UserError: there are averages and no choice, or a choice and several averages, or none.
+    """
+    prefixes = find_averaged_prefixes(tensors)
+    if averaged and not weights.is_averaged and not prefixes:
+        raise UserError(f"--ema: contains no averaged weights; names start with {describe_starts(tensors)}")
+    if not prefixes or (averaged and len(prefixes) == 1 and not weights.is_averaged):
+        return prefixes[0] if prefixes else ""
+    raise UserError(
+        f"contains averaged weights under {' and '.join(f'`{prefix}`' for prefix in prefixes)}, next to others; choose "
+        f"one with --prefix; names start with {describe_starts(tensors)}"
+    )
 
 
 def check_tensors(tensors: "dict[str, Tensor]") -> None:
