@@ -144,6 +144,11 @@ def test_generator_and_critic_are_chosen_by_key(tmp_path: Path) -> None:
     assert list(convert(content, tmp_path, "--key", "nets.critic")[0]) == ["0.weight"]
 
 
+def test_parts_of_a_network_are_taken_as_one_set(tmp_path: Path) -> None:
+    weights, _ = convert({"encoder": state(), "head": {"fc.weight": torch.ones(2)}}, tmp_path, "--key", ".")
+    assert same(weights, {**state("encoder."), "head.fc.weight": torch.ones(2)})
+
+
 def test_what_is_not_a_tensor_is_left_out_of_the_weights_and_named(tmp_path: Path) -> None:
     weights, notes = convert({**state(), "_extra_state": None, "epoch": 3}, tmp_path)
     assert same(weights, state())

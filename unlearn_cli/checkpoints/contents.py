@@ -1,7 +1,7 @@
 """What a checkpoint file of any format contains: sets of weights, and other things by kind."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,6 +218,8 @@ def _describe_mapping(value: dict[Any, Any]) -> str:
 def _find_key(contents: Contents, key: str) -> WeightSet:
     if chosen := [weights for weights in contents.sets if weights.key == ("" if key == "." else key)]:
         return chosen[0]
+    if key == "." and contents.sets:
+        return merge_sets(contents.sets)
     inner = [weights for weights in contents.sets if weights.key.startswith(f"{key}.")]
     if len(inner) == 1:
         return inner[0]
@@ -229,6 +231,13 @@ def _find_key(contents: Contents, key: str) -> WeightSet:
         advice = did_you_mean(key, keys) if value is None and keys else "choose another key"
         raise UserError(f"{contents.path}: --key {key}: {reason}; {advice}; {contents.describe()}")
     return make_set(key, items)
+
+
+def merge_sets(sets: Sequence[WeightSet]) -> WeightSet:
+    """Return all sets as one, for a network whose parts are stored separately: keys are put in front of the names."""
+    tensors = {f"{weights.key}.{name}": tensor for weights in sets for name, tensor in weights.tensors.items()}
+    others = {f"{weights.key}.{name}": kind for weights in sets for name, kind in weights.others.items()}
+    return WeightSet("", tensors, others)
 
 
 def _look_up(value: Any, key: str) -> Any:

@@ -98,7 +98,11 @@ def convert(
     ] = False,
     key: Annotated[
         str | None,
-        typer.Option("--key", metavar="KEY", help="The set of weights to take: keys in the file joined with dots."),
+        typer.Option(
+            "--key",
+            metavar="KEY",
+            help="The set of weights to take: keys in the file joined with dots; . for all sets as one.",
+        ),
     ] = None,
     ema: Annotated[bool, typer.Option("--ema", help="Take the averaged weights.")] = False,
     prefix: Annotated[
