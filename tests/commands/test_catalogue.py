@@ -124,3 +124,8 @@ def test_an_unknown_setting_points_to_show(command: tuple[str, ...], name: str) 
     assert result.exit_code == 2
     assert f"{name} has no setting 'nonsense'" in result.stderr
     assert f"'unlearn-cli show {name}' lists its settings" in result.stderr
+
+
+def test_the_list_of_networks_names_the_libraries() -> None:
+    assert "torchvision/NAME, timm/NAME, transformers/FOLDER" in invoke("list", "models").stdout
+    assert "timm/NAME" not in invoke("list", "methods").stdout

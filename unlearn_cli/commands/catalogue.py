@@ -14,6 +14,9 @@ from unlearn_cli.plugins.signature import parse_file
 
 KINDS = {"methods": "method", "metrics": "metric", "attacks": "attack", "models": "model"}
 
+OTHER_MODELS = """
+A manifest also takes torchvision/NAME, timm/NAME, transformers/FOLDER and your own package.module:function."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -34,7 +37,8 @@ def list_names(kind: str) -> Result:
     """List the names of a kind with their summaries; for methods, also with the data they need and what they suit."""
     documents = [_describe_entry(entry) for entry in discovery.entries(kind).values()]
     rows = [(document["name"], _format_line(document)) for document in documents]
-    text = "\n".join([*console.format_two_columns(rows), "", f"'unlearn-cli show NAME' describes one {KINDS[kind]}."])
+    hint = f"'unlearn-cli show NAME' describes one {KINDS[kind]}.{OTHER_MODELS if kind == 'models' else ''}"
+    text = "\n".join([*console.format_two_columns(rows), "", hint])
     return Result(text, {kind: documents})
 
 
