@@ -14,8 +14,7 @@ from unlearn_cli.plugins.signature import parse_file
 
 KINDS = {"methods": "method", "metrics": "metric", "attacks": "attack", "models": "model"}
 
-OTHER_MODELS = """
-A manifest also takes torchvision/NAME, timm/NAME, transformers/FOLDER and your own package.module:function."""
+OTHER_MODELS = "\nAlso: torchvision/NAME, timm/NAME, transformers/FOLDER, package.module:function"
 
 
 @dataclass(frozen=True)
