@@ -253,3 +253,19 @@ def test_tables_with_other_columns_are_not_taken_for_each_other(tmp_path: Path) 
     del test["table"]["features"]
     with pytest.raises(UserError, match="samples have shape"):
         opened(train, [2], test=test)
+
+
+def test_true_and_false_are_numbers_as_features(tmp_path: Path) -> None:
+    values = "(true, 1.5, 'a'), (false, 2.5, 'b'), (NULL, 2.0, 'a')"
+    duckdb.execute(
+        f"COPY (SELECT * FROM (VALUES {values}) AS t(b, f, y)) TO '{tmp_path / 't.parquet'}' (FORMAT parquet)"
+    )
+    table = {"path": str(tmp_path / "t.parquet"), "label": "y"}
+    with pytest.raises(UserError, match=r"column 'b' is empty in row 2; .* with standardise: \{missing: mean\}"):
+        opened({"table": table}, [2])
+    manifest = {
+        "version": 1, "task": "classification", "model": {"architecture": "mlp"}, "input": {"shape": [2]},
+        "data": {"train": {"table": table}, "transform": [{"standardise": {"missing": "mean"}}]},
+    }  # fmt: skip
+    x = samples(open_dataset(Manifest.model_validate(manifest).data_sections).split("train"))
+    assert x[:, 0].tolist() == [1, -1, 0]

@@ -175,7 +175,7 @@ def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
         check(tmp_path / "t.csv", encoding="cp1252")
     with pytest.raises(UserError, match="encoding: cp1252"):
         check(tmp_path / "t.csv")
-    with pytest.raises(UserError, match=r"has one column; is 'delimiter' right\?"):
+    with pytest.raises(UserError, match=r"has one column; set its delimiter, such as delimiter: whitespace"):
         check(write_rows(tmp_path / "t.txt", "^"))
 
 

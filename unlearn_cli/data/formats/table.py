@@ -166,7 +166,7 @@ def _read_numbers(columns: list[str], spec: Table, file: TableFile, name: str, i
 
 def _stack_numbers(columns: list[str], file: TableFile, *, gaps: bool) -> np.ndarray:
     """Return columns of numbers (n, columns) float32."""
-    arrays = file.columns(columns, gaps=gaps)
+    arrays = file.columns(columns, gaps=gaps, features=True)
     for column, values in zip(columns, arrays, strict=True):
         if values.dtype.kind in "bU":
             raise UserError(

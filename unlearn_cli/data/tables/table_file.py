@@ -206,10 +206,13 @@ class TableFile:
         numbers = f"coalesce(bool_and(regexp_full_match({cell}, '{CLASS_NUMBER}')), false)"
         return "BIGINT" if self.query(numbers).fetchall()[0][0] else "VARCHAR"
 
-    def columns(self, columns: Sequence[str], *, gaps: bool = False, kind: str = "DOUBLE") -> list[np.ndarray]:
+    def columns(
+        self, columns: Sequence[str], *, gaps: bool = False, kind: str = "DOUBLE", features: bool = False
+    ) -> list[np.ndarray]:
         """Return several columns in one pass over the file: a csv's as numbers, others as stored, text as unicode.
 
-        With `gaps`, empty cells are NaN in a column of numbers and '' in a column of text.
+        With `gaps`, empty cells are NaN in a column of numbers and '' in a column of text. As `features`, true and
+        false are 1 and 0.
 
         Raises:
             UserError: a cell of a csv is not a number; or a cell is empty and `gaps` is false.
@@ -221,6 +224,7 @@ class TableFile:
             names = [cast_text(self.cell(column), kind) for column in columns]
         else:
             casts = {column: "::VARCHAR" if kind.startswith(DATES) else "" for column, kind in self.types.items()}
+            casts |= {column: "::TINYINT" for column, kind in self.types.items() if features and kind == "BOOLEAN"}
             names = [f"{self.quoted(column)}{casts[column]}" for column in columns]
         arrays = self.arrays(", ".join(f"{name} AS v{i}" for i, name in enumerate(names)))
         stored = [arrays[f"v{i}"] for i in range(len(columns))]
@@ -229,7 +233,9 @@ class TableFile:
             self._refuse_text(masked)
         if masked and not gaps:
             values = stored[columns.index(masked[0])]
-            raise self._empty(masked[0], int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
+            error = self._empty(masked[0], int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
+            advice = "; with standardise: {missing: mean} in data.transform, an empty feature becomes the mean"
+            raise UserError(f"{error}{advice}") if features else error
         return [fill_gaps(values) for values in stored]
 
     def _refuse_text(self, columns: Sequence[str]) -> None:
@@ -341,7 +347,8 @@ class TableFile:
 
     def quoted(self, column: str) -> str:
         if column not in self.types:
-            single = " (the file has one column; is 'delimiter' right?)" if len(self.types) == 1 and self.layout else ""
+            advice = " (the file has one column; set its delimiter, such as delimiter: whitespace)"
+            single = advice if len(self.types) == 1 and self.layout else ""
             raise UserError(f"{self.location}: no column '{column}'{single}; {did_you_mean(column, self.types)}")
         return '"' + column.replace('"', '""') + '"'
 
