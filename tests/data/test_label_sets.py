@@ -110,6 +110,23 @@ def test_lists_of_typed_tables(suffix: str, tmp_path: Path) -> None:
     check(opened({"table": {"path": str(path), "label": "tags"}}))
 
 
+def write_numbered(folder: Path, lists: list[list[int]]) -> str:
+    """Write numbers of labels whose names are in the metadata, as Hugging Face's datasets do."""
+    feature = {"_type": "Sequence", "feature": {"_type": "ClassLabel", "names": ["cat", "dog", "old"]}}
+    metadata = json.dumps({"info": {"features": {"tags": feature}}})
+    rows = ", ".join(f"({i}, {numbers}::BIGINT[])" for i, numbers in enumerate(lists))
+    path, extra = folder / "t.parquet", f"KV_METADATA {{huggingface: '{metadata}'}}"
+    duckdb.execute(f"COPY (SELECT * FROM (VALUES {rows}) AS t(f, tags)) TO '{path}' (FORMAT parquet, {extra})")
+    return str(path)
+
+
+def test_lists_of_numbers_get_the_names_that_the_file_lists(tmp_path: Path) -> None:
+    numbers = [[k for k, mark in enumerate(row) if mark] for row in MARKS]
+    check(opened({"table": {"path": write_numbered(tmp_path, numbers), "label": "tags"}}))
+    told = refusal({"table": {"path": write_numbered(tmp_path, [[0], [3]]), "label": "tags"}})
+    assert "row 1: column 'tags' contains '3', which is not a number from 0 to 2" in told
+
+
 def test_booleans_of_a_parquet_file(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     rows = ", ".join(f"({i}, {', '.join('true' if mark else 'false' for mark in row)})" for i, row in enumerate(MARKS))

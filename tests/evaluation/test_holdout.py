@@ -209,3 +209,31 @@ def test_the_holdout_of_a_condition_has_the_same_condition(
 
 def test_other_persons_are_a_matched_holdout(people: RunInputs) -> None:
     assert choose_holdout(people).is_matched
+
+
+def open_tags(folder: Path, forget: str, *, with_tag: int) -> RunInputs:
+    """Open multilabel records; the first records of train, and some of test, have the label `rare`."""
+    for part, count in (("train", 60), ("test", with_tag)):
+        random = np.random.default_rng(count + len(part))
+        tags = [f"{'rare|' * (i < count)}{'ab'[i % 2]}" for i in range(200)]
+        rows = [f"{part}{i},{random.normal():.5f},{random.normal():.5f},{tag}" for i, tag in enumerate(tags)]
+        (folder / f"{part}.csv").write_text("id,a,b,kind\n" + "\n".join(rows) + "\n")
+    text = CLASSES.replace("task: classification", "task: multilabel").replace("{classes: [rare]}", forget)
+    return open_inputs(write_manifest(folder, text), RunOptions(device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("forget", "with_tag", "matched", "size"),
+    [
+        ("{fraction: {share: 0.2}}", 80, True, 200),
+        ("{classes: [rare]}", 80, True, 80),
+        ("{classes: [rare]}", 20, False, 200),
+    ],
+)
+def test_the_holdout_of_multilabel_records_has_the_label_that_is_forgotten(
+    forget: str, with_tag: int, matched: bool, size: int, tmp_path: Path
+) -> None:
+    opened = open_tags(tmp_path, forget, with_tag=with_tag)
+    holdout = choose_holdout(opened)
+    assert (holdout.is_matched, len(holdout.positions)) == (matched, size)
+    assert opened.dataset.forget_classes is None

@@ -92,3 +92,19 @@ def test_a_range_of_labels_that_mostly_goes_is_left_out() -> None:
         assert mask_retained_kinds(labels[part], labels[~part], "regression").mean() < 0.5
     random = np.random.default_rng(0).random(1001) < 0.2
     assert mask_retained_kinds(labels[random], labels[~random], "regression").all()
+
+
+def test_multilabel_records_with_a_label_that_is_mostly_forgotten_are_ignored() -> None:
+    forget = np.array([[1, 0, 1], [1, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=np.uint8)
+    retain = np.repeat(np.array([[1, 1, 0]], dtype=np.uint8), 3, axis=0)
+    assert mask_retained_kinds(forget, retain, "multilabel").tolist() == [False, True, True, True]
+
+
+def test_multilabel_records_that_are_all_wrong_are_detected_by_their_subset_accuracy() -> None:
+    labels = np.random.default_rng(0).integers(0, 2, (200, 3)).astype(np.uint8)
+    right, wrong = (Outputs(sign * (2.0 * labels - 1), labels, "multilabel") for sign in (1, -1))
+    found = compare(wrong, [right], "test")
+    assert found.detected and found.measure == "subset_accuracy"
+    assert (found.forget.value, found.never_seen.value) == (0, 1)
+    assert "subset_accuracy on forget is 0 " in describe_over_forgetting(found)
+    assert compare(right, [right], "test").detected is False

@@ -54,7 +54,7 @@ def average_labels(outputs: Outputs, kind: str) -> Estimate:
     present = np.flatnonzero((outputs.labels == 1).any(axis=0))
     if not len(present):
         return missing(NO_LABEL, len(outputs))
-    scored = [_score(outputs, number, kind) for number in present]
+    scored = [_score(outputs, number, kind) for number in present.tolist()]
     interval = "delta method, t"
     if len(present) < outputs.labels.shape[1]:
         interval += f"; of {len(present)} of {outputs.labels.shape[1]} labels, the others have no record"

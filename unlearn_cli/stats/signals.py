@@ -42,7 +42,7 @@ def _log_odds_of_all_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarra
     """Return -log(exp(L) - 1) for the loss L = -log p_y, from its logarithm, so that L may underflow."""
     margins = orient_by_label(logits, labels)
     logs = np.where(margins > CONFIDENT, -margins, np.log(np.logaddexp(0, -np.minimum(margins, CONFIDENT))))
-    log_losses = logsumexp(logs, axis=1)
+    log_losses = np.asarray(logsumexp(logs, axis=1))
     losses = np.exp(log_losses)
     of_small = log_losses + np.log1p(losses / 2 + losses**2 / 6)
     of_large = losses + np.log(-np.expm1(-np.maximum(losses, SMALL_LOSS)))

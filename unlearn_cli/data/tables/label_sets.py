@@ -100,7 +100,7 @@ def _name_numbers(names: Sequence[str], numbers: Sequence[Any]) -> list[str]:
     unknown = [number for number in numbers if not (isinstance(number, int) and 0 <= number < len(names))]
     if unknown:
         raise ValueError(f"contains {str(unknown[0])[:60]!r}, which is not a number from 0 to {len(names) - 1}")
-    return [names[number] for number in numbers]
+    return [names[int(number)] for number in numbers]
 
 
 def _make_splitter(separator: str) -> Callable[[str], list[Any]]:
