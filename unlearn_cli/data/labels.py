@@ -167,9 +167,9 @@ def encode_label_sets(records: Records, classes: Classes) -> np.ndarray:
 
 def _unknown_label(records: Records, label: str, marked: np.ndarray, labels: list[str]) -> UserError:
     rows = np.flatnonzero(marked)
-    place = "" if not len(rows) or records.line_of is None else f" (line {records.line_of(int(rows[0]))})"
+    line = "" if not len(rows) or records.line_of is None else f" (line {records.line_of(int(rows[0]))})"
     return UserError(
-        f"{records.name}: label '{label}'{place} is not one of the {len(labels)} labels; {did_you_mean(label, labels)};"
+        f"{records.name}: label '{label}'{line} is not one of the {len(labels)} labels; {did_you_mean(label, labels)};"
         " list all labels, in the order of the model's outputs, as 'classes' in the manifest"
     )
 

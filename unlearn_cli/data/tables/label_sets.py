@@ -90,8 +90,8 @@ def _parse(split: Callable[[Any], list[Any]], cell: Any, column: str, file: Tabl
     try:
         labels = [_name(label) for label in split(cell)]
     except ValueError as error:
-        place = file.describe_row(int(np.flatnonzero(rows)[0]))
-        raise UserError(f"{file.location}: {place}: column '{column}' {error}; fix the cell") from None
+        row = file.describe_row(int(np.flatnonzero(rows)[0]))
+        raise UserError(f"{file.location}: {row}: column '{column}' {error}; fix the cell") from None
     return labels
 
 

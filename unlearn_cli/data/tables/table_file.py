@@ -306,6 +306,7 @@ class TableFile:
 
     def _refuse_bytes(self, column: str) -> None:
         """Refuse a column whose cells must not be read as text or numbers, nor be printed."""
+        self.quoted(column)  # refuses an unknown column
         if "BLOB" in self.types[column]:
             raise UserError(
                 f"{self.location}: column '{column}' contains bytes; for images set image: {column}, otherwise add it "
