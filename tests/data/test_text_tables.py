@@ -198,3 +198,13 @@ def test_large_text_is_read_alike_with_and_without_compression(tmp_path: Path) -
         for name in ("t.txt", "t.txt.gz")
     ]
     assert np.array_equal(*both) and len(both[0]) == 3000
+
+
+@pytest.mark.parametrize("delimiter", [" ", ","])
+def test_names_of_rows_as_r_writes_them_are_left_out(delimiter: str, tmp_path: Path) -> None:
+    rows = ['"f" "y"', *(f'"{number}" {number / 2} "{"ab"[number % 2]}"' for number in range(30))]
+    (tmp_path / "t.txt").write_text("\n".join(rows).replace(" ", delimiter) + "\n", encoding="utf-8")
+    keys = {"delimiter": "whitespace"} if delimiter == " " else {}
+    dataset = opened({"table": {"path": str(tmp_path / "t.txt"), "label": "y", **keys}}, [1])
+    assert samples(dataset.split("train"))[:3].tolist() == [[0.0], [0.5], [1.0]]
+    assert [notice.count for notice in dataset.notices] == [1]

@@ -8,9 +8,10 @@ them; nothing else is changed. Lines of only blanks are not rows.
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -19,6 +20,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.schema.table_columns import WHITESPACE
 
 DELIMITERS = ",;\t|"
+SAMPLE = 20  # rows that show whether rows have names
 BLOCK = 2**22  # characters that are read at a time
 TAIL = 256  # bytes of a block that are inspected again with the next block
 MAX_ROW = 2**24  # characters; a longer row has a quote that is never closed
@@ -92,8 +94,8 @@ def inspect_csv(path: Path, location: str, options: CsvOptions = CsvOptions()) -
     for block in stream.read_utf8(BLOCK):
         traits.add(block, delimiter.encode())
     traits.end()
-    first = tuple(next(_read_rows(stream, location, delimiter), (1, []))[1])
-    header = _name_columns(first, options.header)
+    rows = [tuple(cells) for _, cells in islice(_read_rows(stream, location, delimiter), SAMPLE)]
+    header = _name_columns(rows, options.header)
     _check_header(header, location, named=options.header is True)
     plain = stream.is_utf8 and not options.skip_lines and delimiter != WHITESPACE and traits.are_plain(len(header))
     named = options.header is True
@@ -114,11 +116,20 @@ def _detect_delimiter(path: Path, stream: TextStream) -> str:
     return max(DELIMITERS, key=line.count)
 
 
-def _name_columns(first: tuple[str, ...], header: bool | tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the columns, from the cells of the first row."""
+def _name_columns(rows: Sequence[tuple[str, ...]], header: bool | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the columns, from the first rows.
+
+    If all rows have one cell more than the first, they begin with a name of the row, as R writes it: a column without
+    a name.
+    """
     if isinstance(header, tuple):
         return header
-    return first if header else tuple(f"column_{number}" for number in range(len(first)))
+    first, others = (rows[0], rows[1:]) if rows else ((), ())
+    if not header:
+        return tuple(f"column_{number}" for number in range(len(first)))
+    longer = len(others) > 1 and all(len(cells) == len(first) + 1 for cells in others)
+    has_row_names = longer and any(cells[-1] for cells in others)  # otherwise, each row ends with a delimiter
+    return ("", *first) if has_row_names else first
 
 
 def _check_header(header: tuple[str, ...], location: str, *, named: bool) -> None:
