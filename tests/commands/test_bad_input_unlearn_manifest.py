@@ -53,7 +53,7 @@ CASES = [
     case("unknown key in a condition", field("forget", {"where": [{"col": "age", "op": "<", "value": 1}]}), M,
          "forget.where.0.col: unknown key; did you mean 'column'?"),
     case("architecture unknown", field("model.architecture", "alcnn"), M, "did you mean 'allcnn'?"),
-    case("architecture of another library", field("model.architecture", "timm/vit"), M, "torchvision/<name>"),
+    case("architecture of another library", field("model.architecture", "keras/vit"), M, "torchvision/"),
     case("architecture with a path", field("model.architecture", "torchvision/../x"), M, "torchvision/<name>"),
     case("architecture is code without a module", field("model.architecture", ":net"), M, "package.module:function"),
     case("architecture is relative code", field("model.architecture", "..a:net"), M, "package.module:function"),

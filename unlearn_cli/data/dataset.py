@@ -144,13 +144,9 @@ def open_dataset(
     opened, categories = encode_sources(opened, stored_shape, categories)
     classes, encode = _choose_encoding(sections, opened["train"])
     num_outputs = _count_outputs(sections, classes)
-    if check_network and any(find_images(records.inputs) for records in opened.values()):
-        check_network(num_outputs)
-    checked = check_sources(opened, decode=decode)
-    train = checked["train"]
     # After listing the classes, because a forgotten class keeps its output.
-    division = divide(train, sections.forgotten, sections.forget, sections.folder)
-    sources = {**checked, "train": division.remaining, "forgotten": division.forgotten}
+    division = divide(opened["train"], sections.forgotten, sections.forget, sections.folder)
+    sources = {**opened, "train": division.remaining, "forgotten": division.forgotten}
     splits = {
         name: Split(name, records, np.arange(len(records)), encode(records))
         for name, records in sources.items()
@@ -158,7 +154,12 @@ def open_dataset(
     }
     matching = ()
     if sections.forget:
-        matching = _add_selected_splits(splits, sections.forget, classes or [], sections.folder, forget_duplicates)
+        matching = _add_selected_splits(splits, sections.forget, classes or [], sections.folder)
+    if check_network and any(find_images(records.inputs) for records in opened.values()):
+        check_network(num_outputs)
+    checked = check_sources(opened, decode=decode)
+    if sections.forget and forget_duplicates:
+        _add_duplicates(splits)
     forget_classes = _find_whole_classes(splits) if sections.forget and sections.task == "classification" else None
     return Dataset(
         task=sections.task,
@@ -243,7 +244,6 @@ def _add_selected_splits(
     forget: Forget,
     classes: label_reader.Classes,
     folder: Path,
-    forget_duplicates: bool,
 ) -> tuple[Notice, ...]:
     """Add forget and retain (of train), and test_forget and test_retain if classes or conditions select records.
 
@@ -252,17 +252,28 @@ def _add_selected_splits(
     """
     train = splits["train"]
     selected = selection.select(forget, train.records, train.labels, classes, folder)
-    mask = selected.mask
-    if forget_duplicates:
-        mask[selection.find_duplicates(train.records, mask)] = True
-    splits["forget"] = Split("forget", train.records, np.flatnonzero(mask), train.labels[mask])
-    splits["retain"] = Split("retain", train.records, np.flatnonzero(~mask), train.labels[~mask])
+    splits |= _divide_train(train, selected.mask)
     if "test" in splits and (forget.classes or forget.where):
         test = splits["test"]
         mask = selection.select_by_content(forget, test.records, test.labels, classes)
         splits["test_forget"] = Split("test_forget", test.records, np.flatnonzero(mask), test.labels[mask])
         splits["test_retain"] = Split("test_retain", test.records, np.flatnonzero(~mask), test.labels[~mask])
     return selected.notices
+
+
+def _divide_train(train: Split, mask: np.ndarray) -> dict[str, Split]:
+    return {
+        "forget": Split("forget", train.records, np.flatnonzero(mask), train.labels[mask]),
+        "retain": Split("retain", train.records, np.flatnonzero(~mask), train.labels[~mask]),
+    }
+
+
+def _add_duplicates(splits: dict[str, Split]) -> None:
+    """Move the records of retain that equal a forgotten one to forget; this reads all samples of train."""
+    train, mask = splits["train"], np.zeros(len(splits["train"]), dtype=bool)
+    mask[splits["forget"].rows] = True
+    mask[selection.find_duplicates(train.records, mask)] = True
+    splits |= _divide_train(train, mask)
 
 
 def _standardise(splits: dict[str, Split], steps: list[Step]) -> dict[str, Split]:

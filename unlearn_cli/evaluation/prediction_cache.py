@@ -10,6 +10,7 @@ import json
 import platform
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -41,6 +42,7 @@ class PredictionCache:
     def __init__(self, folder: Path, opened: RunInputs, run: Run, target: Target) -> None:
         self.folder, self.opened, self.run, self.target = folder, opened, run, target
         self.announced = False
+        self.written: list[Path] = []
         retain = opened.dataset.splits.get("retain")
         self.selection = content_digest(retain) if retain else ""  # it decides how samples are standardised
 
@@ -84,9 +86,22 @@ class PredictionCache:
         if sum(array.nbytes for array in arrays.values()) > MOST_BYTES:
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.written.append(path)
         with atomic_files.output_file(path, mode=0o600) as new, new.open("wb") as file:
             np.savez(file, allow_pickle=False, **{name: shrink(array) for name, array in arrays.items()})
         self._make_room()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Remove what this run has written if it fails: a failed run leaves nothing."""
+        if kind is None:
+            return
+        for path in self.written:
+            path.unlink(missing_ok=True)
+        with suppress(OSError):  # absent, or it has files of other runs
+            self.folder.rmdir()
 
     def _make_room(self) -> None:
         files = sorted(self.folder.glob("*.npz"), key=lambda file: file.stat().st_mtime, reverse=True)

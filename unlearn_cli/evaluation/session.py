@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -352,7 +352,9 @@ def start(
         profiled=common.profile,
     ) as run:
         scale = target or opened.network.target or Target()
-        yield Session(opened, run, scale, cache=open_cache(out, opened, run, scale))
+        cache = open_cache(out, opened, run, scale)
+        with cache or nullcontext():
+            yield Session(opened, run, scale, cache=cache)
 
 
 def count_changes(model: nn.Module) -> int:
