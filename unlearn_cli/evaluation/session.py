@@ -169,7 +169,7 @@ class Session:
         if not ranks.is_first():
             return
         dataset, path = self.opened.dataset, original.path if original else None
-        result = Result(self.sections, dataset.classes, dataset.num_outputs, type(model).__name__, path)
+        result = Result(self.sections, dataset.classes, dataset.num_outputs, type(model).__name__, path, self.task)
         write_companions(folder, result)
 
     def build(self) -> nn.Module:

@@ -12,6 +12,7 @@ from typing import Any
 
 from unlearn_cli.models.config_files import COUNTS, find_config, read_config
 from unlearn_cli.schema.data_sections import Input
+from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.network_sections import NetworkSections
 from unlearn_cli.storage.regular_files import read_regular
 
@@ -32,6 +33,7 @@ NAMES = (
     "sentencepiece.bpe.model",
     "tokenizer.model",
 )
+PROBLEMS: dict[Task, str] = {"multilabel": "multi_label_classification", "regression": "regression"}
 MOST_BYTES = 64 * 2**20  # of one of them
 
 
@@ -44,6 +46,7 @@ class Result:
     num_outputs: int
     network: str
     original: Path | None
+    task: Task = "classification"
 
     @property
     def stored_outputs(self) -> int:
@@ -93,6 +96,8 @@ def complete_config(path: Path, result: Result) -> dict[str, Any]:
     """
     arguments = {name: value for name, value in result.sections.model.arguments.items() if name not in COUNTS}
     config = {"architectures": [result.network], **read_config(path), **arguments}
+    if result.task in PROBLEMS:
+        config["problem_type"] = PROBLEMS[result.task]
     labels, count = config.get("id2label"), result.stored_outputs
     stated = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
     if stated == count:
