@@ -15,7 +15,7 @@ from torch import nn
 from benchmarks.attacks.calibration_tasks import TASKS as CALIBRATION
 from benchmarks.cache import CACHE, PREPARED, fill_folders, report, run
 from benchmarks.methods.prepare import prepare
-from benchmarks.methods.tasks import Task
+from benchmarks.methods.tasks import TASKS, Task
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.commands.manifest_inputs import open_manifest
 from unlearn_cli.data.halves import take_half
@@ -67,7 +67,8 @@ class TaskNetworks:
             pool = CALIBRATION[self.task.pool]
             return pool.train(seed, kept=1 if split == "train" else 0)
         words = [*self.words, *self.task.training, "--split", split, "--seed", str(seed), *self.allowed]
-        return run("train", self.task.text, words)
+        owner = TASKS[self.task.original_of] if self.task.original_of and split == "train" else self.task
+        return run("train", owner.text, words)
 
     def original(self, seed: int) -> Path:
         return self.train(self.task.originals[seed % len(self.task.originals)], "train")

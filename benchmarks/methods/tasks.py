@@ -47,6 +47,7 @@ class Task:
     originals: tuple[int, ...] = SEEDS
     references: tuple[int, ...] = SEEDS
     pool: str = ""  # of the calibration, whose networks are used
+    original_of: str = ""  # another task on the same data, whose originals are used
     checkpoint: str = ""  # a prepared checkpoint is the original
     verdict: tuple[str, ...] = ()  # methods for which the standard tier is run
 
@@ -150,7 +151,7 @@ def make_stranger(number: int) -> Task:
     )
 
 
-def make_cifar100(architecture: str, training: tuple[str, ...], count: int) -> Task:
+def make_cifar100(architecture: str, training: tuple[str, ...], count: int, original_of: str) -> Task:
     """Return the task of forgetting the first classes of CIFAR-100; there is a reference for five."""
     return Task(
         "classes",
@@ -159,8 +160,10 @@ def make_cifar100(architecture: str, training: tuple[str, ...], count: int) -> T
         CLASS_METHODS,
         {"ARCHITECTURE": architecture, **classes(*range(count))},
         validation=True,
+        seeds=(0,),
         originals=(0,),
         references=(0,) if count == 5 else (),
+        original_of="" if count == 5 else original_of,
     )
 
 
@@ -191,7 +194,7 @@ VALIDATION = {
     ),
     **{f"stranger_{number}": make_stranger(number) for number in range(10)},
     **{
-        f"cifar100_{name}_{count}": make_cifar100(architecture, training, count)
+        f"cifar100_{name}_{count}": make_cifar100(architecture, training, count, f"cifar100_{name}_5")
         for name, architecture, training in (
             ("resnet20", "resnet20", RESNET),
             ("vit", '"benchmarks.methods.architectures:small_vit"', VIT),
