@@ -197,7 +197,7 @@ def test_large_text_is_read_alike_with_and_without_compression(tmp_path: Path) -
         samples(opened({"table": {"path": str(tmp_path / name), "label": "y"}}, [1]).split("train"))
         for name in ("t.txt", "t.txt.gz")
     ]
-    assert np.array_equal(*both) and len(both[0]) == 3000
+    assert np.array_equal(both[0], both[1]) and len(both[0]) == 3000
 
 
 @pytest.mark.parametrize("delimiter", [" ", ","])

@@ -57,6 +57,8 @@ def test_a_table_like_adult_goes_through_all_commands(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert "rare or unknown categories, encoded as one category: " in result.stderr
     assert recorded(unlearned) == recorded(original)
+    result = invoke("train", "-m", manifest, "-o", tmp_path / "reference", "--like", original, "--split", "retain")
+    assert result.exit_code == 0 and recorded(tmp_path / "reference") == recorded(original)
 
 
 def save(path: Path, metadata: str) -> Path:

@@ -38,13 +38,17 @@ def open_inputs(
     out: Path | None = None,
     *,
     decode: bool = False,
+    like: Path | None = None,
 ) -> RunInputs:
     """Read the manifest, check output and checkpoint headers, open the data; with `decode`, decode all images.
+
+    `like` is another checkpoint, whose recorded categories of columns are used.
 
     Raises:
         UserError: something is wrong with one of them.
     """
-    return open_manifest(read_manifest(path, common.manifest_folder), path, common, checkpoints, out, decode=decode)
+    manifest = read_manifest(path, common.manifest_folder)
+    return open_manifest(manifest, path, common, checkpoints, out, decode=decode, like=like)
 
 
 def open_manifest(
@@ -58,6 +62,7 @@ def open_manifest(
     default_half: Half = "all",
     held_out: bool = False,
     alternative: str = "",
+    like: Path | None = None,
 ) -> RunInputs:
     """Do the same as `open_inputs` for a manifest that has been read: a pipe can be read only once.
 
@@ -78,6 +83,7 @@ def open_manifest(
         default_half=default_half,
         held_out=held_out,
         alternative=alternative,
+        like=like,
     )
     for line in opened.reported.describe():
         console.warn(line) if opened.reported.is_biased else console.say(line)
@@ -94,6 +100,7 @@ def open_data(
     default_half: Half = "all",
     held_out: bool = False,
     alternative: str = "",
+    like: Path | None = None,
 ) -> RunInputs:
     """Open the data and warn about rows that are left out or changed; messages name the manifest.
 
@@ -101,7 +108,7 @@ def open_data(
         UserError: as `open_dataset`, `add_held_out` and `take_half`.
     """
     try:
-        recorded = choose_recorded_categories([*filter(None, checkpoints)])
+        recorded = choose_recorded_categories([*filter(None, (*checkpoints, like))])
         sections = manifest.data_sections
         if sections.forget and sections.data:
             sections = replace(sections, forget=resolve_groups_file(sections.forget, sections.folder))

@@ -64,7 +64,9 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     budget = read_like(options)
     settings = complete_like(recipe, options.settings, budget)
     run_options = choose_batch_size(run_options, budget)
-    opened = open_inputs(options.manifest, run_options, (options.start,), options.out, decode=options.dry_run)
+    opened = open_inputs(
+        options.manifest, run_options, (options.start,), options.out, decode=options.dry_run, like=options.like
+    )
     if not opened.dataset.splits:
         raise UserError(f"{options.manifest}: has no 'data' section; there is nothing to train on")
     if options.split == "retain" and opened.forget is None:

@@ -29,7 +29,7 @@ def choose_recorded_categories(checkpoints: Sequence[Path]) -> Categories | None
         if categories != given[0][1]:
             raise UserError(
                 f"{path}: was trained with other categories of {_name_difference(categories, given[0][1])} than "
-                f"{given[0][0]}, so they cannot be compared; list the categories in the manifest and train it again"
+                f"{given[0][0]}, so they cannot be compared; train it again with --like"
             )
     return given[0][1] if given else None
 
