@@ -18,12 +18,13 @@ from tests.tiny import invoke
 
 def write_digits(path: Path, classes: int = 10) -> Path:
     """Write the digits of the tiny project as people have them: x_train, y_train, x_test, y_test."""
-    digits = load_digits()
-    images, labels = digits.images.astype(np.uint8), digits.target
+    x, labels = load_digits(return_X_y=True)
+    images = np.asarray(x).reshape(-1, 8, 8).astype(np.uint8)
     test = np.arange(len(labels)) % 5 == 0
     parts = {"train": ~test, "test": test}
-    arrays = {f"x_{name}": images[part] for name, part in parts.items()}
-    np.savez(path, **arrays, **{f"y_{name}": labels[part] for name, part in parts.items()})
+    arrays: dict[str, Any] = {f"x_{name}": images[part] for name, part in parts.items()}
+    arrays |= {f"y_{name}": np.asarray(labels)[part] for name, part in parts.items()}
+    np.savez(path, **arrays)
     return path
 
 

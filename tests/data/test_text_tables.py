@@ -193,11 +193,11 @@ def test_large_text_is_read_alike_with_and_without_compression(tmp_path: Path) -
     text = "f;y\n" + "".join(f"{i};{i % 2}\n" for i in range(3000))
     (tmp_path / "t.txt").write_text(text, encoding="utf-8")
     (tmp_path / "t.txt.gz").write_bytes(gzip.compress(text.encode()))
-    both = [
+    plain, packed = (
         samples(opened({"table": {"path": str(tmp_path / name), "label": "y"}}, [1]).split("train"))
         for name in ("t.txt", "t.txt.gz")
-    ]
-    assert np.array_equal(both[0], both[1]) and len(both[0]) == 3000
+    )
+    assert np.array_equal(plain, packed) and len(plain) == 3000
 
 
 @pytest.mark.parametrize("delimiter", [" ", ","])

@@ -154,7 +154,8 @@ def selected(forget: str, dataset: Dataset, folder: Path) -> list[int] | None:
     train, section = dataset.split("train"), strict_yaml.parse(f"{{{forget}}}", Path("data.yaml")).raw
     try:
         wanted = Forget.model_validate(section)
-        return np.flatnonzero(select(wanted, train.records, train.labels, dataset.classes or [], folder)).tolist()
+        selection = select(wanted, train.records, train.labels, dataset.classes or [], folder)
+        return np.flatnonzero(selection.mask).tolist()
     except UserError as error:
         assert "\n" not in str(error)
         return None

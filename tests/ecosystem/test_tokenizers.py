@@ -22,7 +22,7 @@ TEXT = [("a good film", "good"), ("very bad", "film"), ("", "badly"), ("a very v
 
 def save_tokenizer(folder: Path, **config: Any) -> Path:
     """Save a tokenizer as BERT has it."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors  # pyright: ignore[reportMissingImports]
 
     numbers = {word: number for number, word in enumerate(WORDS)}
     tokenizer = Tokenizer(models.WordPiece(numbers, unk_token="[UNK]"))

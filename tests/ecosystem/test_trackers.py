@@ -20,7 +20,7 @@ def evaluate(original: Path, folder: Path, destination: str) -> dict[str, Any]:
 
 def test_tensorboard(original: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # pyright: ignore[reportMissingImports]
 
     report = evaluate(original, tmp_path, f"tensorboard:{tmp_path / 'runs'}")
     (folder,) = (tmp_path / "runs").iterdir()
@@ -33,7 +33,7 @@ def test_tensorboard(original: Path, tmp_path: Path) -> None:
 
 def test_tensorboard_has_the_curves_of_a_method(original: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # pyright: ignore[reportMissingImports]
 
     words = ("--method", "finetune", "--set", "steps=3", "--device", "cpu", "-o", tmp_path / "out", "--force")
     destination = f"tensorboard:{tmp_path / 'runs'}"
@@ -49,7 +49,7 @@ def test_tensorboard_has_the_curves_of_a_method(original: Path, tmp_path: Path) 
 def test_mlflow(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # a folder needs no server and no database
-    from mlflow.tracking import MlflowClient
+    from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
     uri = f"file:{tmp_path / 'mlruns'}"
     report = evaluate(original, tmp_path, f"mlflow:{uri}")

@@ -137,19 +137,20 @@ def open_dataset(
     """
     if sections.data is None:
         return _make_empty_dataset(sections)
+    sources = sections.data.sources
     if sections.forget:
         sections = replace(sections, forget=selection.resolve_groups_file(sections.forget, sections.folder))
-    opened = {name: open_records(source, f"data.{name}", sections) for name, source in sections.data.sources.items()}
+    opened = {name: open_records(source, f"data.{name}", sections) for name, source in sources.items()}
     stored_shape = pipeline.derive_stored_input(sections.transform, sections.input).shape
     opened, categories = encode_sources(opened, stored_shape, categories)
     classes, encode = _choose_encoding(sections, opened["train"])
     num_outputs = _count_outputs(sections, classes)
     # After listing the classes, because a forgotten class keeps its output.
     division = divide(opened["train"], sections.forgotten, sections.forget, sections.folder)
-    sources = {**opened, "train": division.remaining, "forgotten": division.forgotten}
+    divided = {**opened, "train": division.remaining, "forgotten": division.forgotten}
     splits = {
         name: Split(name, records, np.arange(len(records)), encode(records))
-        for name, records in sources.items()
+        for name, records in divided.items()
         if records is not None
     }
     matching = ()

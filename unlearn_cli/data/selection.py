@@ -67,7 +67,7 @@ def select_by_content(forget: Forget, records: Records, labels: np.ndarray, clas
 
 def _mask_classes(labels: np.ndarray, chosen: list[int]) -> np.ndarray:
     """Return the mask (n,) of the records of these classes; of multilabel records, of those with one of the labels."""
-    return labels[:, chosen].any(axis=1) if labels.ndim == 2 else np.isin(labels, chosen)
+    return np.isin(labels, chosen) if labels.ndim == 1 else np.any(labels[:, chosen] != 0, axis=1)
 
 
 def _select_ids(ids: list[str], records: Records, in_manifest: set[str]) -> tuple[np.ndarray, dict[str, int]]:

@@ -1,6 +1,7 @@
 import gzip
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_pairs_of_arrays(tmp_path: Path, name: str) -> None:
 
 
 def test_labels_that_are_named_are_used_in_all_splits(tmp_path: Path) -> None:
-    arrays = {f"{split}_{name}": np.random.default_rng(0).random((20, 4) if name == "x" else 20)
+    arrays: dict[str, Any] = {f"{split}_{name}": np.random.default_rng(0).random((20, 4) if name == "x" else 20)
               for split in ("train", "test") for name in ("x", "angle", "speed")}  # fmt: skip
     np.savez(tmp_path / "d.npz", **arrays)
     with pytest.raises(UserError, match=r"no samples and labels.*train_angle \[20\].*--label"):

@@ -1,9 +1,9 @@
 """Export to MLflow: a run in the experiment `unlearn-cli` of a tracking server, a database or a folder."""
 
-import requests
-from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.tracking import MlflowClient
+import requests  # pyright: ignore[reportMissingModuleSource]
+from mlflow.entities import Metric, Param, RunTag  # pyright: ignore[reportMissingImports]
+from mlflow.exceptions import MlflowException  # pyright: ignore[reportMissingImports]
+from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]
 
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.reporting.trackers.exported_numbers import list_metrics, list_parameters, list_tags, name_run

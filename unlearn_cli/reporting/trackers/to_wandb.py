@@ -1,6 +1,6 @@
 """Export to Weights & Biases: a run in a project; WANDB_MODE=offline writes it only to the folder `wandb`."""
 
-import wandb
+import wandb  # pyright: ignore[reportMissingImports]
 
 from unlearn_cli.reporting.report import Report
 from unlearn_cli.reporting.trackers.exported_numbers import list_metrics, list_parameters, list_tags, name_run
