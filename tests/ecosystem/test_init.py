@@ -15,6 +15,7 @@ from torch import nn
 from tests.ecosystem.networks import IMAGES, TIMM
 from tests.tiny import invoke
 
+pytest.importorskip("timm")  # the file takes minutes, so it runs only with the extras
 LABELS = ("cat", "dog", "owl")
 
 
