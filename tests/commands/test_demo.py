@@ -64,7 +64,7 @@ def test_an_undecided_verdict_is_shown_as_such(folder: Path) -> None:
 
 
 def test_all_files_are_written_and_the_script_repeats_the_commands(folder: Path) -> None:
-    names = {path.name for path in folder.iterdir()}
+    names = {path.name for path in folder.glob("[!.]*")}
     files = {"manifest.yaml", "commands.sh", "noise.safetensors", "noise.png"}
     assert names == {*files, "original", "reference", "unlearned", "attack"}
     script = (folder / "commands.sh").read_text()

@@ -81,7 +81,7 @@ def test_exif_turns_an_image_as_pillow_does(orientation: int, tmp_path: Path) ->
     expected = ImageOps.exif_transpose(picture)
     dataset = opened(tmp_path, picture, [3, expected.height, expected.width], exif=True)
     assert np.array_equal(sample(dataset), channels_first(expected))
-    turned = [notice.kind for notice in dataset.split("train").records.notices]
+    turned = [notice.kind for notice in dataset.notices]
     assert turned == (["images, turned by their orientation"] if orientation > 1 else [])
 
 
@@ -105,7 +105,7 @@ def test_transparent_pixels_are_blended_with_the_background(background: str, mod
     dataset = opened(tmp_path, picture, [3, 37, 52], transparency=background)
     assert np.array_equal(sample(dataset), channels_first(canvas.convert("RGB")))
     assert f"images with transparency, which is blended with {background}" in {
-        notice.kind for notice in dataset.split("train").records.notices
+        notice.kind for notice in dataset.notices
     }
 
 

@@ -45,16 +45,18 @@ def add_command(
         name: the command's name; default: the name of the function.
     """
     chosen = [field for field in run_options if field not in without]
-    shared = [*run_parameters(chosen, defaults), *(PROCESSES if several_processes else ()), *OUTPUT, CONTEXT]
+    shared = [*run_parameters(chosen, defaults), *(PROCESSES if several_processes else ()), *OUTPUT]
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
         own = dict(inspect.signature(function).parameters)
         takes_run_options = own.pop("run_options", None) is not None
+        takes_context = "context" in own  # Typer fills only one such parameter
 
         @functools.wraps(function)
         def run_command(**values: Any) -> None:
             values = {key: expand_option(value) for key, value in values.items()}
-            context, given = values.pop("named_context"), {field: values.pop(field) for field in chosen}
+            context = values["context"] if takes_context else values.pop("context")
+            given = {field: values.pop(field) for field in chosen}
             set_up_console(values.pop("as_json"), values.pop("quiet"), values.pop("log_format"))
             if several_processes:
                 start_processes(values.pop("nproc"), shard=given["shard"])
@@ -64,7 +66,7 @@ def add_command(
                 values["run_options"] = RunOptions(**{**defaults, **select_named(context, given)})
             finish(function(**values))
 
-        run_command.__signature__ = inspect.Signature([*own.values(), *shared])  # type: ignore[attr-defined]
+        run_command.__signature__ = inspect.Signature([*own.values(), *shared, *(() if takes_context else (CONTEXT,))])  # type: ignore[attr-defined]
         command_class = type("Command", (Command,), {"examples": examples, "kind": kind})
         app.command(name, cls=command_class)(run_command)
         return function
@@ -98,7 +100,7 @@ OUTPUT = (
     parameter("quiet", options.Quiet, False),
     parameter("log_format", options.LogFormat, "text"),
 )
-CONTEXT = parameter("named_context", typer.Context, inspect.Parameter.empty)
+CONTEXT = parameter("context", typer.Context, inspect.Parameter.empty)
 PROCESSES = (parameter("nproc", options.Nproc, 1),)
 
 
