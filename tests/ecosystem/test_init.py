@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from tests.ecosystem.networks import IMAGES, TIMM
+from tests.ecosystem.networks import BLOCKS, IMAGES, TIMM
 from tests.tiny import invoke
 
 pytest.importorskip("timm")  # the file takes minutes, so it runs only with the extras
@@ -54,6 +54,16 @@ def write_columns(folder: Path) -> Path:
     rows = ", ".join(f"({n % 7}.5, {n % 5}, {n % 3})" for n in range(30))
     target = folder / "columns.parquet"
     duckdb.sql(f"COPY (SELECT * FROM (VALUES {rows}) AS t(a, b, label)) TO '{target}' (FORMAT parquet)")
+    return target
+
+
+def write_texts(folder: Path) -> Path:
+    import duckdb
+
+    folder.mkdir()
+    rows = ", ".join(f"('a very good film number {n}', {n % 3})" for n in range(30))
+    target = folder / "texts.parquet"
+    duckdb.sql(f"COPY (SELECT * FROM (VALUES {rows}) AS t(text, label)) TO '{target}' (FORMAT parquet)")
     return target
 
 
@@ -108,6 +118,18 @@ def make_transformers(model_type: str) -> Callable[[Path], Path]:
     return write
 
 
+def write_bert(folder: Path) -> Path:
+    """Write a tiny BERT with `save_pretrained`, and its tokenizer."""
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("tokenizers")
+    from tests.ecosystem.test_tokenizers import save_tokenizer
+
+    values = {**BLOCKS, "vocab_size": 50, "max_position_embeddings": 40, "num_labels": 3, "architectures": []}
+    config = transformers.BertConfig(**values)
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    return save_tokenizer(folder)
+
+
 def write_lightning(folder: Path) -> Path:
     """Write a checkpoint of Lightning: the network below `model.`, and hyper-parameters beside it."""
     from torchvision.models import squeezenet1_1
@@ -138,6 +160,7 @@ COMBINATIONS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Path]]] =
     "transformers vit, folders": (make_transformers("vit"), write_folders),
     "transformers deit, table": (make_transformers("deit"), write_table_of_images),
     "transformers resnet, arrays": (make_transformers("resnet"), write_arrays),
+    "transformers bert, texts": (write_bert, write_texts),
     "Lightning, folders": (write_lightning, write_folders),
     "bundled, columns": (write_perceptron, write_columns),
 }  # fmt: skip

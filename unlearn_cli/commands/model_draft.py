@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PLACEHOLDER = "package.module:function"
 IMAGE_SIDE, IMAGE_RESIZE = 224, 256  # with which ImageNet's networks are evaluated
+MOST_TOKENS = 128  # of a text for a network of transformers
 WORDS = 32  # of a text, where nothing states their number
 
 
@@ -73,7 +74,17 @@ def _draft_transformers(
         names=names,
         origin="from config.json" if names else "",
     )
-    return _add_preprocessing(draft, stated, _size_of_config(config)) if layout.kind == "images" else draft
+    if layout.kind == "images":
+        return _add_preprocessing(draft, stated, _size_of_config(config))
+    return _add_tokenizer(draft, relative, config, layout) if layout.kind == "text" else draft
+
+
+def _add_tokenizer(draft: ModelDraft, folder: str, config: Mapping[str, Any], layout: DataLayout) -> ModelDraft:
+    """Add the step that turns text into numbers of tokens, with the tokenizer of the model's folder."""
+    length = min(config.get("max_position_embeddings", MOST_TOKENS), MOST_TOKENS)
+    pair = {"pair": True} if list(layout.shape) == [2] else {}
+    step = {"tokens": {"length": length, "tokenizer": folder, **pair}}
+    return replace(draft, shape=[1, length] if pair else [layout.shape[0], length], transform=[step])
 
 
 def _size_of_config(config: Mapping[str, Any]) -> list[int] | None:
