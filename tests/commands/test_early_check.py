@@ -1,4 +1,4 @@
-"""A wrong network or checkpoint is told before any image is read."""
+"""A wrong network or checkpoint is reported before any image is read."""
 
 from pathlib import Path
 

@@ -153,6 +153,13 @@ def test_wrong_inputs_are_one_line_and_write_nothing(
     assert not list(tmp_path.glob("data.*"))
 
 
+def test_data_that_are_not_recognised_leave_no_converted_checkpoint(original: Path, tmp_path: Path) -> None:
+    torch.save(load_file(original), tmp_path / "last.ckpt")
+    _, _, message = draft(tmp_path / "last.ckpt", tmp_path / "absent", tmp_path / "data.yaml", code=2)
+    assert "absent: no such file or folder" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
 def test_an_existing_manifest_is_not_replaced(original: Path, tmp_path: Path) -> None:
     out = tmp_path / "data.yaml"
     out.write_text("mine")

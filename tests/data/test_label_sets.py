@@ -123,8 +123,8 @@ def write_numbered(folder: Path, lists: list[list[int]]) -> str:
 def test_lists_of_numbers_get_the_names_that_the_file_lists(tmp_path: Path) -> None:
     numbers = [[k for k, mark in enumerate(row) if mark] for row in MARKS]
     check(opened({"table": {"path": write_numbered(tmp_path, numbers), "label": "tags"}}))
-    told = refusal({"table": {"path": write_numbered(tmp_path, [[0], [3]]), "label": "tags"}})
-    assert "row 1: column 'tags' contains '3', which is not a number from 0 to 2" in told
+    message = refusal({"table": {"path": write_numbered(tmp_path, [[0], [3]]), "label": "tags"}})
+    assert "row 1: column 'tags' contains '3', which is not a number from 0 to 2" in message
 
 
 def test_booleans_of_a_parquet_file(tmp_path: Path) -> None:
@@ -161,14 +161,14 @@ def test_a_cell_that_cannot_be_read_is_refused_with_its_line(cell: str, tmp_path
 @pytest.mark.parametrize("cell, state", [("2", "contains '2'"), ("", "is empty"), ("-1", "contains '-1'")])
 def test_a_column_of_a_label_has_only_0_and_1(cell: str, state: str, tmp_path: Path) -> None:
     path = csv(tmp_path, "f,cat,dog", ["1,1,0", f"2,0,{cell}"])
-    told = refusal({"table": {"path": path, "label": ["cat", "dog"]}})
-    assert f"line 3: column 'dog' {state}; expected 1 or 0" in told and "1 of 2 rows differ" in told
+    message = refusal({"table": {"path": path, "label": ["cat", "dog"]}})
+    assert f"line 3: column 'dog' {state}; expected 1 or 0" in message and "1 of 2 rows differ" in message
 
 
 def test_an_unknown_label_is_refused_with_its_line_and_the_nearest(tmp_path: Path) -> None:
     train, test = tags(tmp_path), tags(tmp_path, ["cat", "dogg"], "test.csv")
-    told = refusal(train, test=test)
-    assert "data.test: label 'dogg' (line 3) is not one of the 3 labels; did you mean 'dog'" in told
+    message = refusal(train, test=test)
+    assert "data.test: label 'dogg' (line 3) is not one of the 3 labels; did you mean 'dog'" in message
 
 
 def test_the_line_is_that_of_the_file_also_where_rows_are_chosen(tmp_path: Path) -> None:

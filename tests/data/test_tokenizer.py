@@ -1,4 +1,4 @@
-"""What can be told about a tokenizer without the library."""
+"""Facts about a tokenizer without the library."""
 
 import sys
 from pathlib import Path

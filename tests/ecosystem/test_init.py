@@ -131,7 +131,7 @@ def write_bert(folder: Path) -> Path:
 
 
 def write_lightning(folder: Path) -> Path:
-    """Write a checkpoint of Lightning: the network below `model.`, and hyper-parameters beside it."""
+    """Write a checkpoint of Lightning: the network below `model.`, and hyper-parameters next to it."""
     from torchvision.models import squeezenet1_1
 
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""The files beside a result: copied from the original or the architecture, and a config.json that fits the network."""
+"""The files next to a result: copied from the original or the architecture, and a config.json that fits the network."""
 
 import json
 from pathlib import Path

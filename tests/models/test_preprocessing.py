@@ -1,4 +1,4 @@
-"""The preprocessing that files beside a checkpoint state, in the forms that older and newer versions write."""
+"""The preprocessing that files next to a checkpoint state, in the forms that older and newer versions write."""
 
 import json
 from pathlib import Path

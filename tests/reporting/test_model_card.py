@@ -1,4 +1,4 @@
-"""The model card beside the weights: valid metadata, numbers with intervals, and nothing that identifies anybody."""
+"""The model card next to the weights: valid metadata, numbers with intervals, and nothing that identifies anybody."""
 
 import re
 from pathlib import Path

@@ -74,7 +74,7 @@ def test_two_hosts_do_what_one_process_does_and_one_of_them_speaks_and_writes(
     expected, document = json.loads(done.stdout), json.loads(first.stdout)
     assert document["environment"]["processes"] == 2
     assert numbers(document[measured]) == pytest.approx(numbers(expected[measured]), rel=1e-4, abs=1e-5)
-    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["one", "two"]  # nothing is left beside them
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["one", "two"]  # nothing is left next to them
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(
         path.name for path in (tmp_path / "two").iterdir()
     )

@@ -49,14 +49,14 @@ def run(options: InitOptions, run_options: RunOptions) -> Result:
     with claim_output(run_options.overwrite, options.out):
         refuse_replacing(options.out, (options.checkpoint, options.data))
         atomic_files.check_output(options.out, run_options.overwrite, "file")
-        options = convert_foreign(options, run_options)
-        read_header(options.checkpoint)
         layout = confirm_label(recognise(options.data, options.label), options)
+        options = convert_foreign(options, run_options)  # after the data: a wrong input must write nothing
+        read_header(options.checkpoint)
         return write_draft(options, run_options, layout)
 
 
 def convert_foreign(options: InitOptions, run_options: RunOptions) -> InitOptions:
-    """Return the options with a safetensors file beside the manifest, if the checkpoint is of another format."""
+    """Return the options with a safetensors file next to the manifest, if the checkpoint is of another format."""
     path = options.checkpoint
     is_ours = path.suffix in (".safetensors", ".json") or (path.is_dir() and any(path.glob("*.safetensors")))
     if is_ours or not path.exists():
@@ -65,7 +65,7 @@ def convert_foreign(options: InitOptions, run_options: RunOptions) -> InitOption
 
     out = options.out.parent / f"{path.name.partition('.')[0]}.safetensors"
     convert.run(convert.ConvertOptions(path, out), run_options)
-    console.say(f"init: {path.name} was converted to {out.name}, beside the manifest")
+    console.say(f"init: {path.name} was converted to {out.name}, next to the manifest")
     return replace(options, checkpoint=out)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PLACEHOLDER = "package.module:function"
-IMAGE_SIDE, IMAGE_RESIZE = 224, 256  # with which ImageNet's networks are evaluated
+IMAGE_SIDE = 224  # with which ImageNet's networks are evaluated
 MOST_TOKENS = 128  # of a text for a network of transformers
 WORDS = 32  # of a text, where nothing states their number
 
@@ -41,8 +41,8 @@ def draft_model(
 ) -> ModelDraft:
     """Return the draft for a checkpoint; `folder` is that of the manifest.
 
-    Without a given architecture, a `config.json` beside the weights names the network, or the tensors are compared with
-    known networks.
+    Without a given architecture, a `config.json` next to the weights names the network, or the tensors are compared
+    with known networks.
     """
     if architecture:
         num_outputs = guess_outputs(weights.tensors, layout)

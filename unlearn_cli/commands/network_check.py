@@ -98,7 +98,7 @@ def start_checked(
     """Start a session after checking that its first network is better than chance.
 
     The original is checked on train. Without an original, the subject is checked on retain, because it may have
-    forgotten the rest. Predictions are stored beside the output `out`.
+    forgotten the rest. Predictions are stored next to the output `out`.
 
     Raises:
         UserError: as `choose_target` and `check_fits`.

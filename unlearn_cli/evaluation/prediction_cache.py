@@ -1,4 +1,4 @@
-"""Predictions of frozen networks, stored beside the outputs of runs, so that no run computes them again.
+"""Predictions of frozen networks, stored next to the outputs of runs, so that no run computes them again.
 
 The name of a file is a digest of everything that decides the predictions: the weights, the records and how they become
 inputs, the architecture, device, precision, threads, library versions and the code of this package. A file is therefore
@@ -113,7 +113,7 @@ class PredictionCache:
 
 
 def open_cache(out: Path | None, opened: RunInputs, run: Run, target: Target) -> PredictionCache | None:
-    """Return the cache beside an output; None without an output, with --no-cache, and where no digest covers the code.
+    """Return the cache next to an output; None without an output, with --no-cache, and where no digest covers the code.
 
     The user's own code may read anything, and several processes would have to agree on every file.
     """

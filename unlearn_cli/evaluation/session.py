@@ -165,7 +165,7 @@ class Session:
             )
 
     def write_companions(self, folder: Path, model: nn.Module, original: Checkpoint | None) -> None:
-        """Write the files with which transformers and timm load a result, beside its weights."""
+        """Write the files with which transformers and timm load a result, next to its weights."""
         if not ranks.is_first():
             return
         dataset, path = self.opened.dataset, original.path if original else None
@@ -337,7 +337,7 @@ def start(
 ) -> Iterator[Session]:
     """Start a run over opened inputs; for a regression, `target` is the scale of the first network.
 
-    Predictions are stored beside the output `out`.
+    Predictions are stored next to the output `out`.
     """
     common = opened.common
     options: dict[str, Any] = {"device": common.device, "precision": common.precision, "seed": common.seed}

@@ -1,4 +1,4 @@
-"""Files beside a result's weights with which transformers and timm load it: config.json, tokenizer, preprocessor.
+"""Files next to a result's weights with which transformers and timm load it: config.json, tokenizer, preprocessor.
 
 They are copied from the folder of the architecture (transformers) or of the original checkpoint. A config.json that
 disagrees with the network is written anew.

@@ -40,7 +40,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def find_separator(config: Path) -> int | None:
-    """Return the number of the token [SEP] by the tokenizer.json beside a config.json; None if there is none.
+    """Return the number of the token [SEP] by the tokenizer.json next to a config.json; None if there is none.
 
     Raises:
         UserError: the file is not JSON.

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -13,14 +12,12 @@ from unlearn_cli.checkpoints.network_fit import complete_tied, find_misfit
 from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head
 from unlearn_cli.checkpoints.tensor_names import NameMapping
 from unlearn_cli.models.matching import Match, build_bare, find_matches, list_bundled
+from unlearn_cli.models.preprocessing import read_json
 from unlearn_cli.models.saved_names import NamesOfOtherVersions
-from unlearn_cli.storage import json_text
-from unlearn_cli.storage.regular_files import read_regular
 
 SIDES = (224, 32, 28, 16, 20, 24, 36, 40, 48, 56, 64, 84, 96, 128, 160, 192, 256)  # of images, the usual ones first
 STEPS, WORDS = 24, 32  # of a time series and of a text, on which no weight depends
 NAME = r"[a-z][a-z0-9_]*"  # of a network in a library
-MOST_CONFIG = 10 * 2**20  # bytes
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def recognise_architectures(weights: Unknown) -> list[Recognised]:
 
 def find_configured(weights: Unknown) -> Iterator[Recognised]:
     """Yield the architecture that a config.json of transformers or timm names, compared with the tensors."""
-    config = _read_config(weights.folder / "config.json")
+    config = read_json(weights.folder / "config.json")
     if "model_type" in config:
         name, outputs = f"transformers/{weights.folder}", config.get("id2label") or config.get("num_labels")
     elif "architecture" in config:
@@ -127,14 +124,3 @@ def _list_shapes(tensors: Mapping[str, Tensor]) -> Iterator[tuple[int, ...]]:
         yield (2, WORDS) if "words.weight" in tensors else (STEPS, tensors["lstm.weight_ih_l0"].shape[1])
     elif "layers.0.weight" in tensors:
         yield (tensors["layers.0.weight"].shape[-1],)
-
-
-def _read_config(path: Path) -> Mapping[str, Any]:
-    """Return a config.json; empty if there is none."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json_text.read(read_regular(path, MOST_CONFIG))
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}

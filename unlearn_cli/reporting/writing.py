@@ -26,7 +26,7 @@ def write_report(document: Report, folder: Path, noise: Picture | None = None, *
 
 
 def write_card(document: Report, folder: Path, architecture: str, shape: Sequence[int]) -> None:
-    """Write the model card, README.md, beside the weights. `shape` is that of a sample."""
+    """Write the model card, README.md, next to the weights. `shape` is that of a sample."""
     if not ranks.is_first():
         return
     text = architecture.startswith("transformers/") or architecture in ("lstm_pair", "text_numbers")

@@ -189,12 +189,12 @@ def choose_inputs(columns: Mapping[str, Column], path: Path) -> TableInputs:
 
 
 def _choose_images(image: Column, path: Path) -> TableInputs:
-    """Return the images of a column of paths, below the table's folder or a folder beside the table."""
+    """Return the images of a column of paths, below the table's folder or a folder next to the table."""
     roots = [path.parent, *(folder for folder in sorted(path.parent.iterdir()) if folder.is_dir())]
     root = next((folder for folder in roots if (folder / image.cells[0]).is_file()), None)
     if root is None:
         raise UserError(
-            f"{path}: column '{image.name}': {image.cells[0]} is neither beside the table nor below a folder beside "
+            f"{path}: column '{image.name}': {image.cells[0]} is neither next to the table nor below a folder next to "
             "it; move the table"
         )
     sizes = measure_images([root / cell for cell in image.cells], path)
