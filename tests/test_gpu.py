@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.methods.cases import CASES, SHORT, choose_settings, command, make_originals
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.data.mixed import mix
@@ -13,22 +14,19 @@ from unlearn_cli.evaluation.session import start
 from unlearn_cli.plugins.run_options import RunOptions
 
 pytestmark = pytest.mark.gpu
-SETTINGS = {
-    "finetune": ["epochs=1"], "unsir": ["impair_lr=0.004"], "bad_teacher": ["impair_steps=5", "repair_steps=5"],
-    "amnesiac": ["impair_steps=5", "repair_steps=5"], "neggrad": ["steps=5"], "fisher": ["max_records=200"],
-    "gkt": ["cycles=3"], "emmn": ["noise_steps=5", "impair_steps=5", "rounds=1"], "retrain": ["epochs=1"],
-    "head": ["steps=20"],
-}  # fmt: skip
 AUGMENTED = MANIFEST.replace("forget:", "  augment: [horizontal_flip, {random_crop: 1}]\nforget:")
 
 
-@pytest.mark.parametrize("method", SETTINGS)
-def test_a_cuda_device_gives_the_same_bytes_twice(method: str, original: Path, tmp_path: Path) -> None:
-    manifest = write_manifest(tmp_path)
-    settings = [word for setting in SETTINGS[method] for word in ("--set", setting)]
+@pytest.fixture(scope="module")
+def originals(original: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_originals(original, tmp_path_factory)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_cuda_device_gives_the_same_bytes_twice(case: str, originals: dict[str, Path], tmp_path: Path) -> None:
+    words = command(case, originals, tmp_path, choose_settings(SHORT, case), device="cuda")
     for out in ("a", "b"):
-        flags = ["--method", method, "--device", "cuda", *settings]
-        result = invoke("unlearn", original, "-m", manifest, "-o", tmp_path / out, *flags)
+        result = invoke(*words, "-o", tmp_path / out)
         assert result.exit_code == 0, result.output
     first, second = ((tmp_path / out / "model.safetensors").read_bytes() for out in ("a", "b"))
     assert first == second
@@ -41,11 +39,12 @@ def test_cuda_and_cpu_measure_the_same(original: Path, tmp_path: Path) -> None:
     assert accuracies[0] == accuracies[1]
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # that this check is a prototype
 def test_batches_do_not_wait_for_the_device(tmp_path: Path) -> None:
     with start(open_inputs(write_manifest(tmp_path, AUGMENTED), RunOptions(device="cuda"))) as session:
         forget, retain = (session.batches(name, augmented=True) for name in ("forget", "retain"))
-        torch.cuda.set_sync_debug_mode("error")
         try:
+            torch.cuda.set_sync_debug_mode("error")
             read = sum(len(x) for x, _ in retain.epochs(1)) + sum(len(x) for x, *_ in mix(forget, retain).epochs(1))
             read += sum(len(x) for x, _ in retain.sequential(64))
         finally:

@@ -2,8 +2,9 @@
 
 python -m benchmarks.methods.methods [--device cuda] [development | validation | task ...] [method ...]
 
-Without names: all development tasks. Writes the rows of a task into results/methods.md (methods_cuda.md) when it is
-measured; other rows stay. What was run before is not run again. Commands run one at a time, with one thread.
+Without names: all development tasks. Tasks that need a GPU are left out on a CPU. Writes the rows of a task into
+results/methods.md (methods_cuda.md) when it is measured; other rows stay. What was run before is not run again.
+Commands run one at a time, with one thread.
 """
 
 import os
@@ -36,7 +37,7 @@ def main(words: Sequence[str]) -> None:
     named = [name for word in words for name in GROUPS.get(word, [word] if word in TASKS else [])]
     methods = [word for word in words if split_settings(word)[0] in discovery.entries("methods")]
     path = RESULTS / ("methods_cuda.md" if device == "cuda" else "methods.md")
-    for name in named or DEVELOPMENT:
+    for name in [name for name in named or DEVELOPMENT if device == "cuda" or not TASKS[name].needs_gpu]:
         rows = write_rows(name, TASKS[name].kind, measure_task(name, methods, device))
         write_result(path.name, merge(path, rows), device)
         print("\n".join(rows), flush=True)

@@ -49,6 +49,7 @@ class Task:
     pool: str = ""  # of the calibration, whose networks are used
     original_of: str = ""  # another task on the same data, whose originals are used
     checkpoint: str = ""  # a prepared checkpoint is the original
+    needs_gpu: bool = False  # hours on a CPU
     verdict: tuple[str, ...] = ()  # methods for which the standard tier is run
 
     @property
@@ -71,6 +72,7 @@ def classes(*numbers: int) -> dict[str, str]:
 BF16 = ("--precision", "bf16")  # convolutions train twice as fast on the CPU; everything else is in fp32
 CIFAR = (*recipe(epochs=15, optimizer="sgd", lr=0.1, weight_decay=0.0005), *BF16)
 RESNET = (*recipe(epochs=24, optimizer="sgd", lr=0.2, weight_decay=0.0005), *BF16)
+RESNET18 = (*recipe(epochs=20, optimizer="sgd", lr=0.1, weight_decay=0.0005), *BF16)
 VIT = (*recipe(epochs=30, lr=0.001), *BF16)
 FOUR = (0, 1, 2, 3)
 POOL = CALIBRATION["cifar"]
@@ -164,6 +166,7 @@ def make_cifar100(architecture: str, training: tuple[str, ...], count: int, orig
         originals=(0,),
         references=(0,) if count == 5 else (),
         original_of="" if count == 5 else original_of,
+        needs_gpu="resnet18" in architecture,
     )
 
 
@@ -197,6 +200,7 @@ VALIDATION = {
         f"cifar100_{name}_{count}": make_cifar100(architecture, training, count, f"cifar100_{name}_5")
         for name, architecture, training in (
             ("resnet20", "resnet20", RESNET),
+            ("resnet18", "torchvision/resnet18, stem: cifar", RESNET18),
             ("vit", '"benchmarks.methods.architectures:small_vit"', VIT),
         )
         for count in (1, 5, 20)

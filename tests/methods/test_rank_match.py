@@ -11,7 +11,7 @@ from scipy.stats import mannwhitneyu, percentileofscore, rankdata
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tests.methods.test_contract import REGRESSION
+from tests.methods.cases import REGRESSION
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.data.batches import Batches, Scaling
 from unlearn_cli.data.dataset import Split
