@@ -165,3 +165,57 @@ def test_an_existing_manifest_is_not_replaced(original: Path, tmp_path: Path) ->
     out.write_text("mine")
     _, _, message = draft(original, write_digits(tmp_path / "d.npz"), out, code=2)
     assert "--overwrite" in message and out.read_text() == "mine"
+
+
+def write_perceptron(path: Path, inputs: int, outputs: int) -> Path:
+    """Write an untrained perceptron with one hidden layer."""
+    torch.manual_seed(0)
+    parts = {"layers.0": nn.Linear(inputs, 4), "head": nn.Linear(4, outputs)}
+    save_file({f"{name}.{k}": v for name, part in parts.items() for k, v in part.state_dict().items()}, path)
+    return path
+
+
+def run_dry(model: Path, manifest: Path, out: Path) -> None:
+    """Check that a manifest is accepted."""
+    words = ("-m", manifest, "--device", "cpu", "--method", "finetune", "--force", "-o", out, "--dry-run")
+    result = invoke("unlearn", model, *words)
+    assert result.exit_code == 0, result.stderr
+
+
+MARKS = [(int(n % 2 == 0), int(n % 3 == 0), int(n % 5 == 0)) for n in range(40)]
+TAGS = ["|".join(name for name, mark in zip("abc", marks, strict=True) if mark) for marks in MARKS]
+
+
+@pytest.mark.parametrize("form", ["columns", "cells", "array", "lists"])
+def test_records_with_several_labels(form: str, tmp_path: Path) -> None:
+    model, data = write_perceptron(tmp_path / "model.safetensors", 2, 3), tmp_path / "t.csv"
+    numbers = [(n * 0.5, n % 7) for n in range(40)]
+    if form == "array":
+        data = tmp_path / "t.npz"
+        np.savez(data, x=np.array(numbers, np.float32), y=np.array(MARKS))
+    elif form == "columns":
+        rows = [",".join(map(str, (*x, *marks))) for x, marks in zip(numbers, MARKS, strict=True)]
+        data.write_text("p,q,label_a,label_b,label_c\n" + "\n".join(rows) + "\n")
+    elif form == "cells":
+        rows = [f"{p},{q},{tags}" for (p, q), tags in zip(numbers, TAGS, strict=True)]
+        data.write_text("p,q,tags\n" + "\n".join(rows) + "\n")
+    else:
+        data = tmp_path / "t.jsonl"
+        rows = [
+            {"p": p, "q": q, "labels": [*filter(None, t.split("|"))]} for (p, q), t in zip(numbers, TAGS, strict=True)
+        ]
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    manifest, document, _ = draft(model, data, tmp_path / "data.yaml")
+    assert manifest["task"] == "multilabel" and manifest["model"]["architecture"] == "mlp"
+    assert document["trial"]["n"] == 32 and 0 <= document["trial"]["score"] <= 1
+    fill_in(tmp_path / "data.yaml", f"classes: [{manifest['classes'][0]!r}]")
+    run_dry(model, tmp_path / "data.yaml", tmp_path / "o")
+
+
+def test_one_hot_labels_of_arrays_are_classes(tmp_path: Path) -> None:
+    model, data = write_perceptron(tmp_path / "model.safetensors", 2, 3), tmp_path / "t.npz"
+    np.savez(data, x=np.random.default_rng(0).random((40, 2)), y=np.eye(3)[np.arange(40) % 3])
+    manifest, _, _ = draft(model, data, tmp_path / "data.yaml")
+    assert manifest["task"] == "classification"
+    fill_in(tmp_path / "data.yaml", "classes: ['1']")
+    run_dry(model, tmp_path / "data.yaml", tmp_path / "o")

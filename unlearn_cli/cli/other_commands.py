@@ -33,7 +33,10 @@ def init(
         Path, typer.Option("--out", "-o", metavar="data.yaml", help="Manifest to write; must not exist.")
     ] = Path("data.yaml"),
     label: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column or array of labels. Default: guessed from its name.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Column or array of labels; repeat it for one column per label. Default: guessed."
+        ),
     ] = None,
     architecture: Annotated[
         str | None,
@@ -46,7 +49,7 @@ def init(
     """Draft a manifest for your checkpoint and your data, and check it."""
     from unlearn_cli.commands.init import InitOptions, run
 
-    return run(InitOptions(checkpoint, data, out, label, architecture, yes), run_options)
+    return run(InitOptions(checkpoint, data, out, tuple(label or ()), architecture, yes), run_options)
 
 
 @add_command(other_app, run_options=("device", "seed", "overwrite"), examples=("unlearn-cli demo --out unlearn-demo",))
@@ -150,7 +153,8 @@ def inspect(
         typer.Argument(metavar="PATH", show_default=False, help="Checkpoint, manifest, or folder or file of data."),
     ],
     label: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Data: column or array of labels. Default: guessed.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Data: column or array of labels; can be repeated. Default: guessed."),
     ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show long tables in full.")] = False,
     *,
@@ -160,7 +164,7 @@ def inspect(
     from unlearn_cli.commands import inspect as command
     from unlearn_cli.commands.inspect_options import InspectOptions
 
-    return command.run(InspectOptions(path, show_all, label, run_options.allow_code))
+    return command.run(InspectOptions(path, show_all, tuple(label or ()), run_options.allow_code))
 
 
 @add_command(other_app, examples=("unlearn-cli clean results", "unlearn-cli clean results --remove"))

@@ -226,16 +226,17 @@ def noise(
         return NoiseResult(load_file(path)["samples"].clone(), facts["classes"], facts["curve"], _path(out))
 
 
-def inspect(path: str | Path, *, label: str | None = None, allow_code: bool = False) -> dict[str, Any]:
+def inspect(path: str | Path, *, label: str | Sequence[str] | None = None, allow_code: bool = False) -> dict[str, Any]:
     """Describe a checkpoint, a manifest or data: what `unlearn-cli inspect --json` prints.
 
     No code of a checkpoint is executed; `allow_code`: that of a manifest may be. `label` is the column or array of
-    labels of data; by default, it is guessed.
+    labels of data, or a list with one column per label; by default, it is guessed.
 
     Raises:
         UserError: it does not exist, is broken, or is not recognised.
     """
-    return inspect_command.run(InspectOptions(Path(path), label=label, allow_code=allow_code)).document
+    labels = (label,) if isinstance(label, str) else tuple(label or ())
+    return inspect_command.run(InspectOptions(Path(path), labels=labels, allow_code=allow_code)).document
 
 
 def read_report(path: str | Path) -> Report:

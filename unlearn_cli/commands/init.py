@@ -1,6 +1,7 @@
 """`unlearn-cli init`: draft a manifest from a checkpoint and data, and check it."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from unlearn_cli.data.layouts.layout import DataLayout
 from unlearn_cli.data.layouts.recognise import recognise
 from unlearn_cli.errors import UserError
 from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.schema.literals import Task
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.atomic_files import output_file
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from unlearn_cli.evaluation.normalisations import Trial
 
 SUFFIXES = (".yaml", ".yml")
+MEASURES: dict[Task, str] = {"classification": "accuracy", "multilabel": "accuracy per label", "regression": "R2"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class InitOptions:
     checkpoint: Path
     data: Path
     out: Path
-    label: str | None = None
+    labels: Sequence[str] = ()
     architecture: str | None = None
     yes: bool = False
 
@@ -49,7 +52,7 @@ def run(options: InitOptions, run_options: RunOptions) -> Result:
     with claim_output(run_options.overwrite, options.out):
         refuse_replacing(options.out, (options.checkpoint, options.data))
         atomic_files.check_output(options.out, run_options.overwrite, "file")
-        layout = confirm_label(recognise(options.data, options.label), options)
+        layout = confirm_label(recognise(options.data, options.labels), options)
         options = convert_foreign(options, run_options)  # after the data: a wrong input must write nothing
         read_header(options.checkpoint)
         return write_draft(options, run_options, layout)
@@ -71,13 +74,18 @@ def convert_foreign(options: InitOptions, run_options: RunOptions) -> InitOption
 
 def confirm_label(layout: DataLayout, options: InitOptions) -> DataLayout:
     """On a terminal, ask for the column of labels if it was guessed."""
-    if options.yes or "label" not in layout.guesses or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if (
+        options.yes
+        or layout.guesses.keys().isdisjoint(("label", "task"))
+        or not (sys.stdin.isatty() and sys.stderr.isatty())
+    ):
         return layout
     import typer
 
-    guessed = next(iter(layout.sources.values()))["table"]["label"]
-    chosen = typer.prompt("Column with the labels", default=guessed, err=True)
-    return recognise(options.data, chosen)
+    label = next(iter(layout.sources.values()))["table"]["label"]
+    guessed = label if isinstance(label, str) else ", ".join(label)
+    chosen = typer.prompt("Column with the labels, or one column per label", default=guessed, err=True)
+    return layout if chosen == guessed else recognise(options.data, [name.strip() for name in chosen.split(",")])
 
 
 def write_draft(options: InitOptions, run_options: RunOptions, layout: DataLayout) -> Result:
@@ -174,8 +182,7 @@ def try_draft(
 def add_trial(draft: ManifestDraft, trial: "Trial") -> ManifestDraft:
     """Return the draft with the numbers and the order of classes of a trial."""
     chosen = trial.normalisation
-    measure = "R2" if draft.layout.task == "regression" else "accuracy"
-    reason = f"{measure} {trial.score:.2f} on {trial.n} training records; {chosen.name}"
+    reason = f"{MEASURES[draft.layout.task]} {trial.score:.2f} on {trial.n} training records; {chosen.name}"
     changes: dict[str, Value] = {}
     if chosen.changes:
         is_guessed = not trial.is_better_than_chance
@@ -197,10 +204,9 @@ def make_result(options: InitOptions, draft: ManifestDraft, trial: "Trial | None
     lines = [f"{options.out}: {len(guesses)} guessed: {', '.join(guesses)}" if guesses else f"{options.out}"]
     if trial:
         quality = "better than" if trial.is_better_than_chance else "no better than"
-        unit = "R2" if draft.layout.task == "regression" else "accuracy"
         lines.append(
-            f"The checkpoint is {quality} chance: {unit} {trial.score:.2f} on {trial.n} training records "
-            f"({trial.normalisation.name})."
+            f"The checkpoint is {quality} chance: {MEASURES[draft.layout.task]} {trial.score:.2f} on {trial.n} "
+            f"training records ({trial.normalisation.name})."
         )
     command = f"unlearn-cli unlearn {options.checkpoint} -m {options.out} --out unlearned --dry-run"
     lines.append(f"Next: fill in 'forget', then: {command}")

@@ -19,9 +19,10 @@ from unlearn_cli.data.images.image_check import find_images
 from unlearn_cli.data.images.image_depth import count_bits
 from unlearn_cli.data.images.image_files import Images
 from unlearn_cli.data.images.pillow_images import UnreadableImage, decode_image, open_with_pillow
+from unlearn_cli.data.layouts.columns import describe_columns
+from unlearn_cli.data.layouts.label_columns import sort_classes
 from unlearn_cli.data.layouts.layout import DataLayout
 from unlearn_cli.data.layouts.recognise import recognise
-from unlearn_cli.data.layouts.tables import describe_columns, sort_classes
 from unlearn_cli.data.notices import format_notices
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import to_strings
@@ -72,7 +73,7 @@ def run(options: InspectOptions) -> Result:
     Raises:
         UserError: no layout is recognised, or a file cannot be read.
     """
-    layout = recognise(options.path, options.label)
+    layout = recognise(options.path, options.labels)
     records = {split: open_split(layout, split) for split in layout.sources}
     console.say(f"inspect: reading {sum(map(len, records.values()))} records")
     facts = {split: describe_split(each, records["train"], layout) for split, each in records.items()}
@@ -95,7 +96,7 @@ def describe_split(records: Records, train: Records, layout: DataLayout) -> Spli
     groups = number_groups(to_strings(records.column(layout.group))) if layout.group else None
     return SplitFacts(
         n=len(records),
-        classes=count_classes(records) if layout.task == "classification" else {},
+        classes={} if layout.task == "regression" else count_classes(records),
         copies=len(digests) - len(np.unique(digests)),
         copies_of_train=0 if records is train else int(are_among(digests, train.fingerprints).sum()),
         groups=None if groups is None else len(np.unique(groups)),
@@ -106,6 +107,9 @@ def describe_split(records: Records, train: Records, layout: DataLayout) -> Spli
 
 def count_classes(records: Records) -> dict[str, int]:
     """Return the number of records of each label, in the order of `classes`."""
+    if isinstance(records.labels, np.ndarray) and records.labels.ndim == 2:
+        marks = records.labels.sum(axis=0).tolist()
+        return dict(zip(records.class_names or map(str, range(len(marks))), marks, strict=True))
     names, codes = to_strings(records.labels).factorize()
     counts = dict(zip(names, np.bincount(codes, minlength=len(names)).tolist(), strict=True))
     return {name: counts[name] for name in sort_classes(list(counts))}

@@ -1,14 +1,15 @@
 """The options of `unlearn-cli inspect`, which every kind of input receives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """The path to describe, whether long tables are shown in full, and for data the column or array of labels."""
+    """The path to describe, whether long tables are shown in full, and for data the columns or array of labels."""
 
     path: Path
     all: bool = False
-    label: str | None = None
+    labels: Sequence[str] = ()
     allow_code: bool = False  # the user's own code in a manifest

@@ -73,8 +73,9 @@ class ManifestDraft:
 
     @property
     def _task(self) -> Value:
-        reason = self.layout.guesses.get("label", "")
-        return Value(self.layout.task, f"the label was chosen by {reason}" if reason else "", bool(reason))
+        label, kind = self.layout.guesses.get("label"), self.layout.guesses.get("task")
+        reasons = [f"the label was chosen by {label}"] if label else []
+        return Value(self.layout.task, "; ".join([*reasons, *([kind] if kind else [])]), bool(label or kind))
 
     def _format_section(self, name: str, values: Mapping[str, Value]) -> Iterator[str]:
         yield f"{name}:"

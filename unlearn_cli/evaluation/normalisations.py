@@ -54,9 +54,10 @@ class Normalisation:
 class Trial:
     """How well a checkpoint predicts `n` training records with a normalisation.
 
-    `score` is the accuracy, for a regression R^2; `loss` the mean cross-entropy or squared error, by which candidates
-    are ordered; `chance` the score without any knowledge. `order` is an order of the classes that fits better than the
-    given one, as the class of each output; score and loss are then those with this order.
+    `score` is the accuracy (multilabel: of single labels), for a regression R^2; `loss` the mean cross-entropy or
+    squared error, by which candidates are ordered; `chance` the score without any knowledge. `order` is an order of
+    the classes that fits better than the given one, as the class of each output; score and loss are then those with
+    this order.
     """
 
     normalisation: Normalisation
@@ -125,6 +126,8 @@ def _try(session: Session, model: nn.Module, sample: Batches, normalisation: Nor
         return None
     if outputs.task == "regression":
         return _judge_regression(outputs, normalisation)
+    if outputs.task == "multilabel":
+        return _judge_label_sets(outputs, normalisation)
     score, loss = measure_accuracy(outputs)
     order = find_order(outputs, score)
     if order:
@@ -146,6 +149,14 @@ def _judge_regression(outputs: Outputs, normalisation: Normalisation) -> Trial:
     variance = max(float(outputs.labels.var()), np.finfo(np.float64).tiny)
     loss = float(errors.mean())
     return Trial(normalisation, 1 - loss / variance, loss, 0.0, len(outputs))
+
+
+def _judge_label_sets(outputs: Outputs, normalisation: Normalisation) -> Trial:
+    """Compare the sign of every logit (n, K) with its label; chance is the more frequent value of each label."""
+    losses = np.logaddexp(0, outputs.values) - outputs.labels * outputs.values
+    score = float(((outputs.values > 0) == outputs.labels).mean())
+    shares = outputs.labels.mean(axis=0)
+    return Trial(normalisation, score, float(losses.mean()), float(np.maximum(shares, 1 - shares).mean()), len(outputs))
 
 
 def find_order(outputs: Outputs, accuracy: float) -> tuple[int, ...] | None:

@@ -84,7 +84,7 @@ def test_labels_that_are_named_are_used_in_all_splits(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", **arrays)
     with pytest.raises(UserError, match=r"no samples and labels.*train_angle \[20\].*--label"):
         recognise(tmp_path / "d.npz")
-    layout = recognise(tmp_path / "d.npz", "train_angle")
+    layout = recognise(tmp_path / "d.npz", ["train_angle"])
     assert [source["npz"]["labels"] for source in layout.sources.values()] == ["train_angle", "test_angle"]
     assert (layout.kind, layout.task, layout.classes) == ("numbers", "regression", [])
 
@@ -98,7 +98,7 @@ def test_a_table_of_numbers_with_id_person_and_text(tmp_path: Path) -> None:
     }  # fmt: skip
     assert (layout.group, layout.shape, layout.classes) == ("patient", [1], ["0", "1"])
     assert layout.remarks == ["columns that are not used: colour"]
-    assert "label" in layout.guesses and "label" not in recognise(tmp_path / "t.csv", "class").guesses
+    assert "label" in layout.guesses and "label" not in recognise(tmp_path / "t.csv", ["class"]).guesses
 
 
 def test_a_table_of_texts_with_a_column_of_splits(tmp_path: Path) -> None:
@@ -137,3 +137,66 @@ def test_what_is_not_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,label\n")
     with pytest.raises(UserError, match="contains no records"):
         recognise(tmp_path)
+
+
+MULTILABEL = {
+    "text": ("tags\na|b\na\nb|c\n\n", {"label": "tags"}, ["a", "b", "c"]),
+    "other separator": ("labels\na; b\na\nb\nb;a\nb; a\n", {"label": "labels", "separator": ";"}, ["a", "b"]),
+    "json": ('labels\n"[""a"", ""b""]"\n[]\n', {"label": "labels"}, ["a", "b"]),
+    "columns": (
+        "label_b,label_a\n1,1\n0,0\n1,0\n", {"label": ["label_b", "label_a"]}, ["label_b", "label_a"]
+    ),
+}  # fmt: skip
+
+
+def write_numbers(path: Path, labels: str) -> None:
+    """Write a table of two columns of numbers and the lines of labels."""
+    head, *lines = labels.splitlines()
+    path.write_text(
+        "\n".join([f"x,z,{head}", *(f"{number}.5,{number},{line}" for number, line in enumerate(lines))]) + "\n"
+    )
+
+
+@pytest.mark.parametrize("name", MULTILABEL)
+def test_several_labels_of_a_record(tmp_path: Path, name: str) -> None:
+    labels, keys, classes = MULTILABEL[name]
+    write_numbers(tmp_path / "t.csv", labels)
+    layout = recognise(tmp_path / "t.csv")
+    table = layout.sources["train"]["table"]
+    assert {key: table[key] for key in ("label", "separator") if key in table} == keys
+    assert (layout.task, layout.classes, layout.shape) == ("multilabel", classes, [2])
+
+
+def test_columns_with_a_single_1_per_row_are_classes(tmp_path: Path) -> None:
+    write_numbers(tmp_path / "t.csv", "cat,dog\nyes,no\nno,yes\nno,yes\n")
+    layout = recognise(tmp_path / "t.csv", ["dog", "cat"])
+    assert (layout.task, layout.classes) == ("classification", ["dog", "cat"])
+    assert layout.sources["train"]["table"]["label"] == ["dog", "cat"] and "label" not in layout.guesses
+
+
+def test_columns_of_0_and_1_next_to_texts_are_labels(tmp_path: Path) -> None:
+    rows = [f"a rather short comment {n},{n % 2},{int(n % 3 == 0)},{n}" for n in range(12)]
+    (tmp_path / "t.csv").write_text("text,toxic,rude,id\n" + "\n".join(rows) + "\n")
+    layout = recognise(tmp_path / "t.csv")
+    assert (layout.task, layout.classes) == ("multilabel", ["toxic", "rude"]) and "label" in layout.guesses
+
+
+def test_text_with_commas_is_a_class(tmp_path: Path) -> None:
+    write_numbers(tmp_path / "t.csv", 'label\n"Paris, France"\n"Rome, Italy"\n"Rome, Italy"\n')
+    assert recognise(tmp_path / "t.csv").classes == ["Paris, France", "Rome, Italy"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (np.eye(3)[np.arange(30) % 3], ("classification", ["0", "1", "2"])),
+        (np.tile([[1, 1, 0], [0, 0, 0]], (15, 1)), ("multilabel", ["0", "1", "2"])),
+        (np.arange(30)[:, None] % 2, ("classification", ["0", "1"])),
+        (np.arange(30) % 2 == 0, ("classification", ["false", "true"])),
+        (np.arange(30) % 3 * 1.0, ("classification", ["0", "1", "2"])),
+    ],
+)
+def test_arrays_of_labels(tmp_path: Path, labels: np.ndarray, expected: tuple[str, list[str]]) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((30, 2)), y=labels)
+    layout = recognise(tmp_path / "d.npz")
+    assert (layout.task, layout.classes) == expected

@@ -115,7 +115,8 @@ def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile,
     samples, labels = file.headers[spec.inputs], file.headers[spec.labels]
     is_multilabel = task == "multilabel"
     expected = "an array of 0 and 1, (n, K)" if is_multilabel else "one label per sample"
-    has_labels = _has_marks if is_multilabel else _has_one_value
+    is_one_hot = task == "classification" and len(labels.shape) == 2 and labels.shape[1] > 1
+    has_labels = _has_marks if is_multilabel or is_one_hot else _has_one_value
     if not samples.shape or not has_labels(labels, samples.shape[0]):
         shapes = f"samples of shape {list(samples.shape)} and labels of shape {list(labels.shape)}"
         raise UserError(f"{source}: {shapes}; expected {expected}")
@@ -133,7 +134,8 @@ def _build_records(spec: Arrays, name: str, input: StoredInput, file: ArrayFile,
     if task == "multilabel":
         records = from_label_sets(name, inputs, _read_marks(file, spec.labels, source), ids, columns)
     else:
-        records = from_arrays(name, inputs, columns[spec.labels], ids, columns)
+        classes = _read_one_hot(file, spec.labels, source) if is_one_hot else columns[spec.labels]
+        records = from_arrays(name, inputs, classes, ids, columns)
     unread = make_notices(name, {"arrays that are not plain numbers or text, left out": len(file.unreadable)})
     return replace(records, notices=unread)
 
@@ -175,6 +177,23 @@ def _read_marks(file: ArrayFile, name: str, source: str) -> np.ndarray:
             f"label of a record, else 0; {len(wrong)} of {marks.size} numbers differ"
         )
     return marks.astype(np.uint8)
+
+
+def _read_one_hot(file: ArrayFile, name: str, source: str) -> np.ndarray:
+    """Return the class numbers (n,) int64 of an array with one column of 0 and 1 per class.
+
+    Raises:
+        UserError: a record does not have exactly one 1.
+    """
+    marks = _read_array(file, name, source)
+    is_right = np.isin(marks, (0, 1)).all(axis=1) & ((marks == 1).sum(axis=1) == 1)
+    if not is_right.all():
+        raise UserError(
+            f"{source}: '{name}' has labels of shape {list(marks.shape)}; expected one label per sample, or one column "
+            f"of 0 and 1 per class with a single 1 in each row; {int((~is_right).sum())} rows differ, the first is row "
+            f"{int(np.flatnonzero(~is_right)[0])}"
+        )
+    return marks.argmax(axis=1).astype(np.int64)
 
 
 def _check_present(file: ArrayFile, key: str, source: str) -> None:

@@ -15,7 +15,7 @@ from unlearn_cli.data.records import Inputs, Records, StoredInput, make_array_in
 from unlearn_cli.data.strings import Strings, Values, to_strings
 from unlearn_cli.data.tables.cells import Block, CategoryCells, CellInputs, NumberCells, TextCells
 from unlearn_cli.data.tables.date_parts import read_date_parts
-from unlearn_cli.data.tables.label_sets import read_label_sets
+from unlearn_cli.data.tables.label_sets import read_label_sets, read_marks
 from unlearn_cli.data.tables.table_file import TableFile, open_table
 from unlearn_cli.data.transforms.tokens import Texts
 from unlearn_cli.errors import UserError
@@ -112,8 +112,8 @@ def _read_one_hot_labels(columns: list[str], file: TableFile) -> Values:
     Raises:
         UserError: a row does not have exactly one 1, with 0 in the other columns.
     """
-    cells = np.stack([values.astype(np.float64) for values in file.columns(columns)], axis=1)
-    wrong = np.flatnonzero(~(np.isin(cells, (0, 1)).all(axis=1) & (cells.sum(axis=1) == 1)))
+    cells = read_marks(columns, file)
+    wrong = np.flatnonzero(cells.sum(axis=1) != 1)
     if len(wrong):
         raise UserError(
             f"{file.location}: {file.describe_row(int(wrong[0]))}: expected one 1 and otherwise 0 in the columns of "

@@ -8,9 +8,10 @@ import numpy as np
 
 from unlearn_cli.data.formats.arrays import SafetensorsFile
 from unlearn_cli.data.formats.npz_file import ArrayHeader, NpzFile
+from unlearn_cli.data.layouts.label_columns import are_classes, choose_task, sort_classes
 from unlearn_cli.data.layouts.layout import DataLayout, complete_splits, find_split
-from unlearn_cli.data.layouts.tables import are_classes, sort_classes
 from unlearn_cli.errors import UserError
+from unlearn_cli.schema.literals import Task
 
 INPUTS = ("x", "images", "image", "inputs", "input", "data", "samples", "features", "pixels")
 LABELS = ("y", "labels", "label", "targets", "target", "classes")
@@ -34,18 +35,30 @@ def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
     sources = {split: {kind: {"path": path, "inputs": x, "labels": y}} for split, (x, y) in pairs.items()}
     completed, guesses = complete_splits(sources)
     inputs, labels = pairs["train"]
-    header, values = file.headers[inputs], file.read(labels).reshape(-1)
+    header = file.headers[inputs]
     shape = shape_samples(header.shape[1:])
-    is_regression = is_continuous(values)
+    task, classes = describe_labels(file.read(labels))
     return DataLayout(
         kind="images" if len(shape) == 3 else "numbers",
-        task="regression" if is_regression else "classification",
+        task=task,
         sources=completed,
         shape=shape,
-        classes=[] if is_regression else sort_classes(list(map(str, np.unique(values).tolist()))),
+        classes=classes,
         depth=65535 if len(shape) == 3 and header.dtype == np.uint16 else None,
         guesses=guesses,
     )
+
+
+def describe_labels(values: np.ndarray[Any, Any]) -> tuple[Task, list[str]]:
+    """Return the task and the classes of an array of labels: (n,), (n, 1), or one column of 0 and 1 per class."""
+    if values.ndim == 2 and values.shape[1] > 1 and np.isin(values, (0, 1)).all():
+        return choose_task(values), [str(number) for number in range(values.shape[1])]
+    values = values.reshape(-1)
+    if is_continuous(values):
+        return "regression", []
+    numbers = values.astype(np.int64) if values.dtype.kind == "f" else values
+    names = [str(value).lower() if values.dtype.kind == "b" else str(value) for value in np.unique(numbers).tolist()]
+    return "classification", sort_classes(names)
 
 
 def pair_arrays(headers: dict[str, ArrayHeader], label_name: str | None = None) -> dict[str, tuple[str, str]]:

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from unlearn_cli.data.formats.idx import read_header, read_idx
+from unlearn_cli.data.layouts.label_columns import sort_classes
 from unlearn_cli.data.layouts.layout import DataLayout, complete_splits, list_files
-from unlearn_cli.data.layouts.tables import sort_classes
 
 IMAGES, LABELS = re.compile(r"images.idx\d|idx3-ubyte"), re.compile(r"labels.idx\d|idx1-ubyte")
 TEST = "t10k"  # of MNIST, for 10,000 test images

@@ -1,5 +1,6 @@
 """Recognises the layout of a folder or file of data."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,15 +14,15 @@ from unlearn_cli.errors import UserError
 ARRAYS = (".npz", ".safetensors")
 
 
-def recognise(path: Path, label: str | None = None) -> DataLayout:
-    """Return the layout of the data at a path; `label` is the column or array of labels, which is guessed otherwise.
+def recognise(path: Path, labels: Sequence[str] = ()) -> DataLayout:
+    """Return the layout of the data at a path; `labels` are its columns or its array of labels; default: guessed.
 
     Raises:
         UserError: it does not exist, cannot be read, or has no layout that is known.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; name the folder or file of your data")
-    layout = recognise_folder(path, label) if path.is_dir() else recognise_file(path, label)
+    layout = recognise_folder(path, labels) if path.is_dir() else recognise_file(path, labels)
     if layout is None:
         raise UserError(
             f"{path}: no layout of data is recognised; expected one folder of images per class (perhaps in train and "
@@ -30,17 +31,20 @@ def recognise(path: Path, label: str | None = None) -> DataLayout:
     return layout
 
 
-def recognise_file(path: Path, label: str | None) -> DataLayout:
+def recognise_file(path: Path, labels: Sequence[str]) -> DataLayout:
     """Return the layout of a file: of arrays by its suffix, otherwise a table."""
-    return recognise_arrays(path, label) if path.suffix.lower() in ARRAYS else recognise_table(path, label)
+    is_arrays = path.suffix.lower() in ARRAYS
+    if is_arrays and len(labels) > 1:
+        raise UserError(f"{path}: {len(labels)} arrays of labels are named; name one array, (n,) or (n, K)")
+    return recognise_arrays(path, *labels) if is_arrays else recognise_table(path, labels)
 
 
-def recognise_folder(folder: Path, label: str | None) -> DataLayout | None:
+def recognise_folder(folder: Path, labels: Sequence[str]) -> DataLayout | None:
     try:
         return (
             recognise_image_folders(folder)
             or recognise_idx_files(folder)
-            or recognise_split_files(folder, partial(recognise_file, label=label))
+            or recognise_split_files(folder, partial(recognise_file, labels=labels))
         )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

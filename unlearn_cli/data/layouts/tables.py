@@ -1,70 +1,21 @@
 """Tables: which column is the label, the id, the person, an image or a text, and which are numbers."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
-from unlearn_cli.data.images.pillow_images import SUFFIXES
+from unlearn_cli.data.layouts.columns import Column, describe_columns, split_words
 from unlearn_cli.data.layouts.folders import describe_sizes
 from unlearn_cli.data.layouts.image_sizes import measure_images
+from unlearn_cli.data.layouts.label_columns import recognise_labels
 from unlearn_cli.data.layouts.layout import DataLayout, Kind, Section, complete_splits, find_split
-from unlearn_cli.data.tables.comparable_columns import is_number
 from unlearn_cli.data.tables.table_file import TableFile
 from unlearn_cli.errors import UserError
 
-LABELS = ("label", "labels", "class", "target", "y", "category", "species", "outcome", "diagnosis", "score", "price")
-LABEL_WORDS = {"label", "class", "target", "score", "price", "value", "outcome", "diagnosis"}  # within a longer name
 IDS = ("id", "record_id", "uuid", "key", "index")
 GROUPS = ("subject", "patient", "person", "participant", "speaker", "user", "customer", "recording", "group")
 SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
-MOST_CLASSES, FEW_CLASSES, RECORDS_PER_CLASS = 1000, 20, 10  # of a classification with numbers as labels
 MOST_SPLITS = 5  # different cells of a column of splits
-WORDS = 3  # a text has at least as many words on average
-SAMPLE = 1000  # rows from whose cells images and texts are recognised
-
-
-@dataclass(frozen=True)
-class Column:
-    """Facts about a column: different cells, empty ones, and the first SAMPLE cells."""
-
-    name: str
-    is_numeric: bool
-    is_whole: bool  # all numbers are integers
-    distinct: int
-    empty: int
-    rows: int
-    cells: Sequence[str]
-
-    @property
-    def is_image(self) -> bool:
-        return bool(self.cells) and all(PurePath(cell).suffix.lower() in SUFFIXES for cell in self.cells)
-
-    @property
-    def is_text(self) -> bool:
-        words = [len(cell.split()) for cell in self.cells]
-        return not self.is_numeric and bool(words) and sum(words) >= WORDS * len(words)
-
-    @property
-    def is_constant(self) -> bool:
-        return self.distinct <= 1
-
-
-def describe_columns(file: TableFile) -> dict[str, Column]:
-    """Return the facts about every column of a table, in one pass over it for each."""
-    return {name: _describe_column(file, name) for name in file.types}
-
-
-def _describe_column(file: TableFile, name: str) -> Column:
-    cell = file.cell(name)
-    text = f"({cell})::VARCHAR"
-    number = is_number(text)
-    facts = f"count(*), count({cell}), count(DISTINCT {text}), coalesce(bool_and({number}), false)"
-    whole = f"coalesce(bool_and(TRY_CAST({text} AS DOUBLE) = round(TRY_CAST({text} AS DOUBLE))), false)"
-    rows, filled, distinct, numeric, is_whole = file.query(f"{facts}, {whole}").fetchall()[0]
-    shown = file.query(text, reader=f"{file.reader} LIMIT {SAMPLE}").fetchall()
-    cells = [value for (value,) in shown if value is not None]
-    return Column(name, bool(numeric), bool(is_whole), distinct, rows - filled, rows, cells)
 
 
 @dataclass(frozen=True)
@@ -80,60 +31,37 @@ class TableInputs:
     remarks: Sequence[str] = ()
 
 
-def recognise_table(path: Path, label_name: str | None = None) -> DataLayout:
+def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
     """Return the layout of a table: csv, jsonl or parquet.
 
     Raises:
-        UserError: the table has no rows, no column `label_name`, or no column can be a sample.
+        UserError: the table has no rows, no column `label_names`, or no column can be a sample.
     """
     file = TableFile(path, "data")
     columns = describe_columns(file)
     if not any(column.rows for column in columns.values()):
         raise UserError(f"{path}: contains no records; name a table with rows")
-    if label_name is not None:
-        file.quoted(label_name)
-    label = columns[label_name] if label_name else choose_label(columns)
-    others = {name: column for name, column in columns.items() if name != label.name}
+    labels = recognise_labels(file, columns, label_names)
+    others = {name: column for name, column in columns.items() if name not in labels.columns}
     id_column, group, split = find_id(others), find_group(others), find_split_column(others)
     special = {name for name in (id_column, group, split) if name}
     inputs = choose_inputs({name: column for name, column in others.items() if name not in special}, path)
-    is_regression = label.is_numeric and (not label.is_whole or not are_classes(label.distinct, label.rows))
     ignored = [name for name in (group, split) if name] + list(inputs.unused)
     keys = {**inputs.keys, **({"ignore": ignored} if ignored and inputs.kind == "numbers" else {})}
-    table = {"path": path, "label": label.name, **({"id": id_column} if id_column else {}), **keys}
+    table = {"path": path, **labels.keys, **({"id": id_column} if id_column else {}), **keys}
     sources, guesses = complete_splits(divide_by_column(file, table, split) if split else {"train": {"table": table}})
     return DataLayout(
         kind=inputs.kind,
-        task="regression" if is_regression else "classification",
+        task=labels.task,
         sources=sources,
         shape=inputs.shape,
-        classes=[] if is_regression else list_classes(file, label.name),
+        classes=labels.classes,
         same_size=inputs.same_size,
         depth=inputs.depth,
         group=group,
-        guesses={**guesses, **({} if label_name else _guess_label(label))},
+        guesses={**guesses, **labels.guesses},
         remarks=[*inputs.remarks, *_describe_unused(inputs.unused)],
     )
-
-
-def are_classes(distinct: int, rows: int) -> bool:
-    """Return whether so many different whole numbers are classes: they are few, or each has several records."""
-    return distinct <= min(MOST_CLASSES, max(FEW_CLASSES, rows // RECORDS_PER_CLASS))
-
-
-def choose_label(columns: Mapping[str, Column]) -> Column:
-    """Return the column with a usual name of a label, else the last one that is neither constant nor text."""
-    by_name = {name.lower().strip(): column for name, column in columns.items()}
-    named = next((by_name[name] for name in LABELS if name in by_name), None)
-    usable = [column for column in columns.values() if not (column.is_constant or column.is_text or column.is_image)]
-    similar = next((column for column in usable if split_words(column.name) & LABEL_WORDS), None)
-    return named or similar or (usable or list(columns.values()))[-1]
-
-
-def _guess_label(label: Column) -> dict[str, str]:
-    if label.name.lower() in LABELS[:2]:
-        return {}
-    return {"label": "the name of the column, or because it is the last one"}
 
 
 def find_id(columns: Mapping[str, Column]) -> str | None:
@@ -207,22 +135,6 @@ def _choose_images(image: Column, path: Path) -> TableInputs:
         depth=65535 if sizes.deep else None,
         remarks=describe_sizes(sizes),
     )
-
-
-def list_classes(file: TableFile, label: str) -> list[str]:
-    """Return the different labels as written, in the order in which a manifest without `classes` numbers them."""
-    cells = [cell for (cell,) in file.query(f"DISTINCT {file.as_written(label)}").fetchall()]
-    return sort_classes([cell for cell in cells if cell is not None])
-
-
-def sort_classes(names: Sequence[str]) -> list[str]:
-    """Sort names; integers by their value."""
-    is_whole = all(name.lstrip("-").isdecimal() for name in names)
-    return sorted(names, key=int) if is_whole else sorted(names)
-
-
-def split_words(name: str) -> set[str]:
-    return set(re.split(r"[^a-z]+", re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()))
 
 
 def _describe_unused(unused: Sequence[str]) -> list[str]:

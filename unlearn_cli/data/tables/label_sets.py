@@ -34,7 +34,7 @@ def read_label_sets(spec: Table, file: TableFile) -> LabelSets:
     """
     renamed = {label: str(name) for label, name in spec.label_names.items()}
     if isinstance(spec.label, list):
-        marks = np.stack([_read_marks(column, file) for column in spec.label], axis=1)
+        marks = read_marks(spec.label, file)
         return LabelSets(marks, [renamed.get(column, column) for column in spec.label])
     file.quoted(spec.label)  # refuses an unknown column
     if file.types[spec.label].endswith(LISTS):
@@ -51,8 +51,16 @@ def read_label_sets(spec: Table, file: TableFile) -> LabelSets:
     return _mark(parsed, codes, renamed, file.class_names.get(spec.label))
 
 
-def _read_marks(column: str, file: TableFile) -> np.ndarray:
-    """Return the cells of one label's column (n,) uint8."""
+def read_marks(columns: Sequence[str], file: TableFile) -> np.ndarray:
+    """Return the cells of one column per label (n, K) uint8.
+
+    Raises:
+        UserError: a cell is neither 0 nor 1; with the line.
+    """
+    return np.stack([_read_column_of_marks(column, file) for column in columns], axis=1)
+
+
+def _read_column_of_marks(column: str, file: TableFile) -> np.ndarray:
     cells, codes = file.text(column, gaps=True).factorize()
     values = [WORDS.get(cell.strip().lower()) for cell in cells]
     if None in values:
