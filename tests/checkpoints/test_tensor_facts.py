@@ -1,10 +1,11 @@
 """The last layer and the channels of images, from names and shapes."""
 
 import pytest
+import torch
 import torchvision
 from torch import Tensor
 
-from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head, natural_key
+from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head, list_output_counts, natural_key
 from unlearn_cli.models.bare_networks import BareNetworks
 
 HEADS = {
@@ -34,3 +35,10 @@ def test_the_head_of_torchvisions_networks(name: str) -> None:
 
 def test_numbers_in_names_are_sorted_as_numbers() -> None:
     assert sorted(["layer10.a", "layer2.b", "10", "9"], key=natural_key) == ["9", "10", "layer2.b", "layer10.a"]
+
+
+def test_the_likeliest_numbers_of_outputs_come_first() -> None:
+    tensors = {"body.weight": torch.zeros(8, 4), "fc1.weight": torch.zeros(6, 8), "fc2.weight": torch.zeros(3, 6)}
+    assert list_output_counts(tensors, expected=8) == [8, 3, 6]
+    assert list_output_counts(tensors, expected=10) == [3, 6, 8]
+    assert list_output_counts({"a.bias": torch.zeros(3)}, expected=3) == []

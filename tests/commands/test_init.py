@@ -128,9 +128,36 @@ def test_what_no_architecture_fits_is_said_and_the_rest_is_drafted(tmp_path: Pat
     result = invoke(
         "init", tmp_path / "model.safetensors", write_digits(tmp_path / "d.npz"), "--out", tmp_path / "data.yaml"
     )
-    assert result.exit_code == 0 and "the draft cannot be used yet" in result.stderr
+    assert result.exit_code == 0 and "no known architecture fits the tensors" in result.stderr
     text = (tmp_path / "data.yaml").read_text()
     assert "architecture: package.module:function  # guessed: check (no known architecture fits" in text
+
+
+def test_more_classes_than_outputs_leave_nothing(original: Path, tmp_path: Path) -> None:
+    torch.save({name: tensor[:4] if name.startswith("classifier") else tensor
+                for name, tensor in load_file(original).items()}, tmp_path / "last.ckpt")  # fmt: skip
+    data = write_digits(tmp_path / "d.npz")
+    _, _, message = draft(tmp_path / "last.ckpt", data, tmp_path / "data.yaml", code=2)
+    assert "d.npz: has 10 classes (0, 1, 2, 3, 4, ...), but the network has 4 outputs (layer classifier)" in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.npz", "last.ckpt"]
+
+
+def test_a_converted_checkpoint_is_written_with_the_manifest(original: Path, tmp_path: Path) -> None:
+    torch.save({"state_dict": load_file(original), "epoch": 3}, tmp_path / "model_best.pth.tar")
+    out = tmp_path / "drafts" / "data.yaml"
+    _, document, _ = draft(tmp_path / "model_best.pth.tar", write_digits(tmp_path / "d.npz"), out)
+    assert document["checkpoint"] == str(out.parent / "model_best.safetensors")
+    assert sorted(path.name for path in out.parent.iterdir()) == ["data.yaml", "model_best.safetensors"]
+    fill_in(out, "classes: ['3']")
+    run_dry(out.parent / "model_best.safetensors", out, tmp_path / "o")
+
+
+def test_a_part_of_the_numbered_classes(original: Path, tmp_path: Path) -> None:
+    x, y = load_digits(return_X_y=True)
+    few = np.asarray(y) < 8
+    np.savez(tmp_path / "d.npz", x=np.asarray(x).reshape(-1, 8, 8).astype(np.uint8)[few], y=np.asarray(y)[few])
+    manifest, document, _ = draft(original, tmp_path / "d.npz", tmp_path / "data.yaml")
+    assert [int(name) for name in manifest["classes"]] == list(range(10)) and document["trial"]["score"] > 0.5
 
 
 @pytest.mark.parametrize(

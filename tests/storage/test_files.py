@@ -256,3 +256,23 @@ def test_a_signal_while_the_output_is_put_in_place_does_not_stop_it(
         (folder / "report.json").write_text("{}")
     assert (tmp_path / "out" / "report.json").is_file()
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_folders_above_an_output_remain_only_if_it_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError), atomic_files.create_parents(tmp_path / "a" / "b" / "out.yaml"):
+        raise UserError("wrong")
+    assert not list(tmp_path.iterdir())
+    with atomic_files.create_parents(tmp_path / "a" / "b" / "out.yaml"):
+        (tmp_path / "a" / "b" / "out.yaml").write_text("x")
+    assert (tmp_path / "a" / "b" / "out.yaml").is_file()
+
+
+def test_a_scratch_folder_is_removed_and_its_files_may_be_moved_out(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("old")
+    with atomic_files.scratch_folder(tmp_path / "out.yaml") as folder:
+        (folder / "new").write_text("new")
+        with pytest.raises(UserError, match="another run has written it"):
+            atomic_files.move_file(folder / "new", tmp_path / "taken", replace=False)
+        atomic_files.move_file(folder / "new", tmp_path / "new", replace=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "taken"]
+    assert (tmp_path / "taken").read_text() == "old"

@@ -21,6 +21,7 @@ HEADS = {
     "predictions",
 }
 MOST_CHANNELS = 4  # of images
+MOST_COUNTS = 3  # of outputs of layers without the name of a head
 NOT_NAMED = 1000  # the depth of layers without such a name
 
 
@@ -38,6 +39,21 @@ def find_head(tensors: Mapping[str, Tensor]) -> Head | None:
     depth = min(map(_find_depth, layers), default=NOT_NAMED)
     last = max((name for name in layers if _find_depth(name) == depth), key=natural_key, default=None)
     return Head(last.rpartition(".")[0], tensors[last].shape[0]) if last else None
+
+
+def list_output_counts(tensors: Mapping[str, Tensor], expected: int) -> list[int]:
+    """Return the numbers of outputs that the network may have, the likeliest first.
+
+    Files have no order of layers. The `expected` number comes first if a layer has it, then that of the last layer,
+    then the widths of layers with the usual names of a head, then 1, then the narrowest layers.
+    """
+    layers = {
+        name: tensor.shape[0] for name, tensor in tensors.items() if name.endswith("weight") and _is_linear(tensor)
+    }
+    heads = [width for name, width in layers.items() if _find_depth(name) < NOT_NAMED]
+    last = find_head(tensors)
+    ordered = [expected, *([last.num_outputs] if last else []), *heads, 1, *sorted(layers.values())[:MOST_COUNTS]]
+    return [count for count in dict.fromkeys(ordered) if count in layers.values()]
 
 
 def find_channels(tensors: Mapping[str, Tensor]) -> int | None:
@@ -67,6 +83,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def _is_linear(tensor: Tensor) -> bool:
+    """Return whether a tensor can be the weight of a last layer: linear, or a 1x1 convolution."""
     return tensor.dim() == 2 or (tensor.dim() == 4 and tuple(tensor.shape[2:]) == (1, 1))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from unlearn_cli.commands.manifest_draft import ManifestDraft
 from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.commands.network_check import load_checkpoints
+from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import session
 from unlearn_cli.evaluation.normalisations import (
     Normalisation,
@@ -31,13 +32,24 @@ def find_trial(
         UserError: the draft cannot be used as it is.
     """
     with write_temporarily(draft, folder) as path:
-        opened = open_inputs(path, run_options.model_copy(update={"manifest_folder": folder}), [weights])
-        checkpoint = load_checkpoints(opened, {"subject": weights})["subject"]
-        scale = choose_target(opened, checkpoint.metadata, weights)
-        with session.start(opened, target=scale) as current:
-            sample = take_sample(current)
-            candidates = list_candidates(current, draft, is_stated)
-            trials = try_normalisations(current, current.load(checkpoint), sample, candidates)
+        try:
+            return _try_manifest(
+                path, draft, is_stated, weights, run_options.model_copy(update={"manifest_folder": folder})
+            )
+        except UserError as error:
+            raise UserError(str(error).replace(f"{path}: ", "the drafted manifest: ")) from None
+
+
+def _try_manifest(
+    path: Path, draft: ManifestDraft, is_stated: bool, weights: Path, run_options: RunOptions
+) -> Trial | None:
+    opened = open_inputs(path, run_options, [weights])
+    checkpoint = load_checkpoints(opened, {"subject": weights})["subject"]
+    scale = choose_target(opened, checkpoint.metadata, weights)
+    with session.start(opened, target=scale) as current:
+        sample = take_sample(current)
+        candidates = list_candidates(current, draft, is_stated)
+        trials = try_normalisations(current, current.load(checkpoint), sample, candidates)
     return trials[0] if trials else None
 
 

@@ -1,17 +1,20 @@
 """`unlearn-cli init`: draft a manifest from a checkpoint and data, and check it."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli import console
+from unlearn_cli.checkpoints import foreign_formats
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.manifest_draft import ManifestDraft, Value
 from unlearn_cli.commands.manifest_inputs import refuse_replacing
 from unlearn_cli.commands.result import Result
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.layouts.layout import DataLayout
 from unlearn_cli.data.layouts.recognise import recognise
 from unlearn_cli.errors import UserError
@@ -42,34 +45,57 @@ class InitOptions:
 
 
 def run(options: InitOptions, run_options: RunOptions) -> Result:
-    """Write the manifest.
+    """Write the manifest, and a checkpoint of another format as safetensors next to it: both or neither.
 
     Raises:
-        UserError: the checkpoint or the data cannot be read, or no layout of the data is recognised.
+        UserError: the checkpoint or the data cannot be read, no layout of the data is recognised, or they do not fit.
     """
     if options.out.suffix.lower() not in SUFFIXES:
         raise UserError(f"{options.out}: the output is a manifest; use the suffix .yaml")
     with claim_output(run_options.overwrite, options.out):
         refuse_replacing(options.out, (options.checkpoint, options.data))
         atomic_files.check_output(options.out, run_options.overwrite, "file")
+        foreign_formats.find_checkpoint(options.checkpoint)
         layout = confirm_label(recognise(options.data, options.labels), options)
-        options = convert_foreign(options, run_options)  # after the data: a wrong input must write nothing
-        read_header(options.checkpoint)
-        return write_draft(options, run_options, layout)
+        with atomic_files.create_parents(options.out), open_weights(options, run_options) as weights:
+            read_header(weights.path)
+            return write_draft(options, run_options, layout, weights)
 
 
-def convert_foreign(options: InitOptions, run_options: RunOptions) -> InitOptions:
-    """Return the options with a safetensors file next to the manifest, if the checkpoint is of another format."""
-    path = options.checkpoint
-    is_ours = path.suffix in (".safetensors", ".json") or (path.is_dir() and any(path.glob("*.safetensors")))
-    if is_ours or not path.exists():
-        return options
+@dataclass(frozen=True)
+class WeightFiles:
+    """The checkpoint as safetensors: where it is now, and where it will be (equal unless it was converted)."""
+
+    path: Path
+    final: Path
+
+    @property
+    def is_converted(self) -> bool:
+        return self.path != self.final
+
+
+@contextmanager
+def open_weights(options: InitOptions, run_options: RunOptions) -> Iterator[WeightFiles]:
+    """Yield the checkpoint as safetensors; one of another format is converted into a temporary folder.
+
+    Raises:
+        UserError: it cannot be read or converted; messages of the block name the final path.
+    """
+    path = foreign_formats.find_checkpoint(options.checkpoint)
+    if path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json"):
+        yield WeightFiles(options.checkpoint if options.checkpoint.is_file() else path, path)
+        return
     from unlearn_cli.commands import convert
 
-    out = options.out.parent / f"{path.name.partition('.')[0]}.safetensors"
-    convert.run(convert.ConvertOptions(path, out), run_options)
-    console.say(f"init: {path.name} was converted to {out.name}, next to the manifest")
-    return replace(options, checkpoint=out)
+    final = options.out.parent / f"{options.checkpoint.name.partition('.')[0]}.safetensors"
+    refuse_replacing(final, (options.checkpoint, options.data))
+    atomic_files.check_output(final, run_options.overwrite, "file")
+    with atomic_files.scratch_folder(options.out) as folder:
+        try:
+            convert.run(convert.ConvertOptions(options.checkpoint, folder / final.name), run_options)
+            yield WeightFiles(folder / final.name, final)
+        except UserError as error:
+            raise UserError(str(error).replace(str(folder / final.name), str(options.checkpoint))) from None
 
 
 def confirm_label(layout: DataLayout, options: InitOptions) -> DataLayout:
@@ -88,35 +114,85 @@ def confirm_label(layout: DataLayout, options: InitOptions) -> DataLayout:
     return layout if chosen == guessed else recognise(options.data, [name.strip() for name in chosen.split(",")])
 
 
-def write_draft(options: InitOptions, run_options: RunOptions, layout: DataLayout) -> Result:
-    """Draft the manifest, try normalisations, and write the text."""
+def write_draft(options: InitOptions, run_options: RunOptions, layout: DataLayout, weights: WeightFiles) -> Result:
+    """Draft the manifest, try normalisations, and write the text, last after a converted checkpoint."""
+    draft, trial = find_draft(options, run_options, layout, weights)
+    with output_file(options.out, replace=run_options.overwrite) as new:
+        new.write_text(draft.format(options.out.parent), encoding="utf-8")
+        if weights.is_converted:
+            atomic_files.move_file(weights.path, weights.final, replace=run_options.overwrite)
+            console.say(f"init: {options.checkpoint.name} was converted to {weights.final.name}, next to the manifest")
+    return make_result(replace(options, checkpoint=weights.final), draft, trial)
+
+
+def find_draft(
+    options: InitOptions, run_options: RunOptions, layout: DataLayout, weights: WeightFiles
+) -> "tuple[ManifestDraft, Trial | None]":
+    """Return the draft with which the checkpoint predicts a sample best, and the trial; None if nothing can be tried.
+
+    Raises:
+        UserError: network and data do not fit.
+    """
     from unlearn_cli.checkpoints import checkpoint  # torch
     from unlearn_cli.commands.model_draft import draft_model
 
     console.say(f"init: {options.checkpoint.name} and {options.data.name}; comparing with known networks")
-    weights, folder = checkpoint.load(options.checkpoint), options.out.parent
-    model = draft_model(options.checkpoint, weights, layout, folder, options.architecture)
-    layout = fit_task(layout, model)
+    loaded = checkpoint.load(weights.path)
+    model = draft_model(options.checkpoint, loaded, layout, options.out.parent, options.architecture)
+    layout = fit_task(layout, model, options.data)
     drafts = list_variants(combine(options, layout, model))
-    trials = [(trial, each) for each in drafts if (trial := try_draft(each, model, weights, options, run_options))]
+    if not model.is_complete:
+        console.warn(
+            "no known architecture fits the tensors, so nothing was tried; set model.architecture to the function that "
+            "builds the network, or name it with --architecture"
+        )
+        return drafts[0], None
+    trials = [(trial, each) for each in drafts if (trial := try_draft(each, model, loaded, options, run_options))]
     trial, draft = min(trials, key=lambda pair: pair[0].loss, default=(None, drafts[0]))
-    draft = add_trial(draft, trial) if trial else draft
-    with output_file(options.out, replace=run_options.overwrite) as new:
-        new.write_text(draft.format(folder), encoding="utf-8")
-    return make_result(options, draft, trial)
+    return (add_trial(draft, trial) if trial else draft), trial
 
 
-def fit_task(layout: DataLayout, model: "ModelDraft") -> DataLayout:
-    """Return the layout with the task that the outputs of the network decide, where numbers may be classes or not."""
+def fit_task(layout: DataLayout, model: "ModelDraft", data: Path) -> DataLayout:
+    """Return the layout with the task that the outputs of the network decide, where numbers may be classes or not.
+
+    Raises:
+        UserError: the network has another number of outputs than the data has classes.
+    """
     if layout.task == "regression" and model.num_outputs > 1:
         raise UserError(
-            f"the network has {model.num_outputs} outputs, but the labels are quantities; name the column of classes "
-            "with --label"
+            f"{data}: the network has {model.num_outputs} outputs, but the labels are quantities; name the column of "
+            "classes with --label"
         )
+    if model.is_multilabel and layout.has_marks:
+        layout = replace(layout, task="multilabel")
     are_numbers = all(name.lstrip("-").isdecimal() for name in layout.classes)
     if model.num_outputs == 1 and layout.task == "classification" and are_numbers and len(layout.classes) > 2:
         return replace(layout, task="regression", classes=[])
+    check_outputs(layout, model, data)
     return layout
+
+
+def check_outputs(layout: DataLayout, model: "ModelDraft", data: Path) -> None:
+    """Refuse a network with another number of outputs than the data has classes, unless its files name them all."""
+    is_named = bool(model.names) and set(layout.classes) <= set(model.names)
+    expected = (len(layout.classes), 1) if len(layout.classes) == 2 else (len(layout.classes),)
+    if layout.task == "regression" or is_named or model.num_outputs in expected or list_positions(layout, model):
+        return
+    last = f" (layer {model.head})" if model.head else ""
+    shown = ", ".join(layout.classes[:5]) + (", ..." if len(layout.classes) > 5 else "")
+    noun = ("label", "labels") if layout.task == "multilabel" else ("class", "classes")
+    raise UserError(
+        f"{data}: has {pluralize(len(layout.classes), *noun)} ({shown}), but the network has "
+        f"{pluralize(model.num_outputs, 'output')}{last}; name the data and the column of labels (--label) of its "
+        "training, and a checkpoint that has its last layer"
+    )
+
+
+def list_positions(layout: DataLayout, model: "ModelDraft") -> list[str]:
+    """Return the numbers of all outputs, if the data has some of them as labels; otherwise nothing."""
+    positions = [str(number) for number in range(model.num_outputs)]
+    is_part = layout.task == "classification" and set(layout.classes) < set(positions)
+    return positions if is_part else []
 
 
 def combine(options: InitOptions, layout: DataLayout, model: "ModelDraft") -> ManifestDraft:
@@ -157,26 +233,23 @@ def draft_classes(layout: DataLayout, model: "ModelDraft") -> Value | None:
         return None
     if model.names and set(layout.classes) <= set(model.names):
         return Value(list(model.names), f"the order of the outputs, {model.origin}")
+    if positions := list_positions(layout, model):
+        return Value(positions, f"the data has {len(layout.classes)} of {model.num_outputs} numbers", guessed=True)
     reason = "the order of the network's outputs; here the sorted names"
-    if model.num_outputs not in (1, len(layout.classes)):
-        reason = f"the network has {model.num_outputs} outputs: list all of them in their order"
     return Value(list(layout.classes), reason, guessed=True)
 
 
 def try_draft(
     draft: ManifestDraft, model: "ModelDraft", weights: "Checkpoint", options: InitOptions, run_options: RunOptions
 ) -> "Trial | None":
-    """Return the best of the usual normalisations on a sample of train; None if nothing can be tried.
+    """Return the best of the usual normalisations on a sample of train; None if no output is finite.
 
-    Problems of the draft, such as another number of outputs, are warnings: they are what is left to edit.
+    Raises:
+        UserError: the draft cannot be used as it is.
     """
     from unlearn_cli.commands.draft_check import find_trial
 
-    try:
-        return find_trial(draft, "mean" in model.input, weights.path, options.out.parent, run_options)
-    except UserError as error:
-        console.warn(f"the draft cannot be used yet: {error}")
-        return None
+    return find_trial(draft, "mean" in model.input, weights.path, options.out.parent, run_options)
 
 
 def add_trial(draft: ManifestDraft, trial: "Trial") -> ManifestDraft:

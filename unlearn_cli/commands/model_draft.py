@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.checkpoints.tensor_facts import find_head, list_output_counts
 from unlearn_cli.checkpoints.tensor_names import NameMapping, find_common_prefix
 from unlearn_cli.commands.manifest_draft import Value
 from unlearn_cli.data.layouts.layout import DataLayout
-from unlearn_cli.models.matching import Match, find_matches, list_output_counts
-from unlearn_cli.models.preprocessing import Preprocessing, read_json, read_preprocessing
+from unlearn_cli.models.matching import Match, find_matches
+from unlearn_cli.models.preprocessing import Preprocessing, read_preprocessing
+from unlearn_cli.models.stated_network import CONFIG, StatedNetwork, read_stated_network
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +36,13 @@ class ModelDraft:
     names: Sequence[str] = ()
     origin: str = ""  # of the names
     transform: Sequence[Mapping[str, Any]] = ()
+    is_multilabel: bool = False  # the network's files state it
+    head: str = ""  # the name of the probable last layer
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the network can be built."""
+        return self.model["architecture"].value != PLACEHOLDER
 
 
 def draft_model(
@@ -44,84 +53,56 @@ def draft_model(
     Without a given architecture, a `config.json` next to the weights names the network, or the tensors are compared
     with known networks.
     """
+    head = find_head(weights.tensors)
+    draft = _draft(path, weights, layout, folder, architecture)
+    return replace(draft, head=head.name) if head and head.num_outputs == draft.num_outputs else draft
+
+
+def _draft(path: Path, weights: Checkpoint, layout: DataLayout, folder: Path, architecture: str | None) -> ModelDraft:
     if architecture:
         num_outputs = guess_outputs(weights.tensors, layout)
         arguments = {"arguments": Value({"num_classes": num_outputs})} if ":" in architecture else {}
         return ModelDraft({"architecture": Value(architecture), **arguments}, num_outputs)
     home = path if path.is_dir() else path.parent
-    config = read_json(home / "config.json")
-    stated = read_preprocessing(home)
-    if "model_type" in config:
-        return _draft_transformers(home, folder, config, stated, weights, layout)
-    if "architecture" in config:
-        return _draft_timm(config, stated, weights, layout)
-    return _draft_from_tensors(weights, layout)
+    network = read_stated_network(home)
+    if network is None:
+        return _draft_from_tensors(weights, layout)
+    return _draft_stated(network, home, folder, weights, layout)
 
 
-def _draft_transformers(
-    home: Path,
-    folder: Path,
-    config: Mapping[str, Any],
-    stated: Preprocessing | None,
-    weights: Checkpoint,
-    layout: DataLayout,
+def _draft_stated(
+    network: StatedNetwork, home: Path, folder: Path, weights: Checkpoint, layout: DataLayout
 ) -> ModelDraft:
+    """Return the draft for a network that the config.json in the folder `home` states."""
     relative = Path(os.path.relpath(home, folder)).as_posix()
-    names = read_names(config.get("id2label"))
+    is_timm = network.library == "timm"
+    name, reason = (network.name, CONFIG) if is_timm else (relative, f"{CONFIG}: {network.name}")
     draft = ModelDraft(
-        {"architecture": Value(f"transformers/{relative}", f"config.json: {config['model_type']}")},
-        num_outputs=len(config.get("id2label", ())) or guess_outputs(weights.tensors, layout),
-        names=names,
-        origin="from config.json" if names else "",
+        {"architecture": Value(f"{network.library}/{name}", reason)},
+        num_outputs=network.num_outputs or guess_outputs(weights.tensors, layout),
+        names=network.classes,
+        origin=f"from {CONFIG}" if network.classes else "",
+        is_multilabel=network.is_multilabel,
     )
     if layout.kind == "images":
-        return _add_preprocessing(draft, stated, _size_of_config(config))
-    return _add_tokenizer(draft, relative, config, layout) if layout.kind == "text" else draft
+        return _add_preprocessing(draft, read_preprocessing(home), network.shape)
+    return _add_tokenizer(draft, relative, network, layout) if layout.kind == "text" else draft
 
 
-def _add_tokenizer(draft: ModelDraft, folder: str, config: Mapping[str, Any], layout: DataLayout) -> ModelDraft:
+def _add_tokenizer(draft: ModelDraft, folder: str, network: StatedNetwork, layout: DataLayout) -> ModelDraft:
     """Add the step that turns text into numbers of tokens, with the tokenizer of the model's folder."""
-    length = min(config.get("max_position_embeddings", MOST_TOKENS), MOST_TOKENS)
+    length = min(network.most_tokens or MOST_TOKENS, MOST_TOKENS)
     pair = {"pair": True} if list(layout.shape) == [2] else {}
     step = {"tokens": {"length": length, "tokenizer": folder, **pair}}
     return replace(draft, shape=[1, length] if pair else [layout.shape[0], length], transform=[step])
 
 
-def _size_of_config(config: Mapping[str, Any]) -> list[int] | None:
-    """Return the shape of the images in a config.json of transformers."""
-    size, channels = config.get("image_size"), config.get("num_channels", 3)
-    if size is None:
-        return None
-    return [channels, size, size] if isinstance(size, int) else [channels, *size]
-
-
-def _draft_timm(
-    config: Mapping[str, Any], stated: Preprocessing | None, weights: Checkpoint, layout: DataLayout
-) -> ModelDraft:
-    names = [str(name) for name in config.get("label_names", [])]
-    draft = ModelDraft(
-        {"architecture": Value(f"timm/{config['architecture']}", "config.json")},
-        num_outputs=config.get("num_classes") or guess_outputs(weights.tensors, layout),
-        names=names,
-        origin="from config.json" if names else "",
-    )
-    return _add_preprocessing(draft, stated, None)
-
-
-def _add_preprocessing(draft: ModelDraft, stated: Preprocessing | None, shape: list[int] | None) -> ModelDraft:
+def _add_preprocessing(draft: ModelDraft, stated: Preprocessing | None, shape: Sequence[int] | None) -> ModelDraft:
     """Add the keys of `input` that files state."""
     if stated is None:
         return replace(draft, shape=shape)
     keys = {key: Value(value, stated.file) for key, value in stated.keys.items() if key != "shape"}
     return replace(draft, shape=stated.keys.get("shape", shape), input=keys)
-
-
-def read_names(labels: Any) -> list[str]:
-    """Return the names of `id2label` in the order of the outputs; none if they are only LABEL_0, LABEL_1, ..."""
-    if not isinstance(labels, Mapping) or not all(str(key).isdecimal() for key in labels):
-        return []
-    names = [str(name) for _, name in sorted(labels.items(), key=lambda item: int(item[0]))]
-    return [] if all(name == f"LABEL_{number}" for number, name in enumerate(names)) else names
 
 
 def _draft_from_tensors(weights: Checkpoint, layout: DataLayout) -> ModelDraft:

@@ -20,8 +20,6 @@ from unlearn_cli.models.architectures import build_network
 from unlearn_cli.models.bare_networks import BareNetworks
 from unlearn_cli.schema.network_sections import Model
 
-HEADS = {"head", "heads", "fc", "fc3", "classifier", "linear", "logits", "output", "out", "last_linear"}
-MOST_COUNTS = 3
 MOST_DIFFERENT, MOST_TRIED = 0.1, 8  # share of the number of parameters, and networks that are built and compared
 
 
@@ -46,7 +44,7 @@ def find_matches(tensors: Mapping[str, Tensor], shape: Sequence[int], num_output
     Args:
         tensors: of the checkpoint, by the network's names.
         shape: of a sample: [channels, height, width], [features], or [steps, features].
-        num_outputs: of the network, see `list_output_counts`.
+        num_outputs: of the network, see `checkpoints.tensor_facts.list_output_counts`.
     """
     bundled = [match for match in list_bundled(tensors, shape) if fits(match, tensors, shape, num_outputs)]
     return bundled or list(islice(_search_torchvision(tensors, shape, num_outputs), 1))
@@ -66,23 +64,6 @@ def build_bare(match: Match, shape: Sequence[int], num_outputs: int) -> nn.Modul
             return build_network(match.section, shape, num_outputs)
     except UserError:
         return None
-
-
-def list_output_counts(tensors: Mapping[str, Tensor], expected: int) -> list[int]:
-    """Return the numbers of outputs that the network may have, the likeliest first.
-
-    Files have no order of layers. The number of classes in the data comes first if a layer has it, then the widths of
-    layers with the usual names of a head, then 1, then the narrowest layers.
-    """
-    layers = {name: tensor.shape[0] for name, tensor in tensors.items() if name.endswith("weight") and is_layer(tensor)}
-    heads = [width for name, width in layers.items() if HEADS & set(name.split(".")[-3:])]
-    ordered = [expected, *heads, 1, *sorted(layers.values())[:MOST_COUNTS]]
-    return [count for count in dict.fromkeys(ordered) if count in layers.values()]
-
-
-def is_layer(tensor: Tensor) -> bool:
-    """Return whether a tensor can be the weight of a last layer: linear, or a 1x1 convolution."""
-    return tensor.dim() == 2 or (tensor.dim() == 4 and tuple(tensor.shape[2:]) == (1, 1))
 
 
 def list_bundled(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> Iterator[Match]:

@@ -12,8 +12,8 @@ from unlearn_cli.checkpoints.network_fit import complete_tied, find_misfit
 from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head
 from unlearn_cli.checkpoints.tensor_names import NameMapping
 from unlearn_cli.models.matching import Match, build_bare, find_matches, list_bundled
-from unlearn_cli.models.preprocessing import read_json
 from unlearn_cli.models.saved_names import NamesOfOtherVersions
+from unlearn_cli.models.stated_network import read_stated_network
 
 SIDES = (224, 32, 28, 16, 20, 24, 36, 40, 48, 56, 64, 84, 96, 128, 160, 192, 256)  # of images, the usual ones first
 STEPS, WORDS = 24, 32  # of a time series and of a text, on which no weight depends
@@ -54,23 +54,19 @@ def recognise_architectures(weights: Unknown) -> list[Recognised]:
 
 def find_configured(weights: Unknown) -> Iterator[Recognised]:
     """Yield the architecture that a config.json of transformers or timm names, compared with the tensors."""
-    config = read_json(weights.folder / "config.json")
-    if "model_type" in config:
-        name, outputs = f"transformers/{weights.folder}", config.get("id2label") or config.get("num_labels")
-    elif "architecture" in config:
-        name, outputs = f"timm/{config['architecture']}", config.get("num_classes")
-    else:
+    stated, head = read_stated_network(weights.folder), find_head(weights.tensors)
+    if stated is None:
         return
-    head = find_head(weights.tensors)
-    count = outputs if isinstance(outputs, int) else len(outputs) if outputs else head.num_outputs if head else 1
+    is_timm = stated.library == "timm"
+    name = f"timm/{stated.name}" if is_timm else f"transformers/{weights.folder}"
+    count = stated.num_outputs or (head.num_outputs if head else 1)
     channels = find_channels(weights.tensors)
-    size = config.get("image_size", SIDES[0])
-    shape = (channels, size, size) if channels and isinstance(size, int) else (WORDS,)
+    shape = tuple(stated.shape or ((channels, SIDES[0], SIDES[0]) if channels else (WORDS,)))
     match = Match(name)
     network = build_bare(match, shape, count)
     fits = None
     if network is not None:
-        mapping = NamesOfOtherVersions("", {}, network) if "model_type" in config else NameMapping()
+        mapping = NameMapping() if is_timm else NamesOfOtherVersions("", {}, network)
         tensors = {new: weights.stored[old] for old, new in mapping.apply(weights.stored).items()}
         fits = not find_misfit(network.state_dict(), complete_tied(network, tensors))
     yield Recognised(match, shape, count, fits, "config.json")

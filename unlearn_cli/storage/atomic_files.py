@@ -222,6 +222,48 @@ def output_file(path: Path, *, replace: bool = True, mode: int = 0o666) -> Itera
             new.unlink(missing_ok=True)
 
 
+@contextmanager
+def scratch_folder(output: Path) -> Iterator[Path]:
+    """Yield a folder next to an output for files that may become part of it; it is removed at the end.
+
+    After a kill, the next run for the same output removes it.
+    """
+    folder = name_new_folder(output, owners.make_suffix())
+    with translate_resource_errors(output):
+        folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def create_parents(output: Path) -> Iterator[None]:
+    """Create the missing folders above an output; after an exception, remove those that are empty."""
+    missing = [folder for folder in output.absolute().parents if not folder.exists()]
+    with translate_resource_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in missing:  # the deepest first
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+def move_file(new: Path, path: Path, *, replace: bool) -> None:
+    """Flush a complete file and move it to its path.
+
+    Raises:
+        UserError: it must not replace a file, but one exists now.
+    """
+    with translate_resource_errors(path):
+        fsync(new)
+        _put(new, path, replace)
+        fsync(path.parent)
+
+
 def _put(new: Path, path: Path, replace: bool) -> None:
     """Move a new file to its path.
 

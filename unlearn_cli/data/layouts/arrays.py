@@ -37,13 +37,15 @@ def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
     inputs, labels = pairs["train"]
     header = file.headers[inputs]
     shape = shape_samples(header.shape[1:])
-    task, classes = describe_labels(file.read(labels))
+    values = file.read(labels)
+    task, classes = describe_labels(values)
     return DataLayout(
         kind="images" if len(shape) == 3 else "numbers",
         task=task,
         sources=completed,
         shape=shape,
         classes=classes,
+        has_marks=are_marks(values),
         depth=65535 if len(shape) == 3 and header.dtype == np.uint16 else None,
         guesses=guesses,
     )
@@ -51,7 +53,7 @@ def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
 
 def describe_labels(values: np.ndarray[Any, Any]) -> tuple[Task, list[str]]:
     """Return the task and the classes of an array of labels: (n,), (n, 1), or one column of 0 and 1 per class."""
-    if values.ndim == 2 and values.shape[1] > 1 and np.isin(values, (0, 1)).all():
+    if are_marks(values):
         return choose_task(values), [str(number) for number in range(values.shape[1])]
     values = values.reshape(-1)
     if is_continuous(values):
@@ -59,6 +61,11 @@ def describe_labels(values: np.ndarray[Any, Any]) -> tuple[Task, list[str]]:
     numbers = values.astype(np.int64) if values.dtype.kind == "f" else values
     names = [str(value).lower() if values.dtype.kind == "b" else str(value) for value in np.unique(numbers).tolist()]
     return "classification", sort_classes(names)
+
+
+def are_marks(values: np.ndarray[Any, Any]) -> bool:
+    """Return whether an array of labels has one column of 0 and 1 per class."""
+    return values.ndim == 2 and values.shape[1] > 1 and bool(np.isin(values, (0, 1)).all())
 
 
 def pair_arrays(headers: dict[str, ArrayHeader], label_name: str | None = None) -> dict[str, tuple[str, str]]:

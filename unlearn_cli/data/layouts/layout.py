@@ -33,6 +33,7 @@ class DataLayout:
     sources: Mapping[str, Section]
     shape: Sequence[int]
     classes: Sequence[str] = ()  # in the order of their names; none for a regression
+    has_marks: bool = False  # the labels are columns of 0 and 1
     same_size: bool = True  # all images that were read have one size
     depth: int | None = None  # the divisor of pixels with more than 8 bits
     group: str | None = None  # column with the person or recording of a record
