@@ -91,7 +91,7 @@ def counted_steps(stop_at: int | None = None) -> Iterator[CountedSteps]:
 
 
 @pytest.mark.parametrize("method", CASES)
-def test_it_changes_the_weights_and_reports_inputs_curves_and_cost(
+def test_it_changes_the_weights_and_reports_inputs_rates_curves_and_cost(
     method: str, unlearned: Callable[[str], Path], originals: dict[str, Path]
 ) -> None:
     report = json.loads((unlearned(method) / "report.json").read_text())
@@ -104,6 +104,8 @@ def test_it_changes_the_weights_and_reports_inputs_curves_and_cost(
     assert report["inputs"] == sorted(loaded.list_inputs(loaded.settings()))
     assert report["curves"]
     assert report["cost"]["samples_forward"] > 0
+    left_open = {name for name, value in report["settings"].items() if name.endswith("lr") and value is None}
+    assert left_open <= set(report["found"])  # the rates that the method chose are known afterwards
 
 
 @pytest.mark.parametrize("method", CASES)

@@ -28,6 +28,7 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
 from unlearn_cli.learning.rewind import NoRewind, Rewind, are_all_lost, make_rewind
+from unlearn_cli.learning.step_sizes import choose_rate
 from unlearn_cli.learning.training import set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -50,7 +51,7 @@ def amnesiac(
     impair_steps: Annotated[PositiveInt, Doc("steps on relabelled and retain records")] = 60,
     impair_lr: Annotated[
         PositiveFloat | None,
-        Doc("learning rate; null: half of the original's if retain lacks the forgotten classes, else 0.009"),
+        Doc("learning rate; null: half of the original's if retain lacks the forgotten classes, else 0.009 or less"),
     ] = None,
     repair_steps: Annotated[
         NonNegativeInt | None,
@@ -58,7 +59,7 @@ def amnesiac(
     ] = None,
     repair_lr: Annotated[
         PositiveFloat | None,
-        Doc("first learning rate of the repair; null: 0.001 if retain lacks the forgotten classes, else 0.003"),
+        Doc("first learning rate of the repair; null: at most 0.001 if retain lacks the forgotten classes, else 0.003"),
     ] = None,
     retain_share: Annotated[Fraction, Doc("share of the retain records that is used")] = 1.0,
     forget_share: Annotated[
@@ -81,10 +82,11 @@ def amnesiac(
     retain = retain.share(retain_share)
     if repair_steps is None:
         repair_steps = count_repair_steps(all_lost, len(retain))
-    impair_lr = impair_lr or (choose_class_rate(recipe) if all_lost else 9e-3)
+    impair_lr = choose_rate("impair_lr", impair_lr, choose_class_rate(recipe) if all_lost else 9e-3, model)
+    repair_lr = choose_rate("repair_lr", repair_lr, 1e-3 if all_lost else 3e-3, model)
     impair(model, relabelled, retain, impair_steps, impair_lr, forget_share, batch_norm)
     rewinder = make_rewind(model, forget, None if all_lost else held_out, repair_steps)
-    repair(model, retain, repair_steps, repair_lr or (1e-3 if all_lost else 3e-3), rewinder, batch_norm)
+    repair(model, retain, repair_steps, repair_lr, rewinder, batch_norm)
     return model
 
 

@@ -38,6 +38,7 @@ from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning.masking import can_store
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
 from unlearn_cli.learning.rewind import NoRewind, Rewind, make_rewind
+from unlearn_cli.learning.step_sizes import choose_rate
 from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -65,7 +66,7 @@ def bad_teacher(
     ] = None,
     impair_lr: Annotated[
         PositiveFloat | None,
-        Doc("learning rate; null: half of the original's if only lost classes are forgotten, else 0.01"),
+        Doc("learning rate; null: half of the original's if only lost classes are forgotten, else 0.01 or less"),
     ] = None,
     repair_steps: Annotated[
         NonNegativeInt | None,
@@ -73,7 +74,7 @@ def bad_teacher(
     ] = None,
     repair_lr: Annotated[
         PositiveFloat | None,
-        Doc("first learning rate of the repair; null: 0.001 if only lost classes are forgotten, else 0.002"),
+        Doc("first learning rate of the repair; null: at most 0.001 if only lost classes are forgotten, else 0.002"),
     ] = None,
     temperature: Annotated[PositiveFloat, Doc("tau, by which all outputs are divided before the softmax")] = 1.0,
     retain_share: Annotated[Fraction, Doc("share of the retain records that is used")] = 1.0,
@@ -104,14 +105,14 @@ def bad_teacher(
     default_steps = count_steps(is_class, len(retain))
     impair_steps = impair_steps or default_steps["impair_steps"]
     repair_steps = default_steps["repair_steps"] if repair_steps is None else repair_steps
-    impair_lr = impair_lr or (choose_class_rate(recipe) if is_class else 1e-2)
+    impair_lr = choose_rate("impair_lr", impair_lr, choose_class_rate(recipe) if is_class else 1e-2, original)
+    repair_lr = choose_rate("repair_lr", repair_lr, 1e-3 if is_class else 2e-3, original)
     parts = Parts(forget_inputs.batches, retain.batches)
     if can_store([retain, forget_inputs], impair_steps + repair_steps):
         parts, teachers = teachers.store_targets(forget_inputs, retain), replace(teachers, are_stored=True)
     impair(model, teachers, parts, impair_steps, impair_lr, forget_share, batch_norm)
     rewinder = make_rewind(model, forget, None if all_lost else held_out, repair_steps)
-    rate = repair_lr or (1e-3 if is_class else 2e-3)
-    repair(model, teachers, parts.retain, repair_steps, rate, rewinder, batch_norm)
+    repair(model, teachers, parts.retain, repair_steps, repair_lr, rewinder, batch_norm)
     return model
 
 

@@ -118,6 +118,7 @@ def blindspot(
     if epochs is None:
         batches, epochs = plan_phase(retain, None, STUDENT_SHARE, recipe)
     student_lr = student_lr or (lr if trained.is_long else STUDENT_LR_SHARE * lr)
+    report_setting("blindspot_lr", lr)
     report_setting("blindspot_epochs", trained.epochs)
     report_setting("student_epochs", epochs or 1)
     report_setting("student_lr", student_lr)

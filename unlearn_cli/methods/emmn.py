@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from unlearn_cli.learning.masking import mask_classes, masked_softmax
 from unlearn_cli.learning.noise import CHUNK, learn_noise
 from unlearn_cli.learning.proxies import still_recognised
+from unlearn_cli.learning.step_sizes import choose_rate
 from unlearn_cli.learning.training import lr_factor, predict_outputs, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -65,7 +66,9 @@ def emmn(
         NonNegativeFloat, Doc("standard deviation of the jitter that is added to the noise in each of its steps")
     ] = 0.5,
     impair_steps: Annotated[PositiveInt, Doc("training steps per round")] = 200,
-    impair_lr: Annotated[PositiveFloat, Doc("highest learning rate of a round")] = 1e-3,
+    impair_lr: Annotated[
+        PositiveFloat | None, Doc("highest learning rate of a round; null: 0.001, less if layers are wide")
+    ] = None,
     batch_size: Annotated[PositiveInt | None, Doc("noise samples per training step; null: --batch-size")] = None,
     schedule: Annotated[Literal["constant", "cosine"], Doc("course of the learning rate in a round")] = "cosine",
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "frozen",
@@ -96,6 +99,7 @@ def emmn(
         worst = learn(forget_classes=forget_classes, kind="maximize", size=maximizing_size)
         x_worst, labels = worst.labelled(x.device)
         x, y = torch.cat([x, x_worst]), torch.cat([y, F.one_hot(labels, num_classes).to(y)])
+    impair_lr = choose_rate("impair_lr", impair_lr, 1e-3, original)
     for _ in range(rounds):
         impair(model, x, y, random, impair_steps, batch_size or default_batch_size(), impair_lr, schedule, batch_norm)
         if still_recognised(model, held_out, held_out_labels, forget_classes, RECOGNISED) <= proxies_left:

@@ -15,12 +15,14 @@ from torch import nn
 
 from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.rewind import are_all_lost, make_rewind
+from unlearn_cli.learning.step_sizes import choose_rate
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
 
 SUMMARY = "continue training on retain only (baseline)"
 TASK = ("classification", "regression", "multilabel")
+USUAL_RATE = 1e-3
 
 
 def finetune(
@@ -33,7 +35,7 @@ def finetune(
     epochs: Annotated[PositiveInt, Doc("epochs over retain, unless steps are given")] = 5,
     steps: Annotated[PositiveInt | None, Doc("number of steps instead of epochs; null: use epochs")] = None,
     optimizer: Annotated[Optimizer, Doc("Adam, or SGD without momentum")] = "adam",
-    lr: Annotated[PositiveFloat, Doc("constant learning rate")] = 1e-3,
+    lr: Annotated[PositiveFloat | None, Doc("constant learning rate; null: 0.001, less if layers are wide")] = None,
     rewind: Annotated[
         Literal["held_out", "last"],
         Doc("the state that is taken: the one nearest to held-out records, or the last"),
@@ -41,7 +43,7 @@ def finetune(
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
     """Train all weights on retain."""
-    stepper = make_optimizer(model, optimizer, lr)
+    stepper = make_optimizer(model, optimizer, choose_rate("lr", lr, USUAL_RATE, model))
     set_training_mode(model, batch_norm)
     num_steps = steps or epochs * len(retain)
     is_lost = forget is not None and are_all_lost(forget, retain)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches, UnlabelledBatches
 from unlearn_cli.data.mixed import mix
 from unlearn_cli.learning import training
+from unlearn_cli.learning.step_sizes import choose_rate
 from unlearn_cli.learning.training import (
     LabelStatistics,
     TaskLoss,
@@ -51,19 +52,25 @@ def gaussian_amnesiac(
     random: Random,
     *,
     impair_epochs: Annotated[PositiveInt, Doc("epochs over retain and relabelled forgotten records")] = 5,
-    impair_lr: Annotated[PositiveFloat, Doc("highest learning rate of the impair phase")] = 5e-3,
+    impair_lr: Annotated[
+        PositiveFloat | None, Doc("highest learning rate of the impair phase; null: 0.005, less if layers are wide")
+    ] = None,
     clip_labels: Annotated[bool, Doc("clip drawn labels to the range of `labels_of`")] = False,
     labels_of: Annotated[
         Literal["train", "retain"], Doc("records whose labels give mean and standard deviation of the drawn ones")
     ] = "retain",
     repair_epochs: Annotated[NonNegativeInt, Doc("epochs over retain only, after the impair phase")] = 5,
-    repair_lr: Annotated[PositiveFloat, Doc("highest learning rate of the repair phase")] = 1e-3,
+    repair_lr: Annotated[
+        PositiveFloat | None, Doc("highest learning rate of the repair phase; null: 0.001, less if layers are wide")
+    ] = None,
     schedule: Annotated[Schedule, Doc("course of the learning rate over the steps of each phase")] = "cosine",
     batch_norm: Annotated[BatchNorm, Doc("statistics of each batch, or frozen: those of the checkpoint")] = "batch",
 ) -> nn.Module:
     """Train on retain and relabelled forgotten records, then on retain only."""
     statistics = label_statistics if labels_of == "train" else training.label_statistics(retain.targets)
     forget = forget_inputs.batches.relabelled(draw_labels(forget_inputs.num_samples, statistics, random, clip_labels))
+    impair_lr = choose_rate("impair_lr", impair_lr, 5e-3, model)
+    repair_lr = choose_rate("repair_lr", repair_lr, 1e-3, model)
     optimizer = torch.optim.Adam(model.parameters(), impair_lr, fused=True)
     set_training_mode(model, batch_norm)
     steps = track(mix(forget, retain).epochs(impair_epochs), "relabelled", model, optimizer)

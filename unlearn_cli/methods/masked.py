@@ -40,6 +40,7 @@ from unlearn_cli.data.batches import Batches, Epochs, UnlabelledBatches
 from unlearn_cli.data.mixed import Batch, mix
 from unlearn_cli.learning.masking import CHUNK, can_store, distillation_loss, mask_classes, masked_softmax
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
+from unlearn_cli.learning.step_sizes import suit_rate
 from unlearn_cli.learning.synthetic_features import unlearn_last_layer
 from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc
@@ -76,7 +77,9 @@ def masked(
     ] = None,
     lr: Annotated[
         PositiveFloat | None,
-        Doc("first rate of Adam, which falls to 0; null: half of the original's, or 0.001; without retain a tenth"),
+        Doc(
+            "first rate of Adam, which falls to 0; null: as the original's and its width allow, without retain a tenth"
+        ),
     ] = None,
     forget_share: Annotated[
         Annotated[float, Field(gt=0, le=0.9)] | None,
@@ -92,7 +95,7 @@ def masked(
 ) -> nn.Module:
     """Distil the masked original into the network, with the records of retain or without them."""
     lost = mask_classes(forget_classes, forget_inputs.batches.num_outputs, forget_inputs.batches.targets.device)
-    teacher, rate = Teacher(original, lost, temperature), choose_class_rate(recipe)
+    teacher, rate = Teacher(original, lost, temperature), suit_rate(choose_class_rate(recipe), original)
     if retain_inputs is None:
         unlearn_last_layer(model, original, forget_classes, input_shape, random)
         guard = Guard.of(original, held_out, forget_classes) if held_out else None

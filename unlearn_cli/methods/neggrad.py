@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from unlearn_cli.data.batches import Batches, is_multilabel
 from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.learning.rewind import NoRewind, Rewind, are_all_lost, make_rewind, mask_lost_labels
+from unlearn_cli.learning.step_sizes import choose_rate
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Optimizer
 from unlearn_cli.runtime.progress import track
@@ -37,6 +38,7 @@ TASK = ("classification", "regression", "multilabel")
 LEVEL_STEP = True  # for whole classes
 STEPS_OF_CLASSES, EPOCHS, FEWEST_STEPS = 100, 5, 200
 WEIGHT_OF_CLASSES, WEIGHT = 1.0, 0.2
+USUAL_RATE = 1e-3
 BOUND_OF_CLASSES = 5.0  # a probability of 0.7 %
 
 
@@ -54,7 +56,7 @@ def neggrad(
     steps: Annotated[
         PositiveInt | None, Doc("number of steps; null: 100 if retain lacks the classes, else 5 epochs over retain")
     ] = None,
-    lr: Annotated[PositiveFloat, Doc("constant learning rate")] = 1e-3,
+    lr: Annotated[PositiveFloat | None, Doc("constant learning rate; null: 0.001, less if layers are wide")] = None,
     optimizer: Annotated[Optimizer, Doc("Adam, or SGD without momentum")] = "adam",
     forget_share: Annotated[
         Annotated[float, Field(gt=0, le=0.9)] | None,
@@ -77,7 +79,7 @@ def neggrad(
     forget_weight = forget_weight or (WEIGHT_OF_CLASSES if all_lost or not retain_weight else WEIGHT)
     lost = mask_lost_labels(forget, retain) if all_lost and is_multilabel(forget) else None
     objective = Objective(task_loss, retain_weight, forget_weight, math.inf if bound is None else bound, lost)
-    stepper = make_optimizer(model, optimizer, lr)
+    stepper = make_optimizer(model, optimizer, choose_rate("lr", lr, USUAL_RATE, model))
     if not retain_weight:
         steps = steps or STEPS_OF_CLASSES
         rewinder = make_rewind(model, forget, held_out, steps)

@@ -45,6 +45,7 @@ from unlearn_cli.data.mixed import MixedBatches, mix
 from unlearn_cli.learning.adaptive_training import choose_lr
 from unlearn_cli.learning.matched_targets import FEWEST_RECORDS, MatchedConfidences, MatchedResiduals, MatchedTargets
 from unlearn_cli.learning.recipes import Recipe
+from unlearn_cli.learning.step_sizes import suit_rate
 from unlearn_cli.learning.training import TaskLoss, fit, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc
 from unlearn_cli.runtime.progress import track
@@ -101,12 +102,17 @@ def rank_match(
         blindspot = train_blindspot(fresh, retain, task_loss, recipe, epochs)
         targets = MatchedConfidences(original, forget, retain, held_out, blindspot)
     num_steps = steps or choose_steps(forget, retain, recipe.epochs, forget_share)
-    lr = lr or (choose_lr(fresh) if is_regression else recipe.lr if recipe.optimizer == "adam" else USUAL_LR)
+    lr = lr or (choose_lr(fresh) if is_regression else choose_lr_of_classes(recipe, original))
     report_setting("steps", num_steps)
     report_setting("lr", lr)
     batches = mix(number_records(forget), retain, forget_share)
     train(model, batches, targets, task_loss, num_steps, lr, forget_weight, batch_norm)
     return model
+
+
+def choose_lr_of_classes(recipe: Recipe, original: nn.Module) -> float:
+    """Return the rate with which Adam trained the original, or the usual one as it suits the network."""
+    return recipe.lr if recipe.optimizer == "adam" else suit_rate(USUAL_LR, original)
 
 
 def choose_blindspot_epochs(num_forgotten: int, epochs_of_original: int, chosen: int | None) -> int:

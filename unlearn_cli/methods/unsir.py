@@ -36,6 +36,7 @@ from unlearn_cli.data.batches import Batches
 from unlearn_cli.learning.noise import CHUNK, Noise, learn_noise, optimise_samples
 from unlearn_cli.learning.proxies import still_recognised
 from unlearn_cli.learning.recipes import Recipe, choose_class_rate
+from unlearn_cli.learning.step_sizes import suit_rate
 from unlearn_cli.learning.training import predict_outputs, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
 from unlearn_cli.runtime.progress import track
@@ -77,7 +78,7 @@ def unsir(
     repair_steps: Annotated[NonNegativeInt, Doc("steps on retain records; 22 % of them in every round")] = 90,
     impair_lr: Annotated[
         PositiveFloat | None,
-        Doc("learning rate; null: rounds from half of the original's until proxies are not recognised"),
+        Doc("learning rate; null: rounds from the rate of masked on until proxies are not recognised"),
     ] = None,
     repair_lr: Annotated[
         PositiveFloat | None, Doc("first learning rate of the repair; null: half the rate of the impair phase")
@@ -125,11 +126,12 @@ def unsir(
     proxies, labels = make_proxies(original, subset, forget_classes, random)
     min_accuracy = (1 - max_relative_accuracy_drop) * retain_accuracy(original, subset)
     state, state_lr = original.state_dict(), None  # from which the next round continues, and the rate of its round
-    lr, factor = choose_class_rate(recipe), 1.0
+    lr, factor = suit_rate(choose_class_rate(recipe), original), 1.0
     for _ in range(MAX_ROUNDS):
         lr *= factor
         optimizer = begin_round(lr, first_part)
         report_setting("impair_lr", round(lr, 6))
+        report_setting("repair_lr", repair_lr or round(lr / 2, 6))
         accuracy = retain_accuracy(model, subset)
         if accuracy < min_accuracy:
             note(f"unsir: a learning rate of {lr:.2g} left {accuracy:.0%} accuracy on the retain subset; it was undone")
