@@ -466,18 +466,21 @@ def test_a_regression_has_no_classes_to_forget(tmp_path: Path) -> None:
     assert found.requests[1] == ResolvedRequest("two", 1)
 
 
-def test_requests_select_multilabel_records_by_ids_and_conditions_only(tmp_path: Path) -> None:
+def test_requests_select_multilabel_records(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,tags,x,person\na,cat|dog,0,p\nb,,5,q\nc,dog,7,q\n")
     source = {"table": {"path": str(tmp_path / "t.csv"), "label": "tags", "id": "id", "features": ["x"]}}
     requests = [
         Asked(classes=["dog"]),
+        Asked("several", classes=["cat", "dog"], ids=["b"]),
         Asked("two", ids=["b"]),
         Asked("three", where=[Condition(column="x", op=">", value=2)]),
         Asked("four", groups=Groups(column="person", values=["q"])),
     ]
     found = resolved(described(source, task="multilabel"), tmp_path, requests)
-    assert "labels of multilabel records cannot be named" in found.requests[0].problem
-    assert [request.records for request in found.requests[1:]] == [1, 2, 2]
+    assert [request.records for request in found.requests] == [2, 3, 1, 2, 2]
+    unknown = resolved(described(source, task="multilabel"), tmp_path, [Asked(classes=["dogs"])])
+    assert "no class 'dogs'" in unknown.requests[0].problem
+    assert "dog" in unknown.requests[0].problem
 
 
 def test_requests_with_something_unknown_can_be_left_out(tmp_path: Path) -> None:

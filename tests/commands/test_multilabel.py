@@ -221,3 +221,23 @@ def test_a_sigmoid_is_refused_or_declared(folder: Path, monkeypatch: pytest.Monk
     manifest = write_manifest(folder, text.replace("KEYS", keys), "wrong.yaml")
     refused = invoke(*words, "-m", manifest, "--overwrite")
     assert refused.exit_code == 2 and "are not between 0 and 1; omit it" in refused.stderr
+
+
+def test_a_request_of_a_batch_names_a_label(folder: Path, tmp_path: Path) -> None:
+    write_digits(tmp_path)
+    labels = f"task: multilabel\nclasses: {sorted(LABELS)}\n"
+    write_manifest(tmp_path, MANIFEST[: MANIFEST.index("forget")].replace("task: multilabel\n", labels), "data.yaml")
+    deletion = f"version: 1\nmanifest: data.yaml\ninitial: {folder / 'original' / 'model.safetensors'}\n"
+    deletion += "methods: [neggrad]\nsettings: {neggrad: {steps: 20}}\nattack: {tier: null}\ncommon: {device: cpu}\n"
+    write_manifest(tmp_path, deletion + "gates: [test.macro_f1 >= 0.1]\n", "deletion.yaml")
+    requests = tmp_path / "requests"
+    requests.mkdir()
+    request = {"request": "no-more-round", "received": "2026-11-01T00:00:00Z", "classes": ["round"]}
+    (requests / "a.jsonl").write_text(json.dumps(request) + "\n", encoding="utf-8")
+    result = invoke("batch", "run", tmp_path / "deletion.yaml", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    report = read_report(tmp_path / "models" / "v0001")
+    _, marks = predict(folder, "train")
+    counts = {name: values["loss"]["n"] for name, values in report["metrics"]["subject"].items() if "loss" in values}
+    assert counts["forget"] == marks[:, list(LABELS).index("round")].sum()
+    assert counts["forget"] + counts["retain"] == len(marks) and counts["test_forget"] > 0

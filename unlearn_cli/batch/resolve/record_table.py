@@ -47,7 +47,10 @@ class RecordTable(Protocol):
         ...
 
     def load(self, columns: SelectionColumns) -> np.ndarray:
-        """Create the tables `source` and `labels`; return the distinct labels (m,) in the order of their numbers k."""
+        """Create the tables `source` and `labels`; return the distinct labels (m,) in the order of their numbers k.
+
+        `label` of `source` is a value of `labels`, which has each of its numbers: several of a multilabel record.
+        """
         ...
 
     def predicate(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
@@ -81,16 +84,23 @@ class TableInMemory:
     def load(self, columns: SelectionColumns) -> np.ndarray:
         values = [self.records.ids, *(self.records.column(column) for column in columns.groups)]
         texts = [to_strings(column).tolist() for column in values]
-        distinct, numbers = find_unique_labels(self.records.labels) if columns.labels else ([], np.array([]))
+        distinct, of_records, pairs = self._number_labels() if columns.labels else ([], None, ([], []))
         kinds = ", ".join(f"x{i} VARCHAR" for i in range(len(texts)))
         self.connection.execute(f"CREATE TABLE source ({kinds}, label BIGINT)")
-        labels = numbers.tolist() if columns.labels else [None] * len(self.records)
+        self.connection.execute("CREATE TABLE labels (label BIGINT, k BIGINT)")
         _refuse_undecodable_ids(texts[0], self.records.name)
-        insert(self.connection, "source", [*texts, labels])
-        self.connection.execute(
-            "CREATE TABLE labels AS SELECT range AS label, range AS k FROM range(?)", [len(distinct)]
-        )
+        insert(self.connection, "source", [*texts, of_records or [None] * len(self.records)])
+        insert(self.connection, "labels", pairs)
         return np.array(distinct)
+
+    def _number_labels(self) -> tuple[list[Any], list[int], tuple[list[int], list[int]]]:
+        """Return the distinct labels, a value for each record, and the pairs of these values and label numbers."""
+        if isinstance(marks := self.records.labels, np.ndarray) and marks.ndim == 2:  # a value for each record
+            records, numbers = np.nonzero(marks)
+            names = list(self.records.class_names or range(marks.shape[1]))
+            return names, [*range(len(marks))], (records.tolist(), numbers.tolist())
+        distinct, inverse = find_unique_labels(self.records.labels)
+        return distinct, inverse.tolist(), ([*range(len(distinct))], [*range(len(distinct))])
 
     def predicate(self, conditions: Sequence[Condition]) -> tuple[str, list[Any]]:
         chosen = self.records.ids[self.records.where(list(conditions))]

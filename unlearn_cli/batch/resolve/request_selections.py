@@ -47,10 +47,10 @@ def find_unknown_columns(table: RecordTable, selections: Sequence[Selection]) ->
 
 
 def collect_columns(selections: NumberedSelections, task: Task) -> SelectionColumns:
-    """Return the columns that the selections name; requests name classes only in a classification."""
+    """Return the columns that the selections name; a regression has no classes that requests could name."""
     groups = dict.fromkeys(selection.groups.column for selection in selections.values() if selection.groups)
     conditions = dict.fromkeys(condition.column for selection in selections.values() for condition in selection.where)
-    has_classes = task == "classification" and any(selection.classes for selection in selections.values())
+    has_classes = task != "regression" and any(selection.classes for selection in selections.values())
     return SelectionColumns([*groups], [*conditions], has_classes)
 
 
@@ -97,8 +97,8 @@ def match_conditions_and_classes(
 
 
 def _list_classes(manifest: Manifest, table: RecordTable, labels: np.ndarray) -> Classes | None:
-    """Return the classes of the manifest; None if it is not a classification, or if no request names a class."""
-    if manifest.task != "classification" or not len(labels):
+    """Return the classes, or labels, of the manifest; None of a regression, or if no request names a class."""
+    if manifest.task == "regression" or not len(labels):
         return None
     count = manifest.model.arguments.get("num_classes")
     return list_classes(manifest.classes, labels, count, table.class_names, NAME)
@@ -109,10 +109,7 @@ def _find_labels(
 ) -> tuple[list[str], list[int]]:
     """Return the names of the listed classes, and the positions in `labels` of their labels."""
     if classes is None:
-        raise UserError(
-            "a regression has no classes, and labels of multilabel records cannot be named; choose what to forget with "
-            "'where'"
-        )
+        raise UserError("a regression has no classes; choose what to forget with 'where'")
     chosen = find_class_numbers(listed, classes, "classes")
     numbers = find_label_numbers(labels.tolist(), classes)
     return [str(classes[number]) for number in chosen], [i for i, number in enumerate(numbers) if number in chosen]
