@@ -94,6 +94,13 @@ def test_the_report_has_the_numbers_of_scikit_learn(folder: Path, measured: dict
     assert found["subset_accuracy"] > 0.5, "the network learns"
 
 
+def test_training_has_the_scores_of_every_label_that_evaluation_has(folder: Path, measured: dict[str, Any]) -> None:
+    trained = [row for row in read_report(folder / "original")["labels"] if row["split"] == "test"]
+    evaluated = [row for row in measured["labels"] if (row["role"], row["split"]) == ("subject", "test")]
+    assert [row["label"] for row in trained] == list(LABELS)
+    assert trained == evaluated
+
+
 def test_the_report_has_the_scores_of_every_label(folder: Path, measured: dict[str, Any]) -> None:
     logits, marks = predict(folder, "test")
     scores = [row for row in measured["labels"] if (row["role"], row["split"]) == ("subject", "test")]

@@ -198,7 +198,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
             findings=ran.findings,
             skipped=[*planned.skipped, *ran.skipped],
             confusions=measuring.count_confusions(checkpoints),
-            labels=measuring.score_labels(checkpoints),
+            labels=measuring.score_labels(checkpoints, checkpoints.weights),
             code=composing.describe_code(planned_attack.attack for planned_attack in planned.wanted),
             subject=composing.describe_checkpoint(weights["subject"], "subject"),
             original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,

@@ -236,7 +236,7 @@ def carry_out(
             references=composing.describe_references(others),
             comparisons=measuring.compare_with_references(measured, metrics),
             confusions=measuring.count_confusions(checkpoints),
-            labels=measuring.score_labels(checkpoints),
+            labels=measuring.score_labels(checkpoints, checkpoints.weights),
             layers=measuring.measure_layers(checkpoints),
             over_forgetting=over_forgetting.detect(checkpoints),
             caveats=[

@@ -104,7 +104,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
         with current.run.measure_time("train"), current.run.count_samples(model=model), current.run.autocast():
             model = recipe.call(inputs, settings)
         current.settle(model, weights)
-        measured = {"subject": measure_network(current, model, "trained")}
+        measurements = measure_network(current, model, "trained")
         lineage = {
             "method": "train",
             "split": options.split,
@@ -126,7 +126,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             started,
             command_line=format_command_line("train", options, run_options),
             inputs=[options.split],
-            metrics=measured,
+            **measurements,
             settings=settings.model_dump(mode="json"),
             subject=composing.describe_checkpoint(checkpoint.load(path, make_mapping(opened)), "trained"),
             caveats=[*opened.reported.describe(), *current.run.notes],

@@ -77,7 +77,7 @@ def measure_checkpoints(
         "metrics": measurements,
         "comparisons": compare_with_references(measurements, metrics),
         "confusions": count_confusions(checkpoints),
-        "labels": score_labels(checkpoints),
+        "labels": score_labels(checkpoints, weights),
         "layers": measure_layers(checkpoints),
         "over_forgetting": over_forgetting.detect(checkpoints),
     }
@@ -90,14 +90,17 @@ def predict_splits(session: Session, model: nn.Module, label: str) -> dict[str, 
         return session.all_outputs(model)
 
 
-def measure_network(session: Session, model: nn.Module, label: str) -> Measured:
-    """Predict all splits with a network in memory, and compute the metrics of its task that need only its outputs."""
+def measure_network(session: Session, model: nn.Module, label: str) -> dict[str, Any]:
+    """Return the report's fields with measurements of a network in memory: those that need only its outputs."""
     checkpoints = CheckpointOutputs(session, {})
     checkpoints.remember("subject", predict_splits(session, model, label))
     defaults = load_metrics(discovery.list_default_metrics(session.task))
     with session.run.measure_time("evaluate"):
         chosen = [(metric, settings) for metric, settings in defaults if metric.needs == ("outputs",)]
-        return measure_role(checkpoints, chosen, "subject")
+        return {
+            "metrics": {"subject": measure_role(checkpoints, chosen, "subject")},
+            "labels": score_labels(checkpoints, ["subject"]),
+        }
 
 
 def measure_role(checkpoints: CheckpointOutputs, chosen: Metrics, role: str) -> Measured:
@@ -180,14 +183,14 @@ def count_confusions(checkpoints: CheckpointOutputs) -> list[Confusion]:
     ]
 
 
-def score_labels(checkpoints: CheckpointOutputs) -> list[LabelScore]:
+def score_labels(checkpoints: CheckpointOutputs, roles: Iterable[str]) -> list[LabelScore]:
     """Return the scores of each label of multilabel records, per checkpoint and split."""
     dataset = checkpoints.session.opened.dataset
     if dataset.task != "multilabel":
         return []
     return [
         score
-        for role in checkpoints.weights
+        for role in roles
         for split, outputs in checkpoints.outputs(role).items()
         if split != "holdout" and len(outputs)
         for score in list_label_scores(outputs, dataset.classes or [], split, role)
