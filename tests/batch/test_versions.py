@@ -71,3 +71,14 @@ def test_the_first_checkpoint_is_copied_under_the_usual_name(original: Path, tmp
     copy_initial(source, tmp_path)
     assert [path.name for path in (tmp_path / "v0000").iterdir()] == ["model.safetensors"]
     assert sha256(tmp_path / "v0000" / "model.safetensors") == sha256(original)
+
+
+def test_files_with_which_other_libraries_load_the_first_checkpoint_are_copied(original: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    shutil.copy(original, folder / "model.safetensors")
+    for name in ("config.json", "preprocessor_config.json", "notes.txt", "report.json"):
+        (folder / name).write_text("{}", encoding="utf-8")
+    copy_initial(folder / "model.safetensors", tmp_path)
+    copied = {path.name for path in (tmp_path / "v0000").iterdir()}
+    assert copied == {"model.safetensors", "config.json", "preprocessor_config.json"}

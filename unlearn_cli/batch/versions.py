@@ -11,6 +11,7 @@ from pathlib import Path
 from unlearn_cli.batch.ledger import fault
 from unlearn_cli.checkpoints.checkpoint_header import read_header, resolve_checkpoint
 from unlearn_cli.errors import IntegrityError
+from unlearn_cli.models.companion_files import copy_companions
 from unlearn_cli.storage import atomic_files, owners
 
 POINTER = "current"
@@ -63,6 +64,8 @@ def move_to_version(attempt: Path, version: Path) -> None:
 def copy_initial(source: Path, models: Path) -> None:
     """Copy the initial checkpoint to the first version, whose folder then exists completely or not at all.
 
+    Files next to it with which other libraries load it, such as config.json, are copied, too.
+
     Raises:
         UserError: the source is not an intact checkpoint.
     """
@@ -71,3 +74,4 @@ def copy_initial(source: Path, models: Path) -> None:
         for file in {main, *header.files}:
             name = file.name if file != main else SHARDED if main.name.endswith(".index.json") else WHOLE
             shutil.copyfile(file, new / name)
+        copy_companions(main, new)

@@ -67,13 +67,21 @@ def write_companions(folder: Path, result: Result) -> None:
         UserError: a file cannot be read.
     """
     library, _, name = result.sections.model.architecture.partition("/")
-    files = _find_files(_list_sources(result.sections, result.original))
-    for file in files.values():
-        (folder / file.name).write_bytes(read_regular(file, MOST_BYTES))
+    files = _copy(_list_sources(result.sections, result.original), folder)
     if library == "transformers":
         _write(folder / CONFIG, complete_config(find_config(result.sections.folder, name), result))
     if library == "timm" and CONFIG not in files:
         _write(folder / CONFIG, make_timm_config(name, result))
+
+
+def copy_companions(checkpoint: Path, folder: Path) -> None:
+    """Copy the files next to a checkpoint, a file or a folder, into another folder.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    source = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    _copy([source] if (source / CONFIG).is_file() else [], folder)
 
 
 def _list_sources(sections: NetworkSections, original: Path | None) -> list[Path]:
@@ -85,8 +93,12 @@ def _list_sources(sections: NetworkSections, original: Path | None) -> list[Path
     return [folder for folder in folders if (folder / CONFIG).is_file()]
 
 
-def _find_files(folders: Sequence[Path]) -> dict[str, Path]:
-    return {name: folder / name for folder in reversed(folders) for name in NAMES if (folder / name).is_file()}
+def _copy(sources: Sequence[Path], folder: Path) -> set[str]:
+    """Copy the files of these folders, of which the first has priority, and return their names."""
+    files = {name: source / name for source in reversed(sources) for name in NAMES if (source / name).is_file()}
+    for name, file in files.items():
+        (folder / name).write_bytes(read_regular(file, MOST_BYTES))
+    return set(files)
 
 
 def complete_config(path: Path, result: Result) -> dict[str, Any]:
