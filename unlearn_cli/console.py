@@ -29,6 +29,7 @@ class Settings:
     log_format: LogFormat = "text"
     speaks: bool = True
     captured: bool = False
+    warnings: set[str] | None = None  # those that have been printed; None: equal ones are printed again
 
 
 settings = Settings()
@@ -93,7 +94,21 @@ def show(text: str) -> None:
 
 def warn(message: str, **fields: Any) -> None:
     """Print a warning to stderr, even with `--quiet`."""
+    if settings.warnings is not None:
+        if message in settings.warnings:
+            return
+        settings.warnings.add(message)
     _print_line("warning", message, fields)
+
+
+@contextmanager
+def print_warnings_once() -> Iterator[None]:
+    """Print equal warnings inside only once: a command that tries the same data several times repeats them."""
+    settings.warnings = set()
+    try:
+        yield
+    finally:
+        settings.warnings = None
 
 
 def error(message: str, exit_code: int) -> None:

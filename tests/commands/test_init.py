@@ -246,3 +246,57 @@ def test_one_hot_labels_of_arrays_are_classes(tmp_path: Path) -> None:
     assert manifest["task"] == "classification"
     fill_in(tmp_path / "data.yaml", "classes: ['1']")
     run_dry(model, tmp_path / "data.yaml", tmp_path / "o")
+
+
+def write_categories(path: Path) -> Path:
+    """Write a table with two numbers and a column of three categories, which decides the label."""
+    random = np.random.default_rng(0)
+    kinds, numbers = random.integers(0, 3, 120), random.normal(size=(120, 2))
+    rows = [f"{a:.3f},{'xyz'[k]},{b:.3f},{int(k == 1)}" for k, (a, b) in zip(kinds, numbers, strict=True)]
+    path.write_text("a,kind,b,label\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def test_categories_as_the_network_was_trained_with_them(tmp_path: Path) -> None:
+    """A network on pandas' get_dummies: all numbers first, then one column per category."""
+    data, model = write_categories(tmp_path / "t.csv"), tmp_path / "model.safetensors"
+    layer, head = nn.Linear(5, 2), nn.Linear(2, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[0.0, 0, 0, 3, 0], [0, 0, 3, 0, 3]]))
+        head.weight.copy_(torch.tensor([[-2.0, 2], [2, -2]]))
+        [part.bias.zero_() for part in (layer, head)]
+    names = {"layers.0": layer, "head": head}
+    save_file({f"{name}.{k}": v for name, part in names.items() for k, v in part.state_dict().items()}, model)
+    manifest, document, text = draft(model, data, tmp_path / "data.yaml")
+    table = manifest["data"]["train"]["table"]
+    assert (table["features"], table["one_hot"]) == (["a", "b"], {"kind": ["x", "y"]})
+    assert document["trial"]["score"] == 1 and "data.train" in document["guessed"]
+    assert "guessed: check (one column per category, numbers first: the network has 5 inputs)" in text
+    fill_in(tmp_path / "data.yaml", "fraction: {share: 0.1}")
+    run_dry(model, tmp_path / "data.yaml", tmp_path / "o")
+
+
+def test_categories_that_the_checkpoint_records(tmp_path: Path) -> None:
+    data, out = write_categories(tmp_path / "t.csv"), tmp_path / "data.yaml"
+    (tmp_path / "by_hand.yaml").write_text(
+        "version: 1\ntask: classification\nmodel: {architecture: mlp, arguments: {hidden: [4]}}\ninput: {shape: [6]}\n"
+        "data: {train: {table: {path: t.csv, label: label, one_hot: [kind]}}}\n"
+    )
+    words = ("-m", tmp_path / "by_hand.yaml", "-o", tmp_path / "m", "--set", "epochs=1", "--device", "cpu")
+    assert invoke("train", *words).exit_code == 0
+    manifest, document, _ = draft(tmp_path / "m", data, out)
+    assert manifest["data"]["train"]["table"]["one_hot"] == ["kind"] and "data.train" not in document["guessed"]
+    fill_in(out, "fraction: {share: 0.1}")
+    run_dry(tmp_path / "m", out, tmp_path / "o")
+    data.write_text(data.read_text().replace("kind", "sort"))
+    _, _, message = draft(tmp_path / "m", data, tmp_path / "other.yaml", code=2)
+    assert "t.csv: lacks 1 column of categories with which the checkpoint was trained: kind" in message
+
+
+def test_columns_that_no_reading_fits_are_one_line(tmp_path: Path) -> None:
+    data, model = write_categories(tmp_path / "t.csv"), write_perceptron(tmp_path / "model.safetensors", 9, 2)
+    _, _, message = draft(model, data, tmp_path / "data.yaml", code=2)
+    assert "t.csv: the network takes 9 inputs, but the data gives 6 features with one_hot, 5 features with" in message
+    assert not (tmp_path / "data.yaml").exists()
+    _, _, message = draft(model, data, tmp_path / "data.yaml", "--architecture", "my:net", code=2)
+    assert "my:net is your own code; allow it with --allow-code" in message

@@ -56,6 +56,24 @@ def list_output_counts(tensors: Mapping[str, Tensor], expected: int) -> list[int
     return [count for count in dict.fromkeys(ordered) if count in layers.values()]
 
 
+def list_input_counts(tensors: Mapping[str, Tensor]) -> list[int]:
+    """Return the numbers of features that a network of columns may take, the likeliest first; none of other networks.
+
+    The input of the first layer is the output of no other layer, unless their widths are equal by chance.
+    """
+    if any(tensor.dim() > 2 for tensor in tensors.values()):
+        return []
+    names = sorted((name for name, tensor in tensors.items() if _takes_features(name, tensor)), key=natural_key)
+    outputs = {tensors[name].shape[0] for name in names}
+    widths = list(dict.fromkeys(tensors[name].shape[1] for name in names))
+    return [width for width in widths if width not in outputs] or widths
+
+
+def _takes_features(name: str, tensor: Tensor) -> bool:
+    is_layer = name.endswith(("weight", "weight_ih_l0")) and tensor.dim() == 2
+    return is_layer and "embed" not in name.lower()
+
+
 def find_channels(tensors: Mapping[str, Tensor]) -> int | None:
     """Return the channels of images, from the first convolution; None for other networks.
 

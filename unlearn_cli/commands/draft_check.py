@@ -56,7 +56,8 @@ def _try_manifest(
 def list_candidates(current: Session, draft: ManifestDraft, is_stated: bool) -> list[Normalisation]:
     """Return the normalisation of the draft, and for images whose normalisation is not stated the usual ones."""
     section = current.sections.input
-    name = "as stated" if is_stated else "as stored"
+    standardised = any("standardise" in step for step in draft.transform)
+    name = "as stated" if is_stated else "columns are standardised" if standardised else "as stored"
     own = Normalisation(name, section.mean, section.std, section.scale, is_new=False)
     if is_stated or draft.layout.kind != "images":
         return [own]

@@ -11,6 +11,7 @@ from unlearn_cli import console
 from unlearn_cli.checkpoints import foreign_formats
 from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.commands.claiming import claim_output
+from unlearn_cli.commands.feature_fit import fit_columns
 from unlearn_cli.commands.manifest_draft import ManifestDraft, Value
 from unlearn_cli.commands.manifest_inputs import refuse_replacing
 from unlearn_cli.commands.result import Result
@@ -57,7 +58,11 @@ def run(options: InitOptions, run_options: RunOptions) -> Result:
         atomic_files.check_output(options.out, run_options.overwrite, "file")
         foreign_formats.find_checkpoint(options.checkpoint)
         layout = confirm_label(recognise(options.data, options.labels), options)
-        with atomic_files.create_parents(options.out), open_weights(options, run_options) as weights:
+        with (
+            console.print_warnings_once(),
+            atomic_files.create_parents(options.out),
+            open_weights(options, run_options) as weights,
+        ):
             read_header(weights.path)
             return write_draft(options, run_options, layout, weights)
 
@@ -138,17 +143,33 @@ def find_draft(
 
     console.say(f"init: {options.checkpoint.name} and {options.data.name}; comparing with known networks")
     loaded = checkpoint.load(weights.path)
-    model = draft_model(options.checkpoint, loaded, layout, options.out.parent, options.architecture)
-    layout = fit_task(layout, model, options.data)
-    drafts = list_variants(combine(options, layout, model))
+    drafts: list[tuple[ManifestDraft, ModelDraft]] = []
+    must_fit = options.architecture is None
+    for columns in fit_columns(layout, loaded, options.data, must_fit=must_fit):
+        model = draft_model(options.checkpoint, loaded, columns, options.out.parent, options.architecture)
+        fitted = fit_task(columns, model, options.data)
+        drafts += [(each, model) for each in list_variants(combine(options, fitted, model))]
+    return choose_draft(drafts, loaded, options, run_options)
+
+
+def choose_draft(
+    drafts: "Sequence[tuple[ManifestDraft, ModelDraft]]",
+    weights: "Checkpoint",
+    options: InitOptions,
+    run_options: RunOptions,
+) -> "tuple[ManifestDraft, Trial | None]":
+    """Return the draft with which the checkpoint predicts a sample best, and the trial."""
+    first, model = drafts[0]
     if not model.is_complete:
         console.warn(
             "no known architecture fits the tensors, so nothing was tried; set model.architecture to the function that "
             "builds the network, or name it with --architecture"
         )
-        return drafts[0], None
-    trials = [(trial, each) for each in drafts if (trial := try_draft(each, model, loaded, options, run_options))]
-    trial, draft = min(trials, key=lambda pair: pair[0].loss, default=(None, drafts[0]))
+        return first, None
+    trials = [
+        (trial, each) for each, model in drafts if (trial := try_draft(each, model, weights, options, run_options))
+    ]
+    trial, draft = min(trials, key=lambda pair: pair[0].loss, default=(None, first))
     return (add_trial(draft, trial) if trial else draft), trial
 
 
@@ -212,6 +233,8 @@ def list_variants(draft: ManifestDraft) -> list[ManifestDraft]:
     """Return the draft, and for columns of numbers also with standardised columns, which no file states."""
     if draft.layout.kind != "numbers" or draft.transform:
         return [draft]
+    if draft.layout.has_gaps:
+        return [replace(draft, transform=[{"standardise": {"missing": "mean"}}])]
     return [draft, replace(draft, transform=[{"standardise": {}}])]
 
 

@@ -21,12 +21,12 @@ from unlearn_cli.data.images.image_files import Images
 from unlearn_cli.data.images.pillow_images import UnreadableImage, decode_image, open_with_pillow
 from unlearn_cli.data.layouts.columns import describe_columns
 from unlearn_cli.data.layouts.label_columns import sort_classes
-from unlearn_cli.data.layouts.layout import DataLayout
+from unlearn_cli.data.layouts.layout import DataLayout, Section
 from unlearn_cli.data.layouts.recognise import recognise
 from unlearn_cli.data.notices import format_notices
 from unlearn_cli.data.records import Records
 from unlearn_cli.data.strings import to_strings
-from unlearn_cli.data.tables.table_file import TableFile
+from unlearn_cli.data.tables.table_file import open_table
 from unlearn_cli.schema.data_sections import DataSections, Input
 from unlearn_cli.schema.sources import Source
 
@@ -84,10 +84,14 @@ def run(options: InspectOptions) -> Result:
 
 def open_split(layout: DataLayout, split: str) -> Records:
     """Open the records of a split as a manifest would."""
-    source = Source.model_validate(make_relative(layout.sources[split], Path.cwd()))
+    source = make_source(layout.sources[split])
     input = Input(shape=list(layout.shape), scale=layout.depth)
     sections = DataSections(Path.cwd(), layout.task, input, None, None, None, None, None)
     return open_records(source, split, sections)
+
+
+def make_source(section: Section) -> Source:
+    return Source.model_validate(make_relative(section, Path.cwd()))
 
 
 def describe_split(records: Records, train: Records, layout: DataLayout) -> SplitFacts:
@@ -142,10 +146,12 @@ def add_pixels(facts: ImageFacts, pixels: np.ndarray) -> None:
 
 def count_missing(layout: DataLayout) -> dict[str, dict[str, int]]:
     """Return the number of empty cells per split and column, where there are any."""
-    tables = {split: source["table"]["path"] for split, source in layout.sources.items() if "table" in source}
+    tables = {split: make_source(source).table for split, source in layout.sources.items()}
     missing: dict[str, dict[str, int]] = {}
-    for split, path in tables.items():
-        columns = describe_columns(TableFile(path, f"data.{split}"))
+    for split, spec in tables.items():
+        if spec is None:
+            continue
+        columns = describe_columns(open_table(spec, f"data.{split}"))
         missing[split] = {name: column.empty for name, column in columns.items() if column.empty}
     return missing
 

@@ -12,6 +12,7 @@ from unlearn_cli.data.layouts.layout import DataLayout
 
 GUESSED = "guessed: check"
 MOST_LISTED = 1000  # classes that are listed; a manifest without the list numbers the sorted names of train
+ANCHOR, ALIAS = "&columns", "*columns"  # the name of a table in YAML
 WIDTH = 100  # a longer section is written with one key per line
 
 FORGET = """\
@@ -83,10 +84,9 @@ class ManifestDraft:
 
     def _format_data(self, folder: Path) -> Iterator[str]:
         yield "data:"
-        for split, source in self.layout.sources.items():
-            reason = self.layout.guesses.get(f"data.{split}", "")
-            value = Value(make_relative(source, folder), reason, bool(reason))
-            yield from (f"  {line}" for line in format_value(split, value))
+        sources = {split: make_relative(source, folder) for split, source in self.layout.sources.items()}
+        reasons = {split: self.layout.guesses.get(f"data.{split}", "") for split in sources}
+        yield from (f"  {line}" for line in format_sources(sources, reasons))
         if self.layout.group:
             reason = "from its name: the records of a person or recording belong together"
             yield from (f"  {line}" for line in format_value("group", Value(self.layout.group, reason, True)))
@@ -100,6 +100,18 @@ class ManifestDraft:
         if self.layout.group:
             yield f"groups: {{column: {dump(self.layout.group)}, values: [...]}}"
         yield "fraction: {share: 0.01}  # random records"
+
+
+def format_sources(sources: Mapping[str, Any], reasons: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of the sources; a long table that several splits read is written once, under a name."""
+    table = sources["train"].get("table")
+    others = [split for split, source in sources.items() if split != "train" and table and source.get("table") == table]
+    is_named = bool(others) and len(dump(table)) > WIDTH
+    for split, source in sources.items():
+        shown = {**source, "table": ALIAS} if is_named and split in others else source
+        for line in format_value(split, Value(shown, reasons[split], bool(reasons[split]))):
+            named = f"{line} {ANCHOR}" if is_named and split == "train" and line.strip() == "table:" else line
+            yield named.replace(f"'{ALIAS}'", ALIAS)
 
 
 def format_value(key: str, value: Value) -> Iterator[str]:

@@ -94,10 +94,10 @@ def test_a_table_of_numbers_with_id_person_and_text(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("id,patient,size,colour,class\n" + "\n".join(rows) + "\n")
     layout = recognise(tmp_path / "t.csv")
     assert layout.sources["train"]["table"] == {
-        "path": tmp_path / "t.csv", "label": "class", "id": "id", "ignore": ["patient", "colour"]
+        "path": tmp_path / "t.csv", "label": "class", "id": "id",
+        "one_hot": {"colour": ["a", "b", "c"]}, "ignore": ["patient"]
     }  # fmt: skip
-    assert (layout.group, layout.shape, layout.classes) == ("patient", [1], ["0", "1"])
-    assert layout.remarks == ["columns that are not used: colour"]
+    assert (layout.group, layout.shape, layout.classes) == ("patient", [5], ["0", "1"])
     assert "label" in layout.guesses and "label" not in recognise(tmp_path / "t.csv", ["class"]).guesses
 
 

@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from unlearn_cli.data.images.pillow_images import SUFFIXES
-from unlearn_cli.data.tables.comparable_columns import is_number
+from unlearn_cli.data.tables.comparable_columns import TextColumn, is_number
 from unlearn_cli.data.tables.label_sets import LISTS, WORDS
 from unlearn_cli.data.tables.locked_connection import quote_literal
 from unlearn_cli.data.tables.table_file import TableFile
 
 WORDS_OF_TEXT = 3  # a text has at least as many words on average
+TEXT_REPEATED = 10  # records of a text on average that show that it is the name of a category
+MOST_CATEGORIES, PER_CATEGORY = 1000, 2  # of a column, and records of one on average
 SAMPLE = 1000  # rows from whose cells images and texts are recognised
+DATE = re.compile(r"\d.*[-/. ].*\d")  # in cells that may be dates
+FEW = 20  # cells that are searched for it
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,27 @@ class Column:
     is_numeric: bool
     is_whole: bool  # all numbers are integers
     is_marks: bool  # all cells are 0 or 1, yes or no, true or false
-    is_list: bool
+    kind: str  # the type of the cells in DuckDB
     distinct: int
     empty: int
     rows: int
     cells: Sequence[str]
+    date_format: str | None = None  # '' for ISO 8601; None: no dates
+
+    @property
+    def is_list(self) -> bool:
+        return self.kind.endswith(LISTS)
+
+    @property
+    def is_feature(self) -> bool:
+        """Whether the cells are numbers, or true and false of a typed file, which count as 1 and 0."""
+        return self.is_numeric or self.kind == "BOOLEAN"
+
+    @property
+    def is_category(self) -> bool:
+        """Whether the cells are a limited number of names, each of which occurs several times."""
+        is_other = self.is_feature or self.is_list or self.is_image or self.date_format is not None
+        return not is_other and self.distinct <= min(MOST_CATEGORIES, (self.rows - self.empty) / PER_CATEGORY)
 
     @property
     def is_image(self) -> bool:
@@ -37,7 +57,8 @@ class Column:
     def is_text(self) -> bool:
         words = [len(cell.split()) for cell in self.cells]
         is_other = self.is_numeric or self.is_list or not words
-        return not is_other and sum(words) >= WORDS_OF_TEXT * len(words)
+        is_repeated = self.distinct * TEXT_REPEATED <= self.rows - self.empty
+        return not is_other and not is_repeated and sum(words) >= WORDS_OF_TEXT * len(words)
 
     @property
     def is_constant(self) -> bool:
@@ -53,24 +74,39 @@ def _describe_column(file: TableFile, name: str) -> Column:
     cell = file.cell(name)
     text = f"({cell})::VARCHAR"
     number, marks = is_number(text), f"lower({text}) IN ({', '.join(map(quote_literal, WORDS))})"
-    facts = f"count(*), count({cell}), count(DISTINCT {text}), coalesce(bool_and({number}), false)"
+    are_numbers = f"coalesce(bool_and({number}) FILTER (WHERE {cell} IS NOT NULL), false)"
+    facts = f"count(*), count({cell}), count(DISTINCT {text}), {are_numbers}"
     whole = f"coalesce(bool_and(TRY_CAST({text} AS DOUBLE) = round(TRY_CAST({text} AS DOUBLE))), false)"
     query = f"{facts}, {whole}, coalesce(bool_and({marks}), false)"
     rows, filled, distinct, numeric, is_whole, is_marks = file.query(query).fetchall()[0]
     shown = file.query(text, reader=f"{file.reader} LIMIT {SAMPLE}").fetchall()
-    cells = [value for (value,) in shown if value is not None]
-    is_list, has_gaps = file.types[name].endswith(LISTS), filled < rows
-    return Column(
+    column = Column(
         name,
-        bool(numeric),
-        bool(is_whole),
-        bool(is_marks) and not has_gaps,
-        is_list,
-        distinct,
-        rows - filled,
-        rows,
-        cells,
+        is_numeric=bool(numeric),
+        is_whole=bool(is_whole),
+        is_marks=bool(is_marks) and filled == rows,
+        kind=file.types[name],
+        distinct=distinct,
+        empty=rows - filled,
+        rows=rows,
+        cells=[value for (value,) in shown if value is not None],
     )
+    return replace(column, date_format=_find_date_format(file, column))
+
+
+def _find_date_format(file: TableFile, column: Column) -> str | None:
+    """Return the format of a column of dates without empty cells: '' for ISO 8601; None for other columns."""
+    if column.kind.startswith(("DATE", "TIMESTAMP")):
+        return None if column.empty else ""
+    looks_so = all(DATE.search(cell) for cell in column.cells[:FEW])
+    if column.is_numeric or column.empty or not column.cells or not looks_so or not column.kind.startswith("VARCHAR"):
+        return None
+    comparable = file.comparable(column.name)
+    assert isinstance(comparable, TextColumn)
+    other, with_zone, without = comparable.moment_facts
+    if other is None:
+        return None if with_zone and without else ""
+    return next(iter(comparable.find_formats(other)), None)
 
 
 def split_words(name: str) -> set[str]:

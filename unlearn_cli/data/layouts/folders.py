@@ -12,8 +12,10 @@ from unlearn_cli.data.layouts.layout import DataLayout, Section, assign_splits, 
 from unlearn_cli.errors import UserError
 
 MOST_LISTED = 20_000  # images that are listed to choose a sample
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".dat")  # a .txt is often a description
 DEEPEST = 4  # levels of folders below a class
-DATA_SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".npz", ".safetensors")
+OF_A_FILE = ("path", "root", "delimiter", "encoding", "header")  # keys of a table that depend on its file
+DATA_SUFFIXES = (*TABLE_SUFFIXES, ".jsonl", ".parquet", ".npz", ".safetensors")
 
 
 def list_folders(folder: Path) -> list[Path]:
@@ -106,12 +108,20 @@ def recognise_split_files(folder: Path, recognise: Callable[[Path], DataLayout])
 def merge_splits(layouts: Mapping[str, DataLayout]) -> DataLayout:
     """Return the layout of the file for training with the sources of all files."""
     train = layouts["train"]
-    sources = {split: {**layout.sources["train"]} for split, layout in layouts.items()}
-    for source in sources.values():
-        source.pop("rows", None)
+    sources = {split: _take_keys(layout, train) for split, layout in layouts.items()}
     completed, guesses = complete_splits(sources)
     others = {key: reason for key, reason in train.guesses.items() if key != "data.test"}
     return replace(train, sources=completed, guesses={**others, **guesses})
+
+
+def _take_keys(layout: DataLayout, train: DataLayout) -> Section:
+    """Return the source of a file's records; the columns of a table are those of the file for training."""
+    source = {key: value for key, value in layout.sources["train"].items() if key != "rows"}
+    if "table" not in source or "table" not in train.sources["train"]:
+        return source
+    own = {key: value for key, value in source["table"].items() if key in OF_A_FILE}
+    shared = {key: value for key, value in train.sources["train"]["table"].items() if key not in OF_A_FILE}
+    return {**source, "table": {**own, **shared}}
 
 
 def has_data_suffix(path: Path) -> bool:

@@ -58,9 +58,8 @@ def recognise_labels(file: TableFile, columns: Mapping[str, Column], given: Sequ
         )
     is_regression = label.is_numeric and (not label.is_whole or not are_classes(label.distinct, label.rows))
     classes = [] if is_regression else list_classes(file, label.name)
-    return TableLabels(
-        names, {"label": label.name}, "regression" if is_regression else "classification", classes, guesses
-    )
+    keys = {"label": label.name, **({"unlabelled": "drop"} if label.empty else {})}
+    return TableLabels(names, keys, "regression" if is_regression else "classification", classes, guesses)
 
 
 def guess_labels(columns: Mapping[str, Column]) -> list[str]:
@@ -112,7 +111,7 @@ def _find_example(label: Column, separator: str) -> str:
 
 
 def _read_sets(file: TableFile, name: str, keys: Section, guesses: Mapping[str, str]) -> TableLabels:
-    spec = Table.model_validate({"path": str(file.path), "label": name, **keys})
+    spec = Table.model_validate({"path": str(file.path), "label": name, **keys})  # read from `file`, not opened again
     return TableLabels([name], {"label": name, **keys}, "multilabel", read_label_sets(spec, file).names, guesses)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unlearn_cli.data.formats.system_files import is_system_name
+from unlearn_cli.data.layouts.features import FeatureColumns
 from unlearn_cli.schema.literals import Task
 
 Kind = Literal["images", "numbers", "text"]
@@ -36,6 +37,8 @@ class DataLayout:
     has_marks: bool = False  # the labels are columns of 0 and 1
     same_size: bool = True  # all images that were read have one size
     depth: int | None = None  # the divisor of pixels with more than 8 bits
+    features: FeatureColumns | None = None  # of a table, with which its columns can be read in other ways
+    has_gaps: bool = False  # features have empty cells
     group: str | None = None  # column with the person or recording of a record
     data: Section = field(default_factory=dict)  # other keys of the section `data`
     guesses: Mapping[str, str] = field(default_factory=dict)

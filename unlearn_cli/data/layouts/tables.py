@@ -1,20 +1,31 @@
 """Tables: which column is the label, the id, the person, an image or a text, and which are numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from unlearn_cli.data.layouts.columns import Column, describe_columns, split_words
+from unlearn_cli.console import pluralize
+from unlearn_cli.data.layouts.columns import Column, split_words
+from unlearn_cli.data.layouts.features import (
+    Categories,
+    FeatureColumns,
+    Reading,
+    choose_default,
+    choose_readings,
+)
 from unlearn_cli.data.layouts.folders import describe_sizes
 from unlearn_cli.data.layouts.image_sizes import measure_images
-from unlearn_cli.data.layouts.label_columns import recognise_labels
+from unlearn_cli.data.layouts.label_columns import TableLabels, recognise_labels
 from unlearn_cli.data.layouts.layout import DataLayout, Kind, Section, complete_splits, find_split
+from unlearn_cli.data.layouts.table_text import open_described
 from unlearn_cli.data.tables.table_file import TableFile
 from unlearn_cli.errors import UserError
 
 IDS = ("id", "record_id", "uuid", "key", "index")
 GROUPS = ("subject", "patient", "person", "participant", "speaker", "user", "customer", "recording", "group")
 SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
+KEYS = ("features", "ignore", "one_hot", "ordinal", "date_parts")  # of a table, that a reading decides
+UNUSED = "columns that are not used"
 MOST_SPLITS = 5  # different cells of a column of splits
 
 
@@ -29,6 +40,8 @@ class TableInputs:
     same_size: bool = True
     depth: int | None = None
     remarks: Sequence[str] = ()
+    features: FeatureColumns | None = None  # of numbers
+    dates: Section = field(default_factory=dict)  # formats of columns
 
 
 def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
@@ -37,19 +50,16 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
     Raises:
         UserError: the table has no rows, no column `label_names`, or no column can be a sample.
     """
-    file = TableFile(path, "data")
-    columns = describe_columns(file)
+    file, columns, text_keys = open_described(path)
     if not any(column.rows for column in columns.values()):
         raise UserError(f"{path}: contains no records; name a table with rows")
     labels = recognise_labels(file, columns, label_names)
     others = {name: column for name, column in columns.items() if name not in labels.columns}
     id_column, group, split = find_id(others), find_group(others), find_split_column(others)
-    special = {name for name in (id_column, group, split) if name}
-    inputs = choose_inputs({name: column for name, column in others.items() if name not in special}, path)
-    ignored = [name for name in (group, split) if name] + list(inputs.unused)
-    keys = {**inputs.keys, **({"ignore": ignored} if ignored and inputs.kind == "numbers" else {})}
-    table = {"path": path, **labels.keys, **({"id": id_column} if id_column else {}), **keys}
-    sources, guesses = complete_splits(divide_by_column(file, table, split) if split else {"train": {"table": table}})
+    inputs = choose_inputs({name: column for name, column in others.items() if name != id_column}, file, (group, split))
+    table = {"path": path, **text_keys, **labels.keys, **({"id": id_column} if id_column else {}), **inputs.keys}
+    section = {"table": table, **({"dates": inputs.dates} if inputs.dates else {})}
+    sources, guesses = complete_splits(divide_by_column(file, section, split) if split else {"train": section})
     return DataLayout(
         kind=inputs.kind,
         task=labels.task,
@@ -60,8 +70,9 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
         same_size=inputs.same_size,
         depth=inputs.depth,
         group=group,
+        features=inputs.features,
         guesses={**guesses, **labels.guesses},
-        remarks=[*inputs.remarks, *_describe_unused(inputs.unused)],
+        remarks=[*inputs.remarks, *_describe_unused(inputs.unused), *_describe_unlabelled(columns, labels)],
     )
 
 
@@ -87,34 +98,89 @@ def find_split_column(columns: Mapping[str, Column]) -> str | None:
     return None
 
 
-def divide_by_column(file: TableFile, table: Section, column: str) -> dict[str, Section]:
+def divide_by_column(file: TableFile, section: Section, column: str) -> dict[str, Section]:
     """Return a source per split, with the rows whose cell in the column names the split."""
-    values = {find_split(cell): cell for (cell,) in file.query(f"DISTINCT {file.as_written(column)}").fetchall()}
-    return {
-        split: {"table": table, "rows": {"where": [{"column": column, "op": "==", "value": value}]}}
-        for split, value in values.items()
+    cells = [cell for (cell,) in file.query(f"DISTINCT {file.as_written(column)}").fetchall() if cell]
+    values = {split: sorted(cell for cell in cells if find_split(cell) == split) for split in map(find_split, cells)}
+    conditions = {
+        split: {"column": column, "op": "==", "value": names[0]} if len(names) == 1 else
+        {"column": column, "op": "in", "value": names}
+        for split, names in values.items()
         if split
-    }
+    }  # fmt: skip
+    return {split: {**section, "rows": {"where": [condition]}} for split, condition in conditions.items()}
 
 
-def choose_inputs(columns: Mapping[str, Column], path: Path) -> TableInputs:
-    """Return the samples: images if a column has paths of files, else texts, else all columns of numbers.
+def choose_inputs(columns: Mapping[str, Column], file: TableFile, special: Sequence[str | None]) -> TableInputs:
+    """Return the samples: images if a column has paths of files, else texts, else numbers, categories and dates.
+
+    `special` are columns that are no part of a sample: the person and the split.
 
     Raises:
         UserError: there are none of them.
     """
-    image = next((column for column in columns.values() if column.is_image), None)
+    usable = {name: column for name, column in columns.items() if name not in special}
+    image = next((column for column in usable.values() if column.is_image), None)
     if image:
-        return _choose_images(image, path)
-    texts = [name for name, column in columns.items() if column.is_text]
+        return _choose_images(image, file.path)
+    texts = [name for name, column in usable.items() if column.is_text]
     if texts:
-        unused = [name for name in columns if name not in texts]
-        return TableInputs("text", {"text": texts}, [len(texts)], unused)
-    numbers = [name for name, column in columns.items() if column.is_numeric and not column.empty]
-    if not numbers:
-        raise UserError(f"{path}: no column besides the label has images, texts or numbers; add features")
-    unused = [name for name in columns if name not in numbers]
-    return TableInputs("numbers", {}, [len(numbers)], unused)
+        return TableInputs("text", {"text": texts}, [len(texts)], [name for name in usable if name not in texts])
+    features = find_features(columns, file, [name for name in special if name])
+    reading = choose_default(features)
+    if not reading.size:
+        raise UserError(
+            f"{file.path}: no column besides the label has images, texts, numbers or categories; add features"
+        )
+    return TableInputs(
+        "numbers", reading.keys, [reading.size], reading.unused, features=features, dates=reading.dates
+    )  # fmt: skip
+
+
+def find_features(columns: Mapping[str, Column], file: TableFile, special: Sequence[str]) -> FeatureColumns:
+    """Return the columns that may be features."""
+    usable = {name: column for name, column in columns.items() if name not in special}
+    return FeatureColumns(
+        order=list(columns),
+        numbers=[name for name, column in usable.items() if column.is_feature and not column.empty],
+        numbers_with_gaps=[name for name, column in usable.items() if column.is_feature and column.empty],
+        categories={
+            name: sorted(file.text(name, gaps=True).factorize()[0])
+            for name, column in usable.items()
+            if column.is_category
+        },
+        dates={name: column.date_format for name, column in usable.items() if column.date_format is not None},
+        ignored=special,
+    )
+
+
+def fit_features(layout: DataLayout, inputs: Sequence[int], recorded: Categories | None = None) -> list[DataLayout]:
+    """Return the layouts with each reading of the columns that gives one of these numbers of features; perhaps none."""
+    assert layout.features is not None
+    readings = choose_readings(layout.features, inputs, recorded)
+    return [apply_reading(layout, reading) for reading in readings]
+
+
+def apply_reading(layout: DataLayout, reading: Reading) -> DataLayout:
+    """Return the layout with another reading of its columns."""
+    sources = {split: _read_source(source, reading) for split, source in layout.sources.items()}
+    is_plain = reading.keys.keys() <= {"ignore"} or reading.is_exact
+    guess = {} if is_plain else {"data.train": f"{reading.name}: the network has {reading.size} inputs"}
+    return replace(
+        layout,
+        sources=sources,
+        shape=[reading.size],
+        has_gaps=reading.has_gaps,
+        guesses={**guess, **layout.guesses},
+        remarks=[*_describe_unused(reading.unused), *(each for each in layout.remarks if not each.startswith(UNUSED))],
+    )
+
+
+def _read_source(source: Section, reading: Reading) -> Section:
+    table = {key: value for key, value in source["table"].items() if key not in KEYS}
+    dates = {"dates": reading.dates} if reading.dates else {}
+    missing = sorted({*table.get("missing", ()), *reading.missing})
+    return {**source, "table": {**table, **({"missing": missing} if missing else {}), **reading.keys}, **dates}
 
 
 def _choose_images(image: Column, path: Path) -> TableInputs:
@@ -138,8 +204,14 @@ def _choose_images(image: Column, path: Path) -> TableInputs:
     )
 
 
+def _describe_unlabelled(columns: Mapping[str, Column], labels: TableLabels) -> list[str]:
+    """Return a remark on rows that are left out because they have no label."""
+    empty = columns[labels.columns[0]].empty if labels.keys.get("unlabelled") == "drop" else 0
+    return [f"{pluralize(empty, 'row')} without a label {'is' if empty == 1 else 'are'} left out"] if empty else []
+
+
 def _describe_unused(unused: Sequence[str]) -> list[str]:
     if not unused:
         return []
     shown = ", ".join(unused[:5]) + (f" and {len(unused) - 5} more" if len(unused) > 5 else "")
-    return [f"columns that are not used: {shown}"]
+    return [f"{UNUSED}: {shown}"]

@@ -102,6 +102,20 @@ def inspect_csv(path: Path, location: str, options: CsvOptions = CsvOptions()) -
     return CsvLayout(stream, location, delimiter, header, named, plain, bool(traits.quotes), traits.is_unended())
 
 
+def read_first_rows(path: Path, location: str, options: CsvOptions, count: int) -> list[list[str]]:
+    """Return the cells of the first rows, a header included; fewer if there are fewer.
+
+    Raises:
+        UserError: they are not text of the encoding, or a quote is never closed.
+    """
+    stream = TextStream(path, location, options.encoding, options.skip_lines)
+    delimiter = options.delimiter or _detect_delimiter(path, stream)
+    try:
+        return [cells for _, cells in islice(_read_rows(stream, location, delimiter), count)]
+    except UnicodeError:
+        raise UserError(f"{location}: is not text in the encoding {options.encoding}; save it as UTF-8") from None
+
+
 def list_stripped_blanks(delimiter: str) -> str:
     return " \t".replace(delimiter, "")
 

@@ -1,0 +1,113 @@
+"""How the text of a table is written: encoding, delimiter, header, and the text of empty cells. Keys of a manifest."""
+
+import codecs
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from unlearn_cli.data.layouts.columns import Column, describe_columns
+from unlearn_cli.data.layouts.features import MISSING
+from unlearn_cli.data.tables.comparable_columns import is_number
+from unlearn_cli.data.tables.csv_layout import CsvOptions, read_first_rows
+from unlearn_cli.data.tables.locked_connection import quote_literal
+from unlearn_cli.data.tables.table_file import TableFile, open_table
+from unlearn_cli.data.tables.table_paths import find_table_kind, list_table_files
+from unlearn_cli.data.tables.text_stream import TextStream
+from unlearn_cli.schema.sources import Table
+from unlearn_cli.schema.table_columns import TEXT_SUFFIXES, WHITESPACE
+
+ROWS = 50  # that show whether the first line has names
+UTF8, OTHER = "utf-8", "cp1252"  # the most frequent encodings
+BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16
+BLOCK, MOST_BLOCKS = 2**20, 64  # bytes that are searched for other encodings than UTF-8
+
+
+def open_described(path: Path) -> tuple[TableFile, dict[str, Column], dict[str, Any]]:
+    """Open a table; return the file, its columns, and the keys of the manifest with which it was opened.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    keys = find_text_keys(path)
+    file = _open(path, keys)
+    columns = describe_columns(file)
+    if missing := find_missing(file, columns):
+        keys = {**keys, "missing": missing}
+        file = _open(path, keys)
+        columns = describe_columns(file)
+    return file, columns, keys
+
+
+def _open(path: Path, keys: Mapping[str, Any]) -> TableFile:
+    return open_table(Table.model_validate({"path": str(path), "label": "", **keys}), "data")
+
+
+def find_text_keys(path: Path) -> dict[str, Any]:
+    """Return the keys with which a table of text must be read, if the defaults are wrong for it."""
+    list_table_files(path, "data")  # refuses what is not a table or not a regular file
+    if find_table_kind(path) not in TEXT_SUFFIXES:
+        return {}
+    encoding = find_encoding(path)
+    rows = read_first_rows(path, f"data: {path}", CsvOptions(encoding=encoding), ROWS)
+    keys: dict[str, Any] = {} if encoding == UTF8 else {"encoding": encoding}
+    if rows and all(len(cells) == 1 for cells in rows):
+        divided = read_first_rows(path, f"data: {path}", CsvOptions(WHITESPACE, encoding), ROWS)
+        if len(divided[0]) > 1 and len({len(cells) for cells in divided}) == 1:
+            keys, rows = {**keys, "delimiter": WHITESPACE}, divided
+    return keys if has_header(rows) else {**keys, "header": False}
+
+
+def has_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Return whether the first row has names: a column of numbers has text above it, or no row has a number.
+
+    Numbers from 0 are names, too, as pandas writes them.
+    """
+    if len(rows) < 2 or len(rows[0]) != len(rows[1]):
+        return True
+    first, others = rows[0], rows[1:]
+    if [*first] == [str(number) for number in range(len(first))]:
+        return True
+    columns = [[cells[position] for cells in others if len(cells) == len(first)] for position in range(len(first))]
+    numeric = [position for position, cells in enumerate(columns) if cells and all(map(_is_number, cells))]
+    return not numeric or not all(_is_number(first[position]) for position in numeric)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return cell in ("", *MISSING)
+    return True
+
+
+def find_missing(file: TableFile, columns: Mapping[str, Column]) -> list[str]:
+    """Return the usual texts of empty cells that occur in columns of numbers, which are text only because of them."""
+    if file.layout is None:
+        return []
+    marks = ", ".join(map(quote_literal, MISSING))
+    texts = [name for name, column in columns.items() if not column.is_numeric]
+    return sorted({mark for name in texts for mark in _find_marks(file, name, marks)})
+
+
+def _find_marks(file: TableFile, name: str, marks: str) -> list[str]:
+    cell = file.cell(name)
+    is_mark = f"{cell} IN ({marks})"
+    number = f"coalesce(bool_and({is_number(cell)}) FILTER (WHERE NOT {is_mark}), false)"
+    is_numeric, marks_of_column = file.query(f"{number}, list(DISTINCT {cell}) FILTER (WHERE {is_mark})").fetchall()[0]
+    return list(marks_of_column or []) if is_numeric else []
+
+
+def find_encoding(path: Path) -> str:
+    """Return the encoding of a text, by its first bytes and by whether they are UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with closing(TextStream(path, f"data: {path}").read_utf8(BLOCK)) as blocks:
+        for number, block in enumerate(islice(blocks, MOST_BLOCKS)):
+            if number == 0 and block.startswith(BYTE_ORDER_MARKS):
+                return "utf-16"
+            try:
+                decoder.decode(block)
+            except UnicodeDecodeError:
+                return OTHER
+    return UTF8
