@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.references import attack_original, list_references, train_references
 from tests.shared import make_once
 from tests.tiny import train_tiny
 from unlearn_cli.reporting import html
@@ -33,6 +34,24 @@ def pytest_configure() -> None:
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The checkpoint of the tiny network, trained once per test run."""
     return make_once(tmp_path_factory, "tiny", train_tiny) / "original" / "model.safetensors"
+
+
+@pytest.fixture(scope="session")
+def references(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Five retrained networks: four to compare with, one to judge."""
+    return list_references(make_once(tmp_path_factory, "references", train_references))
+
+
+@pytest.fixture(scope="session")
+def judged(original: Path, references: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The standard tier's attack on the original: `manifest.yaml`, and `out` with the report and its page."""
+
+    def fill(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(html, "render", RENDER)
+            attack_original(folder, original, references)
+
+    return make_once(tmp_path_factory, "judged", fill)
 
 
 @pytest.fixture(scope="session", autouse=True)

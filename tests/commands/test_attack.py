@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_digits
 
+from tests.references import given, standard_flags
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.errors import UserError
@@ -19,27 +20,9 @@ from unlearn_cli.plugins import discovery
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting import report
 
-RECIPE = ("--set", "epochs=6", "--set", "lr=0.01")
-
-
-@pytest.fixture(scope="session")
-def references(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Five retrained networks: four to compare with, one to judge."""
-    folder = tmp_path_factory.mktemp("references")
-    manifest = write_manifest(folder)
-    for seed in range(1, 6):
-        out = folder / f"reference-{seed}"
-        result = invoke("train", "-m", manifest, "--split", "retain", "--seed", seed, "-o", out, *RECIPE)
-        assert result.exit_code == 0, result.stderr
-    return [folder / f"reference-{seed}" / "model.safetensors" for seed in range(1, 6)]
-
 
 def attacked(*arguments: object) -> dict[str, Any]:
     return json.loads(invoke("attack", *arguments, "--json").stdout)
-
-
-def given(references: list[Path]) -> list[object]:
-    return [word for path in references for word in ("--reference", path)]
 
 
 def test_the_untouched_original_fails_without_any_reference(original: Path, tmp_path: Path) -> None:
@@ -66,11 +49,8 @@ def test_a_retrained_network_does_not_fail(original: Path, references: list[Path
         assert document["judgement"]["calibration"]["original"] == "failed"
 
 
-def test_the_standard_tier_runs_all_it_can_and_says_what_it_left_out(
-    original: Path, references: list[Path], tmp_path: Path
-) -> None:
-    flags = ["-m", write_manifest(tmp_path), "--original", original, *given(references[:4])]
-    document = attacked(original, *flags, "--tier", "standard")
+def test_the_standard_tier_runs_all_it_can_and_says_what_it_left_out(judged: Path) -> None:
+    document = json.loads((judged / "out" / "report.json").read_text(encoding="utf-8"))
     probes = {(found["name"], found["role"]) for found in document["findings"]}
     for role in ("subject", "original", "reference", "reference_4"):
         assert ("retrain_z", role) in probes
@@ -79,39 +59,22 @@ def test_the_standard_tier_runs_all_it_can_and_says_what_it_left_out(
     assert document["verdict"] == "failed"
 
 
-@pytest.mark.usefixtures("pages")
-def test_the_report_keeps_to_its_schema_and_names_no_record_and_no_place(
-    original: Path, references: list[Path], tmp_path: Path
-) -> None:
-    manifest, out = write_manifest(tmp_path, with_telling_ids(tmp_path)), tmp_path / "out"
-    beside = ["--original", original, *given(references[:4])]
-    result = invoke("attack", original, "-m", manifest, "--tier", "standard", *beside, "-o", out)
-    assert result.exit_code == 3, result.stderr
-    text = (out / "report.json").read_text(encoding="utf-8")
+def test_the_report_keeps_to_its_schema_and_names_no_record_and_no_place(judged: Path, original: Path) -> None:
+    text = (judged / "out" / "report.json").read_text(encoding="utf-8")
     Draft202012Validator(report.json_schema()).validate(json.loads(text))
-    page = (out / "report.html").read_text(encoding="utf-8")
+    page = (judged / "out" / "report.html").read_text(encoding="utf-8")
     for found in (text, page):
         assert "NaN" not in found
         assert "Infinity" not in found
-        assert str(tmp_path) not in found
+        assert str(judged.parent) not in found
         assert str(original.parent) not in found
         assert "person-" not in found
 
 
-def with_telling_ids(folder: Path) -> str:
-    """Write the digits with an id a record that no report may name, and return the manifest."""
-    digits: Any = load_digits()
-    text, test = MANIFEST, np.arange(len(digits.target)) % 5 == 0
-    for part, rows in (("train", ~test), ("test", test)):
-        ids = [f"person-{number}" for number in np.flatnonzero(rows)]
-        np.savez(folder / f"{part}.npz", x=digits.images[rows].astype(np.uint8), y=digits.target[rows], ids=ids)
-        text = text.replace(f"{{sklearn: {{name: digits, part: {part}}}}}", f"{{npz: {part}.npz}}")
-    return text
-
-
-def test_equal_runs_write_equal_reports(original: Path, references: list[Path], tmp_path: Path) -> None:
-    flags = ["-m", write_manifest(tmp_path), "--original", original, "--tier", "standard", *given(references[:4])]
-    first, second = (attacked(original, *flags) for _ in range(2))
+def test_equal_runs_write_equal_reports(judged: Path, original: Path, references: list[Path]) -> None:
+    """Only the first has an output, and thus stores and reads predictions."""
+    first = json.loads((judged / "out" / "report.json").read_text(encoding="utf-8"))
+    second = attacked(original, "-m", judged / "manifest.yaml", *standard_flags(original, references))
     assert first.pop("run") != second.pop("run")
     assert first == second
 

@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.commands.test_attack import given, references
+from tests.references import given
 from tests.tiny import invoke, write_manifest
-
-__all__ = ["references"]  # the fixture
 
 
 def evaluated(*arguments: object) -> dict[str, Any]:

@@ -5,29 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_attack import given, references
+from tests.references import given
 from tests.tiny import invoke, write_manifest
 from unlearn_cli.reporting import html as page
 from unlearn_cli.reporting.html.reconstructions import render_pictures
 from unlearn_cli.reporting.report import Report
 
-__all__ = ["references"]  # the fixture
 pytestmark = pytest.mark.usefixtures("pages")
 
 
 @pytest.fixture(scope="module")
-def reports(original: Path, references: list[Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Report]:
-    folder = tmp_path_factory.mktemp("reports")
-    flags = ["-m", write_manifest(folder), "--original", original, *given(references[:4]), "--json"]
-    attacked = invoke("attack", original, *flags, "--tier", "standard").stdout
-    evaluated = invoke("evaluate", references[4], *flags).stdout
-    return {"attack": Report.model_validate_json(attacked), "evaluate": Report.model_validate_json(evaluated)}
+def attacked(judged: Path) -> Report:
+    return Report.model_validate_json((judged / "out" / "report.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
-def text(reports: dict[str, Report]) -> str:
-    """The page of the attack; drawing it takes seconds."""
-    return page.render(reports["attack"])
+def text(judged: Path) -> str:
+    """The page of the attack."""
+    return (judged / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_verdict_its_controls_and_its_gates_are_told(text: str) -> None:
@@ -49,26 +44,28 @@ def test_probes_stand_beside_each_other_and_curves_are_in_one_chart(text: str) -
     assert text.count("ROC curve of the attack population</title>") == 1  # details of the checkpoint under test alone
 
 
-def test_comparisons_and_layers_are_told(reports: dict[str, Report]) -> None:
-    text = page.render(reports["evaluate"])
+def test_comparisons_and_layers_are_told(original: Path, references: list[Path], tmp_path: Path) -> None:
+    flags = ["-m", write_manifest(tmp_path), "--original", original, *given(references[:2]), "--json"]
+    evaluated = Report.model_validate_json(invoke("evaluate", references[4], *flags).stdout)
+    text = page.render(evaluated)
     assert "<h2>Compared with the references</h2>" in text
     assert "JS divergence" in text
     assert "Distance of each tensor from the original" in text
 
 
 @pytest.mark.parametrize("verdict", ["passed", "passed_screen", "inconclusive", "nothing_to_forget", "error"])
-def test_every_verdict_has_words_that_promise_nothing(verdict: str, reports: dict[str, Report]) -> None:
+def test_every_verdict_has_words_that_promise_nothing(verdict: str, attacked: Report) -> None:
     without_drawings = {"attacks": [], "findings": [], "confusions": []}
-    text = page.render(reports["attack"].model_copy(update={"verdict": verdict, **without_drawings}))
+    text = page.render(attacked.model_copy(update={"verdict": verdict, **without_drawings}))
     banner = text[text.index('<p class="verdict') :].split("</p>")[0]
     assert verdict in banner
     for word in ("private", "guaranteed", "certified"):
         assert word not in text.lower()
 
 
-def test_the_page_of_pictures_says_what_they_are(reports: dict[str, Report]) -> None:
-    text = render_pictures(reports["attack"], {"subject": b"png", "reference": b"other"})
+def test_the_page_of_pictures_says_what_they_are(attacked: Report) -> None:
+    text = render_pictures(attacked, {"subject": b"png", "reference": b"other"})
     assert text.count("data:image/png;base64,") == 2
     assert "<figcaption>Unlearned</figcaption>" in text or "<figcaption>Network</figcaption>" in text
     assert "may resemble a person" in " ".join(text.split())
-    assert json.dumps(reports["attack"].manifest.forget_classes)[2:-2] in text
+    assert json.dumps(attacked.manifest.forget_classes)[2:-2] in text

@@ -16,7 +16,7 @@ import torch
 from scipy.special import logsumexp
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.checkpoints.checkpoint import Checkpoint, tensor_digest
 from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
 from unlearn_cli.learning.head import find_head
 from unlearn_cli.models.saved_names import name_tensors
@@ -69,7 +69,8 @@ def make_mask(checkpoints: CheckpointOutputs, forget_classes: list[int]) -> Chec
     tensors = {
         f"{name}.{kind}": tensor for kind, tensor in zip(("weight", "bias"), edited, strict=True) if tensor is not None
     }
-    return replace(original, path=Path(ROLE), tensors={**original.tensors, **tensors}, metadata={})
+    tensors = {**original.tensors, **tensors}
+    return replace(original, path=Path(ROLE), tensors=tensors, metadata={}, tensor_digest=tensor_digest(tensors))
 
 
 def _edit_row(weight: Tensor, bias: Tensor | None, number: int, constant: float, mean_features: np.ndarray) -> None:
