@@ -93,7 +93,7 @@ def test_rounds_with_higher_and_higher_rates_go_on_from_each_other_until_one_for
     with start(device="cpu") as run:
         model = forget(weights, [0], impair_steps=5)
         assert run.phases == ["noise", "proxies", *["impair", "repair"] * 6, "repair"]
-        assert run.chosen_settings == {"impair_lr": round(lr, 6)}
+        assert run.chosen_settings == {"impair_lr": round(lr, 6), "repair_lr": round(lr / 2, 6)}
         assert run.notes == []
         once = forget(weights, [0], impair_steps=5, impair_lr=lr)
     # Six rounds lead further away from the original than the last one's rate alone does.
@@ -124,7 +124,8 @@ def test_a_round_that_destroys_the_network_is_undone_and_the_next_has_a_third_of
     undone = capsys.readouterr().err.count("accuracy on the retain subset; it was undone")
     assert undone >= 1
     assert run.phases.count("impair") == len(starts) == undone + 1
-    assert run.chosen_settings == {"impair_lr": round(3.0 / 3**undone, 6)}
+    last = 3.0 / 3**undone
+    assert run.chosen_settings == {"impair_lr": round(last, 6), "repair_lr": round(last / 2, 6)}
     assert all(torch.equal(state[name], tensor) for state in starts for name, tensor in weights.items())
 
 
