@@ -311,6 +311,6 @@ def _pad(cell: str, width: int, column: int) -> str:
     return cell.ljust(width) if column == 0 else cell.rjust(width)
 
 
-def pluralize(n: int, singular: str, plural: str | None = None) -> str:
-    """Return a number with its noun (and verb) in singular or plural: '1 record', '2 records'."""
-    return f"{n} {singular if n == 1 else plural or f'{singular}s'}"
+def pluralize(n: int, singular: str, plural: str | None = None, *, grouped: bool = False) -> str:
+    """Return a number with its noun (and verb) in singular or plural: '1 record', '2 records'; grouped: '2,000'."""
+    return f"{n:{',' if grouped else ''}} {singular if n == 1 else plural or f'{singular}s'}"

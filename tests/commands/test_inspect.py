@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 import torchvision
+from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 
 import unlearn_cli
@@ -103,3 +105,20 @@ def test_a_manifest_that_does_not_fit_is_one_line(tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path, MANIFEST.replace("[1, 8, 8]", "[1, 8, 9]"))
     result = invoke("inspect", manifest)
     assert result.exit_code == 2 and "samples have shape [8, 8]" in result.stderr
+
+
+def test_a_folder_with_weights_and_data_has_both(tmp_path: Path) -> None:
+    save_file({"fc.weight": torch.zeros(2, 1), "fc.bias": torch.zeros(2)}, tmp_path / "model.safetensors")
+    assert "data" not in inspect(tmp_path)
+    for label in ("cat", "dog"):
+        (tmp_path / "images" / label).mkdir(parents=True)
+        Image.new("RGB", (8, 6)).save(tmp_path / "images" / label / "0.png")
+    document, text = inspect(tmp_path), invoke("inspect", tmp_path).stdout
+    assert document["kind"] == "checkpoint" and document["sets"][0]["num_outputs"] == 2
+    assert document["data"]["splits"]["test"]["n"] == 1
+    assert "2 tensors, 4 numbers" in text and "Data next to the weights: images for classification" in text
+
+
+def test_a_single_number_is_singular(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "model.safetensors")
+    assert "1 tensor, 1 number\n" in invoke("inspect", tmp_path / "model.safetensors").stdout.replace("  ", "\n")

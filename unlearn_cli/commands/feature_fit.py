@@ -53,7 +53,11 @@ def check_columns(recorded: Categories, columns: Sequence[str], data: Path) -> N
 
 
 def make_misfit_error(layout: DataLayout, inputs: Sequence[int], data: Path) -> UserError:
-    given = f"samples of {layout.shape[0]} numbers" if layout.features is None else describe_readings(layout.features)
+    given = (
+        f"samples of {pluralize(layout.shape[0], 'number')}"
+        if layout.features is None
+        else describe_readings(layout.features)
+    )
     return UserError(
         f"{data}: the network takes {pluralize(inputs[0], 'input')}, but the data gives {given}; name the data of its "
         "training, or the network with --architecture, and list the columns in the manifest"

@@ -8,6 +8,7 @@ from typing import Literal
 from unlearn_cli.checkpoints import foreign_formats
 from unlearn_cli.commands.inspect_options import InspectOptions
 from unlearn_cli.commands.result import Result
+from unlearn_cli.data.layouts.recognise import recognise_next_to_weights
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.remote import locate
 
@@ -31,7 +32,23 @@ def run(options: InspectOptions) -> Result:
     if kind == "checkpoint":  # before torch is imported
         foreign_formats.recognise(foreign_formats.find_checkpoint(path))
     describe: Callable[[InspectOptions], Result] = import_module(f"unlearn_cli.commands.{MODULES[kind]}").run
-    return describe(options)
+    result = describe(options)
+    return add_data(result, options) if kind == "checkpoint" and path.is_dir() else result
+
+
+def add_data(result: Result, options: InspectOptions) -> Result:
+    """Add the description of the data in a folder with weights, if there are any.
+
+    Raises:
+        UserError: the data cannot be read.
+    """
+    layout = recognise_next_to_weights(options.path, options.labels)
+    if layout is None:
+        return result
+    from unlearn_cli.commands import inspect_data
+
+    data = inspect_data.describe(layout, show_all=options.all)
+    return Result(f"{result.text}\n\nData next to the weights: {data.text}", {**result.document, "data": data.document})
 
 
 def recognise_kind(path: Path) -> Kind:

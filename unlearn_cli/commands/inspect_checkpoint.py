@@ -118,7 +118,8 @@ def format_contents(contents: Contents) -> str:
     rows = []
     for weights in contents.sets:
         facts = summarize(weights)
-        rows.append([facts["key"], f"{pluralize(facts['tensors'], 'tensor')}, {facts['parameters']:,} numbers"])
+        size = pluralize(facts["parameters"], "number", grouped=True)
+        rows.append([facts["key"], f"{pluralize(facts['tensors'], 'tensor')}, {size}"])
     rows += [[key, kind] for key, kind in contents.others.items()]
     return console.table(f"{contents.path.name}: {contents.format}", ["key", "contents"], rows)
 

@@ -12,6 +12,7 @@ from unlearn_cli import console
 from unlearn_cli.commands.inspect_options import InspectOptions
 from unlearn_cli.commands.manifest_draft import make_relative
 from unlearn_cli.commands.result import Result
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import open_records
 from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.groups import number_groups
@@ -73,13 +74,21 @@ def run(options: InspectOptions) -> Result:
     Raises:
         UserError: no layout is recognised, or a file cannot be read.
     """
-    layout = recognise(options.path, options.labels)
+    return describe(recognise(options.path, options.labels), show_all=options.all)
+
+
+def describe(layout: DataLayout, *, show_all: bool) -> Result:
+    """Describe the data of a layout.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
     records = {split: open_split(layout, split) for split in layout.sources}
-    console.say(f"inspect: reading {sum(map(len, records.values()))} records")
+    console.say(f"inspect: reading {pluralize(sum(map(len, records.values())), 'record')}")
     facts = {split: describe_split(each, records["train"], layout) for split, each in records.items()}
     missing = count_missing(layout)
     document = make_document(layout, facts, missing)
-    return Result(format_text(layout, facts, missing, show_all=options.all), document)
+    return Result(format_text(layout, facts, missing, show_all=show_all), document)
 
 
 def open_split(layout: DataLayout, split: str) -> Records:
@@ -236,6 +245,6 @@ def format_images(split: str, facts: SplitFacts, *, show_all: bool) -> Iterator[
         yield f"{split}: {title} {shown}{more}"
     if images.channels:
         mean, std = images.channels
-        yield f"{split}: mean {mean}, std {std} per channel, of {images.measured} images"
+        yield f"{split}: mean {mean}, std {std} per channel, of {pluralize(images.measured, 'image')}"
     yield f"{split}: cannot be decoded: {len(images.unreadable)}"
     yield from (f"  {line}" for line in (images.unreadable if show_all else images.unreadable[:FEW]))

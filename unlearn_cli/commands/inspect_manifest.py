@@ -6,6 +6,7 @@ from unlearn_cli.commands.inspect_options import InspectOptions
 from unlearn_cli.commands.manifest_inputs import open_inputs
 from unlearn_cli.commands.plan import split_counts
 from unlearn_cli.commands.result import Result
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.notices import describe_notices
 from unlearn_cli.evaluation.run_inputs import RunInputs
 from unlearn_cli.plugins.run_options import RunOptions
@@ -41,5 +42,6 @@ def describe(opened: RunInputs, parameters: int) -> Result:
         "images_decoded": opened.dataset.images_decoded,
     }
     shape = opened.network.input.shape
-    network = f"{section.architecture}: {parameters:,} parameters, input {shape}, {opened.dataset.num_outputs} outputs"
+    size, outputs = pluralize(parameters, "parameter", grouped=True), pluralize(opened.dataset.num_outputs, "output")
+    network = f"{section.architecture}: {size}, input {shape}, {outputs}"
     return Result("\n".join(filter(None, [network, text, "network, data and selection fit together"])), document)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.formats.system_files import is_system_name
 from unlearn_cli.data.images.pillow_images import SUFFIXES
 from unlearn_cli.data.layouts.image_sizes import ImageSizes, measure_images
@@ -80,19 +81,25 @@ def describe_sizes(sizes: ImageSizes) -> list[str]:
     number = sum(sizes.sizes.values())
     remarks = []
     if sizes.unreadable:
-        remarks.append(f"{sizes.unreadable} of {number + sizes.unreadable} images that were opened cannot be read")
+        opened = pluralize(number + sizes.unreadable, "image that was opened", "images that were opened")
+        remarks.append(f"{sizes.unreadable} of {opened} cannot be read")
     if sizes.deep and sizes.deep < number:
-        remarks.append(f"{sizes.deep} of {number} images have more than 8 bits per pixel, the others 8")
+        verb = "has" if sizes.deep == 1 else "have"
+        remarks.append(f"{sizes.deep} of {number} images {verb} more than 8 bits per pixel, the others 8")
     return remarks
 
 
-def recognise_split_files(folder: Path, recognise: Callable[[Path], DataLayout]) -> DataLayout | None:
+def recognise_split_files(
+    folder: Path, recognise: Callable[[Path], DataLayout], ignored: tuple[str, ...] = ()
+) -> DataLayout | None:
     """Return the layout of a folder with one file of data, or one per split: train.csv, test.csv; None without files.
+
+    Files with the suffixes `ignored` are no data.
 
     Raises:
         UserError: several files, and their names do not say which is for training.
     """
-    files = [path for path in list_files(folder) if has_data_suffix(path)]
+    files = [path for path in list_files(folder) if has_data_suffix(path) and not path.name.endswith(ignored)]
     if not files:
         return None
     if len(files) == 1:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.images.image_depth import is_deep_grey
 from unlearn_cli.data.images.pillow_images import UnreadableImage, open_image_file, open_with_pillow
 from unlearn_cli.errors import UserError
@@ -45,5 +46,7 @@ def measure_images(paths: Sequence[Path], source: Path) -> ImageSizes:
         except UnreadableImage:
             unreadable += 1
     if not sizes:
-        raise UserError(f"{source}: none of {unreadable} images can be read; 'unlearn-cli inspect' lists them")
+        raise UserError(
+            f"{source}: none of {pluralize(unreadable, 'image')} can be read; 'unlearn-cli inspect' lists them"
+        )
     return ImageSizes(sizes, modes, deep, unreadable)

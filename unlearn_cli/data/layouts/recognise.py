@@ -5,12 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from unlearn_cli.data.layouts.arrays import recognise_arrays
-from unlearn_cli.data.layouts.folders import recognise_image_folders, recognise_split_files
+from unlearn_cli.data.layouts.folders import list_folders, recognise_image_folders, recognise_split_files
 from unlearn_cli.data.layouts.idx_files import recognise_idx_files
 from unlearn_cli.data.layouts.layout import DataLayout
 from unlearn_cli.data.layouts.tables import recognise_table
 from unlearn_cli.errors import UserError
 
+NAMES = ("data", "dataset", "datasets", "images", "imgs")  # of folders with all data
 ARRAYS = (".npz", ".safetensors")
 
 
@@ -39,13 +40,36 @@ def recognise_file(path: Path, labels: Sequence[str]) -> DataLayout:
     return recognise_arrays(path, *labels) if is_arrays else recognise_table(path, labels)
 
 
-def recognise_folder(folder: Path, labels: Sequence[str]) -> DataLayout | None:
+def recognise_next_to_weights(folder: Path, labels: Sequence[str]) -> DataLayout | None:
+    """Return the layout of the data in a folder that also has files of weights; None if it has no data.
+
+    Raises:
+        UserError: there are data, but they cannot be read.
+    """
+    return recognise_folder(folder, labels, ignored=(".safetensors",))
+
+
+def recognise_folder(folder: Path, labels: Sequence[str], ignored: tuple[str, ...] = ()) -> DataLayout | None:
+    """Return the layout of a folder, or of the folder `data` or the only one inside; None without one.
+
+    Files with the suffixes `ignored` are no data.
+    """
+    recognise_one = partial(recognise_file, labels=labels)
     try:
         return (
             recognise_image_folders(folder)
             or recognise_idx_files(folder)
-            or recognise_split_files(folder, partial(recognise_file, labels=labels))
+            or recognise_split_files(folder, recognise_one, ignored)
+            or _recognise_inner(folder, labels)
         )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"{folder}: cannot be listed ({reason}); fix its permissions") from None
+
+
+def _recognise_inner(folder: Path, labels: Sequence[str]) -> DataLayout | None:
+    """Return the layout of the folder inside that has a usual name of data, or that is the only one."""
+    folders = list_folders(folder)
+    named = [inner for inner in folders if inner.name.lower() in NAMES]
+    inner = named[:1] or (folders if len(folders) == 1 else [])
+    return recognise_folder(inner[0], labels) if inner else None

@@ -165,7 +165,7 @@ def apply_reading(layout: DataLayout, reading: Reading) -> DataLayout:
     """Return the layout with another reading of its columns."""
     sources = {split: _read_source(source, reading) for split, source in layout.sources.items()}
     is_plain = reading.keys.keys() <= {"ignore"} or reading.is_exact
-    guess = {} if is_plain else {"data.train": f"{reading.name}: the network has {reading.size} inputs"}
+    guess = {} if is_plain else {"data.train": f"{reading.name}: the network has {pluralize(reading.size, 'input')}"}
     return replace(
         layout,
         sources=sources,
