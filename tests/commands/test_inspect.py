@@ -1,10 +1,12 @@
 """`inspect` of checkpoints: what it recognises, and what it refuses."""
 
 import argparse
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import torchvision
 from PIL import Image
@@ -117,6 +119,13 @@ def test_a_folder_with_weights_and_data_has_both(tmp_path: Path) -> None:
     assert document["kind"] == "checkpoint" and document["sets"][0]["num_outputs"] == 2
     assert document["data"]["splits"]["test"]["n"] == 1
     assert "2 tensors, 4 numbers" in text and "Data next to the weights: images for classification" in text
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is not None, reason="timm is installed")
+def test_a_library_to_compare_with_must_be_installed(tmp_path: Path) -> None:
+    save_file({"conv.weight": torch.zeros(2, 3, 1, 1), "fc.weight": torch.zeros(2, 2)}, tmp_path / "model.safetensors")
+    result = invoke("inspect", tmp_path / "model.safetensors", "--try", "timm")
+    assert result.exit_code == 2 and "--try timm: timm is not installed; install it with" in result.stderr
 
 
 def test_a_single_number_is_singular(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from tests.ecosystem.networks import IMAGES, TEXTS, TIMM, write_config
 from tests.tiny import invoke
 
 
-def inspect(path: Path) -> dict[str, Any]:
-    result = invoke("inspect", path, "--json")
+def inspect(path: Path, *words: str) -> dict[str, Any]:
+    result = invoke("inspect", path, "--json", *words)
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)["sets"][0]
 
@@ -53,3 +53,22 @@ def test_a_network_of_timm_is_recognised_by_its_configuration_and_by_the_name_in
     ):
         item = inspect(tmp_path / path)["architectures"][0]
         assert (item["model"]["architecture"], item["fits"], item["source"]) == (f"timm/{name}", True, source)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("resnet10t", {}), ("vit_tiny_patch16_224", {"img_size": 64}), ("convnext_atto", {})]
+)
+def test_networks_of_timm_are_recognised_without_a_configuration(
+    name: str, arguments: dict[str, int], tmp_path: Path
+) -> None:
+    timm = pytest.importorskip("timm")
+    network = timm.create_model(name, num_classes=7, **arguments)
+    save_file({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, tmp_path / "m.safetensors")
+    assert inspect(tmp_path / "m.safetensors")["architectures"] == []
+    (architecture,) = inspect(tmp_path / "m.safetensors", "--try", "timm")["architectures"]
+    assert architecture["fits"] and architecture["num_outputs"] == 7
+    built = timm.create_model(
+        architecture["model"]["architecture"].removeprefix("timm/"), num_classes=7,
+        **architecture["model"].get("arguments", {}),
+    )  # fmt: skip
+    built.load_state_dict(network.state_dict())

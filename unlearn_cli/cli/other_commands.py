@@ -156,6 +156,12 @@ def inspect(
         list[str] | None,
         typer.Option(metavar="NAME", help="Data: column or array of labels; can be repeated. Default: guessed."),
     ] = None,
+    library: Annotated[
+        Literal["timm"] | None,
+        typer.Option(
+            "--try", help="Checkpoint: also compare the networks of this library, which must be installed (a minute)."
+        ),
+    ] = None,
     show_all: Annotated[bool, typer.Option("--all", help="Show long tables in full.")] = False,
     *,
     run_options: RunOptions,
@@ -164,7 +170,8 @@ def inspect(
     from unlearn_cli.commands import inspect as command
     from unlearn_cli.commands.inspect_options import InspectOptions
 
-    return command.run(InspectOptions(path, show_all, tuple(label or ()), run_options.allow_code))
+    labels, others = tuple(label or ()), (library,) if library else ()
+    return command.run(InspectOptions(path, show_all, labels, others, run_options.allow_code))
 
 
 @add_command(other_app, examples=("unlearn-cli clean results", "unlearn-cli clean results --remove"))

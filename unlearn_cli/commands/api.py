@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Literal, Unpack
 
 from pydantic import ValidationError
 from safetensors.torch import load_file
@@ -226,17 +226,26 @@ def noise(
         return NoiseResult(load_file(path)["samples"].clone(), facts["classes"], facts["curve"], _path(out))
 
 
-def inspect(path: str | Path, *, label: str | Sequence[str] | None = None, allow_code: bool = False) -> dict[str, Any]:
+def inspect(
+    path: str | Path,
+    *,
+    label: str | Sequence[str] | None = None,
+    libraries: Sequence[Literal["timm"]] = (),
+    allow_code: bool = False,
+) -> dict[str, Any]:
     """Describe a checkpoint, a manifest or data: what `unlearn-cli inspect --json` prints.
 
     No code of a checkpoint is executed; `allow_code`: that of a manifest may be. `label` is the column or array of
-    labels of data, or a list with one column per label; by default, it is guessed.
+    labels of data, or a list with one column per label; by default, it is guessed. `libraries`: a
+    checkpoint is also compared with their networks.
 
     Raises:
         UserError: it does not exist, is broken, or is not recognised.
     """
     labels = (label,) if isinstance(label, str) else tuple(label or ())
-    return inspect_command.run(InspectOptions(Path(path), labels=labels, allow_code=allow_code)).document
+    return inspect_command.run(
+        InspectOptions(Path(path), labels=labels, libraries=libraries, allow_code=allow_code)
+    ).document
 
 
 def read_report(path: str | Path) -> Report:

@@ -163,7 +163,7 @@ def choose_draft(
     if not model.is_complete:
         console.warn(
             "no known architecture fits the tensors, so nothing was tried; set model.architecture to the function that "
-            "builds the network, or name it with --architecture"
+            "builds the network, or name it with --architecture; 'inspect --try timm' compares timm's networks"
         )
         return first, None
     trials = [

@@ -1,6 +1,6 @@
 """`unlearn-cli inspect` of a checkpoint: sets of weights, names, shapes, prefixes, and the architectures that fit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -28,13 +28,13 @@ def run(options: InspectOptions) -> Result:
         UserError: the format is not supported, or the files are broken.
     """
     contents = read_contents(options.path)
-    document = describe(contents)
+    document = describe(contents, options.libraries)
     parts = [format_contents(contents), *(_format_set(item, show_all=options.all) for item in document["sets"])]
     parts += [_format_mapping("Metadata", document["metadata"]), _format_mapping("Lineage", document["lineage"])]
     return Result("\n\n".join(filter(None, parts)), document)
 
 
-def describe(contents: Contents) -> dict[str, Any]:
+def describe(contents: Contents, libraries: Sequence[str] = ()) -> dict[str, Any]:
     """Return all facts as plain values."""
     lineage = {key.removeprefix(PREFIX): text for key, text in contents.metadata.items() if key.startswith(PREFIX)}
     recognised: dict[Any, list[dict[str, Any]]] = {}  # by names and shapes: averaged weights fit what the others fit
@@ -42,14 +42,19 @@ def describe(contents: Contents) -> dict[str, Any]:
         "kind": "checkpoint",
         "name": contents.path.name,
         "format": contents.format,
-        "sets": [describe_set(weights, contents, recognised) for weights in contents.sets],
+        "sets": [describe_set(weights, contents, recognised, libraries) for weights in contents.sets],
         "others": contents.others,
         "metadata": {key: text for key, text in contents.metadata.items() if not key.startswith(PREFIX)},
         "lineage": lineage,
     }
 
 
-def describe_set(weights: WeightSet, contents: Contents, recognised: dict[Any, list[dict[str, Any]]]) -> dict[str, Any]:
+def describe_set(
+    weights: WeightSet,
+    contents: Contents,
+    recognised: dict[Any, list[dict[str, Any]]],
+    libraries: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return the facts about one set of weights; `recognised` are the architectures of sets that were described."""
     plain = {name: tensor for name, tensor in weights.tensors.items() if not find_unusual_kind(tensor)}
     names, removed = strip_wrappers(plain)
@@ -58,7 +63,7 @@ def describe_set(weights: WeightSet, contents: Contents, recognised: dict[Any, l
     head = find_head(inner)
     key = tuple(sorted((name, tuple(tensor.shape)) for name, tensor in inner.items()))
     if key not in recognised:
-        unknown = Unknown(inner, names, contents.path.parent, list_hints(contents))
+        unknown = Unknown(inner, names, contents.path.parent, list_hints(contents), libraries)
         recognised[key] = [describe_architecture(item, prefix) for item in recognise_architectures(unknown)]
     return {
         **summarize(weights),

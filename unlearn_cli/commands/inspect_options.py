@@ -7,9 +7,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """The path to describe, whether long tables are shown in full, and for data the columns or array of labels."""
+    """The path to describe, whether long tables are shown in full, and for data the columns or array of labels.
+
+    `libraries` are optional ones whose networks are compared with a checkpoint.
+    """
 
     path: Path
     all: bool = False
     labels: Sequence[str] = ()
+    libraries: Sequence[str] = ()
     allow_code: bool = False  # the user's own code in a manifest

@@ -13,8 +13,10 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 MISTAKES = (TypeError, ValueError, RuntimeError, IndexError, AssertionError, KeyError, AttributeError)
 
 
-def import_extra(name: str) -> Any:
+def import_extra(name: str, location: str = "model.architecture") -> Any:
     """Import a library that is an extra of this package, with its access to the network switched off.
+
+    `location` names the key or option that needs it, for messages.
 
     Raises:
         UserError: it is not installed.
@@ -26,7 +28,7 @@ def import_extra(name: str) -> Any:
         if error.name != name:
             raise
         raise UserError(
-            f"model.architecture: {name} is not installed; install it with: pip install 'unlearn-cli[{name}]'"
+            f"{location}: {name} is not installed; install it with: pip install 'unlearn-cli[{name}]'"
         ) from None
 
 

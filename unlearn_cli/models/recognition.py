@@ -14,6 +14,7 @@ from unlearn_cli.checkpoints.tensor_names import NameMapping
 from unlearn_cli.models.matching import Match, build_bare, find_matches, list_bundled
 from unlearn_cli.models.saved_names import NamesOfOtherVersions
 from unlearn_cli.models.stated_network import read_stated_network
+from unlearn_cli.models.timm_search import find_timm_networks
 
 SIDES = (224, 32, 28, 16, 20, 24, 36, 40, 48, 56, 64, 84, 96, 128, 160, 192, 256)  # of images, the usual ones first
 STEPS, WORDS = 24, 32  # of a time series and of a text, on which no weight depends
@@ -31,6 +32,7 @@ class Unknown:
     stored: Mapping[str, Tensor]
     folder: Path
     hints: Sequence[str] = ()
+    libraries: Sequence[str] = ()  # optional ones whose networks are compared, too
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,10 @@ class Recognised:
 
 
 def recognise_architectures(weights: Unknown) -> list[Recognised]:
-    """Return the architectures that the first ecosystem with any finds."""
-    for find in ECOSYSTEMS:
-        if recognised := list(find(weights)):
-            return recognised
-    return []
+    """Return the architectures that the first ecosystem with any finds, and those of the optional libraries."""
+    recognised = next((networks for find in ECOSYSTEMS if (networks := list(find(weights)))), [])
+    others = [network for library in weights.libraries for network in OPTIONAL[library](weights)]
+    return [*recognised, *(network for network in others if network.match not in [each.match for each in recognised])]
 
 
 def find_configured(weights: Unknown) -> Iterator[Recognised]:
@@ -103,8 +104,23 @@ def find_torchvision(weights: Unknown) -> Iterator[Recognised]:
             yield Recognised(match, shape, head.num_outputs)
 
 
+def find_timm(weights: Unknown) -> Iterator[Recognised]:
+    """Yield the first network of timm that fits, of those with similar names.
+
+    Raises:
+        UserError: timm is not installed.
+    """
+    head, channels = find_head(weights.tensors), find_channels(weights.tensors)
+    if head and channels:
+        shape = (channels, SIDES[0], SIDES[0])
+        for match in find_timm_networks(weights.tensors, shape, head.num_outputs, weights.hints):
+            side = match.arguments.get("img_size", SIDES[0])
+            yield Recognised(match, (channels, side, side), head.num_outputs)
+
+
 Ecosystem = Callable[[Unknown], Iterable[Recognised]]
 ECOSYSTEMS: tuple[Ecosystem, ...] = (find_configured, find_hinted, find_bundled, find_torchvision)  # in this order
+OPTIONAL: dict[str, Ecosystem] = {"timm": find_timm}
 
 
 def _fits(match: Match, tensors: Mapping[str, Tensor], shape: tuple[int, ...], num_outputs: int) -> bool:
