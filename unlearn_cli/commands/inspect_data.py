@@ -16,9 +16,9 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import open_records
 from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.groups import number_groups
-from unlearn_cli.data.images.image_check import find_images
 from unlearn_cli.data.images.image_depth import count_bits
 from unlearn_cli.data.images.image_files import Images
+from unlearn_cli.data.images.image_sources import find_images
 from unlearn_cli.data.images.pillow_images import UnreadableImage, decode_image, open_with_pillow
 from unlearn_cli.data.layouts.columns import describe_columns
 from unlearn_cli.data.layouts.label_columns import sort_classes

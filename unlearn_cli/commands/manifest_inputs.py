@@ -12,6 +12,7 @@ from unlearn_cli.checkpoints.checkpoint_header import read_header
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.halves import take_half
 from unlearn_cli.data.held_out import add_held_out, count_copies, name_selection_half, name_source
+from unlearn_cli.data.images.file_facts import open_facts
 from unlearn_cli.data.notices import format_notices
 from unlearn_cli.data.selection import resolve_groups_file
 from unlearn_cli.errors import UserError, prefix_field
@@ -79,6 +80,7 @@ def open_manifest(
         path,
         common,
         checkpoints,
+        out,
         decode=decode,
         default_half=default_half,
         held_out=held_out,
@@ -95,6 +97,7 @@ def open_data(
     path: Path,
     common: RunOptions,
     checkpoints: Sequence[Path | None] = (),
+    out: Path | None = None,
     *,
     decode: bool = False,
     default_half: Half = "all",
@@ -104,6 +107,8 @@ def open_data(
 ) -> RunInputs:
     """Open the data and warn about rows that are left out or changed; messages name the manifest.
 
+    Facts about image files are stored next to the output `out`.
+
     Raises:
         UserError: as `open_dataset`, `add_held_out` and `take_half`.
     """
@@ -112,12 +117,14 @@ def open_data(
         sections = manifest.data_sections
         if sections.forget and sections.data:
             sections = replace(sections, forget=resolve_groups_file(sections.forget, sections.folder))
+        facts = open_facts(out, cached=common.cache)
         dataset = open_dataset(
             sections,
             forget_duplicates=common.forget_duplicates,
             decode=decode,
             categories=recorded,
             check_network=partial(check_network, manifest, path, [*filter(None, checkpoints)]),
+            facts=facts,
         )
         dataset = count_copies(dataset)
         dataset = add_held_out(dataset, alternative) if held_out else dataset
@@ -131,7 +138,7 @@ def open_data(
     for line in format_notices(dataset.notices):
         console.warn(line)
     network, text = manifest.network_sections, format_without_ids(manifest)
-    return RunInputs(path, network, sections.forget, manifest.digests, text, dataset, common, reported)
+    return RunInputs(path, network, sections.forget, manifest.digests, text, dataset, common, reported, facts)
 
 
 class NetworkError(UserError):

@@ -1,5 +1,6 @@
 """Checks of the network and its checkpoints, before a run trains anything and with `--dry-run`."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from unlearn_cli.models.architectures import build_network, check_forward
 from unlearn_cli.models.saved_names import NamesOfOtherVersions
 from unlearn_cli.schema.literals import Task
 from unlearn_cli.schema.network_sections import Model, NetworkSections
+
+FEW_WEIGHTS, FEW_INPUTS = 10**7, 3 * 64 * 64
 
 
 def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, Checkpoint]:
@@ -73,22 +76,47 @@ def check_network(opened: RunInputs) -> nn.Module:
 
 
 def build_checked(path: Path, sections: NetworkSections, num_outputs: int, task: Task) -> nn.Module:
-    """Do the same as `check_network` for parts of a manifest; `path` is its name for messages."""
+    """Do the same as `check_network` for parts of a manifest; `path` is its name for messages.
+
+    A small network gets weights: to run one without weights, torch imports its compiler, which takes about as long as
+    to import torch.
+    """
     try:
         with torch.device("meta"):
-            return _build(path, sections, num_outputs, task)
+            network = _build(path, sections, num_outputs, task)
+            if not _is_small(network, sections.input.shape):
+                return _check_forward(network, path, sections, num_outputs, task)
     except UserError:  # the user's own code may read the values of weights, which do not exist on the meta device
-        return _build(path, sections, num_outputs, task)
+        pass
+    with torch.random.fork_rng(devices=[]):
+        network = _build(path, sections, num_outputs, task)
+        return _check_forward(network, path, sections, num_outputs, task)
 
 
 def _build(path: Path, sections: NetworkSections, num_outputs: int, task: Task) -> nn.Module:
-    section, shape = sections.model, sections.input.shape
+    with _name_manifest(path):
+        return build_network(sections.model, sections.input.shape, num_outputs, task, sections.folder)
+
+
+def _check_forward(
+    network: nn.Module, path: Path, sections: NetworkSections, num_outputs: int, task: Task
+) -> nn.Module:
+    with _name_manifest(path):
+        check_forward(network, sections.model, sections.input.shape, num_outputs, task)
+    return network
+
+
+def _is_small(network: nn.Module, shape: Sequence[int]) -> bool:
+    """Return whether a network with weights is built, and run on one sample, in less than half a second."""
+    return sum(weight.numel() for weight in network.parameters()) <= FEW_WEIGHTS and math.prod(shape) <= FEW_INPUTS
+
+
+@contextmanager
+def _name_manifest(path: Path) -> Iterator[None]:
     try:
-        network = build_network(section, shape, num_outputs, task, sections.folder)
-        check_forward(network, section, shape, num_outputs, task)
+        yield
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
-    return network
 
 
 @contextmanager

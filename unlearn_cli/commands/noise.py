@@ -52,7 +52,7 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     check_files(options.manifest, manifest.data_sections, run_options, (options.checkpoint,), options.out, "file")
     picture_path = options.out.with_suffix(".png")
     atomic_files.check_output(picture_path, run_options.overwrite, "file")
-    opened = open_data(manifest, options.manifest, run_options)
+    opened = open_data(manifest, options.manifest, run_options, out=options.out)
     classes = choose_classes(options.classes, opened)
 
     console.say(f"noise: {options.checkpoint.name}; loading torch")

@@ -16,7 +16,9 @@ from unlearn_cli.data import selection
 from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.forgotten import divide
 from unlearn_cli.data.groups import assign_groups, find_group_column
-from unlearn_cli.data.images.image_check import check_sources, count_images, drop_unreadable, find_images
+from unlearn_cli.data.images.file_facts import FileFacts
+from unlearn_cli.data.images.image_check import check_sources, count_images, drop_unreadable
+from unlearn_cli.data.images.image_sources import find_images
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.records import Records, keep_rows
 from unlearn_cli.data.strings import iterate_sorted
@@ -75,8 +77,11 @@ class Split:
         return count_batches(len(self), batch_size)
 
     def copies_of(self, other: "Split") -> np.ndarray:
-        """Return the mask (n,) of the records whose samples equal one of the other split byte for byte."""
-        return are_among(self.records.fingerprints[self.rows], other.records.fingerprints[other.rows])
+        """Return the mask (n,) of the records whose samples equal one of the other split byte for byte.
+
+        By the digests of earlier runs where they may be used; see `Records.quick_fingerprints`.
+        """
+        return are_among(self.records.quick_fingerprints[self.rows], other.records.quick_fingerprints[other.rows])
 
     def take(self, positions: np.ndarray) -> "Split":
         """Return the split with only the records at these positions, counted within the split."""
@@ -126,11 +131,13 @@ def open_dataset(
     decode: bool = False,
     categories: Categories | None = None,
     check_network: Callable[[int], None] | None = None,
+    facts: FileFacts | None = None,
 ) -> Dataset:
     """Open the sources of a manifest and derive the splits; with `decode`, check that all images can be decoded.
 
     `categories` are those of a checkpoint, by column; without them, columns of categories have those of train.
-    `check_network` receives the number of outputs before images are read, which may take minutes.
+    `check_network` receives the number of outputs before images are read, which may take minutes. `facts` of earlier
+    runs about image files are used if they are given.
 
     Raises:
         UserError: a source cannot be read, a label is unknown, or the selection is empty, complete or unknown.
@@ -140,7 +147,7 @@ def open_dataset(
     sources = sections.data.sources
     if sections.forget:
         sections = replace(sections, forget=selection.resolve_groups_file(sections.forget, sections.folder))
-    opened = {name: open_records(source, f"data.{name}", sections) for name, source in sources.items()}
+    opened = {name: open_records(source, f"data.{name}", sections, facts) for name, source in sources.items()}
     stored_shape = pipeline.derive_stored_input(sections.transform, sections.input).shape
     opened, categories = encode_sources(opened, stored_shape, categories)
     classes, encode = _choose_encoding(sections, opened["train"])
@@ -158,7 +165,7 @@ def open_dataset(
         matching = _add_selected_splits(splits, sections.forget, classes or [], sections.folder)
     if check_network and any(find_images(records.inputs) for records in opened.values()):
         check_network(num_outputs)
-    checked = check_sources(opened, decode=decode)
+    checked = check_sources(opened, decode=decode, facts=facts)
     if sections.forget and forget_duplicates:
         _add_duplicates(splits)
     forget_classes = _find_whole_classes(splits) if sections.forget and sections.task == "classification" else None
@@ -190,7 +197,7 @@ def _choose_encoding(
     return classes, lambda records: label_reader.encode_labels(records, classes)
 
 
-def open_records(source: Source, name: str, sections: DataSections) -> Records:
+def open_records(source: Source, name: str, sections: DataSections, facts: FileFacts | None = None) -> Records:
     """Open one source; its paths are relative to the manifest's folder."""
     module, _, function = FORMATS[source.format].partition(":")
     assert source.spec is not None
@@ -198,10 +205,10 @@ def open_records(source: Source, name: str, sections: DataSections) -> Records:
     read = getattr(import_module(f"unlearn_cli.data.formats.{module}"), function)
     input = pipeline.derive_stored_input(sections.transform, sections.input, source.dates)
     stored = read(spec, name, input, sections.task)
-    stored = replace(stored, where=partial(stored.where, formats=source.dates))
+    stored = replace(stored, where=partial(stored.where, formats=source.dates), digests=facts)
     records = keep_rows(pipeline.apply_steps(stored, sections.transform, source.dates, sections.folder), source.rows)
     if isinstance(spec, ImageSection) and spec.unreadable == "skip":
-        records = drop_unreadable(records)
+        records = drop_unreadable(records, facts)
     if not len(records):
         raise UserError(f"{name}: contains no records; name a source with records")
     column, field = find_group_column(sections.data, sections.forget)
@@ -300,7 +307,7 @@ def describe(dataset: Dataset) -> dict[str, dict[str, Any]]:
     """
     if not dataset.splits:
         return {}
-    key = hashlib.sha256(dataset.splits["train"].records.fingerprints.data).digest()
+    key = hashlib.sha256(dataset.splits["train"].records.quick_fingerprints.data).digest()
     return {name: _describe(split, key, dataset.classes) for name, split in dataset.splits.items()}
 
 

@@ -46,6 +46,14 @@ class Inputs(Protocol):
         ...
 
 
+class DigestCache(Protocol):
+    """Digests of samples that earlier runs computed."""
+
+    def digest(self, inputs: Inputs, *, trusted: bool) -> np.ndarray:
+        """Return the digest (n,) of each sample; with `trusted`, of bytes that were read in this run."""
+        ...
+
+
 @dataclass(frozen=True)
 class Records:
     """The records of one source.
@@ -69,14 +77,31 @@ class Records:
     id_folder: Path | None = None  # the folder to which the ids, paths of files, are relative
     listed_features: tuple[str, ...] | None = None  # the table's columns, where the manifest does not name features
     groups: np.ndarray | None = None  # (n,) int64: person or recording of each record; None: independent records
+    digests: DigestCache | None = None  # those of earlier runs, if they may be used
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @cached_property
     def fingerprints(self) -> np.ndarray:
-        """The digests (n,) of all samples; cached, because computing them reads all of the data."""
+        """The digests (n,) of all samples, of the bytes as they are now; computing them reads all of the data.
+
+        They decide: which records are forgotten as duplicates, and in which half of test a record is.
+        """
+        if self.digests is not None:
+            return self.digests.digest(self.inputs, trusted=True)
         return self.inputs.fingerprints(np.arange(len(self)))
+
+    @cached_property
+    def quick_fingerprints(self) -> np.ndarray:
+        """The same digests (n,), of earlier runs where files look unchanged: not trusted, but nothing is read again.
+
+        They count and describe: copies in the report, digests of the data. Nothing that selects records to forget,
+        divides test, or belongs to a deletion batch may use them.
+        """
+        if self.digests is None or "fingerprints" in self.__dict__:
+            return self.fingerprints
+        return self.digests.digest(self.inputs, trusted=False)
 
 
 def from_arrays(

@@ -189,7 +189,10 @@ def _check(mask: np.ndarray, expect: Expect, name: str) -> None:
         raise SelectionError(f"forget.expect.max_share: is {expect.max_share}, but {selected}; correct one of the two")
 
 
-def find_duplicates(records: Records, forget: np.ndarray) -> np.ndarray:
-    """Return the rows of retain whose samples equal a forgotten one byte for byte: training on them may restore it."""
-    digests = records.fingerprints
+def find_duplicates(records: Records, forget: np.ndarray, *, trusted: bool = True) -> np.ndarray:
+    """Return the rows of retain whose samples equal a forgotten one byte for byte: training on them may restore it.
+
+    Only to count them, digests of earlier runs do, too (`trusted=False`, see `Records.quick_fingerprints`).
+    """
+    digests = records.fingerprints if trusted else records.quick_fingerprints
     return np.flatnonzero(are_among(digests, digests[forget]) & ~forget)

@@ -30,6 +30,14 @@ class Store(Protocol):
         """The bytes of samples on the device."""
         ...
 
+    def load(self) -> object:
+        """Read what is held in memory, if it is not read yet."""
+        ...
+
+    def for_sample(self) -> "Store":
+        """Return a store that reads a few samples without all others."""
+        ...
+
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         """Yield the stored samples of each chunk of rows, on the device."""
         ...
@@ -38,32 +46,66 @@ class Store(Protocol):
 def open_store(inputs: Inputs, shape: tuple[int, ...], device: torch.device, memory_budget: int) -> Store:
     """Hold a source on the device in its stored type if it fits the budget (bytes); otherwise stream it.
 
-    The choice depends only on sizes, never on free memory, so that equal runs are computed equally.
+    The choice depends only on sizes, never on free memory, so that equal runs are computed equally. The source is read
+    when the first of its samples is needed.
     """
     first = torch.from_numpy(inputs.take(np.arange(1)))
     if first.itemsize * math.prod(shape) * len(inputs) > memory_budget:
         return StreamedStore(inputs, device)
     if isinstance(inputs, ArrayInputs) and device.type == "cpu" and (array := inputs.without_copy()) is not None:
         return MemoryStore(torch.from_numpy(array))
-    samples = torch.empty((len(inputs), *first.shape[1:]), dtype=first.dtype, device=device)
-    for rows in np.array_split(np.arange(len(inputs)), -(-len(inputs) // PART)):
-        samples[rows[0] : rows[-1] + 1] = torch.from_numpy(inputs.take(rows))
-    return MemoryStore(samples)
+    return MemoryStore(UnreadSamples(inputs, first, device))
 
 
 @dataclass(frozen=True)
-class MemoryStore:
-    """All samples of a source as one tensor."""
+class UnreadSamples:
+    """The samples of a source that is not read yet; `first` (1, ...) is one of them."""
 
-    samples: Tensor
+    inputs: Inputs
+    first: Tensor
+    device: torch.device
+
+    @property
+    def nbytes(self) -> int:
+        return self.first.nbytes * len(self.inputs)
+
+    def read(self) -> Tensor:
+        """Return all samples, on the device."""
+        n = len(self.inputs)
+        samples = torch.empty((n, *self.first.shape[1:]), dtype=self.first.dtype, device=self.device)
+        for rows in np.array_split(np.arange(n), -(-n // PART)):
+            samples[rows[0] : rows[-1] + 1] = torch.from_numpy(self.inputs.take(rows))
+        return samples
+
+
+@dataclass
+class MemoryStore:
+    """All samples of a source as one tensor, read on first use: never, if all predictions on them are stored."""
+
+    held: Tensor | UnreadSamples
 
     @property
     def num_bytes(self) -> int:
-        return self.samples.nbytes
+        return self.held.nbytes
+
+    @property
+    def samples(self) -> Tensor:
+        if isinstance(self.held, UnreadSamples):
+            self.held = self.held.read()
+        return self.held
+
+    def load(self) -> Tensor:
+        return self.samples
 
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
+        samples = self.samples
         for rows in chunks:
-            yield self.samples[to_device(torch.from_numpy(rows), self.samples.device)]
+            yield samples[to_device(torch.from_numpy(rows), samples.device)]
+
+    def for_sample(self) -> Store:
+        """Return a store that reads a few samples without all others."""
+        unread = self.held
+        return StreamedStore(unread.inputs, unread.device, workers=0) if isinstance(unread, UnreadSamples) else self
 
 
 @dataclass(frozen=True)
@@ -77,6 +119,12 @@ class StreamedStore:
     @property
     def num_bytes(self) -> int:
         return 0
+
+    def load(self) -> None:
+        """Do nothing: samples are read when they are needed."""
+
+    def for_sample(self) -> Store:
+        return self
 
     def fetch(self, chunks: list[np.ndarray]) -> Iterator[Tensor]:
         on_gpu, workers = self.device.type == "cuda", self.workers if len(chunks) > 1 else 0

@@ -2,8 +2,9 @@
 
 The name of a file is a digest of everything that decides the predictions: the weights, the records and how they become
 inputs, the architecture, device, precision, threads, library versions and the code of this package. A file is therefore
-never stale. It has outputs per record, which say whether a person was in the data: only its owner may read it,
-'unlearn-cli clean' lists it, and deletion batches neither write nor trust any.
+never stale, unless image files changed unnoticed (see `data.images.file_facts`). It has outputs per record, which say
+whether a person was in the data: only its owner may read it, 'unlearn-cli clean' lists it, and deletion batches neither
+write nor trust any.
 """
 
 import json

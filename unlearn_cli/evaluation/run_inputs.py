@@ -17,6 +17,7 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data import selection
 from unlearn_cli.data.dataset import Dataset, Split
 from unlearn_cli.data.digests import CHUNK
+from unlearn_cli.data.images.file_facts import FileFacts
 from unlearn_cli.evaluation.recorded_categories import categories_as_lineage
 from unlearn_cli.evaluation.reported_half import ReportedHalf
 from unlearn_cli.models.config_files import digest_config
@@ -39,6 +40,7 @@ class RunInputs:
     dataset: Dataset
     common: RunOptions
     reported: ReportedHalf = field(default_factory=ReportedHalf)
+    facts: FileFacts | None = None  # of earlier runs, about image files
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def count_duplicates(opened: RunInputs) -> int | None:
     train, forgotten = splits["train"], splits["forget"]
     mask = np.zeros(len(train), dtype=bool)
     mask[forgotten.rows] = True
-    count = len(selection.find_duplicates(train.records, mask))
+    count = len(selection.find_duplicates(train.records, mask, trusted=False))
     if count:
         console.warn(
             f"{records_equal(count, 'retain')} a forgotten one byte for byte; --forget-duplicates forgets "
@@ -187,12 +189,12 @@ def partial_folder(out: Path, key: str) -> Path:
 
 
 def content_digest(split: Split) -> str:
-    """Return a digest of a split's rows, labels and samples."""
+    """Return a digest of a split's rows, labels and samples; see `Records.quick_fingerprints`."""
     digest = sha256()
     for numbers in (split.rows, split.labels):
         digest.update(np.ascontiguousarray(numbers).data)
     for start in range(0, len(split), CHUNK):
-        digest.update(split.records.fingerprints[split.rows[start : start + CHUNK]].tobytes())
+        digest.update(split.records.quick_fingerprints[split.rows[start : start + CHUNK]].tobytes())
     return digest.hexdigest()
 
 

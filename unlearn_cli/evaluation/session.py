@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -194,14 +194,17 @@ class Session:
         return self.built
 
     def batches(self, name: str, *, augmented: bool = False) -> Batches:
-        """Return the batches of a split."""
-        return self.make_batches(self.opened.dataset.split(name), augmented=augmented)
+        """Return the batches of a split; `augmented` ones are for training, whose time is measured without reading."""
+        batches = self.make_batches(self.opened.dataset.split(name), augmented=augmented)
+        if augmented:
+            batches.store.load()
+        return batches
 
     def make_batches(self, split: Split, *, augmented: bool = False) -> Batches:
         """Return the batches of any records of the data."""
         shape = tuple(self.sections.input.shape)
         if id(split.records) not in self.stores:
-            # All sources share the budget. The first source that is read, usually train, is held in memory first.
+            # All sources share the budget. The first source that is used, usually train, is held in memory first.
             budget = self.run.memory_budget - sum(store.num_bytes for store in self.stores.values())
             store = open_store(split.records.inputs, shape, self.run.device, budget)
             self.stores[id(split.records)] = store
@@ -229,10 +232,13 @@ class Session:
     def outputs(self, model: nn.Module, name: str, sample: np.ndarray | None = None) -> Outputs:
         """Return a network's outputs on a split, or on a sample of its records.
 
-        Those on a sample are not stored: checks read samples before a run may write anything.
+        Those on a sample are not stored: checks read samples before a run may write anything. No other samples are
+        read for them.
         """
         batches = self.batches(name)
-        return self.predict(model, batches) if sample is None else self._compute(model, batches.take(sample))
+        if sample is None:
+            return self.predict(model, batches)
+        return self._compute(model, replace(batches.take(sample), store=batches.store.for_sample()))
 
     def predict(self, model: nn.Module, batches: Batches, into: np.ndarray | None = None) -> Outputs:
         """Return a network's outputs on these batches, in the unit of the labels."""
@@ -337,7 +343,7 @@ def start(
 ) -> Iterator[Session]:
     """Start a run over opened inputs; for a regression, `target` is the scale of the first network.
 
-    Predictions are stored next to the output `out`.
+    Predictions are stored next to the output `out`, and facts about image files when the run ends.
     """
     common = opened.common
     options: dict[str, Any] = {"device": common.device, "precision": common.precision, "seed": common.seed}
@@ -353,7 +359,7 @@ def start(
     ) as run:
         scale = target or opened.network.target or Target()
         cache = open_cache(out, opened, run, scale)
-        with cache or nullcontext():
+        with cache or nullcontext(), opened.facts or nullcontext():
             yield Session(opened, run, scale, cache=cache)
 
 

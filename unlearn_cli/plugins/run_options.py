@@ -65,7 +65,8 @@ class RunOptions(SharedOptions):
     shard: bool = Field(default=False, description="Also divide the weights among the processes.")
     profile: bool = Field(default=False, description="Measure shares of time (data, forward, ...) for the report.")
     cache: Annotated[bool, CommandLine(flag="--cache/--no-cache")] = Field(
-        default=True, description="Store predictions next to the output, and read those of earlier runs."
+        default=True,
+        description="Store predictions and facts about image files next to the output, and use those of earlier runs.",
     )
     overwrite: Annotated[bool, CommandLine("Output")] = Field(default=False, description="Replace the output.")
     pages: bool = True  # write report.html next to report.json

@@ -226,7 +226,7 @@ def start(
     _current.append(run)
     try:
         with (
-            _deterministic(chosen),
+            _deterministic(chosen, compiled=compiled),
             processes.start(chosen, sharded=shard),
             _seeded(derive_seed(seed, "everything else")),
         ):
@@ -241,20 +241,27 @@ def start(
 
 
 @contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
+def _deterministic(device: torch.device, *, compiled: bool) -> Iterator[None]:
     """Inside, torch uses deterministic algorithms; on a GPU it warns of operations that have none.
 
     Filling uninitialised memory, which reveals code that reads it, is disabled: no code here reads it, and filling
     takes 6 % of a training step of ResNet-20.
+
+    `use_deterministic_algorithms` also tells torch's compiler, and imports it for this, which takes about as long as to
+    import torch; `set_deterministic_debug_mode` does the same without it.
     """
     settings: Any = torch.utils.deterministic  # a dynamic attribute that has no type
-    were, filled = torch.are_deterministic_algorithms_enabled(), settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    before, filled = torch.get_deterministic_debug_mode(), settings.fill_uninitialized_memory
+    torch.set_deterministic_debug_mode("error" if device.type == "cpu" else "warn")
+    if compiled:
+        torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     settings.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(were)
+        if compiled:
+            torch.use_deterministic_algorithms(False)
+        torch.set_deterministic_debug_mode(before)
         settings.fill_uninitialized_memory = filled
 
 

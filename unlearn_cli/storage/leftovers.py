@@ -1,4 +1,4 @@
-"""Finds files that runs leave: saved state, half-written outputs, locks, temporary folders, copies, predictions.
+"""Finds files that runs leave: state, half-written outputs, locks, temporary folders, copies, predictions, facts.
 
 Only files of this tool are listed, recognised by name and content. Links are never followed.
 """
@@ -23,10 +23,11 @@ PARTIAL, STATE, SUFFIX = ".partial", re.compile("[0-9a-f]{16}"), ".safetensors"
 COPIES = re.compile("[0-9a-f]{32}")
 HALF_WRITTEN = re.compile(r"\.(.+)\.(new|old)-([0-9a-f]+(?:-[0-9a-f]+){4})", re.DOTALL)
 PREDICTIONS, PREDICTED = ".unlearn-cli-predictions", re.compile(r"[0-9a-f]{64}\.npz")
+FACTS = ".unlearn-cli-images.npz"
 TEMPORARY = "unlearn-cli-"  # prefix of folders for temporary files; the name of their owner follows
 DAY = 86_400.0
 
-Kind = Literal["state", "half-written", "lock", "temporary", "copies", "predictions"]
+Kind = Literal["state", "half-written", "lock", "temporary", "copies", "predictions", "image facts"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ def _find_below(folder: Path) -> Iterator[Leftover]:
             if not path.is_symlink() and path.is_file():
                 yield from _find_half_written(path)
                 yield from _lock(path)
+                yield from _find_facts(path)
 
 
 def _describe_folder(path: Path) -> Iterator[Leftover]:
@@ -127,6 +129,11 @@ def _lock(path: Path) -> Iterator[Leftover]:
     owner = owners.parse(path.read_bytes().decode("ascii", "replace"))
     if owner and owner.start is not None:
         yield _make_leftover(path, "lock", "a run is using it" if is_held(path) else None)
+
+
+def _find_facts(path: Path) -> Iterator[Leftover]:
+    if path.name == FACTS:
+        yield _make_leftover(path, "image facts", None)
 
 
 def _find_temporary() -> Iterator[Leftover]:

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.images.pillow_images import SUFFIXES, contains_image
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, from_arrays
-from unlearn_cli.data.strings import pack
+from unlearn_cli.data.strings import concatenate, pack
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.image_steps import DEFAULT_MODES
 from unlearn_cli.schema.sources import ImageFolder
@@ -51,7 +51,7 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
     classes = _list_class_folders(folder, name, left_out)
     parts = [pack([_Class(folder, label, name, left_out).images()]) for label in classes]
     _refuse_empty(classes, [len(part) for part in parts], f"{name}: {folder}")
-    names = pack(part.tolist() for part in parts)
+    names = concatenate(parts)
     labels = np.repeat(np.array(classes), [len(part) for part in parts])
     records = from_arrays(name, ImageFiles(folder, names, input), labels, names)
     return replace(records, class_names=classes, id_folder=folder, notices=make_notices(name, dict(left_out)))
@@ -137,7 +137,7 @@ _REASONS = {
 
 def _is_image(entry: os.DirEntry[str], kind: Kind) -> bool:
     """Return whether a file is an image; a broken link to one is a record, which is refused or omitted when read."""
-    if PurePath(entry.name).suffix.lower() in SUFFIXES:
+    if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
         return kind in ("file", "broken link")
     return kind == "file" and contains_image(Path(entry.path))
 

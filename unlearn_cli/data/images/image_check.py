@@ -1,22 +1,23 @@
 """Checks all images of a source before they are used: their headers and, on request, their pixels."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
 
 from unlearn_cli import console
+from unlearn_cli.data.images.file_facts import FileFacts, ImageNote
 from unlearn_cli.data.images.image_depth import is_deep_grey
-from unlearn_cli.data.images.image_files import Images, read_images
+from unlearn_cli.data.images.image_files import ImageFiles, Images, read_images
 from unlearn_cli.data.images.image_geometry import read_orientation
 from unlearn_cli.data.images.image_pixels import open_image
+from unlearn_cli.data.images.image_sources import find_images
 from unlearn_cli.data.images.own_transform import check_repeats
 from unlearn_cli.data.images.pillow_images import UnreadableImage, decode_image
 from unlearn_cli.data.notices import make_notices
-from unlearn_cli.data.records import Inputs, Records, StoredInput, Subset, choose_records
-from unlearn_cli.data.transforms.enlarge import EnlargedInputs
+from unlearn_cli.data.records import Records, StoredInput, choose_records
 from unlearn_cli.errors import UserError
 
 LISTED = 1000  # unreadable images that are listed in the log; their number is always complete
@@ -33,18 +34,14 @@ class ImageScan:
     unreadable: list[int] = field(default_factory=list)  # positions among the rows
     reasons: list[UnreadableImage] = field(default_factory=list)  # for the first LISTED of them
 
-
-def find_images(inputs: Inputs) -> tuple[Images, np.ndarray] | None:
-    """Return the images behind inputs, with their rows; None if the inputs are not images."""
-    rows = np.arange(len(inputs))
-    while isinstance(inputs, Subset | EnlargedInputs):
-        rows = inputs.rows[rows] if isinstance(inputs, Subset) else rows
-        inputs = inputs.inputs
-    return (inputs, rows) if isinstance(inputs, Images) else None
+    def count(self, note: ImageNote, first: int, images: int = 1) -> None:
+        """Count images with the same note; `first` is the row of the first of them."""
+        self.changes.update(dict.fromkeys(note.changes, images))
+        self.first_of_depth[note.is_deep] = min(first, self.first_of_depth.get(note.is_deep, first))
 
 
-def drop_unreadable(records: Records) -> Records:
-    """Decode all images, and omit those that cannot be decoded, with a notice.
+def drop_unreadable(records: Records, facts: FileFacts | None = None) -> Records:
+    """Decode all images, and omit those that cannot be decoded, with a notice; without those that `facts` know.
 
     Raises:
         UserError: no image can be decoded, or an image does not agree with the manifest, as in `read_image`.
@@ -52,7 +49,7 @@ def drop_unreadable(records: Records) -> Records:
     images = find_images(records.inputs)
     if images is None:
         return records
-    scan = scan_images(*images, records.name, decode=True)
+    scan = scan_images(*images, records.name, decode=True, facts=facts)
     if not scan.unreadable:
         return records
     _warn_of_unreadable(scan, records.name)
@@ -63,7 +60,9 @@ def drop_unreadable(records: Records) -> Records:
     return replace(choose_records(records, readable), notices=records.notices + notice)
 
 
-def check_sources(sources: Mapping[str, Records], *, decode: bool = False) -> dict[str, Records]:
+def check_sources(
+    sources: Mapping[str, Records], *, decode: bool = False, facts: FileFacts | None = None
+) -> dict[str, Records]:
     """Check the images of all sources with `check_images`, so that one message has the mistakes of all.
 
     Raises:
@@ -73,7 +72,7 @@ def check_sources(sources: Mapping[str, Records], *, decode: bool = False) -> di
     reasons: list[str] = []
     for name, records in sources.items():
         try:
-            passed[name] = check_images(records, decode=decode)
+            passed[name] = check_images(records, decode=decode, facts=facts)
         except UserError as error:
             reasons.append(str(error))
     if reasons:
@@ -84,8 +83,10 @@ def check_sources(sources: Mapping[str, Records], *, decode: bool = False) -> di
     return passed
 
 
-def check_images(records: Records, *, decode: bool = False) -> Records:
+def check_images(records: Records, *, decode: bool = False, facts: FileFacts | None = None) -> Records:
     """Check the headers of all images (with `decode`, their pixels), and count changes when they are read.
+
+    Images that passed the same check in an earlier run and look unchanged are not opened.
 
     Raises:
         UserError: images cannot be read (the log lists them), do not agree with the manifest, or have different depths.
@@ -93,7 +94,7 @@ def check_images(records: Records, *, decode: bool = False) -> Records:
     images = find_images(records.inputs)
     if images is None:
         return records
-    scan = scan_images(*images, records.name, decode=decode)
+    scan = scan_images(*images, records.name, decode=decode, facts=facts)
     if len(records) and not scan.unreadable and images[0].input.images.own_transform:
         check_repeats(read_images(images[0], images[1][:1]), read_images(images[0], images[1][:1]), records.name)
     if scan.unreadable:
@@ -128,36 +129,62 @@ def refuse_other_depth(train: Records, other: Records) -> None:
         )
 
 
-def scan_images(images: Images, rows: np.ndarray, name: str, *, decode: bool) -> ImageScan:
-    """Open all images and check them.
+def scan_images(
+    images: Images, rows: np.ndarray, name: str, *, decode: bool, facts: FileFacts | None = None
+) -> ImageScan:
+    """Open all images and check them, except for those that `facts` know.
 
     Raises:
         UserError: an image does not agree with the manifest.
     """
-    if len(rows) >= MANY or (decode and len(rows)):
-        console.say(f"{name}: {'decoding' if decode else 'checking the headers of'} {len(rows)} images")
-    scan = ImageScan()
-    for position, row in enumerate(rows.tolist()):
-        try:
-            _scan_image(images, row, scan, decode)
-        except UnreadableImage as error:
-            scan.unreadable.append(position)
-            if len(scan.reasons) < LISTED:  # a new exception, because the traceback of the old one keeps the image open
-                scan.reasons.append(UnreadableImage(error.path, error.reason))
-        except UserError as error:
-            raise UserError(f"{name}: {error}") from None
+    scan, unknown = ImageScan(), np.arange(len(rows))
+    if facts is not None and isinstance(images, ImageFiles):
+        indices, notes = facts.find_notes(images, rows, decoded=decode)
+        _count_stored(scan, rows, indices, notes)
+        unknown = np.flatnonzero(indices < 0)
+    if len(unknown) >= MANY or (decode and len(unknown)):
+        console.say(f"{name}: {'decoding' if decode else 'checking the headers of'} {len(unknown)} images")
+    numbers: dict[ImageNote, int] = {}
+    indices = np.full(len(unknown), -1)
+    for number, position in enumerate(unknown.tolist()):
+        note = _try_image(images, rows, position, scan, name, decode)
+        if note is not None:
+            scan.count(note, int(rows[position]))
+            indices[number] = numbers.setdefault(note, len(numbers))
+    if facts is not None and isinstance(images, ImageFiles):
+        readable = indices >= 0
+        facts.add_notes(images, rows[unknown[readable]], indices[readable], list(numbers), decoded=decode)
     return scan
 
 
-def _scan_image(images: Images, row: int, scan: ImageScan, decode: bool) -> None:
+def _count_stored(scan: ImageScan, rows: np.ndarray, indices: np.ndarray, notes: Sequence[ImageNote]) -> None:
+    for index, note in enumerate(notes):
+        positions = np.flatnonzero(indices == index)
+        scan.count(note, int(rows[positions[0]]), len(positions))
+
+
+def _try_image(
+    images: Images, rows: np.ndarray, position: int, scan: ImageScan, name: str, decode: bool
+) -> ImageNote | None:
+    """Return the note of an image; None for an unreadable one, which is added to the scan."""
+    try:
+        return _check_image(images, int(rows[position]), decode)
+    except UnreadableImage as error:
+        scan.unreadable.append(position)
+        if len(scan.reasons) < LISTED:  # a new exception, because the traceback of the old one keeps the image open
+            scan.reasons.append(UnreadableImage(error.path, error.reason))
+        return None
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+
+
+def _check_image(images: Images, row: int, decode: bool) -> ImageNote:
     path = images.name(row)
     with images.content(row) as content, open_image(content, path, images.input) as image:
-        changes = list(_describe_changes(image, images.input))
-        deep = is_deep_grey(image)
+        note = ImageNote(is_deep_grey(image), tuple(_describe_changes(image, images.input)))
         if decode:
             decode_image(image, path)
-    scan.changes.update(changes)
-    scan.first_of_depth.setdefault(deep, row)
+    return note
 
 
 def _describe_changes(image: Image.Image, input: StoredInput) -> Iterator[str]:
