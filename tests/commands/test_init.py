@@ -142,6 +142,32 @@ def test_more_classes_than_outputs_leave_nothing(original: Path, tmp_path: Path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d.npz", "last.ckpt"]
 
 
+def write_classes(folder: Path) -> Path:
+    """Write a folder with two images of each of two classes."""
+    for number, label in enumerate(("cat", "dog")):
+        (folder / label).mkdir(parents=True)
+        for image in range(2):
+            Image.new("RGB", (8, 8), (80 * number, 9, image)).save(folder / label / f"{image}.png")
+    return folder
+
+
+def test_weights_without_a_last_layer_and_images_that_cannot_be_read(tmp_path: Path) -> None:
+    images, model = write_classes(tmp_path / "images"), tmp_path / "model.safetensors"
+    save_file({"conv.weight": torch.zeros(4, 3, 3, 3)}, model)
+    _, _, message = draft(model, images, tmp_path / "data.yaml", code=2)
+    assert "images: the checkpoint has no linear layer for 2 outputs" in message
+    (images / "dog" / "1.png").write_bytes(b"x")
+    _, _, message = draft(model, images, tmp_path / "data.yaml", code=2)
+    assert "images: 1 of 4 images that were opened cannot be read, the first is" in message
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "model.safetensors"]
+
+
+def test_messages_do_not_name_temporary_files(original: Path, tmp_path: Path) -> None:
+    data = write_digits(tmp_path / "d.npz")
+    _, _, message = draft(original, data, tmp_path / "data.yaml", "--architecture", "nosuch", code=2)
+    assert "error: the drafted manifest:5:1: model: 'nosuch' is not a bundled architecture" in message
+
+
 def test_a_converted_checkpoint_is_written_with_the_manifest(original: Path, tmp_path: Path) -> None:
     torch.save({"state_dict": load_file(original), "epoch": 3}, tmp_path / "model_best.pth.tar")
     out = tmp_path / "drafts" / "data.yaml"

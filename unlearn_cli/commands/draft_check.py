@@ -37,7 +37,7 @@ def find_trial(
                 path, draft, is_stated, weights, run_options.model_copy(update={"manifest_folder": folder})
             )
         except UserError as error:
-            raise UserError(str(error).replace(f"{path}: ", "the drafted manifest: ")) from None
+            raise UserError(str(error).replace(str(path), "the drafted manifest")) from None
 
 
 def _try_manifest(

@@ -58,6 +58,10 @@ def run(options: InitOptions, run_options: RunOptions) -> Result:
         atomic_files.check_output(options.out, run_options.overwrite, "file")
         foreign_formats.find_checkpoint(options.checkpoint)
         layout = confirm_label(recognise(options.data, options.labels), options)
+        if layout.unreadable:
+            raise UserError(
+                f"{options.data}: {layout.unreadable}; 'unlearn-cli inspect' lists all; replace or remove them"
+            )
         with (
             console.print_warnings_once(),
             atomic_files.create_parents(options.out),
@@ -179,6 +183,11 @@ def fit_task(layout: DataLayout, model: "ModelDraft", data: Path) -> DataLayout:
     Raises:
         UserError: the network has another number of outputs than the data has classes.
     """
+    if not model.has_head:
+        raise UserError(
+            f"{data}: the checkpoint has no linear layer for {pluralize(len(layout.classes) or 1, 'output')}; "
+            "name one with its last layer, or the network with --architecture"
+        )
     if layout.task == "regression" and model.num_outputs > 1:
         raise UserError(
             f"{data}: the network has {model.num_outputs} outputs, but the labels are quantities; name the column of "

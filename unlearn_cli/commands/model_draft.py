@@ -38,6 +38,7 @@ class ModelDraft:
     transform: Sequence[Mapping[str, Any]] = ()
     is_multilabel: bool = False  # the network's files state it
     head: str = ""  # the name of the probable last layer
+    has_head: bool = True  # a layer can be the last one, or the user names the network
 
     @property
     def is_complete(self) -> bool:
@@ -55,6 +56,7 @@ def draft_model(
     """
     head = find_head(weights.tensors)
     draft = _draft(path, weights, layout, folder, architecture)
+    draft = replace(draft, has_head=head is not None or draft.is_complete)
     return replace(draft, head=head.name) if head and head.num_outputs == draft.num_outputs else draft
 
 

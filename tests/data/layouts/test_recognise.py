@@ -134,6 +134,12 @@ def test_what_is_not_data_is_refused(tmp_path: Path) -> None:
         recognise(tmp_path / "absent")
     with pytest.raises(UserError, match="no layout of data is recognised"):
         recognise(tmp_path)
+    write_images(tmp_path, ("0.png",))
+    with pytest.raises(UserError, match="its images are in no folder of a class"):
+        recognise(tmp_path)
+    write_images(tmp_path / "cat", ("0.png",))
+    with pytest.raises(UserError, match="only one folder has images, 'cat', but a classification has at least two"):
+        recognise(tmp_path)
     (tmp_path / "t.csv").write_text("a,label\n")
     with pytest.raises(UserError, match="contains no records"):
         recognise(tmp_path)
@@ -200,3 +206,21 @@ def test_arrays_of_labels(tmp_path: Path, labels: np.ndarray, expected: tuple[st
     np.savez(tmp_path / "d.npz", x=np.zeros((30, 2)), y=labels)
     layout = recognise(tmp_path / "d.npz")
     assert (layout.task, layout.classes) == expected
+
+
+def test_decimal_commas_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a;b;label\n1,5;2;0\n2,5;3;1\n")
+    with pytest.raises(UserError, match=r"1 column \(a\) with decimal commas, such as '1,5'"):
+        recognise(tmp_path / "t.csv")
+
+
+def test_labels_that_are_not_a_number_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((4, 2)), y=np.array([0, 1, np.nan, 1]))
+    with pytest.raises(UserError, match="1 record of 'y' without a finite label, such as row 2"):
+        recognise(tmp_path / "d.npz")
+
+
+def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(bytes(range(256)))
+    with pytest.raises(UserError, match=r"is not text|NUL"):
+        recognise(tmp_path / "t.csv")

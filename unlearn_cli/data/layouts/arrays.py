@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from unlearn_cli.console import pluralize
 from unlearn_cli.data.formats.arrays import SafetensorsFile
 from unlearn_cli.data.formats.npz_file import ArrayHeader, NpzFile
 from unlearn_cli.data.layouts.label_columns import are_classes, choose_task, sort_classes
@@ -38,6 +39,7 @@ def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
     header = file.headers[inputs]
     shape = shape_samples(header.shape[1:])
     values = file.read(labels)
+    refuse_nan(path, labels, values)
     task, classes = describe_labels(values)
     return DataLayout(
         kind="images" if len(shape) == 3 else "numbers",
@@ -61,6 +63,18 @@ def describe_labels(values: np.ndarray[Any, Any]) -> tuple[Task, list[str]]:
     numbers = values.astype(np.int64) if values.dtype.kind == "f" else values
     names = [str(value).lower() if values.dtype.kind == "b" else str(value) for value in np.unique(numbers).tolist()]
     return "classification", sort_classes(names)
+
+
+def refuse_nan(path: Path, name: str, values: np.ndarray[Any, Any]) -> None:
+    """Refuse labels that are not numbers."""
+    wrong = (
+        np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)) if values.dtype.kind == "f" else ()
+    )
+    if len(wrong):
+        raise UserError(
+            f"{path}: {pluralize(len(wrong), 'record')} of '{name}' without a finite label, such as row {wrong[0]}; "
+            "remove them"
+        )
 
 
 def are_marks(values: np.ndarray[Any, Any]) -> bool:

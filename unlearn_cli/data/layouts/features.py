@@ -76,7 +76,7 @@ NAMES: Mapping[Encoding, str] = {
     "ordinal": "ordinal",
     "ignore": "only the numbers",
 }
-ONLY_NUMBERS = "all numbers"
+ONLY_NUMBERS = "the columns of numbers"
 MIXED: tuple[tuple[Encoding, Encoding], ...] = (  # of the columns with few categories, and of the others
     ("ordinal", "one_hot"),
     ("ordinal", "columns"),

@@ -73,6 +73,7 @@ def make_image_layout(
         depth=65535 if sizes.deep else None,
         guesses=guesses,
         remarks=describe_sizes(sizes),
+        unreadable=describe_unreadable(sizes),
     )
 
 
@@ -81,12 +82,19 @@ def describe_sizes(sizes: ImageSizes) -> list[str]:
     number = sum(sizes.sizes.values())
     remarks = []
     if sizes.unreadable:
-        opened = pluralize(number + sizes.unreadable, "image that was opened", "images that were opened")
-        remarks.append(f"{sizes.unreadable} of {opened} cannot be read")
+        remarks.append(describe_unreadable(sizes))
     if sizes.deep and sizes.deep < number:
         verb = "has" if sizes.deep == 1 else "have"
         remarks.append(f"{sizes.deep} of {number} images {verb} more than 8 bits per pixel, the others 8")
     return remarks
+
+
+def describe_unreadable(sizes: ImageSizes) -> str:
+    """Return how many images cannot be read, and the first; '' if all can."""
+    if not sizes.unreadable:
+        return ""
+    opened = pluralize(sum(sizes.sizes.values()) + sizes.unreadable, "image that was opened", "images that were opened")
+    return f"{sizes.unreadable} of {opened} cannot be read, the first is {sizes.first}"
 
 
 def recognise_split_files(

@@ -22,6 +22,7 @@ class ImageSizes:
     modes: Counter[str]
     deep: int
     unreadable: int
+    first: str = ""  # of those that cannot be read, with the reason
 
     @property
     def shape(self) -> list[int]:
@@ -36,17 +37,17 @@ def measure_images(paths: Sequence[Path], source: Path) -> ImageSizes:
     Raises:
         UserError: none of them can be read.
     """
-    sizes, modes, deep, unreadable = Counter[tuple[int, int]](), Counter[str](), 0, 0
+    sizes, modes, deep, unreadable = Counter[tuple[int, int]](), Counter[str](), 0, list[str]()
     for path in paths[:: max(1, len(paths) // MOST_IMAGES)]:
         try:
             with open_image_file(path) as content, open_with_pillow(content, path) as image:
                 sizes[image.size] += 1
                 modes[image.mode] += 1
                 deep += is_deep_grey(image)
-        except UnreadableImage:
-            unreadable += 1
+        except UnreadableImage as error:
+            unreadable.append(f"{path}: {error.reason}")
     if not sizes:
         raise UserError(
-            f"{source}: none of {pluralize(unreadable, 'image')} can be read; 'unlearn-cli inspect' lists them"
+            f"{source}: none of {pluralize(len(unreadable), 'image')} can be read; 'unlearn-cli inspect' lists them"
         )
-    return ImageSizes(sizes, modes, deep, unreadable)
+    return ImageSizes(sizes, modes, deep, len(unreadable), *unreadable[:1])

@@ -39,6 +39,7 @@ class DataLayout:
     depth: int | None = None  # the divisor of pixels with more than 8 bits
     features: FeatureColumns | None = None  # of a table, with which its columns can be read in other ways
     has_gaps: bool = False  # features have empty cells
+    unreadable: str = ""  # which of the opened images cannot be read
     group: str | None = None  # column with the person or recording of a record
     data: Section = field(default_factory=dict)  # other keys of the section `data`
     guesses: Mapping[str, str] = field(default_factory=dict)

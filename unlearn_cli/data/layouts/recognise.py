@@ -5,12 +5,16 @@ from functools import partial
 from pathlib import Path
 
 from unlearn_cli.data.layouts.arrays import recognise_arrays
-from unlearn_cli.data.layouts.folders import list_folders, recognise_image_folders, recognise_split_files
+from unlearn_cli.data.layouts.folders import find_images, list_folders, recognise_image_folders, recognise_split_files
 from unlearn_cli.data.layouts.idx_files import recognise_idx_files
 from unlearn_cli.data.layouts.layout import DataLayout
 from unlearn_cli.data.layouts.tables import recognise_table
 from unlearn_cli.errors import UserError
 
+EXPECTED = (
+    "expected one folder of images per class (perhaps in train and test), or a .csv, .jsonl, .parquet, .npz or "
+    ".safetensors file"
+)
 NAMES = ("data", "dataset", "datasets", "images", "imgs")  # of folders with all data
 ARRAYS = (".npz", ".safetensors")
 
@@ -25,11 +29,18 @@ def recognise(path: Path, labels: Sequence[str] = ()) -> DataLayout:
         raise UserError(f"{path}: no such file or folder; name the folder or file of your data")
     layout = recognise_folder(path, labels) if path.is_dir() else recognise_file(path, labels)
     if layout is None:
-        raise UserError(
-            f"{path}: no layout of data is recognised; expected one folder of images per class (perhaps in train and "
-            "test), or a .csv, .jsonl, .parquet, .npz or .safetensors file"
-        )
+        raise UserError(f"{path}: no layout of data is recognised{describe_images(path)}; {EXPECTED}")
     return layout
+
+
+def describe_images(folder: Path) -> str:
+    """Return what a folder of images lacks, for messages; '' without images."""
+    if not folder.is_dir() or not find_images(folder):
+        return ""
+    classes = [inner.name for inner in list_folders(folder)]
+    if len(classes) == 1:
+        return f": only one folder has images, '{classes[0]}', but a classification has at least two"
+    return "" if classes else ": its images are in no folder of a class, and no table names their classes"
 
 
 def recognise_file(path: Path, labels: Sequence[str]) -> DataLayout:

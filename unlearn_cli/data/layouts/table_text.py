@@ -109,5 +109,13 @@ def find_encoding(path: Path) -> str:
             try:
                 decoder.decode(block)
             except UnicodeDecodeError:
-                return OTHER
+                return OTHER if _is_text(block) else UTF8
     return UTF8
+
+
+def _is_text(block: bytes) -> bool:
+    """Return whether bytes that are not UTF-8 are text of the other encoding."""
+    try:
+        return b"\0" not in block and bool(block.decode(OTHER))
+    except UnicodeDecodeError:
+        return False

@@ -13,7 +13,7 @@ from unlearn_cli.data.layouts.features import (
     choose_default,
     choose_readings,
 )
-from unlearn_cli.data.layouts.folders import describe_sizes
+from unlearn_cli.data.layouts.folders import describe_sizes, describe_unreadable
 from unlearn_cli.data.layouts.image_sizes import measure_images
 from unlearn_cli.data.layouts.label_columns import TableLabels, recognise_labels
 from unlearn_cli.data.layouts.layout import DataLayout, Kind, Section, complete_splits, find_split
@@ -39,6 +39,7 @@ class TableInputs:
     unused: Sequence[str] = ()  # columns that are neither label nor id nor sample
     same_size: bool = True
     depth: int | None = None
+    unreadable: str = ""
     remarks: Sequence[str] = ()
     features: FeatureColumns | None = None  # of numbers
     dates: Section = field(default_factory=dict)  # formats of columns
@@ -53,6 +54,7 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
     file, columns, text_keys = open_described(path)
     if not any(column.rows for column in columns.values()):
         raise UserError(f"{path}: contains no records; name a table with rows")
+    refuse_decimal_commas(path, columns)
     labels = recognise_labels(file, columns, label_names)
     others = {name: column for name, column in columns.items() if name not in labels.columns}
     id_column, group, split = find_id(others), find_group(others), find_split_column(others)
@@ -69,11 +71,24 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
         has_marks=len(labels.columns) > 1,
         same_size=inputs.same_size,
         depth=inputs.depth,
+        unreadable=inputs.unreadable,
         group=group,
         features=inputs.features,
         guesses={**guesses, **labels.guesses},
         remarks=[*inputs.remarks, *_describe_unused(inputs.unused), *_describe_unlabelled(columns, labels)],
     )
+
+
+def refuse_decimal_commas(path: Path, columns: Mapping[str, Column]) -> None:
+    """Refuse numbers that would be read as names of categories."""
+    wrong = [column for column in columns.values() if column.has_decimal_commas]
+    if wrong:
+        names = ", ".join(column.name for column in wrong[:5])
+        example = next(cell for cell in wrong[0].cells if "," in cell)
+        raise UserError(
+            f"{path}: {pluralize(len(wrong), 'column')} ({names}) with decimal commas, such as '{example}', which are "
+            "not read as numbers; write decimal points"
+        )
 
 
 def find_id(columns: Mapping[str, Column]) -> str | None:
@@ -201,6 +216,7 @@ def _choose_images(image: Column, path: Path) -> TableInputs:
         same_size=len(sizes.sizes) == 1,
         depth=65535 if sizes.deep else None,
         remarks=describe_sizes(sizes),
+        unreadable=describe_unreadable(sizes),
     )
 
 
