@@ -65,3 +65,19 @@ def test_the_dry_run_of_train_checks_the_network_first(project: Path) -> None:
     manifest = write_manifest(project, MANIFEST.replace("lenet5}", "lenet5, arguments: {width: 3}}"), "data.yaml")
     result = invoke("train", "-m", manifest, "-o", project / "out", "--dry-run", "--device", "cpu")
     assert result.exit_code == 2 and "lenet5 cannot be built" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["images", "table"])
+def test_a_dry_run_shows_the_selection_even_if_the_checkpoint_is_wrong(kind: str, project: Path) -> None:
+    text = MANIFEST
+    if kind == "table":
+        (project / "t.csv").write_text("x,label\n" + "".join(f"{n}.5,{'ab'[n % 2]}\n" for n in range(12)))
+        text = text.replace("imagefolder: images", "table: {path: t.csv, label: label}").replace("lenet5", "mlp")
+        text = text.replace("[1, 28, 28]", "[1]")
+    manifest = write_manifest(project, text, "data.yaml")
+    words = ("-m", manifest, "--device", "cpu", "--method", "finetune", "-o", project / "out", "--dry-run")
+    result = invoke("unlearn", project / "other.safetensors", *words)
+    assert result.exit_code == 2 and "no tensor fits" in result.stderr
+    rows = [line.split() for line in result.stderr.splitlines()]
+    assert ["class", "train", "test", "forget", "retain", "test_forget", "test_retain"] in rows
+    assert ["a", *(("3", "3", "3", "0", "3", "0") if kind == "images" else ("6", "6", "6", "0", "6", "0"))] in rows

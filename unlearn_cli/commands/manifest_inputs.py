@@ -9,6 +9,7 @@ from typing import Literal
 
 from unlearn_cli import console
 from unlearn_cli.checkpoints.checkpoint_header import read_header
+from unlearn_cli.commands.plan import count_splits
 from unlearn_cli.data.dataset import Dataset, open_dataset
 from unlearn_cli.data.halves import take_half
 from unlearn_cli.data.held_out import add_held_out, count_copies, name_selection_half, name_source
@@ -123,7 +124,7 @@ def open_data(
             forget_duplicates=common.forget_duplicates,
             decode=decode,
             categories=recorded,
-            check_network=partial(check_network, manifest, path, [*filter(None, checkpoints)]),
+            check_network=partial(check_network, manifest, path, [*filter(None, checkpoints)], common, decode),
             facts=facts,
         )
         dataset = count_copies(dataset)
@@ -145,8 +146,12 @@ class NetworkError(UserError):
     """The manifest's network cannot be built, or a checkpoint does not fit it."""
 
 
-def check_network(manifest: Manifest, path: Path, checkpoints: Sequence[Path], num_outputs: int) -> None:
-    """Check the network, and the headers of the checkpoints against it; needs torch, but no data.
+def check_network(
+    manifest: Manifest, path: Path, checkpoints: Sequence[Path], common: RunOptions, is_dry_run: bool, dataset: Dataset
+) -> None:
+    """Check the network, and the headers of the checkpoints against it; needs torch, but no images.
+
+    A dry run shows the selection even if the network is wrong.
 
     Raises:
         NetworkError: one of them is wrong.
@@ -154,8 +159,10 @@ def check_network(manifest: Manifest, path: Path, checkpoints: Sequence[Path], n
     from unlearn_cli.commands.network_check import check_headers
 
     try:
-        check_headers(path, manifest.network_sections, num_outputs, manifest.task, checkpoints)
+        check_headers(path, manifest.network_sections, dataset.num_outputs, manifest.task, checkpoints)
     except UserError as error:
+        if is_dry_run:
+            console.show(count_splits(dataset, common.batch_size)[0])
         raise NetworkError(str(error)) from None
 
 

@@ -1,5 +1,7 @@
 """`--dry-run`: describes a run as text and as data, without doing it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel
@@ -7,8 +9,10 @@ from pydantic import BaseModel
 from unlearn_cli import console
 from unlearn_cli.commands.result import Result
 from unlearn_cli.commands.work_estimate import estimate_work
+from unlearn_cli.data.dataset import Dataset
 from unlearn_cli.data.labels import count_labels
 from unlearn_cli.data.notices import describe_notices, format_notices
+from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation.run_inputs import RunInputs, constant_network, remaining_class
 from unlearn_cli.plugins.plugin import Plugin
 
@@ -69,11 +73,26 @@ def split_counts(opened: RunInputs) -> tuple[str, dict[str, Any]]:
     The text below the table has the number of ids in the manifest's `forgotten` that are not in train, and the notices
     of the sources.
     """
-    dataset, names = opened.dataset, opened.dataset.classes or []
+    return count_splits(opened.dataset, opened.common.batch_size)
+
+
+@contextmanager
+def show_counts_of_failure(opened: RunInputs) -> Iterator[None]:
+    """Show the table of records if the block fails: a dry run describes the selection even if the network is wrong."""
+    try:
+        yield
+    except UserError:
+        console.show(split_counts(opened)[0])
+        raise
+
+
+def count_splits(dataset: Dataset, batch_size: int) -> tuple[str, dict[str, Any]]:
+    """Do the same as `split_counts` for data whose images have perhaps not been checked."""
+    names = dataset.classes or []
     counts = {
         split: {
             "n": len(records),
-            "batches": records.count_batches(opened.common.batch_size),
+            "batches": records.count_batches(batch_size),
             "classes": dict(zip(names, count_labels(records.labels, len(names)) if names else [], strict=True)),
         }
         for split, records in dataset.splits.items()

@@ -13,7 +13,7 @@ from unlearn_cli.commands.claiming import claim_output
 from unlearn_cli.commands.command_text import format_command_line
 from unlearn_cli.commands.evaluate import select_computable
 from unlearn_cli.commands.manifest_inputs import check_selection, open_manifest
-from unlearn_cli.commands.plan import plan_unlearning
+from unlearn_cli.commands.plan import plan_unlearning, show_counts_of_failure
 from unlearn_cli.commands.report_result import (
     append_summary,
     check_destinations,
@@ -117,7 +117,8 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     console.say(f"unlearn: {method.name} on {options.checkpoint.name}; loading torch")
     method.function()  # refuses code outside of the package that cannot be imported
     if options.dry_run:
-        check_with_torch(options, opened, method)
+        with show_counts_of_failure(opened):
+            check_with_torch(options, opened, method)
         return plan_unlearning(opened, method, settings, plan.copies.in_retain)
     return carry_out(options, opened, plan)
 

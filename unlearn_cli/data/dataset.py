@@ -130,13 +130,13 @@ def open_dataset(
     forget_duplicates: bool = False,
     decode: bool = False,
     categories: Categories | None = None,
-    check_network: Callable[[int], None] | None = None,
+    check_network: "Callable[[Dataset], None] | None" = None,
     facts: FileFacts | None = None,
 ) -> Dataset:
     """Open the sources of a manifest and derive the splits; with `decode`, check that all images can be decoded.
 
     `categories` are those of a checkpoint, by column; without them, columns of categories have those of train.
-    `check_network` receives the number of outputs before images are read, which may take minutes. `facts` of earlier
+    `check_network` receives the data before images are read, which may take minutes. `facts` of earlier
     runs about image files are used if they are given.
 
     Raises:
@@ -163,22 +163,28 @@ def open_dataset(
     matching = ()
     if sections.forget:
         matching = _add_selected_splits(splits, sections.forget, classes or [], sections.folder)
+    dataset = Dataset(
+        task=sections.task,
+        classes=[str(name) for name in classes] if classes else None,
+        num_outputs=num_outputs,
+        splits=splits,
+        forget_classes=None,
+        unresolved=division.unresolved,
+        notices=(*(notice for records in opened.values() for notice in records.notices), *matching),
+        categories=categories,
+    )
     if check_network and any(find_images(records.inputs) for records in opened.values()):
-        check_network(num_outputs)
+        check_network(dataset)
     checked = check_sources(opened, decode=decode, facts=facts)
     if sections.forget and forget_duplicates:
         _add_duplicates(splits)
     forget_classes = _find_whole_classes(splits) if sections.forget and sections.task == "classification" else None
-    return Dataset(
-        task=sections.task,
-        classes=[str(name) for name in classes] if classes else None,
-        num_outputs=num_outputs,
+    return replace(
+        dataset,
         splits=_standardise(splits, sections.transform),
         forget_classes=forget_classes,
-        unresolved=division.unresolved,
         notices=(*(notice for records in checked.values() for notice in records.notices), *matching),
         images_decoded=count_images(checked.values()) if decode else None,
-        categories=categories,
     )
 
 
