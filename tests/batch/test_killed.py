@@ -38,7 +38,7 @@ def recorded(trained_project: Path, tmp_path_factory: pytest.TempPathFactory) ->
     def fill(snapshots: Path) -> None:
         folder = copy_folder(trained_project, snapshots / "end")
         change(folder, "methods: [finetune]", "methods: [neggrad, finetune]")
-        change(folder, "settings: {", "settings: {neggrad: {lr: 100.0}, ")
+        change(folder, "settings: {", "settings: {neggrad: {lr: 100.0, steps: 5}, ")
         ask(folder, "DSR-1", ids=["rec-1", "rec-2"])
         ask(folder, "DSR-2", groups={"column": "person", "values": ["person-7"]})
         ask(folder, "DSR-3", ids=["nobody"])

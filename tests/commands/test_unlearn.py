@@ -57,25 +57,11 @@ def test_it_writes_checkpoint_and_reports_and_prints_the_folder(original: Path, 
 def test_the_same_seed_gives_the_same_bytes_and_reports_that_differ_in_run_alone(
     original: Path, tmp_path: Path
 ) -> None:
-    manifest = write_manifest(tmp_path)
-    for out in ("a", "b"):
-        invoke(
-            "unlearn", original, "-m", manifest, "-o", tmp_path / out, "--method", "unsir", "--set", "impair_lr=0.004"
-        )
-    invoke(
-        "unlearn",
-        original,
-        "-m",
-        manifest,
-        "-o",
-        tmp_path / "c",
-        "--method",
-        "unsir",
-        "--set",
-        "impair_lr=0.004",
-        "--seed",
-        "1",
-    )
+    steps = ("impair_steps=3", "repair_steps=3", "noise_steps=3", "impair_lr=0.004")
+    settings = ["--method", "unsir", *(word for setting in steps for word in ("--set", setting))]
+    for out, seed in (("a", 0), ("b", 0), ("c", 1)):
+        words = ["unlearn", original, "-m", write_manifest(tmp_path), "-o", tmp_path / out, *settings, "--seed", seed]
+        assert invoke(*words).exit_code == 0
     weights = [(tmp_path / out / "model.safetensors").read_bytes() for out in "abc"]
     assert weights[0] == weights[1] != weights[2]
     a, b = report_of(tmp_path / "a"), report_of(tmp_path / "b")
@@ -230,7 +216,7 @@ def test_quiet_says_nothing(original: Path, tmp_path: Path) -> None:
 
 def test_stopped_by_a_signal_it_goes_on_and_ends_in_the_same_bytes(original: Path, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path)
-    settings = ["--method", "finetune", "--set", "epochs=40", "--device", "cpu", "--precision", "fp32", "--no-evaluate"]
+    settings = ["--method", "finetune", "--set", "epochs=9", "--device", "cpu", "--precision", "fp32", "--no-evaluate"]
     command = ["unlearn", original, "-m", manifest, *settings]
     assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "whole", *settings).exit_code == 0
     stopped = stop_at_step(60, *command, "-o", tmp_path / "out")
@@ -249,9 +235,9 @@ def test_state_of_a_run_on_other_data_is_not_gone_on_from(original: Path, tmp_pa
     """A file of ids may have grown since the run was interrupted: those records must be forgotten, too."""
     manifest = write_manifest(tmp_path, MANIFEST.replace("{classes: [3]}", "{ids_file: {path: ids.csv}}"))
     (tmp_path / "ids.csv").write_text("id\n6\n7\n")
-    settings = ["--method", "finetune", "--set", "epochs=9", "--device", "cpu", "--no-evaluate"]
+    settings = ["--method", "finetune", "--set", "epochs=1", "--device", "cpu", "--no-evaluate"]
     arguments = ["unlearn", str(original), "-m", str(manifest), *settings, "-o", str(tmp_path / "out")]
-    assert stop_at_step(60, *arguments).exit_code == 75
+    assert stop_at_step(5, *arguments).exit_code == 75
     (tmp_path / "out.partial" / "mine").mkdir()
     (tmp_path / "ids.csv").write_text("id\n6\n7\n101\n102\n")
     result = invoke(*arguments)
@@ -262,12 +248,12 @@ def test_state_of_a_run_on_other_data_is_not_gone_on_from(original: Path, tmp_pa
 
 def test_state_of_another_selection_is_discarded_and_names_nobody(original: Path, tmp_path: Path) -> None:
     """The folder, the file and its metadata are the same whoever is to be forgotten, but for a salted digest."""
-    settings = ["--method", "finetune", "--set", "epochs=9", "--device", "cpu", "--no-evaluate"]
+    settings = ["--method", "finetune", "--set", "epochs=1", "--device", "cpu", "--no-evaluate"]
     arguments = ["unlearn", str(original), "-m", str(tmp_path / "manifest.yaml"), *settings]
     states = []
     for number, ids in enumerate(([6, 7], [6, 7], [7, 8])):
         write_manifest(tmp_path, MANIFEST.replace("{classes: [3]}", f"{{ids: {ids}}}"))
-        assert stop_at_step(60, *arguments, "-o", tmp_path / f"out{number}").exit_code == 75
+        assert stop_at_step(5, *arguments, "-o", tmp_path / f"out{number}").exit_code == 75
         states += (tmp_path / f"out{number}.partial").glob("*/*")
     assert len({(state.parent.name, state.name) for state in states}) == 1
     assert {stat.S_IMODE(state.stat().st_mode) for state in states} == {0o600}

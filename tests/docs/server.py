@@ -36,19 +36,22 @@ def serve(address: str) -> None:
 
 
 def preload() -> None:
-    """Import what commands need, and leave the drawings of report pages out."""
+    """Import what commands need, leave the drawings of report pages out, and resample less often."""
     import matplotlib.pyplot  # noqa: F401
     import scipy.stats  # noqa: F401
     import sklearn.linear_model  # noqa: F401
     import torch
     import torchvision  # noqa: F401
 
+    from unlearn_cli.attacks import before_after
     from unlearn_cli.cli import app  # noqa: F401
     from unlearn_cli.commands import attack, evaluate, train, unlearn  # noqa: F401
     from unlearn_cli.reporting import html
+    from unlearn_cli.stats import sign_flip
 
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1)])  # the first optimizer of a process imports torch._dynamo, which takes a second
+    before_after.TREES, before_after.PERMUTATIONS, sign_flip.RESAMPLES = 10, 50, 999
     html.render = lambda *arguments: "<html></html>"
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import yaml
 from tests.docs import schemas
 from tests.docs.blocks import LANGUAGES, Block, pages, parts_of_project, read_blocks
 from tests.docs.project import Shell, copy_project, make_project
+from tests.shared import make_once
 from tests.tiny import ROOT
 
 PAGES = {page.relative_to(ROOT).as_posix(): page for page in pages() if read_blocks(page)}
@@ -27,9 +29,7 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
 
 @pytest.fixture(scope="module")
 def project(shell: Shell, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project")
-    make_project(folder, shell)
-    return folder
+    return make_once(tmp_path_factory, "docs-project", partial(make_project, run=shell))
 
 
 def is_executed(block: Block) -> bool:

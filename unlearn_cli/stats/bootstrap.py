@@ -4,6 +4,8 @@ Many records are drawn together in a fixed number of random blocks, which limits
 depend on the order of the records.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from unlearn_cli.stats.clusters import Clusters, number_clusters
@@ -31,6 +33,13 @@ def blocks_of_clusters(clusters: Clusters) -> Clusters:
 
 def resample_means(totals: np.ndarray, blocks: Clusters) -> np.ndarray:
     """Return means per record (RESAMPLES, k) of resampled blocks; `totals` (blocks, k) are sums over each block."""
-    n, count = len(blocks.codes), blocks.count
-    draws = np.random.default_rng(n).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
+    draws = _draw(len(blocks.codes), blocks.count)
     return draws @ totals / (draws @ blocks.sizes)[:, None]
+
+
+@lru_cache(maxsize=8)  # at most 2 MB each; the splits of all checkpoints have the same few sizes
+def _draw(n: int, count: int) -> np.ndarray:
+    """Return how often each resample has each block, (RESAMPLES, count); the seed is the number of records."""
+    draws = np.random.default_rng(n).multinomial(count, np.full(count, 1 / count), RESAMPLES).astype(np.float64)
+    draws.flags.writeable = False  # all callers share it
+    return draws
