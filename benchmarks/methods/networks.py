@@ -55,8 +55,8 @@ class TaskNetworks:
         prepare(task.text, task.checkpoint)
         self.task = task
         self.half: Half = "verdict" if any(HELD_OUT in list_inputs(name) for name in task.methods) else "all"
-        self.words = ["--device", device, "--precision", "fp32"]
-        self.options = RunOptions(device=device, precision="fp32", allow_code=True)
+        self.words = ["--device", device, "--precision", task.precision]
+        self.options = RunOptions(device=device, precision=task.precision, allow_code=True)
         self.allowed = ["--allow-code"] if CODE in task.text else []
 
     def train(self, seed: int, split: str) -> Path:

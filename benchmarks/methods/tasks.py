@@ -9,6 +9,7 @@ from typing import Literal
 
 from benchmarks.attacks.calibration_tasks import TASKS as CALIBRATION
 from benchmarks.cache import HERE
+from unlearn_cli.plugins.run_options import Precision
 
 Kind = Literal["classes", "records", "one record", "regression"]
 Recipe = Mapping[str, object]
@@ -16,6 +17,7 @@ Recipe = Mapping[str, object]
 SEEDS = (0, 1, 2)
 ONE_SEED = ("gkt",)  # minutes a run
 CLASS_METHODS = ("masked", "unsir", "bad_teacher", "amnesiac", "neggrad", "finetune")
+AMNESIAC_USUAL = "amnesiac:impair_lr=0.001,repair_lr=0.001"
 RETAIN_FREE = "masked:keep=none"  # a method with a setting that is not the default
 ZERO_SHOT = ("head", "gkt", "emmn")
 RECORD_METHODS = ("rank_match", "amnesiac", "bad_teacher", "neggrad", "finetune")
@@ -50,6 +52,7 @@ class Task:
     original_of: str = ""  # another task on the same data, whose originals are used
     checkpoint: str = ""  # a prepared checkpoint is the original
     needs_gpu: bool = False  # hours on a CPU
+    precision: Precision = "fp32"
     verdict: tuple[str, ...] = ()  # methods for which the standard tier is run
 
     @property
@@ -114,6 +117,17 @@ DEVELOPMENT = {
         originals=(0,),
         references=(0, 1),
         verdict=VERDICT_METHODS,
+    ),
+    "cifar_resnet18": Task(  # wide layers: the default rates, which follow the width, and the usual ones
+        "classes",
+        "cifar_resnet18",
+        (*recipe(epochs=4, optimizer="sgd", lr=0.1, weight_decay=0.0005), *BF16),
+        ("masked", "masked:lr=0.001", "amnesiac", AMNESIAC_USUAL, "neggrad", "neggrad:lr=0.001"),
+        classes(0),
+        seeds=(0,),
+        originals=(0,),
+        references=(),
+        precision="bf16",
     ),
     "cifar_two_classes": Task(
         "classes",
