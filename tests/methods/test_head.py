@@ -1,4 +1,5 @@
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -211,11 +212,12 @@ def test_a_convolution_over_single_positions_is_a_last_layer() -> None:
 @pytest.mark.parametrize(
     "last",
     [
-        nn.Sequential(nn.Linear(32, 5), nn.ReLU()),
-        nn.Sequential(nn.Unflatten(1, (2, 4, 4)), nn.Conv2d(2, 5, 4), nn.Flatten()),
+        lambda: nn.Sequential(nn.Linear(32, 5), nn.ReLU()),
+        lambda: nn.Sequential(nn.Unflatten(1, (2, 4, 4)), nn.Conv2d(2, 5, 4), nn.Flatten()),
     ],
 )
-def test_a_network_that_does_not_end_in_a_linear_layer_is_refused(last: nn.Module) -> None:
-    model = network(last).requires_grad_(False)
+def test_a_network_that_does_not_end_in_a_linear_layer_is_refused(last: Callable[[], nn.Module]) -> None:
+    torch.manual_seed(0)  # a ReLU over outputs that all are positive would be linear
+    model = network(last()).requires_grad_(False)
     with pytest.raises(UserError, match="not those of a linear last layer"):
         head(model, model, [0], (2,), Random(0, "t"))
