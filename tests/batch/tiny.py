@@ -19,7 +19,7 @@ MANIFEST = """\
 version: 1
 task: classification
 model: {architecture: mlp, arguments: {hidden: [16]}}
-input: {shape: [64], scale: 16}
+input: {shape: [16], scale: 64}
 classes: [0, 1, 2]
 data:
   train: {table: {path: train.csv, label: digit, id: record, ignore: [person]}}
@@ -41,6 +41,7 @@ common: {device: cpu}
 def data() -> dict[str, str]:
     """Return two tables of handwritten digits from 0 to 2, as csv."""
     images, digits = load_digits(return_X_y=True)
+    images = images.reshape(-1, 4, 2, 4, 2).sum(axis=(2, 4)).reshape(-1, 16)  # fewer columns are read faster
     rows = [(number, x, y) for number, (x, y) in enumerate(zip(images, digits, strict=True)) if y < 3]
     header = ",".join(["record", "person", "digit", *(f"p{i}" for i in range(images.shape[1]))])
     lines = {"train": [header], "test": [header]}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.shared import make_once
 from tests.tiny import invoke
 from unlearn_cli.commands import demo
 from unlearn_cli.commands.demo_text import format_summary
@@ -16,13 +17,15 @@ from unlearn_cli.verdict.judgement import Judgement
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's output, with what it printed next to it."""
-    path = tmp_path_factory.mktemp("runs") / "unlearn-demo"
-    with contextlib.chdir(path.parent):
-        result = invoke("demo")
-    assert result.exit_code == 0, result.stderr
-    (path.parent / "stdout").write_text(result.stdout, encoding="utf-8")
-    (path.parent / "stderr").write_text(result.stderr, encoding="utf-8")
-    return path
+
+    def fill(runs: Path) -> None:
+        with contextlib.chdir(runs):
+            result = invoke("demo")
+        assert result.exit_code == 0, result.stderr
+        (runs / "stdout").write_text(result.stdout, encoding="utf-8")
+        (runs / "stderr").write_text(result.stderr, encoding="utf-8")
+
+    return make_once(tmp_path_factory, "demo", fill) / "unlearn-demo"
 
 
 def read(folder: Path, name: str) -> Report:

@@ -9,6 +9,7 @@ import torch
 from safetensors.numpy import load_file
 
 from tests.forked import start
+from tests.shared import make_once
 from tests.tiny import MANIFEST, invoke, write_manifest
 from unlearn_cli.attacks.retained import retained
 from unlearn_cli.commands import shadow_run
@@ -33,9 +34,10 @@ def shadow(manifest: Path, folder: Path, cells: str, *more: str) -> dict[str, np
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shadows")
-    shadow(write_manifest(folder, SMALL), folder / "cells", f"0-{2 * MIN_RUNS - 1}", "--canaries", "0.5")
-    return folder
+    def fill(folder: Path) -> None:
+        shadow(write_manifest(folder, SMALL), folder / "cells", f"0-{2 * MIN_RUNS - 1}", "--canaries", "0.5")
+
+    return make_once(tmp_path_factory, "shadows", fill)
 
 
 def test_runs_are_the_same_in_any_order_and_are_not_done_twice(tmp_path: Path) -> None:
