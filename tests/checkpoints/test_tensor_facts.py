@@ -1,11 +1,19 @@
 """The last layer and the channels of images, from names and shapes."""
 
+import itertools
+
 import pytest
 import torch
 import torchvision
 from torch import Tensor
 
-from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head, list_output_counts, natural_key
+from unlearn_cli.checkpoints.tensor_facts import (
+    find_channels,
+    find_head,
+    list_input_counts,
+    list_output_counts,
+    natural_key,
+)
 from unlearn_cli.models.bare_networks import BareNetworks
 
 HEADS = {
@@ -42,3 +50,14 @@ def test_the_likeliest_numbers_of_outputs_come_first() -> None:
     assert list_output_counts(tensors, expected=8) == [8, 3, 6]
     assert list_output_counts(tensors, expected=10) == [3, 6, 8]
     assert list_output_counts({"a.bias": torch.zeros(3)}, expected=3) == []
+
+
+@pytest.mark.parametrize(("widths", "inputs"), [((5, 4, 2), [5]), ((2, 4, 2), [2]), ((4, 4, 2), [4]), ((7, 3), [7])])
+def test_the_inputs_of_a_perceptron(widths: tuple[int, ...], inputs: list[int]) -> None:
+    *hidden, last = list(itertools.pairwise(widths))
+    tensors = {f"layers.{2 * i}.weight": torch.zeros(b, a) for i, (a, b) in enumerate(hidden)}
+    assert list_input_counts({"head.weight": torch.zeros(last[1], last[0]), **tensors}) == inputs
+
+
+def test_networks_of_images_have_no_number_of_features() -> None:
+    assert list_input_counts({"conv.weight": torch.zeros(4, 3, 3, 3), "fc.weight": torch.zeros(2, 4)}) == []

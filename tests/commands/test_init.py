@@ -1,9 +1,11 @@
 """`init`: a manifest that works, from a checkpoint and data as people have them."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 import torch
@@ -147,7 +149,7 @@ def write_classes(folder: Path) -> Path:
     for number, label in enumerate(("cat", "dog")):
         (folder / label).mkdir(parents=True)
         for image in range(2):
-            Image.new("RGB", (8, 8), (80 * number, 9, image)).save(folder / label / f"{image}.png")
+            Image.new("RGB", (32, 32), (80 * number, 9, image)).save(folder / label / f"{image}.png")
     return folder
 
 
@@ -326,3 +328,47 @@ def test_columns_that_no_reading_fits_are_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "data.yaml").exists()
     _, _, message = draft(model, data, tmp_path / "data.yaml", "--architecture", "my:net", code=2)
     assert "my:net is your own code; allow it with --allow-code" in message
+
+
+def write_embedded_images(path: Path) -> Path:
+    """Write a parquet file with images of two classes, as Hugging Face's datasets do."""
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE t(image STRUCT(bytes BLOB, path VARCHAR), label BIGINT)")
+    for number in range(10):
+        file = io.BytesIO()
+        Image.new("RGB", (32, 32), (9 * number, 9, 9)).save(file, "PNG")
+        row = [file.getvalue(), f"{number}.png", number % 2]
+        connection.execute("INSERT INTO t VALUES ({'bytes': ?, 'path': ?}, ?)", row)
+    connection.execute(f"COPY t TO '{path}' (FORMAT parquet)")
+    return path
+
+
+def make_small_network() -> dict[str, Any]:
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(0)
+    return squeezenet1_1(num_classes=2).state_dict()
+
+
+def test_images_inside_a_table(tmp_path: Path) -> None:
+    save_file(make_small_network(), tmp_path / "model.safetensors")
+    data, out = write_embedded_images(tmp_path / "t.parquet"), tmp_path / "data.yaml"
+    manifest, _, _ = draft(tmp_path / "model.safetensors", data, out)
+    assert manifest["data"]["train"] == {
+        "table": {"path": "t.parquet", "label": "label", "image": "image"}, "rows": {"not_every": 5}
+    }  # fmt: skip
+    fill_in(out, "classes: ['1']")
+    run_dry(tmp_path / "model.safetensors", out, tmp_path / "o")
+
+
+def test_a_checkpoint_of_lightning_with_averages_and_other_tensors(tmp_path: Path) -> None:
+    state = {f"model.{name}": tensor for name, tensor in make_small_network().items()}
+    content = {"state_dict": {**state, "criterion.weight": torch.ones(2)}, "state_dict_ema": state, "epoch": 1}
+    torch.save(content, tmp_path / "last.ckpt")
+    data, out = write_classes(tmp_path / "images"), tmp_path / "data.yaml"
+    _, _, message = draft(tmp_path / "last.ckpt", data, out, code=2)
+    assert "contains 2 sets of weights; choose one with --key state_dict or --key state_dict_ema or --ema" in message
+    manifest, _, _ = draft(tmp_path / "last.ckpt", data, out, "--key", "state_dict")
+    assert manifest["model"] == {"architecture": "torchvision/squeezenet1_1"}
+    names = load_file(tmp_path / "last.safetensors")
+    assert "classifier.1.weight" in names and "criterion.weight" not in names

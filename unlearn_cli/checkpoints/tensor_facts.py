@@ -59,12 +59,13 @@ def list_output_counts(tensors: Mapping[str, Tensor], expected: int) -> list[int
 def list_input_counts(tensors: Mapping[str, Tensor]) -> list[int]:
     """Return the numbers of features that a network of columns may take, the likeliest first; none of other networks.
 
-    The input of the first layer is the output of no other layer, unless their widths are equal by chance.
+    The input of the first layer is the output of no layer before the last, unless their widths are equal by chance.
     """
     if any(tensor.dim() > 2 for tensor in tensors.values()):
         return []
     names = sorted((name for name, tensor in tensors.items() if _takes_features(name, tensor)), key=natural_key)
-    outputs = {tensors[name].shape[0] for name in names}
+    head = find_head(tensors)
+    outputs = {tensors[name].shape[0] for name in names if head is None or name != f"{head.name}.weight"}
     widths = list(dict.fromkeys(tensors[name].shape[1] for name in names))
     return [width for width in widths if width not in outputs] or widths
 

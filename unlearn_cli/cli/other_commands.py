@@ -43,13 +43,17 @@ def init(
         typer.Option(metavar="NAME", help="Architecture, as in the manifest. Default: one that the tensors fit."),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Take guesses without questions.")] = False,
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="Other formats: the set of weights, as of convert.")
+    ] = None,
+    ema: Annotated[bool, typer.Option("--ema", help="Other formats: take the averaged weights.")] = False,
     *,
     run_options: RunOptions,
 ) -> Result:
     """Draft a manifest for your checkpoint and your data, and check it."""
     from unlearn_cli.commands.init import InitOptions, run
 
-    return run(InitOptions(checkpoint, data, out, tuple(label or ()), architecture, yes), run_options)
+    return run(InitOptions(checkpoint, data, out, tuple(label or ()), architecture, yes, key, ema), run_options)
 
 
 @add_command(other_app, run_options=("device", "seed", "overwrite"), examples=("unlearn-cli demo --out unlearn-demo",))

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from unlearn_cli import console
 from unlearn_cli.checkpoints import foreign_formats
-from unlearn_cli.checkpoints.tensor_names import dotted
+from unlearn_cli.checkpoints.tensor_names import dotted, find_common_prefix
 from unlearn_cli.checkpoints.wrapper_names import (
     describe_prefix,
     describe_starts,
     find_averaged_prefixes,
+    find_wrapping_prefix,
     rename_parts,
     strip_wrappers,
     take_prefix,
@@ -45,6 +46,7 @@ class ConvertOptions:
     prefix: str = ""
     renames: tuple[str, ...] = ()  # old=new
     manifest: Path | None = None
+    omit_unprefixed: bool = False  # if most names share a prefix, the others are left out
 
 
 def run(options: ConvertOptions, common: RunOptions) -> Result:
@@ -92,6 +94,8 @@ def name_tensors(weights: "WeightSet", options: ConvertOptions) -> "dict[str, Te
     if not (options.prefix and any(name.startswith(dotted(options.prefix)) for name in tensors)):
         tensors, removed = strip_wrappers(tensors)
     prefix = options.prefix or _choose_averaged_prefix(weights, tensors, averaged=options.ema)
+    if options.omit_unprefixed and not prefix:
+        prefix = _find_prefix_of_network(tensors)
     if prefix:
         count = len(tensors)
         tensors, again = strip_wrappers(take_prefix(tensors, prefix))
@@ -106,6 +110,15 @@ def name_tensors(weights: "WeightSet", options: ConvertOptions) -> "dict[str, Te
         old, _, new = assignment.partition("=")
         tensors = rename_parts(tensors, old, new)
     return tensors
+
+
+def _find_prefix_of_network(tensors: "Mapping[str, Tensor]") -> str:
+    """Return the prefix of most names, if those without it are no part of the network; '' if all names have one."""
+    from unlearn_cli.checkpoints.tensor_facts import find_head
+
+    prefix, head = find_wrapping_prefix(tensors), find_head(tensors)
+    is_part = head is not None and head.name.startswith(prefix)
+    return prefix if is_part and not find_common_prefix(tensors) else ""
 
 
 def _choose_averaged_prefix(weights: "WeightSet", tensors: "Mapping[str, Tensor]", *, averaged: bool) -> str:

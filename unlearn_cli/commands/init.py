@@ -43,6 +43,8 @@ class InitOptions:
     labels: Sequence[str] = ()
     architecture: str | None = None
     yes: bool = False
+    key: str | None = None  # the set of weights to take from a file of another format
+    ema: bool = False
 
 
 def run(options: InitOptions, run_options: RunOptions) -> Result:
@@ -101,7 +103,11 @@ def open_weights(options: InitOptions, run_options: RunOptions) -> Iterator[Weig
     atomic_files.check_output(final, run_options.overwrite, "file")
     with atomic_files.scratch_folder(options.out) as folder:
         try:
-            convert.run(convert.ConvertOptions(options.checkpoint, folder / final.name), run_options)
+            target = folder / final.name
+            convert.run(
+                convert.ConvertOptions(options.checkpoint, target, options.key, ema=options.ema, omit_unprefixed=True),
+                run_options,
+            )
             yield WeightFiles(folder / final.name, final)
         except UserError as error:
             raise UserError(str(error).replace(str(folder / final.name), str(options.checkpoint))) from None

@@ -117,3 +117,17 @@ def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
     layout = read(tmp_path / "t.csv", "x,label\n" + "\n".join(rows) + "\n")
     assert layout.classes == ["0", "1"] and layout.sources["train"]["table"]["unlabelled"] == "drop"
     assert layout.remarks == ["1 row without a label is left out"]
+
+
+def test_an_index_of_pandas_is_no_feature_and_nan_is_an_empty_cell(tmp_path: Path) -> None:
+    rows = [f"{n},{n}.5,{'nan' if n == 3 else n % 2}" for n in range(30)]
+    layout = read(tmp_path / "t.csv", "Unnamed: 0,x,label\n" + "\n".join(rows) + "\n")
+    table = layout.sources["train"]["table"]
+    assert (layout.shape, layout.classes) == ([1], ["0", "1"])
+    assert (table["missing"], table["unlabelled"]) == (["nan"], "drop") and "ignore" not in table
+
+
+def test_typed_classes_are_named_as_the_manifest_reads_them(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(f'{{"x": {n}.5, "label": {n % 2}.0}}\n' for n in range(30)))
+    assert recognise(path).classes == ["0", "1"]

@@ -75,10 +75,9 @@ class FileFacts:
 
     def digest(self, inputs: Inputs, *, trusted: bool) -> np.ndarray:
         """Return the digest (n,) of each sample; with `trusted`, of bytes that were read in this run."""
-        rows = np.arange(len(inputs))
-        files, rows = find_images(inputs) or (None, rows)
-        if not isinstance(files, ImageFiles):
-            return inputs.fingerprints(rows)
+        files, rows = find_images(inputs) or (None, np.arange(0))
+        if not isinstance(files, ImageFiles):  # the rows are those of the images, not of a part of them
+            return inputs.fingerprints(np.arange(len(inputs)))
         source = self._list_files(files, rows)
         unknown = ~source.is_read[rows]
         result = source.digests[rows]

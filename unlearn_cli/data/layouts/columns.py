@@ -40,6 +40,11 @@ class Column:
         return self.kind.endswith(LISTS)
 
     @property
+    def is_embedded(self) -> bool:
+        """Whether the cells are bytes, or the {bytes, path} of Hugging Face: images inside the table."""
+        return "BLOB" in self.kind
+
+    @property
     def is_feature(self) -> bool:
         """Whether the cells are numbers, or true and false of a typed file, which count as 1 and 0."""
         return self.is_numeric or self.kind == "BOOLEAN"
@@ -47,7 +52,7 @@ class Column:
     @property
     def is_category(self) -> bool:
         """Whether the cells are a limited number of names, each of which occurs several times."""
-        is_other = self.is_feature or self.is_list or self.is_image or self.date_format is not None
+        is_other = self.is_feature or self.is_list or self.is_picture or self.date_format is not None
         return not is_other and self.distinct <= min(MOST_CATEGORIES, (self.rows - self.empty) / PER_CATEGORY)
 
     @property
@@ -55,9 +60,14 @@ class Column:
         return bool(self.cells) and all(PurePath(cell).suffix.lower() in SUFFIXES for cell in self.cells)
 
     @property
+    def is_picture(self) -> bool:
+        """Whether the cells are images, or paths of images."""
+        return self.is_embedded or self.is_image
+
+    @property
     def is_text(self) -> bool:
         words = [len(cell.split()) for cell in self.cells]
-        is_other = self.is_numeric or self.is_list or not words
+        is_other = self.is_numeric or self.is_list or self.is_embedded or not words
         is_repeated = self.distinct * TEXT_REPEATED <= self.rows - self.empty
         return not is_other and not is_repeated and sum(words) >= WORDS_OF_TEXT * len(words)
 
@@ -79,6 +89,8 @@ def describe_columns(file: TableFile) -> dict[str, Column]:
 
 def _describe_column(file: TableFile, name: str) -> Column:
     cell = file.cell(name)
+    if "BLOB" in file.types[name]:
+        return _describe_bytes(file, name)
     text = f"({cell})::VARCHAR"
     number, marks = is_number(text), f"lower({text}) IN ({', '.join(map(quote_literal, WORDS))})"
     are_numbers = f"coalesce(bool_and({number}) FILTER (WHERE {cell} IS NOT NULL), false)"
@@ -99,6 +111,13 @@ def _describe_column(file: TableFile, name: str) -> Column:
         cells=[value for (value,) in shown if value is not None],
     )
     return replace(column, date_format=_find_date_format(file, column))
+
+
+def _describe_bytes(file: TableFile, name: str) -> Column:
+    """Return the facts about a column of bytes, which are not compared."""
+    rows, filled = file.query(f"count(*), count({file.cell(name)})").fetchall()[0]
+    flags = {"is_numeric": False, "is_whole": False, "is_marks": False}
+    return Column(name, **flags, kind=file.types[name], distinct=filled, empty=rows - filled, rows=rows, cells=[])
 
 
 def _find_date_format(file: TableFile, column: Column) -> str | None:

@@ -1,9 +1,13 @@
 """Sizes and modes of a sample of images, from their headers."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.images.image_depth import is_deep_grey
@@ -37,10 +41,25 @@ def measure_images(paths: Sequence[Path], source: Path) -> ImageSizes:
     Raises:
         UserError: none of them can be read.
     """
+    chosen = paths[:: max(1, len(paths) // MOST_IMAGES)]
+    return _measure(((path, partial(open_image_file, path)) for path in chosen), source)
+
+
+def measure_contents(contents: Iterable[bytes], source: Path) -> ImageSizes:
+    """Read the headers of the first MOST_IMAGES images inside a table.
+
+    Raises:
+        UserError: none of them can be read.
+    """
+    named = ((Path(f"row {row}"), partial(BytesIO, content)) for row, content in enumerate(contents) if content)
+    return _measure(islice(named, MOST_IMAGES), source)
+
+
+def _measure(images: Iterable[tuple[Path, Callable[[], BinaryIO]]], source: Path) -> ImageSizes:
     sizes, modes, deep, unreadable = Counter[tuple[int, int]](), Counter[str](), 0, list[str]()
-    for path in paths[:: max(1, len(paths) // MOST_IMAGES)]:
+    for path, open_image in images:
         try:
-            with open_image_file(path) as content, open_with_pillow(content, path) as image:
+            with open_image() as content, open_with_pillow(content, path) as image:
                 sizes[image.size] += 1
                 modes[image.mode] += 1
                 deep += is_deep_grey(image)

@@ -18,6 +18,7 @@ LABELS = ("label", "labels", "class", "target", "y", "category", "species", "out
 SETS = ("tags", "genres", "topics", "classes", "targets", "categories")  # columns of several labels per record
 LABEL_WORDS = {"label", "class", "target", "score", "price", "value", "outcome", "diagnosis"}  # within a longer name
 STARTS = ("label", "labels", "class", "target", "tag", "outcome", "y")  # of the names of one column per label
+FRACTIONS = ("DOUBLE", "FLOAT", "DECIMAL", "REAL")  # types of columns in DuckDB
 SEPARATORS = ("|", ";", ",")
 MOST_CLASSES, FEW_CLASSES, RECORDS_PER_CLASS = 1000, 20, 10  # of a classification with numbers as labels
 NAME_REASON = "the name of the column, or because it is the last one"
@@ -75,11 +76,11 @@ def guess_labels(columns: Mapping[str, Column]) -> list[str]:
     similar_marks = _find_equal_starts(marks)
     if similar_marks:
         return similar_marks
-    usable = [column for column in columns.values() if not (column.is_constant or column.is_text or column.is_image)]
+    usable = [column for column in columns.values() if not (column.is_constant or column.is_text or column.is_picture)]
     similar = next((column.name for column in usable if split_words(column.name) & LABEL_WORDS), None)
     if similar:
         return [similar]
-    if len(marks) > 1 and any(column.is_image or column.is_text for column in columns.values()):
+    if len(marks) > 1 and any(column.is_picture or column.is_text for column in columns.values()):
         return marks
     return [(usable or list(columns.values()))[-1].name]
 
@@ -145,7 +146,10 @@ def are_classes(distinct: int, rows: int) -> bool:
 def list_classes(file: TableFile, label: str) -> list[str]:
     """Return the different labels as written, in the order in which a manifest without `classes` numbers them."""
     cells = [cell for (cell,) in file.query(f"DISTINCT {file.as_written(label)}").fetchall()]
-    return sort_classes([cell for cell in cells if cell is not None])
+    names = [cell for cell in cells if cell is not None]
+    if file.layout is None and file.types[label].startswith(FRACTIONS):
+        names = [str(int(float(name))) for name in names]  # a typed 1.0 is the class 1
+    return sort_classes(names)
 
 
 def sort_classes(names: Sequence[str]) -> list[str]:

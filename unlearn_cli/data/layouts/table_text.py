@@ -83,12 +83,11 @@ def _is_number(cell: str) -> bool:
 
 
 def find_missing(file: TableFile, columns: Mapping[str, Column]) -> list[str]:
-    """Return the usual texts of empty cells that occur in columns of numbers, which are text only because of them."""
+    """Return the usual texts of empty cells that occur in columns of numbers; `nan` is one of the numbers of DuckDB."""
     if file.layout is None:
         return []
     marks = ", ".join(map(quote_literal, MISSING))
-    texts = [name for name, column in columns.items() if not column.is_numeric]
-    return sorted({mark for name in texts for mark in _find_marks(file, name, marks)})
+    return sorted({mark for name in columns for mark in _find_marks(file, name, marks)})
 
 
 def _find_marks(file: TableFile, name: str, marks: str) -> list[str]:

@@ -14,7 +14,7 @@ from unlearn_cli.data.layouts.features import (
     choose_readings,
 )
 from unlearn_cli.data.layouts.folders import describe_sizes, describe_unreadable
-from unlearn_cli.data.layouts.image_sizes import measure_images
+from unlearn_cli.data.layouts.image_sizes import ImageSizes, measure_contents, measure_images
 from unlearn_cli.data.layouts.label_columns import TableLabels, recognise_labels
 from unlearn_cli.data.layouts.layout import DataLayout, Kind, Section, complete_splits, find_split
 from unlearn_cli.data.layouts.table_text import open_described
@@ -56,7 +56,8 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
         raise UserError(f"{path}: contains no records; name a table with rows")
     refuse_decimal_commas(path, columns)
     labels = recognise_labels(file, columns, label_names)
-    others = {name: column for name, column in columns.items() if name not in labels.columns}
+    no_samples = {*labels.columns, *file.find_index_columns()}
+    others = {name: column for name, column in columns.items() if name not in no_samples}
     id_column, group, split = find_id(others), find_group(others), find_split_column(others)
     inputs = choose_inputs({name: column for name, column in others.items() if name != id_column}, file, (group, split))
     table = {"path": path, **text_keys, **labels.keys, **({"id": id_column} if id_column else {}), **inputs.keys}
@@ -135,9 +136,9 @@ def choose_inputs(columns: Mapping[str, Column], file: TableFile, special: Seque
         UserError: there are none of them.
     """
     usable = {name: column for name, column in columns.items() if name not in special}
-    image = next((column for column in usable.values() if column.is_image), None)
+    image = next((column for column in usable.values() if column.is_picture), None)
     if image:
-        return _choose_images(image, file.path)
+        return _choose_embedded(image, file) if image.is_embedded else _choose_images(image, file.path)
     texts = [name for name, column in usable.items() if column.is_text]
     if texts:
         return TableInputs("text", {"text": texts}, [len(texts)], [name for name in usable if name not in texts])
@@ -209,6 +210,20 @@ def _choose_images(image: Column, path: Path) -> TableInputs:
         )
     sizes = measure_images([root / cell for cell in image.cells], path)
     keys = {"image": image.name, **({} if root == path.parent else {"root": root})}
+    return _make_image_inputs(keys, sizes)
+
+
+def _choose_embedded(image: Column, file: TableFile) -> TableInputs:
+    """Return the images inside a table; those that are only paths are below its folder.
+
+    Raises:
+        UserError: none of the images can be read.
+    """
+    sizes = measure_contents(file.images(image.name), file.path)
+    return _make_image_inputs({"image": image.name}, sizes)
+
+
+def _make_image_inputs(keys: Section, sizes: ImageSizes) -> TableInputs:
     return TableInputs(
         "images",
         keys,
