@@ -372,3 +372,14 @@ def test_a_checkpoint_of_lightning_with_averages_and_other_tensors(tmp_path: Pat
     assert manifest["model"] == {"architecture": "torchvision/squeezenet1_1"}
     names = load_file(tmp_path / "last.safetensors")
     assert "classifier.1.weight" in names and "criterion.weight" not in names
+
+
+def test_as_many_labels_as_the_network_has_outputs(tmp_path: Path) -> None:
+    model, out = write_perceptron(tmp_path / "model.safetensors", 3, 3), tmp_path / "data.yaml"
+    rows = [",".join(map(str, (n * 0.5, n % 2, n % 7, *marks))) for n, marks in enumerate(MARKS)]
+    (tmp_path / "t.csv").write_text("p,flag,q,beach,sea,sun\n" + "\n".join(rows) + "\n")
+    manifest, document, text = draft(model, tmp_path / "t.csv", out)
+    assert manifest["task"] == "multilabel" and manifest["classes"] == ["beach", "sea", "sun"]
+    assert "label" in document["guessed"] and "the last 3 columns of 0 and 1" in text
+    fill_in(out, "classes: [sea]")
+    run_dry(model, out, tmp_path / "o")

@@ -149,10 +149,11 @@ def find_draft(
         UserError: network and data do not fit.
     """
     from unlearn_cli.checkpoints import checkpoint  # torch
-    from unlearn_cli.commands.model_draft import draft_model
+    from unlearn_cli.commands.model_draft import draft_model, guess_outputs
 
     console.say(f"init: {options.checkpoint.name} and {options.data.name}; comparing with known networks")
     loaded = checkpoint.load(weights.path)
+    layout = match_labels(layout, guess_outputs(loaded.tensors, layout), options)
     drafts: list[tuple[ManifestDraft, ModelDraft]] = []
     must_fit = options.architecture is None
     for columns in fit_columns(layout, loaded, options.data, must_fit=must_fit):
@@ -160,6 +161,22 @@ def find_draft(
         fitted = fit_task(columns, model, options.data)
         drafts += [(each, model) for each in list_variants(combine(options, fitted, model))]
     return choose_draft(drafts, loaded, options, run_options)
+
+
+def match_labels(layout: DataLayout, num_outputs: int, options: InitOptions) -> DataLayout:
+    """Return the layout with a label per output, if the label was guessed and has another number of classes.
+
+    Data sets with several labels have the columns of 0 and 1 at the end of the table.
+    """
+    is_guessed = "label" in layout.guesses and not options.labels
+    if layout.features is None or not is_guessed or num_outputs in (1, len(layout.classes)):
+        return layout
+    marks = list(layout.features.marks)[-num_outputs:]
+    if len(marks) < num_outputs:
+        return layout
+    matched = recognise(options.data, marks)
+    reason = f"the last {num_outputs} columns of 0 and 1, because the network has {pluralize(num_outputs, 'output')}"
+    return replace(matched, guesses={**matched.guesses, "label": reason})
 
 
 def choose_draft(

@@ -67,9 +67,9 @@ def describe_labels(values: np.ndarray[Any, Any]) -> tuple[Task, list[str]]:
 
 def refuse_nan(path: Path, name: str, values: np.ndarray[Any, Any]) -> None:
     """Refuse labels that are not numbers."""
-    wrong = (
-        np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)) if values.dtype.kind == "f" else ()
-    )
+    if values.dtype.kind != "f":
+        return
+    wrong = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))
     if len(wrong):
         raise UserError(
             f"{path}: {pluralize(len(wrong), 'record')} of '{name}' without a finite label, such as row {wrong[0]}; "

@@ -116,8 +116,17 @@ def _describe_column(file: TableFile, name: str) -> Column:
 def _describe_bytes(file: TableFile, name: str) -> Column:
     """Return the facts about a column of bytes, which are not compared."""
     rows, filled = file.query(f"count(*), count({file.cell(name)})").fetchall()[0]
-    flags = {"is_numeric": False, "is_whole": False, "is_marks": False}
-    return Column(name, **flags, kind=file.types[name], distinct=filled, empty=rows - filled, rows=rows, cells=[])
+    return Column(
+        name,
+        is_numeric=False,
+        is_whole=False,
+        is_marks=False,
+        kind=file.types[name],
+        distinct=filled,
+        empty=rows - filled,
+        rows=rows,
+        cells=[],
+    )
 
 
 def _find_date_format(file: TableFile, column: Column) -> str | None:

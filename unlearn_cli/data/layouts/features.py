@@ -46,6 +46,7 @@ class FeatureColumns:
     categories: Mapping[str, Sequence[str]]  # the different cells, sorted; '' for an empty cell
     dates: Mapping[str, str]  # format; '' for ISO 8601
     ignored: Sequence[str] = ()  # persons and splits, which are never features
+    marks: Sequence[str] = ()  # columns of only 0 and 1, the label included
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def list_plans(categories: Categories, recorded: Categories | None = None) -> li
     plans = [Plan(NAMES[kind], dict.fromkeys(names, kind)) for kind in uniform]
     ranked = sorted(names, key=lambda name: len(names[name]))
     for (few, many), number in product(MIXED, range(1, len(ranked))):
-        encodings = dict.fromkeys(ranked[:number], few) | dict.fromkeys(ranked[number:], many)
+        encodings: dict[str, Encoding] = dict.fromkeys(ranked[:number], few) | dict.fromkeys(ranked[number:], many)
         plans.append(Plan(f"{NAMES[few]} and {NAMES[many]} by the number of categories", encodings))
     if recorded is None:
         return plans if names else [Plan(ONLY_NUMBERS, {})]
@@ -123,7 +124,7 @@ def make_reading(
     recorded: Categories | None = None,
 ) -> Reading:
     """Return the reading with the features in the order of the file."""
-    used = {name: kind for name, kind in plan.encodings.items() if kind != "ignore"}
+    used: dict[str, Encoding] = {name: kind for name, kind in plan.encodings.items() if kind != "ignore"}
     listed = {name: _list_categories(columns.categories.get(name, ()), kind) for name, kind in used.items()}
     counts = {name: len(recorded[name] if recorded else listed[name]) + 1 for name in used}
     dates = columns.dates if parts else {}

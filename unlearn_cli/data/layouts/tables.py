@@ -63,6 +63,9 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
     table = {"path": path, **text_keys, **labels.keys, **({"id": id_column} if id_column else {}), **inputs.keys}
     section = {"table": table, **({"dates": inputs.dates} if inputs.dates else {})}
     sources, guesses = complete_splits(divide_by_column(file, section, split) if split else {"train": section})
+    features = inputs.features
+    if features is not None:
+        features = replace(features, marks=[name for name, column in columns.items() if column.is_marks])
     return DataLayout(
         kind=inputs.kind,
         task=labels.task,
@@ -74,7 +77,7 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
         depth=inputs.depth,
         unreadable=inputs.unreadable,
         group=group,
-        features=inputs.features,
+        features=features,
         guesses={**guesses, **labels.guesses},
         remarks=[*inputs.remarks, *_describe_unused(inputs.unused), *_describe_unlabelled(columns, labels)],
     )
