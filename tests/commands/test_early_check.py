@@ -78,6 +78,7 @@ def test_a_dry_run_shows_the_selection_even_if_the_checkpoint_is_wrong(kind: str
     words = ("-m", manifest, "--device", "cpu", "--method", "finetune", "-o", project / "out", "--dry-run")
     result = invoke("unlearn", project / "other.safetensors", *words)
     assert result.exit_code == 2 and "no tensor fits" in result.stderr
+    assert ("images: not read, because the network is wrong" in result.stderr) == (kind == "images")
     rows = [line.split() for line in result.stderr.splitlines()]
     assert ["class", "train", "test", "forget", "retain", "test_forget", "test_retain"] in rows
     assert ["a", *(("3", "3", "3", "0", "3", "0") if kind == "images" else ("6", "6", "6", "0", "6", "0"))] in rows

@@ -333,11 +333,11 @@ def make_result(options: InitOptions, draft: ManifestDraft, trial: "Trial | None
     if trial:
         quality = "better than" if trial.is_better_than_chance else "no better than"
         lines.append(
-            f"The checkpoint is {quality} chance: {MEASURES[draft.layout.task]} {trial.score:.2f} on {trial.n} "
-            f"training records ({trial.normalisation.name})."
+            f"The checkpoint is {quality} chance ({trial.normalisation.name}):\n"
+            f"{MEASURES[draft.layout.task]} {trial.score:.2f} on {pluralize(trial.n, 'training record')}."
         )
     command = f"unlearn-cli unlearn {options.checkpoint} -m {options.out} --out unlearned --dry-run"
-    lines.append(f"Next: fill in 'forget', then: {command}")
+    lines.append(f"Next: fill in 'forget', then:\n  {command}")
     document: dict[str, Any] = {"manifest": str(options.out), "checkpoint": str(options.checkpoint), "guessed": guesses}
     if trial:
         document["trial"] = {

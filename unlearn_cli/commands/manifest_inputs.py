@@ -162,7 +162,9 @@ def check_network(
         check_headers(path, manifest.network_sections, dataset.num_outputs, manifest.task, checkpoints)
     except UserError as error:
         if is_dry_run:
-            console.show(count_splits(dataset, common.batch_size)[0])
+            console.show(
+                f"{count_splits(dataset, common.batch_size)[0]}\nimages: not read, because the network is wrong"
+            )
         raise NetworkError(str(error)) from None
 
 

@@ -109,7 +109,7 @@ def list_plans(categories: Categories, recorded: Categories | None = None) -> li
     plans = [Plan(NAMES[kind], dict.fromkeys(names, kind)) for kind in uniform]
     ranked = sorted(names, key=lambda name: len(names[name]))
     for (few, many), number in product(MIXED, range(1, len(ranked))):
-        encodings: dict[str, Encoding] = dict.fromkeys(ranked[:number], few) | dict.fromkeys(ranked[number:], many)
+        encodings: dict[str, Encoding] = {name: few if n < number else many for n, name in enumerate(ranked)}
         plans.append(Plan(f"{NAMES[few]} and {NAMES[many]} by the number of categories", encodings))
     if recorded is None:
         return plans if names else [Plan(ONLY_NUMBERS, {})]
