@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.tiny import MANIFEST, invoke, write_manifest
+from unlearn_cli.data.stores import UnreadSamples
 from unlearn_cli.evaluation import session
 from unlearn_cli.evaluation.prediction_cache import shrink
 from unlearn_cli.storage import leftovers
@@ -120,6 +121,21 @@ def test_damaged_files_are_computed_again_and_clean_lists_the_folder(original: P
     (listed,) = [each for each in leftovers.scan(tmp_path) if each.kind == "predictions"]
     assert listed.path == tmp_path / PREDICTIONS and listed.kept_because is None
     assert invoke("clean", tmp_path, "--remove").exit_code == 0 and not (tmp_path / PREDICTIONS).exists()
+
+
+def test_samples_are_read_into_memory_only_to_be_predicted(
+    original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither stored predictions nor the check on a sample need all samples."""
+    sizes: list[int] = []
+    read = UnreadSamples.read
+    monkeypatch.setattr(UnreadSamples, "read", lambda self: sizes.append(len(self.inputs)) or read(self))
+    run("evaluate", original, tmp_path / "first")
+    assert len(sizes) == 2  # train and test
+    run("evaluate", original, tmp_path / "second")
+    manifest = tmp_path / "manifest.yaml"
+    assert invoke("unlearn", original, "-m", manifest, "-o", tmp_path / "third", "--dry-run").exit_code == 0
+    assert len(sizes) == 2
 
 
 def test_without_an_output_or_with_no_cache_nothing_is_stored(original: Path, tmp_path: Path) -> None:

@@ -17,6 +17,17 @@ def test_streams_of_one_seed_differ_and_are_the_same_again() -> None:
     assert len({derive_seed(0, "noise"), *others}) == 4
 
 
+def test_torch_is_deterministic_inside_a_run_without_its_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, **_: modes.append(mode))
+    for compiled in (False, True):
+        with start(device="cpu", compiled=compiled):
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.is_deterministic_algorithms_warn_only_enabled()
+        assert not torch.are_deterministic_algorithms_enabled()
+    assert modes == [True, False]  # only with the compiler, which this call imports
+
+
 def test_random_draws_have_the_moments_and_ranges_they_should() -> None:
     random = Random(0, "test")
     normal, uniform = random.normal(20_000), random.uniform(20_000)

@@ -24,6 +24,7 @@ from unlearn_cli.plugins import plugin, suitability
 from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.reporting import tables
+from unlearn_cli.reporting.timestamps import format_now
 from unlearn_cli.stats.results import Skipped
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.verdict.exit_codes import exit_code
@@ -182,7 +183,7 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
     from unlearn_cli.reporting import composing
     from unlearn_cli.reporting.terminal import format_report
 
-    started = composing.format_now()
+    started = format_now()
     weights = load_by_role(options, opened)
     with start_checked(opened, weights, options.out) as current:
         positions = None if planned.holdout.reason else planned.holdout.positions

@@ -27,11 +27,14 @@ from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.plugins.outside import is_outside
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions
+from unlearn_cli.reporting.timestamps import format_now
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage import atomic_files
 
 if TYPE_CHECKING:
     from unlearn_cli.checkpoints.checkpoint import Checkpoint
+    from unlearn_cli.evaluation.session import Session
+    from unlearn_cli.reporting.report import Report
 
 
 @dataclass(frozen=True)
@@ -211,46 +214,69 @@ def carry_out(
     copies: Copies,
     unverified: list[str],
 ) -> Result:
+    """Check the checkpoint on a few records, measure it, and write the report."""
     from unlearn_cli.commands.network_check import start_checked
-    from unlearn_cli.evaluation import budgets, measuring, over_forgetting
+
+    started = format_now()
+    weights = load_by_role(options, opened)
+    with start_checked(opened, weights, options.out) as current:
+        document = measure(options, current, weights, names, copies, unverified, started)
+    return write_result(document, options, opened.common, conditions)
+
+
+def measure(
+    options: EvaluateOptions,
+    current: "Session",
+    weights: "dict[str, Checkpoint]",
+    names: list[str],
+    copies: Copies,
+    unverified: list[str],
+    started: str,
+) -> "Report":
+    """Return the report on all checkpoints, without gates."""
+    from unlearn_cli.evaluation import budgets, measuring, over_forgetting  # import SciPy: a second, after all checks
     from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
+    from unlearn_cli.reporting import composing
+
+    opened = current.opened
+    others = [weights[name_reference(number)] for number in range(len(options.references))]
+    checkpoints = CheckpointOutputs(current, weights, holdout=measuring.select_holdout(opened))
+    metrics = measuring.load_metrics(names, options.settings, allow_code=opened.common.allow_code)
+    measured = measuring.measure_all(checkpoints, metrics)
+    return composing.compose_report(
+        current,
+        "evaluate",
+        started,
+        command_line=format_command_line("evaluate", options, opened.common),
+        metrics=measured,
+        code=composing.describe_code(metric for metric, _ in metrics),
+        subject=composing.describe_checkpoint(weights["subject"], "subject"),
+        original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
+        references=composing.describe_references(others),
+        comparisons=measuring.compare_with_references(measured, metrics),
+        confusions=measuring.count_confusions(checkpoints),
+        labels=measuring.score_labels(checkpoints, checkpoints.weights),
+        layers=measuring.measure_layers(checkpoints),
+        over_forgetting=over_forgetting.detect(checkpoints),
+        caveats=[
+            *composing.list_caveats(opened, bool(others), copies),
+            *unverified,
+            *budgets.describe_excess(weights["subject"].metadata, [other.metadata for other in others]),
+        ],
+    )
+
+
+def write_result(document: "Report", options: EvaluateOptions, common: RunOptions, conditions: list[str]) -> Result:
+    """Judge the gates, and write the report wherever the options name a destination."""
     from unlearn_cli.reporting import composing, junit, writing
     from unlearn_cli.reporting.terminal import format_report
 
-    started = composing.format_now()
-    weights = load_by_role(options, opened)
-    others = [weights[name_reference(number)] for number in range(len(options.references))]
-    with start_checked(opened, weights, options.out) as current:
-        checkpoints = CheckpointOutputs(current, weights, holdout=measuring.select_holdout(opened))
-        metrics = measuring.load_metrics(names, options.settings, allow_code=opened.common.allow_code)
-        measured = measuring.measure_all(checkpoints, metrics)
-        document = composing.compose_report(
-            current,
-            "evaluate",
-            started,
-            command_line=format_command_line("evaluate", options, opened.common),
-            metrics=measured,
-            code=composing.describe_code(metric for metric, _ in metrics),
-            subject=composing.describe_checkpoint(weights["subject"], "subject"),
-            original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
-            references=composing.describe_references(others),
-            comparisons=measuring.compare_with_references(measured, metrics),
-            confusions=measuring.count_confusions(checkpoints),
-            labels=measuring.score_labels(checkpoints, checkpoints.weights),
-            layers=measuring.measure_layers(checkpoints),
-            over_forgetting=over_forgetting.detect(checkpoints),
-            caveats=[
-                *composing.list_caveats(opened, bool(others), copies),
-                *unverified,
-                *budgets.describe_excess(weights["subject"].metadata, [other.metadata for other in others]),
-            ],
-        )
-    composing.add_gates(document, conditions, force=opened.common.force)
-    writing.save_report(document, options.out, overwrite=opened.common.overwrite, pages=opened.common.pages)
+    composing.add_gates(document, conditions, force=common.force)
+    writing.save_report(document, options.out, overwrite=common.overwrite, pages=common.pages)
     if options.junit and ranks.is_first():
-        with atomic_files.output_file(options.junit, replace=opened.common.overwrite) as file:
+        with atomic_files.output_file(options.junit, replace=common.overwrite) as file:
             file.write_text(junit.format_junit(document), encoding="utf-8")
     append_summary(document, options.summary)
     export_report(document, options.log_to)
-    text = format_report(document, options.out, metrics=options.metrics, pages=opened.common.pages)
+    text = format_report(document, options.out, metrics=options.metrics, pages=common.pages)
     return to_result(document, text, options.out)

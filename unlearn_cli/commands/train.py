@@ -29,6 +29,7 @@ from unlearn_cli.evaluation.run_inputs import (
 from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.reporting.timestamps import format_now
 from unlearn_cli.storage.version import VERSION
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     from unlearn_cli.reporting.terminal import format_report
     from unlearn_cli.runtime.output import output_folder
 
-    started = composing.format_now()
+    started = format_now()
     weights = load_start(options, opened)
     key = resume_key(opened, settings, split=options.split, start=weights.tensor_digest if weights else None)
     partial = partial_folder(options.out, key)

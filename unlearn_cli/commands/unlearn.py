@@ -38,6 +38,7 @@ from unlearn_cli.plugins import discovery, plugin, suitability
 from unlearn_cli.plugins.names import parse_gate, read_manifest
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
+from unlearn_cli.reporting.timestamps import format_now
 from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.storage import regular_files
 
@@ -147,7 +148,7 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
     from unlearn_cli.runtime.output import output_folder
 
     method, settings = plan.method, plan.settings
-    started = composing.format_now()
+    started = format_now()
     weights, *others = load_all_checkpoints(options, opened)
     noise = regular_files.sha256(options.noise) if options.noise else None
     level_sources = [other.tensor_digest for other in others] if method.level_step else []
@@ -222,13 +223,14 @@ def count_retain(opened: RunInputs, inputs: Iterable[str]) -> int | None:
 def check_with_torch(options: UnlearnOptions, opened: RunInputs, method: Plugin) -> None:
     """Check the network, its checkpoints, the device and the noise, which needs torch."""
     from unlearn_cli.evaluation import session
-    from unlearn_cli.evaluation.plugin_inputs import check_noise
 
     weights = load_all_checkpoints(options, opened)[0]
     scale = targets.choose_target(opened, weights.metadata, options.checkpoint)
     with session.start(opened, target=scale) as current:
         load_original(current, options, method, weights)
         if options.noise:
+            from unlearn_cli.evaluation.plugin_inputs import check_noise  # imports SciPy: 0.8 s
+
             check_noise(options.noise, tuple(opened.network.input.shape), opened.dataset.forget_classes)
 
 

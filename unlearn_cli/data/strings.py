@@ -34,8 +34,14 @@ class Strings:
         return self.content[start : start + int(self.sizes[row])].decode("utf-8", "surrogatepass")
 
     def tolist(self) -> list[str]:
-        ends = (self.starts + self.sizes).tolist()
-        pieces = (self.content[start:end] for start, end in zip(self.starts.tolist(), ends, strict=True))
+        ends = self.starts + self.sizes
+        first, last = (int(self.starts.min()), int(ends.max())) if len(self) else (0, 0)
+        block = self.content[first:last] if last - first <= 2 * int(self.sizes.sum()) else None
+        if block is not None and block.isascii():  # a character per byte: decoded together
+            text = block.decode("ascii")
+            spans = zip((self.starts - first).tolist(), (ends - first).tolist(), strict=True)
+            return [text[start:end] for start, end in spans]
+        pieces = (self.content[start:end] for start, end in zip(self.starts.tolist(), ends.tolist(), strict=True))
         return [piece.decode("utf-8", "surrogatepass") for piece in pieces]
 
     def astype(self, kind: type[str]) -> np.ndarray:

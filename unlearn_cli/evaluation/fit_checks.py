@@ -31,7 +31,7 @@ def check_fits(session: Session, model: nn.Module, weights: Checkpoint, path: Pa
     if name not in splits or opened.common.force:
         return
     order = torch.randperm(len(splits[name]), generator=stream_generator(session.run.seed, "fit check"))
-    from unlearn_cli.stats.chance import describe_ignorance, describe_other_scale  # imports SciPy: 0.5 s
+    from unlearn_cli.stats.chance import describe_ignorance, describe_other_scale  # imports SciPy: 0.15 s
 
     outputs = session.outputs(model, name, np.sort(order[:FIT_SAMPLE].numpy()))
     if is_unknown(opened, weights.metadata) and (difference := describe_other_scale(outputs)):

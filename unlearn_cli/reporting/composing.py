@@ -2,7 +2,6 @@
 
 import platform
 import resource
-import time
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -23,6 +22,7 @@ from unlearn_cli.plugins.names import parse_gate
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.reporting import report
 from unlearn_cli.reporting.report import Report
+from unlearn_cli.reporting.timestamps import format_now
 from unlearn_cli.runtime import processes
 from unlearn_cli.schema.literals import Role
 from unlearn_cli.storage.version import VERSION
@@ -34,11 +34,6 @@ READ_BY_ORIGINAL = (
     "The check for over-forgetting compares with the original on the selection half of test, which a method that made "
     "the original has read: the limit may be too strict."
 )
-
-
-def format_now() -> str:
-    """Return the current time in UTC as ISO 8601 text."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def compose_report(

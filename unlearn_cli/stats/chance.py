@@ -13,8 +13,7 @@ must have higher outputs of it than the others (a network trained with class wei
 import math
 
 import numpy as np
-from scipy.special import log_softmax, xlogy
-from scipy.stats import binomtest, mannwhitneyu, norm, t
+from scipy.special import betainc, log_softmax, ndtri, stdtrit, xlogy
 
 from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import hits, orient_by_label
@@ -68,7 +67,7 @@ def is_better_than_frequencies(outputs: Outputs) -> bool:
     frequencies = marks.mean(axis=0)
     by_frequency = -(xlogy(marks, frequencies) + xlogy(~marks, 1 - frequencies)).sum(axis=1)
     gains = by_frequency - np.logaddexp(0, -orient_by_label(outputs.values, outputs.labels)).sum(axis=1)
-    if gains.mean() > float(t.isf(LEVEL, n - 1)) * gains.std(ddof=1) / math.sqrt(n):
+    if gains.mean() > _t_quantile(n - 1) * gains.std(ddof=1) / math.sqrt(n):
         return True
     varied = np.flatnonzero((frequencies > 0) & (frequencies < 1))
     p_values = [_rank_p_value(outputs.values[:, k], marks[:, k]) for k in varied]
@@ -77,6 +76,8 @@ def is_better_than_frequencies(outputs: Outputs) -> bool:
 
 
 def _rank_p_value(values: np.ndarray, marks: np.ndarray) -> float:
+    from scipy.stats import mannwhitneyu  # slow to import, and only this test needs it
+
     return float(mannwhitneyu(values[marks], values[~marks], alternative="greater").pvalue)
 
 
@@ -122,7 +123,8 @@ def is_more_accurate(outputs: Outputs, chance: float) -> bool:
     hits, n = int(_mark_hits(outputs).sum()), len(outputs)
     if chance**n >= LEVEL:  # too few records for the test: even an accuracy of 1 would not be significant
         return hits > chance * n
-    return bool(binomtest(hits, n, chance, alternative="greater").pvalue < LEVEL)
+    # the probability of as many hits of a binomial distribution, or more
+    return hits > 0 and bool(betainc(hits, n - hits + 1, chance) < LEVEL)
 
 
 def is_better_balanced(outputs: Outputs) -> bool:
@@ -140,7 +142,7 @@ def is_better_balanced(outputs: Outputs) -> bool:
     centred = scores - (scores @ shares)[:, None] - scores.mean(axis=0) + float((scores @ shares).mean())
     variance = float((np.square(centred) @ counts).sum()) / max(1, n - 1)
     surplus = float(scores[np.arange(n), numbers].sum() - n * (scores.mean(axis=0) @ shares))
-    return variance > 0 and surplus > float(norm.isf(LEVEL)) * math.sqrt(variance)
+    return variance > 0 and surplus > -float(ndtri(LEVEL)) * math.sqrt(variance)
 
 
 def has_better_log_loss(outputs: Outputs) -> bool:
@@ -149,7 +151,12 @@ def has_better_log_loss(outputs: Outputs) -> bool:
     frequencies = np.bincount(labels, minlength=outputs.values.shape[1]) / n
     gains = log_softmax(outputs.values, axis=1)[np.arange(n), labels] - np.log(frequencies[labels])
     error = float(gains.std(ddof=1)) / math.sqrt(n) if n > 1 else 0.0
-    return float(gains.mean()) > (float(t.isf(LEVEL, n - 1)) * error if error else 0.0)
+    return float(gains.mean()) > (_t_quantile(n - 1) * error if error else 0.0)
+
+
+def _t_quantile(degrees: int) -> float:
+    """Return the value that Student's t exceeds with the probability LEVEL."""
+    return -float(stdtrit(degrees, LEVEL))
 
 
 def _mark_hits(outputs: Outputs) -> np.ndarray:

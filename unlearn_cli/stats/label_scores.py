@@ -9,7 +9,6 @@ which is the derivative of AP by the weight of the record. The delta method need
 """
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from unlearn_cli.stats.intervals import delta_method, missing
 from unlearn_cli.stats.outputs import Outputs
@@ -31,6 +30,8 @@ def score_f1(marks: np.ndarray, predicted: np.ndarray) -> Scored:
 
 def score_average_precision(marks: np.ndarray, values: np.ndarray) -> Scored:
     """Return the average precision of one label, which some record has: marks (n,) bool, logits (n,)."""
+    from sklearn.metrics import average_precision_score  # slow to import, and only labels need it
+
     value, n = float(average_precision_score(marks, values)), len(values)
     order = np.sort(values)
     above = n - np.searchsorted(order, values, "left")  # records with at least this logit

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -116,7 +117,7 @@ class _Class:
         return sorted(self.names, key=lambda name: name.split("/"))
 
     def _take_all(self, folder: str) -> None:
-        for entry in sorted(_scan_folder(self.root / folder, self.source), key=lambda entry: entry.name):
+        for entry in sorted(_scan_folder(self.root / folder, self.source), key=attrgetter("name")):
             kind, path = _find_kind(entry), f"{folder}/{entry.name}"
             if is_system_name(entry.name):
                 self.left_out[_describe_hidden(kind)] += 1
@@ -137,7 +138,8 @@ _REASONS = {
 
 def _is_image(entry: os.DirEntry[str], kind: Kind) -> bool:
     """Return whether a file is an image; a broken link to one is a record, which is refused or omitted when read."""
-    if os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+    name = entry.name
+    if name[name.rfind(".") :].lower() in SUFFIXES:
         return kind in ("file", "broken link")
     return kind == "file" and contains_image(Path(entry.path))
 
