@@ -250,3 +250,15 @@ def test_digests_keep_their_zeros() -> None:
     digests = np.frombuffer(bytes(31) + b"\1", dtype="S16")
     assert file_facts.to_digests(to_pairs(digests)).tobytes() == digests.tobytes()
     assert facts_file.StoredFacts().look_up(to_pairs(digests))[1].tolist() == [False, False]
+
+
+def test_a_folder_that_cannot_be_written_to_stops_no_run(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(path: Path, facts: StoredFacts) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(file_facts, "write_facts", refuse)
+    _, described = open_and_count(folder)
+    assert described and not (folder / FACTS).exists()
+    assert "facts about image files were not stored: Permission denied" in capsys.readouterr().err

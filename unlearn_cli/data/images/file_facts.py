@@ -170,7 +170,10 @@ class FileFacts:
         if latest.salt != self._stored.salt or len(latest) > MOST:
             latest = StoredFacts(self._stored.salt, notes=self._stored.notes)
         keys, values = (np.concatenate(parts) for parts in zip(*self._new, *self._used, strict=True))
-        write_facts(self.path, latest.add(keys, values, self._notes))
+        try:
+            write_facts(self.path, latest.add(keys, values, self._notes))
+        except OSError as error:  # a dry run needs no folder that it may write to
+            console.warn(f"{self.path}: facts about image files were not stored: {error.strerror}")
         self._new.clear()
 
 
