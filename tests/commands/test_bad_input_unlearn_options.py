@@ -29,7 +29,7 @@ CASES = [
     wrong("setting unknown", f"{UNLEARN} --set epoch=1", "--set", "'epoch'", "did you mean 'epochs'?"),
     wrong("setting without =", f"{UNLEARN} --set epochs", "--set epochs", "name=value"),
     wrong("setting without a name", f"{UNLEARN} --set =1", "--set"),
-    wrong("setting without a value", f"{UNLEARN} --set lr=", "--set", "lr", "number"),
+    wrong("setting without a value", f"{UNLEARN} --set lr=", "--set", "lr", "no value"),
     wrong("setting nan", f"{UNLEARN} --set lr=nan", "--set", "lr", "number"),
     wrong("setting .nan", f"{UNLEARN} --set lr=.nan", "--set", "lr", "number"),
     wrong("setting infinite", f"{UNLEARN} --set lr=1e999", "--set", "lr", "finite"),

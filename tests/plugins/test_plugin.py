@@ -184,7 +184,7 @@ def test_the_name_of_a_layer_may_look_like_a_number(tmp_path: Path) -> None:
 
 
 def test_an_assignment_without_a_value_is_told_the_settings() -> None:
-    settings = "epochs=5, steps=None, optimizer=adam, lr=0.001, rewind=last, batch_norm=batch"
+    settings = "epochs=5, steps=None, optimizer=adam, lr=None, rewind=last, batch_norm=batch"
     with pytest.raises(UserError, match=f"--set lr: expected name=value; settings: {settings}"):
         plugin.complete_settings(plugin.load("methods", "finetune"), assignments=["lr"])
 

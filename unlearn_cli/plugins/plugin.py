@@ -211,6 +211,8 @@ def complete_settings(
         name, equals, text = assignment.partition("=")
         if not equals:
             raise UserError(f"--set {assignment}: expected name=value; {_list_settings(plugin)}")
+        if not text.strip():  # as of an unset variable of the shell: not the same as null
+            raise UserError(f"--set {assignment}: no value; write a value, or null for the default where null is one")
         values[name.strip()] = parse_setting(text)
         sources[name.strip()] = "--set"
     fields = plugin.settings.model_fields

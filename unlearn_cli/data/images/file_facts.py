@@ -32,7 +32,6 @@ from unlearn_cli.data.images.facts_file import MOST, StoredFacts, read_facts, wr
 from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.images.image_sources import find_images
 from unlearn_cli.data.records import Inputs, StoredInput
-from unlearn_cli.errors import UserError
 from unlearn_cli.storage.leftovers import FACTS
 
 SETTLED = 2 * 10**9  # nanoseconds; some file systems store times in steps of two seconds
@@ -158,8 +157,8 @@ class FileFacts:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Store the new facts, unless the input was refused: then nothing is written."""
-        if kind is None or not issubclass(kind, UserError):
+        """Store the new facts, unless the run failed: then nothing is written."""
+        if kind is None:
             self.save()
 
     def save(self) -> None:
