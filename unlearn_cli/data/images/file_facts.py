@@ -157,8 +157,8 @@ class FileFacts:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Store the new facts, unless the run failed: then nothing is written."""
-        if kind is None:
+        """Store the new facts, also of a run that was stopped; a run that failed writes nothing."""
+        if kind is None or not issubclass(kind, Exception):
             self.save()
 
     def save(self) -> None:
