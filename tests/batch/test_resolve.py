@@ -476,11 +476,11 @@ def test_requests_select_multilabel_records(tmp_path: Path) -> None:
         Asked("three", where=[Condition(column="x", op=">", value=2)]),
         Asked("four", groups=Groups(column="person", values=["q"])),
     ]
-    found = resolved(described(source, task="multilabel"), tmp_path, requests)
-    assert [request.records for request in found.requests] == [2, 3, 1, 2, 2]
+    resolution = resolved(described(source, task="multilabel"), tmp_path, requests)
+    assert [request.records for request in resolution.requests] == [2, 3, 1, 2, 2]
     unknown = resolved(described(source, task="multilabel"), tmp_path, [Asked(classes=["dogs"])])
     assert "no class 'dogs'" in unknown.requests[0].problem
-    assert "dog" in unknown.requests[0].problem
+    assert "did you mean 'dog'" in unknown.requests[0].problem
 
 
 def test_requests_with_something_unknown_can_be_left_out(tmp_path: Path) -> None:

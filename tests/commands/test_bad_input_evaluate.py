@@ -34,7 +34,7 @@ CASES = [
         "no column", command=TABLE),
     wrong("evaluating without data", EVALUATE.replace(M, "zero.yaml"), "zero.yaml", "'data'"),
     case("text without tokens", text_table("note"), T, "data.train has columns of text; add tokens", command=TABLE),
-    case("text beside features, without tokens", text_table("note", features=["a"]), T, "add tokens", command=TABLE),
+    case("text and features, without tokens", text_table("note", features=["a"]), T, "add tokens", command=TABLE),
     case("tokens of another number of columns", both(text_table("note"), steps(TOKENS, shape=[2, 5], file=T)), T,
          "train.csv", "1 columns of text", "expects 2", command=TABLE),
     case("tokens scaled like quantities", both(text_table("note"), steps(TOKENS, shape=[1, 5], file=T),

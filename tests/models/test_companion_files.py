@@ -62,7 +62,7 @@ def test_one_logit_of_a_timm_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["resnet20", "timm/resnet18"])
-def test_files_beside_the_original_are_copied(architecture: str, tmp_path: Path) -> None:
+def test_files_next_to_the_original_are_copied(architecture: str, tmp_path: Path) -> None:
     write_config(tmp_path / "before", architecture="resnet18")
     (tmp_path / "before" / "model.safetensors").touch()
     config = write(tmp_path, architecture, original=tmp_path / "before" / "model.safetensors")

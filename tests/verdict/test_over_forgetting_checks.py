@@ -103,8 +103,8 @@ def test_multilabel_records_with_a_label_that_is_mostly_forgotten_are_ignored() 
 def test_multilabel_records_that_are_all_wrong_are_detected_by_their_subset_accuracy() -> None:
     labels = np.random.default_rng(0).integers(0, 2, (200, 3)).astype(np.uint8)
     right, wrong = (Outputs(sign * (2.0 * labels - 1), labels, "multilabel") for sign in (1, -1))
-    found = compare(wrong, [right], "test")
-    assert found.detected and found.measure == "subset_accuracy"
-    assert (found.forget.value, found.never_seen.value) == (0, 1)
-    assert "subset_accuracy on forget is 0 " in describe_over_forgetting(found)
+    comparison = compare(wrong, [right], "test")
+    assert comparison.detected and comparison.measure == "subset_accuracy"
+    assert (comparison.forget.value, comparison.never_seen.value) == (0, 1)
+    assert "subset_accuracy on forget is 0 " in describe_over_forgetting(comparison)
     assert compare(right, [right], "test").detected is False

@@ -113,7 +113,7 @@ def name_tensors(weights: "WeightSet", options: ConvertOptions) -> "dict[str, Te
 
 
 def _find_prefix_of_network(tensors: "Mapping[str, Tensor]") -> str:
-    """Return the prefix of most names, if those without it are no part of the network; '' if all names have one."""
+    """Return the prefix of most names, if those without it do not belong to the network; '' if all names have one."""
     from unlearn_cli.checkpoints.tensor_facts import find_head
 
     prefix, head = find_wrapping_prefix(tensors), find_head(tensors)

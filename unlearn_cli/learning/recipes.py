@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from unlearn_cli.plugins.types import Optimizer, Schedule
 
-USUAL_CLASS_RATE = 1e-3
+USUAL_RATE = 1e-3  # of Adam, for a trained network
 
 
 @dataclass(frozen=True)
@@ -27,4 +27,4 @@ def choose_class_rate(recipe: Recipe) -> float:
     0.001 if the original was trained by another optimizer, or if its recipe is not known. At three times this rate, a
     ResNet-20 lost 1 to 2 points of the other classes; at this rate amnesiac and masked lost none.
     """
-    return recipe.lr / 2 if recipe.is_known and recipe.optimizer == "adam" else USUAL_CLASS_RATE
+    return recipe.lr / 2 if recipe.is_known and recipe.optimizer == "adam" else USUAL_RATE

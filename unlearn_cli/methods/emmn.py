@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from unlearn_cli.learning.masking import mask_classes, masked_softmax
 from unlearn_cli.learning.noise import CHUNK, learn_noise
 from unlearn_cli.learning.proxies import still_recognised
+from unlearn_cli.learning.recipes import USUAL_RATE
 from unlearn_cli.learning.step_sizes import choose_rate
 from unlearn_cli.learning.training import lr_factor, predict_outputs, set_learning_rate, set_training_mode, take_step
 from unlearn_cli.plugins.types import BatchNorm, Doc, Fraction
@@ -99,7 +100,7 @@ def emmn(
         worst = learn(forget_classes=forget_classes, kind="maximize", size=maximizing_size)
         x_worst, labels = worst.labelled(x.device)
         x, y = torch.cat([x, x_worst]), torch.cat([y, F.one_hot(labels, num_classes).to(y)])
-    impair_lr = choose_rate("impair_lr", impair_lr, 1e-3, original)
+    impair_lr = choose_rate("impair_lr", impair_lr, USUAL_RATE, original)
     for _ in range(rounds):
         impair(model, x, y, random, impair_steps, batch_size or default_batch_size(), impair_lr, schedule, batch_norm)
         if still_recognised(model, held_out, held_out_labels, forget_classes, RECOGNISED) <= proxies_left:

@@ -14,6 +14,7 @@ from pydantic import PositiveFloat, PositiveInt
 from torch import nn
 
 from unlearn_cli.data.batches import Batches
+from unlearn_cli.learning.recipes import USUAL_RATE
 from unlearn_cli.learning.rewind import are_all_lost, make_rewind
 from unlearn_cli.learning.step_sizes import choose_rate
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode, take_step
@@ -22,7 +23,6 @@ from unlearn_cli.runtime.progress import track
 
 SUMMARY = "continue training on retain only (baseline)"
 TASK = ("classification", "regression", "multilabel")
-USUAL_RATE = 1e-3
 
 
 def finetune(

@@ -78,7 +78,8 @@ def masked(
     lr: Annotated[
         PositiveFloat | None,
         Doc(
-            "first rate of Adam, which falls to 0; null: as the original's and its width allow, without retain a tenth"
+            "first rate of Adam, which falls to 0; null: half of the original's, or 0.001, less if layers are wide; "
+            "without retain a tenth"
         ),
     ] = None,
     forget_share: Annotated[

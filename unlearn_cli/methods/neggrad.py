@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from unlearn_cli.data.batches import Batches, is_multilabel
 from unlearn_cli.data.mixed import MixedBatches, mix
+from unlearn_cli.learning.recipes import USUAL_RATE
 from unlearn_cli.learning.rewind import NoRewind, Rewind, are_all_lost, make_rewind, mask_lost_labels
 from unlearn_cli.learning.step_sizes import choose_rate
 from unlearn_cli.learning.training import TaskLoss, make_optimizer, set_training_mode, take_step
@@ -38,7 +39,6 @@ TASK = ("classification", "regression", "multilabel")
 LEVEL_STEP = True  # for whole classes
 STEPS_OF_CLASSES, EPOCHS, FEWEST_STEPS = 100, 5, 200
 WEIGHT_OF_CLASSES, WEIGHT = 1.0, 0.2
-USUAL_RATE = 1e-3
 BOUND_OF_CLASSES = 5.0  # a probability of 0.7 %
 
 

@@ -52,7 +52,7 @@ class StoredFacts:
 
 
 def read_facts(path: Path) -> StoredFacts:
-    """Read the facts; none if there is no file, or, with a warning, if it is damaged."""
+    """Read the facts; none if the file does not exist, or, with a warning, if it is damaged."""
     try:
         with try_open(path) as file, np.load(file, allow_pickle=False) as arrays:
             return _check({name: arrays[name] for name in arrays.files})

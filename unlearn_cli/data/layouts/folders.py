@@ -102,7 +102,7 @@ def recognise_split_files(
 ) -> DataLayout | None:
     """Return the layout of a folder with one file of data, or one per split: train.csv, test.csv; None without files.
 
-    Files with the suffixes `ignored` are no data.
+    Files with the suffixes `ignored` are left out.
 
     Raises:
         UserError: several files, and their names do not say which is for training.

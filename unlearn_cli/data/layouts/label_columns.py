@@ -40,7 +40,7 @@ def recognise_labels(file: TableFile, columns: Mapping[str, Column], given: Sequ
     """Return the labels of a table; `given` are the columns that the user names.
 
     Raises:
-        UserError: there is no such column, or one of several has other cells than 0 and 1.
+        UserError: the table lacks a column, or one of several has other cells than 0 and 1.
     """
     for name in given:
         file.quoted(name)  # refuses an unknown column
@@ -139,7 +139,7 @@ def choose_task(marks: np.ndarray) -> Task:
 
 
 def are_classes(distinct: int, rows: int) -> bool:
-    """Return whether so many different whole numbers are classes: they are few, or each has several records."""
+    """Return whether this number of distinct whole numbers are classes: they are few, or each has several records."""
     return distinct <= min(MOST_CLASSES, max(FEW_CLASSES, rows // RECORDS_PER_CLASS))
 
 

@@ -63,7 +63,7 @@ def recognise_next_to_weights(folder: Path, labels: Sequence[str]) -> DataLayout
 def recognise_folder(folder: Path, labels: Sequence[str], ignored: tuple[str, ...] = ()) -> DataLayout | None:
     """Return the layout of a folder, or of the folder `data` or the only one inside; None without one.
 
-    Files with the suffixes `ignored` are no data.
+    Files with the suffixes `ignored` are left out.
     """
     recognise_one = partial(recognise_file, labels=labels)
     try:

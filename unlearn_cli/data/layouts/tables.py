@@ -133,7 +133,7 @@ def divide_by_column(file: TableFile, section: Section, column: str) -> dict[str
 def choose_inputs(columns: Mapping[str, Column], file: TableFile, special: Sequence[str | None]) -> TableInputs:
     """Return the samples: images if a column has paths of files, else texts, else numbers, categories and dates.
 
-    `special` are columns that are no part of a sample: the person and the split.
+    `special` are columns that do not belong to a sample: the person and the split.
 
     Raises:
         UserError: there are none of them.
@@ -149,7 +149,7 @@ def choose_inputs(columns: Mapping[str, Column], file: TableFile, special: Seque
     reading = choose_default(features)
     if not reading.size:
         raise UserError(
-            f"{file.path}: no column besides the label has images, texts, numbers or categories; add features"
+            f"{file.path}: no column except the label has images, texts, numbers or categories; add features"
         )
     return TableInputs(
         "numbers", reading.keys, [reading.size], reading.unused, features=features, dates=reading.dates
