@@ -51,10 +51,7 @@ def amnesiac(
     impair_steps: Annotated[PositiveInt, Doc("steps on relabelled and retain records")] = 60,
     impair_lr: Annotated[
         PositiveFloat | None,
-        Doc(
-            "learning rate; null: half of the original's if retain lacks the forgotten classes, else 0.009; less if "
-            "layers are wide"
-        ),
+        Doc("null: half of the original's if retain lacks the forgotten classes, else 0.009; less in wide layers"),
     ] = None,
     repair_steps: Annotated[
         NonNegativeInt | None,
@@ -62,10 +59,7 @@ def amnesiac(
     ] = None,
     repair_lr: Annotated[
         PositiveFloat | None,
-        Doc(
-            "first learning rate of the repair; null: 0.001 if retain lacks the forgotten classes, else 0.003; less if "
-            "layers are wide"
-        ),
+        Doc("first rate; null: 0.001 if retain lacks the forgotten classes, else 0.003; less in wide layers"),
     ] = None,
     retain_share: Annotated[Fraction, Doc("share of the retain records that is used")] = 1.0,
     forget_share: Annotated[

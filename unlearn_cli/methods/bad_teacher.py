@@ -66,10 +66,7 @@ def bad_teacher(
     ] = None,
     impair_lr: Annotated[
         PositiveFloat | None,
-        Doc(
-            "learning rate; null: half of the original's if only lost classes are forgotten, else 0.01; less if layers "
-            "are wide"
-        ),
+        Doc("null: half of the original's if only lost classes are forgotten, else 0.01; less in wide layers"),
     ] = None,
     repair_steps: Annotated[
         NonNegativeInt | None,
@@ -77,10 +74,7 @@ def bad_teacher(
     ] = None,
     repair_lr: Annotated[
         PositiveFloat | None,
-        Doc(
-            "first learning rate of the repair; null: 0.001 if only lost classes are forgotten, else 0.002; less if "
-            "layers are wide"
-        ),
+        Doc("first rate; null: 0.001 if only lost classes are forgotten, else 0.002; less in wide layers"),
     ] = None,
     temperature: Annotated[PositiveFloat, Doc("tau, by which all outputs are divided before the softmax")] = 1.0,
     retain_share: Annotated[Fraction, Doc("share of the retain records that is used")] = 1.0,

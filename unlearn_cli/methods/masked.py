@@ -78,8 +78,7 @@ def masked(
     lr: Annotated[
         PositiveFloat | None,
         Doc(
-            "first rate of Adam, which falls to 0; null: half of the original's, or 0.001, less if layers are wide; "
-            "without retain a tenth"
+            "first rate, falls to 0; null: half of the original's or 0.001, less in wide layers; without retain a tenth"
         ),
     ] = None,
     forget_share: Annotated[

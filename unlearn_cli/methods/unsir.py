@@ -78,10 +78,7 @@ def unsir(
     repair_steps: Annotated[NonNegativeInt, Doc("steps on retain records; 22 % of them in every round")] = 90,
     impair_lr: Annotated[
         PositiveFloat | None,
-        Doc(
-            "learning rate; null: rounds from half of the original's, less if layers are wide, until proxies are not "
-            "recognised"
-        ),
+        Doc("null: rounds from half of the original's rate, less in wide layers, until proxies are not recognised"),
     ] = None,
     repair_lr: Annotated[
         PositiveFloat | None, Doc("first learning rate of the repair; null: half the rate of the impair phase")
