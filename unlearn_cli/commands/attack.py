@@ -1,6 +1,6 @@
 """`unlearn-cli attack`: try to distinguish forgotten records from never-seen ones by the network's outputs."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli import console, ranks
@@ -25,6 +25,7 @@ from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.reporting import tables
 from unlearn_cli.reporting.timestamps import format_now
+from unlearn_cli.schema.manifest import Manifest
 from unlearn_cli.stats.results import Skipped
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.verdict.exit_codes import exit_code
@@ -68,57 +69,67 @@ def run_with_claim(options: AttackOptions, run_options: RunOptions) -> Result:
     check_options(options, tier)
     check_summary(options.summary)
     check_destinations(options.log_to)
-    checkpoints = (options.checkpoint, options.original, *options.references)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    opened = open_attacked(options, run_options, manifest)
+    planned = plan_attacks(options, opened, manifest.sections, wanted)
+    tier_plan = plan_tier(options, opened, planned, tier) if tier else None
+    if tier_plan is not None and options.plan:
+        return Result(format_plan(tier_plan), tier_plan.model_dump(mode="json"))
+    if tier_plan is not None:
+        planned = replace(planned, advice=describe_plan(tier_plan), needs=list_needs(tier_plan))
+    for line in planned.advice:
+        console.say(line)
+    console.say(f"attack: {options.checkpoint.name}; loading torch")
+    if options.dry_run:
+        return describe_dry_run(options, opened, planned, tier_plan)
+    return carry_out(options, opened, planned, tier)
+
+
+def open_attacked(options: AttackOptions, run_options: RunOptions, manifest: Manifest) -> RunInputs:
+    """Open the data, of which attacks read the verdict half, and check the outputs that the options name."""
     opened = open_manifest(
         manifest,
         options.manifest,
         run_options,
-        checkpoints,
+        (options.checkpoint, options.original, *options.references),
         options.out,
         decode=options.dry_run,
         default_half="verdict",
     )
     if options.junit:
         atomic_files.check_output(options.junit, run_options.overwrite, "file")
-    present = manifest.sections | ({"original"} if options.original else set())
-    present |= {"reference"} if options.references else set()
+    return opened
+
+
+def plan_attacks(
+    options: AttackOptions, opened: RunInputs, sections: set[str], wanted: list[PlannedAttack]
+) -> AttackPlan:
+    """Return which attacks can run on these data, and on which hold-out; warn of those that cannot."""
     runs = load_runs(options.shadows, describe_data(opened)) if options.shadows else None
-    present |= {"shadows"} if runs else set()
-    base = plugin.load("attacks", "population")
-    suitability.check(base, present, manifest.task, options.manifest)
+    given = {"original": options.original, "reference": options.references, "shadows": runs}
+    present = sections | {name for name, value in given.items() if value}
+    suitability.check(plugin.load("attacks", "population"), present, opened.dataset.task, options.manifest)
     refuse_copies(opened)
     holdout = choose_holdout(opened)
     runnable, skipped = divide_applicable(wanted, opened, present, holdout.reason)
     if holdout.reason:
         console.warn(f"{holdout.reason}; attacks that compare with such records are not run")
-    caveats = check_references(options.references, opened)
-    tier_plan = (
-        plan_attack(
-            opened,
-            holdout,
-            tier,
-            caps=CAPS.get(tier, OTHER_CAPS),
-            original=options.original,
-            references=options.references,
-            num_shadow_runs=len(runs.members) if runs else 0,
-            attempts=options.attempts,
-            auc_margin=options.margin,
-        )
-        if tier
-        else None
+    return AttackPlan(runnable, skipped, holdout, check_references(options.references, opened), runs)
+
+
+def plan_tier(options: AttackOptions, opened: RunInputs, planned: AttackPlan, tier: str) -> Plan:
+    """Return what the tier can decide with these data and checkpoints."""
+    return plan_attack(
+        opened,
+        planned.holdout,
+        tier,
+        caps=CAPS.get(tier, OTHER_CAPS),
+        original=options.original,
+        references=options.references,
+        num_shadow_runs=len(planned.shadows.members) if planned.shadows else 0,
+        attempts=options.attempts,
+        auc_margin=options.margin,
     )
-    if tier_plan is not None and options.plan:
-        return Result(format_plan(tier_plan), tier_plan.model_dump(mode="json"))
-    advice = describe_plan(tier_plan) if tier_plan else []
-    needs = list_needs(tier_plan) if tier_plan else []
-    planned = AttackPlan(runnable, skipped, holdout, caveats, runs, advice, needs)
-    for line in advice:
-        console.say(line)
-    console.say(f"attack: {options.checkpoint.name}; loading torch")
-    if options.dry_run:
-        return describe_dry_run(options, opened, planned, tier_plan)
-    return carry_out(options, opened, planned, tier)
 
 
 def describe_dry_run(options: AttackOptions, opened: RunInputs, planned: AttackPlan, tier_plan: Plan | None) -> Result:
@@ -176,12 +187,11 @@ def load_by_role(options: AttackOptions, opened: RunInputs) -> "dict[str, Checkp
 
 
 def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, tier: str | None) -> Result:
+    """Run the attacks on all checkpoints, and write the report."""
     from unlearn_cli.commands.network_check import start_checked
-    from unlearn_cli.evaluation import attacking, budgets, measuring
+    from unlearn_cli.evaluation import attacking
     from unlearn_cli.evaluation.checkpoint_outputs import CheckpointOutputs
     from unlearn_cli.evaluation.mask import add_mask
-    from unlearn_cli.reporting import composing
-    from unlearn_cli.reporting.terminal import format_report
 
     started = format_now()
     weights = load_by_role(options, opened)
@@ -190,36 +200,61 @@ def carry_out(options: AttackOptions, opened: RunInputs, planned: AttackPlan, ti
         checkpoints = CheckpointOutputs(current, weights, CAPS.get(tier or "", OTHER_CAPS), positions, planned.shadows)
         no_mask = add_mask(checkpoints) if tier in ("standard", "audit") else None
         ran = attacking.run_all(checkpoints, planned.wanted, options.margin)
-        document = composing.compose_report(
-            current,
-            "attack",
-            started,
-            command_line=format_command_line("attack", options, opened.common),
-            attacks=ran.blocks,
-            findings=ran.findings,
-            skipped=[*planned.skipped, *ran.skipped],
-            confusions=measuring.count_confusions(checkpoints),
-            labels=measuring.score_labels(checkpoints, checkpoints.weights),
-            code=composing.describe_code(planned_attack.attack for planned_attack in planned.wanted),
-            subject=composing.describe_checkpoint(weights["subject"], "subject"),
-            original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
-            references=composing.describe_references([weights[role] for role in checkpoints.references()]),
-            inputs=sorted({name for planned_attack in planned.wanted for name in planned_attack.attack.needs}),
-            caveats=[
-                *composing.list_caveats(opened, bool(options.references), None),
-                *planned.holdout.caveats,
-                *planned.caveats,
-                *budgets.describe_excess(
-                    weights["subject"].metadata, [weights[role].metadata for role in checkpoints.references()]
-                ),
-                *CAVEATS,
-                *([no_mask] if no_mask else []),
-                *current.run.notes,
-            ],
-        )
+        document = compose_report(options, planned, checkpoints, ran, started, no_mask)
         if tier:
             add_verdict(document, checkpoints, ran, options, tier, planned)
-    write(document, options, opened, ran.pictures)
+    return publish(document, options, opened, ran.pictures, tier)
+
+
+def compose_report(
+    options: AttackOptions,
+    planned: AttackPlan,
+    checkpoints: "CheckpointOutputs",
+    ran: Any,
+    started: str,
+    no_mask: str | None,
+) -> "Report":
+    """Return the report without a verdict; `no_mask` says why the control `mask` is missing."""
+    from unlearn_cli.evaluation import budgets, measuring
+    from unlearn_cli.reporting import composing
+
+    current, weights = checkpoints.session, checkpoints.weights
+    references = [weights[role] for role in checkpoints.references()]
+    attacks = [planned_attack.attack for planned_attack in planned.wanted]
+    return composing.compose_report(
+        current,
+        "attack",
+        started,
+        command_line=format_command_line("attack", options, current.opened.common),
+        attacks=ran.blocks,
+        findings=ran.findings,
+        skipped=[*planned.skipped, *ran.skipped],
+        confusions=measuring.count_confusions(checkpoints),
+        labels=measuring.score_labels(checkpoints, weights),
+        code=composing.describe_code(attacks),
+        subject=composing.describe_checkpoint(weights["subject"], "subject"),
+        original=composing.describe_checkpoint(weights["original"], "original") if options.original else None,
+        references=composing.describe_references(references),
+        inputs=sorted({name for attack in attacks for name in attack.needs}),
+        caveats=[
+            *composing.list_caveats(current.opened, bool(options.references), None),
+            *planned.holdout.caveats,
+            *planned.caveats,
+            *budgets.describe_excess(weights["subject"].metadata, [reference.metadata for reference in references]),
+            *CAVEATS,
+            *([no_mask] if no_mask else []),
+            *current.run.notes,
+        ],
+    )
+
+
+def publish(
+    document: "Report", options: AttackOptions, opened: RunInputs, pictures: "dict[str, Picture]", tier: str | None
+) -> Result:
+    """Write and show the report, and return it with the exit code of its verdict."""
+    from unlearn_cli.reporting.terminal import format_report
+
+    write(document, options, opened, pictures)
     append_summary(document, options.summary)
     export_report(document, options.log_to)
     code = exit_code(document.verdict, inconclusive=options.inconclusive, tier=tier, require_tier=options.require_tier)

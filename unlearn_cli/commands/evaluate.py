@@ -91,24 +91,31 @@ def run_with_claim(options: EvaluateOptions, run_options: RunOptions) -> Result:
     for name in own_metrics.values():
         plugin.load("metrics", name, allow_code=run_options.allow_code).function()  # refused if it cannot be imported
     if options.dry_run:
-        from unlearn_cli.commands.network_check import start_checked
-
-        with start_checked(opened, load_by_role(options, opened)):
-            pass
-        text, document = split_counts(opened)
-        return Result(
-            text,
-            {
-                "splits": document,
-                "metrics": names,
-                "gates": conditions,
-                "duplicates_in_retain": copies.in_retain,
-                "forgotten_unresolved": opened.dataset.unresolved or 0,
-                "notices": describe_notices(opened.dataset.notices),
-                "images_decoded": opened.dataset.images_decoded,
-            },
-        )
+        return describe_dry_run(options, opened, names, conditions, copies)
     return carry_out(options, opened, names, conditions, copies, references)
+
+
+def describe_dry_run(
+    options: EvaluateOptions, opened: RunInputs, names: list[str], conditions: list[str], copies: Copies
+) -> Result:
+    """Check the checkpoints against the network, and describe the run."""
+    from unlearn_cli.commands.network_check import start_checked
+
+    with start_checked(opened, load_by_role(options, opened)):
+        pass
+    text, document = split_counts(opened)
+    return Result(
+        text,
+        {
+            "splits": document,
+            "metrics": names,
+            "gates": conditions,
+            "duplicates_in_retain": copies.in_retain,
+            "forgotten_unresolved": opened.dataset.unresolved or 0,
+            "notices": describe_notices(opened.dataset.notices),
+            "images_decoded": opened.dataset.images_decoded,
+        },
+    )
 
 
 def load_own_metrics(names: Sequence[str], *, allow_code: bool) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -18,6 +19,11 @@ from unlearn_cli.plugins.names import read_manifest
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.version import VERSION
+
+if TYPE_CHECKING:
+    from unlearn_cli.checkpoints.checkpoint import Checkpoint
+    from unlearn_cli.evaluation.pictures import Picture
+    from unlearn_cli.learning.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -43,25 +49,13 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
     """Run `noise` while this process holds the claim on its output."""
     learner = plugin.inspect("noise", "learn_noise", "unlearn_cli.learning.noise")
     settings = plugin.complete_settings(learner, options.settings.config, options.settings.assignments)
-    if options.out.suffix != ".safetensors":
-        raise UserError(f"--out {options.out}: noise is written as a .safetensors file; use that suffix")
-    manifest = read_manifest(options.manifest, run_options.manifest_folder)
-    if manifest.task != "classification":
-        raise UserError(f"{options.manifest}: noise is learned for classes, but the manifest's task is {manifest.task}")
-    check_device_and_code(options.manifest, manifest.network_sections, run_options)
-    check_files(options.manifest, manifest.data_sections, run_options, (options.checkpoint,), options.out, "file")
-    picture_path = options.out.with_suffix(".png")
-    atomic_files.check_output(picture_path, run_options.overwrite, "file")
-    opened = open_data(manifest, options.manifest, run_options, out=options.out)
+    opened = open_classifier(options, run_options)
     classes = choose_classes(options.classes, opened)
-
     console.say(f"noise: {options.checkpoint.name}; loading torch")
     from unlearn_cli.commands.network_check import load_checkpoints  # imports torch: seconds, after all other checks
     from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.fit_checks import check_logits
     from unlearn_cli.evaluation.pictures import take_picture
-    from unlearn_cli.learning.noise import save_noise
-    from unlearn_cli.reporting.writing import draw_captioned_noise
 
     weights = load_checkpoints(opened, {"original": options.checkpoint})["original"]
     with session.start(opened) as current, current.run.autocast():
@@ -73,28 +67,56 @@ def run_with_claim(options: NoiseOptions, run_options: RunOptions) -> Result:
             "original": original,
             "forget_classes": classes,
             "random": current.run.random,
-            "input_shape": tuple(manifest.input.shape),
+            "input_shape": tuple(opened.network.input.shape),
         }
         noise = learner.call(inputs, settings)
         picture = take_picture(current, "noise")
     assert picture is not None
+    write_noise(options.out, noise, picture, weights, replace=run_options.overwrite)
+    return describe_result(options.out, classes, noise, settings)
+
+
+def open_classifier(options: NoiseOptions, run_options: RunOptions) -> RunInputs:
+    """Check the outputs and open manifest and data; refuse a manifest that is not of a classification."""
+    if options.out.suffix != ".safetensors":
+        raise UserError(f"--out {options.out}: noise is written as a .safetensors file; use that suffix")
+    manifest = read_manifest(options.manifest, run_options.manifest_folder)
+    if manifest.task != "classification":
+        raise UserError(f"{options.manifest}: noise is learned for classes, but the manifest's task is {manifest.task}")
+    check_device_and_code(options.manifest, manifest.network_sections, run_options)
+    check_files(options.manifest, manifest.data_sections, run_options, (options.checkpoint,), options.out, "file")
+    atomic_files.check_output(name_picture(options.out), run_options.overwrite, "file")
+    return open_data(manifest, options.manifest, run_options, out=options.out)
+
+
+def name_picture(out: Path) -> Path:
+    return out.with_suffix(".png")
+
+
+def write_noise(out: Path, noise: "Noise", picture: "Picture", weights: "Checkpoint", *, replace: bool) -> None:
+    """Write the noise and its picture together."""
+    from unlearn_cli.learning.noise import save_noise
+    from unlearn_cli.reporting.writing import draw_captioned_noise
+
     lineage = {"unlearn_cli.parent": weights.tensor_digest, "unlearn_cli.version": VERSION}
-    replace = run_options.overwrite
     with (
-        atomic_files.output_file(options.out, replace=replace) as new,
-        atomic_files.output_file(picture_path, replace=replace) as new_picture,
+        atomic_files.output_file(out, replace=replace) as new,
+        atomic_files.output_file(name_picture(out), replace=replace) as new_picture,
     ):
         save_noise(new, noise, lineage)
         new_picture.write_bytes(draw_captioned_noise(picture))
-    curve = [float(value) for value in noise.curve]
+
+
+def describe_result(out: Path, classes: list[int], noise: "Noise", settings: BaseModel) -> Result:
+    """Return the paths of noise and picture, and the loss while it was learned."""
     document = {
-        "noise": str(options.out),
-        "picture": str(picture_path),
+        "noise": str(out),
+        "picture": str(name_picture(out)),
         "classes": classes,
-        "curve": curve,
+        "curve": [float(value) for value in noise.curve],
         "settings": settings.model_dump(),
     }
-    return Result(str(options.out), document)
+    return Result(str(out), document)
 
 
 def plan_noise(classes: list[int], opened: RunInputs, settings: BaseModel) -> Result:

@@ -30,6 +30,7 @@ from unlearn_cli.plugins import plugin
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.run_options import RunOptions, SettingSources
 from unlearn_cli.reporting.timestamps import format_now
+from unlearn_cli.schema.network_sections import Target
 from unlearn_cli.storage.version import VERSION
 
 if TYPE_CHECKING:
@@ -64,7 +65,18 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
     recipe = plugin.inspect("training", "fit", "unlearn_cli.learning.training")
     budget = read_like(options)
     settings = complete_like(recipe, options.settings, budget)
-    run_options = choose_batch_size(run_options, budget)
+    opened = open_training_data(options, choose_batch_size(run_options, budget))
+    if budget:
+        console.say(f"train: like {options.like}: {describe_like(budget, settings, opened.common.batch_size)}")
+    console.say(f"train: {opened.network.model.public_name} on {options.split}; loading torch")
+    if options.dry_run:
+        check_with_torch(options, opened)
+        return plan_training(opened, options.split, settings)
+    return carry_out(options, opened, recipe, settings)
+
+
+def open_training_data(options: TrainOptions, run_options: RunOptions) -> RunInputs:
+    """Open manifest and data; refuse a manifest that lacks the records to train on."""
     opened = open_inputs(
         options.manifest, run_options, (options.start,), options.out, decode=options.dry_run, like=options.like
     )
@@ -74,50 +86,31 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
         raise UserError(
             f"{options.manifest}: has no 'forget' section, so there is no 'retain'; add one, or train on 'train'"
         )
+    return opened
 
-    if budget:
-        console.say(f"train: like {options.like}: {describe_like(budget, settings, run_options.batch_size)}")
-    console.say(f"train: {opened.network.model.public_name} on {options.split}; loading torch")
-    if options.dry_run:
-        check_with_torch(options, opened)
-        return plan_training(opened, options.split, settings)
+
+def carry_out(options: TrainOptions, opened: RunInputs, recipe: Plugin, settings: BaseModel) -> Result:
+    """Train and measure the network, and write checkpoint and report together."""
     from unlearn_cli.checkpoints import checkpoint  # imports torch: seconds, after all other checks
     from unlearn_cli.commands.network_check import make_mapping
-    from unlearn_cli.evaluation import recipes, session
+    from unlearn_cli.evaluation import session
     from unlearn_cli.evaluation.measuring import measure_network
     from unlearn_cli.reporting import composing, writing
     from unlearn_cli.reporting.terminal import format_report
     from unlearn_cli.runtime.output import output_folder
 
-    started = format_now()
+    started, common = format_now(), opened.common
     weights = load_start(options, opened)
     key = resume_key(opened, settings, split=options.split, start=weights.tensor_digest if weights else None)
     partial = partial_folder(options.out, key)
     scale = targets.choose_training_target(opened, weights.metadata if weights else None, options.start)
     with (
         session.start(opened, partial, scale) as current,
-        output_folder(options.out, overwrite=run_options.overwrite) as folder,
+        output_folder(options.out, overwrite=common.overwrite) as folder,
     ):
-        model = build_network(current, weights)
-        current.note_auxiliary_heads(model)
-        train = current.batches(options.split, augmented=True)
-        inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
-        with current.run.measure_time("train"), current.run.count_samples(model=model), current.run.autocast():
-            model = recipe.call(inputs, settings)
-        current.settle(model, weights)
+        model = train_network(current, options.split, recipe, settings, weights)
         measurements = measure_network(current, model, "trained")
-        lineage = {
-            "method": "train",
-            "split": options.split,
-            **lineage_of(opened),
-            "trained_on": content_digest(opened.dataset.split(options.split)),
-            "settings": settings_digest(settings),
-            **recipes.as_lineage(settings, current.run.batch_size),
-            "seed": str(run_options.seed),
-            "version": VERSION,
-            **targets.as_lineage(opened.dataset.task, scale),
-            **({"parent": weights.tensor_digest, **as_lineage(weights.metadata)} if weights else {}),
-        }
+        lineage = describe_lineage(current, options.split, settings, weights, scale)
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
             current.write_companions(folder, model, weights)
@@ -125,18 +118,53 @@ def run_with_claim(options: TrainOptions, run_options: RunOptions) -> Result:
             current,
             "train",
             started,
-            command_line=format_command_line("train", options, run_options),
+            command_line=format_command_line("train", options, common),
             inputs=[options.split],
             **measurements,
             settings=settings.model_dump(mode="json"),
             subject=composing.describe_checkpoint(checkpoint.load(path, make_mapping(opened)), "trained"),
             caveats=[*opened.reported.describe(), *current.run.notes],
         )
-        writing.write_report(document, folder, pages=run_options.pages)
+        writing.write_report(document, folder, pages=common.pages)
         writing.write_card(document, folder, opened.network.model.public_name, opened.network.input.shape)
     forget_state(partial)
-    console.show(format_report(document, options.out, pages=run_options.pages))
+    console.show(format_report(document, options.out, pages=common.pages))
     return to_result(document, str(options.out), options.out)
+
+
+def train_network(
+    current: "Session", split: str, recipe: Plugin, settings: BaseModel, weights: "Checkpoint | None"
+) -> "nn.Module":
+    """Return a network that was trained on a split, from a checkpoint's weights or from new ones."""
+    model = build_network(current, weights)
+    current.note_auxiliary_heads(model)
+    train = current.batches(split, augmented=True)
+    inputs = {"model": model, "train": train, "task_loss": current.task_loss()}
+    with current.run.measure_time("train"), current.run.count_samples(model=model), current.run.autocast():
+        model = recipe.call(inputs, settings)
+    current.settle(model, weights)
+    return model
+
+
+def describe_lineage(
+    current: "Session", split: str, settings: BaseModel, weights: "Checkpoint | None", scale: Target
+) -> dict[str, str]:
+    """Return the metadata of the trained checkpoint: what it was trained on, how, and from which checkpoint."""
+    from unlearn_cli.evaluation import recipes
+
+    opened = current.opened
+    return {
+        "method": "train",
+        "split": split,
+        **lineage_of(opened),
+        "trained_on": content_digest(opened.dataset.split(split)),
+        "settings": settings_digest(settings),
+        **recipes.as_lineage(settings, current.run.batch_size),
+        "seed": str(current.run.seed),
+        "version": VERSION,
+        **targets.as_lineage(opened.dataset.task, scale),
+        **({"parent": weights.tensor_digest, **as_lineage(weights.metadata)} if weights else {}),
+    }
 
 
 def read_like(options: TrainOptions) -> Budget | None:

@@ -1,7 +1,7 @@
 """`unlearn-cli unlearn`: make a checkpoint forget what a manifest selects; write a new checkpoint and a report."""
 
 import gc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from unlearn_cli.checkpoints.checkpoint import Checkpoint
     from unlearn_cli.evaluation.predict import Outputs
     from unlearn_cli.evaluation.session import Session
+    from unlearn_cli.reporting.report import Report
 
 
 @dataclass(frozen=True)
@@ -94,19 +95,7 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     settings = plugin.complete_settings(method, options.settings.config, options.settings.assignments)
     manifest = read_manifest(options.manifest, run_options.manifest_folder)
     check_manifest(options, method, settings, manifest)
-    opened = open_manifest(
-        manifest,
-        options.manifest,
-        run_options,
-        (options.checkpoint, *options.references),
-        options.out,
-        decode=options.dry_run,
-        held_out="held_out" in method.list_inputs(settings),
-        alternative=method.find_alternative(settings, "held_out"),
-    )
-    check_selection(method, opened.dataset, manifest.sections, options.manifest)
-    if constant := constant_network(opened):
-        console.warn(constant)
+    opened = open_selection(options, run_options, manifest, method, settings)
     plan = Plan(
         method,
         settings,
@@ -124,6 +113,26 @@ def run_with_claim(options: UnlearnOptions, run_options: RunOptions) -> Result:
     return carry_out(options, opened, plan)
 
 
+def open_selection(
+    options: UnlearnOptions, run_options: RunOptions, manifest: Manifest, method: Plugin, settings: BaseModel
+) -> RunInputs:
+    """Open the data and select what is forgotten; refuse a selection that does not suit the method."""
+    opened = open_manifest(
+        manifest,
+        options.manifest,
+        run_options,
+        (options.checkpoint, *options.references),
+        options.out,
+        decode=options.dry_run,
+        held_out="held_out" in method.list_inputs(settings),
+        alternative=method.find_alternative(settings, "held_out"),
+    )
+    check_selection(method, opened.dataset, manifest.sections, options.manifest)
+    if constant := constant_network(opened):
+        console.warn(constant)
+    return opened
+
+
 def check_manifest(options: UnlearnOptions, method: Plugin, settings: BaseModel, manifest: Manifest) -> None:
     """Refuse, before any data is read, a manifest that does not provide the inputs of the method."""
     if manifest.forget is None:
@@ -138,30 +147,18 @@ def check_manifest(options: UnlearnOptions, method: Plugin, settings: BaseModel,
 
 
 def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
+    """Unlearn, measure before and after, and write checkpoint and report together."""
     from unlearn_cli.checkpoints import checkpoint  # torch comes with it: seconds, only after all other checks
     from unlearn_cli.commands.network_check import make_mapping
-    from unlearn_cli.commands.unlearned_lineage import describe_lineage, digest_code
+    from unlearn_cli.commands.unlearned_lineage import describe_lineage
     from unlearn_cli.evaluation import budgets, measuring, session
     from unlearn_cli.evaluation.pictures import take_picture
-    from unlearn_cli.reporting import composing, writing
-    from unlearn_cli.reporting.terminal import format_report
+    from unlearn_cli.reporting import writing
     from unlearn_cli.runtime.output import output_folder
 
-    method, settings = plan.method, plan.settings
     started = format_now()
     weights, *others = load_all_checkpoints(options, opened)
-    noise = regular_files.sha256(options.noise) if options.noise else None
-    level_sources = [other.tensor_digest for other in others] if method.level_step else []
-    key = resume_key(
-        opened,
-        settings,
-        checkpoint=weights.tensor_digest,
-        method=method.name,
-        noise=noise,
-        level=level_sources,
-        **digest_code(method),
-    )
-    partial = partial_folder(options.out, key)
+    partial = partial_folder(options.out, digest_run(options, opened, plan, weights, others))
     scale = targets.choose_target(opened, weights.metadata, options.checkpoint)
     with (
         session.start(opened, partial, scale, options.out) as current,
@@ -171,46 +168,87 @@ def carry_out(options: UnlearnOptions, opened: RunInputs, plan: Plan) -> Result:
         model, given, before, backward = run_method(current, options, plan, weights, others, evaluated)
         collect_networks(weights)  # those of the method; a sharded network contains reference cycles
         current.run.cost = budgets.count_epochs(current.run.cost, backward, weights, count_retain(opened, given))
-        lineage = describe_lineage(current, method, settings, weights, scale)
+        lineage = describe_lineage(current, plan.method, plan.settings, weights, scale)
         with current.run.measure_time("files"):
             path = checkpoint.save(folder, model.state_dict(), lineage, weights)
             current.write_companions(folder, model, weights)
         del model  # from here on it is loaded from its file, like the other checkpoints
-        roles = {
-            "original": weights,
-            "subject": checkpoint.load(path, make_mapping(opened)),
-            **{name_reference(number): other for number, other in enumerate(others)},
-        }
+        subject = checkpoint.load(path, make_mapping(opened))
+        roles = {"original": weights, "subject": subject, **name_references(others)}
         measurements = measuring.measure_checkpoints(current, roles, before, plan.metrics) if evaluated else {}
-        document = composing.compose_report(
-            current,
-            "unlearn",
-            started,
-            command_line=format_command_line("unlearn", options, opened.common),
-            method=method.name,
-            inputs=given,
-            code=composing.describe_code([method]),
-            **measurements,
-            settings=settings.model_dump(mode="json"),
-            found=current.run.chosen_settings,
-            subject=composing.describe_checkpoint(roles["subject"], "subject"),
-            original=composing.describe_checkpoint(weights, "original"),
-            references=composing.describe_references(others),
-            caveats=[
-                *composing.list_caveats(opened, bool(others), plan.copies),
-                *plan.unverified,
-                *budgets.describe_excess(roles["subject"].metadata, [other.metadata for other in others]),
-                *CAVEATS,
-                *current.run.notes,
-            ],
-        )
-        composing.add_gates(document, plan.gates, force=opened.common.force)
+        document = compose_report(options, plan, current, roles, started, inputs=given, **measurements)
         writing.write_report(document, folder, take_picture(current, "noise"), pages=opened.common.pages)
         writing.write_card(document, folder, opened.network.model.public_name, opened.network.input.shape)
     forget_state(partial)
+    return publish(document, options, pages=opened.common.pages)
+
+
+def digest_run(
+    options: UnlearnOptions, opened: RunInputs, plan: Plan, weights: "Checkpoint", references: "Sequence[Checkpoint]"
+) -> str:
+    """Return the key under which an interrupted run is resumed: a digest of everything that the result depends on."""
+    from unlearn_cli.commands.unlearned_lineage import digest_code
+
+    return resume_key(
+        opened,
+        plan.settings,
+        checkpoint=weights.tensor_digest,
+        method=plan.method.name,
+        noise=regular_files.sha256(options.noise) if options.noise else None,
+        level=[reference.tensor_digest for reference in references] if plan.method.level_step else [],
+        **digest_code(plan.method),
+    )
+
+
+def name_references(references: "Sequence[Checkpoint]") -> "dict[str, Checkpoint]":
+    return {name_reference(number): reference for number, reference in enumerate(references)}
+
+
+def compose_report(
+    options: UnlearnOptions,
+    plan: Plan,
+    current: "Session",
+    roles: "Mapping[str, Checkpoint]",
+    started: str,
+    **fields: Any,
+) -> "Report":
+    """Return the report with its gates; `fields` are the inputs of the method and the measurements."""
+    from unlearn_cli.evaluation import budgets
+    from unlearn_cli.reporting import composing
+
+    opened, references = current.opened, [roles[role] for role in roles if role not in ("original", "subject")]
+    document = composing.compose_report(
+        current,
+        "unlearn",
+        started,
+        command_line=format_command_line("unlearn", options, opened.common),
+        method=plan.method.name,
+        code=composing.describe_code([plan.method]),
+        settings=plan.settings.model_dump(mode="json"),
+        found=current.run.chosen_settings,
+        subject=composing.describe_checkpoint(roles["subject"], "subject"),
+        original=composing.describe_checkpoint(roles["original"], "original"),
+        references=composing.describe_references(references),
+        caveats=[
+            *composing.list_caveats(opened, bool(references), plan.copies),
+            *plan.unverified,
+            *budgets.describe_excess(roles["subject"].metadata, [reference.metadata for reference in references]),
+            *CAVEATS,
+            *current.run.notes,
+        ],
+        **fields,
+    )
+    composing.add_gates(document, plan.gates, force=opened.common.force)
+    return document
+
+
+def publish(document: "Report", options: UnlearnOptions, *, pages: bool) -> Result:
+    """Show the report, and add it to the summary and the trackers that the options name."""
+    from unlearn_cli.reporting.terminal import format_report
+
     append_summary(document, options.summary)
     export_report(document, options.log_to)
-    console.show(format_report(document, options.out, pages=opened.common.pages))
+    console.show(format_report(document, options.out, pages=pages))
     return to_result(document, str(options.out), options.out)
 
 
