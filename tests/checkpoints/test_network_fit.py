@@ -1,5 +1,6 @@
 """One line about why a checkpoint does not fit a network, and what to do about it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from unlearn_cli.checkpoints.checkpoint_header import read_header
-from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit
+from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit, find_name_changes
+from unlearn_cli.checkpoints.tensor_names import NameMapping
 from unlearn_cli.errors import UserError
 from unlearn_cli.models.resnet20 import resnet20
 
@@ -60,6 +62,50 @@ def test_renamed_modules_are_suggested() -> None:
     text = describe_misfit(expected(), tensors)
     assert text.startswith("names differ: add 'rename: {")
     assert f"linear: {last}" in text and f"stem: {first}" in text and len(text) < 200
+
+
+def name_modules(name: str) -> str:
+    """Return the name in a Sequential of the network's parts, next to the head."""
+    first, _, rest = name.partition(".")
+    parts = ["conv1", "bn1", "relu", "layer1", "layer2", "layer3"]
+    return name if first == "fc" else f"features.{parts.index(first)}.{rest}"
+
+
+@pytest.mark.parametrize(
+    ("change", "changes"),
+    [
+        (lambda name: name, NameMapping()),
+        (lambda name: name.replace("fc.", "linear."), NameMapping("", {"linear": "fc"})),
+        (lambda name: name.replace("fc.", "fc.1."), NameMapping("", {"fc.1": "fc"})),
+        (lambda name: name.replace("fc.", "head.fc."), NameMapping("", {"head": ""})),
+        (lambda name: f"model.{name}".replace("fc.", "linear."), NameMapping("model.", {"linear": "fc"})),
+        (
+            lambda name: "classifier." + name[3:] if name.startswith("fc.") else f"backbone.{name}",
+            NameMapping("", {"backbone": "", "classifier": "fc"}),
+        ),
+        (
+            name_modules,
+            NameMapping("", {"features.3": "layer1", "features.4": "layer2", "features.5": "layer3",
+                             "features.1": "bn1", "features.0": "conv1"}),
+        ),
+        (
+            lambda name: name.replace(".bn1", ".norm1").replace(".bn2", ".norm2"),
+            NameMapping("", {"norm1": "bn1", "norm2": "bn2"}),
+        ),
+        (lambda name: name.replace("layer1.0.conv1", "a").replace("layer1.1.conv1", "b"), None),  # ambiguous
+    ],
+)  # fmt: skip
+def test_changes_of_names_with_which_all_tensors_fit(change: Callable[[str], str], changes: NameMapping | None) -> None:
+    tensors = {change(name): tensor for name, tensor in expected().items()}
+    assert find_name_changes(expected(), tensors) == changes
+    if changes:
+        assert {changes.apply(tensors)[change(name)]: name for name in expected()} == {n: n for n in expected()}
+
+
+def test_a_head_without_the_prefix_of_the_others_is_renamed_not_left_out() -> None:
+    names = {name: name.replace("fc.", "head.") if name.startswith("fc.") else f"net.{name}" for name in expected()}
+    text = describe_misfit(expected(), {names[name]: tensor for name, tensor in expected().items()})
+    assert text.startswith("names differ: add 'rename: {net: \"\", head: fc}'")
 
 
 def test_another_architecture_is_one_short_line() -> None:

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from tests.tiny import invoke
+from unlearn_cli.models.resnet20 import resnet20
 
 
 def write_digits(path: Path, classes: int = 10) -> Path:
@@ -125,6 +126,44 @@ def test_a_table_and_a_perceptron_on_standardised_columns(tmp_path: Path) -> Non
     assert invoke("unlearn", tmp_path / "model.safetensors", *words, "-o", tmp_path / "o", "--dry-run").exit_code == 0
 
 
+def save_renamed(path: Path, network: nn.Module, prefix: str, **renames: str) -> Path:
+    """Save a network with other names of its parts."""
+    tensors = {f"{prefix}{name}": tensor for name, tensor in network.state_dict().items()}
+    for old, new in renames.items():
+        tensors = {name.replace(f"{old}.", f"{new}."): tensor for name, tensor in tensors.items()}
+    save_file(tensors, path)
+    return path
+
+
+def test_a_head_with_another_name(tmp_path: Path) -> None:
+    model = save_renamed(tmp_path / "m.safetensors", resnet20(10, (1, 8, 8)), "model.", fc="linear")
+    data = write_digits(tmp_path / "d.npz")
+    for words in ((), ("--architecture", "resnet20")):
+        manifest, document, text = draft(model, data, tmp_path / "data.yaml", "--overwrite", *words)
+        section = {"architecture": "resnet20", "prefix": "model.", "rename": {"linear": "fc"}}
+        assert manifest["model"] == section and "model.rename" in document["guessed"]
+        assert "rename: {linear: fc}  # guessed: check (names in the checkpoint" in text
+    fill_in(tmp_path / "data.yaml", "classes: [3]")
+    words = ("-m", tmp_path / "data.yaml", "--device", "cpu", "--force", "--method", "finetune")
+    assert invoke("unlearn", model, *words, "-o", tmp_path / "o", "--dry-run").exit_code == 0
+    described = invoke("inspect", model).stdout
+    assert "resnet20 (rename: {'linear': 'fc'}, prefix: model.)" in " ".join(described.split())
+
+
+@pytest.mark.parametrize("positions", [(0, 1, 2, 3), (1, 3, 5, 7), (0, 3, 6, 9)])
+def test_a_perceptron_as_a_sequence_of_layers(positions: tuple[int, ...], tmp_path: Path) -> None:
+    layers = [nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)]
+    tensors = {f"net.{number}.{name}": tensor for number, layer in zip(positions, layers, strict=True)
+               for name, tensor in layer.state_dict().items()}  # fmt: skip
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    np.savez(tmp_path / "d.npz", x=rows, y=np.arange(40) % 2)
+    save_file(tensors, tmp_path / "m.safetensors")
+    manifest, _, _ = draft(tmp_path / "m.safetensors", tmp_path / "d.npz", tmp_path / "data.yaml")
+    names = [f"net.{number}" for number in positions]
+    assert manifest["model"]["arguments"] == {"hidden": [4, 4, 4]}
+    assert manifest["model"]["rename"] == dict(zip(names, ["layers.0", "layers.2", "layers.4", "head"], strict=True))
+
+
 def test_what_no_architecture_fits_is_said_and_the_rest_is_drafted(tmp_path: Path) -> None:
     save_file({"a.weight": torch.zeros(10, 7), "b": torch.zeros(3)}, tmp_path / "model.safetensors")
     result = invoke(
@@ -166,8 +205,9 @@ def test_weights_without_a_last_layer_and_images_that_cannot_be_read(tmp_path: P
 
 def test_messages_do_not_name_temporary_files(original: Path, tmp_path: Path) -> None:
     data = write_digits(tmp_path / "d.npz")
-    _, _, message = draft(original, data, tmp_path / "data.yaml", "--architecture", "nosuch", code=2)
-    assert "error: the drafted manifest:5:1: model: 'nosuch' is not a bundled architecture" in message
+    words = ("--architecture", "torchvision/nosuch")
+    _, _, message = draft(original, data, tmp_path / "data.yaml", *words, code=2)
+    assert "error: the drafted manifest: model.architecture: torchvision has no classification model" in message
 
 
 def test_a_converted_checkpoint_is_written_with_the_manifest(original: Path, tmp_path: Path) -> None:
@@ -193,6 +233,10 @@ def test_a_part_of_the_numbered_classes(original: Path, tmp_path: Path) -> None:
     [
         (("absent.safetensors", "d.npz"), "absent.safetensors: no such checkpoint"),
         (("model.safetensors", "absent"), "absent: no such file or folder"),
+        (
+            ("model.safetensors", "d.npz", "--architecture", "alcnn"),
+            "--architecture: 'alcnn' is not a bundled architec",
+        ),
         (("model.safetensors", "d.npz", "--out", "data.txt"), "use the suffix .yaml"),
         (("model.safetensors", "d.npz", "--label", "z"), "no samples and labels are recognised"),
     ],

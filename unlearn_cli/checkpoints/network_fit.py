@@ -1,19 +1,24 @@
 """Whether the tensors of a checkpoint fit a network, and in one line why they do not."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import takewhile
 
 from torch import Tensor, nn
 
 from unlearn_cli.checkpoints.checkpoint_header import MERGE_ADAPTER
-from unlearn_cli.checkpoints.tensor_names import find_common_prefix, replace_part
+from unlearn_cli.checkpoints.tensor_names import NameMapping, find_common_prefix, replace_part
 
 MOST_LISTED = 5  # names of each problem in a message
 MOST_COMPARED = 1000  # names that are compared in pairs to suggest other names
 SIMILAR = 0.5  # share of the network's tensors that a change of names must provide to be suggested
 
 ADAPTER_PARTS = {"lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector", "base_layer"}
+
+EMPTY = '""'  # in YAML
+Difference = tuple[str, str]  # parts of a name in the file and of one in the network
 
 
 @dataclass(frozen=True)
@@ -93,22 +98,84 @@ def find_prefix(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -
 
 
 def suggest_renames(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Return the renamed components with which all tensors fit; empty if no such renaming is evident."""
+    """Return the renamed parts with which all tensors fit; empty if no such renaming is evident.
+
+    Single components are tried before longer parts (`fc.1` for `fc`). Layers of one shape that could be exchanged are
+    not renamed, unless their names show which is which.
+    """
     missing, unexpected = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
     if not missing or not unexpected or len(missing) + len(unexpected) > MOST_COMPARED:
         return {}
-    pairs = Counter(
-        difference
-        for old in unexpected
-        for new in missing
-        if tensors[old].shape == expected[new].shape and (difference := _find_difference(old, new))
-    )
+    for find in (_find_component, _find_parts):
+        pairs = [
+            (old, new, difference)
+            for old in unexpected
+            for new in missing
+            if tensors[old].shape == expected[new].shape and (difference := find(old, new))
+        ]
+        renames = _choose_renames(pairs)
+        if ordered := order_renames(expected, tensors, renames):
+            return ordered
+    return {}
+
+
+def order_renames(
+    expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], renames: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the renames in the order in which all tensors fit, because each changes what the ones before gave.
+
+    Empty if the tensors fit in neither order.
+    """
+    orders = (dict(renames), dict(reversed(renames.items())))
+    return next((order for order in orders if _fits_renamed(expected, tensors, order)), {})
+
+
+def find_name_changes(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> NameMapping | None:
+    """Return the prefix and the renamed parts with which all tensors fit a network; None if none are evident."""
+    prefix = find_prefix(expected, tensors)
+    starts = [prefix, ""] if all(name.startswith(prefix) for name in tensors) else ["", prefix]
+    for start in starts:
+        if not find_misfit(expected, _strip(tensors, start)):
+            return NameMapping(start)
+    for start in starts:
+        if renames := suggest_renames(expected, _strip(tensors, start)):
+            return NameMapping(start, renames)
+    return None
+
+
+def _strip(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _choose_renames(pairs: Sequence[tuple[str, str, Difference]]) -> dict[str, str]:
+    """Return the parts of names and their counterparts, the most frequent first, until all names have one.
+
+    Empty if a part has several counterparts that are equally frequent and equally similar: layers of equal shapes.
+
+    Args:
+        pairs: names in the file and in the network, and the parts in which they differ.
+    """
     renames: dict[str, str] = {}
-    for (old, new), _ in pairs.most_common():
-        if old not in renames and new not in renames.values():
-            renames[old] = new
+    while pairs:
+        counts = Counter(difference for _, _, difference in pairs)
+        ((old, _), count), *_ = counts.most_common(1)
+        rivals = {new: _measure_similarity(old, new) for (part, new), n in counts.items() if (part, n) == (old, count)}
+        best = [new for new, similarity in rivals.items() if similarity == max(rivals.values())]
+        if len(best) > 1:
+            return {}
+        renames[old] = best[0]
+        done = {name for before, after, parts in pairs if parts == (old, best[0]) for name in (before, after)}
+        pairs = [pair for pair in pairs if not {*pair[:2]} & done and pair[2][0] != old]
+    return renames
+
+
+def _measure_similarity(old: str, new: str) -> float:
+    return SequenceMatcher(None, old, new).ratio()  # norm1 is more similar to bn1 than to bn2
+
+
+def _fits_renamed(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], renames: Mapping[str, str]) -> bool:
     renamed = {_rename(name, renames): tensor for name, tensor in tensors.items()}
-    return renames if len(renamed) == len(tensors) and not find_misfit(expected, renamed) else {}
+    return len(renamed) == len(tensors) and not find_misfit(expected, renamed)
 
 
 def list_some(names: Collection[str]) -> str:
@@ -129,10 +196,12 @@ def _explain_prefix(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor
     prefix = find_prefix(expected, tensors)
     if not prefix:
         return ""
-    inner = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    inner = _strip(tensors, prefix)
     share = "all names start" if len(inner) == len(tensors) else f"{len(inner)} of {len(tensors)} names start"
     advice = f"add 'prefix: {prefix}' to 'model' in the manifest, or --prefix {prefix} to 'convert'"
     rest = describe_misfit(expected, inner)
+    if rest and len(inner) < len(tensors) and suggest_renames(expected, tensors):  # such as a head without the prefix
+        return ""
     return f"{share} with `{prefix}`: {advice}" + (f"; then {rest}" if rest else "")
 
 
@@ -149,7 +218,7 @@ def _explain_renames(expected: Mapping[str, Tensor], tensors: Mapping[str, Tenso
     renames = suggest_renames(expected, tensors)
     if not renames:
         return ""
-    listed = ", ".join(f"{old}: {new}" for old, new in renames.items())
+    listed = ", ".join(f"{old}: {new or EMPTY}" for old, new in renames.items())
     options = " ".join(f"--rename {old}={new}" for old, new in renames.items())
     return f"names differ: add 'rename: {{{listed}}}' to 'model' in the manifest, or {options} to 'convert'"
 
@@ -176,13 +245,35 @@ def _list_inner_names(name: str) -> list[str]:
     return [".".join(components[start:]) for start in range(1, len(components))]
 
 
-def _find_difference(old: str, new: str) -> tuple[str, str] | None:
+def _find_component(old: str, new: str) -> Difference | None:
     """Return the only component in which two names differ; None if they differ in more."""
     before, after = old.split("."), new.split(".")
     if len(before) != len(after):
         return None
     different = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
     return different[0] if len(different) == 1 else None
+
+
+def _find_parts(old: str, new: str) -> Difference | None:
+    """Return the parts between the equal beginnings and ends of two names; None if their last components differ.
+
+    A part that is only in one of the names has the component before it, or at the beginning the one after it: `fc.1`
+    becomes `fc`, `0` becomes `layers.0`. A part that is removed from the beginning has no counterpart.
+    """
+    before, after = old.split("."), new.split(".")
+    end = _count_equal(zip(reversed(before), reversed(after), strict=False))
+    start = _count_equal(zip(before[: len(before) - end], after[: len(after) - end], strict=False))
+    if start and min(len(before), len(after)) == start + end:
+        start -= 1
+    elif len(before) == end:
+        end -= 1
+    if end < 1:
+        return None
+    return ".".join(before[start:-end]), ".".join(after[start:-end])
+
+
+def _count_equal(pairs: Iterable[tuple[str, str]]) -> int:
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def _rename(name: str, renames: Mapping[str, str]) -> str:

@@ -18,9 +18,11 @@ from unlearn_cli.commands.result import Result
 from unlearn_cli.console import pluralize
 from unlearn_cli.data.layouts.layout import DataLayout
 from unlearn_cli.data.layouts.recognise import recognise
-from unlearn_cli.errors import UserError
+from unlearn_cli.errors import UserError, prefix_field
+from unlearn_cli.plugins.names import PluginNames
 from unlearn_cli.plugins.run_options import RunOptions
 from unlearn_cli.schema.literals import Task
+from unlearn_cli.schema.network_sections import is_own_code
 from unlearn_cli.storage import atomic_files
 from unlearn_cli.storage.atomic_files import output_file
 
@@ -55,6 +57,9 @@ def run(options: InitOptions, run_options: RunOptions) -> Result:
     """
     if options.out.suffix.lower() not in SUFFIXES:
         raise UserError(f"{options.out}: the output is a manifest; use the suffix .yaml")
+    if options.architecture and "/" not in options.architecture and not is_own_code(options.architecture):
+        with prefix_field("--architecture"):
+            PluginNames().check_architecture(options.architecture)
     with claim_output(run_options.overwrite, options.out):
         refuse_replacing(options.out, (options.checkpoint, options.data))
         atomic_files.check_output(options.out, run_options.overwrite, "file")
@@ -157,7 +162,14 @@ def find_draft(
     drafts: list[tuple[ManifestDraft, ModelDraft]] = []
     must_fit = options.architecture is None
     for columns in fit_columns(layout, loaded, options.data, must_fit=must_fit):
-        model = draft_model(options.checkpoint, loaded, columns, options.out.parent, options.architecture)
+        model = draft_model(
+            options.checkpoint,
+            loaded,
+            columns,
+            options.out.parent,
+            options.architecture,
+            allow_code=run_options.allow_code,
+        )
         fitted = fit_task(columns, model, options.data)
         drafts += [(each, model) for each in list_variants(combine(options, fitted, model))]
     return choose_draft(drafts, loaded, options, run_options)

@@ -12,9 +12,10 @@ from unlearn_cli.checkpoints.tensor_facts import find_head, list_output_counts
 from unlearn_cli.checkpoints.tensor_names import NameMapping, find_common_prefix
 from unlearn_cli.commands.manifest_draft import Value
 from unlearn_cli.data.layouts.layout import DataLayout
-from unlearn_cli.models.matching import Match, find_matches
+from unlearn_cli.models.matching import Match, adapt_named, find_matches, find_renamed_match, fits
 from unlearn_cli.models.preprocessing import Preprocessing, read_preprocessing
 from unlearn_cli.models.stated_network import CONFIG, StatedNetwork, read_stated_network
+from unlearn_cli.schema.network_sections import is_own_code
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 PLACEHOLDER = "package.module:function"
 IMAGE_SIDE = 224  # with which ImageNet's networks are evaluated
 MOST_TOKENS = 128  # of a text for a network of transformers
+RENAMED = "names in the checkpoint: names of the network with equal shapes"
 WORDS = 32  # of a text, where nothing states their number
 
 
@@ -47,17 +49,37 @@ class ModelDraft:
 
 
 def draft_model(
-    path: Path, weights: Checkpoint, layout: DataLayout, folder: Path, architecture: str | None = None
+    path: Path,
+    weights: Checkpoint,
+    layout: DataLayout,
+    folder: Path,
+    architecture: str | None = None,
+    *,
+    allow_code: bool = False,
 ) -> ModelDraft:
     """Return the draft for a checkpoint; `folder` is that of the manifest.
 
     Without a given architecture, a `config.json` next to the weights names the network, or the tensors are compared
-    with known networks.
+    with known networks. With `allow_code`, the user's own one is built to compare names.
     """
     head = find_head(weights.tensors)
     draft = _draft(path, weights, layout, folder, architecture)
+    named = str(draft.model["architecture"].value)
+    if draft.is_complete and not named.startswith("transformers/") and (allow_code or not is_own_code(named)):
+        draft = _adapt_names(draft, weights, layout)
     draft = replace(draft, has_head=head is not None or draft.is_complete)
     return replace(draft, head=head.name) if head and head.num_outputs == draft.num_outputs else draft
+
+
+def _adapt_names(draft: ModelDraft, weights: Checkpoint, layout: DataLayout) -> ModelDraft:
+    """Return the draft with the prefix and the renamed parts with which the tensors fit, if they do not fit without."""
+    keys = {key: value.value for key, value in draft.model.items()}
+    match = Match(keys["architecture"], keys.get("arguments", {}), keys.get("stem"))
+    shape = draft.shape or layout.shape
+    if "prefix" in keys or "rename" in keys or fits(match, weights.tensors, shape, draft.num_outputs):
+        return draft
+    adapted = adapt_named(match, weights.tensors, shape, draft.num_outputs)
+    return replace(draft, model={**draft.model, **_draft_match_keys(adapted)})
 
 
 def _draft(path: Path, weights: Checkpoint, layout: DataLayout, folder: Path, architecture: str | None) -> ModelDraft:
@@ -116,6 +138,20 @@ def _draft_from_tensors(weights: Checkpoint, layout: DataLayout) -> ModelDraft:
             matches = find_matches(tensors, shape, num_outputs)
             if matches:
                 return _draft_match(matches, prefix, num_outputs, shape, layout)
+    return _draft_renamed(weights, layout) or _draft_unknown(weights, layout)
+
+
+def _draft_renamed(weights: Checkpoint, layout: DataLayout) -> ModelDraft | None:
+    """Return the draft for tensors with other names than those of a known network; None if none has their shapes."""
+    counts = list_output_counts(weights.tensors, len(layout.classes) or 1)
+    for shape, num_outputs in product(_list_shapes(weights.tensors, layout), counts):
+        match = find_renamed_match(weights.tensors, shape, num_outputs)
+        if match:
+            return _draft_match([match], match.prefix, num_outputs, shape, layout)
+    return None
+
+
+def _draft_unknown(weights: Checkpoint, layout: DataLayout) -> ModelDraft:
     reason = "no known architecture fits the tensors; name the function that builds yours"
     architecture = Value(PLACEHOLDER, reason, guessed=True)
     return ModelDraft({"architecture": architecture}, guess_outputs(weights.tensors, layout))
@@ -138,15 +174,25 @@ def _draft_match(
     match, *others = matches
     reason = f"all tensors fit; so do {', '.join(other.architecture for other in others)}" if others else "all fit"
     model = {"architecture": Value(match.architecture, reason if others else "all tensors fit", bool(others))}
-    arguments = {**match.arguments, **({"num_classes": 1} if _is_one_logit(num_outputs, layout) else {})}
-    model |= {"arguments": Value(arguments)} if arguments else {}
-    model |= {"stem": Value(match.stem, "a 3x3 first convolution")} if match.stem else {}
-    model |= {"prefix": Value(prefix, "all names start with it")} if prefix else {}
+    one_logit = {"num_classes": 1} if _is_one_logit(num_outputs, layout) else {}
+    arguments = {**match.arguments, **one_logit}
+    model |= _draft_match_keys(replace(match, arguments=arguments, prefix=prefix))
     transform: list[Mapping[str, Any]] = []
     if layout.kind == "text":
         buckets = match.arguments.get("buckets", 2)
         transform = [{"tokens": {"length": shape[-1], "buckets": buckets}}]
     return ModelDraft(model, num_outputs, list(shape), transform=transform)
+
+
+def _draft_match_keys(match: Match) -> dict[str, Value]:
+    """Return the keys of `model` next to the architecture."""
+    keys = {
+        "arguments": Value(dict(match.arguments)),
+        "stem": Value(match.stem, "a 3x3 first convolution"),
+        "prefix": Value(match.prefix, "in front of the network's names"),
+        "rename": Value(dict(match.rename), RENAMED, guessed=True),
+    }
+    return {key: value for key, value in keys.items() if value.value}
 
 
 def _is_one_logit(num_outputs: int, layout: DataLayout) -> bool:

@@ -7,14 +7,14 @@ takes half a minute, so those with a similar number of parameters are tried.
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice, pairwise
 from typing import Any
 
 from torch import Tensor, nn
 
-from unlearn_cli.checkpoints.network_fit import find_misfit
-from unlearn_cli.checkpoints.tensor_facts import find_head
+from unlearn_cli.checkpoints.network_fit import find_misfit, find_name_changes, order_renames
+from unlearn_cli.checkpoints.tensor_facts import find_head, natural_key
 from unlearn_cli.errors import UserError
 from unlearn_cli.models.architectures import build_network
 from unlearn_cli.models.bare_networks import BareNetworks
@@ -30,11 +30,14 @@ class Match:
     architecture: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     stem: str | None = None
+    prefix: str = ""
+    rename: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def section(self) -> Model:
+        names = {"prefix": self.prefix, "rename": dict(self.rename)}
         return Model.model_validate(
-            {"architecture": self.architecture, "arguments": dict(self.arguments), "stem": self.stem}
+            {"architecture": self.architecture, "arguments": dict(self.arguments), "stem": self.stem, **names}
         )
 
 
@@ -48,6 +51,47 @@ def find_matches(tensors: Mapping[str, Tensor], shape: Sequence[int], num_output
     """
     bundled = [match for match in list_bundled(tensors, shape) if fits(match, tensors, shape, num_outputs)]
     return bundled or list(islice(_search_torchvision(tensors, shape, num_outputs), 1))
+
+
+def find_renamed_match(tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> Match | None:
+    """Return the first architecture that all tensors fit with another prefix or renamed parts; None without one.
+
+    The arguments are those of `find_matches`.
+    """
+    candidates = chain(list_bundled(tensors, shape), list_perceptrons(tensors), _list_torchvision(tensors, shape))
+    adapted = (adapt_names(match, tensors, shape, num_outputs) for match in candidates)
+    return next(filter(None, adapted), None)
+
+
+def adapt_names(match: Match, tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> Match | None:
+    """Return an architecture with the changes of names with which all tensors fit; None if none are evident."""
+    network = build_bare(match, shape, num_outputs)
+    if network is None:
+        return None
+    expected = network.state_dict()
+    if match.rename:
+        renames = order_renames(expected, tensors, match.rename)
+        return replace(match, rename=renames) if renames else None
+    changes = find_name_changes(expected, tensors)
+    return replace(match, prefix=changes.prefix, rename=changes.rename) if changes else None
+
+
+def adapt_named(match: Match, tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> Match:
+    """Return an architecture that the user or a file names, with the changes with which all tensors fit, if evident."""
+    library, _, name = match.architecture.partition("/")
+    variants = [match, *(list_variants(name, tensors) if library == "torchvision" else ())]
+    adapted = (adapt_names(each, tensors, shape, num_outputs) for each in variants)
+    return next(filter(None, adapted), match)
+
+
+def list_perceptrons(tensors: Mapping[str, Tensor]) -> Iterator[Match]:
+    """Yield the perceptron with layers of other names, such as those of a Sequential: each takes the one before."""
+    weights = sorted((name for name in tensors if name.endswith(".weight")), key=natural_key)
+    are_linear = len(weights) > 1 and all(tensors[name].dim() == 2 for name in weights)
+    if are_linear and all(tensors[a].shape[0] == tensors[b].shape[1] for a, b in pairwise(weights)):
+        *hidden, last = (name.removesuffix(".weight") for name in weights)
+        rename = {**{name: f"layers.{2 * number}" for number, name in enumerate(hidden)}, last: "head"}
+        yield Match("mlp", {"hidden": [tensors[name].shape[0] for name in weights[:-1]]}, rename=rename)
 
 
 def fits(match: Match, tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> bool:
@@ -93,10 +137,14 @@ def _list_recurrent(tensors: Mapping[str, Tensor]) -> Iterator[Match]:
 
 def _search_torchvision(tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> Iterator[Match]:
     """Yield the networks that fit, of those whose number of parameters is the most similar."""
-    if len(shape) != 3:
-        return
-    variants = (match for name in list_similar(tensors) for match in list_variants(name, tensors))
+    variants = _list_torchvision(tensors, shape)
     yield from (match for match in variants if fits(match, tensors, shape, num_outputs))
+
+
+def _list_torchvision(tensors: Mapping[str, Tensor], shape: Sequence[int]) -> Iterator[Match]:
+    """Yield the networks whose number of parameters is the most similar; none for other samples than images."""
+    if len(shape) == 3:
+        yield from (match for name in list_similar(tensors) for match in list_variants(name, tensors))
 
 
 def list_similar(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -3,20 +3,21 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 from torch import Tensor
 
 from unlearn_cli.checkpoints.network_fit import complete_tied, find_misfit
-from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head
+from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head, list_input_counts
 from unlearn_cli.checkpoints.tensor_names import NameMapping
-from unlearn_cli.models.matching import Match, build_bare, find_matches, list_bundled
+from unlearn_cli.models.matching import Match, build_bare, find_matches, find_renamed_match, list_bundled
 from unlearn_cli.models.saved_names import NamesOfOtherVersions
 from unlearn_cli.models.stated_network import read_stated_network
 from unlearn_cli.models.timm_search import find_timm_networks
 
 SIDES = (224, 32, 28, 16, 20, 24, 36, 40, 48, 56, 64, 84, 96, 128, 160, 192, 256)  # of images, the usual ones first
+FEW_SHAPES = 3  # that are tried where names differ
 STEPS, WORDS = 24, 32  # of a time series and of a text, on which no weight depends
 NAME = r"[a-z][a-z0-9_]*"  # of a network in a library
 
@@ -104,6 +105,16 @@ def find_torchvision(weights: Unknown) -> Iterator[Recognised]:
             yield Recognised(match, shape, head.num_outputs)
 
 
+def find_renamed(weights: Unknown) -> Iterator[Recognised]:
+    """Yield the first network that fits when parts of names are renamed."""
+    head = find_head(weights.tensors)
+    for shape in islice(_list_shapes(weights.tensors), FEW_SHAPES) if head else ():
+        match = find_renamed_match(weights.tensors, shape, head.num_outputs) if head else None
+        if match and head:
+            yield Recognised(match, shape, head.num_outputs, source="shapes")
+            return
+
+
 def find_timm(weights: Unknown) -> Iterator[Recognised]:
     """Yield the first network of timm that fits, of those with similar names.
 
@@ -119,7 +130,13 @@ def find_timm(weights: Unknown) -> Iterator[Recognised]:
 
 
 Ecosystem = Callable[[Unknown], Iterable[Recognised]]
-ECOSYSTEMS: tuple[Ecosystem, ...] = (find_configured, find_hinted, find_bundled, find_torchvision)  # in this order
+ECOSYSTEMS: tuple[Ecosystem, ...] = (  # in this order
+    find_configured,
+    find_hinted,
+    find_bundled,
+    find_torchvision,
+    find_renamed,
+)
 OPTIONAL: dict[str, Ecosystem] = {"timm": find_timm}
 
 
@@ -134,5 +151,5 @@ def _list_shapes(tensors: Mapping[str, Tensor]) -> Iterator[tuple[int, ...]]:
         yield from ((channels, side, side) for side in SIDES)
     elif "lstm.weight_ih_l0" in tensors:
         yield (2, WORDS) if "words.weight" in tensors else (STEPS, tensors["lstm.weight_ih_l0"].shape[1])
-    elif "layers.0.weight" in tensors:
-        yield (tensors["layers.0.weight"].shape[-1],)
+    elif counts := list_input_counts(tensors):
+        yield (counts[0],)
