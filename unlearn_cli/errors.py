@@ -87,7 +87,7 @@ def find_nearest(name: str, chunks: Iterable[Sequence[str]]) -> str:
         searched += len(chunk)
         if searched > MOST_SEARCHED:
             break
-    near = difflib.get_close_matches(name, sorted(set(first)), n=1)
+    near = difflib.get_close_matches(name, sorted(set(first) - {name}), n=1)
     return f"{_format_question(name, near[0])}; " if near else ""
 
 

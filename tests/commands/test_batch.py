@@ -84,9 +84,11 @@ print(result.exit_code, said[0], [name for name in ("torch", "torchvision") if n
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(project: Path) -> None:
     ask(project, "DSR-1", ids=["rec-1", "rec-2"])
     (project / "requests" / "broken.yaml").write_text("[", encoding="utf-8")
+    (project / "requests" / "ids.txt").write_text("rec-3\n", encoding="utf-8")
     before = contents(project)
     said = document(project, "run", "--dry-run")
     assert contents(project) == before  # not even a ledger
+    assert "files in the inbox that are not read: ids.txt" in batch(project, "run", "--dry-run").stderr
     assert (said["current"], said["records"], said["methods"]) == (None, 2, ["finetune"])
     assert (said["gates"], len(said["set_aside"])) == (["test.accuracy >= 0.5"], 1)
     assert batch(project).exit_code == 5

@@ -32,6 +32,23 @@ def test_images_their_sizes_modes_means_copies_and_those_that_cannot_be_decoded(
     assert "train: cannot be decoded: 1" in text and "files that are not images" in text
 
 
+def test_all_unreadable_images_are_listed_also_empty_and_missing_ones(tmp_path: Path) -> None:
+    for folder in (tmp_path / part / label for part in ("train", "test") for label in "ab"):
+        folder.mkdir(parents=True)
+        for number in range(2):
+            Image.new("L", (4, 4), 10 * number).save(folder / f"{number}.png")
+    (tmp_path / "train/a/2.png").write_bytes(b"")
+    (tmp_path / "train/a/3.png").symlink_to("nothing.png")
+    (tmp_path / "train/b/4.png").symlink_to("4.png")
+    for number in range(5, 30):
+        (tmp_path / f"train/b/{number}.png").write_bytes(b"GIF89a")
+    text, document = inspect(tmp_path)
+    train = document["splits"]["train"]
+    assert (train["n"], train["copies"], len(train["images"]["unreadable"])) == (32, 2, 28)
+    assert "a/2.png: the file is empty" in text and "a/3.png: no such file" in text and "b/4.png: too many" in text
+    assert all(line in text for line in train["images"]["unreadable"])
+
+
 def test_a_table_its_groups_empty_cells_and_classes_as_written(tmp_path: Path) -> None:
     rows = [f"{n // 3:02d},{n}.5,{'' if n == 4 else n},{('07', '10')[n % 2]}" for n in range(30)]
     (tmp_path / "t.csv").write_text("patient,a,b,label\n" + "\n".join(rows) + "\n")

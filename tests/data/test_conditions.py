@@ -1,11 +1,14 @@
 """Conditions compare numbers with numbers, moments with moments and text with text; nothing by a wrong order."""
 
+import gzip
+import re
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from tests.batch.test_resolve import Asked, described, resolved
 from tests.data.test_sources import opened
@@ -192,10 +195,20 @@ def test_files_of_ids(name: str, content: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
-    [("f.json", '{"id": 1}', "expected a JSON list"), ("f.json", "[[1]]", "expected a JSON list"),
-     ("f.json", "[1", "not valid JSON"), ("f.txt", b"r1\n\xe9\n", ":2: is not UTF-8"),
-     ("f.csv", "r1\nr2\n", "no column 'id'"),
-     ("f.txt", "R1\n", "did you mean 'r1'"), ("f.json", "[7, 7.50]", "did you mean '7.5'")],
+    [
+        ("f.json", '{"id": 1}', "expected a JSON list"), ("f.json", "[[1]]", "item 1: .* is not an id"),
+        ("f.json", "[1", "f.json:1:3: is not valid JSON"),
+        ("f.json", "[1,\n007]", "f.json:2:2: is not valid JSON .* such as 007"),
+        ("f.json", '["r1", true]', "item 2: true is not an id; quote it"),
+        ("f.json", '["r1", null]', "item 2: null is not an id"),
+        ("f.json", '[{"id": "r1", "id": "7"}]', "has a duplicate key 'id'"),
+        ("f.json", "[" * 10**5, "nested too deeply"),
+        ("f.txt", "\n \n", "f.txt: contains no ids"), ("f.json", "[]", "contains no ids"),
+        ("f.csv", "id\n", "contains no ids"), ("f.csv", "r1\nr2\n", "no column 'id'"),
+        ("f.lst", "r1\n", "unknown kind of file; expected .txt with one id per line"),
+        ("f.txt.gz", b"r1\n", "compression is"), ("f.txt", b"r1\n\xe9\n", ":2: is not UTF-8"),
+        ("f.txt", "R1\n", "did you mean 'r1'"), ("f.json", "[7, 7.50]", "did you mean '7.5'"),
+    ],
 )  # fmt: skip
 def test_files_that_list_no_ids_are_refused(name: str, content: Any, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -203,6 +216,37 @@ def test_files_that_list_no_ids_are_refused(name: str, content: Any, message: st
     source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "id": "id"}}
     with pytest.raises(UserError, match=message):
         opened(source, [1], forget={"ids_file": {"path": str(tmp_path / name)}})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("f.txt.gz", "007\n7\n"), ("f.json.gz", '["007", 7]'), ("f.csv.gz", "id\n007\n7")]
+)
+def test_compressed_files_of_ids_and_the_short_form(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(content.encode()))
+    (tmp_path / "t.csv").write_text("id,y,x\n007,0,1\n7,1,2\n07,0,3\n")
+    source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "id": "id"}}
+    dataset = opened(source, [1], classes=[0, 1], forget={"ids_file": str(tmp_path / name)})
+    assert dataset.split("forget").ids == ["007", "7"]
+
+
+@pytest.mark.parametrize(
+    ("forget", "message"),
+    [
+        ({"where": [{"column": "when", "op": "in", "value": []}]}, "the list of values of 'in' is empty"),
+        ({"where": [{"column": "when", "op": "not in", "value": []}]}, "the list of values of 'not in' is empty"),
+        ({"groups": {"column": "when", "values": ["a", ""]}}, "the empty text is not a group"),
+        (
+            {"where": [{"column": "when", "op": "==", "value": ""}]},
+            "no record has when == : an empty cell fulfils no condition; the most",
+        ),
+        ({"classes": [2]}, "selects none of 3 records of data.train; no record has the class '2'"),
+    ],
+)
+def test_a_selection_that_can_select_nothing_says_why(forget: dict[str, Any], message: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("when,y,x\na,0,1\n,1,2\nb,0,3\n")
+    source = {"table": {"path": str(tmp_path / "t.csv"), "label": "y", "features": ["x"]}}
+    with pytest.raises((UserError, ValidationError), match=re.escape(message)):
+        opened(source, [1], classes=[0, 1, 2], forget=forget)
 
 
 @pytest.mark.parametrize("kind", KINDS)

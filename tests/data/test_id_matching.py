@@ -160,5 +160,5 @@ def test_a_list_without_a_header_is_told_from_one_with_another_column(persons: d
     with pytest.raises(UserError, match=r"the only column is '0': .* if the list has no header, save it as \.txt"):
         opened(persons, [1], forget={"ids_file": {"path": str(tmp_path / "p.csv")}})
     (tmp_path / "p.json").write_text(json.dumps([{"key": 1}]), encoding="utf-8")
-    with pytest.raises(UserError, match="expected a JSON list of ids, each a text or a number, or an object with 'id'"):
+    with pytest.raises(UserError, match="item 1: has no field 'id'; its fields: key"):
         opened(persons, [1], forget={"ids_file": {"path": str(tmp_path / "p.json")}})

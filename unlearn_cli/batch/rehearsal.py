@@ -43,6 +43,8 @@ def rehearse(setup: Setup, now: Clock) -> dict[str, Any]:
             check_version(batch, state, state.current)
         else:
             read_header(setup.initial)
+        if ignored := inbox.find_ignored(setup.inbox):
+            console.warn(inbox.describe_ignored(ignored), files=ignored)
         files = inbox.read(setup.inbox, batch.key) if setup.inbox.is_dir() else []
         aside = inbox.register(batch.ledger, files, setup.deletion)
         requests, missing = inbox.find_pending(files, batch.state())

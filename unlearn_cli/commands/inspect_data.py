@@ -25,7 +25,7 @@ from unlearn_cli.data.layouts.label_columns import sort_classes
 from unlearn_cli.data.layouts.layout import DataLayout, Section
 from unlearn_cli.data.layouts.recognise import recognise
 from unlearn_cli.data.notices import format_notices
-from unlearn_cli.data.records import Records
+from unlearn_cli.data.records import Records, choose_records
 from unlearn_cli.data.strings import to_strings
 from unlearn_cli.data.tables.table_file import open_table
 from unlearn_cli.schema.data_sections import DataSections, Input
@@ -43,6 +43,7 @@ class ImageFacts:
     sizes: Counter[str] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
+    unreadable_rows: list[int] = field(default_factory=list)  # positions in the split
     sums: np.ndarray = field(default_factory=lambda: np.zeros((2, 3)))
     measured: int = 0
 
@@ -85,7 +86,12 @@ def describe(layout: DataLayout, *, show_all: bool) -> Result:
     """
     records = {split: open_split(layout, split) for split in layout.sources}
     console.say(f"inspect: reading {pluralize(sum(map(len, records.values())), 'record')}")
-    facts = {split: describe_split(each, records["train"], layout) for split, each in records.items()}
+    images = {split: describe_images_of(each) for split, each in records.items()}
+    readable = {split: leave_out_unreadable(each, images[split]) for split, each in records.items()}
+    facts = {
+        split: describe_split(each, images[split], readable[split], readable["train"], layout)
+        for split, each in records.items()
+    }
     missing = count_missing(layout)
     document = make_document(layout, facts, missing)
     return Result(format_text(layout, facts, missing, show_all=show_all), document)
@@ -103,17 +109,32 @@ def make_source(section: Section) -> Source:
     return Source.model_validate(make_relative(section, Path.cwd()))
 
 
-def describe_split(records: Records, train: Records, layout: DataLayout) -> SplitFacts:
-    """Read all records of a split."""
-    images, digests = find_images(records.inputs), records.fingerprints
+def describe_images_of(records: Records) -> ImageFacts | None:
+    """Decode all images of a split; None if its samples are not images."""
+    images = find_images(records.inputs)
+    return None if images is None else describe_images(*images)
+
+
+def leave_out_unreadable(records: Records, images: ImageFacts | None) -> Records:
+    """Return the records whose images can be decoded: the others may have no content to compare."""
+    if images is None or not images.unreadable_rows:
+        return records
+    return choose_records(records, np.delete(np.arange(len(records)), images.unreadable_rows))
+
+
+def describe_split(
+    records: Records, images: ImageFacts | None, readable: Records, train: Records, layout: DataLayout
+) -> SplitFacts:
+    """Describe a split; copies are searched among its readable records and those of `train`."""
+    digests = readable.fingerprints
     groups = number_groups(to_strings(records.column(layout.group))) if layout.group else None
     return SplitFacts(
         n=len(records),
         classes={} if layout.task == "regression" else count_classes(records),
         copies=len(digests) - len(np.unique(digests)),
-        copies_of_train=0 if records is train else int(are_among(digests, train.fingerprints).sum()),
+        copies_of_train=0 if readable is train else int(are_among(digests, train.fingerprints).sum()),
         groups=None if groups is None else len(np.unique(groups)),
-        images=None if images is None else describe_images(*images),
+        images=images,
         notices=format_notices(records.notices),
     )
 
@@ -143,6 +164,7 @@ def describe_images(images: Images, rows: np.ndarray) -> ImageFacts:
                     add_pixels(facts, np.asarray(image.convert("RGB")))
         except UnreadableImage as error:
             facts.unreadable.append(f"{Path(*error.path.parts[-2:])}: {error.reason}")
+            facts.unreadable_rows.append(position)
     return facts
 
 
@@ -212,7 +234,7 @@ def format_text(
     if names:
         lines += ["", format_classes(facts, names if show_all else names[:FEW])]
         lines += [f"and {len(names) - FEW} more; --all shows them"] if len(names) > FEW and not show_all else []
-    lines += [line for split, each in facts.items() for line in format_images(split, each, show_all=show_all)]
+    lines += [line for split, each in facts.items() for line in format_images(split, each)]
     empty = [(split, name, count) for split, part in missing.items() for name, count in part.items()]
     lines += [f"{split}: empty cells in {name}: {count}" for split, name, count in empty]
     lines += [line for each in facts.values() for line in each.notices]
@@ -234,7 +256,7 @@ def format_classes(facts: Mapping[str, SplitFacts], names: Sequence[str]) -> str
     return console.table("", ["class", *facts], rows)
 
 
-def format_images(split: str, facts: SplitFacts, *, show_all: bool) -> Iterator[str]:
+def format_images(split: str, facts: SplitFacts) -> Iterator[str]:
     """Yield the sizes, modes and channel means of a split's images, and those that cannot be decoded."""
     if facts.images is None:
         return
@@ -247,4 +269,4 @@ def format_images(split: str, facts: SplitFacts, *, show_all: bool) -> Iterator[
         mean, std = images.channels
         yield f"{split}: mean {mean}, std {std} per channel, of {pluralize(images.measured, 'image')}"
     yield f"{split}: cannot be decoded: {len(images.unreadable)}"
-    yield from (f"  {line}" for line in (images.unreadable if show_all else images.unreadable[:FEW]))
+    yield from (f"  {line}" for line in images.unreadable)

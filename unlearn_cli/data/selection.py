@@ -94,7 +94,11 @@ def _refuse_missing(missing: list[str], name: str, ids: Strings, in_manifest: se
 
 def list_ids(forget: Forget, folder: Path) -> list[str]:
     """Return the ids that are listed in the manifest and in its file of ids."""
-    more = read_ids_file(forget.ids_file, folder, "forget.ids_file").tolist() if forget.ids_file else []
+    if forget.ids_file is None:
+        return list(map(str, forget.ids))
+    more = read_ids_file(forget.ids_file, folder, "forget.ids_file").tolist()
+    if not more:
+        raise SelectionError(f"forget.ids_file: {forget.ids_file.path}: contains no ids; list the records to forget")
     return [*map(str, forget.ids), *more]
 
 
@@ -137,18 +141,22 @@ def _select_group(column: str, values: list[Any], records: Records) -> np.ndarra
 
 def _explain_empty(forget: Forget, records: Records) -> str:
     """Describe the columns of conditions that no record fulfils: frequent values, and the nearest one."""
-    hints = []
+    hints = [f"no record has the class {' or '.join(map(repr, map(str, forget.classes)))}"] if forget.classes else []
     for condition in forget.where:
         if not records.where([condition]).any():
             cells = to_strings(records.column(condition.column))
             wanted = condition.value if isinstance(condition.value, list) else [condition.value]
-            near = find_nearest(text_of(wanted[0]), cells.chunks()) if condition.op in ("==", "in") else ""
+            near = _find_near_cell(text_of(wanted[0]), cells) if condition.op in ("==", "in") else ""
             hints.append(
                 f"no record has {_format_condition(condition)}: {near}{describe_most_frequent(condition.column, cells)}"
             )
-    if forget.where:
-        return "; ".join(hints) or "each condition holds for some records, but no record fulfils all of them"
-    return "check the selection"
+    if forget.where and not hints:
+        return "each condition holds for some records, but no record fulfils all of them"
+    return "; ".join(hints) or "check the selection"
+
+
+def _find_near_cell(value: str, cells: Strings) -> str:
+    return find_nearest(value, cells.chunks()) if value else "an empty cell fulfils no condition; "
 
 
 def _format_condition(condition: Condition) -> str:

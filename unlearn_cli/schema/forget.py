@@ -5,14 +5,15 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic import NonNegativeInt as Count
 
-from unlearn_cli.schema.sources import Condition, FilePath, Section, added
+from unlearn_cli.schema.sources import Condition, FilePath, PathSection, Section, added
 from unlearn_cli.schema.spelling import Name
 
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-class IdsFile(Section):
-    path: FilePath
+class IdsFile(PathSection):
+    """A file with ids of records: .txt with one per line, .json with a list, or a table."""
+
     column: str = "id"
 
 
@@ -21,6 +22,12 @@ class Groups(Section):
 
     column: str
     values: Annotated[list[Name], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if "" in self.values:
+            raise ValueError("the empty text is not a group: a record with an empty cell belongs to none")
+        return self
 
 
 class GroupsFile(Section):

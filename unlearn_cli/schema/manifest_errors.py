@@ -56,6 +56,8 @@ def _format_message(kind: str, message: str, location: Location, schema: Schema)
         return f"unknown key; {did_you_mean(str(location[-1]), _list_keys(location[:-1], schema))}"
     if kind == "missing":
         return "is missing"
+    if kind == "model_type":
+        return f"expected a mapping with the keys {', '.join(_list_keys(location, schema))}"
     return message.removeprefix("Value error, ").replace("Input should be", "expected")
 
 

@@ -279,6 +279,8 @@ class Condition(Section):
     def check(self) -> Self:
         if (self.op in ("in", "not in")) != isinstance(self.value, list):
             raise ValueError("'in' and 'not in' take a list of values; the other operators take one value")
+        if self.value == []:
+            raise ValueError(f"the list of values of '{self.op}' is empty; name at least one value")
         return self
 
 

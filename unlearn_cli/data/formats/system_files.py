@@ -4,6 +4,9 @@ SYSTEM = frozenset(
     (
         "@eadir",
         "@recycle",
+        "@recently-snapshot",
+        "@tmp",
+        "~snapshot",
         "#recycle",
         "#snapshot",
         "$recycle.bin",

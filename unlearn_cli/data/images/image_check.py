@@ -15,7 +15,7 @@ from unlearn_cli.data.images.image_geometry import read_orientation
 from unlearn_cli.data.images.image_pixels import open_image
 from unlearn_cli.data.images.image_sources import find_images
 from unlearn_cli.data.images.own_transform import check_repeats
-from unlearn_cli.data.images.pillow_images import UnreadableImage, decode_image
+from unlearn_cli.data.images.pillow_images import REMEDY, UnreadableImage, decode_image
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Records, StoredInput, choose_records
 from unlearn_cli.errors import UserError
@@ -98,7 +98,7 @@ def check_images(records: Records, *, decode: bool = False, facts: FileFacts | N
     if len(records) and not scan.unreadable and images[0].input.images.own_transform:
         check_repeats(read_images(images[0], images[1][:1]), read_images(images[0], images[1][:1]), records.name)
     if scan.unreadable:
-        raise _describe_unreadable(scan, records.name, len(records))
+        raise _describe_unreadable(scan, records.name, len(records), decode=decode)
     if len(scan.first_of_depth) > 1:
         few, many = (images[0].name(scan.first_of_depth[deep]) for deep in (False, True))
         raise UserError(
@@ -212,9 +212,11 @@ def _describe_changes(image: Image.Image, input: StoredInput) -> Iterator[str]:
         yield "images with several frames or pages, of which only the first is read"
 
 
-def _describe_unreadable(scan: ImageScan, name: str, total: int) -> UserError:
+def _describe_unreadable(scan: ImageScan, name: str, total: int, *, decode: bool) -> UserError:
     if len(scan.unreadable) == 1:
-        return UserError(f"{name}: {scan.reasons[0]}")
+        first = scan.reasons[0]
+        text = f"{first.path}: cannot be read ({first.reason}); {REMEDY}" if decode else str(first)
+        return UserError(f"{name}: {text}")
     _warn_of_unreadable(scan, name)
     return UserError(
         f"{name}: {len(scan.unreadable)} of {total} images cannot be read, the first is {scan.reasons[0].path} "

@@ -55,7 +55,7 @@ SUFFIXES = frozenset(
 )
 MOST_PIXELS = 89_478_485  # Pillow's own limit: a quarter of a GiB in 24 bits
 MOST_BYTES = 2**30  # of one file: more than MOST_PIXELS need in any of these formats
-REMEDY = "replace or remove it, or leave it out with 'unreadable: skip'; --dry-run lists all such files"
+REMEDY = "replace or remove it, or leave it out with 'unreadable: skip'"
 PILLOW_ERRORS = (
     OSError,
     SyntaxError,
@@ -77,7 +77,7 @@ class UnreadableImage(UserError):
         self.path, self.reason = path, reason
 
     def __str__(self) -> str:
-        return f"{self.path}: cannot be read ({self.reason}); {REMEDY}"
+        return f"{self.path}: cannot be read ({self.reason}); {REMEDY}; --dry-run lists all such files"
 
 
 def open_image_file(path: Path) -> BinaryIO:

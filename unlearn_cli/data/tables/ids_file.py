@@ -9,9 +9,13 @@ import numpy as np
 from unlearn_cli import console
 from unlearn_cli.data.tables.locked_connection import check_file
 from unlearn_cli.data.tables.table_file import UNENDED, TableFile
+from unlearn_cli.data.tables.table_paths import KINDS, find_table_kind
+from unlearn_cli.data.tables.text_stream import TextStream
 from unlearn_cli.errors import UserError
+from unlearn_cli.storage.json_text import refuse_duplicate_keys
 
 LISTS = (".txt", ".json")
+BLOCK = 2**20  # bytes that are read at a time
 
 
 def read_ids(path: Path, column: str, name: str) -> np.ndarray:
@@ -23,24 +27,34 @@ def read_ids(path: Path, column: str, name: str) -> np.ndarray:
     Raises:
         UserError: it cannot be read, or is not a file of ids.
     """
-    suffix = path.suffix.lower()
-    if suffix not in LISTS:
-        table = TableFile(path, name)
-        if table.counts.get(UNENDED):
-            _warn_of_a_cut(path, name)
-        if column not in table.types and len(table.types) == 1:
-            only = next(iter(table.types))
-            raise UserError(
-                f"{table.location}: no column '{column}'; the only column is '{only}': set column to it, or, if the "
-                "list has no header, save it as .txt"
-            )
-        return table.text(column).astype(str)
+    kind = find_table_kind(path)
+    if kind not in LISTS:
+        return _read_column(path, column, name)
     check_file(path, name)
     text = _read_text(path, name)
-    if suffix == ".txt" and text.rstrip(" \t") and not text.rstrip(" \t").endswith(("\n", "\r")):
+    if kind == ".json":
+        return np.array(_parse_json_ids(text, column, f"{name}: {path}"), dtype=str)
+    if text.rstrip(" \t") and not text.rstrip(" \t").endswith(("\n", "\r")):
         _warn_of_a_cut(path, name)
-    ids = _parse_json_ids(text, column, f"{name}: {path}") if suffix == ".json" else _split_lines(text)
-    return np.array(ids, dtype=str)
+    return np.array(_split_lines(text), dtype=str)
+
+
+def _read_column(path: Path, column: str, name: str) -> np.ndarray:
+    if find_table_kind(path) not in KINDS:
+        raise UserError(
+            f"{name}: {path}: unknown kind of file; expected .txt with one id per line, .json with a list, or a table "
+            f"({', '.join(kind for kind in KINDS if kind not in LISTS)}); text files also with .gz"
+        )
+    table = TableFile(path, name)
+    if table.counts.get(UNENDED):
+        _warn_of_a_cut(path, name)
+    if column not in table.types and len(table.types) == 1:
+        only = next(iter(table.types))
+        raise UserError(
+            f"{table.location}: no column '{column}'; the only column is '{only}': set column to it, or, if the "
+            "list has no header, save it as .txt"
+        )
+    return table.text(column).astype(str)
 
 
 def _warn_of_a_cut(path: Path, name: str) -> None:
@@ -48,8 +62,9 @@ def _warn_of_a_cut(path: Path, name: str) -> None:
 
 
 def _read_text(path: Path, name: str) -> str:
+    data = b"".join(TextStream(path, f"{name}: {path}").read_utf8(BLOCK))
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise UserError(f"{name}: {path}:{line}: is not UTF-8 text; save it as UTF-8") from None
@@ -65,14 +80,35 @@ def _split_lines(text: str) -> list[str]:
 
 def _parse_json_ids(text: str, column: str, location: str) -> list[str]:
     """Return the ids of a JSON list of ids, or of objects with an id in the field `column`; numbers as written."""
-    try:
-        values: Any = json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
-    except (json.JSONDecodeError, RecursionError):
-        raise UserError(f"{location}: is not valid JSON; expected a list of ids") from None
-    if isinstance(values, list):
-        values = [value.get(column) if isinstance(value, dict) else value for value in values]
-    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+    values = _parse_json(text, location)
+    if not isinstance(values, list):
         raise UserError(
             f"{location}: expected a JSON list of ids, each a text or a number, or an object with '{column}'"
         )
-    return values
+    return [_take_id(value, column, f"{location}: item {number}") for number, value in enumerate(values, start=1)]
+
+
+def _parse_json(text: str, location: str) -> Any:
+    try:
+        return json.loads(
+            text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=refuse_duplicate_keys
+        )
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{location}:{error.lineno}:{error.colno}: is not valid JSON ({error.msg}); expected a list of ids, with "
+            "quotes around text and around numbers such as 007"
+        ) from None
+    except RecursionError:
+        raise UserError(f"{location}: is nested too deeply; expected a list of ids") from None
+    except ValueError as error:
+        raise UserError(f"{location}: has a {error} in one object; keep one of the two") from None
+
+
+def _take_id(item: Any, column: str, location: str) -> str:
+    value = item.get(column) if isinstance(item, dict) else item
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(item, dict) and column not in item:
+        raise UserError(f"{location}: has no field '{column}'; its fields: {', '.join(map(str, item))[:200]}")
+    advice = "quote it if it is the id" if isinstance(value, bool) or value is None else "expected a text or a number"
+    raise UserError(f"{location}: {json.dumps(value)[:60]} is not an id; {advice}")
