@@ -1,6 +1,7 @@
 """`list` and `show`: all that exists is listed, with its settings, in words and as data."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,16 @@ def test_show_has_the_docstring_and_every_setting_with_type_and_default(kind: st
     text = invoke("show", name).stdout
     assert f"{name} ({KINDS[kind]}): {entry['summary']}" in text
     assert all(f"  {field} " in text for field in fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "tasks"), [("metrics", "macro_f1", "multilabel"), ("attacks", "svc_l1", "regression")]
+)
+def test_list_and_show_state_the_tasks_unless_a_plug_in_is_for_all(kind: str, name: str, tasks: str) -> None:
+    summary = discovery.entries(kind)[name].summary
+    assert f"{name} {summary} ({tasks})" in " ".join(invoke("list", kind).stdout.split())
+    assert re.search(rf"Tasks +{tasks}", invoke("show", name).stdout)
+    assert "Tasks" not in invoke("show", "loss" if kind == "metrics" else "population").stdout
 
 
 @pytest.mark.parametrize(("command", "setting"), [("train", "epochs"), ("noise", "kind")])

@@ -17,7 +17,7 @@ from unlearn_cli.stats.outputs import Outputs
 from unlearn_cli.stats.signals import loss
 from unlearn_cli.stats.svc import svc_findings
 
-SUMMARY = "legacy: SVC on the absolute error (regression)"
+SUMMARY = "legacy: SVC on the absolute error of a regression"
 TASK = "regression"
 
 

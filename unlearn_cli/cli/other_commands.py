@@ -24,7 +24,14 @@ other_app = typer.Typer()
     ),
 )
 def init(
-    checkpoint: options.Checkpoint,
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            show_default=False,
+            help="Checkpoint: .safetensors, a format that 'convert' reads, a folder with one, or a URL.",
+        ),
+    ],
     data: Annotated[
         Path,
         typer.Argument(metavar="DATA", show_default=False, help="Folder of images or files, or a file of records."),

@@ -49,6 +49,7 @@ class Options(TypedDict, total=False):
     allow_code: bool
     compiled: bool
     profile: bool
+    cache: bool
     overwrite: bool
     pages: bool
     verbose: bool

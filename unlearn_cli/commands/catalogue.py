@@ -2,7 +2,7 @@
 
 import textwrap
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from unlearn_cli import console
 from unlearn_cli.commands.result import Result
@@ -11,6 +11,7 @@ from unlearn_cli.plugins import discovery, outside, plugin, suitability
 from unlearn_cli.plugins.plugin import Plugin
 from unlearn_cli.plugins.setting_docs import Setting, describe_settings
 from unlearn_cli.plugins.signature import parse_file
+from unlearn_cli.schema.literals import Task
 
 KINDS = {"methods": "method", "metrics": "metric", "attacks": "attack", "models": "model"}
 
@@ -112,17 +113,25 @@ def _format_line(document: dict[str, Any]) -> str:
     """Return the summary and the requirements of an entry in one line."""
     if "needs" in document:
         return f"{document['summary']}. Needs {document['needs']}; for {document['suits']}."
-    facts = [document["task"]] if document.get("task") else []
+    tasks = _describe_limited_tasks(document)
+    facts = [tasks] if tasks else []
     facts += [f"tier {document['tier']}"] if document.get("tier") else []
     facts += ["only with --metric"] if document.get("computed_by_default") is False else []
     return f"{document['summary']} ({'; '.join(facts)})" if facts else document["summary"]
+
+
+def _describe_limited_tasks(document: dict[str, Any]) -> str | None:
+    """Return the tasks of an entry; None if it is for all tasks, or is not a plug-in."""
+    tasks = document.get("tasks", get_args(Task))
+    return suitability.describe_tasks(tasks) if len(tasks) < len(get_args(Task)) else None
 
 
 def _describe_in_text(document: dict[str, Any], settings: list[Setting]) -> str:
     """Format an entry as text: summary, docstring, inputs and settings."""
     optional = [f"{name} (optional)" for name in document.get("optional_inputs", [])]
     facts = {"Inputs": ", ".join([*document.get("inputs", []), *optional]), "Needs": document.get("needs")}
-    facts |= {"Suits": document.get("suits"), "Task": document.get("task"), "Tier": document.get("tier")}
+    tasks = None if "suits" in document else _describe_limited_tasks(document)
+    facts |= {"Suits": document.get("suits"), "Tasks": tasks, "Tier": document.get("tier")}
     lines = [f"{document['name']} ({document['kind']}): {document['summary']}"]
     if document["description"]:
         lines += ["", _wrap(document["description"])]

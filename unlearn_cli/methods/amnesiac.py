@@ -9,11 +9,12 @@ Source: Graves, Nagisetty, Ganesh: Amnesiac Machine Learning, arXiv 2010.10981 (
 a baseline by Chundawat et al., arXiv 2205.08096. Needs labelled `forget` and `retain`.
 Warning: without repair steps the network is worse than chance on the forgotten records, which reveals them.
 
-Two defaults differ from the source, as in `bad_teacher`: the repair phase, and the share of forgotten records in a
-batch. A network that never saw a record still gets many of its kind right, so the accuracy on them must be repaired. A
-class that retain lacks needs fewer steps of both phases than single records: these return with the others of their
-class unless the impair phase changes the weights strongly. With two classes the only wrong label is the other one,
-which teaches the opposite of what the records have in common; there, y' is drawn from the labels of retain.
+Three defaults differ from the source, as in `bad_teacher`: the repair phase, the share of forgotten records in a batch,
+and the level step after whole classes (learning.level). A network that never saw a record still gets many of its kind
+right, so the accuracy on them must be repaired. A class that retain lacks needs fewer steps of both phases than single
+records: these return with the others of their class unless the impair phase changes the weights strongly. With two
+classes the only wrong label is the other one, which teaches the opposite of what the records have in common; there, y'
+is drawn from the labels of retain.
 """
 
 from collections.abc import Mapping

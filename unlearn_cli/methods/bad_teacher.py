@@ -14,7 +14,7 @@ Needs the records of `forget` and of `retain` without their labels; to rewind, a
 Warning: the random teacher's outputs on the forgotten records differ from those of a network that never saw them;
 without repair steps these outputs reveal which records were forgotten.
 
-Three defaults differ from the paper; each is a setting.
+Four defaults differ from the paper; each is a setting.
 1. The paper stops after the impair phase, which leaves forgotten records at chance, far below what a network without
    them reaches. The repair phase restores what follows from the other records. Learning rates and numbers of steps
    depend on whether retain still has records of the forgotten classes, as the original classifies them: a class without
@@ -22,6 +22,7 @@ Three defaults differ from the paper; each is a setting.
 2. `correct_teachers`: the random teacher may agree with the original by chance, and the original's outputs on retain
    contain much of a lost class: without the correction 61 % of a class of Fashion-MNIST came back.
 3. Forgotten records make up `forget_share` of a batch, not their share of the data: 85 of 1700 would have no effect.
+4. After whole classes, the level step follows (learning.level).
 """
 
 from collections.abc import Mapping

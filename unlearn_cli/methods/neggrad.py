@@ -12,8 +12,8 @@ SCRUB+R); with a = 0 the baseline of Tarun et al., arXiv 2111.08947, section V. 
 Warning: with a large weight the ascent destroys the network before the forgotten records are forgotten: with w = 1 a
 LeNet-5 lost 27 points of test accuracy.
 
-A class that retain lacks needs a fixed number of steps and no rewinding: nothing should be left of it. Of multilabel
-records with a label that retain lacks, only the loss of such labels ascends.
+A class that retain lacks needs a fixed number of steps, no rewinding (nothing should be left of it), and the level step
+(learning.level). Of multilabel records with a label that retain lacks, only the loss of such labels ascends.
 """
 
 import math

@@ -12,7 +12,7 @@ Source: Tarun, Chundawat, Mandal, Kankanhalli: Fast Yet Effective Machine Unlear
 Needs a labelled part of `retain` and the class numbers.
 Warning: whole classes only; noise has no meaning for single records.
 
-Three defaults differ from the source; each is a setting. `sample_configs/paper/unsir.yaml` has the source's values.
+Four defaults differ from the source; each is a setting. `sample_configs/paper/unsir.yaml` has the source's values.
 1. The source's learning rate (0.02) destroys networks that are trained well, and no fixed rate suits all. Without
    `impair_lr` the method runs in rounds until class proxies are no longer recognised: a round is the impair phase and
    the first part of the repair. If it was not enough, the next round continues from there with 1.5 times the learning
@@ -22,6 +22,7 @@ Three defaults differ from the source; each is a setting. `sample_configs/paper/
 2. The learning rate of the repair falls linearly to 0 (`repair_schedule`); the source's is constant.
 3. Noise is `noise_ratio` of retain, of which the impair phase takes `impair_steps` batches; the source trains one epoch
    over all noise and retain, shuffled together. Of each noise sample the best state is used, in the source the last.
+4. The level step follows (learning.level).
 """
 
 from collections.abc import Mapping

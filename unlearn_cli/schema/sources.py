@@ -149,7 +149,7 @@ class Table(ImageSection):
         default=None, description="csv: values that stand for an empty cell, such as NA"
     )
     delimiter: Delimiter | None = added(
-        None, "csv: the character between cells, or 'whitespace'; default: tab in a .tsv, otherwise detected"
+        None, "csv: the character between cells, or 'whitespace'; default: tab in a .tsv or .tab, otherwise detected"
     )
     encoding: Encoding = added("utf-8", "csv: how the text is encoded, such as utf-16, cp1252 or latin-1")
     header: Header = added(

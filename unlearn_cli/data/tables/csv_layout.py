@@ -1,9 +1,9 @@
 """The layout of a csv file, whether DuckDB reads it by the rules below, and a reader of rows in case it does not.
 
-The rules: the text is UTF-8, unless the manifest names another encoding. The delimiter is tab in a .tsv, otherwise the
-most frequent character of `,;|` and tab in the first line, unless the manifest names it. A cell whose first character
-is `"` ends at the next single `"`. Unquoted cells and headers lose blanks (space, tab) at both ends, quoted ones keep
-them; nothing else is changed. Lines of only blanks are not rows.
+The rules: the text is UTF-8, unless the manifest names another encoding. The delimiter is tab in a .tsv or .tab,
+otherwise the most frequent character of `,;|` and tab in the first line, unless the manifest names it. A cell whose
+first character is `"` ends at the next single `"`. Unquoted cells and headers lose blanks (space, tab) at both ends,
+quoted ones keep them; nothing else is changed. Lines of only blanks are not rows.
 """
 
 import codecs
