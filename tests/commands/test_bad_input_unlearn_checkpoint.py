@@ -36,6 +36,7 @@ CASES = [
     case("checkpoint missing", removed(C), C, "no such checkpoint"),
     case("checkpoint is an empty folder", folder_of("sharded"), "sharded", "no model.safetensors", command=SHARDED),
     case("checkpoint empty", text("", C), C, "not an intact safetensors"),
+    case("checkpoint is a pointer", text("version https://git-lfs.github.com/spec/v1", C), C, "not an intact", "lfs"),
     case("checkpoint truncated", cut(C, -20), C, "not an intact safetensors"),
     case("checkpoint with a corrupt header", flipped(C, 8), C, "not an intact safetensors"),
     case("checkpoint with a huge header", text(struct.pack("<Q", 2**60) + b"{}", C), C, "not an intact safetensors"),

@@ -217,7 +217,7 @@ def test_the_fit_with_a_manifest_is_checked(original: Path, tmp_path: Path) -> N
 
 
 def test_a_wrong_manifest_is_reported_before_the_checkpoint_is_read(tmp_path: Path) -> None:
-    (tmp_path / "model.pth").write_bytes(b"not read")
+    (tmp_path / "model.pth").write_bytes(b"\x80not read")
     result = invoke("convert", tmp_path / "model.pth", tmp_path / "o.safetensors", "-m", tmp_path / "missing.yaml")
     assert (result.exit_code, "missing.yaml" in result.stderr) == (2, True)
 

@@ -19,6 +19,7 @@ MOST_DEPTH = 10  # of mappings in each other: a pickled dictionary can contain i
 MOST_SHOWN, MOST_TEXT = 60, 30  # characters of a number and of a text
 ARGUMENTS = ("args", "hyper_parameters", "hparams", "config", "cfg", "opt")  # keys of a program's arguments
 NAMES_OF_NETWORKS = ("arch", "architecture", "model", "model_name", "net", "network", "backbone")
+NUMPY_ARRAY = "multiarray._reconstruct"  # the function that a pickle names for an array, in all versions of NumPy
 OPTIMIZER = {"state", "param_groups"}  # the keys of an optimizer's state
 
 
@@ -55,7 +56,7 @@ class Contents:
         sets = [weights.describe() for weights in self.sets]
         others = [f"{key} ({kind})" for key, kind in self.others.items()]
         parts = [f"weights: {list_some(sets)}"] if sets else []
-        return "; ".join([*parts, *([f"others: {list_some(others)}"] if others else [])]) or "nothing"
+        return "; ".join([*parts, *([f"others: {list_some(others)}"] if others else [])]) or "nothing else is in it"
 
 
 def read_content(path: Path, form: str, content: Any) -> Contents:
@@ -110,7 +111,7 @@ def kind_of(value: Any) -> str:
     if is_network(value):
         return f"whole network, {value.path}"
     if isinstance(value, Stub):
-        return value.path or "object"
+        return "NumPy array" if value.path.endswith(NUMPY_ARRAY) else value.path or "object"
     if isinstance(value, dict):
         return _describe_mapping(value)
     if isinstance(value, str | bytes):
@@ -264,4 +265,6 @@ def _choose_averaged(contents: Contents) -> WeightSet:
 def _advise(contents: Contents) -> str:
     if any(kind.startswith("whole network") for kind in contents.others.values()):
         return "only its own code can read a whole network: save its .state_dict() there, and convert that"
+    if "NumPy array" in contents.others.values():
+        return "save the arrays as tensors (torch.from_numpy) with torch.save, and convert that"
     return "save model.state_dict() and convert that"

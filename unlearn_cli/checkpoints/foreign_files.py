@@ -48,6 +48,7 @@ def _read_sharded(path: Path) -> Contents:
     layout = _read_weight_map(path)
     tensors: dict[str, Tensor] = {}
     for name in sorted(set(layout.values())):
+        recognise(path.parent / name)  # refuses what is not a checkpoint
         contents = read_content(path.parent / name, "torch.save", read_torch_file(path.parent / name))
         if [weights.key for weights in contents.sets] != [""]:
             raise UserError(f"{path.parent / name}: is not a part of a state dict; {contents.describe()}")

@@ -1,5 +1,6 @@
 """Recognises the format of a checkpoint by its content, without torch."""
 
+import re
 from pathlib import Path
 
 from unlearn_cli.errors import UserError
@@ -16,6 +17,17 @@ NAMES = (  # in a folder, in this order
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin", ".tar", ".pkl", ".index.json", ".metadata")
 ADAPTER = "adapter_config.json"
 TAR = 257  # the offset of its mark
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # the first bytes of files of torch.save, new and old
+LONGEST = 2**40  # bytes of a safetensors header; eight letters of a text are a larger number
+START = 512  # bytes by which a format is recognised
+OTHERS = {  # suffixes of formats without marks
+    ".onnx": "ONNX",
+    ".msgpack": "Flax",
+    ".pb": "TensorFlow",
+    ".tflite": "TensorFlow Lite",
+    ".mlmodel": "Core ML",
+}
+PART = re.compile(r"-(\d{5})-of-(\d{5})\.")  # in the name of a file of a sharded checkpoint
 FOREIGN = {  # first bytes of files that look like checkpoints
     b"\x89HDF": "is an HDF5 file (Keras); convert it with the library that wrote it",
     b"version https://git-lfs": "is a pointer of Git LFS, not the file itself; fetch it with 'git lfs pull'",
@@ -73,12 +85,57 @@ def recognise(path: Path) -> str:
     if path.name.endswith(".index.json"):
         return "sharded torch.save" if ".bin." in path.name else "sharded safetensors"
     with open_regular(path) as file:
-        start = file.read(512)
+        start = file.read(START)
+    if reason := explain_content(start):
+        raise UserError(f"{path}: {reason}")
+    is_torch = is_torch_file(start)
+    if path.suffix == ".distcp":
+        raise UserError(f"{path}: is a part of a distributed checkpoint; name its folder, which has .metadata")
+    if not is_torch and (library := OTHERS.get(path.suffix.lower())):
+        raise UserError(f"{path}: is a file of {library}; convert it with the library that wrote it")
+    return "safetensors" if is_safetensors(start) or (path.suffix == ".safetensors" and not is_torch) else "torch.save"
+
+
+def is_safetensors(start: bytes) -> bool:
+    """Whether a file begins as safetensors: eight bytes with the length of the header, then the header in JSON.
+
+    The length is tested first of all formats: its bytes can be those of any other mark, such as `<` for 60.
+    """
+    return start[8:9] == b"{" and int.from_bytes(start[:8], "little") < LONGEST
+
+
+def is_torch_file(start: bytes) -> bool:
+    """Whether a file begins as those of torch.save, new and old."""
+    return start.startswith((ZIP, PICKLE)) and not is_safetensors(start)
+
+
+def explain_content(start: bytes) -> str | None:
+    """Return what a file is instead of a checkpoint, by its first START bytes; None if it may be a checkpoint."""
     if not start:
-        raise UserError(f"{path}: is empty; fetch it again")
+        return "is empty; fetch it again"
+    if is_safetensors(start):
+        return None
     for mark, reason in FOREIGN.items():
         if start.startswith(mark):
-            raise UserError(f"{path}: {reason}")
+            return reason
     if start[TAR : TAR + 5] == b"ustar":
-        raise UserError(f"{path}: is a tar archive; unpack it, and convert the checkpoint in it")
-    return "safetensors" if path.suffix == ".safetensors" or start[8:9] == b"{" else "torch.save"
+        return "is a tar archive; unpack it, and convert the checkpoint in it"
+    return (
+        "is a text file, such as the message of a server, not a checkpoint; fetch it again" if _is_text(start) else None
+    )
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        text = start.decode()
+    except UnicodeDecodeError as error:
+        if error.start < START - 3:  # otherwise the last letter is cut
+            return False
+        text = start[: error.start].decode()
+    return all(letter.isprintable() or letter.isspace() for letter in text.removeprefix("\ufeff"))
+
+
+def describe_part(path: Path) -> str | None:
+    """Return which part of a sharded checkpoint a file is by its name; None if it is not one of several."""
+    match = PART.search(path.name)
+    return f"part {int(match[1])} of {int(match[2])}" if match and int(match[2]) > 1 else None

@@ -7,6 +7,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from unlearn_cli.checkpoints.foreign_formats import START, explain_content, is_torch_file
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage import json_text, regular_files
 
@@ -53,6 +54,10 @@ def read(path: Path, source: str = "", *, missing: str = "no such file") -> Tens
     """
     at = f"{source}: {path}" if source else f"{path}"
     with regular_files.open_regular(path, source, missing=missing) as file:
+        start = file.read(START)
+        if reason := _explain_content(start):
+            raise UserError(f"{at}: is not an intact safetensors file: it {reason}")
+        file.seek(0)
         length = int.from_bytes(file.read(8), "little")
         if MAX_HEADER < length < 2**32:
             flaw = f"a header of {length} bytes; expected at most {MAX_HEADER}"
@@ -73,6 +78,12 @@ def read(path: Path, source: str = "", *, missing: str = "no such file") -> Tens
     if len(entries) > MAX_TENSORS:
         raise UserError(f"{at}: contains {len(entries)} tensors; expected at most {MAX_TENSORS}")
     return TensorHeader(entries, metadata)
+
+
+def _explain_content(start: bytes) -> str | None:
+    if is_torch_file(start):
+        return "was written by torch.save; 'unlearn-cli convert' reads it"
+    return explain_content(start)
 
 
 def _check_entry(name: str, facts: Any, start: int) -> Entry:

@@ -4,12 +4,14 @@ import mmap
 import struct
 import warnings
 import zipfile
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
+from unlearn_cli.checkpoints.foreign_formats import SUFFIXES, ZIP
 from unlearn_cli.checkpoints.pickle_scan import PROTOCOL, Scan, find_dangerous, scan_pickle
 from unlearn_cli.checkpoints.stubs import make_stub_class
 from unlearn_cli.errors import UserError
@@ -19,7 +21,6 @@ MOST_NAMES = 1000  # of classes and functions in a pickle; torch's reader compar
 MOST_PICKLE = 2**28  # bytes of the pickle in a file, which has the names and shapes of tensors
 LEGACY_PICKLES = 4  # magic number, version, facts about the system, content; the storages follow
 SMALL_FILE = 2**28  # bytes; a smaller file that does not fit into memory declares objects that it does not have
-ZIP = b"PK\x03\x04"  # the first bytes, by which torch recognises an archive
 BROKEN = (ValueError, EOFError, OverflowError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile)
 ADVICE = "in the program that wrote it, save model.state_dict() with torch.save, and convert that"
 
@@ -71,7 +72,9 @@ def _load(file: BinaryIO, path: Path) -> Any:
 def _scan(file: BinaryIO, path: Path) -> list[Scan]:
     """Read the opcodes of the file's pickles."""
     try:
-        scans = _scan_zip(file, path) if file.read(len(ZIP)) == ZIP else _scan_legacy(file)
+        scans = _scan_zip(file, path) if file.read(len(ZIP)) == ZIP else _scan_legacy(file, path)
+    except zipfile.BadZipFile:
+        raise UserError(f"{path}: is a damaged archive, perhaps cut off; fetch it again") from None
     except (*BROKEN, OSError) as error:
         raise UserError(f"{path}: is broken, or was not written by torch.save ({_shorten(error)}); {ADVICE}") from None
     if wrong := next((scan.protocol for scan in scans if scan.protocol > PROTOCOL), None):
@@ -94,7 +97,7 @@ def _scan_zip(file: BinaryIO, path: Path) -> list[Scan]:
             )
         pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
-            raise ValueError(f"a zip archive with {len(pickles)} files data.pkl; expected 1")
+            raise UserError(f"{path}: {_describe_archive(members, len(pickles))}")
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
             raise ValueError("a zip archive with compressed files, which torch.save does not write")
         if members[pickles[0]].file_size > MOST_PICKLE:
@@ -105,10 +108,26 @@ def _scan_zip(file: BinaryIO, path: Path) -> list[Scan]:
             return [scan_pickle(memory)]
 
 
-def _scan_legacy(file: BinaryIO) -> list[Scan]:
+def _describe_archive(names: Iterable[str], pickles: int) -> str:
+    """Return what a zip archive is that torch.save did not write."""
+    if any(name.endswith(".npy") for name in names):
+        return "is an archive of NumPy arrays (npz); save them as a state dict of tensors with torch.save"
+    if any(name.endswith("/archive_format") for name in names):
+        return "is a program of torch.export; save the state_dict() of its module with torch.save, and convert that"
+    if any(name.endswith(".h5") for name in names):
+        return "is a Keras archive; convert it with the library that wrote it"
+    if inner := next((name for name in names if name.endswith(SUFFIXES)), None):
+        return f"is a zip archive; unpack it, and convert the checkpoint in it, {inner!a}"
+    return f"is a zip archive with {pickles} files data.pkl, so torch.save did not write it; expected 1"
+
+
+def _scan_legacy(file: BinaryIO, path: Path) -> list[Scan]:
     """Read the opcodes of a file in the format before torch 1.6: several pickles, then the bytes of the tensors."""
     with closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as memory:
-        return [scan_pickle(memory) for _ in range(LEGACY_PICKLES)]
+        scans = [scan_pickle(memory)]
+        if memory.tell() == len(memory):
+            raise UserError(f"{path}: is a pickle, but not one of torch.save; {ADVICE}")
+        return [*scans, *(scan_pickle(memory) for _ in range(LEGACY_PICKLES - 1))]
 
 
 def _shorten(error: Exception) -> str:

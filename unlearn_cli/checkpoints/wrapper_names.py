@@ -112,7 +112,7 @@ def describe_prefix(names: Collection[str]) -> str:
         return ""
     count = sum(name.startswith(prefix) for name in names)
     share = "all names start" if count == len(names) else f"{count} of {len(names)} names start"
-    return f"{share} with `{prefix}`; --prefix {prefix} takes only these, without it"
+    return f"{share} with `{prefix}`; --prefix {prefix} takes only these and removes it from their names"
 
 
 def describe_starts(names: Collection[str]) -> str:

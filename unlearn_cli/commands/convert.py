@@ -64,6 +64,8 @@ def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
     """Run `convert` while this process holds the claim on its output."""
     _check_options(options, common)
     foreign_formats.recognise(foreign_formats.find_checkpoint(options.source))
+    if part := foreign_formats.describe_part(options.source):
+        console.warn(f"{options.source}: is {part} of a checkpoint; for all tensors, name its index or its folder")
     opened = open_inputs(options.manifest, common) if options.manifest else None
     from unlearn_cli.checkpoints.contents import choose_weights  # imports torch: only after the other checks
     from unlearn_cli.checkpoints.foreign_files import read_contents
