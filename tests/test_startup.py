@@ -1,5 +1,6 @@
 """Nothing but Typer, pydantic and the names of plug-ins is loaded for help, version and completion."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from tests.tiny import ROOT
+from unlearn_cli.cli.app import NEW_OBJECTS, main
 
 SLOW = ("numpy", "torch", "torchvision", "scipy", "sklearn", "matplotlib", "yaml", "rich", "duckdb", "jinja2", "PIL")
 OWN = {  # all modules of the package that are loaded before a command is chosen
@@ -70,3 +72,14 @@ def test_completion_loads_nothing_that_it_does_not_need(words: str) -> None:
 def check(modules: set[str]) -> None:
     assert {name for name in modules if name.partition(".")[0] == "unlearn_cli"} - OWN == set()
     assert {name.partition(".")[0] for name in modules} & set(SLOW) == set()
+
+
+def test_a_command_searches_for_reference_cycles_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["unlearn-cli", "--version"])
+    before = gc.get_threshold()
+    try:
+        with pytest.raises(SystemExit):
+            main()
+        assert gc.get_threshold()[0] == NEW_OBJECTS > before[0]
+    finally:
+        gc.set_threshold(*before)

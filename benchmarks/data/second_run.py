@@ -118,18 +118,27 @@ def used_by_children() -> float:
 
 
 def start(arguments: list[str]) -> None:
-    """Run a command until it has predicted the first records."""
-    from unlearn_cli.cli.app import app
-    from unlearn_cli.evaluation import session
+    """Run `evaluate` until it has predicted the first records; torch is imported by the command, as in every run."""
+    from unlearn_cli.cli.app import main as run_command
+    from unlearn_cli.commands import evaluate
 
-    original = session.predict
+    load = evaluate.load_by_role
 
-    def predict_first(*given: Any) -> None:
-        original(*given)
-        raise SystemExit
+    def load_and_stop_early(*given: Any) -> Any:
+        from unlearn_cli.evaluation import session
 
-    session.predict = predict_first  # type: ignore[assignment]
-    app(arguments)
+        predict = session.predict
+
+        def predict_first(*given: Any) -> None:
+            predict(*given)
+            raise SystemExit
+
+        session.predict = predict_first  # type: ignore[assignment]
+        return load(*given)
+
+    evaluate.load_by_role = load_and_stop_early
+    sys.argv[1:] = arguments
+    run_command()
 
 
 if __name__ == "__main__":
