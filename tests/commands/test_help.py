@@ -62,3 +62,9 @@ def test_colours_depend_on_stdout(terminal: bool, no_color: bool, monkeypatch: p
     section = help_page.format_section("Options", [("--a", "text"), ("--ab", "text")], 4)
     assert ("\033[36m--ab\033[0m  text" in section) == (terminal and not no_color)
     assert ("\033" in section) == (terminal and not no_color)
+
+
+@pytest.mark.parametrize("command", ["unlearn", "evaluate", "attack", "train", "noise", "shadow"])
+def test_no_cache_is_an_option_of_the_commands_that_store_something_for_later_runs(command: str) -> None:
+    stores = command != "shadow"  # which reads all files anew
+    assert ("--no-cache" in invoke(command, "--help").stdout) == stores

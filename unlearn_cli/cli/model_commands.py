@@ -174,7 +174,7 @@ def attack(
 @add_command(
     model_app,
     run_options=RUN_OPTIONS,
-    without=("half", "force", "shard", "compiled", "profile", "overwrite"),
+    without=("half", "force", "shard", "compiled", "profile", "cache", "overwrite"),
     examples=(
         "unlearn-cli shadow -m data.yaml --method finetune --shadows shadows --cells 0-31",
         "unlearn-cli attack unlearned -m data.yaml --tier audit --shadows shadows --reference reference",
@@ -225,7 +225,7 @@ def shadow(
 
 @add_command(
     model_app,
-    run_options=("device", "precision", "seed", "allow_code", "overwrite"),
+    run_options=("device", "precision", "seed", "allow_code", "cache", "overwrite"),
     examples=(
         "unlearn-cli noise model.safetensors -m data.yaml --out noise.safetensors",
         "unlearn-cli noise model.safetensors -m data.yaml --class cat --kind minimize --out cat.safetensors",
