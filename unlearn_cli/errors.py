@@ -4,7 +4,7 @@ CliError            an error that the user can act on; printed as one line, neve
   UserError         2   wrong usage or bad input; nothing was written
   SelectionError    2   the records to forget are unsuitable; with other records the same command may work
   IntegrityError    6   a digest, the ledger's chain, a lineage or a signature does not match
-  ResourceError     7   out of memory, disk full, no such device
+  ResourceError     7   out of memory, disk full, no such device, a remote that cannot be reached
   Interrupted       75  stopped by a signal after saving its state; the same command continues
   Busy              75  another process holds the lock; run the same command again when it has ended
   LostProcess       1   another process of the run has ended; it or the launcher has printed the reason

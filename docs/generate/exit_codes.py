@@ -14,7 +14,7 @@ PAGE = """\
 | 4 | a verdict could not be decided | more records or references; `--inconclusive pass` accepts it |
 | 5 | deletion requests were set aside, in a run or as reported by `batch status` | a person corrects or closes them |
 | {IntegrityError} | a digest, the ledger's chain, a lineage or a signature does not match | investigate immediately |
-| {ResourceError} | out of memory, disk full, no such device | free the resource or run elsewhere |
+| {ResourceError} | out of memory, disk full, no such device, or a remote or tracker that cannot be reached (with `--log-to`, the result is written) | free the resource, or run later or elsewhere |
 | {Interrupted} | temporary: stopped by a signal after saving its state, or another process holds the lock | run the same command again; it continues |
 | 130 | Ctrl-C before anything was saved | - |
 
