@@ -16,6 +16,9 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from tests.tiny import invoke
+from unlearn_cli.commands.manifest_draft import ManifestDraft, Value
+from unlearn_cli.commands.size_draft import list_sizes
+from unlearn_cli.data.layouts.recognise import recognise
 from unlearn_cli.models.resnet20 import resnet20
 
 
@@ -99,6 +102,41 @@ def test_a_network_of_torchvision_and_folders_of_images(tmp_path: Path) -> None:
     fill_in(tmp_path / "data.yaml", "ids: [cat/0.png]")
     words = ("-m", tmp_path / "data.yaml", "--device", "cpu", "--method", "finetune", "--force")
     assert invoke("unlearn", tmp_path / "model.safetensors", *words, "-o", tmp_path / "out", "--dry-run").exit_code == 0
+
+
+def write_images(folder: Path, *sizes: tuple[int, int], mode: str = "RGB") -> Path:
+    """Write one image of each size for each of two classes."""
+    for label in ("cat", "dog"):
+        (folder / label).mkdir(parents=True)
+        for number, size in enumerate(sizes):
+            Image.new(mode, size).save(folder / label / f"{number}.png")
+    return folder
+
+
+def list_shown(folder: Path, network: str, data: Path) -> list[tuple[list[int], Any]]:
+    """Return shape and resize of all sizes that are tried, the likeliest first."""
+    layout = recognise(data)
+    values = {"shape": Value(layout.shape)}
+    model = {"architecture": Value(f"torchvision/{network}")}
+    drafts = list_sizes(ManifestDraft("", layout, model, values), 2, folder)
+    return [(each.input["shape"].value, each.input["resize"].value if "resize" in each.input else None)
+            for each in drafts]  # fmt: skip
+
+
+def test_sizes_that_a_network_of_torchvision_may_have_been_trained_with(tmp_path: Path) -> None:
+    small, grey = write_images(tmp_path / "a", (32, 32)), write_images(tmp_path / "b", (8, 8), (8, 8), mode="L")
+    large, several = write_images(tmp_path / "c", (320, 240)), write_images(tmp_path / "d", (64, 48), (48, 64))
+    both, crop, colour = ([3, 224, 224], [224, 224]), ([3, 224, 224], 256), "squeezenet1_1"
+    assert list_shown(tmp_path, colour, small) == [([3, 32, 32], None), both]
+    assert list_shown(tmp_path, "alexnet", small) == [both]  # its strides need larger images
+    assert list_shown(tmp_path, colour, large) == [both, crop]
+    assert list_shown(tmp_path, colour, several) == [both]
+    assert list_shown(tmp_path, "efficientnet_b3", large) == [([3, 300, 300], [300, 300]), ([3, 300, 300], 320)]
+    save_file(make_small_network(), tmp_path / "m.safetensors")
+    manifest, document, _ = draft(tmp_path / "m.safetensors", grey, tmp_path / "data.yaml")
+    assert manifest["input"]["shape"] == [3, 224, 224] and "input.resize" in document["guessed"]
+    fill_in(tmp_path / "data.yaml", "classes: [cat]")
+    run_dry(tmp_path / "m.safetensors", tmp_path / "data.yaml", tmp_path / "o")
 
 
 def test_a_table_and_a_perceptron_on_standardised_columns(tmp_path: Path) -> None:

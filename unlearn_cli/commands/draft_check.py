@@ -1,7 +1,7 @@
 """Opens a drafted manifest, and tries the usual normalisations on a sample of its training records."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,24 +24,28 @@ from unlearn_cli.plugins.run_options import RunOptions
 
 
 def find_trial(
-    draft: ManifestDraft, is_stated: bool, weights: Path, folder: Path, run_options: RunOptions
+    draft: ManifestDraft,
+    is_stated: bool,
+    weights: Path,
+    folder: Path,
+    run_options: RunOptions,
+    names: Sequence[str] = (),
 ) -> Trial | None:
-    """Return the trial of the draft if it states its normalisation, else the best one.
+    """Return the trial of the draft if it states its normalisation, else the best one, of those with `names` if given.
 
     Raises:
         UserError: the draft cannot be used as it is.
     """
     with write_temporarily(draft, folder) as path:
         try:
-            return _try_manifest(
-                path, draft, is_stated, weights, run_options.model_copy(update={"manifest_folder": folder})
-            )
+            options = run_options.model_copy(update={"manifest_folder": folder})
+            return _try_manifest(path, draft, is_stated, weights, options, names)
         except UserError as error:
             raise UserError(str(error).replace(str(path), "the drafted manifest")) from None
 
 
 def _try_manifest(
-    path: Path, draft: ManifestDraft, is_stated: bool, weights: Path, run_options: RunOptions
+    path: Path, draft: ManifestDraft, is_stated: bool, weights: Path, run_options: RunOptions, names: Sequence[str]
 ) -> Trial | None:
     opened = open_inputs(path, run_options, [weights])
     checkpoint = load_checkpoints(opened, {"subject": weights})["subject"]
@@ -49,7 +53,8 @@ def _try_manifest(
     with session.start(opened, target=scale) as current:
         sample = take_sample(current)
         candidates = list_candidates(current, draft, is_stated)
-        trials = try_normalisations(current, current.load(checkpoint), sample, candidates)
+        chosen = [each for each in candidates if each.name in names] or candidates
+        trials = try_normalisations(current, current.load(checkpoint), sample, chosen)
     return trials[0] if trials else None
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from unlearn_cli.evaluation.normalisations import Trial
 
 SUFFIXES = (".yaml", ".yml")
+IMAGENETS = "ImageNet's"  # the name of the normalisation of most networks of 224 x 224 pixels
 MEASURES: dict[Task, str] = {"classification": "accuracy", "multilabel": "accuracy per label", "regression": "R2"}
 
 
@@ -171,7 +172,7 @@ def find_draft(
             allow_code=run_options.allow_code,
         )
         fitted = fit_task(columns, model, options.data)
-        drafts += [(each, model) for each in list_variants(combine(options, fitted, model))]
+        drafts += [(each, model) for each in list_variants(combine(options, fitted, model), model, options)]
     return choose_draft(drafts, loaded, options, run_options)
 
 
@@ -205,10 +206,13 @@ def choose_draft(
             "builds the network, or name it with --architecture; 'inspect --try timm' compares timm's networks"
         )
         return first, None
-    trials = [
-        (trial, each) for each, model in drafts if (trial := try_draft(each, model, weights, options, run_options))
-    ]
-    trial, draft = min(trials, key=lambda pair: pair[0].loss, default=(None, first))
+    trials: list[tuple[Trial, ManifestDraft]] = []
+    for each, model in drafts:
+        names = (trials[0][0].normalisation.name, IMAGENETS) if trials else ()
+        if trial := try_draft(each, model, weights, options, run_options, names):
+            trials.append((trial, each))
+    better = [(trial, each) for trial, each in trials if trial.is_better_than_chance]
+    trial, draft = min(better or trials[:1], key=lambda pair: pair[0].loss, default=(None, first))
     return (add_trial(draft, trial) if trial else draft), trial
 
 
@@ -273,8 +277,12 @@ def combine(options: InitOptions, layout: DataLayout, model: "ModelDraft") -> Ma
     )
 
 
-def list_variants(draft: ManifestDraft) -> list[ManifestDraft]:
-    """Return the draft, and for columns of numbers also with standardised columns, which no file states."""
+def list_variants(draft: ManifestDraft, model: "ModelDraft", options: InitOptions) -> list[ManifestDraft]:
+    """Return the draft with what no file states: sizes of images, and for columns of numbers standardised columns."""
+    from unlearn_cli.commands.size_draft import list_sizes
+
+    if draft.layout.kind == "images":
+        return list_sizes(draft, model.num_outputs, options.out.parent)
     if draft.layout.kind != "numbers" or draft.transform:
         return [draft]
     if draft.layout.has_gaps:
@@ -307,16 +315,23 @@ def draft_classes(layout: DataLayout, model: "ModelDraft") -> Value | None:
 
 
 def try_draft(
-    draft: ManifestDraft, model: "ModelDraft", weights: "Checkpoint", options: InitOptions, run_options: RunOptions
+    draft: ManifestDraft,
+    model: "ModelDraft",
+    weights: "Checkpoint",
+    options: InitOptions,
+    run_options: RunOptions,
+    names: Sequence[str] = (),
 ) -> "Trial | None":
     """Return the best of the usual normalisations on a sample of train; None if no output is finite.
+
+    Only those with these `names` are tried, if any are given.
 
     Raises:
         UserError: the draft cannot be used as it is.
     """
     from unlearn_cli.commands.draft_check import find_trial
 
-    return find_trial(draft, "mean" in model.input, weights.path, options.out.parent, run_options)
+    return find_trial(draft, "mean" in model.input, weights.path, options.out.parent, run_options, names)
 
 
 def add_trial(draft: ManifestDraft, trial: "Trial") -> ManifestDraft:

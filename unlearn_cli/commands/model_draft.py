@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
-from unlearn_cli.checkpoints.tensor_facts import find_head, list_output_counts
+from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head, list_output_counts
 from unlearn_cli.checkpoints.tensor_names import NameMapping, find_common_prefix
 from unlearn_cli.commands.manifest_draft import Value
 from unlearn_cli.data.layouts.layout import DataLayout
@@ -205,8 +205,7 @@ def _list_shapes(tensors: "Mapping[str, Tensor]", layout: DataLayout) -> list[li
         return [[*layout.shape, WORDS]]
     if layout.kind == "numbers":
         return [list(layout.shape)]
-    channels = next((tensor.shape[1] for tensor in tensors.values() if tensor.dim() == 4), layout.shape[0])
-    stored = [channels if channels in (1, 3, 4) else layout.shape[0], *layout.shape[1:]]
+    stored = [find_channels(tensors) or layout.shape[0], *layout.shape[1:]]
     side = [IMAGE_SIDE] * 2
     position = tensors.get("encoder.pos_embedding")  # of torchvision's vision transformers
     if position is not None and "conv_proj.weight" in tensors:

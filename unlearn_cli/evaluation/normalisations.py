@@ -4,6 +4,7 @@ Nothing in a checkpoint says how its inputs were normalised. With the wrong numb
 broken, so every candidate is measured on the same records and the best is reported with its lead.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from unlearn_cli.evaluation.session import Session
 from unlearn_cli.stats.outputs import Outputs
 
 SAMPLE = 1000  # records
+FEWEST, PIXELS = 200, 1000 * 96 * 96  # records and pixels of a sample of larger images
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 USUAL = {
     3: {
@@ -113,10 +115,14 @@ def normalise(sample: Batches, normalisation: Normalisation) -> Batches:
 
 
 def take_sample(session: Session) -> Batches:
-    """Return at most SAMPLE records of train, spread over all of them; they depend only on their number."""
+    """Return at most SAMPLE records of train, fewer of large images, spread over all records.
+
+    They depend only on the number of records and their shape.
+    """
     batches = session.batches("train")
-    size = batches.num_samples
-    return batches.take(np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).round().astype(np.int64)))
+    size, pixels = batches.num_samples, math.prod(batches.shape[1:])
+    number = min(size, SAMPLE, max(FEWEST, PIXELS // max(1, pixels)))
+    return batches.take(np.unique(np.linspace(0, size - 1, number).round().astype(np.int64)))
 
 
 def _try(session: Session, model: nn.Module, sample: Batches, normalisation: Normalisation) -> Trial | None:

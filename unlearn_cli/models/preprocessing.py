@@ -150,17 +150,25 @@ def _read_numbers(content: Mapping[str, Any]) -> dict[str, Any]:
 def _read_timm(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Translate the `pretrained_cfg` of a model of timm, with which `timm.data.create_transform` evaluates."""
     stated = content.get("pretrained_cfg", {})
-    if "input_size" not in stated:
+    keys = read_timm_size(stated)
+    if not keys:
         return {}, []
+    keys |= {"mean": _numbers(stated.get("mean") or IMAGENET_MEAN), "std": _numbers(stated.get("std") or IMAGENET_STD)}
+    mode = stated.get("crop_mode") or "center"
+    remarks = [] if mode in ("center", "squash") else [f"crop_mode {mode} of timm is read as a centre crop"]
+    return keys, remarks
+
+
+def read_timm_size(stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys shape, resize and interpolation of a `pretrained_cfg` of timm; empty if it states no size."""
+    if "input_size" not in stated:
+        return {}
     channels, height, width = map(int, stated["input_size"])
     share, mode = stated.get("crop_pct") or 0.875, stated.get("crop_mode") or "center"
     sides = [math.floor(height / share), math.floor(width / share)]
-    keys: dict[str, Any] = {"shape": [channels, height, width]}
-    keys["resize"] = sides if mode == "squash" else min(sides)
-    keys["interpolation"] = stated.get("interpolation") or "bicubic"
-    keys |= {"mean": _numbers(stated.get("mean") or IMAGENET_MEAN), "std": _numbers(stated.get("std") or IMAGENET_STD)}
-    remarks = [] if mode in ("center", "squash") else [f"crop_mode {mode} of timm is read as a centre crop"]
-    return keys, remarks
+    resize = sides if mode == "squash" else min(sides)
+    interpolation = stated.get("interpolation") or "bicubic"
+    return {"shape": [channels, height, width], "resize": resize, "interpolation": interpolation}
 
 
 def _numbers(values: Sequence[float]) -> list[float]:
