@@ -72,3 +72,13 @@ def test_rows_may_name_one_image_many_times(root: Path) -> None:
     dataset = opened({"table": table}, SHAPE, forget={"ids": ["r3", "r10"]})
     assert dataset.split("forget").rows.tolist() == [3, 10]
     assert (samples(dataset.split("train")) == GREY[0]).all()
+
+
+def test_names_without_suffix(root: Path) -> None:
+    table = root / "t.csv"
+    table.write_text("name,label\na/1,0\nb/c/1,1\n")
+    source = {"table": {"path": str(table), "label": "label", "image": "name", "id": "name"}}
+    with pytest.raises(UserError, match="row 0: no image a/1 below"):
+        opened(source, SHAPE)
+    dataset = opened({"table": {**source["table"], "suffix": ".png"}}, SHAPE)
+    assert len(dataset.split("train")) == 2

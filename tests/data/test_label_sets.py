@@ -78,13 +78,20 @@ def test_a_csv_may_contain_json_lists(cell: str, tmp_path: Path) -> None:
     check(opened(tags(tmp_path, [cell, "[]", "dog", "cat|dog|old"])))
 
 
-WORDS = [("1", "0"), ("true", "false"), ("True", "FALSE"), ("yes", "no"), ("1.0", "0.0")]
+WORDS = [("1", "0"), ("true", "false"), ("True", "FALSE"), ("yes", "no"), ("1.0", "0.0"), ("1", "-1")]
 
 
 @pytest.mark.parametrize("yes, no", WORDS)
 def test_one_column_per_label(yes: str, no: str, tmp_path: Path) -> None:
     rows = [f"{i},{','.join(yes if mark else no for mark in marks)}" for i, marks in enumerate(MARKS)]
     check(opened({"table": {"path": csv(tmp_path, "f,cat,dog,old", rows), "label": ["cat", "dog", "old"]}}))
+
+
+def test_minus_1_next_to_0_is_refused(tmp_path: Path) -> None:
+    """In some sets of X-rays, 0 is absent and -1 is uncertain."""
+    source = {"table": {"path": csv(tmp_path, "f,cat,dog", ["1,1,-1", "2,0,1"]), "label": ["cat", "dog"]}}
+    with pytest.raises(UserError, match=r"line 2: column 'dog' contains '-1'; .* \(or 1 and -1, if no cell is 0\)"):
+        opened(source)
 
 
 def test_a_single_label_has_one_column_and_one_output(tmp_path: Path) -> None:

@@ -20,18 +20,17 @@ from unlearn_cli.schema.network_sections import Model, NetworkSections
 LIBRARIES = ("torchvision", "timm", "transformers")
 SMALL = 96  # larger images are usually resized, smaller ones are often read as they are stored
 LARGE = 288  # larger images are hardly ever read as they are stored
-STATED = ("resize", "crop")  # keys of `input`
 Keys = Mapping[str, Value]  # of the section `input`
 
 
 def list_sizes(draft: ManifestDraft, num_outputs: int, folder: Path) -> list[ManifestDraft]:
     """Return the draft with each of the usual sizes that its network accepts, the likeliest first.
 
-    The draft is returned as it is if files state the size, or if its network is not one of a library.
+    The draft is returned as it is if files state how images are read, or if its network is not one of a library.
     """
-    architecture, stated = str(draft.model["architecture"].value), draft.input.keys() & set(STATED)
-    is_guessed = not stated or any(draft.input[key].guessed for key in stated)
-    if draft.layout.kind != "images" or not is_guessed or architecture.partition("/")[0] not in LIBRARIES:
+    architecture = str(draft.model["architecture"].value)
+    is_stated = any(not value.guessed for key, value in draft.input.items() if key not in ("shape", "scale"))
+    if draft.layout.kind != "images" or is_stated or architecture.partition("/")[0] not in LIBRARIES:
         return [draft]
     network = Model.model_validate({key: value.value for key, value in draft.model.items()})
     accepted = [keys for keys in list_keys(draft, architecture) if accepts(network, keys, draft, num_outputs, folder)]
@@ -71,7 +70,7 @@ def list_resized(channels: int, size: PublishedSize, stored: Sequence[int]) -> I
 
 def apply_keys(draft: ManifestDraft, keys: Keys) -> ManifestDraft:
     """Return the draft with other keys on sizes."""
-    others = {key: value for key, value in draft.input.items() if key not in ("shape", *STATED)}
+    others = {key: value for key, value in draft.input.items() if key not in ("shape", "resize")}
     return replace(draft, input={**keys, **others})
 
 

@@ -126,7 +126,7 @@ class Table(ImageSection):
     label: str | Annotated[list[str], Field(min_length=1)] = Field(
         description="the column of labels; or one column per class, in the order of the classes: 1 in the column of a "
         "row's class, 0 in the others. multilabel: a column of lists, or of cells such as 'cat|dog'; or one column per "
-        "label, with 1 and 0, true and false or yes and no"
+        "label, with 1 and 0, 1 and -1, true and false or yes and no"
     )
     id: str | None = Field(default=None, description="the column of record ids; default: the row's number")
     image: str | None = Field(
@@ -135,6 +135,9 @@ class Table(ImageSection):
     )
     root: FilePath | None = Field(
         default=None, description="the folder of the image paths; default: the table's folder"
+    )
+    suffix: Annotated[str, Field(pattern=r"^\.\w+$")] | None = added(
+        None, "the end of the names of image files, such as .jpg, if the column does not have it"
     )
     features: list[str] | None = Field(
         default=None, description="columns of numbers; default: all except label, id and `ignore`"
@@ -192,8 +195,8 @@ class Table(ImageSection):
             raise ValueError(
                 f"column '{twice}' has two uses among one_hot, ordinal, date_parts, text, ignore and label"
             )
-        if self.unreadable != "refuse" and not self.image:
-            raise ValueError("'unreadable' is only for a column of image paths; omit it")
+        if (self.unreadable != "refuse" or self.suffix) and not self.image:
+            raise ValueError("'unreadable' and 'suffix' are only for a column of images; omit them")
         if not self.path.name.lower().endswith(TEXT_ENDINGS) and (keys := TEXT_KEYS & self.model_fields_set):
             raise ValueError(f"'{min(keys)}' is only for csv and other files of text; omit it")
         if isinstance(self.header, list) and len(set(map(str, self.header))) < len(self.header):

@@ -1,8 +1,11 @@
+import base64
 import gzip
+import io
 import struct
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +18,15 @@ def write_images(folder: Path, names: tuple[str, ...], size: tuple[int, int] = (
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         Image.new(mode, size).save(folder / name)
+
+
+def encode_image() -> str:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+BASE64 = encode_image()
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -115,6 +127,40 @@ def test_a_table_of_image_paths(tmp_path: Path) -> None:
     layout = recognise(tmp_path)
     table = layout.sources["train"]["table"]
     assert (table["image"], table["root"], layout.shape) == ("file", tmp_path / "pictures", [3, 5, 5])
+
+
+def test_paths_without_suffix_below_nested_folders(tmp_path: Path) -> None:
+    write_images(tmp_path / "img" / "img", tuple(f"{number}.jpg" for number in range(6)))
+    write_images(tmp_path / "img" / "more", ("-1.png", "1.png"))  # cells of marks are no paths
+    rows = "".join(f"{number},{(-1) ** number},{1 if number % 3 else -1}\n" for number in range(6))
+    (tmp_path / "t.csv").write_text("image_id,Bald,Smiling\n" + rows)
+    (tmp_path / "sample_submission.csv").write_text("image_id,Bald\n9,1\n")
+    layout = recognise(tmp_path)
+    table = layout.sources["train"]["table"]
+    assert (table["image"], table["root"], table["suffix"]) == ("image_id", tmp_path / "img" / "img", ".jpg")
+    assert (layout.task, table["label"], layout.shape) == ("multilabel", ["Bald", "Smiling"], [3, 6, 8])
+
+
+@pytest.mark.parametrize("form", ["paths", "structs", "base64"])
+def test_columns_of_images(form: str, tmp_path: Path) -> None:
+    write_images(tmp_path / "images", tuple(f"{number}.png" for number in range(4)))
+    path, name = tmp_path / "t.parquet", "'images/' || i || '.png'"
+    cell = {"paths": name, "structs": f"{{'bytes': NULL::BLOB, 'path': {name}}}"}.get(form, f"'{BASE64}'")
+    duckdb.execute(f"COPY (SELECT {cell} AS picture, i % 2 AS label FROM range(4) t(i)) TO '{path}'")
+    layout = recognise(path)
+    assert (layout.kind, layout.shape, layout.classes) == ("images", [3, 6, 8], ["0", "1"])
+    assert layout.sources["train"]["table"] == {"path": path, "label": "label", "image": "picture"}
+
+
+def test_the_label_that_only_the_table_for_training_has(tmp_path: Path) -> None:
+    rows = [f"{number},{number % 2},{'NA' if number % 3 else number}" for number in range(20)]
+    (tmp_path / "train.csv").write_text("PassengerId,Survived,Age\n" + "\n".join(rows) + "\n")
+    (tmp_path / "test.csv").write_text("PassengerId,Age\n90,3\n")
+    layout = recognise(tmp_path)
+    table = layout.sources["train"]["table"]
+    assert (table["label"], table["id"], layout.shape, layout.has_gaps) == ("Survived", "PassengerId", [1], True)
+    assert layout.guesses["label"] == "only the table for training has the column"
+    assert "test.csv has no labels and is not used" in layout.remarks
 
 
 def test_a_file_per_split(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ TYPES = {  # of safetensors, little-endian
 # Usual names of samples and labels of a part, as in MedMNIST's files and Keras's mnist.npz.
 USUAL_NAMES = (("{}_images", "{}_labels"), ("x_{}", "y_{}"), ("X_{}", "y_{}"), ("{}_x", "{}_y"), ("images", "labels"))
 PARTS = {"train": ("train",), "test": ("test",), "validation": ("val", "valid", "validation")}  # of sections
+MARKS = ((0, 1), (-1, 1))  # numbers of one column per label: absent and present
 LARGEST_CODE_POINT = 0x10FFFF
 SURROGATES = range(0xD800, 0xE000)
 
@@ -166,17 +167,23 @@ def _read_marks(file: ArrayFile, name: str, source: str) -> np.ndarray:
     """Return the labels of multilabel records (n, K) uint8.
 
     Raises:
-        UserError: a number is neither 0 nor 1.
+        UserError: a number is neither 0 nor 1, or in an array without 0 neither -1 nor 1.
     """
-    marks = _read_array(file, name, source)
-    wrong = np.argwhere(~np.isin(marks, (0, 1)))
+    marks = _read_signs(file, name, source)
+    wrong = np.argwhere(~np.isin(marks, MARKS[0]))
     if len(wrong):
         row, column = wrong[0].tolist()
         raise UserError(
             f"{source}: '{name}' contains {marks[row, column]} in row {row}, column {column}; expected 1 for each "
-            f"label of a record, else 0; {len(wrong)} of {marks.size} numbers differ"
+            f"label of a record, else 0 (or -1 in all of them); {len(wrong)} of {marks.size} numbers differ"
         )
     return marks.astype(np.uint8)
+
+
+def _read_signs(file: ArrayFile, name: str, source: str) -> np.ndarray:
+    """Return an array with 0 instead of -1, if it has no 0: where it has, -1 often means unknown."""
+    marks = _read_array(file, name, source)
+    return marks if (marks == 0).any() else np.where(marks == -1, 0, marks)
 
 
 def _read_one_hot(file: ArrayFile, name: str, source: str) -> np.ndarray:
@@ -185,7 +192,7 @@ def _read_one_hot(file: ArrayFile, name: str, source: str) -> np.ndarray:
     Raises:
         UserError: a record does not have exactly one 1.
     """
-    marks = _read_array(file, name, source)
+    marks = _read_signs(file, name, source)
     is_right = np.isin(marks, (0, 1)).all(axis=1) & ((marks == 1).sum(axis=1) == 1)
     if not is_right.all():
         raise UserError(

@@ -12,7 +12,7 @@ from unlearn_cli.data.images.image_files import ImageFiles
 from unlearn_cli.data.images.image_paths import check_paths
 from unlearn_cli.data.notices import make_notices
 from unlearn_cli.data.records import Inputs, Records, StoredInput, make_array_inputs
-from unlearn_cli.data.strings import Strings, Values, to_strings
+from unlearn_cli.data.strings import Strings, Values, pack, to_strings
 from unlearn_cli.data.tables.cells import Block, CategoryCells, CellInputs, NumberCells, TextCells
 from unlearn_cli.data.tables.date_parts import read_date_parts
 from unlearn_cli.data.tables.label_sets import read_label_sets, read_marks
@@ -232,7 +232,7 @@ def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) ->
     file.quoted(spec.image)
     if "BLOB" in file.types[spec.image] and not _has_only_paths(spec.image, file):
         return pack_images(file.images(spec.image), spec.path, input)
-    paths = file.image_paths(spec.image) if file.is_struct(spec.image) else to_strings(file.column(spec.image))
+    paths = file.image_paths(spec.image) if file.is_struct(spec.image) else _read_paths(spec, spec.image, file)
     first = paths.text(0) if len(paths) else ""
     if is_base64(first):
         return pack_images(decode_base64(cell for chunk in paths.chunks() for cell in chunk), spec.path, input)
@@ -244,6 +244,12 @@ def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) ->
     root = (spec.root or spec.path.parent).resolve()
     check_paths(paths, root, file.location)
     return ImageFiles(root, paths, input)
+
+
+def _read_paths(spec: Table, column: str, file: TableFile) -> Strings:
+    """Return the paths, as they are written and with the suffix that the manifest adds."""
+    cells = file.text(column)
+    return pack([f"{cell}{spec.suffix}" for cell in chunk] for chunk in cells.chunks()) if spec.suffix else cells
 
 
 def _has_only_paths(column: str, file: TableFile) -> bool:

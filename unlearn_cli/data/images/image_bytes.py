@@ -16,6 +16,7 @@ from unlearn_cli.data.images.pillow_images import UnreadableImage
 from unlearn_cli.data.records import StoredInput
 
 BASE64 = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")  # no file name is as long without a dot
+IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*")  # first bytes of usual formats
 DATA_URI = re.compile(r"data:[\w.+-]+/[\w.+-]+(;[\w=.-]+)*;base64,", re.IGNORECASE)
 
 
@@ -69,6 +70,11 @@ def pack_images(images: Iterable[bytes], table: Path, input: StoredInput) -> Ima
 def is_base64(text: str) -> bool:
     """Return whether a cell is base64 text, with or without the beginning of a data URI, and not a path."""
     return DATA_URI.match(text) is not None or BASE64.fullmatch(text) is not None
+
+
+def is_base64_image(text: str) -> bool:
+    """Return whether a cell is an image as base64 text: other long texts, such as of genes, look like base64, too."""
+    return is_base64(text) and next(decode_base64([text])).startswith(IMAGES)
 
 
 def decode_base64(cells: Iterable[str]) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from unlearn_cli.console import pluralize
-from unlearn_cli.data.formats.arrays import SafetensorsFile
+from unlearn_cli.data.formats.arrays import MARKS, SafetensorsFile
 from unlearn_cli.data.formats.npz_file import ArrayHeader, NpzFile
 from unlearn_cli.data.layouts.label_columns import are_classes, choose_task, sort_classes
 from unlearn_cli.data.layouts.layout import DataLayout, complete_splits, find_split
@@ -56,7 +56,7 @@ def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
 def describe_labels(values: np.ndarray[Any, Any]) -> tuple[Task, list[str]]:
     """Return the task and the classes of an array of labels: (n,), (n, 1), or one column of 0 and 1 per class."""
     if are_marks(values):
-        return choose_task(values), [str(number) for number in range(values.shape[1])]
+        return choose_task(values == 1), [str(number) for number in range(values.shape[1])]
     values = values.reshape(-1)
     if is_continuous(values):
         return "regression", []
@@ -78,8 +78,8 @@ def refuse_nan(path: Path, name: str, values: np.ndarray[Any, Any]) -> None:
 
 
 def are_marks(values: np.ndarray[Any, Any]) -> bool:
-    """Return whether an array of labels has one column of 0 and 1 per class."""
-    return values.ndim == 2 and values.shape[1] > 1 and bool(np.isin(values, (0, 1)).all())
+    """Return whether an array of labels has one column of 0 and 1, or of -1 and 1, per class."""
+    return values.ndim == 2 and values.shape[1] > 1 and any(np.isin(values, pair).all() for pair in MARKS)
 
 
 def pair_arrays(headers: dict[str, ArrayHeader], label_name: str | None = None) -> dict[str, tuple[str, str]]:

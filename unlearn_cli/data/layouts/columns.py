@@ -1,13 +1,14 @@
 """Facts about the columns of a table: numbers, marks of 0 and 1, lists, images, texts, and how many cells differ."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
+from unlearn_cli.data.images.image_bytes import is_base64_image
 from unlearn_cli.data.images.pillow_images import SUFFIXES
 from unlearn_cli.data.tables.comparable_columns import TextColumn, is_number
-from unlearn_cli.data.tables.label_sets import LISTS, WORDS
+from unlearn_cli.data.tables.label_sets import LISTS, SIGNED, WORDS
 from unlearn_cli.data.tables.locked_connection import quote_literal
 from unlearn_cli.data.tables.table_file import TableFile
 
@@ -27,7 +28,7 @@ class Column:
     name: str
     is_numeric: bool
     is_whole: bool  # all numbers are integers
-    is_marks: bool  # all cells are 0 or 1, yes or no, true or false
+    is_marks: bool  # all cells are 0 or 1, -1 or 1, yes or no, true or false
     kind: str  # the type of the cells in DuckDB
     distinct: int
     empty: int
@@ -60,9 +61,14 @@ class Column:
         return bool(self.cells) and all(PurePath(cell).suffix.lower() in SUFFIXES for cell in self.cells)
 
     @property
+    def is_base64(self) -> bool:
+        """Whether the cells are images as base64 text."""
+        return bool(self.cells) and all(map(is_base64_image, self.cells[:FEW]))
+
+    @property
     def is_picture(self) -> bool:
         """Whether the cells are images, or paths of images."""
-        return self.is_embedded or self.is_image
+        return self.is_embedded or self.is_image or self.is_base64
 
     @property
     def is_text(self) -> bool:
@@ -92,11 +98,11 @@ def _describe_column(file: TableFile, name: str) -> Column:
     if "BLOB" in file.types[name]:
         return _describe_bytes(file, name)
     text = f"({cell})::VARCHAR"
-    number, marks = is_number(text), f"lower({text}) IN ({', '.join(map(quote_literal, WORDS))})"
+    number, marks, signed = is_number(text), _is_among(text, WORDS), _is_among(text, SIGNED)
     are_numbers = f"coalesce(bool_and({number}) FILTER (WHERE {cell} IS NOT NULL), false)"
     facts = f"count(*), count({cell}), count(DISTINCT {text}), {are_numbers}"
     whole = f"coalesce(bool_and(TRY_CAST({text} AS DOUBLE) = round(TRY_CAST({text} AS DOUBLE))), false)"
-    query = f"{facts}, {whole}, coalesce(bool_and({marks}), false)"
+    query = f"{facts}, {whole}, coalesce(bool_and({marks}) OR bool_and({signed}), false)"
     rows, filled, distinct, numeric, is_whole, is_marks = file.query(query).fetchall()[0]
     shown = file.query(text, reader=f"{file.reader} LIMIT {SAMPLE}").fetchall()
     column = Column(
@@ -111,6 +117,10 @@ def _describe_column(file: TableFile, name: str) -> Column:
         cells=[value for (value,) in shown if value is not None],
     )
     return replace(column, date_format=_find_date_format(file, column))
+
+
+def _is_among(text: str, words: Iterable[str]) -> str:
+    return f"lower({text}) IN ({', '.join(map(quote_literal, words))})"
 
 
 def _describe_bytes(file: TableFile, name: str) -> Column:

@@ -16,7 +16,10 @@ Encoding = Literal["one_hot", "columns", "ordinal", "ignore"]  # columns: one_ho
 Section = Mapping[str, Any]  # of a manifest, as YAML has it
 Categories = Mapping[str, Sequence[str]]  # by column
 MOST_READINGS = 4  # that are tried
-MISSING = ("?", "NA", "N/A", "n/a", "nan", "NaN", "NULL", "null", "None", "-", ".")  # usual texts of empty cells
+MISSING = (  # usual texts of empty cells
+    *("?", "NA", "N/A", "n/a", "na", "N.A.", "#N/A", "#NA", "<NA>", "nan", "NaN", "-nan", "NULL", "null", "(null)"),
+    *("None", "none", "missing", "Missing", "unknown", "Unknown", "-", "--", "."),
+)
 PARTS: tuple[tuple[DatePart, ...], ...] = (
     ("year", "month", "day"),
     ("year", "month", "day", "weekday"),
@@ -191,9 +194,13 @@ def choose_readings(
 
 
 def choose_default(columns: FeatureColumns) -> Reading:
-    """Return the likeliest reading without a network; its size is 0 if no column can be a feature."""
+    """Return the likeliest reading without a network; its size is 0 if no column can be a feature.
+
+    Columns with empty cells are read only if there are no others.
+    """
     plan = list_plans(columns.categories)[0]
-    return make_reading(columns, plan, PARTS[0], columns.numbers)
+    reading = make_reading(columns, plan, PARTS[0], columns.numbers)
+    return reading if reading.size else make_reading(columns, plan, PARTS[0], columns.numbers_with_gaps)
 
 
 def describe_readings(columns: FeatureColumns) -> str:

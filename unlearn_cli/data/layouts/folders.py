@@ -1,6 +1,6 @@
 """Folders of images: one folder per class, in one folder per split or not; and folders with one file per split."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ from unlearn_cli.errors import UserError
 
 MOST_LISTED = 20_000  # images that are listed to choose a sample
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".dat")  # a .txt is often a description
+SUBMISSION = "submission"  # in the name of an example of the file that a competition asks for
 DEEPEST = 4  # levels of folders below a class
 OF_A_FILE = ("path", "root", "delimiter", "encoding", "header")  # keys of a table that depend on its file
 DATA_SUFFIXES = (*TABLE_SUFFIXES, ".jsonl", ".parquet", ".npz", ".safetensors")
@@ -97,27 +98,23 @@ def describe_unreadable(sizes: ImageSizes) -> str:
     return f"{sizes.unreadable} of {opened} cannot be read, the first is {sizes.first}"
 
 
-def recognise_split_files(
-    folder: Path, recognise: Callable[[Path], DataLayout], ignored: tuple[str, ...] = ()
-) -> DataLayout | None:
-    """Return the layout of a folder with one file of data, or one per split: train.csv, test.csv; None without files.
+def find_split_files(folder: Path, ignored: tuple[str, ...] = ()) -> dict[str, Path]:
+    """Return the only file of data in a folder as train, or the file of each split: train.csv, test.csv; perhaps none.
 
-    Files with the suffixes `ignored` are left out.
+    Files with the suffixes `ignored` are left out, and so are examples of what a competition asks for.
 
     Raises:
         UserError: several files, and their names do not say which is for training.
     """
     files = [path for path in list_files(folder) if has_data_suffix(path) and not path.name.endswith(ignored)]
-    if not files:
-        return None
-    if len(files) == 1:
-        return recognise(files[0])
+    files = [path for path in files if SUBMISSION not in path.name.lower()] or files
+    if len(files) < 2:
+        return {"train": files[0]} if files else {}
     splits = assign_splits([path.name for path in files])
     if not splits:
         names = ", ".join(path.name for path in files[:5]) + (", ..." if len(files) > 5 else "")
         raise UserError(f"{folder}: has several files of data ({names}); name one, or call them train and test")
-    layouts = {split: recognise(folder / name) for split, name in splits.items()}
-    return merge_splits(layouts)
+    return {split: folder / name for split, name in splits.items()}
 
 
 def merge_splits(layouts: Mapping[str, DataLayout]) -> DataLayout:

@@ -1,13 +1,20 @@
 """Recognises the layout of a folder or file of data."""
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from unlearn_cli.data.layouts.arrays import recognise_arrays
-from unlearn_cli.data.layouts.folders import find_images, list_folders, recognise_image_folders, recognise_split_files
+from unlearn_cli.data.layouts.folders import (
+    find_images,
+    find_split_files,
+    list_folders,
+    merge_splits,
+    recognise_image_folders,
+)
 from unlearn_cli.data.layouts.idx_files import recognise_idx_files
 from unlearn_cli.data.layouts.layout import DataLayout
+from unlearn_cli.data.layouts.table_text import list_columns
 from unlearn_cli.data.layouts.tables import recognise_table
 from unlearn_cli.errors import UserError
 
@@ -65,17 +72,42 @@ def recognise_folder(folder: Path, labels: Sequence[str], ignored: tuple[str, ..
 
     Files with the suffixes `ignored` are left out.
     """
-    recognise_one = partial(recognise_file, labels=labels)
     try:
         return (
             recognise_image_folders(folder)
             or recognise_idx_files(folder)
-            or recognise_split_files(folder, recognise_one, ignored)
+            or recognise_split_files(find_split_files(folder, ignored), labels)
             or _recognise_inner(folder, labels)
         )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(f"{folder}: cannot be listed ({reason}); fix its permissions") from None
+
+
+def recognise_split_files(files: Mapping[str, Path], labels: Sequence[str]) -> DataLayout | None:
+    """Return the layout of one file, or of one file per split; None without files.
+
+    If only the table for training has the column of labels, as in competitions, the others are left out.
+    """
+    if len(files) < 2:
+        return recognise_file(files["train"], labels) if files else None
+    wanted, labelled = list(labels), dict(files)
+    if not any(path.suffix.lower() in ARRAYS for path in files.values()):
+        wanted, labelled = find_labelled(files, labels)
+    layout = merge_splits({split: recognise_file(path, wanted) for split, path in labelled.items()})
+    guesses = {} if labels or not wanted else {"label": "only the table for training has the column"}
+    omitted = [f"{path.name} has no labels and is not used" for split, path in files.items() if split not in labelled]
+    return replace(layout, guesses={**layout.guesses, **guesses}, remarks=[*layout.remarks, *omitted])
+
+
+def find_labelled(files: Mapping[str, Path], labels: Sequence[str]) -> tuple[list[str], dict[str, Path]]:
+    """Return the columns of labels, if they are given or evident, and the tables that have them."""
+    columns = {split: list_columns(path) for split, path in files.items()}
+    others = {name for split, names in columns.items() if split != "train" for name in names}
+    only = [name for name in columns["train"] if name not in others]
+    wanted = list(labels) or (only if len(only) == 1 else [])
+    labelled = {split: path for split, path in files.items() if split == "train" or set(wanted) <= {*columns[split]}}
+    return wanted, labelled
 
 
 def _recognise_inner(folder: Path, labels: Sequence[str]) -> DataLayout | None:

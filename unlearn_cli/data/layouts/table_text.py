@@ -40,6 +40,15 @@ def open_described(path: Path) -> tuple[TableFile, dict[str, Column], dict[str, 
     return file, columns, keys
 
 
+def list_columns(path: Path) -> list[str]:
+    """Return the names of a table's columns.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    return list(_open(path, find_text_keys(path)).types)
+
+
 def _open(path: Path, keys: Mapping[str, Any]) -> TableFile:
     return open_table(Table.model_validate({"path": str(path), "label": "", **keys}), "data")
 

@@ -1,10 +1,12 @@
 """Tables: which column is the label, the id, the person, an image or a text, and which are numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 
 from unlearn_cli.console import pluralize
+from unlearn_cli.data.images.image_bytes import decode_base64
 from unlearn_cli.data.layouts.columns import Column, split_words
 from unlearn_cli.data.layouts.features import (
     Categories,
@@ -25,6 +27,9 @@ IDS = ("id", "record_id", "uuid", "key", "index")
 GROUPS = ("subject", "patient", "person", "participant", "speaker", "user", "customer", "recording", "group")
 SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
 KEYS = ("features", "ignore", "one_hot", "ordinal", "date_parts")  # of a table, that a reading decides
+USUAL_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".tif", ".tiff", ".bmp", ".webp", ".JPEG", ".PNG", ".gif")
+MOST_FOLDERS, LONGEST_NAME = 50, 250  # folders in which images are searched; characters of a path
+SEVERAL = 20  # cells without suffix that are the names of files
 UNUSED = "columns that are not used"
 MOST_SPLITS = 5  # different cells of a column of splits
 
@@ -42,6 +47,7 @@ class TableInputs:
     unreadable: str = ""
     remarks: Sequence[str] = ()
     features: FeatureColumns | None = None  # of numbers
+    has_gaps: bool = False  # they have empty cells
     dates: Section = field(default_factory=dict)  # formats of columns
 
 
@@ -59,7 +65,7 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
     no_samples = {*labels.columns, *file.find_index_columns()}
     others = {name: column for name, column in columns.items() if name not in no_samples}
     id_column, group, split = find_id(others), find_group(others), find_split_column(others)
-    inputs = choose_inputs({name: column for name, column in others.items() if name != id_column}, file, (group, split))
+    inputs = choose_inputs(others, file, (group, split), id_column)
     table = {"path": path, **text_keys, **labels.keys, **({"id": id_column} if id_column else {}), **inputs.keys}
     section = {"table": table, **({"dates": inputs.dates} if inputs.dates else {})}
     sources, guesses = complete_splits(divide_by_column(file, section, split) if split else {"train": section})
@@ -78,6 +84,7 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
         unreadable=inputs.unreadable,
         group=group,
         features=features,
+        has_gaps=inputs.has_gaps,
         guesses={**guesses, **labels.guesses},
         remarks=[*inputs.remarks, *_describe_unused(inputs.unused), *_describe_unlabelled(columns, labels)],
     )
@@ -96,10 +103,10 @@ def refuse_decimal_commas(path: Path, columns: Mapping[str, Column]) -> None:
 
 
 def find_id(columns: Mapping[str, Column]) -> str | None:
-    """Return the column whose name is that of an id, and whose cells all differ."""
-    return next(
-        (name for name, column in columns.items() if name.lower() in IDS and column.distinct == column.rows), None
-    )
+    """Return the column whose name is that of an id, or has the word id, and whose cells all differ."""
+    unique = [name for name, column in columns.items() if column.distinct == column.rows]
+    named = [name for name in unique if name.lower() in IDS] or [name for name in unique if "id" in split_words(name)]
+    return next(iter(named), None)
 
 
 def find_group(columns: Mapping[str, Column]) -> str | None:
@@ -130,30 +137,44 @@ def divide_by_column(file: TableFile, section: Section, column: str) -> dict[str
     return {split: {**section, "rows": {"where": [condition]}} for split, condition in conditions.items()}
 
 
-def choose_inputs(columns: Mapping[str, Column], file: TableFile, special: Sequence[str | None]) -> TableInputs:
+def choose_inputs(
+    columns: Mapping[str, Column], file: TableFile, special: Sequence[str | None], id_column: str | None
+) -> TableInputs:
     """Return the samples: images if a column has paths of files, else texts, else numbers, categories and dates.
 
-    `special` are columns that do not belong to a sample: the person and the split.
+    `special` are columns that do not belong to a sample: the person and the split. An id can be the path of an image.
 
     Raises:
         UserError: there are none of them.
     """
     usable = {name: column for name, column in columns.items() if name not in special}
-    image = next((column for column in usable.values() if column.is_picture), None)
-    if image:
-        return _choose_embedded(image, file) if image.is_embedded else _choose_images(image, file.path)
+    embedded = next((column for column in usable.values() if column.is_embedded or column.is_base64), None)
+    if embedded and any(read_contents(embedded, file)):
+        return _choose_embedded(embedded, file)
+    if embedded:
+        usable = {embedded.name: name_paths(embedded, file)}
+    if paths := find_image_paths(usable, file.path):
+        return _choose_images(paths, file.path)
+    usable.pop(id_column or "", None)
     texts = [name for name, column in usable.items() if column.is_text]
     if texts:
         return TableInputs("text", {"text": texts}, [len(texts)], [name for name in usable if name not in texts])
-    features = find_features(columns, file, [name for name in special if name])
+    samples = {name: column for name, column in columns.items() if name != id_column}
+    features = find_features(samples, file, [name for name in special if name])
     reading = choose_default(features)
     if not reading.size:
         raise UserError(
             f"{file.path}: no column except the label has images, texts, numbers or categories; add features"
         )
     return TableInputs(
-        "numbers", reading.keys, [reading.size], reading.unused, features=features, dates=reading.dates
-    )  # fmt: skip
+        "numbers",
+        reading.keys,
+        [reading.size],
+        reading.unused,
+        features=features,
+        has_gaps=reading.has_gaps,
+        dates=reading.dates,
+    )
 
 
 def find_features(columns: Mapping[str, Column], file: TableFile, special: Sequence[str]) -> FeatureColumns:
@@ -202,27 +223,74 @@ def _read_source(source: Section, reading: Reading) -> Section:
     return {**source, "table": {**table, **({"missing": missing} if missing else {}), **reading.keys}, **dates}
 
 
-def _choose_images(image: Column, path: Path) -> TableInputs:
-    """Return the images of a column of paths, below the table's folder or a folder next to the table."""
-    roots = [path.parent, *(folder for folder in sorted(path.parent.iterdir()) if folder.is_dir())]
-    root = next((folder for folder in roots if (folder / image.cells[0]).is_file()), None)
-    if root is None:
+@dataclass(frozen=True)
+class ImagePaths:
+    """A column of paths of images: the folder below which they are, and the suffix that they lack."""
+
+    column: Column
+    root: Path
+    suffix: str = ""
+
+
+def find_image_paths(columns: Mapping[str, Column], path: Path) -> ImagePaths | None:
+    """Return the column of paths below the table's folder or one near it; also of paths without suffix; perhaps None.
+
+    Raises:
+        UserError: the files of a column of paths are not there.
+    """
+    roots = list_roots(path.parent)
+    named = next((column for column in columns.values() if column.is_image), None)
+    unique = [each for each in columns.values() if each.distinct == each.rows > 1 and not each.is_list]
+    for column, root, suffix in product([named] if named else unique, roots, ("",) if named else USUAL_SUFFIXES):
+        if all(is_file(root, f"{cell}{suffix}") for cell in column.cells[: 1 if named else SEVERAL]):
+            return ImagePaths(column, root, suffix)
+    if named:
         raise UserError(
-            f"{path}: column '{image.name}': {image.cells[0]} is neither next to the table nor below a folder next to "
-            "it; move the table"
+            f"{path}: column '{named.name}': {named.cells[0]} is neither next to the table nor below a folder near it; "
+            "move the table"
         )
-    sizes = measure_images([root / cell for cell in image.cells], path)
-    keys = {"image": image.name, **({} if root == path.parent else {"root": root})}
-    return _make_image_inputs(keys, sizes)
+    return None
+
+
+def list_roots(folder: Path) -> list[Path]:
+    """Return a folder, and the folders in it down to the second level."""
+    inner = [path for path in sorted(folder.iterdir()) if path.is_dir()][:MOST_FOLDERS]
+    innermost = [path for each in inner for path in sorted(each.iterdir()) if path.is_dir()][:MOST_FOLDERS]
+    return [folder, *inner, *innermost]
+
+
+def is_file(root: Path, name: str) -> bool:
+    """Return whether a cell is the name of a file below a folder; texts and empty cells are none."""
+    return 0 < len(name) <= LONGEST_NAME and "\n" not in name and "\0" not in name and (root / name).is_file()
+
+
+def _choose_images(paths: ImagePaths, file: Path) -> TableInputs:
+    """Return the images of a column of paths."""
+    sizes = measure_images([paths.root / f"{cell}{paths.suffix}" for cell in paths.column.cells], file)
+    root = {} if paths.root == file.parent else {"root": paths.root}
+    suffix = {"suffix": paths.suffix} if paths.suffix else {}
+    return _make_image_inputs({"image": paths.column.name, **root, **suffix}, sizes)
+
+
+def read_contents(image: Column, file: TableFile) -> Iterator[bytes]:
+    """Yield the images inside a table; b'' for those that are only paths."""
+    if image.is_embedded:
+        return file.images(image.name)
+    return decode_base64(cell for chunk in file.text(image.name).chunks() for cell in chunk)
+
+
+def name_paths(image: Column, file: TableFile) -> Column:
+    """Return a column of {bytes, path} with its paths as cells."""
+    return replace(image, kind="VARCHAR", cells=next(file.image_paths(image.name).chunks(), []))
 
 
 def _choose_embedded(image: Column, file: TableFile) -> TableInputs:
-    """Return the images inside a table; those that are only paths are below its folder.
+    """Return the images inside a table.
 
     Raises:
         UserError: none of the images can be read.
     """
-    sizes = measure_contents(file.images(image.name), file.path)
+    sizes = measure_contents(read_contents(image, file), file.path)
     return _make_image_inputs({"image": image.name}, sizes)
 
 

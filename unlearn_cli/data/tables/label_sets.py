@@ -1,7 +1,7 @@
 """Reads the labels of multilabel records from a table: a column per label, or one column of lists or of cells `a|b`."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from unlearn_cli.errors import UserError
 from unlearn_cli.schema.sources import Table
 
 WORDS = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}  # cells, in lower case
+SIGNED = {"1": 1, "-1": 0, "1.0": 1, "-1.0": 0}  # cells of columns without any 0
 LISTS = "[]"  # the ending of DuckDB's names of types of lists
 TWICE = "rows that list a label twice, which counts once"
 
@@ -52,17 +53,22 @@ def read_label_sets(spec: Table, file: TableFile) -> LabelSets:
 
 
 def read_marks(columns: Sequence[str], file: TableFile) -> np.ndarray:
-    """Return the cells of one column per label (n, K) uint8.
+    """Return the cells of one column per label (n, K) uint8: 1 and 0, or 1 and -1 if no cell of all columns is 0.
 
     Raises:
-        UserError: a cell is neither 0 nor 1; with the line.
+        UserError: a cell is neither of them; with the line.
     """
-    return np.stack([_read_column_of_marks(column, file) for column in columns], axis=1)
+    read = {column: file.text(column, gaps=True).factorize() for column in columns}
+    different = {cell.strip().lower() for cells, _ in read.values() for cell in cells}
+    words = SIGNED if different <= SIGNED.keys() else WORDS
+    return np.stack([_code_marks(column, *read[column], words, file) for column in columns], axis=1)
 
 
-def _read_column_of_marks(column: str, file: TableFile) -> np.ndarray:
-    cells, codes = file.text(column, gaps=True).factorize()
-    values = [WORDS.get(cell.strip().lower()) for cell in cells]
+def _code_marks(
+    column: str, cells: Sequence[str], codes: np.ndarray, words: Mapping[str, int], file: TableFile
+) -> np.ndarray:
+    """Return the marks (n,) of a column whose different cells are numbered by `codes` (n,)."""
+    values = [words.get(cell.strip().lower()) for cell in cells]
     if None in values:
         wrong = np.isin(codes, [number for number, value in enumerate(values) if value is None])
         row = int(np.flatnonzero(wrong)[0])
@@ -70,7 +76,8 @@ def _read_column_of_marks(column: str, file: TableFile) -> np.ndarray:
         state = f"contains '{cell[:60]}'" if cell else "is empty"
         raise UserError(
             f"{file.location}: {file.describe_row(row)}: column '{column}' {state}; expected 1 or 0, true or false, or "
-            f"yes or no, because 'label' lists one column per label; {int(wrong.sum())} of {len(codes)} rows differ"
+            "yes or no (or 1 and -1, if no cell is 0), because 'label' lists one column per label; "
+            f"{int(wrong.sum())} of {len(codes)} rows differ"
         )
     return np.array(values, dtype=np.uint8)[codes]
 
