@@ -249,6 +249,36 @@ def test_a_selection_that_can_select_nothing_says_why(forget: dict[str, Any], me
         opened(source, [1], classes=[0, 1, 2], forget=forget)
 
 
+@pytest.mark.parametrize("kind", ["parquet", "jsonl", "npz"])
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("n", "true", "contains numbers; compare it with numbers"),
+        ("n", "x", "contains numbers; compare it with numbers"),
+        ("flag", "1", "contains true and false; compare it with true or false"),
+        ("flag", "yes", "contains true and false; compare it with true or false"),
+        ("n", "3", None), ("n", "3.0", None), ("n", "03", None), ("flag", "true", None), ("flag", "True", None),
+    ],
+)  # fmt: skip
+def test_true_is_not_1_and_1_is_not_true(
+    kind: str, column: str, value: str, message: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / f"t.{kind}"
+    if kind == "npz":
+        np.savez(path, x=np.zeros((4, 1), np.float32), y=[0, 1, 0, 1], n=[1, 2, 3, 4], flag=np.arange(4) == 2)
+        source: dict[str, Any] = {"npz": str(path)}
+    else:
+        rows = "SELECT i AS n, i = 3 AS flag, i % 2 AS y, 0.5 AS x FROM range(1, 5) r(i)"
+        duckdb.execute(f"COPY ({rows}) TO '{path}' (FORMAT {'parquet' if kind == 'parquet' else 'json'})")
+        source = {"table": {"path": str(path), "label": "y", "features": ["x"]}}
+    where = strict_yaml.parse(f"[{{column: {column}, op: ==, value: {value}}}]", Path("a")).raw
+    if message:
+        with pytest.raises(UserError, match=re.escape(message)):
+            opened(source, [1], classes=[0, 1], forget={"where": where})
+    else:
+        assert opened(source, [1], classes=[0, 1], forget={"where": where}).split("forget").rows.tolist() == [2]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_selection_of_nothing_shows_what_the_column_holds(kind: str, tmp_path: Path) -> None:
     source = source_of(kind, tmp_path, ["Mexico", "Cuba", "Cuba", "Japan"])

@@ -82,3 +82,19 @@ def test_names_without_suffix(root: Path) -> None:
         opened(source, SHAPE)
     dataset = opened({"table": {**source["table"], "suffix": ".png"}}, SHAPE)
     assert len(dataset.split("train")) == 2
+
+
+def test_missing_images_of_a_table_are_counted_or_left_out(root: Path) -> None:
+    table = root / "t.csv"
+    rows = ["a/1.png", "a/2.png", "b/c/1.png", "x/3.png"]
+    table.write_text("image,y\n" + "".join(f"{name},{row % 2}\n" for row, name in enumerate(rows)))
+    spec = {"path": str(table), "label": "y", "image": "image"}
+    with pytest.raises(UserError, match=r"row 1: no image a/2.png .*; 2 of 4 images are missing; .*'unreadable: skip'"):
+        opened({"table": spec}, SHAPE, classes=[0, 1])
+    split = opened({"table": {**spec, "unreadable": "skip"}}, SHAPE, classes=[0, 1]).split("train")
+    assert len(split) == 2 and ("unreadable images, left out", 2) in [
+        (notice.kind, notice.count) for notice in split.records.notices
+    ]
+    table.write_text("image,y\na/1.png,0\na/2.png,1\na/out.png,1\n")
+    with pytest.raises(UserError, match="the image of row 2 is outside of the root folder"):
+        opened({"table": {**spec, "unreadable": "skip"}}, SHAPE, classes=[0, 1])

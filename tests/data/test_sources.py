@@ -411,7 +411,7 @@ def test_what_is_wrong_far_down_a_table_is_told_in_words(tmp_path: Path) -> None
     lines = [f'{{"id": "r{row}", "y": {row % 2}, "a": 1.5}}' for row in range(60_000)]
     (tmp_path / "t.jsonl").write_text("\n".join([*lines, '{"id": "r", "y": ']), encoding="utf-8")
     for label in ("y", "id"):
-        with pytest.raises(UserError, match=r"t\.jsonl: .*Malformed JSON"):
+        with pytest.raises(UserError, match=r"t\.jsonl:60001: is not valid JSON: Expecting"):
             opened({"table": {"path": str(tmp_path / "t.jsonl"), "label": label}}, [1])
 
 
@@ -426,3 +426,39 @@ def test_labels_that_are_text_and_empty_cells_are_read_alike_by_all_formats(tmp_
         assert dataset.split("train").labels.tolist() == [0, 1, 0, 2]
         with pytest.raises(UserError, match="column 'y' is empty in row 1"):
             opened({"table": {"path": str(path), "label": "y"}}, [1])
+
+
+@pytest.mark.parametrize(("suffix", "value"), [("parquet", "[i % 2]"), ("parquet", "{'a': i}"), ("jsonl", "[i % 2]")])
+@pytest.mark.parametrize("column", ["y", "x"])
+def test_columns_of_lists_are_no_labels_and_no_features(suffix: str, value: str, column: str, tmp_path: Path) -> None:
+    path, cells = tmp_path / f"t.{suffix}", {"y": "i % 2", "x": "0.5", column: value}
+    rows = f"SELECT {cells['y']} AS y, {cells['x']} AS x FROM range(4) r(i)"
+    duckdb.execute(f"COPY ({rows}) TO '{path}' (FORMAT {'parquet' if suffix == 'parquet' else 'json'})")
+    with pytest.raises(UserError, match=rf"column '{column}' contains (lists|mappings); expected a number or a text"):
+        opened({"table": {"path": str(path), "label": "y"}}, [1], classes=[0, 1])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"), [("broken", "Expecting value"), ('{"y": 1, "y": 2, "x": 1}', "duplicate key 'y'")]
+)
+def test_the_wrong_line_of_json_lines_is_named(line: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(f'{{"y": 0, "x": 1}}\n\n{{"y": 1, "x": 1}}\n{line}\n')
+    with pytest.raises(UserError, match=rf"t\.jsonl:4: is not valid JSON: {reason}; fix the line"):
+        opened({"table": {"path": str(tmp_path / "t.jsonl"), "label": "y"}}, [1], classes=[0, 1])
+
+
+def test_a_damaged_parquet_file_is_named_without_the_words_of_the_library(tmp_path: Path) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"PAR1xxxx")
+    with pytest.raises(UserError) as caught:
+        opened({"table": {"path": str(tmp_path / "t.parquet"), "label": "y"}}, [1])
+    assert "t.parquet: File too small to be a Parquet file" in str(caught.value)
+    assert "Error:" not in str(caught.value) and str(caught.value).count(str(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(("task", "cell"), [("classification", "2"), ("multilabel", "2|3")])
+def test_entries_of_label_names_that_no_row_has_are_counted(task: str, cell: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"y,x\n1,1\n{cell},2\n")
+    table = {"path": str(tmp_path / "t.csv"), "label": "y", "label_names": {"1": "a", "2": "b", "02": "c", "1.0": "d"}}
+    data = opened({"table": table}, [1], task=task)
+    notices = data.split("train").records.notices
+    assert [(notice.kind, notice.count) for notice in notices] == [("entries of label_names whose label no row has", 2)]

@@ -16,6 +16,15 @@ def test_a_wrong_destination_is_refused(text: str, monkeypatch: pytest.MonkeyPat
         destination.parse_destinations([text])
 
 
+def test_a_folder_may_begin_with_a_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RUNS", "runs")
+    texts = ["tensorboard:~/${RUNS}", "mlflow:~/runs", "mlflow:http://host/~/runs", "wandb:runs"]
+    targets = [place.target for place in destination.parse_destinations(texts)]
+    assert targets == [f"{tmp_path}/runs", f"{tmp_path}/runs", "http://host/~/runs", "runs"]
+
+
 def test_a_library_that_is_missing_is_said_before_any_work(
     original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

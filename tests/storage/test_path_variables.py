@@ -35,6 +35,23 @@ def test_only_the_two_forms_are_replaced(text: str, expected: str, tmp_path: Pat
     assert has_variables(Path(text)) == (expected != text)
 
 
+@pytest.mark.parametrize("text", ["${PART", "x/${PART}/${DATA", "${"])
+def test_a_brace_that_is_not_closed_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match=r"'\$\{' without '\}'; write \$\{NAME\} for an environment variable"):
+        expand_path(Path(text))
+
+
+@pytest.mark.parametrize("text", ["~", "''", "null", ""])
+def test_an_empty_path_is_not_the_current_folder(text: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "data.yaml"
+    manifest.write_text(
+        "version: 1\ntask: classification\nmodel: {architecture: mlp}\ninput: {shape: [1]}\n"
+        f"data:\n  train: {{imagefolder: {{path: {text}}}}}\n"
+    )
+    with pytest.raises(UserError, match=r"data.yaml:6:25: data.train.imagefolder.path: is empty; write a path"):
+        read(manifest)
+
+
 @pytest.mark.parametrize("text", ["${UNSET}/x", "${EMPTY}/x", "${}/x"])
 def test_an_unset_variable_is_told_in_one_line(text: str) -> None:
     with pytest.raises(UserError, match=r"the environment variable '\w*' is not set; set it, or write the path"):

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unlearn_cli.console import pluralize
+from unlearn_cli.data.compared_values import check_numbers
 from unlearn_cli.data.digests import digest_samples
 from unlearn_cli.data.notices import Notice
 from unlearn_cli.data.strings import Strings, Values
@@ -295,13 +296,12 @@ def fill_unknown_moments(values: Values) -> Values:
 
 def _mask_numbers(name: str, condition: Condition, values: np.ndarray) -> np.ndarray:
     given = condition.value if isinstance(condition.value, list) else [condition.value]
-    numbers = [number_of(value) for value in given]
     if values.dtype.kind not in "biuf":
         raise UserError(
             f"{name}: column '{condition.column}' contains {values.dtype} values; expected numbers, text or dates"
         )
-    if None in numbers:
-        raise UserError(f"{name}: column '{condition.column}' contains numbers; compare it with numbers")
+    check_numbers(given, f"{name}: column '{condition.column}'", is_boolean=values.dtype.kind == "b")
+    numbers = [number_of(value) for value in given]
     try:
         mask = _OPERATORS[condition.op](values, numbers if isinstance(condition.value, list) else numbers[0])
     except OverflowError:  # the number is too large for a column of booleans or floats

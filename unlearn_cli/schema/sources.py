@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
@@ -30,7 +31,14 @@ from unlearn_cli.schema.table_columns import (
     list_categories,
 )
 
-FilePath = Annotated[Path, Field(strict=False)]
+
+def _refuse_empty(path: Any) -> Any:
+    if path is None or path == "":
+        raise ValueError("is empty; write a path ('~' without quotes is nothing in YAML; the user's folder is '~/')")
+    return path
+
+
+FilePath = Annotated[Path, Field(strict=False), BeforeValidator(_refuse_empty)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 

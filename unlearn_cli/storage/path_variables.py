@@ -13,8 +13,10 @@ def expand_path(path: Path) -> Path:
     """Return a path with `~` at its start and each `${NAME}` replaced; `$NAME` and `~user` are not special.
 
     Raises:
-        UserError: a variable is not set or empty.
+        UserError: a variable is not set or empty, or not closed by a brace.
     """
+    if "${" in VARIABLE.sub("", str(path)):
+        raise UserError(f"{path}: '${{' without '}}'; write ${{NAME}} for an environment variable")
     text = VARIABLE.sub(lambda match: _read_variable(match[1], path), str(path))
     if text != "~" and not text.startswith(f"~{os.sep}"):
         return Path(text) if text != str(path) else path

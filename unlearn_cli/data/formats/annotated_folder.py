@@ -31,11 +31,14 @@ def find_annotations(folder: Path, given: Path | None) -> Path | None:
     return usual if usual.is_file() else None
 
 
-def read_annotated(folder: Path, annotations: Path, name: str, input: StoredInput) -> Records:
+def read_annotated(
+    folder: Path, annotations: Path, name: str, input: StoredInput, *, allow_missing: bool = False
+) -> Records:
     """List the annotated images; a record's id is its path below the folder.
 
     Raises:
-        UserError: the file has no second column, an image is annotated twice, or an annotated image is missing.
+        UserError: the file has no second column, an image is annotated twice, or an annotated image is missing
+            and may not be.
     """
     file = TableFile(annotations, name, options=CsvOptions(header=False))
     if len(file.types) < 2:
@@ -46,7 +49,7 @@ def read_annotated(folder: Path, annotations: Path, name: str, input: StoredInpu
         raise UserError(f"{file.location}: the image '{repeated}' is annotated twice; remove one of the lines")
     inside = f"{IMAGES}/" if (folder / IMAGES).is_dir() else ""
     paths = pack([f"{inside}{text}" for text in chunk] for chunk in names.chunks())
-    check_paths(paths, folder.resolve(), file.location)
+    check_paths(paths, folder.resolve(), file.location, allow_missing=allow_missing)
     records = from_arrays(name, ImageFiles(folder, paths, input), labels, paths)
     unused = _count_others(folder / inside, annotations, names)
     notices = make_notices(name, {"files without an annotation, left out": unused})

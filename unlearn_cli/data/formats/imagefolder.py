@@ -47,7 +47,8 @@ def imagefolder(spec: ImageFolder, name: str, input: StoredInput, task: str) -> 
         raise UserError(f"{name}: images have shape [1, 3 or 4, height, width], but input.shape is {input.shape}")
     annotations = find_annotations(folder, spec.annotations)
     if annotations is not None:
-        return read_annotated(folder, annotations, name, input)
+        skips = spec.unreadable == "skip"
+        return read_annotated(folder, annotations, name, input, allow_missing=skips)
     left_out: Counter[str] = Counter()
     classes = _list_class_folders(folder, name, left_out)
     parts = [pack([_Class(folder, label, name, left_out).images()]) for label in classes]

@@ -15,7 +15,7 @@ from unlearn_cli.data.records import Inputs, Records, StoredInput, make_array_in
 from unlearn_cli.data.strings import Strings, Values, pack, to_strings
 from unlearn_cli.data.tables.cells import Block, CategoryCells, CellInputs, NumberCells, TextCells
 from unlearn_cli.data.tables.date_parts import read_date_parts
-from unlearn_cli.data.tables.label_sets import read_label_sets, read_marks
+from unlearn_cli.data.tables.label_sets import UNUSED_NAMES, read_label_sets, read_marks
 from unlearn_cli.data.tables.table_file import TableFile, open_table
 from unlearn_cli.data.transforms.tokens import Texts
 from unlearn_cli.errors import UserError
@@ -72,7 +72,7 @@ def _read_labels(spec: Table, file: TableFile, *, numeric: bool) -> tuple[Values
     if names is not None and not numeric:
         return _name_labels(spec, spec.label, names, file)
     labels, labelled = _read_column_of_labels(spec, spec.label, file, numeric=numeric)
-    return (_rename_labels(labels, spec) if spec.label_names else labels), labelled
+    return (_rename_labels(labels, spec, file) if spec.label_names else labels), labelled
 
 
 def _list_class_names(spec: Table, file: TableFile) -> list[str] | None:
@@ -102,6 +102,7 @@ def _name_labels(spec: Table, column: str, names: list[str], file: TableFile) ->
             f"{file.location}: {int((~labelled).sum())} rows have no label (-1), the first is row "
             f"{int(np.flatnonzero(~labelled)[0])}; omit them with unlabelled: drop"
         )
+    file.counts[UNUSED_NAMES] = len(spec.label_names.keys() - set(names))
     texts = np.array([*(str(spec.label_names.get(name, name)) for name in names), ""])
     return texts[numbers.astype(np.int64)], None if labelled.all() else labelled
 
@@ -122,9 +123,10 @@ def _read_one_hot_labels(columns: list[str], file: TableFile) -> Values:
     return np.array(columns)[cells.argmax(axis=1)]
 
 
-def _rename_labels(labels: Values, spec: Table) -> Values:
+def _rename_labels(labels: Values, spec: Table, file: TableFile) -> Values:
     """Replace labels by their names in `label_names`; others keep theirs."""
     different, codes = to_strings(labels).factorize()
+    file.counts[UNUSED_NAMES] = len(spec.label_names.keys() - set(different))
     names = {label: str(name) for label, name in spec.label_names.items()}
     return np.array([names.get(label, label) for label in different])[codes]
 
@@ -242,7 +244,7 @@ def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) ->
             "write their paths to the column"
         )
     root = (spec.root or spec.path.parent).resolve()
-    check_paths(paths, root, file.location)
+    check_paths(paths, root, file.location, allow_missing=spec.unreadable == "skip")
     return ImageFiles(root, paths, input)
 
 

@@ -13,26 +13,38 @@ from unlearn_cli.errors import UserError
 OUTSIDE, MISSING = "outside", "missing"
 
 
-def check_paths(names: Strings, root: Path, source: str) -> None:
+def check_paths(names: Strings, root: Path, source: str, *, allow_missing: bool = False) -> None:
     """Check that all paths are files below `root`, which is resolved; no symbolic link may lead out of it.
 
     A path is valid if its folder is below `root` and lists it as a plain file. All others, such as links, are checked
     one by one. Files are recognised by 64-bit hashes of their paths; in case of a collision, reading the file fails.
+    With `allow_missing`, files that do not exist are left to the check of all images, which counts them.
 
     Raises:
         UserError: with the first path that is not valid; `source` is the table.
     """
+    missing = []
+    for row, name, flaw in _find_faults(names, root):
+        if flaw == OUTSIDE and not missing:
+            reason = f"the image of row {row} is outside of the root folder; set 'root' to the folder of the images"
+            raise UserError(f"{source}: {reason}")
+        missing += [(row, name)] if flaw == MISSING and not allow_missing else []
+    if missing:
+        row, name = missing[0]
+        count = f"; {len(missing)} of {len(names)} images are missing" if len(missing) > 1 else ""
+        advice = "correct the paths or the root, or leave such rows out with 'unreadable: skip'"
+        raise UserError(f"{source}: row {row}: no image {PurePath(name)} below the root folder{count}; {advice}")
+
+
+def _find_faults(names: Strings, root: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield the row, the path and the fault of each path that is not valid."""
     plain_files = _hash_plain_files(_list_folders(names), root)
-    fault = lru_cache(CHUNK)(lambda name: _find_fault(name, root))
+    find = lru_cache(CHUNK)(lambda name: _find_fault(name, root))
     for number, chunk in enumerate(names.chunks()):
         hashes = np.fromiter(map(hash, chunk), dtype=np.int64, count=len(chunk))
         for position in np.flatnonzero(~_are_among(hashes, plain_files)).tolist():
-            flaw, row = fault(chunk[position]), number * CHUNK + position
-            if flaw == OUTSIDE:
-                reason = f"the image of row {row} is outside of the root folder; set 'root' to the folder of the images"
-                raise UserError(f"{source}: {reason}")
-            if flaw == MISSING:
-                raise UserError(f"{source}: row {row}: no image {PurePath(chunk[position])} below the root folder")
+            if flaw := find(chunk[position]):
+                yield number * CHUNK + position, chunk[position], flaw
 
 
 def _list_folders(names: Strings) -> set[str]:

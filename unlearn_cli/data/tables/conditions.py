@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from unlearn_cli.data.compared_values import check_numbers
 from unlearn_cli.data.tables.comparable_columns import (
     ISO,
     ZONE,
@@ -118,9 +119,8 @@ def _compare_typed(condition: Condition, column: TypedColumn, cell: str) -> SqlT
     if not column.kind.startswith(NUMERIC) or column.kind.endswith("]"):
         _check_equality(condition.op, column)
         return _joined(f"{cell}::VARCHAR", condition.op, ["?"] * len(texts)), texts
+    check_numbers(given, column.label, is_boolean=column.kind == "BOOLEAN")
     values = [number_of(value) for value in given]
-    if None in values:
-        raise UserError(f"{column.label} contains numbers; compare it with numbers")
     _refuse_large(values, column)
     not_nan = f" AND NOT isnan({cell})" if column.kind in ("FLOAT", "DOUBLE") else ""
     return _joined(cell, condition.op, ["?"] * len(values)) + not_nan, values

@@ -16,6 +16,7 @@ from unlearn_cli.schema.sources import Table
 WORDS = {"1": 1, "0": 0, "1.0": 1, "0.0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}  # cells, in lower case
 SIGNED = {"1": 1, "-1": 0, "1.0": 1, "-1.0": 0}  # cells of columns without any 0
 LISTS = "[]"  # the ending of DuckDB's names of types of lists
+UNUSED_NAMES = "entries of label_names whose label no row has"
 TWICE = "rows that list a label twice, which counts once"
 
 
@@ -49,7 +50,9 @@ def read_label_sets(spec: Table, file: TableFile) -> LabelSets:
         parsed = [_parse(split, cell, spec.label, file, codes == number) for number, cell in enumerate(cells)]
     repeated = np.array([len(set(labels)) < len(labels) for labels in parsed], dtype=bool)
     file.counts[TWICE] = int(repeated[codes].sum())
-    return _mark(parsed, codes, renamed, file.class_names.get(spec.label))
+    listed = file.class_names.get(spec.label)
+    file.counts[UNUSED_NAMES] = len(renamed.keys() - set(listed or ()).union(*parsed))
+    return _mark(parsed, codes, renamed, listed)
 
 
 def read_marks(columns: Sequence[str], file: TableFile) -> np.ndarray:

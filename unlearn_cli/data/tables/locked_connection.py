@@ -8,7 +8,10 @@ from pathlib import Path
 import duckdb
 
 from unlearn_cli.errors import ResourceError, UserError
+from unlearn_cli.storage import json_text
 from unlearn_cli.storage.regular_files import require_regular_file
+
+FILE_NAME = r" (?:in file )?['\"]/[^'\"]*['\"]"  # with its absolute path, in DuckDB's messages
 
 
 def connect(
@@ -56,14 +59,33 @@ def check_file(path: Path, name: str) -> None:
 
 
 @contextmanager
-def translate_duckdb_errors(location: str) -> Iterator[None]:
-    """Translate DuckDB's errors; in a large file, DuckDB may raise them only while cells are fetched."""
+def translate_duckdb_errors(location: str, *, json_lines: Path | None = None) -> Iterator[None]:
+    """Translate DuckDB's errors; in a large file, DuckDB may raise them only while cells are fetched.
+
+    `json_lines` is the file in JSON Lines that is read, in which the wrong line is searched.
+    """
     try:
         yield
     except duckdb.Error as error:
         if is_out_of_resources(error):
             raise ResourceError(f"{location}: not enough memory or disk space to read it; free some space") from None
+        if json_lines and (wrong := find_wrong_line(json_lines)):
+            raise UserError(f"{location}:{wrong[0]}: is not valid JSON: {wrong[1]}; fix the line") from None
         raise UserError(f"{location}{_format_reason(str(error))}; fix the file or the condition") from None
+
+
+def find_wrong_line(path: Path) -> tuple[int, str] | None:
+    """Return the number of the first line that is not JSON, and why; None if DuckDB refused another thing.
+
+    DuckDB counts the lines of a file in JSON Lines in another way, and its message has the content of the line.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                json_text.read(line if line.strip() else b"{}")
+            except ValueError as error:
+                return number, getattr(error, "msg", None) or str(error)
+    return None
 
 
 def _format_reason(text: str) -> str:
@@ -72,4 +94,5 @@ def _format_reason(text: str) -> str:
     if match := re.search(r"CSV Error on Line: (\d+)", lines[0]):
         rest = [line for line in lines[1:] if line.strip() and not line.startswith(("Original Line", "Possible"))]
         return f":{match[1]}: {rest[0].strip() if rest else 'the row cannot be read'}"
-    return f": {lines[0]}"
+    reason = re.sub(r"^[A-Z][A-Za-z ]* Error: ", "", lines[0])
+    return f": {re.sub(FILE_NAME, '', reason)}"

@@ -8,6 +8,7 @@ have typed columns.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -71,12 +72,12 @@ class TableFile:
         kind, files = find_table_kind(path), list_table_files(path, name)
         self.location, self.reader, self.missing = f"{name}: {path}", READERS[kind], ["", *(missing or [])]
         self.path, self.arguments = path, self._list_arguments(kind, files)
+        self.kind, self.rewrites_types = kind, kind == ".jsonl"
         self.connection = connection or connect(files)
         if kind == ARROW:
             self.connection.register(self.reader, read_arrow(files, name))
         self.counts: dict[str, int] = {}  # of columns and lines with a problem, by kind
         self.layout = inspect_csv(path, self.location, options) if kind in TEXT_SUFFIXES else None
-        self.kind, self.rewrites_types = kind, kind == ".jsonl"
         self.types: dict[str, str] = self._csv_types(self.layout) if self.layout else self._types()
         self.formats: Mapping[str, str] = {}  # of dates, by column
         self.private = False  # messages on conditions show neither path nor cells
@@ -160,13 +161,16 @@ class TableFile:
     ) -> duckdb.DuckDBPyConnection:
         return self.run(f"SELECT {expressions} FROM {reader or self.reader}", (*values, *self.arguments))
 
+    def _translate_errors(self) -> AbstractContextManager[None]:
+        return translate_duckdb_errors(self.location, json_lines=self.path if self.kind == ".jsonl" else None)
+
     def run(self, command: str, values: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        with translate_duckdb_errors(self.location):
+        with self._translate_errors():
             return self.connection.execute(command, values)
 
     def arrays(self, expressions: str, values: Sequence[Any] = ()) -> dict[str, np.ndarray]:
         """Return the columns of a query by their names."""
-        with translate_duckdb_errors(self.location):
+        with self._translate_errors():
             return self.query(expressions, values).fetchnumpy()
 
     # ------------------------------------------------------------ cells
@@ -220,6 +224,7 @@ class TableFile:
         for column in columns:
             self.quoted(column)
             self._refuse_bytes(column)
+            self._refuse_nested(column)
         if self.layout:
             names = [cast_text(self.cell(column), kind) for column in columns]
         else:
@@ -230,7 +235,7 @@ class TableFile:
         stored = [arrays[f"v{i}"] for i in range(len(columns))]
         masked = [column for column, values in zip(columns, stored, strict=True) if np.ma.is_masked(values)]
         if self.layout and masked:
-            self._refuse_text(masked)
+            self._refuse_text(masked, features=features)
         if masked and not gaps:
             values = stored[columns.index(masked[0])]
             error = self._empty(masked[0], int(np.flatnonzero(np.ma.getmaskarray(values))[0]))
@@ -238,7 +243,17 @@ class TableFile:
             raise UserError(f"{error}{advice}") if features else error
         return [fill_gaps(values) for values in stored]
 
-    def _refuse_text(self, columns: Sequence[str]) -> None:
+    def _refuse_nested(self, column: str) -> None:
+        """Refuse a column of lists or mappings, which are neither numbers nor text."""
+        kind = self.types[column]
+        if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
+            content = "lists" if kind.endswith("]") else "mappings"
+            raise UserError(
+                f"{self.location}: column '{column}' contains {content}; expected a number or a text in each cell; for "
+                "lists of labels set task: multilabel; if the column is not needed, add it to 'ignore'"
+            )
+
+    def _refuse_text(self, columns: Sequence[str], *, features: bool) -> None:
         """Refuse the first cell that is not a number."""
         wrong = [f"({self.cell(column)} IS NOT NULL AND NOT {is_number(self.cell(column))})" for column in columns]
         row = self._first_row(" OR ".join(wrong))
@@ -247,10 +262,15 @@ class TableFile:
         parts = [f"{self.cell(column)}, {bad}" for column, bad in zip(columns, wrong, strict=True)]
         values = self.query(", ".join(parts), reader=f"{self.reader} LIMIT 1 OFFSET {row}").fetchall()[0]
         column, cell = next((column, values[2 * i]) for i, column in enumerate(columns) if values[2 * i + 1])
+        flaw = f"{self.location}:{self._line(row)}: column '{column}' contains text: '{cell[:60]}' is not a number"
+        if not features:
+            raise UserError(
+                f"{flaw}; labels of a regression are numbers: fix the cell, or list the text of empty cells in "
+                "'missing'"
+            )
         raise UserError(
-            f"{self.location}:{self._line(row)}: column '{column}' contains text: '{cell[:60]}' is not a number; fix "
-            "the cell, list only columns of numbers in 'features', list the text of empty cells in 'missing', or "
-            f"encode columns of categories: one_hot: [{', '.join(self._list_text(columns, wrong))}]"
+            f"{flaw}; fix the cell, list only columns of numbers in 'features', list the text of empty cells in "
+            f"'missing', or encode columns of categories: one_hot: [{', '.join(self._list_text(columns, wrong))}]"
         )
 
     def _list_text(self, columns: Sequence[str], wrong: Sequence[str]) -> list[str]:
@@ -273,7 +293,7 @@ class TableFile:
         """Yield the cells of one column in chunks; DuckDB reads the file while they are fetched."""
         row = 0
         while True:
-            with translate_duckdb_errors(self.location):
+            with self._translate_errors():
                 cells = [cell for (cell,) in result.fetchmany(CHUNK)]
             if not cells:
                 return
@@ -324,7 +344,7 @@ class TableFile:
         field = ".bytes" if self.is_struct(column) else ""
         result = self.query(f"{self.quoted(column)}{field}")
         while True:
-            with translate_duckdb_errors(self.location):
+            with self._translate_errors():
                 cells = result.fetchmany(IMAGES)
             if not cells:
                 return

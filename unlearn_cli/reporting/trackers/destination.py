@@ -9,6 +9,7 @@ from pathlib import Path
 
 from unlearn_cli.errors import ResourceError, UserError
 from unlearn_cli.reporting.report import Report
+from unlearn_cli.storage.path_variables import expand_path
 
 LIBRARIES: Mapping[str, str] = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 PLACES = {"tensorboard": "DIR", "mlflow": "URI", "wandb": "PROJECT or ENTITY/PROJECT"}
@@ -46,6 +47,8 @@ def _parse(text: str) -> Destination:
         )
     if tracker == "wandb" and not PROJECT.fullmatch(target):
         raise UserError(f"--log-to {text}: expected the name of a project, or of an entity and a project (TEAM/NAME)")
+    if tracker == "tensorboard" or (tracker == "mlflow" and ":" not in target):  # a folder; no shell expands its ~
+        target = str(expand_path(Path(target)))
     if tracker == "tensorboard" and Path(target).exists() and not Path(target).is_dir():
         raise UserError(f"--log-to {text}: {target} is a file; expected a folder")
     return Destination(tracker, target)
