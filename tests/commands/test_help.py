@@ -64,7 +64,6 @@ def test_colours_depend_on_stdout(terminal: bool, no_color: bool, monkeypatch: p
     assert ("\033" in section) == (terminal and not no_color)
 
 
-@pytest.mark.parametrize("command", ["unlearn", "evaluate", "attack", "train", "noise", "shadow"])
+@pytest.mark.parametrize("command", ["unlearn", "evaluate", "attack", "train", "noise", "shadow", "convert", "inspect"])
 def test_no_cache_is_an_option_of_the_commands_that_store_something_for_later_runs(command: str) -> None:
-    stores = command != "shadow"  # which reads all files anew
-    assert ("--no-cache" in invoke(command, "--help").stdout) == stores
+    assert ("--no-cache" in invoke(command, "--help").stdout) == (command != "inspect")

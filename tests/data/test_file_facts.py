@@ -33,7 +33,12 @@ input: {shape: [1, 4, 4]}
 data: {train: SOURCE, test: {imagefolder: test}}
 forget: {classes: [a]}
 """
-SOURCES = {"folder": "{imagefolder: train}", "table": "{table: {path: train.csv, label: y, image: file}}"}
+SOURCES = {
+    "folder": "{imagefolder: train}",
+    "table": "{table: {path: train.csv, label: y, image: file}}",
+    "absolute": "{table: {path: absolute.csv, label: y, image: file}}",
+}
+IMAGES, COMPARED = 20, 2  # the first image of each source is opened again, to compare their depths
 
 
 @pytest.fixture
@@ -67,6 +72,7 @@ def folder(tmp_path: Path) -> Path:
         write_image(tmp_path / f"test/{'ab'[seed % 2]}/{seed}.png", 50 + seed)
     rows = "".join(f"{name},{name[6]}\n" for name in files)
     (tmp_path / "train.csv").write_text(f"file,y\n{rows}")
+    (tmp_path / "absolute.csv").write_text("file,y\n" + rows.replace("train/", f"{tmp_path.resolve()}/train/"))
     for name, source in SOURCES.items():
         (tmp_path / f"{name}.yaml").write_text(MANIFEST.replace("SOURCE", source))
     return tmp_path
@@ -85,14 +91,14 @@ def open_and_count(folder: Path, source: str = "folder", **options: Any) -> tupl
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_second_run_opens_no_image_and_reports_the_same(folder: Path, opened_files: list[str], source: str) -> None:
     _, first = open_and_count(folder, source)
-    assert len(opened_files) >= 40  # their headers, then their bytes
+    assert len(opened_files) == IMAGES + COMPARED
     assert first[0].in_retain == 1
     opened_files.clear()
     _, second = open_and_count(folder, source)
-    assert len(opened_files) <= 2  # the first image of each source, whose depths are compared
+    assert len(opened_files) == COMPARED
     assert second == first
     _, third = open_and_count(folder, source, cache=False)
-    assert third == first and len(opened_files) >= 40
+    assert third == first and len(opened_files) >= 2 * IMAGES  # their headers, then their bytes
 
 
 @pytest.mark.parametrize(
@@ -114,7 +120,7 @@ def test_a_changed_file_of_the_same_size_is_read_again(
     opened, _ = open_and_count(folder)
     after = opened.dataset.split("train").records.quick_fingerprints
     assert np.flatnonzero(before != after).tolist() == [7]
-    assert opened_files.count("b/1.png") == 2 and len(opened_files) <= 4
+    assert opened_files.count("b/1.png") == 1 and len(opened_files) == 1 + COMPARED
     assert np.array_equal(after, opened.dataset.split("train").records.fingerprints)
 
 
@@ -123,7 +129,7 @@ def test_nothing_is_stored_about_a_file_that_was_just_written(folder: Path, open
     open_and_count(folder)
     opened_files.clear()
     open_and_count(folder)
-    assert opened_files.count("b/1.png") == 2
+    assert opened_files.count("b/1.png") == 1
 
 
 def test_what_decides_reads_the_bytes_and_no_stored_fact(folder: Path) -> None:
@@ -168,11 +174,11 @@ def test_a_damaged_file_is_ignored_and_written_again(
     (folder / FACTS).write_bytes(damage((folder / FACTS).read_bytes()))
     opened_files.clear()
     _, second = open_and_count(folder)
-    assert second == first and len(opened_files) >= 40
+    assert second == first and len(opened_files) == IMAGES + COMPARED
     assert "stored facts about image files are damaged" in capsys.readouterr().err
     opened_files.clear()
     open_and_count(folder)
-    assert len(opened_files) <= 2
+    assert len(opened_files) == COMPARED
 
 
 @pytest.mark.parametrize(
@@ -262,3 +268,42 @@ def test_a_folder_that_cannot_be_written_to_stops_no_run(
     _, described = open_and_count(folder)
     assert described and not (folder / FACTS).exists()
     assert "facts about image files were not stored: Permission denied" in capsys.readouterr().err
+
+
+def test_bytes_that_a_check_read_decide_without_being_read_again(folder: Path, opened_files: list[str]) -> None:
+    """The check reads each file once; copies to forget and the halves of test follow from its digests."""
+    honest, _ = open_and_count(folder, forget_duplicates=True, cache=False)
+    opened_files.clear()
+    opened, _ = open_and_count(folder, forget_duplicates=True)
+    halves = [take_half(opened.dataset, half).split("test").ids for half in ("selection", "verdict")]
+    assert len(opened_files) == IMAGES + COMPARED
+    assert halves == [take_half(honest.dataset, half).split("test").ids for half in ("selection", "verdict")]
+    assert opened.dataset.split("forget").ids == honest.dataset.split("forget").ids
+
+
+def test_convert_stores_facts_next_to_its_output(folder: Path, opened_files: list[str]) -> None:
+    from torch import nn, save
+
+    network = nn.Linear(16, 2)
+    save({"head.weight": network.weight, "head.bias": network.bias}, folder / "source.pth")
+    manifest = folder / "folder.yaml"
+    manifest.write_text(
+        manifest.read_text().replace("{architecture: mlp}", "{architecture: mlp, arguments: {hidden: []}}")
+    )
+    words = ["convert", folder / "source.pth", folder / "new.safetensors", "--manifest", manifest, "--overwrite"]
+    result = invoke(*words)
+    assert result.exit_code == 0, result.stderr
+    assert (folder / FACTS).is_file()
+    opened_files.clear()
+    assert invoke(*words).exit_code == 0
+    assert len(opened_files) == COMPARED
+
+
+def test_shadow_runs_store_facts_next_to_their_folder(folder: Path, opened_files: list[str]) -> None:
+    words = ["shadow", "-m", folder / "folder.yaml", "--shadows", folder / "cells", "--method", "finetune"]
+    words += ["--cells", "0", "--retained", "1", "--dry-run", "--device", "cpu"]
+    assert invoke(*words).exit_code == 0
+    first = len(opened_files)
+    opened_files.clear()
+    assert invoke(*words).exit_code == 0
+    assert (folder / FACTS).is_file() and len(opened_files) < first

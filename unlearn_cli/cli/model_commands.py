@@ -174,7 +174,7 @@ def attack(
 @add_command(
     model_app,
     run_options=RUN_OPTIONS,
-    without=("half", "force", "shard", "compiled", "profile", "cache", "overwrite"),
+    without=("half", "force", "shard", "compiled", "profile", "overwrite"),
     examples=(
         "unlearn-cli shadow -m data.yaml --method finetune --shadows shadows --cells 0-31",
         "unlearn-cli attack unlearned -m data.yaml --tier audit --shadows shadows --reference reference",

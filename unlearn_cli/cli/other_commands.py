@@ -87,7 +87,7 @@ def demo(
 
 @add_command(
     other_app,
-    run_options=("allow_code", "overwrite"),
+    run_options=("allow_code", "cache", "overwrite"),
     examples=(
         "unlearn-cli convert checkpoint.pth model.safetensors",
         "unlearn-cli convert last.ckpt --list",

@@ -66,7 +66,7 @@ def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
     foreign_formats.recognise(foreign_formats.find_checkpoint(options.source))
     if part := foreign_formats.describe_part(options.source):
         console.warn(f"{options.source}: is {part} of a checkpoint; for all tensors, name its index or its folder")
-    opened = open_inputs(options.manifest, common) if options.manifest else None
+    opened = open_inputs(options.manifest, common, facts_next_to=options.out) if options.manifest else None
     from unlearn_cli.checkpoints.contents import choose_weights  # imports torch: only after the other checks
     from unlearn_cli.checkpoints.foreign_files import read_contents
 
@@ -83,7 +83,10 @@ def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
         _check_fit(options.source, opened, tensors)
     elif note := describe_prefix(tensors):
         console.warn(f"{options.source}: {note}")
-    return _write(options, options.out, weights, tensors, contents.metadata, overwrite=common.overwrite)
+    result = _write(options, options.out, weights, tensors, contents.metadata, overwrite=common.overwrite)
+    if opened and opened.facts:
+        opened.facts.save()
+    return result
 
 
 def name_tensors(weights: "WeightSet", options: ConvertOptions) -> "dict[str, Tensor]":

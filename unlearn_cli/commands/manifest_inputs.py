@@ -41,16 +41,20 @@ def open_inputs(
     *,
     decode: bool = False,
     like: Path | None = None,
+    facts_next_to: Path | None = None,
 ) -> RunInputs:
     """Read the manifest, check output and checkpoint headers, open the data; with `decode`, decode all images.
 
-    `like` is another checkpoint, whose recorded categories of columns are used.
+    `like` is another checkpoint, whose recorded categories of columns are used. Facts about image files are stored next
+    to `out`, or, for a command that checks its output itself, next to `facts_next_to`.
 
     Raises:
         UserError: something is wrong with one of them.
     """
     manifest = read_manifest(path, common.manifest_folder)
-    return open_manifest(manifest, path, common, checkpoints, out, decode=decode, like=like)
+    return open_manifest(
+        manifest, path, common, checkpoints, out, decode=decode, like=like, facts_next_to=facts_next_to
+    )
 
 
 def open_manifest(
@@ -65,11 +69,12 @@ def open_manifest(
     held_out: bool = False,
     alternative: str = "",
     like: Path | None = None,
+    facts_next_to: Path | None = None,
 ) -> RunInputs:
     """Do the same as `open_inputs` for a manifest that has been read: a pipe can be read only once.
 
     `default_half` of test is reported if the options name none; `held_out`: the method has this input;
-    `alternative`: a setting with which it has not, for messages.
+    `alternative`: a setting with which it has not, for messages. `facts_next_to` as for `open_inputs`.
 
     Raises:
         UserError: as `open_inputs`.
@@ -81,7 +86,7 @@ def open_manifest(
         path,
         common,
         checkpoints,
-        out,
+        out or facts_next_to,
         decode=decode,
         default_half=default_half,
         held_out=held_out,

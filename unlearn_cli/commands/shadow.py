@@ -62,6 +62,7 @@ def run(options: ShadowOptions, run_options: RunOptions) -> Result:
         decode=options.dry_run,
         held_out=held_out,
         alternative=method.find_alternative(settings, "held_out"),
+        facts_next_to=options.folder,
     )
     check_selection(method, opened.dataset, manifest.sections, options.manifest)
     game = prepare_game(opened, method, settings, recipe, training, options)

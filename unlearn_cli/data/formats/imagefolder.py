@@ -115,7 +115,7 @@ class _Class:
             else:
                 self.read.add(real)
                 self._take_all(folder)
-        return sorted(self.names, key=lambda name: name.split("/"))
+        return sorted(self.names, key=lambda name: name.replace("/", "\0"))
 
     def _take_all(self, folder: str) -> None:
         for entry in sorted(_scan_folder(self.root / folder, self.source), key=attrgetter("name")):

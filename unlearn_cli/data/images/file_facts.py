@@ -20,8 +20,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from hashlib import blake2b
+from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import PIL
@@ -53,8 +54,9 @@ class _Source:
     keys: np.ndarray  # (n, 2) uint64: digests of path, size, inode and times
     is_listed: np.ndarray  # (n,) bool
     is_settled: np.ndarray  # (n,) bool: written long enough ago
-    digests: np.ndarray  # (n,) S16: of the bytes, if they were read in this run
-    is_read: np.ndarray  # (n,) bool
+    digests: np.ndarray  # (n,) S16: of the bytes
+    is_stored: np.ndarray  # (n,) bool: the digest is that of an earlier run
+    is_read: np.ndarray  # (n,) bool: the digest is that of bytes that were read in this run
 
 
 class FileFacts:
@@ -78,21 +80,26 @@ class FileFacts:
         if not isinstance(files, ImageFiles):  # the rows are those of the images, not of a part of them
             return inputs.fingerprints(np.arange(len(inputs)))
         source = self._list_files(files, rows)
-        unknown = ~source.is_read[rows]
-        result = source.digests[rows]
-        if not trusted:
-            keys = _of_kind(source.keys[rows], CONTENT)
-            values, stored = self._look_up(keys, unknown)
-            result[stored], unknown = to_digests(values[stored]), unknown & ~stored
-        if unknown.any():
-            result[unknown] = self._read(files, source, rows[unknown])
-        return result
+        unknown = rows[~source.is_read[rows] & (trusted | ~source.is_stored[rows])]
+        if len(unknown):
+            source.digests[unknown], source.is_read[unknown] = files.fingerprints(unknown), True
+            self._add_digests(source, unknown)
+        return source.digests[rows]
 
-    def _read(self, files: ImageFiles, source: _Source, rows: np.ndarray) -> np.ndarray:
-        digests = files.fingerprints(rows)
-        source.digests[rows], source.is_read[rows] = digests, True
-        self._add(source, rows, CONTENT, to_pairs(digests))
-        return digests
+    def open_image(self, files: ImageFiles, row: int) -> BinaryIO:
+        """Open an image for a check; all of its bytes are read and digested if their digest is not known.
+
+        The file has been listed by `find_notes`; `add_notes` stores the digest of an image that passes the check.
+        """
+        _, source = self._sources[id(files)]
+        if source.is_stored[row] or source.is_read[row]:
+            return files.content(row)
+        content = files.read(row)
+        source.digests[row], source.is_read[row] = blake2b(content, digest_size=DIGEST).digest(), True
+        return BytesIO(content)
+
+    def _add_digests(self, source: _Source, rows: np.ndarray) -> None:
+        self._add(source, rows, CONTENT, to_pairs(source.digests[rows]))
 
     def find_notes(self, files: ImageFiles, rows: np.ndarray, *, decoded: bool) -> tuple[np.ndarray, list[ImageNote]]:
         """Return the index (n,) of each image's note in the list, -1 where none is stored; unreadable ones have none.
@@ -101,7 +108,7 @@ class FileFacts:
         """
         source = self._list_files(files, rows)
         keys = _of_kind(source.keys[rows], describe_check(files.input, decoded))
-        values, stored = self._look_up(keys, np.ones(len(rows), dtype=bool))
+        values, stored = self._look_up(keys)
         numbers, codes = np.unique(values[stored, 0], return_inverse=True)
         texts = [self._stored.notes.get(number) for number in numbers.tolist()]
         if None in texts:  # the note is missing in the file
@@ -113,7 +120,10 @@ class FileFacts:
     def add_notes(
         self, files: ImageFiles, rows: np.ndarray, indices: np.ndarray, notes: Sequence[ImageNote], *, decoded: bool
     ) -> None:
-        """Store the notes of images that are readable; whoever decoded an image has checked its header, too."""
+        """Store the notes of images that are readable, and digests of those that were read.
+
+        Whoever decoded an image has checked its header, too.
+        """
         if not len(rows):
             return
         texts = [json.dumps([note.is_deep, *note.changes]) for note in notes]
@@ -122,14 +132,14 @@ class FileFacts:
         source = self._list_files(files, rows)
         for kind in (True, False) if decoded else (False,):
             self._add(source, rows, describe_check(files.input, kind), pairs[indices])
+        self._add_digests(source, rows[source.is_read[rows]])
 
     def _add(self, source: _Source, rows: np.ndarray, kind: str, values: np.ndarray) -> None:
         settled = source.is_settled[rows]
         self._new.append((_of_kind(source.keys[rows[settled]], kind), values[settled]))
 
-    def _look_up(self, keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _look_up(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values, stored = self._stored.look_up(keys)
-        stored &= wanted
         self._used.append((keys[stored], values[stored]))
         if stored.any() and not self._announced:
             count = pluralize(int(stored.sum()), "image file")
@@ -141,9 +151,9 @@ class FileFacts:
         """Return what is known about a source, with the keys of these rows."""
         if id(files) not in self._sources:
             n = len(files)
-            masks = [np.zeros(n, dtype=bool) for _ in range(3)]
+            is_listed, is_settled, is_stored, is_read = (np.zeros(n, dtype=bool) for _ in range(4))
             keys, digests = np.zeros((n, 2), dtype=np.uint64), np.zeros(n, dtype=f"S{DIGEST}")
-            self._sources[id(files)] = files, _Source(keys, masks[0], masks[1], digests, masks[2])
+            self._sources[id(files)] = files, _Source(keys, is_listed, is_settled, digests, is_stored, is_read)
         source = self._sources[id(files)][1]
         rows = rows[~source.is_listed[rows]]
         if len(rows):
@@ -151,6 +161,8 @@ class FileFacts:
             keys = _join(digest_states(files, rows, self._stored.salt, times))
             source.keys[rows], source.is_listed[rows] = to_pairs(keys), True
             source.is_settled[rows] = times < self.begun - SETTLED
+            values, source.is_stored[rows] = self._look_up(_of_kind(source.keys[rows], CONTENT))
+            source.digests[rows] = to_digests(values)
         return source
 
     def __enter__(self) -> None:
@@ -179,7 +191,7 @@ class FileFacts:
 def digest_states(files: ImageFiles, rows: np.ndarray, salt: bytes, times: np.ndarray) -> Iterator[bytes]:
     """Yield a digest of path, size, inode and times of each file, and set the time (n,) of its last change.
 
-    A file without a state has a random digest, which is never met again.
+    Names are relative to the folder, or absolute. A file without a state has a random digest, which is never met again.
     """
     folder = os.path.realpath(files.root)
     key = blake2b(folder.encode("utf-8", "surrogatepass"), key=salt, digest_size=32).digest()
@@ -187,7 +199,7 @@ def digest_states(files: ImageFiles, rows: np.ndarray, salt: bytes, times: np.nd
     names = (name for chunk in files.names[rows].chunks() for name in chunk)
     for position, name in enumerate(names):
         try:
-            state = os.stat(prefix + name)
+            state = os.stat(name if name.startswith("/") else prefix + name)
         except (OSError, ValueError):  # ValueError: a NUL in the name
             yield os.urandom(DIGEST)
             continue

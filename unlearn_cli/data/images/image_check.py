@@ -1,8 +1,10 @@
 """Checks all images of a source before they are used: their headers and, on request, their pixels."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -134,20 +136,22 @@ def scan_images(
 ) -> ImageScan:
     """Open all images and check them, except for those that `facts` know.
 
+    With `facts`, all bytes of a file are read and digested: few commands do not need the digests, too.
+
     Raises:
         UserError: an image does not agree with the manifest.
     """
-    scan, unknown = ImageScan(), np.arange(len(rows))
+    scan, unknown, open_content = ImageScan(), np.arange(len(rows)), images.content
     if facts is not None and isinstance(images, ImageFiles):
         indices, notes = facts.find_notes(images, rows, decoded=decode)
         _count_stored(scan, rows, indices, notes)
-        unknown = np.flatnonzero(indices < 0)
+        unknown, open_content = np.flatnonzero(indices < 0), partial(facts.open_image, images)
     if len(unknown) >= MANY or (decode and len(unknown)):
         console.say(f"{name}: {'decoding' if decode else 'checking the headers of'} {len(unknown)} images")
     numbers: dict[ImageNote, int] = {}
     indices = np.full(len(unknown), -1)
     for number, position in enumerate(unknown.tolist()):
-        note = _try_image(images, rows, position, scan, name, decode)
+        note = _try_image(images, open_content, rows, position, scan, name, decode)
         if note is not None:
             scan.count(note, int(rows[position]))
             indices[number] = numbers.setdefault(note, len(numbers))
@@ -164,11 +168,17 @@ def _count_stored(scan: ImageScan, rows: np.ndarray, indices: np.ndarray, notes:
 
 
 def _try_image(
-    images: Images, rows: np.ndarray, position: int, scan: ImageScan, name: str, decode: bool
+    images: Images,
+    open_content: Callable[[int], BinaryIO],
+    rows: np.ndarray,
+    position: int,
+    scan: ImageScan,
+    name: str,
+    decode: bool,
 ) -> ImageNote | None:
     """Return the note of an image; None for an unreadable one, which is added to the scan."""
     try:
-        return _check_image(images, int(rows[position]), decode)
+        return _check_image(images, open_content, int(rows[position]), decode)
     except UnreadableImage as error:
         scan.unreadable.append(position)
         if len(scan.reasons) < LISTED:  # a new exception, because the traceback of the old one keeps the image open
@@ -178,9 +188,9 @@ def _try_image(
         raise UserError(f"{name}: {error}") from None
 
 
-def _check_image(images: Images, row: int, decode: bool) -> ImageNote:
+def _check_image(images: Images, open_content: Callable[[int], BinaryIO], row: int, decode: bool) -> ImageNote:
     path = images.name(row)
-    with images.content(row) as content, open_image(content, path, images.input) as image:
+    with open_content(row) as content, open_image(content, path, images.input) as image:
         note = ImageNote(is_deep_grey(image), tuple(_describe_changes(image, images.input)))
         if decode:
             decode_image(image, path)

@@ -47,7 +47,7 @@ class ImageFiles:
 
     def fingerprints(self, rows: np.ndarray) -> np.ndarray:
         console.say(f"searching for copies: reading {len(rows)} image files")  # this may take minutes
-        return digest_samples(map(self._bytes, rows.tolist()), len(rows))
+        return digest_samples(map(self.read, rows.tolist()), len(rows))
 
     def name(self, row: int) -> Path:
         return self.root / self.names.text(row)
@@ -55,7 +55,8 @@ class ImageFiles:
     def content(self, row: int) -> BinaryIO:
         return open_image_file(self.name(row))
 
-    def _bytes(self, row: int) -> bytes:
+    def read(self, row: int) -> bytes:
+        """Return the bytes of a file."""
         with self.content(row) as file:
             return file.read(MOST_BYTES + 1)
 
