@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import one_thread  # noqa: F401
 from tests.references import attack_original, list_references, train_references
 from tests.shared import make_once
+from tests.short_attacks import shorten_attacks
 from tests.tiny import train_tiny
 from unlearn_cli.reporting import html
 
 os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
 torch.set_num_threads(1)  # tiny tensors; several threads would only wait for each other
-os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start: results are compared bit for bit
 RENDER = html.render
 MEMORY_DISK, ROOM = Path("/dev/shm"), 4 * 2**30  # where Linux keeps files in memory; bytes that must be free there
 
@@ -49,9 +50,16 @@ def judged(original: Path, references: list[Path], tmp_path_factory: pytest.Temp
     def fill(folder: Path) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(html, "render", RENDER)
+            shorten_attacks(patch.setattr)
             attack_original(folder, original, references)
 
     return make_once(tmp_path_factory, "judged", fill)
+
+
+@pytest.fixture
+def short_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the attacks of the standard tier."""
+    shorten_attacks(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="session", autouse=True)

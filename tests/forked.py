@@ -1,7 +1,7 @@
 """Command lines in processes of their own, forked from the one that runs the tests: torch is imported already.
 
 For what needs a process: signals, exit codes, several ranks. A few tests start a new interpreter in the same way as
-users do; the others would spend most of their time on imports.
+users do; the others would spend most of their time on imports. What commands import late is therefore imported here.
 """
 
 import gc
@@ -16,8 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import scipy.stats  # noqa: F401
+import torch
+
 from unlearn_cli.cli.app import main
 
+torch.optim.Adam([torch.zeros(1)])  # the first optimizer of a process imports torch's compiler, which takes a second
 BROKEN = 99  # the exit code of a child that raised what the command line does not turn into one of its own
 
 
@@ -42,6 +46,10 @@ class Started:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(self.pid, number)
+
+    def is_running(self) -> bool:
+        """Say whether the process has not ended; it is still to be waited for."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     def wait(self) -> Finished:
         code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -5,18 +5,18 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from configparser import RawConfigParser
 from pathlib import Path
 
 import pytest
 
+from tests.docs.project import Shell
 from tests.test_sample_configs import CONFIGS, deletion_batch
 from tests.tiny import invoke
 from unlearn_cli.schema import strict_yaml
 
 FILES = CONFIGS / "deletion"
-ROOT = CONFIGS.parent
 
 
 def parse(command: str) -> tuple[str, list[str]]:
@@ -26,23 +26,26 @@ def parse(command: str) -> tuple[str, list[str]]:
     return words[batch + 1], [word for word in words if word.startswith("--")]
 
 
-def test_a_night_carries_out_what_is_pending_and_prints_nothing(tmp_path: Path) -> None:
+@pytest.fixture
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    shell = Shell(tmp_path_factory.mktemp("sh"))
+    shell.wait()
+    yield shell
+    shell.stop()
+
+
+def test_a_night_carries_out_what_is_pending_and_prints_nothing(tmp_path: Path, shell: Shell) -> None:
     batch = deletion_batch(tmp_path / "batch")
     for file in batch.path("requests").iterdir():  # whatever the clock of this machine says, they have been received
         file.write_text(file.read_text(encoding="utf-8").replace("2026-", "2024-"), encoding="utf-8")
     trained = invoke("train", "-m", batch.path("manifest"), "-o", batch.folder / "original", "--device", "cpu")
     assert trained.exit_code == 0, trained.stderr
-    program = tmp_path / "bin" / "unlearn-cli"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m unlearn_cli "$@"\n', encoding="utf-8")
-    program.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     night = ["/bin/sh", batch.folder / "nightly.sh"]
-    ran = subprocess.run(night, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    ran = subprocess.run(night, capture_output=True, text=True, env=shell.environment, cwd=tmp_path)
     assert (ran.stdout, ran.stderr, ran.returncode) == ("", "", 0)
     assert len(list((batch.path("requests") / "done").iterdir())) == 3
     (batch.path("requests") / "broken.yaml").write_text("[", encoding="utf-8")
-    ran = subprocess.run(night, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    ran = subprocess.run(night, capture_output=True, text=True, env=shell.environment, cwd=tmp_path)
     assert ran.returncode == 5
     assert ran.stdout.startswith("unlearn-cli batch run deletion.yaml: exit code 5\n")
     assert "broken.yaml" in ran.stdout

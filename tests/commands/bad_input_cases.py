@@ -1,7 +1,6 @@
 """Cases of bad input: a damage to the valid project, a command line, and what its one line of error must say.
 
-What needs torch to be noticed is marked; all other cases run a second time in a process of their own, in which torch
-must never be imported.
+What needs torch to be noticed is marked; all other cases run in a process in which torch must never be imported.
 """
 
 from dataclasses import dataclass

@@ -1,11 +1,14 @@
 """The valid project that tests of bad input damage."""
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.commands.bad_input_cases import Case, check
 from tests.commands.damaged_project import write_project
+from tests.commands.torch_free import TorchFreeProcess
 
 
 @pytest.fixture(scope="module")
@@ -23,3 +26,24 @@ def project(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def torch_free() -> Iterator[TorchFreeProcess]:
+    """A process without torch."""
+    process = TorchFreeProcess()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def check_case(project: Path, torch_free: TorchFreeProcess, request: pytest.FixtureRequest) -> Callable[[Case], object]:
+    """Check a case of this module: without torch, unless it needs torch to be noticed."""
+
+    def check_in_process(case: Case) -> None:
+        if case.torch:
+            check(case, project.parent)
+        else:
+            torch_free.check_case(request.path.stem, request.module.CASES.index(case), project)
+
+    return check_in_process

@@ -41,6 +41,7 @@ def test_failed_gates_are_named_on_stderr(original: Path, references: list[Path]
     assert (screened.exit_code, "warning: " in screened.stderr) == (4, True)
 
 
+@pytest.mark.usefixtures("short_attacks")
 def test_a_retrained_network_does_not_fail(original: Path, references: list[Path], tmp_path: Path) -> None:
     flags = ["-m", write_manifest(tmp_path), "--original", original]
     for tier, beside in (("quick", []), ("standard", given(references[:4]))):
@@ -71,6 +72,7 @@ def test_the_report_keeps_to_its_schema_and_names_no_record_and_no_place(judged:
         assert "person-" not in found
 
 
+@pytest.mark.usefixtures("short_attacks")
 def test_equal_runs_write_equal_reports(judged: Path, original: Path, references: list[Path]) -> None:
     """Only the first has an output, and thus stores and reads predictions."""
     first = json.loads((judged / "out" / "report.json").read_text(encoding="utf-8"))

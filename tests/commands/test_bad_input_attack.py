@@ -1,6 +1,6 @@
 """Bad input to `attack` and `shadow`; one line, exit code 2, nothing written."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -10,7 +10,6 @@ from tests.commands.bad_input_cases import (
     C,
     Case,
     M,
-    check,
     wrong,
 )
 
@@ -36,5 +35,5 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_bad_input_is_one_line_and_writes_nothing(case: Case, project: Path) -> None:
-    check(case, project.parent)
+def test_bad_input_is_one_line_and_writes_nothing(case: Case, check_case: Callable[[Case], None]) -> None:
+    check_case(case)

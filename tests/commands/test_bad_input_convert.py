@@ -3,14 +3,13 @@
 import io
 import pickle
 import zipfile
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from tests.commands.bad_input_cases import (
     C,
     Case,
-    check,
     late,
     wrong,
 )
@@ -77,5 +76,5 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_bad_input_is_one_line_and_writes_nothing(case: Case, project: Path) -> None:
-    check(case, project.parent)
+def test_bad_input_is_one_line_and_writes_nothing(case: Case, check_case: Callable[[Case], None]) -> None:
+    check_case(case)

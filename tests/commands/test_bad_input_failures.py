@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,19 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.commands import (
-    test_bad_input_attack,
-    test_bad_input_convert,
-    test_bad_input_evaluate,
-    test_bad_input_noise,
-    test_bad_input_train,
-    test_bad_input_unlearn_checkpoint,
-    test_bad_input_unlearn_data,
-    test_bad_input_unlearn_forget,
-    test_bad_input_unlearn_manifest,
-    test_bad_input_unlearn_options,
-    test_bad_input_unlearn_transform,
-)
 from tests.commands.bad_input_cases import (
     C,
     Case,
@@ -49,22 +35,7 @@ from tests.commands.damaged_project import (
     weights,
     write_manifest,
 )
-
-ROOT = Path(__file__).parents[2]  # of the repository; `tests.tiny` imports torch
-MODULES = (
-    test_bad_input_unlearn_manifest,
-    test_bad_input_train,
-    test_bad_input_unlearn_forget,
-    test_bad_input_evaluate,
-    test_bad_input_attack,
-    test_bad_input_noise,
-    test_bad_input_unlearn_transform,
-    test_bad_input_unlearn_data,
-    test_bad_input_unlearn_checkpoint,
-    test_bad_input_unlearn_options,
-    test_bad_input_convert,
-)
-CASES = [case for module in MODULES for case in module.CASES]
+from tests.commands.torch_free import TorchFreeProcess
 
 
 @pytest.mark.parametrize("name", list(manifests()))
@@ -74,25 +45,11 @@ def test_the_project_is_valid_before_it_is_damaged(name: str, project: Path) -> 
     assert run(f"{command} --manifest {name}").exit_code == 0
 
 
-def test_no_error_that_can_be_found_without_torch_imports_torch(template: Path, tmp_path: Path) -> None:
-    name = "tests.commands.test_bad_input_failures"
-    script = f"import sys; from {name} import without_torch; without_torch(*sys.argv[1:])"
-    command, root = [sys.executable, "-c", script, template, tmp_path], ROOT
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert (result.returncode, result.stderr) == (0, "")
-
-
-def without_torch(template: str, place: str) -> None:
-    """Check all cases that need no torch, and what only prints, in this process; torch must never be imported."""
-    for command in ("--help", "--version", "schema", "unlearn --help", "attack --help", "evaluate --help"):
-        assert run(command).exit_code == 0
-        assert "torch" not in sys.modules, command
-    for number, case in enumerate(case for case in CASES if not case.torch):
-        folder = Path(place, str(number))
-        shutil.copytree(template, folder / "project")
-        os.chdir(folder / "project")
-        check(case, folder)
-        assert "torch" not in sys.modules, case.name
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "schema", "unlearn --help", "attack --help", "evaluate --help"]
+)
+def test_what_only_prints_does_not_import_torch(command: str, torch_free: TorchFreeProcess) -> None:
+    torch_free.run_command(command)
 
 
 @pytest.mark.parametrize(

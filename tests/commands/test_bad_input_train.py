@@ -1,6 +1,6 @@
 """Bad input to `train`; one line, exit code 2, nothing written."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ from tests.commands.bad_input_cases import (
     P,
     R,
     case,
-    check,
     late,
     steps,
     wrong,
@@ -69,5 +68,5 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_bad_input_is_one_line_and_writes_nothing(case: Case, project: Path) -> None:
-    check(case, project.parent)
+def test_bad_input_is_one_line_and_writes_nothing(case: Case, check_case: Callable[[Case], None]) -> None:
+    check_case(case)

@@ -3,7 +3,7 @@
 import os
 import pickle
 import struct
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,7 +15,6 @@ from tests.commands.bad_input_cases import (
     Case,
     M,
     case,
-    check,
     late,
 )
 from tests.commands.damaged_project import (
@@ -96,5 +95,5 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_bad_input_is_one_line_and_writes_nothing(case: Case, project: Path) -> None:
-    check(case, project.parent)
+def test_bad_input_is_one_line_and_writes_nothing(case: Case, check_case: Callable[[Case], None]) -> None:
+    check_case(case)

@@ -1,7 +1,7 @@
 """Bad input to `unlearn`, data files with mistakes; one line, exit code 2, nothing written."""
 
 import os
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +10,6 @@ from tests.commands.bad_input_cases import (
     Case,
     M,
     case,
-    check,
     late,
 )
 from tests.commands.damaged_project import (
@@ -101,5 +100,5 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_bad_input_is_one_line_and_writes_nothing(case: Case, project: Path) -> None:
-    check(case, project.parent)
+def test_bad_input_is_one_line_and_writes_nothing(case: Case, check_case: Callable[[Case], None]) -> None:
+    check_case(case)

@@ -1,6 +1,6 @@
 """Bad input to `unlearn`, a selection that does not exist or does not suit; one line, exit code 2, nothing written."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -8,7 +8,6 @@ from tests.commands.bad_input_cases import (
     Case,
     M,
     case,
-    check,
     wrong,
 )
 from tests.commands.damaged_project import (
@@ -68,5 +67,5 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_bad_input_is_one_line_and_writes_nothing(case: Case, project: Path) -> None:
-    check(case, project.parent)
+def test_bad_input_is_one_line_and_writes_nothing(case: Case, check_case: Callable[[Case], None]) -> None:
+    check_case(case)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -11,7 +11,6 @@ from tests.commands.bad_input_cases import (
     Case,
     M,
     case,
-    check,
     late,
     wrong,
 )
@@ -72,5 +71,5 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name.replace(" ", "-"))
-def test_bad_input_is_one_line_and_writes_nothing(case: Case, project: Path) -> None:
-    check(case, project.parent)
+def test_bad_input_is_one_line_and_writes_nothing(case: Case, check_case: Callable[[Case], None]) -> None:
+    check_case(case)

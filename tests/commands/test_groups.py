@@ -68,6 +68,7 @@ def test_every_interval_of_a_metric_goes_by_recording(project: Path) -> None:
                 assert estimate.low is not None, (role, split, name)
 
 
+@pytest.mark.usefixtures("short_attacks")
 def test_attack_and_verdict_go_by_recording(project: Path) -> None:
     document = report_of("attack", project, "--tier", "standard", "--half", "all")
     assert document.judgement is not None

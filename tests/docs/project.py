@@ -6,13 +6,18 @@ It is made once per test run. Each page gets a copy of it, with those trained fo
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
+
+from tests.docs import server
+from tests.forked import start_function
 
 CLASSES = ("zero", "one", "two", "three", "four")
 MANIFEST = """\
@@ -37,7 +42,7 @@ TRAIN = "unlearn-cli train -m data.yaml --set epochs=15 --set lr=0.01 -q"
 # What makes each trained folder; pages ask for folders by these names.
 PARTS = {
     "model.safetensors": f"{TRAIN} -o original && cp original/model.safetensors .",
-    "unlearned": "unlearn-cli unlearn model.safetensors -m data.yaml -o unlearned -q",
+    "unlearned": "unlearn-cli unlearn model.safetensors -m data.yaml --method head --set steps=100 -o unlearned -q",
     **{f"r{seed}": f"{TRAIN} --split retain --seed {seed} -o r{seed}" for seed in (1, 2, 3, 4)},
     "model.pth": "PYTHONPATH=. unlearn-cli train -m own.yaml --allow-code --set epochs=15 --set lr=0.01 -q -o own",
 }
@@ -89,9 +94,6 @@ class Shell:
     """Runs shell code with a command `unlearn-cli` whose processes are forks of a server."""
 
     def __init__(self, folder: Path) -> None:
-        from tests.docs import server
-
-        self.server = server
         self.address = str(folder / "socket")
         commands = folder / "bin"
         commands.mkdir(parents=True)
@@ -103,16 +105,13 @@ class Shell:
         self.environment = {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}", "DOCS_SERVER": self.address}
         root = Path(__file__).parents[2]
         self.environment["PYTHONPATH"] = str(root)
-        words = [sys.executable, "-m", "tests.docs.server", self.address]
-        self.process = subprocess.Popen(words, cwd=root, env={**self.environment, "OMP_NUM_THREADS": "1"})
+        self.process = start_function(lambda: server.serve(self.address), self.environment)
         self.output = folder / "output"
 
     def wait(self) -> None:
         """Wait until the server listens."""
-        import time
-
         while not Path(self.address).exists():
-            assert self.process.poll() is None, "the server of the documentation's commands has ended"
+            assert self.process.is_running(), f"the server of commands has ended: {self.process.read('err')}"
             time.sleep(0.05)
 
     def __call__(self, code: str, folder: Path) -> tuple[int, str]:
@@ -132,9 +131,9 @@ class Shell:
         """Run Python code in a folder; return the exit code and what was printed."""
         self.wait()
         with self.output.open("wb") as output:
-            exit_code = self.server.request_python(self.address, name, code, folder, output.fileno())
+            exit_code = server.request_python(self.address, name, code, folder, output.fileno())
         return exit_code, self.output.read_text(encoding="utf-8")
 
     def stop(self) -> None:
-        self.process.terminate()
+        self.process.kill(signal.SIGTERM)
         self.process.wait()

@@ -1,8 +1,8 @@
 """Runs the documentation's commands in forks of one process that has imported everything.
 
-`python -m tests.docs.server SOCKET`. A command line in a process of its own would import torch each time. The client,
-which the shell finds under the name `unlearn-cli`, sends its arguments, folder, environment and standard streams
-through a Unix socket.
+The server is itself a fork of the process of the tests: a command line in a process of its own would import torch each
+time. The client, which the shell finds under the name `unlearn-cli`, sends its arguments, folder, environment and
+standard streams through a Unix socket.
 """
 
 import json
@@ -10,8 +10,9 @@ import os
 import socket
 import sys
 import traceback
+import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 CLIENT = """\
 import json, os, socket, sys
@@ -23,8 +24,9 @@ sys.exit(int(connection.recv(16)))
 """
 
 
-def serve(address: str) -> None:
-    """Answer one request after the other until the parent process ends."""
+def serve(address: str) -> NoReturn:
+    """Answer one request after the other until this process is terminated."""
+    use_default_warnings()
     preload()
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
@@ -35,23 +37,29 @@ def serve(address: str) -> None:
                 answer(connection)
 
 
+def use_default_warnings() -> None:
+    """Filter warnings as a new interpreter does; in tests they are errors."""
+    warnings.resetwarnings()
+    for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+        warnings.simplefilter("ignore", category)
+
+
 def preload() -> None:
-    """Import what commands need, leave the drawings of report pages out, and resample less often."""
+    """Import what commands need, leave the drawings of report pages out, and shorten the attacks."""
     import matplotlib.pyplot  # noqa: F401
     import scipy.stats  # noqa: F401
     import sklearn.linear_model  # noqa: F401
     import torch
     import torchvision  # noqa: F401
 
-    from unlearn_cli.attacks import before_after
+    from tests.short_attacks import shorten_attacks
     from unlearn_cli.cli import app  # noqa: F401
     from unlearn_cli.commands import attack, evaluate, train, unlearn  # noqa: F401
     from unlearn_cli.reporting import html
-    from unlearn_cli.stats import sign_flip
 
     torch.set_num_threads(1)
     torch.optim.Adam([torch.zeros(1)])  # the first optimizer of a process imports torch._dynamo, which takes a second
-    before_after.TREES, before_after.PERMUTATIONS, sign_flip.RESAMPLES = 10, 50, 999
+    shorten_attacks(setattr)
     html.render = lambda *arguments: "<html></html>"
 
 
@@ -72,6 +80,7 @@ def run(request: dict[str, Any], descriptors: list[int]) -> int:
     """Do what is requested in this process, with the client's streams, folder and environment; return the exit code."""
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
     os.chdir(request["folder"])
     os.environ.update(request["environment"])
     sys.path[:0] = request["environment"].get("PYTHONPATH", "").split(os.pathsep)
@@ -107,7 +116,3 @@ def request_python(address: str, name: str, code: str, folder: Path, output: int
         with open(os.devnull, "rb") as nothing:
             socket.send_fds(connection, [json.dumps(request).encode() + b"\n"], [nothing.fileno(), output, output])
             return int(connection.recv(16))
-
-
-if __name__ == "__main__":
-    serve(sys.argv[1])
