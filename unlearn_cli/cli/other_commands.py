@@ -190,7 +190,7 @@ def clean(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder that runs have written in.")],
     remove: Annotated[bool, typer.Option("--remove", help="Remove what is listed, unless a run is using it.")] = False,
 ) -> Result:
-    """List the files that interrupted and killed runs have left."""
+    """List what runs have left: saved states, half-written files, predictions, facts about images."""
     from unlearn_cli.commands import clean as command
 
     return command.run(folder, remove=remove)

@@ -1,4 +1,4 @@
-"""`unlearn-cli clean`: list or remove files of interrupted and killed runs, which may contain forgotten records."""
+"""`unlearn-cli clean`: list or remove what runs have left, which may contain, or show, forgotten records."""
 
 from pathlib import Path
 

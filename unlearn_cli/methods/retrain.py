@@ -3,7 +3,8 @@
     theta_r = Train(retain; new random weights)
 
 Source: the gold standard of the literature, e.g. Chundawat et al., arXiv 2205.08096, section 4. Needs `fresh` and
-`retain`. Warning: it is a reference only if it is trained like the original; pass that recipe with --set or --config.
+`retain`. Warning: it is a reference only if it is trained like the original: pass that recipe with --set or
+--config, or use `train --split retain --like ORIGINAL`.
 """
 
 from typing import Annotated
