@@ -174,3 +174,24 @@ def test_grey_images_and_other_formats_are_read_as_from_files(tmp_path: Path) ->
     images = [encode(image, "BMP") for image in GREY]
     table = write_parquet(tmp_path / "t.parquet", images, "i")
     assert np.array_equal(samples(opened({"table": table}, [1, *SHAPE[1:]]).split("train")), GREY)
+
+
+@pytest.mark.parametrize("cell", [f"[{STRUCT}]", "[i]", "[137, 80, 78, 71]", "{'width': n}"])
+def test_columns_of_lists_are_no_images_and_no_bytes_are_printed(cell: str, tmp_path: Path) -> None:
+    table = write_parquet(tmp_path / "t.parquet", PNGS, cell)
+    with pytest.raises(
+        UserError, match=r"column 'image' contains (lists|mappings); expected an image or the path"
+    ) as caught:
+        opened({"table": table}, SHAPE)
+    assert "137" not in str(caught.value) and "PNG" not in str(caught.value)
+
+
+def test_an_empty_cell_of_base64_is_left_out_if_the_manifest_says_so(tmp_path: Path) -> None:
+    cells = ["", *map(plain, PNGS[1:])]
+    rows = "".join(f"{cell},{label}\n" for cell, label in zip(cells, LABELS, strict=True))
+    (tmp_path / "t.csv").write_text(f"image,label\n{rows}", encoding="utf-8")
+    table = {"path": str(tmp_path / "t.csv"), "label": "label", "image": "image"}
+    with pytest.raises(UserError, match="column 'image' is empty in row 0"):
+        opened({"table": table}, SHAPE)
+    split = opened({"table": {**table, "unreadable": "skip"}}, SHAPE).split("train")
+    assert np.array_equal(samples(split), IMAGES[1:])

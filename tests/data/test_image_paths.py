@@ -95,6 +95,11 @@ def test_missing_images_of_a_table_are_counted_or_left_out(root: Path) -> None:
     assert len(split) == 2 and ("unreadable images, left out", 2) in [
         (notice.kind, notice.count) for notice in split.records.notices
     ]
+    table.write_text("image,y\n,0\na/1.png,1\nb/c/1.png,0\n")
+    with pytest.raises(UserError, match="column 'image' is empty in row 0"):
+        opened({"table": spec}, SHAPE, classes=[0, 1])
+    split = opened({"table": {**spec, "unreadable": "skip"}}, SHAPE, classes=[0, 1]).split("train")
+    assert split.labels.tolist() == [1, 0]
     table.write_text("image,y\na/1.png,0\na/2.png,1\na/out.png,1\n")
     with pytest.raises(UserError, match="the image of row 2 is outside of the root folder"):
         opened({"table": {**spec, "unreadable": "skip"}}, SHAPE, classes=[0, 1])

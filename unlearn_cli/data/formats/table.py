@@ -224,6 +224,9 @@ def _read_texts(spec: Table, file: TableFile, name: str, input: StoredInput) -> 
 
 def _stack_texts(columns: list[str], file: TableFile) -> np.ndarray:
     """Return columns of text (n, columns) unicode."""
+    for column in columns:
+        file.quoted(column)
+        file.refuse_nested(column, "a text in each cell")
     return np.stack([file.text(column).astype(str) for column in columns], axis=1)
 
 
@@ -232,10 +235,13 @@ def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) ->
         raise UserError(f"{name}: images have shape [1, 3 or 4, height, width], but input.shape is {input.shape}")
     assert spec.image is not None
     file.quoted(spec.image)
+    if not file.is_struct(spec.image):
+        file.refuse_nested(spec.image, "an image or the path of an image in each cell")
     if "BLOB" in file.types[spec.image] and not _has_only_paths(spec.image, file):
         return pack_images(file.images(spec.image), spec.path, input)
-    paths = file.image_paths(spec.image) if file.is_struct(spec.image) else _read_paths(spec, spec.image, file)
-    first = paths.text(0) if len(paths) else ""
+    paths = _read_paths(spec, spec.image, file)
+    given = np.flatnonzero(paths.sizes > 0)
+    first = paths.text(int(given[0])) if len(given) else ""
     if is_base64(first):
         return pack_images(decode_base64(cell for chunk in paths.chunks() for cell in chunk), spec.path, input)
     if URL.match(first):
@@ -249,9 +255,18 @@ def _read_images(spec: Table, file: TableFile, name: str, input: StoredInput) ->
 
 
 def _read_paths(spec: Table, column: str, file: TableFile) -> Strings:
-    """Return the paths, as they are written and with the suffix that the manifest adds."""
-    cells = file.text(column)
-    return pack([f"{cell}{spec.suffix}" for cell in chunk] for chunk in cells.chunks()) if spec.suffix else cells
+    """Return the paths, as they are written and with the suffix that the manifest adds; '' for an empty cell.
+
+    Raises:
+        UserError: a cell is empty, and the manifest does not leave out what cannot be read.
+    """
+    gaps = spec.unreadable == "skip"
+    if file.is_struct(column):
+        return file.image_paths(column, gaps=gaps)
+    cells = file.text(column, gaps=gaps)
+    if not spec.suffix:
+        return cells
+    return pack([f"{cell}{spec.suffix}" if cell else "" for cell in chunk] for chunk in cells.chunks())
 
 
 def _has_only_paths(column: str, file: TableFile) -> bool:

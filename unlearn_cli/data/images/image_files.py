@@ -9,7 +9,7 @@ import numpy as np
 from unlearn_cli import console
 from unlearn_cli.data.digests import digest_samples
 from unlearn_cli.data.images.image_pixels import read_image
-from unlearn_cli.data.images.pillow_images import MOST_BYTES, open_image_file
+from unlearn_cli.data.images.pillow_images import MOST_BYTES, UnreadableImage, open_image_file
 from unlearn_cli.data.records import StoredInput
 from unlearn_cli.data.strings import Strings
 from unlearn_cli.errors import UserError
@@ -53,6 +53,8 @@ class ImageFiles:
         return self.root / self.names.text(row)
 
     def content(self, row: int) -> BinaryIO:
+        if not self.names.text(row):  # an empty cell of a table: its path would be the folder
+            raise UnreadableImage(self.root / f"row {row}", "the cell is empty")
         return open_image_file(self.name(row))
 
     def read(self, row: int) -> bytes:

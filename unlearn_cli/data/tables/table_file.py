@@ -224,7 +224,7 @@ class TableFile:
         for column in columns:
             self.quoted(column)
             self._refuse_bytes(column)
-            self._refuse_nested(column)
+            self.refuse_nested(column, "a number or a text in each cell; for lists of labels set task: multilabel")
         if self.layout:
             names = [cast_text(self.cell(column), kind) for column in columns]
         else:
@@ -243,14 +243,14 @@ class TableFile:
             raise UserError(f"{error}{advice}") if features else error
         return [fill_gaps(values) for values in stored]
 
-    def _refuse_nested(self, column: str) -> None:
+    def refuse_nested(self, column: str, expected: str) -> None:
         """Refuse a column of lists or mappings, which are neither numbers nor text."""
         kind = self.types[column]
         if kind.endswith("]") or kind.startswith(("STRUCT", "MAP", "UNION")):
             content = "lists" if kind.endswith("]") else "mappings"
             raise UserError(
-                f"{self.location}: column '{column}' contains {content}; expected a number or a text in each cell; for "
-                "lists of labels set task: multilabel; if the column is not needed, add it to 'ignore'"
+                f"{self.location}: column '{column}' contains {content}; expected {expected}; if the column is not "
+                "needed, add it to 'ignore'"
             )
 
     def _refuse_text(self, columns: Sequence[str], *, features: bool) -> None:
@@ -353,7 +353,8 @@ class TableFile:
     def is_struct(self, column: str) -> bool:
         """Return whether a column has the {bytes, path} of Hugging Face's images."""
         self.quoted(column)
-        return self.types[column].startswith("STRUCT") and "bytes BLOB" in self.types[column]
+        kind = self.types[column]
+        return kind.startswith("STRUCT") and "bytes BLOB" in kind and not kind.endswith("]")
 
     def image_paths(self, column: str, *, gaps: bool = False) -> Strings:
         """Return the path of {bytes, path}."""
