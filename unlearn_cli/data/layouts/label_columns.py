@@ -36,15 +36,17 @@ class TableLabels:
     guesses: Mapping[str, str] = field(default_factory=dict)
 
 
-def recognise_labels(file: TableFile, columns: Mapping[str, Column], given: Sequence[str] = ()) -> TableLabels:
-    """Return the labels of a table; `given` are the columns that the user names.
+def recognise_labels(
+    file: TableFile, columns: Mapping[str, Column], given: Sequence[str] = (), *, are_images: bool = False
+) -> TableLabels:
+    """Return the labels of a table; `given` are the columns that the user names; `are_images`: the samples are images.
 
     Raises:
         UserError: the table lacks a column, or one of several has other cells than 0 and 1.
     """
     for name in given:
         file.quoted(name)  # refuses an unknown column
-    names = list(given) or guess_labels(columns)
+    names = list(given) or guess_labels(columns, are_images=are_images)
     guesses = {} if given or names[0].lower() in LABELS[:2] else {"label": NAME_REASON}
     if len(names) > 1:
         return read_marks(file, columns, names, guesses and {"label": MARKS_REASON})
@@ -63,7 +65,7 @@ def recognise_labels(file: TableFile, columns: Mapping[str, Column], given: Sequ
     return TableLabels(names, keys, "regression" if is_regression else "classification", classes, guesses)
 
 
-def guess_labels(columns: Mapping[str, Column]) -> list[str]:
+def guess_labels(columns: Mapping[str, Column], *, are_images: bool = False) -> list[str]:
     """Return the columns with usual names of labels, else the last one that is neither constant nor text.
 
     In a table of images or texts, all columns of 0 and 1 are labels, because they cannot be parts of a sample.
@@ -80,7 +82,7 @@ def guess_labels(columns: Mapping[str, Column]) -> list[str]:
     similar = next((column.name for column in usable if split_words(column.name) & LABEL_WORDS), None)
     if similar:
         return [similar]
-    if len(marks) > 1 and any(column.is_picture or column.is_text for column in columns.values()):
+    if len(marks) > 1 and (are_images or any(column.is_text for column in columns.values())):
         return marks
     return [(usable or list(columns.values()))[-1].name]
 

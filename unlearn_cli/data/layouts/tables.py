@@ -61,7 +61,8 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
     if not any(column.rows for column in columns.values()):
         raise UserError(f"{path}: contains no records; name a table with rows")
     refuse_decimal_commas(path, columns)
-    labels = recognise_labels(file, columns, label_names)
+    are_images = any(column.is_picture for column in columns.values()) or bool(find_image_paths(columns, path))
+    labels = recognise_labels(file, columns, label_names, are_images=are_images)
     no_samples = {*labels.columns, *file.find_index_columns()}
     others = {name: column for name, column in columns.items() if name not in no_samples}
     id_column, group, split = find_id(others), find_group(others), find_split_column(others)
