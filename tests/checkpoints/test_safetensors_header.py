@@ -99,3 +99,14 @@ def test_only_regular_files_are_opened(tmp_path: Path, monkeypatch: pytest.Monke
     for read in (regular_files.open_regular, regular_files.require_regular_file):
         with pytest.raises(UserError, match="is a socket; expected a regular file"):
             read(Path("socket"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "advice"),
+    [("F8_E5M2", 1, "F8_E5M2; .* 'unlearn-cli convert' makes it"), ("C64", 8, "C64; .* save it as float32")],
+)
+def test_types_that_no_network_is_trained_with(kind: str, size: int, advice: str, tmp_path: Path) -> None:
+    header = {"a": {"dtype": kind, "shape": [2], "data_offsets": [0, 2 * size]}}
+    path = write(tmp_path / "a.safetensors", header, bytes(2 * size))
+    with pytest.raises(UserError, match=f"'a' is of type {advice}"):
+        read_header(path)

@@ -70,7 +70,7 @@ CASES = [
          command="convert model.pth y.safetensors"),
     late("converting tensors without names", pth(numbered), "model.pth", "state dict",
          command="convert model.pth y.safetensors"),
-    late("converting sparse tensors", pth(sparse), "model.pth", "state dict",
+    late("converting sparse tensors", pth(sparse), "model.pth", "to_dense()",
          command="convert model.pth y.safetensors"),
 ]  # fmt: skip
 

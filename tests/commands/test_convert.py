@@ -263,7 +263,7 @@ def test_tensors_of_every_plain_kind_are_equal_afterwards(kind: str, tmp_path: P
     ("kind", "tensor"),
     [
         ("quantised", lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8)),
-        ("float8_e4m3fn", lambda: torch.ones(2).to(torch.float8_e4m3fn)),
+        ("complex", lambda: torch.ones(2, dtype=torch.complex64)),
         ("sparse", lambda: torch.eye(2).to_sparse_csr()),
     ],
 )
@@ -274,6 +274,33 @@ def test_tensors_of_other_kinds_are_refused_unless_they_are_left_out(
     content = {"model.a": torch.ones(2), "x.odd": tensor()}
     assert f"x.odd is a {kind} tensor" in refusal(content, tmp_path)
     assert list(convert(content, tmp_path, "--prefix", "model")[0]) == ["a"]
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_numbers_of_8_bits_become_float32(suffix: str, tmp_path: Path) -> None:
+    small, source = torch.tensor([0.5, -3.0]).to(torch.float8_e4m3fn), tmp_path / f"small.{suffix}"
+    content = {"a.weight": small, "b": torch.ones(2)}
+    torch.save(content, source) if suffix == "pth" else save_file(content, source)
+    result = invoke("convert", source, tmp_path / "model.safetensors")
+    assert result.exit_code == 0 and "1 tensor of 8-bit numbers written as float32" in result.stderr
+    weights = load_file(tmp_path / "model.safetensors")
+    assert torch.equal(weights["a.weight"], torch.tensor([0.5, -3.0]))
+    assert invoke("inspect", source).exit_code == 0
+
+
+def test_scaled_numbers_of_8_bits_and_other_quantised_weights_are_refused(tmp_path: Path) -> None:
+    scaled = {"a.weight": torch.ones(2, 2).to(torch.float8_e4m3fn), "a.weight_scale": torch.ones(1)}
+    assert "1 of 2 tensors, such as a.weight_scale, belong to quantised layers" in refusal(scaled, tmp_path)
+    packed = {"0.scale": torch.tensor(1.0), "0._packed_params._packed_params": (torch.ones(2, 2), torch.ones(2))}
+    assert "its layers are quantised: quantised weights are not supported; save the network" in refusal(
+        packed, tmp_path
+    )
+
+
+def test_a_whole_network_in_the_old_format_is_named(tmp_path: Path) -> None:
+    torch.save(nn.Sequential(nn.Linear(2, 2)), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    result = invoke("convert", tmp_path / "old.pth", tmp_path / "model.safetensors")
+    assert result.exit_code == 2 and "old.pth: is a whole network (torch.save(model))" in result.stderr
 
 
 def test_shared_tensors_are_written_once_and_named_in_the_metadata(tmp_path: Path) -> None:

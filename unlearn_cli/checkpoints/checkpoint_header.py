@@ -25,15 +25,17 @@ class Header:
 
 
 def read_header(path: Path, *, any_name: bool = False) -> Header:
-    """Check the structure of a checkpoint and return it; `any_name`: the file may have another suffix.
+    """Check the structure of a checkpoint and return it.
+
+    `any_name`, to convert it: the file may have another suffix, and numbers of 8 bits.
 
     Raises:
         UserError: the file does not exist, is not a safetensors file, is truncated, or contains a tensor twice.
     """
     path = path if any_name else resolve_checkpoint(path)
     if path.name.endswith(".index.json"):
-        return _read_index(path)
-    names, metadata = _read_file(path)
+        return _read_index(path, eight_bits=any_name)
+    names, metadata = _read_file(path, eight_bits=any_name)
     return Header([path], dict.fromkeys(names, path.name), metadata)
 
 
@@ -64,7 +66,7 @@ def resolve_checkpoint(path: Path) -> Path:
     return path
 
 
-def _read_index(path: Path) -> Header:
+def _read_index(path: Path, *, eight_bits: bool) -> Header:
     try:
         layout: Any = json_text.read(read_regular(path, MAX_INDEX))["weight_map"]
     except (ValueError, KeyError, TypeError) as error:
@@ -77,7 +79,7 @@ def _read_index(path: Path) -> Header:
         raise UserError(f"{path}: its weight_map must name .safetensors files in the same folder")
     files, stored, metadata = [path.parent / file for file in sorted(set(layout.values()))], {}, {}
     for file in files:
-        names, metadata = _read_file(file)
+        names, metadata = _read_file(file, eight_bits=eight_bits)
         stray = [name for name in names if layout.get(name) != file.name]
         if stray:  # the file belongs to another checkpoint
             raise UserError(f"{file}: contains {', '.join(stray[:3])}, contrary to {path.name}; fetch the files again")
@@ -94,9 +96,10 @@ def _is_plain_name(file: Any) -> bool:
     return isinstance(file, str) and file.endswith(".safetensors") and Path(file).name == file and "\\" not in file
 
 
-def _read_file(path: Path) -> tuple[list[str], dict[str, str]]:
+def _read_file(path: Path, *, eight_bits: bool) -> tuple[list[str], dict[str, str]]:
     """Check the header of one file; return its tensor names and metadata."""
-    header = safetensors_header.read(path, missing="no such file, but the index next to it lists it")
+    missing = "no such file, but the index next to it lists it"
+    header = safetensors_header.read(path, missing=missing, eight_bits=eight_bits)
     if not header.entries:
         raise UserError(f"{path}: contains no tensors; name another checkpoint")
     return list(header.entries), header.metadata

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlearn_cli.checkpoints.network_fit import list_some
+from unlearn_cli.checkpoints.network_fit import DEQUANTISE, list_some
 from unlearn_cli.checkpoints.stubs import Stub, as_mapping, is_network
 from unlearn_cli.checkpoints.wrapper_names import is_averaged
 from unlearn_cli.console import pluralize
 from unlearn_cli.errors import UserError, did_you_mean
 
+PACKED = "_packed_params"  # of the quantised layers of torch
 MOST_DEPTH = 10  # of mappings in each other: a pickled dictionary can contain itself
 MOST_SHOWN, MOST_TEXT = 60, 30  # characters of a number and of a text
 ARGUMENTS = ("args", "hyper_parameters", "hparams", "config", "cfg", "opt")  # keys of a program's arguments
@@ -136,9 +137,13 @@ def find_unusual_kind(tensor: Tensor) -> str | None:
         "quantised": tensor.is_quantized,
         "meta": tensor.is_meta,
         "complex": tensor.is_complex(),
-        f"{str(tensor.dtype).removeprefix('torch.')}": tensor.dtype.itemsize == 1 and tensor.is_floating_point(),
     }
     return next((kind for kind, applies in kinds.items() if applies), None)
+
+
+def has_eight_bits(tensor: Tensor) -> bool:
+    """Whether a tensor has floating-point numbers of 8 bits."""
+    return tensor.dtype.itemsize == 1 and tensor.is_floating_point()
 
 
 def count_bytes(tensor: Tensor) -> int:
@@ -263,6 +268,8 @@ def _choose_averaged(contents: Contents) -> WeightSet:
 
 
 def _advise(contents: Contents) -> str:
+    if any(PACKED in key for key in contents.others):
+        return f"its layers are quantised: {DEQUANTISE}"
     if any(kind.startswith("whole network") for kind in contents.others.values()):
         return "only its own code can read a whole network: save its .state_dict() there, and convert that"
     if "NumPy array" in contents.others.values():

@@ -17,6 +17,11 @@ SIMILAR = 0.5  # share of the network's tensors that a change of names must prov
 
 ADAPTER_PARTS = {"lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector", "base_layer"}
 
+QUANTISED_PARTS = {  # of GPTQ, AWQ, bitsandbytes, torch and compressed-tensors
+    *("qweight", "qzeros", "g_idx", "absmax", "quant_map", "quant_state", "SCB", "weight_format", "_packed_params"),
+    *("weight_scale", "weight_scale_inv", "weight_packed", "weight_zero_point"),
+}
+DEQUANTISE = "quantised weights are not supported; save the network in float32, before it was quantised"
 EMPTY = '""'  # in YAML
 Difference = tuple[str, str]  # parts of a name in the file and of one in the network
 
@@ -79,7 +84,7 @@ def describe_misfit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor
     misfit = find_misfit(expected, tensors)
     if not misfit:
         return ""
-    explanations = (_explain_adapter, _explain_prefix, _explain_outer_name, _explain_renames)
+    explanations = (_explain_adapter, _explain_quantised, _explain_prefix, _explain_outer_name, _explain_renames)
     texts = (explain(expected, tensors) for explain in explanations)
     return next(filter(None, texts), "") or _list_problems(misfit, expected, tensors)
 
@@ -190,6 +195,20 @@ def _explain_adapter(expected: Mapping[str, Tensor], tensors: Mapping[str, Tenso
     if not adapters:
         return ""
     return f"{adapters} of {len(tensors)} tensors belong to an adapter (LoRA or another of PEFT): {MERGE_ADAPTER}"
+
+
+def describe_foreign(tensors: Mapping[str, Tensor]) -> str:
+    """Return one line on weights of an adapter and quantised ones, which are not supported; otherwise ''."""
+    return _explain_adapter({}, tensors) or _explain_quantised({}, tensors)
+
+
+def _explain_quantised(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
+    quantised = [name for name in tensors if QUANTISED_PARTS & {*name.split(".")} and name not in expected]
+    if not quantised:
+        return ""
+    return (
+        f"{len(quantised)} of {len(tensors)} tensors, such as {quantised[0]}, belong to quantised layers: {DEQUANTISE}"
+    )
 
 
 def _explain_prefix(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:

@@ -1,6 +1,7 @@
 """The header of one safetensors file, checked before it is used or memory is allocated. No torch."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ BYTES = {
     "U8": 1,
     "BOOL": 1,
 }
+EIGHT_BITS = {"F8_E4M3": 1, "F8_E5M2": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1}  # floating-point; `convert` reads them
+SIZES = BYTES | EIGHT_BITS
 ADVICE = "fetch it again, or 'unlearn-cli convert'"
 
 
@@ -45,8 +48,8 @@ class TensorHeader:
     metadata: dict[str, str]
 
 
-def read(path: Path, source: str = "", *, missing: str = "no such file") -> TensorHeader:
-    """Read and check the header of a safetensors file.
+def read(path: Path, source: str = "", *, missing: str = "no such file", eight_bits: bool = False) -> TensorHeader:
+    """Read and check the header of a safetensors file; with `eight_bits`, floating-point numbers may have 8 bits.
 
     Raises:
         UserError: it is not a regular file or not an intact safetensors file, the header is too large, a name occurs
@@ -70,6 +73,7 @@ def read(path: Path, source: str = "", *, missing: str = "no such file") -> Tens
         raise UserError(f"{at}: is not an intact safetensors file ({error}); {ADVICE}") from None
     try:
         described = json_text.read(content)
+        _check_types(described, at, SIZES if eight_bits else BYTES)
         entries = {
             name: _check_entry(name, facts, 8 + length) for name, facts in described.items() if name != "__metadata__"
         }
@@ -86,12 +90,22 @@ def _explain_content(start: bytes) -> str | None:
     return explain_content(start)
 
 
+def _check_types(described: dict[str, Any], at: str, allowed: Mapping[str, int]) -> None:
+    """Refuse tensors of a type that a network cannot be trained with.
+
+    Raises:
+        UserError: with the name of the first one.
+    """
+    types = {name: facts["dtype"] for name, facts in described.items() if name != "__metadata__"}
+    wrong = next((name for name, kind in types.items() if kind not in allowed), None)
+    if wrong is not None:
+        advice = "'unlearn-cli convert' makes it float32" if types[wrong] in EIGHT_BITS else "save it as float32"
+        raise UserError(f"{at}: '{wrong}' is of type {types[wrong]}; expected one of {', '.join(BYTES)}; {advice}")
+
+
 def _check_entry(name: str, facts: Any, start: int) -> Entry:
     """Check the header of a tensor: its type and numbers that are too large, which the library does not check."""
     first, last = facts["data_offsets"]
-    if facts["dtype"] not in BYTES:
-        types = ", ".join(BYTES)
-        raise ValueError(f"'{name}' is of type {facts['dtype']}; expected one of {types}")
-    if math.prod(facts["shape"]) * BYTES[facts["dtype"]] != last - first or max(facts["shape"], default=0) >= 2**63:
+    if math.prod(facts["shape"]) * SIZES[facts["dtype"]] != last - first or max(facts["shape"], default=0) >= 2**63:
         raise ValueError(f"'{name}' has shape {facts['shape']}, which does not fit its {last - first} bytes")
     return Entry(facts["dtype"], tuple(facts["shape"]), start + first)

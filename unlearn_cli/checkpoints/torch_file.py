@@ -4,7 +4,7 @@ import mmap
 import struct
 import warnings
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from unlearn_cli.checkpoints.stubs import make_stub_class
 from unlearn_cli.errors import UserError
 from unlearn_cli.storage.regular_files import open_regular
 
+LAYERS = "torch.nn.modules."  # the names of classes in a pickled network
 MOST_NAMES = 1000  # of classes and functions in a pickle; torch's reader compares each call with all of them
 MOST_PICKLE = 2**28  # bytes of the pickle in a file, which has the names and shapes of tensors
 LEGACY_PICKLES = 4  # magic number, version, facts about the system, content; the storages follow
@@ -48,10 +49,10 @@ def read_torch_stream(file: BinaryIO, path: Path) -> Any:
         raise UserError(f"{path}: refers to {len(names)} classes; expected at most {MOST_NAMES}; {ADVICE}")
     file.seek(0)
     with torch.serialization.safe_globals([(make_stub_class(name), name) for name in sorted(names)]):
-        return _load(file, path)
+        return _load(file, path, names)
 
 
-def _load(file: BinaryIO, path: Path) -> Any:
+def _load(file: BinaryIO, path: Path, names: Collection[str]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's warnings have several lines
@@ -65,6 +66,10 @@ def _load(file: BinaryIO, path: Path) -> Any:
     except Exception as error:
         # The only broad `except`: for broken files, torch's reader raises IndexError, TypeError, struct.error,
         # AssertionError and more. Its own message advises to load the file with code execution.
+        if any(name.startswith(LAYERS) for name in names):
+            raise UserError(
+                f"{path}: is a whole network (torch.save(model)), which only its own code can read; {ADVICE}"
+            ) from None
         reason = f"torch's reader of weights stops with {type(error).__name__}"
         raise UserError(f"{path}: is broken, or contains more than weights ({reason}); {ADVICE}") from None
 

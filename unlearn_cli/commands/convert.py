@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
     from unlearn_cli.checkpoints.contents import WeightSet
 
+PLAIN = "save a state dict of plain tensors and convert that"
+ADVICE = {
+    "sparse": "save tensor.to_dense() instead, and convert that",
+    "quantised": "save the network in float32, before it was quantised, and convert that",
+    "complex": "networks of complex numbers are not supported",
+}  # by kinds of tensors
 MOST_EXPANDED = 100  # times the bytes of the storages, which expanded tensors may need
 
 
@@ -77,7 +83,7 @@ def run_with_claim(options: ConvertOptions, common: RunOptions) -> Result:
         return list_contents(contents)
     weights = choose_weights(contents, options.key, averaged=options.ema)
     with prefix_field(f"{options.source}"):
-        tensors = name_tensors(weights, options)
+        tensors = cast_small(name_tensors(weights, options), options.source)
         check_tensors(tensors)
     if opened:
         _check_fit(options.source, opened, tensors)
@@ -143,6 +149,26 @@ def _choose_averaged_prefix(weights: "WeightSet", tensors: "Mapping[str, Tensor]
     )
 
 
+def cast_small(tensors: "dict[str, Tensor]", source: Path) -> "dict[str, Tensor]":
+    """Return the tensors with floating-point numbers of 8 bits as float32, and say how many there were.
+
+    Raises:
+        UserError: the numbers are multiples of scales in other tensors.
+    """
+    from unlearn_cli.checkpoints.contents import has_eight_bits
+    from unlearn_cli.checkpoints.network_fit import describe_foreign
+
+    small = {name: tensor.float() for name, tensor in tensors.items() if has_eight_bits(tensor)}
+    reason = describe_foreign(tensors)
+    if small and reason:
+        raise UserError(reason)
+    if reason:
+        console.warn(f"{source}: {reason}")
+    if small:
+        console.say(f"{source}: {pluralize(len(small), 'tensor')} of 8-bit numbers written as float32")
+    return {**tensors, **small}
+
+
 def check_tensors(tensors: "dict[str, Tensor]") -> None:
     """Refuse tensors and names that a checkpoint cannot hold.
 
@@ -153,7 +179,7 @@ def check_tensors(tensors: "dict[str, Tensor]") -> None:
 
     for name, tensor in tensors.items():
         if kind := find_unusual_kind(tensor):
-            raise UserError(f"{name} is a {kind} tensor; save a state dict of plain tensors and convert that")
+            raise UserError(f"{name} is a {kind} tensor; {ADVICE.get(kind, PLAIN)}")
         # Names must be text that a safetensors header can store, and must differ from the key of its metadata.
         if not name.isprintable() or name == "__metadata__":
             raise UserError(f"{name!a} is not a name for a tensor; rename it")

@@ -155,10 +155,13 @@ def find_draft(
         UserError: network and data do not fit.
     """
     from unlearn_cli.checkpoints import checkpoint  # torch
+    from unlearn_cli.checkpoints.network_fit import describe_foreign
     from unlearn_cli.commands.model_draft import draft_model, guess_outputs
 
     console.say(f"init: {options.checkpoint.name} and {options.data.name}; comparing with known networks")
     loaded = checkpoint.load(weights.path)
+    if reason := describe_foreign(loaded.tensors):
+        raise UserError(f"{options.checkpoint}: {reason}")
     layout = match_labels(layout, guess_outputs(loaded.tensors, layout), options)
     drafts: list[tuple[ManifestDraft, ModelDraft]] = []
     must_fit = options.architecture is None

@@ -7,7 +7,14 @@ from torch import Tensor
 
 from unlearn_cli import console
 from unlearn_cli.checkpoints.checkpoint import PREFIX, find_non_finite
-from unlearn_cli.checkpoints.contents import Contents, WeightSet, count_bytes, find_unusual_kind, list_hints
+from unlearn_cli.checkpoints.contents import (
+    Contents,
+    WeightSet,
+    count_bytes,
+    find_unusual_kind,
+    has_eight_bits,
+    list_hints,
+)
 from unlearn_cli.checkpoints.foreign_files import read_contents
 from unlearn_cli.checkpoints.stored_names import find_shared
 from unlearn_cli.checkpoints.tensor_facts import count_dtypes, count_starts, find_channels, find_head, natural_key
@@ -56,7 +63,11 @@ def describe_set(
     libraries: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the facts about one set of weights; `recognised` are the architectures of sets that were described."""
-    plain = {name: tensor for name, tensor in weights.tensors.items() if not find_unusual_kind(tensor)}
+    plain = {
+        name: tensor.float() if has_eight_bits(tensor) else tensor  # torch computes nothing with 8 bits
+        for name, tensor in weights.tensors.items()
+        if not find_unusual_kind(tensor)
+    }
     names, removed = strip_wrappers(plain)
     prefix = find_wrapping_prefix(names)
     inner = take_prefix(names, prefix) if prefix else names
