@@ -51,12 +51,11 @@ def main() -> None:
         folder = Path(name)
         write_images(folder)
         time.sleep(3)  # nothing is stored about files that were written in the last two seconds
-        torch = take_median([measure(["-c", "import torch"], folder) for _ in range(RUNS)])
-        rows = [f"| `import torch` | | | {torch.format()} | | |"]
+        rows: list[str] = []
         for source in SOURCES:
-            rows += measure_command("`unlearn --dry-run`", source, ["-m", "unlearn_cli", *plan(source)], folder, torch)
+            rows += measure_command("`unlearn --dry-run`", source, ["-m", "unlearn_cli", *plan(source)], folder)
             start = ["-m", "benchmarks.data.second_run", "evaluate", *words(source)]
-            rows += measure_command("start of `evaluate`", source, start, folder, torch)
+            rows += measure_command("start of `evaluate`", source, start, folder)
     head = Path(__file__).with_name("second_run_table.md").read_text(encoding="utf-8")
     write_result("second_run.md", head + "\n".join(rows) + "\n")
     print("\n".join(rows))
@@ -89,16 +88,22 @@ def plan(source: str) -> list[str]:
     return ["unlearn", *words(source), "--dry-run"]
 
 
-def measure_command(name: str, source: str, command: list[str], folder: Path, torch: Times) -> list[str]:
-    """Measure a command without and with stored facts about the files; return the rows of the table."""
+def measure_command(name: str, source: str, command: list[str], folder: Path) -> list[str]:
+    """Measure a command without and with stored facts about the files, and `import torch` after each run."""
     (folder / FACTS).unlink(missing_ok=True)
-    runs = {"first": measure(command, folder), "second": take_median([measure(command, folder) for _ in range(RUNS)])}
+    runs = {"first": measure_with_torch(command, folder, 1), "second": measure_with_torch(command, folder, RUNS)}
     assert (folder / FACTS).is_file(), "the first run stored nothing"
     return [
-        f"| {name} | {source} | {run} | {times.format()} | {times.wall - torch.wall:.2f} | "
+        f"| {name} | {source} | {run} | {times.format()} | {torch.format()} | {times.wall - torch.wall:.2f} | "
         f"{times.processor - torch.processor:.2f} |"
-        for run, times in runs.items()
+        for run, (times, torch) in runs.items()
     ]
+
+
+def measure_with_torch(command: list[str], folder: Path, count: int) -> tuple[Times, Times]:
+    """Measure a command and `import torch` in turn; return the medians."""
+    pairs = [(measure(command, folder), measure(["-c", "import torch"], folder)) for _ in range(count)]
+    return take_median([times for times, _ in pairs]), take_median([torch for _, torch in pairs])
 
 
 def take_median(times: list[Times]) -> Times:

@@ -172,3 +172,13 @@ def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     odd.write_text("a\n1\n")
     with pytest.raises(UserError, match="is not UTF-8 text; rename"):
         TableFile(odd, "data.train")
+
+
+def test_a_column_that_is_both_id_and_image_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "t.csv").write_text("file,y\na.png,cat\nb.png,dog\n")
+    file, queries = TableFile(tmp_path / "t.csv", "data.train"), list[str]()
+    run = file.run
+    monkeypatch.setattr(file, "run", lambda command, values=(): queries.append(command) or run(command, values))
+    assert file.text("file").tolist() == file.column("file").tolist() == ["a.png", "b.png"]
+    assert len(queries) == 1
+    assert file.text("y").tolist() == ["cat", "dog"] and file.text("file", gaps=True).tolist() == ["a.png", "b.png"]

@@ -82,6 +82,7 @@ class TableFile:
         self.formats: Mapping[str, str] = {}  # of dates, by column
         self.private = False  # messages on conditions show neither path nor cells
         self._facts: dict[str, Facts] = {}
+        self._last_read: tuple[tuple[str, bool, str], Strings] | None = None  # a query of a column of text, its result
 
     @staticmethod
     def _list_arguments(kind: str, files: Sequence[Path]) -> list[Any]:
@@ -287,7 +288,11 @@ class TableFile:
         return self._strings(self.as_written(column), column, gaps=gaps, reader=self.reader_of([column]))
 
     def _strings(self, expression: str, column: str, *, gaps: bool = False, reader: str | None = None) -> Strings:
-        return pack(self._fetched(self.query(expression, reader=reader), column, gaps))
+        """Return the cells of a query; the last ones are kept, because ids are often the paths of images."""
+        query = (expression, gaps, reader or self.reader)
+        if self._last_read is None or self._last_read[0] != query:
+            self._last_read = query, pack(self._fetched(self.query(expression, reader=reader), column, gaps))
+        return self._last_read[1]
 
     def _fetched(self, result: duckdb.DuckDBPyConnection, column: str, gaps: bool) -> Iterator[list[str]]:
         """Yield the cells of one column in chunks; DuckDB reads the file while they are fetched."""
