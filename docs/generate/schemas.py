@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from docs.generate.tables import describe_type, fields_table
+from docs.generate.tables import describe_type, fields_table, find_mapping, find_references
 from unlearn_cli.batch.requests import deletion_request
 from unlearn_cli.batch.settings import deletion
 from unlearn_cli.reporting import report
@@ -42,46 +42,44 @@ def write_deletion() -> str:
 
 
 def write_report() -> str:
-    return REPORT + _sections(report.json_schema(), "Top level")
+    return REPORT + _sections(report.json_schema(), "Top level", complete=False)  # most would be those of Estimate
 
 
-def _sections(schema: Schema, title: str) -> str:
-    """Return a table of the schema's own fields, then one for each section that it refers to."""
+def _sections(schema: Schema, title: str, *, complete: bool = True) -> str:
+    """Return a table of the schema's own fields, then one for each section that it refers to.
+
+    `complete`: fields without a description have that of their section.
+    """
     definitions: Schema = schema.get("$defs", {})
-    text = _section(title, schema, definitions)
+    describing = definitions if complete else {}
+    text = _section(title, schema, describing)
     for name in _in_order_of_use(schema, definitions):
-        text += _section(name, definitions[name], definitions)
+        text += _section(name, definitions[name], describing)
     return text
 
 
 def _in_order_of_use(schema: Schema, definitions: Schema) -> list[str]:
     """Return the names of the definitions in the order in which they are first referred to."""
     names: list[str] = []
-    waiting = _references(schema.get("properties", {}))
+    waiting = list(find_references(schema.get("properties", {})))
     while waiting:
         name = waiting.pop(0)
         if name not in names:
             names.append(name)
-            waiting += _references(definitions[name])
+            waiting += find_references(definitions[name])
     return names
 
 
-def _references(value: Any) -> list[str]:
-    if isinstance(value, dict):
-        own = [value["$ref"].rpartition("/")[2]] if "$ref" in value else []
-        return own + [name for part in value.values() for name in _references(part)]
-    return [name for part in value for name in _references(part)] if isinstance(value, list) else []
-
-
-def _section(title: str, schema: Schema, definitions: Schema) -> str:
-    mapping = next((part for part in schema.get("anyOf", []) if "properties" in part), schema)
+def _section(title: str, schema: Schema, describing: Schema) -> str:
+    """Return a heading and the table of a section; `describing` are the sections whose descriptions complete fields."""
+    mapping = find_mapping(schema)
     lines = [f"\n## {title}\n"]
     if description := mapping.get("description"):
         lines.append(f"{_joined(description)}\n")
     if "anyOf" in schema and mapping is not schema:
         lines.append("The short form is the first field without its name.\n")
     if mapping.get("properties"):
-        lines.append(fields_table(mapping))
+        lines.append(fields_table(mapping, describing))
     elif "enum" in mapping:
         lines.append(f"{describe_type(mapping)}\n")
     return "\n".join(lines)

@@ -1,6 +1,8 @@
 """Markdown tables of fields and settings, from JSON Schema."""
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 Schema = dict[str, Any]
@@ -15,19 +17,52 @@ TYPES = {
 }
 
 
-def fields_table(schema: Schema) -> str:
-    """Return a table with a row per property: name, type and range, default, description."""
+def fields_table(schema: Schema, definitions: Schema) -> str:
+    """Return a table with a row per property: name, type and range, default, description.
+
+    A property without a description has that of the section that it refers to, if it is in `definitions`.
+    """
     required = schema.get("required", [])
     rows = ["| key | type | default | description |", "|---|---|---|---|"]
     for name, field in schema["properties"].items():
         default = "required" if name in required else _default(field)
-        cells = [f"`{name}`", describe_type(field), default, field.get("description", "")]
+        cells = [
+            f"`{name}`",
+            describe_type(field),
+            default,
+            field.get("description") or describe_section(field, definitions),
+        ]
         rows.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
     return "\n".join(rows) + "\n"
 
 
 def escape(cell: str) -> str:
-    return " ".join(cell.split()).replace("|", "\\|").replace("<", "&lt;")
+    """Escape what tables and HTML would take as their own; in code, `<` stays as it is."""
+    parts = " ".join(cell.split()).replace("|", "\\|").split("`")
+    return "`".join(part if number % 2 else part.replace("<", "&lt;") for number, part in enumerate(parts))
+
+
+def describe_section(field: Schema, definitions: Schema) -> str:
+    """Return the first sentence about the only section that a field refers to; '' if there is none."""
+    names = set(find_references(field))
+    text = find_mapping(definitions.get(names.pop(), {})).get("description", "") if len(names) == 1 else ""
+    sentence = re.split(r"(?<=\w)\. (?=[A-Z])", " ".join(text.partition("\n\n")[0].split()))[0].removesuffix(".")
+    return sentence[:1].lower() + sentence[1:] if sentence[1:2].islower() or sentence[1:2] == " " else sentence
+
+
+def find_references(value: Any) -> Iterator[str]:
+    """Yield the names of the definitions to which a schema refers, in order."""
+    if isinstance(value, dict):
+        if "$ref" in value:
+            yield value["$ref"].rpartition("/")[2]
+        value = list(value.values())
+    for part in value if isinstance(value, list) else ():
+        yield from find_references(part)
+
+
+def find_mapping(schema: Schema) -> Schema:
+    """Return the schema of a section without its short form."""
+    return next((part for part in schema.get("anyOf", []) if "properties" in part), schema)
 
 
 def describe_type(schema: Schema) -> str:

@@ -117,7 +117,7 @@ AugmentEntry = Literal["horizontal_flip"] | RandomCrop
 class Data(Section):
     """Where the records are stored."""
 
-    train: Source
+    train: Source = Field(description="records that the network was trained on")
     test: Source | None = Field(
         default=None, description="records that the network was not trained on: metrics, gates and attacks read them"
     )
@@ -135,7 +135,7 @@ class Data(Section):
     transform: list[Step] = Field(
         default_factory=list, description="transforms of stored samples; input.shape is the shape after them"
     )
-    augment: list[AugmentEntry] = Field(default_factory=list)
+    augment: list[AugmentEntry] = Field(default_factory=list, description="random changes of images during training")
 
     @property
     def sources(self) -> dict[str, Source]:

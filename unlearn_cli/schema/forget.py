@@ -14,14 +14,14 @@ Share = Annotated[float, Field(gt=0, le=1)]
 class IdsFile(PathSection):
     """A file with ids of records: .txt with one per line, .json with a list, or a table."""
 
-    column: str = "id"
+    column: str = Field(default="id", description="column of a table with the ids")
 
 
 class Groups(Section):
     """All records of a person: the rows with one of the values in a column."""
 
-    column: str
-    values: Annotated[list[Name], Field(min_length=1)]
+    column: str = Field(description="column of the data with the group of a record")
+    values: Annotated[list[Name], Field(min_length=1)] = Field(description="the groups to forget")
 
     @model_validator(mode="after")
     def check(self) -> Self:
@@ -33,22 +33,24 @@ class Groups(Section):
 class GroupsFile(Section):
     """A file with the values of groups: .txt with one per line, .json with a list, or a table."""
 
-    path: FilePath
+    path: FilePath = Field(description="of the file")
     column: str = Field(description="column of the data with the group of a record")
     values_column: str | None = Field(default=None, description="column of the file; default: the same name")
 
 
 class RandomFraction(Section):
-    share: Share
-    seed: Count = 0
+    """A random share of train, for experiments."""
+
+    share: Share = Field(description="of the records of train")
+    seed: Count = Field(default=0, description="of the random choice")
 
 
 class Expect(Section):
     """Limits for the number of selected records; a run is refused outside of them."""
 
-    min: Count | None = None
-    max: Count | None = None
-    max_share: Share | None = None
+    min: Count | None = Field(default=None, description="least number of records")
+    max: Count | None = Field(default=None, description="largest number of records")
+    max_share: Share | None = Field(default=None, description="largest share of train")
 
 
 class Forgotten(Section):

@@ -43,8 +43,8 @@ class ManifestDigests:
 
 
 class Manifest(Section):
-    version: Literal[1]
-    task: Task
+    version: Literal[1] = Field(description="of this format")
+    task: Task = Field(description="what the network predicts: one class, a number, or any number of labels")
     model: Model
     input: Input
     target: Target = Field(default_factory=Target)
@@ -55,7 +55,10 @@ class Manifest(Section):
     data: Data | None = None
     forget: Forget | None = None
     forgotten: Forgotten | None = None
-    gates: list[str] = Field(default_factory=list)
+    gates: list[str] = Field(
+        default_factory=list,
+        description="conditions, such as 'test_forget.accuracy <= 0.02'; exit code 3 if one does not hold",
+    )
 
     @model_validator(mode="after")
     def check(self, info: ValidationInfo) -> Self:

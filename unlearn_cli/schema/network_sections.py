@@ -85,8 +85,8 @@ class Target(Section):
     and records them in the checkpoint, where every command reads them.
     """
 
-    mean: float = 0.0
-    std: PositiveFloat = 1.0
+    mean: float = Field(default=0.0, description="is added")
+    std: PositiveFloat = Field(default=1.0, description="the output is multiplied by it")
 
 
 def is_own_code(architecture: str) -> bool:

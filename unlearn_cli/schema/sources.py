@@ -90,7 +90,7 @@ class ShortSection(Section):
 
 
 class PathSection(ShortSection):
-    path: FilePath
+    path: FilePath = Field(description="of the file or folder")
 
 
 class ImageSection(PathSection):
@@ -262,29 +262,29 @@ class Arrays(PathSection):
 class Idx(Section):
     """MNIST's format, gzipped or plain."""
 
-    images: FilePath
-    labels: FilePath
+    images: FilePath = Field(description="file of the images")
+    labels: FilePath = Field(description="file of the labels")
 
 
 class Torchvision(Section):
     """A torchvision dataset that is already on disk; nothing is downloaded."""
 
-    name: Literal["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100"]
-    root: FilePath
-    part: Literal["train", "test"]
+    name: Literal["MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100"] = Field(description="of the data set")
+    root: FilePath = Field(description="folder in which torchvision has stored it")
+    part: Literal["train", "test"] = Field(description="its training or its test records")
 
 
 class Sklearn(ShortSection):
     """A real data set that is bundled with scikit-learn; every fifth row is the test part."""
 
-    name: Literal["digits", "diabetes", "breast_cancer"]
-    part: Literal["train", "test", "all"] = "all"
+    name: Literal["digits", "diabetes", "breast_cancer"] = Field(description="of the data set")
+    part: Literal["train", "test", "all"] = Field(default="all", description="test: every fifth row; train: the others")
 
 
 class Condition(Section):
-    column: str
-    op: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"]
-    value: Scalar | list[Scalar]
+    column: str = Field(description="a column of the data; every source has the column `label`")
+    op: Literal["==", "!=", "<", "<=", ">", ">=", "in", "not in"] = Field(description="how its cells are compared")
+    value: Scalar | list[Scalar] = Field(description="number, text or date; for in and not in a list")
 
     @model_validator(mode="after")
     def check(self) -> Self:

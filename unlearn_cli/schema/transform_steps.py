@@ -43,7 +43,7 @@ class Tokens(Section):
 class Window(Section):
     """Converts rows in the order of time to series: a record has the `length` rows that end `ahead` rows before it."""
 
-    length: PositiveInt
+    length: PositiveInt = Field(description="number of rows of a window")
     ahead: NonNegativeInt = Field(default=1, description="0: the window ends with the record's own row")
     every: PositiveInt = Field(default=1, description="keep each nth row as a record; windows use all rows")
     time: str | None = Field(

@@ -56,9 +56,13 @@ class Request(Section):
     request: Annotated[str, Field(pattern=f"^{ID_PATTERN}$")] = Field(description="its id: letters, digits and ._:-")
     received: ZonedTime = Field(description="time of receipt with its zone: 2026-11-20T09:30:00Z")
     due: ZonedTime | None = Field(default=None, description="default: received plus the deadline of deletion.yaml")
-    ids: Annotated[list[RecordId], FailFast(), Field(max_length=MAX_IDS)] = Field(default_factory=list)
+    ids: Annotated[list[RecordId], FailFast(), Field(max_length=MAX_IDS)] = Field(
+        default_factory=list, description="ids of records, as they are written"
+    )
     groups: Groups | None = None
-    classes: Annotated[list[Name], FailFast()] = Field(default_factory=list)
+    classes: Annotated[list[Name], FailFast()] = Field(
+        default_factory=list, description="names: all records of these classes; multilabel: with one of these labels"
+    )
     where: Annotated[list[Condition], Field(max_length=MAX_CONDITIONS)] = Field(
         default_factory=list, description="conditions, all of which must hold"
     )

@@ -22,7 +22,7 @@ FOLDERS: tuple[Literal["requests", "models", "runs"], ...] = ("requests", "model
 
 
 class DeletionSettings(Section):
-    version: Literal[1]
+    version: Literal[1] = Field(description="of this format")
     manifest: FilePath = Field(description="architecture and data, without 'forget', which the requests provide")
     initial: FilePath = Field(description="the checkpoint that the first run starts from; it is copied, never changed")
     requests: FilePath = Field(default=Path("requests"), description="folder into which requests are put")

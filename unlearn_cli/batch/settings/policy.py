@@ -29,8 +29,8 @@ class AttackPolicy(Section):
 class Deadline(Section):
     """The time within which a request must be carried out, from its receipt."""
 
-    months: Annotated[PositiveInt, Field(le=120)] | None = None
-    days: Annotated[PositiveInt, Field(le=3660)] | None = None
+    months: Annotated[PositiveInt, Field(le=120)] | None = Field(default=None, description="calendar months; or days")
+    days: Annotated[PositiveInt, Field(le=3660)] | None = Field(default=None, description="instead of months")
 
     @model_validator(mode="after")
     def check(self) -> Self:
