@@ -41,3 +41,12 @@ def anchors(page: Path) -> set[str]:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     headings = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(text))
     return {heading.strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["manifest.md", "deletion.md"])
+def test_every_key_is_described_and_signs_in_code_are_not_escaped(name: str) -> None:
+    text = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert rows
+    assert not [row for row in rows if row.endswith("|  |")]
+    assert not re.search(r"`[^`|]*&lt;[^`|]*`", text)
