@@ -135,6 +135,27 @@ def test_the_metadata_of_the_file_names_the_classes(tmp_path: Path) -> None:
     assert renamed.classes == ["cat", "dog", "eel"]
 
 
+@pytest.mark.parametrize(
+    ("op", "value", "rows"), [("==", "dog", 2), ("in", ["cat", "1"], 4), ("!=", 1, 5), ("<", 2, 5), ("==", "eel", None),
+                              ("==", 0, None)],
+)  # fmt: skip
+def test_conditions_take_the_names_of_classes(op: str, value: Any, rows: int | None, tmp_path: Path) -> None:
+    """LABELS has 0, 1 and 2 three, two and one times; the last class has the name 1, so 0 and 1 are no numbers."""
+    table = write_parquet(tmp_path / "t.parquet", PNGS, STRUCT, metadata=METADATA)
+    forget = {"where": [{"column": "label", "op": op, "value": value}]}
+    if rows is None:
+        with pytest.raises(UserError, match=f"column 'label': no class '{value}'"):
+            opened({"table": table}, SHAPE, forget=forget)
+        return
+    assert len(opened({"table": table}, SHAPE, forget=forget).split("forget")) == rows
+
+
+def test_numbers_of_classes_whose_names_are_not_numbers(tmp_path: Path) -> None:
+    table = write_parquet(tmp_path / "t.parquet", PNGS, STRUCT, metadata=METADATA.replace('"1"', '"eel"'))
+    forget = {"where": [{"column": "label", "op": "==", "value": 0}]}
+    assert len(opened({"table": table}, SHAPE, forget=forget).split("forget")) == 3
+
+
 @pytest.mark.parametrize("missing", [-1, None])
 def test_minus_one_is_no_label(missing: int | None, tmp_path: Path) -> None:
     labels = [0, 1, 2, missing, 0, 1]

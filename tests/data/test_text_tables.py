@@ -41,6 +41,33 @@ def test_the_delimiter_is_detected_in_every_kind_of_text_table(name: str, delimi
     check(write_rows(tmp_path / name.lower() if name.isupper() else tmp_path / name, delimiter))
 
 
+@pytest.mark.parametrize(
+    ("cells", "keys"),
+    [
+        (("1234,5", "-,5", "2"), {"decimal": ","}),
+        (("1.234,5", "-0,5", "2"), {"decimal": ",", "thousands": "."}),
+        (("1,234.5", "-0.5", "2"), {"thousands": ","}),
+        (("1'234.5", "-.5", "2"), {"thousands": "'"}),
+    ],
+)
+def test_marks_within_numbers(cells: tuple[str, ...], keys: dict[str, str], tmp_path: Path) -> None:
+    rows = [f"{cell};{label}" for cell, label in zip(cells, ("a,b", "a", "a"), strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["f;y", *rows]) + "\n")
+    table, forget = {"path": str(tmp_path / "t.csv"), "label": "y", **keys}, {"column": "f", "op": ">", "value": 2.5}
+    dataset = opened({"table": table}, [1], forget={"where": [forget]})
+    assert samples(dataset.split("train")).tolist() == [[1234.5], [-0.5], [2.0]] and dataset.classes == ["a", "a,b"]
+    assert dataset.split("forget").rows.tolist() == [0]
+
+
+def test_numbers_with_wrong_groups_are_text(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("f;y\n1.23,5;a\n2;b\n")
+    table = {"path": str(tmp_path / "t.csv"), "label": "y", "decimal": ",", "thousands": "."}
+    with pytest.raises(UserError, match=r"t\.csv:2: column 'f' contains text: '1.23,5' is not a number"):
+        opened({"table": table}, [1])
+    with pytest.raises(ValueError, match="'decimal' and 'thousands' are both ','"):
+        opened({"table": {**table, "thousands": ","}}, [1])
+
+
 def test_a_tsv_may_have_more_commas_than_tabs(tmp_path: Path) -> None:
     (tmp_path / "t.tsv").write_text("a,b,c\ty\n1\tx\n2\tz\n", encoding="utf-8")
     dataset = opened({"table": {"path": str(tmp_path / "t.tsv"), "label": "y"}}, [1])

@@ -27,6 +27,7 @@ from unlearn_cli.schema.table_columns import (
     Delimiter,
     Encoding,
     Header,
+    NumberMark,
     Separator,
     list_categories,
 )
@@ -120,7 +121,15 @@ class Webdataset(ImageSection):
     image: str | None = Field(default=None, description="the suffix of the image; default: the first image")
 
 
-TEXT_KEYS = {"missing", "delimiter", "encoding", "header", "skip_lines"}  # of tables that are text
+TEXT_KEYS = {
+    "missing",
+    "delimiter",
+    "encoding",
+    "header",
+    "skip_lines",
+    "decimal",
+    "thousands",
+}  # of tables that are text
 TEXT_ENDINGS = (*TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
 
 
@@ -167,6 +176,12 @@ class Table(ImageSection):
         True, "csv: false if the first line is a row (columns are then column_0, column_1, ...), or a list of names"
     )
     skip_lines: NonNegativeInt = added(0, "csv: number of lines before the table")
+    decimal: NumberMark = added(
+        ".", "csv: the mark before decimals, such as ','; all cells that are such numbers are read with a point instead"
+    )
+    thousands: NumberMark | None = added(
+        None, "csv: the mark between groups of three digits, such as '.' in 1.234,5 or ',' in 1,234.5; it is removed"
+    )
     one_hot: CategoryColumns = added(
         [],
         "columns of categories: a feature 0 or 1 per category of train and one for all others; or the categories of "
@@ -207,6 +222,8 @@ class Table(ImageSection):
             raise ValueError("'unreadable' and 'suffix' are only for a column of images; omit them")
         if not self.path.name.lower().endswith(TEXT_ENDINGS) and (keys := TEXT_KEYS & self.model_fields_set):
             raise ValueError(f"'{min(keys)}' is only for csv and other files of text; omit it")
+        if self.decimal == self.thousands:
+            raise ValueError(f"'decimal' and 'thousands' are both '{self.decimal}'; correct one of them")
         if isinstance(self.header, list) and len(set(map(str, self.header))) < len(self.header):
             raise ValueError("'header' lists a name twice")
         if isinstance(self.label, list) and (self.unlabelled == "drop" or len(set(self.label)) < len(self.label)):

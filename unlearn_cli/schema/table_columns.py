@@ -42,6 +42,13 @@ def _check_separator(text: str) -> str:
     return text
 
 
+def _check_mark(text: str) -> str:
+    if len(text) != 1 or text.isalnum() or text in '"+-':
+        raise ValueError("is not a mark within numbers; expected one character, such as ',' or '.'")
+    return text
+
+
+NumberMark = Annotated[str, AfterValidator(_check_mark)]
 Separator = Annotated[str, AfterValidator(_check_separator)]
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
 Encoding = Annotated[str, AfterValidator(_check_encoding)]

@@ -254,9 +254,27 @@ def test_arrays_of_labels(tmp_path: Path, labels: np.ndarray, expected: tuple[st
     assert (layout.task, layout.classes) == expected
 
 
-def test_decimal_commas_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("a;b;label\n1,5;2;0\n2,5;3;1\n")
-    with pytest.raises(UserError, match=r"1 column \(a\) with decimal commas, such as '1,5'"):
+@pytest.mark.parametrize(
+    ("delimiter", "cells", "keys"),
+    [
+        (";", ("1,5", "NA", "2"), {"decimal": ",", "missing": ["NA"]}),
+        (";", ("1.234,5", "7", "-1.000"), {"decimal": ",", "thousands": "."}),
+        (",", ('"1,234"', '"12,000.5"', "7"), {"thousands": ","}),
+        (";", ("1,234", "2,500", "7"), {"decimal": ","}),
+    ],
+)
+def test_numbers_with_other_marks(delimiter: str, cells: tuple[str, ...], keys: dict[str, Any], tmp_path: Path) -> None:
+    rows = [f"{cells[n % 3]}{delimiter}{n}{delimiter}{n % 2}" for n in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join([delimiter.join(("a", "b", "label")), *rows]) + "\n")
+    layout = recognise(tmp_path / "t.csv")
+    table = layout.sources["train"]["table"]
+    assert {key: table[key] for key in ("decimal", "thousands", "missing") if key in table} == keys
+    assert any(remark.startswith("numbers are read with") for remark in layout.remarks)
+
+
+def test_numbers_of_two_forms_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('a,b,label\n"1,5","1,234.5",0\n"2,5","2,000.5",1\n')
+    with pytest.raises(UserError, match="columns a, b have decimal commas and commas between thousands"):
         recognise(tmp_path / "t.csv")
 
 

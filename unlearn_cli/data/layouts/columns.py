@@ -17,7 +17,6 @@ TEXT_REPEATED = 10  # records of a text on average that show that it is the name
 MOST_CATEGORIES, PER_CATEGORY = 1000, 2  # of a column, and records of one on average
 SAMPLE = 1000  # rows from whose cells images and texts are recognised
 DATE = re.compile(r"\d.*[-/. ].*\d")  # in cells that may be dates
-DECIMAL_COMMA = re.compile(r"[-+]?\d+(,\d+)?")
 FEW = 20  # cells that are searched for it
 
 
@@ -76,12 +75,6 @@ class Column:
         is_other = self.is_numeric or self.is_list or self.is_embedded or not words
         is_repeated = self.distinct * TEXT_REPEATED <= self.rows - self.empty
         return not is_other and not is_repeated and sum(words) >= WORDS_OF_TEXT * len(words)
-
-    @property
-    def has_decimal_commas(self) -> bool:
-        """Whether all cells are numbers as they are written in much of Europe."""
-        cells = list(map(DECIMAL_COMMA.fullmatch, self.cells))
-        return not self.is_numeric and bool(cells) and all(cells) and any("," in cell for cell in self.cells)
 
     @property
     def is_constant(self) -> bool:

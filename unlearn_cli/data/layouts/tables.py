@@ -19,7 +19,7 @@ from unlearn_cli.data.layouts.folders import describe_sizes, describe_unreadable
 from unlearn_cli.data.layouts.image_sizes import ImageSizes, measure_contents, measure_images
 from unlearn_cli.data.layouts.label_columns import TableLabels, recognise_labels
 from unlearn_cli.data.layouts.layout import DataLayout, Kind, Section, complete_splits, find_split
-from unlearn_cli.data.layouts.table_text import open_described
+from unlearn_cli.data.layouts.table_text import describe_marks, open_described
 from unlearn_cli.data.tables.table_file import TableFile
 from unlearn_cli.errors import UserError
 
@@ -60,7 +60,6 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
     file, columns, text_keys = open_described(path)
     if not any(column.rows for column in columns.values()):
         raise UserError(f"{path}: contains no records; name a table with rows")
-    refuse_decimal_commas(path, columns)
     are_images = any(column.is_picture for column in columns.values()) or bool(find_image_paths(columns, path))
     labels = recognise_labels(file, columns, label_names, are_images=are_images)
     no_samples = {*labels.columns, *file.find_index_columns()}
@@ -87,20 +86,13 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
         features=features,
         has_gaps=inputs.has_gaps,
         guesses={**guesses, **labels.guesses},
-        remarks=[*inputs.remarks, *_describe_unused(inputs.unused), *_describe_unlabelled(columns, labels)],
+        remarks=[
+            *describe_marks(text_keys),
+            *inputs.remarks,
+            *_describe_unused(inputs.unused),
+            *_describe_unlabelled(columns, labels),
+        ],
     )
-
-
-def refuse_decimal_commas(path: Path, columns: Mapping[str, Column]) -> None:
-    """Refuse numbers that would be read as names of categories."""
-    wrong = [column for column in columns.values() if column.has_decimal_commas]
-    if wrong:
-        names = ", ".join(column.name for column in wrong[:5])
-        example = next(cell for cell in wrong[0].cells if "," in cell)
-        raise UserError(
-            f"{path}: {pluralize(len(wrong), 'column')} ({names}) with decimal commas, such as '{example}', which are "
-            "not read as numbers; write decimal points"
-        )
 
 
 def find_id(columns: Mapping[str, Column]) -> str | None:

@@ -4,6 +4,8 @@
   csv if every cell is a number without leading zeros and the manifest's value is an unquoted number.
 * `<`, `<=`, `>` and `>=` compare only numbers and moments: every cell is a number, or every cell is an ISO 8601 date or
   date and time, with a time zone in all cells or in none. Other types, such as TIME in parquet, are refused.
+* In a column of class numbers whose file lists the names (`ClassLabel`), `==`, `!=`, `in` and `not in` take a name as
+  written; a number that is not a name is the number of a class, unless names are numbers.
 * A column with a format in `dates` is compared as moments by all operators.
 * An empty cell fulfils no condition.
 """
@@ -22,7 +24,7 @@ from unlearn_cli.data.tables.comparable_columns import (
     check_order,
     is_moment,
 )
-from unlearn_cli.errors import UserError
+from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.sources import Condition
 from unlearn_cli.schema.spelling import number_of, text_of
 
@@ -49,6 +51,28 @@ def build_conjunction(
         terms.append(f"({term})")
         values += more
     return f"coalesce({' AND '.join(terms) or 'true'}, false)", values
+
+
+def number_class(condition: Condition, names: Sequence[str] | None, location: str) -> Condition:
+    """Return a condition with numbers instead of the names of classes; `names` are those that the file lists, if any.
+
+    Raises:
+        UserError: a value is neither a name nor the number of a class, or a number although names are numbers.
+    """
+    if names is None or condition.op not in EQUALITY:
+        return condition
+    given = condition.value if isinstance(condition.value, list) else [condition.value]
+    numbers = [_find_class(text_of(value), names, f"{location}: column '{condition.column}'") for value in given]
+    return condition.model_copy(update={"value": numbers if isinstance(condition.value, list) else numbers[0]})
+
+
+def _find_class(text: str, names: Sequence[str], label: str) -> int:
+    if text in names:
+        return names.index(text)
+    may_be_number = not any(name.lstrip("-").isdecimal() for name in names)
+    if may_be_number and text.lstrip("-").isdecimal() and -1 <= int(text) < len(names):
+        return int(text)
+    raise UserError(f"{label}: no class '{text[:60]}'; {did_you_mean(text, names)}")
 
 
 def _compare_text(condition: Condition, column: TextColumn, cell: str) -> SqlTerm:

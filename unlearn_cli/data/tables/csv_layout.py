@@ -34,6 +34,8 @@ class CsvOptions:
     encoding: str = "utf-8"
     header: bool | tuple[str, ...] = True  # False: columns are named column_0, column_1, ...
     skip_lines: int = 0
+    decimal: str = "."
+    thousands: str | None = None  # between groups of three digits
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 from unlearn_cli.data.strings import CHUNK, Strings, Values, pack
 from unlearn_cli.data.tables.column_arrays import fill_gaps
 from unlearn_cli.data.tables.comparable_columns import Facts, TextColumn, TypedColumn, cast_text, is_number
-from unlearn_cli.data.tables.conditions import build_conjunction
+from unlearn_cli.data.tables.conditions import build_conjunction, number_class
 from unlearn_cli.data.tables.csv_layout import CsvLayout, CsvOptions, inspect_csv
 from unlearn_cli.data.tables.datasets_folder import read_arrow, read_class_names, read_folder_class_names
 from unlearn_cli.data.tables.locked_connection import (
@@ -29,6 +29,7 @@ from unlearn_cli.data.tables.locked_connection import (
     quote_literal,
     translate_duckdb_errors,
 )
+from unlearn_cli.data.tables.number_marks import has_other_marks, replace_marks
 from unlearn_cli.data.tables.table_paths import ARROW, PARQUET, find_table_kind, list_table_files
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.sources import Condition, Table
@@ -54,7 +55,7 @@ CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
 def open_table(spec: Table, name: str, connection: duckdb.DuckDBPyConnection | None = None) -> "TableFile":
     """Open the file of a section `table`; its path is resolved."""
     header = spec.header if isinstance(spec.header, bool) else tuple(map(str, spec.header))
-    options = CsvOptions(spec.delimiter, spec.encoding, header, spec.skip_lines)
+    options = CsvOptions(spec.delimiter, spec.encoding, header, spec.skip_lines, spec.decimal, spec.thousands)
     return TableFile(spec.path, name, spec.missing, connection, options)
 
 
@@ -71,7 +72,7 @@ class TableFile:
     ) -> None:
         kind, files = find_table_kind(path), list_table_files(path, name)
         self.location, self.reader, self.missing = f"{name}: {path}", READERS[kind], ["", *(missing or [])]
-        self.path, self.arguments = path, self._list_arguments(kind, files)
+        self.path, self.arguments, self.options = path, self._list_arguments(kind, files), options
         self.kind, self.rewrites_types = kind, kind == ".jsonl"
         self.connection = connection or connect(files)
         if kind == ARROW:
@@ -183,7 +184,8 @@ class TableFile:
             return quoted
         name = f"c{self.layout.header.index(column)}"
         text = f"trim({name}, {quote_literal(self.layout.blanks)})" if self.layout.plain else name
-        return f"CASE WHEN {text} NOT IN ({', '.join(map(quote_literal, self.missing))}) THEN {text} END"
+        shown = replace_marks(text, self.options) if has_other_marks(self.options) else text
+        return f"CASE WHEN {text} NOT IN ({', '.join(map(quote_literal, self.missing))}) THEN {shown} END"
 
     def column(self, column: str, *, gaps: bool = False) -> Values:
         """Return a column: text and dates as strings, integers as int64, other numbers as float64.
@@ -384,9 +386,15 @@ class TableFile:
     def where(self, conditions: Sequence[Condition], formats: Mapping[str, str] = {}) -> np.ndarray:
         """Return the mask of the rows for which all conditions hold; an empty cell fulfils no condition."""
         self.formats = formats
-        predicate, values = build_conjunction(conditions, self.comparable, self.cell)
+        location = self.location.partition(":")[0] if self.private else self.location
+        numbered = [number_class(each, self._list_names(each.column), location) for each in conditions]
+        predicate, values = build_conjunction(numbered, self.comparable, self.cell)
         mask = self.arrays(f"{predicate} AS c", values)["c"]
         return np.asarray(mask, dtype=bool)
+
+    def _list_names(self, column: str) -> list[str] | None:
+        """Return the names of the classes whose numbers a column contains; None for other columns, and for lists."""
+        return None if self.types.get(column, "]").endswith("]") else self.class_names.get(column)
 
     def comparable(self, column: str) -> TextColumn | TypedColumn:
         """Describe a column for `conditions`."""
