@@ -16,7 +16,9 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from tests.tiny import invoke
+from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.commands.manifest_draft import ManifestDraft, Value
+from unlearn_cli.commands.model_draft import draft_model
 from unlearn_cli.commands.size_draft import list_sizes
 from unlearn_cli.data.layouts.recognise import recognise
 from unlearn_cli.models.resnet20 import resnet20
@@ -410,6 +412,42 @@ def test_columns_that_no_reading_fits_are_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "data.yaml").exists()
     _, _, message = draft(model, data, tmp_path / "data.yaml", "--architecture", "my:net", code=2)
     assert "my:net is your own code; allow it with --allow-code" in message
+
+
+@pytest.mark.parametrize(
+    ("stated", "remark"),
+    [
+        (
+            {"architecture": "n", "pretrained_cfg": {"input_size": [3, 64, 64], "crop_mode": "border"}},
+            "crop_mode border of timm cannot be expressed, this is a centre crop",
+        ),
+        (
+            {"architecture": "n", "image_mean": [0.5], "image_std": [0.5], "size": {"longest_edge": 64}},
+            "size {'longest_edge': 64} cannot be expressed: set input.shape and input.resize",
+        ),
+    ],
+)
+def test_sizes_that_no_key_expresses_are_guesses(stated: dict[str, Any], remark: str, tmp_path: Path) -> None:
+    folder, images = tmp_path / "model", write_classes(tmp_path / "images")
+    folder.mkdir()
+    for name in ("config.json", "preprocessor_config.json"):
+        (folder / name).write_text(json.dumps(stated))
+    save_file({"fc.weight": torch.ones(2, 4)}, folder / "model.safetensors")
+    model = draft_model(folder, checkpoint.load(folder / "model.safetensors"), recognise(images), tmp_path)
+    assert model.size_remark == remark
+    assert all(
+        model.input[key].guessed and remark in model.input[key].reason for key in ("resize",) if key in model.input
+    )
+
+
+def test_columns_of_numbers_next_to_texts_for_a_network_of_numbers(tmp_path: Path) -> None:
+    rows = [f"a name of passenger {n},{n},{n % 7},{n % 2}" for n in range(40)]
+    (tmp_path / "t.csv").write_text("Name,Age,Fare,label\n" + "\n".join(rows) + "\n")
+    model = write_perceptron(tmp_path / "model.safetensors", 2, 2)
+    manifest, _, _ = draft(model, tmp_path / "t.csv", tmp_path / "data.yaml")
+    assert manifest["input"]["shape"] == [2] and manifest["data"]["train"]["table"]["ignore"] == ["Name"]
+    fill_in(tmp_path / "data.yaml", "fraction: {share: 0.1}")
+    run_dry(model, tmp_path / "data.yaml", tmp_path / "o")
 
 
 def write_embedded_images(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """Chooses how the columns of a table become features: the number of them must be what a checkpoint's network takes."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ def fit_columns(layout: DataLayout, weights: "Checkpoint", data: Path, *, must_f
     """
     from unlearn_cli.checkpoints.tensor_facts import list_input_counts
 
+    if layout.kind == "text":
+        return take_numbers(layout, weights) or [layout]
     if layout.kind != "numbers" or len(layout.shape) != 1:
         return [layout]
     recorded = read_categories(weights.metadata, weights.path)
@@ -40,6 +43,18 @@ def fit_columns(layout: DataLayout, weights: "Checkpoint", data: Path, *, must_f
     if not fitting and must_fit:
         raise make_misfit_error(layout, inputs, data)
     return fitting or [layout]
+
+
+def take_numbers(layout: DataLayout, weights: "Checkpoint") -> list[DataLayout]:
+    """Return the layouts without the columns of text, if the network is one of numbers and takes the other columns."""
+    from unlearn_cli.checkpoints.tensor_facts import list_input_counts
+    from unlearn_cli.models.matching import list_perceptrons
+
+    is_of_numbers = any(list_perceptrons(weights.tensors))
+    if layout.features is None or not is_of_numbers:
+        return []
+    fitting = fit_features(layout, list_input_counts(weights.tensors)[:1])
+    return [replace(each, kind="numbers") for each in fitting]
 
 
 def check_columns(recorded: Categories, columns: Sequence[str], data: Path) -> None:

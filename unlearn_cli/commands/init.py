@@ -16,6 +16,7 @@ from unlearn_cli.commands.manifest_draft import ManifestDraft, Value
 from unlearn_cli.commands.manifest_inputs import refuse_replacing
 from unlearn_cli.commands.result import Result
 from unlearn_cli.console import pluralize
+from unlearn_cli.data.layouts.label_columns import describe_similar
 from unlearn_cli.data.layouts.layout import DataLayout
 from unlearn_cli.data.layouts.recognise import recognise
 from unlearn_cli.errors import UserError, prefix_field
@@ -252,11 +253,12 @@ def check_outputs(layout: DataLayout, model: "ModelDraft", data: Path) -> None:
         return
     last = f" (layer {model.head})" if model.head else ""
     shown = ", ".join(layout.classes[:5]) + (", ..." if len(layout.classes) > 5 else "")
+    similar = "".join(f"{remark}; " for remark in describe_similar(layout.classes))
     noun = ("label", "labels") if layout.task == "multilabel" else ("class", "classes")
     raise UserError(
         f"{data}: has {pluralize(len(layout.classes), *noun)} ({shown}), but the network has "
-        f"{pluralize(model.num_outputs, 'output')}{last}; name the data and the column of labels (--label) of its "
-        "training, and a checkpoint that has its last layer"
+        f"{pluralize(model.num_outputs, 'output')}{last}; {similar}name the data and the column of labels (--label) of "
+        "its training, and a checkpoint that has its last layer"
     )
 
 
@@ -269,7 +271,7 @@ def list_positions(layout: DataLayout, model: "ModelDraft") -> list[str]:
 
 def combine(options: InitOptions, layout: DataLayout, model: "ModelDraft") -> ManifestDraft:
     """Return the draft of both parts."""
-    shape = Value(list(model.shape or layout.shape))
+    shape = Value(list(model.shape or layout.shape), model.size_remark, guessed=bool(model.size_remark))
     return ManifestDraft(
         f"Drafted by 'unlearn-cli init' from {options.checkpoint.name} and {options.data.name}.",
         layout,
@@ -301,7 +303,7 @@ def draft_input(layout: DataLayout, model: "ModelDraft") -> dict[str, Value]:
     shape = list(model.shape or layout.shape)
     differs = layout.kind == "images" and (not layout.same_size or shape[1:] != list(layout.shape[1:]))
     if differs and "resize" not in keys:
-        keys["resize"] = Value(shape[1:], "images have other sizes", guessed=True)
+        keys["resize"] = Value(shape[1:], model.size_remark or "images have other sizes", guessed=True)
     return keys
 
 

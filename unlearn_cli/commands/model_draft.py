@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PLACEHOLDER = "package.module:function"
+SIZES = ("resize", "crop")  # keys of `input`
 IMAGE_SIDE = 224  # with which ImageNet's networks are evaluated
 MOST_TOKENS = 128  # of a text for a network of transformers
 RENAMED = "names in the checkpoint: names of the network with equal shapes"
@@ -35,6 +36,7 @@ class ModelDraft:
     num_outputs: int
     shape: Sequence[int] | None = None  # of a sample, if the model or its files decide it
     input: Mapping[str, Value] = field(default_factory=dict)
+    size_remark: str = ""  # what its files state about sizes of images and no key of `input` expresses
     names: Sequence[str] = ()
     origin: str = ""  # of the names
     transform: Sequence[Mapping[str, Any]] = ()
@@ -125,8 +127,14 @@ def _add_preprocessing(draft: ModelDraft, stated: Preprocessing | None, shape: S
     """Add the keys of `input` that files state."""
     if stated is None:
         return replace(draft, shape=shape)
-    keys = {key: Value(value, stated.file) for key, value in stated.keys.items() if key != "shape"}
-    return replace(draft, shape=stated.keys.get("shape", shape), input=keys)
+    remark = "; ".join(stated.remarks)
+    reasons = {key: Value(value, f"{stated.file}: {remark}", guessed=True) for key, value in stated.keys.items()}
+    keys = {
+        key: reasons[key] if remark and key in SIZES else Value(value, stated.file)
+        for key, value in stated.keys.items()
+        if key != "shape"
+    }
+    return replace(draft, shape=stated.keys.get("shape", shape), input=keys, size_remark=remark)
 
 
 def _draft_from_tensors(weights: Checkpoint, layout: DataLayout) -> ModelDraft:

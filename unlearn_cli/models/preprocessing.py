@@ -155,7 +155,9 @@ def _read_timm(content: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         return {}, []
     keys |= {"mean": _numbers(stated.get("mean") or IMAGENET_MEAN), "std": _numbers(stated.get("std") or IMAGENET_STD)}
     mode = stated.get("crop_mode") or "center"
-    remarks = [] if mode in ("center", "squash") else [f"crop_mode {mode} of timm is read as a centre crop"]
+    remarks = (
+        [] if mode in ("center", "squash") else [f"crop_mode {mode} of timm cannot be expressed, this is a centre crop"]
+    )
     return keys, remarks
 
 

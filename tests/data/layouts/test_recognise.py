@@ -159,7 +159,7 @@ def test_the_label_that_only_the_table_for_training_has(tmp_path: Path) -> None:
     layout = recognise(tmp_path)
     table = layout.sources["train"]["table"]
     assert (table["label"], table["id"], layout.shape, layout.has_gaps) == ("Survived", "PassengerId", [1], True)
-    assert layout.guesses["label"] == "only the table for training has the column"
+    assert layout.guesses["label"] == "the columns: only the table for training has it"
     assert "test.csv has no labels and is not used" in layout.remarks
 
 
@@ -270,6 +270,20 @@ def test_numbers_with_other_marks(delimiter: str, cells: tuple[str, ...], keys: 
     table = layout.sources["train"]["table"]
     assert {key: table[key] for key in ("decimal", "thousands", "missing") if key in table} == keys
     assert any(remark.startswith("numbers are read with") for remark in layout.remarks)
+
+
+def test_classes_that_differ_only_in_blanks_or_case(tmp_path: Path) -> None:
+    rows = [f"{n},{('Cat', 'cat', 'dog')[n % 3]}" for n in range(6)]
+    (tmp_path / "t.csv").write_text("a,label\n" + "\n".join(rows) + '\n9," dog "\n')
+    remark = next(iter(recognise(tmp_path / "t.csv").remarks))
+    assert remark == "classes ' dog ' and 'dog' and 1 more differ only in case or blanks; label_names makes them one"
+
+
+def test_columns_without_numbers_are_shown(tmp_path: Path) -> None:
+    rows = [f"${n},{n % 2}" for n in range(6)]
+    (tmp_path / "t.csv").write_text("price,label\n" + "\n".join(rows) + "\n")
+    with pytest.raises(UserError, match=r"there are price \('\$0'\); write numbers without units"):
+        recognise(tmp_path / "t.csv")
 
 
 def test_numbers_of_two_forms_are_refused(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def recognise_split_files(files: Mapping[str, Path], labels: Sequence[str]) -> D
     if not any(path.suffix.lower() in ARRAYS for path in files.values()):
         wanted, labelled = find_labelled(files, labels)
     layout = merge_splits({split: recognise_file(path, wanted) for split, path in labelled.items()})
-    guesses = {} if labels or not wanted else {"label": "only the table for training has the column"}
+    guesses = {} if labels or not wanted else {"label": "the columns: only the table for training has it"}
     omitted = [f"{path.name} has no labels and is not used" for split, path in files.items() if split not in labelled]
     return replace(layout, guesses={**layout.guesses, **guesses}, remarks=[*layout.remarks, *omitted])
 

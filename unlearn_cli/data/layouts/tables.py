@@ -17,7 +17,7 @@ from unlearn_cli.data.layouts.features import (
 )
 from unlearn_cli.data.layouts.folders import describe_sizes, describe_unreadable
 from unlearn_cli.data.layouts.image_sizes import ImageSizes, measure_contents, measure_images
-from unlearn_cli.data.layouts.label_columns import TableLabels, recognise_labels
+from unlearn_cli.data.layouts.label_columns import TableLabels, describe_similar, recognise_labels
 from unlearn_cli.data.layouts.layout import DataLayout, Kind, Section, complete_splits, find_split
 from unlearn_cli.data.layouts.table_text import describe_marks, open_described
 from unlearn_cli.data.tables.table_file import TableFile
@@ -26,7 +26,7 @@ from unlearn_cli.errors import UserError
 IDS = ("id", "record_id", "uuid", "key", "index")
 GROUPS = ("subject", "patient", "person", "participant", "speaker", "user", "customer", "recording", "group")
 SPLIT_COLUMNS = ("split", "set", "subset", "fold", "partition")
-KEYS = ("features", "ignore", "one_hot", "ordinal", "date_parts")  # of a table, that a reading decides
+KEYS = ("features", "ignore", "text", "one_hot", "ordinal", "date_parts")  # of a table, that a reading decides
 USUAL_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".tif", ".tiff", ".bmp", ".webp", ".JPEG", ".PNG", ".gif")
 MOST_FOLDERS, LONGEST_NAME = 50, 250  # folders in which images are searched; characters of a path
 SEVERAL = 20  # cells without suffix that are the names of files
@@ -87,6 +87,7 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
         has_gaps=inputs.has_gaps,
         guesses={**guesses, **labels.guesses},
         remarks=[
+            *describe_similar(labels.classes),
             *describe_marks(text_keys),
             *inputs.remarks,
             *_describe_unused(inputs.unused),
@@ -150,14 +151,19 @@ def choose_inputs(
         return _choose_images(paths, file.path)
     usable.pop(id_column or "", None)
     texts = [name for name, column in usable.items() if column.is_text]
-    if texts:
-        return TableInputs("text", {"text": texts}, [len(texts)], [name for name in usable if name not in texts])
     samples = {name: column for name, column in columns.items() if name != id_column}
     features = find_features(samples, file, [name for name in special if name])
+    if texts:
+        unused = [name for name in usable if name not in texts]
+        return TableInputs("text", {"text": texts}, [len(texts)], unused, features=features)
     reading = choose_default(features)
     if not reading.size:
+        shown = ", ".join(
+            f"{name} ('{column.cells[0][:20]}')" for name, column in [*usable.items()][:5] if column.cells
+        )
         raise UserError(
-            f"{file.path}: no column except the label has images, texts, numbers or categories; add features"
+            f"{file.path}: no column except the label has images, texts, numbers or categories"
+            f"{f'; there are {shown}' if shown else ''}; write numbers without units, or add features"
         )
     return TableInputs(
         "numbers",
