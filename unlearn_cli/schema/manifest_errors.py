@@ -58,6 +58,8 @@ def _format_message(kind: str, message: str, location: Location, schema: Schema)
         return "is missing"
     if kind == "model_type":
         return f"expected a mapping with the keys {', '.join(_list_keys(location, schema))}"
+    if kind == "dict_type":
+        return "expected a mapping, such as {name: value}"
     return message.removeprefix("Value error, ").replace("Input should be", "expected")
 
 
