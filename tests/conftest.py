@@ -14,11 +14,13 @@ from tests.references import attack_original, list_references, train_references
 from tests.shared import make_once
 from tests.short_attacks import shorten_attacks
 from tests.tiny import train_tiny
+from unlearn_cli.learning import level
 from unlearn_cli.reporting import html
 
 os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
 torch.set_num_threads(1)  # tiny tensors; several threads would only wait for each other
 RENDER = html.render
+LEVEL_STEPS, FEW_LEVEL_STEPS = level.FEWEST_STEPS, 200
 MEMORY_DISK, ROOM = Path("/dev/shm"), 4 * 2**30  # where Linux keeps files in memory; bytes that must be free there
 
 
@@ -67,6 +69,22 @@ def no_pages() -> Iterator[None]:
     """Leave the drawings of report pages out: they take most of the time of a tiny run. `pages` brings them back."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(html, "render", lambda *arguments: "<html></html>")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_level_step() -> Iterator[None]:
+    """Shorten the level step, which takes most of the time of unlearning from a tiny network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(level, "FEWEST_STEPS", FEW_LEVEL_STEPS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def usual_level_step(short_level_step: None) -> Iterator[None]:
+    """Take as many steps as for users, until the end of the module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(level, "FEWEST_STEPS", LEVEL_STEPS)
         yield
 
 

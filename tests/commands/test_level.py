@@ -12,6 +12,8 @@ from unlearn_cli.checkpoints.checkpoint import Checkpoint
 from unlearn_cli.evaluation import levels
 from unlearn_cli.evaluation.recipes import read_recipe
 
+pytestmark = pytest.mark.usefixtures("usual_level_step")
+
 
 def unlearn(weights: Path, out: Path, *words: object, classes: str = "[3]") -> dict[str, Any]:
     out.parent.mkdir(exist_ok=True)

@@ -23,6 +23,8 @@ from unlearn_cli.learning.training import fit
 from unlearn_cli.runtime.run import start
 from unlearn_cli.runtime.seeds import Random
 
+pytestmark = pytest.mark.usefixtures("usual_level_step")
+
 LONG = Recipe(epochs=60, lr=0.05, schedule="cosine")
 
 

@@ -25,6 +25,8 @@ from unlearn_cli.cli.program_group import report_errors
 from unlearn_cli.errors import CliError, Interrupted, ResourceError, UserError
 from unlearn_cli.runtime import devices, processes
 
+pytestmark = pytest.mark.usefixtures("usual_level_step")  # also in new interpreters
+
 PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
 FAST = {
     "unsir": ("impair_lr=0.001", "impair_steps=3", "repair_steps=3", "noise_steps=3"),
