@@ -163,6 +163,36 @@ def test_the_label_that_only_the_table_for_training_has(tmp_path: Path) -> None:
     assert "test.csv has no labels and is not used" in layout.remarks
 
 
+def test_shards_of_each_split_with_the_names_of_classes(tmp_path: Path) -> None:
+    names = '{"info": {"features": {"label": {"_type": "ClassLabel", "names": ["b", "a"]}}}}'
+    for name in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001-0123456789abcdef"):
+        target = f"'{tmp_path}/{name}.parquet' (FORMAT parquet, KV_METADATA {{huggingface: '{names}'}})"
+        duckdb.execute(f"COPY (SELECT i * 1.5 AS x, i % 2 AS label FROM range(8) t(i)) TO {target}")
+    layout = recognise(tmp_path)
+    paths = {split: source["table"]["path"] for split, source in layout.sources.items()}
+    assert paths == {"train": tmp_path / "train-*.parquet", "test": tmp_path / "test-*.parquet"}
+    assert (layout.classes, layout.shape) == (["b", "a"], [1])
+
+
+def test_folders_without_classes_are_not_used(tmp_path: Path) -> None:
+    """Tiny-ImageNet: test has no classes, val a file that names them."""
+    for label in ("n1", "n2"):
+        write_images(tmp_path / "train" / label / "images", ("0.png", "1.png"))
+    for part in ("val", "test"):
+        write_images(tmp_path / part / "images", ("0.png", "1.png"))
+    (tmp_path / "val" / "val_annotations.txt").write_text("0.png\tn1\n1.png\tn2\n")
+    layout = recognise(tmp_path)
+    assert layout.sources["test"] == {"imagefolder": tmp_path / "val"} and list(layout.sources) == ["train", "test"]
+    assert "test has no folder of a class of train and is not used" in layout.remarks
+
+
+def test_annotations_of_detection_are_not_read(tmp_path: Path) -> None:
+    write_images(tmp_path / "train2017", ("0.jpg",))
+    (tmp_path / "annotations").mkdir()
+    with pytest.raises(UserError, match="annotations of detection and segmentation are not read"):
+        recognise(tmp_path)
+
+
 def test_a_file_per_split(tmp_path: Path) -> None:
     for name in ("data_train", "data_test"):
         (tmp_path / f"{name}.csv").write_text("a,label\n1,x\n2,y\n")

@@ -1,6 +1,7 @@
 """Folders of images: one folder per class, in one folder per split or not; and folders with one file per split."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -15,6 +16,8 @@ from unlearn_cli.errors import UserError
 MOST_LISTED = 20_000  # images that are listed to choose a sample
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".data", ".dat")  # a .txt is often a description
 SUBMISSION = "submission"  # in the name of an example of the file that a competition asks for
+SHARD = re.compile(r"-\d+-of-\d+(-[0-9a-f]{16})?\.parquet$")  # of Hugging Face
+ANNOTATIONS = "val_annotations.txt"  # of Tiny-ImageNet, next to a folder with images of all classes
 DEEPEST = 4  # levels of folders below a class
 OF_A_FILE = ("path", "root", "delimiter", "encoding", "header")  # keys of a table that depend on its file
 DATA_SUFFIXES = (*TABLE_SUFFIXES, ".jsonl", ".parquet", ".npz", ".safetensors")
@@ -53,8 +56,16 @@ def recognise_image_folders(folder: Path) -> DataLayout | None:
     if len(classes) < 2 or not images:
         return None
     sizes = measure_images(find_images(parts["train"]), folder)
-    sources = {split: {"imagefolder": part} for split, part in parts.items()}
-    return make_image_layout(sources, classes, sizes)
+    sources = {split: {"imagefolder": part} for split, part in parts.items() if has_classes(part, classes)}
+    layout = make_image_layout(sources, classes, sizes)
+    omitted = [f"{part.name} has no folder of a class of train and is not used" for split, part in parts.items()
+               if split not in sources]  # fmt: skip
+    return replace(layout, remarks=[*layout.remarks, *omitted])
+
+
+def has_classes(part: Path, classes: Sequence[str]) -> bool:
+    """Return whether a folder has folders of the classes, or a file that names the classes of its images."""
+    return (part / ANNOTATIONS).is_file() or any((part / name).is_dir() for name in classes)
 
 
 def make_image_layout(
@@ -108,6 +119,7 @@ def find_split_files(folder: Path, ignored: tuple[str, ...] = ()) -> dict[str, P
     """
     files = [path for path in list_files(folder) if has_data_suffix(path) and not path.name.endswith(ignored)]
     files = [path for path in files if SUBMISSION not in path.name.lower()] or files
+    files = list(dict.fromkeys(map(join_shards, files)))
     if len(files) < 2:
         return {"train": files[0]} if files else {}
     splits = assign_splits([path.name for path in files])
@@ -115,6 +127,11 @@ def find_split_files(folder: Path, ignored: tuple[str, ...] = ()) -> dict[str, P
         names = ", ".join(path.name for path in files[:5]) + (", ..." if len(files) > 5 else "")
         raise UserError(f"{folder}: has several files of data ({names}); name one, or call them train and test")
     return {split: folder / name for split, name in splits.items()}
+
+
+def join_shards(path: Path) -> Path:
+    """Return the pattern of all shards of a parquet table: train-*.parquet for train-00000-of-00002.parquet."""
+    return path.with_name(SHARD.sub("-*.parquet", path.name))
 
 
 def merge_splits(layouts: Mapping[str, DataLayout]) -> DataLayout:

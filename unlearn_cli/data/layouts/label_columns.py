@@ -146,7 +146,12 @@ def are_classes(distinct: int, rows: int) -> bool:
 
 
 def list_classes(file: TableFile, label: str) -> list[str]:
-    """Return the different labels as written, in the order in which a manifest without `classes` numbers them."""
+    """Return the different labels as written, in the order in which a manifest without `classes` numbers them.
+
+    They are the names of the classes, if the file lists them.
+    """
+    if listed := file.class_names.get(label):
+        return listed
     cells = [cell for (cell,) in file.query(f"DISTINCT {file.as_written(label)}").fetchall()]
     names = [cell for cell in cells if cell is not None]
     if file.layout is None and file.types[label].startswith(FRACTIONS):

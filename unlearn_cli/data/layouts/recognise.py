@@ -23,6 +23,7 @@ EXPECTED = (
     ".safetensors file"
 )
 NAMES = ("data", "dataset", "datasets", "images", "imgs")  # of folders with all data
+DETECTION = {"annotations", "labels"}  # folders of COCO, VOC and YOLO
 ARRAYS = (".npz", ".safetensors")
 
 
@@ -45,6 +46,8 @@ def describe_images(folder: Path) -> str:
     if not folder.is_dir() or not find_images(folder):
         return ""
     classes = [inner.name for inner in list_folders(folder)]
+    if DETECTION & {name.lower() for name in classes}:
+        return ": annotations of detection and segmentation are not read, only classes of whole images"
     if len(classes) == 1:
         return f": only one folder has images, '{classes[0]}', but a classification has at least two"
     return "" if classes else ": its images are in no folder of a class, and no table names their classes"
