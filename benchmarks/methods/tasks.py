@@ -96,7 +96,9 @@ DEVELOPMENT = {
     ),
     "random_10": Task("records", "random_10", recipe(epochs=15), RECORD_METHODS),
     "random_1": Task("records", "random_1", recipe(epochs=15), RECORD_METHODS),
-    "cifar_subclass": Task("records", "cifar_subclass", CIFAR, RECORD_METHODS, originals=(0,), references=(0, 1)),
+    "cifar_subclass": Task(
+        "records", "cifar_subclass", CIFAR, RECORD_METHODS, seeds=(0,), originals=(0,), references=(0, 1)
+    ),
     "digits_one": Task(
         "one record", "digits_mlp", recipe(epochs=30), RECORD_METHODS, forget(FORGET_FIRST), references=FOUR
     ),

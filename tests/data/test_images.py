@@ -592,7 +592,7 @@ def test_images_within_a_parquet_file_are_named_and_their_bytes_not_shown(tmp_pa
 
 
 def test_unreadable_is_for_images() -> None:
-    with pytest.raises(ValueError, match="'unreadable' is only for a column of image paths"):
+    with pytest.raises(ValueError, match="'unreadable' and 'suffix' are only for a column of images"):
         described({"table": {"path": "x.csv", "label": "y", "unreadable": "skip"}}, [4])
 
 

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from tests.forked import Finished, run_ranks
 from tests.tiny import MANIFEST, invoke, write_manifest
 
+pytestmark = pytest.mark.usefixtures("usual_level_step")  # also in new interpreters
+
 PERCEPTRON = MANIFEST.replace("{architecture: allcnn, arguments: {width: 8}}", "{architecture: mlp}")
 UNLEARN = ["--method", "bad_teacher", "--set", "impair_steps=3", "--set", "repair_steps=3", "--set", "impair_lr=0.001"]
 EXACT = ["--precision", "fp32", "--device", "cpu", "--json", "--quiet"]
