@@ -131,7 +131,7 @@ def order_renames(
 
     Empty if the tensors fit in neither order.
     """
-    orders = (dict(renames), dict(reversed(renames.items())))
+    orders = (dict(renames), dict(reversed(list(renames.items()))))
     return next((order for order in orders if _fits_renamed(expected, tensors, order)), {})
 
 
