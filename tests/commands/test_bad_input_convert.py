@@ -33,7 +33,7 @@ def zip_of(*names: str) -> bytes:
 
 
 def wrong_file(name: str, content: bytes, *says: str) -> Case:
-    """A file that is no checkpoint: said before torch is imported where the first bytes show it."""
+    """A file that is not a checkpoint is refused before torch is imported where the first bytes show it."""
     command = "convert model.pth y.safetensors"
     return Case(
         f"converting {name}", ("model.pth", *says), text(content, "model.pth"), command, torch=content[:2] == b"PK"

@@ -140,7 +140,7 @@ def test_the_metadata_of_the_file_names_the_classes(tmp_path: Path) -> None:
                               ("==", 0, None)],
 )  # fmt: skip
 def test_conditions_take_the_names_of_classes(op: str, value: Any, rows: int | None, tmp_path: Path) -> None:
-    """LABELS has 0, 1 and 2 three, two and one times; the last class has the name 1, so 0 and 1 are no numbers."""
+    """LABELS has 0, 1 and 2 three, two and one times; the last class has the name 1, so 0 and 1 are names."""
     table = write_parquet(tmp_path / "t.parquet", PNGS, STRUCT, metadata=METADATA)
     forget = {"where": [{"column": "label", "op": op, "value": value}]}
     if rows is None:

@@ -131,7 +131,7 @@ def test_a_table_of_image_paths(tmp_path: Path) -> None:
 
 def test_paths_without_suffix_below_nested_folders(tmp_path: Path) -> None:
     write_images(tmp_path / "img" / "img", tuple(f"{number}.jpg" for number in range(6)))
-    write_images(tmp_path / "img" / "more", ("-1.png", "1.png"))  # cells of marks are no paths
+    write_images(tmp_path / "img" / "more", ("-1.png", "1.png"))  # cells of marks are not paths
     rows = "".join(f"{number},{(-1) ** number},{1 if number % 3 else -1}\n" for number in range(6))
     (tmp_path / "t.csv").write_text("image_id,Bald,Smiling\n" + rows)
     (tmp_path / "sample_submission.csv").write_text("image_id,Bald\n9,1\n")
