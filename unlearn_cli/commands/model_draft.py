@@ -12,7 +12,7 @@ from unlearn_cli.checkpoints.tensor_facts import find_channels, find_head, list_
 from unlearn_cli.checkpoints.tensor_names import NameMapping, find_common_prefix
 from unlearn_cli.commands.manifest_draft import Value
 from unlearn_cli.data.layouts.layout import DataLayout
-from unlearn_cli.models.matching import Match, adapt_named, find_matches, find_renamed_match, fits
+from unlearn_cli.models.matching import Match, adapt_stated, find_matches, find_renamed_match, fits
 from unlearn_cli.models.preprocessing import Preprocessing, read_preprocessing
 from unlearn_cli.models.stated_network import CONFIG, StatedNetwork, read_stated_network
 from unlearn_cli.schema.network_sections import is_own_code
@@ -80,7 +80,7 @@ def _adapt_names(draft: ModelDraft, weights: Checkpoint, layout: DataLayout) -> 
     shape = draft.shape or layout.shape
     if "prefix" in keys or "rename" in keys or fits(match, weights.tensors, shape, draft.num_outputs):
         return draft
-    adapted = adapt_named(match, weights.tensors, shape, draft.num_outputs)
+    adapted = adapt_stated(match, weights.tensors, shape, draft.num_outputs)
     return replace(draft, model={**draft.model, **_draft_match_keys(adapted)})
 
 

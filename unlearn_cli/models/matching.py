@@ -76,7 +76,7 @@ def adapt_names(match: Match, tensors: Mapping[str, Tensor], shape: Sequence[int
     return replace(match, prefix=changes.prefix, rename=changes.rename) if changes else None
 
 
-def adapt_named(match: Match, tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> Match:
+def adapt_stated(match: Match, tensors: Mapping[str, Tensor], shape: Sequence[int], num_outputs: int) -> Match:
     """Return an architecture that the user or a file names, with the changes with which all tensors fit, if evident."""
     library, _, name = match.architecture.partition("/")
     variants = [match, *(list_variants(name, tensors) if library == "torchvision" else ())]

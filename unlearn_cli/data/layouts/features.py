@@ -196,7 +196,7 @@ def choose_readings(
 def choose_default(columns: FeatureColumns) -> Reading:
     """Return the likeliest reading without a network; its size is 0 if no column can be a feature.
 
-    Columns with empty cells are read only if all columns have them.
+    Columns with empty cells are read only if no other column can be a feature.
     """
     plan = list_plans(columns.categories)[0]
     reading = make_reading(columns, plan, PARTS[0], columns.numbers)
