@@ -9,6 +9,7 @@ import pytest
 
 from unlearn_cli.data.tables import csv_layout
 from unlearn_cli.data.tables.csv_layout import inspect_csv
+from unlearn_cli.data.tables.equal_names import EQUAL_NAMES
 from unlearn_cli.data.tables.locked_connection import connect
 from unlearn_cli.data.tables.table_file import UNENDED, TableFile
 from unlearn_cli.errors import UserError
@@ -89,7 +90,6 @@ def test_a_cell_keeps_what_is_written(line: bytes, cells: list[str], tmp_path: P
         (b'a,b\n1,"x"y\n', r":2: .*quote"),
         (b'a,b\n1,2\n 3,"x\n', r":3: "),
         (b'a,b\n1, "x\n', r":2: a quote is never closed"),
-        (b"a,a\n1,2\n", r":1: two columns are named 'a'"),
         (b"a,b\n1,\xe9\n", r":2: is not UTF-8 text \(byte 0xE9\)"),
         (b"a,b\n1,x\0\n", r":2: contains a NUL"),
         ("a,b\n1,2\n".encode("utf-16"), "is UTF-16 text"),
@@ -123,11 +123,33 @@ def test_columns_that_differ_in_case_only_are_two(tmp_path: Path) -> None:
         TableFile(tmp_path / "t.jsonl", "data.train")
 
 
+def test_columns_of_equal_names_are_left_out_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b,a,A\n1,2,3,4\n")
+    file = TableFile(tmp_path / "t.csv", "data.train")
+    assert list(file.types) == ["b", "A"] and file.counts[EQUAL_NAMES] == 2
+    with pytest.raises(UserError, match="several columns are named 'a'; rename them"):
+        file.column("a")
+
+
+def test_columns_of_equal_names_in_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    columns = "{'x': 1, 'y': {'a': 2}} AS s, 3 AS a, 4 AS a_1, 5 AS b"
+    duckdb.sql(f"COPY (SELECT {columns}) TO '{path}'")
+    # DuckDB writes no equal names, and the names of two columns have the length of those that they get here
+    renamed = path.read_bytes().replace(b"\x03a_1", b"\x03B_1").replace(b"\x01b", b"\x01A")
+    path.write_bytes(renamed)
+    file = TableFile(path, "data.train")
+    assert list(file.types) == ["s", "B_1"] and file.counts[EQUAL_NAMES] == 2
+    assert file.column("B_1").tolist() == [4]
+    with pytest.raises(UserError, match=r"several columns are named 'a' \(except for case\); rename them"):
+        file.column("a")
+
+
 def test_a_column_without_a_name_is_left_out_and_counted(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(",a,b\n0,1,2\n1,3,4\n")
     file = TableFile(tmp_path / "t.csv", "data.train")
     assert list(file.types) == ["a", "b"]
-    assert file.counts == {"columns without a name, left out": 1, UNENDED: 0}
+    assert file.counts == {"columns without a name, left out": 1, UNENDED: 0, EQUAL_NAMES: 0}
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])

@@ -1,6 +1,7 @@
 """Tables of text as people have them: suffixes, compression, delimiters, encodings, headers, forms of labels."""
 
 import gzip
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +49,49 @@ def test_the_delimiter_is_detected_in_every_kind_of_text_table(name: str, delimi
         (("1.234,5", "-0,5", "2"), {"decimal": ",", "thousands": "."}),
         (("1,234.5", "-0.5", "2"), {"thousands": ","}),
         (("1'234.5", "-.5", "2"), {"thousands": "'"}),
+        (("$1,234.5", "-$0.5", "$ 2"), {"thousands": ",", "units": ["$"]}),
+        (("1234.5%", "$-0.5", "2 %"), {"units": ["%", "$"]}),
+        (("1.234,5\u00a0€", "-,5 €", "2"), {"decimal": ",", "thousands": ".", "units": ["€"]}),
+        (("1234.5 kg", "-0.5kg", "2g"), {"units": ["g", "kg"]}),
+        (("1.2345e3e", "-0.5", "2e0"), {"units": ["e"]}),
     ],
 )
-def test_marks_within_numbers(cells: tuple[str, ...], keys: dict[str, str], tmp_path: Path) -> None:
+def test_marks_within_numbers(cells: tuple[str, ...], keys: dict[str, Any], tmp_path: Path) -> None:
     rows = [f"{cell};{label}" for cell, label in zip(cells, ("a,b", "a", "a"), strict=True)]
     (tmp_path / "t.csv").write_text("\n".join(["f;y", *rows]) + "\n")
     table, forget = {"path": str(tmp_path / "t.csv"), "label": "y", **keys}, {"column": "f", "op": ">", "value": 2.5}
     dataset = opened({"table": table}, [1], forget={"where": [forget]})
     assert samples(dataset.split("train")).tolist() == [[1234.5], [-0.5], [2.0]] and dataset.classes == ["a", "a,b"]
     assert dataset.split("forget").rows.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "advice"),
+    [
+        ("$1.50", "fix the cell, or set units: ['$'], list"),
+        ("12 %", "set units: ['%'], list"),
+        ("€ 1.234,50", "set units: ['€'] and decimal: ',' and thousands: '.', list"),
+        ("1 234,5", "set decimal: ',' and thousands: ' ', list"),
+        ("1'234", 'set thousands: "\'", list'),
+        ("5k", "fix the cell, list"),  # 5000
+        ("10:30", "fix the cell, list"),
+    ],
+)
+def test_keys_that_make_a_cell_a_number_are_named(cell: str, advice: str, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(f"f;y\n{cell};a\n2;b\n")
+    with pytest.raises(UserError, match=re.escape("is not a number; ") + f".*{re.escape(advice)}"):
+        opened({"table": {"path": str(tmp_path / "t.csv"), "label": "y"}}, [1])
+    numeric = {"table": {"path": str(tmp_path / "t.csv"), "label": "f", "features": ["y"]}}
+    with pytest.raises(UserError, match=re.escape(advice.partition(", list")[0])):
+        opened(numeric, [1], task="regression")
+
+
+@pytest.mark.parametrize("unit", ["", " $", "5", "-", "."])
+def test_units_have_no_digits_signs_or_blanks_at_the_ends(unit: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is not a unit next to numbers"):
+        opened({"table": {"path": str(tmp_path / "t.csv"), "label": "y", "units": [unit]}}, [1])
+    with pytest.raises(ValueError, match="a mark of 'units' is also that of"):
+        opened({"table": {"path": str(tmp_path / "t.csv"), "label": "y", "units": ["'"], "thousands": "'"}}, [1])
 
 
 def test_numbers_with_wrong_groups_are_text(tmp_path: Path) -> None:

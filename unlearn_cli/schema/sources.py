@@ -29,6 +29,7 @@ from unlearn_cli.schema.table_columns import (
     Header,
     NumberMark,
     Separator,
+    Units,
     list_categories,
 )
 
@@ -129,6 +130,7 @@ TEXT_KEYS = {
     "skip_lines",
     "decimal",
     "thousands",
+    "units",
 }  # of tables that are text
 TEXT_ENDINGS = (*TEXT_SUFFIXES, *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
 
@@ -182,6 +184,10 @@ class Table(ImageSection):
     thousands: NumberMark | None = added(
         None, "csv: the mark between groups of three digits, such as '.' in 1.234,5 or ',' in 1,234.5; it is removed"
     )
+    units: Units = added(
+        [],
+        "csv: text before or after numbers that is removed, such as ['$', '%'] for $5 and 12 %, which is 12, not 0.12",
+    )
     one_hot: CategoryColumns = added(
         [],
         "columns of categories: a feature 0 or 1 per category of train and one for all others; or the categories of "
@@ -224,6 +230,8 @@ class Table(ImageSection):
             raise ValueError(f"'{min(keys)}' is only for csv and other files of text; omit it")
         if self.decimal == self.thousands:
             raise ValueError(f"'decimal' and 'thousands' are both '{self.decimal}'; correct one of them")
+        if self.thousands in self.units or self.decimal in self.units:
+            raise ValueError("a mark of 'units' is also that of 'decimal' or 'thousands'; correct one of them")
         if isinstance(self.header, list) and len(set(map(str, self.header))) < len(self.header):
             raise ValueError("'header' lists a name twice")
         if isinstance(self.label, list) and (self.unlabelled == "drop" or len(set(self.label)) < len(self.label)):

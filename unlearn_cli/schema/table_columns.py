@@ -48,6 +48,13 @@ def _check_mark(text: str) -> str:
     return text
 
 
+def _check_unit(text: str) -> str:
+    if not text or text != text.strip() or any(sign.isdigit() or sign in '"+-.,' for sign in text):
+        raise ValueError("is not a unit next to numbers; expected text without digits, such as '$', '%' or 'kg'")
+    return text
+
+
+Units = list[Annotated[str, AfterValidator(_check_unit)]]
 NumberMark = Annotated[str, AfterValidator(_check_mark)]
 Separator = Annotated[str, AfterValidator(_check_separator)]
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]

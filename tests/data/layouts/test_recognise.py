@@ -291,6 +291,9 @@ def test_arrays_of_labels(tmp_path: Path, labels: np.ndarray, expected: tuple[st
         (";", ("1.234,5", "7", "-1.000"), {"decimal": ",", "thousands": "."}),
         (",", ('"1,234"', '"12,000.5"', "7"), {"thousands": ","}),
         (";", ("1,234", "2,500", "7"), {"decimal": ","}),
+        (",", ('"$1,234"', '"$12,000.5"', "$7"), {"thousands": ",", "units": ["$"]}),
+        (",", ("12%", "NA", "7 %"), {"units": ["%"], "missing": ["NA"]}),
+        (";", ("1 234,5 €", "7 €", "-2 €"), {"decimal": ",", "thousands": " ", "units": ["€"]}),
     ],
 )
 def test_numbers_with_other_marks(delimiter: str, cells: tuple[str, ...], keys: dict[str, Any], tmp_path: Path) -> None:
@@ -298,7 +301,7 @@ def test_numbers_with_other_marks(delimiter: str, cells: tuple[str, ...], keys: 
     (tmp_path / "t.csv").write_text("\n".join([delimiter.join(("a", "b", "label")), *rows]) + "\n")
     layout = recognise(tmp_path / "t.csv")
     table = layout.sources["train"]["table"]
-    assert {key: table[key] for key in ("decimal", "thousands", "missing") if key in table} == keys
+    assert {key: table[key] for key in ("decimal", "thousands", "units", "missing") if key in table} == keys
     assert any(remark.startswith("numbers are read with") for remark in layout.remarks)
 
 
@@ -310,9 +313,9 @@ def test_classes_that_differ_only_in_blanks_or_case(tmp_path: Path) -> None:
 
 
 def test_columns_without_numbers_are_shown(tmp_path: Path) -> None:
-    rows = [f"${n},{n % 2}" for n in range(6)]
+    rows = [f"v{n},{n % 2}" for n in range(6)]
     (tmp_path / "t.csv").write_text("price,label\n" + "\n".join(rows) + "\n")
-    with pytest.raises(UserError, match=r"there are price \('\$0'\); write numbers without units"):
+    with pytest.raises(UserError, match=r"there are price \('v0'\); write numbers without units"):
         recognise(tmp_path / "t.csv")
 
 

@@ -1,7 +1,6 @@
 """How the text of a table is written: encoding, delimiter, header, and the text of empty cells. Keys of a manifest."""
 
 import codecs
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import islice
@@ -13,6 +12,7 @@ from unlearn_cli.data.layouts.features import MISSING
 from unlearn_cli.data.tables.comparable_columns import is_number
 from unlearn_cli.data.tables.csv_layout import CsvOptions, read_first_rows
 from unlearn_cli.data.tables.locked_connection import quote_literal
+from unlearn_cli.data.tables.number_marks import find_marks, split_units
 from unlearn_cli.data.tables.table_file import TableFile, open_table
 from unlearn_cli.data.tables.table_paths import find_table_kind, list_table_files
 from unlearn_cli.data.tables.text_stream import TextStream
@@ -23,9 +23,7 @@ from unlearn_cli.schema.table_columns import TEXT_SUFFIXES, WHITESPACE
 ROWS = 50  # that show whether the first line has names
 UTF8, OTHER = "utf-8", "cp1252"  # the most frequent encodings
 BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16
-POINTS = re.compile(r"[-+]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?")  # 1,234.5
-COMMAS = re.compile(r"[-+]?\d+(,\d+)?")  # 1234,5
-POINTS_AND_COMMAS = re.compile(r"[-+]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?")  # 1.234,5
+UNITS = {*"$€£¥₹₩₽%°", "USD", "EUR", "GBP", "CHF", "JPY", "INR", "kg", "lbs", "km", "cm", "mm", "mph"}  # the usual ones
 BLOCK, MOST_BLOCKS = 2**20, 64  # bytes that are searched for other encodings than UTF-8
 
 
@@ -49,42 +47,46 @@ def open_described(path: Path) -> tuple[TableFile, dict[str, Column], dict[str, 
     return file, columns, keys
 
 
-def find_number_marks(file: TableFile, columns: Mapping[str, Column]) -> dict[str, str]:
-    """Return the marks within the numbers of a file, if all filled cells of a column have them; perhaps none.
+def find_number_marks(file: TableFile, columns: Mapping[str, Column]) -> dict[str, Any]:
+    """Return the keys of marks and units of the numbers of a file, if all filled cells of a column have them.
 
     Raises:
         UserError: columns have different ones.
     """
     if file.layout is None:
         return {}
-    marks_of_columns = {name: _find_marks_of_column(column, file.layout.delimiter) for name, column in columns.items()}
-    kinds = [marks for marks in marks_of_columns.values() if marks]
-    merged = {key: mark for marks in kinds for key, mark in marks.items()}
-    if any(marks["decimal"] != merged["decimal"] for marks in kinds):
-        names = ", ".join(name for name, marks in marks_of_columns.items() if marks)
+    keys_of_columns = {name: _find_marks_of_column(column, file.layout.delimiter) for name, column in columns.items()}
+    kinds = [keys for keys in keys_of_columns.values() if keys]
+    merged = {key: mark for keys in kinds for key, mark in keys.items()}
+    if len({keys["decimal"] for keys in kinds if "decimal" in keys}) > 1:
+        names = ", ".join(name for name, keys in keys_of_columns.items() if "decimal" in keys)
         raise UserError(
             f"{file.path}: columns {names} have decimal commas and commas between thousands; write numbers in one form"
         )
-    return {key: mark for key, mark in merged.items() if (key, mark) != ("decimal", ".")}
+    units = list(dict.fromkeys(unit for keys in kinds for unit in keys.get("units", ())))
+    marks = {key: mark for key, mark in merged.items() if key != "units" and (key, mark) != ("decimal", ".")}
+    return {**marks, **({"units": units} if units else {})}
 
 
-def _find_marks_of_column(column: Column, delimiter: str) -> dict[str, str]:
-    """Return the keys `decimal` and `thousands` of the first form that all cells have, and some with a mark; or none.
+def _find_marks_of_column(column: Column, delimiter: str) -> dict[str, Any]:
+    """Return the keys `decimal`, `thousands` and `units` with which the cells of a column are numbers; or none.
 
     A comma before three digits is a decimal one only in a table without commas between cells.
     """
     cells = [cell for cell in column.cells if cell not in MISSING]
-    if column.is_numeric or not any("," in cell for cell in cells):
+    if column.is_numeric or not cells:
         return {}
-    grouped = {"decimal": ".", "thousands": ","}
-    forms = [(POINTS, grouped), (COMMAS, {"decimal": ","}), (POINTS_AND_COMMAS, {"decimal": ",", "thousands": "."})]
-    ordered = forms if delimiter == "," else [*forms[1:], forms[0]]
-    return next((marks for form, marks in ordered if all(map(form.fullmatch, cells))), {})
+    numbers, units = zip(*map(split_units, cells), strict=True)
+    different = list(dict.fromkeys(unit for listed in units for unit in listed))
+    marks = find_marks(numbers, comma_first=delimiter == ",") if all(numbers) else None
+    if marks is None or not set(different) <= UNITS or not (marks or different):
+        return {}
+    return {**marks, **({"units": different} if different else {})}
 
 
 def describe_marks(keys: Mapping[str, Any]) -> list[str]:
-    """Return a remark on the marks within numbers, which are guessed from the cells."""
-    marks = [f"{key} '{keys[key]}'" for key in ("decimal", "thousands") if key in keys]
+    """Return a remark on the marks and units of numbers, which are guessed from the cells."""
+    marks = [f"{key} {keys[key]!r}" for key in ("decimal", "thousands", "units") if key in keys]
     return [f"numbers are read with {' and '.join(marks)}; check it"] if marks else []
 
 

@@ -36,6 +36,7 @@ class CsvOptions:
     skip_lines: int = 0
     decimal: str = "."
     thousands: str | None = None  # between groups of three digits
+    units: tuple[str, ...] = ()  # before or after numbers
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def inspect_csv(path: Path, location: str, options: CsvOptions = CsvOptions()) -
     """Inspect every byte of a csv once.
 
     Raises:
-        UserError: it is empty, is not text of its encoding, contains a NUL, or has a duplicate column name.
+        UserError: it is empty, is not text of its encoding, or contains a NUL.
     """
     stream = TextStream(path, location, options.encoding, options.skip_lines)
     delimiter = options.delimiter or _detect_delimiter(path, stream)
@@ -98,7 +99,8 @@ def inspect_csv(path: Path, location: str, options: CsvOptions = CsvOptions()) -
     traits.end()
     rows = [tuple(cells) for _, cells in islice(_read_rows(stream, location, delimiter), SAMPLE)]
     header = _name_columns(rows, options.header)
-    _check_header(header, location, named=options.header is True)
+    if not header:
+        raise UserError(f"{location}: is empty; expected a first line that names the columns")
     plain = stream.is_utf8 and not options.skip_lines and delimiter != WHITESPACE and traits.are_plain(len(header))
     named = options.header is True
     return CsvLayout(stream, location, delimiter, header, named, plain, bool(traits.quotes), traits.is_unended())
@@ -146,15 +148,6 @@ def _name_columns(rows: Sequence[tuple[str, ...]], header: bool | tuple[str, ...
     longer = len(others) > 1 and all(len(cells) == len(first) + 1 for cells in others)
     has_row_names = longer and any(cells[-1] for cells in others)  # otherwise, each row ends with a delimiter
     return ("", *first) if has_row_names else first
-
-
-def _check_header(header: tuple[str, ...], location: str, *, named: bool) -> None:
-    if not header:
-        raise UserError(f"{location}: is empty; expected a first line that names the columns")
-    for number, name in enumerate(header):
-        if name and name in header[:number]:
-            at, where = (":1", "") if named else ("", " in 'header'")
-            raise UserError(f"{location}{at}: two columns are named '{name}'{where}; rename one of them")
 
 
 @dataclass

@@ -23,13 +23,20 @@ from unlearn_cli.data.tables.comparable_columns import Facts, TextColumn, TypedC
 from unlearn_cli.data.tables.conditions import build_conjunction, number_class
 from unlearn_cli.data.tables.csv_layout import CsvLayout, CsvOptions, inspect_csv
 from unlearn_cli.data.tables.datasets_folder import read_arrow, read_class_names, read_folder_class_names
+from unlearn_cli.data.tables.equal_names import (
+    EQUAL_NAMES,
+    find_equal_names,
+    list_top_names,
+    quote_name,
+    select_columns,
+)
 from unlearn_cli.data.tables.locked_connection import (
     connect,
     escape_pattern,
     quote_literal,
     translate_duckdb_errors,
 )
-from unlearn_cli.data.tables.number_marks import has_other_marks, replace_marks
+from unlearn_cli.data.tables.number_marks import advise_keys, has_other_marks, replace_marks
 from unlearn_cli.data.tables.table_paths import ARROW, PARQUET, find_table_kind, list_table_files
 from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.sources import Condition, Table
@@ -55,7 +62,9 @@ CLASS_NUMBER = r"0|-?[1-9]\d{0,17}"
 def open_table(spec: Table, name: str, connection: duckdb.DuckDBPyConnection | None = None) -> "TableFile":
     """Open the file of a section `table`; its path is resolved."""
     header = spec.header if isinstance(spec.header, bool) else tuple(map(str, spec.header))
-    options = CsvOptions(spec.delimiter, spec.encoding, header, spec.skip_lines, spec.decimal, spec.thousands)
+    options = CsvOptions(
+        spec.delimiter, spec.encoding, header, spec.skip_lines, spec.decimal, spec.thousands, tuple(spec.units)
+    )
     return TableFile(spec.path, name, spec.missing, connection, options)
 
 
@@ -76,8 +85,11 @@ class TableFile:
         self.kind, self.rewrites_types = kind, kind == ".jsonl"
         self.connection = connection or connect(files)
         if kind == ARROW:
-            self.connection.register(self.reader, read_arrow(files, name))
+            rows = read_arrow(files, name)
+            self.stored_names = list(rows.schema.names)
+            self.connection.register(self.reader, rows)
         self.counts: dict[str, int] = {}  # of columns and lines with a problem, by kind
+        self.equal_names: list[str] = []  # of several columns each
         self.layout = inspect_csv(path, self.location, options) if kind in TEXT_SUFFIXES else None
         self.types: dict[str, str] = self._csv_types(self.layout) if self.layout else self._types()
         self.formats: Mapping[str, str] = {}  # of dates, by column
@@ -114,7 +126,9 @@ class TableFile:
             self._copy(layout)
         self.counts["columns without a name, left out"] = layout.header.count("")
         self.counts[UNENDED] = int(layout.unended)
-        return {name: "VARCHAR" for name in layout.header if name}
+        self.equal_names = find_equal_names(layout.header)
+        self.counts[EQUAL_NAMES] = sum(name in self.equal_names for name in layout.header)
+        return {name: "VARCHAR" for name in layout.header if name and name not in self.equal_names}
 
     def _copy(self, layout: CsvLayout) -> None:
         """Copy the rows into a table of the connection: DuckDB's csv reader does not follow the rules of CsvLayout."""
@@ -128,14 +142,27 @@ class TableFile:
     def _types(self) -> dict[str, str]:
         described = self.run(f"DESCRIBE SELECT * FROM {self.reader}", self.arguments).fetchall()
         types = {column: kind for column, kind, *_ in described}
-        self._refuse_equal_names(types)
         if self.rewrites_types:
+            self._refuse_equal_names(types)
             types = {column: "VARCHAR" if kind.startswith(GUESSED) else kind for column, kind in types.items()}
             self.reader = self._json_reader(types)
+            return types
+        stored = self._list_stored_names()
+        self.equal_names = find_equal_names(stored, ignore_case=True)
+        self.counts[EQUAL_NAMES] = sum(name in self.equal_names for name in stored)
+        if self.equal_names:
+            self.reader, types = select_columns(self.reader, types, stored)
         return types
 
+    def _list_stored_names(self) -> list[str]:
+        """Return the names of the columns of a typed file, in their order; DuckDB adds numbers to equal names."""
+        if self.kind == ARROW:
+            return self.stored_names
+        schema = "SELECT name, num_children FROM parquet_schema(?)"
+        return list_top_names(self.run(schema, [self.arguments[0][0]]).fetchall())
+
     def _refuse_equal_names(self, types: Mapping[str, str]) -> None:
-        """Refuse column names that differ only in case: DuckDB adds a number to the second one."""
+        """Refuse names in JSON that differ only in case: DuckDB adds a number to the second one."""
         lowered = {column.lower() for column in types}
         for column in types:
             base, _, number = column.rpartition("_")
@@ -143,13 +170,7 @@ class TableFile:
                 raise UserError(f"{self.location}: two columns '{base}' differ only in case; rename one of them")
 
     def _has_twin(self, base: str) -> bool:
-        names = (
-            "SELECT unnest(json_keys(json)) AS name FROM read_json_objects(?, format='newline_delimited')"
-            if self.rewrites_types
-            else "SELECT name FROM parquet_schema(?)"
-            if self.kind == PARQUET
-            else "SELECT '' AS name"
-        )
+        names = "SELECT unnest(json_keys(json)) AS name FROM read_json_objects(?, format='newline_delimited')"
         counted = f"SELECT count(DISTINCT name) FROM ({names}) WHERE lower(name) = lower(?)"
         return self.run(counted, [*self.arguments, base]).fetchall()[0][0] > 1
 
@@ -265,14 +286,16 @@ class TableFile:
         parts = [f"{self.cell(column)}, {bad}" for column, bad in zip(columns, wrong, strict=True)]
         values = self.query(", ".join(parts), reader=f"{self.reader} LIMIT 1 OFFSET {row}").fetchall()[0]
         column, cell = next((column, values[2 * i]) for i, column in enumerate(columns) if values[2 * i + 1])
+        assert self.layout is not None
         flaw = f"{self.location}:{self._line(row)}: column '{column}' contains text: '{cell[:60]}' is not a number"
+        keys = advise_keys(cell, self.layout.delimiter)
         if not features:
             raise UserError(
-                f"{flaw}; labels of a regression are numbers: fix the cell, or list the text of empty cells in "
+                f"{flaw}; labels of a regression are numbers: fix the cell{keys}, or list the text of empty cells in "
                 "'missing'"
             )
         raise UserError(
-            f"{flaw}; fix the cell, list only columns of numbers in 'features', list the text of empty cells in "
+            f"{flaw}; fix the cell{keys}, list only columns of numbers in 'features', list the text of empty cells in "
             f"'missing', or encode columns of categories: one_hot: [{', '.join(self._list_text(columns, wrong))}]"
         )
 
@@ -375,11 +398,22 @@ class TableFile:
         return self._json_reader({**others_too, **dict.fromkeys(text, "VARCHAR")})
 
     def quoted(self, column: str) -> str:
+        """Return a column quoted for SQL.
+
+        Raises:
+            UserError: the file has no such column, or several columns have this name.
+        """
+        if column in self.equal_names:
+            case = "" if self.layout else " (except for case)"
+            raise UserError(
+                f"{self.location}: several columns are named '{column}'{case}; rename them, because a name in a "
+                "manifest means one column"
+            )
         if column not in self.types:
             advice = " (the file has one column; set its delimiter, such as delimiter: whitespace)"
             single = advice if len(self.types) == 1 and self.layout else ""
             raise UserError(f"{self.location}: no column '{column}'{single}; {did_you_mean(column, self.types)}")
-        return '"' + column.replace('"', '""') + '"'
+        return quote_name(column)
 
     # ------------------------------------------------------------ conditions
 
