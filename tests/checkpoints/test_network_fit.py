@@ -50,6 +50,17 @@ def test_a_prefix_and_another_head_are_both_named() -> None:
     assert describe_misfit(expected(), tensors).endswith(f"then wrong shape: {head} [10, 64] instead of [3, 64]")
 
 
+def test_another_number_of_outputs_is_named_with_what_to_do() -> None:
+    network = {"embed.weight": torch.zeros(7, 4), "fc.weight": torch.zeros(3, 4), "fc.bias": torch.zeros(3)}
+    other = {**network, "fc.weight": torch.zeros(5, 4), "fc.bias": torch.zeros(5)}
+    text = describe_misfit(network, other, "list them")
+    assert (
+        text.startswith("it has 5 outputs instead of 3 (fc.bias [5] instead of [3], fc.weight") and "list them" in text
+    )
+    vocabulary = {**network, "embed.weight": torch.zeros(9, 4)}
+    assert describe_misfit(network, vocabulary) == "wrong shape: embed.weight [9, 4] instead of [7, 4]"
+
+
 def test_a_network_with_an_outer_name_gets_the_empty_part() -> None:
     network = {f"net.{name}": tensor for name, tensor in expected().items()}
     assert "add 'rename: {\"\": net}'" in describe_misfit(network, expected())

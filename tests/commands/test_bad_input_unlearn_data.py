@@ -26,6 +26,12 @@ from tests.commands.damaged_project import (
     value,
 )
 
+FROM_1 = both(
+    *(array(name, y=np.arange(count) % 3 + 1) for name, count in (("train.npz", 30), ("test.npz", 15))),
+    field("classes", None),
+    field("forget.classes", [1]),
+)
+
 CASES = [
     case("npz missing", removed("train.npz"), M, "data.train", "train.npz", "no such file"),
     case("npz truncated", cut("train.npz", -100), M, "train.npz", "npz"),
@@ -90,6 +96,10 @@ CASES = [
          "not integers"),
     case("label in test unknown", both(field("classes", None), field("forget.classes", [1]), array(
         "test.npz", y=np.full(15, 9))), M, "data.test", "label '9'"),
+    late("labels from 1", FROM_1, "model.safetensors", "it has 3 outputs instead of 4",
+         "labels of train start at 1: set classes: [1, 2, 3] in the manifest"),
+    case("labels from 1 and a number of classes", both(FROM_1, field("model.arguments.num_classes", 3)), M,
+         "label '3' is not one of the 3 classes", "start at 1: set classes: [1, 2, 3]"),
     case("label complex", array(y=np.zeros(30, np.complex64)), M, "train.npz", "labels"),
     case("labels of floats", both(value("y", 7, 0.5), field("classes", None), field("forget.classes", [1])), M,
          "not integers", "task: regression"),

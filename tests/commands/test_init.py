@@ -20,6 +20,7 @@ from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.commands.manifest_draft import ManifestDraft, Value
 from unlearn_cli.commands.model_draft import draft_model
 from unlearn_cli.commands.size_draft import list_sizes
+from unlearn_cli.data.images import image_check
 from unlearn_cli.data.layouts.recognise import recognise
 from unlearn_cli.models.resnet20 import resnet20
 
@@ -139,6 +140,38 @@ def test_sizes_that_a_network_of_torchvision_may_have_been_trained_with(tmp_path
     assert manifest["input"]["shape"] == [3, 224, 224] and "input.resize" in document["guessed"]
     fill_in(tmp_path / "data.yaml", "classes: [cat]")
     run_dry(tmp_path / "m.safetensors", tmp_path / "data.yaml", tmp_path / "o")
+
+
+def test_images_are_listed_and_checked_once_for_all_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[str] = []
+    check = image_check.check_images
+    monkeypatch.setattr(
+        image_check, "check_images", lambda each, **how: checked.append(each.name) or check(each, **how)
+    )
+    images = write_images(tmp_path / "a", (32, 32))
+    save_file(make_small_network(), tmp_path / "m.safetensors")
+    draft(tmp_path / "m.safetensors", images, tmp_path / "data.yaml")
+    assert sorted(checked) == ["data.test", "data.train"]
+
+
+@pytest.mark.parametrize("outputs", [3, 4])
+def test_labels_that_start_at_1(outputs: int, tmp_path: Path) -> None:
+    """They are the classes 1 to K, unless the network has an output for 0, too."""
+    np.savez(tmp_path / "d.npz", x=np.random.default_rng(0).random((30, 2), dtype=np.float32), y=np.arange(30) % 3 + 1)
+    save_file({"head.weight": torch.zeros(outputs, 2), "head.bias": torch.zeros(outputs)}, tmp_path / "m.safetensors")
+    manifest, *_ = draft(tmp_path / "m.safetensors", tmp_path / "d.npz", tmp_path / "data.yaml")
+    assert manifest["classes"] == ["0", "1", "2", "3"][-outputs:]
+
+
+def test_the_order_of_classes_is_stated(tmp_path: Path) -> None:
+    rows = ", ".join(f"({number}, {number % 2})" for number in range(20))
+    features = '{"info": {"features": {"label": {"names": ["b", "a"], "_type": "ClassLabel"}}}}'
+    options = f"KV_METADATA {{huggingface: '{features}'}}"
+    duckdb.sql(f"COPY (FROM (VALUES {rows}) AS t(x, label)) TO '{tmp_path / 't.parquet'}' ({options})")
+    save_file({"head.weight": torch.zeros(2, 1), "head.bias": torch.zeros(2)}, tmp_path / "m.safetensors")
+    draft(tmp_path / "m.safetensors", tmp_path / "t.parquet", tmp_path / "data.yaml")
+    (line,) = [line for line in (tmp_path / "data.yaml").read_text().splitlines() if line.startswith("classes:")]
+    assert line.startswith("classes: [b, a]") and "here as the data lists them" in line
 
 
 def test_a_table_and_a_perceptron_on_standardised_columns(tmp_path: Path) -> None:

@@ -97,8 +97,23 @@ def test_a_second_run_opens_no_image_and_reports_the_same(folder: Path, opened_f
     _, second = open_and_count(folder, source)
     assert len(opened_files) == COMPARED
     assert second == first
+    opened_files.clear()
     _, third = open_and_count(folder, source, cache=False)
-    assert third == first and len(opened_files) >= 2 * IMAGES  # their headers, then their bytes
+    assert third == first and len(opened_files) == IMAGES + COMPARED
+
+
+def test_without_a_cache_nothing_is_stored_and_what_decides_reads_no_image_twice(
+    folder: Path, opened_files: list[str]
+) -> None:
+    opened, _ = open_and_count(folder, forget_duplicates=True, cache=False)
+    take_half(opened.dataset, "verdict")
+    assert not (folder / FACTS).exists() and len(opened_files) == IMAGES + COMPARED
+
+
+def test_inspect_opens_every_image_once(folder: Path, opened_files: list[str]) -> None:
+    result = invoke("inspect", folder)
+    assert result.exit_code == 0 and "copies" in result.stdout
+    assert len(opened_files) == IMAGES
 
 
 @pytest.mark.parametrize(

@@ -462,3 +462,14 @@ def test_entries_of_label_names_that_no_row_has_are_counted(task: str, cell: str
     data = opened({"table": table}, [1], task=task)
     notices = data.split("train").records.notices
     assert [(notice.kind, notice.count) for notice in notices] == [("entries of label_names whose label no row has", 2)]
+
+
+@pytest.mark.parametrize(("labels", "count"), [([1, 2, 3], 1), ([0, 4, 2], 2), ([0, 1, 2], 0), ([1.0, 3.0], 2)])
+def test_classes_without_a_record_are_counted_where_labels_are_numbers(
+    labels: list[float], count: int, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "d.npz", x=np.zeros((len(labels), 2), np.float32), y=np.array(labels))
+    dataset = opened({"npz": str(tmp_path / "d.npz")}, [2])
+    assert [notice.count for notice in dataset.notices] == [count] * (count > 0)
+    assert list(dataset.used_numbers) == (sorted(labels) if count else [])
+    assert not opened({"npz": str(tmp_path / "d.npz")}, [2], classes=list(map(str, range(5)))).notices

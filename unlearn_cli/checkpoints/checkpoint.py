@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from unlearn_cli.checkpoints.checkpoint_header import Header, digest_checkpoint_files, read_header
-from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit, list_tied
+from unlearn_cli.checkpoints.network_fit import OTHER_CLASSES, complete_tied, describe_misfit, list_tied
 from unlearn_cli.checkpoints.shard_files import assign_files, write_shards
 from unlearn_cli.checkpoints.stored_names import StoredNames, find_shared
 from unlearn_cli.checkpoints.tensor_names import NameMapping
@@ -91,15 +91,15 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
     model.load_state_dict(complete_tied(model, checkpoint.tensors), strict=False)
 
 
-def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Refuse weights that do not fit this architecture.
+def check_fits(model: nn.Module, checkpoint: Checkpoint, classes: str = OTHER_CLASSES) -> None:
+    """Refuse weights that do not fit this architecture; `classes` is what to do if only the number of outputs differs.
 
     Raises:
         UserError: with the change of names that makes them fit, or the tensors that are missing, unexpected or of
             another shape or type.
     """
     tensors = complete_tied(model, checkpoint.tensors)
-    _refuse_misfit(model, tensors, checkpoint.path)
+    _refuse_misfit(model, tensors, checkpoint.path, classes)
     for first, *others in list_tied(model):
         different = [name for name in others if name in tensors and not torch.equal(tensors[name], tensors[first])]
         if different:
@@ -109,7 +109,7 @@ def check_fits(model: nn.Module, checkpoint: Checkpoint) -> None:
             )
 
 
-def check_names_fit(model: nn.Module, path: Path, mapping: NameMapping) -> None:
+def check_names_fit(model: nn.Module, path: Path, mapping: NameMapping, classes: str = OTHER_CLASSES) -> None:
     """Refuse a file whose names, shapes or types do not fit this architecture; its weights are not read.
 
     Raises:
@@ -119,11 +119,11 @@ def check_names_fit(model: nn.Module, path: Path, mapping: NameMapping) -> None:
     with prefix_field(f"{path}"):
         names = StoredNames.read(stored, mapping)
     tensors = {names.network[name]: tensor for name, tensor in stored.items() if name in names.network}
-    _refuse_misfit(model, complete_tied(model, tensors), path)
+    _refuse_misfit(model, complete_tied(model, tensors), path, classes)
 
 
-def _refuse_misfit(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    if misfit := describe_misfit(model.state_dict(), tensors):
+def _refuse_misfit(model: nn.Module, tensors: Mapping[str, Tensor], path: Path, classes: str) -> None:
+    if misfit := describe_misfit(model.state_dict(), tensors, classes):
         raise UserError(f"{path}: does not fit the architecture of the manifest; {misfit}")
 
 

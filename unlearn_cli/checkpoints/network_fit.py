@@ -22,6 +22,7 @@ QUANTISED_PARTS = {  # of GPTQ, AWQ, bitsandbytes, torch and compressed-tensors
     *("weight_scale", "weight_scale_inv", "weight_packed", "weight_zero_point"),
 }
 DEQUANTISE = "quantised weights are not supported; save the network in float32, before it was quantised"
+OTHER_CLASSES = "list all classes of the network, in its order, as 'classes' in the manifest, or name its training data"
 EMPTY = '""'  # in YAML
 Difference = tuple[str, str]  # parts of a name in the file and of one in the network
 
@@ -79,11 +80,16 @@ def find_misfit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -
     )
 
 
-def describe_misfit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:
-    """Return one line about the differences, with the change of names that removes them; '' if all tensors fit."""
+def describe_misfit(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], classes: str = OTHER_CLASSES) -> str:
+    """Return one line about the differences, with the change of names that removes them; '' if all tensors fit.
+
+    `classes` is what to do if only the number of outputs differs.
+    """
     misfit = find_misfit(expected, tensors)
     if not misfit:
         return ""
+    if numbers := _find_outputs(misfit, expected, tensors):
+        return f"it has {numbers[0]} outputs instead of {numbers[1]} ({list_some(misfit.shapes)}); {classes}"
     explanations = (_explain_adapter, _explain_quantised, _explain_prefix, _explain_outer_name, _explain_renames)
     texts = (explain(expected, tensors) for explain in explanations)
     return next(filter(None, texts), "") or _list_problems(misfit, expected, tensors)
@@ -240,6 +246,23 @@ def _explain_renames(expected: Mapping[str, Tensor], tensors: Mapping[str, Tenso
     listed = ", ".join(f"{old}: {new or EMPTY}" for old, new in renames.items())
     options = " ".join(f"--rename {old}={new}" for old, new in renames.items())
     return f"names differ: add 'rename: {{{listed}}}' to 'model' in the manifest, or {options} to 'convert'"
+
+
+def _find_outputs(
+    misfit: Misfit, expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> tuple[int, int] | None:
+    """Return the numbers of outputs in the file and of the network, if they are the only difference.
+
+    The last tensor of the network belongs to its last layer; an embedding of another size is not one.
+    """
+    if misfit.missing or misfit.unexpected or misfit.types:
+        return None
+    different = [name for name in expected if name in tensors and tensors[name].shape != expected[name].shape]
+    pairs = [(tensors[name].shape, expected[name].shape) for name in different]
+    numbers = {(old[0], new[0]) for old, new in pairs if old and new and old[1:] == new[1:]}
+    is_whole = all(old[1:] == new[1:] and len(old) in (1, 2) for old, new in pairs)
+    is_last = different[-1] == list(expected)[-1]
+    return numbers.pop() if len(numbers) == 1 and is_whole and is_last else None
 
 
 def _list_problems(misfit: Misfit, expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> str:

@@ -210,13 +210,13 @@ def _check_options(options: ConvertOptions, common: RunOptions) -> None:
 def _check_fit(source: Path, opened: RunInputs, tensors: "dict[str, Tensor]") -> None:
     """Refuse weights that do not fit the network of a manifest, with its own prefix and renamed parts applied."""
     from unlearn_cli.checkpoints.network_fit import complete_tied, describe_misfit
-    from unlearn_cli.commands.network_check import check_network, make_mapping
+    from unlearn_cli.commands.network_check import advise_classes, check_network, make_mapping
 
     network = check_network(opened)
     with prefix_field(f"{opened.path}"):
         names = make_mapping(opened, network).apply(tensors)
     named = complete_tied(network, {new: tensors[old] for old, new in names.items()})
-    if misfit := describe_misfit(network.state_dict(), named):
+    if misfit := describe_misfit(network.state_dict(), named, advise_classes(opened.dataset)):
         raise UserError(f"{source}: does not fit the architecture of {opened.path}; {misfit}")
 
 

@@ -210,10 +210,13 @@ def choose_draft(
             "builds the network, or name it with --architecture; 'inspect --try timm' compares timm's networks"
         )
         return first, None
+    from unlearn_cli.commands.draft_check import DraftInputs, find_trial
+
+    inputs = DraftInputs(weights.path, options.out.parent, run_options)
     trials: list[tuple[Trial, ManifestDraft]] = []
     for each, model in drafts:
         names = (trials[0][0].normalisation.name, IMAGENETS) if trials else ()
-        if trial := try_draft(each, model, weights, options, run_options, names):
+        if trial := find_trial(each, "mean" in model.input, inputs, names):
             trials.append((trial, each))
     better = [(trial, each) for trial, each in trials if trial.is_better_than_chance]
     trial, draft = min(better or trials[:1], key=lambda pair: pair[0].loss, default=(None, first))
@@ -308,35 +311,15 @@ def draft_input(layout: DataLayout, model: "ModelDraft") -> dict[str, Value]:
 
 
 def draft_classes(layout: DataLayout, model: "ModelDraft") -> Value | None:
-    """Return the order of the outputs: from the model's files, or the sorted names."""
+    """Return the order of the outputs: from the model's files, or that of the data."""
     if layout.task == "regression":
         return None
     if model.names and set(layout.classes) <= set(model.names):
         return Value(list(model.names), f"the order of the outputs, {model.origin}")
     if positions := list_positions(layout, model):
         return Value(positions, f"the data has {len(layout.classes)} of {model.num_outputs} numbers", guessed=True)
-    reason = "the order of the network's outputs; here the sorted names"
+    reason = f"the order of the network's outputs; here {layout.order}"
     return Value(list(layout.classes), reason, guessed=True)
-
-
-def try_draft(
-    draft: ManifestDraft,
-    model: "ModelDraft",
-    weights: "Checkpoint",
-    options: InitOptions,
-    run_options: RunOptions,
-    names: Sequence[str] = (),
-) -> "Trial | None":
-    """Return the best of the usual normalisations on a sample of train; None if no output is finite.
-
-    Only those with these `names` are tried, if any are given.
-
-    Raises:
-        UserError: the draft cannot be used as it is.
-    """
-    from unlearn_cli.commands.draft_check import find_trial
-
-    return find_trial(draft, "mean" in model.input, weights.path, options.out.parent, run_options, names)
 
 
 def add_trial(draft: ManifestDraft, trial: "Trial") -> ManifestDraft:
@@ -354,7 +337,7 @@ def add_trial(draft: ManifestDraft, trial: "Trial") -> ManifestDraft:
         classes = Value(classes.value, "the order of the network's outputs; predictions agree with it")
     if trial.order and draft.classes:
         names = [draft.layout.classes[label] for label in trial.order]
-        classes = Value(names, "another order than the sorted names: predictions agree with it", guessed=True)
+        classes = Value(names, f"another order than {draft.layout.order}: predictions agree with it", guessed=True)
     return replace(draft, input={**draft.input, **changes}, classes=classes)
 
 

@@ -1,10 +1,11 @@
 """`inspect` of data: how it is laid out, its records by split and class, and what is wrong with it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data.dataset import open_records
 from unlearn_cli.data.digests import are_among
 from unlearn_cli.data.groups import number_groups
+from unlearn_cli.data.images.file_facts import FileFacts, open_facts
 from unlearn_cli.data.images.image_depth import count_bits
-from unlearn_cli.data.images.image_files import Images
+from unlearn_cli.data.images.image_files import ImageFiles, Images
 from unlearn_cli.data.images.image_sources import find_images
 from unlearn_cli.data.images.pillow_images import UnreadableImage, decode_image, open_with_pillow
 from unlearn_cli.data.layouts.columns import describe_columns
@@ -102,7 +104,7 @@ def open_split(layout: DataLayout, split: str) -> Records:
     source = make_source(layout.sources[split])
     input = Input(shape=list(layout.shape), scale=layout.depth)
     sections = DataSections(Path.cwd(), layout.task, input, None, None, None, None, None)
-    return open_records(source, split, sections)
+    return replace(open_records(source, split, sections), digests=open_facts(None, cached=False))
 
 
 def make_source(section: Section) -> Source:
@@ -112,7 +114,15 @@ def make_source(section: Section) -> Source:
 def describe_images_of(records: Records) -> ImageFacts | None:
     """Decode all images of a split; None if its samples are not images."""
     images = find_images(records.inputs)
-    return None if images is None else describe_images(*images)
+    return None if images is None else describe_images(*images, choose_opener(images[0], records))
+
+
+def choose_opener(images: Images, records: Records) -> Callable[[int], BinaryIO]:
+    """Return the function that opens an image; of a file, all bytes are digested, so that it is not read again."""
+    facts = records.digests
+    if not isinstance(images, ImageFiles) or not isinstance(facts, FileFacts):
+        return images.content
+    return partial(facts.open_image, images)
 
 
 def leave_out_unreadable(records: Records, images: ImageFacts | None) -> Records:
@@ -149,13 +159,13 @@ def count_classes(records: Records) -> dict[str, int]:
     return {name: counts[name] for name in sort_classes(list(counts))}
 
 
-def describe_images(images: Images, rows: np.ndarray) -> ImageFacts:
+def describe_images(images: Images, rows: np.ndarray, open_content: Callable[[int], BinaryIO]) -> ImageFacts:
     """Decode all images, and average the pixels of a sample, evenly spread over them."""
     facts, step = ImageFacts(), max(1, len(rows) // SAMPLE)
     for position, row in enumerate(rows.tolist()):
         path = images.name(row)
         try:
-            with images.content(row) as content, open_with_pillow(content, path) as image:
+            with open_content(row) as content, open_with_pillow(content, path) as image:
                 depth = count_bits(image)
                 decode_image(image, path)
                 facts.sizes[f"{image.width}x{image.height}"] += 1

@@ -11,7 +11,6 @@ import yaml
 from unlearn_cli.data.layouts.layout import DataLayout
 
 GUESSED = "guessed: check"
-MOST_LISTED = 1000  # classes that are listed; a manifest without the list numbers the sorted names of train
 ANCHOR, ALIAS = "&columns", "*columns"  # the name of a table in YAML
 WIDTH = 100  # a longer section is written with one key per line
 

@@ -70,11 +70,13 @@ def open_manifest(
     alternative: str = "",
     like: Path | None = None,
     facts_next_to: Path | None = None,
+    digested: bool = True,
 ) -> RunInputs:
     """Do the same as `open_inputs` for a manifest that has been read: a pipe can be read only once.
 
     `default_half` of test is reported if the options name none; `held_out`: the method has this input;
-    `alternative`: a setting with which it has not, for messages. `facts_next_to` as for `open_inputs`.
+    `alternative`: a setting with which it has not, for messages. `facts_next_to` as for `open_inputs`; `digested`:
+    images are read as a whole, because the run compares their digests.
 
     Raises:
         UserError: as `open_inputs`.
@@ -92,6 +94,7 @@ def open_manifest(
         held_out=held_out,
         alternative=alternative,
         like=like,
+        digested=digested,
     )
     for line in opened.reported.describe():
         console.warn(line) if opened.reported.is_biased else console.say(line)
@@ -110,10 +113,11 @@ def open_data(
     held_out: bool = False,
     alternative: str = "",
     like: Path | None = None,
+    digested: bool = True,
 ) -> RunInputs:
     """Open the data and warn about rows that are left out or changed; messages name the manifest.
 
-    Facts about image files are stored next to the output `out`.
+    Facts about image files are stored next to the output `out`; `digested` as for `open_manifest`.
 
     Raises:
         UserError: as `open_dataset`, `add_held_out` and `take_half`.
@@ -123,7 +127,7 @@ def open_data(
         sections = manifest.data_sections
         if sections.forget and sections.data:
             sections = replace(sections, forget=resolve_groups_file(sections.forget, sections.folder))
-        facts = open_facts(out, cached=common.cache)
+        facts = open_facts(out, cached=common.cache) if digested else None
         dataset = open_dataset(
             sections,
             forget_duplicates=common.forget_duplicates,
@@ -164,7 +168,7 @@ def check_network(
     from unlearn_cli.commands.network_check import check_headers
 
     try:
-        check_headers(path, manifest.network_sections, dataset.num_outputs, manifest.task, checkpoints)
+        check_headers(path, manifest.network_sections, dataset, checkpoints)
     except UserError as error:
         if is_dry_run:
             console.show(

@@ -10,7 +10,10 @@ from torch import nn
 
 from unlearn_cli.checkpoints import checkpoint
 from unlearn_cli.checkpoints.checkpoint import Checkpoint
+from unlearn_cli.checkpoints.network_fit import OTHER_CLASSES
 from unlearn_cli.checkpoints.tensor_names import NameMapping
+from unlearn_cli.data.dataset import Dataset
+from unlearn_cli.data.labels import describe_used_numbers
 from unlearn_cli.errors import UserError
 from unlearn_cli.evaluation import session
 from unlearn_cli.evaluation.fit_checks import check_fits
@@ -35,7 +38,7 @@ def load_checkpoints(opened: RunInputs, paths: Mapping[str, Path]) -> dict[str, 
     mapping = make_mapping(opened, network)
     checkpoints = {role: checkpoint.load(path, mapping) for role, path in paths.items()}
     for weights in checkpoints.values():
-        checkpoint.check_fits(network, weights)
+        checkpoint.check_fits(network, weights, advise_classes(opened.dataset))
     return checkpoints
 
 
@@ -52,18 +55,21 @@ def _make_mapping(section: Model, network: nn.Module | None) -> NameMapping:
     return NameMapping(section.prefix, section.rename)
 
 
-def check_headers(
-    path: Path, sections: NetworkSections, num_outputs: int, task: Task, checkpoints: Sequence[Path]
-) -> None:
+def advise_classes(dataset: Dataset) -> str:
+    """Return what to do if a checkpoint has another number of outputs than the data has classes."""
+    return describe_used_numbers(dataset.used_numbers) if dataset.used_numbers else OTHER_CLASSES
+
+
+def check_headers(path: Path, sections: NetworkSections, dataset: Dataset, checkpoints: Sequence[Path]) -> None:
     """Check the manifest's network, and names and shapes of the checkpoints, without their weights.
 
     Raises:
         UserError: as `check_network`, or a checkpoint belongs to another network.
     """
-    network = build_checked(path, sections, num_outputs, task)
+    network = build_checked(path, sections, dataset.num_outputs, dataset.task)
     mapping = _make_mapping(sections.model, network)
     for weights in checkpoints:
-        checkpoint.check_names_fit(network, weights, mapping)
+        checkpoint.check_names_fit(network, weights, mapping, advise_classes(dataset))
 
 
 def check_network(opened: RunInputs) -> nn.Module:

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -19,7 +19,7 @@ from unlearn_cli.data.groups import assign_groups, find_group_column
 from unlearn_cli.data.images.file_facts import FileFacts
 from unlearn_cli.data.images.image_check import check_sources, count_images, drop_unreadable
 from unlearn_cli.data.images.image_sources import find_images
-from unlearn_cli.data.notices import Notice
+from unlearn_cli.data.notices import Notice, make_notices
 from unlearn_cli.data.records import Records, keep_rows
 from unlearn_cli.data.strings import iterate_sorted
 from unlearn_cli.data.transforms import pipeline
@@ -44,6 +44,7 @@ FORMATS = {  # format -> module and function; imported on use, because each impo
 }
 
 SomeSection = TypeVar("SomeSection", bound=Section)
+UNUSED_CLASSES = "classes without a record, because labels are numbers from 0 where the manifest lists no classes"
 WHOLE = ("train", "test", "validation", "forgotten")  # splits with separate records; the others are parts of them
 
 
@@ -110,6 +111,7 @@ class Dataset:
     notices: tuple[Notice, ...] = ()  # items of the sources that are left out or changed
     images_decoded: int | None = None  # number of images that were decoded as a check; None if none were
     categories: Categories | None = None  # by column; None if no column has categories
+    used_numbers: Sequence[int] = ()  # the labels, if they are only some of the numbers from 0 and nothing lists them
     selection_half: Split | None = None  # of test, if `splits` has only its verdict half
 
     def split(self, name: str) -> Split:
@@ -163,6 +165,8 @@ def open_dataset(
     matching = ()
     if sections.forget:
         matching = _add_selected_splits(splits, sections.forget, classes or [], sections.folder)
+    used = _find_used_numbers(sections, opened["train"], classes)
+    others = (*make_notices("data.train", {UNUSED_CLASSES: num_outputs - len(used) if used else 0}), *matching)
     dataset = Dataset(
         task=sections.task,
         classes=[str(name) for name in classes] if classes else None,
@@ -170,8 +174,9 @@ def open_dataset(
         splits=splits,
         forget_classes=None,
         unresolved=division.unresolved,
-        notices=(*(notice for records in opened.values() for notice in records.notices), *matching),
+        notices=(*(notice for records in opened.values() for notice in records.notices), *others),
         categories=categories,
+        used_numbers=used,
     )
     if check_network and any(find_images(records.inputs) for records in opened.values()):
         check_network(dataset)
@@ -183,7 +188,7 @@ def open_dataset(
         dataset,
         splits=_standardise(splits, sections.transform),
         forget_classes=forget_classes,
-        notices=(*(notice for records in checked.values() for notice in records.notices), *matching),
+        notices=(*(notice for records in checked.values() for notice in records.notices), *others),
         images_decoded=count_images(checked.values()) if decode else None,
     )
 
@@ -200,7 +205,15 @@ def _choose_encoding(
     classes = label_reader.list_classes(
         sections.classes, train.labels, sections.num_classes, train.class_names, train.name
     )
-    return classes, lambda records: label_reader.encode_labels(records, classes)
+    is_numbered = sections.classes is None
+    return classes, lambda records: label_reader.encode_labels(records, classes, is_numbered=is_numbered)
+
+
+def _find_used_numbers(sections: DataSections, train: Records, classes: label_reader.Classes | None) -> Sequence[int]:
+    is_stated = sections.classes is not None or isinstance(sections.num_classes, int)
+    if sections.task != "classification" or is_stated:
+        return ()
+    return label_reader.find_used_numbers(train.labels, classes)
 
 
 def open_records(source: Source, name: str, sections: DataSections, facts: FileFacts | None = None) -> Records:

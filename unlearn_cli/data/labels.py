@@ -13,6 +13,7 @@ from unlearn_cli.errors import UserError, did_you_mean
 from unlearn_cli.schema.spelling import text_of
 
 Classes = Sequence[str | int]
+MOST_SHOWN = 12  # labels in a message
 MAX_CLASSES = 2**20  # limit for class numbers without a list of classes
 
 
@@ -36,8 +37,26 @@ def list_classes(
     return list(range(num_classes or int(labels.max()) + 1))
 
 
-def encode_labels(records: Records, classes: Classes) -> np.ndarray:
-    """Convert the labels to class numbers (n,) int64.
+def find_used_numbers(labels: Values, classes: Classes | None) -> list[int]:
+    """Return the different labels, if they are only some of the numbered classes that nobody listed, as 1 to K.
+
+    Nothing is returned if all classes have records, or if labels are names.
+    """
+    if classes is None or isinstance(labels, Strings) or labels.dtype.kind not in "iuf":
+        return []
+    used = np.unique(labels)
+    return [] if len(used) == len(classes) else [int(label) for label in used]
+
+
+def describe_used_numbers(used: Sequence[int]) -> str:
+    """Return what is unusual about labels that are only some of the numbers from 0, and the key that lists them."""
+    shown = ", ".join(map(str, used)) if len(used) <= MOST_SHOWN else f"{used[0]}, {used[1]}, ..., {used[-1]}"
+    fact = f"start at {used[0]}" if used[0] > 0 else f"are {len(used)} of the numbers from 0 to {used[-1]}"
+    return f"the labels of train {fact}: set classes: [{shown}] in the manifest"
+
+
+def encode_labels(records: Records, classes: Classes, *, is_numbered: bool = False) -> np.ndarray:
+    """Convert the labels to class numbers (n,) int64; `is_numbered`: the manifest does not list the classes.
 
     Raises:
         UserError: a label is not among the classes.
@@ -47,6 +66,11 @@ def encode_labels(records: Records, classes: Classes) -> np.ndarray:
     if None in numbers:
         bad = str(values[numbers.index(None)])
         names = [str(name) for name in classes]
+        if is_numbered and _are_numbered_from_1(values, len(classes)):
+            raise UserError(
+                f"{records.name}: label '{bad}' is not one of the {len(names)} classes, which are numbered from 0, but "
+                f"{describe_used_numbers([int(value) for value in values])}"
+            )
         raise UserError(
             f"{records.name}: label '{bad}' is not one of the {len(names)} classes; {did_you_mean(bad, names)}; "
             "list all classes, in the order of the model's outputs, as 'classes' in the manifest"
@@ -54,6 +78,12 @@ def encode_labels(records: Records, classes: Classes) -> np.ndarray:
     if numbers == values and isinstance(records.labels, np.ndarray) and records.labels.dtype == np.int64:
         return records.labels  # already class numbers: saves a copy of millions of labels
     return np.asarray(numbers, dtype=np.int64)[inverse]
+
+
+def _are_numbered_from_1(labels: Sequence[Any], count: int) -> bool:
+    """Return whether sorted labels are whole numbers from 1 or more to the number of classes."""
+    are_whole = all(isinstance(label, int | float) and label == label // 1 for label in labels)
+    return are_whole and labels[0] >= 1 and labels[-1] == count
 
 
 def find_unique_labels(labels: Values) -> tuple[list[Any], np.ndarray]:

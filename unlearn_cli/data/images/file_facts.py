@@ -60,10 +60,13 @@ class _Source:
 
 
 class FileFacts:
-    """The stored facts about image files of the runs that write to one folder, and the new ones of this run."""
+    """The stored facts about image files of the runs that write to one folder, and the new ones of this run.
 
-    def __init__(self, folder: Path) -> None:
-        self.path, self.begun = folder / FACTS, time.time_ns()
+    Without a folder, only those of this run: its check of images reads their bytes, so nothing else reads them again.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.path, self.begun = folder and folder / FACTS, time.time_ns()
         self._sources: dict[int, tuple[ImageFiles, _Source]] = {}
         self._new: list[tuple[np.ndarray, np.ndarray]] = []  # keys and values
         self._used: list[tuple[np.ndarray, np.ndarray]] = []
@@ -72,7 +75,7 @@ class FileFacts:
 
     @cached_property
     def _stored(self) -> StoredFacts:
-        return read_facts(self.path)
+        return read_facts(self.path) if self.path else StoredFacts()
 
     def digest(self, inputs: Inputs, *, trusted: bool) -> np.ndarray:
         """Return the digest (n,) of each sample; with `trusted`, of bytes that were read in this run."""
@@ -89,9 +92,9 @@ class FileFacts:
     def open_image(self, files: ImageFiles, row: int) -> BinaryIO:
         """Open an image for a check; all of its bytes are read and digested if their digest is not known.
 
-        The file has been listed by `find_notes`; `add_notes` stores the digest of an image that passes the check.
+        `add_notes` stores the digest of an image that passes the check.
         """
-        _, source = self._sources[id(files)]
+        source = self._list_files(files, np.array([row]))
         if source.is_stored[row] or source.is_read[row]:
             return files.content(row)
         content = files.read(row)
@@ -135,7 +138,7 @@ class FileFacts:
         self._add_digests(source, rows[source.is_read[rows]])
 
     def _add(self, source: _Source, rows: np.ndarray, kind: str, values: np.ndarray) -> None:
-        settled = source.is_settled[rows]
+        settled = source.is_settled[rows]  # nothing without a folder
         self._new.append((_of_kind(source.keys[rows[settled]], kind), values[settled]))
 
     def _look_up(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,7 +159,7 @@ class FileFacts:
             self._sources[id(files)] = files, _Source(keys, is_listed, is_settled, digests, is_stored, is_read)
         source = self._sources[id(files)][1]
         rows = rows[~source.is_listed[rows]]
-        if len(rows):
+        if len(rows) and self.path:
             times = np.zeros(len(rows), dtype=np.int64)
             keys = _join(digest_states(files, rows, self._stored.salt, times))
             source.keys[rows], source.is_listed[rows] = to_pairs(keys), True
@@ -175,7 +178,8 @@ class FileFacts:
 
     def save(self) -> None:
         """Add the new facts to the file, in the first process only; another run may have written it in the meantime."""
-        if not any(len(keys) for keys, _ in self._new) or not ranks.is_first() or not self.path.parent.is_dir():
+        is_new = any(len(keys) for keys, _ in self._new)
+        if self.path is None or not is_new or not ranks.is_first() or not self.path.parent.is_dir():
             return
         latest = read_facts(self.path)
         if latest.salt != self._stored.salt or len(latest) > MOST:
@@ -208,9 +212,9 @@ def digest_states(files: ImageFiles, rows: np.ndarray, salt: bytes, times: np.nd
         yield blake2b(text.encode("utf-8", "surrogatepass"), key=key, digest_size=DIGEST).digest()
 
 
-def open_facts(out: Path | None, *, cached: bool) -> FileFacts | None:
-    """Return the facts next to an output; None without an output, and with --no-cache."""
-    return FileFacts(out.absolute().parent) if out is not None and cached else None
+def open_facts(out: Path | None, *, cached: bool) -> FileFacts:
+    """Return the facts next to an output; only those of this run without an output, and with --no-cache."""
+    return FileFacts(out.absolute().parent if out is not None and cached else None)
 
 
 def describe_check(input: StoredInput, decoded: bool) -> str:

@@ -10,7 +10,7 @@ from unlearn_cli.console import pluralize
 from unlearn_cli.data.formats.arrays import MARKS, SafetensorsFile
 from unlearn_cli.data.formats.npz_file import ArrayHeader, NpzFile
 from unlearn_cli.data.layouts.label_columns import are_classes, choose_task, sort_classes
-from unlearn_cli.data.layouts.layout import DataLayout, complete_splits, find_split
+from unlearn_cli.data.layouts.layout import COLUMNS, SORTED, DataLayout, complete_splits, find_split
 from unlearn_cli.errors import UserError
 from unlearn_cli.schema.literals import Task
 
@@ -47,6 +47,7 @@ def recognise_arrays(path: Path, label_name: str | None = None) -> DataLayout:
         sources=completed,
         shape=shape,
         classes=classes,
+        order=COLUMNS if are_marks(values) else SORTED,
         has_marks=are_marks(values),
         depth=65535 if len(shape) == 3 and header.dtype == np.uint16 else None,
         guesses=guesses,

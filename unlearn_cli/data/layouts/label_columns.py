@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unlearn_cli.data.layouts.columns import Column, split_words
-from unlearn_cli.data.layouts.layout import Section
+from unlearn_cli.data.layouts.layout import COLUMNS, LISTED, SORTED, Section
 from unlearn_cli.data.tables.label_sets import read_label_sets
 from unlearn_cli.data.tables.table_file import TableFile
 from unlearn_cli.errors import UserError
@@ -33,6 +33,7 @@ class TableLabels:
     keys: Section
     task: Task
     classes: Sequence[str] = ()
+    order: str = SORTED  # of the classes
     guesses: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -62,7 +63,13 @@ def recognise_labels(
     is_regression = label.is_numeric and (not label.is_whole or not are_classes(label.distinct, label.rows))
     classes = [] if is_regression else list_classes(file, label.name)
     keys = {"label": label.name, **({"unlabelled": "drop"} if label.empty else {})}
-    return TableLabels(names, keys, "regression" if is_regression else "classification", classes, guesses)
+    task: Task = "regression" if is_regression else "classification"
+    return TableLabels(names, keys, task, classes, find_order(file, label.name), guesses)
+
+
+def find_order(file: TableFile, label: str) -> str:
+    """Return the order of the classes of a column."""
+    return LISTED if file.class_names.get(label) else SORTED
 
 
 def guess_labels(columns: Mapping[str, Column], *, are_images: bool = False) -> list[str]:
@@ -115,7 +122,14 @@ def _find_example(label: Column, separator: str) -> str:
 
 def _read_sets(file: TableFile, name: str, keys: Section, guesses: Mapping[str, str]) -> TableLabels:
     spec = Table.model_validate({"path": str(file.path), "label": name, **keys})  # read from `file`, not opened again
-    return TableLabels([name], {"label": name, **keys}, "multilabel", read_label_sets(spec, file).names, guesses)
+    return TableLabels(
+        [name],
+        {"label": name, **keys},
+        "multilabel",
+        read_label_sets(spec, file).names,
+        find_order(file, name),
+        guesses,
+    )
 
 
 def read_marks(
@@ -132,7 +146,7 @@ def read_marks(
         )
     spec = Table.model_validate({"path": str(file.path), "label": list(names)})
     task = choose_task(read_label_sets(spec, file).marks)
-    return TableLabels(names, {"label": list(names)}, task, list(names), guesses)
+    return TableLabels(names, {"label": list(names)}, task, list(names), COLUMNS, guesses)
 
 
 def choose_task(marks: np.ndarray) -> Task:

@@ -18,6 +18,7 @@ SPLITS = {  # split -> names of its folder, file or array
     "validation": ("val", "valid", "validation", "dev", "eval"),
     "test": ("test", "testing", "tst", "te"),
 }
+SORTED, LISTED, COLUMNS = "the sorted names", "as the data lists them", "as the columns of labels"  # order of classes
 EVERY = 5  # without a test set, every fifth record is in test
 
 
@@ -33,7 +34,8 @@ class DataLayout:
     task: Task
     sources: Mapping[str, Section]
     shape: Sequence[int]
-    classes: Sequence[str] = ()  # in the order of their names; none for a regression
+    classes: Sequence[str] = ()  # none for a regression
+    order: str = SORTED  # of the classes
     has_marks: bool = False  # the labels are columns of 0 and 1
     same_size: bool = True  # all images that were read have one size
     depth: int | None = None  # the divisor of pixels with more than 8 bits

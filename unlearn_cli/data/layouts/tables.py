@@ -78,6 +78,7 @@ def recognise_table(path: Path, label_names: Sequence[str] = ()) -> DataLayout:
         sources=sources,
         shape=inputs.shape,
         classes=labels.classes,
+        order=labels.order,
         has_marks=len(labels.columns) > 1,
         same_size=inputs.same_size,
         depth=inputs.depth,
